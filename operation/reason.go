@@ -1,0 +1,57 @@
+package operation
+
+import "github.com/stepgate/stepgate/internal/enum"
+
+// A Reason says why a request was refused. The constants stand in the order of
+// precedence: the first that applies is given. A Reason is an error, so that
+// errors.Is(err, operation.WrongState) asks for it; the refusal itself, with the
+// state and what would be legal, is package engine's.
+type Reason uint8
+
+const (
+	InvalidInput   Reason = 1  // a field of the request is not acceptable, whatever the job's state
+	NoSuchJob      Reason = 2  // no job of this id, or none in this scope
+	NoSuchStep     Reason = 3  // the job has no step of this id
+	Denied         Reason = 4  // the authorizer did not admit the person
+	RequestReused  Reason = 5  // the request id stands for a different request
+	Stale          Reason = 6  // the job or the attempt has moved on since the caller looked
+	WrongType      Reason = 7  // the code never applies to steps of this type
+	NotCurrent     Reason = 8  // the step is not the job's current one
+	WrongState     Reason = 9  // the code does not apply in this state
+	NothingToRetry Reason = 10 // every target has succeeded already
+	NotConfirmer   Reason = 11 // the person is not on the step's list of confirmers
+)
+
+var reasonNames = enum.New("reason",
+	enum.Entry[Reason]{Value: InvalidInput, Name: "invalid_input"},
+	enum.Entry[Reason]{Value: NoSuchJob, Name: "no_such_job"},
+	enum.Entry[Reason]{Value: NoSuchStep, Name: "no_such_step"},
+	enum.Entry[Reason]{Value: Denied, Name: "denied"},
+	enum.Entry[Reason]{Value: RequestReused, Name: "request_reused"},
+	enum.Entry[Reason]{Value: Stale, Name: "stale"},
+	enum.Entry[Reason]{Value: WrongType, Name: "wrong_type"},
+	enum.Entry[Reason]{Value: NotCurrent, Name: "not_current"},
+	enum.Entry[Reason]{Value: WrongState, Name: "wrong_state"},
+	enum.Entry[Reason]{Value: NothingToRetry, Name: "nothing_to_retry"},
+	enum.Entry[Reason]{Value: NotConfirmer, Name: "not_confirmer"},
+)
+
+// AllReasons returns every reason in the order of precedence.
+func AllReasons() []Reason { return reasonNames.All() }
+
+// ParseReason reads a reason's name or number.
+func ParseReason(s string) (Reason, error) { return reasonNames.Parse(s) }
+
+func (r Reason) String() string { return reasonNames.String(r) }
+
+// Error returns the reason's name; it makes a Reason a sentinel for errors.Is.
+func (r Reason) Error() string { return r.String() }
+
+// MarshalText returns the stable name of r, or an error if r is unknown.
+func (r Reason) MarshalText() ([]byte, error) { return reasonNames.MarshalText(r) }
+
+// UnmarshalText accepts what [ParseReason] accepts.
+func (r *Reason) UnmarshalText(text []byte) (err error) {
+	*r, err = reasonNames.Parse(string(text))
+	return err
+}

@@ -1,0 +1,141 @@
+package step
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/stepgate/stepgate/internal/enum"
+)
+
+// An ID is a step's position in its job, from 1.
+type ID int64
+
+// A Spec defines one step of a job that is to be created. Which fields apply
+// depends on what the type's lifecycle does on entry: a step that runs (script,
+// file transfer, SQL) has targets, a step that asks (confirmation) has none.
+type Spec struct {
+	Type Type   `json:"type"`
+	Name string `json:"name"` // what people call the step: 1 to 256 characters
+
+	// Targets are the names of the hosts that the step runs on, at least one,
+	// each 1 to 256 characters, no name twice. From then on a target is known
+	// by its index here, from 0. Only on a step that runs.
+	Targets []string `json:"targets,omitempty"`
+
+	// IgnoreErrors lets the job go on when targets have failed. Only on a step
+	// that runs.
+	IgnoreErrors bool `json:"ignore_errors,omitempty"`
+
+	// Confirmers are the people who may confirm or refuse. A list that names
+	// nobody present admits nobody; no list (nil) admits whoever the authorizer
+	// admits. Only on a step that asks.
+	Confirmers []string `json:"confirmers,omitempty"`
+
+	// Timeout bounds each attempt, or each round of asking, from its start; 0
+	// means no deadline. Deadlines have a resolution of one millisecond and
+	// are rounded up.
+	Timeout time.Duration `json:"timeout,omitempty"`
+
+	// OnTimeout is what a passed deadline decides. Only on a step that asks.
+	OnTimeout Decision `json:"on_timeout,omitempty"`
+
+	// Payload is for whoever executes the step: a script, a list of files. It
+	// is kept and handed on as it is.
+	Payload string `json:"payload,omitempty"`
+}
+
+// A Decision is what the deadline of a confirmation decides.
+type Decision uint8
+
+const (
+	TerminateOnTimeout Decision = 0 // the confirmation is terminated, and the job ends
+	ConfirmOnTimeout   Decision = 1 // the step is confirmed, and the job goes on
+)
+
+var decisionNames = enum.New("timeout decision",
+	enum.Entry[Decision]{Value: TerminateOnTimeout, Name: "terminate"},
+	enum.Entry[Decision]{Value: ConfirmOnTimeout, Name: "confirm"},
+)
+
+// ParseDecision reads a decision's name or number.
+func ParseDecision(s string) (Decision, error) { return decisionNames.Parse(s) }
+
+// Valid reports whether d is declared.
+func (d Decision) Valid() bool { return decisionNames.Known(d) }
+
+func (d Decision) String() string { return decisionNames.String(d) }
+
+// MarshalText returns the stable name of d, or an error if d is unknown.
+func (d Decision) MarshalText() ([]byte, error) { return decisionNames.MarshalText(d) }
+
+// UnmarshalText accepts what [ParseDecision] accepts.
+func (d *Decision) UnmarshalText(text []byte) (err error) {
+	*d, err = decisionNames.Parse(string(text))
+	return err
+}
+
+// Names is an immutable list of names. It can be shared freely: nobody can
+// change it. The zero Names is no list, which differs from an empty one.
+type Names struct{ list *[]string }
+
+// NamesOf returns a copy of list as Names; nil gives no list.
+func NamesOf(list []string) Names {
+	if list == nil {
+		return Names{}
+	}
+	own := slices.Clone(list)
+	return Names{&own}
+}
+
+// IsSet reports whether there is a list at all.
+func (n Names) IsSet() bool { return n.list != nil }
+
+// Len returns the number of names.
+func (n Names) Len() int {
+	if n.list == nil {
+		return 0
+	}
+	return len(*n.list)
+}
+
+// Has reports whether name is on the list.
+func (n Names) Has(name string) bool { return n.list != nil && slices.Contains(*n.list, name) }
+
+// All returns the names in their order.
+func (n Names) All() iter.Seq[string] { return slices.Values(n.slice()) }
+
+func (n Names) slice() []string {
+	if n.list == nil {
+		return nil
+	}
+	return *n.list
+}
+
+// Equal reports whether both are no list, or lists of the same names in the
+// same order.
+func (n Names) Equal(m Names) bool {
+	return n.IsSet() == m.IsSet() && slices.Equal(n.slice(), m.slice())
+}
+
+// String returns the names as fmt prints a []string.
+func (n Names) String() string { return fmt.Sprint(n.slice()) }
+
+// MarshalJSON writes an array, or null for no list.
+func (n Names) MarshalJSON() ([]byte, error) { return json.Marshal(n.slice()) }
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (n *Names) UnmarshalJSON(data []byte) error {
+	var list []string
+	if err := json.Unmarshal(data, &list); err != nil {
+		return err
+	}
+	if list == nil {
+		*n = Names{}
+	} else {
+		*n = Names{&list}
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package step
+
+import "github.com/stepgate/stepgate/internal/enum"
+
+// A State is where a step stands, and where a job stands: both use one
+// alphabet, and a job's state mirrors that of its current step (see [State.OfJob]).
+// The numbers are the wire values and never change; 8, 12 and 15 are not used
+// and unknown.
+type State uint8
+
+const (
+	Pending                State = 1  // not started; the engine enters it when the step before has passed
+	Running                State = 2  // an attempt is out with an executor, whose reports end it
+	Succeeded              State = 3  // every target succeeded, or a person confirmed
+	Failed                 State = 4  // every target finished, not all of them with success; a person decides
+	Skipped                State = 5  // a person went on without it
+	ErrorIgnored           State = 6  // failed, and a person or the step's definition went on all the same
+	Waiting                State = 7  // a person must confirm or refuse
+	Abnormal               State = 9  // the attempt broke or its deadline passed, its outcome is not known; a person decides
+	Terminating            State = 10 // asked to stop, not stopped yet
+	Terminated             State = 11 // stopped; on a script a person decides, on a confirmation it is final
+	ConfirmationTerminated State = 13 // a person or the deadline refused; a person may ask again
+	Abandoned              State = 14 // the executor dropped it for good
+)
+
+var stateNames = enum.New("state",
+	enum.Entry[State]{Value: Pending, Name: "pending"},
+	enum.Entry[State]{Value: Running, Name: "running"},
+	enum.Entry[State]{Value: Succeeded, Name: "succeeded"},
+	enum.Entry[State]{Value: Failed, Name: "failed"},
+	enum.Entry[State]{Value: Skipped, Name: "skipped"},
+	enum.Entry[State]{Value: ErrorIgnored, Name: "error_ignored"},
+	enum.Entry[State]{Value: Waiting, Name: "waiting"},
+	enum.Entry[State]{Value: Abnormal, Name: "abnormal"},
+	enum.Entry[State]{Value: Terminating, Name: "terminating"},
+	enum.Entry[State]{Value: Terminated, Name: "terminated"},
+	enum.Entry[State]{Value: ConfirmationTerminated, Name: "confirmation_terminated"},
+	enum.Entry[State]{Value: Abandoned, Name: "abandoned"},
+)
+
+// The classes of states.
+var (
+	active   = StatesOf(Running, Waiting, Terminating)
+	passed   = StatesOf(Succeeded, Skipped, ErrorIgnored)
+	finished = StatesOf(Succeeded, Failed, Skipped, ErrorIgnored, Abnormal, Terminated, ConfirmationTerminated, Abandoned)
+)
+
+// AllStates returns every declared state in ascending order.
+func AllStates() []State { return stateNames.All() }
+
+// ParseState reads a state's name or number.
+func ParseState(s string) (State, error) { return stateNames.Parse(s) }
+
+// Valid reports whether s is declared.
+func (s State) Valid() bool { return stateNames.Known(s) }
+
+// Active reports whether an attempt is under way: an executor or a person owes
+// an answer. At most one step of a job is active.
+func (s State) Active() bool { return active.Has(s) }
+
+// Passed reports whether the job goes on to the next step from s.
+func (s State) Passed() bool { return passed.Has(s) }
+
+// Finished reports whether nothing is under way any more. A finished job has
+// ended; a person may still be able to make it run again.
+func (s State) Finished() bool { return finished.Has(s) }
+
+// OfJob returns the state that a job shows while its current step is in s. It
+// is s itself, but for a step that has passed: the job is then running, as the
+// next step is entered in the same change, and succeeded only if there is none.
+func (s State) OfJob(last bool) State {
+	switch {
+	case !s.Passed():
+		return s
+	case last:
+		return Succeeded
+	default:
+		return Running
+	}
+}
+
+func (s State) String() string { return stateNames.String(s) }
+
+// MarshalText returns the stable name of s, or an error if s is unknown.
+func (s State) MarshalText() ([]byte, error) { return stateNames.MarshalText(s) }
+
+// UnmarshalText accepts what [ParseState] accepts.
+func (s *State) UnmarshalText(text []byte) (err error) {
+	*s, err = stateNames.Parse(string(text))
+	return err
+}
+
+// States is a set of states.
+type States = Set[State]
+
+// StatesOf returns the set of the given states.
+func StatesOf(states ...State) States { return SetOf(states...) }

@@ -1,0 +1,117 @@
+package step
+
+import "github.com/stepgate/stepgate/internal/enum"
+
+// A Status is how one target of a step fares. The numbers are the wire values
+// and never change. The zero Status is that of a target of a step that was
+// never entered.
+type Status uint16
+
+const (
+	AgentError        Status = 1   // the agent on the target answered with an error
+	InvalidTarget     Status = 2   // there is no such host
+	SucceededEarlier  Status = 3   // succeeded in an earlier attempt and was not run again
+	TargetWaiting     Status = 5   // due in the current attempt, not started
+	TargetRunning     Status = 7   // started, not finished
+	TargetSucceeded   Status = 9   // done
+	TargetFailed      Status = 11  // failed, no better reason is known
+	NotDelivered      Status = 12  // the work did not reach the target
+	TargetTimedOut    Status = 13  // took too long
+	LogError          Status = 15  // its log could not be read
+	ScriptLogTimeout  Status = 16  // its script log took too long
+	FileLogTimeout    Status = 17  // its file log took too long
+	AgentNotInstalled Status = 18  // the target has no agent
+	ScriptFailed      Status = 101 // the script could not be run
+	ScriptTimedOut    Status = 102 // the script took too long
+	ScriptTerminated  Status = 103 // the script was stopped
+	NonZeroExit       Status = 104 // the script ended with an exit code other than 0
+	CopyFailed        Status = 202 // a file could not be written
+	SourceMissing     Status = 203 // a file to copy is not there
+	FileError         Status = 301 // any other failure of a file transfer
+	FileTimedOut      Status = 303 // the file transfer took too long
+	FileAgentError    Status = 310 // the agent failed during a file transfer
+	NoSuchUser        Status = 311 // the account to run as does not exist
+	BadPassword       Status = 312 // the account's password was refused
+	FetchFailed       Status = 320 // the source could not be fetched
+	TooLarge          Status = 321 // the file is over its limit
+	TransferError     Status = 329 // the transfer broke
+	TaskError         Status = 399 // the transfer task failed as a whole
+	TargetTerminated  Status = 403 // stopped before it finished
+	TerminateFailed   Status = 404 // could not be stopped
+	UnknownStatus     Status = 500 // its attempt is over and nobody reported a result
+)
+
+var statusNames = enum.New("target status",
+	enum.Entry[Status]{Value: AgentError, Name: "agent_error"},
+	enum.Entry[Status]{Value: InvalidTarget, Name: "invalid_target"},
+	enum.Entry[Status]{Value: SucceededEarlier, Name: "succeeded_earlier"},
+	enum.Entry[Status]{Value: TargetWaiting, Name: "waiting"},
+	enum.Entry[Status]{Value: TargetRunning, Name: "running"},
+	enum.Entry[Status]{Value: TargetSucceeded, Name: "succeeded"},
+	enum.Entry[Status]{Value: TargetFailed, Name: "failed"},
+	enum.Entry[Status]{Value: NotDelivered, Name: "not_delivered"},
+	enum.Entry[Status]{Value: TargetTimedOut, Name: "timed_out"},
+	enum.Entry[Status]{Value: LogError, Name: "log_error"},
+	enum.Entry[Status]{Value: ScriptLogTimeout, Name: "script_log_timeout"},
+	enum.Entry[Status]{Value: FileLogTimeout, Name: "file_log_timeout"},
+	enum.Entry[Status]{Value: AgentNotInstalled, Name: "agent_not_installed"},
+	enum.Entry[Status]{Value: ScriptFailed, Name: "script_failed"},
+	enum.Entry[Status]{Value: ScriptTimedOut, Name: "script_timed_out"},
+	enum.Entry[Status]{Value: ScriptTerminated, Name: "script_terminated"},
+	enum.Entry[Status]{Value: NonZeroExit, Name: "non_zero_exit"},
+	enum.Entry[Status]{Value: CopyFailed, Name: "copy_failed"},
+	enum.Entry[Status]{Value: SourceMissing, Name: "source_missing"},
+	enum.Entry[Status]{Value: FileError, Name: "file_error"},
+	enum.Entry[Status]{Value: FileTimedOut, Name: "file_timed_out"},
+	enum.Entry[Status]{Value: FileAgentError, Name: "file_agent_error"},
+	enum.Entry[Status]{Value: NoSuchUser, Name: "no_such_user"},
+	enum.Entry[Status]{Value: BadPassword, Name: "bad_password"},
+	enum.Entry[Status]{Value: FetchFailed, Name: "fetch_failed"},
+	enum.Entry[Status]{Value: TooLarge, Name: "too_large"},
+	enum.Entry[Status]{Value: TransferError, Name: "transfer_error"},
+	enum.Entry[Status]{Value: TaskError, Name: "task_error"},
+	enum.Entry[Status]{Value: TargetTerminated, Name: "terminated"},
+	enum.Entry[Status]{Value: TerminateFailed, Name: "terminate_failed"},
+	enum.Entry[Status]{Value: UnknownStatus, Name: "unknown"},
+)
+
+// AllStatuses returns every declared status in ascending order.
+func AllStatuses() []Status { return statusNames.All() }
+
+// ParseStatus reads a status's name or number.
+func ParseStatus(s string) (Status, error) { return statusNames.Parse(s) }
+
+// Valid reports whether s is declared; the zero Status is not.
+func (s Status) Valid() bool { return statusNames.Known(s) }
+
+// Success reports whether the target has done its work.
+func (s Status) Success() bool { return s == TargetSucceeded || s == SucceededEarlier }
+
+// Finished reports whether the target owes no answer any more.
+func (s Status) Finished() bool { return s.Valid() && s != TargetWaiting && s != TargetRunning }
+
+func (s Status) String() string {
+	if s == 0 {
+		return "none"
+	}
+	return statusNames.String(s)
+}
+
+// MarshalText returns the stable name of s, "none" for the zero Status, or an
+// error if s is unknown.
+func (s Status) MarshalText() ([]byte, error) {
+	if s == 0 {
+		return []byte("none"), nil
+	}
+	return statusNames.MarshalText(s)
+}
+
+// UnmarshalText accepts what MarshalText writes and what [ParseStatus] accepts.
+func (s *Status) UnmarshalText(text []byte) (err error) {
+	if string(text) == "none" {
+		*s = 0
+		return nil
+	}
+	*s, err = statusNames.Parse(string(text))
+	return err
+}

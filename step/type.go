@@ -1,0 +1,46 @@
+package step
+
+import "github.com/stepgate/stepgate/internal/enum"
+
+// A Type says what a step does, and so which lifecycle it has and which
+// operations apply to it. The numbers are the wire values and never change.
+// 64 to 127 belong to embedders: they are declared by a [Kind] in a rule set
+// and print as "custom-64".
+type Type uint8
+
+const (
+	Script       Type = 1 // runs a script on every target
+	FileTransfer Type = 2 // copies files to every target
+	Confirmation Type = 3 // waits for a person's decision, has no targets
+	SQL          Type = 4 // runs SQL on every target, and behaves as a script
+)
+
+var typeNames = enum.Open("step type",
+	enum.Entry[Type]{Value: Script, Name: "script"},
+	enum.Entry[Type]{Value: FileTransfer, Name: "file_transfer"},
+	enum.Entry[Type]{Value: Confirmation, Name: "confirmation"},
+	enum.Entry[Type]{Value: SQL, Name: "sql"},
+)
+
+// ParseType reads a type's name or number.
+func ParseType(s string) (Type, error) { return typeNames.Parse(s) }
+
+// Valid reports whether t is declared here or belongs to embedders.
+func (t Type) Valid() bool { return typeNames.Known(t) }
+
+func (t Type) String() string { return typeNames.String(t) }
+
+// MarshalText returns the stable name of t, or an error if t is unknown.
+func (t Type) MarshalText() ([]byte, error) { return typeNames.MarshalText(t) }
+
+// UnmarshalText accepts what [ParseType] accepts.
+func (t *Type) UnmarshalText(text []byte) (err error) {
+	*t, err = typeNames.Parse(string(text))
+	return err
+}
+
+// Types is a set of step types.
+type Types = Set[Type]
+
+// TypesOf returns the set of the given types.
+func TypesOf(types ...Type) Types { return SetOf(types...) }

@@ -1,0 +1,147 @@
+package store
+
+import (
+	"github.com/stepgate/stepgate/internal/enum"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+)
+
+// A Record is one line of a job's history: who did what, what it changed, and
+// what the outside world must do about it. Records are never changed. Each starts
+// where the last one ended.
+type Record struct {
+	Job     JobID     `json:"job"`
+	Seq     Seq       `json:"seq"`
+	At      step.Time `json:"at"`
+	Kind    Kind      `json:"kind"`
+	Request Request   `json:"request"` // of the call that made the change; on its first record only
+	Actor   string    `json:"actor,omitempty"`
+	Reason  string    `json:"reason,omitempty"`
+
+	Code    operation.Code    `json:"code,omitzero"`     // of an Operated record
+	JobCode operation.JobCode `json:"job_code,omitzero"` // of a JobOperated record
+	Event   step.Event        `json:"event,omitzero"`    // of a Reported or Expired record; 0 if results only
+
+	Step    step.ID    `json:"step"`    // the step that it is about; 0 for a Created record
+	Entered step.ID    `json:"entered"` // the step that was entered as Step had passed, or 0; its attempt is 1
+	Attempt int32      `json:"attempt"` // of Step, after
+	All     bool       `json:"all"`     // this attempt is new and covers all targets
+	From    step.State `json:"from,omitzero"`
+	To      step.State `json:"to,omitzero"`
+	JobFrom step.State `json:"job_from,omitzero"` // 0 for a Created record
+	JobTo   step.State `json:"job_to"`
+
+	Succeeded  int32  `json:"succeeded"`  // of Step, after
+	Unfinished int32  `json:"unfinished"` // of Step, after
+	Results    int32  `json:"results"`    // how many results a report changed
+	Targets    int32  `json:"targets"`    // how many targets run in consequence
+	Effect     Effect `json:"effect,omitzero"`
+}
+
+// A Kind says what made a record.
+type Kind uint8
+
+const (
+	Created     Kind = 1 // a job came to be
+	Operated    Kind = 2 // a person operated on a step
+	JobOperated Kind = 3 // a person operated on the job
+	Reported    Kind = 4 // an executor reported on an attempt
+	Expired     Kind = 5 // a deadline passed
+)
+
+var kindNames = enum.New("record kind",
+	enum.Entry[Kind]{Value: Created, Name: "created"},
+	enum.Entry[Kind]{Value: Operated, Name: "operated"},
+	enum.Entry[Kind]{Value: JobOperated, Name: "job_operated"},
+	enum.Entry[Kind]{Value: Reported, Name: "reported"},
+	enum.Entry[Kind]{Value: Expired, Name: "expired"},
+)
+
+func (k Kind) String() string { return kindNames.String(k) }
+
+// MarshalText returns the stable name of k, or an error if k is unknown.
+func (k Kind) MarshalText() ([]byte, error) { return kindNames.MarshalText(k) }
+
+// UnmarshalText reads what MarshalText writes, or a number.
+func (k *Kind) UnmarshalText(text []byte) (err error) {
+	*k, err = kindNames.Parse(string(text))
+	return err
+}
+
+// Moves reports whether r changed a state or an attempt, and not results alone.
+func (r Record) Moves() bool {
+	return r.From != r.To || r.JobFrom != r.JobTo || r.Kind == Created || r.reopens()
+}
+
+// reopens reports whether r started a new attempt of Step.
+func (r Record) reopens() bool { return r.Effect == RunTargets || r.Effect == AskConfirmers }
+
+// An Effect is something that the outside world must do because of a record. A
+// record has at most one, so a job and a sequence number identify it.
+type Effect uint8
+
+const (
+	NoEffect      Effect = 0
+	RunTargets    Effect = 1 // run the attempt on the targets that are due
+	StopAttempt   Effect = 2 // stop this and every earlier attempt of the step
+	AskConfirmers Effect = 3 // ask the confirmers
+	JobEnded      Effect = 4 // tell whoever waits for the job; it may run again later
+)
+
+var effectNames = enum.New("effect",
+	enum.Entry[Effect]{Value: NoEffect, Name: "none"},
+	enum.Entry[Effect]{Value: RunTargets, Name: "run"},
+	enum.Entry[Effect]{Value: StopAttempt, Name: "stop"},
+	enum.Entry[Effect]{Value: AskConfirmers, Name: "ask"},
+	enum.Entry[Effect]{Value: JobEnded, Name: "job_ended"},
+)
+
+// Valid reports whether e is declared.
+func (e Effect) Valid() bool { return effectNames.Known(e) }
+
+func (e Effect) String() string { return effectNames.String(e) }
+
+// MarshalText returns the stable name of e, or an error if e is unknown.
+func (e Effect) MarshalText() ([]byte, error) { return effectNames.MarshalText(e) }
+
+// UnmarshalText reads what MarshalText writes, or a number.
+func (e *Effect) UnmarshalText(text []byte) (err error) {
+	*e, err = effectNames.Parse(string(text))
+	return err
+}
+
+// A Delivery is an effect on its way: it waits in the store until it is settled.
+type Delivery struct {
+	Job     JobID
+	Seq     Seq // of its record
+	Scope   Scope
+	Effect  Effect
+	Step    step.ID    // that runs, stops or asks; for JobEnded the last one
+	Attempt int32      // of Step
+	All     bool       // run on all targets, not only on those that have not succeeded
+	JobTo   step.State // of a JobEnded: the state that the job ended in
+	At      step.Time  // of its record
+
+	NotBefore step.Time // it is left alone until then: a lease, or a back-off
+	Count     int32     // how often it was claimed; fences a claim against later ones
+	LastError string    // why the last delivery failed, empty if it did not
+}
+
+// Delivery returns r's effect as it waits for its first delivery, in a job of the
+// given scope, and whether r has one.
+func (r Record) Delivery(scope Scope) (Delivery, bool) {
+	if r.Effect == NoEffect {
+		return Delivery{}, false
+	}
+	d := Delivery{
+		Job: r.Job, Seq: r.Seq, Scope: scope, Effect: r.Effect, At: r.At, NotBefore: r.At,
+		Step: r.Step, Attempt: r.Attempt, All: r.All,
+	}
+	if r.Entered != 0 {
+		d.Step, d.Attempt = r.Entered, 1
+	}
+	if r.Effect == JobEnded {
+		d.JobTo = r.JobTo
+	}
+	return d, true
+}

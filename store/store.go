@@ -1,0 +1,208 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/stepgate/stepgate/step"
+)
+
+// Errors of a [Store]. They may be wrapped; test with errors.Is.
+var (
+	// ErrNotFound: there is no such job or step, or it is not in the scope of
+	// the read. The two cannot be told apart.
+	ErrNotFound = errors.New("store: not found")
+
+	// ErrConflict: the job is not at the version that the change was decided
+	// on, or the request of a creation is known in its scope. Nothing was done.
+	ErrConflict = errors.New("store: conflict")
+
+	// ErrLeaseLost: the effect was settled, or claimed again since. Nothing was
+	// done.
+	ErrLeaseLost = errors.New("store: lease lost")
+)
+
+// A Store remembers jobs. Implementations pass storetest.Run, which has a subtest
+// for each sentence below.
+//
+// Methods are safe for concurrent use. Values go in and values come out: nothing
+// that a store keeps shares memory with what a caller passed or received, other
+// than strings and step.Names, which nobody can change. A context that has ended
+// before a call fails the call, and nothing is done. Times are arguments: a store
+// reads no clock.
+//
+// Reads see every commit that returned before they began. Where they take a Scope,
+// a job of another scope does not exist for them. Where they take a Page, they
+// return at most Limit rows with keys greater than After, in ascending order, and
+// an empty result is not an error; a job that does not exist is ErrNotFound.
+type Store interface {
+	// View returns what deciding on one command needs, as of one moment. It is
+	// ErrNotFound if the job or the step does not exist. Its cost depends on
+	// the number of targets in q and on nothing else.
+	View(ctx context.Context, q Query) (View, error)
+
+	// Created returns the Created record that carries request, of the job of
+	// exactly this scope, the zero Scope meaning none; ErrNotFound if there is
+	// none.
+	Created(ctx context.Context, scope Scope, request Request) (Record, error)
+
+	// Commit applies c, all of it or nothing, if the job's version is the one
+	// that c was decided on: c.Job.Version less the number of c.Records; 0 for
+	// a job that does not exist yet. Otherwise it is ErrConflict and nothing
+	// is done; so is the creation of a job whose request is known in its
+	// scope. After any other error the outcome is unknown: the change may have
+	// been applied, or be applied later. Each record with an effect makes that
+	// effect wait for delivery, claimable from the record's time on.
+	Commit(ctx context.Context, c Change) error
+
+	// Jobs returns the headers of the jobs that f selects, by id.
+	Jobs(ctx context.Context, f JobFilter) ([]Job, error)
+
+	// Steps returns steps of a job, by id.
+	Steps(ctx context.Context, scope Scope, job JobID, p Page[step.ID]) ([]Step, error)
+
+	// Targets returns targets of a step, by index. What it costs depends on
+	// the number of targets returned, and not on how many there are beside.
+	Targets(ctx context.Context, f TargetFilter) ([]Target, error)
+
+	// History returns records of a job, by sequence number.
+	History(ctx context.Context, scope Scope, job JobID, p Page[Seq]) ([]Record, error)
+
+	// Effects returns a job's unsettled effects, by sequence number.
+	Effects(ctx context.Context, scope Scope, job JobID, p Page[Seq]) ([]Delivery, error)
+
+	// Claim takes up to c.Limit unsettled effects that c selects and whose
+	// NotBefore is not after c.Now, and returns them with Count raised by one
+	// and NotBefore at c.Until. No two calls take the same effect at the same
+	// Count. The order is that of NotBefore as far as one store can tell, so
+	// that none is passed over for ever.
+	Claim(ctx context.Context, c Claim) ([]Delivery, error)
+
+	// Defer leaves a claimed effect alone until the given time and keeps
+	// lastError with it; "" keeps the one that is there. It renews a lease as well as
+	// it backs off. It is ErrLeaseLost if the effect is settled or its Count is not
+	// d's.
+	Defer(ctx context.Context, d Delivery, until step.Time, lastError string) error
+
+	// Settle removes a claimed effect for good. It is ErrLeaseLost if the
+	// effect is settled or its Count is not d's.
+	Settle(ctx context.Context, d Delivery) error
+
+	// Overdue returns up to limit steps whose Deadline is set and not after
+	// now, the longest overdue first.
+	Overdue(ctx context.Context, scope Scope, now step.Time, limit int) ([]Overdue, error)
+}
+
+// A Waker is a [Store] that can tell when a job or an effect has changed. Without
+// it, watchers and dispatchers poll.
+type Waker interface {
+	// Wake returns a channel that is closed at the first commit to the job that
+	// returns after Wake has; job 0 means any job. It may be closed without one.
+	// The caller calls stop when it no longer listens.
+	Wake(job JobID) (changed <-chan struct{}, stop func())
+}
+
+// A Query selects a [View].
+type Query struct {
+	Scope   Scope
+	Job     JobID
+	Step    step.ID // 0 selects the job's current step
+	Targets []int32 // indices into the step's targets, in any order
+	Request Request // look for the record that carries it; the zero Request looks for none
+}
+
+// A View is all that deciding on one command needs.
+type View struct {
+	Job     Job
+	Step    Step     // the step in question
+	Next    Step     // the one after it; its ID is 0 if there is none
+	Targets []Target // those of Query.Targets that the step has, in that order, without names
+	Replay  *Record  // the record that carries Query.Request, or nil
+}
+
+// A Change is what one decision does to one job. The caller keeps its ownership:
+// a store copies what it keeps.
+type Change struct {
+	Job     Job         // the header after
+	Specs   []step.Spec // on creation: the definitions of all steps; else nil
+	Steps   []Step      // the steps that changed, after; on creation all of them
+	Targets []Target    // the targets of Steps[0] whose latest result changed, after, without names
+	Records []Record    // at least one; the last one's Seq is Job.Version
+}
+
+// Base returns the version that c was decided on.
+func (c Change) Base() Seq { return c.Job.Version - Seq(len(c.Records)) }
+
+// A Page selects a part of an ordered result.
+type Page[K ~int32 | ~int64] struct {
+	After K   // rows with greater keys; targets, which count from 0, start at -1
+	Limit int // at most so many; must be positive
+}
+
+// A JobFilter selects jobs.
+type JobFilter struct {
+	Scope  Scope
+	States step.States // the empty set selects all
+	Page   Page[JobID]
+}
+
+// A TargetFilter selects targets of a step.
+type TargetFilter struct {
+	Scope Scope
+	Job   JobID
+	Step  step.ID
+	Class Class
+	// Attempt, if not 0, selects the results of that attempt instead: one row
+	// per target that really reported in it, and Class is not looked at.
+	Attempt int32
+	Page    Page[int32]
+}
+
+// A Class says how a target stands in the current or last attempt of its step.
+type Class uint8
+
+const (
+	AllTargets Class = 0 // every target
+	Due        Class = 1 // has not succeeded since the attempt that last covered all: what a retry would run
+	Unfinished Class = 2 // due, and no finished result in this attempt
+	Failed     Class = 3 // due, and finished in this attempt without success
+	Succeeded  Class = 4 // not due
+)
+
+// Holds reports whether a target of step s belongs to the class.
+func (c Class) Holds(s Step, t Target) bool {
+	if s.Attempt == 0 {
+		return c == AllTargets
+	}
+	finished := t.Attempt == s.Attempt && t.Status.Finished()
+	switch c {
+	case AllTargets:
+		return true
+	case Due:
+		return t.Due(s)
+	case Unfinished:
+		return t.Due(s) && !finished
+	case Failed:
+		return t.Due(s) && finished
+	case Succeeded:
+		return !t.Due(s)
+	}
+	return false
+}
+
+// A Claim selects effects for delivery and leases them.
+type Claim struct {
+	Scope   Scope
+	Effects []Effect // the kinds that are wanted; at least one
+	Now     step.Time
+	Until   step.Time // the end of the lease; after Now
+	Limit   int
+}
+
+// Overdue names an attempt whose deadline has passed.
+type Overdue struct {
+	Job      JobID
+	Step     step.ID
+	Attempt  int32
+	Deadline step.Time
+}
