@@ -58,6 +58,7 @@ func (t *Table) Like(typ, old step.Type) {
 // legality decided by index. It is immutable and safe for concurrent use.
 type Rules struct {
 	table Table
+	codes Codes // that have a row
 	kinds [128]*kind
 }
 
@@ -107,6 +108,7 @@ func (t Table) Compile() (*Rules, error) {
 		if err := r.addRow(row); err != nil {
 			return nil, fmt.Errorf("rules: row %d, %v: %w", i+1, row.Code, err)
 		}
+		r.codes = r.codes.With(row.Code)
 	}
 	for i, row := range r.table.Job {
 		if err := r.checkJobRow(row); err != nil {
@@ -322,14 +324,8 @@ func (r *Rules) Types() []step.Type {
 	return types
 }
 
-// AllCodes returns every code that has a row, in ascending order.
-func (r *Rules) AllCodes() []Code {
-	var codes Codes
-	for _, row := range r.table.Rows {
-		codes = codes.With(row.Code)
-	}
-	return slices.Collect(codes.All())
-}
+// AllCodes returns every code that has a row: what is not among them is unknown.
+func (r *Rules) AllCodes() Codes { return r.codes }
 
 // Enters returns the state that a step of type t takes on entry: Running,
 // Waiting, or 0 if t is not declared.

@@ -25,7 +25,7 @@ type Record struct {
 	Step    step.ID    `json:"step"`    // the step that it is about; 0 for a Created record
 	Entered step.ID    `json:"entered"` // the step that was entered as Step had passed, or 0; its attempt is 1
 	Attempt int32      `json:"attempt"` // of Step, after
-	All     bool       `json:"all"`     // this attempt is new and covers all targets
+	All     bool       `json:"all"`     // an attempt started in consequence, and it covers all targets
 	From    step.State `json:"from,omitzero"`
 	To      step.State `json:"to,omitzero"`
 	JobFrom step.State `json:"job_from,omitzero"` // 0 for a Created record

@@ -1,0 +1,218 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+const (
+	maxName   = 256 // characters of a name: of a job, step, target, person
+	maxDetail = 256 // characters of a result's detail
+)
+
+// checkText refuses what cannot be kept and read again: text that is too long, not
+// UTF-8, or holds the NUL that databases do not take.
+func checkText(field, text string, most int) *Refusal {
+	if len(text) <= most && isPlain(text) {
+		return nil
+	}
+	switch n := utf8.RuneCountInString(text); {
+	case !utf8.ValidString(text):
+		return invalid(field, "not UTF-8")
+	case n > most:
+		return invalid(field, "%d characters, %d are the most", n, most)
+	case strings.ContainsRune(text, 0):
+		return invalid(field, "holds a NUL character")
+	}
+	return nil
+}
+
+// isPlain reports whether text is ASCII without NUL: the quick answer.
+func isPlain(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c == 0 || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+func checkName(field, name string) *Refusal {
+	if name == "" {
+		return invalid(field, "empty")
+	}
+	return checkText(field, name, maxName)
+}
+
+func checkContext(ctx context.Context) error {
+	if ctx == nil {
+		return invalid("ctx", "nil")
+	}
+	return ctx.Err()
+}
+
+func checkJob(id store.JobID) *Refusal {
+	if id < 1 || id > store.MaxJobID {
+		return invalid("Job", "%d: ids are 1 to %d", id, store.MaxJobID)
+	}
+	return nil
+}
+
+func checkStep(id step.ID) *Refusal {
+	if id < 1 {
+		return invalid("Step", "%d: steps count from 1", id)
+	}
+	return nil
+}
+
+func checkScope(s store.Scope) *Refusal {
+	if err := checkName("Scope.Type", s.Type); err != nil {
+		return err
+	}
+	return checkName("Scope.ID", s.ID)
+}
+
+// check refuses a creation that no rule set or state could make acceptable, and one
+// whose steps r does not know.
+func (c *Create) check(r *operation.Rules) *Refusal {
+	limits := c.limits
+	if limits == nil {
+		l := DefaultLimits()
+		limits = &l
+	}
+	if err := checkName("Name", c.Spec.Name); err != nil {
+		return err
+	}
+	if c.Spec.Scope != (store.Scope{}) {
+		if err := checkScope(c.Spec.Scope); err != nil {
+			return err
+		}
+	}
+	switch n := len(c.Spec.Steps); {
+	case n == 0:
+		return invalid("Steps", "none: a job has at least one step")
+	case n > limits.Steps:
+		return invalid("Steps", "%d steps, %d are the most", n, limits.Steps)
+	}
+	for i := range c.Spec.Steps {
+		if err := checkSpec(&c.Spec.Steps[i], r, limits); err != nil {
+			err.Field = fmt.Sprintf("Steps[%d].%s", i, err.Field)
+			return err
+		}
+	}
+	return nil
+}
+
+func checkSpec(s *step.Spec, r *operation.Rules, limits *Limits) *Refusal {
+	if err := checkName("Name", s.Name); err != nil {
+		return err
+	}
+	if s.Timeout < 0 {
+		return invalid("Timeout", "%v: it is 0 for none, or positive", s.Timeout)
+	}
+	switch r.Enters(s.Type) {
+	case step.Running:
+		return checkRunning(s, limits)
+	case step.Waiting:
+		return checkWaiting(s, limits)
+	}
+	return invalid("Type", "step type %d is unknown; there are %v", s.Type, step.TypesOf(r.Types()...))
+}
+
+// checkRunning checks what only a step that runs on targets may define.
+func checkRunning(s *step.Spec, limits *Limits) *Refusal {
+	switch {
+	case s.Confirmers != nil:
+		return invalid("Confirmers", "a %v step asks nobody", s.Type)
+	case s.OnTimeout != 0:
+		return invalid("OnTimeout", "a %v step asks nobody", s.Type)
+	case len(s.Targets) == 0:
+		return invalid("Targets", "none: a %v step runs on at least one target", s.Type)
+	}
+	return checkList("Targets", s.Targets, limits.Targets)
+}
+
+// checkWaiting checks what only a step that asks a person may define.
+func checkWaiting(s *step.Spec, limits *Limits) *Refusal {
+	switch {
+	case len(s.Targets) > 0:
+		return invalid("Targets", "a %v step runs on no target", s.Type)
+	case s.IgnoreErrors:
+		return invalid("IgnoreErrors", "a %v step has no errors to ignore", s.Type)
+	case !s.OnTimeout.Valid():
+		return invalid("OnTimeout", "decision %d is unknown; there are %v (%d) and %v (%d)", s.OnTimeout,
+			step.TerminateOnTimeout, step.TerminateOnTimeout, step.ConfirmOnTimeout, step.ConfirmOnTimeout)
+	case s.Confirmers != nil && len(s.Confirmers) == 0:
+		return invalid("Confirmers", "an empty list admits nobody: name someone, or leave it nil to admit whoever the authorizer admits")
+	}
+	return checkList("Confirmers", s.Confirmers, limits.Targets)
+}
+
+// checkList refuses a list that is too long, and names that are no names or stand
+// twice.
+func checkList(field string, names []string, most int) *Refusal {
+	if len(names) > most {
+		return invalid(field, "%d names, %d are the most", len(names), most)
+	}
+	seen := make(map[string]int, len(names))
+	for i, name := range names {
+		if err := checkName("", name); err != nil {
+			err.Field = fmt.Sprintf("%s[%d]", field, i)
+			return err
+		}
+		if first, dup := seen[name]; dup {
+			return invalid(fmt.Sprintf("%s[%d]", field, i), "%q stands at %d already", name, first)
+		}
+		seen[name] = i
+	}
+	return nil
+}
+
+// check refuses a report that no state could make acceptable.
+func (c *Report) check(limits Limits) *Refusal {
+	if err := checkJob(c.Job); err != nil {
+		return err
+	}
+	if err := checkStep(c.Step); err != nil {
+		return err
+	}
+	switch {
+	case c.Attempt < 1:
+		return invalid("Attempt", "%d: attempts count from 1", c.Attempt)
+	case len(c.Results) > MaxResults:
+		return invalid("Results", "%d results, %d are the most", len(c.Results), MaxResults)
+	case len(c.Results) == 0 && c.Outcome == 0:
+		return invalid("Results", "none, and no outcome: the report says nothing")
+	}
+	switch c.Outcome {
+	case 0, step.Stopped, step.Broke, step.Dropped:
+	default:
+		return invalid("Outcome", "%v is not for an executor to report: it is %v, %v or %v", c.Outcome, step.Stopped, step.Broke, step.Dropped)
+	}
+	for i := range c.Results {
+		if err := c.Results[i].check(); err != nil {
+			err.Field = fmt.Sprintf("Results[%d].%s", i, err.Field)
+			return err
+		}
+	}
+	if err := checkText("By", c.By, maxName); err != nil {
+		return err
+	}
+	return checkText("Reason", c.Reason, limits.Reason)
+}
+
+func (r *TargetResult) check() *Refusal {
+	switch {
+	case r.Target < 0:
+		return invalid("Target", "%d: targets count from 0", r.Target)
+	case !r.Status.Valid():
+		return invalid("Status", "target status %d is unknown", r.Status)
+	}
+	return checkText("Detail", r.Detail, maxDetail)
+}

@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A Command is what [Decide] decides on: *Create, *Operate, *OperateJob, *Report
+// or *Expire, and nothing else. People operate, executors report, time expires;
+// the three are different types so that none can do another's work.
+type Command interface{ command() }
+
+// Create makes a job.
+type Create struct {
+	ID      store.JobID
+	Request store.Request
+	Actor   string
+	Reason  string
+	Spec    JobSpec
+
+	limits *Limits // nil: the defaults
+}
+
+// A JobSpec defines a job that is to be created.
+type JobSpec struct {
+	Name  string      `json:"name"`           // what people call the job: 1 to 256 characters
+	Scope store.Scope `json:"scope,omitzero"` // on an engine narrowed by In: its scope, or zero for the same
+	Steps []step.Spec `json:"steps"`          // at least one
+}
+
+// Operate is a person's operation on a step.
+type Operate struct {
+	Code    operation.Code
+	Request store.Request
+	Actor   string
+	Reason  string
+
+	IfAttempt int32     // the step's attempt must be this one; 0 asks for none
+	IfVersion store.Seq // nothing may have moved since this version; 0 asks for none
+}
+
+// OperateJob is a person's operation on a job.
+type OperateJob struct {
+	Code    operation.JobCode
+	Request store.Request
+	Actor   string
+	Reason  string
+
+	IfAttempt int32     // as for Operate, of the current step
+	IfVersion store.Seq // as for Operate
+}
+
+// A Report is what an executor says of one attempt of a step. It names results,
+// or an outcome, or both; the results count first.
+type Report struct {
+	Job     store.JobID
+	Step    step.ID
+	Attempt int32
+	By      string         // which executor, for the history; may be empty
+	Results []TargetResult // at most 10,000
+
+	// Outcome ends the attempt whatever its targets say: step.Stopped,
+	// step.Broke (abnormal) or step.Dropped (abandoned). 0 leaves it to the
+	// targets: the attempt ends with the last one that is due.
+	Outcome step.Event
+	Reason  string // why, for an outcome
+
+	request store.Request // made by the engine
+}
+
+// MaxResults is how many results one report can hold.
+const MaxResults = 10_000
+
+// A TargetResult is the result of one target.
+type TargetResult struct {
+	Target int32 // its index in the step's definition, from 0
+	store.Result
+}
+
+// Expire applies a deadline that has passed.
+type Expire struct {
+	Job     store.JobID
+	Step    step.ID
+	Attempt int32
+
+	request store.Request // made by the engine
+}
+
+func (*Create) command()     {}
+func (*Operate) command()    {}
+func (*OperateJob) command() {}
+func (*Report) command()     {}
+func (*Expire) command()     {}

@@ -1,0 +1,179 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []OperateOption) (store.Job, error) {
+	if err := e.ready(ctx); err != nil {
+		return store.Job{}, err
+	}
+	if err := e.prepare(c, opts); err != nil {
+		return store.Job{}, err
+	}
+	if e.narrowed {
+		if spec.Scope != (store.Scope{}) && spec.Scope != e.scope {
+			return store.Job{}, invalid("Scope", "%v, but the engine is narrowed to %v", spec.Scope, e.scope)
+		}
+		spec.Scope = e.scope
+	}
+	cmd := &Create{Request: c.request.id, Actor: c.request.actor, Reason: c.request.reason, Spec: spec, limits: &e.limits}
+	if err := cmd.check(e.rules); err != nil {
+		return store.Job{}, err
+	}
+	c.view = store.View{Job: store.Job{Scope: spec.Scope, Name: spec.Name, Steps: int32(len(spec.Steps))}}
+	if err := e.permit(ctx, c, cmd); err != nil {
+		return store.Job{}, err
+	}
+	return e.createOnce(ctx, c, cmd)
+}
+
+// createOnce commits a creation on version 0 of an id. A conflict means that the id
+// is taken, or that the request has been carried out; an unknown outcome keeps the
+// id, so that the job cannot come to be twice.
+func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) (store.Job, error) {
+	var unknown error
+	unknowns := 0
+	for {
+		if unknown == nil {
+			cmd.ID = e.nextJobID(c.now)
+		}
+		if c.request.given || unknown != nil {
+			job, err := e.created(ctx, c, cmd)
+			if err == nil {
+				return job, nil
+			}
+			if !errors.Is(err, store.ErrNotFound) {
+				return store.Job{}, c.after(unknown, err)
+			}
+		}
+		c.reset()
+		if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
+			return store.Job{}, refusal
+		}
+		c.job = cmd.ID
+		job := c.decision.Change.Job
+		if c.request.dry {
+			job.ID = 0
+			return job, nil
+		}
+		switch err := e.store.Commit(ctx, c.decision.Change); {
+		case err == nil:
+			return job, nil
+		case errors.Is(err, store.ErrConflict):
+			if c.lost++; c.lost == maxTries {
+				return store.Job{}, c.after(unknown, fmt.Errorf("job %d: %w: gave up after %d ids", cmd.ID, ErrConflict, maxTries))
+			}
+		default:
+			unknown = err
+			if unknowns++; unknowns == maxUnknowns {
+				return store.Job{}, c.after(unknown, nil)
+			}
+		}
+	}
+}
+
+func (e *Engine) nextJobID(now step.Time) store.JobID {
+	if e.jobID != nil {
+		return e.jobID(now)
+	}
+	return jobID(now, e.random())
+}
+
+// created answers a creation that has been carried out with the job as it was then,
+// if it is the same creation; store.ErrNotFound if it has not been carried out.
+func (e *Engine) created(ctx context.Context, c *call, cmd *Create) (store.Job, error) {
+	done, err := e.store.Created(ctx, cmd.Spec.Scope, cmd.Request)
+	if err != nil {
+		return store.Job{}, err
+	}
+	view, err := e.store.View(ctx, store.Query{Scope: cmd.Spec.Scope, Job: done.Job})
+	if err != nil {
+		return store.Job{}, wrap(done.Job, err)
+	}
+	was := ""
+	switch {
+	case done.Actor != cmd.Actor:
+		was = fmt.Sprintf("person %q", done.Actor)
+	case done.Reason != cmd.Reason:
+		was = fmt.Sprintf("reason %q", done.Reason)
+	case view.Job.Name != cmd.Spec.Name:
+		was = fmt.Sprintf("job %q", view.Job.Name)
+	default:
+		was, err = e.differs(ctx, view.Job, cmd.Spec.Steps)
+	}
+	if err != nil {
+		return store.Job{}, err
+	}
+	if was != "" {
+		return store.Job{}, &Refusal{
+			Reason: operation.RequestReused, Job: done.Job, Actor: cmd.Actor,
+			Detail: fmt.Sprintf("job %d was created with %s", done.Job, was),
+		}
+	}
+	c.reset()
+	c.job, c.decision.Receipt = done.Job, receiptOf(&done)
+	job := view.Job
+	return store.Job{
+		ID: job.ID, Scope: job.Scope, Name: job.Name, State: step.Pending, Version: 1, Moved: 1, Current: 1,
+		Steps: job.Steps, Created: done.At,
+	}, nil
+}
+
+// differs says in words in what way the steps of a stored job differ from specs, or
+// "". It reads everything, target names included, in pages.
+func (e *Engine) differs(ctx context.Context, job store.Job, specs []step.Spec) (string, error) {
+	if int(job.Steps) != len(specs) {
+		return fmt.Sprintf("%d steps", job.Steps), nil
+	}
+	for first := 0; first < len(specs); {
+		steps, err := e.store.Steps(ctx, job.Scope, job.ID, store.Page[step.ID]{After: step.ID(first), Limit: defaultLimit})
+		if err != nil {
+			return "", wrap(job.ID, err)
+		}
+		for _, s := range steps {
+			same, err := e.same(ctx, job, s, specs[s.ID-1])
+			if err != nil {
+				return "", err
+			}
+			if !same {
+				return fmt.Sprintf("a different step %d", s.ID), nil
+			}
+		}
+		if len(steps) == 0 {
+			return "", fmt.Errorf("job %d: the store has lost step %d", job.ID, first+1)
+		}
+		first += len(steps)
+	}
+	return "", nil
+}
+
+// same reports whether s is defined by spec.
+func (e *Engine) same(ctx context.Context, job store.Job, s store.Step, spec step.Spec) (bool, error) {
+	want := store.NewStep(s.ID, spec)
+	if s.Type != want.Type || s.Name != want.Name || s.IgnoreErrors != want.IgnoreErrors || s.OnTimeout != want.OnTimeout ||
+		s.Timeout != want.Timeout || s.Payload != want.Payload || s.Total != want.Total || !s.Confirmers.Equal(want.Confirmers) {
+		return false, nil
+	}
+	for first := 0; first < len(spec.Targets); {
+		targets, err := e.store.Targets(ctx, store.TargetFilter{
+			Scope: job.Scope, Job: job.ID, Step: s.ID, Page: store.Page[int32]{After: int32(first) - 1, Limit: maxLimit},
+		})
+		if err != nil {
+			return false, wrap(job.ID, err)
+		}
+		n := len(targets)
+		if n == 0 || !slices.EqualFunc(targets, spec.Targets[first:first+n], func(t store.Target, name string) bool { return t.Name == name }) {
+			return false, nil
+		}
+		first += n
+	}
+	return true, nil
+}

@@ -1,0 +1,432 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A Decision is what follows from a command: the change to commit and the answer
+// to give once it is committed. It must not be copied, as the change refers to
+// memory inside of it.
+type Decision struct {
+	Change  store.Change // nothing to commit if it has no records
+	Receipt Receipt
+	Report  ReportReceipt // of a report
+
+	steps   [2]store.Step
+	records [1]store.Record
+}
+
+// Changes reports whether there is anything to commit: not for the replay of a
+// request, nor for a report that only repeats what is known.
+func (d *Decision) Changes() bool { return len(d.Change.Records) > 0 }
+
+// Decide answers a command on the state that v shows at the moment now: with a
+// decision, or with a *[Refusal]. It is a pure function: it has no clock, context,
+// randomness, lock or I/O, leaves its arguments alone, and gives equal results for
+// equal arguments. v must show what the command is about: its step (for an
+// OperateJob, the current one), the targets of its results, and the record of its
+// request id. Permission is not asked here, but a step's confirmers are.
+//
+// The command's own fields are checked as well, against the default limits.
+func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (*Decision, error) {
+	d := new(Decision)
+	if refusal := decide(r, &v, c, now, d); refusal != nil {
+		return nil, refusal
+	}
+	return d, nil
+}
+
+// decide is Decide into d, which the engine reuses.
+func decide(r *operation.Rules, v *store.View, c Command, now step.Time, d *Decision) *Refusal {
+	switch c := c.(type) {
+	case *Operate:
+		return d.operate(r, v, c, now)
+	case *OperateJob:
+		return d.operateJob(r, v, c, now)
+	case *Report:
+		return d.report(r, v, c, now)
+	case *Expire:
+		return d.expire(r, v, c, now)
+	case *Create:
+		return d.create(r, c, now)
+	}
+	return invalid("Command", "nil")
+}
+
+func (d *Decision) create(r *operation.Rules, c *Create, now step.Time) *Refusal {
+	if err := checkJob(c.ID); err != nil {
+		return err
+	}
+	if err := c.check(r); err != nil {
+		return err
+	}
+	steps := make([]store.Step, len(c.Spec.Steps))
+	for i, spec := range c.Spec.Steps {
+		steps[i] = store.NewStep(step.ID(i+1), spec)
+	}
+	d.records[0] = store.Record{
+		Job: c.ID, Seq: 1, At: now, Kind: store.Created, Request: c.Request, Actor: c.Actor, Reason: c.Reason,
+		JobTo: step.Pending,
+	}
+	d.Change = store.Change{
+		Job: store.Job{
+			ID: c.ID, Scope: c.Spec.Scope, Name: c.Spec.Name, State: step.Pending,
+			Version: 1, Moved: 1, Current: 1, Steps: int32(len(steps)), Created: now,
+		},
+		Specs: c.Spec.Steps, Steps: steps, Records: d.records[:],
+	}
+	d.Receipt = receiptOf(&d.records[0])
+	return nil
+}
+
+func (d *Decision) operate(r *operation.Rules, v *store.View, c *Operate, now step.Time) *Refusal {
+	if v.Replay != nil {
+		return d.replay(v, &store.Record{Kind: store.Operated, Step: v.Step.ID, Code: c.Code, Actor: c.Actor, Reason: c.Reason})
+	}
+	move, reason := judge(r, v, c.Code, c.Actor)
+	if stale := staleness(v, c.IfAttempt, c.IfVersion); stale != "" {
+		return refuse(r, v, &Refusal{Reason: operation.Stale, Code: c.Code, Actor: c.Actor, Detail: stale})
+	}
+	if reason != 0 {
+		return refuse(r, v, &Refusal{Reason: reason, Code: c.Code, Actor: c.Actor})
+	}
+	rec := d.begin(v, store.Operated, now)
+	rec.Code, rec.Request, rec.Actor, rec.Reason = c.Code, c.Request, c.Actor, c.Reason
+	d.move(r, v, move.To, move.Guard == operation.DueOnly)
+	d.finish()
+	return nil
+}
+
+// judge applies the rules to one code: where it leads, or the first reason in the
+// order of precedence why it is not legal for this person.
+func judge(r *operation.Rules, v *store.View, code operation.Code, actor string) (operation.Move, operation.Reason) {
+	s := &v.Step
+	move, ok := r.Legal(s.Type, s.State, code)
+	switch {
+	case !ok && r.States(s.Type, code).Empty():
+		return move, operation.WrongType
+	case s.ID != v.Job.Current:
+		return move, operation.NotCurrent
+	case !ok:
+		return move, operation.WrongState
+	case move.Guard == operation.DueOnly && s.Succeeded == s.Total:
+		return move, operation.NothingToRetry
+	case move.Guard == operation.ConfirmerOnly && s.Confirmers.IsSet() && (actor == "" || !s.Confirmers.Has(actor)):
+		return move, operation.NotConfirmer
+	}
+	return move, 0
+}
+
+func (d *Decision) operateJob(r *operation.Rules, v *store.View, c *OperateJob, now step.Time) *Refusal {
+	if v.Replay != nil {
+		return d.replay(v, &store.Record{Kind: store.JobOperated, Step: v.Replay.Step, JobCode: c.Code, Actor: c.Actor, Reason: c.Reason})
+	}
+	if stale := staleness(v, c.IfAttempt, c.IfVersion); stale != "" {
+		return refuse(r, v, &Refusal{Reason: operation.Stale, JobCode: c.Code, Actor: c.Actor, Detail: stale})
+	}
+	to, ok := r.LegalJob(v.Step.Type, v.Step.State, c.Code)
+	if !ok {
+		return refuse(r, v, &Refusal{Reason: operation.WrongState, JobCode: c.Code, Actor: c.Actor})
+	}
+	rec := d.begin(v, store.JobOperated, now)
+	rec.JobCode, rec.Request, rec.Actor, rec.Reason = c.Code, c.Request, c.Actor, c.Reason
+	d.move(r, v, to, false)
+	d.finish()
+	return nil
+}
+
+// staleness says in words in what way the caller looked at an older state, or "".
+func staleness(v *store.View, ifAttempt int32, ifVersion store.Seq) string {
+	switch {
+	case ifVersion != 0 && ifVersion < v.Job.Moved:
+		return fmt.Sprintf("decided on version %d, but the job moved in version %d", ifVersion, v.Job.Moved)
+	case ifVersion > v.Job.Version:
+		return fmt.Sprintf("version %d is yet to come, the job is at %d", ifVersion, v.Job.Version)
+	case ifAttempt != 0 && ifAttempt != v.Step.Attempt:
+		return fmt.Sprintf("meant for attempt %d, but it is attempt %d", ifAttempt, v.Step.Attempt)
+	}
+	return ""
+}
+
+// refuse completes a refusal with where the job stands and what would be legal.
+func refuse(r *operation.Rules, v *store.View, refusal *Refusal) *Refusal {
+	s := &v.Step
+	refusal.Job, refusal.Step = v.Job.ID, s.ID
+	refusal.Type, refusal.State, refusal.Attempt = s.Type, s.State, s.Attempt
+	refusal.JobState, refusal.Current, refusal.Version = v.Job.State, v.Job.Current, v.Job.Version
+	if s.ID == v.Job.Current {
+		for code := range r.Codes(s.Type, s.State).All() {
+			if _, reason := judge(r, v, code, refusal.Actor); reason == 0 {
+				refusal.Legal = refusal.Legal.With(code)
+			}
+		}
+		refusal.LegalJob = r.JobCodes(s.Type, s.State)
+	}
+	switch {
+	case refusal.JobCode != 0:
+		refusal.LegalFrom = r.JobStates(s.Type, refusal.JobCode)
+	case refusal.Code != 0:
+		refusal.LegalFrom = r.States(s.Type, refusal.Code)
+	}
+	return refusal
+}
+
+// replay answers a request that has been carried out with the receipt of then, if it
+// is the same request.
+func (d *Decision) replay(v *store.View, asked *store.Record) *Refusal {
+	done := v.Replay
+	was := ""
+	switch {
+	case done.Kind != asked.Kind:
+		was = fmt.Sprintf("a %v record", done.Kind)
+	case done.Step != asked.Step:
+		was = fmt.Sprintf("step %d", done.Step)
+	case done.Code != asked.Code:
+		was = fmt.Sprintf("operation %v", done.Code)
+	case done.JobCode != asked.JobCode:
+		was = fmt.Sprintf("operation %v", done.JobCode)
+	case done.Actor != asked.Actor:
+		was = fmt.Sprintf("person %q", done.Actor)
+	case done.Reason != asked.Reason:
+		was = fmt.Sprintf("reason %q", done.Reason)
+	default:
+		d.Receipt = receiptOf(done)
+		return nil
+	}
+	return &Refusal{
+		Reason: operation.RequestReused, Job: v.Job.ID, Step: v.Step.ID, Code: asked.Code, JobCode: asked.JobCode,
+		Actor: asked.Actor, Detail: fmt.Sprintf("in version %d it was %s", done.Seq, was),
+	}
+}
+
+func (d *Decision) report(r *operation.Rules, v *store.View, c *Report, now step.Time) *Refusal {
+	s := &v.Step
+	if done := v.Replay; done != nil { // only ever the engine's own, after an unknown outcome
+		d.Report = ReportReceipt{Seq: done.Seq, State: done.To, JobState: done.JobTo, Accepted: int(done.Results)}
+		return nil
+	}
+	if c.Attempt != s.Attempt || !s.State.Active() || s.ID != v.Job.Current {
+		return refuse(r, v, &Refusal{Reason: operation.Stale, Detail: fmt.Sprintf(
+			"meant for attempt %d, but the step is %v in attempt %d", c.Attempt, s.State, s.Attempt)})
+	}
+	if r.Enters(s.Type) != step.Running {
+		return refuse(r, v, &Refusal{Reason: operation.WrongType})
+	}
+	rec := d.begin(v, store.Reported, now)
+	rec.Request, rec.Actor, rec.Reason, rec.Event = c.request, c.By, c.Reason, c.Outcome
+	if refusal := d.results(v, c); refusal != nil {
+		return refusal
+	}
+	if rec.Event == 0 && d.steps[0].Unfinished == 0 {
+		rec.Event = completion(&d.steps[0])
+	}
+	if to, ok := r.On(s.Type, s.State, rec.Event); ok {
+		d.move(r, v, to, false)
+	}
+	d.Report.State, d.Report.JobState = d.steps[0].State, d.Change.Job.State
+	if rec.Event == 0 && len(d.Change.Targets) == 0 {
+		d.Change = store.Change{}
+		return nil
+	}
+	rec.Results = int32(len(d.Change.Targets))
+	d.finish()
+	d.Report.Seq = rec.Seq
+	return nil
+}
+
+// completion returns the event that the last finished target of s is.
+func completion(s *store.Step) step.Event {
+	switch {
+	case s.Succeeded == s.Total:
+		return step.AllSucceeded
+	case s.IgnoreErrors:
+		return step.FailuresIgnored
+	}
+	return step.SomeFailed
+}
+
+// results applies the results of a report, in their order, to the targets that v
+// shows. For one target and attempt the first finished result stands.
+func (d *Decision) results(v *store.View, c *Report) *Refusal {
+	s := &d.steps[0]
+	rows := make(map[int32]int, len(c.Results)) // target index -> position in known
+	known := make([]store.Target, len(v.Targets))
+	copy(known, v.Targets)
+	for i := range known {
+		rows[known[i].Index] = i
+	}
+	changed := make([]bool, len(known))
+	for i := range c.Results {
+		result := &c.Results[i]
+		at, ok := rows[result.Target]
+		if !ok {
+			refusal := invalid(fmt.Sprintf("Results[%d].Target", i), "the step has no target %d, only 0 to %d", result.Target, s.Total-1)
+			refusal.Job, refusal.Step = v.Job.ID, s.ID
+			return refusal
+		}
+		t := &known[at]
+		switch compare(s, t, result) {
+		case isNew:
+			finished := t.Attempt == s.Attempt && t.Status.Finished()
+			if result.Status.Finished() && !finished {
+				s.Unfinished--
+			}
+			t.Result, t.Attempt = result.Result, s.Attempt
+			if result.Status.Success() {
+				s.Succeeded++
+				t.Success = s.Attempt
+			}
+			d.Report.Accepted++
+			changed[at] = true
+		case isKnown:
+			d.Report.Repeated++
+		case contradicts:
+			d.Report.Rejected = append(d.Report.Rejected, Rejection{Target: t.Index, Stands: t.Status, Rejected: result.Status})
+		}
+	}
+	for i, t := range known {
+		if changed[i] {
+			d.Change.Targets = append(d.Change.Targets, t)
+		}
+	}
+	return nil
+}
+
+// news is how a result relates to what is known of its target.
+type news uint8
+
+const (
+	isNew news = iota
+	isKnown
+	contradicts
+)
+
+// compare relates a result of the current attempt of s to what is known of t. A
+// target goes from waiting to running to finished, and never back.
+func compare(s *store.Step, t *store.Target, result *TargetResult) news {
+	switch {
+	case !t.Due(*s) && t.Attempt < s.Attempt: // it succeeded earlier and does not run in this attempt
+		if result.Status.Success() {
+			return isKnown
+		}
+		return contradicts
+	case t.Attempt < s.Attempt: // nothing is known of this attempt yet
+		if result.Status == step.TargetWaiting {
+			return isKnown
+		}
+		return isNew
+	case t.Status == result.Status && t.ExitCode == result.ExitCode:
+		return isKnown
+	case t.Status.Finished() || result.Status == step.TargetWaiting:
+		return contradicts
+	}
+	return isNew
+}
+
+func (d *Decision) expire(r *operation.Rules, v *store.View, c *Expire, now step.Time) *Refusal {
+	s := &v.Step
+	if v.Replay != nil { // only ever the engine's own, after an unknown outcome
+		return nil
+	}
+	if c.Attempt != s.Attempt || s.Deadline == 0 || s.Deadline > now {
+		return refuse(r, v, &Refusal{Reason: operation.Stale, Detail: fmt.Sprintf(
+			"attempt %d is not overdue: the step is %v in attempt %d", c.Attempt, s.State, s.Attempt)})
+	}
+	event := step.Expired
+	if s.State == step.Waiting && s.OnTimeout == step.ConfirmOnTimeout {
+		event = step.ExpiredConfirmed
+	}
+	to, ok := r.On(s.Type, s.State, event)
+	if !ok {
+		return refuse(r, v, &Refusal{Reason: operation.WrongState})
+	}
+	rec := d.begin(v, store.Expired, now)
+	rec.Request, rec.Event, rec.Reason = c.request, event, "deadline"
+	d.move(r, v, to, false)
+	d.finish()
+	return nil
+}
+
+// begin starts a change of the job and the step that v shows, and its record.
+func (d *Decision) begin(v *store.View, kind store.Kind, now step.Time) *store.Record {
+	d.steps[0] = v.Step
+	d.records[0] = store.Record{
+		Job: v.Job.ID, Seq: v.Job.Version + 1, At: now, Kind: kind,
+		Step: v.Step.ID, From: v.Step.State, To: v.Step.State, JobFrom: v.Job.State,
+	}
+	d.Change = store.Change{Job: v.Job, Steps: d.steps[:1], Records: d.records[:]}
+	return &d.records[0]
+}
+
+// finish completes the record and the header once everything else has been decided.
+func (d *Decision) finish() {
+	rec, job, s := &d.records[0], &d.Change.Job, &d.steps[0]
+	rec.Attempt, rec.To, rec.JobTo = s.Attempt, s.State, job.State
+	rec.Succeeded, rec.Unfinished = s.Succeeded, s.Unfinished
+	job.Version = rec.Seq
+	if rec.Moves() {
+		job.Moved = rec.Seq
+	}
+	d.Receipt = receiptOf(rec)
+}
+
+// move takes the step to a state and the job with it, and notes what follows. What
+// follows depends on the state alone, whoever or whatever brought it about. With
+// dueOnly, a new attempt covers only the targets that have not succeeded.
+func (d *Decision) move(r *operation.Rules, v *store.View, to step.State, dueOnly bool) {
+	rec, job, s := &d.records[0], &d.Change.Job, &d.steps[0]
+	switch {
+	case to == step.Running || to == step.Waiting:
+		start(s, to, !dueOnly, rec)
+		job.State, job.Finished = to, 0
+		if job.Started == 0 {
+			job.Started = rec.At
+		}
+		return
+	case to == step.Terminating: // the attempt is still under way
+		s.State, job.State = to, to
+		rec.Effect = store.StopAttempt
+		return
+	}
+	s.State, s.Finished, s.Deadline = to, rec.At, 0
+	switch to {
+	case step.Skipped:
+		job.Skipped++
+	case step.ErrorIgnored:
+		job.Ignored++
+	}
+	if to.Passed() && v.Next.ID != 0 {
+		d.steps[1] = v.Next
+		d.Change.Steps = d.steps[:2]
+		next := &d.steps[1]
+		start(next, r.Enters(next.Type), true, rec)
+		rec.Entered = next.ID
+		job.Current, job.State = next.ID, next.State
+		return
+	}
+	job.State, job.Finished = to.OfJob(true), rec.At
+	rec.Effect = store.JobEnded
+}
+
+// start begins the next attempt of s, on all targets or on those that are due.
+func start(s *store.Step, to step.State, all bool, rec *store.Record) {
+	s.State = to
+	s.Attempt++
+	s.Started, s.Finished, s.Deadline = rec.At, 0, 0
+	if s.Timeout > 0 {
+		s.Deadline = rec.At.Add(s.Timeout)
+	}
+	if all {
+		s.Full, s.Succeeded = s.Attempt, 0
+	}
+	s.Unfinished = s.Total - s.Succeeded
+	rec.All, rec.Targets = all, s.Unfinished
+	rec.Effect = store.RunTargets
+	if to == step.Waiting {
+		rec.Effect = store.AskConfirmers
+	}
+}

@@ -1,0 +1,337 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A Delivery is an effect as a handler gets it: what has to be done, and where the
+// job stood when it was taken from the store.
+type Delivery struct {
+	Effect  store.Effect
+	Seq     store.Seq // of the record that asked for it; with Job.ID it identifies the effect
+	At      step.Time // of that record
+	Job     store.Job
+	Step    store.Step // that runs, stops or asks; its Payload and Confirmers say how and whom
+	Attempt int32      // that is to be run, stopped or asked for
+	All     bool       // of a RunTargets: all targets, and not only those that have not succeeded
+	Ended   step.State // of a JobEnded: the state that the job ended in
+	Count   int32      // how often it was delivered, this time included
+}
+
+// A Handler carries out one effect. It must be safe for concurrent use. nil settles the
+// effect; an error or a panic has it delivered again later. While it runs, its lease is
+// renewed; ctx ends when the lease is lost or the dispatcher stops.
+//
+// Effects come at least once and in no order. A handler of RunTargets may return at
+// once, and report later, or return when the attempt is done: the second has a run
+// that died with its process delivered again. What an executor owes is this. A run of
+// attempt n first ends whatever still runs of an earlier attempt. A stop of attempt n
+// ends every attempt up to n. A run is dropped after a stop of its attempt or a later
+// one, and below an attempt already seen. A run delivered twice runs once; after a
+// crash, only the targets without an accepted result run again ([store.Unfinished]).
+type Handler func(ctx context.Context, d Delivery) error
+
+// A DispatchOption sets up [Engine.Dispatch] and [Engine.Deliver].
+type DispatchOption func(*dispatch)
+
+type dispatch struct {
+	*Engine
+	handler   Handler
+	runs      int
+	others    int
+	lease     time.Duration
+	poll      time.Duration
+	first     time.Duration
+	most      time.Duration
+	stopEvery time.Duration
+	sweep     time.Duration
+}
+
+// Runs bounds how many runs are carried out at once; the default is 64. Stops, questions
+// and ends of jobs never wait for a run: up to 16 of them are carried out beside.
+func Runs(n int) DispatchOption {
+	return func(d *dispatch) {
+		if n > 0 {
+			d.runs = n
+		}
+	}
+}
+
+// Lease sets how long an effect belongs to a dispatcher that says nothing; the default
+// is 30 s. A third of it is how often it is renewed while its handler runs.
+func Lease(d time.Duration) DispatchOption {
+	return func(c *dispatch) { c.lease = positive(d, c.lease) }
+}
+
+// Poll sets how often the store is asked for effects whose time has come; the default
+// is 200 ms. A store that can wake the dispatcher does so for new ones.
+func Poll(d time.Duration) DispatchOption {
+	return func(c *dispatch) { c.poll = positive(d, c.poll) }
+}
+
+// Backoff sets how long an effect is left alone after its first failure, which doubles
+// with each further one, and the most that it comes to. The default is 1 s and 5 min.
+func Backoff(first, most time.Duration) DispatchOption {
+	return func(c *dispatch) { c.first, c.most = positive(first, c.first), positive(most, c.most) }
+}
+
+// StopEvery sets how often a stop is delivered again while its step is still
+// terminating; the default is 30 s.
+func StopEvery(d time.Duration) DispatchOption {
+	return func(c *dispatch) { c.stopEvery = positive(d, c.stopEvery) }
+}
+
+// SweepEvery sets how often a dispatcher expires what is overdue; the default is 1 s.
+func SweepEvery(d time.Duration) DispatchOption {
+	return func(c *dispatch) { c.sweep = positive(d, c.sweep) }
+}
+
+func positive(d, otherwise time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return otherwise
+}
+
+func (e *Engine) dispatcher(ctx context.Context, h Handler, opts []DispatchOption) (*dispatch, error) {
+	if err := e.ready(ctx); err != nil {
+		return nil, err
+	}
+	if h == nil {
+		return nil, invalid("Handler", "nil")
+	}
+	d := &dispatch{
+		Engine: e, handler: h, runs: 64, others: 16, lease: 30 * time.Second, poll: pollEvery,
+		first: time.Second, most: 5 * time.Minute, stopEvery: 30 * time.Second, sweep: time.Second,
+	}
+	for _, o := range opts {
+		o(d)
+	}
+	return d, nil
+}
+
+var (
+	runEffects   = []store.Effect{store.RunTargets}
+	otherEffects = []store.Effect{store.StopAttempt, store.AskConfirmers, store.JobEnded}
+	allEffects   = []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded}
+)
+
+// Dispatch hands the effects of jobs to h, at least once each, and expires what is
+// overdue, until ctx ends; then it waits for the handlers and returns nil. Any number of
+// dispatchers can share a store. Failures of the store and of handlers are told to the
+// observer, and an effect's last one can be read with [Engine.Effects]; none of them ends
+// the dispatch or holds up another effect.
+func (e *Engine) Dispatch(ctx context.Context, h Handler, opts ...DispatchOption) error {
+	d, err := e.dispatcher(ctx, h, opts)
+	if err != nil {
+		return err
+	}
+	var lanes sync.WaitGroup
+	lanes.Go(func() { d.lane(ctx, runEffects, d.runs) })
+	lanes.Go(func() { d.lane(ctx, otherEffects, d.others) })
+	lanes.Go(func() {
+		for sleep(ctx, d.sweep) == nil {
+			if _, err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
+				d.failed(ctx, fmt.Errorf("sweep: %w", err))
+			}
+		}
+	})
+	lanes.Wait()
+	return nil
+}
+
+// Deliver hands every effect that is due to h, and what follows from them, until none is
+// due any more, and returns how many it delivered. It is for handlers that return soon:
+// tests, and programs that call it from a timer of their own. It does not sweep.
+func (e *Engine) Deliver(ctx context.Context, h Handler, opts ...DispatchOption) (int, error) {
+	d, err := e.dispatcher(ctx, h, opts)
+	if err != nil {
+		return 0, err
+	}
+	for n := 0; ; {
+		claimed, err := d.claim(ctx, allEffects, d.runs)
+		if err != nil || len(claimed) == 0 {
+			return n, err
+		}
+		n += len(claimed)
+		var handlers sync.WaitGroup
+		for _, c := range claimed {
+			handlers.Go(func() { d.deliver(ctx, c) })
+		}
+		handlers.Wait()
+	}
+}
+
+// lane delivers effects of some kinds, at most so many at once.
+func (d *dispatch) lane(ctx context.Context, kinds []store.Effect, most int) {
+	slots := make(chan struct{}, most)
+	var handlers sync.WaitGroup
+	defer handlers.Wait()
+	for ctx.Err() == nil {
+		changed, stop := d.wake(0)
+		claimed, err := d.claim(ctx, kinds, cap(slots)-len(slots))
+		if err != nil && ctx.Err() == nil {
+			d.failed(ctx, fmt.Errorf("claim effects: %w", err))
+		}
+		for _, c := range claimed {
+			slots <- struct{}{}
+			handlers.Go(func() {
+				defer func() { <-slots }()
+				d.deliver(ctx, c)
+			})
+		}
+		if len(claimed) == 0 {
+			d.rest(ctx, changed)
+		}
+		stop()
+		waitForSlot(ctx, slots)
+	}
+}
+
+// rest waits for a commit, and for the next poll at the latest, as time alone makes an
+// effect due again.
+func (d *dispatch) rest(ctx context.Context, changed <-chan struct{}) {
+	timer := time.NewTimer(d.poll)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// waitForSlot returns when a handler can be started or ctx has ended.
+func waitForSlot(ctx context.Context, slots chan struct{}) {
+	select {
+	case slots <- struct{}{}:
+		<-slots
+	case <-ctx.Done():
+	}
+}
+
+func (d *dispatch) claim(ctx context.Context, kinds []store.Effect, limit int) ([]store.Delivery, error) {
+	now := step.At(d.now())
+	return d.store.Claim(ctx, store.Claim{
+		Scope: d.scope, Effects: kinds, Now: now, Until: now.Add(d.lease), Limit: limit,
+	})
+}
+
+// stopDelivered is what an effect's LastError reads while it waits for a step to
+// acknowledge its stop.
+const stopDelivered = "delivered; the step has not stopped yet"
+
+// deliver carries out one claimed effect and settles it, or has it delivered again.
+func (d *dispatch) deliver(ctx context.Context, claimed store.Delivery) {
+	view, err := d.store.View(ctx, store.Query{Scope: d.scope, Job: claimed.Job, Step: claimed.Step})
+	switch {
+	case errors.Is(err, store.ErrNotFound) || err == nil && obsolete(claimed, view.Step):
+		d.settle(ctx, claimed)
+		return
+	case err == nil:
+		err = d.handle(ctx, claimed, view)
+	}
+	// The lease is given back even if ctx has ended meanwhile.
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.lease)
+	defer cancel()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		d.again(end, claimed, 0, claimed.LastError)
+	case err != nil:
+		d.failed(ctx, fmt.Errorf("job %d: %v of step %d, attempt %d: %w", claimed.Job, claimed.Effect, claimed.Step, claimed.Attempt, err))
+		d.again(end, claimed, d.backOffAfter(claimed.Count), brief(err))
+	case claimed.Effect == store.StopAttempt && d.stillStopping(end, claimed):
+		d.again(end, claimed, d.stopEvery, stopDelivered)
+	default:
+		d.settle(end, claimed)
+	}
+}
+
+// obsolete reports whether nobody needs the effect any more. The end of a job always is
+// delivered, and a stop at least once.
+func obsolete(d store.Delivery, s store.Step) bool {
+	switch d.Effect {
+	case store.RunTargets:
+		return s.State != step.Running || s.Attempt != d.Attempt
+	case store.AskConfirmers:
+		return s.State != step.Waiting || s.Attempt != d.Attempt
+	case store.StopAttempt:
+		return d.LastError == stopDelivered && !stopping(d, s)
+	}
+	return false
+}
+
+func stopping(d store.Delivery, s store.Step) bool {
+	return s.State == step.Terminating && s.Attempt == d.Attempt
+}
+
+func (d *dispatch) stillStopping(ctx context.Context, claimed store.Delivery) bool {
+	view, err := d.store.View(ctx, store.Query{Scope: d.scope, Job: claimed.Job, Step: claimed.Step})
+	return err != nil || stopping(claimed, view.Step)
+}
+
+// handle runs the handler and renews the lease meanwhile.
+func (d *dispatch) handle(ctx context.Context, claimed store.Delivery, view store.View) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var renewal sync.WaitGroup
+	defer renewal.Wait()
+	defer cancel()
+	renewal.Go(func() {
+		for sleep(ctx, d.lease/3) == nil {
+			err := d.store.Defer(ctx, claimed, step.At(d.now()).Add(d.lease), claimed.LastError)
+			if errors.Is(err, store.ErrLeaseLost) {
+				cancel() // somebody else carries it out by now
+			}
+		}
+	})
+	return contain(func() error {
+		return d.handler(ctx, Delivery{
+			Effect: claimed.Effect, Seq: claimed.Seq, At: claimed.At, Job: view.Job, Step: view.Step,
+			Attempt: claimed.Attempt, All: claimed.All, Ended: claimed.JobTo, Count: claimed.Count,
+		})
+	})
+}
+
+func (d *dispatch) settle(ctx context.Context, claimed store.Delivery) {
+	d.let(ctx, claimed, "settle", d.store.Settle(ctx, claimed))
+}
+
+func (d *dispatch) again(ctx context.Context, claimed store.Delivery, after time.Duration, why string) {
+	d.let(ctx, claimed, "defer", d.store.Defer(ctx, claimed, step.At(d.now()).Add(after), why))
+}
+
+// let tells of a failure to settle or defer. The lease runs out then, and the effect is
+// delivered again; if it was lost already, that has begun, and all is well.
+func (d *dispatch) let(ctx context.Context, claimed store.Delivery, what string, err error) {
+	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
+		d.failed(ctx, fmt.Errorf("job %d: %s effect %d: %w", claimed.Job, what, claimed.Seq, err))
+	}
+}
+
+// backOffAfter returns how long an effect rests after its count-th delivery failed.
+func (d *dispatch) backOffAfter(count int32) time.Duration {
+	delay := d.first
+	for range count - 1 {
+		if delay >= d.most {
+			break
+		}
+		delay *= 2
+	}
+	return min(delay, d.most)
+}
+
+// brief cuts an error to what is kept with an effect.
+func brief(err error) string {
+	const most = 500
+	text := []rune(err.Error())
+	if len(text) > most {
+		return string(text[:most-3]) + "..."
+	}
+	return string(text)
+}

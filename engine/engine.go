@@ -1,0 +1,232 @@
+package engine
+
+import (
+	"context"
+	"sync"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// An Engine operates jobs in a store. It is safe for concurrent use, holds no state
+// of any job, and any number of engines, in any number of processes, can share a
+// store.
+//
+// A method that changes a job and returns nil has changed it once, together with its
+// history and effects. Any other return means that nothing changed, but for
+// [ErrUnknownOutcome]. What is refused is a *[Refusal]; a failure of the store or the
+// context is returned wrapped.
+type Engine struct {
+	*shared
+	scope    store.Scope
+	narrowed bool // by In
+}
+
+// shared is what an engine and its narrowings have in common.
+type shared struct {
+	config
+	store store.Store
+	gates [64]chan struct{} // a report of a job holds the gate of its stripe
+	calls sync.Pool         // of *call
+
+	// decide is the package's function but in tests, which break it on purpose.
+	decide func(r *operation.Rules, v *store.View, c Command, now step.Time, d *Decision) *Refusal
+}
+
+// New returns an engine on s.
+func New(s store.Store, opts ...Option) *Engine {
+	e := &shared{config: defaults(), store: s, decide: decide}
+	for _, o := range opts {
+		o(&e.config)
+	}
+	for i := range e.gates {
+		e.gates[i] = make(chan struct{}, 1)
+	}
+	e.calls.New = func() any { return new(call) }
+	return &Engine{shared: e}
+}
+
+// In returns an engine that sees the jobs of one scope only and creates jobs in it.
+// A job of another scope does not exist for it: the error is the one for an id that
+// was never used. If s lacks its type or its id, every call is refused.
+func (e *Engine) In(s store.Scope) *Engine {
+	return &Engine{shared: e.shared, scope: s, narrowed: true}
+}
+
+// Rules returns the rules that e decides by.
+func (e *Engine) Rules() *operation.Rules { return e.rules }
+
+// ready refuses what no call can go on with.
+func (e *Engine) ready(ctx context.Context) error {
+	if e.store == nil {
+		return invalid("Store", "nil")
+	}
+	if e.narrowed {
+		if err := checkScope(e.scope); err != nil {
+			return err
+		}
+	}
+	if ctx == nil {
+		return invalid("ctx", "nil")
+	}
+	return ctx.Err()
+}
+
+// Operate has a person do code to a step of a job. It returns the receipt of what was
+// done, or a *[Refusal] that says why not and what would be legal instead. Two racing
+// operations pass one after the other, each decided on what the other left; one that
+// keeps losing to others gives up with [ErrConflict].
+func (e *Engine) Operate(ctx context.Context, job store.JobID, id step.ID, code operation.Code, opts ...OperateOption) (Receipt, error) {
+	c := e.take()
+	defer e.calls.Put(c)
+	err := e.operate(ctx, c, job, id, code, opts)
+	return e.answer(ctx, c, err)
+}
+
+func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.ID, code operation.Code, opts []OperateOption) error {
+	if err := e.open(ctx, c, job, opts); err != nil {
+		return err
+	}
+	if err := checkStep(id); err != nil {
+		return err
+	}
+	if !e.rules.AllCodes().Has(code) {
+		return invalid("Code", "operation code %d is unknown; there are %v", code, e.rules.AllCodes())
+	}
+	c.operate = Operate{
+		Code: code, Request: c.request.id, Actor: c.request.actor, Reason: c.request.reason,
+		IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
+	}
+	return e.carryOut(ctx, c, store.Query{Scope: e.scope, Job: job, Step: id}, &c.operate)
+}
+
+// OperateJob has a person start or terminate a job. It answers as [Engine.Operate]
+// does.
+func (e *Engine) OperateJob(ctx context.Context, job store.JobID, code operation.JobCode, opts ...OperateOption) (Receipt, error) {
+	c := e.take()
+	defer e.calls.Put(c)
+	err := e.operateJob(ctx, c, job, code, opts)
+	return e.answer(ctx, c, err)
+}
+
+func (e *Engine) operateJob(ctx context.Context, c *call, job store.JobID, code operation.JobCode, opts []OperateOption) error {
+	if err := e.open(ctx, c, job, opts); err != nil {
+		return err
+	}
+	if !code.Valid() {
+		return invalid("Code", "job operation code %d is unknown; there are %v", code, operation.JobCodesOf(operation.AllJobCodes()...))
+	}
+	c.operateJob = OperateJob{
+		Code: code, Request: c.request.id, Actor: c.request.actor, Reason: c.request.reason,
+		IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
+	}
+	return e.carryOut(ctx, c, store.Query{Scope: e.scope, Job: job}, &c.operateJob)
+}
+
+// Create stores a new job, pending, and returns its header as it was created. The
+// engine draws its id. The caller keeps the ownership of spec. Options that ask for
+// an attempt or a version do not apply. With [RequestID], a repetition returns the
+// job of the first call, and it is an error if the two differ.
+func (e *Engine) Create(ctx context.Context, spec JobSpec, opts ...OperateOption) (store.Job, error) {
+	c := e.take()
+	defer e.calls.Put(c)
+	job, err := e.create(ctx, c, spec, opts)
+	if _, err := e.answer(ctx, c, err); err != nil {
+		return store.Job{}, err
+	}
+	return job, nil
+}
+
+// Report takes what an executor says of an attempt. It is a *[Refusal] with reason
+// operation.Stale, which an executor can safely drop, if the step has moved on; then
+// nothing changed. A report that only repeats what is known changes nothing and is no
+// error, so that an executor may send again whatever it is not sure of.
+func (e *Engine) Report(ctx context.Context, r Report) (ReportReceipt, error) {
+	c := e.take()
+	defer e.calls.Put(c)
+	err := e.report(ctx, c, &r)
+	if _, err := e.answer(ctx, c, err); err != nil {
+		return ReportReceipt{}, err
+	}
+	return c.decision.Report, nil
+}
+
+func (e *Engine) report(ctx context.Context, c *call, r *Report) error {
+	if err := e.open(ctx, c, r.Job, nil); err != nil {
+		return err
+	}
+	if err := r.check(e.limits); err != nil {
+		return err
+	}
+	r.request = c.request.id
+	q := store.Query{Scope: e.scope, Job: r.Job, Step: r.Step}
+	if len(r.Results) > 0 {
+		q.Targets = make([]int32, len(r.Results))
+		for i := range r.Results {
+			q.Targets[i] = r.Results[i].Target
+		}
+	}
+	leave, err := e.enter(ctx, r.Job)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	c.patient = true
+	return e.carryOut(ctx, c, q, r)
+}
+
+// enter waits for the gate of a job's stripe, which lets the reports of one job pass
+// one at a time, so that a crowd of executors does not drown a person's operation in
+// conflicts. Operations do not pass through it.
+func (e *Engine) enter(ctx context.Context, job store.JobID) (leave func(), err error) {
+	gate := e.gates[uint64(job)*0x9e3779b97f4a7c15>>58]
+	select {
+	case gate <- struct{}{}:
+		return func() { <-gate }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Sweep expires every attempt whose deadline has passed, and returns how many. It is
+// harmless if others do it at the same time: each attempt expires once. [Dispatch]
+// sweeps by itself.
+func (e *Engine) Sweep(ctx context.Context) (int, error) {
+	if err := e.ready(ctx); err != nil {
+		return 0, err
+	}
+	const batch = 100
+	expired := 0
+	for {
+		overdue, err := e.store.Overdue(ctx, e.scope, step.At(e.now()), batch)
+		if err != nil {
+			return expired, err
+		}
+		progress := 0
+		for _, o := range overdue {
+			switch err := e.expire(ctx, o); {
+			case err == nil:
+				progress++
+			case !isStale(err):
+				return expired + progress, err
+			}
+		}
+		expired += progress
+		if len(overdue) < batch || progress == 0 {
+			return expired, nil
+		}
+	}
+}
+
+func (e *Engine) expire(ctx context.Context, o store.Overdue) error {
+	c := e.take()
+	defer e.calls.Put(c)
+	err := e.open(ctx, c, o.Job, nil)
+	if err == nil {
+		q := store.Query{Scope: e.scope, Job: o.Job, Step: o.Step}
+		err = e.carryOut(ctx, c, q, &Expire{Job: o.Job, Step: o.Step, Attempt: o.Attempt, request: c.request.id})
+	}
+	_, err = e.answer(ctx, c, err)
+	return err
+}

@@ -1,0 +1,27 @@
+package engine
+
+import (
+	"encoding/binary"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// epoch is 2024-01-01 in UTC: 41 bits of milliseconds from there last until 2093.
+const epoch step.Time = 1_704_067_200_000
+
+// jobID returns an id of 41 bits of time and 12 bits of randomness. Ids ascend with
+// time and stay below 2^53.
+func jobID(now step.Time, random uint64) store.JobID {
+	ms := uint64(max(now-epoch, 0)) & (1<<41 - 1)
+	return max(1, store.JobID(ms<<12|random&(1<<12-1)))
+}
+
+// requestID returns a UUID of version 7, as RFC 9562 lays it out. google/uuid makes
+// them as well, but from a clock and a random source of its own.
+func requestID(now step.Time, hi, lo uint64) store.Request {
+	var id store.Request
+	binary.BigEndian.PutUint64(id[:8], uint64(now)<<16|0x7000|hi&0x0fff)
+	binary.BigEndian.PutUint64(id[8:], 1<<63|lo>>2)
+	return id
+}

@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// An Option sets up an [Engine].
+type Option func(*config)
+
+type config struct {
+	rules     *operation.Rules
+	now       func() time.Time
+	random    func() uint64
+	jobID     func(now step.Time) store.JobID
+	authorize func(context.Context, Access) error
+	observe   Observer
+	limits    Limits
+}
+
+func defaults() config {
+	c := config{
+		rules:  operation.Standard(),
+		now:    time.Now,
+		random: rand.Uint64,
+		limits: DefaultLimits(),
+	}
+	return c
+}
+
+// WithRules replaces the documented rules; nil keeps them.
+func WithRules(r *operation.Rules) Option {
+	return func(c *config) {
+		if r != nil {
+			c.rules = r
+		}
+	}
+}
+
+// WithClock replaces time.Now. It is read once per operation.
+func WithClock(now func() time.Time) Option { return func(c *config) { c.now = now } }
+
+// WithRandom replaces the source of job ids, request ids and jitter. It must be safe
+// for concurrent use. The default is math/rand/v2's, which the runtime seeds and
+// which cannot be predicted from its output.
+func WithRandom(random func() uint64) Option { return func(c *config) { c.random = random } }
+
+// WithJobIDs replaces the source of job ids, which are otherwise 41 bits of
+// milliseconds since 2024 and 12 bits of randomness, so that they ascend. An id that
+// is taken is drawn again.
+func WithJobIDs(next func(now step.Time) store.JobID) Option {
+	return func(c *config) { c.jobID = next }
+}
+
+// WithAuthorizer has f asked before every operation of a person and every creation,
+// on the very state that is decided on: again after each conflict. An error, a panic
+// or an ended context is a denial. f must be safe for concurrent use.
+func WithAuthorizer(f func(ctx context.Context, a Access) error) Option {
+	return func(c *config) { c.authorize = f }
+}
+
+// Access is what an authorizer decides on.
+type Access struct {
+	Actor   string
+	Code    operation.Code    // of an operation on a step
+	JobCode operation.JobCode // of an operation on a job
+	Create  bool              // a job is to be created
+	Job     store.Job         // as it is; for a creation, as it would be
+	Step    store.Step        // the step in question, or the job's current one; zero for a creation
+}
+
+// WithLimits replaces the limits; a limit of 0 keeps its default.
+func WithLimits(l Limits) Option {
+	return func(c *config) {
+		if l.Steps > 0 {
+			c.limits.Steps = l.Steps
+		}
+		if l.Targets > 0 {
+			c.limits.Targets = l.Targets
+		}
+		if l.Reason > 0 {
+			c.limits.Reason = l.Reason
+		}
+	}
+}
+
+// Limits bound what a request may hold.
+type Limits struct {
+	Steps   int // of a job
+	Targets int // of a step
+	Reason  int // characters
+}
+
+// DefaultLimits returns 1,000 steps, 1,000,000 targets a step and 2,000 characters.
+func DefaultLimits() Limits { return Limits{Steps: 1_000, Targets: 1_000_000, Reason: 2_000} }
+
+// WithObserver has o told of every request. This is where logs, metrics and traces
+// plug in.
+func WithObserver(o Observer) Option { return func(c *config) { c.observe = o } }
+
+// An Observer is told what became of requests, after the commit and under no lock. Its
+// functions may be nil; they must be safe for concurrent use; a panic in one is
+// contained. Refusals are told here and nowhere else.
+type Observer struct {
+	Accepted   func(ctx context.Context, r store.Record, took time.Duration)
+	Refused    func(ctx context.Context, r *Refusal, took time.Duration)
+	Dry        func(ctx context.Context, r Receipt, took time.Duration)
+	Conflicted func(ctx context.Context, job store.JobID, lost int) // so many commits of a request lost a race and were decided anew
+	Failed     func(ctx context.Context, err error)                 // the store, or a handler of an effect, failed
+}
+
+// An OperateOption says more about a request: who asks, why, and on what condition.
+// Options that do not apply to a call are ignored by it.
+type OperateOption struct {
+	set     setting
+	text    string
+	number  int64
+	request store.Request
+}
+
+type setting uint8
+
+const (
+	setBy setting = iota + 1
+	setReason
+	setAttempt
+	setVersion
+	setRequest
+	setDryRun
+)
+
+// By says who asks. Without it nobody in particular does, who is on no list of
+// confirmers.
+func By(person string) OperateOption { return OperateOption{set: setBy, text: person} }
+
+// Because says why, for the history.
+func Because(reason string) OperateOption { return OperateOption{set: setReason, text: reason} }
+
+// IfAttempt refuses the request as stale unless the step's attempt is n.
+func IfAttempt(n int32) OperateOption { return OperateOption{set: setAttempt, number: int64(n)} }
+
+// IfVersion refuses the request as stale if a state or an attempt of the job has
+// changed since version v. Results that arrived since do not matter.
+func IfVersion(v store.Seq) OperateOption { return OperateOption{set: setVersion, number: int64(v)} }
+
+// RequestID makes the request safe to repeat: a second one with the same id is
+// answered with the receipt of the first. It is an error if the two differ in step,
+// code, person or reason. Ids are unique per job, those of creations per scope.
+// Refused requests are not remembered. Without this option the engine makes an id.
+func RequestID(id store.Request) OperateOption {
+	return OperateOption{set: setRequest, request: id}
+}
+
+// DryRun answers as if the request were carried out, and changes nothing.
+func DryRun() OperateOption { return OperateOption{set: setDryRun} }
+
+// request is what the options of one call come to.
+type request struct {
+	actor, reason string
+	ifAttempt     int64
+	ifVersion     store.Seq
+	id            store.Request
+	given         bool // id was given by the caller
+	dry           bool
+}
+
+func (r *request) apply(opts []OperateOption, limits Limits) *Refusal {
+	for i := range opts {
+		switch o := &opts[i]; o.set {
+		case setBy:
+			r.actor = o.text
+		case setReason:
+			r.reason = o.text
+		case setAttempt:
+			r.ifAttempt = o.number
+			if r.ifAttempt < 1 || r.ifAttempt > 1<<31-1 {
+				return invalid("IfAttempt", "%d: attempts count from 1", o.number)
+			}
+		case setVersion:
+			r.ifVersion = store.Seq(o.number)
+			if r.ifVersion < 1 {
+				return invalid("IfVersion", "%d: versions count from 1", o.number)
+			}
+		case setRequest:
+			r.id, r.given = o.request, true
+			if r.id == (store.Request{}) {
+				return invalid("RequestID", "the zero id stands for no request")
+			}
+		case setDryRun:
+			r.dry = true
+		default:
+			return invalid("options", "option %d is the zero OperateOption", i)
+		}
+	}
+	if err := checkText("By", r.actor, maxName); err != nil {
+		return err
+	}
+	return checkText("Because", r.reason, limits.Reason)
+}

@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// Pages of a read: a limit of 0 means 100, and 10,000 is the most.
+const (
+	defaultLimit = 100
+	maxLimit     = 10_000
+)
+
+func checkLimit(limit int) (int, *Refusal) {
+	switch {
+	case limit == 0:
+		return defaultLimit, nil
+	case limit < 0 || limit > maxLimit:
+		return 0, invalid("Limit", "%d: it is 1 to %d, or 0 for %d", limit, maxLimit, defaultLimit)
+	}
+	return limit, nil
+}
+
+// Job returns the header of a job.
+func (e *Engine) Job(ctx context.Context, job store.JobID) (store.Job, error) {
+	view, err := e.look(ctx, job, 0)
+	return view.Job, err
+}
+
+// Step returns one step of a job.
+func (e *Engine) Step(ctx context.Context, job store.JobID, id step.ID) (store.Step, error) {
+	if err := checkStep(id); err != nil {
+		return store.Step{}, err
+	}
+	view, err := e.look(ctx, job, id)
+	return view.Step, err
+}
+
+// look loads what there is to see of a step, 0 being the current one.
+func (e *Engine) look(ctx context.Context, job store.JobID, id step.ID) (store.View, error) {
+	if err := e.readyFor(ctx, job); err != nil {
+		return store.View{}, err
+	}
+	var c call
+	err := e.load(ctx, &c, store.Query{Scope: e.scope, Job: job, Step: id})
+	return c.view, err
+}
+
+func (e *Engine) readyFor(ctx context.Context, job store.JobID) error {
+	if err := e.ready(ctx); err != nil {
+		return err
+	}
+	if err := checkJob(job); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Steps returns up to limit steps of a job that come after the step after, by id.
+// Limits of reads are 1 to 10,000; 0 means 100.
+func (e *Engine) Steps(ctx context.Context, job store.JobID, after step.ID, limit int) ([]store.Step, error) {
+	return read(ctx, e, job, limit, func(limit int) ([]store.Step, error) {
+		return e.store.Steps(ctx, e.scope, job, store.Page[step.ID]{After: after, Limit: limit})
+	})
+}
+
+// History returns up to limit records of a job that come after the sequence number
+// after, in their order.
+func (e *Engine) History(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Record, error) {
+	return read(ctx, e, job, limit, func(limit int) ([]store.Record, error) {
+		return e.store.History(ctx, e.scope, job, store.Page[store.Seq]{After: after, Limit: limit})
+	})
+}
+
+// Effects returns up to limit effects of a job that are not settled yet and come
+// after the sequence number after: what still has to be delivered, how often that was
+// tried, and why it failed.
+func (e *Engine) Effects(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Delivery, error) {
+	return read(ctx, e, job, limit, func(limit int) ([]store.Delivery, error) {
+		return e.store.Effects(ctx, e.scope, job, store.Page[store.Seq]{After: after, Limit: limit})
+	})
+}
+
+// A TargetQuery selects targets of a step.
+type TargetQuery struct {
+	Class   store.Class // of the current or last attempt; ignored if Attempt is set
+	Attempt int32       // instead: the results that were reported in this attempt
+	From    int32       // the first index to look at
+	Limit   int
+}
+
+// Targets returns targets of a step by index. The status of a target without a
+// finished result is derived: waiting or running while its attempt is active, and
+// terminated or unknown afterwards; a target that was not run again because it had
+// succeeded reads succeeded_earlier, with the attempt in which it did.
+func (e *Engine) Targets(ctx context.Context, job store.JobID, id step.ID, q TargetQuery) ([]store.Target, error) {
+	if q.Attempt < 0 {
+		return nil, invalid("Attempt", "%d: attempts count from 1, and 0 means the current one", q.Attempt)
+	}
+	if q.From < 0 {
+		return nil, invalid("From", "%d: targets count from 0", q.From)
+	}
+	if q.Class > store.Succeeded {
+		return nil, invalid("Class", "class %d is unknown", q.Class)
+	}
+	s, err := e.Step(ctx, job, id)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := read(ctx, e, job, q.Limit, func(limit int) ([]store.Target, error) {
+		return e.store.Targets(ctx, store.TargetFilter{
+			Scope: e.scope, Job: job, Step: id, Class: q.Class, Attempt: q.Attempt,
+			Page: store.Page[int32]{After: q.From - 1, Limit: limit},
+		})
+	})
+	for i := range targets {
+		targets[i].Status = shown(s, targets[i], q.Attempt)
+	}
+	return targets, err
+}
+
+// shown returns the status that a target of s reads, in an attempt or, for 0, in the
+// current or last one.
+func shown(s store.Step, t store.Target, attempt int32) step.Status {
+	current := attempt == 0 || attempt == s.Attempt
+	switch {
+	case s.Attempt == 0:
+		return 0
+	case t.Attempt > 0 && t.Status.Finished() && (!current || t.Attempt == s.Attempt):
+		return t.Status
+	case current && !t.Due(s):
+		return step.SucceededEarlier
+	case current && s.State.Active():
+		if t.Attempt == s.Attempt {
+			return t.Status
+		}
+		return step.TargetWaiting
+	case current && (s.State == step.Terminated || s.State == step.Skipped):
+		return step.TargetTerminated
+	}
+	return step.UnknownStatus
+}
+
+// A JobQuery selects jobs.
+type JobQuery struct {
+	States step.States // the empty set selects all
+	After  store.JobID // jobs with greater ids
+	Limit  int
+}
+
+// Jobs returns the headers of jobs, by id.
+func (e *Engine) Jobs(ctx context.Context, q JobQuery) ([]store.Job, error) {
+	if err := e.ready(ctx); err != nil {
+		return nil, err
+	}
+	limit, refusal := checkLimit(q.Limit)
+	if refusal != nil {
+		return nil, refusal
+	}
+	return e.store.Jobs(ctx, store.JobFilter{
+		Scope: e.scope, States: q.States, Page: store.Page[store.JobID]{After: q.After, Limit: limit},
+	})
+}
+
+// read checks what the reads of one job have in common and runs get.
+func read[T any](ctx context.Context, e *Engine, job store.JobID, limit int, get func(limit int) ([]T, error)) ([]T, error) {
+	if err := e.readyFor(ctx, job); err != nil {
+		return nil, err
+	}
+	limit, refusal := checkLimit(limit)
+	if refusal != nil {
+		return nil, refusal
+	}
+	rows, err := get(limit)
+	if err != nil {
+		return nil, e.readError(ctx, job, err)
+	}
+	return rows, nil
+}
+
+func (e *Engine) readError(ctx context.Context, job store.JobID, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return e.missing(ctx, store.Query{Scope: e.scope, Job: job})
+	}
+	return wrap(job, err)
+}

@@ -1,0 +1,56 @@
+package engine
+
+import (
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A Receipt is the answer to an accepted operation: what it did. There is no
+// accepted operation that did nothing. It is rebuilt from the job's history, so a
+// repeated request gets the same receipt, however far the job has moved on.
+type Receipt struct {
+	Request store.Request     `json:"request"`
+	Job     store.JobID       `json:"job"`
+	Seq     store.Seq         `json:"seq"` // of the record, and the job's version after it; 0 for a dry run
+	At      step.Time         `json:"at"`
+	Code    operation.Code    `json:"code,omitzero"`
+	JobCode operation.JobCode `json:"job_code,omitzero"`
+
+	Step    step.ID      `json:"step"` // the step that was operated on
+	From    step.State   `json:"from"` // of the step
+	To      step.State   `json:"to"`
+	JobFrom step.State   `json:"job_from"`
+	JobTo   step.State   `json:"job_to"`
+	Attempt int32        `json:"attempt"` // of the step, after
+	Entered step.ID      `json:"entered"` // the step that started in consequence, or 0
+	Targets int32        `json:"targets"` // how many targets run in consequence
+	Effect  store.Effect `json:"effect"`  // what the outside world must do now
+}
+
+// receiptOf returns what r says to the person who caused it.
+func receiptOf(r *store.Record) Receipt {
+	return Receipt{
+		Request: r.Request, Job: r.Job, Seq: r.Seq, At: r.At, Code: r.Code, JobCode: r.JobCode,
+		Step: r.Step, From: r.From, To: r.To, JobFrom: r.JobFrom, JobTo: r.JobTo,
+		Attempt: r.Attempt, Entered: r.Entered, Targets: r.Targets, Effect: r.Effect,
+	}
+}
+
+// A ReportReceipt is the answer to an accepted report.
+type ReportReceipt struct {
+	Seq      store.Seq  // of the record; 0 if the report changed nothing
+	State    step.State // of the step, after
+	JobState step.State
+	Accepted int // results that changed something
+	Repeated int // results that were known already
+	Rejected []Rejection
+}
+
+// A Rejection is a result that contradicts what is known of its target. What was
+// known first stands.
+type Rejection struct {
+	Target   int32
+	Stands   step.Status // what is known
+	Rejected step.Status // what the report said
+}

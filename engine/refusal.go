@@ -1,0 +1,144 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A Refusal says why a request was refused and what would be legal instead.
+// Nothing has changed. errors.Is finds its Reason (errors.Is(err,
+// operation.WrongState)) and, for a denial, the authorizer's error.
+type Refusal struct {
+	Reason operation.Reason
+	Field  string // of an InvalidInput: which field of the request, as in "Steps[2].Name"
+	Detail string // in words, where there is more to say
+
+	Job     store.JobID
+	Step    step.ID           // 0 for a request about the job alone
+	Code    operation.Code    // what was asked for; 0 if it was not an operation on a step
+	JobCode operation.JobCode // likewise, on a job
+	Actor   string
+
+	// Where the job stands. Zero where the reason comes before the state:
+	// InvalidInput, NoSuchJob, NoSuchStep, Denied.
+	Type     step.Type
+	State    step.State
+	JobState step.State
+	Attempt  int32
+	Current  step.ID
+	Version  store.Seq
+
+	Legal     operation.Codes    // what this person could do to the step now
+	LegalJob  operation.JobCodes // and to the job
+	LegalFrom step.States        // the states in which the code would be legal on a step of this type
+
+	cause error
+}
+
+// Error names the subject, what is wrong and what would be right.
+func (r *Refusal) Error() string {
+	var b strings.Builder
+	switch {
+	case r.Job == 0:
+		b.WriteString("job")
+	case r.Step == 0:
+		fmt.Fprintf(&b, "job %d", r.Job)
+	default:
+		fmt.Fprintf(&b, "job %d, step %d", r.Job, r.Step)
+	}
+	b.WriteString(": ")
+	switch r.Reason {
+	case operation.InvalidInput:
+		fmt.Fprintf(&b, "invalid %s: %s", r.Field, r.Detail)
+	case operation.NoSuchJob:
+		b.WriteString("no such job")
+	case operation.NoSuchStep:
+		b.WriteString("no such step")
+	case operation.Denied:
+		fmt.Fprintf(&b, "%s denied to %s", r.operation(), r.person())
+		if r.cause != nil {
+			fmt.Fprintf(&b, ": %v", r.cause)
+		}
+	case operation.RequestReused:
+		fmt.Fprintf(&b, "the request id stands for another request: %s", r.Detail)
+	case operation.Stale:
+		fmt.Fprintf(&b, "%s came too late: %s", r.operation(), r.Detail)
+	case operation.WrongType:
+		fmt.Fprintf(&b, "%s does not apply to a %v step", r.operation(), r.Type)
+	case operation.NotCurrent:
+		fmt.Fprintf(&b, "%s is for the current step, which is %d", r.operation(), r.Current)
+	case operation.WrongState:
+		fmt.Fprintf(&b, "%s is not legal in %v, only in %v", r.operation(), r.State, r.LegalFrom)
+	case operation.NothingToRetry:
+		fmt.Fprintf(&b, "%s has nothing to run: every target has succeeded", r.operation())
+	case operation.NotConfirmer:
+		fmt.Fprintf(&b, "%s is for a confirmer of the step, and %s is not one", r.operation(), r.person())
+	}
+	if r.State != 0 {
+		fmt.Fprintf(&b, "; legal now: %v", r.Legal)
+		if !r.LegalJob.Empty() {
+			fmt.Fprintf(&b, ", on the job: %v", r.LegalJob)
+		}
+	}
+	return b.String()
+}
+
+func (r *Refusal) operation() string {
+	switch {
+	case r.Code != 0:
+		return fmt.Sprintf("%v (%d)", r.Code, r.Code)
+	case r.JobCode != 0:
+		return fmt.Sprintf("%v (job %d)", r.JobCode, r.JobCode)
+	}
+	return "the request"
+}
+
+func (r *Refusal) person() string {
+	if r.Actor == "" {
+		return "nobody in particular"
+	}
+	return r.Actor
+}
+
+// Is reports whether target is r's Reason.
+func (r *Refusal) Is(target error) bool {
+	reason, ok := target.(operation.Reason)
+	return ok && reason == r.Reason
+}
+
+// Unwrap returns the authorizer's error, if the reason is Denied.
+func (r *Refusal) Unwrap() error { return r.cause }
+
+func invalid(field, format string, args ...any) *Refusal {
+	return &Refusal{Reason: operation.InvalidInput, Field: field, Detail: fmt.Sprintf(format, args...)}
+}
+
+// ErrConflict: others changed the job so often in the meantime that the request
+// was given up. Nothing has changed; it can be repeated.
+var ErrConflict = errors.New("the job kept changing, nothing was done")
+
+// ErrUnknownOutcome: the store failed in mid-commit and could not be asked what
+// came of it. The request may have been carried out, or be carried out yet.
+// Repeating it with the same request id is safe: it is carried out once. The error
+// is an [*UnknownOutcomeError].
+var ErrUnknownOutcome = errors.New("the outcome is unknown")
+
+// An UnknownOutcomeError is an [ErrUnknownOutcome] with what is needed to repeat the
+// request.
+type UnknownOutcomeError struct {
+	Job     store.JobID
+	Request store.Request
+	Err     error // the store's
+}
+
+func (e *UnknownOutcomeError) Error() string {
+	return fmt.Sprintf("job %d: %v: repeat request %v to find out: %v", e.Job, ErrUnknownOutcome, e.Request, e.Err)
+}
+
+// Unwrap returns ErrUnknownOutcome and the store's error.
+func (e *UnknownOutcomeError) Unwrap() []error { return []error{ErrUnknownOutcome, e.Err} }

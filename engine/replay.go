@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// Replay rebuilds the header and the steps of a job from its definition and its whole
+// history, without deciding anything anew: what the records say is what happened. The
+// error names the first record that does not continue the one before it. It is for
+// audits: the result equals what the store holds.
+func Replay(r *operation.Rules, spec JobSpec, history []store.Record) (store.Job, []store.Step, error) {
+	if len(history) == 0 || history[0].Kind != store.Created || history[0].Seq != 1 {
+		return store.Job{}, nil, fmt.Errorf("replay: the history does not begin with the creation of the job")
+	}
+	first := history[0]
+	job := store.Job{
+		ID: first.Job, Scope: spec.Scope, Name: spec.Name, State: first.JobTo, Version: 1, Moved: 1, Current: 1,
+		Steps: int32(len(spec.Steps)), Created: first.At,
+	}
+	steps := make([]store.Step, len(spec.Steps))
+	for i, s := range spec.Steps {
+		steps[i] = store.NewStep(step.ID(i+1), s)
+	}
+	for _, rec := range history[1:] {
+		if err := continues(rec, job, steps); err != nil {
+			return job, steps, err
+		}
+		apply(r, rec, &job, steps)
+	}
+	return job, steps, nil
+}
+
+// continues refuses a record that does not start where the one before it ended.
+func continues(rec store.Record, job store.Job, steps []store.Step) error {
+	switch {
+	case rec.Seq != job.Version+1:
+		return fmt.Errorf("replay: record %d follows record %d", rec.Seq, job.Version)
+	case rec.Job != job.ID:
+		return fmt.Errorf("replay: record %d is of job %d, not of %d", rec.Seq, rec.Job, job.ID)
+	case rec.Step != job.Current:
+		return fmt.Errorf("replay: record %d is about step %d, but step %d is current", rec.Seq, rec.Step, job.Current)
+	case rec.JobFrom != job.State:
+		return fmt.Errorf("replay: record %d starts with the job in %v, but it is in %v", rec.Seq, rec.JobFrom, job.State)
+	case rec.From != steps[rec.Step-1].State:
+		return fmt.Errorf("replay: record %d starts in %v, but step %d is in %v", rec.Seq, rec.From, rec.Step, steps[rec.Step-1].State)
+	case rec.Entered != 0 && (rec.Entered != rec.Step+1 || int(rec.Entered) > len(steps)):
+		return fmt.Errorf("replay: record %d enters step %d after step %d of %d", rec.Seq, rec.Entered, rec.Step, len(steps))
+	}
+	return nil
+}
+
+func apply(r *operation.Rules, rec store.Record, job *store.Job, steps []store.Step) {
+	s := &steps[rec.Step-1]
+	if rec.Attempt > s.Attempt {
+		begun(s, rec, rec.To, rec.Attempt)
+	}
+	if rec.To != s.State && rec.To.Finished() {
+		s.Finished, s.Deadline = rec.At, 0
+		switch rec.To {
+		case step.Skipped:
+			job.Skipped++
+		case step.ErrorIgnored:
+			job.Ignored++
+		}
+	}
+	s.State, s.Succeeded, s.Unfinished = rec.To, rec.Succeeded, rec.Unfinished
+	if rec.Entered != 0 {
+		next := &steps[rec.Entered-1]
+		begun(next, rec, r.Enters(next.Type), 1)
+		job.Current = rec.Entered
+	}
+	job.State, job.Version = rec.JobTo, rec.Seq
+	if rec.Moves() {
+		job.Moved = rec.Seq
+	}
+	switch {
+	case !rec.JobTo.Finished():
+		job.Finished = 0
+	case rec.From != rec.To || rec.JobFrom != rec.JobTo:
+		job.Finished = rec.At
+	}
+	if job.Started == 0 {
+		job.Started = rec.At
+	}
+}
+
+// begun notes the start of an attempt of s.
+func begun(s *store.Step, rec store.Record, state step.State, attempt int32) {
+	s.State, s.Attempt = state, attempt
+	s.Started, s.Finished, s.Deadline = rec.At, 0, 0
+	if s.Timeout > 0 {
+		s.Deadline = rec.At.Add(s.Timeout)
+	}
+	if rec.All {
+		s.Full, s.Succeeded = attempt, 0
+	}
+	s.Unfinished = s.Total - s.Succeeded
+}
