@@ -3,7 +3,7 @@ module github.com/stepgate/stepgate
 go 1.26
 
 require (
-	github.com/google/uuid v1.6.0 // indirect
-	github.com/looplab/fsm v1.0.3 // indirect
-	pgregory.net/rapid v1.3.0 // indirect
+	github.com/google/uuid v1.6.0
+	github.com/looplab/fsm v1.0.3
+	pgregory.net/rapid v1.3.0
 )

@@ -36,17 +36,18 @@ type call struct {
 func (e *Engine) take() *call {
 	c := e.calls.Get().(*call)
 	c.request, c.lost, c.patient, c.job, c.step = request{}, 0, false, 0, 0
-	c.reset()
+	c.began, c.now = time.Time{}, 0
 	return c
 }
 
-// reset forgets what an earlier decision has left.
+// reset forgets what an earlier decision has left. The rest of it is written whole by the
+// next one that changes anything.
 func (c *call) reset() {
-	c.decision.Change, c.decision.Receipt, c.decision.Report = store.Change{}, Receipt{}, ReportReceipt{}
+	c.decision.Change.Records = nil
+	c.decision.Report = ReportReceipt{}
 }
 
-// open checks what every request has, reads the clock, and makes a request id where
-// the caller gave none: once, before anything is tried.
+// open checks what every request on a job has.
 func (e *Engine) open(ctx context.Context, c *call, job store.JobID, opts []OperateOption) error {
 	if err := e.ready(ctx); err != nil {
 		return err
@@ -59,15 +60,41 @@ func (e *Engine) open(ctx context.Context, c *call, job store.JobID, opts []Oper
 }
 
 func (e *Engine) prepare(c *call, opts []OperateOption) error {
-	c.began = e.now()
-	c.now = step.At(c.began)
+	if e.observe.timed() {
+		c.began = e.now()
+	}
 	if err := c.request.apply(opts, e.limits); err != nil {
 		return err
 	}
+	return nil
+}
+
+// stamp reads the clock, once per request, and makes a request id where the caller gave
+// none. It comes as late as can be: a refusal needs neither, and would cost half as much
+// again.
+func (e *Engine) stamp(c *call, cmd Command) {
+	if c.now != 0 {
+		return
+	}
+	if c.began.IsZero() {
+		c.began = e.now()
+	}
+	c.now = step.At(c.began)
 	if !c.request.given {
 		c.request.id = requestID(c.now, e.random(), e.random())
 	}
-	return nil
+	switch cmd := cmd.(type) {
+	case *Operate:
+		cmd.Request = c.request.id
+	case *OperateJob:
+		cmd.Request = c.request.id
+	case *Create:
+		cmd.Request = c.request.id
+	case *Report:
+		cmd.request = c.request.id
+	case *Expire:
+		cmd.request = c.request.id
+	}
 }
 
 // carryOut is the one way in which a job changes: load, ask the authorizer, decide,
@@ -92,6 +119,12 @@ func (e *Engine) carryOut(ctx context.Context, c *call, q store.Query, cmd Comma
 		if err := e.permit(ctx, c, cmd); err != nil {
 			return c.afterVersion(unknown, base, err)
 		}
+		if cmd, ok := cmd.(*Operate); ok {
+			if _, refusal := cmd.judge(e.rules, &c.view); refusal != nil {
+				return c.afterVersion(unknown, base, refusal)
+			}
+		}
+		e.stamp(c, cmd)
 		c.reset()
 		if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
 			return c.afterVersion(unknown, base, refusal)
@@ -260,18 +293,16 @@ func (e *Engine) answer(ctx context.Context, c *call, err error) (Receipt, error
 }
 
 func (e *Engine) observeError(ctx context.Context, c *call, err error) {
-	o := &e.observe
-	refusal := (*Refusal)(nil)
-	switch {
-	case errors.As(err, &refusal):
-		if refusal.Job == 0 {
-			refusal.Job, refusal.Step = c.job, c.step
-		}
-		if o.Refused != nil {
-			observed(func() { o.Refused(ctx, refusal, e.now().Sub(c.began)) })
-		}
-	default:
+	refusal, ok := err.(*Refusal)
+	if !ok {
 		e.failed(ctx, err)
+		return
+	}
+	if refusal.Job == 0 {
+		refusal.Job, refusal.Step = c.job, c.step
+	}
+	if o := &e.observe; o.Refused != nil {
+		observed(func() { o.Refused(ctx, refusal, e.now().Sub(c.began)) })
 	}
 }
 

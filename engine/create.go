@@ -24,7 +24,7 @@ func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []Opera
 		}
 		spec.Scope = e.scope
 	}
-	cmd := &Create{Request: c.request.id, Actor: c.request.actor, Reason: c.request.reason, Spec: spec, limits: &e.limits}
+	cmd := &Create{Actor: c.request.actor, Reason: c.request.reason, Spec: spec, limits: &e.limits}
 	if err := cmd.check(e.rules); err != nil {
 		return store.Job{}, err
 	}
@@ -32,6 +32,7 @@ func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []Opera
 	if err := e.permit(ctx, c, cmd); err != nil {
 		return store.Job{}, err
 	}
+	e.stamp(c, cmd)
 	return e.createOnce(ctx, c, cmd)
 }
 

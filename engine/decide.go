@@ -87,18 +87,30 @@ func (d *Decision) operate(r *operation.Rules, v *store.View, c *Operate, now st
 	if v.Replay != nil {
 		return d.replay(v, &store.Record{Kind: store.Operated, Step: v.Step.ID, Code: c.Code, Actor: c.Actor, Reason: c.Reason})
 	}
-	move, reason := judge(r, v, c.Code, c.Actor)
-	if stale := staleness(v, c.IfAttempt, c.IfVersion); stale != "" {
-		return refuse(r, v, &Refusal{Reason: operation.Stale, Code: c.Code, Actor: c.Actor, Detail: stale})
-	}
-	if reason != 0 {
-		return refuse(r, v, &Refusal{Reason: reason, Code: c.Code, Actor: c.Actor})
+	move, refusal := c.judge(r, v)
+	if refusal != nil {
+		return refusal
 	}
 	rec := d.begin(v, store.Operated, now)
 	rec.Code, rec.Request, rec.Actor, rec.Reason = c.Code, c.Request, c.Actor, c.Reason
 	d.move(r, v, move.To, move.Guard == operation.DueOnly)
 	d.finish()
 	return nil
+}
+
+// judge returns what c does, or why it is refused. A replay is not refused.
+func (c *Operate) judge(r *operation.Rules, v *store.View) (operation.Move, *Refusal) {
+	if v.Replay != nil {
+		return operation.Move{}, nil
+	}
+	if stale := staleness(v, c.IfAttempt, c.IfVersion); stale != "" {
+		return operation.Move{}, refuse(r, v, &Refusal{Reason: operation.Stale, Code: c.Code, Actor: c.Actor, Detail: stale})
+	}
+	move, reason := judge(r, v, c.Code, c.Actor)
+	if reason != 0 {
+		return move, refuse(r, v, &Refusal{Reason: reason, Code: c.Code, Actor: c.Actor})
+	}
+	return move, nil
 }
 
 // judge applies the rules to one code: where it leads, or the first reason in the
@@ -229,7 +241,7 @@ func (d *Decision) report(r *operation.Rules, v *store.View, c *Report, now step
 	}
 	d.Report.State, d.Report.JobState = d.steps[0].State, d.Change.Job.State
 	if rec.Event == 0 && len(d.Change.Targets) == 0 {
-		d.Change = store.Change{}
+		d.Change.Records = nil
 		return nil
 	}
 	rec.Results = int32(len(d.Change.Targets))

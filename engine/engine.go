@@ -95,7 +95,7 @@ func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.
 		return invalid("Code", "operation code %d is unknown; there are %v", code, e.rules.AllCodes())
 	}
 	c.operate = Operate{
-		Code: code, Request: c.request.id, Actor: c.request.actor, Reason: c.request.reason,
+		Code: code, Actor: c.request.actor, Reason: c.request.reason,
 		IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
 	}
 	return e.carryOut(ctx, c, store.Query{Scope: e.scope, Job: job, Step: id}, &c.operate)
@@ -118,7 +118,7 @@ func (e *Engine) operateJob(ctx context.Context, c *call, job store.JobID, code 
 		return invalid("Code", "job operation code %d is unknown; there are %v", code, operation.JobCodesOf(operation.AllJobCodes()...))
 	}
 	c.operateJob = OperateJob{
-		Code: code, Request: c.request.id, Actor: c.request.actor, Reason: c.request.reason,
+		Code: code, Actor: c.request.actor, Reason: c.request.reason,
 		IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
 	}
 	return e.carryOut(ctx, c, store.Query{Scope: e.scope, Job: job}, &c.operateJob)
@@ -159,7 +159,6 @@ func (e *Engine) report(ctx context.Context, c *call, r *Report) error {
 	if err := r.check(e.limits); err != nil {
 		return err
 	}
-	r.request = c.request.id
 	q := store.Query{Scope: e.scope, Job: r.Job, Step: r.Step}
 	if len(r.Results) > 0 {
 		q.Targets = make([]int32, len(r.Results))
@@ -225,7 +224,7 @@ func (e *Engine) expire(ctx context.Context, o store.Overdue) error {
 	err := e.open(ctx, c, o.Job, nil)
 	if err == nil {
 		q := store.Query{Scope: e.scope, Job: o.Job, Step: o.Step}
-		err = e.carryOut(ctx, c, q, &Expire{Job: o.Job, Step: o.Step, Attempt: o.Attempt, request: c.request.id})
+		err = e.carryOut(ctx, c, q, &Expire{Job: o.Job, Step: o.Step, Attempt: o.Attempt})
 	}
 	_, err = e.answer(ctx, c, err)
 	return err

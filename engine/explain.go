@@ -82,11 +82,12 @@ func (e *Engine) tryOut(ctx context.Context, c *call, cmd Command) (Receipt, *Re
 		}
 		return Receipt{}, refusal, nil
 	}
+	e.stamp(c, cmd)
 	if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
 		return Receipt{}, refusal, nil
 	}
 	receipt := c.decision.Receipt
-	receipt.Seq = 0
+	receipt.Seq, receipt.Request = 0, store.Request{}
 	return receipt, nil, nil
 }
 

@@ -114,6 +114,9 @@ type Observer struct {
 	Failed     func(ctx context.Context, err error)                 // the store, or a handler of an effect, failed
 }
 
+// timed reports whether o wants to know how long requests take.
+func (o *Observer) timed() bool { return o.Accepted != nil || o.Refused != nil || o.Dry != nil }
+
 // An OperateOption says more about a request: who asks, why, and on what condition.
 // Options that do not apply to a call are ignored by it.
 type OperateOption struct {

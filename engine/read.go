@@ -117,31 +117,34 @@ func (e *Engine) Targets(ctx context.Context, job store.JobID, id step.ID, q Tar
 		})
 	})
 	for i := range targets {
-		targets[i].Status = shown(s, targets[i], q.Attempt)
+		targets[i].Result = shown(s, targets[i], q.Attempt)
 	}
 	return targets, err
 }
 
-// shown returns the status that a target of s reads, in an attempt or, for 0, in the
-// current or last one.
-func shown(s store.Step, t store.Target, attempt int32) step.Status {
+// shown returns what a target of s reads in an attempt or, for 0, in the current or last
+// one. A result of an earlier attempt does not show in one that runs the target again.
+func shown(s store.Step, t store.Target, attempt int32) store.Result {
 	current := attempt == 0 || attempt == s.Attempt
 	switch {
 	case s.Attempt == 0:
-		return 0
+		return store.Result{}
 	case t.Attempt > 0 && t.Status.Finished() && (!current || t.Attempt == s.Attempt):
-		return t.Status
+		return t.Result
 	case current && !t.Due(s):
-		return step.SucceededEarlier
-	case current && s.State.Active():
-		if t.Attempt == s.Attempt {
-			return t.Status
-		}
-		return step.TargetWaiting
-	case current && (s.State == step.Terminated || s.State == step.Skipped):
-		return step.TargetTerminated
+		t.Status = step.SucceededEarlier
+		return t.Result
+	case t.Attempt != s.Attempt || t.Status != step.TargetRunning:
+		t.Result = store.Result{Status: step.TargetWaiting}
 	}
-	return step.UnknownStatus
+	switch {
+	case current && s.State.Active():
+	case current && (s.State == step.Terminated || s.State == step.Skipped):
+		t.Status = step.TargetTerminated
+	default:
+		t.Status = step.UnknownStatus
+	}
+	return t.Result
 }
 
 // A JobQuery selects jobs.

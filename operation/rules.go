@@ -69,6 +69,7 @@ type kind struct {
 	moves   [128][16]Move    // by code and state; the zero Move is illegal
 	from    [128]step.States // by code: where it is legal
 	codes   [16]Codes        // by state: what is legal
+	job     [16]JobCodes     // by state of the current step: what is legal on the job
 }
 
 // A Move is what a legal operation does: where the step goes, and what it asks
@@ -216,8 +217,15 @@ func (k *kind) compile(t Table) error {
 		return fmt.Errorf("step type %v: no row starts a job whose first step it is", k.Type)
 	}
 	var err error
-	k.machine, err = step.NewMachine(k.Type.String(), transitions)
-	return err
+	if k.machine, err = step.NewMachine(k.Type.String(), transitions); err != nil {
+		return err
+	}
+	for _, code := range AllJobCodes() {
+		for s := range k.machine.From(code.Label()).All() {
+			k.job[s] = k.job[s].With(code)
+		}
+	}
+	return nil
 }
 
 func (r *Rules) kind(t step.Type) *kind {
@@ -284,13 +292,11 @@ func (r *Rules) States(t step.Type, code Code) step.States {
 // JobCodes returns the job codes that are legal while the current step is of type
 // t and in state s.
 func (r *Rules) JobCodes(t step.Type, s step.State) JobCodes {
-	var codes JobCodes
-	for _, code := range AllJobCodes() {
-		if _, ok := r.LegalJob(t, s, code); ok {
-			codes = codes.With(code)
-		}
+	k := r.kind(t)
+	if k == nil || s >= 16 {
+		return JobCodes{}
 	}
-	return codes
+	return k.job[s]
 }
 
 // JobStates returns the states in which code is legal on a job whose current step

@@ -97,8 +97,8 @@ type Store interface {
 // it, watchers and dispatchers poll.
 type Waker interface {
 	// Wake returns a channel that is closed at the first commit to the job that
-	// returns after Wake has; job 0 means any job. It may be closed without one.
-	// The caller calls stop when it no longer listens.
+	// begins after Wake has returned; job 0 means any job. It may be closed
+	// earlier, without a commit. The caller calls stop when it no longer listens.
 	Wake(job JobID) (changed <-chan struct{}, stop func())
 }
 

@@ -1,0 +1,355 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/looplab/fsm"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// Compare the figures of one run only: BenchmarkOperate and BenchmarkOperateRefused with
+// BenchmarkLooplabEvent, and the sizes of a benchmark with each other. README.md says
+// what ratios are held.
+
+// asking returns a job of so many steps, of which the first asks for a confirmation
+// and the others are confirmations as well.
+func asking(steps int) engine.JobSpec {
+	spec := engine.JobSpec{Name: "bench"}
+	for range steps {
+		spec.Steps = append(spec.Steps, step.Spec{Type: step.Confirmation, Name: "ask"})
+	}
+	return spec
+}
+
+// started creates so many started jobs.
+func started(b *testing.B, eng *engine.Engine, jobs int, spec engine.JobSpec) []store.JobID {
+	b.Helper()
+	ids := make([]store.JobID, jobs)
+	for i := range ids {
+		job, err := eng.Create(b.Context(), spec)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := eng.OperateJob(b.Context(), job.ID, operation.StartJob); err != nil {
+			b.Fatal(err)
+		}
+		ids[i] = job.ID
+	}
+	return ids
+}
+
+// settle settles every effect that waits.
+func settle(b *testing.B, st store.Store) {
+	b.Helper()
+	for {
+		claimed, err := st.Claim(context.Background(), store.Claim{
+			Effects: []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded},
+			Now:     1 << 60, Until: 1<<60 + 1, Limit: 10_000,
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, d := range claimed {
+			if err := st.Settle(context.Background(), d); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if len(claimed) == 0 {
+			return
+		}
+	}
+}
+
+// alternating are the codes that take a confirmation to and fro.
+var alternating = [2]operation.Code{operation.TerminateConfirmation, operation.RestartConfirmation}
+
+// operate alternates the two codes on the first step of the jobs in turn, round by
+// round, and calls between, outside the timer, after every so many operations.
+func operate(b *testing.B, eng *engine.Engine, ids []store.JobID, every int, between func()) {
+	b.Helper()
+	ctx := b.Context()
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		code := alternating[n/len(ids)%2]
+		if _, err := eng.Operate(ctx, ids[n%len(ids)], 1, code, engine.By("ann")); err != nil {
+			b.Fatal(err)
+		}
+		if n++; n%every == 0 {
+			b.StopTimer()
+			between()
+			b.StartTimer()
+		}
+	}
+}
+
+// What does an operation cost, load, decide, commit, record, effect and receipt, and
+// does that depend on what else the store, the job and its history hold?
+func BenchmarkOperate(b *testing.B) {
+	for _, jobs := range []int{1, 1024} {
+		b.Run(fmt.Sprintf("jobs=%d", jobs), func(b *testing.B) {
+			st := memstore.New()
+			eng := engine.New(st)
+			ids := started(b, eng, jobs, asking(5))
+			settle(b, st)
+			operate(b, eng, ids, 4096, func() { settle(b, st) })
+		})
+	}
+	for _, steps := range []int{5, 1000} {
+		b.Run(fmt.Sprintf("steps=%d", steps), func(b *testing.B) {
+			st := memstore.New()
+			eng := engine.New(st)
+			ids := started(b, eng, 64, asking(steps))
+			settle(b, st)
+			operate(b, eng, ids, 4096, func() { settle(b, st) })
+		})
+	}
+	for _, records := range []int{10, 10_000} {
+		b.Run(fmt.Sprintf("records=%d", records), func(b *testing.B) {
+			const jobs, rounds = 64, 64 // the history grows by 64 records before it is made anew
+			st := memstore.New()
+			eng := engine.New(st)
+			var ids [jobs]store.JobID
+			fill := func() {
+				copy(ids[:], started(b, eng, jobs, asking(5)))
+				for range (records - 2) / 2 {
+					for _, code := range alternating {
+						for _, id := range ids {
+							if _, err := eng.Operate(b.Context(), id, 1, code); err != nil {
+								b.Fatal(err)
+							}
+						}
+					}
+				}
+				settle(b, st)
+			}
+			fill()
+			operate(b, eng, ids[:], jobs*rounds, func() {
+				settle(b, st)
+				if records == 10 {
+					fill()
+				}
+			})
+		})
+	}
+}
+
+// What does a refused operation cost?
+func BenchmarkOperateRefused(b *testing.B) {
+	eng := engine.New(memstore.New())
+	id := started(b, eng, 1, asking(5))[0]
+	ctx := b.Context()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := eng.Operate(ctx, id, 1, operation.RetryAll, engine.By("ann")); err == nil {
+			b.Fatal("retry_all was accepted on a confirmation")
+		}
+	}
+}
+
+// What does looplab/fsm take for one transition, nothing stored? Its table is of the same
+// size as the one that the engine decides by: the lifecycle and the operations of every
+// step type.
+func BenchmarkLooplabEvent(b *testing.B) {
+	var events fsm.Events
+	for _, t := range operation.Standard().Types() {
+		for _, tr := range operation.Standard().Machine(t).Transitions() {
+			desc := fsm.EventDesc{Name: tr.Name, Dst: fmt.Sprintf("%v %v", t, tr.To)}
+			for from := range tr.From.All() {
+				desc.Src = append(desc.Src, fmt.Sprintf("%v %v", t, from))
+			}
+			events = append(events, desc)
+		}
+	}
+	ctx := context.Background()
+	moves := [2]struct{ from, event string }{
+		{"confirmation waiting", operation.TerminateConfirmation.String()},
+		{"confirmation confirmation_terminated", operation.RestartConfirmation.String()},
+	}
+	b.Run("reused", func(b *testing.B) {
+		m := fsm.NewFSM(moves[0].from, events, nil)
+		b.ReportAllocs()
+		for n := 0; b.Loop(); n++ {
+			m.SetState(moves[n%2].from)
+			if err := m.Event(ctx, moves[n%2].event); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("new", func(b *testing.B) {
+		b.ReportAllocs()
+		for n := 0; b.Loop(); n++ {
+			if err := fsm.NewFSM(moves[n%2].from, events, nil).Event(ctx, moves[n%2].event); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// Does a retry of 100 failed targets cost more if a million have succeeded?
+func BenchmarkRetryFailed(b *testing.B) {
+	for _, targets := range []int{10, 1_000_000} {
+		b.Run(fmt.Sprintf("targets=%d", targets), func(b *testing.B) {
+			st := memstore.New()
+			eng := engine.New(st)
+			id := failed(b, eng, targets, min(100, targets))
+			settle(b, st)
+			b.ReportAllocs()
+			attempt := int32(1)
+			for b.Loop() {
+				if _, err := eng.Operate(b.Context(), id, 1, operation.RetryFailed, engine.By("ann")); err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				attempt++
+				if _, err := eng.Report(b.Context(), engine.Report{Job: id, Step: 1, Attempt: attempt, Outcome: step.Broke}); err != nil {
+					b.Fatal(err)
+				}
+				settle(b, st)
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+// failed returns a job whose only step has failed on so many of its targets.
+func failed(b *testing.B, eng *engine.Engine, targets, failures int) store.JobID {
+	b.Helper()
+	names := make([]string, targets)
+	for i := range names {
+		names[i] = fmt.Sprintf("host-%d", i)
+	}
+	id := started(b, eng, 1, engine.JobSpec{Name: "bench", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: names}}})[0]
+	for first := 0; first < targets; first += engine.MaxResults {
+		report := engine.Report{Job: id, Step: 1, Attempt: 1}
+		for i := first; i < min(first+engine.MaxResults, targets); i++ {
+			result := engine.TargetResult{Target: int32(i), Result: store.Result{Status: step.TargetSucceeded}}
+			if i%(targets/failures) == 0 && i/(targets/failures) < failures {
+				result.Status = step.NonZeroExit
+			}
+			report.Results = append(report.Results, result)
+		}
+		if _, err := eng.Report(b.Context(), report); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return id
+}
+
+// How much memory does a stored job take, and a target?
+func BenchmarkJobMemory(b *testing.B) {
+	b.Run("job", func(b *testing.B) {
+		const jobs = 20_000
+		for b.Loop() {
+			before := heap()
+			st := memstore.New()
+			eng := engine.New(st)
+			ids := started(b, eng, jobs, asking(5)) // two records
+			for n := range 3 {
+				for _, id := range ids {
+					if _, err := eng.Operate(b.Context(), id, 1, alternating[n%2], engine.By("ann")); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			settle(b, st)
+			b.ReportMetric(float64(heap()-before)/jobs, "B/job")
+			runtime.KeepAlive(st)
+		}
+	})
+	for _, reported := range []bool{false, true} {
+		b.Run(fmt.Sprintf("target/reported=%v", reported), func(b *testing.B) {
+			const targets = 200_000
+			names := make([]string, targets)
+			letters := 0
+			for i := range names {
+				names[i] = fmt.Sprintf("host-%d", i)
+				letters += len(names[i])
+			}
+			for b.Loop() {
+				before := heap()
+				st := memstore.New()
+				eng := engine.New(st)
+				id := started(b, eng, 1, engine.JobSpec{Name: "bench", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: names}}})[0]
+				for first := 0; reported && first < targets; first += engine.MaxResults {
+					report := engine.Report{Job: id, Step: 1, Attempt: 1}
+					for i := first; i < first+engine.MaxResults; i++ {
+						report.Results = append(report.Results, engine.TargetResult{
+							Target: int32(i), Result: store.Result{Status: step.TargetSucceeded, Started: 1, Finished: 2},
+						})
+					}
+					if _, err := eng.Report(b.Context(), report); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(heap()-before-uint64(letters))/targets, "B/target")
+				runtime.KeepAlive(st)
+			}
+			runtime.KeepAlive(names)
+		})
+	}
+}
+
+// heap returns the bytes in use after a collection.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // the first one leaves what finalizers and pools hold
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// Do two cores on a million different jobs get more done than one?
+func BenchmarkOperateParallel(b *testing.B) {
+	const jobs = 1_000_000
+	var (
+		once sync.Once
+		st   *memstore.Store
+		eng  *engine.Engine
+		ids  []store.JobID
+		done int // operations so far, over all runs
+	)
+	for _, cores := range []int{1, 2} {
+		b.Run(fmt.Sprintf("cores=%d", cores), func(b *testing.B) {
+			once.Do(func() {
+				st = memstore.New()
+				eng = engine.New(st)
+				ids = started(b, eng, jobs, asking(5))
+				settle(b, st)
+			})
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
+			b.ReportAllocs()
+			b.ResetTimer()
+			for left := b.N; left > 0; {
+				n := min(left, 1<<17)
+				var workers sync.WaitGroup
+				for w := range cores {
+					workers.Go(func() {
+						for i := done + n*w/cores; i < done+n*(w+1)/cores; i++ {
+							// A step far from the last one: no two neighbours share a cache line.
+							id := ids[i*7919%jobs]
+							if _, err := eng.Operate(context.Background(), id, 1, alternating[i/jobs%2], engine.By("ann")); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				workers.Wait()
+				done, left = done+n, left-n
+				b.StopTimer()
+				settle(b, st)
+				b.StartTimer()
+			}
+		})
+	}
+}

@@ -1,0 +1,259 @@
+package memstore
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// queue is the unsettled effects of all jobs, one heap per kind.
+type queue struct {
+	mu    sync.Mutex // guards all below and every job's effects; taken after that of a shard
+	kinds [store.JobEnded + 1]effectHeap
+	order uint64
+	free  *effect // settled ones, to be used again
+}
+
+// effect is one that is not settled.
+type effect struct {
+	store.Delivery
+	job   *job
+	older *effect // of the same job
+	newer *effect
+	order uint64 // among effects of the same NotBefore
+	index int    // in its heap
+}
+
+func (q *queue) add(j *job, r *store.Record) {
+	d, _ := r.Delivery(j.header.Scope)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.free
+	if e == nil {
+		e = new(effect)
+	} else {
+		q.free = e.newer
+	}
+	q.order++
+	*e = effect{Delivery: d, job: j, older: j.newest, order: q.order}
+	if j.newest != nil {
+		j.newest.newer = e
+	} else {
+		j.oldest = e
+	}
+	j.newest = e
+	heap.Push(&q.kinds[d.Effect], e)
+}
+
+// Effects implements store.Store.
+func (s *Store) Effects(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {
+	j, sh, err := s.find(ctx, scope, job)
+	if err != nil {
+		return nil, err
+	}
+	defer sh.mu.Unlock()
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	var all []store.Delivery
+	for e := j.oldest; e != nil && len(all) < p.Limit; e = e.newer {
+		if e.Seq > p.After {
+			all = append(all, e.Delivery)
+		}
+	}
+	return all, nil
+}
+
+// Claim implements store.Store.
+func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	q := &s.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var claimed []store.Delivery
+	var passedOver []*effect // of other scopes
+	for len(claimed) < c.Limit {
+		h := q.first(c.Effects)
+		if h == nil || (*h)[0].NotBefore > c.Now {
+			break
+		}
+		if e := (*h)[0]; c.Scope.Holds(e.Scope) {
+			e.Count++
+			q.move(e, c.Until)
+			claimed = append(claimed, e.Delivery)
+		} else {
+			passedOver = append(passedOver, heap.Pop(h).(*effect))
+		}
+	}
+	for _, e := range passedOver {
+		heap.Push(&q.kinds[e.Effect], e)
+	}
+	return claimed, nil
+}
+
+// first returns the heap, of those of some kinds, whose first effect comes first; nil if
+// all are empty.
+func (q *queue) first(kinds []store.Effect) *effectHeap {
+	var first *effectHeap
+	for _, kind := range kinds {
+		if int(kind) >= len(q.kinds) {
+			continue
+		}
+		if h := &q.kinds[kind]; len(*h) > 0 && (first == nil || before((*h)[0], (*first)[0])) {
+			first = h
+		}
+	}
+	return first
+}
+
+// move gives e another time.
+func (q *queue) move(e *effect, to step.Time) {
+	q.order++
+	e.NotBefore, e.order = to, q.order
+	heap.Fix(&q.kinds[e.Effect], e.index)
+}
+
+// Defer implements store.Store.
+func (s *Store) Defer(ctx context.Context, d store.Delivery, until step.Time, lastError string) error {
+	return s.claimed(ctx, d, func(e *effect) {
+		if lastError != "" {
+			e.LastError = lastError
+		}
+		s.queue.move(e, until)
+	})
+}
+
+// Settle implements store.Store.
+func (s *Store) Settle(ctx context.Context, d store.Delivery) error {
+	return s.claimed(ctx, d, func(e *effect) {
+		q := &s.queue
+		heap.Remove(&q.kinds[e.Effect], e.index)
+		if e.older != nil {
+			e.older.newer = e.newer
+		} else {
+			e.job.oldest = e.newer
+		}
+		if e.newer != nil {
+			e.newer.older = e.older
+		} else {
+			e.job.newest = e.older
+		}
+		*e = effect{newer: q.free}
+		q.free = e
+	})
+}
+
+// claimed runs f, under the queue's lock, on the effect that d has claimed.
+func (s *Store) claimed(ctx context.Context, d store.Delivery, f func(*effect)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	sh := s.shard(d.Job)
+	sh.mu.Lock()
+	j := sh.jobs[d.Job]
+	sh.mu.Unlock()
+	if j == nil {
+		return store.ErrLeaseLost
+	}
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	for e := j.oldest; e != nil; e = e.newer { // the oldest are mostly settled first
+		if e.Seq == d.Seq {
+			if e.Count != d.Count {
+				break
+			}
+			f(e)
+			return nil
+		}
+	}
+	return store.ErrLeaseLost
+}
+
+// effectHeap has the effect that may be delivered first at its top.
+type effectHeap []*effect
+
+func before(a, b *effect) bool {
+	if a.NotBefore != b.NotBefore {
+		return a.NotBefore < b.NotBefore
+	}
+	return a.order < b.order
+}
+
+func (h effectHeap) Len() int           { return len(h) }
+func (h effectHeap) Less(a, b int) bool { return before(h[a], h[b]) }
+func (h effectHeap) Swap(a, b int) {
+	h[a], h[b] = h[b], h[a]
+	h[a].index, h[b].index = a, b
+}
+func (h *effectHeap) Push(x any) {
+	e := x.(*effect)
+	e.index = len(*h)
+	*h = append(*h, e)
+}
+func (h *effectHeap) Pop() any {
+	last := len(*h) - 1
+	e := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return e
+}
+
+// wakers is who listens for commits.
+type wakers struct {
+	listening atomic.Int32 // so that a commit that nobody listens for takes no lock
+	mu        sync.Mutex   // guards all below; taken last
+	channels  map[store.JobID]map[chan struct{}]bool
+}
+
+// Wake implements store.Waker.
+func (s *Store) Wake(job store.JobID) (changed <-chan struct{}, stop func()) {
+	w := &s.wakers
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.channels == nil {
+		w.channels = map[store.JobID]map[chan struct{}]bool{}
+	}
+	if w.channels[job] == nil {
+		w.channels[job] = map[chan struct{}]bool{}
+	}
+	c := make(chan struct{})
+	w.channels[job][c] = true
+	w.listening.Add(1)
+	return c, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.forget(job, c)
+	}
+}
+
+// forget ends the listening on c, if it has not ended yet.
+func (w *wakers) forget(job store.JobID, c chan struct{}) {
+	if !w.channels[job][c] {
+		return
+	}
+	delete(w.channels[job], c)
+	if len(w.channels[job]) == 0 {
+		delete(w.channels, job)
+	}
+	w.listening.Add(-1)
+}
+
+// wake tells everybody who listens for a job, or for any.
+func (w *wakers) wake(job store.JobID) {
+	if w.listening.Load() == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range [...]store.JobID{job, 0} {
+		for c := range w.channels[id] {
+			close(c)
+			w.forget(id, c)
+		}
+	}
+}

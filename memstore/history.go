@@ -1,0 +1,161 @@
+package memstore
+
+import (
+	"encoding/binary"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// history is the records of a job, packed into bytes: about 45 a record, and nothing
+// for the garbage collector to follow. Every chunk but the last holds perChunk records.
+type history struct {
+	chunks [][]byte
+	n      int
+}
+
+const perChunk = 32
+
+func (h *history) len() int { return h.n }
+
+// append adds the record with the next sequence number.
+func (h *history) append(r *store.Record) {
+	if h.n%perChunk == 0 {
+		h.chunks = append(h.chunks, nil)
+	}
+	last := &h.chunks[len(h.chunks)-1]
+	var scratch [128]byte
+	body := pack(scratch[:0], r)
+	*last = binary.AppendUvarint(*last, uint64(len(body)))
+	*last = append(*last, body...)
+	h.n++
+}
+
+// walk calls f with the packed records from seq on, until f returns false.
+func (h *history) walk(seq store.Seq, f func(seq store.Seq, body []byte) bool) {
+	if seq < 1 || int64(seq) > int64(h.n) {
+		return
+	}
+	first := int(seq-1) / perChunk
+	for c, chunk := range h.chunks[first:] {
+		at := store.Seq((first+c)*perChunk + 1)
+		for ; len(chunk) > 0; at++ {
+			size, n := binary.Uvarint(chunk)
+			body := chunk[n : n+int(size)]
+			chunk = chunk[n+int(size):]
+			if at >= seq && !f(at, body) {
+				return
+			}
+		}
+	}
+}
+
+// at returns the record of this sequence number, which exists.
+func (h *history) at(job store.JobID, seq store.Seq) (r store.Record) {
+	h.walk(seq, func(seq store.Seq, body []byte) bool {
+		r = unpack(job, seq, body)
+		return false
+	})
+	return r
+}
+
+// page returns the records that p selects.
+func (h *history) page(job store.JobID, p store.Page[store.Seq]) []store.Record {
+	var records []store.Record
+	h.walk(max(p.After, 0)+1, func(seq store.Seq, body []byte) bool {
+		if len(records) == p.Limit {
+			return false
+		}
+		records = append(records, unpack(job, seq, body))
+		return true
+	})
+	return records
+}
+
+// find returns the sequence number of the record that carries request, or 0.
+func (h *history) find(request store.Request) (found store.Seq) {
+	h.walk(1, func(seq store.Seq, body []byte) bool {
+		if requestOf(body) == request {
+			found = seq
+		}
+		return found == 0
+	})
+	return found
+}
+
+// requests returns the sequence numbers of all records that carry a request.
+func (h *history) requests() map[store.Request]store.Seq {
+	all := make(map[store.Request]store.Seq, h.n)
+	h.walk(1, func(seq store.Seq, body []byte) bool {
+		if request := requestOf(body); request != (store.Request{}) {
+			all[request] = seq
+		}
+		return true
+	})
+	return all
+}
+
+// A packed record begins with its flags and, if it has one, its request. States are
+// four bits each; numbers are varints, most of them of one byte.
+const (
+	flagRequest = 1 << iota
+	flagAll
+)
+
+func requestOf(body []byte) (request store.Request) {
+	if body[0]&flagRequest != 0 {
+		copy(request[:], body[1:])
+	}
+	return request
+}
+
+func pack(b []byte, r *store.Record) []byte {
+	flags := byte(0)
+	if r.All {
+		flags |= flagAll
+	}
+	if r.Request != (store.Request{}) {
+		b = append(b, flags|flagRequest)
+		b = append(b, r.Request[:]...)
+	} else {
+		b = append(b, flags)
+	}
+	b = append(b, byte(r.Kind), byte(r.Code), byte(r.JobCode), byte(r.Event), byte(r.Effect),
+		byte(r.From)<<4|byte(r.To), byte(r.JobFrom)<<4|byte(r.JobTo))
+	b = binary.AppendVarint(b, int64(r.At))
+	for _, n := range [...]int64{
+		int64(r.Step), int64(r.Entered), int64(r.Attempt), int64(r.Succeeded), int64(r.Unfinished),
+		int64(r.Results), int64(r.Targets), int64(len(r.Actor)), int64(len(r.Reason)),
+	} {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	b = append(b, r.Actor...)
+	return append(b, r.Reason...)
+}
+
+func unpack(job store.JobID, seq store.Seq, b []byte) store.Record {
+	r := store.Record{Job: job, Seq: seq, Request: requestOf(b), All: b[0]&flagAll != 0}
+	if b[0]&flagRequest != 0 {
+		b = b[len(r.Request):]
+	}
+	b = b[1:]
+	r.Kind, r.Code, r.JobCode = store.Kind(b[0]), operation.Code(b[1]), operation.JobCode(b[2])
+	r.Event, r.Effect = step.Event(b[3]), store.Effect(b[4])
+	r.From, r.To = step.State(b[5]>>4), step.State(b[5]&15)
+	r.JobFrom, r.JobTo = step.State(b[6]>>4), step.State(b[6]&15)
+	at, n := binary.Varint(b[7:])
+	r.At = step.Time(at)
+	b = b[7+n:]
+	next := func() int64 {
+		v, n := binary.Uvarint(b)
+		b = b[n:]
+		return int64(v)
+	}
+	r.Step, r.Entered, r.Attempt = step.ID(next()), step.ID(next()), int32(next())
+	r.Succeeded, r.Unfinished, r.Results, r.Targets = int32(next()), int32(next()), int32(next()), int32(next())
+	actor, reason := next(), next()
+	r.Actor = string(b[:actor])
+	r.Reason = string(b[actor : actor+reason])
+	return r
+}

@@ -1,0 +1,198 @@
+package memstore
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// job is a stored job, kept small: a store may hold millions.
+type job struct {
+	header   store.Job
+	steps    []stepRow
+	log      history
+	requests map[store.Request]store.Seq // made when a request is first looked for in a long history
+	oldest   *effect                     // unsettled, a list; guarded by the queue
+	newest   *effect
+}
+
+// stepRow is a step less what few steps have.
+type stepRow struct {
+	name         string
+	extra        *extra // nil for none
+	typ          step.Type
+	state        step.State
+	ignoreErrors bool
+	attempt      int32
+	full         int32
+	succeeded    int32
+	unfinished   int32
+	started      step.Time
+	finished     step.Time
+}
+
+// extra is what few steps have, confirmations without list or deadline for instance.
+type extra struct {
+	payload    string
+	confirmers step.Names
+	timeout    time.Duration
+	onTimeout  step.Decision
+	deadline   *deadline // nil for none
+	targets    targets
+}
+
+var noTargets targets // of a step without extra; never written
+
+func newJob(specs []step.Spec) *job {
+	j := &job{steps: make([]stepRow, len(specs))}
+	for i := range specs {
+		s := &specs[i]
+		row := &j.steps[i]
+		row.name, row.typ, row.ignoreErrors = s.Name, s.Type, s.IgnoreErrors
+		if s.Payload == "" && s.Confirmers == nil && s.Timeout == 0 && s.OnTimeout == 0 && len(s.Targets) == 0 {
+			continue
+		}
+		row.extra = &extra{
+			payload: s.Payload, confirmers: step.NamesOf(s.Confirmers), timeout: s.Timeout, onTimeout: s.OnTimeout,
+			targets: newTargets(s.Targets),
+		}
+	}
+	return j
+}
+
+func (j *job) has(id step.ID) bool { return id >= 1 && int(id) <= len(j.steps) }
+
+// step fills s with the step of this id, which exists.
+func (j *job) step(id step.ID, s *store.Step) {
+	row := &j.steps[id-1]
+	s.ID, s.Type, s.Name, s.IgnoreErrors = id, row.typ, row.name, row.ignoreErrors
+	s.State, s.Attempt, s.Full = row.state, row.attempt, row.full
+	s.Succeeded, s.Unfinished = row.succeeded, row.unfinished
+	s.Started, s.Finished = row.started, row.finished
+	if x := row.extra; x != nil {
+		s.OnTimeout, s.Timeout, s.Confirmers, s.Payload = x.onTimeout, x.timeout, x.confirmers, x.payload
+		s.Total = int32(x.targets.len())
+		if x.deadline != nil {
+			s.Deadline = x.deadline.at
+		}
+	}
+}
+
+// setStep takes over where s stands; how it is defined never changes, and its deadline
+// is kept with the others.
+func (j *job) setStep(s *store.Step) {
+	row := &j.steps[s.ID-1]
+	row.state, row.attempt, row.full = s.State, s.Attempt, s.Full
+	row.succeeded, row.unfinished = s.Succeeded, s.Unfinished
+	row.started, row.finished = s.Started, s.Finished
+}
+
+func (row *stepRow) targets() *targets {
+	if row.extra == nil {
+		return &noTargets
+	}
+	return &row.extra.targets
+}
+
+// longHistory is the length from which on requests are found by a map.
+const longHistory = 16
+
+// recordOf returns the record that carries request, or nil.
+func (j *job) recordOf(request store.Request) *store.Record {
+	seq := store.Seq(0)
+	if j.log.len() < longHistory {
+		seq = j.log.find(request)
+	} else {
+		if j.requests == nil {
+			j.requests = j.log.requests()
+		}
+		seq = j.requests[request]
+	}
+	if seq == 0 {
+		return nil
+	}
+	r := j.log.at(j.header.ID, seq)
+	return &r
+}
+
+func (j *job) append(r *store.Record) {
+	j.log.append(r)
+	if j.requests != nil && r.Request != (store.Request{}) {
+		j.requests[r.Request] = r.Seq
+	}
+}
+
+// deadline is one that is set, in its place in a heap.
+type deadline struct {
+	at      step.Time
+	job     *job
+	step    step.ID
+	attempt int32
+	index   int
+}
+
+// deadlines is a heap of those that are set, the earliest first.
+type deadlines struct{ heap deadlineHeap }
+
+// set takes over the deadline of s, set or not.
+func (d *deadlines) set(j *job, s *store.Step) {
+	x := j.steps[s.ID-1].extra
+	switch {
+	case s.Deadline == 0:
+		if x != nil && x.deadline != nil {
+			heap.Remove(&d.heap, x.deadline.index)
+			x.deadline = nil
+		}
+		return
+	case x == nil:
+		x = &extra{}
+		j.steps[s.ID-1].extra = x
+	}
+	if x.deadline == nil {
+		x.deadline = &deadline{at: s.Deadline, job: j, step: s.ID, attempt: s.Attempt}
+		heap.Push(&d.heap, x.deadline)
+		return
+	}
+	x.deadline.at, x.deadline.attempt = s.Deadline, s.Attempt
+	heap.Fix(&d.heap, x.deadline.index)
+}
+
+// before appends those in scope that are not after now, in no order.
+func (d *deadlines) before(all []store.Overdue, scope store.Scope, now step.Time) []store.Overdue {
+	var walk func(i int)
+	walk = func(i int) {
+		if i >= len(d.heap) || d.heap[i].at > now {
+			return
+		}
+		if x := d.heap[i]; scope.Holds(x.job.header.Scope) {
+			all = append(all, store.Overdue{Job: x.job.header.ID, Step: x.step, Attempt: x.attempt, Deadline: x.at})
+		}
+		walk(2*i + 1)
+		walk(2*i + 2)
+	}
+	walk(0)
+	return all
+}
+
+type deadlineHeap []*deadline
+
+func (h deadlineHeap) Len() int           { return len(h) }
+func (h deadlineHeap) Less(a, b int) bool { return h[a].at < h[b].at }
+func (h deadlineHeap) Swap(a, b int) {
+	h[a], h[b] = h[b], h[a]
+	h[a].index, h[b].index = a, b
+}
+func (h *deadlineHeap) Push(x any) {
+	d := x.(*deadline)
+	d.index = len(*h)
+	*h = append(*h, d)
+}
+func (h *deadlineHeap) Pop() any {
+	last := len(*h) - 1
+	d := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return d
+}

@@ -1,0 +1,329 @@
+package memstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A Store keeps jobs in memory. It is safe for concurrent use and passes
+// storetest.Run. What it keeps it never forgets: about 1 kB for a job of five steps
+// and five records, 4 bytes beyond its name for a target that waits and about 45 for
+// one that has reported.
+type Store struct {
+	shards  [64]shard
+	created [64]createdShard
+	ids     idList
+	queue   queue
+	wakers  wakers
+}
+
+var (
+	_ store.Store = (*Store)(nil)
+	_ store.Waker = (*Store)(nil)
+)
+
+// shard holds the jobs whose ids hash to it.
+type shard struct {
+	mu        sync.Mutex // guards all below, and the jobs but for their effects
+	jobs      map[store.JobID]*job
+	deadlines deadlines
+	_         [64]byte // keeps neighbours off each other's cache line
+}
+
+// createdShard finds jobs by the request that created them.
+type createdShard struct {
+	mu   sync.Mutex // taken before that of a shard
+	jobs map[creation]store.JobID
+}
+
+type creation struct {
+	scope   store.Scope
+	request store.Request
+}
+
+// New returns an empty store.
+func New() *Store {
+	s := &Store{}
+	for i := range s.shards {
+		s.shards[i].jobs = map[store.JobID]*job{}
+		s.created[i].jobs = map[creation]store.JobID{}
+	}
+	return s
+}
+
+func (s *Store) shard(id store.JobID) *shard {
+	return &s.shards[uint64(id)*0x9e3779b97f4a7c15>>58]
+}
+
+// find locks the shard of a job and returns both, or ErrNotFound and no lock.
+func (s *Store) find(ctx context.Context, scope store.Scope, id store.JobID) (*job, *shard, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	sh := s.shard(id)
+	sh.mu.Lock()
+	if j := sh.jobs[id]; j != nil && scope.Holds(j.header.Scope) {
+		return j, sh, nil
+	}
+	sh.mu.Unlock()
+	return nil, nil, store.ErrNotFound
+}
+
+// View implements store.Store.
+func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
+	j, sh, err := s.find(ctx, q.Scope, q.Job)
+	if err != nil {
+		return store.View{}, err
+	}
+	defer sh.mu.Unlock()
+	id := q.Step
+	if id == 0 {
+		id = j.header.Current
+	}
+	if !j.has(id) {
+		return store.View{}, store.ErrNotFound
+	}
+	v := store.View{Job: j.header}
+	j.step(id, &v.Step)
+	if j.has(id + 1) {
+		j.step(id+1, &v.Next)
+	}
+	if len(q.Targets) > 0 {
+		v.Targets = j.steps[id-1].targets().rows(q.Targets)
+	}
+	if q.Request != (store.Request{}) {
+		v.Replay = j.recordOf(q.Request)
+	}
+	return v, nil
+}
+
+// Created implements store.Store.
+func (s *Store) Created(ctx context.Context, scope store.Scope, request store.Request) (store.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Record{}, err
+	}
+	c := s.createdShard(request)
+	c.mu.Lock()
+	id, ok := c.jobs[creation{scope, request}]
+	c.mu.Unlock()
+	if !ok {
+		return store.Record{}, store.ErrNotFound
+	}
+	j, sh, err := s.find(ctx, store.Scope{}, id)
+	if err != nil {
+		return store.Record{}, err
+	}
+	defer sh.mu.Unlock()
+	return j.log.at(id, 1), nil
+}
+
+func (s *Store) createdShard(request store.Request) *createdShard {
+	return &s.created[request[15]&63]
+}
+
+// Commit implements store.Store. Any error means that nothing was done.
+func (s *Store) Commit(ctx context.Context, c store.Change) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(c.Records) == 0 {
+		return errors.New("memstore: a change without a record")
+	}
+	if c.Base() == 0 {
+		return s.create(c)
+	}
+	sh := s.shard(c.Job.ID)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	j := sh.jobs[c.Job.ID]
+	if j == nil || j.header.Version != c.Base() {
+		return store.ErrConflict
+	}
+	for i := range c.Steps {
+		if !j.has(c.Steps[i].ID) {
+			return errors.New("memstore: a change of a step that the job does not have")
+		}
+	}
+	s.apply(sh, j, c)
+	return nil
+}
+
+func (s *Store) create(c store.Change) error {
+	if len(c.Steps) != len(c.Specs) {
+		return errors.New("memstore: a job's steps and their definitions differ in number")
+	}
+	request := c.Records[0].Request
+	if request != (store.Request{}) {
+		index := s.createdShard(request)
+		index.mu.Lock()
+		defer index.mu.Unlock()
+		key := creation{c.Job.Scope, request}
+		if _, known := index.jobs[key]; known {
+			return store.ErrConflict
+		}
+		err := s.insert(c)
+		if err == nil {
+			index.jobs[key] = c.Job.ID
+		}
+		return err
+	}
+	return s.insert(c)
+}
+
+func (s *Store) insert(c store.Change) error {
+	sh := s.shard(c.Job.ID)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.jobs[c.Job.ID] != nil {
+		return store.ErrConflict
+	}
+	j := newJob(c.Specs)
+	sh.jobs[c.Job.ID] = j
+	s.apply(sh, j, c)
+	s.ids.add(c.Job.ID)
+	return nil
+}
+
+// apply carries out a change that is known to fit, under sh's lock. Nothing can fail.
+func (s *Store) apply(sh *shard, j *job, c store.Change) {
+	j.header = c.Job
+	for i := range c.Steps {
+		j.setStep(&c.Steps[i])
+		sh.deadlines.set(j, &c.Steps[i])
+	}
+	if len(c.Targets) > 0 {
+		results := j.steps[c.Steps[0].ID-1].targets()
+		for i := range c.Targets {
+			results.set(&c.Steps[0], &c.Targets[i])
+		}
+	}
+	for i := range c.Records {
+		j.append(&c.Records[i])
+		if c.Records[i].Effect != store.NoEffect {
+			s.queue.add(j, &c.Records[i])
+		}
+	}
+	s.wakers.wake(c.Job.ID)
+}
+
+// Jobs implements store.Store.
+func (s *Store) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
+	var jobs []store.Job
+	after := f.Page.After
+	for len(jobs) < f.Page.Limit {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		ids := s.ids.after(after, 256)
+		if len(ids) == 0 {
+			break
+		}
+		for _, id := range ids {
+			if j, sh, err := s.find(ctx, f.Scope, id); err == nil {
+				header := j.header
+				sh.mu.Unlock()
+				if (f.States.Empty() || f.States.Has(header.State)) && len(jobs) < f.Page.Limit {
+					jobs = append(jobs, header)
+				}
+			}
+		}
+		after = ids[len(ids)-1]
+	}
+	return jobs, nil
+}
+
+// Steps implements store.Store.
+func (s *Store) Steps(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[step.ID]) ([]store.Step, error) {
+	j, sh, err := s.find(ctx, scope, job)
+	if err != nil {
+		return nil, err
+	}
+	defer sh.mu.Unlock()
+	var steps []store.Step
+	for id := max(p.After, 0) + 1; j.has(id) && len(steps) < p.Limit; id++ {
+		steps = append(steps, store.Step{})
+		j.step(id, &steps[len(steps)-1])
+	}
+	return steps, nil
+}
+
+// Targets implements store.Store.
+func (s *Store) Targets(ctx context.Context, f store.TargetFilter) ([]store.Target, error) {
+	j, sh, err := s.find(ctx, f.Scope, f.Job)
+	if err != nil {
+		return nil, err
+	}
+	defer sh.mu.Unlock()
+	if !j.has(f.Step) {
+		return nil, store.ErrNotFound
+	}
+	results := j.steps[f.Step-1].targets()
+	if f.Attempt != 0 {
+		return results.ofAttempt(f.Attempt, f.Page), nil
+	}
+	var st store.Step
+	j.step(f.Step, &st)
+	return results.ofClass(&st, f.Class, f.Page), nil
+}
+
+// History implements store.Store.
+func (s *Store) History(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Record, error) {
+	j, sh, err := s.find(ctx, scope, job)
+	if err != nil {
+		return nil, err
+	}
+	defer sh.mu.Unlock()
+	return j.log.page(job, p), nil
+}
+
+// Overdue implements store.Store.
+func (s *Store) Overdue(ctx context.Context, scope store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
+	var all []store.Overdue
+	for i := range s.shards {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		all = sh.deadlines.before(all, scope, now)
+		sh.mu.Unlock()
+	}
+	slices.SortFunc(all, func(a, b store.Overdue) int {
+		return cmp.Or(cmp.Compare(a.Deadline, b.Deadline), cmp.Compare(a.Job, b.Job), cmp.Compare(a.Step, b.Step))
+	})
+	return all[:min(len(all), limit)], nil
+}
+
+// idList keeps the ids of all jobs in ascending order.
+type idList struct {
+	mu  sync.Mutex
+	all []store.JobID
+}
+
+func (l *idList) add(id store.JobID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.all); n == 0 || l.all[n-1] < id { // ids mostly ascend
+		l.all = append(l.all, id)
+		return
+	}
+	at, _ := slices.BinarySearch(l.all, id)
+	l.all = slices.Insert(l.all, at, id)
+}
+
+// after returns up to limit ids greater than id.
+func (l *idList) after(id store.JobID, limit int) []store.JobID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, found := slices.BinarySearch(l.all, id)
+	if found {
+		at++
+	}
+	return slices.Clone(l.all[at:min(at+limit, len(l.all))])
+}
