@@ -417,7 +417,7 @@ func (d *Decision) move(r *operation.Rules, v *store.View, to step.State, dueOnl
 		next := &d.steps[1]
 		start(next, r.Enters(next.Type), true, rec)
 		rec.Entered = next.ID
-		job.Current, job.State = next.ID, next.State
+		job.Current, job.State, job.Finished = next.ID, next.State, 0
 		return
 	}
 	job.State, job.Finished = to.OfJob(true), rec.At

@@ -1,0 +1,14 @@
+package engine
+
+import (
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// DecideFunc is what an engine decides with.
+type DecideFunc = func(r *operation.Rules, v *store.View, c Command, now step.Time, d *Decision) *Refusal
+
+// Break replaces the decisions of e by what wrap makes of them. It is how the tests build
+// engines that are broken on purpose.
+func (e *Engine) Break(wrap func(DecideFunc) DecideFunc) { e.decide = wrap(e.decide) }
