@@ -1,0 +1,450 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
+)
+
+// desk is an engine with jobs to dispatch and a log of what was delivered.
+type desk struct {
+	*testing.T
+	eng   *engine.Engine
+	store store.Store
+
+	mu       sync.Mutex
+	log      []string
+	failures []error
+}
+
+func newDesk(t *testing.T, st store.Store, opts ...engine.Option) *desk {
+	d := &desk{T: t, store: st}
+	opts = append([]engine.Option{engine.WithObserver(engine.Observer{Failed: func(_ context.Context, err error) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.failures = append(d.failures, err)
+	}})}, opts...)
+	d.eng = engine.New(st, opts...)
+	return d
+}
+
+// script creates and starts a job of one script step on two targets.
+func (d *desk) script(more ...step.Spec) store.JobID {
+	d.Helper()
+	job, err := d.eng.Create(d.Context(), engine.JobSpec{Name: "job", Steps: append([]step.Spec{
+		{Type: step.Script, Name: "run", Targets: []string{"a", "b"}},
+	}, more...)})
+	if err != nil {
+		d.Fatal(err)
+	}
+	d.operateJob(job.ID, operation.StartJob)
+	return job.ID
+}
+
+func (d *desk) operateJob(id store.JobID, code operation.JobCode) {
+	d.Helper()
+	if _, err := d.eng.OperateJob(d.Context(), id, code); err != nil {
+		d.Fatal(err)
+	}
+}
+
+func (d *desk) operate(id store.JobID, s step.ID, code operation.Code) {
+	d.Helper()
+	if _, err := d.eng.Operate(d.Context(), id, s, code); err != nil {
+		d.Fatal(err)
+	}
+}
+
+func (d *desk) outcome(id store.JobID, attempt int32, outcome step.Event) {
+	d.Helper()
+	if _, err := d.eng.Report(d.Context(), engine.Report{Job: id, Step: 1, Attempt: attempt, Outcome: outcome}); err != nil {
+		d.Fatal(err)
+	}
+}
+
+// note logs a delivery as "run 1" or "job_ended failed".
+func (d *desk) note(x engine.Delivery) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if x.Effect == store.JobEnded {
+		d.log = append(d.log, fmt.Sprintf("%v %v", x.Effect, x.Ended))
+		return
+	}
+	d.log = append(d.log, fmt.Sprintf("%v %d", x.Effect, x.Attempt))
+}
+
+func (d *desk) handle(_ context.Context, x engine.Delivery) error {
+	d.note(x)
+	return nil
+}
+
+func (d *desk) wantLog(want ...string) {
+	d.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	got := slices.Clone(d.log)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		d.Errorf("delivered %q, want %q", got, want)
+	}
+}
+
+func (d *desk) waiting(id store.JobID) []store.Delivery {
+	d.Helper()
+	waiting, err := d.eng.Effects(d.Context(), id, 0, 0)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return waiting
+}
+
+// dispatch starts a dispatcher and returns what ends it.
+func (d *desk) dispatch(h engine.Handler, opts ...engine.DispatchOption) (stop func()) {
+	ctx, cancel := context.WithCancel(d.Context())
+	done := make(chan error, 1)
+	go func() { done <- d.eng.Dispatch(ctx, h, opts...) }()
+	return func() {
+		d.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			d.Errorf("Dispatch: %v, want nil when its context has ended", err)
+		}
+	}
+}
+
+func TestDeliver(t *testing.T) {
+	t.Run("hands over every effect and what follows from it", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		id := d.script(step.Spec{Type: step.Confirmation, Name: "ok", Confirmers: []string{"ann"}})
+		n, err := d.eng.Deliver(t.Context(), func(ctx context.Context, x engine.Delivery) error {
+			d.note(x)
+			switch x.Effect {
+			case store.RunTargets:
+				if !x.All || x.Step.Name != "run" || x.Job.ID != id || x.Count != 1 {
+					t.Errorf("delivered %+v, want all of step run of job %d for the first time", x, id)
+				}
+				_, err := d.eng.Report(ctx, engine.Report{Job: x.Job.ID, Step: x.Step.ID, Attempt: x.Attempt, Results: []engine.TargetResult{
+					{Target: 0, Result: store.Result{Status: step.TargetSucceeded}},
+					{Target: 1, Result: store.Result{Status: step.TargetSucceeded}},
+				}})
+				return err
+			case store.AskConfirmers:
+				if !x.Step.Confirmers.Has("ann") {
+					t.Errorf("ask delivered with confirmers %v, want ann", x.Step.Confirmers)
+				}
+				_, err := d.eng.Operate(ctx, x.Job.ID, x.Step.ID, operation.Confirm, engine.By("ann"))
+				return err
+			}
+			return nil
+		})
+		if n != 3 || err != nil {
+			t.Errorf("Deliver: %d, %v, want 3 effects", n, err)
+		}
+		d.wantLog("run 1", "ask 1", "job_ended succeeded")
+		if w := d.waiting(id); len(w) != 0 {
+			t.Errorf("%v still wait, want none", w)
+		}
+	})
+	t.Run("settles unseen a run that its step has left behind, and delivers stops and ends", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		id := d.script()
+		d.operateJob(id, operation.TerminateJob)
+		d.outcome(id, 1, step.Stopped)
+		d.operate(id, 1, operation.RetryAll)
+		if _, err := d.eng.Deliver(t.Context(), d.handle); err != nil {
+			t.Fatal(err)
+		}
+		d.wantLog("stop 1", "job_ended terminated", "run 2")
+		if w := d.waiting(id); len(w) != 0 {
+			t.Errorf("%v still wait, want none", w)
+		}
+	})
+	t.Run("settles unseen a question that has been answered", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		job, err := d.eng.Create(t.Context(), asking1())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.operateJob(job.ID, operation.StartJob)
+		d.operate(job.ID, 1, operation.TerminateConfirmation)
+		d.operate(job.ID, 1, operation.RestartConfirmation)
+		if _, err := d.eng.Deliver(t.Context(), d.handle); err != nil {
+			t.Fatal(err)
+		}
+		d.wantLog("job_ended confirmation_terminated", "ask 2")
+	})
+	t.Run("keeps a panic to the effect that caused it", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		bad, good := d.script(), d.script()
+		if _, err := d.eng.Deliver(t.Context(), func(_ context.Context, x engine.Delivery) error {
+			if x.Job.ID == bad {
+				panic("on purpose")
+			}
+			d.note(x)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		d.wantLog("run 1")
+		if w := d.waiting(bad); len(w) != 1 || !strings.Contains(w[0].LastError, "on purpose") || w[0].Count != 1 {
+			t.Errorf("the poisoned effect waits as %+v, want one failure with its reason", w)
+		}
+		if w := d.waiting(good); len(w) != 0 {
+			t.Errorf("the good effect waits as %+v, want it settled", w)
+		}
+	})
+	t.Run("returns a failure of the store", func(t *testing.T) {
+		broken := errors.New("broken")
+		d := newDesk(t, storetest.NewFaults(storetest.Fault{Method: storetest.Claim, Err: broken}).Wrap(memstore.New()))
+		if n, err := d.eng.Deliver(t.Context(), d.handle); n != 0 || !errors.Is(err, broken) {
+			t.Errorf("Deliver on a broken store: %d, %v, want its error", n, err)
+		}
+	})
+	t.Run("sees only the effects of its scope", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		d.script()
+		n, err := d.eng.In(store.Scope{Type: "biz", ID: "2"}).Deliver(t.Context(), d.handle)
+		if n != 0 || err != nil {
+			t.Errorf("Deliver in another scope: %d, %v, want nothing", n, err)
+		}
+	})
+}
+
+func asking1() engine.JobSpec {
+	return engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok"}}}
+}
+
+func TestDispatch(t *testing.T) {
+	bubble := func(name string, f func(*testing.T)) { t.Run(name, func(t *testing.T) { synctest.Test(t, f) }) }
+
+	bubble("delivers what comes up while it runs", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		stop := d.dispatch(d.handle)
+		defer stop()
+		id := d.script()
+		synctest.Wait()
+		d.wantLog("run 1")
+		d.operateJob(id, operation.TerminateJob)
+		synctest.Wait()
+		d.wantLog("run 1", "stop 1")
+	})
+	bubble("polls a store that cannot wake it", func(t *testing.T) {
+		d := newDesk(t, mute{memstore.New()})
+		stop := d.dispatch(d.handle, engine.Poll(time.Minute))
+		defer stop()
+		synctest.Wait()
+		d.script()
+		synctest.Wait()
+		d.wantLog()
+		time.Sleep(time.Minute) // of the bubble's clock
+		synctest.Wait()
+		d.wantLog("run 1")
+	})
+	bubble("tries a failed effect again, each time after twice as long, and keeps the reason", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		began := time.Now()
+		var after []time.Duration
+		id := d.script()
+		stop := d.dispatch(func(_ context.Context, x engine.Delivery) error {
+			after = append(after, time.Since(began).Round(time.Second))
+			if x.Count < 6 {
+				return fmt.Errorf("failure %d", x.Count)
+			}
+			return nil
+		}, engine.Backoff(time.Second, 8*time.Second))
+		defer stop()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if w := d.waiting(id); len(w) != 1 || w[0].LastError != "failure 2" {
+			t.Errorf("after two failures the effect waits as %+v, want the second reason", w)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want := []time.Duration{0, 1, 3, 7, 15, 23}
+		for i := range want {
+			want[i] *= time.Second
+		}
+		if !slices.Equal(after, want) {
+			t.Errorf("delivered after %v, want %v", after, want)
+		}
+	})
+	bubble("delivers a stop again until the step has stopped", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		id := d.script()
+		d.operateJob(id, operation.TerminateJob)
+		stop := d.dispatch(d.handle)
+		defer stop()
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		d.wantLog("stop 1", "stop 1")
+		if w := d.waiting(id); len(w) != 1 || !strings.Contains(w[0].LastError, "not stopped yet") {
+			t.Errorf("the stop waits as %+v, want it to say that it was delivered", w)
+		}
+		d.outcome(id, 1, step.Stopped)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		d.wantLog("stop 1", "stop 1", "job_ended terminated")
+		if w := d.waiting(id); len(w) != 0 {
+			t.Errorf("%+v still wait, want none", w)
+		}
+	})
+	bubble("delivers a stop that failed although the step has moved on", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		id := d.script()
+		d.operateJob(id, operation.TerminateJob)
+		stop := d.dispatch(func(_ context.Context, x engine.Delivery) error {
+			if x.Effect == store.StopAttempt && x.Count == 1 {
+				return errors.New("no connection")
+			}
+			d.note(x)
+			return nil
+		})
+		defer stop()
+		synctest.Wait()
+		d.operate(id, 1, operation.ForcedSkip)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		d.wantLog("stop 1", "job_ended succeeded")
+	})
+	bubble("renews the lease while a handler runs", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		d.script()
+		handle := func(_ context.Context, x engine.Delivery) error {
+			d.note(x)
+			time.Sleep(10 * time.Minute)
+			return nil
+		}
+		stop, stopOther := d.dispatch(handle), d.dispatch(handle)
+		time.Sleep(11 * time.Minute)
+		synctest.Wait()
+		d.wantLog("run 1")
+		stop()
+		stopOther()
+	})
+	bubble("ends a handler whose lease is lost", func(t *testing.T) {
+		faults := storetest.NewFaults()
+		d := newDesk(t, faults.Wrap(memstore.New()))
+		d.script()
+		ended := false
+		stop := d.dispatch(func(ctx context.Context, _ engine.Delivery) error {
+			faults.Add(storetest.Fault{Method: storetest.Defer, Err: store.ErrLeaseLost})
+			<-ctx.Done()
+			ended = true
+			return ctx.Err()
+		})
+		defer stop()
+		time.Sleep(11 * time.Second) // a third of the lease
+		synctest.Wait()
+		if !ended {
+			t.Error("the handler still runs, want its context ended")
+		}
+	})
+	bubble("hands an effect over at once when it ends", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		id := d.script()
+		stop := d.dispatch(func(ctx context.Context, _ engine.Delivery) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		synctest.Wait()
+		stop()
+		if n, err := d.eng.Deliver(t.Context(), d.handle); n != 1 || err != nil {
+			t.Errorf("Deliver after the dispatcher has ended: %d, %v, want its effect", n, err)
+		}
+		if w := d.waiting(id); len(w) != 0 {
+			t.Errorf("%+v still wait, want none", w)
+		}
+	})
+	bubble("delivers again what a dispatcher took to its grave", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		d.script()
+		now := step.At(time.Now())
+		if _, err := d.store.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Now: now, Until: now.Add(30 * time.Second), Limit: 1}); err != nil {
+			t.Fatal(err)
+		}
+		stop := d.dispatch(d.handle)
+		defer stop()
+		time.Sleep(29 * time.Second)
+		synctest.Wait()
+		d.wantLog()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		d.wantLog("run 1")
+	})
+	bubble("does not let a stop wait for runs", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		first, second := d.script(), d.script()
+		stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
+			d.note(x)
+			if x.Effect == store.RunTargets {
+				<-ctx.Done()
+			}
+			return nil
+		}, engine.Runs(1))
+		defer stop()
+		synctest.Wait()
+		d.operateJob(first, operation.TerminateJob)
+		d.operateJob(second, operation.TerminateJob)
+		synctest.Wait()
+		d.wantLog("run 1", "stop 1", "stop 1")
+	})
+	bubble("expires what is overdue", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
+			{Type: step.Script, Name: "run", Targets: []string{"a"}, Timeout: time.Minute},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.operateJob(job.ID, operation.StartJob)
+		stop := d.dispatch(d.handle, engine.SweepEvery(5*time.Second))
+		defer stop()
+		time.Sleep(66 * time.Second)
+		synctest.Wait()
+		d.wantLog("run 1", "job_ended abnormal")
+	})
+	bubble("goes on when the store fails, and tells the observer", func(t *testing.T) {
+		broken := errors.New("broken")
+		faults := storetest.NewFaults(
+			storetest.Fault{Method: storetest.Claim, Err: broken},
+			storetest.Fault{Method: storetest.Settle, Err: broken},
+			storetest.Fault{Method: storetest.Overdue, Err: broken},
+			storetest.Fault{Method: storetest.View, Call: 2, Err: broken},
+		)
+		d := newDesk(t, faults.Wrap(memstore.New()))
+		id := d.script()
+		stop := d.dispatch(d.handle, engine.Lease(3*time.Second))
+		defer stop()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if w := d.waiting(id); len(w) != 0 || len(d.log) == 0 {
+			t.Errorf("delivered %q, %+v still wait, want the run delivered and settled", d.log, w)
+		}
+		if len(d.failures) < 4 {
+			t.Errorf("the observer was told of %v, want every failure", d.failures)
+		}
+	})
+	t.Run("refuses to run without a handler", func(t *testing.T) {
+		err := engine.New(memstore.New()).Dispatch(t.Context(), nil)
+		if !errors.Is(err, operation.InvalidInput) {
+			t.Errorf("Dispatch(nil): %v, want invalid input", err)
+		}
+	})
+}
+
+// mute is a store that cannot wake anybody.
+type mute struct{ store.Store }

@@ -1,0 +1,111 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
+)
+
+// watched collects the sequence numbers that a watch yields, until its context ends.
+type watched struct {
+	seqs []store.Seq
+	err  error
+}
+
+func watch(ctx context.Context, eng *engine.Engine, id store.JobID, after store.Seq, opts ...engine.WatchOption) *watched {
+	w := &watched{}
+	go func() {
+		for r, err := range eng.Watch(ctx, id, after, opts...) {
+			if err != nil {
+				w.err = err
+				return
+			}
+			w.seqs = append(w.seqs, r.Seq)
+		}
+	}()
+	return w
+}
+
+func TestWatch(t *testing.T) {
+	for name, open := range map[string]func() store.Store{
+		"a store that wakes":     func() store.Store { return memstore.New() },
+		"a store that is polled": func() store.Store { return mute{memstore.New()} },
+	} {
+		t.Run("yields every record once and in order, of "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t, open())
+				id := d.script()
+				ctx, cancel := context.WithCancel(t.Context())
+				w := watch(ctx, d.eng, id, 0, engine.WatchPoll(time.Second))
+				late := watch(ctx, d.eng, id, 2)
+				for n := range int32(150) { // more than a page
+					d.outcome(id, n+1, step.Broke)
+					d.operate(id, 1, operation.RetryAll)
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				cancel()
+				synctest.Wait()
+				for i, seq := range w.seqs {
+					if seq != store.Seq(i+1) {
+						t.Fatalf("record %d was yielded at place %d, want 1, 2, 3, ...", seq, i+1)
+					}
+				}
+				if len(w.seqs) != 302 || len(late.seqs) != 300 || late.seqs[0] != 3 {
+					t.Errorf("yielded %d records, and %d after the second, want 302 and 300", len(w.seqs), len(late.seqs))
+				}
+				if !errors.Is(w.err, context.Canceled) {
+					t.Errorf("the watch ended with %v, want its context's error", w.err)
+				}
+			})
+		})
+	}
+	t.Run("leaves out progress", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk(t, memstore.New())
+			id := d.script()
+			report := engine.Report{Job: id, Step: 1, Attempt: 1, Results: []engine.TargetResult{{Target: 0, Result: store.Result{Status: step.TargetSucceeded}}}}
+			if _, err := d.eng.Report(t.Context(), report); err != nil {
+				t.Fatal(err)
+			}
+			d.outcome(id, 1, step.Broke)
+			ctx, cancel := context.WithCancel(t.Context())
+			w := watch(ctx, d.eng, id, 0, engine.WithoutProgress())
+			synctest.Wait()
+			cancel()
+			synctest.Wait()
+			if len(w.seqs) != 3 || w.seqs[2] != 4 {
+				t.Errorf("yielded %v, want 1, 2 and 4, and not the progress in 3", w.seqs)
+			}
+		})
+	})
+	t.Run("ends when its consumer has enough", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		id := d.script()
+		for r, err := range d.eng.Watch(t.Context(), id, 0) {
+			if err != nil || r.Seq != 1 {
+				t.Fatalf("yielded %+v, %v", r, err)
+			}
+			break
+		}
+	})
+	t.Run("ends with the store's first error", func(t *testing.T) {
+		broken := errors.New("broken")
+		d := newDesk(t, storetest.NewFaults(storetest.Fault{Method: storetest.History, Err: broken}).Wrap(memstore.New()))
+		id := d.script()
+		for _, err := range d.eng.Watch(t.Context(), id, 0) {
+			if !errors.Is(err, broken) {
+				t.Errorf("yielded error %v, want the store's", err)
+			}
+		}
+	})
+}
