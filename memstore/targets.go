@@ -41,6 +41,7 @@ type row struct {
 type attempt struct {
 	reported []int32
 	past     []pastRow
+	unsorted bool
 }
 
 type pastRow struct {
@@ -124,14 +125,14 @@ func (t *targets) set(s *store.Step, from *store.Target) {
 	if r.attempt != from.Attempt {
 		if r.attempt != 0 {
 			a := t.attempts[r.attempt]
-			a.past = append(a.past, pastRow{i, *r})
+			a.past, a.unsorted = append(a.past, pastRow{i, *r}), true
 		}
 		a := t.attempts[from.Attempt]
 		if a == nil {
 			a = &attempt{}
 			t.attempts[from.Attempt] = a
 		}
-		a.reported = append(a.reported, i)
+		a.reported, a.unsorted = append(a.reported, i), true
 	}
 	*r = row{from.Attempt, from.Success, from.ExitCode, from.Status, from.Started, from.Finished}
 	if from.Detail != "" {
@@ -174,15 +175,15 @@ func (t *targets) ofAttempt(n int32, p store.Page[int32]) []store.Target {
 	return found
 }
 
-// sort is quick on what is sorted already, as executors mostly report in order.
+// sort puts both in the order of the targets. It is quick on what is sorted already, as
+// executors mostly report in order.
 func (a *attempt) sort() {
-	if !slices.IsSorted(a.reported) {
-		slices.Sort(a.reported)
+	if !a.unsorted {
+		return
 	}
-	byTarget := func(a, b pastRow) int { return cmp.Compare(a.target, b.target) }
-	if !slices.IsSortedFunc(a.past, byTarget) {
-		slices.SortFunc(a.past, byTarget)
-	}
+	slices.Sort(a.reported)
+	slices.SortFunc(a.past, func(a, b pastRow) int { return cmp.Compare(a.target, b.target) })
+	a.unsorted = false
 }
 
 // ofClass returns the targets of s that belong to a class.

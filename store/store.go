@@ -49,8 +49,8 @@ type Store interface {
 	// Commit applies c, all of it or nothing, if the job's version is the one
 	// that c was decided on: c.Job.Version less the number of c.Records; 0 for
 	// a job that does not exist yet. Otherwise it is ErrConflict and nothing
-	// is done; so is the creation of a job whose request is known in its
-	// scope. After any other error the outcome is unknown: the change may have
+	// is done; so is the creation of a job if another creation in its scope
+	// carries the same request. After any other error the outcome is unknown: the change may have
 	// been applied, or be applied later. Each record with an effect makes that
 	// effect wait for delivery, claimable from the record's time on.
 	Commit(ctx context.Context, c Change) error
@@ -62,7 +62,8 @@ type Store interface {
 	Steps(ctx context.Context, scope Scope, job JobID, p Page[step.ID]) ([]Step, error)
 
 	// Targets returns targets of a step, by index. What it costs depends on
-	// the number of targets returned, and not on how many there are beside.
+	// the number of targets returned, and not on how many there are beside. It
+	// is ErrNotFound if the job or the step does not exist.
 	Targets(ctx context.Context, f TargetFilter) ([]Target, error)
 
 	// History returns records of a job, by sequence number.
@@ -81,7 +82,7 @@ type Store interface {
 	// Defer leaves a claimed effect alone until the given time and keeps
 	// lastError with it; "" keeps the one that is there. It renews a lease as well as
 	// it backs off. It is ErrLeaseLost if the effect is settled or its Count is not
-	// d's.
+	// d's; a lease that has run out counts until the effect is claimed again.
 	Defer(ctx context.Context, d Delivery, until step.Time, lastError string) error
 
 	// Settle removes a claimed effect for good. It is ErrLeaseLost if the
@@ -98,7 +99,8 @@ type Store interface {
 type Waker interface {
 	// Wake returns a channel that is closed at the first commit to the job that
 	// begins after Wake has returned; job 0 means any job. It may be closed
-	// earlier, without a commit. The caller calls stop when it no longer listens.
+	// earlier, without a commit. The caller calls stop when it no longer listens;
+	// calling it again does nothing.
 	Wake(job JobID) (changed <-chan struct{}, stop func())
 }
 
@@ -153,7 +155,8 @@ type TargetFilter struct {
 	Step  step.ID
 	Class Class
 	// Attempt, if not 0, selects the results of that attempt instead: one row
-	// per target that really reported in it, and Class is not looked at.
+	// per target that really reported in it. Class is not looked at then, and
+	// Success is not told.
 	Attempt int32
 	Page    Page[int32]
 }

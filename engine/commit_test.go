@@ -1,0 +1,555 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
+)
+
+var errBroken = errors.New("the connection broke")
+
+// records returns the kinds of a job's records.
+func (d *desk) records(id store.JobID) (kinds []store.Kind) {
+	d.Helper()
+	history, err := d.eng.History(d.Context(), id, 0, 0)
+	if err != nil {
+		d.Fatal(err)
+	}
+	for _, r := range history {
+		kinds = append(kinds, r.Kind)
+	}
+	return kinds
+}
+
+func TestUnknownOutcome(t *testing.T) {
+	for name, fault := range map[string]storetest.Fault{
+		"that took effect": {Method: storetest.Commit, Err: errBroken, After: true},
+		"that did nothing": {Method: storetest.Commit, Err: errBroken},
+	} {
+		t.Run("of a commit "+name+" is found out, and the request is carried out once", func(t *testing.T) {
+			faults := storetest.NewFaults()
+			d := newDesk(t, faults.Wrap(memstore.New()))
+
+			faults.Add(fault)
+			id := d.script()
+			if jobs, err := d.eng.Jobs(t.Context(), engine.JobQuery{}); err != nil || len(jobs) != 1 {
+				t.Errorf("after one creation there are %d jobs, %v", len(jobs), err)
+			}
+
+			faults.Add(fault)
+			d.outcome(id, 1, step.Broke)
+
+			faults.Add(fault)
+			receipt, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll)
+			if err != nil || receipt.Seq != 4 || receipt.Attempt != 2 {
+				t.Errorf("Operate: %+v, %v, want version 4 and attempt 2", receipt, err)
+			}
+
+			faults.Add(fault)
+			d.operateJob(id, operation.TerminateJob)
+
+			want := []store.Kind{store.Created, store.JobOperated, store.Reported, store.Operated, store.JobOperated}
+			if got := d.records(id); !slices.Equal(got, want) {
+				t.Errorf("the history is %v, want %v", got, want)
+			}
+		})
+		t.Run("of an expiry "+name+" is found out, and the attempt expires once", func(t *testing.T) {
+			faults := storetest.NewFaults()
+			now := time.UnixMilli(1e12)
+			d := newDesk(t, faults.Wrap(memstore.New()), engine.WithClock(func() time.Time { return now }))
+			job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: time.Second}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.operateJob(job.ID, operation.StartJob)
+			now = now.Add(time.Second)
+			faults.Add(fault)
+			if n, err := d.eng.Sweep(t.Context()); n != 1 || err != nil {
+				t.Errorf("Sweep: %d, %v, want 1", n, err)
+			}
+			if got := d.records(job.ID); len(got) != 3 {
+				t.Errorf("the history is %v, want one expiry", got)
+			}
+		})
+	}
+	t.Run("that cannot be found out is an error of its own, and repeating the request is safe", func(t *testing.T) {
+		for _, after := range []bool{false, true} {
+			faults := storetest.NewFaults()
+			d := newDesk(t, faults.Wrap(memstore.New()))
+			id := d.script()
+			d.outcome(id, 1, step.Broke)
+			faults.Add(
+				storetest.Fault{Method: storetest.Commit, Err: errBroken, After: after},
+				storetest.Fault{Method: storetest.View, Call: 2, Forever: true, Err: errors.New("gone")},
+			)
+			_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll)
+			var unknown *engine.UnknownOutcomeError
+			if !errors.Is(err, engine.ErrUnknownOutcome) || !errors.Is(err, errBroken) || !errors.As(err, &unknown) {
+				t.Fatalf("Operate: %v, want an unknown outcome with the store's error", err)
+			}
+			if unknown.Job != id || unknown.Request == (uuid.UUID{}) || !strings.Contains(err.Error(), unknown.Request.String()) {
+				t.Errorf("the error is %+v, want it to name the job and the request", unknown)
+			}
+			faults.Clear()
+			for range 2 {
+				receipt, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.RequestID(unknown.Request))
+				if err != nil || receipt.Seq != 4 || receipt.Request != unknown.Request {
+					t.Errorf("the request again: %+v, %v, want the receipt of version 4", receipt, err)
+				}
+			}
+			if got := d.records(id); len(got) != 4 {
+				t.Errorf("the history is %v, want one retry", got)
+			}
+		}
+	})
+	t.Run("of a commit that keeps failing is reported after three tries", func(t *testing.T) {
+		faults := storetest.NewFaults()
+		d := newDesk(t, faults.Wrap(memstore.New()))
+		id := d.script()
+		before := faults.Calls(storetest.Commit)
+		faults.Add(storetest.Fault{Method: storetest.Commit, Forever: true, Err: errBroken})
+		_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob)
+		if !errors.Is(err, engine.ErrUnknownOutcome) {
+			t.Errorf("OperateJob: %v, want an unknown outcome", err)
+		}
+		if got := faults.Calls(storetest.Commit) - before; got != 3 {
+			t.Errorf("it was committed %d times, want 3", got)
+		}
+		if _, err := d.eng.Create(t.Context(), asking1()); !errors.Is(err, engine.ErrUnknownOutcome) {
+			t.Errorf("Create: %v, want an unknown outcome", err)
+		}
+	})
+	t.Run("is none if the job has left the version: then the commit in doubt came too late", func(t *testing.T) {
+		faults := storetest.NewFaults()
+		st := memstore.New()
+		d := newDesk(t, faults.Wrap(st))
+		other := newDesk(t, st)
+		id := d.script()
+		d.outcome(id, 1, step.Broke)
+		faults.Add(storetest.Fault{Method: storetest.Commit, Err: errBroken, Do: func() { other.operate(id, 1, operation.IgnoreError) }})
+		_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll)
+		if !errors.Is(err, operation.WrongState) || errors.Is(err, engine.ErrUnknownOutcome) {
+			t.Errorf("Operate: %v, want a refusal", err)
+		}
+	})
+	t.Run("is what a refusal on the same version amounts to", func(t *testing.T) {
+		faults := storetest.NewFaults()
+		asked := 0
+		d := newDesk(t, faults.Wrap(memstore.New()), engine.WithAuthorizer(func(context.Context, engine.Access) error {
+			if asked++; asked > 3 {
+				return errors.New("no longer")
+			}
+			return nil
+		}))
+		id := d.script()
+		faults.Add(storetest.Fault{Method: storetest.Commit, Err: errBroken})
+		if _, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob); !errors.Is(err, engine.ErrUnknownOutcome) {
+			t.Errorf("OperateJob: %v, want an unknown outcome, as the first commit may yet be applied", err)
+		}
+	})
+}
+
+func TestConflict(t *testing.T) {
+	t.Run("is decided anew, on what the other has left", func(t *testing.T) {
+		faults := storetest.NewFaults()
+		st := memstore.New()
+		other := newDesk(t, st)
+		var seen []step.State
+		d := newDesk(t, faults.Wrap(st), engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
+			seen = append(seen, a.Step.State)
+			return nil
+		}))
+		id := d.script()
+		d.outcome(id, 1, step.Broke)
+		seen = nil
+		faults.Add(storetest.Fault{Method: storetest.Commit, Do: func() { other.operate(id, 1, operation.RetryFailed) }})
+		_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryFailed)
+		if !errors.Is(err, operation.WrongState) {
+			t.Errorf("the second of two retries: %v, want a refusal", err)
+		}
+		if want := []step.State{step.Abnormal, step.Running}; !slices.Equal(seen, want) {
+			t.Errorf("the authorizer was asked on %v, want %v", seen, want)
+		}
+		if got := d.records(id); len(got) != 4 {
+			t.Errorf("the history is %v, want one retry", got)
+		}
+	})
+	t.Run("without end is given up with nothing changed", func(t *testing.T) {
+		faults := storetest.NewFaults()
+		lost := 0
+		d := newDesk(t, faults.Wrap(memstore.New()))
+		id := d.script()
+		eng := engine.New(d.store, engine.WithObserver(engine.Observer{
+			Conflicted: func(_ context.Context, job store.JobID, n int) { lost += n },
+		}))
+		faults.Add(storetest.Fault{Method: storetest.Commit, Forever: true, Err: store.ErrConflict})
+		if _, err := eng.OperateJob(t.Context(), id, operation.TerminateJob); !errors.Is(err, engine.ErrConflict) {
+			t.Errorf("OperateJob: %v, want a conflict", err)
+		}
+		if lost != 100 {
+			t.Errorf("the observer was told of %d lost commits, want 100", lost)
+		}
+		if _, err := eng.Create(t.Context(), asking1()); !errors.Is(err, engine.ErrConflict) {
+			t.Errorf("Create: %v, want a conflict", err)
+		}
+		faults.Clear()
+		if got := d.records(id); len(got) != 2 {
+			t.Errorf("the history is %v, want nothing added", got)
+		}
+	})
+	t.Run("of a report ends with its context", func(t *testing.T) {
+		faults := storetest.NewFaults()
+		d := newDesk(t, faults.Wrap(memstore.New()))
+		id := d.script()
+		ctx, cancel := context.WithCancel(t.Context())
+		faults.Add(storetest.Fault{Method: storetest.Commit, Forever: true, Err: store.ErrConflict, Do: cancel})
+		if _, err := d.eng.Report(ctx, engine.Report{Job: id, Step: 1, Attempt: 1, Outcome: step.Broke}); !errors.Is(err, context.Canceled) {
+			t.Errorf("Report: %v, want its context's error", err)
+		}
+	})
+	t.Run("of an id that is taken draws another", func(t *testing.T) {
+		ids := []store.JobID{7, 7, 7, 8}
+		eng := engine.New(memstore.New(), engine.WithJobIDs(func(step.Time) store.JobID {
+			id := ids[0]
+			ids = ids[1:]
+			return id
+		}))
+		for _, want := range []store.JobID{7, 8} {
+			if job, err := eng.Create(t.Context(), asking1()); err != nil || job.ID != want {
+				t.Errorf("Create: job %d, %v, want job %d", job.ID, err, want)
+			}
+		}
+	})
+}
+
+// One terminate passes among 32 executors that report without a pause.
+func TestFairness(t *testing.T) {
+	const reporters, targets = 32, 100_000
+	st := memstore.New()
+	eng := engine.New(st)
+	names := make([]string, targets)
+	for i := range names {
+		names[i] = fmt.Sprint(i)
+	}
+	job, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: names}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var workers sync.WaitGroup
+	reported := make(chan struct{}, reporters)
+	for w := range reporters {
+		workers.Go(func() {
+			for i := w; i < targets-reporters && ctx.Err() == nil; i += reporters {
+				_, err := eng.Report(ctx, engine.Report{Job: job.ID, Step: 1, Attempt: 1, Results: []engine.TargetResult{
+					{Target: int32(i), Result: store.Result{Status: step.TargetSucceeded}},
+				}})
+				if err != nil && ctx.Err() == nil {
+					t.Errorf("Report: %v", err)
+				}
+				if i == w {
+					reported <- struct{}{}
+				}
+			}
+		})
+	}
+	for range reporters { // all of them are at it
+		<-reported
+	}
+	before, err := eng.Job(t.Context(), job.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipt, err := eng.OperateJob(t.Context(), job.ID, operation.TerminateJob, engine.IfVersion(before.Version))
+	cancel()
+	workers.Wait()
+	if err != nil {
+		t.Fatalf("OperateJob: %v, want the terminate to pass", err)
+	}
+	// Every try loses to at most one report, and there are at most 100 tries.
+	if passed := receipt.Seq - before.Version; passed > 1000 {
+		t.Errorf("%d reports passed before the terminate, want it to pass promptly", passed)
+	}
+}
+
+func TestRequestID(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	id := d.script(step.Spec{Type: step.Script, Name: "again", Targets: []string{"a"}})
+	d.outcome(id, 1, step.Broke)
+	request := uuid.MustParse("0198c0de-0000-7000-8000-000000000001")
+	options := func(more ...engine.OperateOption) []engine.OperateOption {
+		return append([]engine.OperateOption{engine.RequestID(request), engine.By("ann"), engine.Because("again")}, more...)
+	}
+	first, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, options()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.outcome(id, 2, step.Broke)
+	d.operate(id, 1, operation.IgnoreError)
+	t.Run("answers a repetition with the receipt of then, whatever has happened since", func(t *testing.T) {
+		for _, more := range [][]engine.OperateOption{nil, {engine.IfVersion(1), engine.IfAttempt(9)}} {
+			if got, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, options(more...)...); err != nil || got != first {
+				t.Errorf("the request again: %+v, %v, want %+v", got, err, first)
+			}
+		}
+	})
+	t.Run("refuses a different request", func(t *testing.T) {
+		for name, ask := range map[string]func() error{
+			"step": func() error {
+				_, err := d.eng.Operate(t.Context(), id, 2, operation.RetryAll, options()...)
+				return err
+			},
+			"code": func() error {
+				_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryFailed, options()...)
+				return err
+			},
+			"person": func() error {
+				_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, options(engine.By("bob"))...)
+				return err
+			},
+			"reason": func() error {
+				_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, options(engine.Because("why not"))...)
+				return err
+			},
+			"kind": func() error {
+				_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, options()...)
+				return err
+			},
+		} {
+			if err := ask(); !errors.Is(err, operation.RequestReused) {
+				t.Errorf("the request with another %s: %v, want it refused as reused", name, err)
+			}
+		}
+	})
+	t.Run("is not remembered of a refused request", func(t *testing.T) {
+		other := uuid.MustParse("0198c0de-0000-7000-8000-000000000002")
+		if _, err := d.eng.Operate(t.Context(), id, 2, operation.RetryAll, engine.RequestID(other)); !errors.Is(err, operation.WrongState) {
+			t.Fatalf("retry of a running step: %v, want a refusal", err)
+		}
+		if _, err := d.eng.Report(t.Context(), engine.Report{Job: id, Step: 2, Attempt: 1, Outcome: step.Broke}); err != nil {
+			t.Fatal(err)
+		}
+		if receipt, err := d.eng.Operate(t.Context(), id, 2, operation.RetryAll, engine.RequestID(other)); err != nil || receipt.Attempt != 2 {
+			t.Errorf("the request again, now legal: %+v, %v, want it accepted", receipt, err)
+		}
+	})
+	t.Run("of a job operation is answered again", func(t *testing.T) {
+		other := engine.RequestID(uuid.MustParse("0198c0de-0000-7000-8000-000000000003"))
+		first, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, other); err != nil || got != first {
+			t.Errorf("the request again: %+v, %v, want %+v", got, err, first)
+		}
+		if _, err := d.eng.OperateJob(t.Context(), id, operation.StartJob, other); !errors.Is(err, operation.RequestReused) {
+			t.Errorf("the request with another code: %v, want it refused as reused", err)
+		}
+	})
+}
+
+func TestCreateRequestID(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	scope := store.Scope{Type: "biz", ID: "2"}
+	spec := engine.JobSpec{Name: "job", Scope: scope}
+	for i := range 150 { // more than a page of steps
+		spec.Steps = append(spec.Steps, step.Spec{Type: step.Script, Name: fmt.Sprint("step ", i), Targets: []string{"a", "b"}, Payload: "x", Timeout: time.Second})
+	}
+	spec.Steps = append(spec.Steps, step.Spec{Type: step.Confirmation, Name: "ok", Confirmers: []string{"ann"}})
+	request := engine.RequestID(uuid.MustParse("0198c0de-0000-7000-8000-000000000001"))
+	create := func(spec engine.JobSpec, opts ...engine.OperateOption) (store.Job, error) {
+		return d.eng.Create(t.Context(), spec, append([]engine.OperateOption{request, engine.By("ann"), engine.Because("it is time")}, opts...)...)
+	}
+	first, err := create(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.operateJob(first.ID, operation.StartJob)
+	d.operateJob(first.ID, operation.TerminateJob)
+	t.Run("answers a repetition with the job of then", func(t *testing.T) {
+		if got, err := create(spec); err != nil || got != first {
+			t.Errorf("the creation again: %+v, %v, want %+v", got, err, first)
+		}
+	})
+	t.Run("is another request in another scope", func(t *testing.T) {
+		spec := spec
+		spec.Scope = store.Scope{}
+		if got, err := create(spec); err != nil || got.ID == first.ID {
+			t.Errorf("the creation in no scope: %+v, %v, want another job", got, err)
+		}
+	})
+	t.Run("refuses a different creation", func(t *testing.T) {
+		change := func(f func(*engine.JobSpec)) engine.JobSpec {
+			other := spec
+			other.Steps = slices.Clone(spec.Steps)
+			f(&other)
+			return other
+		}
+		for name, other := range map[string]engine.JobSpec{
+			"name":              change(func(s *engine.JobSpec) { s.Name = "other" }),
+			"number of steps":   change(func(s *engine.JobSpec) { s.Steps = s.Steps[:3] }),
+			"step name":         change(func(s *engine.JobSpec) { s.Steps[140].Name = "other" }),
+			"payload":           change(func(s *engine.JobSpec) { s.Steps[140].Payload = "y" }),
+			"target":            change(func(s *engine.JobSpec) { s.Steps[3].Targets = []string{"a", "c"} }),
+			"number of targets": change(func(s *engine.JobSpec) { s.Steps[3].Targets = []string{"a"} }),
+			"confirmers":        change(func(s *engine.JobSpec) { s.Steps[150].Confirmers = []string{"bob"} }),
+		} {
+			if _, err := create(other); !errors.Is(err, operation.RequestReused) {
+				t.Errorf("the creation with another %s: %v, want it refused as reused", name, err)
+			}
+		}
+		for name, opt := range map[string]engine.OperateOption{"person": engine.By("bob"), "reason": engine.Because("why not")} {
+			if _, err := create(spec, opt); !errors.Is(err, operation.RequestReused) {
+				t.Errorf("the creation by another %s: %v, want it refused as reused", name, err)
+			}
+		}
+	})
+	t.Run("shows a failure of the store", func(t *testing.T) {
+		for _, fault := range []storetest.Fault{
+			{Method: storetest.Created, Err: errBroken}, {Method: storetest.View, Err: errBroken},
+			{Method: storetest.Steps, Err: errBroken}, {Method: storetest.Targets, Err: errBroken},
+		} {
+			faulty := engine.New(storetest.NewFaults(fault).Wrap(d.store))
+			_, err := faulty.Create(t.Context(), spec, request, engine.By("ann"), engine.Because("it is time"))
+			if !errors.Is(err, errBroken) || errors.Is(err, engine.ErrUnknownOutcome) {
+				t.Errorf("Create with a failing %s: %v, want the store's error", fault.Method, err)
+			}
+		}
+	})
+}
+
+func TestConditions(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	id := d.script()
+	if _, err := d.eng.Report(t.Context(), engine.Report{Job: id, Step: 1, Attempt: 1, Results: []engine.TargetResult{
+		{Target: 0, Result: store.Result{Status: step.TargetSucceeded}},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	// Version 3 brought results only: the job moved last in version 2.
+	for _, c := range []struct {
+		option engine.OperateOption
+		stale  bool
+	}{
+		{engine.IfVersion(1), true}, {engine.IfVersion(2), false}, {engine.IfVersion(3), false}, {engine.IfVersion(4), true},
+		{engine.IfAttempt(1), false}, {engine.IfAttempt(2), true},
+	} {
+		_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, c.option, engine.DryRun())
+		if errors.Is(err, operation.Stale) != c.stale || !c.stale && err != nil {
+			t.Errorf("terminate on condition %+v: %v, want stale: %v", c.option, err, c.stale)
+		}
+	}
+}
+
+func TestObserver(t *testing.T) {
+	now := time.UnixMilli(1e12)
+	var told []string
+	tell := func(what string, took time.Duration) {
+		told = append(told, fmt.Sprintf("%s after %v", what, took))
+		panic("contained")
+	}
+	eng := engine.New(memstore.New(), engine.WithClock(func() time.Time { now = now.Add(time.Millisecond); return now }),
+		engine.WithObserver(engine.Observer{
+			Accepted: func(_ context.Context, r store.Record, took time.Duration) { tell(r.Kind.String(), took) },
+			Refused:  func(_ context.Context, r *engine.Refusal, took time.Duration) { tell(r.Reason.String(), took) },
+			Dry:      func(_ context.Context, r engine.Receipt, took time.Duration) { tell("dry "+r.Code.String(), took) },
+		}))
+	job, err := eng.Create(t.Context(), asking1())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+		t.Fatal(err)
+	}
+	if receipt, err := eng.Operate(t.Context(), job.ID, 1, operation.Confirm, engine.DryRun()); err != nil || receipt.Seq != 0 || receipt.To != step.Succeeded {
+		t.Errorf("dry run: %+v, %v, want succeeded and no version", receipt, err)
+	}
+	if _, err := eng.Operate(t.Context(), job.ID, 1, operation.RetryAll); err == nil {
+		t.Error("retry_all of a confirmation was accepted")
+	}
+	if _, err := eng.Explain(t.Context(), job.ID, 1); err != nil { // tells nobody
+		t.Error(err)
+	}
+	want := []string{"created after 1ms", "job_operated after 1ms", "dry confirm after 1ms", "wrong_type after 1ms"}
+	if !slices.Equal(told, want) {
+		t.Errorf("the observer was told %q, want %q", told, want)
+	}
+}
+
+func TestAuthorizer(t *testing.T) {
+	cause := errors.New("not on shift")
+	var cancel context.CancelFunc
+	for name, authorize := range map[string]func(context.Context, engine.Access) error{
+		"an error":         func(context.Context, engine.Access) error { return cause },
+		"a panic":          func(context.Context, engine.Access) error { panic("boom") },
+		"an ended context": func(context.Context, engine.Access) error { cancel(); return nil },
+	} {
+		var ctx context.Context
+		ctx, cancel = context.WithCancel(t.Context())
+		defer cancel()
+		st := memstore.New()
+		id := newDesk(t, st).script()
+		eng := engine.New(st, engine.WithAuthorizer(authorize))
+		_, err := eng.OperateJob(ctx, id, operation.TerminateJob, engine.By("ann"))
+		var refusal *engine.Refusal
+		if !errors.As(err, &refusal) || refusal.Reason != operation.Denied || refusal.State != 0 || !refusal.Legal.Empty() {
+			t.Errorf("%s: %v, want a denial that tells nothing of the job", name, err)
+		}
+		if name == "an error" && (!errors.Is(err, cause) || !strings.Contains(err.Error(), "ann")) {
+			t.Errorf("%s: %v, want it to name the person and the cause", name, err)
+		}
+		if _, err := eng.Create(t.Context(), asking1()); name != "an ended context" && !errors.Is(err, operation.Denied) {
+			t.Errorf("%s: Create: %v, want a denial", name, err)
+		}
+		if codes, err := eng.Allowed(t.Context(), id, 1); name != "an ended context" && (err != nil || !codes.Empty()) {
+			t.Errorf("%s: Allowed: %v, %v, want none", name, codes, err)
+		}
+	}
+}
+
+// The receipt that the engine makes of a decision is the one it makes of its record.
+func TestReplayRefuses(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	spec := engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: []string{"a", "b"}}}}
+	id := d.script()
+	d.outcome(id, 1, step.Broke)
+	good, err := d.eng.History(t.Context(), id, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		spoil func([]store.Record) []store.Record
+		want  string
+	}{
+		"no history":       {func(h []store.Record) []store.Record { return nil }, "does not begin with the creation"},
+		"a missing record": {func(h []store.Record) []store.Record { return append(h[:1:1], h[2]) }, "record 3 follows record 1"},
+		"another job":      {func(h []store.Record) []store.Record { h[1].Job++; return h }, "record 2 is of job"},
+		"another step":     {func(h []store.Record) []store.Record { h[1].Step = 2; return h }, "record 2 is about step 2"},
+		"another state":    {func(h []store.Record) []store.Record { h[2].From = step.Failed; return h }, "record 3 starts in failed"},
+		"a job elsewhere":  {func(h []store.Record) []store.Record { h[2].JobFrom = step.Failed; return h }, "record 3 starts with the job in failed"},
+		"a step too many":  {func(h []store.Record) []store.Record { h[2].Entered = 2; return h }, "record 3 enters step 2"},
+	} {
+		_, _, err := engine.Replay(operation.Standard(), spec, c.spoil(slices.Clone(good)))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("a history with %s: %v, want an error with %q", name, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,414 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var ctx = context.Background()
+
+// release returns an engine and a started job of three steps, numbered 100: a script on
+// two hosts, a confirmation by ann, and a script.
+func release(opts ...engine.Option) (*engine.Engine, store.JobID) {
+	opts = append(opts, engine.WithJobIDs(func(step.Time) store.JobID { return 100 }))
+	eng := engine.New(memstore.New(), opts...)
+	job := must(eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
+		{Type: step.Script, Name: "install", Targets: []string{"web-1", "web-2"}},
+		{Type: step.Confirmation, Name: "approve", Confirmers: []string{"ann"}},
+		{Type: step.Script, Name: "restart", Targets: []string{"web-1", "web-2"}},
+	}}, engine.By("bob")))
+	must(eng.OperateJob(ctx, job.ID, operation.StartJob, engine.By("bob")))
+	return eng, job.ID
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// success and failure are results of a target.
+func success(target int32) engine.TargetResult {
+	return engine.TargetResult{Target: target, Result: store.Result{Status: step.TargetSucceeded}}
+}
+
+func failure(target int32) engine.TargetResult {
+	return engine.TargetResult{Target: target, Result: store.Result{Status: step.NonZeroExit, ExitCode: 1}}
+}
+
+// fail has the second host fail the first step.
+func fail(eng *engine.Engine, job store.JobID) {
+	must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0), failure(1)}}))
+}
+
+// An operation is answered with a receipt that says what it did.
+func ExampleEngine_Operate() {
+	eng, job := release()
+	fail(eng, job)
+	receipt, err := eng.Operate(ctx, job, 1, operation.RetryFailed, engine.By("bob"), engine.Because("web-2 is repaired"))
+	fmt.Println(receipt.From, "->", receipt.To, "attempt", receipt.Attempt, "targets", receipt.Targets, err)
+	// Output: failed -> running attempt 2 targets 1 <nil>
+}
+
+// A refusal says what would be legal. Its reason is a sentinel, the refusal itself has
+// the rest.
+func ExampleRefusal() {
+	eng, job := release()
+	fail(eng, job)
+	_, err := eng.Operate(ctx, job, 1, operation.NextStep, engine.By("bob"))
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, operation.WrongState))
+	var refusal *engine.Refusal
+	if errors.As(err, &refusal) {
+		fmt.Println(refusal.State, "|", refusal.LegalFrom, "|", refusal.Legal)
+	}
+	// Output:
+	// job 100, step 1: next_step (11) is not legal in failed, only in terminated; legal now: retry_failed, ignore_error, retry_all
+	// true
+	// failed | terminated | retry_failed, ignore_error, retry_all
+}
+
+// A job can be told to terminate while it runs; once. The executor is told to stop, and
+// what it reports then ends the job.
+func ExampleEngine_OperateJob() {
+	eng, job := release()
+	receipt := must(eng.OperateJob(ctx, job, operation.TerminateJob, engine.By("bob")))
+	fmt.Println(receipt.JobFrom, "->", receipt.JobTo, "effect", receipt.Effect)
+	_, err := eng.OperateJob(ctx, job, operation.TerminateJob, engine.By("ann"))
+	fmt.Println(err)
+	report := must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Outcome: step.Stopped}))
+	fmt.Println(report.JobState)
+	// Output:
+	// running -> terminating effect stop
+	// job 100, step 1: terminate_job (job 1) is not legal in terminating, only in running; legal now: forced_skip
+	// terminated
+}
+
+// A frontend asks once and knows which of its buttons to grey out, and why.
+func ExampleEngine_Explain() {
+	eng, job := release()
+	fail(eng, job)
+	x := must(eng.Explain(ctx, job, 1, engine.By("bob")))
+	for _, v := range x.Codes {
+		if v.Legal {
+			fmt.Printf("%v: to %v\n", v.Code, v.Receipt.To)
+		} else {
+			fmt.Printf("%v: no, %v\n", v.Code, v.Refusal.Reason)
+		}
+	}
+	// Output:
+	// retry_failed: to running
+	// ignore_error: to error_ignored
+	// confirm: no, wrong_type
+	// retry_all: to running
+	// terminate_confirmation: no, wrong_type
+	// restart_confirmation: no, wrong_type
+	// next_step: no, wrong_state
+	// forced_skip: no, wrong_state
+}
+
+func ExampleEngine_Allowed() {
+	eng, job := release()
+	fail(eng, job)
+	fmt.Println(must(eng.Allowed(ctx, job, 1, engine.By("bob"))))
+	// Output: retry_failed, ignore_error, retry_all
+}
+
+// A dry run answers as the operation would, and changes nothing.
+func ExampleDryRun() {
+	eng, job := release()
+	fail(eng, job)
+	receipt := must(eng.Operate(ctx, job, 1, operation.RetryAll, engine.DryRun()))
+	fmt.Println("would run", receipt.Targets, "targets")
+	fmt.Println("the step is", must(eng.Step(ctx, job, 1)).State)
+	// Output:
+	// would run 2 targets
+	// the step is failed
+}
+
+// A request that is sent twice with the same id is carried out once.
+func ExampleRequestID() {
+	eng, job := release()
+	fail(eng, job)
+	id := uuid.MustParse("0198c0de-0000-7000-8000-000000000001")
+	for range 2 {
+		receipt := must(eng.Operate(ctx, job, 1, operation.RetryFailed, engine.By("bob"), engine.RequestID(id)))
+		fmt.Println("attempt", receipt.Attempt, "in version", receipt.Seq)
+	}
+	// Output:
+	// attempt 2 in version 4
+	// attempt 2 in version 4
+}
+
+// What was decided on a page that has become old is refused. Results that have come in
+// since do not count.
+func ExampleIfVersion() {
+	eng, job := release()
+	seen := must(eng.Job(ctx, job)).Version
+	must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0)}}))
+	_, err := eng.OperateJob(ctx, job, operation.TerminateJob, engine.IfVersion(seen))
+	fmt.Println(err)
+	_, err = eng.OperateJob(ctx, job, operation.TerminateJob, engine.IfVersion(seen))
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// job 100, step 1: terminate_job (job 1) came too late: decided on version 2, but the job moved in version 4; legal now: forced_skip
+}
+
+// An operation can insist on the attempt that the person has looked at.
+func ExampleIfAttempt() {
+	eng, job := release()
+	fail(eng, job)
+	must(eng.Operate(ctx, job, 1, operation.RetryFailed, engine.IfAttempt(1)))
+	_, err := eng.Operate(ctx, job, 1, operation.RetryFailed, engine.IfAttempt(1))
+	fmt.Println(errors.Is(err, operation.Stale))
+	// Output: true
+}
+
+// The authorizer decides on the state that the operation is decided on.
+func ExampleWithAuthorizer() {
+	eng, job := release(engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
+		if a.Code == operation.IgnoreError && a.Actor != "ann" {
+			return errors.New("only ann may ignore errors")
+		}
+		return nil
+	}))
+	fail(eng, job)
+	_, err := eng.Operate(ctx, job, 1, operation.IgnoreError, engine.By("bob"))
+	fmt.Println(err)
+	// Output: job 100, step 1: ignore_error (3) denied to bob: only ann may ignore errors
+}
+
+// A confirmation takes the people on its list, and nobody else.
+func ExampleBy() {
+	eng, job := release()
+	must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0), success(1)}}))
+	_, err := eng.Operate(ctx, job, 2, operation.Confirm, engine.By("bob"))
+	fmt.Println(errors.Is(err, operation.NotConfirmer))
+	receipt, err := eng.Operate(ctx, job, 2, operation.Confirm, engine.By("ann"), engine.Because("looks good"))
+	fmt.Println(receipt.To, "and step", receipt.Entered, "starts", err)
+	// Output:
+	// true
+	// succeeded and step 3 starts <nil>
+}
+
+// A job of another scope does not exist.
+func ExampleEngine_In() {
+	eng := engine.New(memstore.New(), engine.WithJobIDs(func(step.Time) store.JobID { return 100 }))
+	ours, theirs := eng.In(store.Scope{Type: "biz", ID: "2"}), eng.In(store.Scope{Type: "biz", ID: "3"})
+	job := must(ours.Create(ctx, engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok"}}}))
+	_, err := theirs.Job(ctx, job.ID)
+	fmt.Println(err)
+	// Output: job 100: no such job
+}
+
+// A late report is refused with an error that an executor can drop; a repeated one
+// changes nothing; one that contradicts what is known is listed.
+func ExampleEngine_Report() {
+	eng, job := release()
+	first := engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0)}}
+	for range 2 {
+		r := must(eng.Report(ctx, first))
+		fmt.Println("accepted", r.Accepted, "repeated", r.Repeated)
+	}
+	r := must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{failure(0), failure(1)}}))
+	fmt.Println("rejected", len(r.Rejected), "and the step is", r.State)
+	must(eng.Operate(ctx, job, 1, operation.RetryFailed))
+	_, err := eng.Report(ctx, first)
+	fmt.Println(errors.Is(err, operation.Stale))
+	// Output:
+	// accepted 1 repeated 0
+	// accepted 0 repeated 1
+	// rejected 1 and the step is failed
+	// true
+}
+
+// Targets that succeeded are not run again, and keep the attempt in which they did.
+func ExampleEngine_Targets() {
+	eng, job := release()
+	fail(eng, job)
+	must(eng.Operate(ctx, job, 1, operation.RetryFailed))
+	for _, t := range must(eng.Targets(ctx, job, 1, engine.TargetQuery{})) {
+		fmt.Println(t.Name, t.Status, "in attempt", t.Attempt)
+	}
+	for _, t := range must(eng.Targets(ctx, job, 1, engine.TargetQuery{Attempt: 1, Class: store.Failed})) {
+		fmt.Println("attempt 1:", t.Name, t.Status)
+	}
+	// Output:
+	// web-1 succeeded_earlier in attempt 1
+	// web-2 waiting in attempt 1
+	// attempt 1: web-1 succeeded
+	// attempt 1: web-2 non_zero_exit
+}
+
+// Everything that has to be done comes as an effect. This handler does it at once; a
+// program that runs for long calls Dispatch instead.
+func ExampleEngine_Deliver() {
+	eng, job := release()
+	n, err := eng.Deliver(ctx, func(ctx context.Context, d engine.Delivery) error {
+		fmt.Println(d.Effect, d.Step.Name, "attempt", d.Attempt)
+		switch d.Effect {
+		case store.RunTargets:
+			results := []engine.TargetResult{success(0), success(1)}
+			_, err := eng.Report(ctx, engine.Report{Job: d.Job.ID, Step: d.Step.ID, Attempt: d.Attempt, Results: results})
+			return err
+		case store.AskConfirmers:
+			_, err := eng.Operate(ctx, d.Job.ID, d.Step.ID, operation.Confirm, engine.By("ann"))
+			return err
+		}
+		return nil
+	})
+	fmt.Println(n, "effects", err)
+	fmt.Println("the job is", must(eng.Job(ctx, job)).State)
+	// Output:
+	// run install attempt 1
+	// ask approve attempt 1
+	// run restart attempt 1
+	// job_ended restart attempt 1
+	// 4 effects <nil>
+	// the job is succeeded
+}
+
+// A dispatcher hands out effects until its context ends.
+func ExampleEngine_Dispatch() {
+	eng, _ := release()
+	ctx, cancel := context.WithCancel(ctx)
+	err := eng.Dispatch(ctx, func(_ context.Context, d engine.Delivery) error {
+		fmt.Println(d.Effect, d.Step.Name)
+		cancel()
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// run install
+	// <nil>
+}
+
+// What still has to be delivered can be read, with the reason of the last failure.
+func ExampleEngine_Effects() {
+	eng, job := release()
+	must(eng.Deliver(ctx, func(context.Context, engine.Delivery) error { return errors.New("no connection to web-1") }))
+	for _, d := range must(eng.Effects(ctx, job, 0, 0)) {
+		fmt.Println(d.Effect, "step", d.Step, "tried", d.Count, "times:", d.LastError)
+	}
+	// Output: run step 1 tried 1 times: no connection to web-1
+}
+
+// A watch yields the history and then its tail.
+func ExampleEngine_Watch() {
+	eng, job := release()
+	fail(eng, job)
+	for record, err := range eng.Watch(ctx, job, 0) {
+		if err != nil {
+			break
+		}
+		fmt.Println(record.Seq, record.Kind, "job", record.JobTo)
+		if record.JobTo.Finished() {
+			break
+		}
+	}
+	// Output:
+	// 1 created job pending
+	// 2 job_operated job running
+	// 3 reported job failed
+}
+
+// A deadline takes effect when it is swept, as a dispatcher does by itself.
+func ExampleEngine_Sweep() {
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	eng := engine.New(memstore.New(), engine.WithClock(func() time.Time { return now }))
+	job := must(eng.Create(ctx, engine.JobSpec{Name: "job", Steps: []step.Spec{
+		{Type: step.Confirmation, Name: "approve", Timeout: time.Hour, OnTimeout: step.ConfirmOnTimeout},
+	}}))
+	must(eng.OperateJob(ctx, job.ID, operation.StartJob))
+	now = now.Add(time.Hour)
+	fmt.Println(must(eng.Sweep(ctx)), "expired")
+	fmt.Println("the job is", must(eng.Job(ctx, job.ID)).State)
+	// Output:
+	// 1 expired
+	// the job is succeeded
+}
+
+// Jobs are listed by state, page by page.
+func ExampleEngine_Jobs() {
+	eng, job := release()
+	fail(eng, job)
+	for _, j := range must(eng.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.Failed, step.Abnormal)})) {
+		fmt.Println(j.ID, j.Name, j.State)
+	}
+	// Output: 100 release 1.4 failed
+}
+
+// An observer is where logs and metrics plug in.
+func ExampleWithObserver() {
+	eng, job := release(engine.WithObserver(engine.Observer{
+		Accepted: func(_ context.Context, r store.Record, _ time.Duration) { fmt.Println("accepted:", r.Kind) },
+		Refused:  func(_ context.Context, r *engine.Refusal, _ time.Duration) { fmt.Println("refused:", r.Reason) },
+	}))
+	_, _ = eng.Operate(ctx, job, 1, operation.Confirm)
+	// Output:
+	// accepted: created
+	// accepted: job_operated
+	// refused: wrong_type
+}
+
+// Rules are a value: this engine knows no forced skip while a step terminates.
+func ExampleWithRules() {
+	table := operation.StandardTable()
+	for i, row := range table.Rows {
+		if row.Code == operation.ForcedSkip {
+			table.Rows[i].From = row.From.Without(step.Terminating)
+		}
+	}
+	rules := must(table.Compile())
+	for _, d := range operation.Diff(operation.Standard(), rules) {
+		fmt.Println(d)
+	}
+	eng, job := release(engine.WithRules(rules))
+	must(eng.OperateJob(ctx, job, operation.TerminateJob))
+	_, err := eng.Operate(ctx, job, 1, operation.ForcedSkip)
+	fmt.Println(err)
+	// Output:
+	// forced_skip on script in terminating became illegal
+	// forced_skip on file_transfer in terminating became illegal
+	// forced_skip on sql in terminating became illegal
+	// job 100, step 1: forced_skip (12) is not legal in terminating, only in terminated; legal now: none
+}
+
+// Deciding needs no engine, store or clock: rules can be simulated on plain values.
+func ExampleDecide() {
+	view := store.View{
+		Job:  store.Job{ID: 100, State: step.Failed, Version: 3, Current: 1, Steps: 1},
+		Step: store.Step{ID: 1, Type: step.Script, State: step.Failed, Attempt: 1, Full: 1, Total: 10, Succeeded: 7},
+	}
+	d, err := engine.Decide(operation.Standard(), view, &engine.Operate{Code: operation.RetryFailed}, 1_000)
+	fmt.Println(d.Receipt.To, "on", d.Receipt.Targets, "targets", err)
+	_, err = engine.Decide(operation.Standard(), view, &engine.Operate{Code: operation.ForcedSkip}, 1_000)
+	fmt.Println(errors.Is(err, operation.WrongState))
+	// Output:
+	// running on 3 targets <nil>
+	// true
+}
+
+// The history of a job rebuilds it, for an audit.
+func ExampleReplay() {
+	spec := engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok"}}}
+	eng := engine.New(memstore.New())
+	job := must(eng.Create(ctx, spec))
+	must(eng.OperateJob(ctx, job.ID, operation.StartJob))
+	must(eng.Operate(ctx, job.ID, 1, operation.Confirm))
+	replayed, _, err := engine.Replay(eng.Rules(), spec, must(eng.History(ctx, job.ID, 0, 0)))
+	fmt.Println(replayed == must(eng.Job(ctx, job.ID)), err)
+	// Output: true <nil>
+}

@@ -1,0 +1,151 @@
+package memstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(testing.TB) store.Store { return memstore.New() })
+}
+
+// Every record reads as it was written, whatever its fields hold.
+func TestRecordsAreKeptWhole(t *testing.T) {
+	number := rapid.Int32Range(0, math.MaxInt32)
+	rapid.Check(t, func(t *rapid.T) {
+		ctx := context.Background()
+		s := memstore.New()
+		var want []store.Record
+		for seq := range rapid.IntRange(1, 80).Draw(t, "records") {
+			r := store.Record{
+				Job: 1, Seq: store.Seq(seq + 1),
+				At:         step.Time(rapid.Int64().Draw(t, "at")),
+				Kind:       rapid.SampledFrom([]store.Kind{store.Created, store.Operated, store.JobOperated, store.Reported, store.Expired}).Draw(t, "kind"),
+				Request:    uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "request")),
+				Actor:      rapid.String().Draw(t, "actor"),
+				Reason:     rapid.String().Draw(t, "reason"),
+				Code:       operation.Code(rapid.Uint8().Draw(t, "code")),
+				JobCode:    operation.JobCode(rapid.Uint8().Draw(t, "job code")),
+				Event:      step.Event(rapid.Uint8().Draw(t, "event")),
+				Effect:     store.Effect(rapid.Uint8Range(0, 4).Draw(t, "effect")),
+				Step:       step.ID(number.Draw(t, "step")),
+				Entered:    step.ID(number.Draw(t, "entered")),
+				Attempt:    number.Draw(t, "attempt"),
+				All:        rapid.Bool().Draw(t, "all"),
+				From:       step.State(rapid.Uint8Range(0, 15).Draw(t, "from")),
+				To:         step.State(rapid.Uint8Range(0, 15).Draw(t, "to")),
+				JobFrom:    step.State(rapid.Uint8Range(0, 15).Draw(t, "job from")),
+				JobTo:      step.State(rapid.Uint8Range(0, 15).Draw(t, "job to")),
+				Succeeded:  number.Draw(t, "succeeded"),
+				Unfinished: number.Draw(t, "unfinished"),
+				Results:    number.Draw(t, "results"),
+				Targets:    number.Draw(t, "targets"),
+			}
+			want = append(want, r)
+			c := store.Change{Job: store.Job{ID: 1, Version: r.Seq, Current: 1}, Records: []store.Record{r}}
+			if r.Seq == 1 {
+				c.Specs = []step.Spec{{Type: step.Confirmation, Name: "ok"}}
+				c.Steps = []store.Step{store.NewStep(1, c.Specs[0])}
+			}
+			if err := s.Commit(ctx, c); err != nil {
+				t.Fatalf("Commit(%+v): %v", c, err)
+			}
+		}
+		got, err := s.History(ctx, store.Scope{}, 1, store.Page[store.Seq]{Limit: 100})
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("History: %d records, %v, want %d", len(got), err, len(want))
+		}
+		for i := range want {
+			if got[i] != want[i] {
+				t.Fatalf("record %d reads\n%+v, it was written as\n%+v", i+1, got[i], want[i])
+			}
+		}
+		for _, r := range want {
+			v, err := s.View(ctx, store.Query{Job: 1, Request: r.Request})
+			if found := r.Request != (uuid.UUID{}); err != nil || found != (v.Replay != nil) || found && v.Replay.Request != r.Request {
+				t.Fatalf("View by request %v: %+v, %v", r.Request, v.Replay, err)
+			}
+		}
+	})
+}
+
+// A change that does not fit its job is refused whole.
+func TestMalformedChange(t *testing.T) {
+	ctx := t.Context()
+	spec := step.Spec{Type: step.Script, Name: "run", Targets: []string{"a"}}
+	created := store.Change{
+		Job: store.Job{ID: 1, Version: 1, Current: 1}, Specs: []step.Spec{spec}, Steps: []store.Step{store.NewStep(1, spec)},
+		Records: []store.Record{{Job: 1, Seq: 1, Kind: store.Created}},
+	}
+	s := memstore.New()
+	if err := s.Commit(ctx, created); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]store.Change{
+		"without a record":                         {Job: store.Job{ID: 1, Version: 2}},
+		"of a step that is not there":              {Job: store.Job{ID: 1, Version: 2}, Steps: []store.Step{{ID: 2}}, Records: []store.Record{{Seq: 2}}},
+		"that creates fewer steps than it defines": {Job: store.Job{ID: 2, Version: 1}, Specs: []step.Spec{spec}, Records: []store.Record{{Seq: 1}}},
+	} {
+		if err := s.Commit(ctx, c); err == nil || errors.Is(err, store.ErrConflict) {
+			t.Errorf("Commit of a change %s: %v, want an error of its own", name, err)
+		}
+	}
+	if v, err := s.View(ctx, store.Query{Job: 1}); err != nil || v.Job.Version != 1 {
+		t.Errorf("View: version %d, %v, want 1", v.Job.Version, err)
+	}
+	if _, err := s.View(ctx, store.Query{Job: 2}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("View of the job that was not created: %v, want not found", err)
+	}
+}
+
+func Example() {
+	s := memstore.New()
+	_, err := s.View(context.Background(), store.Query{Job: 1})
+	fmt.Println(err)
+	// Output: store: not found
+}
+
+// What does it cost to find the 100 due targets of a million?
+func BenchmarkDueTargets(b *testing.B) {
+	for _, targets := range []int{1000, 1_000_000} {
+		b.Run(fmt.Sprintf("targets=%d", targets), func(b *testing.B) {
+			s := memstore.New()
+			spec := step.Spec{Type: step.Script, Name: "run", Targets: make([]string, targets)}
+			st := store.NewStep(1, spec)
+			st.State, st.Attempt, st.Full = step.Failed, 1, 1
+			c := store.Change{
+				Job: store.Job{ID: 1, Version: 1, Current: 1}, Specs: []step.Spec{spec}, Steps: []store.Step{st},
+				Records: []store.Record{{Job: 1, Seq: 1, Kind: store.Created}},
+			}
+			for i := range targets {
+				t := store.Target{Index: int32(i), Attempt: 1, Result: store.Result{Status: step.TargetFailed}}
+				if i%(targets/100) != 0 {
+					t.Success, t.Status = 1, step.TargetSucceeded
+				}
+				c.Targets = append(c.Targets, t)
+			}
+			if err := s.Commit(b.Context(), c); err != nil {
+				b.Fatal(err)
+			}
+			f := store.TargetFilter{Job: 1, Step: 1, Class: store.Due, Page: store.Page[int32]{After: -1, Limit: 1000}}
+			b.ReportAllocs()
+			for b.Loop() {
+				if due, err := s.Targets(b.Context(), f); err != nil || len(due) != 100 {
+					b.Fatalf("%d due, %v, want 100", len(due), err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,206 @@
+package storetest
+
+import (
+	"context"
+	"reflect"
+	"slices"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A Breakage breaks a correct store on purpose, in one way.
+type Breakage struct {
+	Name    string
+	Why     string   // what is wrong with the store
+	Rejects []string // the promises that the suite must find broken, of [Promises]
+
+	// Break returns s, broken. Nobody else uses s.
+	Break func(s store.Store) store.Store
+}
+
+// Broken returns the stores that the suite must reject: each of [Promises] is broken by
+// at least one of them. Together they show that the suite bites.
+func Broken() []Breakage {
+	return slices.Concat(brokenCommits, brokenReads, brokenViews, brokenLists, brokenEffects, brokenOverdue, brokenWakes)
+}
+
+// A patch is a store whose methods can be replaced one by one.
+type patch struct {
+	view    func(context.Context, store.Query) (store.View, error)
+	created func(context.Context, store.Scope, store.Request) (store.Record, error)
+	commit  func(context.Context, store.Change) error
+	jobs    func(context.Context, store.JobFilter) ([]store.Job, error)
+	steps   func(context.Context, store.Scope, store.JobID, store.Page[step.ID]) ([]store.Step, error)
+	targets func(context.Context, store.TargetFilter) ([]store.Target, error)
+	history func(context.Context, store.Scope, store.JobID, store.Page[store.Seq]) ([]store.Record, error)
+	effects func(context.Context, store.Scope, store.JobID, store.Page[store.Seq]) ([]store.Delivery, error)
+	claim   func(context.Context, store.Claim) ([]store.Delivery, error)
+	delay   func(context.Context, store.Delivery, step.Time, string) error // Defer
+	settle  func(context.Context, store.Delivery) error
+	overdue func(context.Context, store.Scope, step.Time, int) ([]store.Overdue, error)
+}
+
+var _ store.Store = (*patch)(nil)
+
+// replacing breaks a store by replacing methods. It is no [store.Waker] any more.
+func replacing(replace func(s store.Store, p *patch)) func(store.Store) store.Store {
+	return func(s store.Store) store.Store {
+		p := &patch{s.View, s.Created, s.Commit, s.Jobs, s.Steps, s.Targets, s.History, s.Effects, s.Claim, s.Defer, s.Settle, s.Overdue}
+		replace(s, p)
+		return p
+	}
+}
+
+// intercepting breaks a store in every method alike.
+func intercepting(c caller) func(store.Store) store.Store {
+	return func(s store.Store) store.Store { return intercept(s, c) }
+}
+
+// committing breaks a store by what it commits.
+func committing(commit func(ctx context.Context, s store.Store, c store.Change) error) func(store.Store) store.Store {
+	return replacing(func(s store.Store, p *patch) {
+		p.commit = func(ctx context.Context, c store.Change) error { return commit(ctx, s, c) }
+	})
+}
+
+// viewing breaks a store by what it views.
+func viewing(view func(ctx context.Context, s store.Store, q store.Query) (store.View, error)) func(store.Store) store.Store {
+	return replacing(func(s store.Store, p *patch) {
+		p.view = func(ctx context.Context, q store.Query) (store.View, error) { return view(ctx, s, q) }
+	})
+}
+
+// claiming breaks a store by what it takes a claim for.
+func claiming(change func(*store.Claim)) func(store.Store) store.Store {
+	return replacing(func(s store.Store, p *patch) {
+		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			change(&c)
+			return s.Claim(ctx, c)
+		}
+	})
+}
+
+// listing breaks a store in every method that returns a list: ask changes what is
+// asked for, answer what is returned, a slice.
+func listing(ask func(after int64, limit int) (int64, int), answer func(rows any) error) func(store.Store) store.Store {
+	return replacing(func(s store.Store, p *patch) {
+		p.jobs = func(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
+			f.Page = asked(f.Page, ask)
+			rows, err := s.Jobs(ctx, f)
+			return answered(rows, err, answer)
+		}
+		p.steps = func(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[step.ID]) ([]store.Step, error) {
+			rows, err := s.Steps(ctx, scope, id, asked(p, ask))
+			return answered(rows, err, answer)
+		}
+		p.targets = func(ctx context.Context, f store.TargetFilter) ([]store.Target, error) {
+			f.Page = asked(f.Page, ask)
+			rows, err := s.Targets(ctx, f)
+			return answered(rows, err, answer)
+		}
+		p.history = func(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[store.Seq]) ([]store.Record, error) {
+			rows, err := s.History(ctx, scope, id, asked(p, ask))
+			return answered(rows, err, answer)
+		}
+		p.effects = func(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {
+			rows, err := s.Effects(ctx, scope, id, asked(p, ask))
+			return answered(rows, err, answer)
+		}
+		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			_, c.Limit = ask(0, c.Limit)
+			return s.Claim(ctx, c)
+		}
+		p.overdue = func(ctx context.Context, scope store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
+			_, limit = ask(0, limit)
+			rows, err := s.Overdue(ctx, scope, now, limit)
+			return answered(rows, err, answer)
+		}
+	})
+}
+
+func asked[K ~int32 | ~int64](p store.Page[K], ask func(int64, int) (int64, int)) store.Page[K] {
+	after, limit := ask(int64(p.After), p.Limit)
+	return store.Page[K]{After: K(after), Limit: limit}
+}
+
+func answered[T any](rows []T, err error, answer func(any) error) ([]T, error) {
+	if err == nil {
+		err = answer(rows)
+	}
+	return rows, err
+}
+
+// asIs leaves what is asked for alone, and asIsToo what is returned.
+func asIs(after int64, limit int) (int64, int) { return after, limit }
+func asIsToo(any) error                        { return nil }
+
+// reverse turns a slice round.
+func reverse(rows any) error {
+	swap, n := reflect.Swapper(rows), reflect.ValueOf(rows).Len()
+	for i := range n / 2 {
+		swap(i, n-1-i)
+	}
+	return nil
+}
+
+// waking breaks a store's Wake, if it has one.
+func waking(wake func(w store.Waker, id store.JobID) (<-chan struct{}, func())) func(store.Store) store.Store {
+	return func(s store.Store) store.Store {
+		w, ok := s.(store.Waker)
+		if !ok {
+			return s
+		}
+		return struct {
+			store.Store
+			wakeFunc
+		}{s, func(id store.JobID) (<-chan struct{}, func()) { return wake(w, id) }}
+	}
+}
+
+// A wakeFunc is a store.Waker.
+type wakeFunc func(store.JobID) (<-chan struct{}, func())
+
+func (f wakeFunc) Wake(id store.JobID) (<-chan struct{}, func()) { return f(id) }
+
+func (p *patch) View(ctx context.Context, q store.Query) (store.View, error) { return p.view(ctx, q) }
+
+func (p *patch) Created(ctx context.Context, scope store.Scope, r store.Request) (store.Record, error) {
+	return p.created(ctx, scope, r)
+}
+
+func (p *patch) Commit(ctx context.Context, c store.Change) error { return p.commit(ctx, c) }
+
+func (p *patch) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
+	return p.jobs(ctx, f)
+}
+
+func (p *patch) Steps(ctx context.Context, scope store.Scope, id store.JobID, page store.Page[step.ID]) ([]store.Step, error) {
+	return p.steps(ctx, scope, id, page)
+}
+
+func (p *patch) Targets(ctx context.Context, f store.TargetFilter) ([]store.Target, error) {
+	return p.targets(ctx, f)
+}
+
+func (p *patch) History(ctx context.Context, scope store.Scope, id store.JobID, page store.Page[store.Seq]) ([]store.Record, error) {
+	return p.history(ctx, scope, id, page)
+}
+
+func (p *patch) Effects(ctx context.Context, scope store.Scope, id store.JobID, page store.Page[store.Seq]) ([]store.Delivery, error) {
+	return p.effects(ctx, scope, id, page)
+}
+
+func (p *patch) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+	return p.claim(ctx, c)
+}
+
+func (p *patch) Defer(ctx context.Context, d store.Delivery, until step.Time, lastError string) error {
+	return p.delay(ctx, d, until, lastError)
+}
+
+func (p *patch) Settle(ctx context.Context, d store.Delivery) error { return p.settle(ctx, d) }
+
+func (p *patch) Overdue(ctx context.Context, scope store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
+	return p.overdue(ctx, scope, now, limit)
+}

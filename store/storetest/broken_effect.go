@@ -1,0 +1,218 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var brokenEffects = []Breakage{
+	{"effect lost", "it delivers no stop", []string{
+		"Commit/applies all of a change",
+		"Claim/takes the kinds that are wanted",
+	}, replacing(func(s store.Store, p *patch) {
+		p.effects = func(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {
+			ds, err := s.Effects(ctx, scope, id, p)
+			return slices.DeleteFunc(ds, func(d store.Delivery) bool { return d.Effect == store.StopAttempt }), err
+		}
+		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			c.Effects = slices.DeleteFunc(slices.Clone(c.Effects), func(e store.Effect) bool { return e == store.StopAttempt })
+			return s.Claim(ctx, c)
+		}
+	})},
+
+	{"effect settled twice", "it says that an effect is settled and delivers it again", []string{
+		"Effects/are those of the job that are not settled, by sequence number",
+		"Claim/takes no effect that is settled",
+		"Defer/of a settled effect is a lost lease",
+		"Settle/removes an effect for good",
+		"Settle/of a settled effect is a lost lease",
+	}, replacing(func(_ store.Store, p *patch) {
+		p.settle = func(ctx context.Context, _ store.Delivery) error { return ctx.Err() }
+	})},
+
+	{"claim before its time", "it claims what may be claimed a second later", []string{
+		"Claim/takes an effect from its record's time on, not before",
+		"Claim/takes no effect again before its lease has run out",
+		"Defer/leaves an effect alone until the time given",
+	}, claiming(func(c *store.Claim) { c.Now += 1000 })},
+
+	{"short lease", "it leases for one millisecond", []string{
+		"Claim/raises Count and leases until Until",
+	}, claiming(func(c *store.Claim) { c.Until = c.Now + 1 })},
+
+	{"any kind", "it claims effects that nobody wants", []string{
+		"Claim/takes the kinds that are wanted",
+	}, claiming(func(c *store.Claim) { c.Effects = everyKind })},
+
+	{"by job", "it claims in the order of jobs, and so the same effect again and again", []string{
+		"Claim/takes them in the order of NotBefore",
+		"Claim/passes none over for ever",
+	}, replacing(func(s store.Store, p *patch) {
+		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			limit := c.Limit
+			c.Limit = most
+			ds, err := s.Claim(ctx, c)
+			ds = byJob(ds)
+			limit = min(limit, len(ds))
+			for _, d := range ds[limit:] {
+				err = errors.Join(err, s.Defer(ctx, d, c.Now, ""))
+			}
+			return ds[:limit], err
+		}
+	})},
+
+	{"claimed twice", "it answers a claim as it answered the last one of that time", []string{
+		"Claim/of two at once takes none twice at one Count",
+	}, replacing(func(s store.Store, p *patch) {
+		var mu sync.Mutex // guards both below
+		var last step.Time
+		var answer []store.Delivery
+		p.claim = func(ctx context.Context, c store.Claim) (_ []store.Delivery, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if c.Now != last || len(answer) == 0 {
+				last = c.Now
+				answer, err = s.Claim(ctx, c)
+			}
+			return slices.Clone(answer), err
+		}
+	})},
+
+	{"lease not fenced", "it lets an old claim defer and settle what was claimed again", []string{
+		"Defer/of an effect claimed again is a lost lease and does nothing",
+		"Settle/of an effect claimed again is a lost lease and does nothing",
+	}, replacing(func(s store.Store, p *patch) {
+		current := func(ctx context.Context, d store.Delivery) store.Delivery {
+			ds, err := s.Effects(ctx, d.Scope, d.Job, store.Page[store.Seq]{After: d.Seq - 1, Limit: 1})
+			if err == nil && len(ds) > 0 {
+				d.Count = ds[0].Count
+			}
+			return d
+		}
+		p.delay = func(ctx context.Context, d store.Delivery, until step.Time, lastError string) error {
+			return s.Defer(ctx, current(ctx, d), until, lastError)
+		}
+		p.settle = func(ctx context.Context, d store.Delivery) error { return s.Settle(ctx, current(ctx, d)) }
+	})},
+
+	{"settled is fine", "it does not mind that an effect is not there", []string{
+		"Defer/of a settled effect is a lost lease",
+		"Settle/of a settled effect is a lost lease",
+	}, intercepting(func(ctx context.Context, _ Method, do func(context.Context) error) error {
+		if err := do(ctx); !errors.Is(err, store.ErrLeaseLost) {
+			return err
+		}
+		return nil
+	})},
+
+	{"lease ends with its time", "it takes a lease that has run out for lost", []string{
+		"Settle/stands after the lease has run out, until another claims",
+	}, replacing(func(s store.Store, p *patch) {
+		var latest step.Time
+		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			latest = max(latest, c.Now)
+			return s.Claim(ctx, c)
+		}
+		p.settle = func(ctx context.Context, d store.Delivery) error {
+			if d.NotBefore <= latest {
+				return store.ErrLeaseLost
+			}
+			return s.Settle(ctx, d)
+		}
+	})},
+
+	{"back-off lost", "it does not defer", []string{
+		"Effects/tell how often each was claimed and why it failed",
+		"Defer/leaves an effect alone until the time given",
+		"Defer/keeps the error, and the old one if there is no new one",
+	}, replacing(func(_ store.Store, p *patch) {
+		p.delay = func(ctx context.Context, _ store.Delivery, _ step.Time, _ string) error { return ctx.Err() }
+	})},
+
+	{"only later", "it never brings the end of a lease forward", []string{
+		"Defer/renews a lease, and ends one early",
+	}, replacing(func(s store.Store, p *patch) {
+		p.delay = func(ctx context.Context, d store.Delivery, until step.Time, lastError string) error {
+			return s.Defer(ctx, d, max(until, d.NotBefore), lastError)
+		}
+	})},
+
+	{"error cleared", "it forgets why a delivery failed when it is claimed again", []string{
+		"Defer/keeps the error, and the old one if there is no new one",
+	}, replacing(func(s store.Store, p *patch) {
+		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			ds, err := s.Claim(ctx, c)
+			for i := range ds {
+				ds[i].LastError = ""
+			}
+			return ds, err
+		}
+	})},
+}
+
+var brokenOverdue = []Breakage{
+	{"overdue told once", "it tells of a deadline that has passed, and forgets it", []string{
+		"Overdue/are steps whose deadline is not after now",
+	}, replacing(func(s store.Store, p *patch) {
+		told := map[store.Overdue]bool{}
+		p.overdue = func(ctx context.Context, scope store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
+			all, err := s.Overdue(ctx, scope, now, limit)
+			all = slices.DeleteFunc(all, func(o store.Overdue) bool { return told[o] })
+			for _, o := range all {
+				told[o] = true
+			}
+			return all, err
+		}
+	})},
+
+	{"overdue forgets", "it keeps the first deadline of a step and never clears it", []string{
+		"Overdue/follows the deadline as it is set, changed and cleared",
+	}, replacing(func(s store.Store, p *patch) {
+		var all []store.Overdue
+		p.commit = func(ctx context.Context, c store.Change) error {
+			for _, o := range (&job{Job: c.Job, steps: c.Steps}).overdue() {
+				if !slices.ContainsFunc(all, func(old store.Overdue) bool { return old.Job == o.Job && old.Step == o.Step }) {
+					all = append(all, o)
+				}
+			}
+			return s.Commit(ctx, c)
+		}
+		p.overdue = func(_ context.Context, _ store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
+			due := slices.DeleteFunc(slices.Clone(all), func(o store.Overdue) bool { return o.Deadline > now })
+			return due[:min(limit, len(due))], nil
+		}
+	})},
+
+	{"overdue in any scope", "it looks for deadlines in every scope", []string{
+		"General/a job of another scope does not exist",
+		"Overdue/is of the scope",
+	}, replacing(func(s store.Store, p *patch) {
+		p.overdue = func(ctx context.Context, _ store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
+			return s.Overdue(ctx, store.Scope{}, now, limit)
+		}
+	})},
+}
+
+var brokenWakes = []Breakage{
+	{"asleep", "it wakes nobody", []string{
+		"Wake/closes after a commit to the job",
+		"Wake/of job 0 closes after a commit to any job",
+		"Wake/closes for every listener and again for the next",
+	}, waking(func(store.Waker, store.JobID) (<-chan struct{}, func()) { return nil, func() {} })},
+
+	{"stop once", "it panics when it is stopped twice", []string{
+		"Wake/stop may be called at any time, twice, by several",
+	}, waking(func(w store.Waker, id store.JobID) (<-chan struct{}, func()) {
+		changed, stop := w.Wake(id)
+		stopped := make(chan struct{})
+		return changed, func() {
+			close(stopped)
+			stop()
+		}
+	})},
+}

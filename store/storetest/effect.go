@@ -1,0 +1,372 @@
+package storetest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var effectPromises = []promise{
+	{"Effects/are those of the job that are not settled, by sequence number", effectsUnsettled},
+	{"Effects/tell how often each was claimed and why it failed", effectsTell},
+	{"Effects/a page is at most Limit after After", effectsPage},
+	{"Effects/none is no error", effectsNone},
+	{"Effects/of a job that does not exist are not found", effectsNoJob},
+
+	{"Claim/takes an effect from its record's time on, not before", claimTime},
+	{"Claim/raises Count and leases until Until", claimLease},
+	{"Claim/takes no effect again before its lease has run out", claimAgain},
+	{"Claim/takes the kinds that are wanted", claimKinds},
+	{"Claim/takes those of the scope", claimScope},
+	{"Claim/takes at most Limit", claimLimit},
+	{"Claim/takes them in the order of NotBefore", claimOrder},
+	{"Claim/passes none over for ever", claimFair},
+	{"Claim/takes no effect that is settled", claimSettled},
+	{"Claim/of two at once takes none twice at one Count", claimRace},
+
+	{"Defer/leaves an effect alone until the time given", deferUntil},
+	{"Defer/renews a lease, and ends one early", deferRenews},
+	{"Defer/keeps the error, and the old one if there is no new one", deferError},
+	{"Defer/of an effect claimed again is a lost lease and does nothing", deferFenced},
+	{"Defer/of a settled effect is a lost lease", deferSettled},
+
+	{"Settle/removes an effect for good", settle},
+	{"Settle/stands after the lease has run out, until another claims", settleLate},
+	{"Settle/of an effect claimed again is a lost lease and does nothing", settleFenced},
+	{"Settle/of a settled effect is a lost lease", settleTwice},
+}
+
+// asking starts so many jobs, one a millisecond from t0 on, each with a Run to
+// claim, and returns their effects.
+func (x trial) asking(jobs int) []store.Delivery {
+	x.Helper()
+	var want []store.Delivery
+	for i := range jobs {
+		want = append(want, x.started(store.JobID(i+1), []store.Scope{teamA, teamB}[i%2], t0+step.Time(i), script("a", 1)).effects()...)
+	}
+	return want
+}
+
+// eventful returns a job that has asked for one effect of each kind and more.
+func (x trial) eventful(id store.JobID, scope store.Scope) *job {
+	j := x.started(id, scope, t0, script("a", 1), script("b", 1), confirmation("c", "alice"))
+	x.do(j, j.report(t0+1, all(step.TargetFailed, 0, 1)))
+	x.do(j, retry(j.view(1), t0+2, operation.RetryAll))
+	x.do(j, j.report(t0+3, all(step.TargetRunning, 0, 1)))
+	x.do(j, j.report(t0+4, all(step.TargetSucceeded, 0, 1)))
+	x.do(j, terminate(j.view(2), t0+5))
+	x.do(j, skip(j.view(2), t0+6))
+	return j
+}
+
+// byJob sorts deliveries as the suite compares them where order is free.
+func byJob(ds []store.Delivery) []store.Delivery {
+	return slices.SortedFunc(slices.Values(ds), func(a, b store.Delivery) int {
+		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Seq, b.Seq))
+	})
+}
+
+func effectsUnsettled(x trial) {
+	j := x.eventful(1, teamA)
+	x.eventful(2, teamA)
+	want := j.effects()
+	same(x, "Effects", x.effects(teamA, 1, everySeq), want)
+	for _, d := range claimed(want, 1, t0+minute) {
+		x.claim(store.Claim{Now: t0 + 9, Until: t0 + minute})
+		if d.Seq%2 == 0 {
+			x.settle(d)
+		}
+	}
+	want = slices.DeleteFunc(claimed(want, 1, t0+minute), func(d store.Delivery) bool { return d.Seq%2 == 0 })
+	same(x, "Effects after those of even number were settled", x.effects(teamA, 1, everySeq), want)
+}
+
+func effectsTell(x trial) {
+	x.asking(1)
+	for i := range int32(3) {
+		now := t0 + step.Time(i)*10
+		d := x.claimOne(now, now+5)
+		same(x, "Effects after a claim", x.effects(teamA, 1, everySeq), []store.Delivery{d})
+		x.deferTo(d, now+10, fmt.Sprint("broke ", i))
+		d.NotBefore, d.LastError = now+10, fmt.Sprint("broke ", i)
+		same(x, "Effects after Defer", x.effects(teamA, 1, everySeq), []store.Delivery{d})
+		equal(x, "Effects after Defer, Count", d.Count, i+1)
+	}
+}
+
+func effectsPage(x trial) {
+	j := x.eventful(1, teamA)
+	pages(x, "Effects", j.effects(), func(d store.Delivery) store.Seq { return d.Seq }, func(p store.Page[store.Seq]) []store.Delivery {
+		return x.effects(teamA, 1, p)
+	})
+}
+
+func effectsNone(x trial) {
+	x.create(create(1, teamA, t0, script("a", 1)))
+	same(x, "Effects of a job that was not started", x.effects(teamA, 1, everySeq), nil)
+	x.started(2, teamA, t0, script("a", 1))
+	x.settle(x.claimOne(t0, never))
+	same(x, "Effects when all are settled", x.effects(teamA, 2, everySeq), nil)
+	same(x, "Claim when all are settled", x.claim(store.Claim{Now: never, Until: never + 1}), nil)
+}
+
+var effectsNoJob = noJob("Effects", func(x trial, id store.JobID) error {
+	_, err := x.Effects(x.Context(), teamA, id, everySeq)
+	return err
+})
+
+func claimTime(x trial) {
+	want := x.started(1, teamA, t0+10, script("a", 1)).effects()
+	same(x, "Claim 1 ms before the record's time", x.claim(store.Claim{Now: t0 + 9, Until: t0 + minute}), nil)
+	same(x, "Claim at the record's time", x.claim(store.Claim{Now: t0 + 10, Until: t0 + minute}), claimed(want, 1, t0+minute))
+}
+
+func claimLease(x trial) {
+	var want []store.Delivery
+	for id := range store.JobID(2) {
+		want = append(want, x.eventful(id+1, teamA).effects()...)
+	}
+	for n := range int32(3) {
+		now := t0 + step.Time(n+1)*minute
+		got := x.claim(store.Claim{Now: now, Until: now + 7})
+		same(x, fmt.Sprintf("Claim for the %d. time", n+1), byJob(got), claimed(want, n+1, now+7))
+		same(x, "Effects after it", x.effects(teamA, 1, everySeq), claimed(want[:len(want)/2], n+1, now+7))
+	}
+}
+
+func claimAgain(x trial) {
+	want := x.asking(3)
+	x.claim(store.Claim{Now: t0 + 5, Until: t0 + 100})
+	for _, now := range []step.Time{t0 + 5, t0 + 6, t0 + 99} {
+		same(x, "Claim during the lease", x.claim(store.Claim{Now: now, Until: never}), nil)
+	}
+	same(x, "Claim as the lease runs out", byJob(x.claim(store.Claim{Now: t0 + 100, Until: t0 + 200})), claimed(want, 2, t0+200))
+	same(x, "Claim long after the lease has run out", byJob(x.claim(store.Claim{Now: t0 + 900, Until: t0 + 1000})), claimed(want, 3, t0+1000))
+}
+
+func claimKinds(x trial) {
+	want := slices.Concat(x.eventful(1, teamA).effects(), x.eventful(2, teamA).effects())
+	for i, kinds := range [][]store.Effect{{store.StopAttempt}, {store.JobEnded, store.AskConfirmers}, {store.RunTargets}, {store.StopAttempt, store.RunTargets}} {
+		now := t0 + minute*step.Time(i+1)
+		var some []store.Delivery
+		for j, d := range want {
+			if slices.Contains(kinds, d.Effect) {
+				want[j].Count, want[j].NotBefore = d.Count+1, now+1
+				some = append(some, want[j])
+			}
+		}
+		same(x, fmt.Sprintf("Claim of kinds %v", kinds), byJob(x.claim(store.Claim{Effects: kinds, Now: now, Until: now + 1})), some)
+	}
+	same(x, "Effects after claims of all kinds", x.effects(teamA, 1, everySeq), want[:len(want)/2])
+}
+
+func claimScope(x trial) {
+	want := x.asking(6)
+	scoped := func(scope store.Scope) []store.Delivery {
+		return slices.DeleteFunc(claimed(want, 1, never), func(d store.Delivery) bool { return d.Scope != scope })
+	}
+	for _, scope := range []store.Scope{teamB, teamA} {
+		same(x, fmt.Sprintf("Claim in scope %+v", scope), byJob(x.claim(store.Claim{Scope: scope, Now: t0 + 9, Until: never})), scoped(scope))
+	}
+}
+
+func claimLimit(x trial) {
+	want := x.asking(7)
+	var got []store.Delivery
+	for _, n := range []int{1, 2, 3, 1, 0} {
+		limit := max(n, 1)
+		ds := x.claim(store.Claim{Now: t0 + 9, Until: never, Limit: limit})
+		equal(x, fmt.Sprintf("Claim with Limit %d, how many", limit), len(ds), n)
+		got = append(got, ds...)
+	}
+	same(x, "all claims together", byJob(got), claimed(want, 1, never))
+}
+
+func claimOrder(x trial) {
+	times := []step.Time{50, 10, 40, 20, 60, 30}
+	for i, at := range times {
+		x.started(store.JobID(i+1), teamA, t0+at, script("a", 1))
+	}
+	one := x.claimOne(t0+10, t0+45) // the earliest goes back between 40 and 50
+	equal(x, "Claim of the earliest, its job", one.Job, 2)
+	var got []store.JobID
+	for range times {
+		for _, d := range x.claim(store.Claim{Now: t0 + 60, Until: never, Limit: 1}) {
+			got = append(got, d.Job)
+		}
+	}
+	same(x, "Claim with Limit 1 until none is left, the jobs", got, []store.JobID{4, 6, 3, 2, 1, 5})
+}
+
+// claimFair lets a handler that settles nothing claim one effect at a time, with
+// a lease that has run out by the next claim.
+func claimFair(x trial) {
+	const effects = 20
+	x.asking(effects)
+	seen := map[store.JobID]int{}
+	for i := range step.Time(10 * effects) {
+		now := t0 + minute + 2*i
+		for _, d := range x.claim(store.Claim{Now: now, Until: now + 1, Limit: 1}) {
+			seen[d.Job]++
+		}
+	}
+	for id := range store.JobID(effects) {
+		if seen[id+1] == 0 {
+			x.Errorf("%d claims with Limit 1 among %d effects: that of job %d never came, want each", 10*effects, effects, id+1)
+		}
+	}
+}
+
+func claimSettled(x trial) {
+	want := x.asking(4)
+	for _, d := range x.claim(store.Claim{Now: t0 + 9, Until: t0 + 10, Limit: 100}) {
+		if d.Job%2 == 0 {
+			x.settle(d)
+		}
+	}
+	want = slices.DeleteFunc(claimed(want, 2, never), func(d store.Delivery) bool { return d.Job%2 == 0 })
+	same(x, "Claim after half were settled", byJob(x.claim(store.Claim{Now: t0 + 10, Until: never})), want)
+}
+
+func claimRace(x trial) {
+	const effects, claimers = 24, 4
+	want := x.asking(effects)
+	for n := range int32(4) {
+		now := t0 + minute*step.Time(n+1)
+		var wg sync.WaitGroup
+		var mu sync.Mutex // guards got
+		var got []store.Delivery
+		ready := make(chan struct{})
+		for range claimers {
+			wg.Go(func() {
+				<-ready
+				for range effects {
+					ds, err := x.Claim(x.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Now: now, Until: now + 1, Limit: 3})
+					if err != nil {
+						x.Errorf("Claim among others: got error %v, want none", err)
+						return
+					}
+					mu.Lock()
+					got = append(got, ds...)
+					mu.Unlock()
+				}
+			})
+		}
+		close(ready)
+		wg.Wait()
+		same(x, fmt.Sprintf("what %d claimers took together of %d effects, each once", claimers, effects), byJob(got), claimed(want, n+1, now+1))
+	}
+}
+
+func deferUntil(x trial) {
+	x.asking(1)
+	d := x.claimOne(t0, t0+10)
+	x.deferTo(d, t0+50, "broke")
+	same(x, "Claim after the lease and before the time given to Defer", x.claim(store.Claim{Now: t0 + 49, Until: never}), nil)
+	d.Count, d.NotBefore, d.LastError = 2, never, "broke"
+	same(x, "Claim at the time given to Defer", x.claim(store.Claim{Now: t0 + 50, Until: never}), []store.Delivery{d})
+}
+
+func deferRenews(x trial) {
+	x.asking(1)
+	d := x.claimOne(t0, t0+10)
+	for _, until := range []step.Time{t0 + 20, t0 + 30, t0 + 40} { // with the delivery as it was claimed
+		x.deferTo(d, until, "")
+		same(x, "Claim during a renewed lease", x.claim(store.Claim{Now: until - 1, Until: never}), nil)
+	}
+	x.deferTo(d, t0+5, "") // earlier than the lease
+	again := x.claimOne(t0+5, t0+10)
+	equal(x, "Claim at the earlier time given to Defer, Count", again.Count, 2)
+	x.deferTo(again, t0+3, "") // in the past
+	equal(x, "Claim at a time before the lease began, Count", x.claimOne(t0+3, never).Count, 3)
+}
+
+func deferError(x trial) {
+	x.asking(1)
+	d := x.claimOne(t0, t0+10)
+	for i, c := range []struct{ say, want string }{{"", ""}, {"first", "first"}, {"", "first"}, {"second", "second"}, {"", "second"}} {
+		x.deferTo(d, t0+10, c.say)
+		equal(x, fmt.Sprintf("Effects after Defer with error %q, the %d. in a row, LastError", c.say, i+1), x.effects(teamA, 1, everySeq)[0].LastError, c.want)
+	}
+	equal(x, "the next Claim, LastError", x.claimOne(t0+10, never).LastError, "second")
+	equal(x, "Effects after it, LastError", x.effects(teamA, 1, everySeq)[0].LastError, "second")
+}
+
+// lost calls with deliveries whose lease is lost, of which one was claimed again.
+func (x trial) lost(name string, call func(store.Delivery) error) {
+	x.Helper()
+	x.asking(2)
+	first := x.claim(store.Claim{Scope: teamA, Now: t0, Until: t0 + 10})[0]
+	second := x.claim(store.Claim{Scope: teamA, Now: t0 + 10, Until: never})[0]
+	before := x.dump()
+	for _, count := range []int32{0, first.Count, second.Count + 1} {
+		d := second
+		d.Count = count
+		x.is(call(d), store.ErrLeaseLost, "%s at Count %d of an effect claimed again at Count %d", name, count, second.Count)
+		same(x, "all there is after it", x.dump(), before)
+	}
+	x.ok(call(second), "%s at the Count of the last claim", name)
+}
+
+func (x trial) settledFirst(name string, call func(store.Delivery) error) {
+	x.Helper()
+	x.asking(1)
+	d := x.claimOne(t0, t0+10)
+	x.settle(d)
+	for _, count := range []int32{d.Count, d.Count, 0, d.Count + 1} {
+		d.Count = count
+		x.is(call(d), store.ErrLeaseLost, "%s at Count %d of an effect settled at Count 1", name, count)
+	}
+	same(x, "Effects after it", x.effects(teamA, 1, everySeq), nil)
+	same(x, "Claim after it", x.claim(store.Claim{Now: never, Until: never + 1}), nil)
+	d.Seq = 1
+	x.is(call(d), store.ErrLeaseLost, "%s of a record without an effect", name)
+	d.Job = 99
+	x.is(call(d), store.ErrLeaseLost, "%s of a job that does not exist", name)
+}
+
+func deferFenced(x trial) {
+	x.lost("Defer", func(d store.Delivery) error { return x.Defer(x.Context(), d, t0+5, "late") })
+}
+
+func deferSettled(x trial) {
+	x.settledFirst("Defer", func(d store.Delivery) error { return x.Defer(x.Context(), d, t0+5, "late") })
+}
+
+func settle(x trial) {
+	j := x.eventful(1, teamA)
+	want := claimed(j.effects(), 1, t0+minute)
+	x.claim(store.Claim{Now: t0 + 9, Until: t0 + minute})
+	for len(want) > 0 {
+		x.settle(want[0])
+		want = want[1:]
+		same(x, "Effects after Settle", x.effects(teamA, 1, everySeq), want)
+	}
+	x.holds(j)
+	x.do(j, skip(j.view(3), t0+minute))
+	same(x, "Effects after all were settled and a new record was committed", x.effects(teamA, 1, everySeq), j.effects()[len(j.effects())-1:])
+}
+
+func settleLate(x trial) {
+	x.asking(2)
+	ds := x.claim(store.Claim{Now: t0 + 5, Until: t0 + 10})
+	x.deferTo(ds[0], t0+20, "")
+	x.claim(store.Claim{Effects: []store.Effect{store.StopAttempt}, Now: t0 + 50, Until: never}) // so that the store has seen a later time
+	x.settle(ds[0])                                                                              // renewed, its NotBefore has changed since
+	same(x, "Effects of the one settled", x.effects(store.Scope{}, ds[0].Job, everySeq), nil)
+	x.settle(ds[1])
+	same(x, "Claim after the leases", x.claim(store.Claim{Now: t0 + minute, Until: never}), nil)
+}
+
+func settleFenced(x trial) {
+	x.lost("Settle", func(d store.Delivery) error { return x.Settle(x.Context(), d) })
+}
+
+func settleTwice(x trial) {
+	x.settledFirst("Settle", func(d store.Delivery) error { return x.Settle(x.Context(), d) })
+}

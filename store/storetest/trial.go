@@ -1,0 +1,251 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A trial is one promise put to a store. Its lower-case methods call the store's
+// and end the trial on an error.
+type trial struct {
+	testing.TB
+	store.Store
+}
+
+// do commits c and lets j follow.
+func (x trial) do(j *job, c store.Change) {
+	x.Helper()
+	x.commit(c)
+	*j = *j.with(c)
+}
+
+// create commits c and returns the job that it makes.
+func (x trial) create(c store.Change) *job {
+	x.Helper()
+	x.commit(c)
+	return newJob(c)
+}
+
+// started creates and starts a job: two commits.
+func (x trial) started(id store.JobID, scope store.Scope, at step.Time, specs ...step.Spec) *job {
+	x.Helper()
+	j := x.create(create(id, scope, at, specs...))
+	x.do(j, start(j.view(1), at))
+	return j
+}
+
+func (x trial) commit(c store.Change) {
+	x.Helper()
+	x.ok(x.Commit(x.Context(), c), "Commit(job %d, version %d on %d)", c.Job.ID, c.Job.Version, c.Base())
+}
+
+// refused commits c, which must be a conflict and change nothing.
+func (x trial) refused(why string, c store.Change) {
+	x.Helper()
+	before := x.dump()
+	err := x.Commit(x.Context(), c)
+	x.is(err, store.ErrConflict, "Commit(job %d, version %d on %d), %s", c.Job.ID, c.Job.Version, c.Base(), why)
+	same(x, "all there is after a Commit refused because of "+why, x.dump(), before)
+}
+
+func (x trial) view(q store.Query) store.View {
+	x.Helper()
+	v, err := x.View(x.Context(), q)
+	x.ok(err, "View(%+v)", q)
+	return v
+}
+
+func (x trial) jobs(f store.JobFilter) []store.Job {
+	x.Helper()
+	got, err := x.Jobs(x.Context(), f)
+	x.ok(err, "Jobs(%+v)", f)
+	return got
+}
+
+func (x trial) steps(scope store.Scope, id store.JobID, p store.Page[step.ID]) []store.Step {
+	x.Helper()
+	got, err := x.Steps(x.Context(), scope, id, p)
+	x.ok(err, "Steps(%v, %d, %+v)", scope, id, p)
+	return got
+}
+
+func (x trial) targets(f store.TargetFilter) []store.Target {
+	x.Helper()
+	got, err := x.Targets(x.Context(), f)
+	x.ok(err, "Targets(%+v)", f)
+	return got
+}
+
+func (x trial) history(scope store.Scope, id store.JobID, p store.Page[store.Seq]) []store.Record {
+	x.Helper()
+	got, err := x.History(x.Context(), scope, id, p)
+	x.ok(err, "History(%v, %d, %+v)", scope, id, p)
+	return got
+}
+
+func (x trial) effects(scope store.Scope, id store.JobID, p store.Page[store.Seq]) []store.Delivery {
+	x.Helper()
+	got, err := x.Effects(x.Context(), scope, id, p)
+	x.ok(err, "Effects(%v, %d, %+v)", scope, id, p)
+	return got
+}
+
+// claim claims, by default every kind and any number.
+func (x trial) claim(c store.Claim) []store.Delivery {
+	x.Helper()
+	if c.Effects == nil {
+		c.Effects = everyKind
+	}
+	if c.Limit == 0 {
+		c.Limit = 1000
+	}
+	got, err := x.Claim(x.Context(), c)
+	x.ok(err, "Claim(%+v)", c)
+	return got
+}
+
+// claimOne claims what must be exactly one effect.
+func (x trial) claimOne(now, until step.Time) store.Delivery {
+	x.Helper()
+	got := x.claim(store.Claim{Now: now, Until: until})
+	if len(got) != 1 {
+		x.Fatalf("Claim at %d: got %+v, want one effect", now, got)
+	}
+	return got[0]
+}
+
+var everyKind = []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded}
+
+func (x trial) deferTo(d store.Delivery, until step.Time, lastError string) {
+	x.Helper()
+	x.ok(x.Defer(x.Context(), d, until, lastError), "Defer(job %d, seq %d, count %d, until %d, %q)", d.Job, d.Seq, d.Count, until, lastError)
+}
+
+func (x trial) settle(d store.Delivery) {
+	x.Helper()
+	x.ok(x.Settle(x.Context(), d), "Settle(job %d, seq %d, count %d)", d.Job, d.Seq, d.Count)
+}
+
+func (x trial) overdue(scope store.Scope, now step.Time, limit int) []store.Overdue {
+	x.Helper()
+	got, err := x.Overdue(x.Context(), scope, now, limit)
+	x.ok(err, "Overdue(%v, %d, %d)", scope, now, limit)
+	return got
+}
+
+// ok ends the trial if a call has failed.
+func (x trial) ok(err error, call string, args ...any) {
+	x.Helper()
+	if err != nil {
+		x.Fatalf("%s: got error %v, want none", fmt.Sprintf(call, args...), err)
+	}
+}
+
+// is says so if a call did not fail as it should have.
+func (x trial) is(err, want error, call string, args ...any) {
+	x.Helper()
+	if !errors.Is(err, want) {
+		x.Errorf("%s: got error %v, want %v", fmt.Sprintf(call, args...), err, want)
+	}
+}
+
+// equal says so if two values differ.
+func equal[T any](x trial, call string, got, want T) {
+	x.Helper()
+	if !reflect.DeepEqual(got, want) {
+		x.Errorf("%s:\n got %+v\nwant %+v", call, got, want)
+	}
+}
+
+// same says where two lists differ first. Of an empty list, nil or not is the same.
+func same[T any](x trial, call string, got, want []T) {
+	x.Helper()
+	for i := range min(len(got), len(want)) {
+		if !reflect.DeepEqual(got[i], want[i]) {
+			x.Errorf("%s: row %d of %d:\n got %+v\nwant %+v", call, i, len(want), got[i], want[i])
+			return
+		}
+	}
+	switch {
+	case len(got) > len(want):
+		x.Errorf("%s: got %d rows, want %d; the first beyond is %+v", call, len(got), len(want), got[len(want)])
+	case len(got) < len(want):
+		x.Errorf("%s: got %d rows, want %d; the first missing is %+v", call, len(got), len(want), want[len(got)])
+	}
+}
+
+// Pages that hold everything.
+var (
+	everyJob    = store.Page[store.JobID]{Limit: most}
+	everyStep   = store.Page[step.ID]{Limit: most}
+	everyTarget = store.Page[int32]{After: -1, Limit: most}
+	everySeq    = store.Page[store.Seq]{Limit: most}
+)
+
+const (
+	most             = 100_000
+	never  step.Time = 1 << 50 // later than all that the suite does
+	minute step.Time = 60_000
+)
+
+// holds compares all that can be read of j with the store.
+func (x trial) holds(j *job) {
+	x.Helper()
+	for id := step.ID(0); int(id) <= len(j.steps); id++ {
+		equal(x, fmt.Sprintf("View(job %d, step %d)", j.ID, id), x.view(store.Query{Job: j.ID, Step: id}), j.view(id))
+	}
+	same(x, fmt.Sprintf("Jobs, job %d of them", j.ID), x.jobs(store.JobFilter{Page: store.Page[store.JobID]{After: j.ID - 1, Limit: 1}}), []store.Job{j.Job})
+	same(x, fmt.Sprintf("Steps(job %d)", j.ID), x.steps(j.Scope, j.ID, everyStep), j.steps)
+	same(x, fmt.Sprintf("History(job %d)", j.ID), x.history(j.Scope, j.ID, everySeq), j.records)
+	for i, s := range j.steps {
+		f := store.TargetFilter{Scope: j.Scope, Job: j.ID, Step: s.ID, Page: everyTarget}
+		same(x, fmt.Sprintf("Targets(%+v)", f), x.targets(f), j.targets[i])
+		for f.Attempt = 1; f.Attempt <= s.Attempt; f.Attempt++ {
+			same(x, fmt.Sprintf("Targets(%+v)", f), results(x.targets(f)), results(j.of(s.ID, f.Attempt)))
+		}
+	}
+}
+
+// results returns rows of one attempt without their latest success, which is the
+// target's and not the attempt's.
+func results(rows []store.Target) []store.Target {
+	out := make([]store.Target, len(rows))
+	for i, t := range rows {
+		t.Success = 0
+		out[i] = t
+	}
+	return out
+}
+
+// dump returns all that there is in the store, a line for each row.
+func (x trial) dump() []string {
+	x.Helper()
+	var lines []string
+	add := func(row any) { lines = append(lines, fmt.Sprintf("%T%+v", row, row)) }
+	for _, o := range x.overdue(store.Scope{}, never, most) {
+		add(o)
+	}
+	for _, j := range x.jobs(store.JobFilter{Page: everyJob}) {
+		add(j)
+		for _, s := range x.steps(j.Scope, j.ID, everyStep) {
+			add(s)
+			for attempt := range s.Attempt + 1 {
+				for _, t := range x.targets(store.TargetFilter{Job: j.ID, Step: s.ID, Attempt: attempt, Page: everyTarget}) {
+					add(t)
+				}
+			}
+		}
+		for _, r := range x.history(j.Scope, j.ID, everySeq) {
+			add(r)
+		}
+		for _, d := range x.effects(j.Scope, j.ID, everySeq) {
+			add(d)
+		}
+	}
+	return lines
+}
