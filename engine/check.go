@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -50,13 +49,6 @@ func checkName(field, name string) *Refusal {
 	return checkText(field, name, maxName)
 }
 
-func checkContext(ctx context.Context) error {
-	if ctx == nil {
-		return invalid("ctx", "nil")
-	}
-	return ctx.Err()
-}
-
 func checkJob(id store.JobID) *Refusal {
 	if id < 1 || id > store.MaxJobID {
 		return invalid("Job", "%d: ids are 1 to %d", id, store.MaxJobID)
@@ -78,13 +70,55 @@ func checkScope(s store.Scope) *Refusal {
 	return checkName("Scope.ID", s.ID)
 }
 
-// check refuses a creation that no rule set or state could make acceptable, and one
-// whose steps r does not know.
-func (c *Create) check(r *operation.Rules) *Refusal {
-	limits := c.limits
-	if limits == nil {
-		l := DefaultLimits()
-		limits = &l
+func noCommand() *Refusal { return invalid("Command", "nil") }
+
+// checkPerson checks who asks, why, and on what condition.
+func checkPerson(actor, reason string, ifAttempt int32, ifVersion store.Seq, limits *Limits) *Refusal {
+	switch {
+	case ifAttempt < 0:
+		return invalid("IfAttempt", "%d: attempts count from 1", ifAttempt)
+	case ifVersion < 0:
+		return invalid("IfVersion", "%d: versions count from 1", ifVersion)
+	}
+	if err := checkText("By", actor, maxName); err != nil {
+		return err
+	}
+	return checkText("Because", reason, limits.Reason)
+}
+
+func (c *Operate) check(r *operation.Rules, limits *Limits) *Refusal {
+	switch {
+	case c == nil:
+		return noCommand()
+	case !r.AllCodes().Has(c.Code):
+		return invalid("Code", "operation code %d is unknown; there are %v", c.Code, r.AllCodes())
+	}
+	return checkPerson(c.Actor, c.Reason, c.IfAttempt, c.IfVersion, limits)
+}
+
+func (c *OperateJob) check(_ *operation.Rules, limits *Limits) *Refusal {
+	switch {
+	case c == nil:
+		return noCommand()
+	case !c.Code.Valid():
+		return invalid("Code", "job operation code %d is unknown; there are %v", c.Code, operation.JobCodesOf(operation.AllJobCodes()...))
+	}
+	return checkPerson(c.Actor, c.Reason, c.IfAttempt, c.IfVersion, limits)
+}
+
+func (c *Expire) check(*operation.Rules, *Limits) *Refusal {
+	if c == nil {
+		return noCommand()
+	}
+	return nil
+}
+
+func (c *Create) check(r *operation.Rules, limits *Limits) *Refusal {
+	if c == nil {
+		return noCommand()
+	}
+	if err := checkPerson(c.Actor, c.Reason, 0, 0, limits); err != nil {
+		return err
 	}
 	if err := checkName("Name", c.Spec.Name); err != nil {
 		return err
@@ -111,6 +145,9 @@ func (c *Create) check(r *operation.Rules) *Refusal {
 
 func checkSpec(s *step.Spec, r *operation.Rules, limits *Limits) *Refusal {
 	if err := checkName("Name", s.Name); err != nil {
+		return err
+	}
+	if err := checkText("Payload", s.Payload, len(s.Payload)); err != nil {
 		return err
 	}
 	if s.Timeout < 0 {
@@ -174,8 +211,10 @@ func checkList(field string, names []string, most int) *Refusal {
 	return nil
 }
 
-// check refuses a report that no state could make acceptable.
-func (c *Report) check(limits Limits) *Refusal {
+func (c *Report) check(_ *operation.Rules, limits *Limits) *Refusal {
+	if c == nil {
+		return noCommand()
+	}
 	if err := checkJob(c.Job); err != nil {
 		return err
 	}

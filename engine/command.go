@@ -9,7 +9,10 @@ import (
 // A Command is what [Decide] decides on: *Create, *Operate, *OperateJob, *Report
 // or *Expire, and nothing else. People operate, executors report, time expires;
 // the three are different types so that none can do another's work.
-type Command interface{ command() }
+type Command interface {
+	// check refuses what no state of the job could make acceptable.
+	check(r *operation.Rules, limits *Limits) *Refusal
+}
 
 // Create makes a job.
 type Create struct {
@@ -18,8 +21,6 @@ type Create struct {
 	Actor   string
 	Reason  string
 	Spec    JobSpec
-
-	limits *Limits // nil: the defaults
 }
 
 // A JobSpec defines a job that is to be created.
@@ -86,9 +87,3 @@ type Expire struct {
 
 	request store.Request // made by the engine
 }
-
-func (*Create) command()     {}
-func (*Operate) command()    {}
-func (*OperateJob) command() {}
-func (*Report) command()     {}
-func (*Expire) command()     {}

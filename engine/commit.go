@@ -63,7 +63,7 @@ func (e *Engine) prepare(c *call, opts []OperateOption) error {
 	if e.observe.timed() {
 		c.began = e.now()
 	}
-	if err := c.request.apply(opts, e.limits); err != nil {
+	if err := c.request.apply(opts); err != nil {
 		return err
 	}
 	return nil
@@ -97,7 +97,7 @@ func (e *Engine) stamp(c *call, cmd Command) {
 	}
 }
 
-// carryOut is the one way in which a job changes: load, ask the authorizer, decide,
+// carryOut is the one way in which a job changes, once the command has been checked: load, ask the authorizer, decide,
 // commit if the version is still the one decided on, and otherwise begin anew.
 //
 // After a failure of the store in mid-commit it loads again and looks for its own

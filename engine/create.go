@@ -24,8 +24,8 @@ func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []Opera
 		}
 		spec.Scope = e.scope
 	}
-	cmd := &Create{Actor: c.request.actor, Reason: c.request.reason, Spec: spec, limits: &e.limits}
-	if err := cmd.check(e.rules); err != nil {
+	cmd := &Create{Actor: c.request.actor, Reason: c.request.reason, Spec: spec}
+	if err := cmd.check(e.rules, &e.limits); err != nil {
 		return store.Job{}, err
 	}
 	c.view = store.View{Job: store.Job{Scope: spec.Scope, Name: spec.Name, Steps: int32(len(spec.Steps))}}

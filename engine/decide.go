@@ -33,6 +33,13 @@ func (d *Decision) Changes() bool { return len(d.Change.Records) > 0 }
 //
 // The command's own fields are checked as well, against the default limits.
 func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (*Decision, error) {
+	if c == nil {
+		return nil, noCommand()
+	}
+	limits := DefaultLimits()
+	if refusal := c.check(r, &limits); refusal != nil {
+		return nil, refusal
+	}
 	d := new(Decision)
 	if refusal := decide(r, &v, c, now, d); refusal != nil {
 		return nil, refusal
@@ -40,7 +47,7 @@ func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (*Decisi
 	return d, nil
 }
 
-// decide is Decide into d, which the engine reuses.
+// decide is Decide, of a command that has been checked, into d, which the engine reuses.
 func decide(r *operation.Rules, v *store.View, c Command, now step.Time, d *Decision) *Refusal {
 	switch c := c.(type) {
 	case *Operate:
@@ -52,16 +59,13 @@ func decide(r *operation.Rules, v *store.View, c Command, now step.Time, d *Deci
 	case *Expire:
 		return d.expire(r, v, c, now)
 	case *Create:
-		return d.create(r, c, now)
+		return d.create(c, now)
 	}
-	return invalid("Command", "nil")
+	return noCommand()
 }
 
-func (d *Decision) create(r *operation.Rules, c *Create, now step.Time) *Refusal {
+func (d *Decision) create(c *Create, now step.Time) *Refusal {
 	if err := checkJob(c.ID); err != nil {
-		return err
-	}
-	if err := c.check(r); err != nil {
 		return err
 	}
 	steps := make([]store.Step, len(c.Spec.Steps))
@@ -225,8 +229,8 @@ func (d *Decision) report(r *operation.Rules, v *store.View, c *Report, now step
 		return refuse(r, v, &Refusal{Reason: operation.Stale, Detail: fmt.Sprintf(
 			"meant for attempt %d, but the step is %v in attempt %d", c.Attempt, s.State, s.Attempt)})
 	}
-	if r.Enters(s.Type) != step.Running {
-		return refuse(r, v, &Refusal{Reason: operation.WrongType})
+	if _, ok := r.On(s.Type, s.State, step.Stopped); !ok {
+		return refuse(r, v, &Refusal{Reason: operation.WrongType}) // it waits for a person
 	}
 	rec := d.begin(v, store.Reported, now)
 	rec.Request, rec.Actor, rec.Reason, rec.Event = c.request, c.By, c.Reason, c.Outcome
@@ -344,7 +348,7 @@ func (d *Decision) expire(r *operation.Rules, v *store.View, c *Expire, now step
 	if v.Replay != nil { // only ever the engine's own, after an unknown outcome
 		return nil
 	}
-	if c.Attempt != s.Attempt || s.Deadline == 0 || s.Deadline > now {
+	if c.Attempt != s.Attempt || s.ID != v.Job.Current || s.Deadline == 0 || s.Deadline > now {
 		return refuse(r, v, &Refusal{Reason: operation.Stale, Detail: fmt.Sprintf(
 			"attempt %d is not overdue: the step is %v in attempt %d", c.Attempt, s.State, s.Attempt)})
 	}

@@ -124,7 +124,8 @@ var (
 )
 
 // Dispatch hands the effects of jobs to h, at least once each, and expires what is
-// overdue, until ctx ends; then it waits for the handlers and returns nil. Any number of
+// overdue, until ctx ends; then it waits for the handlers and returns nil. Only a call that
+// cannot begin is an error: without a handler, or with a ctx that has ended. Any number of
 // dispatchers can share a store. Failures of the store and of handlers are told to the
 // observer, and an effect's last one can be read with [Engine.Effects]; none of them ends
 // the dispatch or holds up another effect.

@@ -38,7 +38,9 @@ type shared struct {
 func New(s store.Store, opts ...Option) *Engine {
 	e := &shared{config: defaults(), store: s, decide: decide}
 	for _, o := range opts {
-		o(&e.config)
+		if o != nil {
+			o(&e.config)
+		}
 	}
 	for i := range e.gates {
 		e.gates[i] = make(chan struct{}, 1)
@@ -91,12 +93,12 @@ func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.
 	if err := checkStep(id); err != nil {
 		return err
 	}
-	if !e.rules.AllCodes().Has(code) {
-		return invalid("Code", "operation code %d is unknown; there are %v", code, e.rules.AllCodes())
-	}
 	c.operate = Operate{
 		Code: code, Actor: c.request.actor, Reason: c.request.reason,
 		IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
+	}
+	if err := c.operate.check(e.rules, &e.limits); err != nil {
+		return err
 	}
 	return e.carryOut(ctx, c, store.Query{Scope: e.scope, Job: job, Step: id}, &c.operate)
 }
@@ -114,12 +116,12 @@ func (e *Engine) operateJob(ctx context.Context, c *call, job store.JobID, code 
 	if err := e.open(ctx, c, job, opts); err != nil {
 		return err
 	}
-	if !code.Valid() {
-		return invalid("Code", "job operation code %d is unknown; there are %v", code, operation.JobCodesOf(operation.AllJobCodes()...))
-	}
 	c.operateJob = OperateJob{
 		Code: code, Actor: c.request.actor, Reason: c.request.reason,
 		IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
+	}
+	if err := c.operateJob.check(e.rules, &e.limits); err != nil {
+		return err
 	}
 	return e.carryOut(ctx, c, store.Query{Scope: e.scope, Job: job}, &c.operateJob)
 }
@@ -156,7 +158,7 @@ func (e *Engine) report(ctx context.Context, c *call, r *Report) error {
 	if err := e.open(ctx, c, r.Job, nil); err != nil {
 		return err
 	}
-	if err := r.check(e.limits); err != nil {
+	if err := r.check(e.rules, &e.limits); err != nil {
 		return err
 	}
 	q := store.Query{Scope: e.scope, Job: r.Job, Step: r.Step}

@@ -44,6 +44,28 @@ func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, opts 
 	if err := checkStep(id); err != nil {
 		return Explanation{}, err
 	}
+	if err := checkPerson(c.request.actor, c.request.reason, 0, 0, &e.limits); err != nil {
+		return Explanation{}, err
+	}
+	for {
+		x, err := e.explainStep(ctx, c, job, id)
+		if err != nil {
+			return Explanation{}, err
+		}
+		if id != x.Job.Current {
+			if err := e.load(ctx, c, store.Query{Scope: e.scope, Job: job}); err != nil {
+				return Explanation{}, err
+			}
+			if c.view.Job.Version != x.Job.Version {
+				continue // the job has moved on between the two views
+			}
+		}
+		err = e.explainJob(ctx, c, &x)
+		return x, err
+	}
+}
+
+func (e *Engine) explainStep(ctx context.Context, c *call, job store.JobID, id step.ID) (Explanation, error) {
 	if err := e.load(ctx, c, store.Query{Scope: e.scope, Job: job, Step: id}); err != nil {
 		return Explanation{}, err
 	}
@@ -57,19 +79,21 @@ func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, opts 
 		}
 		x.Codes = append(x.Codes, Verdict{Code: code, Legal: refusal == nil, Receipt: receipt, Refusal: refusal})
 	}
-	if err := e.load(ctx, c, store.Query{Scope: e.scope, Job: job, Step: x.Job.Current}); err != nil {
-		return Explanation{}, err
-	}
+	return x, nil
+}
+
+// explainJob adds the job's codes, by the view of its current step.
+func (e *Engine) explainJob(ctx context.Context, c *call, x *Explanation) error {
 	for _, code := range operation.AllJobCodes() {
 		receipt, refusal, err := e.tryOut(ctx, c, &OperateJob{
 			Code: code, Actor: c.request.actor, IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
 		})
 		if err != nil {
-			return Explanation{}, err
+			return err
 		}
 		x.JobCodes = append(x.JobCodes, JobVerdict{Code: code, Legal: refusal == nil, Receipt: receipt, Refusal: refusal})
 	}
-	return x, nil
+	return nil
 }
 
 // tryOut decides on the state in c as a dry run does.

@@ -42,17 +42,30 @@ func WithRules(r *operation.Rules) Option {
 	}
 }
 
-// WithClock replaces time.Now. It is read once per operation.
-func WithClock(now func() time.Time) Option { return func(c *config) { c.now = now } }
+// WithClock replaces time.Now; nil keeps it. It is read once per operation. Waiting, of a
+// dispatcher for its next poll for instance, goes by the time of package time all the same.
+func WithClock(now func() time.Time) Option {
+	return func(c *config) {
+		if now != nil {
+			c.now = now
+		}
+	}
+}
 
-// WithRandom replaces the source of job ids, request ids and jitter. It must be safe
-// for concurrent use. The default is math/rand/v2's, which the runtime seeds and
+// WithRandom replaces the source of job ids, request ids and jitter; nil keeps it. It must
+// be safe for concurrent use. The default is math/rand/v2's, which the runtime seeds and
 // which cannot be predicted from its output.
-func WithRandom(random func() uint64) Option { return func(c *config) { c.random = random } }
+func WithRandom(random func() uint64) Option {
+	return func(c *config) {
+		if random != nil {
+			c.random = random
+		}
+	}
+}
 
 // WithJobIDs replaces the source of job ids, which are otherwise 41 bits of
 // milliseconds since 2024 and 12 bits of randomness, so that they ascend. An id that
-// is taken is drawn again.
+// is taken is drawn again. nil keeps that source.
 func WithJobIDs(next func(now step.Time) store.JobID) Option {
 	return func(c *config) { c.jobID = next }
 }
@@ -172,7 +185,7 @@ type request struct {
 	dry           bool
 }
 
-func (r *request) apply(opts []OperateOption, limits Limits) *Refusal {
+func (r *request) apply(opts []OperateOption) *Refusal {
 	for i := range opts {
 		switch o := &opts[i]; o.set {
 		case setBy:
@@ -200,8 +213,5 @@ func (r *request) apply(opts []OperateOption, limits Limits) *Refusal {
 			return invalid("options", "option %d is the zero OperateOption", i)
 		}
 	}
-	if err := checkText("By", r.actor, maxName); err != nil {
-		return err
-	}
-	return checkText("Because", r.reason, limits.Reason)
+	return nil
 }

@@ -159,6 +159,9 @@ func (e *Engine) Jobs(ctx context.Context, q JobQuery) ([]store.Job, error) {
 	if err := e.ready(ctx); err != nil {
 		return nil, err
 	}
+	if unknown := q.States.Minus(step.StatesOf(step.AllStates()...)); !unknown.Empty() {
+		return nil, invalid("States", "unknown: %v; there are %v", unknown, step.StatesOf(step.AllStates()...))
+	}
 	limit, refusal := checkLimit(q.Limit)
 	if refusal != nil {
 		return nil, refusal

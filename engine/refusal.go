@@ -34,7 +34,7 @@ type Refusal struct {
 	Version  store.Seq
 
 	Legal     operation.Codes    // what this person could do to the step now
-	LegalJob  operation.JobCodes // and to the job
+	LegalJob  operation.JobCodes // and to the job; not told of a step that is not current
 	LegalFrom step.States        // the states in which the code would be legal on a step of this type
 
 	cause error

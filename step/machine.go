@@ -84,8 +84,11 @@ func NewMachine(name string, transitions []Transition) (*Machine, error) {
 
 // Next returns where label leads from s, and whether it leads anywhere.
 func (m *Machine) Next(s State, label Label) (State, bool) {
-	to := m.next[label][s&15]
-	return to, to != 0 && s < 16
+	if s >= 16 {
+		return 0, false
+	}
+	to := m.next[label][s]
+	return to, to != 0
 }
 
 // From returns the states in which label leads anywhere.

@@ -2,6 +2,7 @@ package step
 
 import (
 	"encoding/json"
+	"errors"
 	"iter"
 	"math/bits"
 	"strings"
@@ -105,12 +106,19 @@ func (s Set[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal(members)
 }
 
-// UnmarshalJSON reads an array of members.
+// UnmarshalJSON reads what MarshalJSON writes: an array of members' names.
 func (s *Set[T]) UnmarshalJSON(data []byte) error {
-	var members []T
+	var members []*T // not []T, which would take a string for base64 and null for 0
 	if err := json.Unmarshal(data, &members); err != nil {
 		return err
 	}
-	*s = SetOf(members...)
+	var set Set[T]
+	for _, v := range members {
+		if v == nil {
+			return errors.New("null is not a member of a set")
+		}
+		set = set.With(*v)
+	}
+	*s = set
 	return nil
 }

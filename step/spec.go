@@ -43,7 +43,7 @@ type Spec struct {
 	OnTimeout Decision `json:"on_timeout,omitempty"`
 
 	// Payload is for whoever executes the step: a script, a list of files. It
-	// is kept and handed on as it is.
+	// is UTF-8 without NUL, of any length, and is kept and handed on as it is.
 	Payload string `json:"payload,omitempty"`
 }
 

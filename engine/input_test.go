@@ -1,0 +1,806 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var (
+	blue = store.Scope{Type: "biz", ID: "1"}
+	red  = store.Scope{Type: "biz", ID: "2"}
+)
+
+// A site is a store with a job in every scope and an engine that sees them all. The job of
+// a scope has a script on three targets, which runs, and a confirmation.
+type site struct {
+	store store.Store
+	eng   *engine.Engine
+	blue  store.JobID
+	red   store.JobID
+	never store.JobID // an id that was never used
+}
+
+func newSite(t *testing.T, opts ...engine.Option) *site {
+	t.Helper()
+	st, id := memstore.New(), store.JobID(100)
+	s := &site{store: st, blue: 101, red: 102, never: 999}
+	s.eng = engine.New(st, append([]engine.Option{
+		engine.WithClock(func() time.Time { return time.UnixMilli(int64(now)) }),
+		engine.WithJobIDs(func(step.Time) store.JobID { id++; return id }),
+	}, opts...)...)
+	for _, scope := range []store.Scope{blue, red, {}} {
+		job, err := s.eng.Create(t.Context(), engine.JobSpec{Name: "release", Scope: scope, Steps: []step.Spec{
+			{Type: step.Script, Name: "copy", Targets: []string{"a", "b", "c"}},
+			{Type: step.Confirmation, Name: "ask", Confirmers: []string{"ann"}},
+		}}, engine.By("ann"))
+		if err == nil {
+			_, err = s.eng.OperateJob(t.Context(), job.ID, operation.StartJob, engine.By("ann"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// everything reads all that the store holds.
+func (s *site) everything(t testing.TB) []any {
+	t.Helper()
+	ctx, all := context.Background(), []any(nil)
+	keep := func(rows any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, rows)
+	}
+	jobs, err := s.store.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: 10_000}})
+	keep(jobs, err)
+	for _, j := range jobs {
+		steps, err := s.store.Steps(ctx, store.Scope{}, j.ID, store.Page[step.ID]{Limit: 10_000})
+		keep(steps, err)
+		for _, st := range steps {
+			targets, err := s.store.Targets(ctx, store.TargetFilter{Job: j.ID, Step: st.ID, Page: store.Page[int32]{After: -1, Limit: 10_000}})
+			keep(targets, err)
+		}
+		history, err := s.store.History(ctx, store.Scope{}, j.ID, store.Page[store.Seq]{Limit: 10_000})
+		keep(history, err)
+		effects, err := s.store.Effects(ctx, store.Scope{}, j.ID, store.Page[store.Seq]{Limit: 10_000})
+		keep(effects, err)
+	}
+	return all
+}
+
+// A method is one of the engine's, on the step of a job where it takes one.
+type method struct {
+	name string
+	call func(ctx context.Context, e *engine.Engine, job store.JobID, id step.ID) error
+}
+
+var methodsOfSteps = []method{
+	{"Operate", func(ctx context.Context, e *engine.Engine, job store.JobID, id step.ID) error {
+		_, err := e.Operate(ctx, job, id, operation.RetryAll)
+		return err
+	}},
+	{"Operate dry", func(ctx context.Context, e *engine.Engine, job store.JobID, id step.ID) error {
+		_, err := e.Operate(ctx, job, id, operation.RetryAll, engine.DryRun())
+		return err
+	}},
+	{"Report", func(ctx context.Context, e *engine.Engine, job store.JobID, id step.ID) error {
+		_, err := e.Report(ctx, engine.Report{Job: job, Step: id, Attempt: 1, Outcome: step.Broke})
+		return err
+	}},
+	{"Step", func(ctx context.Context, e *engine.Engine, job store.JobID, id step.ID) error {
+		_, err := e.Step(ctx, job, id)
+		return err
+	}},
+	{"Targets", func(ctx context.Context, e *engine.Engine, job store.JobID, id step.ID) error {
+		_, err := e.Targets(ctx, job, id, engine.TargetQuery{})
+		return err
+	}},
+	{"Explain", func(ctx context.Context, e *engine.Engine, job store.JobID, id step.ID) error {
+		_, err := e.Explain(ctx, job, id)
+		return err
+	}},
+	{"Allowed", func(ctx context.Context, e *engine.Engine, job store.JobID, id step.ID) error {
+		_, err := e.Allowed(ctx, job, id)
+		return err
+	}},
+}
+
+var methodsOfJobs = append([]method{
+	{"OperateJob", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		_, err := e.OperateJob(ctx, job, operation.TerminateJob)
+		return err
+	}},
+	{"Job", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		_, err := e.Job(ctx, job)
+		return err
+	}},
+	{"Steps", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		_, err := e.Steps(ctx, job, 0, 0)
+		return err
+	}},
+	{"History", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		_, err := e.History(ctx, job, 0, 0)
+		return err
+	}},
+	{"Effects", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		_, err := e.Effects(ctx, job, 0, 0)
+		return err
+	}},
+	{"Watch", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		for _, err := range e.Watch(ctx, job, 0) {
+			return err
+		}
+		return errors.New("Watch ended without an error")
+	}},
+}, methodsOfSteps...)
+
+var methods = append([]method{
+	{"Create", func(ctx context.Context, e *engine.Engine, _ store.JobID, _ step.ID) error {
+		_, err := e.Create(ctx, engine.JobSpec{Name: "more", Steps: []step.Spec{plain(step.Script, "copy")}})
+		return err
+	}},
+	{"Jobs", func(ctx context.Context, e *engine.Engine, _ store.JobID, _ step.ID) error {
+		_, err := e.Jobs(ctx, engine.JobQuery{})
+		return err
+	}},
+	{"Sweep", func(ctx context.Context, e *engine.Engine, _ store.JobID, _ step.ID) error {
+		_, err := e.Sweep(ctx)
+		return err
+	}},
+	{"Dispatch", func(ctx context.Context, e *engine.Engine, _ store.JobID, _ step.ID) error {
+		return e.Dispatch(ctx, func(context.Context, engine.Delivery) error { return nil })
+	}},
+	{"Deliver", func(ctx context.Context, e *engine.Engine, _ store.JobID, _ step.ID) error {
+		_, err := e.Deliver(ctx, func(context.Context, engine.Delivery) error { return nil })
+		return err
+	}},
+}, methodsOfJobs...)
+
+// refusedAs asserts that err is a refusal for this reason that names this field.
+func refusedAs(t *testing.T, call string, err error, reason operation.Reason, field string) {
+	t.Helper()
+	var r *engine.Refusal
+	if !errors.As(err, &r) || !errors.Is(err, reason) || r.Reason != reason || r.Field != field {
+		t.Errorf("%s: %v; want it refused as %v of %q", call, err, reason, field)
+		return
+	}
+	if reason == operation.InvalidInput && (r.Detail == "" || !strings.Contains(r.Error(), "invalid "+field+": ")) {
+		t.Errorf("%s: the text %q does not say what is invalid about %q", call, r, field)
+	}
+}
+
+// refused asserts that every method in ms is refused so, and that nothing is stored.
+func refused(t *testing.T, s *site, e *engine.Engine, ms []method, ctx context.Context, job store.JobID, id step.ID, reason operation.Reason, field string) {
+	t.Helper()
+	before := s.everything(t)
+	for _, m := range ms {
+		refusedAs(t, fmt.Sprintf("%s(job %d, step %d)", m.name, job, id), m.call(ctx, e, job, id), reason, field)
+	}
+	if after := s.everything(t); !reflect.DeepEqual(before, after) {
+		t.Errorf("the store changed:\nfrom %+v\nto   %+v", before, after)
+	}
+}
+
+func TestIdsOutOfRangeAreInvalid(t *testing.T) {
+	s := newSite(t)
+	for _, job := range []store.JobID{0, -1, math.MinInt64, store.MaxJobID + 1, math.MaxInt64} {
+		refused(t, s, s.eng, methodsOfJobs, t.Context(), job, 1, operation.InvalidInput, "Job")
+	}
+	for _, id := range []step.ID{0, -1, math.MinInt64} {
+		refused(t, s, s.eng, methodsOfSteps, t.Context(), s.blue, id, operation.InvalidInput, "Step")
+	}
+}
+
+func TestIdsOfNothingDoNotExist(t *testing.T) {
+	s := newSite(t)
+	for _, job := range []store.JobID{s.never, 1, store.MaxJobID} {
+		refused(t, s, s.eng, methodsOfJobs, t.Context(), job, 1, operation.NoSuchJob, "")
+	}
+	for _, id := range []step.ID{3, math.MaxInt32, math.MaxInt32 + 2, math.MaxInt64} {
+		refused(t, s, s.eng, methodsOfSteps, t.Context(), s.blue, id, operation.NoSuchStep, "")
+		refused(t, s, s.eng, methodsOfSteps, t.Context(), s.never, id, operation.NoSuchJob, "")
+	}
+}
+
+// A job of another scope does not exist: no method tells it from an id that was never used,
+// not by a byte of the error, whatever the step.
+func TestAJobOfAnotherScopeIsAnIDThatWasNeverUsed(t *testing.T) {
+	s := newSite(t)
+	narrow := s.eng.In(blue)
+	before := s.everything(t)
+	for _, m := range methodsOfJobs {
+		if err := m.call(t.Context(), narrow, s.blue, 1); errors.Is(err, operation.NoSuchJob) {
+			t.Errorf("%s does not find the job of its own scope: %v", m.name, err)
+		}
+	}
+	s = newSite(t) // they may have changed something
+	narrow, before = s.eng.In(blue), s.everything(t)
+	for _, m := range methodsOfJobs {
+		for _, id := range []step.ID{1, 2, 3, math.MaxInt64} {
+			foreign, never := m.call(t.Context(), narrow, s.red, id), m.call(t.Context(), narrow, s.never, id)
+			refusedAs(t, m.name, foreign, operation.NoSuchJob, "")
+			if got, want := fmt.Sprint(foreign), strings.ReplaceAll(fmt.Sprint(never), "999", "102"); got != want {
+				t.Errorf("%s of a job of another scope: %q; of an id that was never used: %q", m.name, got, want)
+			}
+			a, _ := foreign.(*engine.Refusal)
+			b, _ := never.(*engine.Refusal)
+			if a != nil && b != nil {
+				if b.Job = a.Job; *a != *b {
+					t.Errorf("%s of a job of another scope: %+v; of an id that was never used: %+v", m.name, a, b)
+				}
+			}
+		}
+	}
+	if after := s.everything(t); !reflect.DeepEqual(before, after) {
+		t.Errorf("the store changed:\nfrom %+v\nto   %+v", before, after)
+	}
+	jobs, err := narrow.Jobs(t.Context(), engine.JobQuery{})
+	if err != nil || len(jobs) != 1 || jobs[0].ID != s.blue {
+		t.Errorf("Jobs in %v = %+v, %v; want job %d alone", blue, jobs, err, s.blue)
+	}
+}
+
+func TestAnIncompleteScopeIsInvalidForEveryMethod(t *testing.T) {
+	s := newSite(t)
+	for scope, field := range map[store.Scope]string{
+		{}:                               "Scope.Type",
+		{ID: "1"}:                        "Scope.Type",
+		{Type: "biz"}:                    "Scope.ID",
+		{Type: "b\x00z", ID: "1"}:        "Scope.Type",
+		{Type: "biz", ID: "\xff"}:        "Scope.ID",
+		{Type: strings.Repeat("b", 257)}: "Scope.Type",
+		{Type: "biz", ID: strings.Repeat("é", 257)}: "Scope.ID",
+	} {
+		refused(t, s, s.eng.In(scope), methods, t.Context(), s.blue, 1, operation.InvalidInput, field)
+	}
+}
+
+func TestNoContextIsInvalidForEveryMethod(t *testing.T) {
+	s := newSite(t)
+	var none context.Context
+	refused(t, s, s.eng, methods, none, s.blue, 1, operation.InvalidInput, "ctx")
+}
+
+func TestACancelledContextEndsEveryMethod(t *testing.T) {
+	s := newSite(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	before := s.everything(t)
+	for _, m := range methods {
+		if err := m.call(ctx, s.eng, s.blue, 1); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s with a cancelled context: %v, want context.Canceled", m.name, err)
+		}
+	}
+	if after := s.everything(t); !reflect.DeepEqual(before, after) {
+		t.Errorf("the store changed:\nfrom %+v\nto   %+v", before, after)
+	}
+}
+
+func TestNoStoreIsInvalidForEveryMethod(t *testing.T) {
+	for _, m := range methods {
+		refusedAs(t, m.name, m.call(t.Context(), engine.New(nil), 1, 1), operation.InvalidInput, "Store")
+	}
+}
+
+func TestNoHandlerIsInvalid(t *testing.T) {
+	s := newSite(t)
+	_, err := s.eng.Deliver(t.Context(), nil)
+	refusedAs(t, "Deliver", err, operation.InvalidInput, "Handler")
+	refusedAs(t, "Dispatch", s.eng.Dispatch(t.Context(), nil), operation.InvalidInput, "Handler")
+}
+
+var (
+	long    = strings.Repeat("x", 257)
+	longest = strings.Repeat("é", 256) // characters count, not bytes
+)
+
+// badTexts are no names, and but for the first no texts either.
+var badTexts = []string{"", long, strings.Repeat("é", 257), "a\x00b", "\xff\xfe", "a\xc3"}
+
+// A mistake is a request that no state of a job could make acceptable.
+type mistake struct {
+	name  string
+	field string
+	call  func(ctx context.Context, s *site) error
+}
+
+func mistakes() []mistake {
+	var all []mistake
+	add := func(name, field string, call func(ctx context.Context, s *site) error) {
+		all = append(all, mistake{name, field, call})
+	}
+	create := func(name, field string, edit func(spec *engine.JobSpec), opts ...engine.OperateOption) {
+		add("Create "+name, field, func(ctx context.Context, s *site) error {
+			spec := engine.JobSpec{Name: "more", Scope: blue, Steps: []step.Spec{
+				{Type: step.Script, Name: "copy", Targets: []string{"a", "b"}}, {Type: step.Confirmation, Name: "ask"},
+			}}
+			edit(&spec)
+			_, err := s.eng.Create(ctx, spec, opts...)
+			return err
+		})
+	}
+	operate := func(name, field string, opts ...engine.OperateOption) {
+		for _, kind := range []string{"Operate", "OperateJob", "Create", "Explain"} {
+			add(kind+" "+name, field, func(ctx context.Context, s *site) (err error) {
+				switch kind {
+				case "Operate":
+					_, err = s.eng.Operate(ctx, s.blue, 1, operation.RetryAll, opts...)
+				case "OperateJob":
+					_, err = s.eng.OperateJob(ctx, s.blue, operation.TerminateJob, opts...)
+				case "Create":
+					_, err = s.eng.Create(ctx, engine.JobSpec{Name: "more", Steps: []step.Spec{plain(step.Script, "copy")}}, opts...)
+				case "Explain":
+					_, err = s.eng.Explain(ctx, s.blue, 1, opts...)
+				}
+				return err
+			})
+		}
+	}
+	report := func(name, field string, edit func(r *engine.Report)) {
+		add("Report "+name, field, func(ctx context.Context, s *site) error {
+			r := engine.Report{Job: s.blue, Step: 1, Attempt: 1, Results: []engine.TargetResult{
+				{Target: 0, Result: store.Result{Status: good}}, {Target: 1, Result: store.Result{Status: wrong}},
+			}}
+			edit(&r)
+			_, err := s.eng.Report(ctx, r)
+			return err
+		})
+	}
+
+	// Codes.
+	for _, code := range []operation.Code{0, 1, 4, 5, 7, 13, 63, 64, 127, 128, 255} {
+		add(fmt.Sprintf("Operate code %d", code), "Code", func(ctx context.Context, s *site) error {
+			_, err := s.eng.Operate(ctx, s.blue, 1, code)
+			return err
+		})
+	}
+	for _, code := range []operation.JobCode{0, 3, 64, 255} {
+		add(fmt.Sprintf("OperateJob code %d", code), "Code", func(ctx context.Context, s *site) error {
+			_, err := s.eng.OperateJob(ctx, s.blue, code)
+			return err
+		})
+	}
+
+	// Options, of every method that takes them.
+	operate("if attempt 0", "IfAttempt", engine.IfAttempt(0))
+	operate("if attempt -1", "IfAttempt", engine.IfAttempt(-1))
+	operate("if version 0", "IfVersion", engine.IfVersion(0))
+	operate("if version -1", "IfVersion", engine.IfVersion(-1))
+	operate("zero request id", "RequestID", engine.RequestID(store.Request{}))
+	operate("zero option", "options", engine.OperateOption{})
+	for _, text := range badTexts[1:] {
+		operate(fmt.Sprintf("by %.10q", text), "By", engine.By(text))
+	}
+	for _, text := range []string{strings.Repeat("x", 2001), strings.Repeat("é", 2001), "a\x00b", "\xff"} {
+		operate(fmt.Sprintf("because %.10q", text), "Because", engine.Because(text))
+	}
+
+	// Definitions.
+	for _, text := range badTexts {
+		create(fmt.Sprintf("name %.10q", text), "Name", func(j *engine.JobSpec) { j.Name = text })
+		create(fmt.Sprintf("step name %.10q", text), "Steps[1].Name", func(j *engine.JobSpec) { j.Steps[1].Name = text })
+		create(fmt.Sprintf("target %.10q", text), "Steps[0].Targets[1]", func(j *engine.JobSpec) { j.Steps[0].Targets[1] = text })
+		create(fmt.Sprintf("confirmer %.10q", text), "Steps[1].Confirmers[1]", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{"ann", text} })
+		create(fmt.Sprintf("scope type %.10q", text), "Scope.Type", func(j *engine.JobSpec) { j.Scope.Type = text })
+		create(fmt.Sprintf("scope id %.10q", text), "Scope.ID", func(j *engine.JobSpec) { j.Scope.ID = text })
+	}
+	create("no steps", "Steps", func(j *engine.JobSpec) { j.Steps = nil })
+	create("1,001 steps", "Steps", func(j *engine.JobSpec) { j.Steps = make([]step.Spec, 1_001) })
+	for _, typ := range []step.Type{0, 5, 64, 127, 128, 255} {
+		create(fmt.Sprintf("type %d", typ), "Steps[0].Type", func(j *engine.JobSpec) { j.Steps[0].Type = typ })
+	}
+	create("no targets", "Steps[0].Targets", func(j *engine.JobSpec) { j.Steps[0].Targets = nil })
+	create("empty targets", "Steps[0].Targets", func(j *engine.JobSpec) { j.Steps[0].Targets = []string{} })
+	create("1,000,001 targets", "Steps[0].Targets", func(j *engine.JobSpec) { j.Steps[0].Targets = make([]string, 1_000_001) })
+	create("the same target twice", "Steps[0].Targets[2]", func(j *engine.JobSpec) { j.Steps[0].Targets = []string{"a", "b", "a"} })
+	create("targets of a confirmation", "Steps[1].Targets", func(j *engine.JobSpec) { j.Steps[1].Targets = []string{"a"} })
+	create("ignored errors of a confirmation", "Steps[1].IgnoreErrors", func(j *engine.JobSpec) { j.Steps[1].IgnoreErrors = true })
+	create("confirmers of a script", "Steps[0].Confirmers", func(j *engine.JobSpec) { j.Steps[0].Confirmers = []string{"ann"} })
+	create("an empty list of confirmers of a script", "Steps[0].Confirmers", func(j *engine.JobSpec) { j.Steps[0].Confirmers = []string{} })
+	create("a timeout decision of a script", "Steps[0].OnTimeout", func(j *engine.JobSpec) { j.Steps[0].OnTimeout = step.ConfirmOnTimeout })
+	create("an unknown timeout decision", "Steps[1].OnTimeout", func(j *engine.JobSpec) { j.Steps[1].OnTimeout = 2 })
+	create("an empty list of confirmers", "Steps[1].Confirmers", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{} })
+	create("the same confirmer twice", "Steps[1].Confirmers[1]", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{"ann", "ann"} })
+	create("a negative timeout", "Steps[0].Timeout", func(j *engine.JobSpec) { j.Steps[0].Timeout = -1 })
+	create("the least timeout of a confirmation", "Steps[1].Timeout", func(j *engine.JobSpec) { j.Steps[1].Timeout = math.MinInt64 })
+	add("Create in another scope than the engine's", "Scope", func(ctx context.Context, s *site) error {
+		_, err := s.eng.In(red).Create(ctx, engine.JobSpec{Name: "more", Scope: blue, Steps: []step.Spec{plain(step.Script, "copy")}})
+		return err
+	})
+
+	// Reports.
+	for _, n := range []int32{0, -1, math.MinInt32} {
+		report(fmt.Sprintf("attempt %d", n), "Attempt", func(r *engine.Report) { r.Attempt = n })
+	}
+	report("nothing", "Results", func(r *engine.Report) { r.Results = nil })
+	report("10,001 results", "Results", func(r *engine.Report) { r.Results = make([]engine.TargetResult, 10_001) })
+	for _, status := range []step.Status{0, 4, 6, 8, 10, 499, 501, math.MaxUint16} {
+		report(fmt.Sprintf("status %d", status), "Results[1].Status", func(r *engine.Report) { r.Results[1].Status = status })
+	}
+	for _, target := range []int32{-1, math.MinInt32, 3, math.MaxInt32} {
+		report(fmt.Sprintf("target %d", target), "Results[1].Target", func(r *engine.Report) { r.Results[1].Target = target })
+		report(fmt.Sprintf("target %d and an outcome", target), "Results[0].Target", func(r *engine.Report) { r.Results[0].Target, r.Outcome = target, step.Broke })
+	}
+	for _, outcome := range []step.Event{step.Entered, step.AllSucceeded, step.SomeFailed, step.FailuresIgnored, step.Expired, step.ExpiredConfirmed, 10, 255} {
+		report(fmt.Sprintf("outcome %d", outcome), "Outcome", func(r *engine.Report) { r.Outcome = outcome })
+	}
+	for _, text := range badTexts[1:] {
+		report(fmt.Sprintf("by %.10q", text), "By", func(r *engine.Report) { r.By = text })
+		report(fmt.Sprintf("detail %.10q", text), "Results[1].Detail", func(r *engine.Report) { r.Results[1].Detail = text })
+	}
+	for _, text := range []string{strings.Repeat("x", 2001), "a\x00b", "\xff"} {
+		report(fmt.Sprintf("reason %.10q", text), "Reason", func(r *engine.Report) { r.Reason = text })
+	}
+
+	// Reads.
+	for _, limit := range []int{-1, math.MinInt, 10_001, math.MaxInt} {
+		for name, call := range map[string]func(ctx context.Context, s *site) error{
+			"Steps":   func(ctx context.Context, s *site) error { _, err := s.eng.Steps(ctx, s.blue, 0, limit); return err },
+			"History": func(ctx context.Context, s *site) error { _, err := s.eng.History(ctx, s.blue, 0, limit); return err },
+			"Effects": func(ctx context.Context, s *site) error { _, err := s.eng.Effects(ctx, s.blue, 0, limit); return err },
+			"Jobs": func(ctx context.Context, s *site) error {
+				_, err := s.eng.Jobs(ctx, engine.JobQuery{Limit: limit})
+				return err
+			},
+			"Targets": func(ctx context.Context, s *site) error {
+				_, err := s.eng.Targets(ctx, s.blue, 1, engine.TargetQuery{Limit: limit})
+				return err
+			},
+		} {
+			add(fmt.Sprintf("%s limit %d", name, limit), "Limit", call)
+		}
+	}
+	for field, q := range map[string]engine.TargetQuery{"Class": {Class: 5}, "Attempt": {Attempt: -1}, "From": {From: -1}} {
+		add("Targets "+field, field, func(ctx context.Context, s *site) error {
+			_, err := s.eng.Targets(ctx, s.blue, 1, q)
+			return err
+		})
+	}
+	for _, state := range []step.State{0, 8, 12, 15, 100} {
+		add(fmt.Sprintf("Jobs in state %d", state), "States", func(ctx context.Context, s *site) error {
+			_, err := s.eng.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.Running, state)})
+			return err
+		})
+	}
+	return all
+}
+
+func TestEveryMistakeIsRefusedByTheNameOfItsFieldAndStoresNothing(t *testing.T) {
+	s := newSite(t)
+	before := s.everything(t)
+	for _, m := range mistakes() {
+		refusedAs(t, m.name, m.call(t.Context(), s), operation.InvalidInput, m.field)
+	}
+	if after := s.everything(t); !reflect.DeepEqual(before, after) {
+		t.Errorf("the store changed:\nfrom %+v\nto   %+v", before, after)
+	}
+}
+
+// What lies just inside the limits is accepted.
+func TestTheLimitsThemselvesAreAccepted(t *testing.T) {
+	s := newSite(t)
+	steps := make([]step.Spec, 1_000)
+	for i := range steps {
+		steps[i] = plain(step.Script, longest)
+	}
+	steps[0].Timeout = math.MaxInt64
+	job, err := s.eng.Create(t.Context(), engine.JobSpec{Name: longest, Steps: steps}, engine.By(longest), engine.Because(strings.Repeat("é", 2_000)))
+	if err != nil {
+		t.Fatalf("Create of 1,000 steps with names of 256 characters: %v", err)
+	}
+	if _, err := s.eng.OperateJob(t.Context(), job.ID, operation.StartJob, engine.IfVersion(math.MaxInt64)); !errors.Is(err, operation.Stale) {
+		t.Errorf("IfVersion(the largest) = %v, want stale", err)
+	}
+	if _, err := s.eng.OperateJob(t.Context(), job.ID, operation.StartJob, engine.IfVersion(1)); err != nil {
+		t.Errorf("start of a job with the longest timeout: %v", err)
+	}
+	if _, err := s.eng.Report(t.Context(), engine.Report{
+		Job: job.ID, Step: 1, Attempt: 1, By: longest, Reason: strings.Repeat("é", 2_000),
+		Results: []engine.TargetResult{{Result: store.Result{Status: good, Detail: longest}}},
+	}); err != nil {
+		t.Errorf("Report with a detail of 256 characters: %v", err)
+	}
+	if _, err := s.eng.Steps(t.Context(), job.ID, 0, 10_000); err != nil {
+		t.Errorf("Steps with a limit of 10,000: %v", err)
+	}
+}
+
+func TestLimitsOfTheEmbedderHold(t *testing.T) {
+	s := newSite(t, engine.WithLimits(engine.Limits{Steps: 2, Targets: 3, Reason: 7}))
+	before := s.everything(t)
+	create := func(spec ...step.Spec) error {
+		_, err := s.eng.Create(t.Context(), engine.JobSpec{Name: "more", Steps: spec}, engine.Because("reasons"))
+		return err
+	}
+	script := plain(step.Script, "copy")
+	more := step.Spec{Type: step.Script, Name: "copy", Targets: []string{"a", "b", "c", "d"}}
+	asks := step.Spec{Type: step.Confirmation, Name: "ask", Confirmers: []string{"a", "b", "c", "d"}}
+	refusedAs(t, "Create of 3 steps", create(script, script, script), operation.InvalidInput, "Steps")
+	refusedAs(t, "Create of 4 targets", create(script, more), operation.InvalidInput, "Steps[1].Targets")
+	refusedAs(t, "Create of 4 confirmers", create(asks), operation.InvalidInput, "Steps[0].Confirmers")
+	_, err := s.eng.Operate(t.Context(), s.blue, 1, operation.RetryAll, engine.Because("eight ch"))
+	refusedAs(t, "Operate because of 8 characters", err, operation.InvalidInput, "Because")
+	_, err = s.eng.Report(t.Context(), engine.Report{Job: s.blue, Step: 1, Attempt: 1, Outcome: step.Broke, Reason: "eight ch"})
+	refusedAs(t, "Report with a reason of 8 characters", err, operation.InvalidInput, "Reason")
+	if after := s.everything(t); !reflect.DeepEqual(before, after) {
+		t.Errorf("the store changed:\nfrom %+v\nto   %+v", before, after)
+	}
+	if err := create(script, script); err != nil {
+		t.Errorf("Create of 2 steps of 3 targets: %v", err)
+	}
+}
+
+// Decide checks the fields of a command as the engine does, against the default limits.
+func TestDecideRefusesMistakesToo(t *testing.T) {
+	running := situation{typ: step.Script, state: step.Running, current: true, left: true}
+	failed := situation{typ: step.Script, state: step.Failed, current: true, left: true}
+	results := func(n int, status step.Status) []engine.TargetResult {
+		all := make([]engine.TargetResult, n)
+		for i := range all {
+			all[i].Status = status
+		}
+		return all
+	}
+	report := func(edit func(*engine.Report)) engine.Command {
+		r := &engine.Report{Job: 7, Step: 2, Attempt: atAttempt, Results: results(1, good)}
+		edit(r)
+		return r
+	}
+	create := func(id store.JobID, name string) engine.Command {
+		return &engine.Create{ID: id, Spec: engine.JobSpec{Name: name, Steps: []step.Spec{plain(step.Script, "copy")}}}
+	}
+	reason := strings.Repeat("x", 2001)
+	for _, c := range []struct {
+		name  string
+		on    situation
+		cmd   engine.Command
+		field string
+	}{
+		{"no command", failed, nil, "Command"},
+		{"operate code 0", failed, &engine.Operate{}, "Code"},
+		{"operate code 99", failed, &engine.Operate{Code: 99}, "Code"},
+		{"operate by \\xff", failed, &engine.Operate{Code: operation.RetryAll, Actor: "\xff"}, "By"},
+		{"operate because too much", failed, &engine.Operate{Code: operation.RetryAll, Reason: reason}, "Because"},
+		{"operate if attempt -1", failed, &engine.Operate{Code: operation.RetryAll, IfAttempt: -1}, "IfAttempt"},
+		{"operate if version -1", failed, &engine.Operate{Code: operation.RetryAll, IfVersion: -1}, "IfVersion"},
+		{"operate job code 0", running, &engine.OperateJob{}, "Code"},
+		{"operate job code 9", running, &engine.OperateJob{Code: 9}, "Code"},
+		{"operate job by NUL", running, &engine.OperateJob{Code: operation.TerminateJob, Actor: "\x00"}, "By"},
+		{"report attempt 0", running, report(func(r *engine.Report) { r.Attempt = 0 }), "Attempt"},
+		{"report nothing", running, report(func(r *engine.Report) { r.Results = nil }), "Results"},
+		{"report too much", running, report(func(r *engine.Report) { r.Results = results(10_001, good) }), "Results"},
+		{"report status 4", running, report(func(r *engine.Report) { r.Results[0].Status = 4 }), "Results[0].Status"},
+		{"report target -1", running, report(func(r *engine.Report) { r.Results[0].Target = -1 }), "Results[0].Target"},
+		{"report target 9", running, report(func(r *engine.Report) { r.Results[0].Target = 9 }), "Results[0].Target"},
+		{"report all_succeeded", running, report(func(r *engine.Report) { r.Outcome = step.AllSucceeded }), "Outcome"},
+		{"report entered", running, report(func(r *engine.Report) { r.Outcome = step.Entered }), "Outcome"},
+		{"report by too long a name", running, report(func(r *engine.Report) { r.By = long }), "By"},
+		{"create job 0", failed, create(0, "more"), "Job"},
+		{"create too large a job id", failed, create(store.MaxJobID+1, "more"), "Job"},
+		{"create without a name", failed, create(1, ""), "Name"},
+	} {
+		v := c.on.view()
+		v.Targets = []store.Target{{Index: 0}}
+		d, err := engine.Decide(operation.Standard(), v, c.cmd, now)
+		refusedAs(t, "Decide "+c.name, err, operation.InvalidInput, c.field)
+		if d != nil {
+			t.Errorf("Decide %s gives a decision: %+v", c.name, d.Receipt)
+		}
+	}
+}
+
+func TestDecideRefusesACommandThatPointsNowhere(t *testing.T) {
+	for _, cmd := range []engine.Command{
+		(*engine.Create)(nil), (*engine.Operate)(nil), (*engine.OperateJob)(nil), (*engine.Report)(nil), (*engine.Expire)(nil),
+	} {
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					t.Errorf("Decide(%T(nil)) panics: %v", cmd, p)
+				}
+			}()
+			v := situation{typ: step.Script, state: step.Failed, current: true}.view()
+			_, err := engine.Decide(operation.Standard(), v, cmd, now)
+			refusedAs(t, fmt.Sprintf("Decide(%T(nil))", cmd), err, operation.InvalidInput, "Command")
+		}()
+	}
+}
+
+// No input, however absurd, makes a method panic, and an error is a refusal or the
+// context's.
+func TestNoInputPanics(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		s := newSite(t)
+		e := s.eng
+		switch rapid.IntRange(0, 3).Draw(rt, "narrowed") {
+		case 0:
+			e = e.In(store.Scope{Type: garbageText(rt, "scope type"), ID: garbageText(rt, "scope id")})
+		case 1:
+			e = e.In(blue)
+		}
+		for range 8 {
+			if err := absurd(rt, s, e); err != nil && !errors.As(err, new(*engine.Refusal)) && !errors.Is(err, context.Canceled) {
+				rt.Fatalf("an error of another kind: %v", err)
+			}
+		}
+		s.everything(t)
+	})
+}
+
+// absurd calls one method with whatever comes.
+func absurd(rt *rapid.T, s *site, e *engine.Engine) error {
+	ctx := garbageContext(rt)
+	job := store.JobID(garbageNumber(rt, "job", int64(s.blue), int64(s.red)))
+	id := step.ID(garbageNumber(rt, "step", 1, 2))
+	after, limit := garbageNumber(rt, "after"), int(garbageNumber(rt, "limit", 1, 100))
+	var err error
+	switch rapid.IntRange(0, 13).Draw(rt, "method") {
+	case 0:
+		_, err = e.Operate(ctx, job, id, operation.Code(rapid.Uint8().Draw(rt, "code")), garbageOptions(rt)...)
+	case 1:
+		_, err = e.OperateJob(ctx, job, operation.JobCode(rapid.Uint8Range(0, 4).Draw(rt, "code")), garbageOptions(rt)...)
+	case 2:
+		_, err = e.Create(ctx, garbageSpec(rt), garbageOptions(rt)...)
+	case 3:
+		_, err = e.Report(ctx, garbageReport(rt, job, id))
+	case 4:
+		_, err = e.Explain(ctx, job, id, garbageOptions(rt)...)
+	case 5:
+		_, err = e.Allowed(ctx, job, id, garbageOptions(rt)...)
+	case 6:
+		_, err = e.Steps(ctx, job, step.ID(after), limit)
+	case 7:
+		_, err = e.History(ctx, job, store.Seq(after), limit)
+	case 8:
+		_, err = e.Effects(ctx, job, store.Seq(after), limit)
+	case 9:
+		_, err = e.Targets(ctx, job, id, engine.TargetQuery{
+			Class: store.Class(rapid.Uint8().Draw(rt, "class")), Attempt: int32(garbageNumber(rt, "attempt", 1)),
+			From: int32(garbageNumber(rt, "from", 1)), Limit: limit,
+		})
+	case 10:
+		_, err = e.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.State(rapid.Uint8().Draw(rt, "state"))), After: store.JobID(after), Limit: limit})
+	case 11:
+		_, err = e.Sweep(ctx)
+	case 12:
+		_, err = e.Deliver(ctx, func(context.Context, engine.Delivery) error { panic("a handler's") })
+	case 13:
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		for _, err = range e.Watch(ended, job, store.Seq(after), engine.WithoutProgress(), engine.WatchPoll(-1)) {
+			break
+		}
+	}
+	return err
+}
+
+func garbageContext(rt *rapid.T) context.Context {
+	switch rapid.IntRange(0, 9).Draw(rt, "context") {
+	case 0:
+		return nil
+	case 1:
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		return ctx
+	}
+	return context.Background()
+}
+
+func garbageNumber(rt *rapid.T, label string, real ...int64) int64 {
+	return rapid.OneOf(rapid.SampledFrom(append(real, 0, 1, -1, math.MaxInt64, math.MinInt64, 1<<53)), rapid.Int64()).Draw(rt, label)
+}
+
+func garbageText(rt *rapid.T, label string) string {
+	return rapid.OneOf(
+		rapid.SampledFrom([]string{"", "ann", "a", "\x00", "\xff", long, longest, strings.Repeat("x", 3000)}),
+		rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 40), func(b []byte) string { return string(b) }),
+		rapid.String(),
+	).Draw(rt, label)
+}
+
+func garbageOptions(rt *rapid.T) []engine.OperateOption {
+	return rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) engine.OperateOption {
+		switch rapid.IntRange(0, 7).Draw(rt, "option") {
+		case 0:
+			return engine.By(garbageText(rt, "by"))
+		case 1:
+			return engine.Because(garbageText(rt, "because"))
+		case 2:
+			return engine.IfAttempt(int32(garbageNumber(rt, "if attempt", 1)))
+		case 3:
+			return engine.IfVersion(store.Seq(garbageNumber(rt, "if version", 2)))
+		case 4:
+			return engine.RequestID(uuid.UUID{15: rapid.Uint8Range(0, 3).Draw(rt, "request")})
+		case 5:
+			return engine.DryRun()
+		case 6:
+			return engine.OperateOption{}
+		}
+		return engine.By("ann")
+	}), 0, 4).Draw(rt, "options")
+}
+
+func garbageSpec(rt *rapid.T) engine.JobSpec {
+	texts := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) string { return garbageText(rt, "name") }), -1, 4)
+	return engine.JobSpec{
+		Name:  garbageText(rt, "name"),
+		Scope: rapid.SampledFrom([]store.Scope{{}, blue, red, {Type: "x"}, {ID: "\xff"}}).Draw(rt, "scope"),
+		Steps: rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step.Spec {
+			return step.Spec{
+				Type: step.Type(rapid.Uint8Range(0, 200).Draw(rt, "type")), Name: garbageText(rt, "step name"),
+				Targets: texts.Draw(rt, "targets"), IgnoreErrors: rapid.Bool().Draw(rt, "ignore"),
+				Confirmers: texts.Draw(rt, "confirmers"), Timeout: time.Duration(garbageNumber(rt, "timeout")),
+				OnTimeout: step.Decision(rapid.Uint8Range(0, 3).Draw(rt, "on timeout")), Payload: garbageText(rt, "payload"),
+			}
+		}), -1, 3).Draw(rt, "steps"),
+	}
+}
+
+func garbageReport(rt *rapid.T, job store.JobID, id step.ID) engine.Report {
+	return engine.Report{
+		Job: job, Step: id, Attempt: int32(garbageNumber(rt, "attempt", 1)), By: garbageText(rt, "by"), Reason: garbageText(rt, "reason"),
+		Outcome: step.Event(rapid.Uint8Range(0, 12).Draw(rt, "outcome")),
+		Results: rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) engine.TargetResult {
+			return engine.TargetResult{Target: int32(garbageNumber(rt, "target", 0, 1, 2)), Result: store.Result{
+				Status: step.Status(rapid.Uint16Range(0, 20).Draw(rt, "status")), ExitCode: int32(garbageNumber(rt, "exit code")),
+				Started: step.Time(garbageNumber(rt, "started")), Finished: step.Time(garbageNumber(rt, "finished")), Detail: garbageText(rt, "detail"),
+			}}
+		}), -1, 6).Draw(rt, "results"),
+	}
+}
+
+// No view and no command makes Decide panic.
+func TestDecideNeverPanics(t *testing.T) {
+	small := func(rt *rapid.T, label string) int32 { return rapid.Int32Range(-2, 5).Draw(rt, label) }
+	garbageStep := func(rt *rapid.T) store.Step {
+		return store.Step{
+			ID: step.ID(small(rt, "id")), Type: step.Type(rapid.Uint8().Draw(rt, "type")), State: step.State(rapid.Uint8().Draw(rt, "state")),
+			Total: small(rt, "total"), Attempt: small(rt, "attempt"), Full: small(rt, "full"), Succeeded: small(rt, "succeeded"),
+			Unfinished: small(rt, "unfinished"), Timeout: time.Duration(garbageNumber(rt, "timeout")), Deadline: step.Time(garbageNumber(rt, "deadline")),
+			Confirmers: step.NamesOf(rapid.SliceOfN(rapid.Just("ann"), -1, 1).Draw(rt, "confirmers")), IgnoreErrors: rapid.Bool().Draw(rt, "ignore"),
+		}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		v := store.View{
+			Job: store.Job{
+				ID: 7, State: step.State(rapid.Uint8().Draw(rt, "job state")), Current: step.ID(small(rt, "current")),
+				Version: store.Seq(garbageNumber(rt, "version")), Moved: store.Seq(garbageNumber(rt, "moved")),
+			},
+			Step: garbageStep(rt), Next: garbageStep(rt),
+		}
+		for range rapid.IntRange(0, 3).Draw(rt, "targets") {
+			v.Targets = append(v.Targets, store.Target{Index: small(rt, "index"), Attempt: small(rt, "attempt"), Success: small(rt, "success")})
+		}
+		if rapid.Bool().Draw(rt, "replayed") {
+			v.Replay = &store.Record{Kind: store.Kind(rapid.Uint8().Draw(rt, "kind")), Step: step.ID(small(rt, "step"))}
+		}
+		report := garbageReport(rt, 7, 2)
+		cmd := rapid.SampledFrom([]engine.Command{
+			nil, &engine.Create{ID: 7, Spec: garbageSpec(rt)}, &report, &engine.Expire{Job: 7, Step: 2, Attempt: small(rt, "attempt")},
+			&engine.Operate{Code: operation.Code(rapid.Uint8().Draw(rt, "code")), Actor: garbageText(rt, "actor"), IfVersion: store.Seq(garbageNumber(rt, "if version"))},
+			&engine.OperateJob{Code: operation.JobCode(rapid.Uint8().Draw(rt, "job code")), IfAttempt: small(rt, "if attempt")},
+		}).Draw(rt, "command")
+		d, err := engine.Decide(operation.Standard(), v, cmd, step.Time(garbageNumber(rt, "now")))
+		if refusal, ok := err.(*engine.Refusal); err != nil && (!ok || refusal.Error() == "" || d != nil) {
+			rt.Fatalf("Decide = %+v, %v; want a decision or a refusal", d, err)
+		}
+	})
+}

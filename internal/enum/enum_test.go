@@ -1,0 +1,152 @@
+package enum_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stepgate/stepgate/internal/enum"
+)
+
+type (
+	narrow uint8
+	wide   uint16
+)
+
+var (
+	fruits = enum.New("fruit",
+		enum.Entry[narrow]{Value: 3, Name: "pear"},
+		enum.Entry[narrow]{Value: 1, Name: "apple"},
+		enum.Entry[narrow]{Value: 200, Name: "fig"})
+	tools = enum.Open("tool",
+		enum.Entry[narrow]{Value: 1, Name: "saw"},
+		enum.Entry[narrow]{Value: 100, Name: "file"})
+	codes = enum.New("code", enum.Entry[wide]{Value: 500, Name: "unknown"})
+)
+
+func TestAllKeepsTheOrderOfDeclaration(t *testing.T) {
+	all := fruits.All()
+	if want := []narrow{3, 1, 200}; !slices.Equal(all, want) {
+		t.Errorf("All() = %v, want %v", all, want)
+	}
+	all[0] = 9
+	if got := fruits.All()[0]; got != 3 {
+		t.Errorf("All() after its result was changed starts with %d, want 3", got)
+	}
+}
+
+func TestEveryValueOfAnAlphabetIsKnownOrNot(t *testing.T) {
+	for v := range narrow(255) {
+		if got, want := fruits.Known(v), v == 1 || v == 3 || v == 200; got != want {
+			t.Errorf("fruits.Known(%d) = %v, want %v", v, got, want)
+		}
+		if got, want := tools.Known(v), v == 1 || v >= 64 && v <= 127; got != want {
+			t.Errorf("tools.Known(%d) = %v, want %v", v, got, want)
+		}
+	}
+}
+
+func TestStringNamesKnownValuesAndNumbersUnknownOnes(t *testing.T) {
+	for _, c := range []struct{ got, want string }{
+		{fruits.String(3), "pear"},
+		{fruits.String(2), "fruit(2)"},
+		{fruits.String(64), "fruit(64)"},
+		{tools.String(1), "saw"},
+		{tools.String(64), "custom-64"},
+		{tools.String(100), "file"}, // a declared value keeps its name, wherever it lies
+		{tools.String(127), "custom-127"},
+		{tools.String(128), "tool(128)"},
+		{codes.String(500), "unknown"},
+		{codes.String(501), "code(501)"},
+	} {
+		if c.got != c.want {
+			t.Errorf("String() = %q, want %q", c.got, c.want)
+		}
+	}
+}
+
+func TestTextRoundTripsForEveryKnownValue(t *testing.T) {
+	for _, names := range []*enum.Names[narrow]{fruits, tools} {
+		for v := range narrow(255) {
+			text, err := names.MarshalText(v)
+			if known := names.Known(v); known != (err == nil) {
+				t.Errorf("MarshalText(%d) = %q, %v; known is %v", v, text, err, known)
+			}
+			if err != nil {
+				continue
+			}
+			if got, err := names.Parse(string(text)); got != v || err != nil {
+				t.Errorf("Parse(%q) = %d, %v; want %d", text, got, err, v)
+			}
+		}
+	}
+}
+
+func TestParseTakesNamesAndPlainNumbersOnly(t *testing.T) {
+	for s, want := range map[string]narrow{"pear": 3, "3": 3, "apple": 1, "1": 1, "200": 200} {
+		if got, err := fruits.Parse(s); got != want || err != nil {
+			t.Errorf("fruits.Parse(%q) = %d, %v; want %d", s, got, err, want)
+		}
+	}
+	for s, want := range map[string]narrow{"saw": 1, "custom-64": 64, "64": 64, "127": 127, "custom-100": 100} {
+		if got, err := tools.Parse(s); got != want || err != nil {
+			t.Errorf("tools.Parse(%q) = %d, %v; want %d", s, got, err, want)
+		}
+	}
+	for _, s := range []string{
+		"", " ", "pears", "Pear", " pear", "2", "03", "+3", "-3", "3.0", "0x3", "3 ", "259", "65536", "65539",
+		"99999999999999999999", "custom-3", "custom-64", "fruit(3)", "\x00", "\xff",
+	} {
+		if got, err := fruits.Parse(s); got != 0 || err == nil {
+			t.Errorf("fruits.Parse(%q) = %d, %v; want an error", s, got, err)
+		}
+	}
+	for _, s := range []string{"custom-1", "custom-63", "custom-128", "custom-064", "custom-", "custom--64", "custom-+64", "Custom-64", "custom-custom-64", "128", "320"} {
+		if got, err := tools.Parse(s); got != 0 || err == nil {
+			t.Errorf("tools.Parse(%q) = %d, %v; want an error", s, got, err)
+		}
+	}
+}
+
+func TestUnknownErrorsNameTheNounWhatWasGivenAndWhatThereIs(t *testing.T) {
+	_, err := fruits.Parse("plum")
+	if want := `unknown fruit "plum": want one of pear (3), apple (1), fig (200)`; err == nil || err.Error() != want {
+		t.Errorf("fruits.Parse(plum): %v, want %s", err, want)
+	}
+	_, err = tools.MarshalText(9)
+	if want := `unknown tool "9": want one of saw (1), file (100), custom-64 to custom-127`; err == nil || err.Error() != want {
+		t.Errorf("tools.MarshalText(9): %v, want %s", err, want)
+	}
+	var unknown *enum.UnknownError
+	if !errors.As(err, &unknown) || unknown.Noun != "tool" || unknown.Got != "9" {
+		t.Errorf("tools.MarshalText(9): %#v, want an UnknownError of tool 9", err)
+	}
+}
+
+func TestUnknownErrorsStayShortAndPrintable(t *testing.T) {
+	_, err := fruits.Parse(strings.Repeat("x", 1_000_000))
+	if want := `unknown fruit "` + strings.Repeat("x", 64) + `..."`; err == nil || !strings.HasPrefix(err.Error(), want) || len(err.Error()) > 200 {
+		t.Errorf("Parse(a million x): %.300v, want %s...", err, want)
+	}
+	_, err = fruits.Parse("a\x1b[31m\x00é")
+	if want := `unknown fruit "a\x1b[31m\x00\u00e9"`; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("Parse(control characters): %v, want %s", err, want)
+	}
+}
+
+func TestNewRefusesADuplicate(t *testing.T) {
+	for want, entries := range map[string][]enum.Entry[narrow]{
+		`enum: fruit 1 declared twice`:       {{Value: 1, Name: "apple"}, {Value: 1, Name: "pear"}},
+		`enum: fruit "apple" declared twice`: {{Value: 1, Name: "apple"}, {Value: 2, Name: "apple"}},
+	} {
+		func() {
+			defer func() {
+				if got := recover(); got != want {
+					t.Errorf("New panics with %v, want %s", got, want)
+				}
+			}()
+			enum.New("fruit", entries...)
+		}()
+	}
+}

@@ -1,0 +1,210 @@
+// Package repo keeps the repository in step with itself: the README with the rules and
+// the programs it shows, and the packages with the imports they may have.
+package repo
+
+import (
+	"flag"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+)
+
+var update = flag.Bool("update", false, "write the generated parts of the README")
+
+const (
+	root   = "../.."
+	module = "github.com/stepgate/stepgate"
+)
+
+// The generated parts of the README are what the rules and the quickstart give.
+func TestREADME(t *testing.T) {
+	path := filepath.Join(root, "README.md")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := map[string]string{
+		"legality":   operation.Standard().Markdown(),
+		"quickstart": "```text\n" + quickstart(t) + "```\n",
+	}
+	for _, typ := range operation.Standard().Types() {
+		kind, _ := operation.Standard().Kind(typ)
+		parts["machine "+typ.String()] = fmt.Sprintf("<details%s><summary>%d %v: %s</summary>\n\n```mermaid\n%s```\n\n</details>\n",
+			open(typ), typ, typ, kind.Title, operation.Standard().Mermaid(typ))
+	}
+	want := string(text)
+	for name, part := range parts {
+		begin := "<!-- generated: " + name + " -->\n"
+		before, rest, ok := strings.Cut(want, begin)
+		_, after, ok2 := strings.Cut(rest, "<!-- end -->")
+		if !ok || !ok2 {
+			t.Fatalf("README.md has no place for %q, marked by %q and <!-- end -->", name, begin)
+		}
+		want = before + begin + part + "<!-- end -->" + after
+	}
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if want != string(text) {
+		t.Errorf("README.md is not what the rules and the quickstart give: run go test ./internal/repo -update")
+	}
+}
+
+// open shows the diagrams that differ, and folds the others.
+func open(t step.Type) string {
+	if t == step.Script || t == step.Confirmation {
+		return " open"
+	}
+	return ""
+}
+
+func quickstart(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "run", module+"/examples/quickstart").Output()
+	if err != nil {
+		t.Fatalf("go run ./examples/quickstart: %v", err)
+	}
+	return string(out)
+}
+
+// Who may import what, and why. A package may import the standard library and what its line
+// names; beside that, tests may import anything.
+var imports = []struct {
+	folder  string
+	may     []string
+	because string
+}{
+	{"internal/enum", nil, "names of numbers need nothing"},
+	{"step", []string{"internal/enum", "github.com/looplab/fsm"}, "the nouns; the only place that checks a machine with looplab/fsm"},
+	{"operation", []string{"internal/enum", "step"}, "rules know steps and no storage"},
+	{"store", []string{"internal/enum", "step", "operation", "github.com/google/uuid"}, "what is remembered; no behaviour, no implementation"},
+	{"store/storetest", []string{"step", "operation", "store", "github.com/google/uuid"}, "a suite that favours no store"},
+	{"memstore", []string{"step", "operation", "store"}, "a store knows nothing of deciding"},
+	{"engine", []string{"step", "operation", "store"}, "deciding and committing; no store, no transport"},
+	{"examples/localexec", []string{"step", "operation", "store", "engine"}, "an executor works on any store"},
+}
+
+// forbidden are packages of the standard library that the library's own do without.
+var forbidden = map[string]string{
+	"log":          "logging is the observer's",
+	"log/slog":     "logging is the observer's",
+	"net/http":     "transport is not the library's business",
+	"database/sql": "SQL stores are modules of their own",
+	"os":           "the library touches no files and no environment",
+}
+
+func TestImports(t *testing.T) {
+	for _, rule := range imports {
+		t.Run(rule.folder, func(t *testing.T) {
+			for _, path := range importsOf(t, rule.folder) {
+				local := strings.TrimPrefix(path, module+"/")
+				switch first, _, _ := strings.Cut(path, "/"); {
+				case !strings.Contains(first, "."): // the standard library
+					if why, bad := forbidden[path]; bad && !strings.HasPrefix(rule.folder, "examples/") {
+						t.Errorf("%s imports %s: %s", rule.folder, path, why)
+					}
+				case !slices.Contains(rule.may, local):
+					t.Errorf("%s imports %s; it may import %v, as it is %s", rule.folder, local, rule.may, rule.because)
+				}
+			}
+		})
+	}
+}
+
+// Every package of the library has a line in the table of imports.
+func TestImportsAreComplete(t *testing.T) {
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		folder, _ := filepath.Rel(root, path)
+		if strings.HasPrefix(d.Name(), ".") && path != root || d.Name() == "testdata" {
+			return fs.SkipDir
+		}
+		if files, _ := filepath.Glob(filepath.Join(path, "*.go")); len(files) == 0 || folder == "internal/repo" {
+			return nil
+		}
+		for _, rule := range imports {
+			if rule.folder == filepath.ToSlash(folder) {
+				return nil
+			}
+		}
+		if name := packageOf(t, path); name != "main" {
+			t.Errorf("package %s has no line in the table of imports", folder)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The module depends on three others and on nothing else.
+func TestDependencies(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) >= 2 && strings.HasPrefix(fields[1], "v") && strings.Contains(fields[0], ".") {
+			got = append(got, fields[0])
+		}
+	}
+	want := []string{"github.com/google/uuid", "github.com/looplab/fsm", "pgregory.net/rapid"}
+	if !slices.Equal(got, want) {
+		t.Errorf("go.mod requires %v, want %v", got, want)
+	}
+}
+
+// importsOf returns what the files of a folder import, tests aside.
+func importsOf(t *testing.T, folder string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, folder, "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no Go files in %s: %v", folder, err)
+	}
+	var paths []string
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range f.Imports {
+			path, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+func packageOf(t *testing.T, dir string) string {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(dir, "*.go"))
+	f, err := parser.ParseFile(token.NewFileSet(), files[0], nil, parser.PackageClauseOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Name.Name
+}

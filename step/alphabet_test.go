@@ -1,0 +1,239 @@
+package step_test
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/stepgate/stepgate/step"
+)
+
+// The alphabets as the wire knows them, written down by hand.
+var (
+	wireTypes = map[int]string{1: "script", 2: "file_transfer", 3: "confirmation", 4: "sql"}
+
+	wireStates = map[int]string{
+		1: "pending", 2: "running", 3: "succeeded", 4: "failed", 5: "skipped", 6: "error_ignored", 7: "waiting",
+		9: "abnormal", 10: "terminating", 11: "terminated", 13: "confirmation_terminated", 14: "abandoned",
+	}
+
+	wireStatuses = map[int]string{
+		1: "agent_error", 2: "invalid_target", 3: "succeeded_earlier", 5: "waiting", 7: "running", 9: "succeeded",
+		11: "failed", 12: "not_delivered", 13: "timed_out", 15: "log_error", 16: "script_log_timeout",
+		17: "file_log_timeout", 18: "agent_not_installed", 101: "script_failed", 102: "script_timed_out",
+		103: "script_terminated", 104: "non_zero_exit", 202: "copy_failed", 203: "source_missing", 301: "file_error",
+		303: "file_timed_out", 310: "file_agent_error", 311: "no_such_user", 312: "bad_password", 320: "fetch_failed",
+		321: "too_large", 329: "transfer_error", 399: "task_error", 403: "terminated", 404: "terminate_failed",
+		500: "unknown",
+	}
+
+	wireDecisions = map[int]string{0: "terminate", 1: "confirm"}
+
+	wireEvents = map[int]string{
+		1: "entered", 2: "all_succeeded", 3: "some_failed", 4: "failures_ignored", 5: "stopped", 6: "abnormal",
+		7: "abandoned", 8: "expired", 9: "expired_confirmed",
+	}
+)
+
+// letter is a member of an alphabet.
+type letter interface {
+	~uint8 | ~uint16
+	fmt.Stringer
+	encoding.TextMarshaler
+}
+
+// text is its address, which unmarshals.
+type text[T letter] interface {
+	*T
+	encoding.TextUnmarshaler
+}
+
+// speak asserts that an alphabet has exactly the letters of the wire, from least to
+// most, and that each reads and prints as the wire has it.
+func speak[T letter, P text[T]](t *testing.T, least, most int, wire map[int]string, valid func(T) bool, parse func(string) (T, error)) {
+	t.Helper()
+	for i := least; i <= most; i++ {
+		v := T(i)
+		name, known := wire[i]
+		if valid(v) != known {
+			t.Errorf("%T(%d).Valid() = %v, want %v", v, i, !known, known)
+		}
+		data, err := v.MarshalText()
+		if !known {
+			if err == nil {
+				t.Errorf("%T(%d).MarshalText() = %q, want an error", v, i, data)
+			}
+			if got, err := parse(strconv.Itoa(i)); err == nil {
+				t.Errorf("parsing the unknown %T %d gives %v, want an error", v, i, got)
+			}
+			continue
+		}
+		if v.String() != name || string(data) != name || err != nil {
+			t.Errorf("%T(%d) prints %q and marshals to %q, %v; want %q", v, i, v, data, err, name)
+		}
+		for _, s := range []string{name, strconv.Itoa(i)} {
+			if got, err := parse(s); got != v || err != nil {
+				t.Errorf("parsing %T %q gives %d, %v; want %d", v, s, got, err, i)
+			}
+			var got T
+			if err := P(&got).UnmarshalText([]byte(s)); got != v || err != nil {
+				t.Errorf("%T.UnmarshalText(%q) gives %d, %v; want %d", v, s, got, err, i)
+			}
+		}
+	}
+	for _, s := range []string{"", "no such thing", "-1", "65537", "1.0", "PENDING", "script "} {
+		if got, err := parse(s); got != 0 || err == nil {
+			t.Errorf("parsing %T %q gives %d, %v; want an error", got, s, got, err)
+		}
+		got := T(1)
+		if err := P(&got).UnmarshalText([]byte(s)); err == nil {
+			t.Errorf("%T.UnmarshalText(%q) = nil, want an error", got, s)
+		}
+	}
+}
+
+func TestTypesAreThoseOfTheWire(t *testing.T) {
+	all := map[int]string{}
+	for i := 64; i <= 127; i++ { // the embedders' own
+		all[i] = fmt.Sprintf("custom-%d", i)
+	}
+	for i, name := range wireTypes {
+		all[i] = name
+	}
+	speak(t, 0, 255, all, step.Type.Valid, step.ParseType)
+}
+
+func TestStatesAreThoseOfTheWire(t *testing.T) {
+	speak(t, 0, 255, wireStates, step.State.Valid, step.ParseState)
+	inOrder(t, "AllStates()", step.AllStates(), wireStates)
+}
+
+func TestStatusesAreThoseOfTheWire(t *testing.T) {
+	speak(t, 1, 1000, wireStatuses, step.Status.Valid, step.ParseStatus)
+	inOrder(t, "AllStatuses()", step.AllStatuses(), wireStatuses)
+	if _, err := step.ParseStatus("none"); err == nil {
+		t.Error("ParseStatus(none) = nil error; the zero Status is the absence of one, which no executor reports")
+	}
+	if step.Status(0).Valid() {
+		t.Error("Status(0).Valid() = true, want false")
+	}
+}
+
+func TestDecisionsAreThoseOfTheSpec(t *testing.T) {
+	speak(t, 0, 255, wireDecisions, step.Decision.Valid, step.ParseDecision)
+}
+
+func TestEventsKeepTheirNumbers(t *testing.T) {
+	speak(t, 0, 255, wireEvents, step.Event.Valid, step.ParseEvent)
+	inOrder(t, "AllEvents()", step.AllEvents(), wireEvents)
+}
+
+func inOrder[T letter](t *testing.T, call string, got []T, wire map[int]string) {
+	t.Helper()
+	if len(got) != len(wire) || !slices.IsSorted(got) {
+		t.Errorf("%s = %v, want %d values in ascending order", call, got, len(wire))
+	}
+	for _, v := range got {
+		if wire[int(v)] == "" {
+			t.Errorf("%s holds %v (%d), which the wire does not know", call, v, v)
+		}
+	}
+}
+
+func TestUnknownLettersPrintTheirNumber(t *testing.T) {
+	for got, want := range map[fmt.Stringer]string{
+		step.State(8): "state(8)", step.State(12): "state(12)", step.State(15): "state(15)", step.State(0): "state(0)",
+		step.Type(0): "step type(0)", step.Type(5): "step type(5)", step.Type(128): "step type(128)",
+		step.Status(4): "target status(4)", step.Event(0): "event(0)", step.Decision(2): "timeout decision(2)",
+	} {
+		if got.String() != want {
+			t.Errorf("%T prints %q, want %q", got, got, want)
+		}
+	}
+}
+
+// The zero Status reads and writes as "none", so that a target without a result can
+// be kept as JSON.
+func TestNoStatusRoundTripsAsNone(t *testing.T) {
+	data, err := json.Marshal(step.Status(0))
+	if string(data) != `"none"` || err != nil {
+		t.Fatalf("json.Marshal(Status(0)) = %s, %v; want \"none\"", data, err)
+	}
+	got := step.TargetFailed
+	if err := json.Unmarshal(data, &got); got != 0 || err != nil {
+		t.Errorf("json.Unmarshal(%s) = %v, %v; want none", data, got, err)
+	}
+}
+
+func TestClassesOfStatesAreThoseOfTheReference(t *testing.T) {
+	finished := step.StatesOf(3, 4, 5, 6, 9, 11, 13, 14)
+	passed := step.StatesOf(3, 5, 6)
+	active := step.StatesOf(2, 7, 10)
+	for i := range 256 {
+		s := step.State(i)
+		if s.Finished() != finished.Has(s) || s.Passed() != passed.Has(s) || s.Active() != active.Has(s) {
+			t.Errorf("state %v: finished %v, passed %v, active %v; want %v, %v, %v", s,
+				s.Finished(), s.Passed(), s.Active(), finished.Has(s), passed.Has(s), active.Has(s))
+		}
+	}
+}
+
+// A job mirrors its current step: a step that has passed lets it run on, and the last
+// one ends it succeeded.
+func TestAJobShowsTheStateOfItsCurrentStep(t *testing.T) {
+	for _, s := range step.AllStates() {
+		more, last := s, s
+		switch s {
+		case step.Succeeded, step.Skipped, step.ErrorIgnored:
+			more, last = step.Running, step.Succeeded
+		}
+		if got := s.OfJob(false); got != more {
+			t.Errorf("%v.OfJob(false) = %v, want %v", s, got, more)
+		}
+		if got := s.OfJob(true); got != last {
+			t.Errorf("%v.OfJob(true) = %v, want %v", s, got, last)
+		}
+	}
+}
+
+// Success is 9 or 3; not finished is 5 or 7; everything else is finished without success.
+func TestClassesOfStatusesAreThoseOfTheReference(t *testing.T) {
+	for i := range 1001 {
+		s := step.Status(i)
+		_, known := wireStatuses[i]
+		if want := i == 9 || i == 3; s.Success() != want {
+			t.Errorf("status %v: Success() = %v, want %v", s, s.Success(), want)
+		}
+		if want := known && i != 5 && i != 7; s.Finished() != want {
+			t.Errorf("status %v: Finished() = %v, want %v", s, s.Finished(), want)
+		}
+	}
+}
+
+func TestStatesInJSONAreTheirNames(t *testing.T) {
+	data, err := json.Marshal(map[string]any{"type": step.FileTransfer, "state": step.ConfirmationTerminated, "status": step.NonZeroExit})
+	if want := `{"state":"confirmation_terminated","status":"non_zero_exit","type":"file_transfer"}`; string(data) != want || err != nil {
+		t.Errorf("json.Marshal = %s, %v; want %s", data, err, want)
+	}
+	if data, err := json.Marshal(step.State(8)); err == nil {
+		t.Errorf("json.Marshal(State(8)) = %s, want an error", data)
+	}
+}
+
+func ExampleParseState() {
+	for _, s := range []string{"terminating", "10", "8"} {
+		state, err := step.ParseState(s)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Printf("%v is %d, active %v, finished %v\n", state, state, state.Active(), state.Finished())
+	}
+	// Output:
+	// terminating is 10, active true, finished false
+	// terminating is 10, active true, finished false
+	// unknown state "8": want one of pending (1), running (2), succeeded (3), failed (4), skipped (5), error_ignored (6), waiting (7), abnormal (9), terminating (10), terminated (11), confirmation_terminated (13), abandoned (14)
+}
