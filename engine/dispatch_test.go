@@ -286,9 +286,9 @@ func TestDispatch(t *testing.T) {
 		d := newDesk(t, memstore.New())
 		id := d.script()
 		d.operateJob(id, operation.TerminateJob)
-		stop := d.dispatch(d.handle)
+		stop := d.dispatch(d.handle, engine.StopEvery(40*time.Second), engine.Lease(-1)) // no lease: the default
 		defer stop()
-		time.Sleep(59 * time.Second)
+		time.Sleep(79 * time.Second)
 		synctest.Wait()
 		d.wantLog("stop 1", "stop 1")
 		if w := d.waiting(id); len(w) != 1 || !strings.Contains(w[0].LastError, "not stopped yet") {

@@ -1,0 +1,179 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
+)
+
+// What every target reads, in every state that its step can be in: it waits only while its
+// attempt is active.
+func TestTargetsRead(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
+		{Type: step.Script, Name: "run", Targets: []string{"done", "broken", "running", "silent"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := func(when string, attempt int32, want ...string) {
+		t.Helper()
+		targets, err := d.eng.Targets(t.Context(), job.ID, 1, engine.TargetQuery{Attempt: attempt})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, x := range targets {
+			got = append(got, x.Name+" "+x.Status.String())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s, attempt %d reads %q, want %q", when, attempt, got, want)
+		}
+	}
+	report := func(attempt int32, outcome step.Event, results ...engine.TargetResult) {
+		t.Helper()
+		if _, err := d.eng.Report(t.Context(), engine.Report{Job: job.ID, Step: 1, Attempt: attempt, Results: results, Outcome: outcome}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status := func(target int32, s step.Status) engine.TargetResult {
+		return engine.TargetResult{Target: target, Result: store.Result{Status: s, ExitCode: 3, Detail: "why"}}
+	}
+	reads("before the start", 0, "done none", "broken none", "running none", "silent none")
+	d.operateJob(job.ID, operation.StartJob)
+	reads("after the start", 0, "done waiting", "broken waiting", "running waiting", "silent waiting")
+	report(1, 0, status(0, step.TargetSucceeded), status(1, step.NonZeroExit), status(2, step.TargetRunning))
+	reads("while it runs", 0, "done succeeded", "broken non_zero_exit", "running running", "silent waiting")
+	report(1, step.Broke)
+	reads("abnormal", 0, "done succeeded", "broken non_zero_exit", "running unknown", "silent unknown")
+	d.operate(job.ID, 1, operation.RetryFailed)
+	reads("in the second attempt", 0, "done succeeded_earlier", "broken waiting", "running waiting", "silent waiting")
+	reads("in the second attempt", 1, "done succeeded", "broken non_zero_exit", "running unknown")
+	d.operateJob(job.ID, operation.TerminateJob)
+	report(2, 0, status(1, step.TargetSucceeded), status(2, step.TargetRunning))
+	reads("terminating", 0, "done succeeded_earlier", "broken succeeded", "running running", "silent waiting")
+	report(2, step.Stopped)
+	reads("terminated", 0, "done succeeded_earlier", "broken succeeded", "running terminated", "silent terminated")
+	reads("terminated", 2, "broken succeeded", "running terminated")
+	if got, err := d.eng.Targets(t.Context(), job.ID, 1, engine.TargetQuery{Class: store.Unfinished, From: 3, Limit: 1}); err != nil ||
+		len(got) != 1 || got[0].Result != (store.Result{Status: step.TargetTerminated}) {
+		t.Errorf("the silent target reads %+v, %v, want nothing but terminated", got, err)
+	}
+	d.operate(job.ID, 1, operation.NextStep)
+	reads("skipped", 0, "done succeeded_earlier", "broken succeeded", "running terminated", "silent terminated")
+}
+
+// Two processes that sweep at once expire each attempt once.
+func TestSweepTwice(t *testing.T) {
+	const jobs = 250 // more than a batch
+	var now atomic.Int64
+	now.Store(1e12)
+	clock := engine.WithClock(func() time.Time { return time.UnixMilli(now.Load()) })
+	st := memstore.New()
+	engines := []*engine.Engine{engine.New(st, clock), engine.New(st, clock)}
+	for range jobs {
+		job, err := engines[0].Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: time.Second}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := engines[0].OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now.Add(1000)
+	var swept atomic.Int64
+	var sweepers sync.WaitGroup
+	for _, eng := range engines {
+		sweepers.Go(func() {
+			n, err := eng.Sweep(t.Context())
+			if err != nil {
+				t.Errorf("Sweep: %v", err)
+			}
+			swept.Add(int64(n))
+		})
+	}
+	sweepers.Wait()
+	if n, err := engines[0].Sweep(t.Context()); err != nil {
+		t.Errorf("Sweep: %v", err)
+	} else if swept.Add(int64(n)); swept.Load() != jobs {
+		t.Errorf("%d attempts expired, want %d, each once", swept.Load(), jobs)
+	}
+}
+
+// Another one expires the attempt between this one's list and its own try.
+func TestSweepTooLate(t *testing.T) {
+	now := time.UnixMilli(1e12)
+	clock := engine.WithClock(func() time.Time { return now })
+	faults := storetest.NewFaults()
+	st := memstore.New()
+	d := newDesk(t, faults.Wrap(st), clock)
+	job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: time.Second}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.operateJob(job.ID, operation.StartJob)
+	now = now.Add(time.Second)
+	faults.Add(storetest.Fault{Method: storetest.Overdue, After: true, Do: func() {
+		if n, err := engine.New(st, clock).Sweep(context.Background()); n != 1 || err != nil {
+			t.Errorf("the other's Sweep: %d, %v, want 1", n, err)
+		}
+	}})
+	if n, err := d.eng.Sweep(t.Context()); n != 0 || err != nil {
+		t.Errorf("Sweep: %d, %v, want nothing left and no error", n, err)
+	}
+}
+
+// A failing store shows in every read, wrapped, and is no refusal.
+func TestReadsFail(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	id := d.script()
+	reads := map[storetest.Method]func(*engine.Engine) error{
+		storetest.View:  func(e *engine.Engine) error { _, err := e.Job(t.Context(), id); return err },
+		storetest.Steps: func(e *engine.Engine) error { _, err := e.Steps(t.Context(), id, 0, 0); return err },
+		storetest.Targets: func(e *engine.Engine) error {
+			_, err := e.Targets(t.Context(), id, 1, engine.TargetQuery{})
+			return err
+		},
+		storetest.History: func(e *engine.Engine) error { _, err := e.History(t.Context(), id, 0, 0); return err },
+		storetest.Effects: func(e *engine.Engine) error { _, err := e.Effects(t.Context(), id, 0, 0); return err },
+		storetest.Jobs:    func(e *engine.Engine) error { _, err := e.Jobs(t.Context(), engine.JobQuery{}); return err },
+		storetest.Overdue: func(e *engine.Engine) error { _, err := e.Sweep(t.Context()); return err },
+	}
+	for method, read := range reads {
+		err := read(engine.New(storetest.NewFaults(storetest.Fault{Method: method, Forever: true, Err: errBroken}).Wrap(d.store)))
+		if !errors.Is(err, errBroken) || errors.As(err, new(*engine.Refusal)) {
+			t.Errorf("a read by a failing %s: %v, want the store's error", method, err)
+		}
+	}
+	// A step that is looked for fails too while it is found out whether the job exists.
+	faulty := engine.New(storetest.NewFaults(storetest.Fault{Method: storetest.View, Call: 2, Err: errBroken}).Wrap(d.store))
+	if _, err := faulty.Step(t.Context(), id, 9); !errors.Is(err, errBroken) {
+		t.Errorf("a step that does not exist, in a failing store: %v, want the store's error", err)
+	}
+}
+
+// What is kept of a handler's error with its effect has a limit.
+func TestLongErrorIsCut(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	id := d.script()
+	if _, err := d.eng.Deliver(t.Context(), func(context.Context, engine.Delivery) error {
+		return errors.New(strings.Repeat("ä", 1000))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if w := d.waiting(id); len(w) != 1 || w[0].LastError != strings.Repeat("ä", 497)+"..." {
+		t.Errorf("the effect waits as %+v, want 500 characters of its error", w)
+	}
+}

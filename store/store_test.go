@@ -1,0 +1,157 @@
+package store_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/stepgate/stepgate/internal/enum"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// The names and numbers of kinds and effects are what stores keep: they never change.
+func TestAlphabets(t *testing.T) {
+	for number, name := range []string{1: "created", 2: "operated", 3: "job_operated", 4: "reported", 5: "expired"} {
+		if number == 0 {
+			continue
+		}
+		var back store.Kind
+		text, err := store.Kind(number).MarshalText()
+		if err != nil || string(text) != name || back.UnmarshalText(text) != nil || int(back) != number {
+			t.Errorf("kind %d: %q, %v, and back %d, want %q", number, text, err, back, name)
+		}
+	}
+	for number, name := range []string{"none", "run", "stop", "ask", "job_ended"} {
+		var back store.Effect
+		text, err := store.Effect(number).MarshalText()
+		if err != nil || string(text) != name || back.UnmarshalText(text) != nil || int(back) != number || !back.Valid() {
+			t.Errorf("effect %d: %q, %v, and back %d, want %q", number, text, err, back, name)
+		}
+	}
+	var unknown *enum.UnknownError
+	if _, err := store.Kind(6).MarshalText(); !errors.As(err, &unknown) {
+		t.Errorf("kind 6: %v, want it unknown", err)
+	}
+	if store.Effect(5).Valid() || !errors.As(new(store.Effect).UnmarshalText([]byte("5")), &unknown) {
+		t.Error("effect 5 is known")
+	}
+}
+
+// A record reads as JSON what it was written as.
+func TestRecordJSON(t *testing.T) {
+	for _, want := range []store.Record{
+		{Job: 1, Seq: 1, At: 5, Kind: store.Created, Actor: "ann", JobTo: step.Pending},
+		{
+			Job: 1, Seq: 2, At: 6, Kind: store.Operated, Request: uuid.MustParse("0198c0de-0000-7000-8000-000000000001"), Actor: "ann",
+			Reason: "because", Code: operation.RetryFailed, Step: 1, Attempt: 2, From: step.Failed, To: step.Running,
+			JobFrom: step.Failed, JobTo: step.Running, Succeeded: 3, Unfinished: 1, Targets: 1, Effect: store.RunTargets,
+		},
+		{
+			Job: 1, Seq: 3, At: 7, Kind: store.Reported, Event: step.AllSucceeded, Step: 1, Entered: 2, Attempt: 2, All: true,
+			From: step.Running, To: step.Succeeded, JobFrom: step.Running, JobTo: step.Waiting, Results: 1, Effect: store.AskConfirmers,
+		},
+	} {
+		data, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got store.Record
+		if err := json.Unmarshal(data, &got); err != nil || got != want {
+			t.Errorf("%s reads\n%+v, %v, it was written as\n%+v", data, got, err, want)
+		}
+	}
+}
+
+func TestScopeHolds(t *testing.T) {
+	ours, theirs := store.Scope{Type: "biz", ID: "2"}, store.Scope{Type: "biz_set", ID: "2"}
+	for _, c := range []struct {
+		read, job store.Scope
+		want      bool
+	}{{store.Scope{}, ours, true}, {ours, ours, true}, {ours, theirs, false}, {ours, store.Scope{}, false}} {
+		if got := c.read.Holds(c.job); got != c.want {
+			t.Errorf("%v.Holds(%v) = %v, want %v", c.read, c.job, got, c.want)
+		}
+	}
+}
+
+func TestNewStepSharesNothing(t *testing.T) {
+	spec := step.Spec{Type: step.Confirmation, Name: "ok", Confirmers: []string{"ann"}, Timeout: time.Minute, OnTimeout: step.ConfirmOnTimeout}
+	s := store.NewStep(3, spec)
+	spec.Confirmers[0] = "eve"
+	if s.ID != 3 || s.State != step.Pending || !s.Confirmers.Has("ann") || s.Timeout != time.Minute || s.OnTimeout != step.ConfirmOnTimeout {
+		t.Errorf("NewStep: %+v, want what was defined", s)
+	}
+}
+
+// Every class of every kind of target, by hand. The step is in its third attempt, and the
+// second was the last that covered all targets.
+func TestClass(t *testing.T) {
+	s := store.Step{Attempt: 3, Full: 2, Total: 6, Succeeded: 2, Unfinished: 3}
+	done, failed, running := store.Result{Status: step.TargetSucceeded}, store.Result{Status: step.NonZeroExit}, store.Result{Status: step.TargetRunning}
+	for _, c := range []struct {
+		what   string
+		target store.Target
+		in     string // Due, Unfinished, Failed, Succeeded
+	}{
+		{"never reported", store.Target{}, "DU"},
+		{"succeeded before all had to run again", store.Target{Attempt: 1, Success: 1, Result: done}, "DU"},
+		{"succeeded since", store.Target{Attempt: 2, Success: 2, Result: done}, "S"},
+		{"succeeded in this attempt", store.Target{Attempt: 3, Success: 3, Result: done}, "S"},
+		{"failed in the last attempt", store.Target{Attempt: 2, Result: failed}, "DU"},
+		{"failed in this attempt", store.Target{Attempt: 3, Result: failed}, "DF"},
+		{"runs in this attempt", store.Target{Attempt: 3, Result: running}, "DU"},
+	} {
+		for class, letter := range map[store.Class]string{store.Due: "D", store.Unfinished: "U", store.Failed: "F", store.Succeeded: "S"} {
+			if got, want := class.Holds(s, c.target), strings.Contains(c.in, letter); got != want {
+				t.Errorf("class %s of a target that %s: %v, want %v", letter, c.what, got, want)
+			}
+		}
+		if !store.AllTargets.Holds(s, c.target) || store.Class(9).Holds(s, c.target) {
+			t.Errorf("a target that %s is not among all, or in a class that there is not", c.what)
+		}
+		if store.Due.Holds(store.Step{}, c.target) || !store.AllTargets.Holds(store.Step{}, c.target) {
+			t.Errorf("a target of a step that was never entered is due, or not among all")
+		}
+	}
+	if got := s.Failed(); got != 1 {
+		t.Errorf("Failed() = %d, want 1", got)
+	}
+	if got := (store.Step{Total: 3}).Failed(); got != 0 {
+		t.Errorf("Failed() before the first attempt = %d, want 0", got)
+	}
+}
+
+// A record's effect is about the step that it entered, or else about its own.
+func TestDelivery(t *testing.T) {
+	scope := store.Scope{Type: "biz", ID: "2"}
+	r := store.Record{Job: 7, Seq: 4, At: 9, Step: 1, Attempt: 3, JobTo: step.Running, Effect: store.RunTargets}
+	want := store.Delivery{Job: 7, Seq: 4, Scope: scope, Effect: store.RunTargets, Step: 1, Attempt: 3, At: 9, NotBefore: 9}
+	if got, ok := r.Delivery(scope); !ok || got != want {
+		t.Errorf("Delivery of a retry: %+v, want %+v", got, want)
+	}
+	r.Entered, r.All = 2, true
+	want.Step, want.Attempt, want.All = 2, 1, true
+	if got, ok := r.Delivery(scope); !ok || got != want {
+		t.Errorf("Delivery of an entry: %+v, want %+v", got, want)
+	}
+	r = store.Record{Job: 7, Seq: 5, Step: 2, Attempt: 1, JobTo: step.Failed, Effect: store.JobEnded}
+	if got, ok := r.Delivery(scope); !ok || got.JobTo != step.Failed || got.Step != 2 {
+		t.Errorf("Delivery of an end: %+v, want it to name the state", got)
+	}
+	if got, ok := (store.Record{Seq: 6}).Delivery(scope); ok {
+		t.Errorf("Delivery of a record without effect: %+v, want none", got)
+	}
+}
+
+func ExampleChange_Base() {
+	c := store.Change{Job: store.Job{Version: 8}, Records: []store.Record{{Seq: 7}, {Seq: 8}}}
+	fmt.Println("decided on version", c.Base())
+	// Output: decided on version 6
+}
