@@ -186,7 +186,7 @@ func checkWaiting(s *step.Spec, limits *Limits) *Refusal {
 		return invalid("OnTimeout", "decision %d is unknown; there are %v (%d) and %v (%d)", s.OnTimeout,
 			step.TerminateOnTimeout, step.TerminateOnTimeout, step.ConfirmOnTimeout, step.ConfirmOnTimeout)
 	case s.Confirmers != nil && len(s.Confirmers) == 0:
-		return invalid("Confirmers", "an empty list admits nobody: name someone, or leave it nil to admit whoever the authorizer admits")
+		return invalid("Confirmers", "an empty list admits nobody: name someone, or leave the list out to admit whoever the authorizer admits")
 	}
 	return checkList("Confirmers", s.Confirmers, limits.Targets)
 }

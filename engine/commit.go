@@ -97,8 +97,9 @@ func (e *Engine) stamp(c *call, cmd Command) {
 	}
 }
 
-// carryOut is the one way in which a job changes, once the command has been checked: load, ask the authorizer, decide,
-// commit if the version is still the one decided on, and otherwise begin anew.
+// carryOut is the one way in which a job changes, once the command has been checked: load,
+// ask the authorizer, decide, commit if the version is still the one decided on, and
+// otherwise begin anew.
 //
 // After a failure of the store in mid-commit it loads again and looks for its own
 // request id, so that what was carried out is not carried out twice.
@@ -113,21 +114,26 @@ func (e *Engine) carryOut(ctx context.Context, c *call, q store.Query, cmd Comma
 		base     store.Seq // the version that the last of them was decided on
 	)
 	for {
-		if err := e.load(ctx, c, q); err != nil {
+		view, err := e.store.View(ctx, q) // on the stack: a refusal ends here
+		if err != nil {
+			return c.after(unknown, e.explainMiss(ctx, q, err))
+		}
+		if view.Job.Version != base {
+			unknown = nil // what was in doubt was not applied, or is found by its id
+		}
+		if err := e.permit(ctx, &view, cmd); err != nil {
 			return c.after(unknown, err)
 		}
-		if err := e.permit(ctx, c, cmd); err != nil {
-			return c.afterVersion(unknown, base, err)
-		}
 		if cmd, ok := cmd.(*Operate); ok {
-			if _, refusal := cmd.judge(e.rules, &c.view); refusal != nil {
-				return c.afterVersion(unknown, base, refusal)
+			if _, refusal := cmd.judge(e.rules, &view); refusal != nil {
+				return c.after(unknown, refusal)
 			}
 		}
 		e.stamp(c, cmd)
+		c.view = view
 		c.reset()
 		if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
-			return c.afterVersion(unknown, base, refusal)
+			return c.after(unknown, refusal)
 		}
 		if c.request.dry || !c.decision.Changes() {
 			return nil
@@ -145,7 +151,7 @@ func (e *Engine) carryOut(ctx context.Context, c *call, q store.Query, cmd Comma
 				}
 			}
 		default:
-			unknown, base, q.Request = err, c.view.Job.Version, c.request.id
+			unknown, base, q.Request = err, view.Job.Version, c.request.id
 			if unknowns++; unknowns == maxUnknowns {
 				return c.after(unknown, nil)
 			}
@@ -162,26 +168,23 @@ func (c *call) after(unknown, err error) error {
 	return &UnknownOutcomeError{Job: c.job, Request: c.request.id, Err: unknown}
 }
 
-// afterVersion is after for a request that was decided: if the job has left the
-// version that the commit in doubt was decided on, and does not know the request, that
-// commit can no longer be applied.
-func (c *call) afterVersion(unknown error, base store.Seq, err error) error {
-	if c.view.Job.Version != base {
-		return err
+// load returns what there is to see of a step, 0 being the job's current one.
+func (e *Engine) load(ctx context.Context, job store.JobID, id step.ID) (store.View, error) {
+	q := store.Query{Scope: e.scope, Job: job, Step: id}
+	view, err := e.store.View(ctx, q)
+	if err != nil {
+		return store.View{}, e.explainMiss(ctx, q, err)
 	}
-	return c.after(unknown, err)
+	return view, nil
 }
 
-// load fills c.view.
-func (e *Engine) load(ctx context.Context, c *call, q store.Query) error {
-	err := ctx.Err()
-	if err == nil {
-		c.view, err = e.store.View(ctx, q)
+// explainMiss makes of a store's error of a view what a caller gets: a refusal if there
+// is no such job or step.
+func (e *Engine) explainMiss(ctx context.Context, q store.Query, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return e.missing(ctx, q)
 	}
-	if err == nil || !errors.Is(err, store.ErrNotFound) {
-		return wrap(q.Job, err)
-	}
-	return e.missing(ctx, q)
+	return wrap(q.Job, err)
 }
 
 // missing finds out whether it is the job or the step that does not exist.
@@ -208,11 +211,11 @@ func wrap(job store.JobID, err error) error {
 }
 
 // permit asks the authorizer about a person's command.
-func (e *Engine) permit(ctx context.Context, c *call, cmd Command) error {
+func (e *Engine) permit(ctx context.Context, v *store.View, cmd Command) error {
 	if e.authorize == nil {
 		return nil
 	}
-	a := Access{Job: c.view.Job, Step: c.view.Step}
+	a := Access{Job: v.Job, Step: v.Step}
 	switch cmd := cmd.(type) {
 	case *Operate:
 		a.Actor, a.Code = cmd.Actor, cmd.Code

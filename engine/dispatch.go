@@ -35,7 +35,13 @@ type Delivery struct {
 // attempt n first ends whatever still runs of an earlier attempt. A stop of attempt n
 // ends every attempt up to n. A run is dropped after a stop of its attempt or a later
 // one, and below an attempt already seen. A run delivered twice runs once; after a
-// crash, only the targets without an accepted result run again ([store.Unfinished]).
+// crash, only the targets without an accepted result run again ([store.Unfinished]). The
+// end of a job ends what still runs of the attempt that it names or of an earlier one: a
+// deadline passes whether the executor knows of it or not.
+//
+// All of this follows without remembering past jobs if a run first enters a list of what
+// runs, and then asks the engine whether its step still runs in its attempt
+// ([TargetQuery].IfAttempt): whoever stops it meanwhile finds it on the list.
 type Handler func(ctx context.Context, d Delivery) error
 
 // A DispatchOption sets up [Engine.Dispatch] and [Engine.Deliver].
@@ -242,6 +248,7 @@ func (d *dispatch) deliver(ctx context.Context, claimed store.Delivery) {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.lease)
 	defer cancel()
 	switch {
+	case errors.Is(err, store.ErrLeaseLost): // whoever has it now will settle it
 	case err != nil && ctx.Err() != nil:
 		d.again(end, claimed, 0, claimed.LastError)
 	case err != nil:
@@ -277,26 +284,31 @@ func (d *dispatch) stillStopping(ctx context.Context, claimed store.Delivery) bo
 	return err != nil || stopping(claimed, view.Step)
 }
 
-// handle runs the handler and renews the lease meanwhile.
+// handle runs the handler and renews the lease meanwhile. If the lease is lost, that is
+// the error.
 func (d *dispatch) handle(ctx context.Context, claimed store.Delivery, view store.View) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	var renewal sync.WaitGroup
 	defer renewal.Wait()
-	defer cancel()
+	defer cancel(nil)
 	renewal.Go(func() {
 		for sleep(ctx, d.lease/3) == nil {
 			err := d.store.Defer(ctx, claimed, step.At(d.now()).Add(d.lease), claimed.LastError)
 			if errors.Is(err, store.ErrLeaseLost) {
-				cancel() // somebody else carries it out by now
+				cancel(store.ErrLeaseLost) // somebody else carries it out by now
 			}
 		}
 	})
-	return contain(func() error {
+	err := contain(func() error {
 		return d.handler(ctx, Delivery{
 			Effect: claimed.Effect, Seq: claimed.Seq, At: claimed.At, Job: view.Job, Step: view.Step,
 			Attempt: claimed.Attempt, All: claimed.All, Ended: claimed.JobTo, Count: claimed.Count,
 		})
 	})
+	if errors.Is(context.Cause(ctx), store.ErrLeaseLost) {
+		return store.ErrLeaseLost
+	}
+	return err
 }
 
 func (d *dispatch) settle(ctx context.Context, claimed store.Delivery) {

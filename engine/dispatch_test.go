@@ -349,8 +349,8 @@ func TestDispatch(t *testing.T) {
 		defer stop()
 		time.Sleep(11 * time.Second) // a third of the lease
 		synctest.Wait()
-		if !ended {
-			t.Error("the handler still runs, want its context ended")
+		if !ended || len(d.failures) > 0 {
+			t.Errorf("ended: %v, failures: %v; want the handler's context ended, which is no failure", ended, d.failures)
 		}
 	})
 	bubble("hands an effect over at once when it ends", func(t *testing.T) {

@@ -53,7 +53,7 @@ func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, opts 
 			return Explanation{}, err
 		}
 		if id != x.Job.Current {
-			if err := e.load(ctx, c, store.Query{Scope: e.scope, Job: job}); err != nil {
+			if c.view, err = e.load(ctx, job, 0); err != nil {
 				return Explanation{}, err
 			}
 			if c.view.Job.Version != x.Job.Version {
@@ -66,7 +66,8 @@ func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, opts 
 }
 
 func (e *Engine) explainStep(ctx context.Context, c *call, job store.JobID, id step.ID) (Explanation, error) {
-	if err := e.load(ctx, c, store.Query{Scope: e.scope, Job: job, Step: id}); err != nil {
+	var err error
+	if c.view, err = e.load(ctx, job, id); err != nil {
 		return Explanation{}, err
 	}
 	x := Explanation{Job: c.view.Job, Step: c.view.Step}
@@ -99,7 +100,7 @@ func (e *Engine) explainJob(ctx context.Context, c *call, x *Explanation) error 
 // tryOut decides on the state in c as a dry run does.
 func (e *Engine) tryOut(ctx context.Context, c *call, cmd Command) (Receipt, *Refusal, error) {
 	c.reset()
-	if err := e.permit(ctx, c, cmd); err != nil {
+	if err := e.permit(ctx, &c.view, cmd); err != nil {
 		refusal, ok := err.(*Refusal)
 		if !ok {
 			return Receipt{}, nil, err

@@ -2,8 +2,9 @@ package engine
 
 import (
 	"context"
-	"errors"
+	"fmt"
 
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -44,9 +45,7 @@ func (e *Engine) look(ctx context.Context, job store.JobID, id step.ID) (store.V
 	if err := e.readyFor(ctx, job); err != nil {
 		return store.View{}, err
 	}
-	var c call
-	err := e.load(ctx, &c, store.Query{Scope: e.scope, Job: job, Step: id})
-	return c.view, err
+	return e.load(ctx, job, id)
 }
 
 func (e *Engine) readyFor(ctx context.Context, job store.JobID) error {
@@ -90,6 +89,11 @@ type TargetQuery struct {
 	Attempt int32       // instead: the results that were reported in this attempt
 	From    int32       // the first index to look at
 	Limit   int
+
+	// IfAttempt refuses the query as stale unless the step is in this attempt while
+	// the targets are read, so that an executor does not take those of the next
+	// attempt for its own; 0 asks for none.
+	IfAttempt int32
 }
 
 // Targets returns targets of a step by index. The status of a target without a
@@ -99,6 +103,9 @@ type TargetQuery struct {
 func (e *Engine) Targets(ctx context.Context, job store.JobID, id step.ID, q TargetQuery) ([]store.Target, error) {
 	if q.Attempt < 0 {
 		return nil, invalid("Attempt", "%d: attempts count from 1, and 0 means the current one", q.Attempt)
+	}
+	if q.IfAttempt < 0 {
+		return nil, invalid("IfAttempt", "%d: attempts count from 1", q.IfAttempt)
 	}
 	if q.From < 0 {
 		return nil, invalid("From", "%d: targets count from 0", q.From)
@@ -116,10 +123,23 @@ func (e *Engine) Targets(ctx context.Context, job store.JobID, id step.ID, q Tar
 			Page: store.Page[int32]{After: q.From - 1, Limit: limit},
 		})
 	})
+	if err != nil {
+		return nil, err
+	}
+	if q.IfAttempt != 0 {
+		after, err := e.look(ctx, job, id) // attempts only grow: what held before and holds after, held between
+		if err != nil {
+			return nil, err
+		}
+		if s.Attempt != q.IfAttempt || after.Step.Attempt != q.IfAttempt {
+			return nil, refuse(e.rules, &after, &Refusal{Reason: operation.Stale, Detail: fmt.Sprintf(
+				"meant for attempt %d, but it is attempt %d", q.IfAttempt, after.Step.Attempt)})
+		}
+	}
 	for i := range targets {
 		targets[i].Result = shown(s, targets[i], q.Attempt)
 	}
-	return targets, err
+	return targets, nil
 }
 
 // shown returns what a target of s reads in an attempt or, for 0, in the current or last
@@ -188,8 +208,5 @@ func read[T any](ctx context.Context, e *Engine, job store.JobID, limit int, get
 }
 
 func (e *Engine) readError(ctx context.Context, job store.JobID, err error) error {
-	if errors.Is(err, store.ErrNotFound) {
-		return e.missing(ctx, store.Query{Scope: e.scope, Job: job})
-	}
-	return wrap(job, err)
+	return e.explainMiss(ctx, store.Query{Scope: e.scope, Job: job}, err)
 }

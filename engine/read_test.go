@@ -75,6 +75,27 @@ func TestTargetsRead(t *testing.T) {
 	reads("skipped", 0, "done succeeded_earlier", "broken succeeded", "running terminated", "silent terminated")
 }
 
+// An executor that is late does not get the targets of the next attempt for its own.
+func TestTargetsOfAnAttempt(t *testing.T) {
+	faults := storetest.NewFaults()
+	d := newDesk(t, faults.Wrap(memstore.New()))
+	id := d.script()
+	q := engine.TargetQuery{Class: store.Unfinished, IfAttempt: 1}
+	if targets, err := d.eng.Targets(t.Context(), id, 1, q); err != nil || len(targets) != 2 {
+		t.Errorf("Targets: %v, %v, want both", targets, err)
+	}
+	moveOn := func() {
+		d.outcome(id, 1, step.Broke)
+		d.operate(id, 1, operation.RetryAll)
+	}
+	faults.Add(storetest.Fault{Method: storetest.Targets, Do: moveOn})
+	for _, when := range []string{"while", "after"} {
+		if targets, err := d.eng.Targets(t.Context(), id, 1, q); !errors.Is(err, operation.Stale) || targets != nil {
+			t.Errorf("Targets %s the step moves on: %v, %v, want a refusal as stale", when, targets, err)
+		}
+	}
+}
+
 // Two processes that sweep at once expire each attempt once.
 func TestSweepTwice(t *testing.T) {
 	const jobs = 250 // more than a batch

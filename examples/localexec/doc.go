@@ -1,0 +1,31 @@
+// Package localexec is an executor that does the work of steps on this machine: it
+// runs scripts with /bin/sh and copies files. A target is a directory. It is what the
+// other examples run their jobs with, and what an executor of one's own can be modelled
+// on: the executor's contract (see [engine.Handler]) is kept here in full.
+//
+//	x := localexec.New(eng, localexec.Config{Root: "/srv/targets"})
+//	err := eng.Dispatch(ctx, x.Handle)
+//
+// The payload of a script step is a [Script] as JSON, that of a file transfer a [Files].
+// An attempt of any other type, or with a payload that cannot be read, is reported
+// abnormal with the reason.
+//
+// # How the contract is kept
+//
+// Every run enters the list of what is running first and asks the engine second whether
+// the step still runs in that attempt; every stop looks at that list after its terminate
+// was committed. So a run that was overtaken by its stop, or by a later attempt, sees it
+// at the engine, and one that was not is found by it. Nothing else has to be remembered:
+// the list holds what runs now, and never grows with the jobs of the past.
+//
+// A run blocks [Executor.Handle] until its attempt is over. If the dispatcher ends, or
+// its process dies, the run is delivered again, and what has no accepted result by then
+// runs again.
+//
+// # Limits
+//
+// The executor of an engine is one [Executor] in one process: another process that gets
+// the stop of an attempt that runs here reports it as stopped, and this one learns of it
+// from the answer to its next report. A process that is killed outright leaves its
+// scripts behind; end them (a service manager does) before it is started again.
+package localexec

@@ -1,0 +1,82 @@
+//go:build unix
+
+package localexec_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/examples/localexec"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+)
+
+func Example() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	dir, err := os.MkdirTemp("", "localexec")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	for _, name := range []string{"web-1", "web-2"} { // a target is a directory
+		if err := os.MkdirAll(filepath.Join(dir, "targets", name), 0o755); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	eng := engine.New(memstore.New())
+	x := localexec.New(eng, localexec.Config{Root: filepath.Join(dir, "targets")})
+	dispatched := make(chan struct{})
+	go func() {
+		defer close(dispatched)
+		if err := eng.Dispatch(ctx, x.Handle); err != nil {
+			log.Print(err)
+		}
+	}()
+
+	job, err := eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
+		{
+			Type: step.FileTransfer, Name: "copy", Targets: []string{"web-1", "web-2"},
+			Payload: localexec.Files{Files: []localexec.File{{Content: new("1.4\n"), To: "app/version"}}}.Payload(),
+		},
+		{
+			Type: step.Script, Name: "check", Targets: []string{"web-1", "web-2"},
+			Payload: localexec.Script{Script: `echo "$STEPGATE_TARGET runs $(cat app/version)"`}.Payload(),
+		},
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := eng.OperateJob(ctx, job.ID, operation.StartJob, engine.By("alice")); err != nil {
+		log.Fatal(err)
+	}
+	for record, err := range eng.Watch(ctx, job.ID, 0, engine.WithoutProgress()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if record.JobTo.Finished() {
+			fmt.Println("the job has", record.JobTo)
+			break
+		}
+	}
+	for target := range int32(2) {
+		out, err := x.Output(job.ID, 2, 1, target)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s", out.Stdout)
+	}
+	cancel()
+	<-dispatched
+
+	// Output:
+	// the job has succeeded
+	// web-1 runs 1.4
+	// web-2 runs 1.4
+}

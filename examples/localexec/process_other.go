@@ -1,0 +1,22 @@
+//go:build !unix
+
+package localexec
+
+import (
+	"os"
+	"os/exec"
+)
+
+// Without process groups a script is killed at once, and its children are left.
+
+func isolate(*exec.Cmd) {}
+
+func terminate(p *os.Process) error { return p.Kill() }
+
+func kill(p *os.Process) { _ = p.Kill() }
+
+func childrenOf(*os.Process) bool { return false }
+
+func exitCode(s *os.ProcessState) int32 { return int32(s.ExitCode()) }
+
+func syncDir(*os.File) error { return nil } // a directory cannot be synced everywhere

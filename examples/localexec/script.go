@@ -1,0 +1,137 @@
+package localexec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+const (
+	shell  = "/bin/sh"
+	linger = 300 * time.Millisecond // that an exited script's output may stay open in others' hands
+
+	// How often the children of a stopped script are looked for.
+	peekFirst = 2 * time.Millisecond // doubled each time
+	peekMost  = 200 * time.Millisecond
+)
+
+// planScript writes the script where the attempt's logs are, so that it has no limit of
+// size and can be read afterwards.
+func (e *Executor) planScript(k key, p Script) (work, error) {
+	logs := e.logs(k)
+	if err := os.MkdirAll(logs, 0o755); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(logs, "script.sh")
+	if err := os.WriteFile(file, []byte(p.Script), 0o644); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, t store.Target) (store.Result, bool) { return e.runScript(ctx, k, file, t) }, nil
+}
+
+// runScript runs a script on one target.
+func (e *Executor) runScript(ctx context.Context, k key, file string, t store.Target) (store.Result, bool) {
+	target, err := e.open(t.Name)
+	if err != nil {
+		return store.Result{Status: step.InvalidTarget, Detail: err.Error()}, false
+	}
+	defer target.Close()
+	out, err := e.record(k, t.Index)
+	if err != nil {
+		return store.Result{Status: step.LogError, Detail: err.Error()}, false
+	}
+	defer out.close()
+
+	cmd := exec.Command(shell, file)
+	cmd.Dir = filepath.Join(e.c.Root, filepath.FromSlash(t.Name))
+	cmd.Env = append(cmd.Environ(),
+		"STEPGATE_JOB="+strconv.FormatInt(int64(k.job), 10),
+		"STEPGATE_STEP="+strconv.FormatInt(int64(k.step), 10),
+		"STEPGATE_ATTEMPT="+strconv.FormatInt(int64(k.attempt), 10),
+		"STEPGATE_TARGET="+t.Name,
+	)
+	cmd.Stdout, cmd.Stderr = out.stdout, out.stderr
+	cmd.WaitDelay = linger
+	isolate(cmd)
+	if err := cmd.Start(); err != nil {
+		return store.Result{Status: step.ScriptFailed, Detail: err.Error()}, false
+	}
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // cmd.ProcessState says it better
+		close(exited)
+	}()
+	interrupted := false
+	select {
+	case <-exited:
+	case <-ctx.Done():
+		interrupted = e.endProcess(cmd.Process, exited)
+	}
+	r := store.Result{Status: step.TargetSucceeded, ExitCode: exitCode(cmd.ProcessState), Detail: out.stderr.lastLine()}
+	switch {
+	case interrupted:
+		r.Status = step.ScriptTerminated
+	case r.ExitCode != 0:
+		r.Status = step.NonZeroExit
+	}
+	if r.Detail == "" && r.Status != step.TargetSucceeded {
+		r.Detail = cmd.ProcessState.String()
+	}
+	return r, interrupted
+}
+
+// endProcess asks a process and its children to end, makes them after the grace period,
+// and waits until they have. It reports false if the process had ended by itself.
+func (e *Executor) endProcess(p *os.Process, exited <-chan struct{}) bool {
+	byItself := errors.Is(terminate(p), os.ErrProcessDone)
+	if !gone(p, exited, e.c.Grace) {
+		kill(p)
+		<-exited
+		gone(p, exited, time.Second) // the kernel buries them; nothing else can be done
+	}
+	return !byItself
+}
+
+// gone waits for a process and its children to end, and reports whether they have.
+func gone(p *os.Process, exited <-chan struct{}, within time.Duration) bool {
+	limit := time.NewTimer(within)
+	defer limit.Stop()
+	select {
+	case <-exited:
+	case <-limit.C:
+		return false
+	}
+	for delay := peekFirst; childrenOf(p); delay = min(2*delay, peekMost) {
+		select {
+		case <-time.After(delay):
+		case <-limit.C:
+			return false
+		}
+	}
+	return true
+}
+
+// open returns the directory of a target.
+func (e *Executor) open(target string) (*os.Root, error) {
+	if err := CheckTarget(target); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(e.c.Root)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	dir, err := root.OpenRoot(filepath.FromSlash(target))
+	if err != nil {
+		return nil, fmt.Errorf("target %s: %w", target, err)
+	}
+	return dir, nil
+}
