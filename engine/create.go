@@ -15,6 +15,9 @@ func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []Opera
 	if err := e.ready(ctx); err != nil {
 		return store.Job{}, err
 	}
+	if err := ctx.Err(); err != nil { // before the authorizer is asked
+		return store.Job{}, err
+	}
 	if err := e.prepare(c, opts); err != nil {
 		return store.Job{}, err
 	}

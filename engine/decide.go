@@ -129,12 +129,19 @@ func judge(r *operation.Rules, v *store.View, code operation.Code, actor string)
 		return move, operation.NotCurrent
 	case !ok:
 		return move, operation.WrongState
-	case move.Guard == operation.DueOnly && s.Succeeded == s.Total:
-		return move, operation.NothingToRetry
-	case move.Guard == operation.ConfirmerOnly && s.Confirmers.IsSet() && (actor == "" || !s.Confirmers.Has(actor)):
-		return move, operation.NotConfirmer
 	}
-	return move, 0
+	return move, unmet(s, move.Guard, actor)
+}
+
+// unmet returns why a guard does not let a person pass, or 0 if it does.
+func unmet(s *store.Step, g operation.Guard, actor string) operation.Reason {
+	switch {
+	case g == operation.DueOnly && s.Succeeded == s.Total:
+		return operation.NothingToRetry
+	case g == operation.ConfirmerOnly && s.Confirmers.IsSet() && (actor == "" || !s.Confirmers.Has(actor)):
+		return operation.NotConfirmer
+	}
+	return 0
 }
 
 func (d *Decision) operateJob(r *operation.Rules, v *store.View, c *OperateJob, now step.Time) *Refusal {
@@ -175,9 +182,10 @@ func refuse(r *operation.Rules, v *store.View, refusal *Refusal) *Refusal {
 	refusal.Type, refusal.State, refusal.Attempt = s.Type, s.State, s.Attempt
 	refusal.JobState, refusal.Current, refusal.Version = v.Job.State, v.Job.Current, v.Job.Version
 	if s.ID == v.Job.Current {
-		for code := range r.Codes(s.Type, s.State).All() {
-			if _, reason := judge(r, v, code, refusal.Actor); reason == 0 {
-				refusal.Legal = refusal.Legal.With(code)
+		refusal.Legal = r.Codes(s.Type, s.State)
+		for _, g := range [...]operation.Guard{operation.DueOnly, operation.ConfirmerOnly} {
+			if unmet(s, g, refusal.Actor) != 0 {
+				refusal.Legal = refusal.Legal.Minus(r.Guarded(s.Type, s.State, g))
 			}
 		}
 		refusal.LegalJob = r.JobCodes(s.Type, s.State)

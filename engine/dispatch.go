@@ -113,6 +113,9 @@ func (e *Engine) dispatcher(ctx context.Context, h Handler, opts []DispatchOptio
 	if h == nil {
 		return nil, invalid("Handler", "nil")
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	d := &dispatch{
 		Engine: e, handler: h, runs: 64, others: 16, lease: 30 * time.Second, poll: pollEvery,
 		first: time.Second, most: 5 * time.Minute, stopEvery: 30 * time.Second, sweep: time.Second,

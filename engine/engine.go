@@ -59,7 +59,8 @@ func (e *Engine) In(s store.Scope) *Engine {
 // Rules returns the rules that e decides by.
 func (e *Engine) Rules() *operation.Rules { return e.rules }
 
-// ready refuses what no call can go on with.
+// ready refuses what no call can go on with. That ctx has not ended is for the store to
+// see: it fails every call then, and does nothing.
 func (e *Engine) ready(ctx context.Context) error {
 	if e.store == nil {
 		return invalid("Store", "nil")
@@ -72,7 +73,7 @@ func (e *Engine) ready(ctx context.Context) error {
 	if ctx == nil {
 		return invalid("ctx", "nil")
 	}
-	return ctx.Err()
+	return nil
 }
 
 // Operate has a person do code to a step of a job. It returns the receipt of what was

@@ -366,7 +366,7 @@ func mistakes() []mistake {
 	}
 
 	// Codes.
-	for _, code := range []operation.Code{0, 1, 4, 5, 7, 13, 63, 64, 127, 128, 255} {
+	for _, code := range []operation.Code{0, 1, 4, 5, 7, 13, 31, 32, 63, 64, 255} {
 		add(fmt.Sprintf("Operate code %d", code), "Code", func(ctx context.Context, s *site) error {
 			_, err := s.eng.Operate(ctx, s.blue, 1, code)
 			return err
@@ -404,7 +404,7 @@ func mistakes() []mistake {
 	}
 	create("no steps", "Steps", func(j *engine.JobSpec) { j.Steps = nil })
 	create("1,001 steps", "Steps", func(j *engine.JobSpec) { j.Steps = make([]step.Spec, 1_001) })
-	for _, typ := range []step.Type{0, 5, 64, 127, 128, 255} {
+	for _, typ := range []step.Type{0, 5, 32, 63, 64, 255} {
 		create(fmt.Sprintf("type %d", typ), "Steps[0].Type", func(j *engine.JobSpec) { j.Steps[0].Type = typ })
 	}
 	create("no targets", "Steps[0].Targets", func(j *engine.JobSpec) { j.Steps[0].Targets = nil })
@@ -474,7 +474,7 @@ func mistakes() []mistake {
 			return err
 		})
 	}
-	for _, state := range []step.State{0, 8, 12, 15, 100} {
+	for _, state := range []step.State{0, 8, 12, 15, 60} {
 		add(fmt.Sprintf("Jobs in state %d", state), "States", func(ctx context.Context, s *site) error {
 			_, err := s.eng.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.Running, state)})
 			return err

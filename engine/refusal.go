@@ -14,24 +14,23 @@ import (
 // Nothing has changed. errors.Is finds its Reason (errors.Is(err,
 // operation.WrongState)) and, for a denial, the authorizer's error.
 type Refusal struct {
-	Reason operation.Reason
-	Field  string // of an InvalidInput: which field of the request, as in "Steps[2].Name"
-	Detail string // in words, where there is more to say
-
-	Job     store.JobID
-	Step    step.ID           // 0 for a request about the job alone
+	Reason  operation.Reason
 	Code    operation.Code    // what was asked for; 0 if it was not an operation on a step
 	JobCode operation.JobCode // likewise, on a job
+	Job     store.JobID
+	Step    step.ID // 0 for a request about the job alone
 	Actor   string
+	Field   string // of an InvalidInput: which field of the request, as in "Steps[2].Name"
+	Detail  string // in words, where there is more to say
 
 	// Where the job stands. Zero where the reason comes before the state:
-	// InvalidInput, NoSuchJob, NoSuchStep, Denied.
+	// InvalidInput, NoSuchJob, NoSuchStep, Denied, RequestReused.
+	Current  step.ID
+	Version  store.Seq
+	Attempt  int32
 	Type     step.Type
 	State    step.State
 	JobState step.State
-	Attempt  int32
-	Current  step.ID
-	Version  store.Seq
 
 	Legal     operation.Codes    // what this person could do to the step now
 	LegalJob  operation.JobCodes // and to the job; not told of a step that is not current

@@ -76,10 +76,10 @@ func (s *Store) find(ctx context.Context, scope store.Scope, id store.JobID) (*j
 }
 
 // View implements store.Store.
-func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
+func (s *Store) View(ctx context.Context, q store.Query) (v store.View, err error) {
 	j, sh, err := s.find(ctx, q.Scope, q.Job)
 	if err != nil {
-		return store.View{}, err
+		return v, err
 	}
 	defer sh.mu.Unlock()
 	id := q.Step
@@ -87,9 +87,9 @@ func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
 		id = j.header.Current
 	}
 	if !j.has(id) {
-		return store.View{}, store.ErrNotFound
+		return v, store.ErrNotFound
 	}
-	v := store.View{Job: j.header}
+	v.Job = j.header
 	j.step(id, &v.Step)
 	if j.has(id + 1) {
 		j.step(id+1, &v.Next)

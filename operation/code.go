@@ -6,7 +6,7 @@ import (
 )
 
 // A Code is an operation on a step. The numbers are the wire values and never
-// change; 64 to 127 belong to embedders and print as "custom-64".
+// change; 32 to 63 belong to embedders and print as "custom-32".
 type Code uint8
 
 const (

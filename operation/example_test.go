@@ -38,7 +38,7 @@ func ExampleRules_Markdown() {
 // An embedder adds a step type of its own, which behaves as a script does, and does not
 // want errors to be ignored once a step is abnormal. Diff says what that changes.
 func ExampleTable() {
-	const container step.Type = 64
+	const container step.Type = 32
 
 	table := operation.StandardTable()
 	kind := table.Kinds[0] // a script
@@ -65,7 +65,7 @@ func ExampleTable() {
 	// ignore_error on script in abnormal became illegal
 	// ignore_error on file_transfer in abnormal became illegal
 	// ignore_error on sql in abnormal became illegal
-	// ignore_error on custom-64 in failed became legal, to error_ignored
+	// ignore_error on custom-32 in failed became legal, to error_ignored
 }
 
 // A row that cannot work is refused when the table is compiled, not when it is used.

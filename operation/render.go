@@ -127,7 +127,7 @@ func (d Difference) String() string {
 // by type, state and code. Types that only one of them declares count.
 func Diff(was, is *Rules) []Difference {
 	var diffs []Difference
-	for t := range step.Type(128) {
+	for t := range step.Type(64) {
 		if was.kind(t) == nil && is.kind(t) == nil {
 			continue
 		}

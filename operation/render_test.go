@@ -45,7 +45,7 @@ func TestMermaidDrawsEachMachine(t *testing.T) {
 			t.Errorf("the diagram of %v differs from that of a script:\n%s", same, r.Mermaid(same))
 		}
 	}
-	for _, unknown := range []step.Type{0, 5, 64, 128, 255} {
+	for _, unknown := range []step.Type{0, 5, 32, 64, 255} {
 		if got := r.Mermaid(unknown); got != "" {
 			t.Errorf("Mermaid(%d) = %q, want nothing", unknown, got)
 		}
@@ -142,7 +142,7 @@ func TestDiffCountsATypeThatOnlyOneDeclares(t *testing.T) {
 	for i := range added {
 		a, d := added[i], dropped[i]
 		if a.Type != custom || a.WasLegal || !a.IsLegal || d.Type != custom || !d.WasLegal || d.IsLegal || a.Is != d.Was {
-			t.Errorf("cell %d: added %+v, dropped %+v; want the same cell of custom-64", i, a, d)
+			t.Errorf("cell %d: added %+v, dropped %+v; want the same cell of custom-32", i, a, d)
 		}
 	}
 }

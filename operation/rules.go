@@ -59,17 +59,18 @@ func (t *Table) Like(typ, old step.Type) {
 type Rules struct {
 	table Table
 	codes Codes // that have a row
-	kinds [128]*kind
+	kinds [64]*kind
 }
 
 // kind is what the rules say of one step type.
 type kind struct {
 	step.Kind
 	machine *step.Machine
-	moves   [128][16]Move    // by code and state; the zero Move is illegal
-	from    [128]step.States // by code: where it is legal
-	codes   [16]Codes        // by state: what is legal
-	job     [16]JobCodes     // by state of the current step: what is legal on the job
+	moves   [64][16]Move    // by code and state; the zero Move is illegal
+	from    [64]step.States // by code: where it is legal
+	codes   [16]Codes       // by state: what is legal
+	guarded [3][16]Codes    // by guard and state: what of it has that guard
+	job     [16]JobCodes    // by state of the current step: what is legal on the job
 }
 
 // A Move is what a legal operation does: where the step goes, and what it asks
@@ -137,7 +138,7 @@ func (t Table) clone() Table {
 func (r *Rules) addRow(row Row) error {
 	switch {
 	case !row.Code.Valid():
-		return fmt.Errorf("unknown code %d; 64 to 127 are for embedders", row.Code)
+		return fmt.Errorf("unknown code %d; 32 to 63 are for embedders", row.Code)
 	case !row.Guard.Valid():
 		return fmt.Errorf("unknown guard %d", row.Guard)
 	case row.Guard == DueOnly && row.To != step.Running:
@@ -151,6 +152,7 @@ func (r *Rules) addRow(row Row) error {
 			if from.Valid() {
 				k.moves[row.Code][from] = Move{To: row.To, Guard: row.Guard}
 				k.codes[from] = k.codes[from].With(row.Code)
+				k.guarded[row.Guard][from] = k.guarded[row.Guard][from].With(row.Code)
 			}
 		}
 		k.from[row.Code] = k.from[row.Code].Union(row.From)
@@ -229,7 +231,7 @@ func (k *kind) compile(t Table) error {
 }
 
 func (r *Rules) kind(t step.Type) *kind {
-	if t > 127 {
+	if t >= 64 {
 		return nil
 	}
 	return r.kinds[t]
@@ -241,8 +243,8 @@ func (r *Rules) Table() Table { return r.table.clone() }
 // Legal returns what code does to a step of type t in state s, and whether it is
 // legal there, guards aside.
 func (r *Rules) Legal(t step.Type, s step.State, code Code) (Move, bool) {
-	k := r.kinds[t&127]
-	if k == nil || s >= 16 || code >= 128 || t >= 128 {
+	k := r.kinds[t&63]
+	if k == nil || s >= 16 || code >= 64 || t >= 64 {
 		return Move{}, false
 	}
 	m := k.moves[code][s]
@@ -279,11 +281,21 @@ func (r *Rules) Codes(t step.Type, s step.State) Codes {
 	return k.codes[s]
 }
 
+// Guarded returns those of the codes that are legal on a step of type t in state s that
+// have guard g.
+func (r *Rules) Guarded(t step.Type, s step.State, g Guard) Codes {
+	k := r.kind(t)
+	if k == nil || s >= 16 || !g.Valid() {
+		return Codes{}
+	}
+	return k.guarded[g][s]
+}
+
 // States returns the states in which code is legal on a step of type t: none if
 // code does not apply to t at all.
 func (r *Rules) States(t step.Type, code Code) step.States {
 	k := r.kind(t)
-	if k == nil || code >= 128 {
+	if k == nil || code >= 64 {
 		return step.States{}
 	}
 	return k.from[code]

@@ -17,8 +17,8 @@ import (
 
 // custom is a type, and its code, of an embedder's own.
 const (
-	custom     step.Type      = 64
-	customCode operation.Code = 64
+	custom     step.Type      = 32
+	customCode operation.Code = 32
 )
 
 // table returns the documented table after f has changed it.
@@ -82,7 +82,7 @@ func TestTheStandardRulesAreThoseOfTheReference(t *testing.T) {
 				if got, legal := r.Legal(typ, s, code); legal != ok || got != want {
 					t.Errorf("Legal(%v, %v, %v) = %v, %v; want %v, %v", typ, s, code, got, legal, want, ok)
 				}
-				if code < 128 && (r.Codes(typ, s).Has(code) != ok || s < 128 && r.States(typ, code).Has(s) != ok) {
+				if code < 64 && (r.Codes(typ, s).Has(code) != ok || s < 64 && r.States(typ, code).Has(s) != ok) {
 					t.Errorf("Codes(%v, %v) = %v and States(%v, %v) = %v; want %v", typ, s, r.Codes(typ, s), typ, code, r.States(typ, code), ok)
 				}
 			}
@@ -101,7 +101,7 @@ func TestTheStandardRulesAreThoseOfTheReference(t *testing.T) {
 				if got, legal := r.LegalJob(typ, s, code); got != want || legal != (want != 0) {
 					t.Errorf("LegalJob(%v, %v, %v) = %v, %v; want %v", typ, s, code, got, legal, want)
 				}
-				if s < 128 && code < 128 && (r.JobCodes(typ, s).Has(code) != (want != 0) || r.JobStates(typ, code).Has(s) != (want != 0)) {
+				if s < 64 && code < 64 && (r.JobCodes(typ, s).Has(code) != (want != 0) || r.JobStates(typ, code).Has(s) != (want != 0)) {
 					t.Errorf("JobCodes(%v, %v) = %v and JobStates(%v, %v) = %v; want %v", typ, s, r.JobCodes(typ, s), typ, code, r.JobStates(typ, code), want != 0)
 				}
 			}
@@ -117,7 +117,7 @@ func TestTheStandardRulesDeclareTheDocumentedTypesAndCodes(t *testing.T) {
 	if got, want := r.AllCodes(), operation.CodesOf(2, 3, 6, 8, 9, 10, 11, 12); got != want {
 		t.Errorf("AllCodes() = %v, want %v", got, want)
 	}
-	for typ, want := range map[step.Type]step.State{0: 0, 1: 2, 2: 2, 3: 7, 4: 2, 5: 0, 64: 0, 127: 0, 128: 0, 255: 0} {
+	for typ, want := range map[step.Type]step.State{0: 0, 1: 2, 2: 2, 3: 7, 4: 2, 5: 0, 32: 0, 63: 0, 64: 0, 255: 0} {
 		if got := r.Enters(typ); got != want {
 			t.Errorf("Enters(%v) = %v, want %v", typ, got, want)
 		}
@@ -142,7 +142,7 @@ func TestEventsOfTheUnknownLeadNowhere(t *testing.T) {
 		typ   step.Type
 		state step.State
 		event step.Event
-	}{{0, 2, 6}, {64, 2, 6}, {200, 2, 6}, {1, 0, 6}, {1, 8, 6}, {1, 18, 6}, {1, 2, 0}, {1, 2, 10}, {1, 2, 138}, {1, 2, 255}} {
+	}{{0, 2, 6}, {32, 2, 6}, {200, 2, 6}, {1, 0, 6}, {1, 8, 6}, {1, 18, 6}, {1, 2, 0}, {1, 2, 10}, {1, 2, 138}, {1, 2, 255}} {
 		if to, ok := r.On(c.typ, c.state, c.event); ok {
 			t.Errorf("On(%d, %d, %d) = %v, want nowhere", c.typ, c.state, c.event, to)
 		}
@@ -198,7 +198,7 @@ func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
 		want string
 	}{
 		// step types
-		{func(t *operation.Table) { t.Kinds[0].Type = 9 }, "rules: step type 9: not declared; 64 to 127 are for embedders"},
+		{func(t *operation.Table) { t.Kinds[0].Type = 9 }, "rules: step type 9: not declared; 32 to 63 are for embedders"},
 		{func(t *operation.Table) { t.Kinds[1].Type = script }, "rules: step type script is declared twice"},
 		{func(t *operation.Table) { t.Kinds[2].Lifecycle = nil }, "rules: step type confirmation: on entry it must go from pending to running or waiting, not to state(0)"},
 		{func(t *operation.Table) { t.Job = t.Job[:3] }, "rules: step type confirmation: no row starts a job whose first step it is"},
@@ -207,16 +207,16 @@ func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
 		}, "rules: machine script: two rows for abnormal in running, to abnormal and to failed"},
 
 		// rows: codes and guards
-		{row(0, script, failed, running, 0), "rules: row 1, operation code(0): unknown code 0; 64 to 127 are for embedders"},
-		{row(4, script, failed, running, 0), "rules: row 1, operation code(4): unknown code 4; 64 to 127 are for embedders"},
-		{row(200, script, failed, running, 0), "rules: row 1, operation code(200): unknown code 200; 64 to 127 are for embedders"},
+		{row(0, script, failed, running, 0), "rules: row 1, operation code(0): unknown code 0; 32 to 63 are for embedders"},
+		{row(4, script, failed, running, 0), "rules: row 1, operation code(4): unknown code 4; 32 to 63 are for embedders"},
+		{row(200, script, failed, running, 0), "rules: row 1, operation code(200): unknown code 200; 32 to 63 are for embedders"},
 		{row(2, script, failed, running, 9), "rules: row 1, retry_failed: unknown guard 9"},
 		{row(3, script, failed, skipped, operation.DueOnly), "rules: row 1, ignore_error: guard due_only is for rows that lead to running, not to skipped"},
 		{row(3, script, failed, skipped, operation.ConfirmerOnly), "rules: row 1, ignore_error: guard confirmer_only is for steps that wait for a person, and script does not"},
 
 		// rows: types and states
 		{func(t *operation.Table) { t.Rows[1].On = step.Types{} }, "rules: row 2, ignore_error: it applies to no step type"},
-		{row(2, custom, failed, running, 0), "rules: row 1, retry_failed: step type custom-64 is not declared"},
+		{row(2, custom, failed, running, 0), "rules: row 1, retry_failed: step type custom-32 is not declared"},
 		{row(8, script, step.Succeeded, running, 0), "rules: row 1, retry_all: it starts in succeeded, but a step that has passed lies behind its job"},
 		{row(8, script, skipped, running, 0), "rules: row 1, retry_all: it starts in skipped, but a step that has passed lies behind its job"},
 		{row(8, script, step.ErrorIgnored, running, 0), "rules: row 1, retry_all: it starts in error_ignored, but a step that has passed lies behind its job"},
@@ -226,15 +226,15 @@ func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
 		{row(8, script, failed, 8, 0), "rules: machine script: retry_all leads to unknown state 8"},
 		{row(8, script, failed, 0, 0), "rules: machine script: retry_all leads to unknown state 0"},
 		{row(8, script, 12, running, 0), "rules: machine script: retry_all starts in unknown state 12"},
-		{row(8, script, 100, running, 0), "rules: machine script: retry_all starts in unknown state 100"},
+		{row(8, script, 60, running, 0), "rules: machine script: retry_all starts in unknown state 60"},
 		{func(t *operation.Table) { t.Rows[3].From = step.States{} }, "rules: machine script: retry_all to running starts in no state"},
 		{func(t *operation.Table) { t.Rows = append(t.Rows, t.Rows[3]) }, "rules: machine script: two rows for retry_all in failed, to running and to running"},
-		{row(64, asks, step.Waiting, step.Terminating, 0), "rules: machine confirmation: terminating is not finished and nothing leads out of it"},
+		{row(32, asks, step.Waiting, step.Terminating, 0), "rules: machine confirmation: terminating is not finished and nothing leads out of it"},
 
 		// rows of jobs
 		{jobRow(0, script, abnormal, step.Terminated), "rules: job row 5, job operation code(0): unknown job code 0"},
 		{jobRow(3, script, abnormal, step.Terminated), "rules: job row 5, job operation code(3): unknown job code 3"},
-		{jobRow(1, custom, abnormal, step.Terminated), "rules: job row 5, terminate_job: step type custom-64 is not declared"},
+		{jobRow(1, custom, abnormal, step.Terminated), "rules: job row 5, terminate_job: step type custom-32 is not declared"},
 		{func(t *operation.Table) { t.Job[0].On = step.Types{} }, "rules: job row 1, terminate_job: it applies to no step type"},
 		{jobRow(2, script, abnormal, running), "rules: job row 5, start_job: a script step must start from pending to running"},
 		{jobRow(2, script, step.Pending, step.Abandoned), "rules: job row 5, start_job: a script step must start from pending to running"},
@@ -274,15 +274,15 @@ func TestLikeGivesATypeTheRowsOfAnother(t *testing.T) {
 		for _, code := range operation.AllCodes() {
 			want, wantOK := r.Legal(step.Script, s, code)
 			if got, ok := r.Legal(custom, s, code); got != want || ok != wantOK {
-				t.Errorf("Legal(custom-64, %v, %v) = %v, %v; want %v, %v as for a script", s, code, got, ok, want, wantOK)
+				t.Errorf("Legal(custom-32, %v, %v) = %v, %v; want %v, %v as for a script", s, code, got, ok, want, wantOK)
 			}
 		}
 		if got, want := r.JobCodes(custom, s), r.JobCodes(step.Script, s); got != want {
-			t.Errorf("JobCodes(custom-64, %v) = %v, want %v as for a script", s, got, want)
+			t.Errorf("JobCodes(custom-32, %v) = %v, want %v as for a script", s, got, want)
 		}
 	}
 	if got := r.Enters(custom); got != step.Running {
-		t.Errorf("Enters(custom-64) = %v, want running", got)
+		t.Errorf("Enters(custom-32) = %v, want running", got)
 	}
 }
 
@@ -291,10 +291,10 @@ func TestACustomCodeIsOneRow(t *testing.T) {
 		t.Rows = append(t.Rows, operation.Row{Code: customCode, On: step.TypesOf(step.Script), From: step.StatesOf(step.Failed), To: step.Abandoned})
 	}))
 	if move, ok := r.Legal(step.Script, step.Failed, customCode); !ok || move.To != step.Abandoned {
-		t.Errorf("Legal(script, failed, custom-64) = %v, %v; want abandoned", move, ok)
+		t.Errorf("Legal(script, failed, custom-32) = %v, %v; want abandoned", move, ok)
 	}
 	if !r.AllCodes().Has(customCode) || operation.Standard().AllCodes().Has(customCode) {
-		t.Error("AllCodes() must have custom-64 where a row declares it, and nowhere else")
+		t.Error("AllCodes() must have custom-32 where a row declares it, and nowhere else")
 	}
 }
 

@@ -136,7 +136,7 @@ func (k Kind) Enters() State {
 // of them end the attempt, and none passes a step that was told to stop.
 func (k Kind) Check() error {
 	if !k.Type.Valid() {
-		return fmt.Errorf("step type %d: not declared; 64 to 127 are for embedders", k.Type)
+		return fmt.Errorf("step type %d: not declared; 32 to 63 are for embedders", k.Type)
 	}
 	states, events := StatesOf(Waiting), []Event{Expired, ExpiredConfirmed}
 	switch enters := k.Enters(); enters {

@@ -76,8 +76,8 @@ func TestCheckSaysWhatIsWrongWithAKind(t *testing.T) {
 		edit func(*step.Kind)
 		want string
 	}{
-		{step.Script, func(k *step.Kind) { k.Type = 0 }, "step type 0: not declared; 64 to 127 are for embedders"},
-		{step.Script, func(k *step.Kind) { k.Type = 200 }, "step type 200: not declared; 64 to 127 are for embedders"},
+		{step.Script, func(k *step.Kind) { k.Type = 0 }, "step type 0: not declared; 32 to 63 are for embedders"},
+		{step.Script, func(k *step.Kind) { k.Type = 200 }, "step type 200: not declared; 32 to 63 are for embedders"},
 		{step.Script, func(k *step.Kind) { k.Lifecycle = nil }, "step type script: on entry it must go from pending to running or waiting, not to state(0)"},
 		{step.Script, redirect(step.Entered, step.Pending, step.Succeeded), "step type script: on entry it must go from pending to running or waiting, not to succeeded"},
 		{step.Script, add(step.Row{On: 77, From: step.StatesOf(step.Running), To: step.Failed}), "step type script: unknown event 77"},
@@ -102,7 +102,7 @@ func TestCheckSaysWhatIsWrongWithAKind(t *testing.T) {
 
 func TestAKindMayLeadWhereItLikes(t *testing.T) {
 	lenient := edit(step.Script, func(k *step.Kind) {
-		k.Type = 64
+		k.Type = 32
 		k.Lifecycle = append(without(k.Lifecycle, step.Broke, step.Running), step.Row{On: step.Broke, From: step.StatesOf(step.Running), To: step.Failed})
 	})
 	if err := lenient.Check(); err != nil {

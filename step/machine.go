@@ -9,13 +9,13 @@ import (
 	"github.com/looplab/fsm"
 )
 
-// A Label is what a [Machine] moves on. 1 to 127 are operation codes of a step,
-// 129 to 191 events of the lifecycle, 193 to 255 operation codes of a job.
+// A Label is what a [Machine] moves on. 1 to 63 are operation codes of a step, 65 to 127
+// events of the lifecycle, 129 to 191 operation codes of a job.
 type Label uint8
 
 const (
-	eventLabels Label = 128
-	jobLabels   Label = 192
+	eventLabels Label = 64
+	jobLabels   Label = 128
 )
 
 // JobLabel returns how a [Machine] knows the job operation of this code, 1 to 63.
@@ -35,7 +35,7 @@ type Transition struct {
 type Machine struct {
 	name        string
 	transitions []Transition
-	next        [256][16]State
+	next        [192][16]State
 }
 
 // NewMachine compiles transitions and checks them: a duplicate row, an unknown
@@ -47,7 +47,7 @@ func NewMachine(name string, transitions []Transition) (*Machine, error) {
 	names := map[Label]string{}
 	labels := map[string]Label{}
 	for _, t := range transitions {
-		if t.Label == 0 || t.Name == "" {
+		if t.Label == 0 || int(t.Label) >= len(m.next) || t.Name == "" {
 			return nil, fmt.Errorf("machine %s: a transition to %v has no label", name, t.To)
 		}
 		if known, ok := names[t.Label]; ok && known != t.Name {
@@ -84,7 +84,7 @@ func NewMachine(name string, transitions []Transition) (*Machine, error) {
 
 // Next returns where label leads from s, and whether it leads anywhere.
 func (m *Machine) Next(s State, label Label) (State, bool) {
-	if s >= 16 {
+	if s >= 16 || int(label) >= len(m.next) {
 		return 0, false
 	}
 	to := m.next[label][s]
@@ -94,6 +94,9 @@ func (m *Machine) Next(s State, label Label) (State, bool) {
 // From returns the states in which label leads anywhere.
 func (m *Machine) From(label Label) States {
 	var from States
+	if int(label) >= len(m.next) {
+		return from
+	}
 	for s, to := range m.next[label] {
 		if to != 0 {
 			from = from.With(State(s))

@@ -14,10 +14,10 @@ type Element interface {
 	String() string
 }
 
-// A Set is an immutable set of small values: states, step types, operation
-// codes. It is a plain comparable value of 16 bytes; the zero Set is empty.
-// Values above 127 are never members.
-type Set[T Element] struct{ lo, hi uint64 }
+// A Set is an immutable set of small values: states, step types, operation codes. It is
+// a plain comparable value of one word; the zero Set is empty. Values above 63 are never
+// members.
+type Set[T Element] struct{ bits uint64 }
 
 // SetOf returns the set of the given values.
 func SetOf[T Element](values ...T) Set[T] {
@@ -29,52 +29,31 @@ func SetOf[T Element](values ...T) Set[T] {
 }
 
 // Has reports whether v is in s.
-func (s Set[T]) Has(v T) bool {
-	if v < 64 {
-		return s.lo>>v&1 != 0
-	}
-	return v < 128 && s.hi>>(v-64)&1 != 0
-}
+func (s Set[T]) Has(v T) bool { return s.bits&(1<<v) != 0 }
 
 // With returns s and v.
-func (s Set[T]) With(v T) Set[T] { return s.Union(bit(v)) }
+func (s Set[T]) With(v T) Set[T] { return Set[T]{s.bits | 1<<v} }
 
 // Without returns s less v.
-func (s Set[T]) Without(v T) Set[T] { return s.Minus(bit(v)) }
-
-// bit returns the set of v alone.
-func bit[T Element](v T) Set[T] {
-	switch {
-	case v < 64:
-		return Set[T]{lo: 1 << v}
-	case v < 128:
-		return Set[T]{hi: 1 << (v - 64)}
-	}
-	return Set[T]{}
-}
+func (s Set[T]) Without(v T) Set[T] { return Set[T]{s.bits &^ (1 << v)} }
 
 // Union returns what is in s or in t.
-func (s Set[T]) Union(t Set[T]) Set[T] { return Set[T]{s.lo | t.lo, s.hi | t.hi} }
+func (s Set[T]) Union(t Set[T]) Set[T] { return Set[T]{s.bits | t.bits} }
 
 // Minus returns what is in s and not in t.
-func (s Set[T]) Minus(t Set[T]) Set[T] { return Set[T]{s.lo &^ t.lo, s.hi &^ t.hi} }
+func (s Set[T]) Minus(t Set[T]) Set[T] { return Set[T]{s.bits &^ t.bits} }
 
 // Len returns the number of members.
-func (s Set[T]) Len() int { return bits.OnesCount64(s.lo) + bits.OnesCount64(s.hi) }
+func (s Set[T]) Len() int { return bits.OnesCount64(s.bits) }
 
 // Empty reports whether s has no member.
-func (s Set[T]) Empty() bool { return s.lo|s.hi == 0 }
+func (s Set[T]) Empty() bool { return s.bits == 0 }
 
 // All returns the members in ascending order.
 func (s Set[T]) All() iter.Seq[T] {
 	return func(yield func(T) bool) {
-		for lo := s.lo; lo != 0; lo &= lo - 1 {
-			if !yield(T(bits.TrailingZeros64(lo))) {
-				return
-			}
-		}
-		for hi := s.hi; hi != 0; hi &= hi - 1 {
-			if !yield(T(64 + bits.TrailingZeros64(hi))) {
+		for left := s.bits; left != 0; left &= left - 1 {
+			if !yield(T(bits.TrailingZeros64(left))) {
 				return
 			}
 		}

@@ -4,8 +4,8 @@ import "github.com/stepgate/stepgate/internal/enum"
 
 // A Type says what a step does, and so which lifecycle it has and which
 // operations apply to it. The numbers are the wire values and never change.
-// 64 to 127 belong to embedders: they are declared by a [Kind] in a rule set
-// and print as "custom-64".
+// 32 to 63 belong to embedders: they are declared by a [Kind] in a rule set
+// and print as "custom-32".
 type Type uint8
 
 const (

@@ -93,7 +93,7 @@ func TestMalformedJobFiles(t *testing.T) {
 		{script(`"script":"true","targets":["a"],"timeout":"30"`), `j:1:93: steps[0].timeout: want a duration such as "30s" or "5m", got "30"`},
 		{script(`"script":"true","targets":["a"],"timeout":"-1s"`), `j:1:93: steps[0].timeout: -1s: it is 0 for none, or positive`},
 		{script(`"script":"true","targets":["a"],"on_timeout":"confirm"`), `j:1:96: steps[0].on_timeout: a script step asks nobody`},
-		{job(`"type":"confirmation","name":"c","confirmers":[]`), `j:1:70: steps[0].confirmers: an empty list admits nobody: name someone, or leave it nil to admit whoever the authorizer admits`},
+		{job(`"type":"confirmation","name":"c","confirmers":[]`), `j:1:70: steps[0].confirmers: an empty list admits nobody: name someone, or leave the list out to admit whoever the authorizer admits`},
 		{job(`"type":"confirmation","name":"c","confirmers":null`), `j:1:70: steps[0].confirmers: want a list, got null`},
 		{job(`"type":"confirmation","name":"c","on_timeout":"skip"`), `j:1:70: steps[0].on_timeout: want one of terminate, confirm, got "skip"`},
 		{job(`"type":"file_transfer","name":"f","targets":["a"],"files":[{"to":"x"}]`), `j:1:83: steps[0].files[0].from: empty, and there is no content: want one of the two`},

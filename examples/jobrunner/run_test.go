@@ -100,7 +100,7 @@ func TestRollout(t *testing.T) {
 		"  web-2: non_zero_exit, exit code 7: web-2: the link is down",
 		"step 2 is failed and awaits a person: 2 retry_failed, 2 ignore_error, 2 retry_all",
 		"refused: job J, step 2: confirm (6) does not apply to a script step; legal now: retry_failed, ignore_error, retry_all",
-		`unknown operation code "13": want one of retry_failed (2), ignore_error (3), confirm (6), retry_all (8), terminate_confirmation (9), restart_confirmation (10), next_step (11), forced_skip (12), custom-64 to custom-127`,
+		`unknown operation code "13": want one of retry_failed (2), ignore_error (3), confirm (6), retry_all (8), terminate_confirmation (9), restart_confirmation (10), next_step (11), forced_skip (12), custom-32 to custom-63`,
 		"refused: job J, step 9: no such step",
 		"refused: job J, step 2: start_job (job 2) is not legal in failed, only in pending; legal now: retry_failed, ignore_error, retry_all",
 		"step 2, carol: retry_failed (2), ignore_error (3), retry_all (8)",

@@ -29,8 +29,8 @@ type Names[T Value] struct {
 
 // The values that an open alphabet leaves to embedders; see [Open].
 const (
-	CustomMin = 64
-	CustomMax = 127
+	CustomMin = 32
+	CustomMax = 63
 )
 
 const customPrefix = "custom-"
@@ -55,8 +55,8 @@ func New[T Value](noun string, entries ...Entry[T]) *Names[T] {
 	return n
 }
 
-// Open returns the table of an alphabet in which the values 64 to 127 belong to
-// embedders. They are always known, and read and print as "custom-64".
+// Open returns the table of an alphabet in which the values 32 to 63 belong to
+// embedders. They are always known, and read and print as "custom-32".
 func Open[T Value](noun string, entries ...Entry[T]) *Names[T] {
 	n := New(noun, entries...)
 	n.custom = true

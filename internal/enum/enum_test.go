@@ -41,7 +41,7 @@ func TestEveryValueOfAnAlphabetIsKnownOrNot(t *testing.T) {
 		if got, want := fruits.Known(v), v == 1 || v == 3 || v == 200; got != want {
 			t.Errorf("fruits.Known(%d) = %v, want %v", v, got, want)
 		}
-		if got, want := tools.Known(v), v == 1 || v >= 64 && v <= 127; got != want {
+		if got, want := tools.Known(v), v == 1 || v == 100 || v >= 32 && v <= 63; got != want {
 			t.Errorf("tools.Known(%d) = %v, want %v", v, got, want)
 		}
 	}
@@ -51,12 +51,12 @@ func TestStringNamesKnownValuesAndNumbersUnknownOnes(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
 		{fruits.String(3), "pear"},
 		{fruits.String(2), "fruit(2)"},
-		{fruits.String(64), "fruit(64)"},
+		{fruits.String(32), "fruit(32)"},
 		{tools.String(1), "saw"},
-		{tools.String(64), "custom-64"},
+		{tools.String(32), "custom-32"},
 		{tools.String(100), "file"}, // a declared value keeps its name, wherever it lies
-		{tools.String(127), "custom-127"},
-		{tools.String(128), "tool(128)"},
+		{tools.String(63), "custom-63"},
+		{tools.String(64), "tool(64)"},
 		{codes.String(500), "unknown"},
 		{codes.String(501), "code(501)"},
 	} {
@@ -89,20 +89,20 @@ func TestParseTakesNamesAndPlainNumbersOnly(t *testing.T) {
 			t.Errorf("fruits.Parse(%q) = %d, %v; want %d", s, got, err, want)
 		}
 	}
-	for s, want := range map[string]narrow{"saw": 1, "custom-64": 64, "64": 64, "127": 127, "custom-100": 100} {
+	for s, want := range map[string]narrow{"saw": 1, "custom-32": 32, "32": 32, "63": 63, "custom-50": 50} {
 		if got, err := tools.Parse(s); got != want || err != nil {
 			t.Errorf("tools.Parse(%q) = %d, %v; want %d", s, got, err, want)
 		}
 	}
 	for _, s := range []string{
 		"", " ", "pears", "Pear", " pear", "2", "03", "+3", "-3", "3.0", "0x3", "3 ", "259", "65536", "65539",
-		"99999999999999999999", "custom-3", "custom-64", "fruit(3)", "\x00", "\xff",
+		"99999999999999999999", "custom-3", "custom-32", "fruit(3)", "\x00", "\xff",
 	} {
 		if got, err := fruits.Parse(s); got != 0 || err == nil {
 			t.Errorf("fruits.Parse(%q) = %d, %v; want an error", s, got, err)
 		}
 	}
-	for _, s := range []string{"custom-1", "custom-63", "custom-128", "custom-064", "custom-", "custom--64", "custom-+64", "Custom-64", "custom-custom-64", "128", "320"} {
+	for _, s := range []string{"custom-1", "custom-31", "custom-64", "custom-032", "custom-", "custom--32", "custom-+32", "Custom-32", "custom-custom-32", "64", "320"} {
 		if got, err := tools.Parse(s); got != 0 || err == nil {
 			t.Errorf("tools.Parse(%q) = %d, %v; want an error", s, got, err)
 		}
@@ -115,7 +115,7 @@ func TestUnknownErrorsNameTheNounWhatWasGivenAndWhatThereIs(t *testing.T) {
 		t.Errorf("fruits.Parse(plum): %v, want %s", err, want)
 	}
 	_, err = tools.MarshalText(9)
-	if want := `unknown tool "9": want one of saw (1), file (100), custom-64 to custom-127`; err == nil || err.Error() != want {
+	if want := `unknown tool "9": want one of saw (1), file (100), custom-32 to custom-63`; err == nil || err.Error() != want {
 		t.Errorf("tools.MarshalText(9): %v, want %s", err, want)
 	}
 	var unknown *enum.UnknownError
