@@ -16,7 +16,11 @@ type queue struct {
 	kinds [store.JobEnded + 1]effectHeap
 	order uint64
 	free  *effect // settled ones, to be used again
+	spare int     // how many
 }
+
+// maxSpare bounds how many settled effects are kept to be used again.
+const maxSpare = 4096
 
 // effect is one that is not settled.
 type effect struct {
@@ -37,6 +41,7 @@ func (q *queue) add(j *job, r *store.Record) {
 		e = new(effect)
 	} else {
 		q.free = e.newer
+		q.spare--
 	}
 	q.order++
 	*e = effect{Delivery: d, job: j, older: j.newest, order: q.order}
@@ -143,8 +148,11 @@ func (s *Store) Settle(ctx context.Context, d store.Delivery) error {
 		} else {
 			e.job.newest = e.older
 		}
-		*e = effect{newer: q.free}
-		q.free = e
+		*e = effect{}
+		if q.spare < maxSpare {
+			e.newer, q.free = q.free, e
+			q.spare++
+		}
 	})
 }
 
