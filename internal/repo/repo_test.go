@@ -34,9 +34,12 @@ func TestREADME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	program, output := example(t, "engine/example_readme_test.go")
 	parts := map[string]string{
-		"legality":   operation.Standard().Markdown(),
+		"program":    "```go\n" + program + "```\n",
+		"output":     "```text\n" + output + "```\n",
 		"quickstart": "```text\n" + quickstart(t) + "```\n",
+		"legality":   operation.Standard().Markdown(),
 	}
 	for _, typ := range operation.Standard().Types() {
 		kind, _ := operation.Standard().Kind(typ)
@@ -70,6 +73,28 @@ func open(t step.Type) string {
 		return " open"
 	}
 	return ""
+}
+
+// example returns the body of the Example in a file, and what it prints.
+func example(t *testing.T, file string) (program, output string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, ok := strings.Cut(string(text), "func Example() {\n")
+	body, comment, ok2 := strings.Cut(body, "\t// Output:\n")
+	comment, _, ok3 := strings.Cut(comment, "}\n")
+	if !ok || !ok2 || !ok3 {
+		t.Fatalf("%s has no func Example() with an output", file)
+	}
+	for line := range strings.Lines(body) {
+		program += strings.TrimPrefix(line, "\t")
+	}
+	for line := range strings.Lines(comment) {
+		output += strings.TrimPrefix(line, "\t// ")
+	}
+	return program, output
 }
 
 func quickstart(t *testing.T) string {
