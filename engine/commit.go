@@ -268,17 +268,11 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// answer tells the observer what became of a request, under no lock, and returns the
+// accepted tells the observer of a request that passed, under no lock, and returns its
 // receipt.
-func (e *Engine) answer(ctx context.Context, c *call, err error) (Receipt, error) {
+func (e *Engine) accepted(ctx context.Context, c *call) Receipt {
 	o := &e.observe
-	if o.Conflicted != nil && c.lost > 0 {
-		observed(func() { o.Conflicted(ctx, c.job, c.lost) })
-	}
-	if err != nil {
-		e.observeError(ctx, c, err)
-		return Receipt{}, err
-	}
+	e.conflicted(ctx, c)
 	receipt := c.decision.Receipt
 	switch changed := c.decision.Changes(); {
 	case c.request.dry:
@@ -292,20 +286,29 @@ func (e *Engine) answer(ctx context.Context, c *call, err error) (Receipt, error
 		record := c.decision.records[0]
 		observed(func() { o.Accepted(ctx, record, e.now().Sub(c.began)) })
 	}
-	return receipt, nil
+	return receipt
 }
 
-func (e *Engine) observeError(ctx context.Context, c *call, err error) {
+// turnedDown tells the observer of a request that did not pass, and returns err.
+func (e *Engine) turnedDown(ctx context.Context, c *call, err error) error {
+	e.conflicted(ctx, c)
 	refusal, ok := err.(*Refusal)
 	if !ok {
 		e.failed(ctx, err)
-		return
+		return err
 	}
 	if refusal.Job == 0 {
 		refusal.Job, refusal.Step = c.job, c.step
 	}
 	if o := &e.observe; o.Refused != nil {
 		observed(func() { o.Refused(ctx, refusal, e.now().Sub(c.began)) })
+	}
+	return err
+}
+
+func (e *Engine) conflicted(ctx context.Context, c *call) {
+	if o := &e.observe; o.Conflicted != nil && c.lost > 0 {
+		observed(func() { o.Conflicted(ctx, c.job, c.lost) })
 	}
 }
 

@@ -83,8 +83,10 @@ func (e *Engine) ready(ctx context.Context) error {
 func (e *Engine) Operate(ctx context.Context, job store.JobID, id step.ID, code operation.Code, opts ...OperateOption) (Receipt, error) {
 	c := e.take()
 	defer e.calls.Put(c)
-	err := e.operate(ctx, c, job, id, code, opts)
-	return e.answer(ctx, c, err)
+	if err := e.operate(ctx, c, job, id, code, opts); err != nil {
+		return Receipt{}, e.turnedDown(ctx, c, err)
+	}
+	return e.accepted(ctx, c), nil
 }
 
 func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.ID, code operation.Code, opts []OperateOption) error {
@@ -109,8 +111,10 @@ func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.
 func (e *Engine) OperateJob(ctx context.Context, job store.JobID, code operation.JobCode, opts ...OperateOption) (Receipt, error) {
 	c := e.take()
 	defer e.calls.Put(c)
-	err := e.operateJob(ctx, c, job, code, opts)
-	return e.answer(ctx, c, err)
+	if err := e.operateJob(ctx, c, job, code, opts); err != nil {
+		return Receipt{}, e.turnedDown(ctx, c, err)
+	}
+	return e.accepted(ctx, c), nil
 }
 
 func (e *Engine) operateJob(ctx context.Context, c *call, job store.JobID, code operation.JobCode, opts []OperateOption) error {
@@ -135,9 +139,10 @@ func (e *Engine) Create(ctx context.Context, spec JobSpec, opts ...OperateOption
 	c := e.take()
 	defer e.calls.Put(c)
 	job, err := e.create(ctx, c, spec, opts)
-	if _, err := e.answer(ctx, c, err); err != nil {
-		return store.Job{}, err
+	if err != nil {
+		return store.Job{}, e.turnedDown(ctx, c, err)
 	}
+	e.accepted(ctx, c)
 	return job, nil
 }
 
@@ -148,10 +153,10 @@ func (e *Engine) Create(ctx context.Context, spec JobSpec, opts ...OperateOption
 func (e *Engine) Report(ctx context.Context, r Report) (ReportReceipt, error) {
 	c := e.take()
 	defer e.calls.Put(c)
-	err := e.report(ctx, c, &r)
-	if _, err := e.answer(ctx, c, err); err != nil {
-		return ReportReceipt{}, err
+	if err := e.report(ctx, c, &r); err != nil {
+		return ReportReceipt{}, e.turnedDown(ctx, c, err)
 	}
+	e.accepted(ctx, c)
 	return c.decision.Report, nil
 }
 
@@ -198,7 +203,7 @@ func (e *Engine) Sweep(ctx context.Context) (int, error) {
 	if err := e.ready(ctx); err != nil {
 		return 0, err
 	}
-	const batch = 100
+	const batch = 1000
 	expired := 0
 	for {
 		overdue, err := e.store.Overdue(ctx, e.scope, step.At(e.now()), batch)
@@ -229,6 +234,9 @@ func (e *Engine) expire(ctx context.Context, o store.Overdue) error {
 		q := store.Query{Scope: e.scope, Job: o.Job, Step: o.Step}
 		err = e.carryOut(ctx, c, q, &Expire{Job: o.Job, Step: o.Step, Attempt: o.Attempt})
 	}
-	_, err = e.answer(ctx, c, err)
-	return err
+	if err != nil {
+		return e.turnedDown(ctx, c, err)
+	}
+	e.accepted(ctx, c)
+	return nil
 }

@@ -98,7 +98,7 @@ func TestTargetsOfAnAttempt(t *testing.T) {
 
 // Two processes that sweep at once expire each attempt once.
 func TestSweepTwice(t *testing.T) {
-	const jobs = 250 // more than a batch
+	const jobs = 1250 // more than a batch
 	var now atomic.Int64
 	now.Store(1e12)
 	clock := engine.WithClock(func() time.Time { return time.UnixMilli(now.Load()) })

@@ -14,7 +14,8 @@ import (
 // A Store keeps jobs in memory. It is safe for concurrent use and passes
 // storetest.Run. What it keeps it never forgets: about 1 kB for a job of five steps
 // and five records, 4 bytes beyond its name for a target that waits and about 45 for
-// one that has reported.
+// one that has reported. Jobs walks the ids of all jobs, in pages; every other read costs
+// what it returns.
 type Store struct {
 	shards  [64]shard
 	created [64]createdShard

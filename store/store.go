@@ -122,8 +122,8 @@ type View struct {
 	Replay  *Record  // the record that carries Query.Request, or nil
 }
 
-// A Change is what one decision does to one job. The caller keeps its ownership:
-// a store copies what it keeps.
+// A Change is what one decision does to one job. The caller keeps its ownership: a store
+// copies what it keeps, and looks at none of it once Commit has returned.
 type Change struct {
 	Job     Job         // the header after
 	Specs   []step.Spec // on creation: the definitions of all steps; else nil
