@@ -35,7 +35,7 @@ type Delivery struct {
 // attempt n first ends whatever still runs of an earlier attempt. A stop of attempt n
 // ends every attempt up to n. A run is dropped after a stop of its attempt or a later
 // one, and below an attempt already seen. A run delivered twice runs once; after a
-// crash, only the targets without an accepted result run again ([store.Unfinished]). The
+// crash, only the targets without an accepted result run again ([store.UnfinishedTargets]). The
 // end of a job ends what still runs of the attempt that it names or of an earlier one: a
 // deadline passes whether the executor knows of it or not.
 //

@@ -242,7 +242,7 @@ func ExampleEngine_Targets() {
 	for _, t := range must(eng.Targets(ctx, job, 1, engine.TargetQuery{})) {
 		fmt.Println(t.Name, t.Status, "in attempt", t.Attempt)
 	}
-	for _, t := range must(eng.Targets(ctx, job, 1, engine.TargetQuery{Attempt: 1, Class: store.Failed})) {
+	for _, t := range must(eng.Targets(ctx, job, 1, engine.TargetQuery{Attempt: 1, Class: store.FailedTargets})) {
 		fmt.Println("attempt 1:", t.Name, t.Status)
 	}
 	// Output:

@@ -680,9 +680,9 @@ func (w *world) checkTargets(j *tracked, steps []store.Step) {
 				w.Fatalf("promise 5: target %d of step %d has succeeded, and attempt %d runs it again", t.Index, s.ID, s.Attempt)
 			}
 			switch {
-			case store.Succeeded.Holds(s, t):
+			case store.SucceededTargets.Holds(s, t):
 				succeeded++
-			case store.Unfinished.Holds(s, t):
+			case store.UnfinishedTargets.Holds(s, t):
 				unfinished++
 			}
 		}

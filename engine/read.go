@@ -110,7 +110,7 @@ func (e *Engine) Targets(ctx context.Context, job store.JobID, id step.ID, q Tar
 	if q.From < 0 {
 		return nil, invalid("From", "%d: targets count from 0", q.From)
 	}
-	if q.Class > store.Succeeded {
+	if q.Class > store.SucceededTargets {
 		return nil, invalid("Class", "class %d is unknown", q.Class)
 	}
 	s, err := e.Step(ctx, job, id)

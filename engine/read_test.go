@@ -67,7 +67,7 @@ func TestTargetsRead(t *testing.T) {
 	report(2, step.Stopped)
 	reads("terminated", 0, "done succeeded_earlier", "broken succeeded", "running terminated", "silent terminated")
 	reads("terminated", 2, "broken succeeded", "running terminated")
-	if got, err := d.eng.Targets(t.Context(), job.ID, 1, engine.TargetQuery{Class: store.Unfinished, From: 3, Limit: 1}); err != nil ||
+	if got, err := d.eng.Targets(t.Context(), job.ID, 1, engine.TargetQuery{Class: store.UnfinishedTargets, From: 3, Limit: 1}); err != nil ||
 		len(got) != 1 || got[0].Result != (store.Result{Status: step.TargetTerminated}) {
 		t.Errorf("the silent target reads %+v, %v, want nothing but terminated", got, err)
 	}
@@ -80,7 +80,7 @@ func TestTargetsOfAnAttempt(t *testing.T) {
 	faults := storetest.NewFaults()
 	d := newDesk(t, faults.Wrap(memstore.New()))
 	id := d.script()
-	q := engine.TargetQuery{Class: store.Unfinished, IfAttempt: 1}
+	q := engine.TargetQuery{Class: store.UnfinishedTargets, IfAttempt: 1}
 	if targets, err := d.eng.Targets(t.Context(), id, 1, q); err != nil || len(targets) != 2 {
 		t.Errorf("Targets: %v, %v, want both", targets, err)
 	}

@@ -139,7 +139,7 @@ func BenchmarkDueTargets(b *testing.B) {
 			if err := s.Commit(b.Context(), c); err != nil {
 				b.Fatal(err)
 			}
-			f := store.TargetFilter{Job: 1, Step: 1, Class: store.Due, Page: store.Page[int32]{After: -1, Limit: 1000}}
+			f := store.TargetFilter{Job: 1, Step: 1, Class: store.DueTargets, Page: store.Page[int32]{After: -1, Limit: 1000}}
 			b.ReportAllocs()
 			for b.Loop() {
 				if due, err := s.Targets(b.Context(), f); err != nil || len(due) != 100 {

@@ -196,7 +196,7 @@ func (t *targets) ofClass(s *store.Step, class store.Class, p store.Page[int32])
 	for next < t.len() && len(found) < p.Limit {
 		succeeded := t.succeeded.block(next, s.Full)
 		end := min((next/blockSize+1)*blockSize, t.len())
-		if class != store.AllTargets && class != store.Succeeded && succeeded.size() == min(blockSize, t.len()-next/blockSize*blockSize) {
+		if class != store.AllTargets && class != store.SucceededTargets && succeeded.size() == min(blockSize, t.len()-next/blockSize*blockSize) {
 			next = end // nobody in the block is due
 			continue
 		}
@@ -220,13 +220,13 @@ func (t *targets) ofClass(s *store.Step, class store.Class, p store.Page[int32])
 // succeeded and which have finished.
 func members(class store.Class, succeeded, finished uint64) uint64 {
 	switch class {
-	case store.Due:
+	case store.DueTargets:
 		return ^succeeded
-	case store.Unfinished:
+	case store.UnfinishedTargets:
 		return ^succeeded &^ finished
-	case store.Failed:
+	case store.FailedTargets:
 		return ^succeeded & finished
-	case store.Succeeded:
+	case store.SucceededTargets:
 		return succeeded
 	}
 	return ^uint64(0)

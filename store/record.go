@@ -122,19 +122,20 @@ type Delivery struct {
 	JobTo   step.State // of a JobEnded: the state that the job ended in
 	At      step.Time  // of its record
 
-	NotBefore step.Time // it is left alone until then: a lease, or a back-off
+	NotBefore step.Time // it is left alone until then: a lease, or a back-off; zero at first
 	Count     int32     // how often it was claimed; fences a claim against later ones
-	LastError string    // why the last delivery failed, empty if it did not
+	LastError string    // why it still waits: what the last delivery came to; empty before
 }
 
-// Delivery returns r's effect as it waits for its first delivery, in a job of the
-// given scope, and whether r has one.
+// Delivery returns r's effect as it waits for its first delivery, in a job of the given
+// scope, and whether r has one. It can be claimed at once: clocks of different hosts, or
+// one that was set back, do not hold it up.
 func (r Record) Delivery(scope Scope) (Delivery, bool) {
 	if r.Effect == NoEffect {
 		return Delivery{}, false
 	}
 	d := Delivery{
-		Job: r.Job, Seq: r.Seq, Scope: scope, Effect: r.Effect, At: r.At, NotBefore: r.At,
+		Job: r.Job, Seq: r.Seq, Scope: scope, Effect: r.Effect, At: r.At,
 		Step: r.Step, Attempt: r.Attempt, All: r.All,
 	}
 	if r.Entered != 0 {

@@ -52,7 +52,7 @@ type Store interface {
 	// is done; so is the creation of a job if another creation in its scope
 	// carries the same request. After any other error the outcome is unknown: the change may have
 	// been applied, or be applied later. Each record with an effect makes that
-	// effect wait for delivery, claimable from the record's time on.
+	// effect wait for delivery, claimable at once, whatever the record's time.
 	Commit(ctx context.Context, c Change) error
 
 	// Jobs returns the headers of the jobs that f selects, by id.
@@ -165,11 +165,11 @@ type TargetFilter struct {
 type Class uint8
 
 const (
-	AllTargets Class = 0 // every target
-	Due        Class = 1 // has not succeeded since the attempt that last covered all: what a retry would run
-	Unfinished Class = 2 // due, and no finished result in this attempt
-	Failed     Class = 3 // due, and finished in this attempt without success
-	Succeeded  Class = 4 // not due
+	AllTargets        Class = 0 // every target
+	DueTargets        Class = 1 // has not succeeded since the attempt that last covered all: what a retry would run
+	UnfinishedTargets Class = 2 // due, and no finished result in this attempt
+	FailedTargets     Class = 3 // due, and finished in this attempt without success
+	SucceededTargets  Class = 4 // not due
 )
 
 // Holds reports whether a target of step s belongs to the class.
@@ -181,13 +181,13 @@ func (c Class) Holds(s Step, t Target) bool {
 	switch c {
 	case AllTargets:
 		return true
-	case Due:
+	case DueTargets:
 		return t.Due(s)
-	case Unfinished:
+	case UnfinishedTargets:
 		return t.Due(s) && !finished
-	case Failed:
+	case FailedTargets:
 		return t.Due(s) && finished
-	case Succeeded:
+	case SucceededTargets:
 		return !t.Due(s)
 	}
 	return false

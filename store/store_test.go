@@ -108,7 +108,7 @@ func TestClass(t *testing.T) {
 		{"failed in this attempt", store.Target{Attempt: 3, Result: failed}, "DF"},
 		{"runs in this attempt", store.Target{Attempt: 3, Result: running}, "DU"},
 	} {
-		for class, letter := range map[store.Class]string{store.Due: "D", store.Unfinished: "U", store.Failed: "F", store.Succeeded: "S"} {
+		for class, letter := range map[store.Class]string{store.DueTargets: "D", store.UnfinishedTargets: "U", store.FailedTargets: "F", store.SucceededTargets: "S"} {
 			if got, want := class.Holds(s, c.target), strings.Contains(c.in, letter); got != want {
 				t.Errorf("class %s of a target that %s: %v, want %v", letter, c.what, got, want)
 			}
@@ -116,7 +116,7 @@ func TestClass(t *testing.T) {
 		if !store.AllTargets.Holds(s, c.target) || store.Class(9).Holds(s, c.target) {
 			t.Errorf("a target that %s is not among all, or in a class that there is not", c.what)
 		}
-		if store.Due.Holds(store.Step{}, c.target) || !store.AllTargets.Holds(store.Step{}, c.target) {
+		if store.DueTargets.Holds(store.Step{}, c.target) || !store.AllTargets.Holds(store.Step{}, c.target) {
 			t.Errorf("a target of a step that was never entered is due, or not among all")
 		}
 	}
@@ -132,7 +132,7 @@ func TestClass(t *testing.T) {
 func TestDelivery(t *testing.T) {
 	scope := store.Scope{Type: "biz", ID: "2"}
 	r := store.Record{Job: 7, Seq: 4, At: 9, Step: 1, Attempt: 3, JobTo: step.Running, Effect: store.RunTargets}
-	want := store.Delivery{Job: 7, Seq: 4, Scope: scope, Effect: store.RunTargets, Step: 1, Attempt: 3, At: 9, NotBefore: 9}
+	want := store.Delivery{Job: 7, Seq: 4, Scope: scope, Effect: store.RunTargets, Step: 1, Attempt: 3, At: 9}
 	if got, ok := r.Delivery(scope); !ok || got != want {
 		t.Errorf("Delivery of a retry: %+v, want %+v", got, want)
 	}

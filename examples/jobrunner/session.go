@@ -166,7 +166,7 @@ func (s *session) advise(ctx context.Context, r store.Record) {
 	if s.quitting || !r.Moves() || !s.progress.awaitsPerson() || s.legal().Empty() {
 		return
 	}
-	if failed, err := s.eng.Targets(ctx, s.job, current.ID, engine.TargetQuery{Class: store.Failed, Limit: mostFailures}); err == nil {
+	if failed, err := s.eng.Targets(ctx, s.job, current.ID, engine.TargetQuery{Class: store.FailedTargets, Limit: mostFailures}); err == nil {
 		for _, t := range failed {
 			s.screen.say(target(t))
 		}

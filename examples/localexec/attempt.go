@@ -212,7 +212,7 @@ func (e *Executor) each(ctx context.Context, k key, f func(store.Target)) error 
 		if current, err := e.current(ctx, k); err != nil || !current {
 			return err
 		}
-		due, err := e.eng.Targets(ctx, k.job, k.step, engine.TargetQuery{Class: store.Unfinished, From: from, Limit: pageSize})
+		due, err := e.eng.Targets(ctx, k.job, k.step, engine.TargetQuery{Class: store.UnfinishedTargets, From: from, Limit: pageSize})
 		if err != nil {
 			return err
 		}

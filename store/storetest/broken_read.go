@@ -319,7 +319,7 @@ var brokenLists = []Breakage{
 	}, replacing(func(s store.Store, p *patch) {
 		p.targets = func(ctx context.Context, f store.TargetFilter) ([]store.Target, error) {
 			rows, err := s.Targets(ctx, f)
-			return slices.DeleteFunc(rows, func(t store.Target) bool { return f.Class == store.Due && t.Success != 0 }), err
+			return slices.DeleteFunc(rows, func(t store.Target) bool { return f.Class == store.DueTargets && t.Success != 0 }), err
 		}
 	})},
 

@@ -199,7 +199,7 @@ func targetsOrder(x trial) {
 }
 
 // classes are all that a filter can ask for.
-var classes = []store.Class{store.AllTargets, store.Due, store.Unfinished, store.Failed, store.Succeeded}
+var classes = []store.Class{store.AllTargets, store.DueTargets, store.UnfinishedTargets, store.FailedTargets, store.SucceededTargets}
 
 // in returns the targets of a step that a class holds.
 func (j *job) in(class store.Class, id step.ID) []store.Target {
@@ -223,16 +223,16 @@ func targetsClass(x trial) {
 		if j.steps[0].Attempt == 0 {
 			return
 		}
-		equal(x, "the model's own count of class Succeeded", len(j.in(store.Succeeded, 1)), int(j.steps[0].Succeeded))
-		equal(x, "the model's own count of class Unfinished", len(j.in(store.Unfinished, 1)), int(j.steps[0].Unfinished))
-		equal(x, "the model's own count of class Failed", len(j.in(store.Failed, 1)), int(j.steps[0].Failed()))
+		equal(x, "the model's own count of class Succeeded", len(j.in(store.SucceededTargets, 1)), int(j.steps[0].Succeeded))
+		equal(x, "the model's own count of class Unfinished", len(j.in(store.UnfinishedTargets, 1)), int(j.steps[0].Unfinished))
+		equal(x, "the model's own count of class Failed", len(j.in(store.FailedTargets, 1)), int(j.steps[0].Failed()))
 	})
 }
 
 func targetsAttempt(x trial) {
 	x.attempts(func(j *job) {
 		for attempt := int32(1); attempt <= j.steps[0].Attempt+1; attempt++ {
-			for _, class := range []store.Class{store.AllTargets, store.Succeeded} {
+			for _, class := range []store.Class{store.AllTargets, store.SucceededTargets} {
 				f := store.TargetFilter{Job: 1, Step: 1, Attempt: attempt, Class: class, Page: everyTarget}
 				same(x, fmt.Sprintf("Targets of attempt %d, class %d, while in attempt %d", attempt, class, j.steps[0].Attempt), results(x.targets(f)), results(j.of(1, attempt)))
 			}
@@ -265,7 +265,7 @@ func targetsNone(x trial) {
 
 func targetsNoStep(x trial) {
 	x.started(2, teamA, t0, script("a", 1))
-	for _, f := range []store.TargetFilter{{Job: 1, Step: 1}, {Job: 2, Step: 2}, {Job: 2, Step: 0}, {Job: 2, Step: -1}, {Job: 2, Step: 2, Attempt: 1}, {Job: 2, Step: 2, Class: store.Due}} {
+	for _, f := range []store.TargetFilter{{Job: 1, Step: 1}, {Job: 2, Step: 2}, {Job: 2, Step: 0}, {Job: 2, Step: -1}, {Job: 2, Step: 2, Attempt: 1}, {Job: 2, Step: 2, Class: store.DueTargets}} {
 		f.Page = everyTarget
 		_, err := x.Targets(x.Context(), f)
 		x.is(err, store.ErrNotFound, "Targets(%+v), where job 2 has step 1 only", f)
