@@ -99,22 +99,30 @@ func caption(t step.Transition) string {
 	return t.Name
 }
 
-// A Difference is a cell in which two rule sets disagree.
+// A Difference is a cell in which two rule sets disagree: what one code, job code or
+// event does to a step of one type in one state.
 type Difference struct {
-	Type     step.Type
-	State    step.State
-	Code     Code
-	Was, Is  Move
-	WasLegal bool
-	IsLegal  bool
+	Type  step.Type
+	State step.State
+
+	// One of these is set.
+	Code    Code
+	JobCode JobCode
+	Event   step.Event
+
+	Was, Is Move // the zero Move where it leads nowhere
 }
 
 func (d Difference) String() string {
-	cell := fmt.Sprintf("%v on %v in %v", d.Code, d.Type, d.State)
+	cell := fmt.Sprintf("%v on %v in %v", d.label(), d.Type, d.State)
 	switch {
-	case !d.WasLegal:
+	case d.Event != 0 && d.Was.To == 0:
+		return fmt.Sprintf("%s now leads to %v", cell, d.Is.To)
+	case d.Event != 0 && d.Is.To == 0:
+		return fmt.Sprintf("%s leads nowhere any more", cell)
+	case d.Was.To == 0:
 		return fmt.Sprintf("%s became legal, to %v", cell, d.Is.To)
-	case !d.IsLegal:
+	case d.Is.To == 0:
 		return fmt.Sprintf("%s became illegal", cell)
 	case d.Was.To != d.Is.To:
 		return fmt.Sprintf("%s leads to %v instead of %v", cell, d.Is.To, d.Was.To)
@@ -123,8 +131,20 @@ func (d Difference) String() string {
 	}
 }
 
-// Diff returns every cell of the steps' legality in which is differs from was,
-// by type, state and code. Types that only one of them declares count.
+func (d Difference) label() fmt.Stringer {
+	switch {
+	case d.Code != 0:
+		return d.Code
+	case d.JobCode != 0:
+		return d.JobCode
+	default:
+		return d.Event
+	}
+}
+
+// Diff returns every cell in which is differs from was: by type and state, and there the
+// codes, the job codes and the events of the lifecycle. Types that only one of them
+// declares count.
 func Diff(was, is *Rules) []Difference {
 	var diffs []Difference
 	for t := range step.Type(64) {
@@ -132,15 +152,37 @@ func Diff(was, is *Rules) []Difference {
 			continue
 		}
 		for _, s := range step.AllStates() {
-			for code := range was.Codes(t, s).Union(is.Codes(t, s)).All() {
-				d := Difference{Type: t, State: s, Code: code}
-				d.Was, d.WasLegal = was.Legal(t, s, code)
-				d.Is, d.IsLegal = is.Legal(t, s, code)
-				if d.Was != d.Is {
-					diffs = append(diffs, d)
-				}
-			}
+			diffs = append(diffs, diffCell(was, is, t, s)...)
 		}
+	}
+	return diffs
+}
+
+func diffCell(was, is *Rules, t step.Type, s step.State) []Difference {
+	var diffs []Difference
+	add := func(d Difference) {
+		if d.Was != d.Is {
+			d.Type, d.State = t, s
+			diffs = append(diffs, d)
+		}
+	}
+	for code := range was.Codes(t, s).Union(is.Codes(t, s)).All() {
+		d := Difference{Code: code}
+		d.Was, _ = was.Legal(t, s, code)
+		d.Is, _ = is.Legal(t, s, code)
+		add(d)
+	}
+	for _, code := range AllJobCodes() {
+		d := Difference{JobCode: code}
+		d.Was.To, _ = was.LegalJob(t, s, code)
+		d.Is.To, _ = is.LegalJob(t, s, code)
+		add(d)
+	}
+	for _, e := range step.AllEvents() {
+		d := Difference{Event: e}
+		d.Was.To, _ = was.On(t, s, e)
+		d.Is.To, _ = is.On(t, s, e)
+		add(d)
 	}
 	return diffs
 }

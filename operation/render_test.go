@@ -113,13 +113,24 @@ func TestDiffNamesEveryCellThatChanged(t *testing.T) {
 		{"a guard dropped", func(t *operation.Table) { t.Rows[2].Guard = operation.Unguarded }, []string{
 			"confirm on confirmation in waiting is guarded by none instead of confirmer_only",
 		}},
+		{"a job row led elsewhere", func(t *operation.Table) { t.Job[1].To = step.ConfirmationTerminated }, []string{
+			"terminate_job on confirmation in waiting leads to confirmation_terminated instead of terminated",
+		}},
+		{"a lifecycle changed", func(t *operation.Table) { t.Kinds[2].Lifecycle[1].To = step.Abnormal }, []string{
+			"expired on confirmation in waiting leads to abnormal instead of confirmation_terminated",
+		}},
 		{"a type dropped", func(t *operation.Table) {
 			t.Kinds = slices.Delete(t.Kinds, 2, 3)
 			t.Rows = slices.DeleteFunc(t.Rows, func(r operation.Row) bool { return r.On.Has(step.Confirmation) })
 			t.Job = slices.DeleteFunc(t.Job, func(r operation.JobRow) bool { return r.On.Has(step.Confirmation) })
 		}, []string{
+			"start_job on confirmation in pending became illegal",
+			"entered on confirmation in pending leads nowhere any more",
 			"confirm on confirmation in waiting became illegal",
 			"terminate_confirmation on confirmation in waiting became illegal",
+			"terminate_job on confirmation in waiting became illegal",
+			"expired on confirmation in waiting leads nowhere any more",
+			"expired_confirmed on confirmation in waiting leads nowhere any more",
 			"restart_confirmation on confirmation in confirmation_terminated became illegal",
 		}},
 	} {
@@ -136,12 +147,12 @@ func TestDiffNamesEveryCellThatChanged(t *testing.T) {
 func TestDiffCountsATypeThatOnlyOneDeclares(t *testing.T) {
 	wide := compile(t, table(withType))
 	added, dropped := operation.Diff(operation.Standard(), wide), operation.Diff(wide, operation.Standard())
-	if len(added) != 11 || len(dropped) != 11 { // the cells of a script
-		t.Fatalf("Diff finds %d cells added and %d dropped, want 11", len(added), len(dropped))
+	if len(added) != 28 || len(dropped) != 28 { // the cells of a script: 11 of codes, 2 of job codes, 15 of events
+		t.Fatalf("Diff finds %d cells added and %d dropped, want 28", len(added), len(dropped))
 	}
 	for i := range added {
 		a, d := added[i], dropped[i]
-		if a.Type != custom || a.WasLegal || !a.IsLegal || d.Type != custom || !d.WasLegal || d.IsLegal || a.Is != d.Was {
+		if a.Type != custom || a.Was.To != 0 || d.Type != custom || d.Is.To != 0 || a.Is != d.Was {
 			t.Errorf("cell %d: added %+v, dropped %+v; want the same cell of custom-32", i, a, d)
 		}
 	}

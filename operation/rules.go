@@ -39,16 +39,16 @@ func ParseTable(data []byte) (Table, error) {
 	return t, nil
 }
 
-// Like makes every row that applies to steps of type old apply to steps of type
-// t as well.
-func (t *Table) Like(typ, old step.Type) {
+// Like makes every row that applies to steps of type model apply to steps of type typ as
+// well.
+func (t *Table) Like(typ, model step.Type) {
 	for i := range t.Rows {
-		if t.Rows[i].On.Has(old) {
+		if t.Rows[i].On.Has(model) {
 			t.Rows[i].On = t.Rows[i].On.With(typ)
 		}
 	}
 	for i := range t.Job {
-		if t.Job[i].On.Has(old) {
+		if t.Job[i].On.Has(model) {
 			t.Job[i].On = t.Job[i].On.With(typ)
 		}
 	}
@@ -143,6 +143,8 @@ func (r *Rules) addRow(row Row) error {
 		return fmt.Errorf("unknown guard %d", row.Guard)
 	case row.Guard == DueOnly && row.To != step.Running:
 		return fmt.Errorf("guard %v is for rows that lead to running, not to %v", row.Guard, row.To)
+	case row.From.Has(step.Pending):
+		return fmt.Errorf("it starts in pending, where only the start of a job leads out of")
 	}
 	return r.each(row.On, row.From, row.To, func(k *kind) error {
 		if row.Guard == ConfirmerOnly && k.Enters() != step.Waiting {
@@ -165,8 +167,13 @@ func (r *Rules) checkJobRow(row JobRow) error {
 		return fmt.Errorf("unknown job code %d", row.Code)
 	}
 	return r.each(row.On, row.From, row.To, func(k *kind) error {
-		if row.Code == StartJob && (row.From != step.StatesOf(step.Pending) || row.To != k.Enters()) {
+		switch starts := row.Code == StartJob; {
+		case starts && (row.From != step.StatesOf(step.Pending) || row.To != k.Enters()):
 			return fmt.Errorf("a %v step must start from pending to %v", k.Type, k.Enters())
+		case !starts && row.From.Has(step.Pending):
+			return fmt.Errorf("it starts in pending, where only the start of a job leads out of")
+		case row.Code == TerminateJob && (row.To.Passed() || !row.To.Finished() && row.To != step.Terminating):
+			return fmt.Errorf("it leads to %v, and a job that was told to terminate would go on", row.To)
 		}
 		return nil
 	})
@@ -182,8 +189,13 @@ func (r *Rules) each(on step.Types, from step.States, to step.State, f func(*kin
 			return fmt.Errorf("it starts in %v, but a step that has passed lies behind its job", s)
 		}
 	}
-	if to == step.Pending {
+	switch {
+	case to == step.Pending:
 		return fmt.Errorf("it leads to pending, where only a job's creation puts a step")
+	case to == step.Terminating && from != step.StatesOf(step.Running):
+		return fmt.Errorf("it leads from %v to terminating, but only what runs can be stopped", from)
+	case from.Has(to) && to != step.Running && to != step.Waiting:
+		return fmt.Errorf("it leads from %v to itself, and nothing would follow", to)
 	}
 	for t := range on.All() {
 		k := r.kind(t)
@@ -226,6 +238,9 @@ func (k *kind) compile(t Table) error {
 		for s := range k.machine.From(code.Label()).All() {
 			k.job[s] = k.job[s].With(code)
 		}
+	}
+	if k.Enters() == step.Waiting && k.codes[step.Waiting].Empty() && k.job[step.Waiting].Empty() {
+		return fmt.Errorf("step type %v: no row leads out of waiting, where nobody but a deadline could decide", k.Type)
 	}
 	return nil
 }
