@@ -185,6 +185,8 @@ func checkWaiting(s *step.Spec, limits *Limits) *Refusal {
 	case !s.OnTimeout.Valid():
 		return invalid("OnTimeout", "decision %d is unknown; there are %v (%d) and %v (%d)", s.OnTimeout,
 			step.TerminateOnTimeout, step.TerminateOnTimeout, step.ConfirmOnTimeout, step.ConfirmOnTimeout)
+	case s.OnTimeout != 0 && s.Timeout == 0:
+		return invalid("OnTimeout", "there is no Timeout after which it could %v", s.OnTimeout)
 	case s.Confirmers != nil && len(s.Confirmers) == 0:
 		return invalid("Confirmers", "an empty list admits nobody: name someone, or leave the list out to admit whoever the authorizer admits")
 	}

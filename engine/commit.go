@@ -25,8 +25,10 @@ type call struct {
 	view       store.View
 	decision   Decision
 
-	began   time.Time
+	began   time.Time // zero until the clock was read
 	now     step.Time
+	stamped bool
+	doubt   doubt
 	job     store.JobID
 	step    step.ID
 	lost    int  // commits that lost a race
@@ -36,7 +38,7 @@ type call struct {
 func (e *Engine) take() *call {
 	c := e.calls.Get().(*call)
 	c.request, c.lost, c.patient, c.job, c.step = request{}, 0, false, 0, 0
-	c.began, c.now = time.Time{}, 0
+	c.began, c.stamped, c.doubt = time.Time{}, false, doubt{}
 	return c
 }
 
@@ -49,19 +51,23 @@ func (c *call) reset() {
 
 // open checks what every request on a job has.
 func (e *Engine) open(ctx context.Context, c *call, job store.JobID, opts []OperateOption) error {
-	if err := e.ready(ctx); err != nil {
+	if err := e.prepare(ctx, c, opts); err != nil {
 		return err
 	}
 	c.job = job
 	if err := checkJob(job); err != nil {
 		return err
 	}
-	return e.prepare(c, opts)
+	return nil
 }
 
-func (e *Engine) prepare(c *call, opts []OperateOption) error {
+// prepare checks what every request has.
+func (e *Engine) prepare(ctx context.Context, c *call, opts []OperateOption) error {
 	if e.observe.timed() {
 		c.began = e.now()
+	}
+	if err := e.ready(ctx); err != nil {
+		return err
 	}
 	if err := c.request.apply(opts); err != nil {
 		return err
@@ -73,9 +79,10 @@ func (e *Engine) prepare(c *call, opts []OperateOption) error {
 // none. It comes as late as can be: a refusal needs neither, and would cost half as much
 // again.
 func (e *Engine) stamp(c *call, cmd Command) {
-	if c.now != 0 {
+	if c.stamped {
 		return
 	}
+	c.stamped = true
 	if c.began.IsZero() {
 		c.began = e.now()
 	}
@@ -97,75 +104,101 @@ func (e *Engine) stamp(c *call, cmd Command) {
 	}
 }
 
-// carryOut is the one way in which a job changes, once the command has been checked: load,
-// ask the authorizer, decide, commit if the version is still the one decided on, and
-// otherwise begin anew.
+// doubt is about a commit whose outcome the store could not tell.
+type doubt struct {
+	err  error     // the store's; nil if there is no doubt, or none any more
+	base store.Seq // the version that the commit was decided on
+	n    int       // how many such commits there were
+}
+
+// carryOut is the one way in which a job changes, once the command has been checked: it
+// tries until a try has an answer.
 //
-// After a failure of the store in mid-commit it loads again and looks for its own
-// request id, so that what was carried out is not carried out twice.
+// After a failure of the store in mid-commit the next try looks for the request id, so
+// that what was carried out is not carried out twice. If no try can tell, the caller
+// learns that the outcome is unknown, whatever else went wrong.
 func (e *Engine) carryOut(ctx context.Context, c *call, q store.Query, cmd Command) error {
 	c.job, c.step = q.Job, q.Step
 	if c.request.given {
 		q.Request = c.request.id
 	}
-	var (
-		unknown  error     // the store's, of a commit whose outcome is not known
-		unknowns int       // how many there were
-		base     store.Seq // the version that the last of them was decided on
-	)
 	for {
-		view, err := e.store.View(ctx, q) // on the stack: a refusal ends here
-		if err != nil {
-			return c.after(unknown, e.explainMiss(ctx, q, err))
+		again, err := e.try(ctx, c, &q, cmd)
+		if again && c.patient {
+			err = e.backOff(ctx, c.lost)
 		}
-		if view.Job.Version != base {
-			unknown = nil // what was in doubt was not applied, or is found by its id
-		}
-		if err := e.permit(ctx, &view, cmd); err != nil {
-			return c.after(unknown, err)
-		}
-		if cmd, ok := cmd.(*Operate); ok {
-			if _, refusal := cmd.judge(e.rules, &view); refusal != nil {
-				return c.after(unknown, refusal)
-			}
-		}
-		e.stamp(c, cmd)
-		c.view = view
-		c.reset()
-		if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
-			return c.after(unknown, refusal)
-		}
-		if c.request.dry || !c.decision.Changes() {
+		switch {
+		case err != nil:
+			return c.orUnknown(err)
+		case !again:
 			return nil
-		}
-		switch err := e.store.Commit(ctx, c.decision.Change); {
-		case err == nil:
-			return nil
-		case errors.Is(err, store.ErrConflict):
-			if c.lost++; c.lost == maxTries {
-				return c.after(unknown, fmt.Errorf("job %d: %w: gave up after %d tries", c.job, ErrConflict, maxTries))
-			}
-			if c.patient {
-				if err := e.backOff(ctx, c.lost); err != nil {
-					return c.after(unknown, err)
-				}
-			}
-		default:
-			unknown, base, q.Request = err, view.Job.Version, c.request.id
-			if unknowns++; unknowns == maxUnknowns {
-				return c.after(unknown, nil)
-			}
 		}
 	}
 }
 
-// after returns the error of a request that ends with err, if an earlier commit of it
-// may have been, or may yet be, applied: then that is what the caller must know.
-func (c *call) after(unknown, err error) error {
-	if unknown == nil {
-		return err
+// orUnknown returns err, or what must be said instead while a commit is in doubt.
+func (c *call) orUnknown(err error) error {
+	if err != nil && c.doubt.err != nil {
+		return &UnknownOutcomeError{Job: c.job, Request: c.request.id, Err: c.doubt.err}
 	}
-	return &UnknownOutcomeError{Job: c.job, Request: c.request.id, Err: unknown}
+	return err
+}
+
+// try loads, asks the authorizer, decides, and commits if the version is still the one
+// decided on. Another try is due after a conflict, and after a commit in doubt.
+func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) (again bool, err error) {
+	if c.patient {
+		leave, err := e.enter(ctx, q.Job)
+		if err != nil {
+			return false, err
+		}
+		defer leave()
+	}
+	view, err := e.store.View(ctx, *q) // on the stack: a refusal ends here
+	if err != nil {
+		return false, e.explainMiss(ctx, *q, err)
+	}
+	if view.Job.Version != c.doubt.base {
+		c.doubt.err = nil // the commit in doubt is found by its id, or came too late
+	}
+	if admitted := c.doubt.n > 0 && view.Replay != nil; !admitted {
+		if err := e.permit(ctx, &view, cmd); err != nil {
+			return false, err
+		}
+	}
+	if cmd, ok := cmd.(*Operate); ok {
+		if _, refusal := cmd.judge(e.rules, &view); refusal != nil {
+			return false, refusal
+		}
+	}
+	e.stamp(c, cmd)
+	c.view = view
+	c.reset()
+	if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
+		return false, refusal
+	}
+	if c.request.dry || !c.decision.Changes() {
+		return false, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return false, err // nothing is sent that could be in doubt
+	}
+	switch err := e.store.Commit(ctx, c.decision.Change); {
+	case err == nil:
+		return false, nil
+	case errors.Is(err, store.ErrConflict):
+		if c.lost++; c.lost == maxTries {
+			return false, fmt.Errorf("job %d: %w: gave up after %d tries", c.job, ErrConflict, maxTries)
+		}
+		return true, nil
+	default:
+		q.Request = c.request.id
+		c.doubt = doubt{err, view.Job.Version, c.doubt.n + 1}
+		if c.doubt.n == maxUnknowns {
+			return false, err
+		}
+		return true, nil
+	}
 }
 
 // load returns what there is to see of a step, 0 being the job's current one.
@@ -249,23 +282,28 @@ func contain(f func() error) (err error) {
 	return f()
 }
 
-// backOff waits before the try after the n-th conflict: 1 ms, doubled each time up to
-// 64 ms, of which a random half is left out.
-func (e *Engine) backOff(ctx context.Context, n int) error {
-	most := time.Millisecond << min(n-1, 6)
+// backOff waits before another try: 2 ms after the first conflict, doubled with each
+// further one up to 64 ms, of which a random half is left out.
+func (e *Engine) backOff(ctx context.Context, conflicts int) error {
+	most := time.Millisecond << min(conflicts, 6)
 	return sleep(ctx, most-time.Duration(e.random()%uint64(most/2)))
 }
 
 // sleep waits for d or the end of ctx, whose error it returns.
-func sleep(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error { return pause(ctx, nil, d) }
+
+// pause waits for changed, if it is not nil, and for d at the latest, or for the end of
+// ctx, whose error it returns.
+func pause(ctx context.Context, changed <-chan struct{}, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
+	case <-changed:
 	case <-timer.C:
-		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return nil
 }
 
 // accepted tells the observer of a request that passed, under no lock, and returns its
@@ -280,11 +318,11 @@ func (e *Engine) accepted(ctx context.Context, c *call) Receipt {
 			receipt.Seq, receipt.Request = 0, store.Request{}
 		}
 		if o.Dry != nil {
-			observed(func() { o.Dry(ctx, receipt, e.now().Sub(c.began)) })
+			observed(func() { o.Dry(ctx, receipt, e.took(c)) })
 		}
 	case changed && o.Accepted != nil:
 		record := c.decision.records[0]
-		observed(func() { o.Accepted(ctx, record, e.now().Sub(c.began)) })
+		observed(func() { o.Accepted(ctx, record, e.took(c)) })
 	}
 	return receipt
 }
@@ -301,16 +339,19 @@ func (e *Engine) turnedDown(ctx context.Context, c *call, err error) error {
 		refusal.Job, refusal.Step = c.job, c.step
 	}
 	if o := &e.observe; o.Refused != nil {
-		observed(func() { o.Refused(ctx, refusal, e.now().Sub(c.began)) })
+		observed(func() { o.Refused(ctx, refusal, e.took(c)) })
 	}
 	return err
 }
 
 func (e *Engine) conflicted(ctx context.Context, c *call) {
 	if o := &e.observe; o.Conflicted != nil && c.lost > 0 {
-		observed(func() { o.Conflicted(ctx, c.job, c.lost) })
+		observed(func() { o.Conflicted(ctx, c.job, c.lost, e.took(c)) })
 	}
 }
+
+// took returns how long a request has taken so far.
+func (e *Engine) took(c *call) time.Duration { return e.now().Sub(c.began) }
 
 // failed tells the observer of a failure that no caller may see.
 func (e *Engine) failed(ctx context.Context, err error) {

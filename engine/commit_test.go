@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -194,7 +195,7 @@ func TestConflict(t *testing.T) {
 		d := newDesk(t, faults.Wrap(memstore.New()))
 		id := d.script()
 		eng := engine.New(d.store, engine.WithObserver(engine.Observer{
-			Conflicted: func(_ context.Context, job store.JobID, n int) { lost += n },
+			Conflicted: func(_ context.Context, _ store.JobID, n int, _ time.Duration) { lost += n },
 		}))
 		faults.Add(storetest.Fault{Method: storetest.Commit, Forever: true, Err: store.ErrConflict})
 		if _, err := eng.OperateJob(t.Context(), id, operation.TerminateJob); !errors.Is(err, engine.ErrConflict) {
@@ -285,7 +286,7 @@ func TestFairness(t *testing.T) {
 		t.Fatalf("OperateJob: %v, want the terminate to pass", err)
 	}
 	// Every try loses to at most one report, and there are at most 100 tries.
-	if passed := receipt.Seq - before.Version; passed > 1000 {
+	if passed := receipt.Seq - before.Version; passed > 200 {
 		t.Errorf("%d reports passed before the terminate, want it to pass promptly", passed)
 	}
 }
@@ -545,11 +546,211 @@ func TestReplayRefuses(t *testing.T) {
 		"another step":     {func(h []store.Record) []store.Record { h[1].Step = 2; return h }, "record 2 is about step 2"},
 		"another state":    {func(h []store.Record) []store.Record { h[2].From = step.Failed; return h }, "record 3 starts in failed"},
 		"a job elsewhere":  {func(h []store.Record) []store.Record { h[2].JobFrom = step.Failed; return h }, "record 3 starts with the job in failed"},
+		"no such step":     {func(h []store.Record) []store.Record { return h[:2] }, "is about step 1 of 0"},
 		"a step too many":  {func(h []store.Record) []store.Record { h[2].Entered = 2; return h }, "record 3 enters step 2"},
 	} {
+		spec := spec
+		if name == "no such step" {
+			spec.Steps = nil
+		}
 		_, _, err := engine.Replay(operation.Standard(), spec, c.spoil(slices.Clone(good)))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("a history with %s: %v, want an error with %q", name, err, c.want)
 		}
+	}
+}
+
+// What was carried out is not taken back by an authorizer that looks at what it has become.
+func TestAuthorizerIsNotAskedAboutWhatIsDone(t *testing.T) {
+	faults := storetest.NewFaults()
+	d := newDesk(t, faults.Wrap(memstore.New()), engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
+		if a.Code == operation.RetryFailed && a.Job.State != step.Abnormal {
+			return errors.New("retries are for jobs that broke")
+		}
+		return nil
+	}))
+	id := d.script()
+	d.outcome(id, 1, step.Broke)
+	faults.Add(storetest.Fault{Method: storetest.Commit, After: true, Err: errBroken})
+	receipt, err := d.eng.Operate(t.Context(), id, 1, operation.RetryFailed)
+	if err != nil || receipt.Seq != 4 {
+		t.Errorf("Operate: %+v, %v, want the receipt of version 4", receipt, err)
+	}
+}
+
+// A context that ends before anything is sent leaves no doubt.
+func TestContextEndsBeforeTheCommit(t *testing.T) {
+	faults := storetest.NewFaults()
+	d := newDesk(t, faults.Wrap(memstore.New()))
+	id := d.script()
+	ctx, cancel := context.WithCancel(t.Context())
+	faults.Add(storetest.Fault{Method: storetest.View, After: true, Do: cancel})
+	_, err := d.eng.OperateJob(ctx, id, operation.TerminateJob)
+	if !errors.Is(err, context.Canceled) || errors.Is(err, engine.ErrUnknownOutcome) {
+		t.Errorf("OperateJob: %v, want its context's error and no doubt", err)
+	}
+	if got := d.records(id); len(got) != 2 {
+		t.Errorf("the history is %v, want nothing added", got)
+	}
+}
+
+// withContainer returns rules with one more step type, 32, which runs as a script does.
+func withContainer(t *testing.T) *operation.Rules {
+	t.Helper()
+	table := operation.StandardTable()
+	kind := table.Kinds[0]
+	kind.Type, kind.Title = 32, "container"
+	table.Kinds = append(table.Kinds, kind)
+	table.Like(32, step.Script)
+	rules, err := table.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
+}
+
+// A process with older rules leaves a step alone that it does not know, and the job waits
+// for one that does; it holds up no other job.
+func TestOlderRules(t *testing.T) {
+	now := time.UnixMilli(1e12)
+	clock := engine.WithClock(func() time.Time { return now })
+	st := memstore.New()
+	newer, older := engine.New(st, engine.WithRules(withContainer(t)), clock), engine.New(st, clock)
+	job, err := newer.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
+		{Type: step.Script, Name: "run", Targets: []string{"a"}},
+		{Type: 32, Name: "contain", Targets: []string{"a"}, Timeout: time.Second},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newer.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+		t.Fatal(err)
+	}
+	done := engine.Report{Job: job.ID, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0)}}
+	if _, err := older.Report(t.Context(), done); !errors.Is(err, operation.WrongType) || !strings.Contains(err.Error(), "custom-32") {
+		t.Errorf("Report that enters a step of an unknown type: %v, want it refused", err)
+	}
+	if _, err := newer.Report(t.Context(), done); err != nil {
+		t.Fatal(err)
+	}
+	other, err := older.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: 2 * time.Second}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := older.OperateJob(t.Context(), other.ID, operation.StartJob); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Minute)
+	if n, err := older.Sweep(t.Context()); n != 1 || !errors.Is(err, operation.WrongState) {
+		t.Errorf("Sweep by older rules: %d, %v, want one expired and one failure told", n, err)
+	}
+	if n, err := newer.Sweep(t.Context()); n != 1 || err != nil {
+		t.Errorf("Sweep by newer rules: %d, %v, want the other one", n, err)
+	}
+}
+
+// A clock that stands still does not run out of ids, and one at the zero time makes one id
+// per request.
+func TestOddClocks(t *testing.T) {
+	for _, now := range []time.Time{{}, time.UnixMilli(0), time.UnixMilli(1_800_000_000_000)} {
+		faults := storetest.NewFaults()
+		eng := engine.New(faults.Wrap(memstore.New()), engine.WithClock(func() time.Time { return now }))
+		for i := range 6000 {
+			if _, err := eng.Create(t.Context(), asking1()); err != nil {
+				t.Fatalf("Create %d at %v: %v", i+1, now, err)
+			}
+		}
+		job, err := eng.Create(t.Context(), asking1())
+		if err != nil {
+			t.Fatal(err)
+		}
+		faults.Add(storetest.Fault{Method: storetest.Commit, Forever: true, Err: errBroken})
+		_, err = eng.OperateJob(t.Context(), job.ID, operation.StartJob)
+		var unknown *engine.UnknownOutcomeError
+		if !errors.As(err, &unknown) {
+			t.Fatalf("OperateJob: %v, want an unknown outcome", err)
+		}
+		faults.Clear()
+		if receipt, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob, engine.RequestID(unknown.Request)); err != nil || receipt.Seq != 2 {
+			t.Errorf("the request again: %+v, %v, want version 2", receipt, err)
+		}
+	}
+}
+
+// An id that the embedder's source draws wrong is not laid at the caller's door.
+func TestWrongJobIDs(t *testing.T) {
+	for _, id := range []store.JobID{0, -1, store.MaxJobID + 1} {
+		eng := engine.New(memstore.New(), engine.WithJobIDs(func(step.Time) store.JobID { return id }))
+		var refusal *engine.Refusal
+		if _, err := eng.Create(t.Context(), asking1()); !errors.As(err, &refusal) || refusal.Field != "WithJobIDs" {
+			t.Errorf("Create with id %d drawn: %v, want the source named", id, err)
+		}
+	}
+}
+
+// Everything that frontends are given can be sent to them.
+func TestAnswersMarshal(t *testing.T) {
+	eng, job := release()
+	x := must(eng.Explain(ctx, job, 1))
+	if x.Codes[0].Refusal == nil || x.JobCodes[0].Receipt.To != step.Terminating {
+		t.Fatalf("Explain: %+v, want a refusal and a receipt to look at", x)
+	}
+	values := []any{x, engine.Refusal{Reason: operation.Denied}, engine.Receipt{}, engine.ReportReceipt{}, engine.Rejection{}, engine.Access{Job: x.Job}, store.Record{JobTo: step.Pending, Kind: store.Created}}
+	for _, d := range must(eng.Effects(ctx, job, 0, 0)) {
+		values = append(values, d)
+	}
+	must(eng.Deliver(ctx, func(_ context.Context, d engine.Delivery) error {
+		values = append(values, d)
+		return nil
+	}))
+	for _, v := range values {
+		if data, err := json.Marshal(v); err != nil {
+			t.Errorf("%T does not marshal: %v", v, err)
+		} else if strings.Contains(string(data), "Codes\"") {
+			t.Errorf("%T has a field without a stable name: %s", v, data)
+		}
+	}
+}
+
+func TestObserverIsToldHowLongARefusalTook(t *testing.T) {
+	var took []time.Duration
+	eng := engine.New(memstore.New(), engine.WithObserver(engine.Observer{
+		Refused: func(_ context.Context, _ *engine.Refusal, d time.Duration) { took = append(took, d) },
+	}))
+	_, _ = eng.Operate(t.Context(), 0, 1, operation.Confirm)
+	_, _ = eng.In(store.Scope{}).Operate(t.Context(), 1, 1, operation.Confirm)
+	_, _ = eng.Create(t.Context(), engine.JobSpec{})
+	if len(took) != 3 || slices.Max(took) > time.Hour {
+		t.Errorf("refusals took %v, want three and none for years", took)
+	}
+}
+
+func TestNarrowedTwice(t *testing.T) {
+	ours, theirs := store.Scope{Type: "biz", ID: "2"}, store.Scope{Type: "biz", ID: "3"}
+	eng := engine.New(memstore.New()).In(ours)
+	if _, err := eng.In(ours).Jobs(t.Context(), engine.JobQuery{}); err != nil {
+		t.Errorf("Jobs in the same scope twice: %v", err)
+	}
+	for _, e := range []*engine.Engine{eng.In(theirs), eng.In(theirs).In(ours)} {
+		if _, err := e.Jobs(t.Context(), engine.JobQuery{}); !errors.Is(err, operation.InvalidInput) {
+			t.Errorf("Jobs in another scope than before: %v, want it refused", err)
+		}
+	}
+}
+
+func TestNilOptions(t *testing.T) {
+	eng := engine.New(memstore.New(), nil, engine.WithRules(nil), engine.WithClock(nil), engine.WithRandom(nil), engine.WithJobIDs(nil), engine.WithAuthorizer(nil))
+	job, err := eng.Create(t.Context(), asking1())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := eng.Deliver(t.Context(), func(context.Context, engine.Delivery) error { return nil }, nil); err != nil {
+		t.Errorf("Deliver with a nil option: %v", err)
+	}
+	for range eng.Watch(t.Context(), job.ID, 0, nil) {
+		break
+	}
+	if _, err := engine.Decide(nil, store.View{}, &engine.Operate{Code: operation.Confirm}, 1); !errors.Is(err, operation.InvalidInput) {
+		t.Errorf("Decide without rules: %v, want it refused", err)
 	}
 }

@@ -12,13 +12,10 @@ import (
 )
 
 func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []OperateOption) (store.Job, error) {
-	if err := e.ready(ctx); err != nil {
+	if err := e.prepare(ctx, c, opts); err != nil {
 		return store.Job{}, err
 	}
 	if err := ctx.Err(); err != nil { // before the authorizer is asked
-		return store.Job{}, err
-	}
-	if err := e.prepare(c, opts); err != nil {
 		return store.Job{}, err
 	}
 	if e.narrowed {
@@ -31,7 +28,7 @@ func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []Opera
 	if err := cmd.check(e.rules, &e.limits); err != nil {
 		return store.Job{}, err
 	}
-	c.view = store.View{Job: store.Job{Scope: spec.Scope, Name: spec.Name, Steps: int32(len(spec.Steps))}}
+	c.view = store.View{Job: store.Job{Scope: spec.Scope, Name: spec.Name, State: step.Pending, Current: 1, Steps: int32(len(spec.Steps))}}
 	if err := e.permit(ctx, &c.view, cmd); err != nil {
 		return store.Job{}, err
 	}
@@ -39,52 +36,65 @@ func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []Opera
 	return e.createOnce(ctx, c, cmd)
 }
 
-// createOnce commits a creation on version 0 of an id. A conflict means that the id
-// is taken, or that the request has been carried out; an unknown outcome keeps the
-// id, so that the job cannot come to be twice.
+// createOnce commits a creation on version 0 of an id. A conflict means that the id is
+// taken, or that the request has been carried out; an unknown outcome keeps the id, so
+// that the job cannot come to be twice.
 func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) (store.Job, error) {
-	var unknown error
-	unknowns := 0
+	look := c.request.given
 	for {
-		if unknown == nil {
-			cmd.ID = e.nextJobID(c.now)
-		}
-		if c.request.given || unknown != nil {
+		if look {
 			job, err := e.created(ctx, c, cmd)
-			if err == nil {
-				return job, nil
-			}
 			if !errors.Is(err, store.ErrNotFound) {
-				return store.Job{}, c.after(unknown, err)
+				return job, c.orUnknown(err)
 			}
 		}
-		c.reset()
-		if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
-			return store.Job{}, refusal
+		if c.doubt.err == nil {
+			cmd.ID = e.nextJobID(c)
 		}
 		c.job = cmd.ID
+		c.reset()
+		if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
+			if refusal.Field == "Job" {
+				refusal.Field = "WithJobIDs" // the caller has not named the id
+			}
+			return store.Job{}, refusal
+		}
 		job := c.decision.Change.Job
 		if c.request.dry {
 			job.ID = 0
 			return job, nil
 		}
+		if err := ctx.Err(); err != nil {
+			return store.Job{}, c.orUnknown(err)
+		}
 		switch err := e.store.Commit(ctx, c.decision.Change); {
 		case err == nil:
 			return job, nil
 		case errors.Is(err, store.ErrConflict):
+			if c.doubt.err != nil { // the id is taken: by this very request, or by another job
+				job, err := e.created(ctx, c, cmd)
+				if !errors.Is(err, store.ErrNotFound) {
+					return job, c.orUnknown(err)
+				}
+				c.doubt.err = nil
+			}
 			if c.lost++; c.lost == maxTries {
-				return store.Job{}, c.after(unknown, fmt.Errorf("job %d: %w: gave up after %d ids", cmd.ID, ErrConflict, maxTries))
+				return store.Job{}, fmt.Errorf("create: %w: drew %d ids, and all were taken", ErrConflict, maxTries)
 			}
 		default:
-			unknown = err
-			if unknowns++; unknowns == maxUnknowns {
-				return store.Job{}, c.after(unknown, nil)
+			look = true
+			c.doubt = doubt{err: err, n: c.doubt.n + 1}
+			if c.doubt.n == maxUnknowns {
+				return store.Job{}, c.orUnknown(err)
 			}
 		}
 	}
 }
 
-func (e *Engine) nextJobID(now step.Time) store.JobID {
+// nextJobID draws an id. Each one that was taken moves the clock of the next on by a
+// millisecond, so that a clock that stands still does not run out of ids.
+func (e *Engine) nextJobID(c *call) store.JobID {
+	now := max(c.now, epoch) + step.Time(c.lost)
 	if e.jobID != nil {
 		return e.jobID(now)
 	}

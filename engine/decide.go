@@ -33,7 +33,10 @@ func (d *Decision) Changes() bool { return len(d.Change.Records) > 0 }
 //
 // The command's own fields are checked as well, against the default limits.
 func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (*Decision, error) {
-	if c == nil {
+	switch {
+	case r == nil:
+		return nil, invalid("Rules", "nil")
+	case c == nil:
 		return nil, noCommand()
 	}
 	limits := DefaultLimits()
@@ -97,7 +100,10 @@ func (d *Decision) operate(r *operation.Rules, v *store.View, c *Operate, now st
 	}
 	rec := d.begin(v, store.Operated, now)
 	rec.Code, rec.Request, rec.Actor, rec.Reason = c.Code, c.Request, c.Actor, c.Reason
-	d.move(r, v, move.To, move.Guard == operation.DueOnly)
+	if refusal := d.move(r, v, move.To, move.Guard == operation.DueOnly); refusal != nil {
+		refusal.Code, refusal.Actor = c.Code, c.Actor
+		return refusal
+	}
 	d.finish()
 	return nil
 }
@@ -157,7 +163,10 @@ func (d *Decision) operateJob(r *operation.Rules, v *store.View, c *OperateJob, 
 	}
 	rec := d.begin(v, store.JobOperated, now)
 	rec.JobCode, rec.Request, rec.Actor, rec.Reason = c.Code, c.Request, c.Actor, c.Reason
-	d.move(r, v, to, false)
+	if refusal := d.move(r, v, to, false); refusal != nil {
+		refusal.JobCode, refusal.Actor = c.Code, c.Actor
+		return refusal
+	}
 	d.finish()
 	return nil
 }
@@ -249,7 +258,9 @@ func (d *Decision) report(r *operation.Rules, v *store.View, c *Report, now step
 		rec.Event = completion(&d.steps[0])
 	}
 	if to, ok := r.On(s.Type, s.State, rec.Event); ok {
-		d.move(r, v, to, false)
+		if refusal := d.move(r, v, to, false); refusal != nil {
+			return refusal
+		}
 	}
 	d.Report.State, d.Report.JobState = d.steps[0].State, d.Change.Job.State
 	if rec.Event == 0 && len(d.Change.Targets) == 0 {
@@ -288,7 +299,11 @@ func (d *Decision) results(v *store.View, c *Report) *Refusal {
 		result := &c.Results[i]
 		at, ok := rows[result.Target]
 		if !ok {
-			refusal := invalid(fmt.Sprintf("Results[%d].Target", i), "the step has no target %d, only 0 to %d", result.Target, s.Total-1)
+			what := "the step has no target %d, only 0 to %d"
+			if result.Target < s.Total {
+				what = "the view lacks target %d of 0 to %d"
+			}
+			refusal := invalid(fmt.Sprintf("Results[%d].Target", i), what, result.Target, s.Total-1)
 			refusal.Job, refusal.Step = v.Job.ID, s.ID
 			return refusal
 		}
@@ -343,7 +358,7 @@ func compare(s *store.Step, t *store.Target, result *TargetResult) news {
 			return isKnown
 		}
 		return isNew
-	case t.Status == result.Status && t.ExitCode == result.ExitCode:
+	case t.Status == result.Status && t.ExitCode == result.ExitCode || t.Status.Success() && result.Status.Success():
 		return isKnown
 	case t.Status.Finished() || result.Status == step.TargetWaiting:
 		return contradicts
@@ -370,7 +385,9 @@ func (d *Decision) expire(r *operation.Rules, v *store.View, c *Expire, now step
 	}
 	rec := d.begin(v, store.Expired, now)
 	rec.Request, rec.Event, rec.Reason = c.request, event, "deadline"
-	d.move(r, v, to, false)
+	if refusal := d.move(r, v, to, false); refusal != nil {
+		return refusal
+	}
 	d.finish()
 	return nil
 }
@@ -400,8 +417,10 @@ func (d *Decision) finish() {
 
 // move takes the step to a state and the job with it, and notes what follows. What
 // follows depends on the state alone, whoever or whatever brought it about. With
-// dueOnly, a new attempt covers only the targets that have not succeeded.
-func (d *Decision) move(r *operation.Rules, v *store.View, to step.State, dueOnly bool) {
+// dueOnly, a new attempt covers only the targets that have not succeeded. It is refused
+// if the next step would have to start and is of a type that the rules do not know, as
+// when another process has created the job by newer ones.
+func (d *Decision) move(r *operation.Rules, v *store.View, to step.State, dueOnly bool) *Refusal {
 	rec, job, s := &d.records[0], &d.Change.Job, &d.steps[0]
 	switch {
 	case to == step.Running || to == step.Waiting:
@@ -410,13 +429,16 @@ func (d *Decision) move(r *operation.Rules, v *store.View, to step.State, dueOnl
 		if job.Started == 0 {
 			job.Started = rec.At
 		}
-		return
+		return nil
 	case to == step.Terminating: // the attempt is still under way
 		s.State, job.State = to, to
 		rec.Effect = store.StopAttempt
-		return
+		return nil
 	}
-	s.State, s.Finished, s.Deadline = to, rec.At, 0
+	if !s.State.Finished() {
+		s.Finished = rec.At // and if it was, the attempt ended then, not now
+	}
+	s.State, s.Deadline = to, 0
 	switch to {
 	case step.Skipped:
 		job.Skipped++
@@ -424,16 +446,22 @@ func (d *Decision) move(r *operation.Rules, v *store.View, to step.State, dueOnl
 		job.Ignored++
 	}
 	if to.Passed() && v.Next.ID != 0 {
+		enters := r.Enters(v.Next.Type)
+		if enters == 0 {
+			return refuse(r, v, &Refusal{Reason: operation.WrongType, Detail: fmt.Sprintf(
+				"step %d would start, and these rules have no type %v", v.Next.ID, v.Next.Type)})
+		}
 		d.steps[1] = v.Next
 		d.Change.Steps = d.steps[:2]
 		next := &d.steps[1]
-		start(next, r.Enters(next.Type), true, rec)
+		start(next, enters, true, rec)
 		rec.Entered = next.ID
 		job.Current, job.State, job.Finished = next.ID, next.State, 0
-		return
+		return nil
 	}
 	job.State, job.Finished = to.OfJob(true), rec.At
 	rec.Effect = store.JobEnded
+	return nil
 }
 
 // start begins the next attempt of s, on all targets or on those that are due.

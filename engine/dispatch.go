@@ -14,15 +14,15 @@ import (
 // A Delivery is an effect as a handler gets it: what has to be done, and where the
 // job stood when it was taken from the store.
 type Delivery struct {
-	Effect  store.Effect
-	Seq     store.Seq // of the record that asked for it; with Job.ID it identifies the effect
-	At      step.Time // of that record
-	Job     store.Job
-	Step    store.Step // that runs, stops or asks; its Payload and Confirmers say how and whom
-	Attempt int32      // that is to be run, stopped or asked for
-	All     bool       // of a RunTargets: all targets, and not only those that have not succeeded
-	Ended   step.State // of a JobEnded: the state that the job ended in
-	Count   int32      // how often it was delivered, this time included
+	Effect  store.Effect `json:"effect"`
+	Seq     store.Seq    `json:"seq"` // of the record that asked for it; with Job.ID it identifies the effect
+	At      step.Time    `json:"at"`  // of that record
+	Job     store.Job    `json:"job"`
+	Step    store.Step   `json:"step"`           // that runs, stops or asks; its Payload and Confirmers say how and whom
+	Attempt int32        `json:"attempt"`        // that is to be run, stopped or asked for
+	All     bool         `json:"all"`            // of a RunTargets: all targets, and not only those that have not succeeded
+	Ended   step.State   `json:"ended,omitzero"` // of a JobEnded: the state that the job ended in
+	Count   int32        `json:"count"`          // how often it was delivered, this time included
 }
 
 // A Handler carries out one effect. It must be safe for concurrent use. nil settles the
@@ -51,7 +51,8 @@ type dispatch struct {
 	*Engine
 	handler   Handler
 	runs      int
-	others    int
+	stops     int
+	notices   int
 	lease     time.Duration
 	poll      time.Duration
 	first     time.Duration
@@ -60,12 +61,22 @@ type dispatch struct {
 	sweep     time.Duration
 }
 
-// Runs bounds how many runs are carried out at once; the default is 64. Stops, questions
-// and ends of jobs never wait for a run: up to 16 of them are carried out beside.
+// Runs bounds how many runs are carried out at once; the default is 64. Runs, stops, and
+// the rest have places of their own, so that no stop waits for a run or a question.
 func Runs(n int) DispatchOption {
 	return func(d *dispatch) {
 		if n > 0 {
 			d.runs = n
+		}
+	}
+}
+
+// Notices bounds how many questions and ends of jobs are carried out at once; the default
+// is 16.
+func Notices(n int) DispatchOption {
+	return func(d *dispatch) {
+		if n > 0 {
+			d.notices = n
 		}
 	}
 }
@@ -117,19 +128,22 @@ func (e *Engine) dispatcher(ctx context.Context, h Handler, opts []DispatchOptio
 		return nil, err
 	}
 	d := &dispatch{
-		Engine: e, handler: h, runs: 64, others: 16, lease: 30 * time.Second, poll: pollEvery,
+		Engine: e, handler: h, runs: 64, stops: 16, notices: 16, lease: 30 * time.Second, poll: pollEvery,
 		first: time.Second, most: 5 * time.Minute, stopEvery: 30 * time.Second, sweep: time.Second,
 	}
 	for _, o := range opts {
-		o(d)
+		if o != nil {
+			o(d)
+		}
 	}
 	return d, nil
 }
 
 var (
-	runEffects   = []store.Effect{store.RunTargets}
-	otherEffects = []store.Effect{store.StopAttempt, store.AskConfirmers, store.JobEnded}
-	allEffects   = []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded}
+	runEffects  = []store.Effect{store.RunTargets}
+	stopEffects = []store.Effect{store.StopAttempt}
+	notices     = []store.Effect{store.AskConfirmers, store.JobEnded}
+	allEffects  = []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded}
 )
 
 // Dispatch hands the effects of jobs to h, at least once each, and expires what is
@@ -145,7 +159,8 @@ func (e *Engine) Dispatch(ctx context.Context, h Handler, opts ...DispatchOption
 	}
 	var lanes sync.WaitGroup
 	lanes.Go(func() { d.lane(ctx, runEffects, d.runs) })
-	lanes.Go(func() { d.lane(ctx, otherEffects, d.others) })
+	lanes.Go(func() { d.lane(ctx, stopEffects, d.stops) })
+	lanes.Go(func() { d.lane(ctx, notices, d.notices) })
 	lanes.Go(func() {
 		for sleep(ctx, d.sweep) == nil {
 			if _, err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
@@ -198,22 +213,10 @@ func (d *dispatch) lane(ctx context.Context, kinds []store.Effect, most int) {
 			})
 		}
 		if len(claimed) == 0 {
-			d.rest(ctx, changed)
+			_ = pause(ctx, changed, d.poll) // at the latest, as time alone makes an effect due again
 		}
 		stop()
 		waitForSlot(ctx, slots)
-	}
-}
-
-// rest waits for a commit, and for the next poll at the latest, as time alone makes an
-// effect due again.
-func (d *dispatch) rest(ctx context.Context, changed <-chan struct{}) {
-	timer := time.NewTimer(d.poll)
-	defer timer.Stop()
-	select {
-	case <-changed:
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 
@@ -256,7 +259,7 @@ func (d *dispatch) deliver(ctx context.Context, claimed store.Delivery) {
 		d.again(end, claimed, 0, claimed.LastError)
 	case err != nil:
 		d.failed(ctx, fmt.Errorf("job %d: %v of step %d, attempt %d: %w", claimed.Job, claimed.Effect, claimed.Step, claimed.Attempt, err))
-		d.again(end, claimed, d.backOffAfter(claimed.Count), brief(err))
+		d.again(end, claimed, d.backOffAfter(claimed), brief(err))
 	case claimed.Effect == store.StopAttempt && d.stillStopping(end, claimed):
 		d.again(end, claimed, d.stopEvery, stopDelivered)
 	default:
@@ -287,16 +290,18 @@ func (d *dispatch) stillStopping(ctx context.Context, claimed store.Delivery) bo
 	return err != nil || stopping(claimed, view.Step)
 }
 
-// handle runs the handler and renews the lease meanwhile. If the lease is lost, that is
-// the error.
+// handle runs the handler and renews the lease meanwhile, for as long as the handler takes,
+// even if ctx has ended. If the lease is lost, that is the error.
 func (d *dispatch) handle(ctx context.Context, claimed store.Delivery, view store.View) error {
 	ctx, cancel := context.WithCancelCause(ctx)
+	running, done := context.WithCancel(context.WithoutCancel(ctx))
 	var renewal sync.WaitGroup
 	defer renewal.Wait()
+	defer done()
 	defer cancel(nil)
 	renewal.Go(func() {
-		for sleep(ctx, d.lease/3) == nil {
-			err := d.store.Defer(ctx, claimed, step.At(d.now()).Add(d.lease), claimed.LastError)
+		for sleep(running, max(d.lease/3, time.Millisecond)) == nil {
+			err := d.store.Defer(running, claimed, step.At(d.now()).Add(d.lease), claimed.LastError)
 			if errors.Is(err, store.ErrLeaseLost) {
 				cancel(store.ErrLeaseLost) // somebody else carries it out by now
 			}
@@ -330,16 +335,21 @@ func (d *dispatch) let(ctx context.Context, claimed store.Delivery, what string,
 	}
 }
 
-// backOffAfter returns how long an effect rests after its count-th delivery failed.
-func (d *dispatch) backOffAfter(count int32) time.Duration {
+// backOffAfter returns how long an effect rests after a delivery has failed. A stop, which
+// is delivered again and again, rests no longer than if it had not.
+func (d *dispatch) backOffAfter(claimed store.Delivery) time.Duration {
+	most := d.most
+	if claimed.Effect == store.StopAttempt {
+		most = min(most, d.stopEvery)
+	}
 	delay := d.first
-	for range count - 1 {
-		if delay >= d.most {
+	for range claimed.Count - 1 {
+		if delay >= most {
 			break
 		}
 		delay *= 2
 	}
-	return min(delay, d.most)
+	return min(delay, most)
 }
 
 // brief cuts an error to what is kept with an effect.

@@ -402,6 +402,45 @@ func TestDispatch(t *testing.T) {
 		synctest.Wait()
 		d.wantLog("run 1", "stop 1", "stop 1")
 	})
+	bubble("does not let a stop wait for questions", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		id := d.script()
+		for range 3 {
+			job, err := d.eng.Create(t.Context(), asking1())
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.operateJob(job.ID, operation.StartJob)
+		}
+		stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
+			d.note(x)
+			if x.Effect == store.AskConfirmers {
+				<-ctx.Done() // until somebody answers
+			}
+			return nil
+		}, engine.Notices(2))
+		defer stop()
+		synctest.Wait()
+		d.operateJob(id, operation.TerminateJob)
+		synctest.Wait()
+		d.wantLog("ask 1", "ask 1", "run 1", "stop 1")
+	})
+	bubble("renews the lease of a handler that takes its time to end", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		d.script()
+		handle := func(_ context.Context, x engine.Delivery) error {
+			d.note(x)
+			time.Sleep(10 * time.Minute) // whatever its context says
+			return nil
+		}
+		stop, stopOther := d.dispatch(handle), d.dispatch(handle)
+		synctest.Wait()
+		go stop()
+		time.Sleep(11 * time.Minute)
+		synctest.Wait()
+		d.wantLog("run 1")
+		stopOther()
+	})
 	bubble("expires what is overdue", func(t *testing.T) {
 		d := newDesk(t, memstore.New())
 		job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/stepgate/stepgate/operation"
@@ -9,11 +10,11 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// An Engine operates jobs in a store. It is safe for concurrent use, holds no state
-// of any job, and any number of engines, in any number of processes, can share a
-// store.
+// An Engine operates jobs in a store. It is safe for concurrent use, holds no state of
+// any job, and any number of engines, in any number of processes, can share a store. It
+// comes from [New]; the zero Engine is of no use.
 //
-// A method that changes a job and returns nil has changed it once, together with its
+// A method that changes one job and returns nil has changed it once, together with its
 // history and effects. Any other return means that nothing changed, but for
 // [ErrUnknownOutcome]. What is refused is a *[Refusal]; a failure of the store or the
 // context is returned wrapped.
@@ -21,6 +22,7 @@ type Engine struct {
 	*shared
 	scope    store.Scope
 	narrowed bool // by In
+	widened  bool // by another In, to another scope: it sees nothing
 }
 
 // shared is what an engine and its narrowings have in common.
@@ -51,9 +53,10 @@ func New(s store.Store, opts ...Option) *Engine {
 
 // In returns an engine that sees the jobs of one scope only and creates jobs in it.
 // A job of another scope does not exist for it: the error is the one for an id that
-// was never used. If s lacks its type or its id, every call is refused.
+// was never used. If s lacks its type or its id, or e is narrowed to another scope
+// already, every call is refused.
 func (e *Engine) In(s store.Scope) *Engine {
-	return &Engine{shared: e.shared, scope: s, narrowed: true}
+	return &Engine{shared: e.shared, scope: s, narrowed: true, widened: e.widened || e.narrowed && s != e.scope}
 }
 
 // Rules returns the rules that e decides by.
@@ -68,6 +71,9 @@ func (e *Engine) ready(ctx context.Context) error {
 	if e.narrowed {
 		if err := checkScope(e.scope); err != nil {
 			return err
+		}
+		if e.widened {
+			return invalid("Scope", "%v, but the engine was narrowed to another one before", e.scope)
 		}
 	}
 	if ctx == nil {
@@ -174,20 +180,16 @@ func (e *Engine) report(ctx context.Context, c *call, r *Report) error {
 			q.Targets[i] = r.Results[i].Target
 		}
 	}
-	leave, err := e.enter(ctx, r.Job)
-	if err != nil {
-		return err
-	}
-	defer leave()
 	c.patient = true
 	return e.carryOut(ctx, c, q, r)
 }
 
 // enter waits for the gate of a job's stripe, which lets the reports of one job pass
 // one at a time, so that a crowd of executors does not drown a person's operation in
-// conflicts. Operations do not pass through it.
+// conflicts. Operations do not pass through it, and nobody rests or calls back within.
 func (e *Engine) enter(ctx context.Context, job store.JobID) (leave func(), err error) {
-	gate := e.gates[uint64(job)*0x9e3779b97f4a7c15>>58]
+	const spread = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio: neighbours part
+	gate := e.gates[uint64(job)*spread>>(64-6)]
 	select {
 	case gate <- struct{}{}:
 		return func() { <-gate }, nil
@@ -196,33 +198,40 @@ func (e *Engine) enter(ctx context.Context, job store.JobID) (leave func(), err 
 	}
 }
 
-// Sweep expires every attempt whose deadline has passed, and returns how many. It is
-// harmless if others do it at the same time: each attempt expires once. [Dispatch]
-// sweeps by itself.
+// Sweep expires every attempt whose deadline has passed, and returns how many, with
+// every error that there was: one job that cannot be expired does not hold up the others.
+// It is harmless if others do it at the same time: each attempt expires once.
+// [Engine.Dispatch] sweeps by itself.
 func (e *Engine) Sweep(ctx context.Context) (int, error) {
 	if err := e.ready(ctx); err != nil {
 		return 0, err
 	}
 	const batch = 1000
 	expired := 0
-	for {
-		overdue, err := e.store.Overdue(ctx, e.scope, step.At(e.now()), batch)
+	for limit := batch; ; {
+		overdue, err := e.store.Overdue(ctx, e.scope, step.At(e.now()), limit)
 		if err != nil {
 			return expired, err
 		}
-		progress := 0
+		var failures []error
+		left := 0 // that are still overdue, and come first in the next list
 		for _, o := range overdue {
-			switch err := e.expire(ctx, o); {
+			err := e.expire(ctx, o)
+			switch {
 			case err == nil:
-				progress++
+				expired++
+				continue
+			case ctx.Err() != nil:
+				return expired, err
 			case !isStale(err):
-				return expired + progress, err
+				failures = append(failures, err)
 			}
+			left++
 		}
-		expired += progress
-		if len(overdue) < batch || progress == 0 {
-			return expired, nil
+		if len(overdue) < limit {
+			return expired, errors.Join(failures...)
 		}
+		limit = left + batch
 	}
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -10,26 +11,26 @@ import (
 
 // An Explanation says of every code whether a person could use it now.
 type Explanation struct {
-	Job      store.Job // as of one moment: its Version is one for IfVersion
-	Step     store.Step
-	Codes    []Verdict    // on the step, every code of the rules in ascending order
-	JobCodes []JobVerdict // on the job, likewise
+	Job      store.Job    `json:"job"` // as of one moment: its Version is one for IfVersion
+	Step     store.Step   `json:"step"`
+	Codes    []Verdict    `json:"codes"`     // on the step, every code of the rules in ascending order
+	JobCodes []JobVerdict `json:"job_codes"` // on the job, likewise
 }
 
 // A Verdict says of one code whether it would pass.
 type Verdict struct {
-	Code    operation.Code
-	Legal   bool
-	Receipt Receipt  // what would follow, as of a dry run, if Legal
-	Refusal *Refusal // why not, if not
+	Code    operation.Code `json:"code"`
+	Legal   bool           `json:"legal"`
+	Receipt Receipt        `json:"receipt,omitzero"`  // what would follow, as of a dry run, if Legal
+	Refusal *Refusal       `json:"refusal,omitempty"` // why not, if not
 }
 
 // A JobVerdict says of one job code whether it would pass.
 type JobVerdict struct {
-	Code    operation.JobCode
-	Legal   bool
-	Receipt Receipt
-	Refusal *Refusal
+	Code    operation.JobCode `json:"code"`
+	Legal   bool              `json:"legal"`
+	Receipt Receipt           `json:"receipt,omitzero"`
+	Refusal *Refusal          `json:"refusal,omitempty"`
 }
 
 // Explain answers for a step and a person (see [By]) what every operation would come
@@ -47,30 +48,12 @@ func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, opts 
 	if err := checkPerson(c.request.actor, c.request.reason, 0, 0, &e.limits); err != nil {
 		return Explanation{}, err
 	}
-	for {
-		x, err := e.explainStep(ctx, c, job, id)
-		if err != nil {
-			return Explanation{}, err
-		}
-		if id != x.Job.Current {
-			if c.view, err = e.load(ctx, job, 0); err != nil {
-				return Explanation{}, err
-			}
-			if c.view.Job.Version != x.Job.Version {
-				continue // the job has moved on between the two views
-			}
-		}
-		err = e.explainJob(ctx, c, &x)
-		return x, err
-	}
-}
-
-func (e *Engine) explainStep(ctx context.Context, c *call, job store.JobID, id step.ID) (Explanation, error) {
-	var err error
-	if c.view, err = e.load(ctx, job, id); err != nil {
+	view, current, err := e.views(ctx, job, id)
+	if err != nil {
 		return Explanation{}, err
 	}
-	x := Explanation{Job: c.view.Job, Step: c.view.Step}
+	x := Explanation{Job: view.Job, Step: view.Step}
+	c.view = view
 	for code := range e.rules.AllCodes().All() {
 		receipt, refusal, err := e.tryOut(ctx, c, &Operate{
 			Code: code, Actor: c.request.actor, IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
@@ -80,21 +63,31 @@ func (e *Engine) explainStep(ctx context.Context, c *call, job store.JobID, id s
 		}
 		x.Codes = append(x.Codes, Verdict{Code: code, Legal: refusal == nil, Receipt: receipt, Refusal: refusal})
 	}
-	return x, nil
-}
-
-// explainJob adds the job's codes, by the view of its current step.
-func (e *Engine) explainJob(ctx context.Context, c *call, x *Explanation) error {
+	c.view = current
 	for _, code := range operation.AllJobCodes() {
 		receipt, refusal, err := e.tryOut(ctx, c, &OperateJob{
 			Code: code, Actor: c.request.actor, IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
 		})
 		if err != nil {
-			return err
+			return Explanation{}, err
 		}
 		x.JobCodes = append(x.JobCodes, JobVerdict{Code: code, Legal: refusal == nil, Receipt: receipt, Refusal: refusal})
 	}
-	return nil
+	return x, nil
+}
+
+// views returns what there is to see of a step and of its job's current one, between
+// which no state and no attempt has changed.
+func (e *Engine) views(ctx context.Context, job store.JobID, id step.ID) (view, current store.View, err error) {
+	for range maxTries {
+		if view, err = e.load(ctx, job, id); err != nil || view.Job.Current == id {
+			return view, view, err
+		}
+		if current, err = e.load(ctx, job, 0); err != nil || current.Job.Moved == view.Job.Moved {
+			return view, current, err
+		}
+	}
+	return view, current, fmt.Errorf("job %d: %w: gave up after %d tries", job, ErrConflict, maxTries)
 }
 
 // tryOut decides on the state in c as a dry run does.

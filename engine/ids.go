@@ -10,10 +10,10 @@ import (
 // epoch is 2024-01-01 in UTC: 41 bits of milliseconds from there last until 2093.
 const epoch step.Time = 1_704_067_200_000
 
-// jobID returns an id of 41 bits of time and 12 bits of randomness. Ids ascend with
+// jobID returns an id of 41 bits of time, from epoch on, and 12 bits of randomness. Ids ascend with
 // time and stay below 2^53.
 func jobID(now step.Time, random uint64) store.JobID {
-	ms := uint64(max(now-epoch, 0)) & (1<<41 - 1)
+	ms := uint64(now-epoch) & (1<<41 - 1)
 	return max(1, store.JobID(ms<<12|random&(1<<12-1)))
 }
 

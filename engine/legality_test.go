@@ -337,7 +337,10 @@ func (b book) after(t *testing.T, v *store.View, row string, to step.State) (sto
 		rec.All, rec.Targets = attempt == "all", s.Unfinished
 	case to == step.Terminating || to == v.Step.State: // the attempt is still under way
 	default:
-		s.Finished, s.Deadline = now, 0
+		s.Deadline = 0
+		if s.Finished == 0 { // an attempt that ended earlier has not run until now
+			s.Finished = now
+		}
 	}
 	steps = append(steps, s)
 	job.State, job.Version, job.Finished = jobTo, rec.Seq, 0

@@ -42,7 +42,8 @@ func WithRules(r *operation.Rules) Option {
 	}
 }
 
-// WithClock replaces time.Now; nil keeps it. It is read once per operation. Waiting, of a
+// WithClock replaces time.Now; nil keeps it. It is read once per
+// operation, and once more for an observer. Waiting, of a
 // dispatcher for its next poll for instance, goes by the time of package time all the same.
 func WithClock(now func() time.Time) Option {
 	return func(c *config) {
@@ -65,36 +66,40 @@ func WithRandom(random func() uint64) Option {
 
 // WithJobIDs replaces the source of job ids, which are otherwise 41 bits of
 // milliseconds since 2024 and 12 bits of randomness, so that they ascend. An id that
-// is taken is drawn again. nil keeps that source.
+// is taken is drawn again, for a moment that is a millisecond later. nil keeps that
+// source. An id outside of 1 to [store.MaxJobID] fails the creation.
 func WithJobIDs(next func(now step.Time) store.JobID) Option {
 	return func(c *config) { c.jobID = next }
 }
 
 // WithAuthorizer has f asked before every operation of a person and every creation,
 // on the very state that is decided on: again after each conflict. An error, a panic
-// or an ended context is a denial. f must be safe for concurrent use.
+// or an ended context is a denial. The error is the refusal's cause, found by errors.Is
+// and errors.As: to tell reasons apart, look at [Refusal].Reason. f must be safe for
+// concurrent use.
 func WithAuthorizer(f func(ctx context.Context, a Access) error) Option {
 	return func(c *config) { c.authorize = f }
 }
 
 // Access is what an authorizer decides on.
 type Access struct {
-	Actor   string
-	Code    operation.Code    // of an operation on a step
-	JobCode operation.JobCode // of an operation on a job
-	Create  bool              // a job is to be created
-	Job     store.Job         // as it is; for a creation, as it would be
-	Step    store.Step        // the step in question, or the job's current one; zero for a creation
+	Actor   string            `json:"actor"`
+	Code    operation.Code    `json:"code,omitzero"`     // of an operation on a step
+	JobCode operation.JobCode `json:"job_code,omitzero"` // of an operation on a job
+	Create  bool              `json:"create"`            // a job is to be created
+	Job     store.Job         `json:"job"`               // as it is; for a creation, as it would be, but for its id
+	Step    store.Step        `json:"step,omitzero"`     // the step in question, or the job's current one; zero for a creation
 }
 
-// WithLimits replaces the limits; a limit of 0 keeps its default.
+// WithLimits replaces the limits; a limit of 0 keeps its default. More than 4,000,000
+// targets a step are not to be had.
 func WithLimits(l Limits) Option {
 	return func(c *config) {
 		if l.Steps > 0 {
 			c.limits.Steps = l.Steps
 		}
 		if l.Targets > 0 {
-			c.limits.Targets = l.Targets
+			c.limits.Targets = min(l.Targets, 4_000_000)
 		}
 		if l.Reason > 0 {
 			c.limits.Reason = l.Reason
@@ -105,30 +110,34 @@ func WithLimits(l Limits) Option {
 // Limits bound what a request may hold.
 type Limits struct {
 	Steps   int // of a job
-	Targets int // of a step
+	Targets int // of a step; also bounds a list of confirmers
 	Reason  int // characters
 }
 
 // DefaultLimits returns 1,000 steps, 1,000,000 targets a step and 2,000 characters.
 func DefaultLimits() Limits { return Limits{Steps: 1_000, Targets: 1_000_000, Reason: 2_000} }
 
-// WithObserver has o told of every request. This is where logs, metrics and traces
-// plug in.
+// WithObserver has o told of every request that was accepted, refused, tried as a dry run
+// or failed. A replay, and a report that changes nothing, tell nobody; neither do reads.
+// This is where logs, metrics and traces plug in.
 func WithObserver(o Observer) Option { return func(c *config) { c.observe = o } }
 
 // An Observer is told what became of requests, after the commit and under no lock. Its
 // functions may be nil; they must be safe for concurrent use; a panic in one is
-// contained. Refusals are told here and nowhere else.
+// contained. Refusals are told here and to the caller, who shares them and must leave
+// them alone as well, and nowhere else.
 type Observer struct {
 	Accepted   func(ctx context.Context, r store.Record, took time.Duration)
 	Refused    func(ctx context.Context, r *Refusal, took time.Duration)
 	Dry        func(ctx context.Context, r Receipt, took time.Duration)
-	Conflicted func(ctx context.Context, job store.JobID, lost int) // so many commits of a request lost a race and were decided anew
-	Failed     func(ctx context.Context, err error)                 // the store, or a handler of an effect, failed
+	Conflicted func(ctx context.Context, job store.JobID, lost int, took time.Duration) // so many commits of a request lost a race
+	Failed     func(ctx context.Context, err error)                                     // a request or a delivery failed for another reason than a refusal
 }
 
 // timed reports whether o wants to know how long requests take.
-func (o *Observer) timed() bool { return o.Accepted != nil || o.Refused != nil || o.Dry != nil }
+func (o *Observer) timed() bool {
+	return o.Accepted != nil || o.Refused != nil || o.Dry != nil || o.Conflicted != nil
+}
 
 // An OperateOption says more about a request: who asks, why, and on what condition.
 // Options that do not apply to a call are ignored by it.

@@ -17,11 +17,11 @@ type Receipt struct {
 	Code    operation.Code    `json:"code,omitzero"`
 	JobCode operation.JobCode `json:"job_code,omitzero"`
 
-	Step    step.ID      `json:"step"` // the step that was operated on
-	From    step.State   `json:"from"` // of the step
-	To      step.State   `json:"to"`
-	JobFrom step.State   `json:"job_from"`
-	JobTo   step.State   `json:"job_to"`
+	Step    step.ID      `json:"step"`          // the step that was operated on
+	From    step.State   `json:"from,omitzero"` // of the step
+	To      step.State   `json:"to,omitzero"`
+	JobFrom step.State   `json:"job_from,omitzero"`
+	JobTo   step.State   `json:"job_to,omitzero"`
 	Attempt int32        `json:"attempt"` // of the step, after
 	Entered step.ID      `json:"entered"` // the step that started in consequence, or 0
 	Targets int32        `json:"targets"` // how many targets run in consequence
@@ -39,18 +39,18 @@ func receiptOf(r *store.Record) Receipt {
 
 // A ReportReceipt is the answer to an accepted report.
 type ReportReceipt struct {
-	Seq      store.Seq  // of the record; 0 if the report changed nothing
-	State    step.State // of the step, after
-	JobState step.State
-	Accepted int // results that changed something
-	Repeated int // results that were known already
-	Rejected []Rejection
+	Seq      store.Seq   `json:"seq"`            // of the record; 0 if the report changed nothing
+	State    step.State  `json:"state,omitzero"` // of the step, after
+	JobState step.State  `json:"job_state,omitzero"`
+	Accepted int         `json:"accepted"` // results that changed something
+	Repeated int         `json:"repeated"` // results that were known already
+	Rejected []Rejection `json:"rejected"`
 }
 
 // A Rejection is a result that contradicts what is known of its target. What was
 // known first stands.
 type Rejection struct {
-	Target   int32
-	Stands   step.Status // what is known
-	Rejected step.Status // what the report said
+	Target   int32       `json:"target"`
+	Stands   step.Status `json:"stands"`   // what is known
+	Rejected step.Status `json:"rejected"` // what the report said
 }

@@ -14,27 +14,29 @@ import (
 // Nothing has changed. errors.Is finds its Reason (errors.Is(err,
 // operation.WrongState)) and, for a denial, the authorizer's error.
 type Refusal struct {
-	Reason  operation.Reason
-	Code    operation.Code    // what was asked for; 0 if it was not an operation on a step
-	JobCode operation.JobCode // likewise, on a job
-	Job     store.JobID
-	Step    step.ID // 0 for a request about the job alone
-	Actor   string
-	Field   string // of an InvalidInput: which field of the request, as in "Steps[2].Name"
-	Detail  string // in words, where there is more to say
+	Reason  operation.Reason  `json:"reason"`
+	Code    operation.Code    `json:"code,omitzero"`     // what was asked for; 0 if it was not an operation on a step
+	JobCode operation.JobCode `json:"job_code,omitzero"` // likewise, on a job
+	Job     store.JobID       `json:"job"`
+	Step    step.ID           `json:"step"` // 0 for a request about the job alone
+	Actor   string            `json:"actor,omitempty"`
+	Field   string            `json:"field,omitempty"`  // of an InvalidInput: which field of the request, as in "Steps[2].Name"
+	Detail  string            `json:"detail,omitempty"` // in words, where there is more to say
 
 	// Where the job stands. Zero where the reason comes before the state:
 	// InvalidInput, NoSuchJob, NoSuchStep, Denied, RequestReused.
-	Current  step.ID
-	Version  store.Seq
-	Attempt  int32
-	Type     step.Type
-	State    step.State
-	JobState step.State
+	Current  step.ID    `json:"current,omitzero"`
+	Version  store.Seq  `json:"version,omitzero"`
+	Attempt  int32      `json:"attempt,omitzero"`
+	Type     step.Type  `json:"type,omitzero"`
+	State    step.State `json:"state,omitzero"`
+	JobState step.State `json:"job_state,omitzero"`
 
-	Legal     operation.Codes    // what this person could do to the step now
-	LegalJob  operation.JobCodes // and to the job; not told of a step that is not current
-	LegalFrom step.States        // the states in which the code would be legal on a step of this type
+	// What the rules would let this person do now, confirmers included; whether the
+	// authorizer would is not asked ([Engine.Allowed] does).
+	Legal     operation.Codes    `json:"legal"`
+	LegalJob  operation.JobCodes `json:"legal_job"`  // not told of a step that is not current
+	LegalFrom step.States        `json:"legal_from"` // the states in which the code would be legal on a step of this type
 
 	cause error
 }
@@ -69,6 +71,9 @@ func (r *Refusal) Error() string {
 		fmt.Fprintf(&b, "%s came too late: %s", r.operation(), r.Detail)
 	case operation.WrongType:
 		fmt.Fprintf(&b, "%s does not apply to a %v step", r.operation(), r.Type)
+		if r.Detail != "" {
+			fmt.Fprintf(&b, ": %s", r.Detail)
+		}
 	case operation.NotCurrent:
 		fmt.Fprintf(&b, "%s is for the current step, which is %d", r.operation(), r.Current)
 	case operation.WrongState:
@@ -117,9 +122,9 @@ func invalid(field, format string, args ...any) *Refusal {
 	return &Refusal{Reason: operation.InvalidInput, Field: field, Detail: fmt.Sprintf(format, args...)}
 }
 
-// ErrConflict: others changed the job so often in the meantime that the request
-// was given up. Nothing has changed; it can be repeated.
-var ErrConflict = errors.New("the job kept changing, nothing was done")
+// ErrConflict: others were faster so often that the request was given up. Nothing has
+// changed; it can be repeated.
+var ErrConflict = errors.New("others were faster, nothing was done")
 
 // ErrUnknownOutcome: the store failed in mid-commit and could not be asked what
 // came of it. The request may have been carried out, or be carried out yet.

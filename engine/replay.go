@@ -43,11 +43,13 @@ func continues(rec store.Record, job store.Job, steps []store.Step) error {
 		return fmt.Errorf("replay: record %d is of job %d, not of %d", rec.Seq, rec.Job, job.ID)
 	case rec.Step != job.Current:
 		return fmt.Errorf("replay: record %d is about step %d, but step %d is current", rec.Seq, rec.Step, job.Current)
+	case rec.Step < 1 || int64(rec.Step) > int64(len(steps)):
+		return fmt.Errorf("replay: record %d is about step %d of %d", rec.Seq, rec.Step, len(steps))
 	case rec.JobFrom != job.State:
 		return fmt.Errorf("replay: record %d starts with the job in %v, but it is in %v", rec.Seq, rec.JobFrom, job.State)
 	case rec.From != steps[rec.Step-1].State:
 		return fmt.Errorf("replay: record %d starts in %v, but step %d is in %v", rec.Seq, rec.From, rec.Step, steps[rec.Step-1].State)
-	case rec.Entered != 0 && (rec.Entered != rec.Step+1 || int(rec.Entered) > len(steps)):
+	case rec.Entered != 0 && (rec.Entered != rec.Step+1 || int64(rec.Entered) > int64(len(steps))):
 		return fmt.Errorf("replay: record %d enters step %d after step %d of %d", rec.Seq, rec.Entered, rec.Step, len(steps))
 	}
 	return nil
@@ -59,7 +61,10 @@ func apply(r *operation.Rules, rec store.Record, job *store.Job, steps []store.S
 		begun(s, rec, rec.To, rec.Attempt)
 	}
 	if rec.To != s.State && rec.To.Finished() {
-		s.Finished, s.Deadline = rec.At, 0
+		if !s.State.Finished() {
+			s.Finished = rec.At
+		}
+		s.Deadline = 0
 		switch rec.To {
 		case step.Skipped:
 			job.Skipped++

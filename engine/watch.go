@@ -23,8 +23,8 @@ type watch struct {
 // reports of results alone.
 func WithoutProgress() WatchOption { return func(w *watch) { w.quiet = true } }
 
-// WatchPoll sets how often a store without a [store.Waker] is asked; the default is
-// 200 ms.
+// WatchPoll sets how often the store is asked if it tells nothing; the default is 200 ms.
+// A store that is a [store.Waker] mostly tells sooner.
 func WatchPoll(every time.Duration) WatchOption {
 	return func(w *watch) {
 		if every > 0 {
@@ -41,32 +41,38 @@ func WatchPoll(every time.Duration) WatchOption {
 func (e *Engine) Watch(ctx context.Context, job store.JobID, after store.Seq, opts ...WatchOption) iter.Seq2[store.Record, error] {
 	w := watch{poll: pollEvery}
 	for _, o := range opts {
-		o(&w)
+		if o != nil {
+			o(&w)
+		}
 	}
 	return func(yield func(store.Record, error) bool) {
 		for seq := after; ; {
-			// Listen first and read then, so that no commit falls between.
-			changed, stop := e.wake(job)
-			records, err := e.History(ctx, job, seq, defaultLimit)
+			records, err := e.tail(ctx, job, seq, w.poll)
 			if err != nil {
-				stop()
 				yield(store.Record{}, err)
 				return
 			}
 			for _, r := range records {
 				seq = r.Seq
-				if (w.quiet && !r.Moves()) || yield(r, nil) {
-					continue
+				if (!w.quiet || r.Moves()) && !yield(r, nil) {
+					return
 				}
-				stop()
-				return
 			}
-			if len(records) == 0 {
-				wait(ctx, changed, w.poll)
-			}
-			stop()
 		}
 	}
+}
+
+// tail returns records after a sequence number. If there are none yet, it waits for a
+// commit, and for poll at the latest, and may return none.
+func (e *Engine) tail(ctx context.Context, job store.JobID, after store.Seq, poll time.Duration) ([]store.Record, error) {
+	// Listen first and read then, so that no commit falls between.
+	changed, stop := e.wake(job)
+	defer stop()
+	records, err := e.History(ctx, job, after, defaultLimit)
+	if err == nil && len(records) == 0 {
+		err = pause(ctx, changed, poll)
+	}
+	return records, err
 }
 
 // wake listens for commits to a job, 0 meaning any; where the store cannot, the channel
@@ -76,17 +82,4 @@ func (e *Engine) wake(job store.JobID) (changed <-chan struct{}, stop func()) {
 		return w.Wake(job)
 	}
 	return nil, func() {}
-}
-
-// wait returns when changed is closed or ctx ends; without changed, after poll at the
-// latest.
-func wait(ctx context.Context, changed <-chan struct{}, poll time.Duration) {
-	if changed != nil {
-		select {
-		case <-changed:
-		case <-ctx.Done():
-		}
-		return
-	}
-	_ = sleep(ctx, poll) // ctx's end shows at the next read
 }

@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"container/heap"
+	"sync"
 	"time"
 
 	"github.com/stepgate/stepgate/step"
@@ -62,7 +63,7 @@ func newJob(specs []step.Spec) *job {
 	return j
 }
 
-func (j *job) has(id step.ID) bool { return id >= 1 && int(id) <= len(j.steps) }
+func (j *job) has(id step.ID) bool { return id >= 1 && id <= step.ID(len(j.steps)) }
 
 // step fills s with the step of this id, which exists.
 func (j *job) step(id step.ID, s *store.Step) {
@@ -133,22 +134,28 @@ type deadline struct {
 	index   int
 }
 
-// deadlines is a heap of those that are set, the earliest first.
-type deadlines struct{ heap deadlineHeap }
+// deadlines is a heap of those that are set, of all jobs, the earliest first.
+type deadlines struct {
+	mu   sync.Mutex // guards all below; taken after that of a shard
+	heap deadlineHeap
+}
 
-// set takes over the deadline of s, set or not.
+// set takes over the deadline of s, set or not. The job's shard is locked.
 func (d *deadlines) set(j *job, s *store.Step) {
 	x := j.steps[s.ID-1].extra
-	switch {
-	case s.Deadline == 0:
-		if x != nil && x.deadline != nil {
-			heap.Remove(&d.heap, x.deadline.index)
-			x.deadline = nil
-		}
+	if s.Deadline == 0 && (x == nil || x.deadline == nil) {
 		return
-	case x == nil:
+	}
+	if x == nil {
 		x = &extra{}
 		j.steps[s.ID-1].extra = x
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s.Deadline == 0 {
+		heap.Remove(&d.heap, x.deadline.index)
+		x.deadline = nil
+		return
 	}
 	if x.deadline == nil {
 		x.deadline = &deadline{at: s.Deadline, job: j, step: s.ID, attempt: s.Attempt}
@@ -159,21 +166,48 @@ func (d *deadlines) set(j *job, s *store.Step) {
 	heap.Fix(&d.heap, x.deadline.index)
 }
 
-// before appends those in scope that are not after now, in no order.
-func (d *deadlines) before(all []store.Overdue, scope store.Scope, now step.Time) []store.Overdue {
-	var walk func(i int)
-	walk = func(i int) {
-		if i >= len(d.heap) || d.heap[i].at > now {
-			return
+// overdue returns up to limit of those in scope that are not after now, the earliest
+// first. It looks at no others than these and their children in the heap.
+func (d *deadlines) overdue(scope store.Scope, now step.Time, limit int) []store.Overdue {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var found []store.Overdue
+	front := frontier{heap: d.heap}
+	for front.add(0); front.Len() > 0 && len(found) < limit; {
+		i := heap.Pop(&front).(int)
+		x := d.heap[i]
+		if x.at > now {
+			break
 		}
-		if x := d.heap[i]; scope.Holds(x.job.header.Scope) {
-			all = append(all, store.Overdue{Job: x.job.header.ID, Step: x.step, Attempt: x.attempt, Deadline: x.at})
+		if scope.Holds(x.job.header.Scope) {
+			found = append(found, store.Overdue{Job: x.job.header.ID, Step: x.step, Attempt: x.attempt, Deadline: x.at})
 		}
-		walk(2*i + 1)
-		walk(2*i + 2)
+		front.add(2*i + 1)
+		front.add(2*i + 2)
 	}
-	walk(0)
-	return all
+	return found
+}
+
+// frontier is the places of a heap of deadlines that come next when it is read in order.
+type frontier struct {
+	heap   deadlineHeap
+	places []int
+}
+
+func (f *frontier) add(i int) {
+	if i < len(f.heap) {
+		heap.Push(f, i)
+	}
+}
+func (f *frontier) Len() int           { return len(f.places) }
+func (f *frontier) Less(a, b int) bool { return f.heap.Less(f.places[a], f.places[b]) }
+func (f *frontier) Swap(a, b int)      { f.places[a], f.places[b] = f.places[b], f.places[a] }
+func (f *frontier) Push(x any)         { f.places = append(f.places, x.(int)) }
+func (f *frontier) Pop() any {
+	last := len(f.places) - 1
+	i := f.places[last]
+	f.places = f.places[:last]
+	return i
 }
 
 type deadlineHeap []*deadline

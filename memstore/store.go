@@ -1,27 +1,26 @@
 package memstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"sync"
 
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Store keeps jobs in memory. It is safe for concurrent use and passes
-// storetest.Run. What it keeps it never forgets: about 1 kB for a job of five steps
+// A Store keeps jobs in memory. It is safe for concurrent use and passes storetest.Run.
+// It comes from [New]; the zero Store is of no use. What it keeps it never forgets: about 1 kB for a job of five steps
 // and five records, 4 bytes beyond its name for a target that waits and about 45 for
 // one that has reported. Jobs walks the ids of all jobs, in pages; every other read costs
 // what it returns.
 type Store struct {
-	shards  [64]shard
-	created [64]createdShard
-	ids     idList
-	queue   queue
-	wakers  wakers
+	shards    [64]shard
+	created   [64]createdShard
+	ids       idList
+	queue     queue
+	deadlines deadlines
+	wakers    wakers
 }
 
 var (
@@ -31,10 +30,9 @@ var (
 
 // shard holds the jobs whose ids hash to it.
 type shard struct {
-	mu        sync.Mutex // guards all below, and the jobs but for their effects
-	jobs      map[store.JobID]*job
-	deadlines deadlines
-	_         [64]byte // keeps neighbours off each other's cache line
+	mu   sync.Mutex // guards all below, and the jobs but for their effects
+	jobs map[store.JobID]*job
+	_    [64]byte // keeps neighbours off each other's cache line
 }
 
 // createdShard finds jobs by the request that created them.
@@ -59,7 +57,8 @@ func New() *Store {
 }
 
 func (s *Store) shard(id store.JobID) *shard {
-	return &s.shards[uint64(id)*0x9e3779b97f4a7c15>>58]
+	const spread = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio: neighbours part
+	return &s.shards[uint64(id)*spread>>(64-6)]
 }
 
 // find locks the shard of a job and returns both, or ErrNotFound and no lock.
@@ -151,7 +150,7 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 			return errors.New("memstore: a change of a step that the job does not have")
 		}
 	}
-	s.apply(sh, j, c)
+	s.apply(j, c)
 	return nil
 }
 
@@ -186,17 +185,18 @@ func (s *Store) insert(c store.Change) error {
 	}
 	j := newJob(c.Specs)
 	sh.jobs[c.Job.ID] = j
-	s.apply(sh, j, c)
+	s.apply(j, c)
 	s.ids.add(c.Job.ID)
 	return nil
 }
 
-// apply carries out a change that is known to fit, under sh's lock. Nothing can fail.
-func (s *Store) apply(sh *shard, j *job, c store.Change) {
+// apply carries out a change that is known to fit, under the lock of j's shard. Nothing
+// can fail.
+func (s *Store) apply(j *job, c store.Change) {
 	j.header = c.Job
 	for i := range c.Steps {
 		j.setStep(&c.Steps[i])
-		sh.deadlines.set(j, &c.Steps[i])
+		s.deadlines.set(j, &c.Steps[i])
 	}
 	if len(c.Targets) > 0 {
 		results := j.steps[c.Steps[0].ID-1].targets()
@@ -221,7 +221,7 @@ func (s *Store) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		ids := s.ids.after(after, 256)
+		ids := s.ids.after(after)
 		if len(ids) == 0 {
 			break
 		}
@@ -285,46 +285,8 @@ func (s *Store) History(ctx context.Context, scope store.Scope, job store.JobID,
 
 // Overdue implements store.Store.
 func (s *Store) Overdue(ctx context.Context, scope store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
-	var all []store.Overdue
-	for i := range s.shards {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		sh := &s.shards[i]
-		sh.mu.Lock()
-		all = sh.deadlines.before(all, scope, now)
-		sh.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
-	slices.SortFunc(all, func(a, b store.Overdue) int {
-		return cmp.Or(cmp.Compare(a.Deadline, b.Deadline), cmp.Compare(a.Job, b.Job), cmp.Compare(a.Step, b.Step))
-	})
-	return all[:min(len(all), limit)], nil
-}
-
-// idList keeps the ids of all jobs in ascending order.
-type idList struct {
-	mu  sync.Mutex
-	all []store.JobID
-}
-
-func (l *idList) add(id store.JobID) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := len(l.all); n == 0 || l.all[n-1] < id { // ids mostly ascend
-		l.all = append(l.all, id)
-		return
-	}
-	at, _ := slices.BinarySearch(l.all, id)
-	l.all = slices.Insert(l.all, at, id)
-}
-
-// after returns up to limit ids greater than id.
-func (l *idList) after(id store.JobID, limit int) []store.JobID {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	at, found := slices.BinarySearch(l.all, id)
-	if found {
-		at++
-	}
-	return slices.Clone(l.all[at:min(at+limit, len(l.all))])
+	return s.deadlines.overdue(scope, now, limit), nil
 }

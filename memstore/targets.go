@@ -159,8 +159,11 @@ func (t *targets) ofAttempt(n int32, p store.Page[int32]) []store.Target {
 	}
 	a.sort()
 	var found []store.Target
-	at, _ := slices.BinarySearch(a.reported, p.After+1)
-	for _, i := range a.reported[at:] {
+	first, after := slices.BinarySearch(a.reported, p.After)
+	if after {
+		first++
+	}
+	for _, i := range a.reported[first:] {
 		if len(found) == p.Limit {
 			break
 		}

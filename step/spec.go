@@ -39,7 +39,8 @@ type Spec struct {
 	// are rounded up.
 	Timeout time.Duration `json:"timeout,omitempty"`
 
-	// OnTimeout is what a passed deadline decides. Only on a step that asks.
+	// OnTimeout is what a passed deadline decides. Only on a step that asks and has a
+	// Timeout.
 	OnTimeout Decision `json:"on_timeout,omitempty"`
 
 	// Payload is for whoever executes the step: a script, a list of files. It

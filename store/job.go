@@ -65,7 +65,7 @@ type Step struct {
 	Succeeded  int32      `json:"succeeded"`  // targets that succeeded in attempt Full or later
 	Unfinished int32      `json:"unfinished"` // targets of the current attempt without a finished result
 	Started    step.Time  `json:"started"`    // of the current or last attempt
-	Finished   step.Time  `json:"finished"`   // of the last attempt; zero while one is under way
+	Finished   step.Time  `json:"finished"`   // when the last attempt ended; zero while one is under way
 	Deadline   step.Time  `json:"deadline"`   // of the current attempt; zero for none, or when it is over
 }
 

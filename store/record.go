@@ -112,19 +112,19 @@ func (e *Effect) UnmarshalText(text []byte) (err error) {
 
 // A Delivery is an effect on its way: it waits in the store until it is settled.
 type Delivery struct {
-	Job     JobID
-	Seq     Seq // of its record
-	Scope   Scope
-	Effect  Effect
-	Step    step.ID    // that runs, stops or asks; for JobEnded the last one
-	Attempt int32      // of Step
-	All     bool       // run on all targets, not only on those that have not succeeded
-	JobTo   step.State // of a JobEnded: the state that the job ended in
-	At      step.Time  // of its record
+	Job     JobID      `json:"job"`
+	Seq     Seq        `json:"seq"` // of its record
+	Scope   Scope      `json:"scope"`
+	Effect  Effect     `json:"effect"`
+	Step    step.ID    `json:"step"`            // that runs, stops or asks; for JobEnded the last one
+	Attempt int32      `json:"attempt"`         // of Step
+	All     bool       `json:"all"`             // run on all targets, not only on those that have not succeeded
+	JobTo   step.State `json:"job_to,omitzero"` // of a JobEnded: the state that the job ended in
+	At      step.Time  `json:"at"`              // of its record
 
-	NotBefore step.Time // it is left alone until then: a lease, or a back-off; zero at first
-	Count     int32     // how often it was claimed; fences a claim against later ones
-	LastError string    // why it still waits: what the last delivery came to; empty before
+	NotBefore step.Time `json:"not_before"` // it is left alone until then: a lease, or a back-off; zero at first
+	Count     int32     `json:"count"`      // how often it was claimed; fences a claim against later ones
+	LastError string    `json:"last_error"` // why it still waits: what the last delivery came to; empty before
 }
 
 // Delivery returns r's effect as it waits for its first delivery, in a job of the given

@@ -24,14 +24,14 @@ func TestAlphabets(t *testing.T) {
 		}
 		var back store.Kind
 		text, err := store.Kind(number).MarshalText()
-		if err != nil || string(text) != name || back.UnmarshalText(text) != nil || int(back) != number {
+		if err != nil || string(text) != name || back.UnmarshalText(text) != nil || int(back) != number || back.String() != name {
 			t.Errorf("kind %d: %q, %v, and back %d, want %q", number, text, err, back, name)
 		}
 	}
 	for number, name := range []string{"none", "run", "stop", "ask", "job_ended"} {
 		var back store.Effect
 		text, err := store.Effect(number).MarshalText()
-		if err != nil || string(text) != name || back.UnmarshalText(text) != nil || int(back) != number || !back.Valid() {
+		if err != nil || string(text) != name || back.UnmarshalText(text) != nil || int(back) != number || !back.Valid() || back.String() != name {
 			t.Errorf("effect %d: %q, %v, and back %d, want %q", number, text, err, back, name)
 		}
 	}
@@ -65,6 +65,23 @@ func TestRecordJSON(t *testing.T) {
 		var got store.Record
 		if err := json.Unmarshal(data, &got); err != nil || got != want {
 			t.Errorf("%s reads\n%+v, %v, it was written as\n%+v", data, got, err, want)
+		}
+	}
+}
+
+// A record moves its job if it changed a state or started an attempt.
+func TestMoves(t *testing.T) {
+	running := store.Record{Kind: store.Reported, From: step.Running, To: step.Running, JobFrom: step.Running, JobTo: step.Running}
+	if running.Moves() {
+		t.Errorf("results alone move the job: %+v", running)
+	}
+	again := running
+	again.Kind, again.Effect = store.Operated, store.RunTargets // a custom operation that starts over
+	stopped := running
+	stopped.To, stopped.JobTo = step.Terminated, step.Terminated
+	for _, r := range []store.Record{again, stopped, {Kind: store.Created, JobTo: step.Pending}} {
+		if !r.Moves() {
+			t.Errorf("%+v does not move the job", r)
 		}
 	}
 }

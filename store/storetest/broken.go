@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
 
@@ -77,6 +78,24 @@ func claiming(change func(*store.Claim)) func(store.Store) store.Store {
 		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
 			change(&c)
 			return s.Claim(ctx, c)
+		}
+	})
+}
+
+// claimingBy breaks a store by the order in which it claims. What it does not return it
+// has claimed all the same, and leaves to the next claim.
+func claimingBy(order func([]store.Delivery) []store.Delivery) func(store.Store) store.Store {
+	return replacing(func(s store.Store, p *patch) {
+		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			limit := c.Limit
+			c.Limit = most
+			ds, err := s.Claim(ctx, c)
+			ds = order(ds)
+			limit = min(limit, len(ds))
+			for _, d := range ds[limit:] {
+				err = errors.Join(err, s.Defer(ctx, d, c.Now, ""))
+			}
+			return ds[:limit], err
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -35,8 +36,23 @@ var brokenEffects = []Breakage{
 		p.settle = func(ctx context.Context, _ store.Delivery) error { return ctx.Err() }
 	})},
 
+	{"withheld", "it leaves an effect alone until its record's time", []string{
+		"General/a store reads no clock",
+		"Claim/takes an effect at once, whatever its record's time",
+	}, replacing(func(s store.Store, p *patch) {
+		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			ds, err := s.Claim(ctx, c)
+			ds = slices.DeleteFunc(ds, func(d store.Delivery) bool {
+				if d.At > c.Now {
+					err = errors.Join(err, s.Defer(ctx, d, d.At, ""))
+				}
+				return d.At > c.Now
+			})
+			return ds, err
+		}
+	})},
+
 	{"claim before its time", "it claims what may be claimed a second later", []string{
-		"Claim/takes an effect from its record's time on, not before",
 		"Claim/takes no effect again before its lease has run out",
 		"Defer/leaves an effect alone until the time given",
 	}, claiming(func(c *store.Claim) { c.Now += 1000 })},
@@ -52,18 +68,13 @@ var brokenEffects = []Breakage{
 	{"by job", "it claims in the order of jobs, and so the same effect again and again", []string{
 		"Claim/takes them in the order of NotBefore",
 		"Claim/passes none over for ever",
-	}, replacing(func(s store.Store, p *patch) {
-		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
-			limit := c.Limit
-			c.Limit = most
-			ds, err := s.Claim(ctx, c)
-			ds = byJob(ds)
-			limit = min(limit, len(ds))
-			for _, d := range ds[limit:] {
-				err = errors.Join(err, s.Defer(ctx, d, c.Now, ""))
-			}
-			return ds[:limit], err
-		}
+	}, claimingBy(byJob)},
+
+	{"by record", "it claims in the order of records' times, whatever was deferred or leased until later", []string{
+		"Claim/takes them in the order of NotBefore",
+		"Claim/passes none over for ever",
+	}, claimingBy(func(ds []store.Delivery) []store.Delivery {
+		return slices.SortedFunc(slices.Values(ds), func(a, b store.Delivery) int { return cmp.Compare(a.At, b.At) })
 	})},
 
 	{"claimed twice", "it answers a claim as it answered the last one of that time", []string{
@@ -132,6 +143,17 @@ var brokenEffects = []Breakage{
 		"Defer/keeps the error, and the old one if there is no new one",
 	}, replacing(func(_ store.Store, p *patch) {
 		p.delay = func(ctx context.Context, _ store.Delivery, _ step.Time, _ string) error { return ctx.Err() }
+	})},
+
+	{"deferred and claimed", "it keeps the error of a delivery, and not until when to leave it alone", []string{
+		"Effects/tell how often each was claimed and why it failed",
+		"Claim/takes them in the order of NotBefore",
+		"Defer/leaves an effect alone until the time given",
+		"Defer/renews a lease, and ends one early",
+	}, replacing(func(s store.Store, p *patch) {
+		p.delay = func(ctx context.Context, d store.Delivery, _ step.Time, lastError string) error {
+			return s.Defer(ctx, d, 0, lastError)
+		}
 	})},
 
 	{"only later", "it never brings the end of a lease forward", []string{

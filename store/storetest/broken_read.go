@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"reflect"
 	"runtime"
 	"slices"
 	"time"
@@ -281,6 +283,78 @@ var brokenLists = []Breakage{
 		"Claim/takes at most Limit",
 		"Overdue/is at most limit",
 	}, listing(func(after int64, limit int) (int64, int) { return after, 2 * limit }, asIsToo)},
+
+	{"page from After + 1 on", "it begins a page with the key after After, which wraps at the greatest key", []string{
+		"Jobs/a page is at most Limit after After",
+		"Steps/a page is at most Limit after After",
+		"Targets/a page is at most Limit after After",
+		"History/a page is at most Limit after After",
+		"Effects/a page is at most Limit after After",
+	}, listing(func(after int64, limit int) (int64, int) {
+		if after == math.MaxInt32 || after == math.MaxInt64 {
+			after = -1
+		}
+		return after, limit
+	}, asIsToo)},
+
+	{"attempt from After + 1 on", "it begins a page of an attempt with the index after After, which wraps", []string{
+		"Targets/a page is at most Limit after After",
+	}, replacing(func(s store.Store, p *patch) {
+		p.targets = func(ctx context.Context, f store.TargetFilter) ([]store.Target, error) {
+			if f.Attempt != 0 && f.Page.After == math.MaxInt32 {
+				f.Page.After = -1
+			}
+			return s.Targets(ctx, f)
+		}
+	})},
+
+	{"no sign", "it takes a negative After for a great one", []string{
+		"Jobs/a page is at most Limit after After",
+		"Steps/a page is at most Limit after After",
+		"Targets/a page is at most Limit after After",
+		"History/a page is at most Limit after After",
+		"Effects/a page is at most Limit after After",
+	}, listing(func(after int64, limit int) (int64, int) {
+		if after < -1 { // with which pages of targets begin
+			after = 1 << 30
+		}
+		return after, limit
+	}, asIsToo)},
+
+	{"whole pages", "it fails where fewer rows are left than asked for", []string{
+		"Jobs/a page is at most Limit after After",
+		"Steps/a page is at most Limit after After",
+		"Targets/a page is at most Limit after After",
+		"History/a page is at most Limit after After",
+		"Effects/a page is at most Limit after After",
+		"Overdue/is at most limit",
+	}, func(s store.Store) store.Store {
+		var asked int
+		return listing(func(after int64, limit int) (int64, int) {
+			asked = limit
+			return after, limit
+		}, func(rows any) error {
+			if n := reflect.ValueOf(rows).Len(); n < asked {
+				return fmt.Errorf("%d rows of %d", n, asked)
+			}
+			return nil
+		})(s)
+	}},
+
+	{"one row more", "it looks for one row more than Limit, which wraps, and finds one row at most", []string{
+		"Jobs/a page is at most Limit after After",
+		"Steps/a page is at most Limit after After",
+		"Targets/a page is at most Limit after After",
+		"History/a page is at most Limit after After",
+		"Effects/a page is at most Limit after After",
+		"Claim/takes at most Limit",
+		"Overdue/is at most limit",
+	}, listing(func(after int64, limit int) (int64, int) {
+		if limit == math.MaxInt {
+			limit = 1
+		}
+		return after, limit
+	}, asIsToo)},
 
 	{"any state", "it returns jobs whatever their state", []string{
 		"Jobs/are those of the scope and the states",

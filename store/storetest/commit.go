@@ -116,7 +116,7 @@ func commitValues(x trial) {
 	x.do(j, c)
 	x.holds(j)
 	same(x, "Effects", x.effects(c.Job.Scope, c.Job.ID, everySeq), j.effects())
-	d := x.claim(store.Claim{Now: never, Until: never + 1})
+	d := byJob(x.claim(store.Claim{Now: never, Until: never + 1}))
 	x.deferTo(d[0], never+2, odd)
 	equal(x, "Effects, the error kept", x.effects(c.Job.Scope, c.Job.ID, everySeq)[0].LastError, odd)
 }

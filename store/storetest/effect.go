@@ -3,6 +3,7 @@ package storetest
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -18,7 +19,7 @@ var effectPromises = []promise{
 	{"Effects/none is no error", effectsNone},
 	{"Effects/of a job that does not exist are not found", effectsNoJob},
 
-	{"Claim/takes an effect from its record's time on, not before", claimTime},
+	{"Claim/takes an effect at once, whatever its record's time", claimTime},
 	{"Claim/raises Count and leases until Until", claimLease},
 	{"Claim/takes no effect again before its lease has run out", claimAgain},
 	{"Claim/takes the kinds that are wanted", claimKinds},
@@ -120,10 +121,19 @@ var effectsNoJob = noJob("Effects", func(x trial, id store.JobID) error {
 	return err
 })
 
+// claimTime claims as a host does whose clock is far behind that of the host which
+// made the record, a little behind, equal or ahead.
 func claimTime(x trial) {
-	want := x.started(1, teamA, t0+10, script("a", 1)).effects()
-	same(x, "Claim 1 ms before the record's time", x.claim(store.Claim{Now: t0 + 9, Until: t0 + minute}), nil)
-	same(x, "Claim at the record's time", x.claim(store.Claim{Now: t0 + 10, Until: t0 + minute}), claimed(want, 1, t0+minute))
+	for i, c := range []struct{ at, now step.Time }{
+		{never, 1}, {never, t0}, {t0 + 1, t0}, {t0, t0}, {t0 - 1, t0}, {1, t0}, {1, never},
+	} {
+		want := x.started(store.JobID(i+1), teamA, c.at, script("a", 1)).effects()
+		got := x.claim(store.Claim{Now: c.now, Until: never + 1})
+		same(x, fmt.Sprintf("Claim at %d of what was recorded at %d", c.now, c.at), got, claimed(want, 1, never+1))
+		for _, d := range got {
+			x.settle(d)
+		}
+	}
 }
 
 func claimLease(x trial) {
@@ -178,29 +188,41 @@ func claimScope(x trial) {
 func claimLimit(x trial) {
 	want := x.asking(7)
 	var got []store.Delivery
-	for _, n := range []int{1, 2, 3, 1, 0} {
-		limit := max(n, 1)
-		ds := x.claim(store.Claim{Now: t0 + 9, Until: never, Limit: limit})
-		equal(x, fmt.Sprintf("Claim with Limit %d, how many", limit), len(ds), n)
+	for _, c := range []struct{ limit, n int }{{1, 1}, {2, 2}, {1, 1}, {math.MaxInt, 3}, {1, 0}, {math.MaxInt, 0}} {
+		ds := x.claim(store.Claim{Now: t0 + 9, Until: never, Limit: c.limit})
+		equal(x, fmt.Sprintf("Claim with Limit %d, how many", c.limit), len(ds), c.n)
 		got = append(got, ds...)
 	}
 	same(x, "all claims together", byJob(got), claimed(want, 1, never))
 }
 
+// claimOrder gives effects their times by Defer and by a lease; one was never claimed,
+// and so comes first though its record is the latest. Those of one time come in any order.
 func claimOrder(x trial) {
-	times := []step.Time{50, 10, 40, 20, 60, 30}
-	for i, at := range times {
-		x.started(store.JobID(i+1), teamA, t0+at, script("a", 1))
+	times := []step.Time{50, 10, 40, 20, 60, 30, 20}
+	x.asking(len(times))
+	for _, d := range x.claim(store.Claim{Now: t0 + 9, Until: t0 + minute}) {
+		x.deferTo(d, t0+times[d.Job-1], "")
 	}
-	one := x.claimOne(t0+10, t0+45) // the earliest goes back between 40 and 50
-	equal(x, "Claim of the earliest, its job", one.Job, 2)
-	var got []store.JobID
-	for range times {
-		for _, d := range x.claim(store.Claim{Now: t0 + 60, Until: never, Limit: 1}) {
+	x.started(8, teamA, never, script("a", 1))
+	for _, c := range []struct {
+		now, until step.Time
+		want       []store.JobID
+	}{
+		{t0 + 10, never, []store.JobID{8}},
+		{t0 + 10, t0 + 45, []store.JobID{2}}, // goes back between those of 40 and 50
+		{t0 + 60, never, []store.JobID{4, 7}},
+		{t0 + 60, never, []store.JobID{3, 6}},
+		{t0 + 60, never, []store.JobID{2}},
+		{t0 + 60, never, []store.JobID{1, 5}},
+	} {
+		var got []store.JobID
+		for _, d := range byJob(x.claim(store.Claim{Now: c.now, Until: c.until, Limit: len(c.want)})) {
 			got = append(got, d.Job)
 		}
+		same(x, fmt.Sprintf("Claim at %d with Limit %d, the jobs", c.now, len(c.want)), got, c.want)
 	}
-	same(x, "Claim with Limit 1 until none is left, the jobs", got, []store.JobID{4, 6, 3, 2, 1, 5})
+	same(x, "Claim when all are leased", x.claim(store.Claim{Now: t0 + 60, Until: never}), nil)
 }
 
 // claimFair lets a handler that settles nothing claim one effect at a time, with

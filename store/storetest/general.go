@@ -202,9 +202,9 @@ func noClock(x trial) {
 	same(x, "Claim at 5 of what was recorded then", x.claim(store.Claim{Now: 5, Until: 10}), claimed(past.effects(), 1, 10))
 	same(x, "Claim at 9, in a lease until 10", x.claim(store.Claim{Now: 9, Until: 20}), nil)
 	future := x.started(2, teamA, ahead, timed(script("a", 1), 1))
-	same(x, "Claim before what was recorded far ahead", x.claim(store.Claim{Scope: teamA, Now: 9, Until: 10}), nil)
-	same(x, "Claim far ahead", x.claim(store.Claim{Effects: []store.Effect{store.RunTargets}, Now: ahead, Until: ahead + 5, Limit: 9}),
-		append(claimed(past.effects(), 2, ahead+5), claimed(future.effects(), 1, ahead+5)...))
+	same(x, "Claim at 9 of what was recorded far ahead", x.claim(store.Claim{Now: 9, Until: ahead}), claimed(future.effects(), 1, ahead))
+	same(x, "Claim 1 ms before far ahead, of two leases until 10 and far ahead", x.claim(store.Claim{Now: ahead - 1, Until: ahead + 5}), claimed(past.effects(), 2, ahead+5))
+	same(x, "Claim far ahead, of two leases until then and later", x.claim(store.Claim{Now: ahead, Until: ahead + 5}), claimed(future.effects(), 2, ahead+5))
 	same(x, "Overdue at 6 of deadlines at 6 and far ahead", x.overdue(teamA, 6, 9), []store.Overdue{{Job: 1, Step: 1, Attempt: 1, Deadline: 6}})
 }
 
@@ -225,7 +225,7 @@ func freshReads(x trial) {
 		same(x, "Overdue at once after the commit", x.overdue(teamA, never, 9), j.overdue())
 	}
 	now := t0 + minute
-	d := x.claim(store.Claim{Now: now, Until: now + 1})
+	d := byJob(x.claim(store.Claim{Now: now, Until: now + 1}))
 	same(x, "Effects at once after Claim", x.effects(teamA, 1, everySeq), claimed(j.effects(), 1, now+1))
 	x.deferTo(d[0], now+9, "busy")
 	d[0].NotBefore, d[0].LastError = now+9, "busy"
@@ -298,5 +298,5 @@ func zeroScope(x trial) {
 	}
 	same(x, "Jobs in the zero scope", x.jobs(store.JobFilter{Page: everyJob}), want)
 	same(x, "Overdue in the zero scope", x.overdue(store.Scope{}, never, 9), due)
-	same(x, "Claim in the zero scope", x.claim(store.Claim{Now: t0 + 9, Until: never}), claimed(asked, 1, never))
+	same(x, "Claim in the zero scope", byJob(x.claim(store.Claim{Now: t0 + 9, Until: never})), claimed(asked, 1, never))
 }

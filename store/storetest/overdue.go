@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/stepgate/stepgate/operation"
@@ -88,7 +89,7 @@ func overdueOrder(x trial) {
 
 func overdueLimit(x trial) {
 	want := x.deadlines()
-	for _, limit := range []int{1, 2, 3, 50, len(want) - 1, len(want), len(want) + 1} {
+	for _, limit := range []int{1, 2, 3, 50, len(want) - 1, len(want), len(want) + 1, math.MaxInt} {
 		same(x, fmt.Sprintf("Overdue with limit %d", limit), x.overdue(store.Scope{}, never, limit), want[:min(limit, len(want))])
 	}
 }

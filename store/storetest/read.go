@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -29,20 +30,30 @@ var readPromises = []promise{
 	{"History/of a job that does not exist is not found", historyNoJob},
 }
 
-// pages reads with every limit and from every row, and compares each page with
-// its part of all.
+// bounds returns the least and the greatest key of its kind.
+func bounds[K ~int32 | ~int64]() (least, greatest K) {
+	for least = 1; least > 0; least <<= 1 {
+	}
+	return least, ^least
+}
+
+// pages reads with every limit and from every row, and from the keys at which
+// reckoning with keys goes wrong, and compares each page with its part of all.
 func pages[K ~int32 | ~int64, R any](x trial, call string, all []R, key func(R) K, read func(store.Page[K]) []R) {
 	x.Helper()
 	starts := []K{key(all[0]) - 1}
 	for _, row := range all {
 		starts = append(starts, key(row))
 	}
-	for _, after := range append(starts, key(all[len(all)-1])+1) {
-		for _, limit := range []int{1, 2, len(all) - 1, len(all), len(all) + 1} {
-			rest := slices.IndexFunc(all, func(row R) bool { return key(row) > after })
+	least, greatest := bounds[K]()
+	starts = append(starts, key(all[len(all)-1])+1, least, least+1, math.MinInt32, -2, -1, math.MaxInt32-1, math.MaxInt32, greatest-1, greatest)
+	slices.Sort(starts)
+	for _, after := range slices.Compact(starts) {
+		for _, limit := range []int{1, 2, len(all) - 1, len(all), len(all) + 1, math.MaxInt32, math.MaxInt} {
 			var want []R
-			if rest >= 0 {
-				want = all[rest:min(rest+limit, len(all))]
+			if first := slices.IndexFunc(all, func(row R) bool { return key(row) > after }); first >= 0 {
+				want = all[first:]
+				want = want[:min(limit, len(want))]
 			}
 			same(x, fmt.Sprintf("%s after %d, limit %d", call, after, limit), read(store.Page[K]{After: after, Limit: limit}), want)
 		}
@@ -249,9 +260,16 @@ func targetsPage(x trial) {
 			return x.targets(store.TargetFilter{Job: 1, Step: 1, Class: class, Page: p})
 		})
 	}
-	pages(x, "Targets of attempt 1", results(j.of(1, 1)), index, func(p store.Page[int32]) []store.Target {
-		return results(x.targets(store.TargetFilter{Job: 1, Step: 1, Attempt: 1, Page: p}))
-	})
+	attempt := func() {
+		pages(x, fmt.Sprintf("Targets of attempt 1, while in attempt %d,", j.steps[0].Attempt), results(j.of(1, 1)), index, func(p store.Page[int32]) []store.Target {
+			return results(x.targets(store.TargetFilter{Job: 1, Step: 1, Attempt: 1, Page: p}))
+		})
+	}
+	attempt()
+	x.do(j, expire(j.view(1), t0))
+	x.do(j, retry(j.view(1), t0, operation.RetryAll))
+	x.do(j, j.report(t0, all(step.TargetRunning, 4, 8)))
+	attempt()
 }
 
 func targetsNone(x trial) {
