@@ -195,7 +195,7 @@ func (t *targets) ofClass(s *store.Step, class store.Class, p store.Page[int32])
 		return nil
 	}
 	var found []store.Target
-	next := max(int(p.After)+1, 0)
+	next := int(min(max(int64(p.After)+1, 0), int64(t.len())))
 	for next < t.len() && len(found) < p.Limit {
 		succeeded := t.succeeded.block(next, s.Full)
 		end := min((next/blockSize+1)*blockSize, t.len())

@@ -37,7 +37,7 @@ type Spec struct {
 	// Timeout bounds each attempt, or each round of asking, from its start; 0
 	// means no deadline. Deadlines have a resolution of one millisecond and
 	// are rounded up.
-	Timeout time.Duration `json:"timeout,omitempty"`
+	Timeout time.Duration `json:"timeout_ns,omitempty"` // nanoseconds in JSON
 
 	// OnTimeout is what a passed deadline decides. Only on a step that asks and has a
 	// Timeout.

@@ -54,7 +54,7 @@ type Step struct {
 	Name         string        `json:"name"`
 	IgnoreErrors bool          `json:"ignore_errors"`
 	OnTimeout    step.Decision `json:"on_timeout"`
-	Timeout      time.Duration `json:"timeout"`
+	Timeout      time.Duration `json:"timeout_ns"`
 	Confirmers   step.Names    `json:"confirmers"`
 	Payload      string        `json:"payload"`
 	Total        int32         `json:"total"` // targets

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -74,7 +75,7 @@ func (x trial) population() []store.Job {
 		}
 		jobs = append(jobs, j.Job)
 	}
-	slices.SortFunc(jobs, func(a, b store.Job) int { return int(a.ID) - int(b.ID) })
+	slices.SortFunc(jobs, func(a, b store.Job) int { return cmp.Compare(a.ID, b.ID) })
 	return jobs
 }
 
