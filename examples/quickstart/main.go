@@ -31,7 +31,7 @@ func main() {
 
 var hosts = []string{"web-1", "web-2", "web-3", "web-4"}
 
-func run(ctx context.Context, out io.Writer) error {
+func run(ctx context.Context, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "quickstart")
 	if err != nil {
 		return err
@@ -54,7 +54,12 @@ func run(ctx context.Context, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	dispatched := make(chan error, 1)
 	go func() { dispatched <- eng.Dispatch(ctx, executor.Handle) }()
-	defer func() { cancel(); <-dispatched }() // nothing runs when the directory goes
+	defer func() { // nothing runs any more when the directory goes
+		cancel()
+		if e := <-dispatched; err == nil {
+			err = e
+		}
+	}()
 
 	// A job is a list of steps.
 	version := "1.4\n"
