@@ -2,19 +2,21 @@ package engine_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
 	"github.com/stepgate/stepgate/engine"
@@ -27,8 +29,6 @@ import (
 // The promises of the library as properties of random sequences of commands. After each
 // command the jobs that it touched are read back and every promise is checked on them.
 // Promise 8, the shortfalls of the reference system, has scenario files instead.
-
-const commandsPerSequence = 100
 
 // TestMain has rapid run a thousand sequences unless the command line says otherwise.
 func TestMain(m *testing.M) {
@@ -43,9 +43,61 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// All promises hold for the engine as it is.
+// setFlag sets a flag for the time of a test.
+func setFlag(t *testing.T, name, value string) {
+	f := flag.Lookup(name)
+	before := f.Value.String()
+	t.Cleanup(func() {
+		if err := f.Value.Set(before); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := f.Value.Set(value); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checksBy divides the number of sequences that rapid runs for the time of a test.
+func checksBy(t *testing.T, divisor int) {
+	n, err := strconv.Atoi(flag.Lookup("rapid.checks").Value.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	setFlag(t, "rapid.checks", strconv.Itoa(max(n/divisor, 1)))
+}
+
+// All promises hold for the engine as it is, whoever interferes and whatever the store
+// fails to say, and the sequences that show it are neither short nor one-sided.
 func TestPromises(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) { sequence(t, breakage{}) })
+	g := game{rules: operation.Standard(), commands: 100, faulty: true, seen: tally{}}
+	rapid.Check(t, func(t *rapid.T) { inNoTime(t, g) })
+
+	t.Logf("%v", g.seen)
+	var want []string
+	for _, code := range operation.AllCodes() {
+		want = append(want, "operated: "+code.String())
+	}
+	for _, code := range operation.AllJobCodes() {
+		want = append(want, "job_operated: "+code.String())
+	}
+	for _, event := range step.AllEvents() {
+		switch event {
+		case step.Entered: // never has a record of its own
+		case step.Expired, step.ExpiredConfirmed:
+			want = append(want, "expired: "+event.String())
+		default:
+			want = append(want, "reported: "+event.String())
+		}
+	}
+	for _, what := range append(want, "unknown outcome", "final job", "job of more than 10 records",
+		"race: 1 passed", "race: 2 passed", "race: operate meets terminate", "race: operate meets sweep") {
+		if g.seen[what] < g.seen["sequence"]/100 {
+			t.Errorf("in %d sequences %q came up %d times", g.seen["sequence"], what, g.seen[what])
+		}
+	}
+	if g.seen["record"] < g.seen["sequence"]*g.commands/2 {
+		t.Errorf("%d sequences of %d commands made %d records, not one for every other command", g.seen["sequence"], g.commands, g.seen["record"])
+	}
 }
 
 // A breakage is an engine or a store that breaks a promise on purpose.
@@ -133,9 +185,12 @@ func (s overwriting) Commit(ctx context.Context, c store.Change) error {
 
 // The properties bite: each broken engine is caught, and by the promise it breaks.
 func TestPromisesCatch(t *testing.T) {
+	setFlag(t, "rapid.nofailfile", "true")
+	setFlag(t, "rapid.shrinktime", "0s")
 	for _, b := range breakages {
 		t.Run(b.name, func(t *testing.T) {
-			verdict := failureOf(func(t *rapid.T) { sequence(t, b) })
+			g := game{rules: operation.Standard(), commands: 100, broken: b, seen: tally{}}
+			verdict := failureOf(func(t *rapid.T) { sequence(t, g) })
 			if !strings.Contains(verdict, b.caught) {
 				t.Errorf("an engine with %s: the properties say %q, want a breach of %s", b.name, verdict, b.caught)
 			}
@@ -179,17 +234,46 @@ func (r *recorder) FailNow()                          { r.failed = true; runtime
 func (r *recorder) Fail()                             { r.failed = true }
 func (r *recorder) Failed() bool                      { return r.failed }
 
+// A game is what a sequence is played by.
+type game struct {
+	rules    *operation.Rules
+	commands int
+	faulty   bool     // the first engine's store fails now and then
+	broken   breakage // of the engines, or of their store
+	seen     tally    // what came up in all sequences so far
+}
+
+// tally counts what comes up, so that a test can tell that its sequences are not idle.
+type tally map[string]int
+
+func (n tally) String() string {
+	var b strings.Builder
+	for _, what := range slices.Sorted(maps.Keys(n)) {
+		fmt.Fprintf(&b, "\n%8d %s", n[what], what)
+	}
+	return b.String()
+}
+
 // world is a store, two engines on it, and what the test knows of the jobs from the
 // answers it got.
 type world struct {
 	*rapid.T
+	game
+	table   operation.Table // of the rules
 	store   store.Store
 	engines [2]*engine.Engine
-	between func() // runs once, between the first engine's next decision and its commit
+	strict  bool // the authorizer admits to what is legal now, and to nothing else
 	now     time.Time
+	numbers uint64
 	jobs    []*tracked
 
-	mu        sync.Mutex
+	between func()        // runs once, around the first engine's next commit to the job raced
+	raced   store.JobID   // see between
+	late    *store.Change // a commit that failed as far as the first engine knows, and is still to come
+	faults  int           // how many commits failed as far as the first engine knows
+	failing bool          // the last of them did
+
+	mu        sync.Mutex // guards delivered
 	delivered map[store.JobID]map[store.Seq]bool
 }
 
@@ -197,75 +281,200 @@ type world struct {
 type tracked struct {
 	id        store.JobID
 	spec      engine.JobSpec
-	stopped   bool                       // told to terminate, and no person has operated since
-	succeeded map[step.ID]map[int32]bool // targets whose success was accepted since all had to run
+	request   store.Request              // of its creation
+	created   store.Job                  // as it was then
 	requests  []request                  // accepted
 	reports   []engine.Report            // accepted
+	succeeded map[step.ID]map[int32]bool // targets whose success was accepted since all had to run
+	stopped   bool                       // told to stop, and no person has operated since
 	version   store.Seq                  // after the last command
 	final     bool                       // nothing can happen to it any more
 }
 
-// request is an operation that was accepted.
+// request is an operation of a person.
 type request struct {
 	step    step.ID
 	code    operation.Code
-	id      uuid.UUID
+	jobCode operation.JobCode // if it is one on the job
+	id      store.Request
 	actor   string
-	receipt engine.Receipt
+	receipt engine.Receipt // once it was accepted
 }
 
-// hooked is a store that runs a function before the next commit.
+// inNoTime plays a sequence on a clock of its own, which does not wait for an engine that
+// backs off.
+func inNoTime(t *rapid.T, g game) {
+	rapid.SyncTest(t, func(t *rapid.T) { sequence(t, g) })
+}
+
+// sequence plays one random sequence of commands.
+func sequence(t *rapid.T, g game) {
+	w := &world{
+		T: t, game: g, table: g.rules.Table(), store: memstore.New(), now: time.UnixMilli(1_800_000_000_000),
+		strict: rapid.Bool().Draw(t, "strict"), delivered: map[store.JobID]map[store.Seq]bool{},
+	}
+	if g.broken.store != nil {
+		w.store = g.broken.store(w.store)
+	}
+	for i := range w.engines {
+		st := w.store
+		if i == 0 {
+			st = hooked{w.store, w}
+		}
+		w.engines[i] = engine.New(st, engine.WithRules(g.rules), engine.WithAuthorizer(w.admit),
+			engine.WithClock(func() time.Time { return w.now }), engine.WithRandom(w.number))
+		if g.broken.decide != nil {
+			w.engines[i].Break(g.broken.decide)
+		}
+	}
+	w.create()
+	for range g.commands {
+		w.turn()
+	}
+	w.seen["sequence"]++
+	for _, j := range w.jobs {
+		w.seen["job"]++
+		if j.version > 10 {
+			w.seen["job of more than 10 records"]++
+		}
+	}
+}
+
+// number returns a new number, the same ones in each run, so that a sequence replays
+// exactly.
+func (w *world) number() uint64 {
+	w.numbers++
+	return w.numbers * 0x9e3779b97f4a7c15
+}
+
+func (w *world) newRequest() (id store.Request) {
+	binary.BigEndian.PutUint64(id[:], w.number())
+	return id
+}
+
+// admit is an authorizer that looks at the state.
+func (w *world) admit(_ context.Context, a engine.Access) error {
+	legal := !w.strict || a.Create
+	if a.Code != 0 {
+		_, ok := w.rules.Legal(a.Step.Type, a.Step.State, a.Code)
+		legal = legal || ok
+	} else if a.JobCode != 0 {
+		_, ok := w.rules.LegalJob(a.Step.Type, a.Step.State, a.JobCode)
+		legal = legal || ok
+	}
+	if !legal {
+		return errors.New("not now")
+	}
+	return nil
+}
+
+// hooked is the first engine's store. Others act around its commits; and some commits
+// fail as far as the engine is told, whether they take effect, never do, or do so later.
 type hooked struct {
 	store.Store
 	world *world
 }
 
+var errLost = errors.New("the connection was lost")
+
 func (h hooked) Commit(ctx context.Context, c store.Change) error {
-	if f := h.world.between; f != nil {
-		h.world.between = nil
+	w := h.world
+	w.land()
+	fault := w.fault()
+	if fault == "" {
+		w.meet(c)
+		return h.Store.Commit(ctx, c)
+	}
+	w.faults++
+	w.seen["fault: "+fault]++
+	first := rapid.Bool().Draw(w.T, "competitor first")
+	if first {
+		w.meet(c)
+	}
+	switch fault {
+	case "took effect":
+		_ = h.Store.Commit(ctx, c) // or it was a conflict
+	case "takes effect later":
+		c.Specs, c.Steps, c.Targets, c.Records = slices.Clone(c.Specs), slices.Clone(c.Steps), slices.Clone(c.Targets), slices.Clone(c.Records)
+		w.late = &c
+	}
+	if !first {
+		w.meet(c)
+	}
+	return errLost
+}
+
+// fault draws what goes wrong with a commit, "" for nothing; faults come in rows.
+func (w *world) fault() string {
+	if !w.faulty {
+		return ""
+	}
+	faults := []string{"", "took effect", "no effect", "takes effect later"}
+	if !w.failing {
+		faults = slices.Concat(make([]string, 16), faults)
+	}
+	fault := rapid.SampledFrom(faults).Draw(w.T, "fault")
+	w.failing = fault != ""
+	return fault
+}
+
+// meet lets a competitor act on the job of c.
+func (w *world) meet(c store.Change) {
+	if f := w.between; f != nil && c.Job.ID == w.raced {
+		w.between = nil
 		f()
 	}
-	return h.Store.Commit(ctx, c)
 }
 
-// sequence runs one random sequence on an engine that is broken as b says.
-func sequence(t *rapid.T, b breakage) {
-	w := &world{T: t, store: memstore.New(), now: time.UnixMilli(1_800_000_000_000), delivered: map[store.JobID]map[store.Seq]bool{}}
-	if b.store != nil {
-		w.store = b.store(w.store)
-	}
-	random := w.counter()
-	for i := range w.engines {
-		var st store.Store = w.store
-		if i == 0 {
-			st = hooked{w.store, w}
-		}
-		w.engines[i] = engine.New(st, engine.WithClock(func() time.Time { return w.now }), engine.WithRandom(random))
-		if b.decide != nil {
-			w.engines[i].Break(b.decide)
+// land lets a late commit take effect, if it still can.
+func (w *world) land() {
+	if c := w.late; c != nil {
+		w.late = nil
+		if err := w.store.Commit(context.Background(), *c); err != nil && !errors.Is(err, store.ErrConflict) {
+			w.Fatalf("Commit: %v", err)
 		}
 	}
-	w.create()
-	for range commandsPerSequence {
-		actions[rapid.IntRange(0, len(actions)-1).Draw(t, "action")](w)
+}
+
+// insist repeats a request for as long as its outcome is unknown, and says whether it had
+// to. Promise 1: that is safe, and the outcome is not unknown after two failures of the
+// store. By then everybody is admitted: a denial comes before the answer to a repetition.
+func (w *world) insist(request func() error) (again bool, err error) {
+	defer func(strict bool) { w.strict = strict }(w.strict)
+	for {
+		faults := w.faults
+		if err = request(); !errors.Is(err, engine.ErrUnknownOutcome) {
+			return again, err
+		}
+		if w.faults-faults < 3 {
+			w.Fatalf("promise 1: the store failed %d times, then it answered, and still: %v", w.faults-faults, err)
+		}
+		w.seen["unknown outcome"]++
+		again, w.strict = true, false
 	}
 }
 
-// counter returns a source of distinct numbers, so that a sequence replays exactly.
-func (w *world) counter() func() uint64 {
-	n := uint64(rapid.Uint32().Draw(w.T, "seed"))
-	return func() uint64 { n++; return n * 0x9e3779b97f4a7c15 }
+// turn plays one command, or two at once, or checks one of the promises that need a
+// command of their own.
+func (w *world) turn() {
+	j := w.job()
+	switch n := rapid.IntRange(0, 31).Draw(w.T, "turn"); {
+	case len(w.open()) == 0 || len(w.open()) < 3 && n == 31:
+		w.create()
+	case n == 30:
+		w.deliver()
+	case n >= 28:
+		w.repeat(j)
+	case n == 27 && w.step(j, w.header(j).Current).Attempt > 1:
+		w.reportLate(j)
+	case n == 26 && len(j.reports) > 0:
+		w.reportTwice(j)
+	case n >= 16:
+		w.race(j)
+	default:
+		w.act(j)
+	}
 }
-
-// actions are the commands, each as often as it is likely; rapid prefers the first ones.
-var actions = []func(*world){
-	(*world).report, (*world).operate, (*world).start, (*world).report, (*world).operate,
-	(*world).race, (*world).report, (*world).operate, (*world).start, (*world).report,
-	(*world).create, (*world).operate, (*world).reportLate, (*world).reportTwice, (*world).repeat,
-	(*world).deliver, (*world).sweep, (*world).terminate, (*world).race,
-}
-
-var actors = []string{"", "ann", "bob"}
 
 func (w *world) engine() *engine.Engine {
 	return w.engines[rapid.IntRange(0, 1).Draw(w.T, "engine")]
@@ -273,7 +482,7 @@ func (w *world) engine() *engine.Engine {
 
 // job draws a job, mostly one that is not final.
 func (w *world) job() *tracked {
-	if open := w.open(); len(open) > 0 && rapid.IntRange(0, 9).Draw(w.T, "any") > 0 {
+	if open := w.open(); len(open) > 0 && rapid.IntRange(0, 31).Draw(w.T, "final too") < 31 {
 		return open[rapid.IntRange(0, len(open)-1).Draw(w.T, "open job")]
 	}
 	return w.jobs[rapid.IntRange(0, len(w.jobs)-1).Draw(w.T, "job")]
@@ -283,174 +492,187 @@ func (w *world) open() []*tracked {
 	return slices.DeleteFunc(slices.Clone(w.jobs), func(j *tracked) bool { return j.final })
 }
 
+// Promise 1: a creation makes one job, whatever becomes of its commit.
 func (w *world) create() {
-	if len(w.open()) == 3 {
-		return
-	}
 	spec := engine.JobSpec{Name: "job"}
-	for range rapid.IntRange(1, 3).Draw(w.T, "steps") {
-		s := step.Spec{Type: rapid.SampledFrom([]step.Type{step.Script, step.FileTransfer, step.Confirmation, step.SQL}).Draw(w.T, "type"), Name: "step"}
-		if rapid.Bool().Draw(w.T, "timeout") {
-			s.Timeout = 10 * time.Second
-		}
-		if s.Type == step.Confirmation {
-			s.OnTimeout = rapid.SampledFrom([]step.Decision{step.TerminateOnTimeout, step.ConfirmOnTimeout}).Draw(w.T, "on timeout")
-			if rapid.Bool().Draw(w.T, "confirmers") {
-				s.Confirmers = []string{"ann"}
-			}
-		} else {
-			s.Targets = []string{"a", "b", "c", "d"}[:rapid.IntRange(1, 4).Draw(w.T, "targets")]
-			s.IgnoreErrors = rapid.Bool().Draw(w.T, "ignore errors")
-		}
-		spec.Steps = append(spec.Steps, s)
+	for range rapid.IntRange(1, 5).Draw(w.T, "steps") {
+		spec.Steps = append(spec.Steps, w.spec())
 	}
-	job, err := w.engine().Create(context.Background(), spec)
+	j := &tracked{spec: spec, request: w.newRequest(), version: 1, succeeded: map[step.ID]map[int32]bool{}}
+	e := w.engine()
+	_, err := w.insist(func() (err error) {
+		j.created, err = e.Create(context.Background(), spec, engine.By("ann"), engine.RequestID(j.request))
+		return err
+	})
 	if err != nil {
 		w.Fatalf("Create(%+v): %v", spec, err)
 	}
-	j := &tracked{id: job.ID, spec: spec, version: 1, succeeded: map[step.ID]map[int32]bool{}}
+	w.land()
+	j.id = j.created.ID
 	w.jobs = append(w.jobs, j)
-	w.check(j)
-}
-
-func (w *world) start() {
-	j := w.job()
-	receipt, err := w.engine().OperateJob(context.Background(), j.id, operation.StartJob, engine.By("ann"))
-	w.after(j, receipt.Seq, err)
-}
-
-func (w *world) terminate() {
-	j := w.job()
-	receipt, err := w.engine().OperateJob(context.Background(), j.id, operation.TerminateJob, engine.By("ann"))
-	w.after(j, receipt.Seq, err)
-}
-
-// draw returns an operation on j: mostly on the current step, often a legal one.
-func (w *world) draw(j *tracked) request {
-	header := w.header(j)
-	op := request{step: header.Current, actor: rapid.SampledFrom(actors).Draw(w.T, "actor")}
-	if rapid.IntRange(0, 9).Draw(w.T, "anywhere") == 0 {
-		op.step = step.ID(rapid.IntRange(1, int(header.Steps)).Draw(w.T, "step"))
+	if all, err := w.engines[1].Jobs(context.Background(), engine.JobQuery{Limit: 10_000}); err != nil || len(all) != len(w.jobs) {
+		w.Fatalf("promise 1: %d creations made %d jobs (%v)", len(w.jobs), len(all), err)
 	}
-	codes := operation.AllCodes()
-	if rapid.Bool().Draw(w.T, "legal") {
-		if allowed, err := w.engines[1].Allowed(context.Background(), j.id, op.step, engine.By(op.actor)); err == nil && !allowed.Empty() {
-			codes = slices.Collect(allowed.All())
-		}
-	}
-	op.code = rapid.SampledFrom(codes).Draw(w.T, "code")
-	op.id = uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(w.T, "request"))
-	op.id[0] |= 1 // not the zero id
-	return op
-}
-
-// do carries out op with an engine and notes that it was accepted.
-func (w *world) do(e *engine.Engine, j *tracked, op request) (engine.Receipt, error) {
-	receipt, err := e.Operate(context.Background(), j.id, op.step, op.code, engine.By(op.actor), engine.RequestID(op.id))
-	if err == nil {
-		op.receipt = receipt
-		j.requests = append(j.requests, op)
-	}
-	return receipt, err
-}
-
-func (w *world) operate() {
-	j := w.job()
-	op := w.draw(j)
-	receipt, err := w.do(w.engine(), j, op)
-	w.after(j, receipt.Seq, err)
-}
-
-// Promise 1: a repeated request is answered with the first receipt, and nothing changes.
-func (w *world) repeat() {
-	j := w.job()
-	if len(j.requests) == 0 {
-		return
-	}
-	op := rapid.SampledFrom(j.requests).Draw(w.T, "request")
-	receipt, err := w.engine().Operate(context.Background(), j.id, op.step, op.code, engine.By(op.actor), engine.RequestID(op.id))
-	if err != nil || receipt != op.receipt {
-		w.Fatalf("promise 1: repeated request %v: got %+v, %v, want the receipt %+v", op.id, receipt, err, op.receipt)
-	}
-	w.after(j, 0, nil)
-}
-
-// Promise 6: while one operation is between its decision and its commit, another one
-// passes. Then either only one of the two passes, or both do in an order that is legal,
-// which the chain of the history shows.
-func (w *world) race() {
-	j := w.job()
-	first, second := w.draw(j), w.draw(j)
-	ran := false
-	var other engine.Receipt
-	var otherErr error
-	w.between = func() {
-		ran = true
-		other, otherErr = w.do(w.engines[1], j, second)
-	}
-	receipt, err := w.do(w.engines[0], j, first)
-	w.between = nil
-	passed := 0
-	if err == nil {
-		passed++
-	}
-	if ran && otherErr == nil && first.id != second.id {
-		passed++
-		if err == nil && receipt.Seq != other.Seq+1 {
-			w.Fatalf("promise 6: %v and %v raced and both passed, in versions %d and %d", first.code, second.code, receipt.Seq, other.Seq)
-		}
-	}
-	if got := w.header(j).Version - j.version; got != store.Seq(passed) {
-		w.Fatalf("promise 6: %v and %v raced: %d passed, %d versions were made", first.code, second.code, passed, got)
+	if header := w.header(j); header != j.created {
+		w.Fatalf("promise 1: job %d was said to be\n%+v, it is\n%+v", j.id, j.created, header)
 	}
 	w.check(j)
 }
 
-// attempt returns what j's current step is doing, if executors have a part in it.
-func (w *world) attempt(j *tracked) (store.Step, bool) {
-	s := w.step(j, w.header(j).Current)
-	return s, s.Total > 0 && s.Attempt > 0
-}
-
-// results draws results of some targets of s.
-func (w *world) results(s store.Step) []engine.TargetResult {
-	var results []engine.TargetResult
-	for range rapid.IntRange(0, 2*int(s.Total)).Draw(w.T, "results") {
-		results = append(results, engine.TargetResult{
-			Target: int32(rapid.IntRange(0, int(s.Total)-1).Draw(w.T, "target")),
-			Result: store.Result{Status: rapid.SampledFrom([]step.Status{
-				step.TargetSucceeded, step.TargetSucceeded, step.TargetSucceeded, step.NonZeroExit, step.TargetRunning,
-			}).Draw(w.T, "status")},
-		})
+func (w *world) spec() step.Spec {
+	s := step.Spec{Name: "step", Type: rapid.SampledFrom(w.rules.Types()).Draw(w.T, "type")}
+	if rapid.Bool().Draw(w.T, "timeout") {
+		s.Timeout = 10 * time.Second
 	}
-	return results
+	if w.rules.Enters(s.Type) == step.Running {
+		s.Targets = []string{"a", "b", "c", "d"}[:rapid.IntRange(1, 4).Draw(w.T, "targets")]
+		s.IgnoreErrors = rapid.IntRange(0, 3).Draw(w.T, "ignore errors") == 3
+		return s
+	}
+	if s.Timeout > 0 && rapid.Bool().Draw(w.T, "confirm on timeout") {
+		s.OnTimeout = step.ConfirmOnTimeout
+	}
+	if rapid.Bool().Draw(w.T, "confirmers") {
+		s.Confirmers = []string{"ann"}
+	}
+	return s
 }
 
-func (w *world) drawReport(j *tracked, s store.Step) engine.Report {
-	r := engine.Report{Job: j.id, Step: s.ID, Attempt: s.Attempt, Results: w.results(s)}
-	if len(r.Results) == 0 || rapid.IntRange(0, 5).Draw(w.T, "outcome?") == 0 {
-		r.Outcome = rapid.SampledFrom([]step.Event{step.Stopped, step.Stopped, step.Stopped, step.Broke, step.Broke, step.Broke, step.Dropped}).Draw(w.T, "outcome")
+// A command is what a person, an executor or the clock does to a job.
+type command struct {
+	kind string
+	run  func(*engine.Engine) (store.Seq, error) // returns the version that it made of the job, or 0, and why not
+}
+
+// command draws a command for j: one of any kind, or mostly one that is likely in its state.
+func (w *world) command(j *tracked, likely bool) command {
+	kinds := []string{"operate", "start", "terminate", "report", "sweep"}
+	if likely && rapid.IntRange(0, 7).Draw(w.T, "unlikely") < 7 {
+		switch w.header(j).State {
+		case step.Pending:
+			kinds = []string{"start"}
+		case step.Running:
+			kinds = []string{"report", "report", "report", "report", "report", "terminate", "sweep", "operate"}
+		case step.Terminating:
+			kinds = []string{"report", "report", "operate", "sweep"}
+		case step.Waiting:
+			kinds = []string{"operate", "operate", "operate", "operate", "operate", "sweep", "sweep", "terminate"}
+		default:
+			kinds = []string{"operate"}
+		}
+	}
+	c := command{kind: rapid.SampledFrom(kinds).Draw(w.T, "command")}
+	switch c.kind {
+	case "start":
+		c.run = w.operation(j, request{jobCode: operation.StartJob, actor: w.actor(), id: w.newRequest()})
+	case "terminate":
+		c.run = w.operation(j, request{jobCode: operation.TerminateJob, actor: w.actor(), id: w.newRequest()})
+	case "operate":
+		c.run = w.operation(j, w.drawOperation(j))
+	case "report":
+		c.run = w.report(j, w.drawReport(j))
+	case "sweep":
+		w.now = w.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(w.T, "seconds")) * time.Second)
+		c.run = w.sweep(j)
+	}
+	return c
+}
+
+func (w *world) actor() string {
+	return rapid.SampledFrom([]string{"ann", "bob", ""}).Draw(w.T, "actor")
+}
+
+// drawOperation draws an operation: mostly on the current step, mostly a legal one.
+func (w *world) drawOperation(j *tracked) request {
+	r := request{step: w.header(j).Current, actor: w.actor(), id: w.newRequest()}
+	if rapid.IntRange(0, 15).Draw(w.T, "anywhere") == 15 {
+		r.step = step.ID(rapid.IntRange(1, len(j.spec.Steps)).Draw(w.T, "step"))
+	}
+	codes := w.rules.AllCodes()
+	if rapid.IntRange(0, 7).Draw(w.T, "any code") < 7 {
+		if allowed, err := w.engines[1].Allowed(context.Background(), j.id, r.step, engine.By(r.actor)); err == nil && !allowed.Empty() {
+			codes = allowed
+		}
+	}
+	if !codes.Empty() {
+		r.code = rapid.SampledFrom(slices.Collect(codes.All())).Draw(w.T, "code")
 	}
 	return r
 }
 
-func (w *world) report() {
-	j := w.job()
-	s, ok := w.attempt(j)
-	if !ok {
-		return
+// operation carries out r and notes that it was accepted.
+func (w *world) operation(j *tracked, r request) func(*engine.Engine) (store.Seq, error) {
+	return func(e *engine.Engine) (seq store.Seq, err error) {
+		_, err = w.insist(func() (err error) {
+			r.receipt, err = w.ask(e, j, r)
+			return err
+		})
+		if err == nil {
+			j.requests = append(j.requests, r)
+		}
+		return r.receipt.Seq, err
 	}
-	r := w.drawReport(j, s)
-	receipt, err := w.engine().Report(context.Background(), r)
-	if err == nil {
-		j.reports = append(j.reports, r)
-		w.note(j, r, receipt)
-	}
-	w.after(j, receipt.Seq, err)
 }
 
-// note remembers the successes that a report brought.
+func (w *world) ask(e *engine.Engine, j *tracked, r request) (engine.Receipt, error) {
+	if r.jobCode != 0 {
+		return e.OperateJob(context.Background(), j.id, r.jobCode, engine.By(r.actor), engine.RequestID(r.id))
+	}
+	return e.Operate(context.Background(), j.id, r.step, r.code, engine.By(r.actor), engine.RequestID(r.id))
+}
+
+// report sends r and notes what it brought.
+func (w *world) report(j *tracked, r engine.Report) func(*engine.Engine) (store.Seq, error) {
+	return func(e *engine.Engine) (store.Seq, error) {
+		var receipt engine.ReportReceipt
+		faults := w.faults
+		again, err := w.insist(func() (err error) {
+			receipt, err = e.Report(context.Background(), r)
+			return err
+		})
+		if err == nil {
+			j.reports = append(j.reports, r)
+			if w.faults == faults { // an answer that had to be found out does not list what was rejected
+				w.note(j, r, receipt)
+			}
+		}
+		if again { // the answer is about the repetition, which may have come too late
+			w.land()
+			if rec, ok := w.recordOf(j, func(rec store.Record) bool { return rec.Actor == r.By }); ok {
+				return rec.Seq, nil
+			}
+		}
+		return receipt.Seq, err
+	}
+}
+
+// drawReport draws a report on the current attempt.
+func (w *world) drawReport(j *tracked) engine.Report {
+	s := w.step(j, w.header(j).Current)
+	r := engine.Report{Job: j.id, Step: s.ID, Attempt: max(s.Attempt, 1), By: fmt.Sprint("executor ", w.number())}
+	for range rapid.IntRange(0, 2*int(s.Total)).Draw(w.T, "results") {
+		r.Results = append(r.Results, engine.TargetResult{
+			Target: int32(rapid.IntRange(0, int(s.Total)-1).Draw(w.T, "target")),
+			Result: store.Result{Status: rapid.SampledFrom([]step.Status{
+				step.NonZeroExit, step.TargetSucceeded, step.TargetRunning, step.NonZeroExit, step.TargetSucceeded,
+			}).Draw(w.T, "status")},
+		})
+	}
+	if len(r.Results) == 0 || rapid.IntRange(0, 7).Draw(w.T, "outcome?") == 7 {
+		r.Outcome = rapid.SampledFrom([]step.Event{
+			step.Stopped, step.Broke, step.Broke, step.Stopped, step.Stopped, step.Broke, step.Stopped, step.Broke,
+			step.Stopped, step.Broke, step.Stopped, step.Broke, step.Stopped, step.Broke, step.Stopped, step.Dropped,
+		}).Draw(w.T, "outcome")
+	}
+	return r
+}
+
+// note remembers the successes that a report brought. Promise 4: they are of the attempt
+// that it was about.
 func (w *world) note(j *tracked, r engine.Report, receipt engine.ReportReceipt) {
+	if rec, ok := w.recordOf(j, func(rec store.Record) bool { return rec.Seq == receipt.Seq }); ok && rec.Attempt != r.Attempt {
+		w.Fatalf("promise 4: a report of attempt %d was counted for attempt %d", r.Attempt, rec.Attempt)
+	}
 	if j.succeeded[r.Step] == nil {
 		j.succeeded[r.Step] = map[int32]bool{}
 	}
@@ -464,48 +686,125 @@ func (w *world) note(j *tracked, r engine.Report, receipt engine.ReportReceipt) 
 	}
 }
 
-// Promise 4: a report of an old attempt changes nothing.
-func (w *world) reportLate() {
-	j := w.job()
-	s, ok := w.attempt(j)
-	if !ok || s.Attempt < 2 {
-		return
+// sweep expires what is overdue.
+func (w *world) sweep(j *tracked) func(*engine.Engine) (store.Seq, error) {
+	return func(e *engine.Engine) (store.Seq, error) {
+		_, err := w.insist(func() error {
+			_, err := e.Sweep(context.Background())
+			return err
+		})
+		w.land()
+		rec, _ := w.recordOf(j, func(rec store.Record) bool { return rec.Kind == store.Expired })
+		return rec.Seq, err
 	}
-	r := w.drawReport(j, s)
-	r.Attempt = int32(rapid.IntRange(1, int(s.Attempt)-1).Draw(w.T, "attempt"))
+}
+
+// recordOf returns a record of j that was made since the last command.
+func (w *world) recordOf(j *tracked, is func(store.Record) bool) (store.Record, bool) {
+	news := w.history(j, j.version)
+	if i := slices.IndexFunc(news, is); i >= 0 {
+		return news[i], true
+	}
+	return store.Record{}, false
+}
+
+// Promise 1: what was accepted made one version, and what was refused none.
+func (w *world) act(j *tracked) {
+	seq, err := w.command(j, true).run(w.engine())
+	w.after(j, seq, err)
+}
+
+// Promise 6: while one command is between its decision and its commit, another one
+// passes. Then either only one of the two passes, or both do, one after the other, each
+// as the rules have it in the state that the other left.
+func (w *world) race(j *tracked) {
+	first, second := w.command(j, true), w.command(j, rapid.Bool().Draw(w.T, "likely"))
+	var versions []store.Seq
+	passed := func(seq store.Seq, err error) {
+		w.expect(err)
+		if seq != 0 && !slices.Contains(versions, seq) { // two sweeps of one deadline see one expiry
+			versions = append(versions, seq)
+		}
+	}
+	met := false
+	w.raced = j.id
+	w.between = func() {
+		met = true
+		passed(second.run(w.engines[1]))
+	}
+	passed(first.run(w.engines[0]))
+	w.between = nil
+	w.land()
+
+	slices.Sort(versions)
+	for i, version := range versions {
+		if version != j.version+store.Seq(i+1) {
+			w.Fatalf("promise 6: two commands raced on version %d and passed as %v", j.version, versions)
+		}
+	}
+	if made := int(w.header(j).Version - j.version); made != len(versions) || met && made == 0 {
+		w.Fatalf("promise 6: two commands raced, %d passed, and %d versions were made", len(versions), made)
+	}
+	if met {
+		w.seen[fmt.Sprintf("race: %s meets %s", first.kind, second.kind)]++
+		w.seen[fmt.Sprintf("race: %d passed", len(versions))]++
+	}
+	w.check(j)
+	w.checkOthers(j)
+}
+
+// Promise 1: a repeated request is answered as it was the first time, nobody else is, and
+// nothing changes.
+func (w *world) repeat(j *tracked) {
+	defer func(strict bool) { w.strict = strict }(w.strict)
+	w.strict = false
+	e := w.engine()
+	if n := rapid.IntRange(0, len(j.requests)).Draw(w.T, "request"); n < len(j.requests) {
+		r := j.requests[n]
+		if receipt, err := w.ask(e, j, r); err != nil || receipt != r.receipt {
+			w.Fatalf("promise 1: repeated request %v: got %+v, %v, want the receipt %+v", r.id, receipt, err, r.receipt)
+		}
+		r.actor = "eve"
+		if receipt, err := w.ask(e, j, r); !errors.Is(err, operation.RequestReused) {
+			w.Fatalf("promise 1: request %v of somebody else: got %+v, %v, want a refusal as reused", r.id, receipt, err)
+		}
+	} else {
+		job, err := e.Create(context.Background(), j.spec, engine.By("ann"), engine.RequestID(j.request))
+		if err != nil || job != j.created {
+			w.Fatalf("promise 1: repeated creation: got %+v, %v, want %+v", job, err, j.created)
+		}
+		if job, err = e.Create(context.Background(), j.spec, engine.By("eve"), engine.RequestID(j.request)); !errors.Is(err, operation.RequestReused) {
+			w.Fatalf("promise 1: creation by somebody else: got %+v, %v, want a refusal as reused", job, err)
+		}
+	}
+	w.after(j, 0, nil)
+}
+
+// Promise 4: a report of an old attempt changes nothing.
+func (w *world) reportLate(j *tracked) {
+	r := w.drawReport(j)
+	current := r.Attempt
+	r.Attempt = int32(rapid.IntRange(1, int(current)-1).Draw(w.T, "attempt"))
 	_, err := w.engine().Report(context.Background(), r)
 	if !errors.Is(err, operation.Stale) {
-		w.Fatalf("promise 4: a report of attempt %d while it is attempt %d: got %v, want a refusal as stale", r.Attempt, s.Attempt, err)
+		w.Fatalf("promise 4: a report of attempt %d while it is attempt %d: got %v, want a refusal as stale", r.Attempt, current, err)
 	}
 	w.after(j, 0, err)
 }
 
 // Promise 4: a report that is sent again changes nothing.
-func (w *world) reportTwice() {
-	j := w.job()
-	if len(j.reports) == 0 {
+func (w *world) reportTwice(j *tracked) {
+	r := j.reports[len(j.reports)-1]
+	if s := w.step(j, r.Step); r.Outcome != 0 || s.Attempt != r.Attempt {
 		return
 	}
-	r := j.reports[len(j.reports)-1]
-	if s := w.step(j, r.Step); r.Outcome == 0 && s.Attempt == r.Attempt {
-		receipt, err := w.engine().Report(context.Background(), r)
-		if err == nil && (receipt.Accepted != 0 || receipt.Seq != 0) || err != nil && !errors.Is(err, operation.Stale) {
-			// A target that is reported running and then finished in one report is
-			// contradicted, not changed, by the repetition.
-			w.Fatalf("promise 4: the report %+v again: got %+v, %v, want nothing accepted or a refusal as stale", r, receipt, err)
-		}
-		w.after(j, 0, err)
+	receipt, err := w.engine().Report(context.Background(), r)
+	if err == nil && (receipt.Accepted != 0 || receipt.Seq != 0) || err != nil && !errors.Is(err, operation.Stale) {
+		// A target that is reported running and then finished in one report is
+		// contradicted, not changed, by the repetition.
+		w.Fatalf("promise 4: the report %+v again: got %+v, %v, want nothing accepted or a refusal as stale", r, receipt, err)
 	}
-}
-
-func (w *world) sweep() {
-	w.now = w.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(w.T, "seconds")) * time.Second)
-	if _, err := w.engine().Sweep(context.Background()); err != nil {
-		w.Fatalf("Sweep: %v", err)
-	}
-	for _, j := range w.jobs {
-		w.check(j)
-	}
+	w.after(j, 0, err)
 }
 
 // deliver delivers what is due; every third effect fails the first time.
@@ -526,13 +825,23 @@ func (w *world) deliver() {
 		w.Fatalf("Deliver: %v", err)
 	}
 	for _, j := range w.jobs {
-		w.check(j)
+		w.after(j, 0, nil)
 	}
 }
 
-// Promise 1: what was accepted made one version, and what was refused none.
+// expect wants an answer to be a success or a refusal.
+func (w *world) expect(err error) {
+	if refusal := new(engine.Refusal); err != nil && !errors.As(err, &refusal) {
+		w.Fatalf("promise 1: %v is neither a success nor a refusal", err)
+	}
+}
+
+// after checks the version that a command has left. Promise 1: what was accepted made one
+// version, and what was refused none.
 func (w *world) after(j *tracked, seq store.Seq, err error) {
 	w.Helper()
+	w.land()
+	w.expect(err)
 	version := w.header(j).Version
 	switch {
 	case err != nil && version != j.version:
@@ -543,6 +852,21 @@ func (w *world) after(j *tracked, seq store.Seq, err error) {
 		w.Fatalf("promise 1: nothing was to change, but the job went from version %d to %d", j.version, version)
 	}
 	w.check(j)
+	w.checkOthers(j)
+}
+
+// checkOthers checks the jobs beside j, which have changed only if time has ended an
+// attempt of theirs.
+func (w *world) checkOthers(j *tracked) {
+	for _, other := range w.jobs {
+		if other == j || w.header(other).Version == other.version {
+			continue
+		}
+		if news := w.history(other, other.version); len(news) != 1 || news[0].Kind != store.Expired {
+			w.Fatalf("promise 1: a command to job %d did this to job %d: %+v", j.id, other.id, news)
+		}
+		w.check(other)
+	}
 }
 
 func (w *world) header(j *tracked) store.Job {
@@ -561,44 +885,107 @@ func (w *world) step(j *tracked, id step.ID) store.Step {
 	return s
 }
 
-// check reads j back and checks every promise that can be seen in what is stored.
-func (w *world) check(j *tracked) {
-	ctx := context.Background()
-	header := w.header(j)
-	steps, err := w.engines[1].Steps(ctx, j.id, 0, 0)
-	if err != nil {
-		w.Fatalf("Steps(%d): %v", j.id, err)
-	}
-	history, err := w.engines[1].History(ctx, j.id, 0, 10_000)
+func (w *world) history(j *tracked, after store.Seq) []store.Record {
+	history, err := w.engines[1].History(context.Background(), j.id, after, 10_000)
 	if err != nil {
 		w.Fatalf("History(%d): %v", j.id, err)
 	}
-	for _, r := range history[j.version-1:] {
-		w.follow(j, r)
+	return history
+}
+
+// check reads j back and checks every promise that can be seen in what is stored.
+func (w *world) check(j *tracked) {
+	header, history := w.header(j), w.history(j, 0)
+	steps, err := w.engines[1].Steps(context.Background(), j.id, 0, 0)
+	if err != nil {
+		w.Fatalf("Steps(%d): %v", j.id, err)
 	}
+	if j.final && header.Version != j.version {
+		w.Fatalf("promise 2: nothing was to happen to job %d any more, and it went from version %d to %d", j.id, j.version, header.Version)
+	}
+	for _, r := range history[j.version-1:] {
+		if r.Seq > j.version {
+			w.follow(j, r)
+		}
+	}
+	j.version = header.Version
 	w.checkEffects(j, history)
 	w.checkActive(j, header, steps)
 	w.checkHistory(j, header, steps, history)
 	w.checkTargets(j, steps)
-	if j.stopped && (header.State == step.Running || header.State == step.Waiting || header.State == step.Succeeded) {
-		w.Fatalf("promise 7: job %d was told to terminate, nobody has operated on it since, and it is %v", j.id, header.State)
-	}
-	j.version = header.Version
 }
 
-// follow notes what a record means for the promises that look back.
+// follow checks a new record and notes what it means for the promises that look back.
 func (w *world) follow(j *tracked, r store.Record) {
+	what := fmt.Sprint(r.Kind, ": ", r.Event)
+	switch r.Kind {
+	case store.Operated:
+		what = fmt.Sprint(r.Kind, ": ", r.Code)
+	case store.JobOperated:
+		what = fmt.Sprint(r.Kind, ": ", r.JobCode)
+	}
+	w.seen["record"]++
+	w.seen[what]++
+	w.seen[fmt.Sprint("step type: ", j.spec.Steps[r.Step-1].Type)]++
+
+	// Promise 7: who was told to stop runs again only for a person.
 	switch {
-	case r.Seq == j.version: // seen
-		return
-	case r.JobCode == operation.TerminateJob:
+	case r.JobCode == operation.TerminateJob || r.To == step.Terminating:
 		j.stopped = true
 	case r.Kind == store.Operated:
 		j.stopped = false
 	}
-	if r.Kind == store.Operated && r.Code == operation.RetryAll {
+	if j.stopped && (r.JobTo == step.Running || r.JobTo == step.Waiting || r.JobTo == step.Succeeded) {
+		w.Fatalf("promise 7: job %d was told to stop, nobody has operated on it since, and record %d leaves it %v", j.id, r.Seq, r.JobTo)
+	}
+
+	to, guard := w.ruled(j, r)
+
+	// Promise 5: targets that have succeeded run again only for an operation that says so.
+	if r.Kind == store.Operated && r.Effect == store.RunTargets && r.All && r.Entered == 0 {
+		if standard := w.rules == operation.Standard(); guard == operation.DueOnly || standard && r.Code != operation.RetryAll {
+			w.Fatalf("promise 5: %v is for what is due, and record %d has every target run", r.Code, r.Seq)
+		}
 		j.succeeded[r.Step] = nil
 	}
+
+	// Promise 6: whoever came in between, each change is one that is legal where it starts.
+	if r.To != to {
+		w.Fatalf("promise 6: record %d, %s, leads from %v to %v, by the rules to %v", r.Seq, what, r.From, r.To, to)
+	}
+	if confirmers := j.spec.Steps[r.Step-1].Confirmers; guard == operation.ConfirmerOnly && confirmers != nil && !slices.Contains(confirmers, r.Actor) {
+		w.Fatalf("promise 6: record %d, %s, is by %q, who is none of %v", r.Seq, what, r.Actor, confirmers)
+	}
+}
+
+// ruled returns where the rows of the rules have r lead, 0 if nowhere, and its guard.
+func (w *world) ruled(j *tracked, r store.Record) (step.State, operation.Guard) {
+	t := j.spec.Steps[r.Step-1].Type
+	switch {
+	case r.Kind == store.Operated:
+		for _, row := range w.table.Rows {
+			if row.Code == r.Code && row.On.Has(t) && row.From.Has(r.From) {
+				return row.To, row.Guard
+			}
+		}
+	case r.Kind == store.JobOperated:
+		for _, row := range w.table.Job {
+			if row.Code == r.JobCode && row.On.Has(t) && row.From.Has(r.From) {
+				return row.To, 0
+			}
+		}
+	case r.Event == 0:
+		return r.From, 0
+	default:
+		for _, kind := range w.table.Kinds {
+			for _, row := range kind.Lifecycle {
+				if kind.Type == t && row.On == r.Event && row.From.Has(r.From) {
+					return row.To, 0
+				}
+			}
+		}
+	}
+	return 0, 0
 }
 
 // Promise 1: an effect waits until it is delivered, or until nobody needs it.
@@ -638,20 +1025,62 @@ func (w *world) checkActive(j *tracked, header store.Job, steps []store.Step) {
 	if want := current.State.OfJob(last); header.State != want {
 		w.Fatalf("promise 2: job %d is %v while its current step is %v, want %v", j.id, header.State, current.State, want)
 	}
-	final := header.State == step.Succeeded || header.State == step.Abandoned ||
-		header.State == step.Terminated && current.Type == step.Confirmation
-	if j.final = final; !ended || final {
-		return
+	if waitsFor := w.waitsFor(j, header, current); waitsFor == "" {
+		w.Fatalf("promise 2: job %d is %v, not final, and waits for nobody; its current step is\n%+v", j.id, header.State, current)
+	} else if final := waitsFor == "nothing"; final != j.final {
+		j.final = final
+		w.seen["final job"]++
 	}
-	allowed, err := w.engines[1].Allowed(context.Background(), j.id, header.Current, engine.By("ann"))
-	if err != nil || allowed.Empty() {
-		w.Fatalf("promise 2: job %d is %v, not final, and nothing is legal on its step (%v)", j.id, header.State, err)
+}
+
+// waitsFor says what can happen to a job: "nothing" if it is final, "" if it is stuck.
+func (w *world) waitsFor(j *tracked, header store.Job, current store.Step) string {
+	ctx, ann := context.Background(), engine.By("ann")
+	codes, err := w.engines[1].Allowed(ctx, j.id, current.ID, ann)
+	if err != nil {
+		w.Fatalf("Allowed(%d, %d): %v", j.id, current.ID, err)
 	}
+	switch header.State {
+	case step.Pending:
+		if _, err := w.engines[1].OperateJob(ctx, j.id, operation.StartJob, ann, engine.DryRun()); err == nil {
+			return "start"
+		}
+		return ""
+	case step.Waiting:
+		if !codes.Empty() || !w.rules.JobCodes(current.Type, current.State).Empty() || current.Deadline != 0 {
+			return "decision"
+		}
+		return ""
+	case step.Running, step.Terminating:
+		if current.Unfinished > 0 {
+			return "report"
+		}
+		return ""
+	}
+	legal, legalJob := w.rules.Codes(current.Type, current.State), w.rules.JobCodes(current.Type, current.State)
+	if current.Succeeded == current.Total { // rules may leave nothing but a retry of what is due, and nothing be due
+		legal = legal.Minus(w.rules.Guarded(current.Type, current.State, operation.DueOnly))
+	}
+	final := legal.Empty() && legalJob.Empty()
+	if w.rules == operation.Standard() {
+		want := header.State == step.Succeeded || header.State == step.Abandoned ||
+			header.State == step.Terminated && current.Type == step.Confirmation
+		if final != want {
+			w.Fatalf("promise 2: job %d is %v, its step a %v, and final is %v, want %v", j.id, header.State, current.Type, final, want)
+		}
+	}
+	switch {
+	case final:
+		return "nothing"
+	case codes.Empty() && legalJob.Empty():
+		return ""
+	}
+	return "operation"
 }
 
 // Promise 3: the history chains, and replaying it yields header and steps.
 func (w *world) checkHistory(j *tracked, header store.Job, steps []store.Step, history []store.Record) {
-	gotHeader, gotSteps, err := engine.Replay(operation.Standard(), j.spec, history)
+	gotHeader, gotSteps, err := engine.Replay(w.rules, j.spec, history)
 	if err != nil {
 		w.Fatalf("promise 3: %v", err)
 	}

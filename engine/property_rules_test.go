@@ -1,0 +1,236 @@
+package engine_test
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+)
+
+// Promises 1 to 7 hold under whatever rules compile: a table that would break one is
+// refused when it is compiled, and not found out when a job is stuck.
+func TestPromisesUnderAnyRules(t *testing.T) {
+	checksBy(t, 2)
+	seen := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		rules := drawRules(t, seen)
+		for _, d := range operation.Diff(operation.Standard(), rules) {
+			t.Log(d)
+		}
+		inNoTime(t, game{rules: rules, commands: 60, faulty: true, seen: seen})
+	})
+
+	t.Logf("%v", seen)
+	for what, want := range map[string]int{
+		"change that compiles":    seen["change"] / 3,
+		"change that is refused":  seen["change"] / 10,
+		"record":                  seen["sequence"] * 60 / 3,
+		"operated: custom-32":     seen["sequence"] / 10,
+		"step type: custom-32":    seen["sequence"] / 10,
+		"expired: expired":        seen["sequence"] / 10,
+		"job_operated: start_job": seen["sequence"],
+	} {
+		if seen[what] < want {
+			t.Errorf("in %d sequences %q came up %d times, want %d", seen["sequence"], what, seen[what], want)
+		}
+	}
+}
+
+// drawRules draws rules: the documented ones with a few changes, of which those count
+// that compile.
+func drawRules(t *rapid.T, seen tally) *operation.Rules {
+	rules := operation.Standard()
+	for range rapid.IntRange(1, 12).Draw(t, "changes") {
+		d := draft{t, rules.Table()}
+		for range rapid.IntRange(1, 2).Draw(t, "at once") {
+			change := changes[rapid.IntRange(0, len(changes)-1).Draw(t, "change")]
+			t.Log(change.name)
+			change.make(&d)
+		}
+		seen["change"]++
+		compiled, err := d.Compile()
+		if err != nil {
+			t.Log("refused: ", err)
+			seen["change that is refused"]++
+			continue
+		}
+		seen["change that compiles"]++
+		rules = compiled
+	}
+	return rules
+}
+
+// A change is something that an embedder may do to a table, wise or not.
+type change struct {
+	name string
+	make func(*draft)
+}
+
+// custom is the step type of an embedder.
+const custom step.Type = 32
+
+var changes = []change{
+	{"add a code", func(d *draft) {
+		on := d.types()
+		row := operation.Row{Code: d.code(), On: on, From: d.starts(on), To: d.end(on)}
+		if rapid.Bool().Draw(d.T, "guarded") {
+			row.Guard = d.guard(row)
+		}
+		d.Rows = append(d.Rows, row)
+	}},
+	{"let a row start in another state too", func(d *draft) {
+		if row, ok := one(d, d.Rows); ok {
+			row.From = row.From.With(d.start(row.On))
+		}
+	}},
+	{"have a row lead elsewhere", func(d *draft) {
+		if row, ok := one(d, d.Rows); ok {
+			row.To = d.end(row.On)
+		}
+	}},
+	{"add a type", func(d *draft) {
+		if len(d.Kinds) == len(step.Kinds()) {
+			model := rapid.SampledFrom(step.Kinds()).Draw(d.T, "model")
+			d.Kinds = append(d.Kinds, step.Kind{Type: custom, Title: "custom", Lifecycle: model.Lifecycle})
+			d.Like(custom, model.Type)
+		}
+	}},
+	{"guard a row otherwise", func(d *draft) {
+		if row, ok := one(d, d.Rows); ok {
+			row.Guard = d.guard(*row)
+		}
+	}},
+	{"let a row no longer start in a state", func(d *draft) {
+		if row, ok := one(d, d.Rows); ok && row.From.Len() > 1 {
+			row.From = row.From.Without(member(d, row.From))
+		}
+	}},
+	{"let a row no longer apply to a type", func(d *draft) {
+		if row, ok := one(d, d.Rows); ok && row.On.Len() > 1 {
+			row.On = row.On.Without(member(d, row.On))
+		}
+	}},
+	{"have an event lead elsewhere", func(d *draft) {
+		kind, _ := one(d, d.Kinds)
+		if row, ok := one(d, kind.Lifecycle); ok {
+			row.To = d.end(step.TypesOf(kind.Type))
+		}
+	}},
+	{"add a job row", func(d *draft) {
+		on := d.types()
+		d.Job = append(d.Job, operation.JobRow{Code: operation.TerminateJob, On: on, From: d.starts(on), To: d.end(on)})
+	}},
+	{"let a job row start in another state too", func(d *draft) {
+		if row, ok := one(d, d.Job); ok {
+			row.From = row.From.With(d.start(row.On))
+		}
+	}},
+	{"have a job row lead elsewhere", func(d *draft) {
+		if row, ok := one(d, d.Job); ok {
+			row.To = d.end(row.On)
+		}
+	}},
+	{"drop a row", func(d *draft) { d.Rows = without(d, d.Rows) }},
+	{"drop a job row", func(d *draft) { d.Job = without(d, d.Job) }},
+}
+
+// A draft is a table that is being changed.
+type draft struct {
+	*rapid.T
+	operation.Table
+}
+
+// one draws one of some rows, if there is any.
+func one[T any](d *draft, rows []T) (*T, bool) {
+	if len(rows) == 0 {
+		return nil, false
+	}
+	return &rows[rapid.IntRange(0, len(rows)-1).Draw(d.T, "row")], true
+}
+
+// without draws one of some rows and returns the others.
+func without[T any](d *draft, rows []T) []T {
+	if len(rows) == 0 {
+		return nil
+	}
+	i := rapid.IntRange(0, len(rows)-1).Draw(d.T, "row")
+	return slices.Delete(rows, i, i+1)
+}
+
+func member[T step.Element](d *draft, set step.Set[T]) T {
+	return rapid.SampledFrom(slices.Collect(set.All())).Draw(d.T, "member")
+}
+
+// seldom is true once in a while: for what does not make sense.
+func (d *draft) seldom() bool { return rapid.IntRange(0, 15).Draw(d.T, "seldom") == 15 }
+
+func (d *draft) state(label string, states ...step.State) step.State {
+	if d.seldom() {
+		states = step.AllStates()
+	}
+	return rapid.SampledFrom(states).Draw(d.T, label)
+}
+
+func (d *draft) code() operation.Code {
+	return operation.Code(rapid.IntRange(32, 35).Draw(d.T, "code"))
+}
+
+// types draws one type, or all that are entered as it is.
+func (d *draft) types() step.Types {
+	kind, _ := one(d, d.Kinds)
+	types := step.TypesOf(kind.Type)
+	if rapid.Bool().Draw(d.T, "and its like") {
+		for _, k := range d.Kinds {
+			if k.Enters() == kind.Enters() {
+				types = types.With(k.Type)
+			}
+		}
+	}
+	return types
+}
+
+// ask reports whether one of some types asks a person.
+func (d *draft) ask(on step.Types) bool {
+	return slices.ContainsFunc(d.Kinds, func(k step.Kind) bool { return on.Has(k.Type) && k.Enters() == step.Waiting })
+}
+
+// start draws a state for a row to start in.
+func (d *draft) start(on step.Types) step.State {
+	if d.ask(on) {
+		return d.state("from", step.Waiting, step.ConfirmationTerminated, step.Terminated)
+	}
+	return d.state("from", step.Running, step.Failed, step.Terminating, step.Abnormal, step.Terminated, step.Abandoned)
+}
+
+func (d *draft) starts(on step.Types) (states step.States) {
+	for range rapid.IntRange(1, 3).Draw(d.T, "states") {
+		states = states.With(d.start(on))
+	}
+	return states
+}
+
+// end draws a state for a row to lead to.
+func (d *draft) end(on step.Types) step.State {
+	finished := []step.State{step.Terminated, step.Failed, step.Abnormal, step.Skipped, step.Abandoned, step.ErrorIgnored, step.Succeeded}
+	if d.ask(on) {
+		return d.state("to", append(finished, step.Waiting, step.ConfirmationTerminated)...)
+	}
+	return d.state("to", append(finished, step.Running, step.Running, step.Terminating)...)
+}
+
+// guard draws a guard for a row.
+func (d *draft) guard(row operation.Row) operation.Guard {
+	guards := []operation.Guard{operation.Unguarded}
+	switch {
+	case d.seldom():
+		guards = append(guards, operation.DueOnly, operation.ConfirmerOnly)
+	case d.ask(row.On):
+		guards = append(guards, operation.ConfirmerOnly)
+	case row.To == step.Running:
+		guards = append(guards, operation.DueOnly)
+	}
+	return rapid.SampledFrom(guards).Draw(d.T, "guard")
+}
