@@ -89,9 +89,13 @@ func TestPromises(t *testing.T) {
 			want = append(want, "reported: "+event.String())
 		}
 	}
-	for _, what := range append(want, "unknown outcome", "final job", "job of more than 10 records",
-		"race: 1 passed", "race: 2 passed", "race: operate meets terminate", "race: operate meets sweep") {
-		if g.seen[what] < g.seen["sequence"]/100 {
+	for _, first := range kinds {
+		for _, second := range kinds {
+			want = append(want, fmt.Sprintf("race: %s meets %s", first, second))
+		}
+	}
+	for _, what := range append(want, "race: 1 passed", "race: 2 passed", "unknown outcome", "final job", "job of more than 10 records") {
+		if g.seen[what] < g.seen["sequence"]/200 {
 			t.Errorf("in %d sequences %q came up %d times", g.seen["sequence"], what, g.seen[what])
 		}
 	}
@@ -267,6 +271,8 @@ type world struct {
 	numbers uint64
 	jobs    []*tracked
 
+	accepted []store.Record // that an engine has told of since the last command
+
 	between func()        // runs once, around the first engine's next commit to the job raced
 	raced   store.JobID   // see between
 	late    *store.Change // a commit that failed as far as the first engine knows, and is still to come
@@ -287,6 +293,7 @@ type tracked struct {
 	reports   []engine.Report            // accepted
 	succeeded map[step.ID]map[int32]bool // targets whose success was accepted since all had to run
 	stopped   bool                       // told to stop, and no person has operated since
+	began     step.Time                  // its last attempt
 	version   store.Seq                  // after the last command
 	final     bool                       // nothing can happen to it any more
 }
@@ -322,7 +329,10 @@ func sequence(t *rapid.T, g game) {
 			st = hooked{w.store, w}
 		}
 		w.engines[i] = engine.New(st, engine.WithRules(g.rules), engine.WithAuthorizer(w.admit),
-			engine.WithClock(func() time.Time { return w.now }), engine.WithRandom(w.number))
+			engine.WithClock(func() time.Time { return w.now }), engine.WithRandom(w.number),
+			engine.WithObserver(engine.Observer{Accepted: func(_ context.Context, r store.Record, _ time.Duration) {
+				w.accepted = append(w.accepted, r)
+			}}))
 		if g.broken.decide != nil {
 			w.engines[i].Break(g.broken.decide)
 		}
@@ -541,12 +551,14 @@ func (w *world) spec() step.Spec {
 // A command is what a person, an executor or the clock does to a job.
 type command struct {
 	kind string
-	run  func(*engine.Engine) (store.Seq, error) // returns the version that it made of the job, or 0, and why not
+	run  func(*engine.Engine) (store.Seq, error) // returns the version that it made of the job, 0 if none or not known, and why not
 }
+
+var kinds = []string{"operate", "start", "terminate", "report", "sweep"}
 
 // command draws a command for j: one of any kind, or mostly one that is likely in its state.
 func (w *world) command(j *tracked, likely bool) command {
-	kinds := []string{"operate", "start", "terminate", "report", "sweep"}
+	kinds := kinds
 	if likely && rapid.IntRange(0, 7).Draw(w.T, "unlikely") < 7 {
 		switch w.header(j).State {
 		case step.Pending:
@@ -573,7 +585,7 @@ func (w *world) command(j *tracked, likely bool) command {
 		c.run = w.report(j, w.drawReport(j))
 	case "sweep":
 		w.now = w.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(w.T, "seconds")) * time.Second)
-		c.run = w.sweep(j)
+		c.run = w.sweep
 	}
 	return c
 }
@@ -686,17 +698,15 @@ func (w *world) note(j *tracked, r engine.Report, receipt engine.ReportReceipt) 
 	}
 }
 
-// sweep expires what is overdue.
-func (w *world) sweep(j *tracked) func(*engine.Engine) (store.Seq, error) {
-	return func(e *engine.Engine) (store.Seq, error) {
-		_, err := w.insist(func() error {
-			_, err := e.Sweep(context.Background())
-			return err
-		})
-		w.land()
-		rec, _ := w.recordOf(j, func(rec store.Record) bool { return rec.Kind == store.Expired })
-		return rec.Seq, err
+// sweep expires what is overdue. Promise 6: it is none of its business who else does.
+func (w *world) sweep(e *engine.Engine) (store.Seq, error) {
+	if _, err := w.insist(func() error {
+		_, err := e.Sweep(context.Background())
+		return err
+	}); err != nil {
+		w.Fatalf("promise 6: Sweep: %v", err)
 	}
+	return 0, nil
 }
 
 // recordOf returns a record of j that was made since the last command.
@@ -710,19 +720,26 @@ func (w *world) recordOf(j *tracked, is func(store.Record) bool) (store.Record, 
 
 // Promise 1: what was accepted made one version, and what was refused none.
 func (w *world) act(j *tracked) {
-	seq, err := w.command(j, true).run(w.engine())
+	c := w.command(j, true)
+	seq, err := c.run(w.engine())
+	w.land()
+	if c.kind == "sweep" {
+		rec, _ := w.recordOf(j, func(rec store.Record) bool { return rec.Kind == store.Expired })
+		seq = rec.Seq
+	}
 	w.after(j, seq, err)
 }
 
-// Promise 6: while one command is between its decision and its commit, another one
-// passes. Then either only one of the two passes, or both do, one after the other, each
-// as the rules have it in the state that the other left.
+// Promise 6: while one command is between its decision and its commit, others pass. Then
+// either it does not pass, or it does after them, or before them if its commit took
+// effect although the store failed to say so; each as the rules have it in the state that
+// the one before has left.
 func (w *world) race(j *tracked) {
 	first, second := w.command(j, true), w.command(j, rapid.Bool().Draw(w.T, "likely"))
 	var versions []store.Seq
 	passed := func(seq store.Seq, err error) {
 		w.expect(err)
-		if seq != 0 && !slices.Contains(versions, seq) { // two sweeps of one deadline see one expiry
+		if seq != 0 {
 			versions = append(versions, seq)
 		}
 	}
@@ -731,19 +748,28 @@ func (w *world) race(j *tracked) {
 	w.between = func() {
 		met = true
 		passed(second.run(w.engines[1]))
+		if rapid.Bool().Draw(w.T, "and another") {
+			passed(w.command(j, true).run(w.engines[1]))
+		}
 	}
 	passed(first.run(w.engines[0]))
 	w.between = nil
 	w.land()
 
+	w.checkAccepted()
+	for _, r := range w.history(j, j.version) {
+		if r.Kind == store.Expired { // a sweep does not say what it did
+			versions = append(versions, r.Seq)
+		}
+	}
 	slices.Sort(versions)
 	for i, version := range versions {
 		if version != j.version+store.Seq(i+1) {
-			w.Fatalf("promise 6: two commands raced on version %d and passed as %v", j.version, versions)
+			w.Fatalf("promise 6: commands raced on version %d and passed as %v", j.version, versions)
 		}
 	}
 	if made := int(w.header(j).Version - j.version); made != len(versions) || met && made == 0 {
-		w.Fatalf("promise 6: two commands raced, %d passed, and %d versions were made", len(versions), made)
+		w.Fatalf("promise 6: commands raced, %d passed, and %d versions were made", len(versions), made)
 	}
 	if met {
 		w.seen[fmt.Sprintf("race: %s meets %s", first.kind, second.kind)]++
@@ -842,6 +868,7 @@ func (w *world) after(j *tracked, seq store.Seq, err error) {
 	w.Helper()
 	w.land()
 	w.expect(err)
+	w.checkAccepted()
 	version := w.header(j).Version
 	switch {
 	case err != nil && version != j.version:
@@ -862,11 +889,24 @@ func (w *world) checkOthers(j *tracked) {
 		if other == j || w.header(other).Version == other.version {
 			continue
 		}
-		if news := w.history(other, other.version); len(news) != 1 || news[0].Kind != store.Expired {
-			w.Fatalf("promise 1: a command to job %d did this to job %d: %+v", j.id, other.id, news)
+		for _, r := range w.history(other, other.version) {
+			if r.Kind != store.Expired {
+				w.Fatalf("promise 1: a command to job %d did this to job %d: %+v", j.id, other.id, r)
+			}
 		}
 		w.check(other)
 	}
+}
+
+// Promise 6: what was accepted stands in the history, under its own number.
+func (w *world) checkAccepted() {
+	for _, r := range w.accepted {
+		history, err := w.engines[1].History(context.Background(), r.Job, r.Seq-1, 1)
+		if err != nil || len(history) != 1 || history[0] != r {
+			w.Fatalf("promise 6: accepted was\n%+v, the history has\n%+v, %v", r, history, err)
+		}
+	}
+	w.accepted = w.accepted[:0]
 }
 
 func (w *world) header(j *tracked) store.Job {
@@ -950,11 +990,20 @@ func (w *world) follow(j *tracked, r store.Record) {
 	}
 
 	// Promise 6: whoever came in between, each change is one that is legal where it starts.
-	if r.To != to {
+	spec := j.spec.Steps[r.Step-1]
+	asksToConfirm := r.From == step.Waiting && spec.OnTimeout == step.ConfirmOnTimeout
+	switch {
+	case r.To != to:
 		w.Fatalf("promise 6: record %d, %s, leads from %v to %v, by the rules to %v", r.Seq, what, r.From, r.To, to)
+	case guard == operation.ConfirmerOnly && spec.Confirmers != nil && !slices.Contains(spec.Confirmers, r.Actor):
+		w.Fatalf("promise 6: record %d, %s, is by %q, who is none of %v", r.Seq, what, r.Actor, spec.Confirmers)
+	case r.Kind == store.Expired && (spec.Timeout == 0 || r.At < j.began.Add(spec.Timeout)):
+		w.Fatalf("promise 6: record %d expires at %v what began at %v and has %v", r.Seq, r.At, j.began, spec.Timeout)
+	case r.Kind == store.Expired && asksToConfirm != (r.Event == step.ExpiredConfirmed):
+		w.Fatalf("promise 6: record %d, %s, of a step that is to %v", r.Seq, what, spec.OnTimeout)
 	}
-	if confirmers := j.spec.Steps[r.Step-1].Confirmers; guard == operation.ConfirmerOnly && confirmers != nil && !slices.Contains(confirmers, r.Actor) {
-		w.Fatalf("promise 6: record %d, %s, is by %q, who is none of %v", r.Seq, what, r.Actor, confirmers)
+	if r.Effect == store.RunTargets || r.Effect == store.AskConfirmers {
+		j.began = r.At
 	}
 }
 
@@ -1078,7 +1127,8 @@ func (w *world) waitsFor(j *tracked, header store.Job, current store.Step) strin
 	return "operation"
 }
 
-// Promise 3: the history chains, and replaying it yields header and steps.
+// Promise 3: the history chains, replaying it yields header and steps, and counts equal a
+// recount.
 func (w *world) checkHistory(j *tracked, header store.Job, steps []store.Step, history []store.Record) {
 	gotHeader, gotSteps, err := engine.Replay(w.rules, j.spec, history)
 	if err != nil {
@@ -1089,6 +1139,18 @@ func (w *world) checkHistory(j *tracked, header store.Job, steps []store.Step, h
 	}
 	if !reflect.DeepEqual(gotSteps, steps) {
 		w.Fatalf("promise 3: the history replays to steps\n%+v, they are\n%+v", gotSteps, steps)
+	}
+	var skipped, ignored int32
+	for _, s := range steps {
+		switch s.State {
+		case step.Skipped:
+			skipped++
+		case step.ErrorIgnored:
+			ignored++
+		}
+	}
+	if skipped != header.Skipped || ignored != header.Ignored {
+		w.Fatalf("promise 3: job %d counts %d steps skipped and %d ignored, there are %d and %d", j.id, header.Skipped, header.Ignored, skipped, ignored)
 	}
 }
 
