@@ -15,12 +15,9 @@ type queue struct {
 	mu    sync.Mutex // guards all below and every job's effects; taken after that of a shard
 	kinds [store.JobEnded + 1]effectHeap
 	order uint64
-	free  *effect // settled ones, to be used again
-	spare int     // how many
-}
 
-// maxSpare bounds how many settled effects are kept to be used again.
-const maxSpare = 4096
+	settled sync.Pool // of *effect, to be used again; needs no lock
+}
 
 // effect is one that is not settled.
 type effect struct {
@@ -32,26 +29,25 @@ type effect struct {
 	index int    // in its heap
 }
 
+// add has the effect of r wait for delivery. The job's shard is locked.
 func (q *queue) add(j *job, r *store.Record) {
-	d, _ := r.Delivery(j.header.Scope)
+	e, ok := q.settled.Get().(*effect)
+	if !ok {
+		e = new(effect)
+	}
+	e.Delivery, _ = r.Delivery(j.header.Scope)
+	e.job = j
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	e := q.free
-	if e == nil {
-		e = new(effect)
-	} else {
-		q.free = e.newer
-		q.spare--
-	}
 	q.order++
-	*e = effect{Delivery: d, job: j, older: j.newest, order: q.order}
+	e.order, e.older = q.order, j.newest
 	if j.newest != nil {
 		j.newest.newer = e
 	} else {
 		j.oldest = e
 	}
 	j.newest = e
-	heap.Push(&q.kinds[d.Effect], e)
+	heap.Push(&q.kinds[e.Effect], e)
 }
 
 // Effects implements store.Store.
@@ -149,10 +145,7 @@ func (s *Store) Settle(ctx context.Context, d store.Delivery) error {
 			e.job.newest = e.older
 		}
 		*e = effect{}
-		if q.spare < maxSpare {
-			e.newer, q.free = q.free, e
-			q.spare++
-		}
+		q.settled.Put(e)
 	})
 }
 
