@@ -464,8 +464,7 @@ func (w *world) insist(request func() error) (again bool, err error) {
 	}
 }
 
-// turn plays one command, or two at once, or checks one of the promises that need a
-// command of their own.
+// turn plays one command, or some at once, or one that tries a promise out.
 func (w *world) turn() {
 	j := w.job()
 	switch n := rapid.IntRange(0, 31).Draw(w.T, "turn"); {
@@ -551,29 +550,18 @@ func (w *world) spec() step.Spec {
 // A command is what a person, an executor or the clock does to a job.
 type command struct {
 	kind string
-	run  func(*engine.Engine) (store.Seq, error) // returns the version that it made of the job, 0 if none or not known, and why not
+	run  func(*engine.Engine) (store.Seq, error) // returns the version that it made, 0 if none or not known
 }
 
 var kinds = []string{"operate", "start", "terminate", "report", "sweep"}
 
 // command draws a command for j: one of any kind, or mostly one that is likely in its state.
 func (w *world) command(j *tracked, likely bool) command {
-	kinds := kinds
+	draws := kinds
 	if likely && rapid.IntRange(0, 7).Draw(w.T, "unlikely") < 7 {
-		switch w.header(j).State {
-		case step.Pending:
-			kinds = []string{"start"}
-		case step.Running:
-			kinds = []string{"report", "report", "report", "report", "report", "terminate", "sweep", "operate"}
-		case step.Terminating:
-			kinds = []string{"report", "report", "operate", "sweep"}
-		case step.Waiting:
-			kinds = []string{"operate", "operate", "operate", "operate", "operate", "sweep", "sweep", "terminate"}
-		default:
-			kinds = []string{"operate"}
-		}
+		draws = w.likely(j)
 	}
-	c := command{kind: rapid.SampledFrom(kinds).Draw(w.T, "command")}
+	c := command{kind: rapid.SampledFrom(draws).Draw(w.T, "command")}
 	switch c.kind {
 	case "start":
 		c.run = w.operation(j, request{jobCode: operation.StartJob, actor: w.actor(), id: w.newRequest()})
@@ -588,6 +576,32 @@ func (w *world) command(j *tracked, likely bool) command {
 		c.run = w.sweep
 	}
 	return c
+}
+
+// likely returns the kinds of commands that something may come of in j's state.
+func (w *world) likely(j *tracked) (draws []string) {
+	header := w.header(j)
+	t, state := j.spec.Steps[header.Current-1].Type, w.step(j, header.Current).State
+	switch state {
+	case step.Pending:
+		draws = append(draws, "start", "start", "start")
+	case step.Running:
+		draws = append(draws, "report", "report", "report", "report", "report", "sweep")
+	case step.Terminating:
+		draws = append(draws, "report", "report", "sweep")
+	case step.Waiting:
+		draws = append(draws, "sweep", "sweep")
+	}
+	if !w.rules.Codes(t, state).Empty() {
+		draws = append(draws, "operate", "operate", "operate", "operate")
+	}
+	if _, ok := w.rules.LegalJob(t, state, operation.TerminateJob); ok {
+		draws = append(draws, "terminate")
+	}
+	if len(draws) == 0 {
+		return kinds
+	}
+	return draws
 }
 
 func (w *world) actor() string {
@@ -607,7 +621,9 @@ func (w *world) drawOperation(j *tracked) request {
 		}
 	}
 	if !codes.Empty() {
-		r.code = rapid.SampledFrom(slices.Collect(codes.All())).Draw(w.T, "code")
+		all := slices.Collect(codes.All())
+		slices.Reverse(all) // an embedder's first
+		r.code = rapid.SampledFrom(all).Draw(w.T, "code")
 	}
 	return r
 }
