@@ -76,7 +76,7 @@ func (j *job) step(id step.ID, s *store.Step) {
 		s.OnTimeout, s.Timeout, s.Confirmers, s.Payload = x.onTimeout, x.timeout, x.confirmers, x.payload
 		s.Total = int32(x.targets.len())
 		if x.deadline != nil {
-			s.Deadline = x.deadline.at
+			s.Deadline = x.deadline.Deadline
 		}
 	}
 }
@@ -127,11 +127,9 @@ func (j *job) append(r *store.Record) {
 
 // deadline is one that is set, in its place in a heap.
 type deadline struct {
-	at      step.Time
-	job     *job
-	step    step.ID
-	attempt int32
-	index   int
+	store.Overdue
+	scope store.Scope
+	index int
 }
 
 // deadlines is a heap of those that are set, of all jobs, the earliest first.
@@ -158,11 +156,14 @@ func (d *deadlines) set(j *job, s *store.Step) {
 		return
 	}
 	if x.deadline == nil {
-		x.deadline = &deadline{at: s.Deadline, job: j, step: s.ID, attempt: s.Attempt}
+		x.deadline = &deadline{
+			Overdue: store.Overdue{Job: j.header.ID, Step: s.ID, Attempt: s.Attempt, Deadline: s.Deadline},
+			scope:   j.header.Scope,
+		}
 		heap.Push(&d.heap, x.deadline)
 		return
 	}
-	x.deadline.at, x.deadline.attempt = s.Deadline, s.Attempt
+	x.deadline.Deadline, x.deadline.Attempt = s.Deadline, s.Attempt
 	heap.Fix(&d.heap, x.deadline.index)
 }
 
@@ -176,11 +177,11 @@ func (d *deadlines) overdue(scope store.Scope, now step.Time, limit int) []store
 	for front.add(0); front.Len() > 0 && len(found) < limit; {
 		i := heap.Pop(&front).(int)
 		x := d.heap[i]
-		if x.at > now {
+		if x.Deadline > now {
 			break
 		}
-		if scope.Holds(x.job.header.Scope) {
-			found = append(found, store.Overdue{Job: x.job.header.ID, Step: x.step, Attempt: x.attempt, Deadline: x.at})
+		if scope.Holds(x.scope) {
+			found = append(found, x.Overdue)
 		}
 		front.add(2*i + 1)
 		front.add(2*i + 2)
@@ -213,7 +214,7 @@ func (f *frontier) Pop() any {
 type deadlineHeap []*deadline
 
 func (h deadlineHeap) Len() int           { return len(h) }
-func (h deadlineHeap) Less(a, b int) bool { return h[a].at < h[b].at }
+func (h deadlineHeap) Less(a, b int) bool { return h[a].Deadline < h[b].Deadline }
 func (h deadlineHeap) Swap(a, b int) {
 	h[a], h[b] = h[b], h[a]
 	h[a].index, h[b].index = a, b
