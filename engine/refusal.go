@@ -128,8 +128,9 @@ var ErrConflict = errors.New("others were faster, nothing was done")
 
 // ErrUnknownOutcome: the store failed in mid-commit and could not be asked what
 // came of it. The request may have been carried out, or be carried out yet.
-// Repeating it with the same request id is safe: it is carried out once. The error
-// is an [*UnknownOutcomeError].
+// Repeating it with the same request id is safe: it is carried out once. A repetition
+// that is denied, as the person may no longer do it, says nothing of the first: the
+// history does. The error is an [*UnknownOutcomeError].
 var ErrUnknownOutcome = errors.New("the outcome is unknown")
 
 // An UnknownOutcomeError is an [ErrUnknownOutcome] with what is needed to repeat the
