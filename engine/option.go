@@ -24,13 +24,12 @@ type config struct {
 }
 
 func defaults() config {
-	c := config{
+	return config{
 		rules:  operation.Standard(),
 		now:    time.Now,
 		random: rand.Uint64,
 		limits: DefaultLimits(),
 	}
-	return c
 }
 
 // WithRules replaces the documented rules; nil keeps them.

@@ -217,13 +217,13 @@ func (k *kind) compile(t Table) error {
 	transitions := k.Transitions()
 	for _, row := range t.Rows {
 		if row.On.Has(k.Type) {
-			transitions = append(transitions, step.Transition{Label: row.Code.Label(), Name: row.Code.String(), From: row.From, To: row.To})
+			transitions = append(transitions, transition(row.Code, row.From, row.To))
 		}
 	}
 	starts := false
 	for _, row := range t.Job {
 		if row.On.Has(k.Type) {
-			transitions = append(transitions, step.Transition{Label: row.Code.Label(), Name: row.Code.String(), From: row.From, To: row.To})
+			transitions = append(transitions, transition(row.Code, row.From, row.To))
 			starts = starts || row.Code == StartJob
 		}
 	}
@@ -243,6 +243,14 @@ func (k *kind) compile(t Table) error {
 		return fmt.Errorf("step type %v: no row leads out of waiting, where nobody but a deadline could decide", k.Type)
 	}
 	return nil
+}
+
+// transition returns a row of either table as a row of a machine.
+func transition(code interface {
+	Label() step.Label
+	String() string
+}, from step.States, to step.State) step.Transition {
+	return step.Transition{Label: code.Label(), Name: code.String(), From: from, To: to}
 }
 
 func (r *Rules) kind(t step.Type) *kind {
