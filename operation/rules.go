@@ -1,12 +1,10 @@
 package operation
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 
+	"github.com/stepgate/stepgate/internal/strictjson"
 	"github.com/stepgate/stepgate/step"
 )
 
@@ -24,17 +22,13 @@ func StandardTable() Table {
 	return Table{Kinds: step.Kinds(), Rows: slices.Clone(rows), Job: slices.Clone(jobRows)}
 }
 
-// ParseTable reads a table from the JSON that it marshals to. Unknown fields,
-// names and trailing data are errors. The table is not compiled yet.
+// ParseTable reads a table from the JSON that it marshals to. Unknown fields and names, keys
+// in another case or given twice, and trailing data are errors. The table is not compiled
+// yet.
 func ParseTable(data []byte) (Table, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
 	var t Table
-	if err := d.Decode(&t); err != nil {
+	if err := strictjson.Unmarshal(data, &t); err != nil {
 		return Table{}, fmt.Errorf("rules: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return Table{}, fmt.Errorf("rules: data after the table")
 	}
 	return t, nil
 }

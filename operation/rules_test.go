@@ -347,6 +347,8 @@ func TestParseTableRefusesWhatItDoesNotKnow(t *testing.T) {
 	good := string(data)
 	for i, bad := range []string{
 		"", "null x", "[]", `{"kinds":[],"extra":1}`, good + "{}", good + " x", good[:len(good)-1],
+		strings.Replace(good, `"rows"`, `"Rows"`, 1),
+		strings.Replace(good, `"guard"`, `"guard":"due_only","guard"`, 1),
 		strings.Replace(good, `"retry_failed"`, `"retry"`, 1),
 		strings.Replace(good, `"due_only"`, `"due"`, 1),
 		strings.Replace(good, `"start_job"`, `"retry_failed"`, 1),

@@ -32,7 +32,7 @@ type Spec struct {
 	// Confirmers are the people who may confirm or refuse. A list that names
 	// nobody present admits nobody; no list (nil) admits whoever the authorizer
 	// admits. Only on a step that asks.
-	Confirmers []string `json:"confirmers,omitempty"`
+	Confirmers []string `json:"confirmers,omitzero"`
 
 	// Timeout bounds each attempt, or each round of asking, from its start; 0
 	// means no deadline. Deadlines have a resolution of one millisecond and

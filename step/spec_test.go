@@ -2,6 +2,7 @@ package step_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -57,6 +58,7 @@ func TestASpecRoundTripsThroughJSON(t *testing.T) {
 	for _, spec := range []step.Spec{
 		{Type: step.Script, Name: "copy", Targets: []string{"a"}, IgnoreErrors: true, Timeout: 5, Payload: "echo"},
 		{Type: step.Confirmation, Name: "ask", Confirmers: []string{"ann"}, OnTimeout: step.ConfirmOnTimeout},
+		{Type: step.Confirmation, Name: "ask nobody", Confirmers: []string{}}, // no list would admit everybody
 	} {
 		data, err := json.Marshal(spec)
 		if err != nil {
@@ -66,8 +68,8 @@ func TestASpecRoundTripsThroughJSON(t *testing.T) {
 		if err := json.Unmarshal(data, &back); err != nil {
 			t.Fatalf("json.Unmarshal(%s): %v", data, err)
 		}
-		if again, _ := json.Marshal(back); string(again) != string(data) {
-			t.Errorf("%s came back as %s", data, again)
+		if !reflect.DeepEqual(back, spec) {
+			t.Errorf("%+v came back from %s as %+v", spec, data, back)
 		}
 	}
 }

@@ -114,8 +114,9 @@ var imports = []struct {
 	because string
 }{
 	{"internal/enum", nil, "names of numbers need nothing"},
+	{"internal/strictjson", nil, "reading needs nothing"},
 	{"step", []string{"internal/enum", "github.com/looplab/fsm"}, "the nouns; the only place that checks a machine with looplab/fsm"},
-	{"operation", []string{"internal/enum", "step"}, "rules know steps and no storage"},
+	{"operation", []string{"internal/enum", "internal/strictjson", "step"}, "rules know steps and no storage"},
 	{"store", []string{"internal/enum", "step", "operation", "github.com/google/uuid"}, "what is remembered; no behaviour, no implementation"},
 	{"store/storetest", []string{"step", "operation", "store", "github.com/google/uuid"}, "a suite that favours no store"},
 	{"memstore", []string{"step", "operation", "store"}, "a store knows nothing of deciding"},
