@@ -31,14 +31,15 @@ type call struct {
 	doubt   doubt
 	job     store.JobID
 	step    step.ID
-	lost    int  // commits that lost a race
-	patient bool // back off after a conflict: for reports
+	lost    int           // commits that lost a race
+	sent    ReportReceipt // what the last commit that lost a race or is in doubt would answer, of a report
+	patient bool          // back off after a conflict: for reports
 }
 
 func (e *Engine) take() *call {
 	c := e.calls.Get().(*call)
 	c.request, c.lost, c.patient, c.job, c.step = request{}, 0, false, 0, 0
-	c.began, c.stamped, c.doubt = time.Time{}, false, doubt{}
+	c.began, c.stamped, c.doubt, c.sent = time.Time{}, false, doubt{}, ReportReceipt{}
 	return c
 }
 
@@ -114,9 +115,9 @@ type doubt struct {
 // carryOut is the one way in which a job changes, once the command has been checked: it
 // tries until a try has an answer.
 //
-// After a failure of the store in mid-commit the next try looks for the request id, so
-// that what was carried out is not carried out twice. If no try can tell, the caller
-// learns that the outcome is unknown, whatever else went wrong.
+// After a failure of the store in mid-commit, or a conflict, the next try looks for the
+// request id, so that what was carried out is not carried out twice. If no try can tell, the
+// caller learns that the outcome is unknown, whatever else went wrong.
 func (e *Engine) carryOut(ctx context.Context, c *call, q store.Query, cmd Command) error {
 	c.job, c.step = q.Job, q.Step
 	if c.request.given {
@@ -158,10 +159,11 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 	if err != nil {
 		return false, e.explainMiss(ctx, *q, err)
 	}
-	if view.Job.Version != c.doubt.base {
+	if view.Job.Version > c.doubt.base {
 		c.doubt.err = nil // the commit in doubt is found by its id, or came too late
 	}
-	if admitted := c.doubt.n > 0 && view.Replay != nil; !admitted {
+	own := c.doubt.n > 0 || c.lost > 0 && !c.request.given // nobody else can have carried it out
+	if admitted := own && view.Replay != nil; !admitted {
 		if err := e.permit(ctx, &view, cmd); err != nil {
 			return false, err
 		}
@@ -177,7 +179,13 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 	if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
 		return false, refusal
 	}
-	if c.request.dry || !c.decision.Changes() {
+	if c.request.dry {
+		return false, nil
+	}
+	if !c.decision.Changes() {
+		if c.sent.Seq != 0 && c.sent.Seq == c.decision.Report.Seq {
+			c.decision.Report = c.sent // found carried out; its record does not list what was rejected
+		}
 		return false, nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -190,9 +198,10 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 		if c.lost++; c.lost == maxTries {
 			return false, fmt.Errorf("job %d: %w: gave up after %d tries", c.job, ErrConflict, maxTries)
 		}
+		q.Request, c.sent = c.request.id, c.decision.Report // a driver may have sent it twice
 		return true, nil
 	default:
-		q.Request = c.request.id
+		q.Request, c.sent = c.request.id, c.decision.Report
 		c.doubt = doubt{err, view.Job.Version, c.doubt.n + 1}
 		if c.doubt.n == maxUnknowns {
 			return false, err

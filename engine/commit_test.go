@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -68,6 +69,32 @@ func TestUnknownOutcome(t *testing.T) {
 			want := []store.Kind{store.Created, store.JobOperated, store.Reported, store.Operated, store.JobOperated}
 			if got := d.records(id); !slices.Equal(got, want) {
 				t.Errorf("the history is %v, want %v", got, want)
+			}
+		})
+		t.Run("of a report "+name+" is found out, and the answer is whole", func(t *testing.T) {
+			faults := storetest.NewFaults()
+			d := newDesk(t, faults.Wrap(memstore.New()))
+			id := d.script()
+			report := func(results ...engine.TargetResult) engine.ReportReceipt {
+				got, err := d.eng.Report(t.Context(), engine.Report{Job: id, Step: 1, Attempt: 1, Results: results})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return got
+			}
+			say := func(target int32, status step.Status) engine.TargetResult {
+				return engine.TargetResult{Target: target, Result: store.Result{Status: status}}
+			}
+			report(say(0, step.TargetSucceeded))
+
+			faults.Add(fault)
+			got := report(say(0, step.NonZeroExit), say(0, step.TargetSucceeded), say(1, step.TargetRunning))
+			want := engine.ReportReceipt{
+				Seq: 4, State: step.Running, JobState: step.Running, Accepted: 1, Repeated: 1,
+				Rejected: []engine.Rejection{{Target: 0, Stands: step.TargetSucceeded, Rejected: step.NonZeroExit}},
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("Report: got %+v, want %+v", got, want)
 			}
 		})
 		t.Run("of an expiry "+name+" is found out, and the attempt expires once", func(t *testing.T) {

@@ -101,7 +101,6 @@ func (d *Decision) operate(r *operation.Rules, v *store.View, c *Operate, now st
 	rec := d.begin(v, store.Operated, now)
 	rec.Code, rec.Request, rec.Actor, rec.Reason = c.Code, c.Request, c.Actor, c.Reason
 	if refusal := d.move(r, v, move.To, move.Guard == operation.DueOnly); refusal != nil {
-		refusal.Code, refusal.Actor = c.Code, c.Actor
 		return refusal
 	}
 	d.finish()
@@ -164,7 +163,6 @@ func (d *Decision) operateJob(r *operation.Rules, v *store.View, c *OperateJob, 
 	rec := d.begin(v, store.JobOperated, now)
 	rec.JobCode, rec.Request, rec.Actor, rec.Reason = c.Code, c.Request, c.Actor, c.Reason
 	if refusal := d.move(r, v, to, false); refusal != nil {
-		refusal.JobCode, refusal.Actor = c.Code, c.Actor
 		return refusal
 	}
 	d.finish()
@@ -448,8 +446,8 @@ func (d *Decision) move(r *operation.Rules, v *store.View, to step.State, dueOnl
 	if to.Passed() && v.Next.ID != 0 {
 		enters := r.Enters(v.Next.Type)
 		if enters == 0 {
-			return refuse(r, v, &Refusal{Reason: operation.WrongType, Detail: fmt.Sprintf(
-				"step %d would start, and these rules have no type %v", v.Next.ID, v.Next.Type)})
+			return refuse(r, v, &Refusal{Reason: operation.WrongType, Code: rec.Code, JobCode: rec.JobCode, Actor: rec.Actor,
+				Detail: fmt.Sprintf("step %d would start, and these rules have no type %v", v.Next.ID, v.Next.Type)})
 		}
 		d.steps[1] = v.Next
 		d.Change.Steps = d.steps[:2]

@@ -244,7 +244,7 @@ const stopDelivered = "delivered; the step has not stopped yet"
 func (d *dispatch) deliver(ctx context.Context, claimed store.Delivery) {
 	view, err := d.store.View(ctx, store.Query{Scope: d.scope, Job: claimed.Job, Step: claimed.Step})
 	switch {
-	case errors.Is(err, store.ErrNotFound) || err == nil && obsolete(claimed, view.Step):
+	case errors.Is(err, store.ErrNotFound) || err == nil && Obsolete(claimed, view.Step):
 		d.settle(ctx, claimed)
 		return
 	case err == nil:
@@ -267,22 +267,25 @@ func (d *dispatch) deliver(ctx context.Context, claimed store.Delivery) {
 	}
 }
 
-// obsolete reports whether nobody needs the effect any more. The end of a job always is
-// delivered, and a stop at least once.
-func obsolete(d store.Delivery, s store.Step) bool {
+// Obsolete reports whether nobody needs an effect any more, given its step as it stands
+// now: a dispatcher then settles it unseen. Once obsolete it stays so, as attempts only
+// grow, and a step that was looked at too early makes nothing obsolete. The end of a job
+// always is delivered, and a stop at least once.
+func Obsolete(d store.Delivery, s store.Step) bool {
 	switch d.Effect {
 	case store.RunTargets:
-		return s.State != step.Running || s.Attempt != d.Attempt
+		return s.Attempt > d.Attempt || s.Attempt == d.Attempt && s.State != step.Running
 	case store.AskConfirmers:
-		return s.State != step.Waiting || s.Attempt != d.Attempt
+		return s.Attempt > d.Attempt || s.Attempt == d.Attempt && s.State != step.Waiting
 	case store.StopAttempt:
 		return d.LastError == stopDelivered && !stopping(d, s)
 	}
 	return false
 }
 
+// stopping reports whether the attempt that is to stop may still run.
 func stopping(d store.Delivery, s store.Step) bool {
-	return s.State == step.Terminating && s.Attempt == d.Attempt
+	return s.Attempt < d.Attempt || s.Attempt == d.Attempt && !s.State.Finished()
 }
 
 func (d *dispatch) stillStopping(ctx context.Context, claimed store.Delivery) bool {
