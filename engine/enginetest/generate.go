@@ -1,0 +1,222 @@
+package enginetest
+
+import (
+	"slices"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// Steps draws definitions of steps of any type that r declares, with one to four targets
+// or, for a step that asks, with a confirmer, who is called ann, or without. Half of them
+// have a deadline of ten seconds. An engine with these rules accepts every one.
+func Steps(r *operation.Rules) *rapid.Generator[step.Spec] {
+	return rapid.Custom(func(t *rapid.T) step.Spec { return drawStep(t, r) })
+}
+
+// Jobs draws definitions of jobs of one to five [Steps].
+func Jobs(r *operation.Rules) *rapid.Generator[engine.JobSpec] {
+	return rapid.Custom(func(t *rapid.T) engine.JobSpec { return drawJob(t, r) })
+}
+
+// Results draws what an executor may say of the targets of the current step of s, which
+// must have some: one result or more, in any order, some of which contradict each other.
+func Results(s Snapshot) *rapid.Generator[[]engine.TargetResult] {
+	return rapid.Custom(func(t *rapid.T) []engine.TargetResult { return drawResults(t, &s, 1) })
+}
+
+// Reports draws what an executor may say of the current attempt of s: results, an outcome,
+// or both. On a step that asks, or is not under way, it is a report that must be refused.
+func Reports(s Snapshot) *rapid.Generator[*engine.Report] {
+	return rapid.Custom(func(t *rapid.T) *engine.Report { r := drawReport(t, &s); return &r })
+}
+
+// A Call is a command and the step that it is about, which an [engine.Operate] does not
+// name itself.
+type Call struct {
+	Step    step.ID
+	Command engine.Command
+}
+
+// Commands draws what a person, an executor or the clock may do to the job of s: mostly
+// something that is likely where the job stands, now and then anything. Some of it must be
+// refused; nothing of it is invalid by itself. Commands carry no request id.
+func Commands(s Snapshot) *rapid.Generator[Call] {
+	return rapid.Custom(func(t *rapid.T) Call {
+		c := Call{Step: s.Job.Current}
+		switch drawKind(t, &s, true) {
+		case starting:
+			c.Command = &engine.OperateJob{Code: operation.StartJob, Actor: drawActor(t, &s)}
+		case terminating:
+			c.Command = &engine.OperateJob{Code: operation.TerminateJob, Actor: drawActor(t, &s)}
+		case operating:
+			op := &engine.Operate{Actor: drawActor(t, &s)}
+			c.Step, op.Code = drawOperation(t, &s, op.Actor)
+			c.Command = op
+		case reporting:
+			r := drawReport(t, &s)
+			c.Command = &r
+		case expiring:
+			c.Command = &engine.Expire{Job: s.Job.ID, Step: c.Step, Attempt: s.current().Attempt}
+		}
+		return c
+	})
+}
+
+// A kind is what sort of command it is.
+type kind string
+
+const (
+	operating   kind = "operate"
+	starting    kind = "start"
+	terminating kind = "terminate"
+	reporting   kind = "report"
+	expiring    kind = "expire"
+)
+
+var kinds = []kind{operating, starting, terminating, reporting, expiring}
+
+// current returns the row of the current step.
+func (s *Snapshot) current() *store.Step { return &s.Steps[s.Job.Current-1] }
+
+func drawJob(t *rapid.T, r *operation.Rules) engine.JobSpec {
+	spec := engine.JobSpec{Name: "job"}
+	for range rapid.IntRange(1, 5).Draw(t, "steps") {
+		spec.Steps = append(spec.Steps, drawStep(t, r))
+	}
+	return spec
+}
+
+func drawStep(t *rapid.T, r *operation.Rules) step.Spec {
+	s := step.Spec{Name: "step", Type: rapid.SampledFrom(r.Types()).Draw(t, "type")}
+	if rapid.Bool().Draw(t, "timeout") {
+		s.Timeout = 10 * time.Second
+	}
+	if r.Enters(s.Type) == step.Running {
+		s.Targets = []string{"a", "b", "c", "d"}[:rapid.IntRange(1, 4).Draw(t, "targets")]
+		s.IgnoreErrors = rapid.IntRange(0, 3).Draw(t, "ignore errors") == 3
+		return s
+	}
+	if s.Timeout > 0 && rapid.Bool().Draw(t, "confirm on timeout") {
+		s.OnTimeout = step.ConfirmOnTimeout
+	}
+	if rapid.Bool().Draw(t, "confirmers") {
+		s.Confirmers = []string{"ann"}
+	}
+	return s
+}
+
+// drawKind draws any kind of command or, if it is to be likely, mostly one of which
+// something may come where the job stands.
+func drawKind(t *rapid.T, s *Snapshot, likely bool) kind {
+	draws := kinds
+	if likely && rapid.IntRange(0, 7).Draw(t, "unlikely") < 7 {
+		draws = likelyKinds(s)
+	}
+	return rapid.SampledFrom(draws).Draw(t, "command")
+}
+
+func likelyKinds(s *Snapshot) (draws []kind) {
+	c := s.current()
+	switch c.State {
+	case step.Pending:
+		draws = append(draws, starting, starting, starting)
+	case step.Running:
+		draws = append(draws, reporting, reporting, reporting, reporting, reporting, expiring)
+	case step.Terminating:
+		draws = append(draws, reporting, reporting, expiring)
+	case step.Waiting:
+		draws = append(draws, expiring, expiring)
+	}
+	if !s.Rules.Codes(c.Type, c.State).Empty() {
+		draws = append(draws, operating, operating, operating, operating)
+	}
+	if _, ok := s.Rules.LegalJob(c.Type, c.State, operation.TerminateJob); ok {
+		draws = append(draws, terminating)
+	}
+	if len(draws) == 0 {
+		return kinds
+	}
+	return draws
+}
+
+// drawActor draws somebody who may confirm the current step, somebody who may not unless
+// everybody may, or nobody in particular.
+func drawActor(t *rapid.T, s *Snapshot) string {
+	confirmer := "ann"
+	for name := range s.current().Confirmers.All() {
+		confirmer = name
+		break
+	}
+	return rapid.SampledFrom([]string{confirmer, "bob", ""}).Draw(t, "actor")
+}
+
+// drawOperation draws an operation: mostly on the current step, mostly a legal one.
+func drawOperation(t *rapid.T, s *Snapshot, actor string) (step.ID, operation.Code) {
+	id := s.Job.Current
+	if rapid.IntRange(0, 15).Draw(t, "anywhere") == 15 {
+		id = step.ID(rapid.IntRange(1, len(s.Steps)).Draw(t, "step"))
+	}
+	codes := s.Rules.AllCodes()
+	if rapid.IntRange(0, 7).Draw(t, "any code") < 7 {
+		if legal := s.legal(&s.Steps[id-1], actor); !legal.Empty() {
+			codes = legal
+		}
+	}
+	if codes.Empty() {
+		return id, 0
+	}
+	all := slices.Collect(codes.All())
+	slices.Reverse(all) // an embedder's first
+	return id, rapid.SampledFrom(all).Draw(t, "code")
+}
+
+// legal returns what the rules let a person do to a step, guards included.
+func (s *Snapshot) legal(at *store.Step, actor string) operation.Codes {
+	codes := s.Rules.Codes(at.Type, at.State)
+	if at.Succeeded == at.Total {
+		codes = codes.Minus(s.Rules.Guarded(at.Type, at.State, operation.DueOnly))
+	}
+	if at.Confirmers.IsSet() && !at.Confirmers.Has(actor) {
+		codes = codes.Minus(s.Rules.Guarded(at.Type, at.State, operation.ConfirmerOnly))
+	}
+	return codes
+}
+
+func drawReport(t *rapid.T, s *Snapshot) engine.Report {
+	at := s.current()
+	r := engine.Report{Job: s.Job.ID, Step: at.ID, Attempt: max(at.Attempt, 1)}
+	if at.Total > 0 {
+		r.Results = drawResults(t, s, 0)
+	}
+	if len(r.Results) == 0 || rapid.IntRange(0, 7).Draw(t, "outcome?") == 7 {
+		r.Outcome = rapid.SampledFrom([]step.Event{
+			step.Stopped, step.Broke, step.Broke, step.Stopped, step.Stopped, step.Broke, step.Stopped, step.Broke,
+			step.Stopped, step.Broke, step.Stopped, step.Broke, step.Stopped, step.Broke, step.Stopped, step.Dropped,
+		}).Draw(t, "outcome")
+	}
+	return r
+}
+
+func drawResults(t *rapid.T, s *Snapshot, least int) []engine.TargetResult {
+	total := int(s.current().Total)
+	var results []engine.TargetResult
+	for range rapid.IntRange(least, 2*total).Draw(t, "results") {
+		r := engine.TargetResult{Target: int32(rapid.IntRange(0, total-1).Draw(t, "target"))}
+		r.Status = rapid.SampledFrom([]step.Status{
+			step.NonZeroExit, step.TargetSucceeded, step.TargetRunning, step.NonZeroExit, step.TargetSucceeded,
+			step.NonZeroExit, step.TargetSucceeded, step.TargetRunning, step.NonZeroExit, step.TargetSucceeded,
+			step.TargetTimedOut, step.SucceededEarlier, step.TargetWaiting,
+		}).Draw(t, "status")
+		if r.Status == step.NonZeroExit {
+			r.ExitCode = rapid.Int32Range(1, 2).Draw(t, "exit code")
+		}
+		results = append(results, r)
+	}
+	return results
+}

@@ -1,0 +1,115 @@
+package enginetest_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/engine/enginetest"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// view shows what deciding on a command needs of a snapshot.
+func view(s enginetest.Snapshot, id step.ID) store.View {
+	v := store.View{Job: s.Job, Step: s.Steps[id-1], Targets: s.Targets[id-1]}
+	if int(id) < len(s.Steps) {
+		v.Next = s.Steps[id]
+	}
+	return v
+}
+
+// pending returns a job as it is created.
+func pending(t *rapid.T, rules *operation.Rules) enginetest.Snapshot {
+	spec := enginetest.Jobs(rules).Draw(t, "job")
+	d, err := engine.Decide(rules, store.View{}, &engine.Create{ID: 1, Spec: spec}, 1)
+	if err != nil {
+		t.Fatalf("Create(%+v): %v", spec, err)
+	}
+	s := enginetest.Snapshot{Rules: rules, Spec: spec, Job: d.Change.Job, Steps: d.Change.Steps, History: d.Change.Records}
+	for _, defined := range spec.Steps {
+		var targets []store.Target
+		for i, name := range defined.Targets {
+			targets = append(targets, store.Target{Index: int32(i), Name: name})
+		}
+		s.Targets = append(s.Targets, targets)
+	}
+	return s
+}
+
+// Under any rules, jobs can be created as they are drawn, and of the commands that are drawn
+// for them none is invalid, some are refused, some are not, and all kinds come up.
+func TestGenerators(t *testing.T) {
+	seen := map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		rules := operation.Standard()
+		if rapid.Bool().Draw(t, "other rules") {
+			rules = enginetest.Rules().Draw(t, "rules")
+			if len(operation.Diff(operation.Standard(), rules)) > 0 {
+				seen["rules that differ"]++
+			}
+		}
+		s := pending(t, rules)
+		now := step.Time(1)
+		for range 20 {
+			now = now.Add(8 * time.Second)
+			call := enginetest.Commands(s).Draw(t, "command")
+			d, err := engine.Decide(rules, view(s, call.Step), call.Command, now)
+			var refusal *engine.Refusal
+			switch {
+			case errors.As(err, &refusal) && refusal.Reason != operation.InvalidInput:
+				seen["refused"]++
+				continue
+			case err != nil:
+				t.Fatalf("%+v is never accepted: %v", call, err)
+			case !d.Changes():
+				continue
+			}
+			seen["accepted"]++
+			seen[d.Change.Records[0].Kind.String()]++
+			s.Job = d.Change.Job
+			for _, changed := range d.Change.Steps {
+				s.Steps[changed.ID-1] = changed
+			}
+			for _, changed := range d.Change.Targets {
+				changed.Name = s.Targets[call.Step-1][changed.Index].Name
+				s.Targets[call.Step-1][changed.Index] = changed
+			}
+			s.History = append(s.History, d.Change.Records...)
+			if err := s.Check(); err != nil {
+				t.Fatalf("after %+v: %v", call, err)
+			}
+		}
+	})
+	t.Log(seen)
+	if all := seen["accepted"] + seen["refused"]; seen["accepted"] < all/3 || seen["refused"] < all/10 {
+		t.Errorf("of %d commands %d were accepted and %d refused", all, seen["accepted"], seen["refused"])
+	}
+	for _, kind := range []string{"operated", "job_operated", "reported", "expired", "rules that differ"} {
+		if seen[kind] < seen["accepted"]/200 {
+			t.Errorf("in %d accepted commands %q came up %d times", seen["accepted"], kind, seen[kind])
+		}
+	}
+}
+
+// An executor's results are at least one, and of targets that there are; its report says
+// something.
+func TestReportsSaySomething(t *testing.T) {
+	s := busy(t).load()
+	rapid.Check(t, func(t *rapid.T) {
+		results := enginetest.Results(s).Draw(t, "results")
+		report := enginetest.Reports(s).Draw(t, "report")
+		if len(results) == 0 || len(report.Results) == 0 && report.Outcome == 0 {
+			t.Fatalf("nothing is said by %+v, or by %+v", results, report)
+		}
+		for _, result := range append(results, report.Results...) {
+			if result.Target < 0 || result.Target > 1 || !result.Status.Valid() {
+				t.Fatalf("there is no such target or status: %+v", result)
+			}
+		}
+	})
+}

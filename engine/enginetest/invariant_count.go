@@ -1,0 +1,163 @@
+package enginetest
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// keeps: a target that has succeeded since all had to run has no later result, and does not
+// count as due.
+func (e *evidence) keeps() error {
+	return e.each(func(s *store.Step, targets []store.Target, at stand) error {
+		if s.Full != at.full {
+			return fmt.Errorf("step %d last ran on all targets in attempt %d, by its history in %d", s.ID, s.Full, at.full)
+		}
+		for k := range targets {
+			if t := &targets[k]; t.Success > 0 && t.Success >= at.full && t.Attempt > t.Success {
+				return fmt.Errorf("target %d of step %d has succeeded in attempt %d, and attempt %d ran it again", t.Index, s.ID, t.Success, t.Attempt)
+			}
+		}
+		return nil
+	})
+}
+
+// results: the latest result of a target is of an attempt that there was, and its latest
+// success is that one or an earlier one.
+func (e *evidence) results() error {
+	for i := range e.Steps {
+		s := &e.Steps[i]
+		for k := range e.Targets[i] {
+			t := &e.Targets[i][k]
+			none := t.Attempt == 0 && t.Success == 0 && t.Result == store.Result{}
+			known := t.Status.Valid() && t.Status != step.TargetWaiting && t.Attempt > 0 && t.Attempt <= s.Attempt &&
+				t.Success >= 0 && t.Success <= t.Attempt && (t.Success == t.Attempt) == t.Status.Success()
+			if !none && !known {
+				return fmt.Errorf("target %d of step %d, which is in attempt %d, reads %+v", t.Index, s.ID, s.Attempt, *t)
+			}
+		}
+	}
+	return nil
+}
+
+// stands: every step is where the last record about it has left it.
+func (e *evidence) stands() error {
+	return e.each(func(s *store.Step, _ []store.Target, at stand) error {
+		if s.State != at.state || s.Attempt != at.attempt || s.Succeeded != at.succeeded || s.Unfinished != at.unfinished {
+			return fmt.Errorf("step %d is %v in attempt %d with %d succeeded and %d unfinished, by its history %v in %d with %d and %d",
+				s.ID, s.State, s.Attempt, s.Succeeded, s.Unfinished, at.state, at.attempt, at.succeeded, at.unfinished)
+		}
+		return nil
+	})
+}
+
+// each calls f with each step that has begun, its targets, and where the history has left it.
+func (e *evidence) each(f func(s *store.Step, targets []store.Target, at stand) error) error {
+	for i := range e.lines {
+		if l := &e.lines[i]; l.Entered != 0 {
+			if err := f(&e.Steps[l.Step-1], e.Targets[l.Step-1], l.after); err != nil {
+				return err
+			}
+		}
+	}
+	if e.at < 1 || int64(e.at) > int64(len(e.Steps)) {
+		return nil
+	}
+	return f(&e.Steps[e.at-1], e.Targets[e.at-1], e.last)
+}
+
+// counts: the counts of a step are those of its target rows, those of the job of its steps.
+func (e *evidence) counts() error {
+	var skipped, ignored int32
+	for i := range e.Steps {
+		s := &e.Steps[i]
+		var succeeded, unfinished int32
+		for k := range e.Targets[i] {
+			t := &e.Targets[i][k]
+			finished := t.Attempt == s.Attempt && t.Status != step.TargetRunning
+			switch {
+			case s.Attempt == 0:
+			case t.Success > 0 && t.Success >= s.Full:
+				succeeded++
+			case !finished:
+				unfinished++
+			}
+		}
+		if succeeded != s.Succeeded || unfinished != s.Unfinished {
+			return fmt.Errorf("step %d counts %d succeeded and %d unfinished, its targets are %d and %d", s.ID, s.Succeeded, s.Unfinished, succeeded, unfinished)
+		}
+		switch s.State {
+		case step.Skipped:
+			skipped++
+		case step.ErrorIgnored:
+			ignored++
+		}
+	}
+	if skipped != e.Job.Skipped || ignored != e.Job.Ignored {
+		return fmt.Errorf("the job counts %d steps skipped and %d ignored, there are %d and %d", e.Job.Skipped, e.Job.Ignored, skipped, ignored)
+	}
+	return nil
+}
+
+// times: every time that is kept is that of the record that brought it about.
+func (e *evidence) times() error {
+	var started, finished step.Time
+	if len(e.lines) > 0 {
+		started = e.lines[0].At
+	}
+	if last := e.History[len(e.History)-1]; last.JobTo.Finished() {
+		finished = last.At
+	}
+	if j := &e.Job; j.Created != e.History[0].At || j.Started != started || j.Finished != finished {
+		return fmt.Errorf("the job was created at %v, started at %v and finished at %v, by its history at %v, %v and %v",
+			j.Created, j.Started, j.Finished, e.History[0].At, started, finished)
+	}
+	return e.each(func(s *store.Step, _ []store.Target, at stand) error {
+		if s.Started != at.started || s.Finished != at.finished {
+			return fmt.Errorf("step %d started at %v and finished at %v, by its history at %v and %v", s.ID, s.Started, s.Finished, at.started, at.finished)
+		}
+		return nil
+	})
+}
+
+// moved: the header names the last record that changed a state or an attempt.
+func (e *evidence) moved() error {
+	want := store.Seq(1)
+	for i := range e.lines {
+		if l := &e.lines[i]; l.From != l.To || l.JobFrom != l.JobTo || l.after.attempt != l.before.attempt {
+			want = l.Seq
+		}
+	}
+	if e.Job.Moved != want {
+		return fmt.Errorf("the job last moved in version %d, by its history in %d", e.Job.Moved, want)
+	}
+	return nil
+}
+
+// replays: the engine rebuilds header and steps from the definition and the history.
+func (e *evidence) replays() error {
+	job, steps, err := engine.Replay(e.Rules, e.Spec, e.History)
+	if err != nil {
+		return err
+	}
+	if job != e.Job {
+		return fmt.Errorf("the history replays to %+v, the header is %+v", job, e.Job)
+	}
+	if len(steps) != len(e.Steps) {
+		return errors.New("the history replays to other steps than there are")
+	}
+	for i := range steps {
+		got := e.Steps[i]
+		if !got.Confirmers.Equal(steps[i].Confirmers) {
+			return fmt.Errorf("step %d is for %v, its definition says %v", i+1, got.Confirmers, steps[i].Confirmers)
+		}
+		got.Confirmers = steps[i].Confirmers
+		if got != steps[i] {
+			return fmt.Errorf("the history replays to %+v, the step is %+v", steps[i], got)
+		}
+	}
+	return nil
+}

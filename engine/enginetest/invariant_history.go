@@ -1,0 +1,276 @@
+package enginetest
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// chains: numbers are without gap, and each record starts where the one before it ended.
+func (e *evidence) chains() error {
+	first := e.History[0]
+	if first != (store.Record{
+		Job: first.Job, Seq: first.Seq, At: first.At, Kind: store.Created, Request: first.Request, Actor: first.Actor, Reason: first.Reason,
+		JobTo: step.Pending,
+	}) {
+		return fmt.Errorf("record 1 is not the creation of a job that is pending, and nothing else: %+v", first)
+	}
+	for i := range e.History {
+		switch r := &e.History[i]; {
+		case r.Seq != store.Seq(i+1):
+			return fmt.Errorf("record %d stands in the place of record %d", r.Seq, i+1)
+		case r.Job != e.Job.ID:
+			return fmt.Errorf("record %d is of job %d, not of %d", r.Seq, r.Job, e.Job.ID)
+		}
+	}
+	job := first.JobTo
+	for i := range e.lines {
+		switch l := &e.lines[i]; {
+		case l.Kind == store.Created:
+			return fmt.Errorf("record %d creates the job a second time", l.Seq)
+		case l.JobFrom != job:
+			return fmt.Errorf("record %d starts with the job in %v, but it is in %v", l.Seq, l.JobFrom, job)
+		case l.From != l.before.state:
+			return fmt.Errorf("record %d starts in %v, but step %d is in %v", l.Seq, l.From, l.Step, l.before.state)
+		case l.Attempt != l.after.attempt && l.Kind != store.Reported && l.Kind != store.Expired:
+			return fmt.Errorf("record %d leaves step %d in attempt %d, it is in attempt %d", l.Seq, l.Step, l.Attempt, l.after.attempt)
+		}
+		job = e.lines[i].JobTo
+	}
+	if n := len(e.lines) + 1; n < len(e.History) {
+		return fmt.Errorf("record %d is about step %d, but step %d is under way", e.History[n].Seq, e.History[n].Step, e.at)
+	}
+	switch {
+	case e.Job.Version != store.Seq(len(e.History)):
+		return fmt.Errorf("the job is at version %d, and has %d records", e.Job.Version, len(e.History))
+	case e.Job.State != job:
+		return fmt.Errorf("the job is %v, its last record leaves it %v", e.Job.State, job)
+	case e.Job.Current != e.at:
+		return fmt.Errorf("step %d is current, the history has come to step %d", e.Job.Current, e.at)
+	}
+	return nil
+}
+
+// stops: who was told to stop runs again only for a person.
+func (e *evidence) stops() error {
+	stopped := false
+	for i := range e.lines {
+		l := &e.lines[i]
+		switch {
+		case l.Kind == store.JobOperated && l.JobCode == operation.TerminateJob || l.To == step.Terminating:
+			stopped = true
+		case l.Kind == store.Operated:
+			stopped = false
+		}
+		if stopped && (l.JobTo == step.Running || l.JobTo == step.Waiting || l.JobTo == step.Succeeded) {
+			return fmt.Errorf("the job was told to stop, nobody has operated on it since, and record %d leaves it %v", l.Seq, l.JobTo)
+		}
+	}
+	return nil
+}
+
+// retries: a row that is guarded by what is due runs that and there must be some; any other
+// start runs every target.
+func (e *evidence) retries() error {
+	documented := e.Rules == operation.Standard()
+	for i := range e.lines {
+		l := &e.lines[i]
+		total := int32(len(l.spec.Targets))
+		if l.Entered >= 1 && int64(l.Entered) <= int64(len(e.Spec.Steps)) {
+			total = int32(len(e.Spec.Steps[l.Entered-1].Targets))
+		}
+		due := total - l.before.succeeded
+		switch {
+		case l.Effect != store.RunTargets && l.Effect != store.AskConfirmers:
+		case l.Entered != 0 || l.Kind != store.Operated || l.guard != operation.DueOnly:
+			if !l.All || l.Targets != total {
+				return fmt.Errorf("record %d starts all of %d targets, and it says %d and all is %v", l.Seq, total, l.Targets, l.All)
+			}
+			if documented && l.Kind == store.Operated && l.To == step.Running && l.Code != operation.RetryAll {
+				return fmt.Errorf("record %d has every target run for %v", l.Seq, l.Code)
+			}
+		case l.All || l.Targets != due || l.Succeeded != l.before.succeeded:
+			return fmt.Errorf("%v is for what is due, %d of %d targets, and record %d has %d run, all is %v and %d stay succeeded of %d",
+				l.Code, due, total, l.Seq, l.Targets, l.All, l.Succeeded, l.before.succeeded)
+		case due == 0:
+			return fmt.Errorf("%v is for what is due, and by record %d nothing was", l.Code, l.Seq)
+		}
+	}
+	return nil
+}
+
+// fenced: a report and a deadline are about the attempt that is under way, and end it.
+func (e *evidence) fenced() error {
+	for i := range e.lines {
+		l := &e.lines[i]
+		if l.Kind != store.Reported && l.Kind != store.Expired {
+			continue
+		}
+		switch {
+		case l.Attempt != l.before.attempt:
+			return fmt.Errorf("record %d, %v, is of attempt %d, while it is attempt %d", l.Seq, l.Kind, l.Attempt, l.before.attempt)
+		case !l.From.Active():
+			return fmt.Errorf("record %d, %v, is of a step that is %v", l.Seq, l.Kind, l.From)
+		case l.begins():
+			return fmt.Errorf("record %d, %v, starts an attempt", l.Seq, l.Kind)
+		}
+	}
+	return nil
+}
+
+// once: a report counts at most the results that it has changed, and nothing else counts.
+func (e *evidence) once() error {
+	for i := range e.lines {
+		l := &e.lines[i]
+		total := int32(len(l.spec.Targets))
+		succeeded, finished := l.Succeeded-l.before.succeeded, l.before.unfinished-l.Unfinished
+		switch {
+		case l.Succeeded < 0 || l.Unfinished < 0 || l.Succeeded+l.Unfinished > total:
+			return fmt.Errorf("record %d counts %d succeeded and %d unfinished of %d targets", l.Seq, l.Succeeded, l.Unfinished, total)
+		case l.begins():
+			if want := total - l.Succeeded; l.All && l.Succeeded != 0 || l.Unfinished != want || l.Results != 0 {
+				return fmt.Errorf("record %d starts an attempt, all is %v, with %d succeeded, %d unfinished and %d results", l.Seq, l.All, l.Succeeded, l.Unfinished, l.Results)
+			}
+		case l.Kind != store.Reported:
+			if succeeded != 0 || finished != 0 || l.Results != 0 {
+				return fmt.Errorf("record %d is no report and has %d targets succeed, %d finish and %d results change", l.Seq, succeeded, finished, l.Results)
+			}
+		case succeeded < 0 || finished < succeeded || l.Results < finished || l.Results > total:
+			return fmt.Errorf("record %d has %d targets succeed and %d finish by %d results on %d targets", l.Seq, succeeded, finished, l.Results, total)
+		case l.Results == 0 && l.Event == 0:
+			return fmt.Errorf("record %d is a report that says nothing", l.Seq)
+		}
+	}
+	return nil
+}
+
+// legal: whoever came in between, each record leads where the rows have it lead from where
+// it starts, and the event of a report is the one that its counts say.
+func (e *evidence) legal() error {
+	for i := range e.lines {
+		l := &e.lines[i]
+		total := int32(len(l.spec.Targets))
+		byCount := l.Event == step.AllSucceeded || l.Event == step.SomeFailed || l.Event == step.FailuresIgnored
+		byTime := l.Event == step.Expired || l.Event == step.ExpiredConfirmed
+		switch {
+		case l.To != l.to:
+			return fmt.Errorf("record %d, %s, leads from %v to %v, by the rules to %v", l.Seq, what(l.Record), l.From, l.To, l.to)
+		case (l.Code != 0) != (l.Kind == store.Operated), (l.JobCode != 0) != (l.Kind == store.JobOperated),
+			l.Event != 0 && l.Kind != store.Reported && l.Kind != store.Expired:
+			return fmt.Errorf("record %d, %v, has code %v, job code %v and event %v", l.Seq, l.Kind, l.Code, l.JobCode, l.Event)
+		case byTime != (l.Kind == store.Expired):
+			return fmt.Errorf("record %d, %v, has event %v", l.Seq, l.Kind, l.Event)
+		case l.Kind == store.Reported && l.Event == 0 && l.Unfinished == 0:
+			return fmt.Errorf("record %d reports the last target and does not end the attempt", l.Seq)
+		case byCount && (l.Unfinished != 0 || (l.Event == step.AllSucceeded) != (l.Succeeded == total)),
+			byCount && l.Succeeded != total && (l.Event == step.FailuresIgnored) != l.spec.IgnoreErrors:
+			return fmt.Errorf("record %d is %v with %d succeeded and %d unfinished of %d targets, errors ignored: %v",
+				l.Seq, l.Event, l.Succeeded, l.Unfinished, total, l.spec.IgnoreErrors)
+		}
+	}
+	return nil
+}
+
+// admits: a row for confirmers is used by those whom the definition names.
+func (e *evidence) admits() error {
+	for i := range e.lines {
+		l := &e.lines[i]
+		if l.guard == operation.ConfirmerOnly && l.spec.Confirmers != nil && !slices.Contains(l.spec.Confirmers, l.Actor) {
+			return fmt.Errorf("record %d, %s, is by %q, who is none of %v", l.Seq, what(l.Record), l.Actor, l.spec.Confirmers)
+		}
+	}
+	return nil
+}
+
+// deadlines: none passes before its time or decides otherwise than it was defined to, and
+// each attempt that is under way has the one that its start gives it.
+func (e *evidence) deadlines() error {
+	for i := range e.lines {
+		l := &e.lines[i]
+		if l.Kind != store.Expired {
+			continue
+		}
+		confirms := l.From == step.Waiting && l.spec.OnTimeout == step.ConfirmOnTimeout
+		switch {
+		case l.spec.Timeout == 0 || l.At < l.before.started.Add(l.spec.Timeout):
+			return fmt.Errorf("record %d expires at %v what began at %v and has %v", l.Seq, l.At, l.before.started, l.spec.Timeout)
+		case confirms != (l.Event == step.ExpiredConfirmed):
+			return fmt.Errorf("record %d, %v, is of a step that is to %v", l.Seq, l.Event, l.spec.OnTimeout)
+		}
+	}
+	for i := range e.Steps {
+		s := &e.Steps[i]
+		want := step.Time(0)
+		if s.State.Active() && s.ID == e.at && e.Spec.Steps[i].Timeout > 0 {
+			want = e.last.started.Add(e.Spec.Steps[i].Timeout)
+		}
+		if s.Deadline != want {
+			return fmt.Errorf("step %d is %v with a deadline at %v, want %v", s.ID, s.State, s.Deadline, want)
+		}
+	}
+	return nil
+}
+
+// final: nothing starts in a state that the job cannot leave.
+func (e *evidence) final() error {
+	documented := e.Rules == operation.Standard()
+	for i := range e.lines {
+		switch l := &e.lines[i]; {
+		case l.JobFrom == step.Succeeded || l.From.Passed(),
+			documented && l.From == step.Abandoned,
+			documented && l.From == step.Terminated && l.spec.Type == step.Confirmation:
+			return fmt.Errorf("record %d, %s, starts in %v on a %v step, the job being %v, which is final", l.Seq, what(l.Record), l.From, l.spec.Type, l.JobFrom)
+		}
+	}
+	return nil
+}
+
+// follows: what follows from a change depends on where it leads, whoever made it.
+func (e *evidence) follows() error {
+	for i := range e.lines {
+		l := &e.lines[i]
+		var entered step.ID
+		job, effect := l.To, store.JobEnded
+		switch {
+		case l.Kind == store.Reported && l.Event == 0:
+			job, effect = l.JobFrom, store.NoEffect
+		case l.To == step.Running:
+			effect = store.RunTargets
+		case l.To == step.Waiting:
+			effect = store.AskConfirmers
+		case l.To == step.Terminating:
+			effect = store.StopAttempt
+		case l.To.Passed() && e.isLast(l.Step):
+			job = step.Succeeded
+		case l.To.Passed():
+			entered = l.Step + 1
+			job, effect = e.leads(e.Spec.Steps[l.Step].Type, step.Pending, step.Entered), store.RunTargets
+			if job == step.Waiting {
+				effect = store.AskConfirmers
+			}
+		}
+		runs := effect == store.RunTargets || effect == store.AskConfirmers
+		switch {
+		case l.JobTo != job || l.Effect != effect || l.Entered != entered:
+			return fmt.Errorf("record %d leads to %v: the job goes to %v, step %d is entered, the effect is %v; want %v, %d, %v",
+				l.Seq, l.To, l.JobTo, l.Entered, l.Effect, job, entered, effect)
+		case !runs && (l.All || l.Targets != 0):
+			return fmt.Errorf("record %d starts nothing and has %d targets run, all is %v", l.Seq, l.Targets, l.All)
+		}
+	}
+	return nil
+}
+
+// what says what made r.
+func what(r *store.Record) string {
+	switch r.Kind {
+	case store.Operated:
+		return fmt.Sprint(r.Kind, ": ", r.Code)
+	case store.JobOperated:
+		return fmt.Sprint(r.Kind, ": ", r.JobCode)
+	}
+	return fmt.Sprint(r.Kind, ": ", r.Event)
+}

@@ -1,0 +1,193 @@
+package enginetest
+
+import (
+	"fmt"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// defined: header, steps and targets are those of the definition, all of them.
+func (e *evidence) defined() error {
+	if !e.whole {
+		return fmt.Errorf("a job of %d steps has %d step rows, the targets of %d, %d records, and step %d is current",
+			len(e.Spec.Steps), len(e.Steps), len(e.Targets), len(e.History), e.Job.Current)
+	}
+	if j := &e.Job; int(j.Steps) != len(e.Spec.Steps) || j.Name != e.Spec.Name || j.Scope != e.Spec.Scope {
+		return fmt.Errorf("the job is %q of %v with %d steps, want %q of %v with %d", j.Name, j.Scope, j.Steps, e.Spec.Name, e.Spec.Scope, len(e.Spec.Steps))
+	}
+	for i := range e.Steps {
+		s, spec := &e.Steps[i], &e.Spec.Steps[i]
+		if s.ID != step.ID(i+1) || s.Type != spec.Type || s.Name != spec.Name || s.IgnoreErrors != spec.IgnoreErrors || s.OnTimeout != spec.OnTimeout ||
+			s.Timeout != spec.Timeout || s.Payload != spec.Payload || int(s.Total) != len(spec.Targets) || !sameNames(s.Confirmers, spec.Confirmers) {
+			return fmt.Errorf("step %d is %+v, it was defined as %+v", i+1, *s, *spec)
+		}
+		if len(e.Targets[i]) != len(spec.Targets) {
+			return fmt.Errorf("step %d has %d target rows, it was defined with %d targets", i+1, len(e.Targets[i]), len(spec.Targets))
+		}
+		for k := range e.Targets[i] {
+			if t := &e.Targets[i][k]; int(t.Index) != k || t.Name != spec.Targets[k] {
+				return fmt.Errorf("step %d has target %d %q in the place of %d %q", i+1, t.Index, t.Name, k, spec.Targets[k])
+			}
+		}
+	}
+	return nil
+}
+
+func sameNames(names step.Names, list []string) bool {
+	if names.IsSet() != (list != nil) || names.Len() != len(list) {
+		return false
+	}
+	i := 0
+	for name := range names.All() {
+		if name != list[i] {
+			return false
+		}
+		i++
+	}
+	return true
+}
+
+// active: one step is while the job is under way, the current one, and none otherwise.
+func (e *evidence) active() error {
+	active := 0
+	for i := range e.Steps {
+		if e.Steps[i].State.Active() {
+			active++
+			if e.Steps[i].ID != e.Job.Current {
+				return fmt.Errorf("step %d is %v, but step %d is current", e.Steps[i].ID, e.Steps[i].State, e.Job.Current)
+			}
+		}
+	}
+	want := 1
+	if e.Job.State == step.Pending || e.Job.State.Finished() {
+		want = 0
+	}
+	if active != want {
+		return fmt.Errorf("the job is %v and %d of its steps are active", e.Job.State, active)
+	}
+	return nil
+}
+
+// mirrors: the job's state is that of its current step, and succeeded if that has passed.
+func (e *evidence) mirrors() error {
+	want := e.current().State
+	if want.Passed() {
+		want = step.Succeeded
+	}
+	if e.Job.State != want {
+		return fmt.Errorf("the job is %v while its current step is %v, want %v", e.Job.State, e.current().State, want)
+	}
+	return nil
+}
+
+// order: the steps before the current one have passed, those after it have not begun.
+func (e *evidence) order() error {
+	for i := range e.Steps {
+		s := &e.Steps[i]
+		untouched := s.Attempt == 0 && s.Full == 0 && s.Succeeded == 0 && s.Unfinished == 0 && s.Started == 0 && s.Finished == 0 && s.Deadline == 0
+		switch {
+		case s.ID < e.Job.Current && !s.State.Passed():
+			return fmt.Errorf("step %d is current, and step %d before it is %v", e.Job.Current, s.ID, s.State)
+		case s.ID > e.Job.Current && s.State != step.Pending:
+			return fmt.Errorf("step %d is current, and step %d after it is %v", e.Job.Current, s.ID, s.State)
+		case s.ID == e.Job.Current && s.State.Passed() && !e.isLast(s.ID):
+			return fmt.Errorf("step %d is current, it is %v, and step %d has not begun", s.ID, s.State, s.ID+1)
+		case (s.State == step.Pending) != untouched:
+			return fmt.Errorf("step %d is %v: %+v", s.ID, s.State, *s)
+		}
+	}
+	return nil
+}
+
+// goesOn: what is under way can be ended, by a report, a person or a deadline, and what has
+// not begun can be started. What has ended is final or has a row.
+func (e *evidence) goesOn() error {
+	c := e.current()
+	can := true
+	switch c.State {
+	case step.Pending:
+		can = e.jobRow(c, operation.StartJob)
+	case step.Running, step.Terminating:
+		can = c.Unfinished > 0 && e.leads(c.Type, c.State, step.Stopped) != 0
+	case step.Waiting:
+		can = c.Deadline != 0 || e.jobRow(c, operation.TerminateJob) || e.row(c)
+	}
+	if !can {
+		return fmt.Errorf("step %d is %v and waits for nobody: %+v", c.ID, c.State, *c)
+	}
+	return nil
+}
+
+// row reports whether somebody may do something to a step where it stands.
+func (e *evidence) row(s *store.Step) bool {
+	for i := range e.table.Rows {
+		row := &e.table.Rows[i]
+		if row.On.Has(s.Type) && row.From.Has(s.State) && (row.Guard != operation.ConfirmerOnly || !s.Confirmers.IsSet() || s.Confirmers.Len() > 0) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *evidence) jobRow(s *store.Step, code operation.JobCode) bool {
+	for i := range e.table.Job {
+		if row := &e.table.Job[i]; row.Code == code && row.On.Has(s.Type) && row.From.Has(s.State) {
+			return true
+		}
+	}
+	return false
+}
+
+// effects: each that waits is that of its record, once, in order.
+func (e *evidence) effects() error {
+	for i := range e.Effects {
+		d := e.Effects[i]
+		if i > 0 && d.Seq <= e.Effects[i-1].Seq {
+			return fmt.Errorf("the effect of record %d waits after that of record %d", d.Seq, e.Effects[i-1].Seq)
+		}
+		if d.Seq < 1 || int64(d.Seq) > int64(len(e.History)) {
+			return fmt.Errorf("an effect of record %d waits, there are %d records", d.Seq, len(e.History))
+		}
+		want, ok := e.History[d.Seq-1].Delivery(e.Job.Scope)
+		got := d
+		got.NotBefore, got.Count, got.LastError = 0, 0, ""
+		if !ok || got != want {
+			return fmt.Errorf("what waits is %+v, record %d asked for %+v", got, d.Seq, want)
+		}
+	}
+	return nil
+}
+
+// CheckDelivered returns an error if an effect that is needed neither waits for delivery
+// nor was delivered: promise 1. Needed are every stop and every end of a job once, and a
+// run or a question while its attempt is under way. Delivered says of a record whether its
+// effect was carried out; only who handles effects can know. It is no [Invariant], as it
+// needs more than is stored.
+func (s Snapshot) CheckDelivered(delivered func(store.Seq) bool) error {
+	waits := s.Effects
+	for i := range s.History {
+		d, ok := s.History[i].Delivery(s.Job.Scope)
+		for len(waits) > 0 && waits[0].Seq < s.History[i].Seq {
+			waits = waits[1:]
+		}
+		if !ok || len(waits) > 0 && waits[0].Seq == d.Seq || delivered(d.Seq) {
+			continue
+		}
+		at := &s.Steps[d.Step-1]
+		needed := at.Attempt == d.Attempt
+		switch d.Effect {
+		case store.StopAttempt, store.JobEnded:
+			needed = true
+		case store.RunTargets:
+			needed = needed && at.State == step.Running
+		case store.AskConfirmers:
+			needed = needed && at.State == step.Waiting
+		}
+		if needed {
+			return fmt.Errorf("promise 1: effect %v of record %d does not wait and was never delivered", d.Effect, d.Seq)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,193 @@
+package model
+
+import (
+	"slices"
+	"time"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+)
+
+// Operate does what a person asks for on a step, or returns why not: the first reason that
+// applies, in the order of the operation.Reason constants. 0 means that it was accepted.
+func (j *Job) Operate(id step.ID, code operation.Code, person string, now step.Time) operation.Reason {
+	switch {
+	case !j.rules.Known(code), id < 1:
+		return operation.InvalidInput
+	case int(id) > len(j.Steps):
+		return operation.NoSuchStep
+	}
+	s := &j.Steps[id-1]
+	move, legal := j.rules.Legal(s.Spec.Type, s.State, code)
+	switch {
+	case !j.rules.Applies(s.Spec.Type, code):
+		return operation.WrongType
+	case id != j.Current:
+		return operation.NotCurrent
+	case !legal:
+		return operation.WrongState
+	case move.Guard == operation.DueOnly && s.Succeeded() == len(s.Spec.Targets):
+		return operation.NothingToRetry
+	case move.Guard == operation.ConfirmerOnly && s.Spec.Confirmers != nil && !slices.Contains(s.Spec.Confirmers, person):
+		return operation.NotConfirmer
+	}
+	return j.move(move.To, move.Guard == operation.DueOnly, now)
+}
+
+// OperateJob does what a person asks for on the job, or returns why not.
+func (j *Job) OperateJob(code operation.JobCode, now step.Time) operation.Reason {
+	if code != operation.TerminateJob && code != operation.StartJob {
+		return operation.InvalidInput
+	}
+	s := &j.Steps[j.Current-1]
+	to, legal := j.rules.LegalJob(s.Spec.Type, s.State, code)
+	if !legal {
+		return operation.WrongState
+	}
+	return j.move(to, false, now)
+}
+
+// Expire applies the deadline of an attempt, or returns why not: operation.Stale if the
+// attempt is not the current one, or its deadline has not passed at now.
+func (j *Job) Expire(id step.ID, attempt int32, now step.Time) operation.Reason {
+	if id < 1 || int(id) > len(j.Steps) {
+		return operation.NoSuchStep
+	}
+	s := &j.Steps[id-1]
+	if id != j.Current || len(s.Runs) == 0 || attempt != s.Attempt() {
+		return operation.Stale
+	}
+	if deadline := s.Runs[len(s.Runs)-1].Deadline; deadline == 0 || deadline > now {
+		return operation.Stale
+	}
+	event := step.Expired
+	if s.State == step.Waiting && s.Spec.OnTimeout == step.ConfirmOnTimeout {
+		event = step.ExpiredConfirmed
+	}
+	to, leads := j.rules.On(s.Spec.Type, s.State, event)
+	if !leads {
+		return operation.WrongState
+	}
+	if reason := j.move(to, false, now); reason != 0 {
+		return reason
+	}
+	j.Last.Event = event
+	return 0
+}
+
+// move takes the current step to a state, and the job with it.
+func (j *Job) move(to step.State, dueOnly bool, now step.Time) operation.Reason {
+	s := &j.Steps[j.Current-1]
+	change := Change{Step: j.Current, From: s.State, JobFrom: j.State}
+	last := int(j.Current) == len(j.Steps)
+
+	switch to {
+	case step.Running, step.Waiting:
+		change.start(s, to, dueOnly, now)
+		j.State = to
+		j.Finished = 0
+		if j.Started == 0 {
+			j.Started = now
+		}
+
+	case step.Terminating:
+		s.State = step.Terminating
+		j.State = step.Terminating
+		change.Effect = StopAttempt
+
+	case step.Succeeded, step.Skipped, step.ErrorIgnored:
+		if !last && j.rules.Enters(j.Steps[j.Current].Spec.Type) == 0 {
+			return operation.WrongType // the next step could not start
+		}
+		s.end(to, now)
+		if to == step.Skipped {
+			j.Skipped++
+		}
+		if to == step.ErrorIgnored {
+			j.Ignored++
+		}
+		if last {
+			j.State = step.Succeeded
+			j.Finished = now
+			change.Effect = JobEnded
+			break
+		}
+		j.Current++
+		next := &j.Steps[j.Current-1]
+		change.Entered = j.Current
+		change.start(next, j.rules.Enters(next.Spec.Type), false, now)
+		j.State = next.State
+		j.Finished = 0
+
+	default:
+		s.end(to, now)
+		j.State = to
+		j.Finished = now
+		change.Effect = JobEnded
+	}
+
+	change.To, change.JobTo, change.Attempt = s.State, j.State, s.Attempt()
+	if change.Effect == "" {
+		change.Effect = NoEffect
+	}
+	j.Last = change
+	return 0
+}
+
+// start begins the next attempt of a step. With dueOnly, the targets that have succeeded
+// do not run again.
+func (c *Change) start(s *Step, to step.State, dueOnly bool, now step.Time) {
+	run := Run{All: !dueOnly, Started: now}
+	if s.Spec.Timeout > 0 {
+		run.Deadline = after(now, s.Spec.Timeout)
+	}
+	for i := range s.Spec.Targets {
+		t := Target{Status: step.TargetWaiting}
+		if dueOnly && len(s.Runs) > 0 {
+			if before := s.Runs[len(s.Runs)-1].Targets[i]; success(before.Status) {
+				t = before
+				t.Status = step.SucceededEarlier
+			}
+		}
+		if t.Status == step.TargetWaiting {
+			c.Targets++
+		}
+		run.Targets = append(run.Targets, t)
+	}
+	if len(s.Runs) > 0 {
+		s.end(s.State, now) // of an attempt that was under way
+	}
+	s.Runs = append(s.Runs, run)
+	s.State = to
+	c.All = run.All
+	c.Effect = RunTargets
+	if to == step.Waiting {
+		c.Effect = AskConfirmers
+	}
+}
+
+// end takes a step to a state in which no attempt is under way.
+func (s *Step) end(to step.State, now step.Time) {
+	s.State = to
+	if len(s.Runs) > 0 {
+		run := &s.Runs[len(s.Runs)-1]
+		run.Deadline = 0
+		if run.Finished == 0 {
+			run.Finished = now
+		}
+	}
+}
+
+// after returns the moment that lies d after t. A part of a millisecond counts as a whole
+// one; the end of time is not passed.
+func after(t step.Time, d time.Duration) step.Time {
+	ms := step.Time(d / time.Millisecond)
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	const end step.Time = 1<<63 - 1
+	if t > end-ms {
+		return end
+	}
+	return t + ms
+}

@@ -1,0 +1,163 @@
+package model
+
+import (
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+)
+
+// An Answer is what a report came to.
+type Answer struct {
+	Changed  bool // it changed something
+	Accepted int  // results that changed something
+	Repeated int  // results that were known already
+	Rejected int  // results that contradict what is known
+}
+
+// Report takes what an executor says of an attempt: of its targets, one result after
+// another, and after that of the attempt, where outcome is step.Stopped, step.Broke,
+// step.Dropped, or 0 to leave it to the targets. It returns whether that changed anything,
+// or why it was refused, operation.Stale if the attempt is not the one under way; a report
+// that is refused for one result counts for none.
+func (j *Job) Report(id step.ID, attempt int32, results []Result, outcome step.Event, now step.Time) (changed bool, refused operation.Reason) {
+	if reason := j.admit(id, attempt, results, outcome); reason != 0 {
+		return false, reason
+	}
+	after := j.Clone()
+	answer, refused := after.report(id, attempt, results, outcome, now)
+	if answer.Changed {
+		*j = *after
+	}
+	return answer.Changed, refused
+}
+
+// Answer returns what Report would come to, result by result, and changes nothing.
+func (j *Job) Answer(id step.ID, attempt int32, results []Result, outcome step.Event, now step.Time) (Answer, operation.Reason) {
+	return j.Clone().report(id, attempt, results, outcome, now)
+}
+
+// report leaves j half changed if it refuses.
+func (j *Job) report(id step.ID, attempt int32, results []Result, outcome step.Event, now step.Time) (Answer, operation.Reason) {
+	if reason := j.admit(id, attempt, results, outcome); reason != 0 {
+		return Answer{}, reason
+	}
+	s := &j.Steps[id-1]
+	var answer Answer
+	counted := map[int32]bool{} // targets, and not results: the history counts rows
+	for _, result := range results {
+		t := &s.Runs[len(s.Runs)-1].Targets[result.Target]
+		switch meet(*t, result, attempt) {
+		case accepted:
+			*t = Target{Status: result.Status, ExitCode: result.ExitCode, Ran: attempt}
+			answer.Accepted++
+			counted[result.Target] = true
+		case repeated:
+			answer.Repeated++
+		case rejected:
+			answer.Rejected++
+		}
+	}
+	event := outcome
+	if event == 0 && s.Unfinished() == 0 {
+		event = s.completion()
+	}
+	if event == 0 && answer.Accepted == 0 {
+		return answer, 0
+	}
+	answer.Changed = true
+	if to, leads := j.rules.On(s.Spec.Type, s.State, event); leads {
+		if reason := j.move(to, false, now); reason != 0 {
+			return Answer{}, reason
+		}
+	} else {
+		j.Last = Change{Step: id, From: s.State, To: s.State, JobFrom: j.State, JobTo: j.State, Attempt: attempt, Effect: NoEffect}
+	}
+	j.Last.Event, j.Last.Results = event, len(counted)
+	return answer, 0
+}
+
+// admit returns why a report is refused whatever its results come to, or 0.
+func (j *Job) admit(id step.ID, attempt int32, results []Result, outcome step.Event) operation.Reason {
+	switch outcome {
+	case 0, step.Stopped, step.Broke, step.Dropped:
+	default:
+		return operation.InvalidInput
+	}
+	if id < 1 || attempt < 1 || len(results) == 0 && outcome == 0 {
+		return operation.InvalidInput
+	}
+	for _, result := range results {
+		if result.Target < 0 || !result.Status.Valid() {
+			return operation.InvalidInput
+		}
+	}
+	if int(id) > len(j.Steps) {
+		return operation.NoSuchStep
+	}
+	s := &j.Steps[id-1]
+	underway := s.State == step.Running || s.State == step.Waiting || s.State == step.Terminating
+	if id != j.Current || attempt != s.Attempt() || !underway {
+		return operation.Stale
+	}
+	if _, reports := j.rules.On(s.Spec.Type, s.State, step.Stopped); !reports {
+		return operation.WrongType // it waits for a person
+	}
+	for _, result := range results {
+		if int(result.Target) >= len(s.Spec.Targets) {
+			return operation.InvalidInput
+		}
+	}
+	return 0
+}
+
+// completion returns what it means that the last target has finished.
+func (s *Step) completion() step.Event {
+	switch {
+	case s.Succeeded() == len(s.Spec.Targets):
+		return step.AllSucceeded
+	case s.Spec.IgnoreErrors:
+		return step.FailuresIgnored
+	default:
+		return step.SomeFailed
+	}
+}
+
+// A fate is what becomes of one result.
+type fate int
+
+const (
+	accepted fate = iota // it is news
+	repeated             // it was known
+	rejected             // it contradicts what is known
+)
+
+// meet says what becomes of a result of an attempt, given how its target stands in it. For
+// one target and attempt the first finished result stands, and a target goes from waiting
+// to running to finished and never back.
+func meet(t Target, result Result, attempt int32) fate {
+	same := t.Status == result.Status && t.ExitCode == result.ExitCode
+	switch {
+	case t.Status == step.SucceededEarlier && t.Ran < attempt: // it does not run in this attempt
+		if success(result.Status) {
+			return repeated
+		}
+		return rejected
+	case t.Status == step.TargetWaiting: // nothing was reported yet
+		if result.Status == step.TargetWaiting {
+			return repeated
+		}
+		return accepted
+	case t.Status == step.TargetRunning:
+		if same {
+			return repeated
+		}
+		if result.Status == step.TargetWaiting {
+			return rejected
+		}
+		return accepted
+	default: // it has finished
+		if same || success(t.Status) && success(result.Status) {
+			return repeated
+		}
+		return rejected
+	}
+}

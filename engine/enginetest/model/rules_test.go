@@ -1,0 +1,151 @@
+package model_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+)
+
+// cells counts what rules say of a type.
+func cells(r *model.Rules, t step.Type) (codes, jobCodes, events int) {
+	for s := range step.State(16) {
+		for code := range operation.Code(64) {
+			if _, ok := r.Legal(t, s, code); ok {
+				codes++
+			}
+		}
+		for code := range operation.JobCode(4) {
+			if _, ok := r.LegalJob(t, s, code); ok {
+				jobCodes++
+			}
+		}
+		for e := range step.Event(16) {
+			if _, ok := r.On(t, s, e); ok {
+				events++
+			}
+		}
+	}
+	return codes, jobCodes, events
+}
+
+// The model has as many cells as the document: 11 codes, 2 job codes and 15 events of a step
+// that runs, 3, 2 and 3 of one that asks.
+func TestTheModelHasTheCellsOfTheDocument(t *testing.T) {
+	r := model.Documented()
+	for typ := range step.Type(64) {
+		var want [3]int
+		switch typ {
+		case step.Script, step.FileTransfer, step.SQL:
+			want = [3]int{11, 2, 15}
+		case step.Confirmation:
+			want = [3]int{3, 2, 3}
+		}
+		codes, jobCodes, events := cells(r, typ)
+		if got := [3]int{codes, jobCodes, events}; got != want {
+			t.Errorf("%v has %v cells of codes, job codes and events, want %v", typ, got, want)
+		}
+	}
+	if got, want := r.Types(), []step.Type{1, 2, 3, 4}; !slices.Equal(got, want) {
+		t.Errorf("Types() = %v, want %v", got, want)
+	}
+}
+
+// What is said of one type, or of a clone, is not said of another.
+func TestRulesAreChangedOneCellAtATime(t *testing.T) {
+	const typ step.Type = 40
+	r := model.Documented()
+	r.Like(typ, step.Script)
+	own := r.Clone()
+	own.Forbid(step.Script, step.Failed, operation.RetryAll)
+	own.Allow(step.Script, step.Abandoned, operation.NextStep, step.Skipped, operation.Unguarded)
+	own.ForbidJob(step.Script, step.Running, operation.TerminateJob)
+	own.AllowJob(step.Script, step.Failed, operation.TerminateJob, step.Terminated)
+	own.Lead(step.Script, step.Running, step.Expired, step.Failed)
+
+	for _, who := range []struct {
+		name             string
+		rules            *model.Rules
+		typ              step.Type
+		retry, next      bool
+		stop, stopFailed bool
+		expired          step.State
+	}{
+		{"the clone", own, step.Script, false, true, false, true, step.Failed},
+		{"the type like it, in the clone", own, typ, true, false, true, false, step.Abnormal},
+		{"the original", r, step.Script, true, false, true, false, step.Abnormal},
+		{"the type like it", r, typ, true, false, true, false, step.Abnormal},
+	} {
+		_, retry := who.rules.Legal(who.typ, step.Failed, operation.RetryAll)
+		_, next := who.rules.Legal(who.typ, step.Abandoned, operation.NextStep)
+		_, stop := who.rules.LegalJob(who.typ, step.Running, operation.TerminateJob)
+		_, stopFailed := who.rules.LegalJob(who.typ, step.Failed, operation.TerminateJob)
+		expired, _ := who.rules.On(who.typ, step.Running, step.Expired)
+		if retry != who.retry || next != who.next || stop != who.stop || stopFailed != who.stopFailed || expired != who.expired {
+			t.Errorf("%s: retry all %v, next step %v, terminate %v and in failed %v, expired to %v; want %v, %v, %v, %v, %v", who.name,
+				retry, next, stop, stopFailed, expired, who.retry, who.next, who.stop, who.stopFailed, who.expired)
+		}
+	}
+
+	r.Drop(typ)
+	if codes, jobCodes, events := cells(r, typ); codes+jobCodes+events != 0 || r.Enters(typ) != 0 {
+		t.Errorf("a type that was dropped has %d codes, %d job codes and %d events, and is entered in %v", codes, jobCodes, events, r.Enters(typ))
+	}
+	if r.Like(typ, 50); r.Enters(typ) != 0 {
+		t.Error("a type is declared that is like one that is not")
+	}
+	if r.Like(step.SQL, step.SQL); r.Enters(step.SQL) != step.Running {
+		t.Error("a type that is like itself is forgotten")
+	}
+}
+
+// A command on a clone leaves the original alone, and a command that is refused leaves the
+// job alone.
+func TestOnlyWhatIsAcceptedChangesAJob(t *testing.T) {
+	r := model.Documented()
+	specs := []step.Spec{{Type: step.Script, Targets: []string{"a", "b"}}, {Type: 50}}
+	j := model.New(r, specs)
+	if reason := j.OperateJob(operation.StartJob, 1); reason != 0 {
+		t.Fatal(reason)
+	}
+	own := j.Clone()
+	if _, reason := own.Report(1, 1, []model.Result{{Target: 0, Status: step.TargetSucceeded}}, 0, 2); reason != 0 {
+		t.Fatal(reason)
+	}
+	if own.Steps[0].Succeeded() != 1 || j.Steps[0].Succeeded() != 0 {
+		t.Errorf("the clone has %d successes and the original %d, want 1 and 0", own.Steps[0].Succeeded(), j.Steps[0].Succeeded())
+	}
+	// The step would pass, and the next is of a type that cannot be entered.
+	all := []model.Result{{Target: 0, Status: step.TargetSucceeded}, {Target: 1, Status: step.TargetSucceeded}}
+	if changed, reason := j.Report(1, 1, all, 0, 2); changed || reason != operation.WrongType || j.Steps[0].Succeeded() != 0 {
+		t.Errorf("Report = %v, %v, and %d targets have succeeded; want wrong_type and none", changed, reason, j.Steps[0].Succeeded())
+	}
+}
+
+// Forge puts the current step where it is asked to, with the attempts that it is given.
+func TestForge(t *testing.T) {
+	specs := []step.Spec{{Type: step.SQL, Targets: []string{"a"}}, {Type: step.Script, Targets: []string{"a", "b"}, Timeout: 10e9}, {Type: step.Confirmation}}
+	j := model.Forge(model.Documented(), specs, 2, step.Running,
+		[]step.Status{step.TargetSucceeded, step.TargetFailed}, []step.Status{step.SucceededEarlier, step.TargetRunning})
+	s := &j.Steps[1]
+	switch {
+	case j.State != step.Running || j.Current != 2 || j.Steps[0].State != step.Succeeded || j.Steps[2].State != step.Pending:
+		t.Errorf("the job is %v at step %d, the others %v and %v", j.State, j.Current, j.Steps[0].State, j.Steps[2].State)
+	case s.State != step.Running || s.Attempt() != 2 || s.Full() != 1 || s.Succeeded() != 1 || s.Unfinished() != 1:
+		t.Errorf("the step is %v in attempt %d, full %d, %d succeeded, %d unfinished; want running, 2, 1, 1, 1",
+			s.State, s.Attempt(), s.Full(), s.Succeeded(), s.Unfinished())
+	case s.LatestSuccess(0) != 1 || s.LatestSuccess(1) != 0 || s.Latest(0).Ran != 1 || s.Latest(1).Ran != 2:
+		t.Errorf("targets were reported in %d and %d and succeeded in %d and %d; want 1, 2, 1, 0",
+			s.Latest(0).Ran, s.Latest(1).Ran, s.LatestSuccess(0), s.LatestSuccess(1))
+	case s.Runs[1].Started != 2000 || s.Runs[1].Finished != 0 || s.Runs[1].Deadline != 12_000:
+		t.Errorf("the attempt is %+v, want it started at 2000 and due at 12000", s.Runs[1])
+	}
+	if reason := j.Operate(2, operation.RetryAll, "", 3000); reason != operation.WrongState {
+		t.Errorf("retry_all is refused with %v, want wrong_state", reason)
+	}
+	if reason := j.Operate(1, operation.RetryAll, "", 3000); reason != operation.NotCurrent {
+		t.Errorf("retry_all on step 1 is refused with %v, want not_current", reason)
+	}
+}

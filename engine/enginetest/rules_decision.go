@@ -1,0 +1,295 @@
+package enginetest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// The time of a decision: every deadline has passed.
+const late step.Time = 1_000_000
+
+// decisions compares what the engine and the model decide.
+func (c *rulesCheck) decisions() {
+	for _, t := range append(slices.Clone(c.types), c.undeclared()...) {
+		if !c.declared(t) {
+			continue
+		}
+		for _, s := range step.AllStates() {
+			for at := range c.situations(t, s) {
+				c.situated++
+				c.operations(at)
+				c.jobOperations(at)
+				c.reports(at)
+				c.expiries(at)
+				if len(c.cells) >= c.most {
+					return
+				}
+			}
+		}
+	}
+}
+
+// operations compares what becomes of every code, and which ones a refusal says are legal.
+func (c *rulesCheck) operations(at *situation) {
+	people := []string{"ann", "bob", ""}
+	if c.expect.Enters(at.Type) != step.Waiting {
+		people = people[:1]
+	}
+	for _, person := range people {
+		var legal operation.Codes
+		var refused []*engine.Refusal
+		for code := range operation.Code(64) {
+			if !at.all && !c.codes.Has(code) {
+				continue
+			}
+			job := at.job.Clone()
+			want := at.modelled(job, job.Operate(1, code, person, late), model.Answer{})
+			if want.reason == 0 {
+				legal = legal.With(code)
+			}
+			got, refusal := c.decide(at, &engine.Operate{Code: code, Actor: person})
+			c.compare(at, code.String(), fmt.Sprintf(", by %q", person), got, want)
+			if refusal != nil && refusal.Reason != operation.InvalidInput {
+				refused = append(refused, refusal)
+			}
+		}
+		for _, refusal := range refused {
+			c.refusal(at, refusal, legal)
+		}
+	}
+}
+
+// refusal compares what a refusal says would be legal, unless a cell differs anyhow. That
+// goes by the step alone, and not by whether there is a next step that could not start.
+func (c *rulesCheck) refusal(at *situation, r *engine.Refusal, legal operation.Codes) {
+	if next := at.view.Next; c.spoilt[at.Type] || next.ID != 0 && c.expect.Enters(next.Type) == 0 {
+		return
+	}
+	if r.Legal != legal {
+		c.differ(at.Type, at.State, "what a refusal says is legal", at.text, r.Legal.String(), legal.String())
+	}
+	if want := c.expectedJobCodes(at); r.LegalJob != want {
+		c.differ(at.Type, at.State, "what a refusal says is legal on the job", at.text, r.LegalJob.String(), want.String())
+	}
+	if want := c.expectedStates(at.Type, r.Code); r.LegalFrom != want {
+		c.differ(at.Type, at.State, fmt.Sprintf("the states in which a refusal says %v is legal", r.Code), at.text, r.LegalFrom.String(), want.String())
+	}
+}
+
+// expectedJobCodes returns what is legal on the job: nothing is told of it to who asks for a
+// step that is not the current one.
+func (c *rulesCheck) expectedJobCodes(at *situation) (codes operation.JobCodes) {
+	for code := range operation.JobCode(4) {
+		if _, ok := c.expect.LegalJob(at.Type, at.State, code); ok && at.job.Current == 1 {
+			codes = codes.With(code)
+		}
+	}
+	return codes
+}
+
+func (c *rulesCheck) jobOperations(at *situation) {
+	if at.job.Current != 1 {
+		return
+	}
+	for code := range operation.JobCode(4) {
+		job := at.job.Clone()
+		want := at.modelled(job, job.OperateJob(code, late), model.Answer{})
+		got, _ := c.decide(at, &engine.OperateJob{Code: code})
+		c.compare(at, code.String(), "", got, want)
+	}
+}
+
+// The reports that are tried in a situation in which an attempt is under way. Elsewhere the
+// first of them will do.
+var reports = []struct {
+	text    string
+	results []model.Result
+	outcome step.Event
+}{
+	{"the last target succeeded", []model.Result{{Target: 1, Status: step.TargetSucceeded}}, 0},
+	{"the last target failed", []model.Result{{Target: 1, Status: step.NonZeroExit, ExitCode: 1}}, 0},
+	{"a target runs", []model.Result{{Target: 1, Status: step.TargetRunning}}, 0},
+	{"a target waits", []model.Result{{Target: 1, Status: step.TargetWaiting}}, 0},
+	{"both targets succeeded", []model.Result{{Target: 0, Status: step.TargetSucceeded}, {Target: 1, Status: step.SucceededEarlier}}, 0},
+	{"both targets failed", []model.Result{{Target: 0, Status: step.TargetFailed}, {Target: 1, Status: step.TargetFailed}}, 0},
+	{"a target failed, then succeeded", []model.Result{{Target: 1, Status: step.TargetFailed}, {Target: 1, Status: step.TargetSucceeded}}, 0},
+	{"a target that is not there", []model.Result{{Target: 1, Status: step.TargetSucceeded}, {Target: 2, Status: step.TargetSucceeded}}, 0},
+	{"stopped", nil, step.Stopped},
+	{"abnormal", nil, step.Broke},
+	{"abandoned", nil, step.Dropped},
+	{"both targets succeeded, and stopped", []model.Result{{Target: 0, Status: step.TargetSucceeded}, {Target: 1, Status: step.TargetSucceeded}}, step.Stopped},
+	{"an outcome that is none", nil, step.Expired},
+	{"nothing", nil, 0},
+}
+
+func (c *rulesCheck) reports(at *situation) {
+	attempt := at.view.Step.Attempt
+	for i, r := range reports {
+		c.report(at, r.text, r.results, r.outcome, max(attempt, 1))
+		if i == 0 {
+			c.report(at, r.text, r.results, r.outcome, attempt+1)
+			c.report(at, r.text, r.results, r.outcome, max(attempt-1, 1))
+		}
+		if underway := at.State == step.Running || at.State == step.Waiting || at.State == step.Terminating; !underway {
+			return
+		}
+	}
+}
+
+func (c *rulesCheck) report(at *situation, text string, results []model.Result, outcome step.Event, attempt int32) {
+	r := &engine.Report{Job: at.view.Job.ID, Step: 1, Attempt: attempt, Outcome: outcome}
+	for _, result := range results {
+		r.Results = append(r.Results, engine.TargetResult{Target: result.Target, Result: store.Result{Status: result.Status, ExitCode: result.ExitCode}})
+	}
+	job := at.job.Clone()
+	answer, _ := job.Answer(1, attempt, results, outcome, late)
+	_, reason := job.Report(1, attempt, results, outcome, late)
+	want := at.modelled(job, reason, answer)
+	got, _ := c.decide(at, r)
+	what := "a report"
+	if event := cmp.Or(got.change.Event, want.change.Event); event != 0 {
+		what = event.String()
+	}
+	c.compare(at, what, fmt.Sprintf(", attempt %d of %d: %s", attempt, at.view.Step.Attempt, text), got, want)
+}
+
+func (c *rulesCheck) expiries(at *situation) {
+	deadline, attempt := at.view.Step.Deadline, at.view.Step.Attempt
+	for _, try := range []struct {
+		text    string
+		attempt int32
+		now     step.Time
+	}{
+		{"the deadline has passed", attempt, late},
+		{"the deadline passes", attempt, deadline},
+		{"the deadline is near", attempt, deadline - 1},
+		{"the deadline of another attempt has passed", attempt + 1, late},
+	} {
+		job := at.job.Clone()
+		want := at.modelled(job, job.Expire(1, try.attempt, try.now), model.Answer{})
+		got, _ := c.decideAt(at, &engine.Expire{Job: at.view.Job.ID, Step: 1, Attempt: try.attempt}, try.now)
+		what := "a deadline"
+		if event := cmp.Or(got.change.Event, want.change.Event); event != 0 {
+			what = event.String()
+		}
+		c.compare(at, what, ", "+try.text, got, want)
+	}
+}
+
+// An outcome is what came of one command.
+type outcome struct {
+	reason  operation.Reason // 0: it was accepted
+	change  model.Change     // the zero Change if it changed nothing
+	answer  model.Answer     // to a report
+	job     store.Job
+	steps   [2]store.Step
+	targets [2]store.Target
+}
+
+// modelled returns what came of a command, given the job of the model afterwards.
+func (at *situation) modelled(job *model.Job, reason operation.Reason, answer model.Answer) outcome {
+	if reason != 0 {
+		return outcome{reason: reason}
+	}
+	return outcomeOf(at.viewOf(job), job.Last, answer)
+}
+
+// decide has the engine decide on a command.
+func (c *rulesCheck) decide(at *situation, command engine.Command) (outcome, *engine.Refusal) {
+	return c.decideAt(at, command, late)
+}
+
+func (c *rulesCheck) decideAt(at *situation, command engine.Command, now step.Time) (outcome, *engine.Refusal) {
+	view := at.view
+	r, isReport := command.(*engine.Report)
+	if isReport { // of targets, the view shows those of the report
+		view.Targets = nil
+		for _, t := range at.view.Targets {
+			if slices.ContainsFunc(r.Results, func(result engine.TargetResult) bool { return result.Target == t.Index }) {
+				view.Targets = append(view.Targets, t)
+			}
+		}
+	}
+	d, err := c.decider(c.rules, view, command, now)
+	var refusal *engine.Refusal
+	if errors.As(err, &refusal) {
+		return outcome{reason: refusal.Reason}, refusal
+	}
+	var answer model.Answer
+	if isReport {
+		answer = model.Answer{Changed: d.Changes(), Accepted: d.Report.Accepted, Repeated: d.Report.Repeated, Rejected: len(d.Report.Rejected)}
+	}
+	if !d.Changes() {
+		return outcomeOf(at.view, model.Change{}, answer), nil
+	}
+	after := at.view
+	after.Targets = slices.Clone(after.Targets)
+	after.Job, after.Step = d.Change.Job, d.Change.Steps[0]
+	after.Job.Version, after.Job.Moved = at.view.Job.Version, at.view.Job.Moved // the model counts no records
+	if len(d.Change.Steps) > 1 {
+		after.Next = d.Change.Steps[1]
+	}
+	for _, t := range d.Change.Targets {
+		after.Targets[t.Index] = t
+	}
+	rec := d.Change.Records[0]
+	return outcomeOf(after, model.Change{
+		Step: rec.Step, Event: rec.Event, From: rec.From, To: rec.To, JobFrom: rec.JobFrom, JobTo: rec.JobTo,
+		Attempt: rec.Attempt, Entered: rec.Entered, Results: int(rec.Results), All: rec.All, Targets: int(rec.Targets),
+		Effect: model.Effect(rec.Effect.String()),
+	}, answer), nil
+}
+
+func outcomeOf(v store.View, change model.Change, answer model.Answer) outcome {
+	o := outcome{change: change, answer: answer, job: v.Job, steps: [2]store.Step{v.Step, v.Next}}
+	copy(o.targets[:], v.Targets)
+	return o
+}
+
+// compare compares what came of a command in the engine and in the model.
+func (c *rulesCheck) compare(at *situation, what, how string, got, want outcome) {
+	c.compared++
+	if got == want || c.looked[cell{Type: at.Type, What: what}] {
+		return
+	}
+	is, should := got.String(), want.String()
+	if is == should {
+		is, should = got.details(), want.details()
+	}
+	c.differ(at.Type, at.State, what, at.text+how, is, should)
+}
+
+func (o outcome) String() string {
+	switch {
+	case o.reason != 0:
+		return "refused, " + o.reason.String()
+	case o.change == model.Change{}:
+		return "no change"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "to %v, the job to %v", o.change.To, o.change.JobTo)
+	if o.change.Entered != 0 {
+		fmt.Fprintf(&b, ", step %d entered", o.change.Entered)
+	}
+	if o.change.All || o.change.Targets > 0 {
+		fmt.Fprintf(&b, ", targets to run: %d", o.change.Targets)
+	}
+	if o.change.Effect != model.NoEffect {
+		fmt.Fprintf(&b, ", effect %v", o.change.Effect)
+	}
+	return b.String()
+}
+
+// details says everything.
+func (o outcome) details() string {
+	return fmt.Sprintf("%+v, answer %+v, job %+v, steps %+v, targets %+v", o.change, o.answer, o.job, o.steps, o.targets)
+}

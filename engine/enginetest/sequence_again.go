@@ -1,0 +1,89 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+
+	"pgregory.net/rapid"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/store"
+)
+
+// Promise 1: a repeated request is answered as it was the first time, nobody else is, and
+// nothing changes.
+func (w *sequence) repeat(j *tracked) {
+	defer func(strict bool) { w.strict = strict }(w.strict)
+	w.strict = false
+	e := w.engine()
+	if n := rapid.IntRange(0, len(j.requests)).Draw(w.T, "request"); n < len(j.requests) {
+		r := j.requests[n]
+		if receipt, err := w.ask(e, j, r); err != nil || receipt != r.receipt {
+			w.Fatalf("promise 1: repeated request %v: got %+v, %v, want the receipt %+v", r.id, receipt, err, r.receipt)
+		}
+		r.actor = "eve"
+		if receipt, err := w.ask(e, j, r); !errors.Is(err, operation.RequestReused) {
+			w.Fatalf("promise 1: request %v of somebody else: got %+v, %v, want a refusal as reused", r.id, receipt, err)
+		}
+	} else {
+		job, err := e.Create(context.Background(), j.spec, engine.By("ann"), engine.RequestID(j.request))
+		if err != nil || job != j.created {
+			w.Fatalf("promise 1: repeated creation: got %+v, %v, want %+v", job, err, j.created)
+		}
+		if job, err = e.Create(context.Background(), j.spec, engine.By("eve"), engine.RequestID(j.request)); !errors.Is(err, operation.RequestReused) {
+			w.Fatalf("promise 1: creation by somebody else: got %+v, %v, want a refusal as reused", job, err)
+		}
+	}
+	w.after(j, answer{})
+}
+
+// Promise 4: a report of an old attempt changes nothing.
+func (w *sequence) reportLate(j *tracked) {
+	r := w.newReport(&j.last)
+	current := r.Attempt
+	r.Attempt = int32(rapid.IntRange(1, int(current)-1).Draw(w.T, "attempt"))
+	w.sent[r.By] = r
+	_, err := w.engine().Report(context.Background(), r)
+	if !errors.Is(err, operation.Stale) {
+		w.Fatalf("promise 4: a report of attempt %d while it is attempt %d: got %v, want a refusal as stale", r.Attempt, current, err)
+	}
+	w.after(j, answer{err: err})
+}
+
+// Promise 4: a report that is sent again changes nothing.
+func (w *sequence) reportTwice(j *tracked) {
+	r := j.reports[len(j.reports)-1]
+	if s := j.last.Steps[r.Step-1]; r.Outcome != 0 || s.Attempt != r.Attempt {
+		return
+	}
+	receipt, err := w.engine().Report(context.Background(), r)
+	if err == nil && (receipt.Accepted != 0 || receipt.Seq != 0) || err != nil && !errors.Is(err, operation.Stale) {
+		// A target that is reported running and then finished in one report is
+		// contradicted, not changed, by the repetition.
+		w.Fatalf("promise 4: the report %+v again: got %+v, %v, want nothing accepted or a refusal as stale", r, receipt, err)
+	}
+	w.after(j, answer{err: err})
+}
+
+// deliver delivers what is due; every third effect fails the first time.
+func (w *sequence) deliver() {
+	_, err := w.engine().Deliver(context.Background(), func(_ context.Context, d engine.Delivery) error {
+		if d.Seq%3 == 0 && d.Count == 1 {
+			return errors.New("failed on purpose")
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.delivered[d.Job.ID] == nil {
+			w.delivered[d.Job.ID] = map[store.Seq]bool{}
+		}
+		w.delivered[d.Job.ID][d.Seq] = true
+		return nil
+	})
+	if err != nil {
+		w.Fatalf("Deliver: %v", err)
+	}
+	for _, j := range w.jobs {
+		w.after(j, answer{})
+	}
+}

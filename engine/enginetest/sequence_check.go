@@ -1,0 +1,188 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// expect wants an answer to be a success or a refusal.
+func (w *sequence) expect(err error) {
+	if refusal := new(engine.Refusal); err != nil && !errors.As(err, &refusal) {
+		w.Fatalf("promise 1: %v is neither a success nor a refusal", err)
+	}
+}
+
+// after checks the version that a command has left. Promise 1: what was accepted made one
+// version, and what was refused none.
+func (w *sequence) after(j *tracked, a answer) {
+	w.land()
+	w.expect(a.err)
+	w.checkAccepted()
+	before, version := j.version(), w.header(j).Version
+	switch {
+	case a.err != nil && version != before:
+		w.Fatalf("promise 1: %v, but the job went from version %d to %d", a.err, before, version)
+	case a.err == nil && a.seq != 0 && (a.seq != version || version != before+1):
+		w.Fatalf("promise 1: accepted as version %d, but the job went from version %d to %d", a.seq, before, version)
+	case a.err == nil && a.seq == 0 && version != before:
+		w.Fatalf("promise 1: nothing was to change, but the job went from version %d to %d", before, version)
+	}
+	w.check(j)
+	w.checkOthers(j)
+}
+
+// checkOthers checks the jobs beside j, which have changed only if time has ended an
+// attempt of theirs.
+func (w *sequence) checkOthers(j *tracked) {
+	for _, other := range w.jobs {
+		if other == j || w.header(other).Version == other.version() {
+			continue
+		}
+		for _, r := range w.history(other) {
+			if r.Kind != store.Expired {
+				w.Fatalf("promise 1: a command to job %d did this to job %d: %+v", j.id, other.id, r)
+			}
+		}
+		w.check(other)
+	}
+}
+
+// Promise 6: what was accepted stands in the history, under its own number.
+func (w *sequence) checkAccepted() {
+	for _, r := range w.accepted {
+		history, err := w.engines[1].History(context.Background(), r.Job, r.Seq-1, 1)
+		if err != nil || len(history) != 1 || history[0] != r {
+			w.Fatalf("promise 6: accepted was\n%+v, the history has\n%+v, %v", r, history, err)
+		}
+	}
+	w.accepted = w.accepted[:0]
+}
+
+func (w *sequence) header(j *tracked) store.Job {
+	header, err := w.engines[1].Job(context.Background(), j.id)
+	if err != nil {
+		w.Fatalf("Job(%d): %v", j.id, err)
+	}
+	return header
+}
+
+// history returns the records that were made since the last command.
+func (w *sequence) history(j *tracked) []store.Record {
+	history, err := w.engines[1].History(context.Background(), j.id, j.version(), 10_000)
+	if err != nil {
+		w.Fatalf("History(%d): %v", j.id, err)
+	}
+	return history
+}
+
+// recordOf returns a record of j that was made since the last command.
+func (w *sequence) recordOf(j *tracked, is func(store.Record) bool) (store.Record, bool) {
+	news := w.history(j)
+	if i := slices.IndexFunc(news, is); i >= 0 {
+		return news[i], true
+	}
+	return store.Record{}, false
+}
+
+// check reads j back and checks every promise that can be seen in what is stored, and then
+// that the model agrees.
+func (w *sequence) check(j *tracked) {
+	s, before := w.load(j), j.version()
+	if j.final && s.Job.Version != before {
+		w.Fatalf("promise 2: nothing was to happen to job %d any more, and it went from version %d to %d", j.id, before, s.Job.Version)
+	}
+	if err := w.checker.Check(&s); err != nil {
+		w.Fatalf("job %d: %v", j.id, err)
+	}
+	if err := s.CheckDelivered(func(seq store.Seq) bool { return w.delivered[j.id][seq] }); err != nil {
+		w.Fatalf("job %d: %v", j.id, err)
+	}
+	j.last, j.passed = s, append(j.passed[:0], j.oracle)
+	for i := range s.History[before:] {
+		w.follow(j, &s.History[before:][i])
+	}
+	w.checkDue(j)
+	w.checkGoesOn(j)
+	if j.oracle != nil {
+		if err := Compare(j.oracle, s); err != nil {
+			w.Fatalf("promise 8: job %d: %v", j.id, err)
+		}
+	}
+}
+
+// follow has the model do what a new record says, and notes what came up.
+func (w *sequence) follow(j *tracked, r *store.Record) {
+	w.seen["record"]++
+	w.seen[what(r)]++
+	w.seen[fmt.Sprint("step type: ", j.spec.Steps[r.Step-1].Type)]++
+	if r.Kind == store.Operated && r.Effect == store.RunTargets && r.All && r.Entered == 0 {
+		j.succeeded[r.Step] = nil
+	}
+	report := w.sent[r.Actor]
+	if r.Kind == store.Reported && (report.Job != r.Job || report.Step != r.Step || report.Attempt != r.Attempt) {
+		w.Fatalf("promise 4: a report of attempt %d.%d of job %d was counted for attempt %d.%d of job %d",
+			report.Step, report.Attempt, report.Job, r.Step, r.Attempt, r.Job)
+	}
+	if j.oracle == nil {
+		return
+	}
+	j.oracle = j.oracle.Clone()
+	if changed, reason := apply(j.oracle, r, report); !changed {
+		w.Fatalf("promise 6: record %d, %s, starts in %v: there, by the model, the command is %s", r.Seq, what(r), r.From, verdict(reason, changed))
+	}
+	j.passed = append(j.passed, j.oracle)
+}
+
+// apply has the model do what made a record, which was a report if the record says so.
+func apply(m *model.Job, r *store.Record, report engine.Report) (changed bool, refused operation.Reason) {
+	switch r.Kind {
+	case store.Operated:
+		refused = m.Operate(r.Step, r.Code, r.Actor, r.At)
+	case store.JobOperated:
+		refused = m.OperateJob(r.JobCode, r.At)
+	case store.Expired:
+		refused = m.Expire(r.Step, r.Attempt, r.At)
+	case store.Reported:
+		return m.Report(report.Step, report.Attempt, modelled(report.Results), report.Outcome, r.At)
+	}
+	return refused == 0, refused
+}
+
+// Promise 5: no target whose success was accepted is due again.
+func (w *sequence) checkDue(j *tracked) {
+	for i, s := range j.last.Steps {
+		for _, t := range j.last.Targets[i] {
+			if s.Attempt > 0 && t.Due(s) && j.succeeded[s.ID][t.Index] {
+				w.Fatalf("promise 5: target %d of step %d has succeeded, and attempt %d runs it again", t.Index, s.ID, s.Attempt)
+			}
+		}
+	}
+}
+
+// Promise 2: somebody may do something to a job that waits for people, and nothing happens
+// any more to one that is final.
+func (w *sequence) checkGoesOn(j *tracked) {
+	ctx, ann, c := context.Background(), engine.By("ann"), j.last.current()
+	legal, legalJob := j.last.legal(c, "ann"), w.Rules.JobCodes(c.Type, c.State)
+	codes, err := w.engines[1].Allowed(ctx, j.id, c.ID, ann)
+	if err != nil || codes != legal {
+		w.Fatalf("promise 2: job %d is %v: the rules let ann do %v, and she is told %v, %v", j.id, c.State, legal, codes, err)
+	}
+	if c.State == step.Pending {
+		if _, err := w.engines[1].OperateJob(ctx, j.id, operation.StartJob, ann, engine.DryRun()); err != nil {
+			w.Fatalf("promise 2: job %d cannot be started: %v", j.id, err)
+		}
+	}
+	if final := c.State.Finished() && legal.Empty() && legalJob.Empty(); final != j.final {
+		j.final = final
+		w.seen["final job"]++
+	}
+}

@@ -1,0 +1,264 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A command is what a person, an executor or the clock does to a job.
+type command struct {
+	kind   kind
+	run    func(*engine.Engine) answer
+	oracle func(*model.Job) (changed bool, refused operation.Reason) // the same to the model
+	strict bool                                                      // the authorizer is asked, and was strict
+}
+
+// answer is what an engine says to a command.
+type answer struct {
+	seq   store.Seq // the version that was made, 0 if none or not known
+	again bool      // it had to be asked again, as the outcome was unknown
+	err   error
+}
+
+// reason returns why a command was refused, 0 if it was not.
+func (a answer) reason() operation.Reason {
+	if refusal := new(engine.Refusal); errors.As(a.err, &refusal) {
+		return refusal.Reason
+	}
+	return 0
+}
+
+// request is an operation of a person.
+type request struct {
+	step    step.ID
+	code    operation.Code
+	jobCode operation.JobCode // if it is one on the job
+	id      store.Request
+	actor   string
+	receipt engine.Receipt // once it was accepted
+}
+
+// Promise 1: a creation makes one job, whatever becomes of its commit.
+func (w *sequence) create() {
+	spec := drawJob(w.T, w.Rules)
+	j := &tracked{spec: spec, request: w.newRequest(), succeeded: map[step.ID]map[int32]bool{}}
+	e := w.engine()
+	_, err := w.insist(func() (err error) {
+		j.created, err = e.Create(context.Background(), spec, engine.By("ann"), engine.RequestID(j.request))
+		return err
+	})
+	if err != nil {
+		w.Fatalf("Create(%+v): %v", spec, err)
+	}
+	w.land()
+	j.id = j.created.ID
+	w.jobs = append(w.jobs, j)
+	if all, err := w.engines[1].Jobs(context.Background(), engine.JobQuery{Limit: 10_000}); err != nil || len(all) != len(w.jobs) {
+		w.Fatalf("promise 1: %d creations made %d jobs (%v)", len(w.jobs), len(all), err)
+	}
+	j.last = w.load(j)
+	if j.last.Job != j.created {
+		w.Fatalf("promise 1: job %d was said to be\n%+v, it is\n%+v", j.id, j.created, j.last.Job)
+	}
+	if w.modelled {
+		j.oracle = model.New(w.Expect, spec.Steps)
+	}
+	w.check(j)
+}
+
+// command draws a command for j: one of any kind, or mostly one that is likely in its state.
+func (w *sequence) command(j *tracked, likely bool) command {
+	s := w.fresh(j)
+	c := command{kind: drawKind(w.T, s, likely)}
+	switch c.kind {
+	case starting:
+		w.operation(&c, j, request{jobCode: operation.StartJob, actor: drawActor(w.T, s), id: w.newRequest()})
+	case terminating:
+		w.operation(&c, j, request{jobCode: operation.TerminateJob, actor: drawActor(w.T, s), id: w.newRequest()})
+	case operating:
+		r := request{actor: drawActor(w.T, s), id: w.newRequest()}
+		r.step, r.code = drawOperation(w.T, s, r.actor)
+		w.operation(&c, j, r)
+	case reporting:
+		w.report(&c, j, w.newReport(s))
+	case expiring:
+		w.now = w.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(w.T, "seconds")) * time.Second)
+		w.sweep(&c, j)
+	}
+	return c
+}
+
+// operation has c carry out r, and note it if it was accepted.
+func (w *sequence) operation(c *command, j *tracked, r request) {
+	now := step.At(w.now)
+	c.strict = w.strict
+	c.oracle = func(m *model.Job) (bool, operation.Reason) {
+		var reason operation.Reason
+		if r.jobCode != 0 {
+			reason = m.OperateJob(r.jobCode, now)
+		} else {
+			reason = m.Operate(r.step, r.code, r.actor, now)
+		}
+		return reason == 0, reason
+	}
+	c.run = func(e *engine.Engine) (a answer) {
+		a.again, a.err = w.insist(func() (err error) {
+			r.receipt, err = w.ask(e, j, r)
+			return err
+		})
+		if a.err == nil {
+			j.requests = append(j.requests, r)
+		}
+		a.seq = r.receipt.Seq
+		return a
+	}
+}
+
+func (w *sequence) ask(e *engine.Engine, j *tracked, r request) (engine.Receipt, error) {
+	if r.jobCode != 0 {
+		return e.OperateJob(context.Background(), j.id, r.jobCode, engine.By(r.actor), engine.RequestID(r.id))
+	}
+	return e.Operate(context.Background(), j.id, r.step, r.code, engine.By(r.actor), engine.RequestID(r.id))
+}
+
+// newReport draws a report of an executor that has sent none before, so that its record can
+// be told by its name.
+func (w *sequence) newReport(s *Snapshot) engine.Report {
+	r := drawReport(w.T, s)
+	r.By = fmt.Sprint("executor ", w.number())
+	return r
+}
+
+// report has c send r and note what it brought.
+func (w *sequence) report(c *command, j *tracked, r engine.Report) {
+	now := step.At(w.now)
+	w.sent[r.By] = r
+	c.oracle = func(m *model.Job) (bool, operation.Reason) {
+		return m.Report(r.Step, r.Attempt, modelled(r.Results), r.Outcome, now)
+	}
+	c.run = func(e *engine.Engine) (a answer) {
+		var receipt engine.ReportReceipt
+		faults := w.faults
+		a.again, a.err = w.insist(func() (err error) {
+			receipt, err = e.Report(context.Background(), r)
+			return err
+		})
+		if a.err == nil {
+			j.reports = append(j.reports, r)
+			if w.faults == faults { // an answer that had to be found out does not list what was rejected
+				j.note(r, receipt)
+			}
+		}
+		a.seq = receipt.Seq
+		if a.again { // the answer is about the repetition, which may have come too late
+			w.land()
+			if rec, ok := w.recordOf(j, func(rec store.Record) bool { return rec.Actor == r.By }); ok {
+				a.seq, a.err = rec.Seq, nil
+			}
+		}
+		return a
+	}
+}
+
+func modelled(results []engine.TargetResult) []model.Result {
+	own := make([]model.Result, len(results))
+	for i, r := range results {
+		own[i] = model.Result{Target: r.Target, Status: r.Status, ExitCode: r.ExitCode}
+	}
+	return own
+}
+
+// note remembers the successes that a report brought.
+func (j *tracked) note(r engine.Report, receipt engine.ReportReceipt) {
+	if j.succeeded[r.Step] == nil {
+		j.succeeded[r.Step] = map[int32]bool{}
+	}
+	for _, result := range r.Results {
+		rejected := slices.ContainsFunc(receipt.Rejected, func(x engine.Rejection) bool {
+			return x.Target == result.Target && x.Rejected == result.Status
+		})
+		if result.Status.Success() && !rejected {
+			j.succeeded[r.Step][result.Target] = true
+		}
+	}
+}
+
+// sweep has c expire what is overdue. Promise 6: it is none of its business who else does.
+func (w *sequence) sweep(c *command, j *tracked) {
+	now := step.At(w.now)
+	c.oracle = func(m *model.Job) (bool, operation.Reason) {
+		reason := m.Expire(m.Current, m.Steps[m.Current-1].Attempt(), now)
+		return reason == 0, 0 // a sweep refuses nothing
+	}
+	c.run = func(e *engine.Engine) (a answer) {
+		a.again, a.err = w.insist(func() error {
+			_, err := e.Sweep(context.Background())
+			return err
+		})
+		if a.err != nil {
+			w.Fatalf("promise 6: Sweep: %v", a.err)
+		}
+		return a
+	}
+}
+
+// insist repeats a request for as long as its outcome is unknown, and says whether it had
+// to. Promise 1: that is safe, and the outcome is not unknown after two failures of the
+// store. By then everybody is admitted: a denial comes before the answer to a repetition.
+func (w *sequence) insist(request func() error) (again bool, err error) {
+	defer func(strict bool) { w.strict = strict }(w.strict)
+	for {
+		faults := w.faults
+		if err = request(); !errors.Is(err, engine.ErrUnknownOutcome) {
+			return again, err
+		}
+		if w.faults-faults < 3 {
+			w.Fatalf("promise 1: the store failed %d times, then it answered, and still: %v", w.faults-faults, err)
+		}
+		w.seen["unknown outcome"]++
+		again, w.strict = true, false
+	}
+}
+
+// Promise 1: what was accepted made one version, and what was refused none. Promise 8: the
+// model has the same verdict.
+func (w *sequence) act(j *tracked) {
+	c := w.command(j, true)
+	a := c.run(w.engine())
+	w.land()
+	if c.kind == expiring { // a sweep does not say what it did
+		rec, _ := w.recordOf(j, func(rec store.Record) bool { return rec.Kind == store.Expired })
+		a.seq = rec.Seq
+	}
+	if j.oracle != nil {
+		changed, refused := c.oracle(j.oracle.Clone())
+		got, want := a.reason(), denied(refused, c.strict && !a.again)
+		if got != want || (a.seq != 0) != changed {
+			w.Fatalf("promise 8: on job %d, a command to %s is %s, by the model it is %s", j.id, c.kind, verdict(got, a.seq != 0), verdict(want, changed))
+		}
+	}
+	w.after(j, a)
+	if c.kind == expiring {
+		w.checkSwept()
+	}
+}
+
+// Promise 2: what is overdue and is swept does not stay as it is.
+func (w *sequence) checkSwept() {
+	for _, j := range w.jobs {
+		if d := j.last.current().Deadline; d != 0 && d <= step.At(w.now) {
+			w.Fatalf("promise 2: job %d was due at %v, it was swept at %v, and still waits", j.id, d, step.At(w.now))
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package enginetest
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+)
+
+// TestMain has rapid run a thousand sequences unless the command line says otherwise.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
+	if !given {
+		if err := flag.Set("rapid.checks", "1000"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// checksBy divides the number of sequences that rapid runs for the time of a test.
+func checksBy(t *testing.T, divisor int) {
+	f := flag.Lookup("rapid.checks")
+	before := f.Value.String()
+	n, err := strconv.Atoi(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Value.Set(before); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := f.Value.Set(strconv.Itoa(max(n/divisor, 1))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// All promises hold for the engine as it is, whoever interferes and whatever the store
+// fails to say, and the sequences that show it are neither short nor one-sided.
+func TestPromises(t *testing.T) {
+	g := game{Config: Config{}.withDefaults(), commands: 100, modelled: true, seen: tally{}}
+	rapid.Check(t, func(t *rapid.T) { rapid.SyncTest(t, func(t *rapid.T) { g.play(t) }) })
+
+	t.Logf("%v", g.seen)
+	var want []string
+	for _, code := range operation.AllCodes() {
+		want = append(want, "operated: "+code.String())
+	}
+	for _, code := range operation.AllJobCodes() {
+		want = append(want, "job_operated: "+code.String())
+	}
+	for _, event := range step.AllEvents() {
+		switch event {
+		case step.Entered: // never has a record of its own
+		case step.Expired, step.ExpiredConfirmed:
+			want = append(want, "expired: "+event.String())
+		default:
+			want = append(want, "reported: "+event.String())
+		}
+	}
+	for _, first := range kinds {
+		for _, second := range kinds {
+			want = append(want, fmt.Sprintf("race: %s meets %s", first, second))
+		}
+	}
+	for _, what := range append(want, "race: 1 passed", "race: 2 passed", "unknown outcome", "final job", "job of more than 10 records") {
+		if g.seen[what] < g.seen["sequence"]/200 {
+			t.Errorf("in %d sequences %q came up %d times", g.seen["sequence"], what, g.seen[what])
+		}
+	}
+	if g.seen["record"] < g.seen["sequence"]*g.commands/2 {
+		t.Errorf("%d sequences of %d commands made %d records, not one for every other command", g.seen["sequence"], g.commands, g.seen["record"])
+	}
+}
+
+// Promises 1 to 7 hold under whatever rules compile: a table that would break one is
+// refused when it is compiled, and not found out when a job is stuck.
+func TestPromisesUnderAnyRules(t *testing.T) {
+	checksBy(t, 2)
+	seen := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		rules := drawRules(t, seen)
+		for _, d := range operation.Diff(operation.Standard(), rules) {
+			t.Log(d)
+		}
+		g := game{Config: Config{Rules: rules}.withDefaults(), commands: 60, seen: seen}
+		rapid.SyncTest(t, func(t *rapid.T) { g.play(t) })
+	})
+
+	t.Logf("%v", seen)
+	want := map[string]int{
+		"change that compiles":    seen["change"] / 3,
+		"change that is refused":  seen["change"] / 10,
+		"record":                  seen["sequence"] * 60 / 3,
+		"operated: custom-32":     seen["sequence"] / 10,
+		"step type: custom-32":    seen["sequence"] / 10,
+		"expired: expired":        seen["sequence"] / 10,
+		"job_operated: start_job": seen["sequence"],
+	}
+	for _, what := range slices.Sorted(maps.Keys(want)) {
+		if seen[what] < want[what] {
+			t.Errorf("in %d sequences %q came up %d times, want %d", seen["sequence"], what, seen[what], want[what])
+		}
+	}
+}
+
+// The same draws make the same sequence: the seed that rapid prints replays it exactly.
+func TestSequencesReplay(t *testing.T) {
+	for seed := range 3 {
+		played := func() (jobs []Snapshot) {
+			return rapid.Custom(func(t *rapid.T) []Snapshot {
+				g := game{Config: Config{}.withDefaults(), commands: 50, modelled: true, seen: tally{}}
+				for _, j := range g.play(t).jobs {
+					jobs = append(jobs, j.last)
+				}
+				return jobs
+			}).Example(seed)
+		}
+		first, second := played(), played()
+		if len(first) == 0 || !reflect.DeepEqual(first, second) {
+			t.Errorf("seed %d: the sequence is\n%+v and then\n%+v", seed, first, second)
+		}
+	}
+}

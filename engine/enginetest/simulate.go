@@ -1,0 +1,213 @@
+package enginetest
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
+)
+
+// Simulate plays one random story of a whole installation on the rules, the store and the
+// engines of c: people, two executors, a clock, and two engines that share a store which
+// fails them. It is deterministic: one goroutine acts at a time, the time is virtual, and
+// every choice is drawn from t, so that the seed which rapid prints plays it again.
+//
+// People create jobs, start and terminate them, use every operation, legal or not, try it
+// dry, make it depend on a version or an attempt, and click twice. Executors receive effects
+// from dispatchers; they report in pieces, twice, late, of the wrong attempt, contradict
+// themselves, break, drop what they do, stop when asked, later or never until asked again,
+// and die and forget. Each call of the store may fail before or after it took effect,
+// arrive twice or late, or answer as it did before; while one engine commits, the other
+// may do so first; and at any call an engine may die: it is thrown away, nobody hears its
+// answer, and a new one takes its place.
+//
+// First comes safety. After every command all of it is read from the store underneath,
+// where nothing fails, and it must hold that
+//
+//   - every [Invariant] holds of every job;
+//   - every answer is true: what was accepted stands in the history as the receipt has it,
+//     what was refused, tried dry, or failed for another reason has left nothing there, and a
+//     request whose outcome is unknown, or whose engine died, has been carried out once or
+//     not at all, and says which when it is repeated;
+//   - each record is of a request that was made, of a report that was sent on that very
+//     attempt, or of a deadline that has passed;
+//   - a target whose success was accepted is not run again unless a person asked for all;
+//   - an effect waits until it has been delivered, or until nobody needs it any more.
+//
+// Then comes liveness. Nothing fails any more, executors answer honestly, dispatchers and
+// sweepers go on, the clock moves. Within a bounded number of rounds every job must have
+// come to rest: not started, ended, or waiting for a person, with no effect left in the
+// store; and every request that nobody knew the outcome of has been answered.
+//
+// Two of the faults break the promises of [store.Store]: a stale read, and a commit that
+// arrives twice whose caller is told of the conflict that the second is. Under these a
+// refusal may be about what was, and may hide that the request has been carried out; all
+// else holds. Dispatchers are spared stale reads: an effect that is looked at in the past may
+// seem to be one that nobody needs.
+//
+// What it would catch: a change that is lost, doubled or torn, whoever dies when; an answer
+// that is not true; work done again that was done; an effect that is lost; a job that hangs
+// once all is well again. What it does not show: two calls of a store at the same moment
+// (the conformance suite of storetest and the race detector do), the real time that
+// anything takes, an executor that breaks its contract for good, rules that are not meant as
+// they are (see [CheckRules]), and stories longer than a hundred commands.
+//
+//	rapid.Check(t, func(t *rapid.T) {
+//		rapid.SyncTest(t, func(t *rapid.T) { enginetest.Simulate(t, config) })
+//	})
+//
+// In a bubble as here an engine that backs off costs no time; without one it waits some
+// milliseconds per conflict, and all else is the same.
+func Simulate(t *rapid.T, c Config) {
+	newStories(c).play(t)
+}
+
+// stories say how simulations are played, and what came up in them.
+type stories struct {
+	Config
+	commands int
+	seen     tally
+	troubles []trouble // that come up
+}
+
+func newStories(c Config) stories {
+	return stories{Config: c.withDefaults(), commands: 100, seen: tally{}, troubles: troubles}
+}
+
+// simulation is one story.
+type simulation struct {
+	*rapid.T
+	stories
+	good      store.Store // where nothing fails
+	faults    *storetest.Faults
+	store     store.Store       // good, with the faults
+	engines   [3]*engine.Engine // the last one only overtakes
+	executors [2]*executor
+	now       time.Time
+	numbers   uint64
+
+	jobs    []*watched
+	wishes  []*wish // in the order in which they were first made
+	wished  map[store.Request]*wish
+	sent    map[string]*message // by who sent it
+	checker *Checker
+	handed  map[effect]bool // the effects that a handler has been given
+
+	calm    bool // faults have stopped
+	crashed bool // an engine has died in the present command
+	muddled bool // a fault has broken a promise of the store in the present request
+	nested  bool // a command runs within another one's commit
+}
+
+// effect identifies an effect.
+type effect struct {
+	job store.JobID
+	seq store.Seq
+}
+
+// play plays one story.
+func (how stories) play(t *rapid.T) {
+	s := &simulation{
+		T: t, stories: how, good: how.Open(openTB{T: t}), faults: storetest.NewFaults(), now: time.UnixMilli(1_800_000_000_000),
+		wished: map[store.Request]*wish{}, sent: map[string]*message{}, handed: map[effect]bool{}, checker: NewChecker(how.Rules),
+	}
+	s.store = s.faults.Wrap(s.good)
+	for i := range s.engines {
+		s.engines[i] = s.newEngine()
+	}
+	for i := range s.executors {
+		s.executors[i] = newExecutor(s, fmt.Sprint("executor ", i+1))
+	}
+	for range how.commands {
+		s.turn()
+		s.check()
+	}
+	s.rest()
+	s.seen["story"]++
+}
+
+func (s *simulation) newEngine() *engine.Engine {
+	return s.Engine(s.store, engine.WithRules(s.Rules), engine.WithClock(func() time.Time { return s.now }), engine.WithRandom(s.number))
+}
+
+// number returns a new number, the same ones in each run.
+func (s *simulation) number() uint64 {
+	s.numbers++
+	return s.numbers * 0x9e3779b97f4a7c15
+}
+
+func (s *simulation) newRequest() (id store.Request) {
+	binary.BigEndian.PutUint64(id[:], s.number())
+	return id
+}
+
+// below draws a number from 0 to n-1.
+func (s *simulation) below(n int, what string) int { return rapid.IntRange(0, n-1).Draw(s.T, what) }
+
+// oneIn draws something that happens once in n times.
+func (s *simulation) oneIn(n int, what string) bool { return s.below(n, what) == n-1 }
+
+// drawn draws one of several things.
+func drawn[T any](s *simulation, what string, from []T) T {
+	return from[s.below(len(from), what)]
+}
+
+// turn plays one command, with what goes wrong in the meantime.
+func (s *simulation) turn() {
+	kind := "create"
+	if len(s.jobs) > 0 && (len(s.jobs) > 2 || !s.oneIn(16, "another job")) {
+		kind = drawn(s, "command", []string{
+			"work", "work", "work", "deliver", "deliver", "ask", "ask", "ask", "work", "deliver", "again", "clock",
+		})
+	}
+	s.plan(kind)
+	s.command(func(e *engine.Engine) { s.act(kind, e) })
+}
+
+// act plays a command of a kind on an engine.
+func (s *simulation) act(kind string, e *engine.Engine) {
+	s.seen["command: "+kind]++
+	switch kind {
+	case "create":
+		s.create(e)
+	case "ask":
+		s.operate(e)
+	case "again":
+		s.clickAgain(e)
+	case "work":
+		s.busy().work(e)
+	case "deliver":
+		drawn(s, "executor", s.executors[:]).receive(e, s.drawMoods())
+	case "clock":
+		s.now = s.now.Add(time.Duration(s.below(8_000, "milliseconds")) * time.Millisecond)
+		s.sweep(e)
+	}
+}
+
+// command runs f on an engine. If the engine dies, another one takes its place.
+func (s *simulation) command(f func(*engine.Engine)) {
+	i := s.below(len(s.engines)-1, "engine")
+	f(s.engines[i])
+	s.faults.Clear()
+	if s.crashed {
+		s.crashed = false
+		s.engines[i] = s.newEngine()
+		s.seen["crash"]++
+	}
+}
+
+// sweep expires what is overdue.
+func (s *simulation) sweep(e *engine.Engine) {
+	s.muddled = false
+	n, err := e.Sweep(context.Background())
+	if s.calm && err != nil {
+		s.Fatalf("Sweep: %v", err)
+	}
+	s.seen["expired"] += n
+}

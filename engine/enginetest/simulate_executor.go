@@ -1,0 +1,288 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// An executor carries out what the effects ask for, and keeps the contract of
+// [engine.Handler] as far as it remembers.
+type executor struct {
+	*simulation
+	name  string
+	runs  []*run          // in the order in which they came
+	stops []*run          // that it was asked for and has not obeyed yet
+	seen  map[place]int32 // the newest attempt that it was told to run or to stop
+}
+
+// place is a step of a job.
+type place struct {
+	job  store.JobID
+	step step.ID
+}
+
+// A run is an attempt under way.
+type run struct {
+	place
+	attempt int32
+	durable bool    // its effect is settled, and it outlives the process
+	begun   bool    // it knows its targets
+	due     []int32 // the targets that it has not finished
+	over    bool    // all is reported, or nobody waits for it any more
+}
+
+func newExecutor(s *simulation, name string) *executor {
+	return &executor{simulation: s, name: name, seen: map[place]int32{}}
+}
+
+// A mood is how an executor takes an effect.
+type mood struct {
+	fails   bool // the first delivery fails
+	durable bool // a run is settled at once
+	deaf    bool // a stop is ignored until it is asked again
+}
+
+// drawMoods draws them beforehand: handlers run in goroutines of their own.
+func (s *simulation) drawMoods() (moods [4]mood) {
+	for i := range moods {
+		bits := s.below(8, "mood")
+		moods[i] = mood{fails: bits&1 == 1 && !s.calm, durable: bits&2 == 2, deaf: bits&4 == 4 && !s.calm}
+	}
+	return moods
+}
+
+var errUnderWay = errors.New("the run is under way")
+
+// receive takes what a dispatcher has for the executor.
+func (x *executor) receive(e *engine.Engine, moods [4]mood) {
+	_, err := e.Deliver(context.Background(), func(_ context.Context, d engine.Delivery) error {
+		return x.handle(d, moods[d.Seq%4])
+	}, engine.Runs(1), engine.Lease(3*time.Second), engine.Backoff(time.Second, 3*time.Second), engine.StopEvery(2*time.Second))
+	if x.calm && err != nil {
+		x.Fatalf("Deliver: %v", err)
+	}
+}
+
+// handle takes one effect. It leaves the engine alone: that is work. A run that is not
+// durable is delivered again until it is over, so that it is not lost with its process.
+func (x *executor) handle(d engine.Delivery, m mood) error {
+	x.simulation.seen["effect: "+d.Effect.String()]++
+	x.Logf("%s: %v of job %d, step %d, attempt %d (record %d, for the %d. time), in mood %+v", x.name, d.Effect, d.Job.ID, d.Step.ID, d.Attempt, d.Seq, d.Count, m)
+	if m.fails && d.Count == 1 {
+		return errors.New("not in the mood")
+	}
+	if x.handed[effect{d.Job.ID, d.Seq}] {
+		x.simulation.seen["effect: delivered again"]++
+	}
+	x.handed[effect{d.Job.ID, d.Seq}] = true
+	at := place{d.Job.ID, d.Step.ID}
+	switch d.Effect {
+	case store.RunTargets:
+		return x.start(at, d.Attempt, m)
+	case store.StopAttempt:
+		x.seen[at] = max(x.seen[at], d.Attempt)
+		x.end(at, d.Attempt)
+		if !m.deaf {
+			x.stops = append(x.stops, &run{place: at, attempt: d.Attempt})
+		}
+	case store.JobEnded:
+		x.end(at, d.Attempt)
+	}
+	return nil
+}
+
+// start begins a run, or says that it is under way.
+func (x *executor) start(at place, attempt int32, m mood) error {
+	i := slices.IndexFunc(x.runs, func(r *run) bool { return r.place == at && r.attempt == attempt })
+	switch {
+	case i < 0 && attempt <= x.seen[at]:
+		return nil // stopped, out of date, or over
+	case i < 0:
+		x.end(at, attempt-1)
+		x.seen[at] = attempt
+		x.runs = append(x.runs, &run{place: at, attempt: attempt, durable: m.durable})
+		i = len(x.runs) - 1
+	case x.runs[i].over:
+		return nil
+	}
+	if x.runs[i].durable {
+		return nil
+	}
+	return errUnderWay
+}
+
+// end ends what runs in a place, up to an attempt.
+func (x *executor) end(at place, attempt int32) {
+	for _, r := range x.runs {
+		r.over = r.over || r.place == at && r.attempt <= attempt
+	}
+}
+
+// busy draws an executor, one that has something to do if there is any.
+func (s *simulation) busy() *executor {
+	x := drawn(s, "executor", s.executors[:])
+	if len(x.runs)+len(x.stops) > 0 {
+		return x
+	}
+	for _, y := range s.executors {
+		if len(y.runs)+len(y.stops) > 0 {
+			return y
+		}
+	}
+	return x
+}
+
+// work has the executor do something: what it was asked for, mostly.
+func (x *executor) work(e *engine.Engine) {
+	x.runs = slices.DeleteFunc(x.runs, func(r *run) bool { return r.over })
+	switch what := x.below(16, "work"); {
+	case what == 15:
+		x.die()
+	case what >= 11 && len(x.stops) > 0:
+		r := x.stops[0]
+		if x.report(e, r, nil, step.Stopped) {
+			x.stops = slices.DeleteFunc(x.stops, func(s *run) bool { return s == r })
+		}
+	case len(x.runs) > 0:
+		x.goOn(e, drawn(x.simulation, "run", x.runs), what)
+	}
+}
+
+// die has the executor forget all but what is durable.
+func (x *executor) die() {
+	x.simulation.seen["executor: dies"]++
+	x.Logf("%s dies", x.name)
+	x.runs = slices.DeleteFunc(x.runs, func(r *run) bool { return !r.durable })
+	x.stops, x.seen = nil, map[place]int32{}
+	for _, r := range x.runs {
+		x.seen[r.place] = max(x.seen[r.place], r.attempt)
+	}
+}
+
+// goOn has a run come along, in one way or another.
+func (x *executor) goOn(e *engine.Engine, r *run, what int) {
+	if !r.begun {
+		x.begin(e, r)
+	}
+	if !r.begun {
+		return
+	}
+	piece := r.due[:x.below(len(r.due)+1, "piece")]
+	switch what {
+	case 0: // of an attempt that is over
+		x.simulation.seen["executor: late"]++
+		late := *r
+		if late.attempt--; late.attempt > 0 {
+			x.report(e, &late, x.results(piece), 0)
+		}
+	case 1: // of targets that it knows nothing of
+		x.simulation.seen["executor: contradicts"]++
+		x.report(e, r, x.results([]int32{0, 0}), 0)
+	case 2:
+		outcome := drawn(x.simulation, "outcome", []step.Event{step.Broke, step.Stopped, step.Broke, step.Stopped, step.Dropped})
+		x.simulation.seen["executor: "+outcome.String()]++
+		r.over = x.report(e, r, x.results(piece), outcome)
+	case 3: // what it has said already
+		x.simulation.seen["executor: repeats"]++
+		results := x.results(piece)
+		if x.report(e, r, results, 0) {
+			x.report(e, r, results, 0)
+			x.finished(r, results)
+		}
+	default:
+		results := x.results(piece)
+		if x.report(e, r, results, 0) {
+			x.finished(r, results)
+		}
+	}
+}
+
+// begin asks for the targets of a run: those without an accepted result.
+func (x *executor) begin(e *engine.Engine, r *run) {
+	x.muddled = false
+	targets, err := e.Targets(context.Background(), r.job, r.step, engine.TargetQuery{Class: store.UnfinishedTargets, IfAttempt: r.attempt, Limit: 1000})
+	x.Logf("%s: targets of job %d, step %d, attempt %d: %+v, %v", x.name, r.job, r.step, r.attempt, targets, err)
+	switch {
+	case x.crashed:
+	case err == nil:
+		r.begun, r.due = true, nil
+		for _, t := range targets {
+			r.due = append(r.due, t.Index)
+		}
+		x.allDue(r)
+	case nobodyWaits(err, r.attempt):
+		r.over = true
+	case x.calm && !errors.Is(err, operation.Stale):
+		x.Fatalf("%s: targets of %+v: %v", x.name, *r, err)
+	}
+}
+
+// allDue sees that nothing runs again whose success was accepted: promise 5.
+func (x *executor) allDue(r *run) {
+	if x.muddled {
+		return // it looked at what was
+	}
+	j := x.jobOf(r.job)
+	now := x.load(j)
+	at := &now.Steps[r.step-1]
+	for _, index := range r.due {
+		if t := now.Targets[r.step-1][index]; at.Attempt == r.attempt && !t.Due(*at) {
+			x.Fatalf("promise 5: %s runs target %d of job %d, step %d, attempt %d, which has succeeded in attempt %d", x.name, index, r.job, r.step, r.attempt, t.Success)
+		}
+	}
+	x.simulation.seen["executor: runs"]++
+	if len(r.due) < len(now.Targets[r.step-1]) {
+		x.simulation.seen["executor: runs what is left"]++
+	}
+}
+
+// results draws what came of some targets.
+func (x *executor) results(targets []int32) (results []engine.TargetResult) {
+	for _, target := range targets {
+		status := drawn(x.simulation, "status", []step.Status{step.TargetSucceeded, step.TargetSucceeded, step.NonZeroExit, step.TargetRunning})
+		results = append(results, engine.TargetResult{Target: target, Result: store.Result{Status: status}})
+	}
+	return results
+}
+
+// finished crosses off what a report has brought.
+func (x *executor) finished(r *run, results []engine.TargetResult) {
+	for _, result := range results {
+		if result.Status.Finished() {
+			r.due = slices.DeleteFunc(slices.Clone(r.due), func(t int32) bool { return t == result.Target })
+		}
+	}
+	r.over = r.over || len(r.due) == 0
+}
+
+// honest has the executor say all that there is to say, and obey.
+func (x *executor) honest(e *engine.Engine) {
+	for _, r := range x.stops {
+		x.report(e, r, nil, step.Stopped)
+	}
+	x.stops = nil
+	for _, r := range x.runs {
+		if !r.over && !r.begun {
+			x.begin(e, r)
+		}
+		if r.over || !r.begun {
+			continue
+		}
+		var results []engine.TargetResult
+		for _, target := range r.due {
+			status := drawn(x.simulation, "result", []step.Status{step.TargetSucceeded, step.NonZeroExit})
+			results = append(results, engine.TargetResult{Target: target, Result: store.Result{Status: status}})
+		}
+		if x.report(e, r, results, 0) || len(results) == 0 {
+			r.over = true
+		}
+	}
+	x.runs = slices.DeleteFunc(x.runs, func(r *run) bool { return r.over })
+}

@@ -1,0 +1,233 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"pgregory.net/rapid"
+
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A flaw is a store that is broken on purpose, and what a simulation must say of it.
+type flaw struct {
+	name  string
+	says  string
+	store func(store.Store) store.Store
+}
+
+var flaws = []flaw{
+	{"an update that is lost", "promise 1", func(s store.Store) store.Store {
+		return flawed{Store: s, commit: func(ctx context.Context, c store.Change) error {
+			if c.Job.Version == 4 {
+				return nil
+			}
+			return s.Commit(ctx, c)
+		}}
+	}},
+	{"no compare-and-swap", "promise", overwriting},
+	{"a conflict told of a commit that took effect", "promise 1", func(s store.Store) store.Store {
+		return flawed{Store: s, commit: func(ctx context.Context, c store.Change) error {
+			if err := s.Commit(ctx, c); err != nil || c.Records[0].Kind != store.Reported || c.Records[0].Event == 0 {
+				return err
+			}
+			return store.ErrConflict
+		}}
+	}},
+	{"a commit without its results", "recount", func(s store.Store) store.Store {
+		return flawed{Store: s, commit: func(ctx context.Context, c store.Change) error {
+			c.Targets = nil
+			return s.Commit(ctx, c)
+		}}
+	}},
+	{"records without their effects", "promise", func(s store.Store) store.Store {
+		return flawed{Store: s, commit: func(ctx context.Context, c store.Change) error {
+			c.Records = slices.Clone(c.Records)
+			c.Records[0].Effect = store.NoEffect
+			return s.Commit(ctx, c)
+		}}
+	}},
+	{"requests that are not found again", "promise 1", func(s store.Store) store.Store {
+		return flawed{Store: s, view: func(ctx context.Context, q store.Query) (store.View, error) {
+			q.Request = store.Request{}
+			return s.View(ctx, q)
+		}}
+	}},
+	{"effects that get lost", "promise 1: effect run of record", func(s store.Store) store.Store {
+		return flawed{Store: s, claim: func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			claimed, err := s.Claim(ctx, c)
+			for _, d := range claimed {
+				if err == nil && d.Effect == store.RunTargets && d.Seq > 3 {
+					err = s.Settle(ctx, d)
+					claimed = nil
+				}
+			}
+			return claimed, err
+		}}
+	}},
+	{"leases that do not end", "liveness", func(s store.Store) store.Store {
+		return flawed{Store: s, claim: func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			c.Until = c.Until.Add(1 << 40)
+			return s.Claim(ctx, c)
+		}}
+	}},
+	{"effects that are not settled", "liveness", func(s store.Store) store.Store {
+		return flawed{Store: s, settle: func(context.Context, store.Delivery) error { return nil }}
+	}},
+	{"a rest that does not end", "liveness", func(s store.Store) store.Store {
+		return flawed{Store: s, rest: func(ctx context.Context, d store.Delivery, _ step.Time, lastError string) error {
+			return s.Defer(ctx, d, 1<<50, lastError)
+		}}
+	}},
+}
+
+// overwriting makes of s a store that commits whatever the version is.
+func overwriting(s store.Store) store.Store {
+	return flawed{Store: s, commit: func(ctx context.Context, c store.Change) error {
+		err := s.Commit(ctx, c)
+		if !errors.Is(err, store.ErrConflict) || c.Base() == 0 {
+			return err
+		}
+		now, err := s.View(ctx, store.Query{Job: c.Job.ID})
+		if err != nil {
+			return err
+		}
+		c.Records = slices.Clone(c.Records)
+		for i := range c.Records {
+			c.Records[i].Seq = now.Job.Version + store.Seq(i+1)
+		}
+		c.Job.Version = now.Job.Version + store.Seq(len(c.Records))
+		return s.Commit(ctx, c)
+	}}
+}
+
+// flawed is a store with some methods replaced.
+type flawed struct {
+	store.Store
+	view   func(context.Context, store.Query) (store.View, error)
+	commit func(context.Context, store.Change) error
+	claim  func(context.Context, store.Claim) ([]store.Delivery, error)
+	rest   func(context.Context, store.Delivery, step.Time, string) error
+	settle func(context.Context, store.Delivery) error
+}
+
+func (s flawed) View(ctx context.Context, q store.Query) (store.View, error) {
+	if s.view == nil {
+		return s.Store.View(ctx, q)
+	}
+	return s.view(ctx, q)
+}
+
+func (s flawed) Commit(ctx context.Context, c store.Change) error {
+	if s.commit == nil {
+		return s.Store.Commit(ctx, c)
+	}
+	return s.commit(ctx, c)
+}
+
+func (s flawed) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+	if s.claim == nil {
+		return s.Store.Claim(ctx, c)
+	}
+	return s.claim(ctx, c)
+}
+
+func (s flawed) Defer(ctx context.Context, d store.Delivery, until step.Time, lastError string) error {
+	if s.rest == nil {
+		return s.Store.Defer(ctx, d, until, lastError)
+	}
+	return s.rest(ctx, d, until, lastError)
+}
+
+func (s flawed) Settle(ctx context.Context, d store.Delivery) error {
+	if s.settle == nil {
+		return s.Store.Settle(ctx, d)
+	}
+	return s.settle(ctx, d)
+}
+
+// The simulation bites: each broken store is caught, and for what is wrong with it.
+func TestSimulationsCatch(t *testing.T) {
+	setFlag(t, "rapid.nofailfile", "true")
+	setFlag(t, "rapid.shrinktime", "0s")
+	setFlag(t, "rapid.checks", "1000")
+	for _, f := range flaws {
+		t.Run(f.name, func(t *testing.T) {
+			open := func(testing.TB) store.Store { return f.store(memstore.New()) }
+			caught(t, newStories(Config{Open: open}), f.says)
+		})
+	}
+	t.Run("stale reads and no compare-and-swap", func(t *testing.T) {
+		how := newStories(Config{Open: func(testing.TB) store.Store { return overwriting(memstore.New()) }})
+		how.troubles = []trouble{stale, staleOn}
+		caught(t, how, "promise")
+	})
+}
+
+// caught plays stories until one fails, which must be for what it says.
+func caught(t *testing.T, how stories, says string) {
+	t.Helper()
+	verdict := ""
+	synctest.Test(t, func(*testing.T) { verdict = failureOf(how.play) })
+	verdict, _, _ = strings.Cut(verdict, "\nTo reproduce")
+	if !strings.Contains(verdict, says) {
+		t.Errorf("the simulation says %q, want it to speak of %q", verdict, says)
+	}
+	t.Logf("after %d stories: %.300s", how.seen["story"], verdict)
+}
+
+// setFlag sets a flag for the time of a test.
+func setFlag(t *testing.T, name, value string) {
+	f := flag.Lookup(name)
+	before := f.Value.String()
+	t.Cleanup(func() {
+		if err := f.Value.Set(before); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := f.Value.Set(value); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// failureOf returns what rapid has to say of a property, "" if it holds.
+func failureOf(property func(*rapid.T)) string {
+	r := &silent{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		rapid.Check(r, property)
+	}()
+	<-done
+	return r.text.String()
+}
+
+// silent is a test that keeps its failures to itself.
+type silent struct {
+	text   strings.Builder
+	failed bool
+}
+
+func (v *silent) Helper()                   {}
+func (v *silent) Name() string              { return "broken on purpose" }
+func (v *silent) Logf(string, ...any)       {}
+func (v *silent) Log(...any)                {}
+func (v *silent) Skipf(string, ...any)      {}
+func (v *silent) Skip(...any)               {}
+func (v *silent) SkipNow()                  {}
+func (v *silent) Errorf(f string, a ...any) { v.failed = true; fmt.Fprintf(&v.text, f, a...) }
+func (v *silent) Error(a ...any)            { v.failed = true; fmt.Fprint(&v.text, a...) }
+func (v *silent) Fatalf(f string, a ...any) { v.Errorf(f, a...); runtime.Goexit() }
+func (v *silent) Fatal(a ...any)            { v.Error(a...); runtime.Goexit() }
+func (v *silent) FailNow()                  { v.failed = true; runtime.Goexit() }
+func (v *silent) Fail()                     { v.failed = true }
+func (v *silent) Failed() bool              { return v.failed }

@@ -1,0 +1,238 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A wish is one request of a person, however often it is made, and what is known of it.
+type wish struct {
+	id      store.Request
+	spec    *engine.JobSpec // of a creation
+	job     store.JobID
+	step    step.ID // 0 for an operation on the job
+	code    operation.Code
+	jobCode operation.JobCode
+	actor   string
+	reason  string
+	dry     bool
+	version store.Seq // IfVersion, or 0
+	attempt int32     // IfAttempt, or 0
+
+	open    bool           // it may have been carried out, or be carried out yet
+	granted bool           // it was accepted
+	receipt engine.Receipt // then
+	created store.Job      // then, of a creation
+	records int            // in the history
+}
+
+func (w *wish) String() string {
+	text := fmt.Sprintf("request %v of %q: %s, job %d, step %d", w.id, w.actor, w.what(), w.job, w.step)
+	if w.dry {
+		text += ", dry"
+	}
+	if w.version != 0 {
+		text += fmt.Sprint(", if version ", w.version)
+	}
+	if w.attempt != 0 {
+		text += fmt.Sprint(", if attempt ", w.attempt)
+	}
+	return text
+}
+
+func (w *wish) what() string {
+	switch {
+	case w.spec != nil:
+		return "create"
+	case w.jobCode != 0:
+		return w.jobCode.String()
+	}
+	return w.code.String()
+}
+
+// create has a person create a job.
+func (s *simulation) create(e *engine.Engine) {
+	spec := drawJob(s.T, s.Rules)
+	spec.Scope = drawn(s, "scope", []store.Scope{{}, {Type: "biz", ID: "7"}})
+	s.first(e, &wish{spec: &spec, actor: "ann"})
+}
+
+// operate has a person operate a job: mostly a legal operation.
+func (s *simulation) operate(e *engine.Engine) {
+	if len(s.jobs) == 0 {
+		return
+	}
+	j := drawn(s, "job", s.jobs)
+	now := s.load(j)
+	w := &wish{job: j.id, actor: drawActor(s.T, &now)}
+	likely := drawKind(s.T, &now, true)
+	if (likely == reporting || likely == expiring) && !s.oneIn(4, "meddles") {
+		s.busy().work(e) // it is not a person's turn
+		return
+	}
+	switch {
+	case likely == starting || now.Job.State == step.Pending && !s.oneIn(8, "too early"):
+		w.jobCode = operation.StartJob
+	case likely == terminating:
+		w.jobCode = operation.TerminateJob
+	default:
+		w.step, w.code = drawOperation(s.T, &now, w.actor)
+	}
+	w.reason = drawn(s, "reason", []string{"", "because"})
+	w.dry = s.oneIn(8, "dry")
+	switch {
+	case s.oneIn(8, "if version"):
+		w.version = max(now.Job.Version-store.Seq(s.below(3, "versions ago")), 1)
+	case s.oneIn(8, "if attempt"):
+		w.attempt = max(now.current().Attempt-int32(s.below(2, "attempts ago")), 1)
+	}
+	s.first(e, w)
+	if s.oneIn(4, "double click") {
+		s.again(e, w)
+	}
+}
+
+func (s *simulation) first(e *engine.Engine, w *wish) {
+	w.id = s.newRequest()
+	s.wishes = append(s.wishes, w)
+	s.wished[w.id] = w
+	s.make(e, w)
+}
+
+// clickAgain repeats a request that was made some time ago, mostly one whose outcome is
+// unknown.
+func (s *simulation) clickAgain(e *engine.Engine) {
+	from := s.wishes
+	if open := slices.DeleteFunc(slices.Clone(s.wishes), func(w *wish) bool { return !w.open }); len(open) > 0 && !s.oneIn(4, "any request") {
+		from = open
+	}
+	if len(from) > 0 {
+		s.again(e, drawn(s, "request", from))
+	}
+}
+
+func (s *simulation) again(e *engine.Engine, w *wish) {
+	switch {
+	case w.open:
+		s.seen["request: made again, its outcome being unknown"]++
+	case w.granted:
+		s.seen["request: made again, having been accepted"]++
+	default:
+		s.seen["request: made again, having been refused"]++
+	}
+	s.make(e, w)
+}
+
+// make makes a request and sees whether the answer is true.
+func (s *simulation) make(e *engine.Engine, w *wish) {
+	s.muddled = false
+	receipt, created, err := s.send(e, w)
+	s.Logf("%v: %+v, %v", w, receipt, err)
+	refusal := new(engine.Refusal)
+	switch {
+	case s.crashed: // nobody hears the answer
+		w.open = w.open || !w.granted && !w.dry
+		s.seen["answer: none, the engine has died"]++
+	case err == nil && w.dry:
+		s.seen["answer: dry"]++
+		if receipt.Seq != 0 {
+			s.Fatalf("promise 1: the dry run of %v: got %+v, want a receipt without a sequence number", w, receipt)
+		}
+	case err == nil:
+		s.accepted(w, receipt, created)
+	case errors.Is(err, engine.ErrUnknownOutcome):
+		s.seen["answer: unknown"]++
+		if w.dry || s.calm {
+			s.Fatalf("promise 1: %v: got %v, want an answer", w, err)
+		}
+		w.open = w.open || !w.granted
+	case s.muddled: // it may be about what was
+		w.open = w.open || !w.granted && !w.dry
+		s.seen["answer: none that holds"]++
+	case errors.As(err, &refusal):
+		s.seen["answer: refused"]++
+		if w.granted {
+			s.Fatalf("promise 1: %v was accepted, with the receipt %+v, and now is refused: %v", w, w.receipt, err)
+		}
+		w.open = false
+	default:
+		s.seen["answer: failed"]++
+		if s.calm {
+			s.Fatalf("promise 1: %v: got %v, want an answer", w, err)
+		}
+		if errors.Is(err, engine.ErrConflict) {
+			s.seen["answer: given up"]++
+		}
+	}
+}
+
+func (s *simulation) send(e *engine.Engine, w *wish) (engine.Receipt, store.Job, error) {
+	opts := []engine.OperateOption{engine.By(w.actor), engine.Because(w.reason), engine.RequestID(w.id)}
+	if w.dry {
+		opts = append(opts, engine.DryRun())
+	}
+	if w.version != 0 {
+		opts = append(opts, engine.IfVersion(w.version))
+	}
+	if w.attempt != 0 {
+		opts = append(opts, engine.IfAttempt(w.attempt))
+	}
+	ctx := context.Background()
+	switch {
+	case w.spec != nil:
+		created, err := e.Create(ctx, *w.spec, opts...)
+		return engine.Receipt{Job: created.ID, Seq: created.Version}, created, err
+	case w.jobCode != 0:
+		receipt, err := e.OperateJob(ctx, w.job, w.jobCode, opts...)
+		return receipt, store.Job{}, err
+	}
+	receipt, err := e.Operate(ctx, w.job, w.step, w.code, opts...)
+	return receipt, store.Job{}, err
+}
+
+// accepted sees that a receipt is true: the history has it so, and it is the same each time.
+func (s *simulation) accepted(w *wish, receipt engine.Receipt, created store.Job) {
+	s.seen["answer: accepted"]++
+	if w.granted && (receipt != w.receipt || created != w.created) {
+		s.Fatalf("promise 1: %v again: got\n%+v %+v, want\n%+v %+v", w, receipt, created, w.receipt, w.created)
+	}
+	if w.open {
+		s.seen["request: accepted after all"]++
+	}
+	w.open, w.granted, w.receipt, w.created = false, true, receipt, created
+	history, err := s.good.History(context.Background(), store.Scope{}, receipt.Job, store.Page[store.Seq]{After: receipt.Seq - 1, Limit: 1})
+	if err != nil || len(history) != 1 {
+		s.Fatalf("promise 1: %v was accepted as\n%+v, the history has\n%+v (%v)", w, receipt, history, err)
+	}
+	r := history[0]
+	stored := engine.Receipt{
+		Request: r.Request, Job: r.Job, Seq: r.Seq, At: r.At, Code: r.Code, JobCode: r.JobCode, Step: r.Step, From: r.From, To: r.To,
+		JobFrom: r.JobFrom, JobTo: r.JobTo, Attempt: r.Attempt, Entered: r.Entered, Targets: r.Targets, Effect: r.Effect,
+	}
+	if w.spec == nil && stored != receipt || r.Request != w.id {
+		s.Fatalf("promise 1: %v was accepted as\n%+v, the history has\n%+v", w, receipt, r)
+	}
+}
+
+// isOf reports whether a record is what comes of w.
+func (w *wish) isOf(r *store.Record) bool {
+	if w.dry || r.Actor != w.actor || r.Reason != w.reason {
+		return false
+	}
+	switch r.Kind {
+	case store.Created:
+		return w.spec != nil
+	case store.Operated:
+		return w.job == r.Job && w.step == r.Step && w.code == r.Code && w.code != 0
+	case store.JobOperated:
+		return w.job == r.Job && w.jobCode == r.JobCode && w.jobCode != 0
+	}
+	return false
+}

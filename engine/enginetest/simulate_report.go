@@ -1,0 +1,101 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A message is a report as it was sent once.
+type message struct {
+	engine.Report
+	open    bool // it may have been counted, or be counted yet
+	counted bool
+	records int
+}
+
+// report sends a report and sees whether the answer is true. It returns whether the
+// executor need not say it again: it was taken, or nobody waits for it.
+func (x *executor) report(e *engine.Engine, r *run, results []engine.TargetResult, outcome step.Event) bool {
+	if len(results) == 0 && outcome == 0 {
+		return false
+	}
+	x.muddled = false
+	m := &message{Report: engine.Report{
+		Job: r.job, Step: r.step, Attempt: r.attempt, Results: results, Outcome: outcome, By: fmt.Sprint(x.name, ", report ", len(x.sent)+1),
+	}}
+	x.sent[m.By] = m
+	receipt, err := e.Report(context.Background(), m.Report)
+	x.Logf("%s: report on job %d, step %d, attempt %d: %+v %v: %+v, %v", m.By, m.Job, m.Step, m.Attempt, results, outcome, receipt, err)
+	refusal := new(engine.Refusal)
+	switch {
+	case x.crashed:
+		m.open = true
+		return false
+	case err == nil && receipt.Seq != 0:
+		m.counted = true
+		x.stands(m, receipt)
+		x.simulation.seen["report: counted"]++
+		return true
+	case err == nil:
+		m.open = x.muddled
+		x.simulation.seen["report: nothing new"]++
+		return true
+	case errors.Is(err, engine.ErrUnknownOutcome):
+		m.open = true
+		x.simulation.seen["report: unknown"]++
+		if x.calm {
+			x.Fatalf("promise 1: report %+v: got %v, want an answer", m.Report, err)
+		}
+		return false
+	case errors.As(err, &refusal):
+		m.open = x.muddled
+		x.simulation.seen["report: refused"]++
+		if nobodyWaits(err, r.attempt) {
+			r.over = true
+			return true
+		}
+		x.simulation.seen["report: refused for what was"]++
+		if !x.muddled {
+			x.Fatalf("promise 1: report %+v: got %v, want it taken, or refused by a later attempt", m.Report, err)
+		}
+		return false
+	}
+	m.open = x.muddled
+	x.simulation.seen["report: failed"]++
+	if x.calm {
+		x.Fatalf("promise 1: report %+v: got %v, want an answer", m.Report, err)
+	}
+	return false
+}
+
+// nobodyWaits reports whether an error says that an attempt is over. A refusal as stale that
+// speaks of an earlier attempt, or of this one as it is under way, does not: whoever
+// refused has looked at what was.
+func nobodyWaits(err error, attempt int32) bool {
+	var refusal *engine.Refusal
+	return errors.As(err, &refusal) && refusal.Reason == operation.Stale &&
+		(refusal.Attempt > attempt || refusal.Attempt == attempt && !refusal.State.Active())
+}
+
+// stands sees that a report was counted as its receipt says, for the attempt it was about.
+func (x *executor) stands(m *message, receipt engine.ReportReceipt) {
+	history, err := x.good.History(context.Background(), store.Scope{}, m.Job, store.Page[store.Seq]{After: receipt.Seq - 1, Limit: 1})
+	if err != nil || len(history) != 1 {
+		x.Fatalf("promise 1: report %+v was counted as %+v, the history has %+v (%v)", m.Report, receipt, history, err)
+	}
+	if r := history[0]; r.Actor != m.By || r.To != receipt.State || r.JobTo != receipt.JobState || int(r.Results) > receipt.Accepted {
+		x.Fatalf("promise 1: report %+v was counted as %+v, the history has %+v", m.Report, receipt, r)
+	}
+}
+
+// isOf reports whether a record is what comes of m. Promise 4: it is of the attempt that
+// the report is about.
+func (m *message) isOf(r *store.Record) bool {
+	return r.Kind == store.Reported && r.Job == m.Job && r.Step == m.Step && r.Attempt == m.Attempt && (r.Event == m.Outcome || m.Outcome == 0)
+}

@@ -1,0 +1,408 @@
+package enginetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// walker walks the states of one job.
+type walker struct {
+	Walk
+	spec       engine.JobSpec
+	checker    *Checker
+	operations []move
+	reports    []engine.Report // of the present state
+	results    []model.Result  // of the present report
+	states     []*state
+	found      map[key]int32
+	edges      []edge
+	stats      WalkStats
+}
+
+// edge is a transition between two states.
+type edge struct {
+	from, to int32
+	by       cause
+}
+
+// cause is what made a transition.
+type cause uint8
+
+const (
+	byCommand cause = iota
+	byDelivery
+	byTime // or by a deadline
+)
+
+// walk goes through the states of one job, those that are fewer moves away first.
+func (w Walk) walk(spec engine.JobSpec) (WalkStats, error) {
+	g := &walker{
+		Walk: w, spec: spec, checker: NewChecker(w.Rules), operations: operations(w.Rules, len(spec.Steps)), found: map[key]int32{},
+	}
+	g.stats.Jobs = 1
+	at, by, err := g.explore()
+	if err == nil {
+		at, err = g.stuck()
+	}
+	if g.stats.States = len(g.states); g.stats.States > 0 {
+		g.stats.Depth = g.states[len(g.states)-1].depth
+	}
+	if err != nil {
+		return g.stats, &Violation{Spec: spec, Path: g.path(at, by), Err: err}
+	}
+	return g.stats, nil
+}
+
+// explore visits every state. On an error it returns where and at which move.
+func (g *walker) explore() (at int32, by move, err error) {
+	const start = step.Time(1_000_000)
+	create := &engine.Create{ID: 1, Actor: "ann", Spec: g.spec}
+	d, err := g.Decide(g.Rules, store.View{}, create, start)
+	if err != nil {
+		return -1, move{command: create}, err
+	}
+	first := &state{
+		job: d.Change.Job, steps: slices.Clone(d.Change.Steps), record: d.Change.Records[0],
+		oracle: model.New(g.Expect, g.spec.Steps), now: start, parent: -1, by: move{command: create},
+	}
+	for _, s := range g.spec.Steps {
+		var rows []store.Target
+		for i, name := range s.Targets {
+			rows = append(rows, store.Target{Index: int32(i), Name: name})
+		}
+		first.targets = append(first.targets, rows)
+	}
+	g.found[first.key()] = 0
+	g.states = append(g.states, first)
+	if err := g.check(first); err != nil {
+		return 0, move{}, err
+	}
+	for at := int32(0); int(at) < len(g.states); at++ {
+		s := g.states[at]
+		for _, m := range g.operations {
+			if m.aside(s.job.Current) {
+				continue
+			}
+			if err := g.try(at, s, m); err != nil {
+				return at, m, err
+			}
+		}
+		for m := range s.happenings(&g.reports) {
+			if err := g.try(at, s, m); err != nil {
+				return at, m, err
+			}
+		}
+	}
+	return 0, move{}, nil
+}
+
+// try makes a move in a state and notes where it leads.
+func (g *walker) try(at int32, s *state, m move) error {
+	by, next := byCommand, (*state)(nil)
+	switch m.around {
+	case timePasses:
+		by, next = byTime, s.later()
+	case deliver:
+		by, next = byDelivery, s.delivered()
+	default:
+		if _, ok := m.command.(*engine.Expire); ok {
+			by = byTime
+		}
+		var err error
+		if next, err = g.command(s, m); err != nil || next == nil {
+			return err
+		}
+	}
+	g.stats.Transitions++
+	next.parent, next.depth = at, s.depth+1
+	k := next.key()
+	to, known := g.found[k]
+	if !known {
+		to = int32(len(g.states))
+		next.by = m.clone()
+		g.found[k] = to
+		g.states = append(g.states, next)
+	}
+	if m.command != nil || !known {
+		if err := g.check(next); err != nil { // a known state too: the way to it is new
+			return err
+		}
+	}
+	if to != at {
+		g.edges = append(g.edges, edge{at, to, by})
+	}
+	return nil
+}
+
+// later returns s once the deadline of its attempt has passed.
+func (s *state) later() *state {
+	next := *s
+	next.now = s.current().Deadline
+	return &next
+}
+
+// delivered returns s once the effect that waits has reached an executor or the confirmers.
+// A stop goes on waiting until the step has stopped.
+func (s *state) delivered() *state {
+	next := *s
+	next.known = true
+	if s.effect.Effect != store.StopAttempt {
+		next.effect = store.Delivery{}
+	}
+	return &next
+}
+
+// command decides on a command and holds the decision against the promises and the oracle.
+// It returns the state that follows, nil if there is no change.
+func (g *walker) command(s *state, m move) (*state, error) {
+	id := s.job.Current
+	switch c := m.command.(type) {
+	case *engine.Operate:
+		id = m.step
+	case *engine.Report:
+		id = c.Step
+	}
+	view := s.view(id)
+	d, err := g.Decide(g.Rules, view, m.command, s.now)
+	var refusal *engine.Refusal
+	if err != nil && !errors.As(err, &refusal) {
+		return nil, fmt.Errorf("promise 1: deciding fails: %w", err)
+	}
+	changes := err == nil && d.Changes()
+	oracle := s.oracle
+	if changes && !g.alone {
+		oracle = oracle.Clone()
+	}
+	if !g.alone {
+		if err := g.sameVerdict(oracle, m, s, changes, refusal); err != nil {
+			return nil, err
+		}
+	}
+	if !changes {
+		g.stats.Refusals++
+		return nil, nil
+	}
+	next, err := g.apply(s, m, view, d)
+	if err != nil {
+		return nil, err
+	}
+	next.oracle = oracle
+	if !g.alone {
+		return next, sameState(oracle, next)
+	}
+	return next, nil
+}
+
+// sameState compares where the job stands with where the oracle does. A state that is new
+// is compared in full, see check.
+func sameState(oracle *model.Job, s *state) error {
+	if got, want := s.job.State, oracle.State; got != want {
+		return fmt.Errorf("promise 8: the job becomes %v, by the model %v", got, want)
+	}
+	if got, want := s.current().State, oracle.Steps[s.job.Current-1].State; got != want || s.job.Current != oracle.Current {
+		return fmt.Errorf("promise 8: step %d becomes %v, by the model step %d becomes %v", s.job.Current, got, oracle.Current, want)
+	}
+	return nil
+}
+
+// sameVerdict carries out the command on the oracle, which must have the same to say.
+func (g *walker) sameVerdict(oracle *model.Job, m move, s *state, changes bool, refusal *engine.Refusal) error {
+	var want operation.Reason
+	wantChange := true
+	switch c := m.command.(type) {
+	case *engine.Operate:
+		want = oracle.Operate(m.step, c.Code, c.Actor, s.now)
+	case *engine.OperateJob:
+		want = oracle.OperateJob(c.Code, s.now)
+	case *engine.Report:
+		g.results = g.results[:0]
+		for _, r := range c.Results {
+			g.results = append(g.results, model.Result{Target: r.Target, Status: r.Status})
+		}
+		wantChange, want = oracle.Report(c.Step, c.Attempt, g.results, c.Outcome, s.now)
+	case *engine.Expire:
+		want = oracle.Expire(c.Step, c.Attempt, s.now)
+	}
+	wantChange = wantChange && want == 0
+	var got operation.Reason
+	if refusal != nil {
+		got = refusal.Reason
+	}
+	if got != want || changes != wantChange {
+		return fmt.Errorf("promise 8: the command is %s, by the model it is %s", verdict(got, changes), verdict(want, wantChange))
+	}
+	return nil
+}
+
+func verdict(reason operation.Reason, changes bool) string {
+	switch {
+	case reason != 0:
+		return fmt.Sprintf("refused as %v", reason)
+	case !changes:
+		return "accepted and changes nothing"
+	}
+	return "accepted"
+}
+
+// apply holds a change against the promises and returns the state that it leaves.
+func (g *walker) apply(s *state, m move, view store.View, d *engine.Decision) (*state, error) {
+	c := &d.Change
+	if len(c.Records) != 1 || c.Base() != s.job.Version || c.Job.Version != c.Records[0].Seq {
+		return nil, fmt.Errorf("promise 1: a change of version %d makes %d records, and version %d", s.job.Version, len(c.Records), c.Job.Version)
+	}
+	for i, changed := range c.Steps {
+		if changed.ID != s.job.Current+step.ID(i) {
+			return nil, fmt.Errorf("promise 2: step %d is current, and step %d changes", s.job.Current, changed.ID)
+		}
+	}
+	next := s.after(c)
+	switch op := m.command.(type) {
+	case *engine.Operate, *engine.OperateJob:
+		if err := g.repeated(m, view, d, s.now); err != nil {
+			return nil, err
+		}
+		if op, ok := op.(*engine.Operate); ok {
+			if err := g.keepsSuccesses(s, next, op.Code); err != nil {
+				return nil, err
+			}
+		}
+	case *engine.Report:
+		if err := g.countsOnce(s, next, op); err != nil {
+			return nil, err
+		}
+	}
+	if running := next.job.State == step.Running || next.job.State == step.Waiting; running && s.stopped && next.stopped {
+		return nil, fmt.Errorf("promise 7: the job was told to terminate, nobody has operated on it since, and it is %v", next.job.State)
+	}
+	return next, nil
+}
+
+// repeated asks again with the same request id: the answer is the same, and nothing changes.
+func (g *walker) repeated(m move, view store.View, d *engine.Decision, now step.Time) error {
+	view.Replay = &d.Change.Records[0]
+	again, err := g.Decide(g.Rules, view, m.command, now)
+	if err != nil || again.Changes() || again.Receipt != d.Receipt {
+		return fmt.Errorf("promise 1: the request was accepted, and repeated with its id it is not answered in the same way: %v", err)
+	}
+	return nil
+}
+
+// keepsSuccesses checks that an operation runs no target again that has succeeded, unless
+// it is one that runs all.
+func (g *walker) keepsSuccesses(s, next *state, code operation.Code) error {
+	before, after := s.current(), &next.steps[s.job.Current-1]
+	move, _ := g.Expect.Legal(before.Type, before.State, code)
+	if move.To == step.Running && move.Guard != operation.DueOnly {
+		return nil
+	}
+	for i, t := range s.targets[before.ID-1] {
+		if !t.Due(*before) && next.targets[before.ID-1][i].Due(*after) {
+			return fmt.Errorf("promise 5: target %d has succeeded, and %v has it run again", i, code)
+		}
+	}
+	return nil
+}
+
+// countsOnce sends a report a second time: it changes nothing, or comes too late.
+func (g *walker) countsOnce(s, next *state, r *engine.Report) error {
+	if r.Step != s.job.Current || r.Attempt != s.current().Attempt {
+		return fmt.Errorf("promise 4: a report of attempt %d.%d counts, while it is %d.%d", r.Step, r.Attempt, s.job.Current, s.current().Attempt)
+	}
+	d, err := g.Decide(g.Rules, next.view(r.Step), r, next.now)
+	if err == nil && d.Changes() {
+		return fmt.Errorf("promise 4: the report changes something a second time")
+	}
+	return nil
+}
+
+// check holds a state, as it was reached, against the invariants and the oracle.
+func (g *walker) check(s *state) error {
+	snapshot := Snapshot{Rules: g.Rules, Spec: g.spec, Job: s.job, Steps: s.steps, Targets: s.targets, History: g.history(s)}
+	if s.effect.Effect != 0 {
+		snapshot.Effects = []store.Delivery{s.effect}
+	}
+	if err := g.checker.Check(&snapshot); err != nil {
+		return err
+	}
+	if c := s.current(); c.State.Active() && !s.known && s.effect.Effect == 0 {
+		return fmt.Errorf("promise 1: step %d is %v, nobody was told, and nothing waits for delivery", c.ID, c.State)
+	}
+	if g.alone {
+		return nil
+	}
+	if err := Compare(s.oracle, snapshot); err != nil {
+		return fmt.Errorf("promise 8: %w", err)
+	}
+	return nil
+}
+
+// history returns the records on the way to s.
+func (g *walker) history(s *state) []store.Record {
+	history := make([]store.Record, s.job.Version)
+	for {
+		history[s.record.Seq-1] = s.record
+		if s.parent < 0 {
+			return history
+		}
+		s = g.states[s.parent]
+	}
+}
+
+// path returns the moves to a state, and one more if there is one.
+func (g *walker) path(at int32, by move) []string {
+	var moves []string
+	if by != (move{}) {
+		moves = append(moves, by.String())
+	}
+	for ; at >= 0; at = g.states[at].parent {
+		moves = append(moves, g.states[at].by.String())
+	}
+	slices.Reverse(moves)
+	return moves
+}
+
+// stuck looks for a state that only time could move, or not even time, although the job has
+// not ended, and for one from which no final state can be reached without a deadline.
+func (g *walker) stuck() (at int32, err error) {
+	moves := make([]bool, len(g.states))
+	into := make([][]int32, len(g.states))
+	for _, e := range g.edges {
+		if e.by != byTime {
+			moves[e.from] = true
+			into[e.to] = append(into[e.to], e.from)
+		}
+	}
+	ends := make([]bool, len(g.states)) // a final state can be reached
+	var reached []int32
+	for i, s := range g.states {
+		switch {
+		case moves[i]:
+		case !s.job.State.Finished():
+			return int32(i), fmt.Errorf("promise 2: the job is %v, and nothing but a deadline can happen to it any more", s.job.State)
+		default:
+			ends[i] = true
+			reached = append(reached, int32(i))
+		}
+	}
+	for len(reached) > 0 {
+		last := reached[len(reached)-1]
+		reached = reached[:len(reached)-1]
+		for _, from := range into[last] {
+			if !ends[from] {
+				ends[from] = true
+				reached = append(reached, from)
+			}
+		}
+	}
+	if i := slices.Index(ends, false); i >= 0 {
+		return int32(i), fmt.Errorf("promise 2: the job is %v, and without a deadline it never comes to an end", g.states[i].job.State)
+	}
+	return 0, nil
+}

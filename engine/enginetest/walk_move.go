@@ -1,0 +1,164 @@
+package enginetest
+
+import (
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A move is something that can happen in a state: a command, about a step if it is an
+// operation, or one of the two things that happen around a job.
+type move struct {
+	command engine.Command
+	step    step.ID
+	around  string // "deliver" or "time passes", if there is no command
+}
+
+const (
+	deliver    = "the effect that waits is delivered"
+	timePasses = "the deadline passes"
+)
+
+func (m move) String() string {
+	switch c := m.command.(type) {
+	case *engine.Create:
+		return "the job is created"
+	case *engine.Operate:
+		return fmt.Sprintf("%s: %v %d", c.Actor, c.Code, m.step)
+	case *engine.OperateJob:
+		return fmt.Sprintf("%s: %v", c.Actor, c.Code)
+	case *engine.Report:
+		var says []string
+		for _, r := range c.Results {
+			says = append(says, fmt.Sprintf("target %d %v", r.Target, r.Status))
+		}
+		if c.Outcome != 0 {
+			says = append(says, c.Outcome.String())
+		}
+		return fmt.Sprintf("report %d.%d: %s", c.Step, c.Attempt, strings.Join(says, ", "))
+	case *engine.Expire:
+		return fmt.Sprintf("attempt %d.%d expires", c.Step, c.Attempt)
+	}
+	return m.around
+}
+
+// operations returns what people may try, the same in every state.
+func operations(r *operation.Rules, steps int) []move {
+	var moves []move
+	for id := range step.ID(steps) {
+		for code := range r.AllCodes().All() {
+			for _, person := range []string{"ann", "bob"} {
+				moves = append(moves, move{step: id + 1, command: &engine.Operate{Code: code, Actor: person}})
+			}
+		}
+	}
+	for _, code := range operation.AllJobCodes() {
+		moves = append(moves, move{command: &engine.OperateJob{Code: code, Actor: "bob"}})
+	}
+	return moves
+}
+
+// aside reports whether m is an operation that another person tries on the same step, which
+// is not even the current one: the first reason to refuse it has nothing to do with who asks.
+func (m move) aside(current step.ID) bool {
+	c, ok := m.command.(*engine.Operate)
+	return ok && m.step != current && c.Actor != "ann"
+}
+
+// happenings yields what executors and time may do in s, and what is delivered. The moves may
+// be reused: who keeps one clones it.
+func (s *state) happenings(buffer *[]engine.Report) iter.Seq[move] {
+	return func(yield func(move) bool) {
+		c := s.current()
+		expire := func(attempt int32) move {
+			return move{command: &engine.Expire{Job: s.job.ID, Step: c.ID, Attempt: attempt}}
+		}
+		ok := yield(expire(c.Attempt)) && yield(expire(c.Attempt-1))
+		if ok && c.Deadline > s.now {
+			ok = yield(move{around: timePasses})
+		}
+		if ok && s.effect.Effect != 0 {
+			ok = yield(move{around: deliver})
+		}
+		*buffer = s.reports((*buffer)[:0])
+		for i := range *buffer {
+			ok = ok && yield(move{command: &(*buffer)[i]})
+		}
+	}
+}
+
+// clone returns m for keeping.
+func (m move) clone() move {
+	if r, ok := m.command.(*engine.Report); ok {
+		own := *r
+		m.command = &own
+	}
+	return m
+}
+
+// news is what reports may say of the targets of an attempt that is under way.
+var news = func() (all [][]engine.TargetResult) {
+	statuses := []step.Status{step.TargetRunning, step.TargetSucceeded, step.NonZeroExit}
+	for _, first := range statuses {
+		all = append(all, []engine.TargetResult{say(0, first)}, []engine.TargetResult{say(1, first)})
+		for _, second := range statuses[1:] {
+			all = append(all, []engine.TargetResult{say(0, first), say(1, second)})
+		}
+	}
+	return append(all, []engine.TargetResult{say(0, step.TargetSucceeded), say(0, step.NonZeroExit)}) // contradicts itself
+}()
+
+var (
+	oneSucceeds  = []engine.TargetResult{say(0, step.TargetSucceeded)}
+	oneOfTwo     = []engine.TargetResult{say(0, step.TargetSucceeded), say(1, step.NonZeroExit)}
+	bothSucceed  = []engine.TargetResult{say(0, step.TargetSucceeded), say(1, step.TargetSucceeded)}
+	endsOutcomes = []step.Event{step.Stopped, step.Broke, step.Dropped}
+)
+
+func say(target int32, status step.Status) engine.TargetResult {
+	return engine.TargetResult{Target: target, Result: store.Result{Status: status}}
+}
+
+// reports appends what executors may say: anything of an attempt that one was told of, and
+// what must not count of others.
+func (s *state) reports(all []engine.Report) []engine.Report {
+	c := s.current()
+	about := func(id step.ID, attempt int32, outcome step.Event, results []engine.TargetResult) {
+		all = append(all, engine.Report{Job: s.job.ID, Step: id, Attempt: attempt, Outcome: outcome, Results: results})
+	}
+	stale := func(id step.ID, attempt int32) {
+		if attempt > 0 {
+			about(id, attempt, step.Broke, nil)
+			if len(s.targets[id-1]) > 0 {
+				about(id, attempt, 0, oneSucceeds)
+			}
+		}
+	}
+	stale(c.ID, c.Attempt-1)
+	stale(c.ID, c.Attempt+1)
+	if c.ID > 1 {
+		stale(c.ID-1, s.steps[c.ID-2].Attempt)
+	}
+	if int(c.ID) < len(s.steps) {
+		stale(c.ID+1, 1)
+	}
+	if c.Attempt == 0 || c.State.Active() && !s.known && c.Total > 0 {
+		return all
+	}
+	for _, outcome := range endsOutcomes {
+		about(c.ID, c.Attempt, outcome, nil)
+	}
+	if c.Total > 0 {
+		for _, results := range news {
+			about(c.ID, c.Attempt, 0, results)
+		}
+		about(c.ID, c.Attempt, step.Stopped, oneOfTwo)
+		about(c.ID, c.Attempt, step.Broke, bothSucceed)
+	}
+	return all
+}

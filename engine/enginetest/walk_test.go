@@ -1,0 +1,183 @@
+package enginetest_test
+
+import (
+	"cmp"
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/engine/enginetest"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// walkSteps returns how many steps the longest jobs have that are walked: 3, unless the
+// environment says otherwise.
+func walkSteps(t *testing.T) int {
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("STEPGATE_WALK_STEPS"), "3"))
+	if err != nil {
+		t.Fatalf("STEPGATE_WALK_STEPS: %v, want a number of steps", err)
+	}
+	return n
+}
+
+// Every state that small jobs can reach keeps the promises, whatever is tried in it.
+func TestWalk(t *testing.T) {
+	for steps := 1; steps <= walkSteps(t); steps++ {
+		walk := enginetest.Walk{Jobs: enginetest.SmallJobs(operation.Standard(), steps)}
+		stats, err := walk.Run()
+		if err != nil {
+			t.Fatalf("of %d steps: %v", steps, err)
+		}
+		t.Logf("of %d steps: %v", steps, stats)
+	}
+}
+
+// decide is what a walk decides with.
+type decide func(*operation.Rules, store.View, engine.Command, step.Time) (*engine.Decision, error)
+
+// The walk bites: each of these decisions is found out by the promise that it breaks, on the
+// shortest way there, without the help of the model; and with its help, no later.
+func TestWalkFinds(t *testing.T) {
+	for _, broken := range []struct {
+		name   string
+		decide decide
+		says   string
+		moves  int // on the shortest way there
+	}{
+		{
+			name: "a report that is not fenced by its attempt", says: "promise 4", moves: 3,
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+				if report, ok := c.(*engine.Report); ok && v.Step.State.Active() {
+					unfenced := *report
+					unfenced.Attempt = v.Step.Attempt
+					c = &unfenced
+				}
+				return engine.Decide(r, v, c, now)
+			},
+		},
+		{
+			name: "a retry that runs successes again", says: "promise 5", moves: 5,
+			decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
+				if op, ok := c.(*engine.Operate); ok && op.Code == operation.RetryFailed {
+					s, rec := &d.Change.Steps[0], &d.Change.Records[0]
+					s.Full, s.Succeeded, s.Unfinished = s.Attempt, 0, s.Total
+					rec.All, rec.Succeeded, rec.Unfinished = true, 0, s.Total
+				}
+			}),
+		},
+		{
+			name: "a terminate that is accepted and dropped", says: "promise 7", moves: 3,
+			decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
+				if op, ok := c.(*engine.OperateJob); ok && op.Code == operation.TerminateJob {
+					rec, version := &d.Change.Records[0], d.Change.Job.Version
+					rec.To, rec.JobTo, rec.Effect = rec.From, rec.JobFrom, store.NoEffect
+					d.Change.Job, d.Change.Steps[0] = v.Job, v.Step
+					d.Change.Job.Version = version
+					d.Receipt.To, d.Receipt.JobTo, d.Receipt.Effect = rec.To, rec.JobTo, rec.Effect
+				}
+			}),
+		},
+		{
+			name: "a run that is not sent", says: "promise 3", moves: 2,
+			decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
+				if d.Change.Records[0].Effect == store.RunTargets {
+					d.Change.Records[0].Effect, d.Receipt.Effect = store.NoEffect, store.NoEffect
+				}
+			}),
+		},
+		{
+			name: "a deadline that counts before its time", says: "promise 6", moves: 3,
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+				if _, ok := c.(*engine.Expire); ok && v.Step.Deadline != 0 {
+					v.Step.Deadline = now
+				}
+				return engine.Decide(r, v, c, now)
+			},
+		},
+		{
+			name: "a confirmation by anybody", says: "promise 6", moves: 3,
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+				op, ok := c.(*engine.Operate)
+				if !ok || op.Code != operation.Confirm || op.Actor != "bob" || v.Replay != nil {
+					return engine.Decide(r, v, c, now)
+				}
+				byAnn := *op
+				byAnn.Actor = "ann"
+				d, err := engine.Decide(r, v, &byAnn, now)
+				if err == nil && d.Changes() {
+					d.Change.Records[0].Actor = "bob"
+				}
+				return d, err
+			},
+		},
+		{
+			name: "a stop that only the deadline ends", says: "promise 2", moves: 4,
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+				switch c.(type) {
+				case *engine.Report, *engine.Operate:
+					if v.Step.State == step.Terminating {
+						return nil, &engine.Refusal{Reason: operation.WrongState}
+					}
+				}
+				return engine.Decide(r, v, c, now)
+			},
+		},
+		{
+			name: "a request that is carried out twice", says: "promise 1", moves: 2,
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+				v.Replay = nil
+				return engine.Decide(r, v, c, now)
+			},
+		},
+	} {
+		t.Run(broken.name, func(t *testing.T) {
+			jobs := append(enginetest.SmallJobs(operation.Standard(), 1), enginetest.SmallJobs(operation.Standard(), 2)...)
+			walk := enginetest.Walk{Jobs: jobs, Decide: broken.decide}
+			stats, err := walk.Alone().Run()
+			var violation *enginetest.Violation
+			if !errors.As(err, &violation) || !strings.HasPrefix(err.Error(), broken.says) || len(violation.Path) != broken.moves {
+				t.Fatalf("after %v: got %v, want a breach of %s in %d moves", stats, err, broken.says, broken.moves)
+			}
+			t.Log(err)
+			if _, err := walk.Run(); !errors.As(err, &violation) || len(violation.Path) > broken.moves {
+				t.Errorf("with the model: got %v, want a breach in at most %d moves", err, broken.moves)
+			}
+		})
+	}
+}
+
+// changed returns decisions of which f changes those that change a job.
+func changed(f func(engine.Command, *store.View, *engine.Decision)) decide {
+	return func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+		d, err := engine.Decide(r, v, c, now)
+		if _, creates := c.(*engine.Create); err == nil && d.Changes() && !creates {
+			f(c, &v, d)
+		}
+		return d, err
+	}
+}
+
+// Jobs that are too large to be told apart are refused.
+func TestWalkRefusesLargeJobs(t *testing.T) {
+	targets := engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: []string{"a", "b", "c"}}}}
+	steps := engine.JobSpec{Name: "job", Steps: slices.Repeat([]step.Spec{{Type: step.Confirmation, Name: "ok"}}, 9)}
+	for _, job := range []engine.JobSpec{targets, steps} {
+		if stats, err := (enginetest.Walk{Jobs: []engine.JobSpec{job}}).Run(); err == nil || stats.Jobs != 0 {
+			t.Errorf("a job of %d steps, the first of %d targets: got %v, %v, want an error", len(job.Steps), len(job.Steps[0].Targets), stats, err)
+		}
+	}
+}
+
+// What Decide makes of a job that it refuses to create is said, too.
+func TestWalkSaysWhatIsNoJob(t *testing.T) {
+	_, err := enginetest.Walk{Jobs: []engine.JobSpec{{Name: "job"}}}.Run()
+	if !errors.Is(err, operation.InvalidInput) {
+		t.Errorf("a job of no steps: got %v, want the engine's refusal", err)
+	}
+}
