@@ -123,6 +123,7 @@ var imports = []struct {
 	{"engine", []string{"step", "operation", "store"}, "deciding and committing; no store, no transport"},
 	{"engine/enginetest", []string{"step", "operation", "store", "engine", "memstore", "store/storetest", "engine/enginetest/model", "pgregory.net/rapid", "os"}, "a kit for tests, with directories for the stores that need one"},
 	{"engine/enginetest/model", []string{"step", "operation"}, "an oracle that shares no code with the engine"},
+	{"scenario", []string{"step", "operation", "store", "engine", "memstore", "store/storetest", "github.com/google/uuid", "os"}, "it plays on any engine, and golden mode writes files"},
 	{"examples/localexec", []string{"step", "operation", "store", "engine"}, "an executor works on any store"},
 }
 

@@ -1,0 +1,103 @@
+package scenario
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/stepgate/stepgate/engine"
+)
+
+// check holds what came of an action against what is wanted, and notes what would have been
+// right.
+func (p *player) check(i int, o outcome) {
+	a := &p.Actions[i]
+	got := o.facts
+	var refusal *engine.Refusal
+	kind := "" // the key of a clause that stands for what came
+	switch {
+	case errors.As(o.err, &refusal):
+		kind, got = refused, refusalFacts(refusal)
+	case errors.Is(o.err, engine.ErrUnknownOutcome):
+		kind, got = "unknown", facts{"unknown": "outcome", "says": o.err.Error()}
+	case o.err != nil:
+		p.fail(a, wanted(a.Want), o.err.Error(), o.err)
+		return
+	}
+	if o.list == nil && a.Command.shape().list && kind == "" {
+		o.list = []string{"none"}
+	}
+	came := func() []Clause { return a.layout(a.defaults(kind, o)) }
+	switch first := firstKey(a.Want); {
+	case first == Fill:
+		p.came[i] = came()
+		p.fail(a, `what golden mode writes in the place of "?"`, text(p.came[i]), o.err)
+	case kind != first && (kind != "" || first == refused || first == "unknown"):
+		p.came[i] = came()
+		answer := text(p.came[i])
+		if o.err != nil {
+			answer += ": " + o.err.Error()
+		}
+		p.fail(a, wanted(a.Want), answer, o.err)
+	case o.list != nil && kind == "":
+		p.checkList(i, o, came)
+	default:
+		p.checkFields(i, got, o.err)
+	}
+}
+
+// firstKey returns what kind of answer is wanted: refused, unknown, "?" or, for an acceptance, "".
+func firstKey(want []Clause) string {
+	if len(want) > 0 && (want[0].Key == refused || want[0].Key == "unknown" || want[0].Key == Fill) {
+		return want[0].Key
+	}
+	return ""
+}
+
+func (p *player) checkList(i int, o outcome, came func() []Clause) {
+	a := &p.Actions[i]
+	if len(a.Want) == 0 || slices.EqualFunc(a.Want, o.list, func(c Clause, entry string) bool { return c.Value == entry }) {
+		return
+	}
+	p.came[i] = came()
+	p.fail(a, wanted(a.Want), text(p.came[i]), nil)
+}
+
+func (p *player) checkFields(i int, got facts, err error) {
+	a := &p.Actions[i]
+	var want, came []Clause
+	all := slices.Clone(a.Want)
+	for k, c := range all {
+		is := got[c.Key]
+		if c.Value == is || c.Key == "says" && strings.Contains(is, c.Value) {
+			continue
+		}
+		all[k].Value = is
+		want, came = append(want, c), append(came, all[k])
+	}
+	if want == nil {
+		return
+	}
+	p.came[i] = all
+	answer := text(came)
+	if err != nil && !slices.ContainsFunc(came, func(c Clause) bool { return c.Key == "says" }) {
+		answer += ": " + err.Error()
+	}
+	p.fail(a, text(want), answer, err)
+}
+
+func wanted(want []Clause) string {
+	if len(want) == 0 {
+		return "it to be accepted"
+	}
+	return text(want)
+}
+
+// text returns clauses on one line.
+func text(all []Clause) string {
+	texts := make([]string, len(all))
+	for i, c := range all {
+		texts[i] = c.String()
+	}
+	return strings.Join(texts, ", ")
+}

@@ -1,0 +1,182 @@
+package scenario
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// facts are what there is to say of something, by key.
+type facts map[string]string
+
+// factsOf returns the fields of a struct as facts; the keys are their JSON names.
+func factsOf(v any) facts {
+	f := facts{}
+	for field, value := range reflect.ValueOf(v).Fields() {
+		key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case field.Anonymous:
+			maps.Copy(f, factsOf(value.Interface()))
+		case field.IsExported():
+			f[key] = show(value.Interface())
+		}
+	}
+	return f
+}
+
+// show returns a value in words, a list of things without commas.
+func show(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case store.Scope:
+		if v == (store.Scope{}) {
+			return "none"
+		}
+		return v.Type + "/" + v.ID
+	case step.Names:
+		if !v.IsSet() {
+			return "none"
+		}
+		return strings.Join(slices.Collect(v.All()), " ")
+	case []engine.Rejection:
+		return fmt.Sprint(len(v))
+	case interface{ Empty() bool }: // a set
+		return strings.ReplaceAll(fmt.Sprint(v), ", ", " ")
+	}
+	return fmt.Sprint(v)
+}
+
+// A shape is what can be expected of a command.
+type shape struct {
+	list   bool  // entries
+	fields facts // or values by key, of which these are the keys; nil for none
+
+	refusable bool // it can be refused,
+	doubtful  bool // and its outcome can be unknown
+}
+
+func (*Job) shape() shape        { return shape{fields: ofJob, refusable: true, doubtful: true} }
+func (*Operate) shape() shape    { return shape{fields: ofReceipt, refusable: true, doubtful: true} }
+func (*OperateJob) shape() shape { return shape{fields: ofReceipt, refusable: true, doubtful: true} }
+func (*Report) shape() shape     { return shape{fields: ofReport, refusable: true, doubtful: true} }
+func (*Sweep) shape() shape      { return shape{list: true} }
+func (*Deliver) shape() shape    { return shape{list: true} }
+func (*Wait) shape() shape       { return shape{} }
+func (*Crash) shape() shape      { return shape{} }
+func (*Restart) shape() shape    { return shape{} }
+func (*Deny) shape() shape       { return shape{} }
+func (*Allow) shape() shape      { return shape{} }
+func (*TurnTo) shape() shape     { return shape{} }
+
+func (c *Look) shape() shape {
+	switch c.At {
+	case TheJob:
+		return shape{fields: ofJob, refusable: true}
+	case OneStep:
+		return shape{fields: ofStep, refusable: true}
+	case OneTarget:
+		return shape{fields: ofTarget, refusable: true}
+	case OneRecord:
+		return shape{fields: ofRecord, refusable: true}
+	}
+	return shape{list: true, refusable: true}
+}
+
+// commits reports whether a command changes a job if it is accepted.
+func commits(c Command) bool {
+	_, sweeps := c.(*Sweep)
+	return sweeps || c.shape().doubtful
+}
+
+// What there is to say of each thing.
+var (
+	ofJob     = factsOf(store.Job{})
+	ofStep    = stepFacts(store.Step{})
+	ofTarget  = targetFacts(store.Target{})
+	ofRecord  = recordFacts(store.Record{})
+	ofReceipt = factsOf(engine.Receipt{})
+	ofReport  = factsOf(engine.ReportReceipt{})
+	ofRefusal = refusalFacts(&engine.Refusal{})
+	ofUnknown = facts{"unknown": "outcome", "says": ""}
+)
+
+func stepFacts(s store.Step) facts {
+	f := factsOf(s)
+	f["failed"] = fmt.Sprint(s.Failed())
+	return f
+}
+
+func targetFacts(t store.Target) facts {
+	f := factsOf(t)
+	f["state"] = f["status"]
+	return f
+}
+
+func recordFacts(r store.Record) facts {
+	f := factsOf(r)
+	f["state"] = deed(r)
+	return f
+}
+
+func refusalFacts(r *engine.Refusal) facts {
+	f := factsOf(*r)
+	f[refused], f["says"] = f["reason"], r.Error()
+	return f
+}
+
+// deed says in a word what a record tells of.
+func deed(r store.Record) string {
+	switch {
+	case r.Code != 0:
+		return r.Code.String()
+	case r.JobCode != 0:
+		return r.JobCode.String()
+	case r.Event != 0:
+		return r.Event.String()
+	}
+	return r.Kind.String()
+}
+
+// delivery says in words what an effect is about.
+func delivery(d store.Delivery) string {
+	text := fmt.Sprintf("%v %d.%d", d.Effect, d.Step, d.Attempt)
+	switch {
+	case d.Effect == store.JobEnded:
+		text = fmt.Sprintf("%v %v", d.Effect, d.JobTo)
+	case d.Effect == store.RunTargets && d.All:
+		text += " all"
+	case d.Effect == store.RunTargets:
+		text += " due"
+	}
+	if d.LastError != "" {
+		text += fmt.Sprintf(" tried %d: %s", d.Count, d.LastError)
+	}
+	return text
+}
+
+// verdicts says which codes are legal; in full, of each code whether it is, or why not.
+func verdicts(x engine.Explanation, full bool) []string {
+	var all []string
+	add := func(code fmt.Stringer, refusal *engine.Refusal) {
+		switch {
+		case refusal == nil:
+			all = append(all, code.String())
+		case full:
+			all = append(all, fmt.Sprintf("%v is %v", code, refusal.Reason))
+		}
+	}
+	for _, v := range x.Codes {
+		add(v.Code, v.Refusal)
+	}
+	for _, v := range x.JobCodes {
+		add(v.Code, v.Refusal)
+	}
+	return all
+}

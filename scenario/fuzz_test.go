@@ -1,0 +1,53 @@
+package scenario_test
+
+import (
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/stepgate/stepgate/scenario"
+)
+
+// Whatever the input, Parse does not panic. What it reads is written so that it is read again as
+// the same; it plays without a panic, and if everything comes as it says, golden mode leaves it
+// alone.
+func FuzzParse(f *testing.F) {
+	paths, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(paths) == 0 {
+		f.Fatal(paths, err)
+	}
+	for _, path := range paths {
+		f.Add(read(f, path))
+	}
+	for _, m := range malformed {
+		f.Add("job release\n  script copy, targets a b\n" + m.text + "\n")
+	}
+	for _, g := range goldens {
+		f.Add("job release\n  script copy, targets a b\n" + g.file)
+	}
+	for _, w := range wrongs {
+		f.Add(release + w.text)
+	}
+	f.Add(timelineText)
+	f.Add(everything)
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := scenario.Parse("x.txt", []byte(text))
+		if err != nil {
+			for _, err := range split(err) {
+				if _, ok := err.(*scenario.SyntaxError); !ok {
+					t.Errorf("%v is not a SyntaxError", err)
+				}
+			}
+			return
+		}
+		again, err := scenario.Parse("x.txt", []byte(s.String()))
+		if err != nil || !reflect.DeepEqual(again.Actions, s.Actions) || !reflect.DeepEqual(again.Comments, s.Comments) {
+			t.Fatalf("it is written as\n%s\nand read as\n%+v, %v; want\n%+v", s, again, err, s)
+		}
+		result, err := scenario.Play(t.Context(), s, scenario.Config{})
+		if err == nil && result.Golden != text {
+			t.Errorf("golden mode makes of it\n%s", result.Golden)
+		}
+		_ = result.Timeline.String()
+	})
+}

@@ -1,0 +1,119 @@
+package scenario
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/store"
+)
+
+// golden returns the file with what came.
+func (p *player) golden() string {
+	var b strings.Builder
+	copied := 0 // how many lines
+	for i := range p.Actions {
+		want, changed := p.came[i]
+		if !changed {
+			continue
+		}
+		a := &p.Actions[i]
+		keep, last := a.extent()
+		b.WriteString(strings.Join(p.source[copied:keep], ""))
+		copied = last
+		lines := a.lines(want)
+		for _, n := range slices.Sorted(maps.Keys(lines)) {
+			if n <= keep {
+				continue
+			}
+			if b.Len() > 0 && !strings.HasSuffix(b.String(), "\n") {
+				b.WriteString("\n")
+			}
+			b.WriteString(lines[n] + "\n")
+		}
+	}
+	b.WriteString(strings.Join(p.source[copied:], ""))
+	return b.String()
+}
+
+// extent returns the last line above what is wanted of an action, and the last line of it. A
+// look has what is wanted on its own line.
+func (a *Action) extent() (keep, last int) {
+	keep = a.Line
+	switch c := a.Command.(type) {
+	case *Look:
+		keep--
+	case *Job:
+		keep += len(c.Steps)
+	}
+	last = max(keep, a.Line)
+	for _, c := range a.Want {
+		last = max(last, c.Line)
+	}
+	return keep, last
+}
+
+// defaults returns the clauses that tell most of what came of an action.
+func (a *Action) defaults(kind string, o outcome) []Clause {
+	var refusal *engine.Refusal
+	switch {
+	case kind == "unknown":
+		return []Clause{{Key: "unknown", Value: "outcome"}}
+	case errors.As(o.err, &refusal):
+		return refusalDefaults(refusal)
+	case o.list != nil:
+		all := make([]Clause, len(o.list))
+		for i, entry := range o.list {
+			all[i].Value = entry
+		}
+		return all
+	}
+	keys := []string{"state"}
+	switch c := a.Command.(type) {
+	case *Operate, *OperateJob:
+		keys = []string{"from", "to", "job_to"}
+		if r := o.receipt; r.Effect == store.RunTargets || r.Effect == store.AskConfirmers || r.Effect == store.StopAttempt {
+			keys = append(keys, "attempt", "targets")
+		}
+		if o.receipt.Entered != 0 {
+			keys = append(keys, "entered")
+		}
+		keys = append(keys, "effect")
+	case *Report:
+		keys = append(keys, "job_state", "accepted")
+	case *Look:
+		switch c.At {
+		case TheJob:
+			keys = append(keys, "current", "version")
+		case OneStep:
+			keys = append(keys, "attempt", "succeeded", "unfinished")
+		case OneTarget:
+			keys = append(keys, "attempt")
+		case OneRecord:
+			keys = append(keys, "actor", "from", "to")
+		}
+	}
+	all := make([]Clause, len(keys))
+	for i, key := range keys {
+		all[i] = Clause{Key: key, Value: o.facts[key]}
+	}
+	return all
+}
+
+func refusalDefaults(r *engine.Refusal) []Clause {
+	f := refusalFacts(r)
+	all := []Clause{{Key: refused, Value: f[refused]}}
+	keys := []string{"state", "legal", "legal_job"}
+	switch {
+	case r.Field != "":
+		keys = []string{"field"}
+	case r.State == 0:
+		keys = nil
+	}
+	for _, key := range keys {
+		all = append(all, Clause{Key: key, Value: f[key]})
+	}
+	return all
+}

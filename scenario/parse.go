@@ -1,0 +1,293 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// A SyntaxError is a line that cannot be read.
+type SyntaxError struct {
+	File string
+	Line int    // from 1
+	Text string // of the line
+	Got  string // what cannot be read
+	Want string // what would be right in its place
+}
+
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("%s:%d: %s: got %s, want %s", e.File, e.Line, e.Text, e.Got, e.Want)
+}
+
+// mistake is a [SyntaxError] that does not know its line yet.
+type mistake struct{ got, want string }
+
+func (m mistake) Error() string { return "got " + m.got + ", want " + m.want }
+
+// Parse reads a scenario; name is what messages call it. The error holds a *[SyntaxError] for
+// every mistake that was found, joined in the order of their lines. What a line says need not
+// make sense: whether a step exists, or a code applies to it, is for the engine to say.
+func Parse(name string, data []byte) (*Scenario, error) {
+	p := &parser{Scenario: &Scenario{Name: name, source: slices.Collect(strings.Lines(string(data)))}}
+	for n := 0; n < len(p.source); {
+		first := n
+		for n++; n < len(p.source) && isBelow(p.source[n]); n++ {
+		}
+		p.block(first+1, n)
+	}
+	if p.awaits != 0 {
+		p.fail(p.awaits, mistake{"no action after it", "one that changes something, in whose way it gets"})
+	}
+	if len(p.mistakes) > 0 {
+		return nil, p.errors()
+	}
+	slices.SortFunc(p.Comments, func(a, b Comment) int { return a.Line - b.Line })
+	return p.Scenario, nil
+}
+
+// isBelow reports whether a line belongs to the one before it.
+func isBelow(line string) bool {
+	return strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t")
+}
+
+type parser struct {
+	*Scenario
+	mistakes []*SyntaxError
+
+	jobs   []*Job // that were created so far
+	job    *Job   // that the actions are about
+	hazy   bool   // the definition of job could not be read
+	awaits int    // the line of an "in between" whose action is still to come; or 0
+}
+
+func (p *parser) fail(line int, err error) {
+	var m mistake
+	if !errors.As(err, &m) {
+		m = mistake{err.Error(), "a scenario"} // of use to whoever changes the parser
+	}
+	p.mistakes = append(p.mistakes, &SyntaxError{File: p.Name, Line: line, Text: p.line(line), Got: m.got, Want: m.want})
+}
+
+func (p *parser) errors() error {
+	slices.SortStableFunc(p.mistakes, func(a, b *SyntaxError) int { return a.Line - b.Line })
+	all := make([]error, len(p.mistakes))
+	for i, m := range p.mistakes {
+		all[i] = m
+	}
+	return errors.Join(all...)
+}
+
+// A row is a line below an action.
+type row struct {
+	line   int
+	tokens []token
+}
+
+// block reads the lines first to last: one at the margin, and those below it.
+func (p *parser) block(first, last int) {
+	text := p.line(first)
+	blank := text == "" || text[0] == '#'
+	if isBelow(p.source[first-1]) && text != "" {
+		p.fail(first, mistake{"an indented line", "one at the margin, as it belongs to no action"})
+		return
+	}
+	var rows []row
+	for n := first + 1; n <= last; n++ {
+		switch text := p.line(n); {
+		case text == "":
+			p.Comments = append(p.Comments, Comment{Line: n})
+			blank = true // what comes after an empty line belongs to nothing
+		case text[0] == '#':
+			p.fail(n, mistake{"an indented comment", "it at the margin"})
+		case blank:
+			p.fail(n, mistake{"an indented line", "one at the margin, as it belongs to no action"})
+		default:
+			tokens, err := lex(text)
+			if err != nil {
+				p.fail(n, err)
+				continue
+			}
+			rows = append(rows, row{n, tokens})
+		}
+	}
+	if text == "" || text[0] == '#' {
+		if !utf8.ValidString(text) {
+			p.fail(first, mistake{"bytes that are not UTF-8", "a text in UTF-8"})
+		}
+		p.Comments = append(p.Comments, Comment{first, text})
+		return
+	}
+	tokens, err := lex(text)
+	if err != nil {
+		p.fail(first, err)
+		p.hazy = p.hazy || strings.HasPrefix(text, "job")
+		return
+	}
+	p.action(first, tokens, rows)
+}
+
+func (p *parser) action(line int, tokens []token, rows []row) {
+	a := Action{Line: line}
+	if len(tokens) > 2 && phrase(tokens[:2]) == "in between" && tokens[2].kind == comma {
+		a.Between, tokens = true, tokens[3:]
+	}
+	mistakes := len(p.mistakes)
+	command, rest, err := p.command(tokens)
+	job, creates := command.(*Job)
+	if err != nil {
+		p.fail(line, err)
+		p.hazy = p.hazy || creates
+		return
+	}
+	a.Command = command
+	if err := p.order(&a); err != nil {
+		p.fail(line, err)
+	}
+	if creates {
+		rows = p.steps(job, rows)
+	}
+	if _, looks := command.(*Look); looks && (len(rest) > 0 || len(rows) == 0) {
+		rows = slices.Insert(rows, 0, row{line, rest})
+	}
+	a.Want = p.wanted(command, rows)
+	p.Actions = append(p.Actions, a)
+	if creates && !job.DryRun && (len(a.Want) == 0 || a.Want[0].Key != refused && a.Want[0].Key != "unknown") {
+		p.jobs, p.job, p.hazy = append(p.jobs, job), job, len(p.mistakes) > mistakes
+	}
+}
+
+// order checks that an action can stand where it does.
+func (p *parser) order(a *Action) error {
+	_, crashes := a.Command.(*Crash)
+	switch c := a.Command.(type) {
+	case *Job, *Crash, *Restart, *TurnTo:
+		if a.Between {
+			return mistake{c.String(), "what can happen while another action is decided: an operation, a report, sweep, deliver, deny, allow, wait or expect"}
+		}
+	}
+	switch {
+	case a.Between && p.awaits == 0:
+		p.awaits = a.Line
+	case a.Between || crashes:
+	case p.awaits != 0:
+		was := p.awaits
+		p.awaits = 0
+		if !commits(a.Command) {
+			return mistake{a.Command.String(), fmt.Sprintf("an action that changes something, as line %d is to get in its way", was)}
+		}
+	}
+	return nil
+}
+
+// wanted reads what must come of a command.
+func (p *parser) wanted(c Command, rows []row) []Clause {
+	var all []Clause
+	could := c.shape()
+	if len(rows) > 0 && !could.list && could.fields == nil {
+		p.fail(rows[0].line, mistake{"an indented line", fmt.Sprintf("none below %q, of which nothing comes", c)})
+		return nil
+	}
+	for _, r := range rows {
+		read, err := could.row(c, r, all)
+		if err != nil {
+			p.fail(r.line, err)
+		}
+		all = append(all, read...)
+	}
+	return all
+}
+
+// row reads the clauses of a line, which come after others.
+func (s shape) row(c Command, r row, before []Clause) ([]Clause, error) {
+	parts, err := clauses(r.tokens)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clip(before)
+	for _, part := range parts {
+		clause, err := s.clause(part, all)
+		if err != nil {
+			return all[len(before):], err
+		}
+		if clause.Key == alone {
+			if _, looks := c.(*Look); !looks || len(all) > 0 {
+				return all[len(before):], mistake{fmt.Sprintf("%q alone", clause.Value), "a key and a value: " + s.keys(all)}
+			}
+			clause.Key = "state"
+		}
+		clause.Line = r.line
+		all = append(all, clause)
+	}
+	return all[len(before):], nil
+}
+
+const alone = "\x00alone" // the key of a value without one
+
+// clause reads one clause that comes after others.
+func (s shape) clause(tokens []token, before []Clause) (Clause, error) {
+	text := phrase(tokens)
+	first := len(before) == 0
+	switch isWord := tokens[0].kind == word; {
+	case len(before) > 0 && before[0].Key == Fill || isWord && text == Fill && !first:
+		return Clause{}, mistake{fmt.Sprintf("%q", text), `"?" alone, which golden mode replaces`}
+	case isWord && text == Fill:
+		return Clause{Key: Fill}, nil
+	case isWord && tokens[0].text == refused && first && s.refusable:
+		if len(tokens) != 2 {
+			return Clause{}, mistake{fmt.Sprintf("%q", text), "refused and its reason: " + allReasons()}
+		}
+		if _, err := parseReason(tokens[1].text); err != nil {
+			return Clause{}, err
+		}
+		return Clause{Key: refused, Value: tokens[1].text}, nil
+	case isWord && text == unknownOutcome && first && s.doubtful:
+		return Clause{Key: "unknown", Value: "outcome"}, nil
+	case s.list && (first || before[0].Key == ""):
+		return Clause{Value: text}, nil
+	case len(tokens) == 1:
+		return Clause{Key: alone, Value: text}, nil
+	}
+	key := tokens[0].text
+	if _, ok := s.known(before)[key]; !ok || tokens[0].kind != word {
+		return Clause{}, mistake{fmt.Sprintf("%q", text), s.keys(before)}
+	}
+	if key != "says" && slices.ContainsFunc(before, func(c Clause) bool { return c.Key == key }) {
+		return Clause{}, mistake{fmt.Sprintf("%s a second time", key), "it once"}
+	}
+	return Clause{Key: key, Value: phrase(tokens[1:])}, nil
+}
+
+// known returns what can be said after some clauses.
+func (s shape) known(before []Clause) facts {
+	switch {
+	case len(before) > 0 && before[0].Key == refused:
+		return ofRefusal
+	case len(before) > 0 && before[0].Key == "unknown":
+		return ofUnknown
+	}
+	return s.fields
+}
+
+// keys says in words what can be said after some clauses.
+func (s shape) keys(before []Clause) string {
+	var known []string
+	for key := range s.known(before) {
+		if key != refused && key != "unknown" {
+			known = append(known, key)
+		}
+	}
+	slices.Sort(known)
+	text := "one of " + strings.Join(known, ", ")
+	if len(before) > 0 {
+		return text
+	}
+	if s.refusable {
+		text += "; or refused"
+	}
+	if s.doubtful {
+		text += ", or unknown outcome"
+	}
+	return text
+}

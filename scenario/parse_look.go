@@ -1,0 +1,82 @@
+package scenario
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func (p *parser) turn(tokens []token) (Command, error) {
+	if len(tokens) != 2 || tokens[0] != (token{word, "to"}) || !isName(tokens[1]) {
+		return nil, got(tokens, "to and the name of a job")
+	}
+	for _, job := range slices.Backward(p.jobs) {
+		if job.Name == tokens[1].text {
+			p.job, p.hazy = job, false
+			return &TurnTo{Job: job.Name}, nil
+		}
+	}
+	if p.hazy {
+		return &TurnTo{Job: tokens[1].text}, nil
+	}
+	return nil, got(tokens[1:], "the name of a job that was created above")
+}
+
+func (p *parser) look(tokens []token) (c Command, rest []token, err error) {
+	if err := p.needsJob(); err != nil {
+		return nil, nil, err
+	}
+	at := slices.IndexFunc(tokens, func(t token) bool { return t.kind == colon })
+	if at < 1 {
+		return nil, nil, got(tokens, "SUBJECT: and how it must be")
+	}
+	subject, rest := tokens[:at], tokens[at+1:]
+	look := &Look{}
+	if n := len(subject); n > 2 && subject[n-2] == (token{word, "in"}) && isName(subject[n-1]) {
+		var ok bool
+		if look.In, ok = parseScope(subject[n-1].text); ok {
+			subject = subject[:n-2]
+		}
+	}
+	if !p.subject(look, subject) {
+		return nil, nil, got(subject, "one of job, step N, target N.NAME of a step that has it, record N, history, effects, jobs, PERSON on N, PERSON on N in full; and then, if any, in TYPE/ID")
+	}
+	return look, rest, nil
+}
+
+// subject reads what a look looks at, and reports whether there is such a thing.
+func (p *parser) subject(c *Look, tokens []token) bool {
+	last := tokens[len(tokens)-1].text
+	n, err := strconv.ParseInt(last, 10, 64)
+	number := err == nil && len(tokens) == 2
+	switch at := Subject(tokens[0].text); {
+	case len(tokens) > 2 && tokens[1] == (token{word, "on"}) && isName(tokens[0]):
+		c.At, c.Name = Verdicts, who(tokens[0])
+		c.Number, err = strconv.ParseInt(tokens[2].text, 10, 64)
+		c.Full = len(tokens) == 5 && phrase(tokens[3:]) == "in full"
+		return err == nil && (c.Full || len(tokens) == 3)
+	case tokens[0].kind != word:
+		return false
+	case (at == TheJob || at == TheHistory || at == TheEffects || at == AllJobs) && len(tokens) == 1:
+		c.At = at
+	case (at == OneStep || at == OneRecord) && number:
+		c.At, c.Number = at, n
+	case at == OneTarget && len(tokens) >= 2 && len(tokens) <= 3:
+		id, target, dotted := strings.Cut(tokens[1].text, ".")
+		if len(tokens) == 3 { // N."NAME"
+			if target != "" || tokens[2].kind != quoted {
+				return false
+			}
+			target = last
+		}
+		c.At, c.Name = at, target
+		c.Number, err = strconv.ParseInt(id, 10, 64)
+		if err != nil || !dotted || tokens[1].kind != word {
+			return false
+		}
+		return p.hazy || p.job == nil || c.Number >= 1 && c.Number <= int64(len(p.job.Steps)) && slices.Contains(p.job.Steps[c.Number-1].Targets, target)
+	default:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,110 @@
+package scenario
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+func (p *parser) report(tokens []token) (Command, error) {
+	if err := p.needsJob(); err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(tokens, func(t token) bool { return t.kind == colon })
+	if at < 1 {
+		return nil, got(tokens, "STEP.ATTEMPT: and what the executor says")
+	}
+	c, err := parseReportHead(tokens[:at])
+	if err != nil {
+		return nil, err
+	}
+	parts, err := clauses(tokens[at+1:])
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range parts {
+		if c.Outcome != 0 {
+			return nil, got(part, fmt.Sprintf("nothing after %v", c.Outcome))
+		}
+		if err := p.says(c, part); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// parseReportHead reads STEP.ATTEMPT [by NAME] [in TYPE/ID].
+func parseReportHead(tokens []token) (*Report, error) {
+	c := &Report{}
+	id, attempt, _ := strings.Cut(tokens[0].text, ".")
+	s, err := strconv.ParseInt(id, 10, 64)
+	n, err2 := strconv.ParseInt(attempt, 10, 32)
+	if err != nil || err2 != nil || tokens[0].kind != word {
+		return nil, got(tokens[:1], "STEP.ATTEMPT, two numbers")
+	}
+	c.Step, c.Attempt = step.ID(s), int32(n)
+	for tokens = tokens[1:]; len(tokens) > 0; tokens = tokens[2:] {
+		ok := len(tokens) > 1 && tokens[0].kind == word && isName(tokens[1]) && tokens[1].text != ""
+		switch {
+		case ok && tokens[0].text == "by" && c.By == "" && c.In == (store.Scope{}):
+			c.By = tokens[1].text
+		case ok && tokens[0].text == "in" && c.In == (store.Scope{}):
+			c.In, ok = parseScope(tokens[1].text)
+		default:
+			ok = false
+		}
+		if !ok {
+			return nil, got(tokens, "by EXECUTOR, then in TYPE/ID, then a colon")
+		}
+	}
+	return c, nil
+}
+
+// says reads one thing that a report says: TARGET STATUS [exit N] [detail "TEXT"], or how
+// the attempt has ended.
+func (p *parser) says(c *Report, tokens []token) error {
+	var targets []string
+	known := p.job != nil && !p.hazy
+	if known && c.Step >= 1 && int(c.Step) <= len(p.job.Steps) {
+		targets = p.job.Steps[c.Step-1].Targets
+	}
+	outcome, err := step.ParseEvent(tokens[0].text)
+	isOutcome := err == nil && tokens[0].text == outcome.String() && (outcome == step.Stopped || outcome == step.Broke || outcome == step.Dropped)
+	if isOutcome && (len(tokens) == 1 || len(tokens) == 2 && tokens[1].kind == quoted) {
+		c.Outcome = outcome
+		if len(tokens) == 2 {
+			c.Reason = tokens[1].text
+		}
+		return nil
+	}
+	r := TargetResult{Target: tokens[0].text}
+	if !isName(tokens[0]) || known && !slices.Contains(targets, r.Target) {
+		return got(tokens, fmt.Sprintf(`TARGET STATUS with a target of step %d (%s), or one of stopped, abnormal "WHY", abandoned "WHY"`, c.Step, strings.Trim(names(targets), " ")))
+	}
+	if len(tokens) < 2 {
+		return got(tokens, "TARGET STATUS")
+	}
+	if r.Status, err = step.ParseStatus(tokens[1].text); err != nil || tokens[1].kind != word {
+		return got(tokens[1:2], "the status of a target: "+allNames(step.AllStatuses()))
+	}
+	rest := tokens[2:]
+	if len(rest) >= 2 && rest[0] == (token{word, "exit"}) {
+		n, err := strconv.ParseInt(rest[1].text, 10, 32)
+		if err != nil {
+			return got(rest[:2], "exit N")
+		}
+		r.ExitCode, rest = int32(n), rest[2:]
+	}
+	if len(rest) >= 2 && rest[0] == (token{word, "detail"}) && rest[1].kind == quoted {
+		r.Detail, rest = rest[1].text, rest[2:]
+	}
+	if len(rest) > 0 {
+		return got(rest, `nothing, or exit N, or detail "TEXT"`)
+	}
+	c.Results = append(c.Results, r)
+	return nil
+}

@@ -1,0 +1,252 @@
+package scenario_test
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/scenario"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// everything is a scenario with most of what a line can hold.
+const everything = `# A story.
+
+job "release 1.4", by ann, in biz/2
+  script copy, targets a "b c", timeout 10m, ignore_errors, payload "cp x y"
+  confirmation ask, confirmers ann bob, timeout 1h, confirm_on_timeout
+  custom-32 deploy, targets a
+  state pending, version 1
+ann: start_job, request go
+in between, report 1.1 by agent in biz/2: a running, "b c" non_zero_exit exit 3 detail "no, it \"failed\"", abnormal "lost"
+nobody: retry_failed 1, because "it's back", if_attempt 1, if_version 2, dry_run
+  refused wrong_state
+  legal none, says "not legal"
+expect target 1."b c": waiting
+expect "Ann Lee" on 2 in full in biz/2:
+  confirm is not_confirmer
+  start_job
+wait 90s
+`
+
+// What is read is data.
+func TestParse(t *testing.T) {
+	s := parse(t, "x.txt", everything)
+	want := []scenario.Action{
+		{Line: 3, Command: &scenario.Job{
+			Name: "release 1.4", By: "ann", Options: scenario.Options{In: store.Scope{Type: "biz", ID: "2"}},
+			Steps: []step.Spec{
+				{Type: step.Script, Name: "copy", Targets: []string{"a", "b c"}, Timeout: 10 * time.Minute, IgnoreErrors: true, Payload: "cp x y"},
+				{Type: step.Confirmation, Name: "ask", Confirmers: []string{"ann", "bob"}, Timeout: time.Hour, OnTimeout: step.ConfirmOnTimeout},
+				{Type: step.Type(32), Name: "deploy", Targets: []string{"a"}},
+			},
+		}, Want: []scenario.Clause{{Line: 7, Key: "state", Value: "pending"}, {Line: 7, Key: "version", Value: "1"}}},
+		{Line: 8, Command: &scenario.OperateJob{Person: "ann", Code: operation.StartJob, Options: scenario.Options{Request: "go"}}},
+		{Line: 9, Between: true, Command: &scenario.Report{
+			Step: 1, Attempt: 1, By: "agent", In: store.Scope{Type: "biz", ID: "2"},
+			Results: []scenario.TargetResult{
+				{Target: "a", Status: step.TargetRunning},
+				{Target: "b c", Status: step.NonZeroExit, ExitCode: 3, Detail: `no, it "failed"`},
+			},
+			Outcome: step.Broke, Reason: "lost",
+		}},
+		{Line: 10, Command: &scenario.Operate{Code: operation.RetryFailed, Step: 1, Options: scenario.Options{
+			Because: "it's back", IfAttempt: 1, IfVersion: 2, DryRun: true,
+		}}, Want: []scenario.Clause{
+			{Line: 11, Key: "refused", Value: "wrong_state"}, {Line: 12, Key: "legal", Value: "none"}, {Line: 12, Key: "says", Value: "not legal"},
+		}},
+		{Line: 13, Command: &scenario.Look{At: scenario.OneTarget, Number: 1, Name: "b c"}, Want: []scenario.Clause{{Line: 13, Key: "state", Value: "waiting"}}},
+		{Line: 14, Command: &scenario.Look{At: scenario.Verdicts, Number: 2, Name: "Ann Lee", Full: true, In: store.Scope{Type: "biz", ID: "2"}},
+			Want: []scenario.Clause{{Line: 15, Value: "confirm is not_confirmer"}, {Line: 16, Value: "start_job"}}},
+		{Line: 17, Command: &scenario.Wait{For: 90 * time.Second}},
+	}
+	for i := range want {
+		if i >= len(s.Actions) || !reflect.DeepEqual(s.Actions[i], want[i]) {
+			t.Errorf("line %d is read as\n%+v, want\n%+v", want[i].Line, s.Actions[min(i, len(s.Actions)-1)], want[i])
+		}
+	}
+	if len(s.Actions) != len(want) || len(s.Comments) != 2 {
+		t.Errorf("got %d actions and %d comments, want %d and 2", len(s.Actions), len(s.Comments), len(want))
+	}
+}
+
+// What was read is written so that it is read again as the same, and what is written by custom
+// is left as it is.
+func TestStringParsesToTheSame(t *testing.T) {
+	for _, path := range append(files(t, "testdata/*.txt"), files(t, "testdata/own/*.txt")...) {
+		s := parse(t, path, read(t, path))
+		again := parse(t, path, s.String())
+		if !reflect.DeepEqual(again.Actions, s.Actions) || !reflect.DeepEqual(again.Comments, s.Comments) {
+			t.Errorf("%s is written as\n%s", path, s)
+		}
+		if again.String() != s.String() {
+			t.Errorf("%s is written once as\n%s\nand the second time as\n%s", path, s, again)
+		}
+	}
+	for _, text := range []string{
+		everything,
+		release + "expect job: \"?\"\nexpect job: \"refused\"\nexpect job: \"a b\"\nexpect history: \"refused stale\", \"?\", \"a, b\", c: d\n",
+		release + "\"a:\": confirm -1\n\"#1\": start_job\n\"nobody\": start_job\nexpect target 1.\"a\": running\n",
+	} {
+		s := parse(t, "x.txt", text)
+		if again := parse(t, "x.txt", s.String()); !reflect.DeepEqual(again.Actions, s.Actions) {
+			t.Errorf("%s is written as\n%s", text, s)
+		}
+	}
+	const loose = "job  \"release\" ,request go\n\tscript\tcopy ,targets a,timeout 60s\nnobody:\t2"
+	const custom = "job release, request go\n  script copy, targets a, timeout 1m0s\nnobody: start_job\n"
+	if got := parse(t, "x.txt", loose).String(); got != custom {
+		t.Errorf("got\n%s\nwant\n%s", got, custom)
+	}
+}
+
+// malformed are mistakes of form: what a line after a job says, which line is wrong, what of it, and what would be right.
+var malformed = []struct {
+	text string
+	line int
+	got  string
+	want string
+}{
+	{"ann: strat_job", 4, `"strat_job"`, "start_job, terminate_job"},
+	{"ann: retry_failed", 4, `"retry_failed"`, "the number of a step"},
+	{"ann: retry 1", 4, `"retry"`, "retry_failed, ignore_error"},
+	{"ann: retry_failed one", 4, `"one"`, "the number of a step"},
+	{"ann: retry_failed 1 2", 4, `"1 2"`, "the number of a step"},
+	{"ann: custom-64 1", 4, `"custom-64"`, "custom-32 to custom-63"},
+	{"ann:", 4, "nothing", "something before and after each comma"},
+	{"ann: start_job,", 4, "nothing", "something before and after each comma"},
+	{"ann: start_job, becuase \"x\"", 4, `"becuase x"`, "because"},
+	{"ann: start_job, because \"x\", because \"y\"", 4, `"because y"`, "because once"},
+	{"ann: start_job, because", 4, `"because"`, "because \"WHY\""},
+	{"ann: start_job, if_attempt 0", 4, `"if_attempt 0"`, "with N from 1"},
+	{"ann: start_job, if_attempt 3000000000", 4, `"if_attempt 3000000000"`, "with N from 1"},
+	{"ann: start_job, if_version -1", 4, `"if_version -1"`, "with N from 1"},
+	{"ann: start_job, in biz", 4, `"in biz"`, "in TYPE/ID"},
+	{"ann: start_job, by bob", 4, `"by bob"`, "dry_run"},
+	{"ann: start_job, because \"x", 4, `"x`, "a text between two quotes"},
+	{"ann: start_job, because \"x\"y", 4, `"y"`, "a blank, a comma or a colon after what is quoted"},
+	{"ann: start_job, because x\"y\"", 4, `"\"y\""`, "a blank before what is quoted"},
+	{"ann: start_job\x00", 4, `"\x00"`, "quoted, as in Go"},
+	{"ann: start_job, request \xff", 4, "not UTF-8", "UTF-8"},
+	{"# \xff", 4, "not UTF-8", "UTF-8"},
+	{"reprot 1.1: a succeeded", 4, `"reprot 1.1: a succeeded"`, "PERSON: CODE STEP, or one of job, report"},
+	{"report 1.1: a sucess", 4, `"sucess"`, "agent_error"},
+	{"report 1.1: c succeeded", 4, `"c succeeded"`, "a target of step 1 (a b)"},
+	{"report 1.1: a", 4, `"a"`, "TARGET STATUS"},
+	{"report 1.1: a succeeded exit x", 4, `"exit x"`, "exit N"},
+	{"report 1.1: a succeeded exit 1 2", 4, `"2"`, "detail"},
+	{"report 1.1: expired", 4, `"expired"`, "stopped, abnormal"},
+	{"report 1.1: stopped, a succeeded", 4, `"a succeeded"`, "nothing after stopped"},
+	{"report 1: stopped", 4, `"1"`, "STEP.ATTEMPT"},
+	{"report one.two: stopped", 4, `"one.two"`, "STEP.ATTEMPT"},
+	{"report 1.1 stopped", 4, `"1.1 stopped"`, "STEP.ATTEMPT:"},
+	{"report 1.1 from x: stopped", 4, `"from x"`, "by EXECUTOR"},
+	{"report 1.1 in x: stopped", 4, `"in x"`, "by EXECUTOR"},
+	{"report 1.1:", 4, "nothing", "something before and after each comma"},
+	{"wait a while", 4, `"a while"`, "a duration"},
+	{"wait", 4, "nothing", "a duration"},
+	{"wait -1s", 4, `"-1s"`, "a duration"},
+	{"sweep now", 4, `"now"`, "nothing after it"},
+	{"restart now", 4, `"now"`, "nothing after it"},
+	{"crash", 4, "nothing", "before or after"},
+	{"crash around", 4, `"around"`, "before or after"},
+	{"deliver failing", 4, `"failing"`, "failing \"WHY\""},
+	{"deliver and dye", 4, `"and dye"`, "and die"},
+	{"deny", 4, "nothing", "something before"},
+	{"deny ann bob", 4, `"ann bob"`, "a person"},
+	{"deny ann, as she left", 4, `"as she left"`, "because \"WHY\""},
+	{"allow", 4, "nothing", "a person"},
+	{"turn release", 4, `"release"`, "to and the name of a job"},
+	{"turn to hotfix", 4, `"hotfix"`, "a job that was created above"},
+	{"job", 4, "nothing", "something before"},
+	{"job a b", 4, `"a b"`, "the name of the job"},
+	{"job a, if_attempt 1", 4, `"if_attempt 1"`, "by PERSON"},
+	{"job a\n  scirpt copy, targets a", 5, `"scirpt"`, "TYPE one of script, file_transfer"},
+	{"job a\n  script", 5, `"script"`, "TYPE NAME"},
+	{"job a\n  script copy, hosts a", 5, `"hosts a"`, "targets NAME"},
+	{"job a\n  script copy, targets", 5, `"targets"`, "targets NAME"},
+	{"job a\n  script copy, targets a, targets b", 5, `"targets b"`, "targets once"},
+	{"job a\n  script copy, timeout soon", 5, `"timeout soon"`, "timeout DURATION"},
+	{"job a\n  state pending\n  script copy, targets a", 6, `"script copy"`, "one of created"},
+	{"expect", 4, "nothing", "SUBJECT:"},
+	{"expect job", 4, `"job"`, "SUBJECT:"},
+	{"expect job:", 4, "nothing", "something before"},
+	{"expect jov: running", 4, `"jov"`, "one of job, step N"},
+	{"expect step: running", 4, `"step"`, "step N"},
+	{"expect step one: running", 4, `"step one"`, "step N"},
+	{"expect target 1.c: running", 4, `"target 1.c"`, "target N.NAME of a step that has it"},
+	{"expect target 7.a: running", 4, `"target 7.a"`, "target N.NAME of a step that has it"},
+	{"expect ann on one: none", 4, `"ann on one"`, "PERSON on N"},
+	{"expect ann on 1 in fall: none", 4, `"ann on 1 in fall"`, "in full"},
+	{"expect job: running, currant 2", 4, `"currant 2"`, "current"},
+	{"expect job: running, waiting", 4, `"waiting" alone`, "a key and a value"},
+	{"expect job: current 1, current 2", 4, "current a second time", "it once"},
+	{"expect job: unknown outcome", 4, `"unknown outcome"`, "or refused"},
+	{"ann: start_job\n  too running", 5, `"too running"`, "job_to"},
+	{"ann: start_job\n  running", 5, `"running" alone`, "job_to"},
+	{"ann: start_job\n  refused", 5, `"refused"`, "its reason: invalid_input"},
+	{"ann: start_job\n  refused wrong_sate", 5, `"wrong_sate"`, "wrong_state"},
+	{"ann: start_job\n  refused wrong_state, to running", 5, `"to running"`, "legal_from"},
+	{"ann: start_job\n  to running, refused wrong_state", 5, `"refused wrong_state"`, "one of at"},
+	{"ann: start_job\n  ?, to running", 5, `"to running"`, `"?" alone`},
+	{"ann: start_job\n  to running, ?", 5, `"?"`, `"?" alone`},
+	{"ann: start_job\n  to running,", 5, "nothing", "something before and after each comma"},
+	{"ann: start_job\n  # why", 5, "an indented comment", "at the margin"},
+	{"ann: start_job\n\n  to running", 6, "an indented line", "at the margin"},
+	{"ann: start_job\n  \n  to running", 6, "an indented line", "at the margin"},
+	{"# why\n  to running", 5, "an indented line", "at the margin"},
+	{"wait 1s\n  state running", 5, "an indented line", `none below "wait 1s"`},
+	{"in between, wait 1s", 4, "no action after it", "one that changes something"},
+	{"in between, crash after", 4, `crash after`, "what can happen while"},
+	{"in between, ann: start_job\nexpect job: running", 5, "expect job", "line 4 is to get in its way"},
+	{"in between,", 4, "nothing", "PERSON: CODE STEP"},
+}
+
+// Every mistake of form is found, with its file, its line, and what would be right.
+func TestMistakesOfForm(t *testing.T) {
+	for _, m := range malformed {
+		_, err := scenario.Parse("x.txt", []byte("# A story\njob release\n  script copy, targets a b\n"+m.text+"\n"))
+		var e *scenario.SyntaxError
+		if !errors.As(err, &e) {
+			t.Errorf("%q: %v, want a *SyntaxError", m.text, err)
+			continue
+		}
+		if e.File != "x.txt" || e.Line != m.line || !strings.Contains(e.Got, m.got) || !strings.Contains(e.Want, m.want) || len(split(err)) != 1 {
+			t.Errorf("%q:\n%v\nwant line %d, got %s, want %s", m.text, err, m.line, m.got, m.want)
+		}
+	}
+}
+
+// All mistakes of a file are told, in their order, and none that only follows from another.
+func TestAllMistakesAreTold(t *testing.T) {
+	const text = `  indented
+ann: start_job
+job release
+  scirpt copy, targets a
+  script check, hosts a
+ann: strat_job
+report 1.1: a sucess
+expect target 1.a: running
+turn to hotfix
+ann: terminate_job
+  refused wrong
+`
+	_, err := scenario.Parse("x.txt", []byte(text))
+	var lines []int
+	for _, err := range split(err) {
+		var e *scenario.SyntaxError
+		if errors.As(err, &e) {
+			lines = append(lines, e.Line)
+		}
+	}
+	if want := []int{1, 2, 4, 5, 6, 7, 11}; !reflect.DeepEqual(lines, want) {
+		t.Errorf("mistakes in lines %v, want %v:\n%v", lines, want, err)
+	}
+	if first, _, _ := strings.Cut(err.Error(), "\n"); first != "x.txt:1: indented: got an indented line, want one at the margin, as it belongs to no action" {
+		t.Errorf("the first is told as %q", first)
+	}
+}

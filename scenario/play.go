@@ -1,0 +1,281 @@
+package scenario
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
+)
+
+// A Config says what scenarios are played on. The zero Config is the documented rules on
+// memstore.
+type Config struct {
+	// Rules are what is decided by; nil means the documented ones.
+	Rules *operation.Rules
+
+	// Open returns a fresh, empty store, one for each play; nil means memstore. Whoever
+	// opens it closes it.
+	Open func() store.Store
+
+	// Engine makes an engine on a store; nil means engine.New. The options must be passed
+	// on: they set the rules, the clock, the authorizer, and where ids come from.
+	Engine func(st store.Store, opts ...engine.Option) *engine.Engine
+
+	// Update has Test write the files anew, with what came in the place of what was wanted.
+	Update bool
+}
+
+func (c Config) withDefaults() Config {
+	c.Rules = cmp.Or(c.Rules, operation.Standard())
+	if c.Open == nil {
+		c.Open = func() store.Store { return memstore.New() }
+	}
+	if c.Engine == nil {
+		c.Engine = engine.New
+	}
+	return c
+}
+
+// A Result is what came of a play.
+type Result struct {
+	Scenario *Scenario
+	Timeline Timeline
+
+	// Golden is the file with what came in the place of what was wanted. Where the two are
+	// the same it is the file, byte for byte.
+	Golden string
+}
+
+// A Mismatch is an action of which something else came than was wanted.
+type Mismatch struct {
+	File string
+	Line int    // of the action, from 1
+	Text string // of that line
+	Want string
+	Got  string
+	Err  error // what the engine answered, if it was an error
+}
+
+func (m *Mismatch) Error() string {
+	return fmt.Sprintf("%s:%d: %s: want %s; got %s", m.File, m.Line, m.Text, m.Want, m.Got)
+}
+
+// Unwrap returns what the engine answered.
+func (m *Mismatch) Unwrap() error { return m.Err }
+
+// Play plays s to its end, each time in the same way, and returns what came of it, also with
+// an error. The error holds a *[Mismatch] for every action of which something else came than
+// was wanted, joined in their order, and for every job whose history does not replay to what
+// is stored. It is ctx's error if ctx has ended.
+func Play(ctx context.Context, s *Scenario, c Config) (*Result, error) {
+	p := &player{Config: c.withDefaults(), Scenario: s, ctx: ctx, denied: map[string]string{}, came: map[int][]Clause{}}
+	p.now = time.Date(2026, 7, 1, 9, 0, 0, 0, time.UTC)
+	p.raw = p.Open()
+	if p.raw == nil {
+		return &Result{Scenario: s, Golden: p.golden()}, fmt.Errorf("%s: Config.Open returned no store", s.Name)
+	}
+	p.faults = storetest.NewFaults()
+	p.store = p.faults.Wrap(p.raw)
+	p.restart()
+	for i := range s.Actions {
+		if err := ctx.Err(); err != nil {
+			return &Result{s, p.timeline, p.golden()}, err
+		}
+		p.perform(i)
+	}
+	p.end()
+	slices.SortStableFunc(p.failures, func(a, b *Mismatch) int { return a.Line - b.Line })
+	failures := make([]error, len(p.failures))
+	for i, f := range p.failures {
+		failures[i] = f
+	}
+	return &Result{s, p.timeline, p.golden()}, errors.Join(failures...)
+}
+
+// A player plays one scenario.
+type player struct {
+	Config
+	*Scenario
+	ctx context.Context
+	now time.Time
+
+	raw    store.Store // without faults
+	store  store.Store
+	faults *storetest.Faults
+	eng    *engine.Engine
+	other  *engine.Engine // on the same store, for what happens in between
+
+	jobs    []*stored
+	job     *stored // that the actions are about
+	draft   *Job    // that is being created
+	denied  map[string]string
+	between []int // the actions that wait to get in the way of the next one
+	crash   int   // the action that has the store go down at the next commit, plus 1; 0 for none
+	delayed bool  // the crash has not been handed to the faults yet
+
+	random   atomic.Uint64
+	timeline Timeline
+	failures []*Mismatch
+	came     map[int][]Clause // by action: what came instead of what was wanted
+}
+
+// A stored job is one that the engine has drawn an id for.
+type stored struct {
+	*Job
+	id   store.JobID
+	seen store.Seq // the last of its records that is in the timeline
+}
+
+// spread is 2^64 divided by the golden ratio: its multiples are far apart.
+const spread = 0x9e3779b97f4a7c15
+
+// restart makes new engines on the store, which is up.
+func (p *player) restart() {
+	p.faults.Clear()
+	opts := []engine.Option{
+		engine.WithRules(p.Rules), engine.WithClock(func() time.Time { return p.now }),
+		engine.WithJobIDs(p.draw), engine.WithAuthorizer(p.authorize),
+		engine.WithRandom(func() uint64 { return p.random.Add(spread) }),
+	}
+	p.eng, p.other = p.Engine(p.store, opts...), p.Engine(p.store, opts...)
+}
+
+// draw gives the job that is being created the next id.
+func (p *player) draw(step.Time) store.JobID {
+	id := store.JobID(len(p.jobs) + 1)
+	p.jobs = append(p.jobs, &stored{Job: p.draft, id: id})
+	return id
+}
+
+func (p *player) authorize(_ context.Context, a engine.Access) error {
+	if why, denied := p.denied[a.Actor]; denied {
+		return errors.New(cmp.Or(why, "the scenario denies it"))
+	}
+	return nil
+}
+
+// perform has an action happen, with all that waits to get in its way.
+func (p *player) perform(i int) {
+	a := &p.Actions[i]
+	if a.Between {
+		p.between = append(p.between, i)
+		return
+	}
+	if _, ok := a.Command.(*Crash); ok {
+		p.missed()
+		p.crash, p.delayed = i+1, true
+		p.tell(a, "stage", a.Command.String())
+		return
+	}
+	waiting := len(p.between)
+	if waiting > 0 {
+		p.faults.Add(storetest.Fault{Method: storetest.Commit, Do: p.getInTheWay})
+	}
+	if p.delayed {
+		p.delayed = false
+		after := p.Actions[p.crash-1].Command.(*Crash).After
+		p.faults.Add(storetest.Fault{Method: storetest.Commit, After: after, Do: p.goDown, Err: errDown})
+	}
+	p.act(i, p.eng)
+	if waiting > 0 && len(p.between) > 0 {
+		p.fail(&p.Actions[p.between[0]], "it to happen before a commit", "no commit", nil)
+		p.between = nil
+	}
+}
+
+// getInTheWay has the actions happen that wait for the commit that is about to be made.
+func (p *player) getInTheWay() {
+	waiting := p.between
+	p.between = nil
+	for _, i := range waiting {
+		p.act(i, p.other)
+	}
+}
+
+var errDown = errors.New("the store is down")
+
+func (p *player) goDown() {
+	p.crash = 0
+	for _, m := range storetest.Methods() {
+		p.faults.Add(storetest.Fault{Method: m, Forever: true, Err: errDown})
+	}
+}
+
+// missed is for a crash that still waits for a commit when it is too late for one.
+func (p *player) missed() {
+	if p.crash > 0 {
+		p.fail(&p.Actions[p.crash-1], "a commit after it", "none", nil)
+	}
+	p.crash, p.delayed = 0, false
+}
+
+// act does what an action says and holds what came of it against what is wanted.
+func (p *player) act(i int, eng *engine.Engine) {
+	a := &p.Actions[i]
+	o := p.do(a, eng)
+	p.note(a, o)
+	p.check(i, o)
+}
+
+// current returns the job that actions are about, or an error if there is none.
+func (p *player) current() (*stored, error) {
+	if p.job == nil {
+		return nil, errors.New("there is no job")
+	}
+	return p.job, nil
+}
+
+func (p *player) fail(a *Action, want, got string, err error) {
+	p.failures = append(p.failures, &Mismatch{File: p.Name, Line: a.Line, Text: cmp.Or(p.line(a.Line), a.Command.String()), Want: want, Got: got, Err: err})
+}
+
+// end checks what can be checked only once everything has been played.
+func (p *player) end() {
+	p.missed()
+	for i := range p.Actions {
+		job, ok := p.Actions[i].Command.(*Job)
+		if !ok {
+			continue
+		}
+		for _, st := range p.jobs {
+			if st.Job == job && st.seen > 0 {
+				if err := p.audit(st); err != nil {
+					p.fail(&p.Actions[i], "a history that replays to what is stored", err.Error(), err)
+				}
+			}
+		}
+	}
+}
+
+// audit replays the history of a job: it must give the header and the steps that are stored.
+func (p *player) audit(job *stored) error {
+	const all = 1 << 30
+	view, err := p.raw.View(p.ctx, store.Query{Job: job.id})
+	steps, err2 := p.raw.Steps(p.ctx, store.Scope{}, job.id, store.Page[step.ID]{Limit: all})
+	history, err3 := p.raw.History(p.ctx, store.Scope{}, job.id, store.Page[store.Seq]{Limit: all})
+	if err := errors.Join(err, err2, err3); err != nil {
+		return err
+	}
+	spec := engine.JobSpec{Name: job.Name, Scope: view.Job.Scope, Steps: job.Steps}
+	replayed, replayedSteps, err := engine.Replay(p.eng.Rules(), spec, history)
+	switch {
+	case err != nil:
+		return err
+	case replayed != view.Job:
+		return fmt.Errorf("%+v by the history, and %+v stored", replayed, view.Job)
+	case !reflect.DeepEqual(replayedSteps, steps):
+		return fmt.Errorf("%+v by the history, and %+v stored", replayedSteps, steps)
+	}
+	return nil
+}

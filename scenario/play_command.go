@@ -1,0 +1,273 @@
+package scenario
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// An outcome is what came of a command: facts or a list, or an error.
+type outcome struct {
+	facts facts
+	list  []string
+	err   error
+
+	receipt    engine.Receipt
+	report     engine.ReportReceipt
+	deliveries []store.Delivery
+}
+
+// do does what an action says through eng.
+func (p *player) do(a *Action, eng *engine.Engine) outcome {
+	switch c := a.Command.(type) {
+	case *Job:
+		return p.create(c, eng)
+	case *Operate:
+		return p.operate(eng, c.In, func(eng *engine.Engine, job store.JobID) (engine.Receipt, error) {
+			return eng.Operate(p.ctx, job, c.Step, c.Code, requestOptions(c.Person, c.Options)...)
+		})
+	case *OperateJob:
+		return p.operate(eng, c.In, func(eng *engine.Engine, job store.JobID) (engine.Receipt, error) {
+			return eng.OperateJob(p.ctx, job, c.Code, requestOptions(c.Person, c.Options)...)
+		})
+	case *Report:
+		return p.report(c, eng)
+	case *Look:
+		return p.look(c, eng)
+	case *Sweep:
+		n, err := eng.Sweep(p.ctx)
+		return outcome{list: []string{fmt.Sprintf("%d expired", n)}, err: err}
+	case *Deliver:
+		return p.deliver(c, eng)
+	case *Wait:
+		p.now = p.now.Add(c.For)
+	case *Restart:
+		p.missed()
+		p.restart()
+	case *Deny:
+		p.denied[c.Person] = c.Because
+	case *Allow:
+		delete(p.denied, c.Person)
+	case *TurnTo:
+		return outcome{err: p.turn(c.Job)}
+	}
+	return outcome{}
+}
+
+// in returns eng as it sees a scope; the zero Scope is all of it.
+func in(eng *engine.Engine, s store.Scope) *engine.Engine {
+	if s == (store.Scope{}) {
+		return eng
+	}
+	return eng.In(s)
+}
+
+func requestOptions(person string, o Options) []engine.OperateOption {
+	var opts []engine.OperateOption
+	if person != "" {
+		opts = append(opts, engine.By(person))
+	}
+	if o.Because != "" {
+		opts = append(opts, engine.Because(o.Because))
+	}
+	if o.IfAttempt != 0 {
+		opts = append(opts, engine.IfAttempt(o.IfAttempt))
+	}
+	if o.IfVersion != 0 {
+		opts = append(opts, engine.IfVersion(o.IfVersion))
+	}
+	if o.Request != "" {
+		opts = append(opts, engine.RequestID(uuid.NewSHA1(uuid.UUID{}, []byte(o.Request))))
+	}
+	if o.DryRun {
+		opts = append(opts, engine.DryRun())
+	}
+	return opts
+}
+
+func (p *player) create(c *Job, eng *engine.Engine) outcome {
+	p.draft = c
+	job, err := in(eng, c.In).Create(p.ctx, engine.JobSpec{Name: c.Name, Steps: c.Steps}, requestOptions(c.By, c.Options)...)
+	if err == nil && job.ID != 0 {
+		p.job = p.find(job.ID)
+		if p.job == nil {
+			return outcome{err: fmt.Errorf("the engine gave the job the id %d, and not one of Config.Engine's options", job.ID)}
+		}
+	}
+	return outcome{facts: factsOf(job), err: err}
+}
+
+func (p *player) find(id store.JobID) *stored {
+	i := slices.IndexFunc(p.jobs, func(j *stored) bool { return j.id == id })
+	if i < 0 {
+		return nil
+	}
+	return p.jobs[i]
+}
+
+func (p *player) turn(name string) error {
+	for _, job := range slices.Backward(p.jobs) {
+		if job.Name == name && job.seen > 0 {
+			p.job = job
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no job %q", name)
+}
+
+func (p *player) operate(eng *engine.Engine, scope store.Scope, do func(*engine.Engine, store.JobID) (engine.Receipt, error)) outcome {
+	job, err := p.current()
+	if err != nil {
+		return outcome{err: err}
+	}
+	r, err := do(in(eng, scope), job.id)
+	return outcome{facts: factsOf(r), receipt: r, err: err}
+}
+
+func (p *player) report(c *Report, eng *engine.Engine) outcome {
+	job, err := p.current()
+	if err != nil {
+		return outcome{err: err}
+	}
+	r := engine.Report{Job: job.id, Step: c.Step, Attempt: c.Attempt, By: c.By, Outcome: c.Outcome, Reason: c.Reason}
+	for _, said := range c.Results {
+		target, err := job.target(c.Step, said.Target)
+		if err != nil {
+			return outcome{err: err}
+		}
+		r.Results = append(r.Results, engine.TargetResult{Target: target, Result: store.Result{
+			Status: said.Status, ExitCode: said.ExitCode, Detail: said.Detail,
+		}})
+	}
+	receipt, err := in(eng, c.In).Report(p.ctx, r)
+	return outcome{facts: factsOf(receipt), report: receipt, err: err}
+}
+
+// target returns the index of a target of a step.
+func (j *stored) target(id step.ID, name string) (int32, error) {
+	if id >= 1 && int64(id) <= int64(len(j.Steps)) {
+		if i := slices.Index(j.Steps[id-1].Targets, name); i >= 0 {
+			return int32(i), nil
+		}
+	}
+	return 0, fmt.Errorf("step %d of job %s has no target %q", id, j.Name, name)
+}
+
+func (p *player) deliver(c *Deliver, eng *engine.Engine) outcome {
+	var o outcome
+	if c.Dies {
+		now := step.At(p.now)
+		o.deliveries, o.err = p.store.Claim(p.ctx, store.Claim{
+			Effects: []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded},
+			Now:     now, Until: now.Add(30 * time.Second), Limit: 1000,
+		})
+	} else {
+		var mu sync.Mutex // guards o.deliveries
+		_, o.err = eng.Deliver(p.ctx, func(_ context.Context, d engine.Delivery) error {
+			mu.Lock()
+			defer mu.Unlock()
+			o.deliveries = append(o.deliveries, store.Delivery{
+				Job: d.Job.ID, Seq: d.Seq, Effect: d.Effect, Step: d.Step.ID, Attempt: d.Attempt, All: d.All, JobTo: d.Ended, At: d.At,
+			})
+			if c.Failing != "" {
+				return errors.New(c.Failing)
+			}
+			return nil
+		})
+	}
+	slices.SortStableFunc(o.deliveries, func(a, b store.Delivery) int { // which come in no order
+		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Seq, b.Seq))
+	})
+	for _, d := range o.deliveries {
+		o.list = append(o.list, delivery(d)+p.of(d.Job))
+	}
+	return o
+}
+
+// of names a job that is not the one that the actions are about.
+func (p *player) of(id store.JobID) string {
+	if job := p.find(id); job != nil && job != p.job {
+		return " of " + job.Name
+	}
+	return ""
+}
+
+// all is how many rows a look reads.
+const all = 10_000
+
+func (p *player) look(c *Look, eng *engine.Engine) (o outcome) {
+	job, err := p.current()
+	if err != nil {
+		return outcome{err: err}
+	}
+	eng = in(eng, c.In)
+	switch c.At {
+	case TheJob:
+		var header store.Job
+		header, o.err = eng.Job(p.ctx, job.id)
+		o.facts = factsOf(header)
+	case OneStep:
+		var s store.Step
+		s, o.err = eng.Step(p.ctx, job.id, step.ID(c.Number))
+		o.facts = stepFacts(s)
+	case OneTarget:
+		return p.lookAtTarget(c, eng, job)
+	case OneRecord:
+		var history []store.Record
+		history, o.err = eng.History(p.ctx, job.id, store.Seq(c.Number-1), 1)
+		if o.err == nil && (len(history) == 0 || history[0].Seq != store.Seq(c.Number)) {
+			o.err = errors.New("there is no such record")
+		}
+		if o.err == nil {
+			o.facts = recordFacts(history[0])
+		}
+	case TheHistory:
+		var history []store.Record
+		history, o.err = eng.History(p.ctx, job.id, 0, all)
+		for _, r := range history {
+			o.list = append(o.list, deed(r))
+		}
+	case TheEffects:
+		var effects []store.Delivery
+		effects, o.err = eng.Effects(p.ctx, job.id, 0, all)
+		for _, d := range effects {
+			o.list = append(o.list, delivery(d))
+		}
+	case AllJobs:
+		var jobs []store.Job
+		jobs, o.err = eng.Jobs(p.ctx, engine.JobQuery{Limit: all})
+		for _, j := range jobs {
+			o.list = append(o.list, fmt.Sprintf("%s %v", j.Name, j.State))
+		}
+	case Verdicts:
+		var x engine.Explanation
+		x, o.err = eng.Explain(p.ctx, job.id, step.ID(c.Number), requestOptions(c.Name, Options{})...)
+		o.list = verdicts(x, c.Full)
+	}
+	return o
+}
+
+func (p *player) lookAtTarget(c *Look, eng *engine.Engine, job *stored) outcome {
+	target, err := job.target(step.ID(c.Number), c.Name)
+	if err != nil {
+		return outcome{err: err}
+	}
+	targets, err := eng.Targets(p.ctx, job.id, step.ID(c.Number), engine.TargetQuery{From: target, Limit: 1})
+	if err == nil && len(targets) == 0 {
+		err = errors.New("there is no such target")
+	}
+	if err != nil {
+		return outcome{err: err}
+	}
+	return outcome{facts: targetFacts(targets[0])}
+}

@@ -1,0 +1,169 @@
+package scenario
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Scenario is a file that was read. It comes from [Parse], and is not changed by playing it.
+type Scenario struct {
+	Name     string    // of the file, for messages
+	Actions  []Action  // in their order
+	Comments []Comment // and empty lines
+
+	source []string // the lines as they were read, with their ends
+}
+
+// An Action is a command and what must come of it.
+type Action struct {
+	Line    int  // where it begins, from 1
+	Between bool // it happens while the next action that is not is decided, before its commit
+	Command Command
+	Want    []Clause // nothing is wanted but that it is accepted if there is none
+}
+
+// A Clause is one thing that is wanted.
+type Clause struct {
+	Line  int    // where it stands
+	Key   string // "" for an entry of a list; [Fill] for "?"
+	Value string
+}
+
+// Fill is the key of a clause that golden mode is to replace.
+const Fill = "?"
+
+// A Comment is a line that says nothing to the player: one that begins with #, or an empty
+// one.
+type Comment struct {
+	Line int
+	Text string
+}
+
+// String returns the scenario as it is written by custom: words apart by one blank, quotes
+// only where they are needed, names in the place of numbers. It parses to an equal scenario,
+// line by line.
+func (s *Scenario) String() string {
+	lines := map[int]string{}
+	for _, c := range s.Comments {
+		lines[c.Line] = c.Text
+	}
+	for i := range s.Actions {
+		for n, text := range s.Actions[i].lines(s.Actions[i].Want) {
+			lines[n] = text
+		}
+	}
+	var b strings.Builder
+	for n := 1; n <= len(lines); n++ {
+		b.WriteString(lines[n] + "\n")
+	}
+	return b.String()
+}
+
+// line returns a line as it stands in the file, without what surrounds it.
+func (s *Scenario) line(n int) string {
+	if n < 1 || n > len(s.source) {
+		return ""
+	}
+	return strings.Trim(s.source[n-1], blanks+"\r\n")
+}
+
+// lines returns the lines of an action of which want is wanted.
+func (a *Action) lines(want []Clause) map[int]string {
+	head := a.Command.String()
+	if a.Between {
+		head = "in between, " + head
+	}
+	lines := map[int]string{}
+	if job, ok := a.Command.(*Job); ok {
+		for i, spec := range job.Steps {
+			lines[a.Line+1+i] = indent + specText(spec)
+		}
+	}
+	_, looks := a.Command.(*Look)
+	if looks {
+		head += ":"
+	}
+	lines[a.Line] = head
+	for i, c := range want {
+		text := c.String()
+		if looks && i == 0 && c.Key == "state" {
+			text = single(c.Value)
+		}
+		switch was, ok := lines[c.Line]; {
+		case !ok:
+			lines[c.Line] = indent + text
+		case c.Line == a.Line && i == 0:
+			lines[c.Line] = was + " " + text
+		default:
+			lines[c.Line] = was + ", " + text
+		}
+	}
+	return lines
+}
+
+const indent = "  "
+
+// String returns the clause as it reads in a file.
+func (c Clause) String() string {
+	switch c.Key {
+	case "":
+		return entry(c.Value)
+	case Fill:
+		return Fill
+	case "says":
+		return "says " + strconv.Quote(c.Value)
+	}
+	return c.Key + " " + bare(c.Value)
+}
+
+// entry returns a value of a list so that it is not taken for anything else.
+func entry(value string) string {
+	text := bare(value)
+	if first, _, _ := strings.Cut(text, " "); first == refused || text == unknownOutcome || text == Fill {
+		return strconv.Quote(value)
+	}
+	return text
+}
+
+// single returns the value of a state, without its key, likewise.
+func single(value string) string {
+	text := name(value)
+	if text == refused || text == Fill {
+		return strconv.Quote(value)
+	}
+	return text
+}
+
+const (
+	refused        = "refused"
+	unknownOutcome = "unknown outcome"
+)
+
+// layout gives clauses that came of an action their lines: a look has them on its own line
+// if there is room, and anything else below it.
+func (a *Action) layout(want []Clause) []Clause {
+	const width = 100
+	want = slices.Clone(want)
+	line, used := a.Line+1, 0
+	if job, ok := a.Command.(*Job); ok {
+		line += len(job.Steps)
+	}
+	if _, ok := a.Command.(*Look); ok {
+		for i := range want {
+			want[i].Line = a.Line
+		}
+		if len(a.lines(want)[a.Line]) <= width {
+			return want
+		}
+	}
+	for i := range want {
+		n := len(want[i].String()) + len(", ")
+		if used > 0 && len(indent)+used+n-len(", ") > width {
+			line, used = line+1, 0
+		}
+		want[i].Line = line
+		used += n
+	}
+	return want
+}

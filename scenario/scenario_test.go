@@ -1,0 +1,199 @@
+package scenario_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/scenario"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var update = flag.Bool("update", false, "write what comes into the scenarios")
+
+// What the scenarios say comes of it, comes of it.
+func TestScenarios(t *testing.T) {
+	scenario.Test(t, "testdata/*.txt", scenario.Config{Update: *update})
+}
+
+// A type and a code of an embedder's own are played like any other.
+func TestScenariosOfOnesOwnRules(t *testing.T) {
+	scenario.Test(t, "testdata/own/*.txt", scenario.Config{Rules: ownRules(t), Update: *update})
+}
+
+func ownRules(t *testing.T) *operation.Rules {
+	data, err := os.ReadFile("testdata/own/rules.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := operation.ParseTable(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := table.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
+}
+
+// Each of the 18 shortfalls of the reference has one scenario, every scenario has a number of
+// its own and says what it is about, and there are at least 32.
+func TestEveryShortfallOfTheReferenceHasAScenario(t *testing.T) {
+	count := map[string]int{}
+	for _, path := range files(t, "testdata/*.txt") {
+		n := filepath.Base(path)[:2]
+		count[n]++
+		if text := read(t, path); !strings.HasPrefix(text, "# "+n+" ") {
+			t.Errorf("%s:1: the first line must be a comment that begins with the number %s", path, n)
+		}
+	}
+	for n := 1; n <= max(32, len(count)); n++ {
+		if number := fmt.Sprintf("%02d", n); count[number] != 1 {
+			t.Errorf("testdata has %d scenarios %s-*.txt, want one", count[number], number)
+		}
+	}
+}
+
+// All scenarios together exercise every cell of the legality table, every cell of the
+// lifecycles, and every reason of a refusal.
+func TestScenariosShowEveryRule(t *testing.T) {
+	c := scenario.NewCoverage(nil)
+	for _, path := range files(t, "testdata/*.txt") {
+		c.Add(play(t, path, read(t, path), scenario.Config{}).Timeline)
+	}
+	for _, cell := range c.Missing() {
+		t.Errorf("no scenario shows %v", cell)
+	}
+	for _, reason := range c.MissingReasons() {
+		t.Errorf("no scenario is refused as %v", reason)
+	}
+	t.Logf("%d scenarios, %d cells, %d reasons", len(files(t, "testdata/*.txt")), len(c.Cells), len(c.Reasons))
+}
+
+// The cells are those of the rules, asked one by one, but for the states that nothing leads to.
+func TestCellsAreThoseOfTheRules(t *testing.T) {
+	for _, rules := range []*operation.Rules{operation.Standard(), ownRules(t)} {
+		want := map[scenario.Cell]bool{}
+		for _, typ := range rules.Types() {
+			for _, state := range step.AllStates() {
+				for code := range operation.Code(64) {
+					if _, ok := rules.Legal(typ, state, code); ok {
+						want[scenario.Cell{Type: typ, From: state, Code: code}] = true
+					}
+				}
+				for _, code := range operation.AllJobCodes() {
+					if _, ok := rules.LegalJob(typ, state, code); ok {
+						want[scenario.Cell{Type: typ, From: state, JobCode: code}] = true
+					}
+				}
+				for _, event := range step.AllEvents() {
+					if _, ok := rules.On(typ, state, event); ok {
+						want[scenario.Cell{Type: typ, From: state, Event: event}] = true
+					}
+				}
+			}
+		}
+		got := map[scenario.Cell]bool{}
+		for _, cell := range scenario.Cells(rules) {
+			got[cell] = true
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("Cells has %d cells, want the %d of the rules", len(got), len(want))
+		}
+	}
+	table := operation.StandardTable()
+	table.Job = table.Job[1:] // nothing terminates a step that runs
+	for i, row := range table.Job {
+		if row.Code == operation.TerminateJob {
+			table.Job[i].On = row.On.Minus(step.TypesOf(step.Script))
+		}
+	}
+	rules, err := table.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cell := range scenario.Cells(rules) {
+		if cell.From == step.Terminating {
+			t.Errorf("Cells has %v, to which nothing leads", cell)
+		}
+	}
+}
+
+// A coverage counts the rows, and names what is missing of each.
+func TestCoverageIsATable(t *testing.T) {
+	c := scenario.NewCoverage(ownRules(t))
+	c.Add(play(t, "x.txt", release+"ann: start_job\nann: start_job\n  refused wrong_state\n", scenario.Config{}).Timeline)
+	for _, line := range []string{
+		"count  row                     on                 from                          to                       missing\n",
+		"\n0      custom-40               custom-32          failed, abnormal              succeeded                all\n",
+		"\n1      start_job               script, custom-32  pending                       running                  custom-32 in pending\n",
+		"\n1      wrong_state\n", "\n0      stale             missing\n",
+		fmt.Sprintf("\n1 of %d cells, 1 of 11 reasons\n", len(scenario.Cells(ownRules(t)))),
+	} {
+		if !strings.Contains(c.String(), line) {
+			t.Errorf("it lacks %q:\n%v", line, c)
+		}
+	}
+}
+
+// A play is the same each time, in every entry of its timeline.
+func TestPlayIsDeterministic(t *testing.T) {
+	for _, path := range files(t, "testdata/*.txt") {
+		text := read(t, path)
+		if a, b := play(t, path, text, scenario.Config{}), play(t, path, text, scenario.Config{}); !reflect.DeepEqual(records(a), records(b)) || a.Timeline.String() != b.Timeline.String() {
+			t.Errorf("%s: one play is\n%v\nand another\n%v", path, a.Timeline, b.Timeline)
+		}
+	}
+}
+
+// The rules, the store and the engine are those of the Config.
+func TestPlayUsesWhatTheConfigSays(t *testing.T) {
+	var stores, engines int
+	rules := ownRules(t)
+	c := scenario.Config{
+		Rules: rules,
+		Open:  func() store.Store { stores++; return memstore.New() },
+		Engine: func(st store.Store, opts ...engine.Option) *engine.Engine {
+			engines++
+			eng := engine.New(st, append(opts, engine.WithLimits(engine.Limits{Reason: 5}))...)
+			if eng.Rules() != rules {
+				t.Error("the engine's rules are not those of the Config")
+			}
+			return eng
+		},
+	}
+	play(t, "x.txt", `job release
+  script copy, targets a
+ann: start_job, because "short"
+ann: terminate_job, because "too long"
+  refused invalid_input, field Because
+restart
+`, c)
+	if stores != 1 || engines != 4 {
+		t.Errorf("opened %d stores and made %d engines, want 1 store and 2 engines each time it is up", stores, engines)
+	}
+	_, err := scenario.Play(t.Context(), parse(t, "x.txt", ""), scenario.Config{Open: func() store.Store { return nil }})
+	if err == nil || !strings.Contains(err.Error(), "Config.Open returned no store") {
+		t.Errorf("without a store: %v", err)
+	}
+}
+
+// records returns what was written, request ids included.
+func records(r *scenario.Result) []store.Record {
+	var all []store.Record
+	for _, e := range r.Timeline {
+		if e.Record != nil {
+			all = append(all, *e.Record)
+		}
+	}
+	return all
+}

@@ -1,0 +1,135 @@
+package scenario_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/scenario"
+	"github.com/stepgate/stepgate/step"
+)
+
+const timelineText = `job release, by ann
+  script copy, targets a b
+  confirmation ask, timeout 10m
+ann: start_job
+deny eve
+eve: terminate_job
+  refused denied
+in between, report 1.1 by agent: a failed
+report 1.1: a succeeded, b succeeded
+report 1.1: a succeeded
+  refused stale
+ann: ignore_error 1, dry_run
+ann: ignore_error 1, request once
+ann: ignore_error 1, request once
+crash after
+bob: terminate_job
+  unknown outcome
+restart
+ann: restart_confirmation 2
+  refused wrong_state
+wait 10m
+deliver failing "no mail"
+  job_ended failed, job_ended terminated
+`
+
+// A timeline reads as a table: when, who, what, where the step went, and what came of it.
+func TestTimelineIsATable(t *testing.T) {
+	const want = `09:00:00  ann         job release                           pending
+09:00:00  ann         start_job                             pending -> running       job running, run 1.1 on 2 targets
+09:00:00  stage       deny eve
+09:00:00  eve         terminate_job                                                  refused, denied: job 1, step 1: terminate_job (job 1) denied to eve: the scenario denies it
+09:00:00  agent       report 1.1: a failed                  running
+09:00:00  executor    report 1.1: a succeeded, b succeeded  running -> failed        job failed, 1 rejected, the job has ended
+09:00:00  executor    report 1.1: a succeeded                                        refused, stale: job 1, step 1: the request came too late: meant for attempt 1, but the step is failed in attempt 1; legal now: retry_failed, ignore_error, retry_all
+09:00:00  ann         ignore_error 1, dry_run               failed -> error_ignored  tried, job waiting, ask 2.1
+09:00:00  ann         ignore_error 1, request once          failed -> error_ignored  job waiting
+09:00:00  engine      enters step 2                         pending -> waiting       ask 2.1
+09:00:00  ann         ignore_error 1, request once                                   repeated
+09:00:00  stage       crash after
+09:00:00  bob         terminate_job                         waiting -> terminated    the outcome is unknown
+09:00:00  stage       restart
+09:00:00  ann         restart_confirmation 2                                         refused, wrong_state: job 1, step 2: restart_confirmation (10) is not legal in terminated, only in confirmation_terminated; legal now: none
+09:10:00  dispatcher  delivers job_ended failed                                      failed: no mail
+09:10:00  dispatcher  delivers job_ended terminated                                  failed: no mail
+`
+	if got := play(t, "x.txt", timelineText, scenario.Config{}).Timeline.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// With several jobs a timeline names them, and it tells times apart.
+func TestTimelineOfSeveralJobsAndDays(t *testing.T) {
+	const text = `job release
+  script copy, targets a, timeout 1500ms
+ann: start_job
+job hotfix
+  script copy, targets a
+bob: start_job
+wait 24h
+sweep
+  1 expired
+wait 1ms
+deliver and die
+  run 1.1 all of release, job_ended abnormal of release, run 1.1 all
+`
+	const want = `2026-07-01 09:00:00.000  release  nobody      job release                   pending
+2026-07-01 09:00:00.000  release  ann         start_job                     pending -> running   job running, run 1.1 on 1 target
+2026-07-01 09:00:00.000  hotfix   nobody      job hotfix                    pending
+2026-07-01 09:00:00.000  hotfix   bob         start_job                     pending -> running   job running, run 1.1 on 1 target
+2026-07-02 09:00:00.000  release  deadline    expires 1.1                   running -> abnormal  job abnormal, the job has ended
+2026-07-02 09:00:00.001  release  dispatcher  dies with run 1.1 all
+2026-07-02 09:00:00.001  release  dispatcher  dies with job_ended abnormal
+2026-07-02 09:00:00.001  hotfix   dispatcher  dies with run 1.1 all
+`
+	if got := play(t, "x.txt", text, scenario.Config{}).Timeline.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// An entry is data: what moved which step of which type from where to where, the record, the
+// receipt or the refusal.
+func TestEntriesAreData(t *testing.T) {
+	entries := play(t, "x.txt", timelineText, scenario.Config{}).Timeline
+	at := func(i int) scenario.Entry { return entries[i] }
+
+	if e := at(1); e.Line != 4 || e.Job != 1 || e.JobName != "release" || e.Step != 1 || e.Type != step.Script || e.Attempt != 1 ||
+		e.JobCode != operation.StartJob || e.From != step.Pending || e.To != step.Running || e.JobTo != step.Running ||
+		e.Outcome != scenario.Accepted || e.Record.Seq != 2 || e.Receipt.Seq != 2 {
+		t.Errorf("the start is %+v", e)
+	}
+	if e := at(3); e.Outcome != scenario.Refused || e.Refusal.Reason != operation.Denied || !errors.Is(e.Err, operation.Denied) || e.Record != nil || e.From != 0 {
+		t.Errorf("the denial is %+v", e)
+	}
+	if e := at(4); e.Line != 8 || e.Who != "agent" || e.Event != 0 || e.Report.Accepted != 1 || e.Record.Results != 1 {
+		t.Errorf("the report in between is %+v", e)
+	}
+	if e := at(5); e.Line != 9 || e.Event != step.SomeFailed || e.From != step.Running || e.To != step.Failed || len(e.Report.Rejected) != 1 {
+		t.Errorf("the report is %+v", e)
+	}
+	if e := at(7); e.Outcome != scenario.Tried || e.Record != nil || e.To != step.ErrorIgnored || e.Receipt.Seq != 0 {
+		t.Errorf("the dry run is %+v", e)
+	}
+	if e := at(9); e.Event != step.Entered || e.Step != 2 || e.Type != step.Confirmation || e.From != step.Pending || e.To != step.Waiting || e.Record != at(8).Record {
+		t.Errorf("the entry of step 2 is %+v", e)
+	}
+	if e := at(10); e.Outcome != scenario.Repeated || e.Record != nil || e.From != 0 || e.Receipt.Seq != at(8).Record.Seq {
+		t.Errorf("the repetition is %+v", e)
+	}
+	if e := at(12); e.Outcome != scenario.Unknown || !errors.Is(e.Err, engine.ErrUnknownOutcome) || e.Record == nil || e.To != step.Terminated {
+		t.Errorf("what the store did and told nobody of is %+v", e)
+	}
+	if e := at(15); e.Outcome != scenario.Failed || e.Err.Error() != "no mail" || e.At.Sub(at(0).At).Minutes() != 10 {
+		t.Errorf("the delivery is %+v", e)
+	}
+
+	c := scenario.NewCoverage(nil)
+	c.Add(entries)
+	started := scenario.Cell{Type: step.Script, From: step.Pending, JobCode: operation.StartJob}
+	terminated := scenario.Cell{Type: step.Confirmation, From: step.Waiting, JobCode: operation.TerminateJob}
+	if c.Cells[started] != 1 || c.Cells[terminated] != 1 || len(c.Cells) != 5 || c.Reasons[operation.Denied] != 1 || len(c.Reasons) != 3 {
+		t.Errorf("it covers %v and %v", c.Cells, c.Reasons)
+	}
+}
