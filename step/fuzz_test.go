@@ -1,0 +1,177 @@
+package step_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stepgate/stepgate/step"
+)
+
+// What an alphabet reads it prints, and what it prints it reads. Nothing else is a letter.
+func FuzzAlphabets(f *testing.F) {
+	for _, s := range []string{"script", "32", "custom-63", "waiting", "timed_out", "none", "confirm", "expired_confirmed", "0", "014", "+7", "custom-4", "65537", "", "\xff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		spell(t, s, step.ParseType, step.Type.Valid)
+		spell(t, s, step.ParseState, step.State.Valid)
+		spell(t, s, step.ParseEvent, step.Event.Valid)
+		spell(t, s, step.ParseStatus, step.Status.Valid)
+		spell(t, s, step.ParseDecision, step.Decision.Valid)
+	})
+}
+
+func spell[T letter, P text[T]](t *testing.T, s string, parse func(string) (T, error), valid func(T) bool) {
+	t.Helper()
+	v, err := parse(s)
+	var read T
+	if readErr := P(&read).UnmarshalText([]byte(s)); (readErr == nil) != (err == nil) && s != "none" || read != v {
+		t.Fatalf("%T %q: parses to %v, %v, and unmarshals to %v, %v", v, s, v, err, read, readErr)
+	}
+	if err != nil {
+		if v != 0 {
+			t.Fatalf("%T %q: %v beside %v", v, s, v, err)
+		}
+		return
+	}
+	name, err := v.MarshalText()
+	back, backErr := parse(string(name))
+	if !valid(v) || err != nil || backErr != nil || back != v || string(name) != v.String() {
+		t.Fatalf("%T %q: %v prints %q, %v, which reads %v, %v", v, s, v, name, err, back, backErr)
+	}
+}
+
+// What reads as JSON writes as JSON that reads the same, whatever the input.
+func FuzzJSON(f *testing.F) {
+	for _, s := range []string{
+		`{"type":"script","name":"copy","targets":["a","b"],"ignore_errors":true,"timeout_ns":9000,"payload":"\ud800 x"}`,
+		`{"type":"confirmation","name":"ask","confirmers":["ann"],"timeout_ns":1,"on_timeout":"confirm"}`,
+		`{"type":"custom-40","title":"tape","lifecycle":[{"on":"entered","from":["pending"],"to":"running"}]}`,
+		`["pending","running","14"]`, `["custom-32",null]`, `[]`, `null`, `"AQI="`, `[null]`, `{"type":null}`, `["script"`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		roundTrip[step.Names](t, data)
+		roundTrip[step.States](t, data)
+		roundTrip[step.Types](t, data)
+		roundTrip[step.Set[step.Event]](t, data)
+		roundTrip[step.Spec](t, data)
+		roundTrip[step.Kind](t, data)
+	})
+}
+
+// roundTrip asserts that data, if it reads as a T, is written so that it reads the same. A T
+// that lacks a name, as a kind without its type does, reads and cannot be written.
+func roundTrip[T any](t *testing.T, data []byte) {
+	t.Helper()
+	var read, again T
+	if json.Unmarshal(data, &read) != nil {
+		return
+	}
+	written, err := json.Marshal(read)
+	if err != nil {
+		return
+	}
+	if err := json.Unmarshal(written, &again); err != nil {
+		t.Fatalf("%T: %s reads and is written as %s, which does not read: %v", read, data, written, err)
+	}
+	if !reflect.DeepEqual(plain(again), plain(read)) {
+		t.Fatalf("%T: %s reads as\n%+v and is written as %s, which reads as\n%+v", read, data, read, written, again)
+	}
+}
+
+// plain returns v with no targets for an empty list of them, which is written as none.
+func plain(v any) any {
+	if s, ok := v.(step.Spec); ok && len(s.Targets) == 0 {
+		s.Targets = nil
+		return s
+	}
+	return v
+}
+
+// A set made of any bytes has those below 64 for members, once each and in order.
+func FuzzSet(f *testing.F) {
+	f.Add([]byte{1, 63, 1, 64, 255, 0}, []byte{1, 2})
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		s, u := setOf(a), setOf(b)
+		for v := range 256 {
+			e := step.Event(v)
+			in, also := v < 64 && slices.Contains(a, byte(v)), v < 64 && slices.Contains(b, byte(v))
+			if s.Has(e) != in || s.Union(u).Has(e) != (in || also) || s.Minus(u).Has(e) != (in && !also) || s.Without(e).Has(e) || s.With(e).Has(e) != (v < 64) {
+				t.Fatalf("sets of %d and %d are wrong about %d", a, b, v)
+			}
+		}
+		members := slices.Collect(s.All())
+		if len(members) != s.Len() || !slices.IsSorted(members) || setOf(a) != step.SetOf(members...) || s.Empty() != (len(members) == 0) {
+			t.Fatalf("a set of %d has the members %d", a, members)
+		}
+	})
+}
+
+func setOf(values []byte) (s step.Set[step.Event]) {
+	for _, v := range values {
+		s = s.With(step.Event(v))
+	}
+	return s
+}
+
+// A time converts to that of package time and back, and what is added lies in the future.
+func FuzzTime(f *testing.F) {
+	f.Add(int64(1), int64(1))
+	f.Add(int64(1)<<62, int64(1)<<62)
+	f.Add(int64(-1), int64(time.Hour))
+	f.Add(int64(1<<63-1), int64(1))
+	f.Fuzz(func(t *testing.T, at, d int64) {
+		const yearOne, end = step.Time(-62_135_596_800_000), step.Time(1<<63 - 1)
+		u := step.Time(at)
+		if got := step.At(u.Std()); got != u && u != yearOne { // which package time takes for never
+			t.Fatalf("At(%d.Std()) = %d", u, got)
+		}
+		if u.String() == "" {
+			t.Fatalf("%d prints nothing", u)
+		}
+		if later := u.Add(time.Duration(d)); d > 0 && later <= u && later != end {
+			t.Fatalf("%d.Add(%v) = %d, want it later", u, time.Duration(d), later)
+		} else if d > 0 && later != end && later.Sub(u) < time.Duration(d) && d < 1<<63-1-int64(time.Millisecond) {
+			t.Fatalf("%d.Add(%v) = %d, which is only %v later", u, time.Duration(d), later, later.Sub(u))
+		}
+	})
+}
+
+// Any rows either compile to a machine that says what they say, or are refused.
+func FuzzMachine(f *testing.F) {
+	f.Add([]byte{65, 1, 2, 66, 2, 3, 8, 4, 2, 67, 2, 4})
+	f.Add([]byte{65, 1, 2, 65, 1, 3})
+	f.Add([]byte{0, 8, 12, 255, 255, 255, 64, 1, 15})
+	f.Fuzz(func(t *testing.T, rows []byte) {
+		var ts []step.Transition
+		for row := range slices.Chunk(rows, 3) {
+			if len(row) == 3 && len(ts) < 100 {
+				label := step.Label(row[0])
+				ts = append(ts, step.Transition{Label: label, Name: "label " + string('A'+rune(label)), From: step.StatesOf(step.State(row[1])), To: step.State(row[2])})
+			}
+		}
+		m, err := step.NewMachine("fuzz", ts)
+		if err != nil {
+			return
+		}
+		for _, row := range ts {
+			for from := range row.From.All() {
+				if to, ok := m.Next(from, row.Label); !ok || to != row.To {
+					t.Fatalf("Next(%v, %d) = %v, %v, want %v", from, row.Label, to, ok, row.To)
+				}
+			}
+		}
+		for state := range 256 {
+			for label := range 256 {
+				if to, ok := m.Next(step.State(state), step.Label(label)); ok != (to != 0) || ok && !to.Valid() {
+					t.Fatalf("Next(%d, %d) = %d, %v", state, label, to, ok)
+				}
+			}
+		}
+	})
+}

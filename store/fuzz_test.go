@@ -1,0 +1,86 @@
+package store_test
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/stepgate/stepgate/store"
+)
+
+// What an alphabet reads it prints, and what it prints it reads.
+func FuzzAlphabets(f *testing.F) {
+	for _, s := range []string{"created", "job_operated", "5", "none", "job_ended", "0", "6", "01", "", "Created", "\x00"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		spell[store.Kind](t, s)
+		spell[store.Effect](t, s)
+	})
+}
+
+func spell[T interface {
+	~uint8
+	fmt.Stringer
+	encoding.TextMarshaler
+}, P interface {
+	*T
+	encoding.TextUnmarshaler
+}](t *testing.T, s string) {
+	t.Helper()
+	var v, back T
+	if err := P(&v).UnmarshalText([]byte(s)); err != nil {
+		return
+	}
+	name, err := v.MarshalText()
+	if err == nil {
+		err = P(&back).UnmarshalText(name)
+	}
+	if err != nil || back != v || string(name) != v.String() {
+		t.Fatalf("%T %q reads %v and prints %q, which reads %v, %v", v, s, v, name, back, err)
+	}
+}
+
+// What reads as JSON writes as JSON that reads the same: an audit that was exported, a
+// record that a store keeps as JSON.
+func FuzzJSON(f *testing.F) {
+	for _, s := range []string{
+		`{"job":1,"seq":2,"at":6,"kind":"operated","request":"0198c0de-0000-7000-8000-000000000001","actor":"ann","reason":"because","code":"retry_failed","step":1,"entered":0,"attempt":2,"all":false,"from":"failed","to":"running","job_from":"failed","job_to":"running","succeeded":3,"unfinished":1,"results":0,"targets":1,"effect":"run"}`,
+		`{"job":1,"seq":4,"scope":{"type":"biz","id":"2"},"effect":"job_ended","step":1,"attempt":2,"all":true,"job_to":"failed","at":1,"not_before":2,"count":3,"last_error":"\ufffd"}`,
+		`{"id":9007199254740991,"name":"n","state":"abnormal","version":3,"moved":2,"current":1,"steps":1}`,
+		`{"id":2,"type":"confirmation","name":"ask","timeout_ns":5,"on_timeout":"confirm","confirmers":[],"state":"waiting","deadline":-1}`,
+		`{"index":1,"name":"web-1","attempt":2,"success":1,"status":"non_zero_exit","exit_code":-1,"detail":"x"}`,
+		`{"kind":"6"}`, `{"kind":null}`, `{"state":8}`, `{"request":"0198c0de"}`, `{"seq":1e3}`, `{"confirmers":[null]}`, `[`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		roundTrip[store.Record](t, data)
+		roundTrip[store.Delivery](t, data)
+		roundTrip[store.Job](t, data)
+		roundTrip[store.Step](t, data)
+		roundTrip[store.Target](t, data)
+	})
+}
+
+// roundTrip asserts that data, if it reads as a T, is written so that it reads the same. A T
+// that lacks a name, as a record without its kind does, reads and cannot be written.
+func roundTrip[T any](t *testing.T, data []byte) {
+	t.Helper()
+	var read, again T
+	if json.Unmarshal(data, &read) != nil {
+		return
+	}
+	written, err := json.Marshal(read)
+	if err != nil {
+		return
+	}
+	if err := json.Unmarshal(written, &again); err != nil {
+		t.Fatalf("%T: %s reads and is written as %s, which does not read: %v", read, data, written, err)
+	}
+	if !reflect.DeepEqual(again, read) {
+		t.Fatalf("%T: %s reads as\n%+v and is written as %s, which reads as\n%+v", read, data, read, written, again)
+	}
+}
