@@ -1,0 +1,318 @@
+package engine_test
+
+// A journal is what a released version left in a store: the rules, the alphabets with their
+// numbers, and a few jobs with everything that is remembered of them. Journals are never
+// changed. A version that reads one differently would do so with its users' data as well.
+//
+// Before a version is released, its journal is written once:
+//
+//	go test ./engine -run TestJournal -journal v0.2.0
+//
+// A field that is added to what is remembered must be left out of JSON when it is zero, so
+// that older journals stay as they are.
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var journal = flag.String("journal", "", "write a journal for this version, which must not have one")
+
+const journals = "testdata/journals"
+
+// journaled is one job of a journal.
+type journaled struct {
+	Spec    engine.JobSpec   `json:"spec"`
+	Job     store.Job        `json:"job"`
+	Steps   []store.Step     `json:"steps"`
+	Targets [][]store.Target `json:"targets"` // by step
+	History []store.Record   `json:"history"`
+	Effects []store.Delivery `json:"effects"` // none was ever delivered
+}
+
+// Every journal reads as it was written, and its histories replay to the headers and steps
+// that were stored then.
+func TestJournals(t *testing.T) {
+	if *journal != "" {
+		writeJournal(t, *journal)
+	}
+	versions, err := os.ReadDir(journals)
+	if err != nil || len(versions) == 0 {
+		t.Fatalf("%s has no journals: %v", journals, err)
+	}
+	for _, version := range versions {
+		t.Run(version.Name(), func(t *testing.T) {
+			dir := filepath.Join(journals, version.Name())
+			readRules(t, filepath.Join(dir, "rules.json"))
+			words := readAlphabets(t, filepath.Join(dir, "alphabets.json"))
+			jobs := readJobs(t, dir)
+			for name, j := range jobs {
+				t.Run(name, func(t *testing.T) { replays(t, j) })
+			}
+			covers(t, jobs, words)
+		})
+	}
+}
+
+// replays asserts that the history of j gives its header and steps, and that these count
+// its targets.
+func replays(t *testing.T, j journaled) {
+	job, steps, err := engine.Replay(operation.Standard(), j.Spec, j.History)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if job != j.Job {
+		t.Errorf("the history replays to the header\n%+v, stored was\n%+v", job, j.Job)
+	}
+	if !reflect.DeepEqual(steps, j.Steps) {
+		t.Errorf("the history replays to the steps\n%+v, stored were\n%+v", steps, j.Steps)
+	}
+	for i, s := range j.Steps {
+		succeeded, unfinished := int32(0), int32(0)
+		for _, target := range j.Targets[i] {
+			if store.SucceededTargets.Holds(s, target) {
+				succeeded++
+			}
+			if store.UnfinishedTargets.Holds(s, target) {
+				unfinished++
+			}
+			if name := j.Spec.Steps[i].Targets[target.Index]; target.Name != name {
+				t.Errorf("step %d, target %d is called %q, want %q", s.ID, target.Index, target.Name, name)
+			}
+		}
+		if succeeded != s.Succeeded || unfinished != s.Unfinished || len(j.Targets[i]) != int(s.Total) {
+			t.Errorf("step %d has %d targets, %d of them succeeded and %d unfinished, stored were %d, %d and %d",
+				s.ID, len(j.Targets[i]), succeeded, unfinished, s.Total, s.Succeeded, s.Unfinished)
+		}
+	}
+	var waiting []store.Delivery
+	for _, rec := range j.History {
+		if d, ok := rec.Delivery(j.Job.Scope); ok {
+			waiting = append(waiting, d)
+		}
+	}
+	if !slices.Equal(waiting, j.Effects) {
+		t.Errorf("the history has the effects\n%+v, stored were\n%+v", waiting, j.Effects)
+	}
+}
+
+// readRules asserts that rules of a journal still read, write and compile. That they differ
+// from the rules of today is no fault: what was legal then has happened.
+func readRules(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := operation.ParseTable(data)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	wantSame(t, path, data, table)
+	then, err := table.Compile()
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	for _, d := range operation.Diff(then, operation.Standard()) {
+		t.Logf("%s: since then, %v", path, d)
+	}
+}
+
+// readAlphabets asserts that each number stands for the same name as then, and returns the
+// names of then. New ones may have come.
+func readAlphabets(t *testing.T, path string) map[string]map[string]string {
+	t.Helper()
+	var then map[string]map[string]string
+	wantSame(t, path, read(t, path, &then), then)
+	today := alphabets()
+	for alphabet, names := range then {
+		for number, name := range names {
+			if now := today[alphabet][number]; now != name {
+				t.Errorf("%s %s was %q, and is %q", alphabet, number, name, now)
+			}
+		}
+	}
+	return then
+}
+
+func readJobs(t *testing.T, dir string) map[string]journaled {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "job-*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s has no jobs: %v", dir, err)
+	}
+	jobs := map[string]journaled{}
+	for _, path := range files {
+		var j journaled
+		wantSame(t, path, read(t, path, &j), &j)
+		jobs[strings.TrimSuffix(filepath.Base(path), ".json")] = j
+	}
+	return jobs
+}
+
+// read reads a file into v, in which each of its fields must have a place.
+func read(t *testing.T, path string, v any) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		t.Fatalf("%s: data after the end", path)
+	}
+	return data
+}
+
+// wantSame asserts that what a file was read into is written as the same file.
+func wantSame(t *testing.T, path string, file []byte, v any) {
+	t.Helper()
+	was, is := bytes.Split(file, []byte("\n")), bytes.Split(written(t, v), []byte("\n"))
+	for i := range max(len(was), len(is)) {
+		line := func(lines [][]byte) string {
+			if i >= len(lines) {
+				return "nothing"
+			}
+			return string(lines[i])
+		}
+		if line(was) != line(is) {
+			t.Fatalf("%s:%d: reads and is written differently\nwas %s\nis  %s", path, i+1, line(was), line(is))
+		}
+	}
+}
+
+func written(t *testing.T, v any) []byte {
+	t.Helper()
+	data, err := json.MarshalIndent(v, "", "\t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(data, '\n')
+}
+
+// writeJournal writes what today's version leaves in a store.
+func writeJournal(t *testing.T, version string) {
+	t.Helper()
+	dir := filepath.Join(journals, version)
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatalf("a journal is written once: %v", err)
+	}
+	files := map[string]any{"rules.json": operation.StandardTable(), "alphabets.json": alphabets()}
+	for name, j := range playJournal(t) {
+		files[name+".json"] = j
+	}
+	for name, v := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), written(t, v), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// alphabets returns today's alphabets: of each, the numbers and their names.
+func alphabets() map[string]map[string]string {
+	return map[string]map[string]string{
+		"step type": spelled[step.Type](), "state": spelled[step.State](), "event": spelled[step.Event](),
+		"target status": spelled[step.Status](), "timeout decision": spelled[step.Decision](),
+		"operation code": spelled[operation.Code](), "job operation code": spelled[operation.JobCode](),
+		"guard": spelled[operation.Guard](), "reason": spelled[operation.Reason](),
+		"record kind": spelled[store.Kind](), "effect": spelled[store.Effect](),
+	}
+}
+
+// spelled returns the declared values of an alphabet: those that marshal.
+func spelled[T interface {
+	~uint8 | ~uint16
+	MarshalText() ([]byte, error)
+}]() map[string]string {
+	names := map[string]string{}
+	for i := range 1000 {
+		if uint64(T(i)) != uint64(i) {
+			break
+		}
+		if name, err := T(i).MarshalText(); err == nil && !strings.HasPrefix(string(name), "custom-") {
+			names[strconv.Itoa(i)] = string(name)
+		}
+	}
+	return names
+}
+
+// covers asserts that the jobs of a journal between them use whatever a store can keep: each
+// type, state, event, status, decision, code, job code, kind and effect that there was.
+func covers(t *testing.T, jobs map[string]journaled, words map[string]map[string]string) {
+	t.Helper()
+	used := map[string]map[string]bool{}
+	use := func(alphabet string, letters ...fmt.Stringer) {
+		if used[alphabet] == nil {
+			used[alphabet] = map[string]bool{}
+		}
+		for _, letter := range letters {
+			used[alphabet][letter.String()] = true
+		}
+	}
+	use("target status", step.TargetWaiting) // is not kept: so is a target of which nothing is known
+	for _, j := range jobs {
+		use("state", j.Job.State)
+		for i, s := range j.Steps {
+			use("step type", s.Type)
+			use("state", s.State)
+			use("timeout decision", s.OnTimeout)
+			for _, target := range j.Targets[i] {
+				use("target status", target.Status)
+			}
+		}
+		for _, rec := range j.History {
+			use("record kind", rec.Kind)
+			use("operation code", rec.Code)
+			use("job operation code", rec.JobCode)
+			use("event", rec.Event)
+			use("state", rec.From, rec.To, rec.JobFrom, rec.JobTo)
+			use("effect", rec.Effect)
+			if rec.Entered != 0 {
+				use("event", step.Entered) // which has no record of its own
+			}
+		}
+	}
+	for _, alphabet := range slices.Sorted(maps.Keys(words)) {
+		if alphabet == "guard" || alphabet == "reason" {
+			continue // are not kept with a job
+		}
+		for _, name := range words[alphabet] {
+			if !used[alphabet][name] {
+				t.Errorf("no job of the journal has the %s %s", alphabet, name)
+			}
+		}
+	}
+}
+
+// The journal that would be written today covers today's alphabets, is the same each time,
+// and replays.
+func TestTodaysJournal(t *testing.T) {
+	jobs, again := playJournal(t), playJournal(t)
+	if !reflect.DeepEqual(jobs, again) {
+		t.Error("two journals of one version differ")
+	}
+	covers(t, jobs, alphabets())
+	for name, j := range jobs {
+		t.Run(name, func(t *testing.T) { replays(t, j) })
+	}
+}
