@@ -1,0 +1,235 @@
+package linearizability
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// start is the time by the clocks of the engines that carry out requests: it stands still,
+// so that the sequential job knows it. Engines that sweep are ahead of it.
+const start step.Time = 1_767_225_600_000 // 2026-01-01
+
+// patience is how long a history is judged before it is given up, which does not happen to
+// one of the size that [Record] makes.
+const patience = time.Minute
+
+// A History is what clients asked of the jobs of one store at the same time, and what they
+// were told.
+type History struct {
+	Clients int
+	Calls   int
+	Changes int // records that came of them
+	Lost    int // commits that lost a race and were decided anew
+	Unknown int // calls whose outcome nobody was told
+	jobs    []recorded
+}
+
+// recorded is a history of one job. Jobs have nothing to do with each other, so each is
+// judged by itself.
+type recorded struct {
+	id    store.JobID
+	scope store.Scope
+	specs []step.Spec
+	calls []porcupine.Operation
+}
+
+// Record makes a history on a fresh store: one or two jobs, 8 to 16 clients in as many
+// goroutines, two engines, and about a hundred calls, after which everything is read once
+// more. The seed decides on the jobs and on what clients would like to ask; what they see,
+// and so what they do ask, is up to the schedule. The error is one of creating the jobs.
+func Record(ctx context.Context, st store.Store, seed uint64) (History, error) {
+	dice := rand.New(rand.NewPCG(seed, 0))
+	r := recorder{history: History{Clients: 8 + dice.IntN(9)}}
+	observer := engine.Observer{Conflicted: func(_ context.Context, _ store.JobID, lost int, _ time.Duration) { r.lost.Add(int64(lost)) }}
+	var engines [2]*engine.Engine
+	for i := range engines {
+		engines[i] = engine.New(pace{st}, engine.WithClock(start.Std), engine.WithObserver(observer))
+	}
+	calm := engine.New(unwrap(st), engine.WithClock(start.Std)) // before and after, when nobody interferes
+	for i := range 1 + dice.IntN(2) {
+		spec := drawJob(dice, i)
+		created, err := calm.Create(ctx, spec)
+		if err != nil {
+			return r.history, fmt.Errorf("create: %w", err)
+		}
+		r.history.jobs = append(r.history.jobs, recorded{id: created.ID, scope: spec.Scope, specs: spec.Steps})
+	}
+
+	var running sync.WaitGroup
+	ready := make(chan struct{})
+	for who := range r.history.Clients {
+		dice := rand.New(rand.NewPCG(seed, uint64(who)+1))
+		var clients []*client
+		for _, j := range r.history.jobs {
+			clients = append(clients, newClient(dice, engines[who%2], pace{st}, j))
+		}
+		running.Go(func() {
+			<-ready
+			for range 112/r.history.Clients + dice.IntN(3) {
+				job := dice.IntN(len(clients))
+				r.ask(ctx, who, job, clients[job], clients[job].next())
+			}
+		})
+	}
+	close(ready)
+	running.Wait()
+
+	for i, j := range r.history.jobs {
+		last := newClient(dice, calm, unwrap(st), j)
+		r.ask(ctx, r.history.Clients, i, last, request{Kind: readJob})
+		r.ask(ctx, r.history.Clients, i, last, request{Kind: readHistory})
+		for id := range j.specs {
+			r.ask(ctx, r.history.Clients, i, last, request{Kind: readStep, Step: step.ID(id + 1)})
+			r.ask(ctx, r.history.Clients, i, last, request{Kind: readTargets, Step: step.ID(id + 1)})
+		}
+		r.history.Changes += int(last.seen.version) - 1
+	}
+	r.history.Lost = int(r.lost.Load())
+	return r.history, nil
+}
+
+// A recorder makes a history.
+type recorder struct {
+	ticks atomic.Int64 // one at each call and each return
+	lost  atomic.Int64
+
+	mu      sync.Mutex // guards all below
+	history History
+}
+
+// ask has a client call, and notes the call in the history of its job. One that failed
+// changed nothing and says nothing, so it is left out.
+func (r *recorder) ask(ctx context.Context, who, job int, c *client, req request) {
+	call := porcupine.Operation{ClientId: who, Input: &req, Call: r.ticks.Add(1)}
+	got := c.call(ctx, req)
+	call.Output, call.Return = got, r.ticks.Add(1)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch got {
+	case failed:
+		return
+	case unknown:
+		call.Return = math.MaxInt64
+		r.history.Unknown++
+	}
+	r.history.Calls++
+	r.history.jobs[job].calls = append(r.history.jobs[job].calls, call)
+}
+
+// drawJob draws a job of three to six steps.
+func drawJob(dice *rand.Rand, n int) engine.JobSpec {
+	spec := engine.JobSpec{Name: "job", Scope: store.Scope{Type: "job", ID: fmt.Sprint(n)}}
+	for range 3 + dice.IntN(4) {
+		s := step.Spec{Name: "step", Type: step.Type(1 + dice.IntN(4))}
+		if dice.IntN(2) == 0 {
+			s.Timeout = time.Duration(1+dice.IntN(10)) * time.Minute
+		}
+		if s.Type == step.Confirmation {
+			if dice.IntN(2) == 0 {
+				s.Confirmers = []string{"ann", "bob"}
+			}
+			if s.Timeout > 0 {
+				s.OnTimeout = step.Decision(dice.IntN(2))
+			}
+		} else {
+			s.Targets = []string{"a", "b", "c"}[:1+dice.IntN(3)]
+			s.IgnoreErrors = dice.IntN(4) == 0
+		}
+		spec.Steps = append(spec.Steps, s)
+	}
+	return spec
+}
+
+// Check judges h. The error is a *[Violation] if h is not linearizable.
+func (h History) Check() error {
+	rules := model.Documented()
+	for _, j := range h.jobs {
+		spec := sequential(rules, j.specs)
+		switch porcupine.CheckOperationsTimeout(spec, j.calls, patience) {
+		case porcupine.Ok:
+		case porcupine.Unknown:
+			return fmt.Errorf("a history of %d calls was not judged within %v", len(j.calls), patience)
+		default:
+			return &Violation{j, spec, sync.OnceValue(func() porcupine.LinearizationInfo {
+				_, info := porcupine.CheckOperationsVerbose(spec, j.calls, patience)
+				return info
+			})}
+		}
+	}
+	return nil
+}
+
+// A Violation is a history that no job which takes one request at a time can have.
+type Violation struct {
+	recorded
+	spec porcupine.Model
+	info func() porcupine.LinearizationInfo // takes its time
+}
+
+// Draw writes an HTML page that shows the history and how far it can be explained.
+func (v *Violation) Draw(path string) error { return porcupine.VisualizePath(v.spec, v.info(), path) }
+
+// Error shows the end of the longest part of the history that can be explained, where the
+// job stands then, and the calls that must come next, of which none can.
+func (v *Violation) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "not linearizable: %d calls on a job of", len(v.calls))
+	for _, s := range v.specs {
+		fmt.Fprintf(&b, " %v %v", s.Type, s.Targets)
+	}
+	b.WriteString("\n")
+	longest := v.longest()
+	state := v.spec.Init()
+	for i, call := range longest {
+		_, state = v.spec.Step(state, call.Input, call.Output)
+		if i >= len(longest)-8 {
+			fmt.Fprintf(&b, "%4d. client %d, %d to %d: %s\n      %v\n", i+1, call.ClientId, call.Call, call.Return, v.spec.DescribeOperation(call.Input, call.Output), state)
+		}
+	}
+	left := slices.DeleteFunc(slices.Clone(v.calls), func(c porcupine.Operation) bool {
+		return slices.ContainsFunc(longest, func(l porcupine.Operation) bool { return l.Call == c.Call })
+	})
+	slices.SortFunc(left, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
+	first := int64(math.MaxInt64) // none can come after the first of them that has returned
+	for _, call := range left {
+		first = min(first, call.Return)
+	}
+	b.WriteString("and then none of these:\n")
+	for _, call := range left {
+		if call.Call > first {
+			break
+		}
+		_, want := state.(*job).take(*call.Input.(*request))
+		fmt.Fprintf(&b, "      client %d, %d to %d: %s\n      but it should be: %v\n", call.ClientId, call.Call, call.Return, v.spec.DescribeOperation(call.Input, call.Output), want)
+	}
+	return b.String()
+}
+
+// longest returns the longest part that can be explained.
+func (v *Violation) longest() []porcupine.Operation {
+	var longest []porcupine.Operation
+	info := v.info()
+	for _, partition := range info.PartialLinearizationsOperations() {
+		for _, part := range partition {
+			if len(part) > len(longest) {
+				longest = part
+			}
+		}
+	}
+	return longest
+}

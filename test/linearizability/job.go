@@ -1,0 +1,263 @@
+package linearizability
+
+import (
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strings"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A job is the sequential job: that of the model, and what an engine keeps beside it, which
+// is the number of records, when the last move was, and the requests by their ids. It is a
+// value of its moment that nobody changes.
+type job struct {
+	*model.Job
+	version, moved store.Seq
+	last           change // the last record
+	results        int32  // of it
+	done           []done // the requests that were carried out under an id of the client's
+	key            string // equal for equal jobs
+	hash           uint64 // of key
+
+	taken map[*request]taken // what came of requests that were tried: many orders are alike
+}
+
+type done struct {
+	request request
+	answer  answer
+}
+
+type taken struct {
+	next   *job
+	answer answer
+}
+
+// sequential returns the specification of a job of so many steps.
+func sequential(rules *model.Rules, specs []step.Spec) porcupine.Model {
+	return porcupine.Model{
+		Init: func() any {
+			return (&job{
+				Job: model.New(rules, specs), version: 1, moved: 1,
+				last: change{Seq: 1, JobTo: step.Pending, Effect: string(model.NoEffect)},
+			}).sealed()
+		},
+		Step: func(state, input, output any) (bool, any) {
+			return state.(*job).admits(input.(*request), output.(answer))
+		},
+		Equal:             func(a, b any) bool { return a == b || a.(*job).key == b.(*job).key },
+		Hash:              func(state any) uint64 { return state.(*job).hash },
+		DescribeOperation: func(input, output any) string { return fmt.Sprintf("%v: %v", *input.(*request), output) },
+		DescribeState:     func(state any) string { return state.(*job).String() },
+	}
+}
+
+// admits reports whether j, asked for r now, may answer a, and what becomes of it then.
+func (j *job) admits(r *request, a answer) (bool, *job) {
+	if r.Kind == sweep && a == expired(0) {
+		return true, j // it may have seen what another one expired
+	}
+	t, known := j.taken[r]
+	if !known {
+		t.next, t.answer = j.take(*r)
+		j.taken[r] = t
+	}
+	return a == t.answer || a == unknown, t.next
+}
+
+// take returns what becomes of j when it is asked for r, and its answer.
+func (j *job) take(r request) (*job, answer) {
+	switch r.Kind {
+	case operate, operateJob, dryRun:
+		return j.operate(r)
+	case report:
+		return j.report(r)
+	case sweep:
+		return j.sweep(r)
+	case readJob:
+		return j, shown(j.header())
+	case listJobs:
+		if r.State != j.State {
+			return j, notListed
+		}
+		return j, shown(j.header())
+	case readStep, pageSteps:
+		return j, shownStep(j.row(r.Step))
+	case readHistory:
+		return j, told(int(j.version), j.last, j.results)
+	case readTargets:
+		return j, listed(j.targets(r.Step))
+	case explain:
+		return j, j.explain(r)
+	}
+	panic("what is " + string(r.Kind) + "?")
+}
+
+func (j *job) operate(r request) (*job, answer) {
+	if r.Kind == operateJob {
+		r.Step = j.Current
+	}
+	if int(r.Step) > len(j.Steps) {
+		return j, refused(operation.NoSuchStep, standing{})
+	}
+	if i := slices.IndexFunc(j.done, func(d done) bool { return r.ID != (store.Request{}) && d.request.ID == r.ID }); i >= 0 {
+		asked := r
+		if r.Kind == operateJob {
+			asked.Step = j.done[i].request.Step // whichever was current then
+		}
+		if !j.done[i].request.same(asked) {
+			return j, refused(operation.RequestReused, standing{})
+		}
+		return j, j.done[i].answer
+	}
+	next := &job{Job: j.Job.Clone(), version: j.version, moved: j.moved, last: j.last, done: j.done}
+	reason := operation.Stale
+	if !j.stale(r) {
+		if r.Kind == operateJob {
+			reason = next.OperateJob(r.JobCode, r.Now)
+		} else {
+			reason = next.Operate(r.Step, r.Code, r.Person, r.Now)
+		}
+	}
+	if reason != 0 {
+		return j, refused(reason, j.standing(r.Step))
+	}
+	next.record()
+	if r.Kind == dryRun {
+		would := next.last
+		would.Seq = 0
+		return j, accepted(would)
+	}
+	if r.ID != (store.Request{}) {
+		next.done = append(slices.Clip(j.done), done{r, accepted(next.last)})
+	}
+	return next.sealed(), accepted(next.last)
+}
+
+// stale reports whether r was meant for another moment.
+func (j *job) stale(r request) bool {
+	return r.IfVersion != 0 && (r.IfVersion < j.moved || r.IfVersion > j.version) ||
+		r.IfAttempt != 0 && r.IfAttempt != j.Steps[r.Step-1].Attempt()
+}
+
+func (j *job) report(r request) (*job, answer) {
+	next := &job{Job: j.Job.Clone(), version: j.version, moved: j.moved, last: j.last, results: j.results, done: j.done}
+	counts, _ := j.Answer(r.Step, r.Attempt, r.Results, r.Outcome, r.Now)
+	changed, reason := next.Report(r.Step, r.Attempt, r.Results, r.Outcome, r.Now)
+	if reason != 0 {
+		return j, refused(reason, j.standing(r.Step))
+	}
+	said := news{
+		State: next.Steps[r.Step-1].State, JobState: next.State,
+		Accepted: counts.Accepted, Repeated: counts.Repeated, Rejected: counts.Rejected,
+	}
+	if !changed {
+		return j, reported(said)
+	}
+	next.record()
+	said.Seq = next.version
+	return next.sealed(), reported(said)
+}
+
+// sweep expires the attempt that is overdue, of which a job has at most one.
+func (j *job) sweep(r request) (*job, answer) {
+	next := &job{Job: j.Job.Clone(), version: j.version, moved: j.moved, done: j.done}
+	if reason := next.Expire(j.Current, j.Steps[j.Current-1].Attempt(), r.Now); reason != 0 {
+		return j, expired(0)
+	}
+	next.record()
+	return next.sealed(), expired(1)
+}
+
+// record notes the record of the command that was just carried out.
+func (j *job) record() {
+	j.version++
+	did := j.Last
+	j.last = change{
+		Seq: j.version, Step: did.Step, From: did.From, To: did.To, JobFrom: did.JobFrom, JobTo: did.JobTo,
+		Attempt: did.Attempt, Entered: did.Entered, Targets: int32(did.Targets), Effect: string(did.Effect),
+	}
+	j.results = int32(did.Results)
+	if did.From != did.To || did.JobFrom != did.JobTo || did.Effect == model.RunTargets || did.Effect == model.AskConfirmers {
+		j.moved = j.version
+	}
+}
+
+var hashSeed = maphash.MakeSeed()
+
+// sealed computes j's key, after which j must not be changed.
+func (j *job) sealed() *job {
+	var b strings.Builder
+	fmt.Fprint(&b, j.version, j.moved, j.last, j.results, j.State, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished)
+	for _, s := range j.Steps {
+		fmt.Fprint(&b, s.State, s.Runs)
+	}
+	for _, d := range j.done {
+		fmt.Fprint(&b, d.request.ID, d.answer)
+	}
+	j.key, j.taken = b.String(), map[*request]taken{}
+	j.hash = maphash.String(hashSeed, j.key)
+	return j
+}
+
+// String is short: it stands in diagrams.
+func (j *job) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "version %d: %v;", j.version, j.State)
+	for i := range j.Steps {
+		fmt.Fprintf(&b, " %d.%d %v", i+1, j.Steps[i].Attempt(), j.Steps[i].State)
+	}
+	return b.String()
+}
+
+func (j *job) standing(id step.ID) standing {
+	s := &j.Steps[id-1]
+	return standing{Version: j.version, Current: j.Current, State: s.State, Attempt: s.Attempt(), JobState: j.State}
+}
+
+func (j *job) header() header {
+	return header{
+		State: j.State, Version: j.version, Moved: j.moved, Current: j.Current,
+		Skipped: int32(j.Skipped), Ignored: int32(j.Ignored), Started: j.Started, Finished: j.Finished,
+	}
+}
+
+func (j *job) row(id step.ID) row {
+	s := &j.Steps[id-1]
+	r := row{
+		ID: id, State: s.State, Attempt: s.Attempt(), Full: s.Full(),
+		Succeeded: int32(s.Succeeded()), Unfinished: int32(s.Unfinished()),
+	}
+	if n := len(s.Runs); n > 0 {
+		run := s.Runs[n-1]
+		r.Started, r.Finished, r.Deadline = run.Started, run.Finished, run.Deadline
+	}
+	return r
+}
+
+func (j *job) targets(id step.ID) []target {
+	s := &j.Steps[id-1]
+	targets := make([]target, len(s.Spec.Targets))
+	for i := range targets {
+		latest := s.Latest(i)
+		targets[i] = target{Attempt: latest.Ran, Success: s.LatestSuccess(i), Status: latest.Status, ExitCode: latest.ExitCode}
+	}
+	return targets
+}
+
+func (j *job) explain(r request) answer {
+	var codes, jobCodes []operation.Reason
+	for _, code := range operation.AllCodes() {
+		codes = append(codes, j.Job.Clone().Operate(r.Step, code, r.Person, r.Now))
+	}
+	for _, code := range operation.AllJobCodes() {
+		jobCodes = append(jobCodes, j.Job.Clone().OperateJob(code, r.Now))
+	}
+	return explained(j.header(), j.row(r.Step), codes, jobCodes)
+}

@@ -1,0 +1,193 @@
+package linearizability
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A kind is what a client can ask for.
+type kind string
+
+const (
+	operate     kind = "operate"
+	operateJob  kind = "operate job"
+	dryRun      kind = "dry run" // of an operation on a step
+	report      kind = "report"
+	sweep       kind = "sweep"
+	readJob     kind = "job"
+	listJobs    kind = "jobs" // in one state
+	readStep    kind = "step"
+	pageSteps   kind = "steps" // a page of one
+	readHistory kind = "history"
+	readTargets kind = "targets" // as the store has them, when all is over
+	explain     kind = "explain"
+)
+
+// A request is one call of a client, about one job.
+type request struct {
+	Kind    kind
+	Step    step.ID
+	Code    operation.Code
+	JobCode operation.JobCode
+	Person  string
+	ID      store.Request // given by the client, who may repeat it; zero if the engine makes one
+	Again   bool          // it repeats an earlier one
+
+	IfAttempt int32
+	IfVersion store.Seq
+
+	Attempt int32 // of a report
+	Results []model.Result
+	Outcome step.Event
+
+	Now   step.Time  // by the clock of the engine that is asked
+	State step.State // of a list
+}
+
+func (r request) String() string {
+	var b strings.Builder
+	b.WriteString(string(r.Kind))
+	switch r.Kind {
+	case operate, dryRun:
+		fmt.Fprintf(&b, " %v on %d by %s", r.Code, r.Step, r.Person)
+	case operateJob:
+		fmt.Fprintf(&b, " %v by %s", r.JobCode, r.Person)
+	case report:
+		fmt.Fprintf(&b, " %d.%d:", r.Step, r.Attempt)
+		for _, result := range r.Results {
+			fmt.Fprintf(&b, " %d %v,", result.Target, result.Status)
+		}
+		if r.Outcome != 0 {
+			fmt.Fprintf(&b, " %v", r.Outcome)
+		}
+	case sweep:
+		fmt.Fprintf(&b, " at %v", r.Now)
+	case listJobs:
+		fmt.Fprintf(&b, " in %v", r.State)
+	case readStep, pageSteps:
+		fmt.Fprintf(&b, " %d", r.Step)
+	case explain:
+		fmt.Fprintf(&b, " %d to %s", r.Step, r.Person)
+	}
+	if r.IfAttempt != 0 {
+		fmt.Fprintf(&b, " if attempt %d", r.IfAttempt)
+	}
+	if r.IfVersion != 0 {
+		fmt.Fprintf(&b, " if version %d", r.IfVersion)
+	}
+	if r.ID != (store.Request{}) {
+		fmt.Fprintf(&b, " as %x", r.ID[:4])
+	}
+	if r.Again {
+		b.WriteString(" again")
+	}
+	return b.String()
+}
+
+// same reports whether a repetition asks for what s asked for.
+func (r request) same(s request) bool {
+	return r.Kind == s.Kind && r.Step == s.Step && r.Code == s.Code && r.JobCode == s.JobCode && r.Person == s.Person
+}
+
+// An answer is what a client was told, in words: two answers are the same if they read the
+// same. The words are made by the functions below, of what the engine said and of what the
+// sequential job would have said.
+type answer string
+
+const (
+	// unknown: the request may have been carried out, at any time after its call.
+	unknown answer = "the outcome is unknown"
+
+	// failed: the store failed, and the request was certainly not carried out.
+	failed answer = "failed"
+)
+
+// A change is what an accepted request did.
+type change struct {
+	Seq            store.Seq // 0 for a dry run
+	Step           step.ID
+	From, To       step.State
+	JobFrom, JobTo step.State
+	Attempt        int32
+	Entered        step.ID
+	Targets        int32
+	Effect         string
+}
+
+func accepted(c change) answer { return answer(fmt.Sprintf("accepted %+v", c)) }
+
+// A standing is where a job stood when a request was refused.
+type standing struct {
+	Version  store.Seq
+	Current  step.ID
+	State    step.State // of the step in question
+	Attempt  int32
+	JobState step.State
+}
+
+func refused(reason operation.Reason, s standing) answer {
+	switch reason {
+	case operation.NoSuchStep, operation.InvalidInput, operation.RequestReused: // come before the state
+		return answer(fmt.Sprintf("refused, %v", reason))
+	}
+	return answer(fmt.Sprintf("refused, %v %+v", reason, s))
+}
+
+// A news is what came of a report.
+type news struct {
+	Seq                          store.Seq // 0 if it changed nothing
+	State, JobState              step.State
+	Accepted, Repeated, Rejected int
+}
+
+func reported(n news) answer { return answer(fmt.Sprintf("reported %+v", n)) }
+
+func expired(n int) answer { return answer(fmt.Sprintf("%d expired", n)) }
+
+// A header is what a read shows of a job.
+type header struct {
+	State             step.State
+	Version, Moved    store.Seq
+	Current           step.ID
+	Skipped, Ignored  int32
+	Started, Finished step.Time
+}
+
+func shown(h header) answer { return answer(fmt.Sprintf("%+v", h)) }
+
+const notListed answer = "not listed"
+
+// A row is what a read shows of a step.
+type row struct {
+	ID                          step.ID
+	State                       step.State
+	Attempt, Full               int32
+	Succeeded, Unfinished       int32
+	Started, Finished, Deadline step.Time
+}
+
+func shownStep(r row) answer { return answer(fmt.Sprintf("%+v", r)) }
+
+// told is the answer to a read of the history: how long it is, and its last record.
+func told(n int, last change, results int32) answer {
+	return answer(fmt.Sprintf("%d records, the last %+v with %d results", n, last, results))
+}
+
+// A target is what the store has of one target.
+type target struct {
+	Attempt, Success int32
+	Status           step.Status
+	ExitCode         int32
+}
+
+func listed(targets []target) answer { return answer(fmt.Sprintf("%+v", targets)) }
+
+// explained is the answer to Explain: why each code would be refused, 0 if it would not.
+func explained(h header, r row, codes, jobCodes []operation.Reason) answer {
+	return answer(fmt.Sprintf("%+v %+v %d %d", h, r, codes, jobCodes))
+}

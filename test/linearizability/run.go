@@ -1,0 +1,80 @@
+package linearizability
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/stepgate/stepgate/store"
+)
+
+const histories = 200 // that Run records
+
+// Run records 200 histories, each on a fresh store that open returns and that is closed with
+// its t, and fails t if one is not linearizable. In every fourth one the store loses its
+// connection now and then, so that there are requests whose outcome nobody knows: such a
+// call may take effect at any time after it was made, or never.
+//
+// The seed is printed; STEPGATE_SEED=n has clients ask by the same dice again. What the
+// schedule was is not repeated by that: the history that failed is drawn to an HTML file,
+// which go test -artifacts keeps.
+func Run(t *testing.T, open func(t testing.TB) store.Store) {
+	seed := newSeed(t)
+	var sum History
+	fewest, most := 1<<30, 0
+	for i := range histories {
+		st := open(t)
+		if i%4 == 3 {
+			st = flaky{st}
+		}
+		h, err := Record(t.Context(), st, seed+uint64(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Check(); err != nil {
+			t.Fatalf("history %d of seed %d: %v%s", i, seed, err, draw(t, err))
+		}
+		sum.Calls += h.Calls
+		sum.Changes += h.Changes
+		sum.Lost += h.Lost
+		sum.Unknown += h.Unknown
+		fewest, most = min(fewest, h.Clients), max(most, h.Clients)
+	}
+	t.Logf("linearizability: %d histories, %d calls, %d to %d clients, all linearizable; %d changes, %d commits lost a race, %d outcomes unknown",
+		histories, sum.Calls, fewest, most, sum.Changes, sum.Lost, sum.Unknown)
+	if sum.Changes < sum.Calls/20 || sum.Lost < histories || sum.Unknown < histories/20 {
+		t.Error("too little happened for that to mean anything")
+	}
+}
+
+// newSeed returns the seed of a run, which STEPGATE_SEED sets, and logs it.
+func newSeed(t testing.TB) uint64 {
+	t.Helper()
+	seed := rand.Uint64() >> 32
+	if text := os.Getenv("STEPGATE_SEED"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatalf("STEPGATE_SEED: %v", err)
+		}
+		seed = n
+	}
+	t.Logf("seed %d: STEPGATE_SEED=%d rolls the same dice", seed, seed)
+	return seed
+}
+
+// draw draws a violation and says where.
+func draw(t *testing.T, err error) string {
+	var v *Violation
+	if !errors.As(err, &v) {
+		return ""
+	}
+	path := filepath.Join(t.ArtifactDir(), "history.html")
+	if err := v.Draw(path); err != nil {
+		return fmt.Sprintf("it cannot be drawn: %v", err)
+	}
+	return "it is drawn in " + path + ", which go test -artifacts keeps"
+}
