@@ -162,7 +162,7 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 	if view.Job.Version > c.doubt.base {
 		c.doubt.err = nil // the commit in doubt is found by its id, or came too late
 	}
-	own := c.doubt.n > 0 || c.lost > 0 && !c.request.given // nobody else can have carried it out
+	own := c.doubt.n > 0 || !c.request.given // a request that is found carried out is this one
 	if admitted := own && view.Replay != nil; !admitted {
 		if err := e.permit(ctx, &view, cmd); err != nil {
 			return false, err

@@ -527,6 +527,9 @@ func TestObserver(t *testing.T) {
 			Accepted: func(_ context.Context, r store.Record, took time.Duration) { tell(r.Kind.String(), took) },
 			Refused:  func(_ context.Context, r *engine.Refusal, took time.Duration) { tell(r.Reason.String(), took) },
 			Dry:      func(_ context.Context, r engine.Receipt, took time.Duration) { tell("dry "+r.Code.String(), took) },
+			Conflicted: func(_ context.Context, _ store.JobID, lost int, took time.Duration) {
+				tell(fmt.Sprint("lost ", lost), took) // which nobody does here
+			},
 		}))
 	job, err := eng.Create(t.Context(), asking1())
 	if err != nil {
@@ -616,6 +619,54 @@ func TestReplayRefuses(t *testing.T) {
 }
 
 // What was carried out is not taken back by an authorizer that looks at what it has become.
+// A driver that sends a commit twice is told that the second one lost a race, against the
+// first. What was carried out is found by the request id that the engine has made.
+func TestACommitThatIsSentTwice(t *testing.T) {
+	faults := storetest.NewFaults()
+	d := newDesk(t, faults.Wrap(memstore.New()), engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
+		if a.JobCode == operation.TerminateJob && a.Job.State != step.Running {
+			return errors.New("only what runs is terminated")
+		}
+		return nil
+	}))
+	twice := storetest.Fault{Method: storetest.Commit, Kind: storetest.Duplicate}
+	faults.Add(twice)
+	id := d.script()
+	if jobs, err := d.eng.Jobs(t.Context(), engine.JobQuery{}); err != nil || len(jobs) != 1 {
+		t.Errorf("one creation made %d jobs, %v", len(jobs), err)
+	}
+	faults.Add(twice)
+	if receipt, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob); err != nil || receipt.Seq != 3 {
+		t.Errorf("OperateJob: %+v, %v, want the receipt of version 3", receipt, err)
+	}
+	faults.Add(twice)
+	receipt, err := d.eng.Report(t.Context(), engine.Report{Job: id, Step: 1, Attempt: 1, Results: []engine.TargetResult{
+		{Target: 0, Result: store.Result{Status: step.TargetSucceeded}}, {Target: 0, Result: store.Result{Status: step.TargetFailed}},
+	}})
+	if err != nil || receipt.Seq != 4 || receipt.Accepted != 1 || len(receipt.Rejected) != 1 {
+		t.Errorf("Report: %+v, %v, want version 4, one result accepted and one rejected", receipt, err)
+	}
+}
+
+// Whoever repeats a request must still be admitted: a denial comes before the answer of then.
+func TestARepetitionIsDenied(t *testing.T) {
+	denied := false
+	d := newDesk(t, memstore.New(), engine.WithAuthorizer(func(context.Context, engine.Access) error {
+		if denied {
+			return errors.New("dismissed")
+		}
+		return nil
+	}))
+	id, request := d.script(), engine.RequestID(uuid.New())
+	if _, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, request); err != nil {
+		t.Fatal(err)
+	}
+	denied = true
+	if receipt, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, request); !errors.Is(err, operation.Denied) {
+		t.Errorf("the same request by somebody who was dismissed: %+v, %v, want a denial", receipt, err)
+	}
+}
+
 func TestAuthorizerIsNotAskedAboutWhatIsDone(t *testing.T) {
 	faults := storetest.NewFaults()
 	d := newDesk(t, faults.Wrap(memstore.New()), engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {

@@ -40,7 +40,8 @@ func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []Opera
 // taken, or that the request has been carried out; an unknown outcome keeps the id, so
 // that the job cannot come to be twice.
 func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) (store.Job, error) {
-	look := c.request.given
+	look := c.request.given // the request may have been carried out
+	taken := true           // an id must be drawn
 	for {
 		if look {
 			job, err := e.created(ctx, c, cmd)
@@ -48,8 +49,8 @@ func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) (store.Jo
 				return job, c.orUnknown(err)
 			}
 		}
-		if c.doubt.err == nil {
-			cmd.ID = e.nextJobID(c)
+		if taken { // and not by this request
+			cmd.ID, c.doubt.err, taken = e.nextJobID(c), nil, false
 		}
 		c.job = cmd.ID
 		c.reset()
@@ -71,15 +72,9 @@ func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) (store.Jo
 		case err == nil:
 			return job, nil
 		case errors.Is(err, store.ErrConflict):
-			if c.doubt.err != nil { // the id is taken: by this very request, or by another job
-				job, err := e.created(ctx, c, cmd)
-				if !errors.Is(err, store.ErrNotFound) {
-					return job, c.orUnknown(err)
-				}
-				c.doubt.err = nil
-			}
+			look, taken = true, true // by this very request, or by another job
 			if c.lost++; c.lost == maxTries {
-				return store.Job{}, fmt.Errorf("create: %w: drew %d ids, and all were taken", ErrConflict, maxTries)
+				return store.Job{}, c.orUnknown(fmt.Errorf("create: %w: drew %d ids, and all were taken", ErrConflict, maxTries))
 			}
 		default:
 			look = true
