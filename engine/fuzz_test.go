@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"encoding/json"
 	"errors"
 	"reflect"
 	"testing"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/engine/enginetest"
+	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -131,7 +131,7 @@ func (d *dice) command() engine.Command {
 }
 
 // What reads as JSON writes as JSON that reads the same: what a frontend sends and what it
-// is answered. A job that may be created is the same job when it has been written and read.
+// is answered.
 func FuzzJSON(f *testing.F) {
 	for _, s := range []string{
 		`{"name":"release","scope":{"type":"biz","id":"2"},"steps":[{"type":"script","name":"copy","targets":["a","b"],"timeout_ns":9000000000},{"type":"confirmation","name":"ask","confirmers":["ann"],"timeout_ns":1,"on_timeout":"confirm"}]}`,
@@ -145,49 +145,12 @@ func FuzzJSON(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		writtenAndRead[engine.JobSpec](t, data)
-		writtenAndRead[engine.Receipt](t, data)
-		writtenAndRead[engine.ReportReceipt](t, data)
-		writtenAndRead[engine.Refusal](t, data)
-		writtenAndRead[engine.Explanation](t, data)
-		writtenAndRead[engine.Delivery](t, data)
-		writtenAndRead[engine.Access](t, data)
+		testkit.RoundTrip[engine.JobSpec](t, data)
+		testkit.RoundTrip[engine.Receipt](t, data)
+		testkit.RoundTrip[engine.ReportReceipt](t, data)
+		testkit.RoundTrip[engine.Refusal](t, data)
+		testkit.RoundTrip[engine.Explanation](t, data)
+		testkit.RoundTrip[engine.Delivery](t, data)
+		testkit.RoundTrip[engine.Access](t, data)
 	})
-}
-
-// writtenAndRead asserts that data, if it reads as a T, is written so that it reads the same.
-// A T that lacks a name, as a refusal without its reason does, reads and cannot be written.
-func writtenAndRead[T any](t *testing.T, data []byte) {
-	t.Helper()
-	var read, again T
-	if json.Unmarshal(data, &read) != nil {
-		return
-	}
-	if spec, ok := any(read).(engine.JobSpec); ok {
-		if _, err := engine.Decide(operation.Standard(), store.View{}, &engine.Create{ID: 1, Spec: spec}, 1); err != nil {
-			return
-		}
-	}
-	written, err := json.Marshal(read)
-	if err != nil {
-		return
-	}
-	if err := json.Unmarshal(written, &again); err != nil {
-		t.Fatalf("%T: %s reads and is written as %s, which does not read: %v", read, data, written, err)
-	}
-	if !reflect.DeepEqual(again, read) && !sameJob(read, again) {
-		t.Fatalf("%T: %s reads as\n%+v and is written as %s, which reads as\n%+v", read, data, read, written, again)
-	}
-}
-
-// sameJob reports whether two definitions of jobs make the same job: no targets are no
-// targets, whether there is a list or not.
-func sameJob(a, b any) bool {
-	spec, ok := a.(engine.JobSpec)
-	if !ok {
-		return false
-	}
-	was, _ := engine.Decide(operation.Standard(), store.View{}, &engine.Create{ID: 1, Spec: spec}, 1)
-	is, err := engine.Decide(operation.Standard(), store.View{}, &engine.Create{ID: 1, Spec: b.(engine.JobSpec)}, 1)
-	return err == nil && reflect.DeepEqual(was.Change.Steps, is.Change.Steps)
 }

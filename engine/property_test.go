@@ -3,19 +3,15 @@ package engine_test
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/engine/enginetest"
+	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -25,42 +21,12 @@ import (
 // The promises of the library as properties of random sequences of commands are package
 // enginetest's. What is left here needs an engine that is broken on purpose.
 
-// TestMain has rapid run a thousand sequences unless the command line says otherwise. It ends
-// tests that hang after STEPGATE_TEST_TIMEOUT, if that is set: mutation testing, which waits
-// for an hour, makes some hang.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
-	if !given {
-		if err := flag.Set("rapid.checks", "1000"); err != nil {
-			panic(err)
-		}
-	}
-	if limit, err := time.ParseDuration(os.Getenv("STEPGATE_TEST_TIMEOUT")); err == nil {
-		time.AfterFunc(limit, func() { panic("the tests hang") })
-	}
-	os.Exit(m.Run())
-}
-
-// setFlag sets a flag for the time of a test.
-func setFlag(t *testing.T, name, value string) {
-	f := flag.Lookup(name)
-	before := f.Value.String()
-	t.Cleanup(func() {
-		if err := f.Value.Set(before); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := f.Value.Set(value); err != nil {
-		t.Fatal(err)
-	}
-}
+func TestMain(m *testing.M) { testkit.Main(m, 1000) }
 
 // All promises hold for the engine as it is. A few sequences will do here: the thousand are
 // run by the tests of enginetest.
 func TestPromises(t *testing.T) {
-	setFlag(t, "rapid.checks", "30")
+	testkit.SetFlag(t, "rapid.checks", "30")
 	rapid.Check(t, func(t *rapid.T) {
 		rapid.SyncTest(t, func(t *rapid.T) { enginetest.Sequence(t, enginetest.Config{}) })
 	})
@@ -218,50 +184,12 @@ func (s overwriting) Commit(ctx context.Context, c store.Change) error {
 
 // The sequences bite: each broken engine is caught, and by the promise it breaks.
 func TestPromisesCatch(t *testing.T) {
-	setFlag(t, "rapid.nofailfile", "true")
-	setFlag(t, "rapid.shrinktime", "0s")
 	for _, b := range breakages {
 		t.Run(b.name, func(t *testing.T) {
-			verdict := failureOf(func(t *rapid.T) { enginetest.Sequence(t, b.config()) })
+			verdict := testkit.Failure(t, func(t *rapid.T) { enginetest.Sequence(t, b.config()) })
 			if !strings.Contains(verdict, b.caught) {
 				t.Errorf("an engine with %s: a sequence says %q, want a breach of %s", b.name, verdict, b.caught)
 			}
 		})
 	}
 }
-
-// failureOf returns what rapid has to say of a property, "" if it holds.
-func failureOf(property func(*rapid.T)) string {
-	r := &recorder{}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		rapid.Check(r, property)
-	}()
-	<-done
-	return r.text.String()
-}
-
-// recorder is a test that keeps its failures to itself.
-type recorder struct {
-	text   strings.Builder
-	failed bool
-}
-
-func (r *recorder) Helper()                          {}
-func (r *recorder) Name() string                     { return "broken on purpose" }
-func (r *recorder) Logf(format string, args ...any)  {}
-func (r *recorder) Log(args ...any)                  {}
-func (r *recorder) Skipf(format string, args ...any) {}
-func (r *recorder) Skip(args ...any)                 {}
-func (r *recorder) SkipNow()                         {}
-func (r *recorder) Errorf(format string, args ...any) {
-	r.failed = true
-	fmt.Fprintf(&r.text, format, args...)
-}
-func (r *recorder) Error(args ...any)                 { r.failed = true; fmt.Fprint(&r.text, args...) }
-func (r *recorder) Fatalf(format string, args ...any) { r.Errorf(format, args...); runtime.Goexit() }
-func (r *recorder) Fatal(args ...any)                 { r.Error(args...); runtime.Goexit() }
-func (r *recorder) FailNow()                          { r.failed = true; runtime.Goexit() }
-func (r *recorder) Fail()                             { r.failed = true }
-func (r *recorder) Failed() bool                      { return r.failed }

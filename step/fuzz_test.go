@@ -1,12 +1,11 @@
 package step_test
 
 import (
-	"encoding/json"
-	"reflect"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/step"
 )
 
@@ -55,42 +54,13 @@ func FuzzJSON(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		roundTrip[step.Names](t, data)
-		roundTrip[step.States](t, data)
-		roundTrip[step.Types](t, data)
-		roundTrip[step.Set[step.Event]](t, data)
-		roundTrip[step.Spec](t, data)
-		roundTrip[step.Kind](t, data)
+		testkit.RoundTrip[step.Names](t, data)
+		testkit.RoundTrip[step.States](t, data)
+		testkit.RoundTrip[step.Types](t, data)
+		testkit.RoundTrip[step.Set[step.Event]](t, data)
+		testkit.RoundTrip[step.Spec](t, data)
+		testkit.RoundTrip[step.Kind](t, data)
 	})
-}
-
-// roundTrip asserts that data, if it reads as a T, is written so that it reads the same. A T
-// that lacks a name, as a kind without its type does, reads and cannot be written.
-func roundTrip[T any](t *testing.T, data []byte) {
-	t.Helper()
-	var read, again T
-	if json.Unmarshal(data, &read) != nil {
-		return
-	}
-	written, err := json.Marshal(read)
-	if err != nil {
-		return
-	}
-	if err := json.Unmarshal(written, &again); err != nil {
-		t.Fatalf("%T: %s reads and is written as %s, which does not read: %v", read, data, written, err)
-	}
-	if !reflect.DeepEqual(plain(again), plain(read)) {
-		t.Fatalf("%T: %s reads as\n%+v and is written as %s, which reads as\n%+v", read, data, read, written, again)
-	}
-}
-
-// plain returns v with no targets for an empty list of them, which is written as none.
-func plain(v any) any {
-	if s, ok := v.(step.Spec); ok && len(s.Targets) == 0 {
-		s.Targets = nil
-		return s
-	}
-	return v
 }
 
 // A set made of any bytes has those below 64 for members, once each and in order.

@@ -23,7 +23,7 @@ type Spec struct {
 	// Targets are the names of the hosts that the step runs on, at least one,
 	// each 1 to 256 characters, no name twice. From then on a target is known
 	// by its index here, from 0. Only on a step that runs.
-	Targets []string `json:"targets,omitempty"`
+	Targets []string `json:"targets,omitzero"`
 
 	// IgnoreErrors lets the job go on when targets have failed. Only on a step
 	// that runs.

@@ -2,11 +2,10 @@ package store_test
 
 import (
 	"encoding"
-	"encoding/json"
 	"fmt"
-	"reflect"
 	"testing"
 
+	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -57,30 +56,10 @@ func FuzzJSON(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		roundTrip[store.Record](t, data)
-		roundTrip[store.Delivery](t, data)
-		roundTrip[store.Job](t, data)
-		roundTrip[store.Step](t, data)
-		roundTrip[store.Target](t, data)
+		testkit.RoundTrip[store.Record](t, data)
+		testkit.RoundTrip[store.Delivery](t, data)
+		testkit.RoundTrip[store.Job](t, data)
+		testkit.RoundTrip[store.Step](t, data)
+		testkit.RoundTrip[store.Target](t, data)
 	})
-}
-
-// roundTrip asserts that data, if it reads as a T, is written so that it reads the same. A T
-// that lacks a name, as a record without its kind does, reads and cannot be written.
-func roundTrip[T any](t *testing.T, data []byte) {
-	t.Helper()
-	var read, again T
-	if json.Unmarshal(data, &read) != nil {
-		return
-	}
-	written, err := json.Marshal(read)
-	if err != nil {
-		return
-	}
-	if err := json.Unmarshal(written, &again); err != nil {
-		t.Fatalf("%T: %s reads and is written as %s, which does not read: %v", read, data, written, err)
-	}
-	if !reflect.DeepEqual(again, read) {
-		t.Fatalf("%T: %s reads as\n%+v and is written as %s, which reads as\n%+v", read, data, read, written, again)
-	}
 }

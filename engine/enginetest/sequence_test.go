@@ -1,51 +1,20 @@
 package enginetest
 
 import (
-	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"reflect"
 	"slices"
-	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 )
 
-// TestMain has rapid run a thousand sequences unless the command line says otherwise.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
-	if !given {
-		if err := flag.Set("rapid.checks", "1000"); err != nil {
-			panic(err)
-		}
-	}
-	os.Exit(m.Run())
-}
-
-// checksBy divides the number of sequences that rapid runs for the time of a test.
-func checksBy(t *testing.T, divisor int) {
-	f := flag.Lookup("rapid.checks")
-	before := f.Value.String()
-	n, err := strconv.Atoi(before)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := f.Value.Set(before); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := f.Value.Set(strconv.Itoa(max(n/divisor, 1))); err != nil {
-		t.Fatal(err)
-	}
-}
+func TestMain(m *testing.M) { testkit.Main(m, 1000) }
 
 // All promises hold for the engine as it is, whoever interferes and whatever the store
 // fails to say, and the sequences that show it are neither short nor one-sided.
@@ -88,7 +57,7 @@ func TestPromises(t *testing.T) {
 // Promises 1 to 7 hold under whatever rules compile: a table that would break one is
 // refused when it is compiled, and not found out when a job is stuck.
 func TestPromisesUnderAnyRules(t *testing.T) {
-	checksBy(t, 2)
+	testkit.ChecksBy(t, 2)
 	seen := tally{}
 	rapid.Check(t, func(t *rapid.T) {
 		rules := drawRules(t, seen)

@@ -3,16 +3,12 @@ package enginetest
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 
-	"pgregory.net/rapid"
-
+	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -157,9 +153,7 @@ func (s flawed) Settle(ctx context.Context, d store.Delivery) error {
 
 // The simulation bites: each broken store is caught, and for what is wrong with it.
 func TestSimulationsCatch(t *testing.T) {
-	setFlag(t, "rapid.nofailfile", "true")
-	setFlag(t, "rapid.shrinktime", "0s")
-	setFlag(t, "rapid.checks", "1000")
+	testkit.SetFlag(t, "rapid.checks", "1000")
 	for _, f := range flaws {
 		t.Run(f.name, func(t *testing.T) {
 			open := func(testing.TB) store.Store { return f.store(memstore.New()) }
@@ -177,57 +171,10 @@ func TestSimulationsCatch(t *testing.T) {
 func caught(t *testing.T, how stories, says string) {
 	t.Helper()
 	verdict := ""
-	synctest.Test(t, func(*testing.T) { verdict = failureOf(how.play) })
+	synctest.Test(t, func(*testing.T) { verdict = testkit.Failure(t, how.play) })
 	verdict, _, _ = strings.Cut(verdict, "\nTo reproduce")
 	if !strings.Contains(verdict, says) {
 		t.Errorf("the simulation says %q, want it to speak of %q", verdict, says)
 	}
 	t.Logf("after %d stories: %.300s", how.seen["story"], verdict)
 }
-
-// setFlag sets a flag for the time of a test.
-func setFlag(t *testing.T, name, value string) {
-	f := flag.Lookup(name)
-	before := f.Value.String()
-	t.Cleanup(func() {
-		if err := f.Value.Set(before); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := f.Value.Set(value); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// failureOf returns what rapid has to say of a property, "" if it holds.
-func failureOf(property func(*rapid.T)) string {
-	r := &silent{}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		rapid.Check(r, property)
-	}()
-	<-done
-	return r.text.String()
-}
-
-// silent is a test that keeps its failures to itself.
-type silent struct {
-	text   strings.Builder
-	failed bool
-}
-
-func (v *silent) Helper()                   {}
-func (v *silent) Name() string              { return "broken on purpose" }
-func (v *silent) Logf(string, ...any)       {}
-func (v *silent) Log(...any)                {}
-func (v *silent) Skipf(string, ...any)      {}
-func (v *silent) Skip(...any)               {}
-func (v *silent) SkipNow()                  {}
-func (v *silent) Errorf(f string, a ...any) { v.failed = true; fmt.Fprintf(&v.text, f, a...) }
-func (v *silent) Error(a ...any)            { v.failed = true; fmt.Fprint(&v.text, a...) }
-func (v *silent) Fatalf(f string, a ...any) { v.Errorf(f, a...); runtime.Goexit() }
-func (v *silent) Fatal(a ...any)            { v.Error(a...); runtime.Goexit() }
-func (v *silent) FailNow()                  { v.failed = true; runtime.Goexit() }
-func (v *silent) Fail()                     { v.failed = true }
-func (v *silent) Failed() bool              { return v.failed }

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/store/storetest"
 )
@@ -62,7 +63,7 @@ func TestSimulations(t *testing.T) {
 
 // The simulation blames nobody for rules of his own, whatever rules compile.
 func TestSimulationsUnderAnyRules(t *testing.T) {
-	checksBy(t, 5)
+	testkit.ChecksBy(t, 5)
 	seen := tally{}
 	rapid.Check(t, func(t *rapid.T) {
 		rules := drawRules(t, seen)

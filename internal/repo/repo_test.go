@@ -114,6 +114,7 @@ var imports = []struct {
 	because string
 }{
 	{"internal/enum", nil, "names of numbers need nothing"},
+	{"internal/testkit", []string{"pgregory.net/rapid", "os"}, "for tests of every package, so it knows none"},
 	{"internal/strictjson", nil, "reading needs nothing"},
 	{"step", []string{"internal/enum", "github.com/looplab/fsm"}, "the nouns; the only place that checks a machine with looplab/fsm"},
 	{"operation", []string{"internal/enum", "internal/strictjson", "step"}, "rules know steps and no storage"},
