@@ -784,6 +784,46 @@ func TestOddClocks(t *testing.T) {
 }
 
 // An id that the embedder's source draws wrong is not laid at the caller's door.
+// An id that is taken is drawn again, each time for a moment that is a millisecond later.
+func TestTakenJobIDs(t *testing.T) {
+	const now = 1_800_000_000_000
+	var drawn []step.Time
+	eng := engine.New(memstore.New(), engine.WithClock(func() time.Time { return time.UnixMilli(now) }),
+		engine.WithJobIDs(func(at step.Time) store.JobID {
+			drawn = append(drawn, at)
+			return store.JobID(len(drawn)/4 + 1) // 1 1 1 2 2 2 2 3 ...
+		}))
+	for range 2 {
+		if _, err := eng.Create(t.Context(), asking1()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []step.Time{now, now, now + 1, now + 2}; !slices.Equal(drawn, want) {
+		t.Errorf("ids were drawn for %d, want %d", drawn, want)
+	}
+}
+
+// A report that names a target which is not there is told which there are; so is whoever
+// decides on a view that lacks one.
+func TestNoSuchTarget(t *testing.T) {
+	st := memstore.New()
+	d := newDesk(t, st)
+	id := d.script()
+	report := &engine.Report{Job: id, Step: 1, Attempt: 1, Results: []engine.TargetResult{{Target: 2, Result: store.Result{Status: step.TargetSucceeded}}}}
+	var refusal *engine.Refusal
+	if _, err := d.eng.Report(t.Context(), *report); !errors.As(err, &refusal) || refusal.Detail != "the step has no target 2, only 0 to 1" {
+		t.Errorf("Report: %v, want the targets that there are", err)
+	}
+	view, err := st.View(t.Context(), store.Query{Job: id, Step: 1, Targets: []int32{0}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report.Results[0].Target = 1
+	if _, err := engine.Decide(operation.Standard(), view, report, 1); !errors.As(err, &refusal) || refusal.Detail != "the view lacks target 1 of 0 to 1" {
+		t.Errorf("Decide: %v, want the target that the view lacks", err)
+	}
+}
+
 func TestWrongJobIDs(t *testing.T) {
 	for _, id := range []store.JobID{0, -1, store.MaxJobID + 1} {
 		eng := engine.New(memstore.New(), engine.WithJobIDs(func(step.Time) store.JobID { return id }))
