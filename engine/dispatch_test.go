@@ -242,6 +242,67 @@ func TestDispatch(t *testing.T) {
 		synctest.Wait()
 		d.wantLog("run 1", "stop 1")
 	})
+	bubble("asks the confirmers once", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		stop := d.dispatch(d.handle)
+		defer stop()
+		job, err := d.eng.Create(t.Context(), asking1())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.operateJob(job.ID, operation.StartJob)
+		synctest.Wait()
+		d.wantLog("ask 1")
+		if w := d.waiting(job.ID); len(w) != 0 {
+			t.Errorf("the question was asked, and still waits: %+v", w)
+		}
+	})
+	bubble("keeps its defaults where it is told nothing", func(t *testing.T) {
+		d := newDesk(t, mute{memstore.New()})
+		d.script()
+		id := d.script()
+		stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
+			if x.Effect == store.RunTargets && x.Job.ID == id && x.Count == 1 {
+				return errors.New("not yet")
+			}
+			return d.handle(ctx, x)
+		}, engine.Runs(0), engine.Notices(0), engine.Lease(0), engine.Poll(0), engine.Backoff(0, 0), engine.SweepEvery(0), engine.StopEvery(0))
+		defer stop()
+		synctest.Wait()
+		d.wantLog("run 1")
+		time.Sleep(900 * time.Millisecond)
+		synctest.Wait()
+		d.wantLog("run 1")
+		time.Sleep(400 * time.Millisecond)
+		synctest.Wait()
+		d.wantLog("run 1", "run 1")
+		d.operateJob(id, operation.TerminateJob)
+		d.outcome(id, 1, step.Stopped)
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		d.wantLog("run 1", "run 1", "stop 1", "job_ended terminated")
+	})
+	bubble("claims no more than it has room for", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		ids := []store.JobID{d.script(), d.script(), d.script()}
+		release := make(chan struct{})
+		stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
+			<-release
+			return d.handle(ctx, x)
+		}, engine.Runs(1))
+		defer stop()
+		synctest.Wait()
+		claimed := 0
+		for _, id := range ids {
+			claimed += int(d.waiting(id)[0].Count)
+		}
+		if claimed != 1 {
+			t.Errorf("with room for one run, %d of three are claimed", claimed)
+		}
+		close(release)
+		synctest.Wait()
+		d.wantLog("run 1", "run 1", "run 1")
+	})
 	bubble("polls a store that cannot wake it", func(t *testing.T) {
 		d := newDesk(t, mute{memstore.New()})
 		stop := d.dispatch(d.handle, engine.Poll(time.Minute))
