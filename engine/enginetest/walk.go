@@ -15,12 +15,12 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Walk is a model check: it goes through every state that small jobs can reach, breadth
-// first, and in every state tries every command: each code on each step, on the current one
-// by a confirmer and by somebody else, each job code, reports of the current and of other
-// attempts with every kind of result and outcome, the passing of the deadline before and
-// after its time, and the delivery of what waits. As deciding is pure, there is nothing else
-// that could happen.
+// A Walk is a model check: it goes through the states that small jobs can reach, breadth
+// first, and tries in every one what can happen to a job: each code on each step, on the
+// current one by a confirmer and by somebody else, each job code, reports of the current and
+// of other attempts with every kind of result and outcome, the passing of the deadline before
+// and after its time, and the delivery of what waits. What is accepted is also tried on the
+// conditions of a caller who has looked too early, and a second time under its request id.
 //
 // It checks promises 1 to 7 on every transition and every [Invariant] on every state; that
 // the model, which shares no code with the engine, says the same of each command (promise
@@ -28,15 +28,21 @@ import (
 // know); that a state which is not ended has a move other than the passing of time; and
 // that from every state a final one can be reached without a deadline.
 //
-// States are told apart by what can make a difference to what follows: numbers of attempts
-// count relative to the current one, targets are alike, and of a step that has passed only
-// its state counts. What a walk does not show: jobs with more steps and targets than those
-// walked, the store, and two commits at once, which the compare-and-swap of the store makes
-// one after the other, as the walk tries them.
+// There are no more states than one can visit because some are taken for one: targets are
+// alike; of a step that has passed only its state counts; and attempts are told apart up to a
+// number (see Attempts), beyond which they count as the same. So an error that only shows in
+// a later attempt than that, or only after a certain way through a step that has passed, is
+// not found. Nor is one that needs more steps and targets than those walked, or a store; and
+// two commits at once are taken for one after the other, which is what a store's
+// compare-and-swap makes of them.
 type Walk struct {
 	Jobs   []engine.JobSpec // see SmallJobs; at most 8 steps each, of at most 2 targets
 	Rules  *operation.Rules // nil means the documented ones
 	Expect *model.Rules     // what Rules are meant to be; nil means the documented rules
+
+	// Attempts is how many attempts of the current step are told apart; 0 means 4 for jobs
+	// of one step, 2 for jobs of two, and 1 for longer ones.
+	Attempts int
 
 	// Decide decides; nil means engine.Decide. It is there for decisions that are broken
 	// on purpose.
@@ -148,37 +154,51 @@ func (s *WalkStats) add(t WalkStats) {
 	s.Depth = max(s.Depth, t.Depth)
 }
 
-// SmallJobs returns the jobs of so many steps, in every mix of the declared types. A step
-// that runs has two targets and a deadline; one that asks has a confirmer and a deadline.
-// Jobs of one and two steps come in every variant (errors ignored or not, the deadline
-// terminating or confirming), in longer ones the variant follows the position, as a
-// variant's own behaviour has been seen by then.
+// SmallJobs returns the jobs of so many steps, in every mix of the declared types; nil rules
+// are the documented ones. A step that runs has two targets, and one that asks a confirmer;
+// both have a deadline. Jobs of one and two steps come in every variant: errors ignored or
+// not, the deadline confirming or not, and jobs of one step without a deadline and without
+// confirmers as well. In longer jobs the variant follows the position, as a variant's own
+// behaviour has been seen by then.
 func SmallJobs(rules *operation.Rules, steps int) []engine.JobSpec {
-	var variants []step.Spec // two for each type
-	for _, t := range rules.Types() {
-		for second := range 2 {
-			s := step.Spec{Name: "step", Type: t, Timeout: 10 * time.Second}
-			if rules.Enters(t) == step.Running {
-				s.Targets, s.IgnoreErrors = []string{"a", "b"}, second == 1
-			} else {
-				s.Confirmers, s.OnTimeout = []string{"ann"}, step.Decision(second)
-			}
-			variants = append(variants, s)
-		}
-	}
+	rules = cmp.Or(rules, operation.Standard())
 	jobs := []engine.JobSpec{{Name: "job"}}
 	for position := range steps {
 		var longer []engine.JobSpec
 		for _, job := range jobs {
-			for i, variant := range variants {
-				if steps > 2 && i%2 != position%2 {
-					continue
+			for _, t := range rules.Types() {
+				variants := variantsOf(rules, t)
+				switch {
+				case steps > 2:
+					variants = variants[position%2 : position%2+1]
+				case steps == 2:
+					variants = variants[:2]
 				}
-				more := append(job.Steps[:position:position], variant)
-				longer = append(longer, engine.JobSpec{Name: "job", Steps: more})
+				for _, variant := range variants {
+					more := append(job.Steps[:position:position], variant)
+					longer = append(longer, engine.JobSpec{Name: "job", Steps: more})
+				}
 			}
 		}
 		jobs = longer
 	}
 	return jobs
+}
+
+// variantsOf returns the steps of a type that are walked.
+func variantsOf(rules *operation.Rules, t step.Type) []step.Spec {
+	plain := step.Spec{Name: "step", Type: t, Timeout: 10 * time.Second}
+	if rules.Enters(t) == step.Running {
+		plain.Targets = []string{"a", "b"}
+	} else {
+		plain.Confirmers = []string{"ann"}
+	}
+	other, bare := plain, plain
+	if rules.Enters(t) == step.Running {
+		other.IgnoreErrors = true
+	} else {
+		other.OnTimeout = step.ConfirmOnTimeout
+	}
+	bare.Timeout, bare.Confirmers = 0, nil
+	return []step.Spec{plain, other, bare}
 }

@@ -47,6 +47,9 @@ func (w Walk) walk(spec engine.JobSpec) (WalkStats, error) {
 		Walk: w, spec: spec, checker: NewChecker(w.Rules), operations: operations(w.Rules, len(spec.Steps)), found: map[key]int32{},
 	}
 	g.stats.Jobs = 1
+	if g.Attempts == 0 {
+		g.Attempts = []int{0, 4, 2, 1}[min(len(spec.Steps), 3)]
+	}
 	at, by, err := g.explore()
 	if err == nil {
 		at, err = g.stuck()
@@ -79,7 +82,7 @@ func (g *walker) explore() (at int32, by move, err error) {
 		}
 		first.targets = append(first.targets, rows)
 	}
-	g.found[first.key()] = 0
+	g.found[first.key(g.Attempts)] = 0
 	g.states = append(g.states, first)
 	if err := g.check(first); err != nil {
 		return 0, move{}, err
@@ -122,7 +125,7 @@ func (g *walker) try(at int32, s *state, m move) error {
 	}
 	g.stats.Transitions++
 	next.parent, next.depth = at, s.depth+1
-	k := next.key()
+	k := next.key(g.Attempts)
 	to, known := g.found[k]
 	if !known {
 		to = int32(len(g.states))
@@ -200,8 +203,8 @@ func (g *walker) command(s *state, m move) (*state, error) {
 	return next, nil
 }
 
-// sameState compares where the job stands with where the oracle does. A state that is new
-// is compared in full, see check.
+// sameState compares where the job stands with where the oracle does; check compares the
+// rest, in the words of a snapshot.
 func sameState(oracle *model.Job, s *state) error {
 	if got, want := s.job.State, oracle.State; got != want {
 		return fmt.Errorf("promise 8: the job becomes %v, by the model %v", got, want)
@@ -262,10 +265,16 @@ func (g *walker) apply(s *state, m move, view store.View, d *engine.Decision) (*
 			return nil, fmt.Errorf("promise 2: step %d is current, and step %d changes", s.job.Current, changed.ID)
 		}
 	}
+	if err := told(d); err != nil {
+		return nil, err
+	}
 	next := s.after(c)
 	switch op := m.command.(type) {
 	case *engine.Operate, *engine.OperateJob:
 		if err := g.repeated(m, view, d, s.now); err != nil {
+			return nil, err
+		}
+		if err := g.onCondition(m, view, d, s.now); err != nil {
 			return nil, err
 		}
 		if op, ok := op.(*engine.Operate); ok {
@@ -284,12 +293,59 @@ func (g *walker) apply(s *state, m move, view store.View, d *engine.Decision) (*
 	return next, nil
 }
 
+// told checks that the answer is what the record says.
+func told(d *engine.Decision) error {
+	rec, got := &d.Change.Records[0], d.Receipt
+	want := engine.Receipt{
+		Request: rec.Request, Job: rec.Job, Seq: rec.Seq, At: rec.At, Code: rec.Code, JobCode: rec.JobCode, Step: rec.Step,
+		From: rec.From, To: rec.To, JobFrom: rec.JobFrom, JobTo: rec.JobTo, Attempt: rec.Attempt, Entered: rec.Entered,
+		Targets: rec.Targets, Effect: rec.Effect,
+	}
+	if got != want {
+		return fmt.Errorf("promise 1: the answer is %+v, and the record says %+v", got, want)
+	}
+	if r := d.Report; rec.Kind == store.Reported && (r.Seq != rec.Seq || r.State != rec.To || r.JobState != rec.JobTo) {
+		return fmt.Errorf("promise 1: the answer to the report is %+v, and the record says version %d, %v, %v", r, rec.Seq, rec.To, rec.JobTo)
+	}
+	return nil
+}
+
 // repeated asks again with the same request id: the answer is the same, and nothing changes.
 func (g *walker) repeated(m move, view store.View, d *engine.Decision, now step.Time) error {
 	view.Replay = &d.Change.Records[0]
 	again, err := g.Decide(g.Rules, view, m.command, now)
 	if err != nil || again.Changes() || again.Receipt != d.Receipt {
 		return fmt.Errorf("promise 1: the request was accepted, and repeated with its id it is not answered in the same way: %v", err)
+	}
+	return nil
+}
+
+// onCondition asks on conditions: of this version and this attempt nothing changes, and of
+// any other the request is refused.
+func (g *walker) onCondition(m move, view store.View, d *engine.Decision, now step.Time) error {
+	ask := func(attempt int32, version store.Seq) (*engine.Decision, error) {
+		if c, ok := m.command.(*engine.Operate); ok {
+			asked := *c
+			asked.IfAttempt, asked.IfVersion = attempt, version
+			return g.Decide(g.Rules, view, &asked, now)
+		}
+		asked := *m.command.(*engine.OperateJob)
+		asked.IfAttempt, asked.IfVersion = attempt, version
+		return g.Decide(g.Rules, view, &asked, now)
+	}
+	if same, err := ask(view.Step.Attempt, view.Job.Moved); err != nil || same.Receipt != d.Receipt {
+		return fmt.Errorf("promise 6: the request passes, and not on the condition that nothing has moved: %v", err)
+	}
+	for _, stale := range []struct {
+		attempt int32
+		version store.Seq
+	}{{view.Step.Attempt + 1, 0}, {0, view.Job.Moved - 1}, {0, view.Job.Version + 1}} {
+		if stale.attempt == 0 && stale.version == 0 {
+			continue // no condition: the job has just been created
+		}
+		if _, err := ask(stale.attempt, stale.version); !errors.Is(err, operation.Stale) {
+			return fmt.Errorf("promise 6: the request passes on a condition that does not hold, attempt %d and version %d: %v", stale.attempt, stale.version, err)
+		}
 	}
 	return nil
 }

@@ -45,13 +45,14 @@ func (s *state) view(id step.ID) store.View {
 	return v
 }
 
-// key tells states apart by what makes a difference to what follows.
+// key tells states apart, see [Walk].
 type key struct {
 	passed  [8]step.State // of the steps before the current one
 	current step.ID
 	state   step.State
 	job     step.State
-	targets [2]standing // in ascending order: targets are alike
+	attempt int32 // of the current step, up to the number that is told apart
+	targets [2]standing
 	pending store.Effect
 	known   bool
 	stopped bool
@@ -62,7 +63,8 @@ type key struct {
 type standing uint8
 
 const (
-	standsDue standing = iota
+	standsDue      standing = iota
+	standsDueAgain          // it has succeeded before all had to run again
 	standsRunning
 	standsFailed
 	standsSucceeded
@@ -75,6 +77,8 @@ func standingOf(s *store.Step, t store.Target) standing {
 		return standsSucceeded
 	case !t.Due(*s):
 		return standsEarlier
+	case t.Attempt < s.Attempt && t.Success > 0:
+		return standsDueAgain
 	case t.Attempt < s.Attempt:
 		return standsDue
 	case t.Status.Finished():
@@ -83,17 +87,22 @@ func standingOf(s *store.Step, t store.Target) standing {
 	return standsRunning
 }
 
-func (s *state) key() key {
+// key returns what tells s apart if so many attempts are.
+func (s *state) key(attempts int) key {
 	current := s.current()
 	k := key{
 		current: s.job.Current, state: current.State, job: s.job.State, pending: s.effect.Effect,
-		known: s.known, stopped: s.stopped, overdue: s.overdue(),
+		attempt: min(current.Attempt, int32(attempts)),
+		known:   s.known, stopped: s.stopped, overdue: s.overdue(),
 	}
 	for i, before := range s.steps[:s.job.Current-1] {
 		k.passed[i] = before.State
 	}
 	for i, t := range s.targets[s.job.Current-1] {
 		k.targets[i] = standingOf(current, t)
+		if attempts == 1 && k.targets[i] == standsDueAgain {
+			k.targets[i] = standsDue
+		}
 	}
 	slices.Sort(k.targets[:])
 	return k

@@ -48,7 +48,8 @@ func TestWalkFinds(t *testing.T) {
 		name   string
 		decide decide
 		says   string
-		moves  int // on the shortest way there
+		moves  int  // on the shortest way there
+		model  bool // that alone can tell
 	}{
 		{
 			name: "a report that is not fenced by its attempt", says: "promise 4", moves: 3,
@@ -129,6 +130,62 @@ func TestWalkFinds(t *testing.T) {
 			},
 		},
 		{
+			name: "a late report that counts once all run again", says: "promise 4", moves: 6,
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+				if report, ok := c.(*engine.Report); ok && v.Step.State == step.Running && v.Step.Full > 1 && report.Attempt == v.Step.Attempt-1 {
+					unfenced := *report
+					unfenced.Attempt = v.Step.Attempt
+					c = &unfenced
+				}
+				return engine.Decide(r, v, c, now)
+			},
+		},
+		{
+			name: "a success that counts for ever", says: "promise 8", moves: 7, model: true,
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+				if report, ok := c.(*engine.Report); ok && report.Outcome == 0 {
+					for i, t := range v.Targets {
+						if t.Success > 0 && t.Due(v.Step) {
+							v.Targets = slices.Clone(v.Targets)
+							v.Targets[i].Success = v.Step.Full
+						}
+					}
+				}
+				return engine.Decide(r, v, c, now)
+			},
+		},
+		{
+			name: "a question that cannot be answered when it is asked again", says: "promise 2", moves: 5,
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+				if v.Step.State == step.Waiting && v.Step.Attempt > 1 {
+					return nil, &engine.Refusal{Reason: operation.WrongState}
+				}
+				return engine.Decide(r, v, c, now)
+			},
+		},
+		{
+			name: "a third attempt that does not end", says: "promise 2", moves: 9,
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+				if v.Step.State.Active() && v.Step.Attempt > 2 {
+					return nil, &engine.Refusal{Reason: operation.WrongState}
+				}
+				return engine.Decide(r, v, c, now)
+			},
+		},
+		{
+			name: "an answer that is not what the record says", says: "promise 1", moves: 2,
+			decide: changed(func(_ engine.Command, _ *store.View, d *engine.Decision) { d.Receipt = engine.Receipt{} }),
+		},
+		{
+			name: "a condition that is not looked at", says: "promise 6", moves: 2,
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+				if job, ok := c.(*engine.OperateJob); ok {
+					c = &engine.OperateJob{Code: job.Code, Actor: job.Actor}
+				}
+				return engine.Decide(r, v, c, now)
+			},
+		},
+		{
 			name: "a request that is carried out twice", says: "promise 1", moves: 2,
 			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
 				v.Replay = nil
@@ -139,7 +196,11 @@ func TestWalkFinds(t *testing.T) {
 		t.Run(broken.name, func(t *testing.T) {
 			jobs := append(enginetest.SmallJobs(operation.Standard(), 1), enginetest.SmallJobs(operation.Standard(), 2)...)
 			walk := enginetest.Walk{Jobs: jobs, Decide: broken.decide}
-			stats, err := walk.Alone().Run()
+			alone := walk.Alone()
+			if broken.model {
+				alone = walk
+			}
+			stats, err := alone.Run()
 			var violation *enginetest.Violation
 			if !errors.As(err, &violation) || !strings.HasPrefix(err.Error(), broken.says) || len(violation.Path) != broken.moves {
 				t.Fatalf("after %v: got %v, want a breach of %s in %d moves", stats, err, broken.says, broken.moves)
