@@ -824,6 +824,26 @@ func TestNoSuchTarget(t *testing.T) {
 	}
 }
 
+// A sweep goes on until nothing is overdue, however much there was.
+func TestSweepOfMany(t *testing.T) {
+	const many = 1001 // one more than a sweep takes at once
+	now := time.UnixMilli(1_800_000_000_000)
+	d := newDesk(t, memstore.New(), engine.WithClock(func() time.Time { return now }))
+	spec := asking1()
+	spec.Steps[0].Timeout = time.Second
+	for range many {
+		job, err := d.eng.Create(t.Context(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.operateJob(job.ID, operation.StartJob)
+	}
+	now = now.Add(time.Second)
+	if n, err := d.eng.Sweep(t.Context()); n != many || err != nil {
+		t.Errorf("Sweep: %d, %v, want %d", n, err, many)
+	}
+}
+
 func TestWrongJobIDs(t *testing.T) {
 	for _, id := range []store.JobID{0, -1, store.MaxJobID + 1} {
 		eng := engine.New(memstore.New(), engine.WithJobIDs(func(step.Time) store.JobID { return id }))

@@ -303,6 +303,55 @@ func TestDispatch(t *testing.T) {
 		synctest.Wait()
 		d.wantLog("run 1", "run 1", "run 1")
 	})
+	bubble("has a stop rest no longer after a failure than after a delivery", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		id := d.script()
+		d.operateJob(id, operation.TerminateJob)
+		stops := 0
+		stop := d.dispatch(func(_ context.Context, x engine.Delivery) error {
+			if x.Effect == store.StopAttempt {
+				stops++
+			}
+			return errors.New("unreachable")
+		}, engine.Backoff(time.Minute, time.Hour), engine.StopEvery(10*time.Second))
+		defer stop()
+		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
+		if stops != 7 {
+			t.Errorf("in a minute the stop was delivered %d times, want 7: at once and every ten seconds", stops)
+		}
+	})
+	bubble("tells nobody of a lease that was lost", func(t *testing.T) {
+		faults := storetest.NewFaults(
+			storetest.Fault{Method: storetest.Settle, After: true, Err: store.ErrLeaseLost},
+			storetest.Fault{Method: storetest.Settle, Call: 2, After: true, Err: errBroken})
+		var told []error
+		d := newDesk(t, faults.Wrap(memstore.New()), engine.WithObserver(engine.Observer{
+			Failed: func(_ context.Context, err error) { told = append(told, err) },
+		}))
+		stop := d.dispatch(d.handle)
+		defer stop()
+		for range 2 {
+			d.script()
+			synctest.Wait()
+		}
+		if len(told) != 1 || !errors.Is(told[0], errBroken) {
+			t.Errorf("the observer was told %v, want only that the store broke", told)
+		}
+	})
+	bubble("keeps 500 characters of a reason, and says when there are more", func(t *testing.T) {
+		for length, want := range map[int]int{499: 499, 500: 500, 501: 500} {
+			d := newDesk(t, memstore.New())
+			id := d.script()
+			stop := d.dispatch(func(context.Context, engine.Delivery) error { return errors.New(strings.Repeat("x", length)) })
+			synctest.Wait()
+			got := d.waiting(id)[0].LastError
+			if len(got) != want || strings.HasSuffix(got, "...") != (length > 500) {
+				t.Errorf("of %d characters %d are kept, the last of them %q", length, len(got), got[max(0, len(got)-3):])
+			}
+			stop()
+		}
+	})
 	bubble("polls a store that cannot wake it", func(t *testing.T) {
 		d := newDesk(t, mute{memstore.New()})
 		stop := d.dispatch(d.handle, engine.Poll(time.Minute))

@@ -173,12 +173,9 @@ func (e *Engine) report(ctx context.Context, c *call, r *Report) error {
 	if err := r.check(e.rules, &e.limits); err != nil {
 		return err
 	}
-	q := store.Query{Scope: e.scope, Job: r.Job, Step: r.Step}
-	if len(r.Results) > 0 {
-		q.Targets = make([]int32, len(r.Results))
-		for i := range r.Results {
-			q.Targets[i] = r.Results[i].Target
-		}
+	q := store.Query{Scope: e.scope, Job: r.Job, Step: r.Step, Targets: make([]int32, len(r.Results))}
+	for i := range r.Results {
+		q.Targets[i] = r.Results[i].Target
 	}
 	c.patient = true
 	return e.carryOut(ctx, c, q, r)
