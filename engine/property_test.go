@@ -21,7 +21,10 @@ import (
 // The promises of the library as properties of random sequences of commands are package
 // enginetest's. What is left here needs an engine that is broken on purpose.
 
-func TestMain(m *testing.M) { testkit.Main(m, 1000) }
+func TestMain(m *testing.M) {
+	testkit.EndIfHung()
+	testkit.Main(m, 1000)
+}
 
 // All promises hold for the engine as it is. A few sequences will do here: the thousand are
 // run by the tests of enginetest.

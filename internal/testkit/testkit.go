@@ -17,8 +17,7 @@ import (
 )
 
 // Main runs the tests of a package, and has rapid check a property so many times unless the
-// command line says otherwise. It ends tests that hang after STEPGATE_TEST_TIMEOUT, if that is
-// set: mutation testing, which waits for an hour, makes some hang.
+// command line says otherwise.
 func Main(m *testing.M, checks int) {
 	flag.Parse()
 	given := false
@@ -28,10 +27,15 @@ func Main(m *testing.M, checks int) {
 			panic(err)
 		}
 	}
+	os.Exit(m.Run())
+}
+
+// EndIfHung ends tests that hang after STEPGATE_TEST_TIMEOUT, if that is set: mutation
+// testing, which makes some hang, waits for an hour.
+func EndIfHung() {
 	if limit, err := time.ParseDuration(os.Getenv("STEPGATE_TEST_TIMEOUT")); err == nil {
 		time.AfterFunc(limit, func() { panic("the tests hang") })
 	}
-	os.Exit(m.Run())
 }
 
 // SetFlag sets a flag for the time of a test.
