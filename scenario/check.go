@@ -21,11 +21,15 @@ func (p *player) check(i int, o outcome) {
 	case errors.Is(o.err, engine.ErrUnknownOutcome):
 		kind, got = "unknown", facts{"unknown": "outcome", "says": o.err.Error()}
 	case o.err != nil:
-		p.fail(a, wanted(a.Want), o.err.Error(), o.err)
+		jobless := errors.Is(o.err, errNoJob)
+		if !jobless || !p.jobless { // which is told once, as the rest follows from it
+			p.fail(a, wanted(a.Want), o.err.Error(), o.err)
+		}
+		p.jobless = p.jobless || jobless
 		return
 	}
 	if o.list == nil && a.Command.shape().list && kind == "" {
-		o.list = []string{"none"}
+		o.list = []string{none}
 	}
 	came := func() []Clause { return a.layout(a.defaults(kind, o)) }
 	switch first := firstKey(a.Want); {

@@ -104,7 +104,8 @@ func reachable(m *step.Machine) step.States {
 	}
 }
 
-// A Coverage counts what of the rules was exercised. It comes from [NewCoverage].
+// A Coverage counts what of the rules was exercised. It comes from [NewCoverage]; the zero
+// Coverage is of no use.
 type Coverage struct {
 	Rules   *operation.Rules
 	Cells   map[Cell]int             // how often each moved a step
@@ -117,7 +118,8 @@ func NewCoverage(r *operation.Rules) *Coverage {
 	return &Coverage{Rules: c.Rules, Cells: map[Cell]int{}, Reasons: map[operation.Reason]int{}}
 }
 
-// Add counts what a timeline shows: of the cells, only what was committed.
+// Add counts what a timeline shows: of the cells, only what was committed. It shows as much if
+// it is not what the file wants: that of a play that failed is better left out.
 func (c *Coverage) Add(t Timeline) {
 	for _, e := range t {
 		switch moved := e.Code != 0 || e.JobCode != 0 || e.Event != 0; {

@@ -40,7 +40,7 @@
 //	            [, confirm_on_timeout] [, ignore_errors] [, payload "TEXT"]
 //	    creates a job of the steps below it, one a line
 //	turn to NAME
-//	    the actions after it are about that job
+//	    the actions after it are about that job, the latest if there are several of this name
 //
 //	PERSON: CODE STEP [, OPTION ...]
 //	PERSON: start_job [, OPTION ...]
@@ -60,7 +60,8 @@
 //	sweep                     expires what is overdue
 //	deliver                   hands every effect that is due, of any job, to a handler
 //	deliver failing "WHY"     likewise, to one that fails
-//	deliver and die           takes every effect that is due, and is never heard of again
+//	deliver and die           takes what is due, 1,000 effects at most, with a lease of 30s, and
+//	                          is never heard of again
 //
 //	deny PERSON [, because "WHY"]
 //	    from now on the authorizer denies everything to the person
@@ -70,10 +71,11 @@
 //	in between, ACTION
 //	    has an operation, a report, a sweep, a delivery, a wait, deny, allow or expect happen while
 //	    the next action is decided, before its commit, as if in another process; several of
-//	    them happen in their order
+//	    them, each on a line of its own, happen in their order
 //	crash before, crash after
-//	    the store goes down as it is told to commit, before or after it has done so; everybody
-//	    finds it down until
+//	    the store goes down as it is told to commit, before or after it has done so. That is an
+//	    unknown outcome. Whatever needs the store afterwards is a mismatch, as no clause says
+//	    that it is down, until
 //	restart
 //	    the store is up again, with new engines on it
 //
@@ -102,10 +104,14 @@
 // of things has blanks instead of commas: legal_from failed abnormal terminated. The first value
 // after expect needs no key if it is a state, a status, or what the record tells of. Below
 // sweep stands "1 expired", below deliver what was delivered; a list is given whole, or as none.
+// What there is none of reads none, too: a code, a state, an effect, a scope, a list of
+// confirmers, the id of a request. But a number reads 0, a text "" and a time never. In a list
+// of confirmers the quotes count: ann "b c" are two.
 //
 // What is refused or unknown must be said to be:
 //
-//	refused REASON, KEY VALUE, ...        the fields of engine.Refusal, and says "PART OF ITS TEXT"
+//	refused REASON, KEY VALUE, ...        the fields of engine.Refusal, and says "PART OF ITS TEXT",
+//	                                      of which "" is a part, whatever the text
 //	unknown outcome                       the store failed in mid-commit
 //
 // With nothing below it, an action must be accepted, whatever comes of it. A single ? stands for

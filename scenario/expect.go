@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/stepgate/stepgate/engine"
@@ -37,20 +38,56 @@ func show(v any) string {
 		return v
 	case store.Scope:
 		if v == (store.Scope{}) {
-			return "none"
+			return none
 		}
 		return v.Type + "/" + v.ID
 	case step.Names:
 		if !v.IsSet() {
-			return "none"
+			return none
 		}
-		return strings.Join(slices.Collect(v.All()), " ")
+		return listed(slices.Collect(v.All()))
+	case step.Decision: // the zero one is one, too
+		return v.String()
 	case []engine.Rejection:
 		return fmt.Sprint(len(v))
 	case interface{ Empty() bool }: // a set
 		return strings.ReplaceAll(fmt.Sprint(v), ", ", " ")
 	}
+	switch value := reflect.ValueOf(v); value.Kind() {
+	case reflect.Uint8, reflect.Uint16, reflect.Array: // a code, a state, the id of a request, but no number
+		if value.IsZero() {
+			return none
+		}
+	}
 	return fmt.Sprint(v)
+}
+
+// none is what there is to say of something that there is none of.
+const none = "none"
+
+// confirmers is the key of the one fact that is a list of names. They keep their quotes, so that
+// lists which differ read differently.
+const confirmers = "confirmers"
+
+// listed returns a list of names, which is not taken for none.
+func listed(list []string) string {
+	text := strings.TrimPrefix(names(list), " ")
+	if text == "" || text == none {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+// parseNames returns what [listed] does for the names in tokens.
+func parseNames(tokens []token) string {
+	if len(tokens) == 1 && tokens[0] == (token{word, none}) {
+		return none
+	}
+	list := make([]string, len(tokens))
+	for i, t := range tokens {
+		list[i] = t.text
+	}
+	return listed(list)
 }
 
 // A shape is what can be expected of a command.
@@ -58,22 +95,26 @@ type shape struct {
 	list   bool  // entries
 	fields facts // or values by key, of which these are the keys; nil for none
 
-	refusable bool // it can be refused,
-	doubtful  bool // and its outcome can be unknown
+	refusable bool // it can be refused
+	commits   bool // it changes a job if it is accepted, and its outcome can be unknown
 }
 
-func (*Job) shape() shape        { return shape{fields: ofJob, refusable: true, doubtful: true} }
-func (*Operate) shape() shape    { return shape{fields: ofReceipt, refusable: true, doubtful: true} }
-func (*OperateJob) shape() shape { return shape{fields: ofReceipt, refusable: true, doubtful: true} }
-func (*Report) shape() shape     { return shape{fields: ofReport, refusable: true, doubtful: true} }
-func (*Sweep) shape() shape      { return shape{list: true} }
-func (*Deliver) shape() shape    { return shape{list: true} }
-func (*Wait) shape() shape       { return shape{} }
-func (*Crash) shape() shape      { return shape{} }
-func (*Restart) shape() shape    { return shape{} }
-func (*Deny) shape() shape       { return shape{} }
-func (*Allow) shape() shape      { return shape{} }
-func (*TurnTo) shape() shape     { return shape{} }
+func (c *Job) shape() shape { return shape{fields: ofJob, refusable: true, commits: !c.DryRun} }
+func (c *Operate) shape() shape {
+	return shape{fields: ofReceipt, refusable: true, commits: !c.DryRun}
+}
+func (c *OperateJob) shape() shape {
+	return shape{fields: ofReceipt, refusable: true, commits: !c.DryRun}
+}
+func (*Report) shape() shape  { return shape{fields: ofReport, refusable: true, commits: true} }
+func (*Sweep) shape() shape   { return shape{list: true, commits: true} }
+func (*Deliver) shape() shape { return shape{list: true} }
+func (*Wait) shape() shape    { return shape{} }
+func (*Crash) shape() shape   { return shape{} }
+func (*Restart) shape() shape { return shape{} }
+func (*Deny) shape() shape    { return shape{} }
+func (*Allow) shape() shape   { return shape{} }
+func (*TurnTo) shape() shape  { return shape{} }
 
 func (c *Look) shape() shape {
 	switch c.At {
@@ -87,12 +128,6 @@ func (c *Look) shape() shape {
 		return shape{fields: ofRecord, refusable: true}
 	}
 	return shape{list: true, refusable: true}
-}
-
-// commits reports whether a command changes a job if it is accepted.
-func commits(c Command) bool {
-	_, sweeps := c.(*Sweep)
-	return sweeps || c.shape().doubtful
 }
 
 // What there is to say of each thing.

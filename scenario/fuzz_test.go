@@ -3,14 +3,15 @@ package scenario_test
 import (
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/stepgate/stepgate/scenario"
 )
 
 // Whatever the input, Parse does not panic. What it reads is written so that it is read again as
-// the same; it plays without a panic, and if everything comes as it says, golden mode leaves it
-// alone.
+// the same; it plays without a panic, what golden mode makes of it can be read, and if everything
+// comes as it says, that is the same.
 func FuzzParse(f *testing.F) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(paths) == 0 {
@@ -48,6 +49,11 @@ func FuzzParse(f *testing.F) {
 		if err == nil && result.Golden != text {
 			t.Errorf("golden mode makes of it\n%s", result.Golden)
 		}
-		_ = result.Timeline.String()
+		if _, err := scenario.Parse("x.txt", []byte(result.Golden)); err != nil {
+			t.Errorf("golden mode makes of it\n%s\nwhich cannot be read: %v", result.Golden, err)
+		}
+		if lines := strings.Count(result.Timeline.String(), "\n"); lines != len(result.Timeline) {
+			t.Errorf("the timeline has %d entries in %d lines", len(result.Timeline), lines)
+		}
 	})
 }

@@ -23,19 +23,44 @@ func (p *player) golden() string {
 		keep, last := a.extent()
 		b.WriteString(strings.Join(p.source[copied:keep], ""))
 		copied = last
+		end := p.lineEnd(a.Line)
 		lines := a.lines(want)
 		for _, n := range slices.Sorted(maps.Keys(lines)) {
 			if n <= keep {
 				continue
 			}
 			if b.Len() > 0 && !strings.HasSuffix(b.String(), "\n") {
-				b.WriteString("\n")
+				b.WriteString(end)
 			}
-			b.WriteString(lines[n] + "\n")
+			b.WriteString(lines[n] + end)
 		}
 	}
 	b.WriteString(strings.Join(p.source[copied:], ""))
 	return b.String()
+}
+
+// lineEnd returns the end of a line; a last one that has none gets that of the one before it.
+func (s *Scenario) lineEnd(n int) string {
+	if n > 1 && !strings.HasSuffix(s.source[n-1], "\n") {
+		n--
+	}
+	if strings.HasSuffix(s.source[n-1], "\r\n") {
+		return "\r\n"
+	}
+	return "\n"
+}
+
+// whole reports whether every action has its lines, one after the other, in the file.
+func (s *Scenario) whole() bool {
+	end := 0
+	for i := range s.Actions {
+		a := &s.Actions[i]
+		if a.Command == nil || a.Line <= end {
+			return false
+		}
+		_, end = a.extent()
+	}
+	return end <= len(s.source)
 }
 
 // extent returns the last line above what is wanted of an action, and the last line of it. A
@@ -95,9 +120,11 @@ func (a *Action) defaults(kind string, o outcome) []Clause {
 			keys = append(keys, "actor", "from", "to")
 		}
 	}
-	all := make([]Clause, len(keys))
+	var all []Clause
 	for i, key := range keys {
-		all[i] = Clause{Key: key, Value: o.facts[key]}
+		if value := o.facts[key]; i == 0 || value != "" && value != none {
+			all = append(all, Clause{Key: key, Value: value})
+		}
 	}
 	return all
 }

@@ -25,12 +25,15 @@ const (
 const blanks = " \t"
 
 // lex returns the tokens of a line.
-func lex(line string) ([]token, error) {
+func lex(line string) ([]token, *mistake) {
 	if !utf8.ValidString(line) {
-		return nil, mistake{"bytes that are not UTF-8", "a text in UTF-8"}
+		return nil, &mistake{"bytes that are not UTF-8", "a text in UTF-8"}
+	}
+	if strings.HasPrefix(line, "\ufeff") {
+		return nil, &mistake{"a byte order mark", "the line without it"}
 	}
 	if i := strings.IndexFunc(line, func(r rune) bool { return unicode.IsControl(r) && r != '\t' }); i >= 0 {
-		return nil, mistake{"the control character " + strconv.QuoteToASCII(line[i:i+1]), "it quoted, as in Go"}
+		return nil, &mistake{"the control character " + strconv.QuoteToASCII(line[i:i+1]), "it quoted, as in Go"}
 	}
 	var tokens []token
 	for rest := strings.TrimLeft(line, blanks); rest != ""; rest = strings.TrimLeft(rest, blanks) {
@@ -38,16 +41,16 @@ func lex(line string) ([]token, error) {
 		case ',':
 			tokens, rest = append(tokens, token{comma, ","}), rest[1:]
 		case '"':
-			text, after, err := lexQuoted(rest)
-			if err != nil {
-				return nil, err
+			text, after, m := lexQuoted(rest)
+			if m != nil {
+				return nil, m
 			}
 			tokens, rest = append(tokens, token{quoted, text}), after
 			if strings.HasPrefix(rest, ":") {
 				tokens, rest = append(tokens, token{colon, ":"}), rest[1:]
 			}
 			if rest != "" && !strings.ContainsRune(blanks+",", rune(rest[0])) {
-				return nil, mistake{strconv.Quote(rest), "a blank, a comma or a colon after what is quoted"}
+				return nil, &mistake{strconv.Quote(rest), "a blank, a comma or a colon after what is quoted"}
 			}
 		default:
 			end := strings.IndexAny(rest, blanks+`,"`)
@@ -57,7 +60,7 @@ func lex(line string) ([]token, error) {
 			text := rest[:end]
 			rest = rest[end:]
 			if strings.HasPrefix(rest, `"`) && !strings.HasSuffix(text, ".") {
-				return nil, mistake{strconv.Quote(rest), "a blank before what is quoted"}
+				return nil, &mistake{strconv.Quote(rest), "a blank before what is quoted"}
 			}
 			if name, ok := strings.CutSuffix(text, ":"); ok {
 				if name != "" {
@@ -73,22 +76,22 @@ func lex(line string) ([]token, error) {
 }
 
 // lexQuoted returns the quoted text that s begins with, and what comes after it.
-func lexQuoted(s string) (text, after string, err error) {
+func lexQuoted(s string) (text, after string, m *mistake) {
 	prefix, err := strconv.QuotedPrefix(s)
 	if err == nil {
 		text, err = strconv.Unquote(prefix)
 	}
 	if err != nil {
-		return "", "", mistake{s, `a text between two quotes on one line, with \" and \\ for a quote and a backslash in it`}
+		return "", "", &mistake{s, `a text between two quotes on one line, with \" and \\ for a quote and a backslash in it`}
 	}
 	return text, s[len(prefix):], nil
 }
 
-// phrase returns the words of tokens with one blank between them.
+// phrase returns tokens with one blank between them, and none before a comma or a colon.
 func phrase(tokens []token) string {
 	var b strings.Builder
 	for i, t := range tokens {
-		if i > 0 && t.kind != colon {
+		if i > 0 && t.kind != colon && t.kind != comma {
 			b.WriteByte(' ')
 		}
 		b.WriteString(t.text)
@@ -97,14 +100,14 @@ func phrase(tokens []token) string {
 }
 
 // clauses returns the tokens between the commas.
-func clauses(tokens []token) ([][]token, error) {
+func clauses(tokens []token) ([][]token, *mistake) {
 	var all [][]token
 	for begin, i := 0, 0; i <= len(tokens); i++ {
 		if i < len(tokens) && tokens[i].kind != comma {
 			continue
 		}
 		if i == begin {
-			return nil, mistake{"nothing", "something before and after each comma"}
+			return nil, &mistake{"nothing", "something before and after each comma"}
 		}
 		all = append(all, tokens[begin:i])
 		begin = i + 1
@@ -114,7 +117,7 @@ func clauses(tokens []token) ([][]token, error) {
 
 // name returns a text as one token.
 func name(text string) string {
-	if tokens, err := lex(text); err == nil && len(tokens) == 1 && tokens[0] == (token{word, text}) && text[0] != '#' {
+	if tokens, m := lex(text); m == nil && len(tokens) == 1 && tokens[0] == (token{word, text}) && text[0] != '#' {
 		return text
 	}
 	return strconv.Quote(text)
@@ -122,8 +125,8 @@ func name(text string) string {
 
 // bare returns a text as words if they are read again as it, and quoted otherwise.
 func bare(text string) string {
-	tokens, err := lex(text)
-	if err != nil || len(tokens) == 0 || phrase(tokens) != text || text[0] == '#' {
+	tokens, m := lex(text)
+	if m != nil || len(tokens) == 0 || phrase(tokens) != text || text[0] == '#' {
 		return strconv.Quote(text)
 	}
 	for i, t := range tokens {

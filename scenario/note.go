@@ -14,70 +14,92 @@ import (
 // store itself, so that it is there even if nobody was told of it.
 func (p *player) note(a *Action, o outcome) {
 	records := p.news()
-	e := Entry{Line: a.Line, At: step.At(p.now), Outcome: Accepted, Err: o.err}
-	var asked Options
+	switch c := a.Command.(type) {
+	case *Sweep:
+		p.noteSweep(a, o, records)
+	case *Deliver:
+		p.noteDeliveries(a, c, o)
+	case *Restart, *Deny, *Allow:
+		p.tell(a)
+	case *Job, *Operate, *OperateJob, *Report:
+		p.noteRequest(a, o, records)
+	}
+}
+
+// entry returns an entry of an action of which nothing is known yet.
+func (p *player) entry(a *Action, who, what string) Entry {
+	return Entry{Line: a.Line, At: step.At(p.now), Who: who, What: what, Outcome: Told}
+}
+
+// tell notes what is no request.
+func (p *player) tell(a *Action) {
+	p.timeline = append(p.timeline, p.entry(a, "stage", a.Command.String()))
+}
+
+// fail enters the error that was the answer.
+func (e *Entry) fail(err error) {
+	e.Err, e.Outcome = err, Failed
+	switch {
+	case errors.As(err, &e.Refusal):
+		e.Outcome = Refused
+	case errors.Is(err, engine.ErrUnknownOutcome):
+		e.Outcome = Unknown
+	}
+}
+
+// request returns the entry of a request, as it was asked, and whether that was a dry run.
+func (p *player) request(a *Action) (e Entry, dry bool) {
+	e = p.entry(a, "", "")
 	switch c := a.Command.(type) {
 	case *Job:
-		e.Who, e.What, asked = person(c.By), "job "+name(c.Name)+c.options(), c.Options
+		e.Who, e.What, dry = person(c.By), "job "+name(c.Name)+c.options(), c.DryRun
 	case *Operate:
-		e.Who, e.What, e.Step, e.Code, asked = person(c.Person), c.what(), c.Step, c.Code, c.Options
+		e.Who, e.What, e.Step, e.Code, dry = person(c.Person), c.what(), c.Step, c.Code, c.DryRun
 	case *OperateJob:
-		e.Who, e.What, e.JobCode, asked = person(c.Person), c.what(), c.Code, c.Options
+		e.Who, e.What, e.JobCode, dry = person(c.Person), c.what(), c.Code, c.DryRun
 	case *Report:
 		said := *c
 		said.By = "" // it stands under who
-		e.Who, e.What, e.Step, e.Attempt = cmp.Or(c.By, "executor"), said.String(), c.Step, c.Attempt
-		if o.err == nil {
-			e.Report = &o.report
+		e.Who, e.What, e.Step, e.Attempt = "executor", said.String(), c.Step, c.Attempt
+		if c.By != "" {
+			e.Who = name(c.By)
 		}
-	case *Sweep:
-		p.noteSweep(a, records)
-		return
-	case *Deliver:
-		p.noteDeliveries(a, c, o)
-		return
-	case *Restart:
-		p.tell(a, "stage", c.String())
-		return
-	case *Deny, *Allow:
-		p.tell(a, "stage", c.String())
-		return
-	default:
-		return
 	}
-	p.about(&e)
+	if p.job != nil {
+		e.Job, e.JobName = p.job.id, p.job.Name
+	}
+	return e, dry
+}
+
+func (p *player) noteRequest(a *Action, o outcome, records []store.Record) {
+	e, dry := p.request(a)
+	if _, reports := a.Command.(*Report); reports && o.err == nil {
+		e.Report = &o.report
+	}
 	if o.receipt.Job != 0 {
 		e.Receipt = &o.receipt
 		e.Step, e.Attempt = o.receipt.Step, o.receipt.Attempt
 	}
 	switch {
-	case errors.As(o.err, &e.Refusal):
-		e.Outcome = Refused
-		e.Step, e.Attempt = cmp.Or(e.Refusal.Step, e.Step), cmp.Or(e.Attempt, e.Refusal.Attempt)
-	case errors.Is(o.err, engine.ErrUnknownOutcome):
-		e.Outcome = Unknown
 	case o.err != nil:
-		e.Outcome = Failed
-	case asked.DryRun:
+		e.fail(o.err)
+		if r := e.Refusal; r != nil {
+			e.Step, e.Attempt = cmp.Or(r.Step, e.Step), cmp.Or(e.Attempt, r.Attempt)
+		}
+	case dry:
 		e.Outcome = Tried
 		e.From, e.To, e.JobFrom, e.JobTo = o.receipt.From, o.receipt.To, o.receipt.JobFrom, o.receipt.JobTo
 	case len(records) == 0:
 		e.Outcome = Repeated
+	default:
+		e.Outcome = Accepted
 	}
-	p.typed(&e)
 	if len(records) == 0 {
+		p.typed(&e)
 		p.timeline = append(p.timeline, e)
-		return
 	}
 	for i := range records {
 		p.record(e, &records[i])
-	}
-}
-
-// about says which job an entry is about.
-func (p *player) about(e *Entry) {
-	if p.job != nil {
-		e.Job, e.JobName = p.job.id, p.job.Name
 	}
 }
 
@@ -88,16 +110,11 @@ func (p *player) typed(e *Entry) {
 	}
 }
 
-// tell notes what is no request.
-func (p *player) tell(a *Action, who, what string) {
-	p.timeline = append(p.timeline, Entry{Line: a.Line, At: step.At(p.now), Who: who, What: what, Outcome: Told})
-}
-
 // news returns the records that were written since it was last called, by job.
 func (p *player) news() []store.Record {
 	var news []store.Record
 	for _, job := range p.jobs {
-		records, err := p.raw.History(context.WithoutCancel(p.ctx), store.Scope{}, job.id, store.Page[store.Seq]{After: job.seen, Limit: all})
+		records, err := p.raw.History(context.WithoutCancel(p.ctx), store.Scope{}, job.id, store.Page[store.Seq]{After: job.seen, Limit: mostRows})
 		if err != nil || len(records) == 0 {
 			continue // an id that no job came to have, or the same as before
 		}
@@ -109,7 +126,8 @@ func (p *player) news() []store.Record {
 
 // record enters a record that came of e, and the step that was entered with it.
 func (p *player) record(e Entry, r *store.Record) {
-	e.Record, e.Job, e.Step, e.Attempt, e.Event = r, r.Job, r.Step, r.Attempt, r.Event
+	e.Record, e.Job, e.Step, e.Attempt = r, r.Job, r.Step, r.Attempt
+	e.Code, e.JobCode, e.Event = r.Code, r.JobCode, r.Event
 	e.From, e.To, e.JobFrom, e.JobTo = r.From, r.To, r.JobFrom, r.JobTo
 	if job := p.find(r.Job); job != nil {
 		e.JobName = job.Name
@@ -128,24 +146,27 @@ func (p *player) record(e Entry, r *store.Record) {
 	p.timeline = append(p.timeline, next)
 }
 
-func (p *player) noteSweep(a *Action, records []store.Record) {
+func (p *player) noteSweep(a *Action, o outcome, records []store.Record) {
 	for i := range records {
 		r := &records[i]
-		e := Entry{Line: a.Line, At: step.At(p.now), Who: "deadline", What: "expires " + show(r.Step) + "." + show(r.Attempt), Outcome: Accepted}
+		e := p.entry(a, "deadline", "expires "+show(r.Step)+"."+show(r.Attempt))
+		e.Outcome = Accepted
 		p.record(e, r)
+	}
+	if o.err != nil {
+		e := p.entry(a, "deadline", a.Command.String())
+		e.fail(o.err)
+		p.timeline = append(p.timeline, e)
 	}
 }
 
 func (p *player) noteDeliveries(a *Action, c *Deliver, o outcome) {
 	for _, d := range o.deliveries {
-		e := Entry{
-			Line: a.Line, At: step.At(p.now), Who: "dispatcher", What: "delivers " + delivery(d), Outcome: Told,
-			Job: d.Job, Step: d.Step, Attempt: d.Attempt,
-		}
+		e := p.entry(a, "dispatcher", "delivers "+delivery(d))
+		e.Job, e.Step, e.Attempt = d.Job, d.Step, d.Attempt
 		switch {
 		case c.Failing != "":
-			e.Err = errors.New(c.Failing)
-			e.Outcome = Failed
+			e.fail(errors.New(c.Failing))
 		case c.Dies:
 			e.What = "dies with " + delivery(d)
 		}
@@ -156,8 +177,8 @@ func (p *player) noteDeliveries(a *Action, c *Deliver, o outcome) {
 		p.timeline = append(p.timeline, e)
 	}
 	if o.err != nil {
-		p.timeline = append(p.timeline, Entry{
-			Line: a.Line, At: step.At(p.now), Who: "dispatcher", What: "delivers", Outcome: Failed, Err: o.err,
-		})
+		e := p.entry(a, "dispatcher", a.Command.String())
+		e.fail(o.err)
+		p.timeline = append(p.timeline, e)
 	}
 }

@@ -24,11 +24,9 @@ func (e *SyntaxError) Error() string {
 // mistake is a [SyntaxError] that does not know its line yet.
 type mistake struct{ got, want string }
 
-func (m mistake) Error() string { return "got " + m.got + ", want " + m.want }
-
 // Parse reads a scenario; name is what messages call it. The error holds a *[SyntaxError] for
 // every mistake that was found, joined in the order of their lines. What a line says need not
-// make sense: whether a step exists, or a code applies to it, is for the engine to say.
+// make sense: whether a job or a step exists, or a code applies to it, shows when it is played.
 func Parse(name string, data []byte) (*Scenario, error) {
 	p := &parser{Scenario: &Scenario{Name: name, source: slices.Collect(strings.Lines(string(data)))}}
 	for n := 0; n < len(p.source); {
@@ -38,7 +36,7 @@ func Parse(name string, data []byte) (*Scenario, error) {
 		p.block(first+1, n)
 	}
 	if p.awaits != 0 {
-		p.fail(p.awaits, mistake{"no action after it", "one that changes something, in whose way it gets"})
+		p.fail(p.awaits, &mistake{"no action after it", "one that changes something, in whose way it gets"})
 	}
 	if len(p.mistakes) > 0 {
 		return nil, p.errors()
@@ -55,19 +53,20 @@ func isBelow(line string) bool {
 type parser struct {
 	*Scenario
 	mistakes []*SyntaxError
-
-	jobs   []*Job // that were created so far
-	job    *Job   // that the actions are about
-	hazy   bool   // the definition of job could not be read
-	awaits int    // the line of an "in between" whose action is still to come; or 0
+	awaits   int // the line of an "in between" whose action is still to come; or 0
 }
 
-func (p *parser) fail(line int, err error) {
-	var m mistake
-	if !errors.As(err, &m) {
-		m = mistake{err.Error(), "a scenario"} // of use to whoever changes the parser
+func (p *parser) fail(line int, m *mistake) {
+	p.mistakes = append(p.mistakes, &SyntaxError{File: p.Name, Line: line, Text: cut(p.line(line)), Got: cut(m.got), Want: cut(m.want)})
+}
+
+// cut returns the beginning of a text that is too long for a message.
+func cut(text string) string {
+	const width = 1000
+	if len(text) <= width {
+		return text
 	}
-	p.mistakes = append(p.mistakes, &SyntaxError{File: p.Name, Line: line, Text: p.line(line), Got: m.got, Want: m.want})
+	return strings.ToValidUTF8(text[:width], "") + "..."
 }
 
 func (p *parser) errors() error {
@@ -90,7 +89,7 @@ func (p *parser) block(first, last int) {
 	text := p.line(first)
 	blank := text == "" || text[0] == '#'
 	if isBelow(p.source[first-1]) && text != "" {
-		p.fail(first, mistake{"an indented line", "one at the margin, as it belongs to no action"})
+		p.fail(first, &mistake{"an indented line", "one at the margin, as it belongs to no action"})
 		return
 	}
 	var rows []row
@@ -100,13 +99,13 @@ func (p *parser) block(first, last int) {
 			p.Comments = append(p.Comments, Comment{Line: n})
 			blank = true // what comes after an empty line belongs to nothing
 		case text[0] == '#':
-			p.fail(n, mistake{"an indented comment", "it at the margin"})
+			p.fail(n, &mistake{"an indented comment", "it at the margin"})
 		case blank:
-			p.fail(n, mistake{"an indented line", "one at the margin, as it belongs to no action"})
+			p.fail(n, &mistake{"an indented line", "one at the margin, as it belongs to no action"})
 		default:
-			tokens, err := lex(text)
-			if err != nil {
-				p.fail(n, err)
+			tokens, m := lex(text)
+			if m != nil {
+				p.fail(n, m)
 				continue
 			}
 			rows = append(rows, row{n, tokens})
@@ -114,57 +113,55 @@ func (p *parser) block(first, last int) {
 	}
 	if text == "" || text[0] == '#' {
 		if !utf8.ValidString(text) {
-			p.fail(first, mistake{"bytes that are not UTF-8", "a text in UTF-8"})
+			p.fail(first, &mistake{"bytes that are not UTF-8", "a text in UTF-8"})
 		}
 		p.Comments = append(p.Comments, Comment{first, text})
 		return
 	}
-	tokens, err := lex(text)
-	if err != nil {
-		p.fail(first, err)
-		p.hazy = p.hazy || strings.HasPrefix(text, "job")
-		return
+	tokens, m := lex(text)
+	if m == nil {
+		m = p.action(first, tokens, rows)
 	}
-	p.action(first, tokens, rows)
+	if m != nil {
+		p.fail(first, m)
+		p.awaits = 0 // it may have been what is awaited
+	}
 }
 
-func (p *parser) action(line int, tokens []token, rows []row) {
+// action reads an action whose command can be read, with the lines below it.
+func (p *parser) action(line int, tokens []token, rows []row) *mistake {
 	a := Action{Line: line}
 	if len(tokens) > 2 && phrase(tokens[:2]) == "in between" && tokens[2].kind == comma {
 		a.Between, tokens = true, tokens[3:]
 	}
-	mistakes := len(p.mistakes)
-	command, rest, err := p.command(tokens)
-	job, creates := command.(*Job)
-	if err != nil {
-		p.fail(line, err)
-		p.hazy = p.hazy || creates
-		return
+	command, rest, m := parseCommand(tokens)
+	if m != nil {
+		return m
 	}
 	a.Command = command
-	if err := p.order(&a); err != nil {
-		p.fail(line, err)
+	if m := p.order(&a); m != nil {
+		p.fail(line, m)
 	}
-	if creates {
-		rows = p.steps(job, rows)
-	}
-	if _, looks := command.(*Look); looks && (len(rest) > 0 || len(rows) == 0) {
-		rows = slices.Insert(rows, 0, row{line, rest})
+	switch c := command.(type) {
+	case *Job:
+		rows = p.steps(c, rows)
+	case *Look:
+		if len(rest) > 0 || len(rows) == 0 {
+			rows = slices.Insert(rows, 0, row{line, rest})
+		}
 	}
 	a.Want = p.wanted(command, rows)
 	p.Actions = append(p.Actions, a)
-	if creates && !job.DryRun && (len(a.Want) == 0 || a.Want[0].Key != refused && a.Want[0].Key != "unknown") {
-		p.jobs, p.job, p.hazy = append(p.jobs, job), job, len(p.mistakes) > mistakes
-	}
+	return nil
 }
 
 // order checks that an action can stand where it does.
-func (p *parser) order(a *Action) error {
+func (p *parser) order(a *Action) *mistake {
 	_, crashes := a.Command.(*Crash)
 	switch c := a.Command.(type) {
 	case *Job, *Crash, *Restart, *TurnTo:
 		if a.Between {
-			return mistake{c.String(), "what can happen while another action is decided: an operation, a report, sweep, deliver, deny, allow, wait or expect"}
+			return &mistake{c.String(), "what can happen while another action is decided: an operation, a report, sweep, deliver, deny, allow, wait or expect"}
 		}
 	}
 	switch {
@@ -174,8 +171,8 @@ func (p *parser) order(a *Action) error {
 	case p.awaits != 0:
 		was := p.awaits
 		p.awaits = 0
-		if !commits(a.Command) {
-			return mistake{a.Command.String(), fmt.Sprintf("an action that changes something, as line %d is to get in its way", was)}
+		if !a.Command.shape().commits {
+			return &mistake{a.Command.String(), fmt.Sprintf("an action that changes something, as line %d is to get in its way", was)}
 		}
 	}
 	return nil
@@ -186,77 +183,81 @@ func (p *parser) wanted(c Command, rows []row) []Clause {
 	var all []Clause
 	could := c.shape()
 	if len(rows) > 0 && !could.list && could.fields == nil {
-		p.fail(rows[0].line, mistake{"an indented line", fmt.Sprintf("none below %q, of which nothing comes", c)})
+		p.fail(rows[0].line, &mistake{"an indented line", fmt.Sprintf("none below %q, of which nothing comes", c)})
 		return nil
 	}
 	for _, r := range rows {
-		read, err := could.row(c, r, all)
-		if err != nil {
-			p.fail(r.line, err)
+		var m *mistake
+		if all, m = could.row(c, r, all); m != nil {
+			p.fail(r.line, m)
 		}
-		all = append(all, read...)
 	}
 	return all
 }
 
-// row reads the clauses of a line, which come after others.
-func (s shape) row(c Command, r row, before []Clause) ([]Clause, error) {
-	parts, err := clauses(r.tokens)
-	if err != nil {
-		return nil, err
+// row appends the clauses of a line to those before it.
+func (s shape) row(c Command, r row, all []Clause) ([]Clause, *mistake) {
+	parts, m := clauses(r.tokens)
+	if m != nil {
+		return all, m
 	}
-	all := slices.Clip(before)
 	for _, part := range parts {
-		clause, err := s.clause(part, all)
-		if err != nil {
-			return all[len(before):], err
+		clause, m := s.clause(part, all)
+		if m != nil {
+			return all, m
 		}
 		if clause.Key == alone {
 			if _, looks := c.(*Look); !looks || len(all) > 0 {
-				return all[len(before):], mistake{fmt.Sprintf("%q alone", clause.Value), "a key and a value: " + s.keys(all)}
+				return all, &mistake{fmt.Sprintf("%q alone", clause.Value), "a key and a value: " + s.keys(all)}
 			}
 			clause.Key = "state"
 		}
 		clause.Line = r.line
 		all = append(all, clause)
 	}
-	return all[len(before):], nil
+	return all, nil
 }
 
 const alone = "\x00alone" // the key of a value without one
 
 // clause reads one clause that comes after others.
-func (s shape) clause(tokens []token, before []Clause) (Clause, error) {
+func (s shape) clause(tokens []token, before []Clause) (Clause, *mistake) {
 	text := phrase(tokens)
 	first := len(before) == 0
 	switch isWord := tokens[0].kind == word; {
 	case len(before) > 0 && before[0].Key == Fill || isWord && text == Fill && !first:
-		return Clause{}, mistake{fmt.Sprintf("%q", text), `"?" alone, which golden mode replaces`}
+		return Clause{}, &mistake{fmt.Sprintf("%q", text), `"?" alone, which golden mode replaces`}
 	case isWord && text == Fill:
 		return Clause{Key: Fill}, nil
 	case isWord && tokens[0].text == refused && first && s.refusable:
 		if len(tokens) != 2 {
-			return Clause{}, mistake{fmt.Sprintf("%q", text), "refused and its reason: " + allReasons()}
+			return Clause{}, &mistake{fmt.Sprintf("%q", text), "refused and its reason: " + allReasons()}
 		}
-		if _, err := parseReason(tokens[1].text); err != nil {
-			return Clause{}, err
+		if m := checkReason(tokens[1].text); m != nil {
+			return Clause{}, m
 		}
 		return Clause{Key: refused, Value: tokens[1].text}, nil
-	case isWord && text == unknownOutcome && first && s.doubtful:
+	case isWord && text == unknownOutcome && first && s.commits:
 		return Clause{Key: "unknown", Value: "outcome"}, nil
 	case s.list && (first || before[0].Key == ""):
 		return Clause{Value: text}, nil
 	case len(tokens) == 1:
 		return Clause{Key: alone, Value: text}, nil
 	}
-	key := tokens[0].text
+	key, value := tokens[0].text, tokens[1:]
 	if _, ok := s.known(before)[key]; !ok || tokens[0].kind != word {
-		return Clause{}, mistake{fmt.Sprintf("%q", text), s.keys(before)}
+		return Clause{}, &mistake{fmt.Sprintf("%q", text), s.keys(before)}
+	}
+	if value[0].kind == colon {
+		return Clause{}, got(tokens, "KEY VALUE, without a colon")
 	}
 	if key != "says" && slices.ContainsFunc(before, func(c Clause) bool { return c.Key == key }) {
-		return Clause{}, mistake{fmt.Sprintf("%s a second time", key), "it once"}
+		return Clause{}, &mistake{fmt.Sprintf("%s a second time", key), "it once"}
 	}
-	return Clause{Key: key, Value: phrase(tokens[1:])}, nil
+	if key == confirmers {
+		return Clause{Key: key, Value: parseNames(value)}, nil
+	}
+	return Clause{Key: key, Value: phrase(value)}, nil
 }
 
 // known returns what can be said after some clauses.
@@ -286,7 +287,7 @@ func (s shape) keys(before []Clause) string {
 	if s.refusable {
 		text += "; or refused"
 	}
-	if s.doubtful {
+	if s.commits {
 		text += ", or unknown outcome"
 	}
 	return text

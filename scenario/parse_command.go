@@ -10,15 +10,15 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// command reads the line of an action. Of a look, rest is what it wants on that line.
-func (p *parser) command(tokens []token) (c Command, rest []token, err error) {
+// parseCommand reads the line of an action. Of a look, rest is what it wants on that line.
+func parseCommand(tokens []token) (c Command, rest []token, m *mistake) {
 	const want = "PERSON: CODE STEP, or one of job, report, wait, sweep, deliver, crash, restart, deny, allow, turn to, expect"
 	if len(tokens) == 0 {
 		return nil, nil, got(tokens, want)
 	}
 	if len(tokens) > 1 && tokens[1].kind == colon && isName(tokens[0]) {
-		c, err = p.operation(who(tokens[0]), tokens[2:])
-		return c, nil, err
+		c, m = parseOperation(who(tokens[0]), tokens[2:])
+		return c, nil, m
 	}
 	first := tokens[0].text
 	if tokens[0].kind != word {
@@ -27,45 +27,47 @@ func (p *parser) command(tokens []token) (c Command, rest []token, err error) {
 	args := tokens[1:]
 	switch text := phrase(args); first {
 	case "job":
-		c, err = parseJob(args)
+		c, m = parseJob(args)
 	case "report":
-		c, err = p.report(args)
+		c, m = parseReport(args)
 	case "expect":
-		return p.look(args)
+		return parseLook(args)
 	case "wait":
-		c, err = parseWait(args)
+		c, m = parseWait(args)
 	case "sweep":
-		c, err = &Sweep{}, none(args)
+		c, m = &Sweep{}, nothing(args)
 	case "deliver":
-		c, err = parseDeliver(args)
+		c, m = parseDeliver(args)
 	case "crash":
 		c = &Crash{After: text == "after"}
 		if text != "before" && text != "after" {
-			err = got(args, "before or after")
+			m = got(args, "before or after")
 		}
 	case "restart":
-		c, err = &Restart{}, none(args)
+		c, m = &Restart{}, nothing(args)
 	case "deny":
-		c, err = parseDeny(args)
+		c, m = parseDeny(args)
 	case "allow":
-		c, err = parseAllow(args)
+		c, m = parseAllow(args)
 	case "turn":
-		c, err = p.turn(args)
+		c, m = parseTurn(args)
+	case "in":
+		m = got(tokens, "in between once, a comma, and an action: what happens in between has nothing in between")
 	default:
-		err = got(tokens, want)
+		m = got(tokens, want)
 	}
-	return c, nil, err
+	return c, nil, m
 }
 
 // got is the mistake that stands in tokens.
-func got(tokens []token, want string) error {
+func got(tokens []token, want string) *mistake {
 	if len(tokens) == 0 {
-		return mistake{"nothing", want}
+		return &mistake{"nothing", want}
 	}
-	return mistake{strconv.Quote(phrase(tokens)), want}
+	return &mistake{strconv.Quote(phrase(tokens)), want}
 }
 
-func none(tokens []token) error {
+func nothing(tokens []token) *mistake {
 	if len(tokens) > 0 {
 		return got(tokens, "nothing after it")
 	}
@@ -82,44 +84,34 @@ func who(t token) string {
 
 func isName(t token) bool { return t.kind == word || t.kind == quoted }
 
-// needsJob is the mistake of an action before any job.
-func (p *parser) needsJob() error {
-	if p.job == nil && !p.hazy {
-		return mistake{"an action without a job", "job NAME before it"}
+func parseOperation(person string, tokens []token) (Command, *mistake) {
+	parts, m := clauses(tokens)
+	if m != nil {
+		return nil, m
 	}
-	return nil
-}
-
-func (p *parser) operation(person string, tokens []token) (Command, error) {
-	if err := p.needsJob(); err != nil {
-		return nil, err
-	}
-	parts, err := clauses(tokens)
-	if err != nil {
-		return nil, err
-	}
-	options, err := parseOptions(parts[1:], true, nil)
-	if err != nil {
-		return nil, err
+	options, m := parseOptions(parts[1:], nil)
+	if m != nil {
+		return nil, m
 	}
 	what := parts[0]
-	if len(what) == 1 {
-		code, err := operation.ParseJobCode(what[0].text)
-		if err == nil {
-			return &OperateJob{Person: person, Code: code, Options: options}, nil
-		}
-		if _, err := operation.ParseCode(what[0].text); err == nil {
-			return nil, got(what, what[0].text+" and the number of a step")
-		}
-		return nil, got(what, "start_job, terminate_job, or CODE STEP with CODE one of "+allNames(operation.AllCodes())+", custom-32 to custom-63")
-	}
-	code, err := operation.ParseCode(what[0].text)
-	if err != nil {
-		return nil, got(what[:1], "the code of an operation on a step: "+allNames(operation.AllCodes())+", custom-32 to custom-63")
+	name := what[0].text
+	jobCode, err := operation.ParseJobCode(name)
+	onJob := err == nil
+	code, err := operation.ParseCode(name)
+	onStep := err == nil
+	switch {
+	case onJob && len(what) == 1:
+		return &OperateJob{Person: person, Code: jobCode, Options: options}, nil
+	case onJob && !onStep:
+		return nil, got(what[1:], "a comma after "+name+", or nothing")
+	case !onStep:
+		return nil, got(what[:1], "start_job, terminate_job, or CODE STEP with CODE one of "+allNames(operation.AllCodes())+", custom-32 to custom-63")
+	case len(what) == 1:
+		return nil, got(what, name+" and the number of a step")
 	}
 	id, err := strconv.ParseInt(what[1].text, 10, 64)
 	if err != nil || len(what) > 2 {
-		return nil, got(what[1:], "the number of a step")
+		return nil, got(what[1:], "the number of a step, and a comma before anything else")
 	}
 	return &Operate{Person: person, Code: code, Step: step.ID(id), Options: options}, nil
 }
@@ -134,15 +126,15 @@ func allNames[T fmt.Stringer](all []T) string {
 
 func allReasons() string { return allNames(operation.AllReasons()) }
 
-func parseReason(text string) (operation.Reason, error) {
+func checkReason(text string) *mistake {
 	r, err := operation.ParseReason(text)
 	if err != nil || text != r.String() {
-		return 0, mistake{strconv.Quote(text), "a reason of a refusal: " + allReasons()}
+		return &mistake{strconv.Quote(text), "a reason of a refusal: " + allReasons()}
 	}
-	return r, nil
+	return nil
 }
 
-func parseWait(tokens []token) (Command, error) {
+func parseWait(tokens []token) (Command, *mistake) {
 	d, err := time.ParseDuration(phrase(tokens))
 	if err != nil || d <= 0 || len(tokens) != 1 {
 		return nil, got(tokens, "a duration, such as 30s or 10m")
@@ -150,7 +142,7 @@ func parseWait(tokens []token) (Command, error) {
 	return &Wait{d}, nil
 }
 
-func parseDeliver(tokens []token) (Command, error) {
+func parseDeliver(tokens []token) (Command, *mistake) {
 	switch {
 	case len(tokens) == 0:
 		return &Deliver{}, nil
@@ -162,10 +154,10 @@ func parseDeliver(tokens []token) (Command, error) {
 	return nil, got(tokens, `nothing, failing "WHY", or and die`)
 }
 
-func parseDeny(tokens []token) (Command, error) {
-	parts, err := clauses(tokens)
-	if err != nil {
-		return nil, err
+func parseDeny(tokens []token) (Command, *mistake) {
+	parts, m := clauses(tokens)
+	if m != nil {
+		return nil, m
 	}
 	if len(parts[0]) != 1 || !isName(parts[0][0]) {
 		return nil, got(parts[0], "a person")
@@ -181,7 +173,7 @@ func parseDeny(tokens []token) (Command, error) {
 	return nil, got(parts[1], `because "WHY"`)
 }
 
-func parseAllow(tokens []token) (Command, error) {
+func parseAllow(tokens []token) (Command, *mistake) {
 	if len(tokens) != 1 || !isName(tokens[0]) {
 		return nil, got(tokens, "a person")
 	}

@@ -10,8 +10,9 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// parseOptions reads what is added to a request; by, if not nil, takes who it is from.
-func parseOptions(parts [][]token, conditions bool, by *string) (Options, error) {
+// parseOptions reads what is added to a request: if by is nil, to one that operates; otherwise
+// to one that creates, and by takes who it is from.
+func parseOptions(parts [][]token, by *string) (Options, *mistake) {
 	var o Options
 	seen := map[string]bool{}
 	for _, part := range parts {
@@ -41,20 +42,17 @@ func parseOptions(parts [][]token, conditions bool, by *string) (Options, error)
 			if ok {
 				*by = who(args[0])
 			}
-		case key == "if_attempt" && conditions:
+		case key == "if_attempt" && by == nil:
 			o.IfAttempt, ok = int32(n), numbered && n <= 1<<31-1
-		case key == "if_version" && conditions:
+		case key == "if_version" && by == nil:
 			o.IfVersion, ok = store.Seq(n), numbered
 		}
 		if !ok {
-			want := `because "WHY", request WORD, in TYPE/ID, dry_run`
-			if conditions {
-				want += ", if_attempt N or if_version N with N from 1"
-			}
+			also := "if_attempt N or if_version N with N from 1"
 			if by != nil {
-				want += ", by PERSON"
+				also = "by PERSON"
 			}
-			return o, got(part, "one of "+want)
+			return o, got(part, `one of because "WHY", request WORD, in TYPE/ID, dry_run, `+also)
 		}
 	}
 	return o, nil
@@ -68,47 +66,46 @@ func parseScope(text string) (store.Scope, bool) {
 	return store.Scope{Type: typ, ID: id}, true
 }
 
-func parseJob(tokens []token) (Command, error) {
+func parseJob(tokens []token) (Command, *mistake) {
 	c := &Job{}
-	parts, err := clauses(tokens)
-	if err != nil {
-		return c, err
+	parts, m := clauses(tokens)
+	if m != nil {
+		return nil, m
 	}
 	if len(parts[0]) != 1 || !isName(parts[0][0]) {
-		return c, got(parts[0], "the name of the job")
+		return nil, got(parts[0], "the name of the job")
 	}
 	c.Name = parts[0][0].text
-	c.Options, err = parseOptions(parts[1:], false, &c.By)
-	return c, err
+	c.Options, m = parseOptions(parts[1:], &c.By)
+	return c, m
 }
 
 // steps reads the definitions of a job's steps, which stand first, and returns the rows that
 // are left: what must come of the creation.
 func (p *parser) steps(job *Job, rows []row) []row {
 	for i, r := range rows {
-		if _, err := step.ParseType(r.tokens[0].text); err != nil {
-			key := r.tokens[0].text
-			if _, ok := ofJob[key]; !ok && key != refused && key != Fill && key != "unknown" {
-				p.fail(r.line, got(r.tokens[:1], "a step, TYPE NAME with TYPE one of script, file_transfer, confirmation, sql, custom-32 to custom-63, or after the steps what must come of the job"))
-				rows = slices.Delete(slices.Clone(rows), i, i+1)
-				return p.steps(job, rows[i:])
+		key := r.tokens[0].text
+		if _, err := step.ParseType(key); err == nil {
+			spec, m := parseSpec(r.tokens)
+			if m != nil {
+				p.fail(r.line, m)
 			}
+			job.Steps = append(job.Steps, spec)
+			continue
+		}
+		if _, ok := ofJob[key]; ok || key == refused || key == Fill || key == "unknown" {
 			return rows[i:]
 		}
-		spec, err := parseSpec(r.tokens)
-		if err != nil {
-			p.fail(r.line, err)
-		}
-		job.Steps = append(job.Steps, spec)
+		p.fail(r.line, got(r.tokens[:1], "a step, TYPE NAME with TYPE one of script, file_transfer, confirmation, sql, custom-32 to custom-63, or after the steps what must come of the job"))
 	}
 	return nil
 }
 
-func parseSpec(tokens []token) (step.Spec, error) {
+func parseSpec(tokens []token) (step.Spec, *mistake) {
 	var s step.Spec
-	parts, err := clauses(tokens)
-	if err != nil {
-		return s, err
+	parts, m := clauses(tokens)
+	if m != nil {
+		return s, m
 	}
 	head := parts[0]
 	if len(head) != 2 || !isName(head[1]) {

@@ -6,26 +6,14 @@ import (
 	"strings"
 )
 
-func (p *parser) turn(tokens []token) (Command, error) {
+func parseTurn(tokens []token) (Command, *mistake) {
 	if len(tokens) != 2 || tokens[0] != (token{word, "to"}) || !isName(tokens[1]) {
 		return nil, got(tokens, "to and the name of a job")
 	}
-	for _, job := range slices.Backward(p.jobs) {
-		if job.Name == tokens[1].text {
-			p.job, p.hazy = job, false
-			return &TurnTo{Job: job.Name}, nil
-		}
-	}
-	if p.hazy {
-		return &TurnTo{Job: tokens[1].text}, nil
-	}
-	return nil, got(tokens[1:], "the name of a job that was created above")
+	return &TurnTo{Job: tokens[1].text}, nil
 }
 
-func (p *parser) look(tokens []token) (c Command, rest []token, err error) {
-	if err := p.needsJob(); err != nil {
-		return nil, nil, err
-	}
+func parseLook(tokens []token) (c Command, rest []token, m *mistake) {
 	at := slices.IndexFunc(tokens, func(t token) bool { return t.kind == colon })
 	if at < 1 {
 		return nil, nil, got(tokens, "SUBJECT: and how it must be")
@@ -38,14 +26,14 @@ func (p *parser) look(tokens []token) (c Command, rest []token, err error) {
 			subject = subject[:n-2]
 		}
 	}
-	if !p.subject(look, subject) {
-		return nil, nil, got(subject, "one of job, step N, target N.NAME of a step that has it, record N, history, effects, jobs, PERSON on N, PERSON on N in full; and then, if any, in TYPE/ID")
+	if !parseSubject(look, subject) {
+		return nil, nil, got(subject, "one of job, step N, target N.NAME, record N, history, effects, jobs, PERSON on N, PERSON on N in full; and then, if any, in TYPE/ID")
 	}
 	return look, rest, nil
 }
 
-// subject reads what a look looks at, and reports whether there is such a thing.
-func (p *parser) subject(c *Look, tokens []token) bool {
+// parseSubject reads what a look looks at, and reports whether it is one.
+func parseSubject(c *Look, tokens []token) bool {
 	last := tokens[len(tokens)-1].text
 	n, err := strconv.ParseInt(last, 10, 64)
 	number := err == nil && len(tokens) == 2
@@ -71,10 +59,7 @@ func (p *parser) subject(c *Look, tokens []token) bool {
 		}
 		c.At, c.Name = at, target
 		c.Number, err = strconv.ParseInt(id, 10, 64)
-		if err != nil || !dotted || tokens[1].kind != word {
-			return false
-		}
-		return p.hazy || p.job == nil || c.Number >= 1 && c.Number <= int64(len(p.job.Steps)) && slices.Contains(p.job.Steps[c.Number-1].Targets, target)
+		return err == nil && dotted && tokens[1].kind == word
 	default:
 		return false
 	}

@@ -10,35 +10,32 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-func (p *parser) report(tokens []token) (Command, error) {
-	if err := p.needsJob(); err != nil {
-		return nil, err
-	}
+func parseReport(tokens []token) (Command, *mistake) {
 	at := slices.IndexFunc(tokens, func(t token) bool { return t.kind == colon })
 	if at < 1 {
 		return nil, got(tokens, "STEP.ATTEMPT: and what the executor says")
 	}
-	c, err := parseReportHead(tokens[:at])
-	if err != nil {
-		return nil, err
+	c, m := parseReportHead(tokens[:at])
+	if m != nil {
+		return nil, m
 	}
-	parts, err := clauses(tokens[at+1:])
-	if err != nil {
-		return nil, err
+	parts, m := clauses(tokens[at+1:])
+	if m != nil {
+		return nil, m
 	}
 	for _, part := range parts {
 		if c.Outcome != 0 {
 			return nil, got(part, fmt.Sprintf("nothing after %v", c.Outcome))
 		}
-		if err := p.says(c, part); err != nil {
-			return nil, err
+		if m := c.parse(part); m != nil {
+			return nil, m
 		}
 	}
 	return c, nil
 }
 
 // parseReportHead reads STEP.ATTEMPT [by NAME] [in TYPE/ID].
-func parseReportHead(tokens []token) (*Report, error) {
+func parseReportHead(tokens []token) (*Report, *mistake) {
 	c := &Report{}
 	id, attempt, _ := strings.Cut(tokens[0].text, ".")
 	s, err := strconv.ParseInt(id, 10, 64)
@@ -64,14 +61,9 @@ func parseReportHead(tokens []token) (*Report, error) {
 	return c, nil
 }
 
-// says reads one thing that a report says: TARGET STATUS [exit N] [detail "TEXT"], or how
+// parse reads one thing that a report says: TARGET STATUS [exit N] [detail "TEXT"], or how
 // the attempt has ended.
-func (p *parser) says(c *Report, tokens []token) error {
-	var targets []string
-	known := p.job != nil && !p.hazy
-	if known && c.Step >= 1 && int(c.Step) <= len(p.job.Steps) {
-		targets = p.job.Steps[c.Step-1].Targets
-	}
+func (c *Report) parse(tokens []token) *mistake {
 	outcome, err := step.ParseEvent(tokens[0].text)
 	isOutcome := err == nil && tokens[0].text == outcome.String() && (outcome == step.Stopped || outcome == step.Broke || outcome == step.Dropped)
 	if isOutcome && (len(tokens) == 1 || len(tokens) == 2 && tokens[1].kind == quoted) {
@@ -81,13 +73,10 @@ func (p *parser) says(c *Report, tokens []token) error {
 		}
 		return nil
 	}
+	if !isName(tokens[0]) || len(tokens) < 2 {
+		return got(tokens, `TARGET STATUS, or one of stopped, abnormal "WHY", abandoned "WHY"`)
+	}
 	r := TargetResult{Target: tokens[0].text}
-	if !isName(tokens[0]) || known && !slices.Contains(targets, r.Target) {
-		return got(tokens, fmt.Sprintf(`TARGET STATUS with a target of step %d (%s), or one of stopped, abnormal "WHY", abandoned "WHY"`, c.Step, strings.Trim(names(targets), " ")))
-	}
-	if len(tokens) < 2 {
-		return got(tokens, "TARGET STATUS")
-	}
 	if r.Status, err = step.ParseStatus(tokens[1].text); err != nil || tokens[1].kind != word {
 		return got(tokens[1:2], "the status of a target: "+allNames(step.AllStatuses()))
 	}

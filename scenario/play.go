@@ -11,41 +11,10 @@ import (
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
-	"github.com/stepgate/stepgate/memstore"
-	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
 )
-
-// A Config says what scenarios are played on. The zero Config is the documented rules on
-// memstore.
-type Config struct {
-	// Rules are what is decided by; nil means the documented ones.
-	Rules *operation.Rules
-
-	// Open returns a fresh, empty store, one for each play; nil means memstore. Whoever
-	// opens it closes it.
-	Open func() store.Store
-
-	// Engine makes an engine on a store; nil means engine.New. The options must be passed
-	// on: they set the rules, the clock, the authorizer, and where ids come from.
-	Engine func(st store.Store, opts ...engine.Option) *engine.Engine
-
-	// Update has Test write the files anew, with what came in the place of what was wanted.
-	Update bool
-}
-
-func (c Config) withDefaults() Config {
-	c.Rules = cmp.Or(c.Rules, operation.Standard())
-	if c.Open == nil {
-		c.Open = func() store.Store { return memstore.New() }
-	}
-	if c.Engine == nil {
-		c.Engine = engine.New
-	}
-	return c
-}
 
 // A Result is what came of a play.
 type Result struct {
@@ -74,33 +43,25 @@ func (m *Mismatch) Error() string {
 // Unwrap returns what the engine answered.
 func (m *Mismatch) Unwrap() error { return m.Err }
 
-// Play plays s to its end, each time in the same way, and returns what came of it, also with
-// an error. The error holds a *[Mismatch] for every action of which something else came than
-// was wanted, joined in their order, and for every job whose history does not replay to what
-// is stored. It is ctx's error if ctx has ended.
+// Play plays s, which [Parse] returned, to its end, each time in the same way, and returns what
+// came of it, also with an error. The error holds a *[Mismatch] for every action of which
+// something else came than was wanted, joined in their order, and for every job whose history
+// does not replay to what is stored. It is ctx's error if ctx has ended, and another one if
+// s is not as Parse returned it or c does not do what it must.
 func Play(ctx context.Context, s *Scenario, c Config) (*Result, error) {
+	if s == nil || !s.whole() {
+		return &Result{Scenario: s}, errors.New("a scenario must be one that Parse returned, unchanged")
+	}
 	p := &player{Config: c.withDefaults(), Scenario: s, ctx: ctx, denied: map[string]string{}, came: map[int][]Clause{}}
 	p.now = time.Date(2026, 7, 1, 9, 0, 0, 0, time.UTC)
-	p.raw = p.Open()
-	if p.raw == nil {
-		return &Result{Scenario: s, Golden: p.golden()}, fmt.Errorf("%s: Config.Open returned no store", s.Name)
+	err := p.open()
+	if err == nil {
+		err = p.play()
 	}
-	p.faults = storetest.NewFaults()
-	p.store = p.faults.Wrap(p.raw)
-	p.restart()
-	for i := range s.Actions {
-		if err := ctx.Err(); err != nil {
-			return &Result{s, p.timeline, p.golden()}, err
-		}
-		p.perform(i)
+	if ctx.Err() != nil { // whatever else went wrong may come of it
+		err = ctx.Err()
 	}
-	p.end()
-	slices.SortStableFunc(p.failures, func(a, b *Mismatch) int { return a.Line - b.Line })
-	failures := make([]error, len(p.failures))
-	for i, f := range p.failures {
-		failures[i] = f
-	}
-	return &Result{s, p.timeline, p.golden()}, errors.Join(failures...)
+	return &Result{s, p.timeline, p.golden()}, err
 }
 
 // A player plays one scenario.
@@ -123,6 +84,8 @@ type player struct {
 	between []int // the actions that wait to get in the way of the next one
 	crash   int   // the action that has the store go down at the next commit, plus 1; 0 for none
 	delayed bool  // the crash has not been handed to the faults yet
+	astray  bool  // an engine has a clock of its own
+	jobless bool  // an action has failed as there was no job
 
 	random   atomic.Uint64
 	timeline Timeline
@@ -140,19 +103,49 @@ type stored struct {
 // spread is 2^64 divided by the golden ratio: its multiples are far apart.
 const spread = 0x9e3779b97f4a7c15
 
+// open opens the store and makes the engines.
+func (p *player) open() error {
+	p.raw = p.Open()
+	if p.raw == nil {
+		return fmt.Errorf("%s: Config.Open returned no store", p.Name)
+	}
+	jobs, err := p.raw.Jobs(p.ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: 1}})
+	if err != nil {
+		return fmt.Errorf("%s: Config.Open returned a store that fails: %w", p.Name, err)
+	}
+	if len(jobs) > 0 {
+		return fmt.Errorf("%s: Config.Open returned a store that holds jobs, want an empty one", p.Name)
+	}
+	p.faults = storetest.NewFaults()
+	p.store = p.faults.Wrap(p.raw)
+	if err := p.restart(); err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	return nil
+}
+
 // restart makes new engines on the store, which is up.
-func (p *player) restart() {
+func (p *player) restart() error {
 	p.faults.Clear()
 	opts := []engine.Option{
 		engine.WithRules(p.Rules), engine.WithClock(func() time.Time { return p.now }),
 		engine.WithJobIDs(p.draw), engine.WithAuthorizer(p.authorize),
 		engine.WithRandom(func() uint64 { return p.random.Add(spread) }),
 	}
-	p.eng, p.other = p.Engine(p.store, opts...), p.Engine(p.store, opts...)
+	eng, other := p.Engine(p.store, opts...), p.Engine(p.store, opts...)
+	switch {
+	case eng == nil || other == nil:
+		return errors.New("Config.Engine returned no engine")
+	case eng.Rules() != p.Rules || other.Rules() != p.Rules:
+		return errors.New("Config.Engine returned an engine with rules of its own, want those of its options")
+	}
+	p.eng, p.other = eng, other
+	return nil
 }
 
-// draw gives the job that is being created the next id.
-func (p *player) draw(step.Time) store.JobID {
+// draw gives the job that is being created the next id. at is when the engine believes it is.
+func (p *player) draw(at step.Time) store.JobID {
+	p.astray = p.astray || at != step.At(p.now)
 	id := store.JobID(len(p.jobs) + 1)
 	p.jobs = append(p.jobs, &stored{Job: p.draft, id: id})
 	return id
@@ -165,6 +158,28 @@ func (p *player) authorize(_ context.Context, a engine.Access) error {
 	return nil
 }
 
+// play plays all actions and returns what came otherwise.
+func (p *player) play() error {
+	for i := range p.Actions {
+		if p.ctx.Err() != nil {
+			break
+		}
+		p.perform(i)
+	}
+	p.end()
+	slices.SortStableFunc(p.failures, func(a, b *Mismatch) int { return a.Line - b.Line })
+	failures := make([]error, len(p.failures))
+	lines := map[int]bool{}
+	for i, f := range p.failures {
+		failures[i] = f
+		lines[f.Line] = true
+	}
+	for i := range p.timeline {
+		p.timeline[i].Unwanted = lines[p.timeline[i].Line]
+	}
+	return errors.Join(failures...)
+}
+
 // perform has an action happen, with all that waits to get in its way.
 func (p *player) perform(i int) {
 	a := &p.Actions[i]
@@ -175,7 +190,7 @@ func (p *player) perform(i int) {
 	if _, ok := a.Command.(*Crash); ok {
 		p.missed()
 		p.crash, p.delayed = i+1, true
-		p.tell(a, "stage", a.Command.String())
+		p.tell(a)
 		return
 	}
 	waiting := len(p.between)
@@ -228,16 +243,18 @@ func (p *player) act(i int, eng *engine.Engine) {
 	p.check(i, o)
 }
 
-// current returns the job that actions are about, or an error if there is none.
+var errNoJob = errors.New("there is no job")
+
+// current returns the job that actions are about, or errNoJob.
 func (p *player) current() (*stored, error) {
 	if p.job == nil {
-		return nil, errors.New("there is no job")
+		return nil, errNoJob
 	}
 	return p.job, nil
 }
 
 func (p *player) fail(a *Action, want, got string, err error) {
-	p.failures = append(p.failures, &Mismatch{File: p.Name, Line: a.Line, Text: cmp.Or(p.line(a.Line), a.Command.String()), Want: want, Got: got, Err: err})
+	p.failures = append(p.failures, &Mismatch{File: p.Name, Line: a.Line, Text: cut(p.line(a.Line)), Want: want, Got: got, Err: err})
 }
 
 // end checks what can be checked only once everything has been played.
@@ -260,10 +277,9 @@ func (p *player) end() {
 
 // audit replays the history of a job: it must give the header and the steps that are stored.
 func (p *player) audit(job *stored) error {
-	const all = 1 << 30
 	view, err := p.raw.View(p.ctx, store.Query{Job: job.id})
-	steps, err2 := p.raw.Steps(p.ctx, store.Scope{}, job.id, store.Page[step.ID]{Limit: all})
-	history, err3 := p.raw.History(p.ctx, store.Scope{}, job.id, store.Page[store.Seq]{Limit: all})
+	steps, err2 := p.raw.Steps(p.ctx, store.Scope{}, job.id, store.Page[step.ID]{Limit: len(job.Steps) + 1})
+	history, err3 := p.raw.History(p.ctx, store.Scope{}, job.id, store.Page[store.Seq]{Limit: int(job.seen) + 1})
 	if err := errors.Join(err, err2, err3); err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func (p *player) do(a *Action, eng *engine.Engine) outcome {
 		p.now = p.now.Add(c.For)
 	case *Restart:
 		p.missed()
-		p.restart()
+		return outcome{err: p.restart()}
 	case *Deny:
 		p.denied[c.Person] = c.Because
 	case *Allow:
@@ -102,6 +102,9 @@ func (p *player) create(c *Job, eng *engine.Engine) outcome {
 		p.job = p.find(job.ID)
 		if p.job == nil {
 			return outcome{err: fmt.Errorf("the engine gave the job the id %d, and not one of Config.Engine's options", job.ID)}
+		}
+		if p.astray {
+			return outcome{err: errors.New("the engine has a clock of its own, and not that of Config.Engine's options")}
 		}
 	}
 	return outcome{facts: factsOf(job), err: err}
@@ -154,13 +157,16 @@ func (p *player) report(c *Report, eng *engine.Engine) outcome {
 }
 
 // target returns the index of a target of a step.
-func (j *stored) target(id step.ID, name string) (int32, error) {
-	if id >= 1 && int64(id) <= int64(len(j.Steps)) {
-		if i := slices.Index(j.Steps[id-1].Targets, name); i >= 0 {
-			return int32(i), nil
-		}
+func (j *stored) target(id step.ID, target string) (int32, error) {
+	if id < 1 || int64(id) > int64(len(j.Steps)) {
+		return 0, fmt.Errorf("job %s has no step %d", name(j.Name), id)
 	}
-	return 0, fmt.Errorf("step %d of job %s has no target %q", id, j.Name, name)
+	targets := j.Steps[id-1].Targets
+	i := slices.Index(targets, target)
+	if i < 0 {
+		return 0, fmt.Errorf("step %d of job %s has no target %s, its targets are %s", id, name(j.Name), name(target), listed(targets))
+	}
+	return int32(i), nil
 }
 
 func (p *player) deliver(c *Deliver, eng *engine.Engine) outcome {
@@ -169,7 +175,7 @@ func (p *player) deliver(c *Deliver, eng *engine.Engine) outcome {
 		now := step.At(p.now)
 		o.deliveries, o.err = p.store.Claim(p.ctx, store.Claim{
 			Effects: []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded},
-			Now:     now, Until: now.Add(30 * time.Second), Limit: 1000,
+			Now:     now, Until: now.Add(30 * time.Second), Limit: 1_000,
 		})
 	} else {
 		var mu sync.Mutex // guards o.deliveries
@@ -202,8 +208,8 @@ func (p *player) of(id store.JobID) string {
 	return ""
 }
 
-// all is how many rows a look reads.
-const all = 10_000
+// mostRows is how many rows a look reads, as many as an engine gives at once.
+const mostRows = 10_000
 
 func (p *player) look(c *Look, eng *engine.Engine) (o outcome) {
 	job, err := p.current()
@@ -233,19 +239,19 @@ func (p *player) look(c *Look, eng *engine.Engine) (o outcome) {
 		}
 	case TheHistory:
 		var history []store.Record
-		history, o.err = eng.History(p.ctx, job.id, 0, all)
+		history, o.err = eng.History(p.ctx, job.id, 0, mostRows)
 		for _, r := range history {
 			o.list = append(o.list, deed(r))
 		}
 	case TheEffects:
 		var effects []store.Delivery
-		effects, o.err = eng.Effects(p.ctx, job.id, 0, all)
+		effects, o.err = eng.Effects(p.ctx, job.id, 0, mostRows)
 		for _, d := range effects {
 			o.list = append(o.list, delivery(d))
 		}
 	case AllJobs:
 		var jobs []store.Job
-		jobs, o.err = eng.Jobs(p.ctx, engine.JobQuery{Limit: all})
+		jobs, o.err = eng.Jobs(p.ctx, engine.JobQuery{Limit: mostRows})
 		for _, j := range jobs {
 			o.list = append(o.list, fmt.Sprintf("%s %v", j.Name, j.State))
 		}

@@ -36,7 +36,12 @@ var wrongs = []struct{ text, want string }{
 	{"crash before\nann: start_job\n  unknown outcome\nexpect job: pending", "x.txt:6: expect job: pending: want state pending; got job 1: the store is down"},
 	{"crash before\nann: start_job\n  unknown outcome\ndeliver", "x.txt:6: deliver: want it to be accepted; got the store is down"},
 	{"deny eve\njob other, by eve\n  script copy, targets c\nturn to other", "there is no job \"other\""},
-	{"deny eve\njob other, by eve\n  script copy, targets c\nreport 1.1: c succeeded", "x.txt:6: report 1.1: c succeeded: want it to be accepted; got step 1 of job release has no target \"c\""},
+	{"deny eve\njob other, by eve\n  script copy, targets c\nreport 1.1: c succeeded", "x.txt:6: report 1.1: c succeeded: want it to be accepted; got step 1 of job release has no target c, its targets are a b"},
+	{"expect target 1.c: running", "x.txt:3: expect target 1.c: running: want state running; got step 1 of job release has no target c, its targets are a b"},
+	{"expect target 7.a: running", "got job release has no step 7"},
+	{"turn to hotfix", "x.txt:3: turn to hotfix: want it to be accepted; got there is no job \"hotfix\""},
+	{"crash before\nann: start_job\n  unknown outcome\nexpect job: ?", "x.txt:6: expect job: ?: want ?; got job 1: the store is down"},
+	{"expect step 1: type none", "want type none; got type script"},
 }
 
 // Something else than is wanted is told with its file and line, the line's text, what was

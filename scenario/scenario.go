@@ -113,6 +113,10 @@ func (c Clause) String() string {
 		return Fill
 	case "says":
 		return "says " + strconv.Quote(c.Value)
+	case confirmers:
+		if tokens, m := lex(c.Value); m == nil && parseNames(tokens) == c.Value {
+			return c.Key + " " + c.Value
+		}
 	}
 	return c.Key + " " + bare(c.Value)
 }

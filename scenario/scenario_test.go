@@ -181,10 +181,6 @@ restart
 	if stores != 1 || engines != 4 {
 		t.Errorf("opened %d stores and made %d engines, want 1 store and 2 engines each time it is up", stores, engines)
 	}
-	_, err := scenario.Play(t.Context(), parse(t, "x.txt", ""), scenario.Config{Open: func() store.Store { return nil }})
-	if err == nil || !strings.Contains(err.Error(), "Config.Open returned no store") {
-		t.Errorf("without a store: %v", err)
-	}
 }
 
 // records returns what was written, request ids included.

@@ -1,14 +1,18 @@
 package scenario
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 )
 
 // Test plays each file that glob matches as a subtest of t, named for the file, and returns
-// the results of those that could be read. No file is a failure. With c.Update it writes what
-// came into the files; then only that fails which this could not repair.
+// the results of those that could be read, those of plays that failed included. No file is a
+// failure. With c.Update it writes what came into the files; then only that fails which this
+// could not repair. A file that could not be read again is left alone.
 //
 // The flag that asks for it is the caller's:
 //
@@ -26,29 +30,39 @@ func Test(t *testing.T, glob string, c Config) []*Result {
 	var results []*Result
 	for _, path := range paths {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
+			result, err := playFile(t.Context(), path, c)
+			if result != nil {
+				results = append(results, result)
 			}
-			s, err := Parse(path, data)
-			if err != nil {
-				t.Fatal(err)
-			}
-			result, err := Play(t.Context(), s, c)
-			if c.Update && result.Golden != string(data) {
-				if err := os.WriteFile(path, []byte(result.Golden), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				if s, err = Parse(path, []byte(result.Golden)); err != nil {
-					t.Fatal(err)
-				}
-				result, err = Play(t.Context(), s, c)
-			}
-			results = append(results, result)
 			if err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	return results
+}
+
+// playFile plays a file, and with c.Update writes what came into it and plays it again. Without
+// a result the file could not be had or read.
+func playFile(ctx context.Context, path string, c Config) (*Result, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := Parse(path, data)
+	if err != nil {
+		return nil, err
+	}
+	result, err := Play(ctx, s, c)
+	if !c.Update || result.Golden == string(data) {
+		return result, err
+	}
+	again, unreadable := Parse(path, []byte(result.Golden))
+	if unreadable != nil {
+		return result, errors.Join(err, fmt.Errorf("%s is left alone, as what came could not be read again:\n%w", path, unreadable))
+	}
+	if err := os.WriteFile(path, []byte(result.Golden), 0o644); err != nil {
+		return result, err
+	}
+	return Play(ctx, again, c)
 }

@@ -2,9 +2,12 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/operation"
@@ -46,6 +49,8 @@ type Entry struct {
 	Report  *engine.ReportReceipt // of a report that was accepted or repeated
 	Refusal *engine.Refusal       // of a request that was refused
 	Err     error                 // what the engine answered, or the handler, if it was one
+
+	Unwanted bool // the action is not what the file wants: a Mismatch tells of its Line
 }
 
 // An Outcome is what came of something.
@@ -68,14 +73,38 @@ func (t Timeline) String() string {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	clock, several := t.clock(), t.several()
 	for _, e := range t {
-		if several {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", e.At.Std().Format(clock), e.JobName, e.Who, e.What, e.way(), e.Came())
-		} else {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", e.At.Std().Format(clock), e.Who, e.What, e.way(), e.Came())
+		cells := []string{e.At.Std().Format(clock), e.Who, e.What, e.way(), e.Came()}
+		if e.Unwanted {
+			cells[4] = strings.TrimSuffix("not as wanted: "+cells[4], ": ")
 		}
+		if several {
+			job := ""
+			if e.Job != 0 {
+				job = name(e.JobName)
+			}
+			cells = slices.Insert(cells, 1, job)
+		}
+		for i, text := range cells {
+			cells[i] = printable(text)
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	_ = w.Flush() // a Builder takes everything
 	return trimLines(b.String())
+}
+
+// printable returns a text with escapes, as in Go, in the place of control characters, which
+// would end a cell or a line.
+func printable(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // clock returns a layout that tells the entries' times apart.

@@ -89,6 +89,59 @@ deliver and die
 	}
 }
 
+// Names and texts neither break the table nor forge a row of it.
+func TestTimelineCannotBeForged(t *testing.T) {
+	const text = `job "a\nb c"
+  script copy, targets a
+ann: start_job
+report 1.1 by "x\ty\nz w": abnormal "lost"
+deny ann, because "no\n09:00:00  eve\tconfirm 1\x1b[2K"
+ann: retry_failed 1
+  refused denied
+deliver failing "no\vmail"
+job hotfix
+  script copy, targets a
+`
+	const want = `09:00:00  "a\nb c"  nobody       job "a\nb c"                                             pending
+09:00:00  "a\nb c"  ann          start_job                                                pending -> running   job running, run 1.1 on 1 target
+09:00:00  "a\nb c"  "x\ty\nz w"  report 1.1: abnormal "lost"                              running -> abnormal  job abnormal, the job has ended
+09:00:00            stage        deny ann, because "no\n09:00:00  eve\tconfirm 1\x1b[2K"
+09:00:00  "a\nb c"  ann          retry_failed 1                                                                refused, denied: job 1, step 1: retry_failed (2) denied to ann: no\n09:00:00  eve\tconfirm 1\x1b[2K
+09:00:00  "a\nb c"  dispatcher   delivers job_ended abnormal                                                   failed: no\vmail
+09:00:00  hotfix    nobody       job hotfix                                               pending
+`
+	if got := play(t, "x.txt", text, scenario.Config{}).Timeline.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// What came otherwise than the file says is marked, and so is a sweep that failed.
+func TestTimelineShowsWhatWentWrong(t *testing.T) {
+	const text = late + `crash after
+sweep
+  unknown outcome
+sweep
+allow ann
+turn to hotfix
+`
+	const want = `09:00:00  nobody    job late     pending
+09:00:00  ann       start_job    pending -> running   job running, run 1.1 on 1 target
+09:00:02  stage     crash after
+09:00:02  deadline  expires 1.1  running -> abnormal  job abnormal, the job has ended
+09:00:02  deadline  sweep                             the outcome is unknown
+09:00:02  deadline  sweep                             not as wanted: failed: the store is down
+09:00:02  stage     allow ann
+`
+	result, _ := mismatches(t, text, scenario.Config{})
+	if got := result.Timeline.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	result, _ = mismatches(t, release+"ann: start_job\n  to waiting\nann: confirm 1\nexpect job: waiting\n", scenario.Config{})
+	if e := result.Timeline; e[0].Unwanted || !e[1].Unwanted || !e[2].Unwanted || len(e) != 3 {
+		t.Errorf("the entries are %+v", e)
+	}
+}
+
 // An entry is data: what moved which step of which type from where to where, the record, the
 // receipt or the refusal.
 func TestEntriesAreData(t *testing.T) {

@@ -6,15 +6,15 @@
 //	-quiet             print no timelines
 //
 // It prints the timeline of each file: when, who did what, where the step went, and the
-// receipt or the refusal; then the rules, row by row, with how often each moved a step, and
-// the reasons of refusals. Package scenario says how a file is written. Its own are a start:
+// receipt or the refusal; then the rules, row by row, with how often each moved a step in the
+// files in which everything came as they say, and the reasons of refusals. Package scenario says how a file is written. Its own are a start:
 //
 //	go run ./examples/simulate scenario/testdata/01-*.txt
 //	go run ./examples/simulate -rules scenario/testdata/own/rules.json scenario/testdata/own/*.txt
 //
 // The exit status is 0 if everything came as the files say, 1 if something did not or a file
 // is malformed, which is told with the file and the line, and 2 if a file could not be had at
-// all.
+// all. The other files are played all the same.
 package main
 
 import (
@@ -68,29 +68,28 @@ func run(args []string, out, errOut io.Writer) int {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			fmt.Fprintln(errOut, err)
-			return notPlayed
+			status = notPlayed
+			continue
 		}
-		timeline, err := play(path, data, rules)
-		covered.Add(timeline)
+		s, err := scenario.Parse(path, data)
+		if err != nil {
+			fmt.Fprintln(errOut, err)
+			status = max(status, failed)
+			continue
+		}
+		result, err := scenario.Play(context.Background(), s, scenario.Config{Rules: rules})
 		if !*quiet {
-			fmt.Fprintf(out, "%s\n%v\n", path, timeline)
+			fmt.Fprintf(out, "%s\n%v\n", path, result.Timeline)
 		}
 		if err != nil {
 			fmt.Fprintln(errOut, err)
-			status = failed
+			status = max(status, failed)
+			continue
 		}
+		covered.Add(result.Timeline)
 	}
 	fmt.Fprint(out, covered)
 	return status
-}
-
-func play(path string, data []byte, rules *operation.Rules) (scenario.Timeline, error) {
-	s, err := scenario.Parse(path, data)
-	if err != nil {
-		return nil, err
-	}
-	result, err := scenario.Play(context.Background(), s, scenario.Config{Rules: rules})
-	return result.Timeline, err
 }
 
 // readRules reads the rules in a file; without one they are the documented ones.
@@ -109,6 +108,9 @@ func readRules(path string) (*operation.Rules, error) {
 	rules, err := table.Compile()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(rules.Types()) == 0 {
+		return nil, fmt.Errorf("%s: rules without step types, want kinds as an operation.Table has them", path)
 	}
 	return rules, nil
 }

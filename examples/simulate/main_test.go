@@ -89,8 +89,11 @@ func TestRules(t *testing.T) {
 func TestFailures(t *testing.T) {
 	wrong, malformed, right := file(t, text+"expect job: running\n"), file(t, text+"ann: strat_job\n"), file(t, text)
 	status, out, errOut := simulate(wrong, malformed, right)
-	if status != failed || strings.Count(out, "the job has ended") != 2 {
+	if status != failed || strings.Count(out, "the job has ended") != 2 || strings.Contains(out, malformed) {
 		t.Errorf("status %d\n%s", status, out)
+	}
+	if row := "\n1      start_job               script, "; !strings.Contains(out, row) {
+		t.Errorf("the summary counts what came otherwise, want %q:\n%s", row, out)
 	}
 	want := wrong + ":7: expect job: running: want state running; got state succeeded\n" +
 		malformed + `:7: ann: strat_job: got "strat_job", want start_job, terminate_job`
@@ -99,7 +102,29 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// Wrong usage, and what cannot be had at all, is another status.
+// A file that could not be had is told in the status, whatever comes after it, and holds up no
+// other.
+func TestMissingFiles(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none")
+	right, wrong, malformed := file(t, text), file(t, text+"expect job: running\n"), file(t, "ann: strat_job\n")
+	for _, c := range []struct {
+		args   []string
+		played int
+	}{
+		{[]string{none}, 0},
+		{[]string{none, right}, 1},
+		{[]string{right, none, wrong}, 2},
+		{[]string{none, malformed, right}, 1},
+	} {
+		status, out, errOut := simulate(c.args...)
+		if status != notPlayed || !strings.Contains(errOut, none) || strings.Contains(out, none) ||
+			strings.Count(out, "the job has ended") != c.played || !strings.HasSuffix(out, " of 11 reasons\n") {
+			t.Errorf("%q: status %d, prints %q and %q", c.args, status, out, errOut)
+		}
+	}
+}
+
+// Wrong usage, and rules that cannot be had, is the same status, and nothing is played.
 func TestUsage(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none")
 	for _, c := range []struct {
@@ -113,7 +138,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"-rules", none, file(t, text)}, none, notPlayed},
 		{[]string{"-rules", file(t, text), file(t, text)}, "rules: invalid character", notPlayed},
 		{[]string{"-rules", file(t, `{"rows": [{"code": "confirm"}]}`), file(t, text)}, "row 1, confirm", notPlayed},
-		{[]string{none}, none, notPlayed},
+		{[]string{"-rules", file(t, `null`), file(t, text)}, "rules without step types", notPlayed},
+		{[]string{"-rules", file(t, `{}`), file(t, text)}, "rules without step types", notPlayed},
 	} {
 		status, out, errOut := simulate(c.args...)
 		if status != c.is || out != "" || !strings.Contains(errOut, c.want) {
