@@ -202,7 +202,7 @@ func (r *request) apply(opts []OperateOption) *Refusal {
 			r.reason = o.text
 		case setAttempt:
 			r.ifAttempt = o.number
-			if r.ifAttempt < 1 || r.ifAttempt > 1<<31-1 {
+			if r.ifAttempt < 1 {
 				return invalid("IfAttempt", "%d: attempts count from 1", o.number)
 			}
 		case setVersion:
