@@ -103,5 +103,5 @@ func begun(s *store.Step, rec store.Record, state step.State, attempt int32) {
 	if rec.All {
 		s.Full, s.Succeeded = attempt, 0
 	}
-	s.Unfinished = s.Total - s.Succeeded
+	s.Unfinished = rec.Targets
 }

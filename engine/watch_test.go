@@ -109,3 +109,28 @@ func TestWatch(t *testing.T) {
 		}
 	})
 }
+
+// A watch asks a store that tells nothing every 200 ms, or as often as it is told.
+func TestWatchPoll(t *testing.T) {
+	for every, want := range map[time.Duration]time.Duration{
+		-1: 200 * time.Millisecond, 0: 200 * time.Millisecond, time.Minute: time.Minute,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk(t, mute{memstore.New()})
+			id := d.script()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			w := watch(ctx, d.eng, id, 2, engine.WatchPoll(every))
+			synctest.Wait()
+			d.outcome(id, 1, step.Broke)
+			time.Sleep(want - 1)
+			synctest.Wait()
+			early := len(w.seqs)
+			time.Sleep(1)
+			synctest.Wait()
+			if early != 0 || len(w.seqs) != 1 {
+				t.Errorf("WatchPoll(%v): %d records before %v, and %d after", every, early, want, len(w.seqs))
+			}
+		})
+	}
+}
