@@ -284,24 +284,29 @@ func TestDispatch(t *testing.T) {
 	})
 	bubble("claims no more than it has room for", func(t *testing.T) {
 		d := newDesk(t, memstore.New())
-		ids := []store.JobID{d.script(), d.script(), d.script()}
+		ids := []store.JobID{d.script(), d.script(), d.script(), d.script(), d.script()}
 		release := make(chan struct{})
 		stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
 			<-release
 			return d.handle(ctx, x)
-		}, engine.Runs(1))
+		}, engine.Runs(2))
 		defer stop()
-		synctest.Wait()
-		claimed := 0
-		for _, id := range ids {
-			claimed += int(d.waiting(id)[0].Count)
-		}
-		if claimed != 1 {
-			t.Errorf("with room for one run, %d of three are claimed", claimed)
+		for done := range 3 {
+			synctest.Wait()
+			claimed := done // which wait no more
+			for _, id := range ids {
+				for _, w := range d.waiting(id) {
+					claimed += int(w.Count)
+				}
+			}
+			if claimed != done+2 {
+				t.Errorf("with room for two runs, and after %d, %d of five have been claimed", done, claimed)
+			}
+			release <- struct{}{}
 		}
 		close(release)
 		synctest.Wait()
-		d.wantLog("run 1", "run 1", "run 1")
+		d.wantLog("run 1", "run 1", "run 1", "run 1", "run 1")
 	})
 	bubble("has a stop rest no longer after a failure than after a delivery", func(t *testing.T) {
 		d := newDesk(t, memstore.New())
