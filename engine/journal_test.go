@@ -1,12 +1,19 @@
 package engine_test
 
-// A journal is what a released version left in a store: the rules, the alphabets with their
-// numbers, and a few jobs with everything that is remembered of them. Journals are never
-// changed. A version that reads one differently would do so with its users' data as well.
+// A journal is what a version left in a store: the rules, the alphabets with their numbers,
+// and a few jobs with everything that is remembered of them. The journal of a release is
+// never changed. A version that reads one differently would do so with its users' data as
+// well.
 //
-// Before a version is released, its journal is written once:
+// The folder unreleased is the journal of what is not released yet. It may be recorded anew,
+// as long as no user has such data:
 //
-//	go test ./engine -run TestJournal -journal v0.2.0
+//	go test ./engine -run TestJournals -journal unreleased
+//
+// At a release the journal is recorded under the version's name, in the same commit that gives
+// the changelog its heading, and stays as it is from then on:
+//
+//	go test ./engine -run TestJournals -journal v0.1.0
 //
 // A field that is added to what is remembered must be left out of JSON when it is zero, so
 // that older journals stay as they are.
@@ -21,6 +28,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,9 +40,12 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-var journal = flag.String("journal", "", "write a journal for this version, which must not have one")
+var journal = flag.String("journal", "", "write the journal of this version, which must not have one, or of what is unreleased")
 
-const journals = "testdata/journals"
+const (
+	journals   = "testdata/journals"
+	unreleased = "unreleased" // in journals: what may still change
+)
 
 // journaled is one job of a journal.
 type journaled struct {
@@ -68,6 +79,43 @@ func TestJournals(t *testing.T) {
 			covers(t, jobs, words)
 		})
 	}
+}
+
+// Every version in the changelog has a journal.
+func TestEveryReleaseHasAJournal(t *testing.T) {
+	changelog, err := os.ReadFile("../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range releases(string(changelog)) {
+		if _, err := os.Stat(filepath.Join(journals, version)); err != nil {
+			t.Errorf("%s is released and has no journal: %v", version, err)
+		}
+	}
+}
+
+// A version is released when the changelog has a heading for it.
+func TestReleases(t *testing.T) {
+	for changelog, want := range map[string][]string{
+		"# Changelog\n\n## Unreleased\n\n### Added\n- 1.2.3\n":                      nil,
+		"## Unreleased\n## 1.10.0 - 2027-01-02\n### 9.9.9\n## [0.2.0]\n\n## v0.1.0": {"v1.10.0", "v0.2.0", "v0.1.0"},
+		"## 2.0.0-rc.1\nsee ## 1.0.0\n":                                             {"v2.0.0-rc.1"},
+	} {
+		if got := releases(changelog); !slices.Equal(got, want) {
+			t.Errorf("releases(%q) = %q, want %q", changelog, got, want)
+		}
+	}
+}
+
+var releaseHeading = regexp.MustCompile(`(?m)^## \[?v?(\d+\.\d+\.\d+[-.\w]*)`)
+
+// releases returns the versions that a changelog has headings for, as their journals are
+// called.
+func releases(changelog string) (versions []string) {
+	for _, heading := range releaseHeading.FindAllStringSubmatch(changelog, -1) {
+		versions = append(versions, "v"+heading[1])
+	}
+	return versions
 }
 
 // replays asserts that the history of j gives its header and steps, and that these count
@@ -214,6 +262,11 @@ func written(t *testing.T, v any) []byte {
 func writeJournal(t *testing.T, version string) {
 	t.Helper()
 	dir := filepath.Join(journals, version)
+	if version == unreleased {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		t.Fatalf("a journal is written once: %v", err)
 	}

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,16 +121,21 @@ func TestWatchPoll(t *testing.T) {
 			id := d.script()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			w := watch(ctx, d.eng, id, 2, engine.WatchPoll(every))
+			var seen atomic.Int32
+			go func() {
+				for range d.eng.Watch(ctx, id, 2, engine.WatchPoll(every)) {
+					seen.Add(1)
+				}
+			}()
 			synctest.Wait()
 			d.outcome(id, 1, step.Broke)
-			time.Sleep(want - 1)
+			time.Sleep(want - time.Nanosecond)
 			synctest.Wait()
-			early := len(w.seqs)
-			time.Sleep(1)
+			early := seen.Load()
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
-			if early != 0 || len(w.seqs) != 1 {
-				t.Errorf("WatchPoll(%v): %d records before %v, and %d after", every, early, want, len(w.seqs))
+			if early != 0 || seen.Load() != 1 {
+				t.Errorf("WatchPoll(%v): %d records before %v, and %d after", every, early, want, seen.Load())
 			}
 		})
 	}

@@ -5,10 +5,27 @@ import (
 
 	"github.com/stepgate/stepgate/engine/enginetest"
 	"github.com/stepgate/stepgate/internal/testkit"
+	"github.com/stepgate/stepgate/store"
 )
 
 // The whole test of an embedder's rules, on the store that they use.
 func TestCheck(t *testing.T) {
 	testkit.SetFlag(t, "rapid.checks", "100") // what rapid does by itself
 	enginetest.Check(t, enginetest.Config{Rules: deployment(true), Expect: meant()})
+}
+
+// Check skips all of it when the store cannot be opened for want of a database.
+func TestCheckSkipsWhereThereIsNoStore(t *testing.T) {
+	opened, skipped := 0, false
+	t.Run("no database", func(t *testing.T) {
+		defer func() { skipped = t.Skipped() }()
+		enginetest.Check(t, enginetest.Config{Open: func(t testing.TB) store.Store {
+			opened++
+			t.Skip("no database")
+			return nil
+		}})
+	})
+	if !skipped || opened != 1 {
+		t.Errorf("skipped: %v, after %d calls of Open; want it skipped by the first", skipped, opened)
+	}
 }

@@ -20,7 +20,15 @@ type Config struct {
 	// nothing of how rules are compiled; nil means the documented rules.
 	Expect *model.Rules
 
-	// Open returns a fresh, empty store that is closed with its t; nil means memstore.
+	// Open returns a store that is fresh and empty, whatever was done to those before it, and
+	// that is closed with its t: t.Cleanup is the place for that. It is called for every test
+	// of the conformance suite and for every random sequence and simulation, hundreds of
+	// times, so it should be quick: an emptied database rather than a new one. There t has
+	// no Setenv and no Chdir. nil means memstore.
+	//
+	// Goroutines and connections may outlive a store and serve the next one. That is why
+	// [Check] plays nothing in a bubble of synctest if there is an Open: an engine that backs
+	// off then takes real time, some milliseconds per conflict.
 	Open func(t testing.TB) store.Store
 
 	// Engine makes an engine on a store; nil means engine.New. The options must be

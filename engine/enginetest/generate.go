@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -14,13 +15,16 @@ import (
 
 // Steps draws definitions of steps of any type that r declares, with one to four targets
 // or, for a step that asks, with a confirmer, who is called ann, or without. Half of them
-// have a deadline of ten seconds. An engine with these rules accepts every one.
+// have a deadline of ten seconds. An engine with these rules accepts every one. nil rules
+// mean the documented ones.
 func Steps(r *operation.Rules) *rapid.Generator[step.Spec] {
+	r = cmp.Or(r, operation.Standard())
 	return rapid.Custom(func(t *rapid.T) step.Spec { return drawStep(t, r) })
 }
 
-// Jobs draws definitions of jobs of one to five [Steps].
+// Jobs draws definitions of jobs of one to five [Steps]. nil rules mean the documented ones.
 func Jobs(r *operation.Rules) *rapid.Generator[engine.JobSpec] {
+	r = cmp.Or(r, operation.Standard())
 	return rapid.Custom(func(t *rapid.T) engine.JobSpec { return drawJob(t, r) })
 }
 
@@ -47,6 +51,7 @@ type Call struct {
 // something that is likely where the job stands, now and then anything. Some of it must be
 // refused; nothing of it is invalid by itself. Commands carry no request id.
 func Commands(s Snapshot) *rapid.Generator[Call] {
+	s.Rules = cmp.Or(s.Rules, operation.Standard())
 	return rapid.Custom(func(t *rapid.T) Call {
 		c := Call{Step: s.Job.Current}
 		switch drawKind(t, &s, true) {
@@ -148,12 +153,15 @@ func likelyKinds(s *Snapshot) (draws []kind) {
 // drawActor draws somebody who may confirm the current step, somebody who may not unless
 // everybody may, or nobody in particular.
 func drawActor(t *rapid.T, s *Snapshot) string {
-	confirmer := "ann"
+	return rapid.SampledFrom([]string{s.confirmer(), "bob", ""}).Draw(t, "actor")
+}
+
+// confirmer returns somebody who may confirm the current step.
+func (s *Snapshot) confirmer() string {
 	for name := range s.current().Confirmers.All() {
-		confirmer = name
-		break
+		return name
 	}
-	return rapid.SampledFrom([]string{confirmer, "bob", ""}).Draw(t, "actor")
+	return "ann"
 }
 
 // drawOperation draws an operation: mostly on the current step, mostly a legal one.

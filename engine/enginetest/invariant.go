@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/stepgate/stepgate/operation"
@@ -62,6 +63,7 @@ func Invariants() []Invariant {
 	all := make([]Invariant, len(invariants))
 	for i, v := range invariants {
 		all[i] = Invariant{Name: v.name, Promise: v.promise, Check: func(s Snapshot) error {
+			s.Rules = cmp.Or(s.Rules, operation.Standard())
 			table := s.Rules.Table()
 			e := weigh(&s, &table, nil)
 			if i > 0 && !e.whole {
@@ -76,6 +78,7 @@ func Invariants() []Invariant {
 // Check returns the first of the [Invariants] that does not hold, as "promise 2 (one step
 // is active at most): ...", nil if all hold.
 func (s Snapshot) Check() error {
+	s.Rules = cmp.Or(s.Rules, operation.Standard())
 	table := s.Rules.Table()
 	return check(&s, &table, nil)
 }
@@ -83,15 +86,25 @@ func (s Snapshot) Check() error {
 // A Checker does what [Snapshot.Check] does to any number of snapshots of jobs under the
 // same rules and reads the rules only once. It is not safe for concurrent use.
 type Checker struct {
+	rules *operation.Rules
 	table operation.Table
 	lines []line
 }
 
-// NewChecker returns a checker of snapshots whose Rules are r.
-func NewChecker(r *operation.Rules) *Checker { return &Checker{table: r.Table()} }
+// NewChecker returns a checker of jobs under the rules r; nil means the documented ones.
+func NewChecker(r *operation.Rules) *Checker {
+	r = cmp.Or(r, operation.Standard())
+	return &Checker{rules: r, table: r.Table()}
+}
 
-// Check returns the first of the [Invariants] that does not hold for s, nil if all hold.
+// Check returns the first of the [Invariants] that does not hold for s, nil if all hold. The
+// rules are those of c, whatever s has.
 func (c *Checker) Check(s *Snapshot) error {
+	if s.Rules != c.rules {
+		under := *s
+		under.Rules = c.rules
+		s = &under
+	}
 	c.lines = c.lines[:0]
 	if n := len(s.History); n > cap(c.lines) {
 		c.lines = make([]line, 0, 2*n)

@@ -23,9 +23,15 @@ import (
 // which not every one takes part in deciding; what looks different is not told again for
 // what is decided on it.
 //
+// What expect says of things that there are not is a slip that no rules can be held to: if
+// there is any, the error tells of that and of nothing else. See [model.Rules.Misnamed].
+//
 // nil stands for the documented rules, on either side. The error is a *[RulesError].
 func CheckRules(rules *operation.Rules, expect *model.Rules) error {
 	c := newRulesCheck(rules, expect)
+	if misnamed := c.expect.Misnamed(); len(misnamed) > 0 {
+		return &RulesError{Cells: misnamed}
+	}
 	c.lookups()
 	for seen := range c.seen {
 		c.looked[cell{Type: seen.Type, What: seen.What}] = true
@@ -45,7 +51,7 @@ func CheckRules(rules *operation.Rules, expect *model.Rules) error {
 // thing that can happen to a step of one type in one state.
 type RulesError struct {
 	// Cells has a line for each, by type and state: what happens, what came of it, and what
-	// should have.
+	// should have; or, if something is expected of what there is not, what that is.
 	Cells []string
 }
 

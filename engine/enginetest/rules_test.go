@@ -70,6 +70,20 @@ func TestCheckRulesSaysWhatDiffers(t *testing.T) {
 			name: "a type is declared and not expected", expect: func(r *model.Rules) { r.Drop(step.SQL) },
 			want: []string{"sql: the type: got one that is entered in running, want none"},
 		},
+		{
+			name: "what there is not is expected", expect: func(r *model.Rules) {
+				r.Allow(step.Script, step.Failed, 64, step.Running, operation.Unguarded)
+				r.Allow(step.Script, 70, operation.RetryAll, step.Running, operation.Unguarded)
+				r.AllowJob(step.Script, step.Failed, 5, step.Running)
+				r.Lead(70, step.Pending, step.Entered, step.Running)
+			},
+			want: []string{
+				"script in failed: job operation code(5), to running: there is no such job code",
+				"script in failed: operation code(64), to running: there is no such code",
+				"script in state(70): retry_all, to running: there is no such state",
+				"step type(70) in pending: entered, to running: the type cannot be entered",
+			},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			table, expect := operation.StandardTable(), model.Documented()

@@ -45,8 +45,8 @@ import (
 //		rapid.SyncTest(t, func(t *rapid.T) { enginetest.Sequence(t, config) })
 //	})
 //
-// In a bubble as here an engine that backs off costs no time; without one it waits some
-// milliseconds per race, and all else is the same.
+// In a bubble as here, which nothing of a store may outlive, an engine that backs off costs no
+// time; without one it waits some milliseconds per race, and all else is the same.
 func Sequence(t *rapid.T, c Config) {
 	game{Config: c.withDefaults(), commands: 100, modelled: true, seen: tally{}}.play(t)
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
 )
@@ -49,7 +51,8 @@ import (
 // arrives twice whose caller is told of the conflict that the second is. Under these a
 // refusal may be about what was, and may hide that the request has been carried out; all
 // else holds. Dispatchers are spared stale reads: an effect that is looked at in the past may
-// seem to be one that nobody needs.
+// seem to be one that nobody needs. So are executors that ask for the targets of an attempt,
+// as they run what they were told and never ask again: they do not believe a stale answer.
 //
 // What it would catch: a change that is lost, doubled or torn, whoever dies when; an answer
 // that is not true; work done again that was done; an effect that is lost; a job that hangs
@@ -62,8 +65,8 @@ import (
 //		rapid.SyncTest(t, func(t *rapid.T) { enginetest.Simulate(t, config) })
 //	})
 //
-// In a bubble as here an engine that backs off costs no time; without one it waits some
-// milliseconds per conflict, and all else is the same.
+// In a bubble as here, which nothing of a store may outlive, an engine that backs off costs no
+// time; without one it waits some milliseconds per conflict, and all else is the same.
 func Simulate(t *rapid.T, c Config) {
 	newStories(c).play(t)
 }
@@ -125,8 +128,13 @@ func (how stories) play(t *rapid.T) {
 		s.executors[i] = newExecutor(s, fmt.Sprint("executor ", i+1))
 	}
 	for range how.commands {
+		before := s.seen["record"]
 		s.turn()
 		s.check()
+		s.seen["command"]++
+		if s.seen["record"] > before {
+			s.seen["command that commits"]++
+		}
 	}
 	s.rest()
 	s.seen["story"]++
@@ -160,14 +168,45 @@ func drawn[T any](s *simulation, what string, from []T) T {
 
 // turn plays one command, with what goes wrong in the meantime.
 func (s *simulation) turn() {
-	kind := "create"
-	if len(s.jobs) > 0 && (len(s.jobs) > 2 || !s.oneIn(16, "another job")) {
-		kind = drawn(s, "command", []string{
-			"work", "work", "work", "deliver", "deliver", "ask", "ask", "ask", "work", "deliver", "again", "clock",
-		})
-	}
+	kind := drawn(s, "command", s.kinds())
 	s.plan(kind)
 	s.command(func(e *engine.Engine) { s.act(kind, e) })
+}
+
+// kinds returns the kinds of commands that something may come of now, the likely ones first
+// and several times: rapid prefers what stands first. Of the commands two in five commit.
+func (s *simulation) kinds() []string {
+	if len(s.jobs) == 0 {
+		return []string{"create"}
+	}
+	var kinds []string
+	add := func(n int, kind string) { kinds = append(kinds, slices.Repeat([]string{kind}, max(n, 0))...) }
+	open, asks, due := 0, 0, false
+	for _, j := range s.jobs {
+		switch {
+		case s.asks(j):
+			open, asks = open+1, asks+1
+		case j.last.Job.State == step.Running || j.last.Job.State == step.Terminating:
+			open++
+		}
+		due = due || slices.ContainsFunc(j.last.Effects, func(d store.Delivery) bool { return d.NotBefore <= step.At(s.now) })
+	}
+	if slices.ContainsFunc(s.executors[:], (*executor).hasWork) {
+		add(10, "work")
+	}
+	add(4*asks, "ask")
+	if due {
+		add(4, "deliver")
+	}
+	add(2*(3-open), "create")
+	return append(kinds, "clock", "ask", "clock", "again")
+}
+
+// asks reports whether j waits for a person.
+func (s *simulation) asks(j *watched) bool {
+	at := j.last.current()
+	return at.State != step.Running && at.State != step.Terminating && // else an executor has the word
+		(!s.Rules.Codes(at.Type, at.State).Empty() || !s.Rules.JobCodes(at.Type, at.State).Empty())
 }
 
 // act plays a command of a kind on an engine.
@@ -185,7 +224,7 @@ func (s *simulation) act(kind string, e *engine.Engine) {
 	case "deliver":
 		drawn(s, "executor", s.executors[:]).receive(e, s.drawMoods())
 	case "clock":
-		s.now = s.now.Add(time.Duration(s.below(8_000, "milliseconds")) * time.Millisecond)
+		s.now = s.now.Add(drawn(s, "time", []time.Duration{3 * time.Second, 800 * time.Millisecond, 8 * time.Second, 2 * time.Second, 5 * time.Second}))
 		s.sweep(e)
 	}
 }

@@ -81,6 +81,9 @@ func (s *simulation) attribute(j *watched, news []store.Record) {
 	for i := range news {
 		r := &news[i]
 		s.seen["record"]++
+		if r.Attempt > 2 {
+			s.seen["record: of attempt 3 or later"]++
+		}
 		switch r.Kind {
 		case store.Expired: // that its time had come is an invariant
 			s.seen["record: expired: "+r.Event.String()]++

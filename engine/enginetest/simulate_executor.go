@@ -128,15 +128,20 @@ func (x *executor) end(at place, attempt int32) {
 // busy draws an executor, one that has something to do if there is any.
 func (s *simulation) busy() *executor {
 	x := drawn(s, "executor", s.executors[:])
-	if len(x.runs)+len(x.stops) > 0 {
+	if x.hasWork() {
 		return x
 	}
 	for _, y := range s.executors {
-		if len(y.runs)+len(y.stops) > 0 {
+		if y.hasWork() {
 			return y
 		}
 	}
 	return x
+}
+
+// hasWork reports whether the executor has been asked for something that is not done.
+func (x *executor) hasWork() bool {
+	return len(x.stops) > 0 || slices.ContainsFunc(x.runs, func(r *run) bool { return !r.over })
 }
 
 // work has the executor do something: what it was asked for, mostly.
@@ -174,7 +179,7 @@ func (x *executor) goOn(e *engine.Engine, r *run, what int) {
 	if !r.begun {
 		return
 	}
-	piece := r.due[:x.below(len(r.due)+1, "piece")]
+	piece := r.due[:min(1+x.below(len(r.due)+1, "piece"), len(r.due))]
 	switch what {
 	case 0: // of an attempt that is over
 		x.simulation.seen["executor: late"]++
@@ -211,6 +216,8 @@ func (x *executor) begin(e *engine.Engine, r *run) {
 	x.Logf("%s: targets of job %d, step %d, attempt %d: %+v, %v", x.name, r.job, r.step, r.attempt, targets, err)
 	switch {
 	case x.crashed:
+	case err == nil && x.muddled: // these are the targets of what was: it asks again
+		x.simulation.seen["executor: asks again for its targets"]++
 	case err == nil:
 		r.begun, r.due = true, nil
 		for _, t := range targets {
@@ -226,9 +233,6 @@ func (x *executor) begin(e *engine.Engine, r *run) {
 
 // allDue sees that nothing runs again whose success was accepted: promise 5.
 func (x *executor) allDue(r *run) {
-	if x.muddled {
-		return // it looked at what was
-	}
 	j := x.jobOf(r.job)
 	now := x.load(j)
 	at := &now.Steps[r.step-1]

@@ -8,19 +8,36 @@ import (
 )
 
 // openTB is what a sequence opens its store with: a testing.TB that ends with the sequence.
-// It has no Setenv and no Chdir, which a sequence among others must not use.
+// It refuses Setenv and Chdir, which are of the whole process and would not end with it.
 type openTB struct {
 	*rapid.T
 	otherwise
 }
 
-// otherwise has the methods of a testing.TB that a rapid.T lacks, and panics in them.
+// otherwise makes a testing.TB of an openTB, which has all its other methods itself.
 type otherwise struct{ testing.TB }
 
 var _ testing.TB = openTB{}
 
 func (t openTB) Helper()      { t.T.Helper() }
 func (t openTB) Name() string { return t.T.Name() }
+
+func (t openTB) Skipped() bool { return false } // who skips a sequence leaves it
+
+func (t openTB) Attr(key, value string) { t.Logf("%s: %s", key, value) }
+
+func (t openTB) Setenv(key, _ string) { t.refuse("Setenv(" + key + ")") }
+func (t openTB) Chdir(dir string)     { t.refuse("Chdir(" + dir + ")") }
+
+func (t openTB) ArtifactDir() string {
+	t.refuse("ArtifactDir()")
+	return ""
+}
+
+func (t openTB) refuse(call string) {
+	t.Helper()
+	t.Fatalf("Open: t.%s is for a whole test, and this t is one sequence of many: call it on the test, before enginetest", call)
+}
 
 func (t openTB) TempDir() string {
 	dir, err := os.MkdirTemp("", "enginetest")

@@ -69,9 +69,16 @@ func (s *simulation) operate(e *engine.Engine) {
 	if len(s.jobs) == 0 {
 		return
 	}
-	j := drawn(s, "job", s.jobs)
+	from := s.jobs
+	if asking := slices.DeleteFunc(slices.Clone(s.jobs), func(j *watched) bool { return !s.asks(j) }); len(asking) > 0 && !s.oneIn(16, "any job") {
+		from = asking
+	}
+	j := drawn(s, "job", from)
 	now := s.load(j)
 	w := &wish{job: j.id, actor: drawActor(s.T, &now)}
+	if now.legal(now.current(), w.actor).Empty() && !s.oneIn(4, "whoever it is") {
+		w.actor = now.confirmer()
+	}
 	likely := drawKind(s.T, &now, true)
 	if (likely == reporting || likely == expiring) && !s.oneIn(4, "meddles") {
 		s.busy().work(e) // it is not a person's turn
@@ -86,11 +93,11 @@ func (s *simulation) operate(e *engine.Engine) {
 		w.step, w.code = drawOperation(s.T, &now, w.actor)
 	}
 	w.reason = drawn(s, "reason", []string{"", "because"})
-	w.dry = s.oneIn(8, "dry")
+	w.dry = s.oneIn(16, "dry")
 	switch {
-	case s.oneIn(8, "if version"):
+	case s.oneIn(16, "if version"):
 		w.version = max(now.Job.Version-store.Seq(s.below(3, "versions ago")), 1)
-	case s.oneIn(8, "if attempt"):
+	case s.oneIn(16, "if attempt"):
 		w.attempt = max(now.current().Attempt-int32(s.below(2, "attempts ago")), 1)
 	}
 	s.first(e, w)
@@ -158,6 +165,7 @@ func (s *simulation) make(e *engine.Engine, w *wish) {
 		s.seen["answer: none that holds"]++
 	case errors.As(err, &refusal):
 		s.seen["answer: refused"]++
+		s.seen["refused: "+refusal.Reason.String()]++
 		if w.granted {
 			s.Fatalf("promise 1: %v was accepted, with the receipt %+v, and now is refused: %v", w, w.receipt, err)
 		}

@@ -12,7 +12,7 @@ import (
 
 // A Snapshot is all that is known of one job at one moment: what an [Invariant] looks at.
 type Snapshot struct {
-	Rules   *operation.Rules
+	Rules   *operation.Rules // nil means the documented ones
 	Spec    engine.JobSpec   // as the job was created
 	Job     store.Job        //
 	Steps   []store.Step     // all of them
@@ -21,7 +21,8 @@ type Snapshot struct {
 	Effects []store.Delivery // that wait for delivery
 }
 
-// Load reads a job whole. Nothing may change it meanwhile.
+// Load reads a job whole. Nothing may change it meanwhile. nil rules mean the documented
+// ones.
 func Load(ctx context.Context, st store.Store, rules *operation.Rules, id store.JobID, spec engine.JobSpec) (Snapshot, error) {
 	const all = 1 << 30
 	s := Snapshot{Rules: rules, Spec: spec}

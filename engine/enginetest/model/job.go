@@ -79,8 +79,11 @@ const (
 )
 
 // New returns a job that has not been started. It keeps r and the specs, which must not be
-// changed while the job is in use.
+// changed while the job is in use. nil rules mean those of the document.
 func New(r *Rules, steps []step.Spec) *Job {
+	if r == nil {
+		r = Documented()
+	}
 	j := &Job{State: step.Pending, Current: 1, rules: r}
 	for _, spec := range steps {
 		j.Steps = append(j.Steps, Step{Spec: spec, State: step.Pending})

@@ -1,6 +1,8 @@
 package model
 
 import (
+	"slices"
+
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 )
@@ -86,7 +88,7 @@ func (j *Job) admit(id step.ID, attempt int32, results []Result, outcome step.Ev
 		return operation.InvalidInput
 	}
 	for _, result := range results {
-		if result.Target < 0 || !result.Status.Valid() {
+		if result.Target < 0 || !slices.Contains(statuses, result.Status) {
 			return operation.InvalidInput
 		}
 	}

@@ -15,12 +15,12 @@ import (
 // What the model may not use, as it decides: with it the model would be right whenever the
 // library believes itself to be.
 var deciding = map[string][]string{
-	"operation": {"Standard", "StandardTable", "ParseTable", "Rules", "Table", "Row", "JobRow", "Diff"},
-	"step":      {"Kinds", "Kind", "Row", "NewMachine", "Machine", "Transition"},
+	"operation": {"Standard", "StandardTable", "ParseTable", "Rules", "Table", "Row", "JobRow", "Diff", "AllCodes", "AllJobCodes"},
+	"step":      {"Kinds", "Kind", "Row", "NewMachine", "Machine", "Transition", "AllStates", "AllEvents", "AllStatuses"},
 }
 
 // Methods that decide, whatever they are called on.
-var decidingMethods = []string{"OfJob", "Passed", "Active", "Finished", "Success", "Due", "Compile", "Check", "Transitions", "Add"}
+var decidingMethods = []string{"OfJob", "Passed", "Active", "Finished", "Success", "Valid", "Due", "Compile", "Check", "Transitions", "Add"}
 
 // The model's own fields of such a name: when a job and an attempt ended.
 var fields = []string{"j.Finished", "run.Finished"}
@@ -57,7 +57,9 @@ func TestAModelThatDoesNotDecideIsRefused(t *testing.T) {
 		`func f(s step.State) bool { g := s.Active; return g() }`,
 		`func f(s step.Status) bool { return s.Success() }`,
 		`func f(s step.Status) bool { return s.Finished() }`,
+		`func f(s step.Status) bool { return s.Valid() }`,
 		`var _ = step.Status.Finished`,
+		`var _ = step.AllStatuses()`,
 		`var _ = step.Kinds()`,
 		`var _, _ = step.NewMachine("", nil)`,
 	} {

@@ -1,0 +1,89 @@
+package model_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+)
+
+// The model accepts a report of every status that there is, and of no other.
+func TestTheModelKnowsEveryStatus(t *testing.T) {
+	for status := range step.Status(1000) {
+		j := model.New(model.Documented(), []step.Spec{{Type: step.Script, Targets: []string{"a", "b"}}})
+		if reason := j.OperateJob(operation.StartJob, 1); reason != 0 {
+			t.Fatal(reason)
+		}
+		_, reason := j.Report(1, 1, []model.Result{{Status: status}}, 0, 2)
+		if known := slices.Contains(step.AllStatuses(), status); known != (reason == 0) || !known && reason != operation.InvalidInput {
+			t.Errorf("status %v: refused for %v; is it known: %v", status, reason, known)
+		}
+	}
+}
+
+// What is said of every type, state, code and event that there is names something.
+func TestWhatIsNamedIsNotMisnamed(t *testing.T) {
+	r := model.Documented()
+	r.Like(32, step.Script)
+	r.Like(63, step.Confirmation)
+	for _, s := range step.AllStates() {
+		for code := range operation.Code(64) {
+			if slices.Contains(operation.AllCodes(), code) || code >= 32 {
+				r.Allow(step.Script, s, code, s, operation.DueOnly)
+			}
+		}
+		for _, code := range operation.AllJobCodes() {
+			r.AllowJob(32, s, code, s)
+		}
+		for _, e := range step.AllEvents() {
+			r.Lead(63, s, e, step.Waiting)
+		}
+	}
+	if got := r.Misnamed(); len(got) > 0 {
+		t.Errorf("Misnamed() = %q, want nothing", got)
+	}
+}
+
+// What is said of a type, a state, a code, an event or a guard that there is not is told, a
+// line each, sorted.
+func TestMisnamed(t *testing.T) {
+	const retry, none = operation.RetryAll, operation.Unguarded
+	for _, c := range []struct {
+		say  func(*model.Rules)
+		want []string
+	}{
+		{func(r *model.Rules) {
+			r.Allow(step.Script, step.Failed, 64, step.Running, none)
+			r.Allow(step.Script, step.Failed, 4, step.Running, none)
+		}, []string{
+			"script in failed: operation code(4), to running: there is no such code",
+			"script in failed: operation code(64), to running: there is no such code",
+		}},
+		{func(r *model.Rules) { r.AllowJob(step.Script, step.Failed, 5, step.Running) },
+			[]string{"script in failed: job operation code(5), to running: there is no such job code"}},
+		{func(r *model.Rules) { r.Allow(step.Script, 8, retry, step.Running, none) },
+			[]string{"script in state(8): retry_all, to running: there is no such state"}},
+		{func(r *model.Rules) { r.Allow(step.Script, 70, retry, 80, none) },
+			[]string{"script in state(70): retry_all, to state(80): there is no such state"}},
+		{func(r *model.Rules) { r.Lead(step.Script, step.Running, 10, 12) }, []string{
+			"script in running: event(10), to state(12): there is no such event",
+			"script in running: event(10), to state(12): there is no such state",
+		}},
+		{func(r *model.Rules) { r.Lead(step.Script, step.Running, step.Stopped, 0) },
+			[]string{"script in running: stopped, to state(0): there is no such state"}},
+		{func(r *model.Rules) { r.Allow(step.Script, step.Failed, retry, step.Running, 3) },
+			[]string{"script in failed: retry_all, to running: there is no guard 3"}},
+		{func(r *model.Rules) { r.Allow(40, step.Failed, retry, step.Running, none) },
+			[]string{"custom-40 in failed: retry_all, to running: the type cannot be entered"}},
+		{func(r *model.Rules) { r.Lead(70, step.Pending, step.Entered, step.Running) },
+			[]string{"step type(70) in pending: entered, to running: the type cannot be entered"}},
+	} {
+		r := model.Documented()
+		c.say(r)
+		if got := r.Misnamed(); !slices.Equal(got, c.want) {
+			t.Errorf("Misnamed() =\n%q, want\n%q", got, c.want)
+		}
+	}
+}
