@@ -374,3 +374,27 @@ func TestAnEmptyTableCompilesToRulesOfNothing(t *testing.T) {
 		t.Error("an empty table allows a retry")
 	}
 }
+
+// Whatever is asked, the rules answer: what lies outside of the alphabets leads nowhere.
+func TestLookupsTakeAnyNumber(t *testing.T) {
+	r := operation.Standard()
+	numbers := []uint8{0, 1, 3, 15, 16, 31, 32, 63, 64, 65, 127, 128, 255}
+	for _, typ := range numbers {
+		for _, s := range numbers {
+			for _, n := range numbers {
+				typ, s := step.Type(typ), step.State(s)
+				_, legal := r.Legal(typ, s, operation.Code(n))
+				_, job := r.LegalJob(typ, s, operation.JobCode(n))
+				_, on := r.On(typ, s, step.Event(n))
+				leads := legal || job || on || !r.Codes(typ, s).Empty() || !r.JobCodes(typ, s).Empty() ||
+					!r.Guarded(typ, s, operation.Guard(n)).Empty()
+				if outside := !typ.Valid() || !s.Valid(); outside && leads {
+					t.Errorf("a step of type %d in state %d is led somewhere by %d", typ, s, n)
+				}
+				if n > 63 && (legal || job || on || !r.States(typ, operation.Code(n)).Empty() || !r.JobStates(typ, operation.JobCode(n)).Empty()) {
+					t.Errorf("%d leads a step of type %d in state %d somewhere", n, typ, s)
+				}
+			}
+		}
+	}
+}
