@@ -22,7 +22,7 @@ type flaw struct {
 }
 
 var flaws = []flaw{
-	{"an update that is lost", "promise 1", func(s store.Store) store.Store {
+	{"an update that is lost", "promise", func(s store.Store) store.Store {
 		return flawed{Store: s, commit: func(ctx context.Context, c store.Change) error {
 			if c.Job.Version == 4 {
 				return nil
@@ -31,7 +31,7 @@ var flaws = []flaw{
 		}}
 	}},
 	{"no compare-and-swap", "promise", overwriting},
-	{"a conflict told of a commit that took effect", "promise 1", func(s store.Store) store.Store {
+	{"a conflict told of a commit that took effect", "promise", func(s store.Store) store.Store {
 		return flawed{Store: s, commit: func(ctx context.Context, c store.Change) error {
 			if err := s.Commit(ctx, c); err != nil || c.Records[0].Kind != store.Reported || c.Records[0].Event == 0 {
 				return err
@@ -39,7 +39,7 @@ var flaws = []flaw{
 			return store.ErrConflict
 		}}
 	}},
-	{"a commit without its results", "recount", func(s store.Store) store.Store {
+	{"a commit without its results", "promise", func(s store.Store) store.Store {
 		return flawed{Store: s, commit: func(ctx context.Context, c store.Change) error {
 			c.Targets = nil
 			return s.Commit(ctx, c)
@@ -52,13 +52,13 @@ var flaws = []flaw{
 			return s.Commit(ctx, c)
 		}}
 	}},
-	{"requests that are not found again", "promise 1", func(s store.Store) store.Store {
+	{"requests that are not found again", "promise", func(s store.Store) store.Store {
 		return flawed{Store: s, view: func(ctx context.Context, q store.Query) (store.View, error) {
 			q.Request = store.Request{}
 			return s.View(ctx, q)
 		}}
 	}},
-	{"effects that get lost", "promise 1: effect run of record", func(s store.Store) store.Store {
+	{"effects that get lost", "promise", func(s store.Store) store.Store {
 		return flawed{Store: s, claim: func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
 			claimed, err := s.Claim(ctx, c)
 			for _, d := range claimed {
