@@ -116,6 +116,8 @@ var imports = []struct {
 	{"internal/enum", nil, "names of numbers need nothing"},
 	{"internal/testkit", []string{"pgregory.net/rapid", "os"}, "for tests of every package, so it knows none"},
 	{"internal/strictjson", nil, "reading needs nothing"},
+	{"internal/groupcommit", nil, "it knows nothing of what it commits"},
+	{"internal/targetset", []string{"store"}, "sets of targets, for stores"},
 	{"step", []string{"internal/enum", "github.com/looplab/fsm"}, "the nouns; the only place that checks a machine with looplab/fsm"},
 	{"operation", []string{"internal/enum", "internal/strictjson", "step"}, "rules know steps and no storage"},
 	{"store", []string{"internal/enum", "step", "operation", "github.com/google/uuid"}, "what is remembered; no behaviour, no implementation"},
