@@ -94,7 +94,8 @@ func Poll(d time.Duration) DispatchOption {
 }
 
 // Backoff sets how long an effect is left alone after its first failure, which doubles
-// with each further one, and the most that it comes to. The default is 1 s and 5 min.
+// with each further one in a row, and the most that it comes to. The default is 1 s and
+// 5 min.
 func Backoff(first, most time.Duration) DispatchOption {
 	return func(c *dispatch) { c.first, c.most = positive(first, c.first), positive(most, c.most) }
 }
@@ -236,10 +237,6 @@ func (d *dispatch) claim(ctx context.Context, kinds []store.Effect, limit int) (
 	})
 }
 
-// stopDelivered is what an effect's LastError reads while it waits for a step to
-// acknowledge its stop.
-const stopDelivered = "delivered; the step has not stopped yet"
-
 // deliver carries out one claimed effect and settles it, or has it delivered again.
 func (d *dispatch) deliver(ctx context.Context, claimed store.Delivery) {
 	view, err := d.store.View(ctx, store.Query{Scope: d.scope, Job: claimed.Job, Step: claimed.Step})
@@ -256,12 +253,14 @@ func (d *dispatch) deliver(ctx context.Context, claimed store.Delivery) {
 	switch {
 	case errors.Is(err, store.ErrLeaseLost): // whoever has it now will settle it
 	case err != nil && ctx.Err() != nil:
-		d.again(end, claimed, 0, claimed.LastError)
+		d.again(end, claimed, 0) // it was cut short, and has not failed
 	case err != nil:
 		d.failed(ctx, fmt.Errorf("job %d: %v of step %d, attempt %d: %w", claimed.Job, claimed.Effect, claimed.Step, claimed.Attempt, err))
-		d.again(end, claimed, d.backOffAfter(claimed), brief(err))
+		claimed.Failures, claimed.LastError = claimed.Failures+1, brief(err)
+		d.again(end, claimed, d.rest(claimed))
 	case claimed.Effect == store.StopAttempt && d.stillStopping(end, claimed):
-		d.again(end, claimed, d.stopEvery, stopDelivered)
+		claimed.Failures, claimed.Delivered, claimed.LastError = 0, true, ""
+		d.again(end, claimed, d.stopEvery)
 	default:
 		d.settle(end, claimed)
 	}
@@ -278,7 +277,7 @@ func Obsolete(d store.Delivery, s store.Step) bool {
 	case store.AskConfirmers:
 		return s.Attempt > d.Attempt || s.Attempt == d.Attempt && s.State != step.Waiting
 	case store.StopAttempt:
-		return d.LastError == stopDelivered && !stopping(d, s)
+		return d.Delivered && !stopping(d, s)
 	}
 	return false
 }
@@ -304,8 +303,7 @@ func (d *dispatch) handle(ctx context.Context, claimed store.Delivery, view stor
 	defer cancel(nil)
 	renewal.Go(func() {
 		for sleep(running, max(d.lease/3, time.Millisecond)) == nil {
-			err := d.store.Defer(running, claimed, step.At(d.now()).Add(d.lease), claimed.LastError)
-			if errors.Is(err, store.ErrLeaseLost) {
+			if err := d.leave(running, claimed, d.lease); errors.Is(err, store.ErrLeaseLost) {
 				cancel(store.ErrLeaseLost) // somebody else carries it out by now
 			}
 		}
@@ -326,8 +324,15 @@ func (d *dispatch) settle(ctx context.Context, claimed store.Delivery) {
 	d.let(ctx, claimed, "settle", d.store.Settle(ctx, claimed))
 }
 
-func (d *dispatch) again(ctx context.Context, claimed store.Delivery, after time.Duration, why string) {
-	d.let(ctx, claimed, "defer", d.store.Defer(ctx, claimed, step.At(d.now()).Add(after), why))
+// again has an effect delivered again after a while.
+func (d *dispatch) again(ctx context.Context, claimed store.Delivery, after time.Duration) {
+	d.let(ctx, claimed, "defer", d.leave(ctx, claimed, after))
+}
+
+// leave leaves an effect alone for a while, and has what it says of its deliveries kept.
+func (d *dispatch) leave(ctx context.Context, claimed store.Delivery, alone time.Duration) error {
+	claimed.NotBefore = step.At(d.now()).Add(alone)
+	return d.store.Defer(ctx, claimed)
 }
 
 // let tells of a failure to settle or defer. The lease runs out then, and the effect is
@@ -338,15 +343,15 @@ func (d *dispatch) let(ctx context.Context, claimed store.Delivery, what string,
 	}
 }
 
-// backOffAfter returns how long an effect rests after a delivery has failed. A stop, which
+// rest returns how long an effect is left alone whose last delivery has failed. A stop, which
 // is delivered again and again, rests no longer than if it had not.
-func (d *dispatch) backOffAfter(claimed store.Delivery) time.Duration {
+func (d *dispatch) rest(failed store.Delivery) time.Duration {
 	most := d.most
-	if claimed.Effect == store.StopAttempt {
+	if failed.Effect == store.StopAttempt {
 		most = min(most, d.stopEvery)
 	}
 	delay := d.first
-	for range claimed.Count - 1 {
+	for range failed.Failures - 1 {
 		if delay >= most {
 			break
 		}

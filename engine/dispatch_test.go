@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -200,7 +201,7 @@ func TestDeliver(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.wantLog("run 1")
-		if w := d.waiting(bad); len(w) != 1 || !strings.Contains(w[0].LastError, "on purpose") || w[0].Count != 1 {
+		if w := d.waiting(bad); len(w) != 1 || !strings.Contains(w[0].LastError, "on purpose") || w[0].Count != 1 || w[0].Failures != 1 {
 			t.Errorf("the poisoned effect waits as %+v, want one failure with its reason", w)
 		}
 		if w := d.waiting(good); len(w) != 0 {
@@ -384,8 +385,8 @@ func TestDispatch(t *testing.T) {
 		defer stop()
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if w := d.waiting(id); len(w) != 1 || w[0].LastError != "failure 2" {
-			t.Errorf("after two failures the effect waits as %+v, want the second reason", w)
+		if w := d.waiting(id); len(w) != 1 || w[0].LastError != "failure 2" || w[0].Failures != 2 {
+			t.Errorf("after two failures the effect waits as %+v, want two, and the second reason", w)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -406,8 +407,8 @@ func TestDispatch(t *testing.T) {
 		time.Sleep(79 * time.Second)
 		synctest.Wait()
 		d.wantLog("stop 1", "stop 1")
-		if w := d.waiting(id); len(w) != 1 || !strings.Contains(w[0].LastError, "not stopped yet") {
-			t.Errorf("the stop waits as %+v, want it to say that it was delivered", w)
+		if w := d.waiting(id); len(w) != 1 || !w[0].Delivered || w[0].LastError != "" {
+			t.Errorf("the stop waits as %+v, want it to say that it was delivered, and of no error", w)
 		}
 		d.outcome(id, 1, step.Stopped)
 		time.Sleep(time.Minute)
@@ -434,6 +435,77 @@ func TestDispatch(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		d.wantLog("stop 1", "job_ended succeeded")
+	})
+	bubble("backs off by how often an effect has failed in a row, and not by how often it was claimed", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		d.script()
+		for range 5 { // by dispatchers that died
+			now := step.At(time.Now())
+			if _, err := d.store.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Now: now, Until: now.Add(time.Second), Limit: 1}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		began := time.Now()
+		var after []time.Duration
+		stop := d.dispatch(func(context.Context, engine.Delivery) error {
+			after = append(after, time.Since(began).Round(time.Second))
+			return errors.New("no connection")
+		}, engine.Backoff(time.Second, time.Hour))
+		defer stop()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if want := []time.Duration{0, time.Second, 3 * time.Second}; !slices.Equal(after, want) {
+			t.Errorf("delivered after %v, want %v", after, want)
+		}
+	})
+	bubble("counts a stop's failures from its last delivery on, and keeps that there was one", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		id := d.script()
+		d.operateJob(id, operation.TerminateJob)
+		began := time.Now()
+		var broken atomic.Bool
+		var after []time.Duration
+		stop := d.dispatch(func(_ context.Context, x engine.Delivery) error {
+			if x.Effect != store.StopAttempt {
+				return nil
+			}
+			after = append(after, time.Since(began).Round(time.Second))
+			if broken.Load() {
+				return errors.New("no connection")
+			}
+			return nil
+		}, engine.Backoff(time.Second, time.Hour), engine.StopEvery(10*time.Second))
+		defer stop()
+		for _, c := range []struct {
+			wait      time.Duration
+			broken    bool
+			failures  int32
+			lastError string
+		}{
+			{25 * time.Second, false, 0, ""},            // delivered at 0, 10 and 20 s
+			{7 * time.Second, true, 2, "no connection"}, // failed at 30 and 31 s
+			{10 * time.Second, false, 0, ""},            // delivered at 33 s
+			{3 * time.Second, true, 2, "no connection"}, // failed at 43 and 44 s
+		} {
+			broken.Store(c.broken)
+			time.Sleep(c.wait)
+			synctest.Wait()
+			w := d.waiting(id)
+			if len(w) != 1 || !w[0].Delivered || w[0].Failures != c.failures || w[0].LastError != c.lastError {
+				t.Errorf("after %v the stop waits as %+v, want it delivered, and then failed %d times with %q", time.Since(began), w, c.failures, c.lastError)
+			}
+		}
+		d.outcome(id, 1, step.Stopped)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want := []time.Duration{0, 10, 20, 30, 31, 33, 43, 44}
+		for i := range want {
+			want[i] *= time.Second
+		}
+		if w := d.waiting(id); !slices.Equal(after, want) || len(w) != 0 {
+			t.Errorf("delivered after %v, want %v and no more once the step has stopped; %+v still wait, want none", after, want, w)
+		}
 	})
 	bubble("renews the lease while a handler runs", func(t *testing.T) {
 		d := newDesk(t, memstore.New())
@@ -477,6 +549,9 @@ func TestDispatch(t *testing.T) {
 		})
 		synctest.Wait()
 		stop()
+		if w := d.waiting(id); len(w) != 1 || w[0].Failures != 0 || w[0].LastError != "" {
+			t.Errorf("the effect waits as %+v, want no failure", w)
+		}
 		if n, err := d.eng.Deliver(t.Context(), d.handle); n != 1 || err != nil {
 			t.Errorf("Deliver after the dispatcher has ended: %d, %v, want its effect", n, err)
 		}

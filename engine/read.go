@@ -76,7 +76,8 @@ func (e *Engine) History(ctx context.Context, job store.JobID, after store.Seq, 
 
 // Effects returns up to limit effects of a job that are not settled yet and come
 // after the sequence number after: what still has to be delivered, how often that was
-// tried, and why it failed.
+// tried, and why it failed. A stop that was delivered, and whose step has not stopped yet,
+// is among them.
 func (e *Engine) Effects(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Delivery, error) {
 	return read(ctx, e, job, limit, func(limit int) ([]store.Delivery, error) {
 		return e.store.Effects(ctx, e.scope, job, store.Page[store.Seq]{After: after, Limit: limit})

@@ -120,12 +120,10 @@ func (q *queue) move(e *effect, to step.Time) {
 }
 
 // Defer implements store.Store.
-func (s *Store) Defer(ctx context.Context, d store.Delivery, until step.Time, lastError string) error {
+func (s *Store) Defer(ctx context.Context, d store.Delivery) error {
 	return s.claimed(ctx, d, func(e *effect) {
-		if lastError != "" {
-			e.LastError = lastError
-		}
-		s.queue.move(e, until)
+		e.Failures, e.Delivered, e.LastError = d.Failures, d.Delivered, d.LastError
+		s.queue.move(e, d.NotBefore)
 	})
 }
 

@@ -87,7 +87,8 @@
 //	expect record N: CLAUSE, ...          a record of the history
 //	expect history: WHAT, ...             what each record tells of: created, start_job, some_failed
 //	expect effects: EFFECT, ...           what waits for delivery: run 1.1 all, run 1.2 due, stop 1.2,
-//	                                      ask 2.1, job_ended failed, run 2.1 all tried 1: WHY
+//	                                      ask 2.1, job_ended failed, run 2.1 all tried 1: WHY;
+//	                                      a stop that waits for its step: stop 1.2 delivered
 //	expect jobs: NAME STATE, ...          all jobs
 //	expect PERSON on N: CODE, ...         what is legal for the person on step N, and on the job
 //	expect PERSON on N in full: CODE, CODE is REASON, ...    every code, and why not

@@ -190,6 +190,15 @@ func delivery(d store.Delivery) string {
 	case d.Effect == store.RunTargets:
 		text += " due"
 	}
+	return text
+}
+
+// waiting says in words what an effect is about and what came of its deliveries so far.
+func waiting(d store.Delivery) string {
+	text := delivery(d)
+	if d.Delivered {
+		text += " delivered"
+	}
 	if d.LastError != "" {
 		text += fmt.Sprintf(" tried %d: %s", d.Count, d.LastError)
 	}

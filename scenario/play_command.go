@@ -247,7 +247,7 @@ func (p *player) look(c *Look, eng *engine.Engine) (o outcome) {
 		var effects []store.Delivery
 		effects, o.err = eng.Effects(p.ctx, job.id, 0, mostRows)
 		for _, d := range effects {
-			o.list = append(o.list, delivery(d))
+			o.list = append(o.list, waiting(d))
 		}
 	case AllJobs:
 		var jobs []store.Job

@@ -47,7 +47,7 @@ func spell[T interface {
 func FuzzJSON(f *testing.F) {
 	for _, s := range []string{
 		`{"job":1,"seq":2,"at":6,"kind":"operated","request":"0198c0de-0000-7000-8000-000000000001","actor":"ann","reason":"because","code":"retry_failed","step":1,"entered":0,"attempt":2,"all":false,"from":"failed","to":"running","job_from":"failed","job_to":"running","succeeded":3,"unfinished":1,"results":0,"targets":1,"effect":"run"}`,
-		`{"job":1,"seq":4,"scope":{"type":"biz","id":"2"},"effect":"job_ended","step":1,"attempt":2,"all":true,"job_to":"failed","at":1,"not_before":2,"count":3,"last_error":"\ufffd"}`,
+		`{"job":1,"seq":4,"scope":{"type":"biz","id":"2"},"effect":"job_ended","step":1,"attempt":2,"all":true,"job_to":"failed","at":1,"not_before":2,"count":3,"failures":2,"delivered":true,"last_error":"\ufffd"}`,
 		`{"id":9007199254740991,"name":"n","state":"abnormal","version":3,"moved":2,"current":1,"steps":1}`,
 		`{"id":2,"type":"confirmation","name":"ask","timeout_ns":5,"on_timeout":"confirm","confirmers":[],"state":"waiting","deadline":-1}`,
 		`{"index":1,"name":"web-1","attempt":2,"success":1,"status":"non_zero_exit","exit_code":-1,"detail":"x"}`,

@@ -122,9 +122,11 @@ type Delivery struct {
 	JobTo   step.State `json:"job_to,omitzero"` // of a JobEnded: the state that the job ended in
 	At      step.Time  `json:"at"`              // of its record
 
-	NotBefore step.Time `json:"not_before"` // it is left alone until then: a lease, or a back-off; zero at first
-	Count     int32     `json:"count"`      // how often it was claimed; fences a claim against later ones
-	LastError string    `json:"last_error"` // why it still waits: what the last delivery came to; empty before
+	NotBefore step.Time `json:"not_before"`         // it is left alone until then: a lease, or a back-off; zero at first
+	Count     int32     `json:"count"`              // how often it was claimed; fences a claim against later ones
+	Failures  int32     `json:"failures,omitzero"`  // deliveries in a row that failed; back-off counts these
+	Delivered bool      `json:"delivered,omitzero"` // of a StopAttempt: it was carried out at least once, and waits for its step to stop
+	LastError string    `json:"last_error"`         // what the last failed delivery came to; empty after one that did not fail
 }
 
 // Delivery returns r's effect as it waits for its first delivery, in a job of the given

@@ -79,11 +79,12 @@ type Store interface {
 	// that none is passed over for ever.
 	Claim(ctx context.Context, c Claim) ([]Delivery, error)
 
-	// Defer leaves a claimed effect alone until the given time and keeps
-	// lastError with it; "" keeps the one that is there. It renews a lease as well as
-	// it backs off. It is ErrLeaseLost if the effect is settled or its Count is not
-	// d's; a lease that has run out counts until the effect is claimed again.
-	Defer(ctx context.Context, d Delivery, until step.Time, lastError string) error
+	// Defer leaves a claimed effect alone until d.NotBefore and keeps d's Failures,
+	// Delivered and LastError with it; nothing else of the effect changes. It renews a
+	// lease as well as it backs off. It is ErrLeaseLost if the effect is settled or
+	// its Count is not d's; a lease that has run out counts until the effect is claimed
+	// again.
+	Defer(ctx context.Context, d Delivery) error
 
 	// Settle removes a claimed effect for good. It is ErrLeaseLost if the
 	// effect is settled or its Count is not d's.

@@ -140,7 +140,8 @@ func (e *evidence) jobRow(s *store.Step, code operation.JobCode) bool {
 	return false
 }
 
-// effects: each that waits is that of its record, once, in order.
+// effects: each that waits is that of its record, once, in order, and was claimed for
+// whatever it says of its deliveries.
 func (e *evidence) effects() error {
 	for i := range e.Effects {
 		d := e.Effects[i]
@@ -152,9 +153,12 @@ func (e *evidence) effects() error {
 		}
 		want, ok := e.History[d.Seq-1].Delivery(e.Job.Scope)
 		got := d
-		got.NotBefore, got.Count, got.LastError = 0, 0, ""
+		got.NotBefore, got.Count, got.Failures, got.Delivered, got.LastError = 0, 0, 0, false, ""
 		if !ok || got != want {
 			return fmt.Errorf("what waits is %+v, record %d asked for %+v", got, d.Seq, want)
+		}
+		if d.Failures < 0 || d.Failures > d.Count || d.Delivered && (d.Effect != store.StopAttempt || d.Failures == d.Count) {
+			return fmt.Errorf("effect %v of record %d was claimed %d times, failed %d times in a row, and delivered is %v", d.Effect, d.Seq, d.Count, d.Failures, d.Delivered)
 		}
 	}
 	return nil

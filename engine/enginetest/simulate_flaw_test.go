@@ -10,7 +10,6 @@ import (
 
 	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/memstore"
-	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -80,8 +79,9 @@ var flaws = []flaw{
 		return flawed{Store: s, settle: func(context.Context, store.Delivery) error { return nil }}
 	}},
 	{"a rest that does not end", "liveness", func(s store.Store) store.Store {
-		return flawed{Store: s, rest: func(ctx context.Context, d store.Delivery, _ step.Time, lastError string) error {
-			return s.Defer(ctx, d, 1<<50, lastError)
+		return flawed{Store: s, rest: func(ctx context.Context, d store.Delivery) error {
+			d.NotBefore = 1 << 50
+			return s.Defer(ctx, d)
 		}}
 	}},
 }
@@ -112,7 +112,7 @@ type flawed struct {
 	view   func(context.Context, store.Query) (store.View, error)
 	commit func(context.Context, store.Change) error
 	claim  func(context.Context, store.Claim) ([]store.Delivery, error)
-	rest   func(context.Context, store.Delivery, step.Time, string) error
+	rest   func(context.Context, store.Delivery) error
 	settle func(context.Context, store.Delivery) error
 }
 
@@ -137,11 +137,11 @@ func (s flawed) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 	return s.claim(ctx, c)
 }
 
-func (s flawed) Defer(ctx context.Context, d store.Delivery, until step.Time, lastError string) error {
+func (s flawed) Defer(ctx context.Context, d store.Delivery) error {
 	if s.rest == nil {
-		return s.Store.Defer(ctx, d, until, lastError)
+		return s.Store.Defer(ctx, d)
 	}
-	return s.rest(ctx, d, until, lastError)
+	return s.rest(ctx, d)
 }
 
 func (s flawed) Settle(ctx context.Context, d store.Delivery) error {

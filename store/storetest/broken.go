@@ -37,7 +37,7 @@ type patch struct {
 	history func(context.Context, store.Scope, store.JobID, store.Page[store.Seq]) ([]store.Record, error)
 	effects func(context.Context, store.Scope, store.JobID, store.Page[store.Seq]) ([]store.Delivery, error)
 	claim   func(context.Context, store.Claim) ([]store.Delivery, error)
-	delay   func(context.Context, store.Delivery, step.Time, string) error // Defer
+	delay   func(context.Context, store.Delivery) error // Defer
 	settle  func(context.Context, store.Delivery) error
 	overdue func(context.Context, store.Scope, step.Time, int) ([]store.Overdue, error)
 }
@@ -82,6 +82,16 @@ func claiming(change func(*store.Claim)) func(store.Store) store.Store {
 	})
 }
 
+// deferring breaks a store by what it defers an effect for.
+func deferring(change func(ctx context.Context, s store.Store, d *store.Delivery)) func(store.Store) store.Store {
+	return replacing(func(s store.Store, p *patch) {
+		p.delay = func(ctx context.Context, d store.Delivery) error {
+			change(ctx, s, &d)
+			return s.Defer(ctx, d)
+		}
+	})
+}
+
 // claimingBy breaks a store by the order in which it claims. What it does not return it
 // has claimed all the same, and leaves to the next claim.
 func claimingBy(order func([]store.Delivery) []store.Delivery) func(store.Store) store.Store {
@@ -93,7 +103,8 @@ func claimingBy(order func([]store.Delivery) []store.Delivery) func(store.Store)
 			ds = order(ds)
 			limit = min(limit, len(ds))
 			for _, d := range ds[limit:] {
-				err = errors.Join(err, s.Defer(ctx, d, c.Now, ""))
+				d.NotBefore = c.Now
+				err = errors.Join(err, s.Defer(ctx, d))
 			}
 			return ds[:limit], err
 		}
@@ -214,9 +225,7 @@ func (p *patch) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 	return p.claim(ctx, c)
 }
 
-func (p *patch) Defer(ctx context.Context, d store.Delivery, until step.Time, lastError string) error {
-	return p.delay(ctx, d, until, lastError)
-}
+func (p *patch) Defer(ctx context.Context, d store.Delivery) error { return p.delay(ctx, d) }
 
 func (p *patch) Settle(ctx context.Context, d store.Delivery) error { return p.settle(ctx, d) }
 

@@ -44,7 +44,8 @@ var brokenEffects = []Breakage{
 			ds, err := s.Claim(ctx, c)
 			ds = slices.DeleteFunc(ds, func(d store.Delivery) bool {
 				if d.At > c.Now {
-					err = errors.Join(err, s.Defer(ctx, d, d.At, ""))
+					d.NotBefore = d.At
+					err = errors.Join(err, s.Defer(ctx, d))
 				}
 				return d.At > c.Now
 			})
@@ -54,7 +55,7 @@ var brokenEffects = []Breakage{
 
 	{"claim before its time", "it claims what may be claimed a second later", []string{
 		"Claim/takes no effect again before its lease has run out",
-		"Defer/leaves an effect alone until the time given",
+		"Defer/leaves an effect alone until NotBefore",
 	}, claiming(func(c *store.Claim) { c.Now += 1000 })},
 
 	{"short lease", "it leases for one millisecond", []string{
@@ -98,17 +99,11 @@ var brokenEffects = []Breakage{
 		"Defer/of an effect claimed again is a lost lease and does nothing",
 		"Settle/of an effect claimed again is a lost lease and does nothing",
 	}, replacing(func(s store.Store, p *patch) {
-		current := func(ctx context.Context, d store.Delivery) store.Delivery {
-			ds, err := s.Effects(ctx, d.Scope, d.Job, store.Page[store.Seq]{After: d.Seq - 1, Limit: 1})
-			if err == nil && len(ds) > 0 {
-				d.Count = ds[0].Count
-			}
-			return d
+		p.delay = func(ctx context.Context, d store.Delivery) error {
+			d.Count = stored(ctx, s, d).Count
+			return s.Defer(ctx, d)
 		}
-		p.delay = func(ctx context.Context, d store.Delivery, until step.Time, lastError string) error {
-			return s.Defer(ctx, current(ctx, d), until, lastError)
-		}
-		p.settle = func(ctx context.Context, d store.Delivery) error { return s.Settle(ctx, current(ctx, d)) }
+		p.settle = func(ctx context.Context, d store.Delivery) error { return s.Settle(ctx, stored(ctx, s, d)) }
 	})},
 
 	{"settled is fine", "it does not mind that an effect is not there", []string{
@@ -138,34 +133,68 @@ var brokenEffects = []Breakage{
 	})},
 
 	{"back-off lost", "it does not defer", []string{
-		"Effects/tell how often each was claimed and why it failed",
-		"Defer/leaves an effect alone until the time given",
-		"Defer/keeps the error, and the old one if there is no new one",
+		"Effects/tell how often each was claimed, how often it failed and why",
+		"Defer/leaves an effect alone until NotBefore",
+		"Defer/keeps Failures, Delivered and LastError as they are given",
 	}, replacing(func(_ store.Store, p *patch) {
-		p.delay = func(ctx context.Context, _ store.Delivery, _ step.Time, _ string) error { return ctx.Err() }
+		p.delay = func(ctx context.Context, _ store.Delivery) error { return ctx.Err() }
 	})},
 
-	{"deferred and claimed", "it keeps the error of a delivery, and not until when to leave it alone", []string{
-		"Effects/tell how often each was claimed and why it failed",
+	{"deferred and claimed", "it keeps what came of a delivery, and not until when to leave it alone", []string{
+		"Effects/tell how often each was claimed, how often it failed and why",
 		"Claim/takes them in the order of NotBefore",
-		"Defer/leaves an effect alone until the time given",
+		"Defer/leaves an effect alone until NotBefore",
 		"Defer/renews a lease, and ends one early",
-	}, replacing(func(s store.Store, p *patch) {
-		p.delay = func(ctx context.Context, d store.Delivery, _ step.Time, lastError string) error {
-			return s.Defer(ctx, d, 0, lastError)
-		}
-	})},
+	}, deferring(func(_ context.Context, _ store.Store, d *store.Delivery) { d.NotBefore = 0 })},
 
 	{"only later", "it never brings the end of a lease forward", []string{
 		"Defer/renews a lease, and ends one early",
+	}, deferring(func(ctx context.Context, s store.Store, d *store.Delivery) {
+		d.NotBefore = max(d.NotBefore, stored(ctx, s, *d).NotBefore)
+	})},
+
+	{"failures uncounted", "it does not keep how often a delivery has failed", []string{
+		"Effects/tell how often each was claimed, how often it failed and why",
+		"Defer/keeps Failures, Delivered and LastError as they are given",
+	}, deferring(func(_ context.Context, _ store.Store, d *store.Delivery) { d.Failures = 0 })},
+
+	{"failures never end", "it counts failures, and not that they are over", []string{
+		"Defer/keeps Failures, Delivered and LastError as they are given",
+	}, deferring(func(ctx context.Context, s store.Store, d *store.Delivery) {
+		d.Failures = max(d.Failures, stored(ctx, s, *d).Failures)
+	})},
+
+	{"delivery forgotten", "it does not keep that a stop was delivered", []string{
+		"Defer/keeps Failures, Delivered and LastError as they are given",
+	}, deferring(func(_ context.Context, _ store.Store, d *store.Delivery) { d.Delivered = false })},
+
+	{"error sticks", "it takes no error for no news, and keeps the old one", []string{
+		"Defer/keeps Failures, Delivered and LastError as they are given",
+	}, deferring(func(ctx context.Context, s store.Store, d *store.Delivery) {
+		d.LastError = cmp.Or(d.LastError, stored(ctx, s, *d).LastError)
+	})},
+
+	{"deferred whole", "it puts what it is told to defer in the place of the effect", []string{
+		"Defer/changes nothing else of an effect",
 	}, replacing(func(s store.Store, p *patch) {
-		p.delay = func(ctx context.Context, d store.Delivery, until step.Time, lastError string) error {
-			return s.Defer(ctx, d, max(until, d.NotBefore), lastError)
+		var last store.Delivery
+		p.delay = func(ctx context.Context, d store.Delivery) error {
+			last = d
+			return s.Defer(ctx, d)
+		}
+		p.effects = func(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {
+			ds, err := s.Effects(ctx, scope, id, p)
+			for i, d := range ds {
+				if d.Job == last.Job && d.Seq == last.Seq && d.Count == last.Count {
+					ds[i] = last
+				}
+			}
+			return ds, err
 		}
 	})},
 
 	{"error cleared", "it forgets why a delivery failed when it is claimed again", []string{
-		"Defer/keeps the error, and the old one if there is no new one",
+		"Defer/keeps Failures, Delivered and LastError as they are given",
 	}, replacing(func(s store.Store, p *patch) {
 		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
 			ds, err := s.Claim(ctx, c)
@@ -175,6 +204,15 @@ var brokenEffects = []Breakage{
 			return ds, err
 		}
 	})},
+}
+
+// stored returns the effect of d as it waits, or d if it does not.
+func stored(ctx context.Context, s store.Store, d store.Delivery) store.Delivery {
+	ds, err := s.Effects(ctx, d.Scope, d.Job, store.Page[store.Seq]{After: d.Seq - 1, Limit: 1})
+	if err != nil || len(ds) == 0 {
+		return d
+	}
+	return ds[0]
 }
 
 var brokenOverdue = []Breakage{

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -117,8 +118,9 @@ func commitValues(x trial) {
 	x.holds(j)
 	same(x, "Effects", x.effects(c.Job.Scope, c.Job.ID, everySeq), j.effects())
 	d := byJob(x.claim(store.Claim{Now: never, Until: never + 1}))
-	x.deferTo(d[0], never+2, odd)
-	equal(x, "Effects, the error kept", x.effects(c.Job.Scope, c.Job.ID, everySeq)[0].LastError, odd)
+	d[0].Failures, d[0].LastError = math.MaxInt32, odd
+	d[0] = x.deferTo(d[0], never+2)
+	same(x, "Effects after Defer", x.effects(c.Job.Scope, c.Job.ID, everySeq), d)
 }
 
 func commitMuch(x trial) {

@@ -14,7 +14,7 @@ import (
 
 var effectPromises = []promise{
 	{"Effects/are those of the job that are not settled, by sequence number", effectsUnsettled},
-	{"Effects/tell how often each was claimed and why it failed", effectsTell},
+	{"Effects/tell how often each was claimed, how often it failed and why", effectsTell},
 	{"Effects/a page is at most Limit after After", effectsPage},
 	{"Effects/none is no error", effectsNone},
 	{"Effects/of a job that does not exist are not found", effectsNoJob},
@@ -30,9 +30,10 @@ var effectPromises = []promise{
 	{"Claim/takes no effect that is settled", claimSettled},
 	{"Claim/of two at once takes none twice at one Count", claimRace},
 
-	{"Defer/leaves an effect alone until the time given", deferUntil},
+	{"Defer/leaves an effect alone until NotBefore", deferUntil},
+	{"Defer/keeps Failures, Delivered and LastError as they are given", deferKeeps},
+	{"Defer/changes nothing else of an effect", deferNothingElse},
 	{"Defer/renews a lease, and ends one early", deferRenews},
-	{"Defer/keeps the error, and the old one if there is no new one", deferError},
 	{"Defer/of an effect claimed again is a lost lease and does nothing", deferFenced},
 	{"Defer/of a settled effect is a lost lease", deferSettled},
 
@@ -93,10 +94,9 @@ func effectsTell(x trial) {
 		now := t0 + step.Time(i)*10
 		d := x.claimOne(now, now+5)
 		same(x, "Effects after a claim", x.effects(teamA, 1, everySeq), []store.Delivery{d})
-		x.deferTo(d, now+10, fmt.Sprint("broke ", i))
-		d.NotBefore, d.LastError = now+10, fmt.Sprint("broke ", i)
+		d = x.deferTo(failed(d, fmt.Sprint("broke ", i)), now+10)
 		same(x, "Effects after Defer", x.effects(teamA, 1, everySeq), []store.Delivery{d})
-		equal(x, "Effects after Defer, Count", d.Count, i+1)
+		equal(x, "Effects after Defer, Count and Failures", [2]int32{d.Count, d.Failures}, [2]int32{i + 1, i + 1})
 	}
 }
 
@@ -202,7 +202,7 @@ func claimOrder(x trial) {
 	times := []step.Time{50, 10, 40, 20, 60, 30, 20}
 	x.asking(len(times))
 	for _, d := range x.claim(store.Claim{Now: t0 + 9, Until: t0 + minute}) {
-		x.deferTo(d, t0+times[d.Job-1], "")
+		x.deferTo(d, t0+times[d.Job-1])
 	}
 	x.started(8, teamA, never, script("a", 1))
 	for _, c := range []struct {
@@ -288,35 +288,54 @@ func claimRace(x trial) {
 func deferUntil(x trial) {
 	x.asking(1)
 	d := x.claimOne(t0, t0+10)
-	x.deferTo(d, t0+50, "broke")
+	d = x.deferTo(failed(d, "broke"), t0+50)
 	same(x, "Claim after the lease and before the time given to Defer", x.claim(store.Claim{Now: t0 + 49, Until: never}), nil)
-	d.Count, d.NotBefore, d.LastError = 2, never, "broke"
-	same(x, "Claim at the time given to Defer", x.claim(store.Claim{Now: t0 + 50, Until: never}), []store.Delivery{d})
+	same(x, "Claim at the time given to Defer", x.claim(store.Claim{Now: t0 + 50, Until: never}), claimed([]store.Delivery{d}, 2, never))
 }
 
 func deferRenews(x trial) {
 	x.asking(1)
 	d := x.claimOne(t0, t0+10)
 	for _, until := range []step.Time{t0 + 20, t0 + 30, t0 + 40} { // with the delivery as it was claimed
-		x.deferTo(d, until, "")
+		x.deferTo(d, until)
 		same(x, "Claim during a renewed lease", x.claim(store.Claim{Now: until - 1, Until: never}), nil)
 	}
-	x.deferTo(d, t0+5, "") // earlier than the lease
+	x.deferTo(d, t0+5) // earlier than the lease
 	again := x.claimOne(t0+5, t0+10)
 	equal(x, "Claim at the earlier time given to Defer, Count", again.Count, 2)
-	x.deferTo(again, t0+3, "") // in the past
+	x.deferTo(again, t0+3) // in the past
 	equal(x, "Claim at a time before the lease began, Count", x.claimOne(t0+3, never).Count, 3)
 }
 
-func deferError(x trial) {
+// deferKeeps goes through what may become of a stop: it fails, fails again, is carried out,
+// fails once more, is carried out. Each outcome outlives the next claim.
+func deferKeeps(x trial) {
 	x.asking(1)
-	d := x.claimOne(t0, t0+10)
-	for i, c := range []struct{ say, want string }{{"", ""}, {"first", "first"}, {"", "first"}, {"second", "second"}, {"", "second"}} {
-		x.deferTo(d, t0+10, c.say)
-		equal(x, fmt.Sprintf("Effects after Defer with error %q, the %d. in a row, LastError", c.say, i+1), x.effects(teamA, 1, everySeq)[0].LastError, c.want)
+	d := x.claimOne(t0, t0+5)
+	for i, c := range []struct {
+		failures  int32
+		delivered bool
+		lastError string
+	}{{1, false, "first"}, {2, false, "second"}, {0, true, ""}, {1, true, "third"}, {0, true, ""}, {0, false, ""}} {
+		now := t0 + 10*step.Time(i+1)
+		d.Failures, d.Delivered, d.LastError = c.failures, c.delivered, c.lastError
+		d = x.deferTo(d, now)
+		same(x, "Effects after Defer", x.effects(teamA, 1, everySeq), []store.Delivery{d})
+		d.Count, d.NotBefore = d.Count+1, now+5
+		equal(x, "Claim after it", x.claimOne(now, now+5), d)
 	}
-	equal(x, "the next Claim, LastError", x.claimOne(t0+10, never).LastError, "second")
-	equal(x, "Effects after it, LastError", x.effects(teamA, 1, everySeq)[0].LastError, "second")
+}
+
+// deferNothingElse defers what has nothing to do with the effect but its names and its Count.
+func deferNothingElse(x trial) {
+	x.asking(1)
+	want := x.deferTo(x.claimOne(t0, t0+10), t0+20)
+	x.deferTo(store.Delivery{
+		Job: want.Job, Seq: want.Seq, Count: want.Count, Scope: teamB, Effect: store.StopAttempt,
+		Step: 9, Attempt: 9, All: !want.All, JobTo: step.Failed, At: never,
+	}, t0+20)
+	same(x, "Effects after Defer", x.effects(teamA, 1, everySeq), []store.Delivery{want})
+	same(x, "Claim after it", x.claim(store.Claim{Scope: teamA, Effects: []store.Effect{store.RunTargets}, Now: t0 + 20, Until: never}), claimed([]store.Delivery{want}, 2, never))
 }
 
 // lost calls with deliveries whose lease is lost, of which one was claimed again.
@@ -353,11 +372,11 @@ func (x trial) settledFirst(name string, call func(store.Delivery) error) {
 }
 
 func deferFenced(x trial) {
-	x.lost("Defer", func(d store.Delivery) error { return x.Defer(x.Context(), d, t0+5, "late") })
+	x.lost("Defer", func(d store.Delivery) error { return x.Defer(x.Context(), failed(d, "late")) })
 }
 
 func deferSettled(x trial) {
-	x.settledFirst("Defer", func(d store.Delivery) error { return x.Defer(x.Context(), d, t0+5, "late") })
+	x.settledFirst("Defer", func(d store.Delivery) error { return x.Defer(x.Context(), failed(d, "late")) })
 }
 
 func settle(x trial) {
@@ -377,7 +396,7 @@ func settle(x trial) {
 func settleLate(x trial) {
 	x.asking(2)
 	ds := x.claim(store.Claim{Now: t0 + 5, Until: t0 + 10})
-	x.deferTo(ds[0], t0+20, "")
+	x.deferTo(ds[0], t0+20)
 	x.claim(store.Claim{Effects: []store.Effect{store.StopAttempt}, Now: t0 + 50, Until: never}) // so that the store has seen a later time
 	x.settle(ds[0])                                                                              // renewed, its NotBefore has changed since
 	same(x, "Effects of the one settled", x.effects(store.Scope{}, ds[0].Job, everySeq), nil)

@@ -182,8 +182,8 @@ func (s wrapped) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, er
 	return claimed, nil
 }
 
-func (s wrapped) Defer(ctx context.Context, d store.Delivery, until step.Time, lastError string) error {
-	do := func(ctx context.Context) error { return s.inner.Defer(ctx, d, until, lastError) }
+func (s wrapped) Defer(ctx context.Context, d store.Delivery) error {
+	do := func(ctx context.Context) error { return s.inner.Defer(ctx, d) }
 	return changing(ctx, s, Defer, do, func() func(context.Context) { return func(ctx context.Context) { _ = do(ctx) } })
 }
 

@@ -98,8 +98,11 @@ var writes = []write{
 	{storetest.Claim, func(s *stage, st store.Store) (any, error) {
 		return st.Claim(s.Context(), store.Claim{Effects: []store.Effect{store.AskConfirmers}, Now: 5, Until: 10, Limit: 1})
 	}, nil, func(s *stage) bool { return s.waiting()[0].Count == 2 }},
-	{storetest.Defer, func(s *stage, st store.Store) (any, error) { return nil, st.Defer(s.Context(), s.claimed, 9, "so") },
-		nil, func(s *stage) bool { return s.waiting()[0].NotBefore == 9 }},
+	{storetest.Defer, func(s *stage, st store.Store) (any, error) {
+		d := s.claimed
+		d.NotBefore = 9
+		return nil, st.Defer(s.Context(), d)
+	}, nil, func(s *stage) bool { return s.waiting()[0].NotBefore == 9 }},
 	{storetest.Settle, func(s *stage, st store.Store) (any, error) { return nil, st.Settle(s.Context(), s.claimed) },
 		store.ErrLeaseLost, func(s *stage) bool { return len(s.waiting()) == 0 }},
 }

@@ -53,7 +53,7 @@ func calls(ctx context.Context, st store.Store) []error {
 	_, errs[6] = st.History(ctx, store.Scope{}, 1, store.Page[store.Seq]{Limit: 1})
 	_, errs[7] = st.Effects(ctx, store.Scope{}, 1, store.Page[store.Seq]{Limit: 1})
 	_, errs[8] = st.Claim(ctx, store.Claim{Effects: []store.Effect{store.RunTargets}, Now: 1, Until: 2, Limit: 1})
-	errs[9] = st.Defer(ctx, store.Delivery{Job: 1, Seq: 1}, 1, "")
+	errs[9] = st.Defer(ctx, store.Delivery{Job: 1, Seq: 1})
 	errs[10] = st.Settle(ctx, store.Delivery{Job: 1, Seq: 1})
 	_, errs[11] = st.Overdue(ctx, store.Scope{}, 1, 1)
 	return errs[:]

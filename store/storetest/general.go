@@ -66,7 +66,7 @@ func concurrentUse(x trial) {
 				ds, err := x.Claim(x.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Now: at, Until: at + 1, Limit: 2})
 				x.race(err)
 				for _, d := range ds {
-					x.race(x.Defer(x.Context(), d, at+1, "busy"))
+					x.race(x.Defer(x.Context(), failed(d, "busy")))
 					if i == rounds-1 {
 						x.race(x.Settle(x.Context(), d))
 					}
@@ -186,7 +186,7 @@ func endedContext(x trial) {
 				_, err := x.Claim(ctx, store.Claim{Effects: []store.Effect{store.RunTargets}, Now: never, Until: never + 1, Limit: 1})
 				return err
 			}},
-			{"Defer", func() error { return x.Defer(ctx, d, never, "late") }},
+			{"Defer", func() error { return x.Defer(ctx, failed(d, "late")) }},
 			{"Settle", func() error { return x.Settle(ctx, d) }},
 			{"Overdue", func() error { _, err := x.Overdue(ctx, teamA, never, 1); return err }},
 		} {
@@ -227,8 +227,7 @@ func freshReads(x trial) {
 	now := t0 + minute
 	d := byJob(x.claim(store.Claim{Now: now, Until: now + 1}))
 	same(x, "Effects at once after Claim", x.effects(teamA, 1, everySeq), claimed(j.effects(), 1, now+1))
-	x.deferTo(d[0], now+9, "busy")
-	d[0].NotBefore, d[0].LastError = now+9, "busy"
+	d[0] = x.deferTo(failed(d[0], "busy"), now+9)
 	same(x, "Effects at once after Defer, the first row", x.effects(teamA, 1, everySeq)[:1], d[:1])
 	x.settle(d[0])
 	same(x, "Effects at once after Settle", x.effects(teamA, 1, everySeq), d[1:])

@@ -336,6 +336,12 @@ func claimed(effects []store.Delivery, count int32, until step.Time) []store.Del
 	return effects
 }
 
+// failed returns what an effect is after another delivery that failed.
+func failed(d store.Delivery, why string) store.Delivery {
+	d.Failures, d.LastError = d.Failures+1, why
+	return d
+}
+
 // all gives the same outcome to the targets from index i up to n.
 func all(status step.Status, i, n int32) map[int32]step.Status {
 	outcome := map[int32]step.Status{}

@@ -121,9 +121,12 @@ func (x trial) claimOne(now, until step.Time) store.Delivery {
 
 var everyKind = []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded}
 
-func (x trial) deferTo(d store.Delivery, until step.Time, lastError string) {
+// deferTo leaves d alone until then, and returns it as it waits.
+func (x trial) deferTo(d store.Delivery, until step.Time) store.Delivery {
 	x.Helper()
-	x.ok(x.Defer(x.Context(), d, until, lastError), "Defer(job %d, seq %d, count %d, until %d, %q)", d.Job, d.Seq, d.Count, until, lastError)
+	d.NotBefore = until
+	x.ok(x.Defer(x.Context(), d), "Defer(%+v)", d)
+	return d
 }
 
 func (x trial) settle(d store.Delivery) {
