@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"sync"
-	"sync/atomic"
 
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -202,57 +201,7 @@ func (h *effectHeap) Pop() any {
 	return e
 }
 
-// wakers is who listens for commits.
-type wakers struct {
-	listening atomic.Int32 // so that a commit that nobody listens for takes no lock
-	mu        sync.Mutex   // guards all below; taken last
-	channels  map[store.JobID]map[chan struct{}]bool
-}
-
 // Wake implements store.Waker.
 func (s *Store) Wake(job store.JobID) (changed <-chan struct{}, stop func()) {
-	w := &s.wakers
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.channels == nil {
-		w.channels = map[store.JobID]map[chan struct{}]bool{}
-	}
-	if w.channels[job] == nil {
-		w.channels[job] = map[chan struct{}]bool{}
-	}
-	c := make(chan struct{})
-	w.channels[job][c] = true
-	w.listening.Add(1)
-	return c, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.forget(job, c)
-	}
-}
-
-// forget ends the listening on c, if it has not ended yet.
-func (w *wakers) forget(job store.JobID, c chan struct{}) {
-	if !w.channels[job][c] {
-		return
-	}
-	delete(w.channels[job], c)
-	if len(w.channels[job]) == 0 {
-		delete(w.channels, job)
-	}
-	w.listening.Add(-1)
-}
-
-// wake tells everybody who listens for a job, or for any.
-func (w *wakers) wake(job store.JobID) {
-	if w.listening.Load() == 0 {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, id := range [...]store.JobID{job, 0} {
-		for c := range w.channels[id] {
-			close(c)
-			w.forget(id, c)
-		}
-	}
+	return s.listeners.Listen(job)
 }

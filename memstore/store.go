@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/stepgate/stepgate/internal/wake"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -20,7 +21,7 @@ type Store struct {
 	ids       idList
 	queue     queue
 	deadlines deadlines
-	wakers    wakers
+	listeners wake.List
 }
 
 var (
@@ -210,7 +211,7 @@ func (s *Store) apply(j *job, c store.Change) {
 			s.queue.add(j, &c.Records[i])
 		}
 	}
-	s.wakers.wake(c.Job.ID)
+	s.listeners.Wake(c.Job.ID)
 }
 
 // Jobs implements store.Store.

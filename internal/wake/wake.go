@@ -1,0 +1,81 @@
+// Package wake tells listeners of commits: what every store that can wake them needs.
+package wake
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/stepgate/stepgate/store"
+)
+
+// A List is who listens for commits. Its zero value is a list of nobody. It is safe for
+// concurrent use and calls nobody back, so that a store may wake under its own locks.
+type List struct {
+	listening atomic.Int32 // so that a commit that nobody listens for takes no lock
+	mu        sync.Mutex   // guards all below
+	channels  map[store.JobID]map[chan struct{}]bool
+}
+
+// Listen is the Wake of a [store.Waker]: changed is closed at the first wake for the job that
+// begins after Listen has returned; job 0 means any. stop ends the listening, if that has not
+// ended yet.
+func (l *List) Listen(job store.JobID) (changed <-chan struct{}, stop func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.channels == nil {
+		l.channels = map[store.JobID]map[chan struct{}]bool{}
+	}
+	if l.channels[job] == nil {
+		l.channels[job] = map[chan struct{}]bool{}
+	}
+	c := make(chan struct{})
+	l.channels[job][c] = true
+	l.listening.Add(1)
+	return c, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.forget(job, c)
+	}
+}
+
+// Wake tells everybody who listens for a job, or for any. A store calls it once the commit is
+// what its readers see.
+func (l *List) Wake(job store.JobID) {
+	if l.listening.Load() == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wake(job)
+	l.wake(0)
+}
+
+// WakeAll tells everybody. It is for a store that may have missed commits of others, and does
+// not know to which jobs.
+func (l *List) WakeAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for job := range l.channels {
+		l.wake(job)
+	}
+}
+
+// wake closes the channels of those who listen for exactly this job. l is locked.
+func (l *List) wake(job store.JobID) {
+	for c := range l.channels[job] {
+		close(c)
+		l.forget(job, c)
+	}
+}
+
+// forget ends the listening on c, if it has not ended yet. l is locked.
+func (l *List) forget(job store.JobID, c chan struct{}) {
+	if !l.channels[job][c] {
+		return
+	}
+	delete(l.channels[job], c)
+	if len(l.channels[job]) == 0 {
+		delete(l.channels, job)
+	}
+	l.listening.Add(-1)
+}
