@@ -58,7 +58,7 @@ func Changed(s *store.Step, targets []store.Target) []Block {
 // Select returns the indices of up to limit targets of s that belong to a class and come
 // after another, in order, given the blocks that there are, by number.
 func Select(class store.Class, s *store.Step, blocks []Block, after int32, limit int) []int32 {
-	if s.Attempt == 0 && class != store.AllTargets {
+	if s.Attempt == 0 && class != store.AllTargets || after >= s.Total-1 {
 		return nil
 	}
 	var found []int32

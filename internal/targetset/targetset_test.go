@@ -2,6 +2,7 @@ package targetset_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -74,6 +75,9 @@ func check(t *testing.T, s store.Step, targets []store.Target, blocks []targetse
 			}
 		}
 		for _, limit := range []int{1, 100, 1 << 20} {
+			if got := targetset.Select(class, &s, blocks, math.MaxInt32, limit); got != nil {
+				t.Fatalf("Select after the last index that there can be: got %v", brief(got))
+			}
 			after := int32(-1)
 			if limit == 1 { // not every page of so few
 				after = s.Total/2 - 1
