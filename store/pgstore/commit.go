@@ -1,0 +1,185 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stepgate/stepgate/store"
+)
+
+// Commit implements store.Store. It is one round trip. Changes that come while others of
+// their lane are under way are committed together in one statement, and each has its own
+// answer.
+func (s *Store) Commit(ctx context.Context, c store.Change) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	switch {
+	case len(c.Records) == 0:
+		return errors.New("pgstore: a change without a record")
+	case c.Base() == 0 && len(c.Steps) != len(c.Specs):
+		return errors.New("pgstore: a job's steps and their definitions differ in number")
+	}
+	switch also := alongside(ctx); {
+	case also != nil:
+		return failed("commit", s.commitEach(ctx, []store.Change{c}, also)[0])
+	case s.lanes == nil:
+		return failed("commit", s.commitGroup(ctx, []store.Change{c})[0])
+	}
+	return failed("commit", s.lanes.Do(ctx, int64(c.Job.ID), c))
+}
+
+// commitGroup commits changes of different jobs and returns an answer for each.
+func (s *Store) commitGroup(ctx context.Context, group []store.Change) []error {
+	return s.commitEach(ctx, group, nil)
+}
+
+// commitEach commits changes of different jobs, together with also, if that is not nil, and
+// returns an answer for each. If they fail together, and it is known that none of them has
+// passed, each is tried alone, so that none fails for a neighbour.
+func (s *Store) commitEach(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error) []error {
+	fit, err := s.apply(ctx, group, also)
+	errs := make([]error, len(group))
+	if err != nil && len(group) > 1 && rolledBack(err) {
+		for i := range group {
+			errs[i] = s.commitEach(ctx, group[i:i+1], also)[0]
+		}
+		return errs
+	}
+	for i := range group {
+		switch {
+		case isTaken(err):
+			errs[i] = store.ErrConflict
+		case err != nil:
+			errs[i] = err
+		case !fit[group[i].Job.ID]:
+			errs[i] = store.ErrConflict
+		default:
+			s.changed(group[i].Job.ID)
+		}
+	}
+	return errs
+}
+
+// rolledBack reports whether err means that nothing was done: the server has answered, and
+// its session goes on.
+func rolledBack(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR"
+}
+
+// isTaken reports whether err means that an id is taken, or that a request was carried out.
+func isTaken(err error) bool {
+	const uniqueViolation = "23505"
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == uniqueViolation && refused.SeverityUnlocalized == "ERROR"
+}
+
+// sender is a pool or a transaction.
+type sender interface {
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// apply carries out what fits of a group, all in one transaction, and returns the jobs of
+// what did. An error is of all of it.
+func (s *Store) apply(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error) (fit map[store.JobID]bool, err error) {
+	if s.carrier == nil && also == nil {
+		return s.send(ctx, s.pool, group) // a batch is a transaction
+	}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if fit, err = s.send(ctx, tx, group); err != nil || len(fit) == 0 {
+			return err
+		}
+		if err := s.carry(ctx, tx, group, fit); err != nil {
+			return err
+		}
+		if also != nil {
+			return also(ctx, tx)
+		}
+		return nil
+	})
+	return fit, err
+}
+
+// carry hands the effects of the changes that fit to the carrier, if there is one.
+func (s *Store) carry(ctx context.Context, tx pgx.Tx, group []store.Change, fit map[store.JobID]bool) error {
+	if s.carrier == nil {
+		return nil
+	}
+	var effects []store.Delivery
+	for i := range group {
+		c := &group[i]
+		for j := range c.Records {
+			if d, ok := c.Records[j].Delivery(c.Job.Scope); ok && fit[c.Job.ID] {
+				d.NotBefore = carried
+				effects = append(effects, d)
+			}
+		}
+	}
+	if len(effects) == 0 {
+		return nil
+	}
+	return s.carrier.Carry(ctx, tx, effects)
+}
+
+// carried is the time until which the effects that a carrier has taken are left alone.
+const carried = math.MaxInt64
+
+// send sends the statements of a group in one round trip.
+func (s *Store) send(ctx context.Context, on sender, group []store.Change) (map[store.JobID]bool, error) {
+	var creations, updates []*store.Change
+	withTargets := false
+	for i := range group {
+		if c := &group[i]; c.Base() == 0 {
+			creations = append(creations, c)
+		} else {
+			updates = append(updates, c)
+			withTargets = withTargets || len(c.Targets) > 0
+		}
+	}
+	notBefore := int64(0)
+	if s.carrier != nil {
+		notBefore = carried
+	}
+	fit := make(map[store.JobID]bool, len(group))
+	noted := func(rows pgx.Rows) error {
+		var id int64
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+			fit[store.JobID(id)] = true
+			return nil
+		})
+		return err
+	}
+	var b pgx.Batch
+	if len(creations) > 0 {
+		b.Queue(createSQL, append(creationArgs(creations), notBefore)...).Query(noted)
+	}
+	switch {
+	case withTargets:
+		b.Queue(reportSQL, append(append(updateArgs(updates), notBefore), targetArgs(updates)...)...).Query(noted)
+	case len(updates) > 0:
+		b.Queue(updateSQL, append(updateArgs(updates), notBefore)...).Query(noted)
+	}
+	return fit, on.SendBatch(ctx, &b).Close()
+}
+
+// alongsideKey is the key of what a context has a commit do besides.
+type alongsideKey struct{}
+
+// Alongside returns a context that has a commit under it also run f, in its transaction and
+// after everything else: both take effect, or neither does. An error of f fails the commit
+// and undoes it. A commit that is a conflict does not run f; one that is tried again runs it
+// again. A call of the engine that commits nothing, because a report tells nothing new for
+// instance, does not run f.
+func Alongside(ctx context.Context, f func(ctx context.Context, tx pgx.Tx) error) context.Context {
+	return context.WithValue(ctx, alongsideKey{}, f)
+}
+
+func alongside(ctx context.Context) func(context.Context, pgx.Tx) error {
+	f, _ := ctx.Value(alongsideKey{}).(func(context.Context, pgx.Tx) error)
+	return f
+}

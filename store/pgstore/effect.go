@@ -1,0 +1,107 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stepgate/stepgate/store"
+)
+
+const effectsSQL = `SELECT ` + deliveryColumns + ` FROM stepgate_jobs j
+JOIN stepgate_effects e ON e.job = j.id JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq
+WHERE ` + inScope + ` AND j.id = $3 AND e.seq > $4 ORDER BY e.seq LIMIT $5`
+
+// Effects implements store.Store.
+func (s *Store) Effects(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {
+	return pageOf(ctx, s, "effects", scope, job, scanDelivery, effectsSQL, int64(p.After), int64(p.Limit))
+}
+
+// claimSQL passes over effects that another claim is taking, and waits for none. Those of
+// each kind are in the order of their time in an index.
+const claimSQL = `WITH due AS MATERIALIZED (
+	SELECT d.* FROM unnest($3::int2[]) AS wanted(effect), LATERAL (
+		SELECT e.job, e.seq, e.not_before FROM stepgate_effects e
+		WHERE e.effect = wanted.effect AND e.not_before <= $4 AND {scope}
+		ORDER BY e.not_before LIMIT $6 FOR UPDATE SKIP LOCKED
+	) d ORDER BY d.not_before LIMIT $6
+), claimed AS (
+	UPDATE stepgate_effects e SET not_before = $5, claims = e.claims + 1
+	FROM due d WHERE e.job = d.job AND e.seq = d.seq RETURNING e.*, d.not_before AS was
+)
+SELECT ` + deliveryColumns + ` FROM claimed e
+JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq JOIN stepgate_jobs j ON j.id = e.job
+ORDER BY e.was, e.job, e.seq`
+
+var (
+	claimEverySQL = strings.Replace(claimSQL, "{scope}", `$1 = '' AND $2 = ''`, 1)
+	claimScopeSQL = strings.Replace(claimSQL, "{scope}",
+		`EXISTS (SELECT FROM stepgate_jobs j WHERE j.id = e.job AND j.scope_type = $1 AND j.scope_id = $2)`, 1)
+)
+
+// Claim implements store.Store. A claim in a scope passes over the due effects of others.
+func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+	sql := claimEverySQL
+	if c.Scope != (store.Scope{}) {
+		sql = claimScopeSQL
+	}
+	kinds := column(c.Effects, func(e *store.Effect) int16 { return int16(*e) })
+	return query(ctx, s, "claim", scanDelivery, sql,
+		c.Scope.Type, c.Scope.ID, kinds, int64(c.Now), int64(c.Until), int64(c.Limit))
+}
+
+const deferSQL = `UPDATE stepgate_effects SET not_before = $4, failures = $5, delivered = $6, last_error = $7
+WHERE job = $1 AND seq = $2 AND claims = $3`
+
+// Defer implements store.Store.
+func (s *Store) Defer(ctx context.Context, d store.Delivery) error {
+	return leased(ctx, s.pool, "defer", deferSQL, int64(d.Job), int64(d.Seq), d.Count, int64(d.NotBefore), d.Failures, d.Delivered, d.LastError)
+}
+
+const settleSQL = `DELETE FROM stepgate_effects WHERE job = $1 AND seq = $2 AND claims = $3`
+
+// Settle implements store.Store.
+func (s *Store) Settle(ctx context.Context, d store.Delivery) error {
+	return leased(ctx, s.pool, "settle", settleSQL, int64(d.Job), int64(d.Seq), d.Count)
+}
+
+// SettleTx is [Store.Settle] in a transaction of the caller's: it takes effect with that.
+func SettleTx(ctx context.Context, tx pgx.Tx, d store.Delivery) error {
+	return leased(ctx, tx, "settle", settleSQL, int64(d.Job), int64(d.Seq), d.Count)
+}
+
+// leased runs a statement on one claimed effect, which is lost if there is no such row.
+func leased(ctx context.Context, on interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}, what, sql string, args ...any) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	tag, err := on.Exec(ctx, sql, args...)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = store.ErrLeaseLost
+	}
+	return failed(what, err)
+}
+
+const takeSQL = `WITH taken AS (
+	UPDATE stepgate_effects SET claims = claims + 1 WHERE job = $1 AND seq = $2 RETURNING *
+)
+SELECT ` + deliveryColumns + ` FROM taken e
+JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq JOIN stepgate_jobs j ON j.id = e.job`
+
+// Take claims one effect that a [Carrier] carries: it raises its Count, which fences earlier
+// claims, and leaves its NotBefore alone. It is store.ErrNotFound if the effect is settled.
+func (s *Store) Take(ctx context.Context, job store.JobID, seq store.Seq) (store.Delivery, error) {
+	taken, err := query(ctx, s, "take", scanDelivery, takeSQL, int64(job), int64(seq))
+	if err != nil {
+		return store.Delivery{}, err
+	}
+	if len(taken) == 0 {
+		return store.Delivery{}, fmt.Errorf("pgstore: effect %d of job %d: %w", seq, job, store.ErrNotFound)
+	}
+	return taken[0], nil
+}

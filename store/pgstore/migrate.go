@@ -1,0 +1,128 @@
+package pgstore
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/internal/migrate"
+)
+
+// Migrations holds migrations/NUMBER_NAME.up.sql and .down.sql for each version of the schema,
+// for those who run migrations with a tool of their own. Each file notes the version that it
+// leads to, so that the two ways can be mixed. Run each in one transaction.
+//
+//go:embed migrations
+var Migrations embed.FS
+
+var errNoSchema = errors.New("pgstore: there is no current schema: the search_path names none that exists")
+
+// A SchemaError says that the tables are not of the version that this package works with.
+type SchemaError struct {
+	Have int // 0 for no tables
+	Want int
+}
+
+func (e *SchemaError) Error() string {
+	switch {
+	case e.Have == 0:
+		return fmt.Sprintf("pgstore: the current schema has no Stepgate tables, want version %d: run Migrate", e.Want)
+	case e.Have < e.Want:
+		return fmt.Sprintf("pgstore: the tables are of version %d, want %d: run Migrate", e.Have, e.Want)
+	}
+	return fmt.Sprintf("pgstore: the tables are of version %d, and this program knows up to %d: use a newer one, or take the tables back with it", e.Have, e.Want)
+}
+
+// Migrate brings the tables in the current schema to the version of this package, whatever
+// older version they are at. It is a *[SchemaError] if they are at a newer one. Any number of
+// processes may call it at once: one migrates, and the others wait for it. All of it is one
+// transaction.
+func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	all, err := migrate.Load(Migrations)
+	if err != nil {
+		return err
+	}
+	return migrateTo(ctx, pool, all, len(all), false)
+}
+
+// MigrateTo is [Migrate] to some version, forward or back; 0 removes the tables, with all
+// that is in them.
+func MigrateTo(ctx context.Context, pool *pgxpool.Pool, version int) error {
+	all, err := migrate.Load(Migrations)
+	if err != nil {
+		return err
+	}
+	return migrateTo(ctx, pool, all, version, true)
+}
+
+func migrateTo(ctx context.Context, pool *pgxpool.Pool, all []migrate.Migration, version int, mayGoBack bool) error {
+	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		// Under a lock of the schema's own, which ends with the transaction.
+		var schema *string
+		err := tx.QueryRow(ctx, `SELECT current_schema() FROM pg_advisory_xact_lock(hashtextextended('stepgate.' || current_schema(), 0))`).Scan(&schema)
+		switch {
+		case err != nil:
+			return err
+		case schema == nil:
+			return errNoSchema
+		}
+		have, err := readVersion(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if have > len(all) || have > version && !mayGoBack {
+			return &SchemaError{Have: have, Want: len(all)}
+		}
+		steps, err := migrate.Plan(all, have, version)
+		if err != nil {
+			return err
+		}
+		for _, step := range steps {
+			if _, err := tx.Conn().PgConn().Exec(ctx, step.SQL).ReadAll(); err != nil {
+				return fmt.Errorf("from version %d to %d: %w", step.From, step.To, err)
+			}
+		}
+		return nil
+	})
+	var wrong *SchemaError
+	if errors.As(err, &wrong) || err == errNoSchema {
+		return err
+	}
+	return failed("migrate", err)
+}
+
+// checkVersion returns a *SchemaError if the tables are of another version than this package.
+func checkVersion(ctx context.Context, on querier) error {
+	all, err := migrate.Load(Migrations)
+	if err != nil {
+		return err
+	}
+	have, err := readVersion(ctx, on)
+	if err != nil {
+		return failed("read the schema's version", err)
+	}
+	if have != len(all) {
+		return &SchemaError{Have: have, Want: len(all)}
+	}
+	return nil
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// readVersion returns the version that the tables in the current schema are at.
+func readVersion(ctx context.Context, on querier) (version int, err error) {
+	var there bool
+	err = on.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'stepgate_version')`).Scan(&there)
+	if err != nil || !there {
+		return 0, err
+	}
+	err = on.QueryRow(ctx, `SELECT version FROM stepgate_version`).Scan(&version)
+	return version, err
+}

@@ -1,0 +1,186 @@
+package pgstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/stepgate/stepgate/internal/targetset"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// jobsSQL reads a page of all jobs, or of those of some states: each state's jobs are in order
+// in an index, so a page costs a page of each state at the most.
+const (
+	jobsSQL = `SELECT ` + jobColumns + ` FROM stepgate_jobs j
+WHERE j.id > $1 ORDER BY j.id LIMIT $2`
+
+	jobsByStateSQL = `SELECT ` + jobColumns + ` FROM unnest($3::int2[]) AS wanted(state), LATERAL (
+	SELECT * FROM stepgate_jobs j WHERE j.state = wanted.state AND j.id > $1 ORDER BY j.id LIMIT $2
+) j ORDER BY j.id LIMIT $2`
+
+	jobsByScopeSQL = `SELECT ` + jobColumns + ` FROM unnest($3::int2[]) AS wanted(state), LATERAL (
+	SELECT * FROM stepgate_jobs j WHERE j.scope_type = $4 AND j.scope_id = $5 AND j.state = wanted.state AND j.id > $1 ORDER BY j.id LIMIT $2
+) j ORDER BY j.id LIMIT $2`
+)
+
+// Jobs implements store.Store.
+func (s *Store) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
+	after, limit := int64(f.Page.After), int64(f.Page.Limit)
+	every := f.Scope == store.Scope{}
+	if every && f.States.Empty() {
+		return query(ctx, s, "jobs", scanJob, jobsSQL, after, limit)
+	}
+	var states []int16
+	for state := range int16(64) { // all that a set can hold
+		if f.States.Empty() || f.States.Has(step.State(state)) {
+			states = append(states, state)
+		}
+	}
+	if every {
+		return query(ctx, s, "jobs", scanJob, jobsByStateSQL, after, limit, states)
+	}
+	return query(ctx, s, "jobs", scanJob, jobsByScopeSQL, after, limit, states, f.Scope.Type, f.Scope.ID)
+}
+
+const stepsSQL = `SELECT ` + stepColumns + ` FROM stepgate_jobs j JOIN stepgate_steps s ON s.job = j.id
+WHERE ` + inScope + ` AND j.id = $3 AND s.id > $4::bigint ORDER BY s.id LIMIT $5`
+
+// Steps implements store.Store.
+func (s *Store) Steps(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[step.ID]) ([]store.Step, error) {
+	return pageOf(ctx, s, "steps", scope, job, scanStep, stepsSQL, int64(p.After), int64(p.Limit))
+}
+
+const historySQL = `SELECT ` + recordColumns + ` FROM stepgate_jobs j JOIN stepgate_records r ON r.job = j.id
+WHERE ` + inScope + ` AND j.id = $3 AND r.seq > $4 ORDER BY r.seq LIMIT $5`
+
+// History implements store.Store.
+func (s *Store) History(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Record, error) {
+	return pageOf(ctx, s, "history", scope, job, scanRecord, historySQL, int64(p.After), int64(p.Limit))
+}
+
+const overdueSQL = `SELECT s.job, s.id, s.attempt, s.deadline FROM stepgate_steps s JOIN stepgate_jobs j ON j.id = s.job
+WHERE ` + inScope + ` AND s.deadline <> 0 AND s.deadline <= $3 ORDER BY s.deadline, s.job, s.id LIMIT $4`
+
+// Overdue implements store.Store.
+func (s *Store) Overdue(ctx context.Context, scope store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
+	return query(ctx, s, "overdue", func(row pgx.CollectableRow) (o store.Overdue, err error) {
+		err = row.Scan((*int64)(&o.Job), (*int64)(&o.Step), &o.Attempt, (*int64)(&o.Deadline))
+		return o, err
+	}, overdueSQL, scope.Type, scope.ID, int64(now), int64(limit))
+}
+
+// Targets implements store.Store.
+func (s *Store) Targets(ctx context.Context, f store.TargetFilter) ([]store.Target, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if f.Step < 1 || f.Step > math.MaxInt32 {
+		return nil, store.ErrNotFound
+	}
+	var targets []store.Target
+	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err := pgx.BeginTxFunc(ctx, s.pool, snapshot, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, viewSQL, f.Scope.Type, f.Scope.ID, int64(f.Job), int32(f.Step))
+		if err != nil {
+			return err
+		}
+		v, err := scanView(rows, store.Query{Step: f.Step})
+		if err != nil {
+			return err
+		}
+		if f.Attempt != 0 {
+			targets, err = ofAttempt(ctx, tx, f)
+		} else {
+			targets, err = ofClass(ctx, tx, f, v.Step)
+		}
+		if err != nil {
+			return err
+		}
+		return name(ctx, tx, f, targets)
+	})
+	return targets, failed("targets", err)
+}
+
+const ofAttemptSQL = `SELECT ` + resultColumns + ` FROM stepgate_results r
+WHERE r.job = $1 AND r.step = $2 AND r.attempt = $3 AND r.idx > $4 ORDER BY r.idx LIMIT $5`
+
+// ofAttempt returns the results that were reported in one attempt.
+func ofAttempt(ctx context.Context, tx pgx.Tx, f store.TargetFilter) ([]store.Target, error) {
+	rows, err := tx.Query(ctx, ofAttemptSQL, int64(f.Job), int32(f.Step), f.Attempt, f.Page.After, int64(f.Page.Limit))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanResult)
+}
+
+const setsSQL = `SELECT block, era, succeeded, attempt, finished FROM stepgate_target_sets
+WHERE job = $1 AND step = $2 AND block >= $3 ORDER BY block`
+
+// ofClass returns the targets of a step that belong to a class.
+func ofClass(ctx context.Context, tx pgx.Tx, f store.TargetFilter, s store.Step) ([]store.Target, error) {
+	rows, err := tx.Query(ctx, setsSQL, int64(f.Job), int32(f.Step), max(f.Page.After, 0)/targetset.PerBlock)
+	if err != nil {
+		return nil, err
+	}
+	blocks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b targetset.Block, err error) {
+		var succeeded, finished pgtype.Bits
+		err = row.Scan(&b.Number, &b.Era, &succeeded, &b.Attempt, &finished)
+		b.Succeeded, b.Finished = succeeded.Bytes, finished.Bytes
+		return b, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	indices := targetset.Select(f.Class, &s, blocks, f.Page.After, f.Page.Limit)
+	if len(indices) == 0 {
+		return nil, nil
+	}
+	rows, err = tx.Query(ctx, latestSQL, int64(f.Job), int32(f.Step), indices)
+	if err != nil {
+		return nil, err
+	}
+	results, err := pgx.CollectRows(rows, scanResult)
+	return inOrder(indices, results, s.Total), err
+}
+
+const namesSQL = `SELECT block, names FROM stepgate_target_names WHERE job = $1 AND step = $2 AND block = ANY($3)`
+
+// name gives targets of one step, which are in order, their names.
+func name(ctx context.Context, tx pgx.Tx, f store.TargetFilter, targets []store.Target) error {
+	var blocks []int32
+	for _, t := range targets {
+		if block := t.Index / namesPerRow; len(blocks) == 0 || blocks[len(blocks)-1] != block {
+			blocks = append(blocks, block)
+		}
+	}
+	if len(blocks) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, namesSQL, int64(f.Job), int32(f.Step), blocks)
+	if err != nil {
+		return err
+	}
+	names := map[int32][]string{}
+	var block int32
+	var list []byte
+	_, err = pgx.ForEachRow(rows, []any{&block, &list}, func() error {
+		var decoded []string
+		err := json.Unmarshal(list, &decoded)
+		names[block] = decoded
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("names: %w", err)
+	}
+	for i := range targets {
+		t := &targets[i]
+		t.Name = names[t.Index/namesPerRow][t.Index%namesPerRow]
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/internal/groupcommit"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A Store keeps jobs in the current schema of a PostgreSQL database. It is safe for concurrent
+// use, by any number of processes, and passes storetest.Run. It comes from [New].
+type Store struct {
+	news
+	carrier Carrier
+	lanes   *groupcommit.Lanes[store.Change] // nil without group commit
+}
+
+var (
+	_ store.Store = (*Store)(nil)
+	_ store.Waker = (*Store)(nil)
+)
+
+// A Carrier takes effects to where they are carried out, other than by Engine.Dispatch.
+type Carrier interface {
+	// Carry is called with the effects of what tx commits, in tx, after all else. An error
+	// fails the commit and undoes it. The effects wait in the store as well until they are
+	// settled, so that Engine.Effects tells of them; no claim takes them. It may be called
+	// again with the same effects, if the transaction before was undone.
+	Carry(ctx context.Context, tx pgx.Tx, effects []store.Delivery) error
+}
+
+// An Option sets up a [Store].
+type Option func(*config)
+
+type config struct {
+	lanes   int
+	carrier Carrier
+}
+
+// The lanes that a store has by default, and how many changes one group may hold.
+const (
+	defaultLanes = 2
+	mostInGroup  = 128
+)
+
+// WithLanes sets how many groups of changes are under way at once, each on a connection of its
+// own; the default is 2. A job's changes keep to one lane. Fewer lanes make larger groups, and
+// more operations a second with many callers; 0 commits every change alone.
+func WithLanes(n int) Option { return func(c *config) { c.lanes = max(n, 0) } }
+
+// WithCarrier has c carry the effects of every change, in the transaction of the change. Every
+// process that shares the schema should have it.
+func WithCarrier(carrier Carrier) Option { return func(c *config) { c.carrier = carrier } }
+
+// oldest is the first version of the server that is supported.
+const oldest = 150000
+
+// New returns the store in the current schema of pool's connections. It is a *[SchemaError] if
+// the schema is not at the version of this package: [Migrate] brings it there. The caller
+// keeps the ownership of pool, and closes it after the store.
+func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error) {
+	c := config{lanes: defaultLanes}
+	for _, o := range opts {
+		if o != nil {
+			o(&c)
+		}
+	}
+	var version int
+	var schema *string
+	err := pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_schema()`).Scan(&version, &schema)
+	switch {
+	case err != nil:
+		return nil, failed("open", err)
+	case version < oldest:
+		return nil, fmt.Errorf("pgstore: the server is version %d, want %d or later", version/10000, oldest/10000)
+	case schema == nil:
+		return nil, errNoSchema
+	}
+	if err := checkVersion(ctx, pool); err != nil {
+		return nil, err
+	}
+	s := &Store{news: news{pool: pool}, carrier: c.carrier}
+	if c.lanes > 0 {
+		s.lanes = groupcommit.New(c.lanes, mostInGroup, store.Change.Clone, s.commitGroup)
+	}
+	hash := fnv.New64a()
+	hash.Write([]byte(*schema))
+	s.open(fmt.Sprintf("stepgate_%016x", hash.Sum64()))
+	return s, nil
+}
+
+// Close ends what the store does in the background, and its listening for commits of other
+// processes. Calls under way go on. It does not close the pool. Closing twice is harmless.
+func (s *Store) Close() { s.close() }
