@@ -1,0 +1,114 @@
+package sqlitestore
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/stepgate/stepgate/store"
+)
+
+// Claim implements store.Store. Effects of the same NotBefore come in the order of their jobs.
+// Its cost grows with the effects of other scopes that it passes over. A claim that finds
+// nothing does not wait for other writers.
+func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+	c.Effects = slices.Compact(slices.Sorted(slices.Values(c.Effects)))
+	any := false
+	err := s.read(ctx, func(r *conn) error {
+		first, err := due(r, c, 1)
+		any = len(first) > 0
+		return err
+	})
+	if err != nil || !any {
+		return nil, failed(err, "look for effects to claim")
+	}
+	taken := &claim{Claim: c}
+	if err := s.write(ctx, taken); err != nil {
+		return nil, failed(err, "claim effects")
+	}
+	return taken.claimed, nil
+}
+
+// claim takes effects that are due.
+type claim struct {
+	store.Claim
+	claimed []store.Delivery
+}
+
+func (c *claim) keep() change { return c } // Claim has made it
+
+func (c *claim) apply(w *conn) (err error) {
+	if c.claimed, err = due(w, c.Claim, c.Limit); err != nil {
+		return err
+	}
+	for i := range c.claimed {
+		d := &c.claimed[i]
+		d.Count++
+		d.NotBefore = c.Until
+		if err := w.do(leaseEffect, d.Job, d.Seq, d.Count, d.NotBefore); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// due returns the effects that c may claim, those that come first.
+func due(r *conn, c store.Claim, limit int) ([]store.Delivery, error) {
+	var all []store.Delivery
+	for _, kind := range c.Effects {
+		some, err := list(r, scanDelivery, selectDue, kind, c.Now, c.Scope == store.Scope{}, c.Scope.Type, c.Scope.ID, limit)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	slices.SortFunc(all, func(a, b store.Delivery) int {
+		return cmp.Or(cmp.Compare(a.NotBefore, b.NotBefore), cmp.Compare(a.Job, b.Job), cmp.Compare(a.Seq, b.Seq))
+	})
+	return all[:min(limit, len(all))], nil
+}
+
+// Defer implements store.Store.
+func (s *Store) Defer(ctx context.Context, d store.Delivery) error {
+	return failed(s.write(ctx, deferral(d)), "defer effect %d of job %d", d.Seq, d.Job)
+}
+
+// deferral leaves a claimed effect alone for a while.
+type deferral store.Delivery
+
+func (d deferral) keep() change { return d }
+
+func (d deferral) apply(w *conn) error {
+	return leased(w.exec(background, deferEffect, d.Job, d.Seq, d.Count, d.NotBefore, d.Failures, d.Delivered, d.LastError))
+}
+
+// Settle implements store.Store.
+func (s *Store) Settle(ctx context.Context, d store.Delivery) error {
+	return failed(s.write(ctx, settlement(d)), "settle effect %d of job %d", d.Seq, d.Job)
+}
+
+// settlement removes a claimed effect.
+type settlement store.Delivery
+
+func (d settlement) keep() change { return d }
+
+func (d settlement) apply(w *conn) error {
+	return leased(w.exec(background, settleEffect, d.Job, d.Seq, d.Count))
+}
+
+// leased tells that an effect is not claimed any more by whoever found no row of it.
+func leased(rows int64, err error) error {
+	if err == nil && rows == 0 {
+		return store.ErrLeaseLost
+	}
+	return err
+}
+
+// Effects implements store.Store.
+func (s *Store) Effects(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) (all []store.Delivery, err error) {
+	err = s.readJob(ctx, scope, job, func(r *conn) error {
+		all, err = list(r, scanDelivery, selectEffects, job, p.After, p.Limit)
+		return err
+	})
+	return all, failed(err, "read the effects of job %d", job)
+}

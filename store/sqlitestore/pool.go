@@ -1,0 +1,52 @@
+package sqlitestore
+
+import (
+	"context"
+	"errors"
+)
+
+// ErrClosed is what every method of a closed [Store] returns.
+var ErrClosed = errors.New("sqlitestore: the store is closed")
+
+// pool hands out connections, each to one caller at a time.
+type pool struct {
+	free   chan *conn // all that are not handed out
+	closed chan struct{}
+}
+
+func newPool(conns []*conn) pool {
+	p := pool{make(chan *conn, len(conns)), make(chan struct{})}
+	for _, c := range conns {
+		p.free <- c
+	}
+	return p
+}
+
+// take waits for a connection.
+func (p pool) take(ctx context.Context) (*conn, error) {
+	select {
+	case <-p.closed:
+		return nil, ErrClosed
+	default:
+	}
+	select {
+	case c := <-p.free:
+		return c, nil
+	case <-p.closed:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p pool) put(c *conn) { p.free <- c }
+
+// close waits for every connection to be given back, and ends them. It may be called once.
+func (p pool) close() error {
+	close(p.closed)
+	var errs []error
+	for range cap(p.free) {
+		errs = append(errs, (<-p.free).end())
+	}
+	return errors.Join(errs...)
+}

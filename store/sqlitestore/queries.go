@@ -1,0 +1,158 @@
+package sqlitestore
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/stepgate/stepgate/step"
+)
+
+// query names one of the statements. Every connection prepares those that it uses once.
+type query uint8
+
+const (
+	beginRead query = iota
+	beginWrite
+	commitTransaction
+	rollback
+
+	insertJob
+	updateJob
+	insertStep
+	insertTexts
+	updateStep
+	insertNames
+	putResult
+	selectSet
+	putSet
+	insertRecord
+	insertEffect
+
+	leaseEffect
+	deferEffect
+	settleEffect
+
+	selectJob
+	selectScope
+	selectSteps
+	selectStanding
+	selectTargets
+	selectNamedTargets
+	selectAttempt
+	selectSets
+	selectHistory
+	selectReplay
+	selectCreated
+	selectEffects
+	selectDue
+	selectOverdue
+
+	selectJobs
+	selectJobsInStates
+	selectJobsOfScope
+)
+
+const (
+	jobColumns = `id, scope_type, scope_id, name, state, version, moved, current, steps, skipped, ignored, created, started, finished`
+
+	recordColumns = `r.job, r.seq, r.at, r.kind, r.request, r.actor, r.reason, r.code, r.job_code, r.event, r.step, r.entered, r.attempt, r.all_targets,
+		r.from_state, r.to_state, r.job_from, r.job_to, r.succeeded, r.unfinished, r.results, r.targets, r.effect`
+
+	resultColumns = `ifnull(r.attempt, 0), ifnull(r.success, 0), ifnull(r.status, 0), ifnull(r.exit_code, 0), ifnull(r.started, 0), ifnull(r.finished, 0), r.detail`
+
+	// Of an effect's delivery: what changes, and what its record and its job say of it.
+	selectDeliveries = `SELECT e.not_before, e.count, e.failures, e.delivered, e.last_error, j.scope_type, j.scope_id,
+			r.job, r.seq, r.at, r.step, r.entered, r.attempt, r.all_targets, r.job_to, r.effect
+		FROM stepgate_effects e
+		CROSS JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq
+		CROSS JOIN stepgate_jobs j ON j.id = e.job `
+)
+
+// queries is all the SQL there is beside the migrations. CROSS JOIN has SQLite look the tables
+// up in the order in which they stand.
+var queries = [...]string{
+	beginRead:         `BEGIN`,
+	beginWrite:        `BEGIN IMMEDIATE`,
+	commitTransaction: `COMMIT`,
+	rollback:          `ROLLBACK`,
+
+	insertJob: `INSERT INTO stepgate_jobs (` + jobColumns + `, request) VALUES (` + places(15) + `) ON CONFLICT DO NOTHING`,
+	updateJob: `UPDATE stepgate_jobs SET state = ?3, version = ?4, moved = ?5, current = ?6, skipped = ?7, ignored = ?8, started = ?9, finished = ?10
+		WHERE id = ?1 AND version = ?2`,
+	insertStep: `INSERT INTO stepgate_steps (job, id, type, name, ignore_errors, on_timeout, timeout_ns, total,
+		state, attempt, full_attempt, succeeded, unfinished, started, finished, deadline) VALUES (` + places(16) + `)`,
+	insertTexts: `INSERT INTO stepgate_step_texts (job, step, confirmers, payload) VALUES (` + places(4) + `)`,
+	updateStep: `UPDATE stepgate_steps SET state = ?3, attempt = ?4, full_attempt = ?5, succeeded = ?6, unfinished = ?7,
+		started = ?8, finished = ?9, deadline = ?10 WHERE job = ?1 AND id = ?2`,
+	insertNames: `INSERT INTO stepgate_target_names (job, step, block, names) VALUES (` + places(4) + `)`,
+	putResult: `INSERT INTO stepgate_results (job, step, idx, attempt, success, status, exit_code, started, finished, detail) VALUES (` + places(10) + `)
+		ON CONFLICT DO UPDATE SET success = excluded.success, status = excluded.status, exit_code = excluded.exit_code,
+			started = excluded.started, finished = excluded.finished, detail = excluded.detail`,
+	selectSet:    `SELECT block, era, succeeded, attempt, finished FROM stepgate_target_sets WHERE job = ? AND step = ? AND block = ?`,
+	putSet:       `REPLACE INTO stepgate_target_sets (job, step, block, era, succeeded, attempt, finished) VALUES (` + places(7) + `)`,
+	insertRecord: `INSERT INTO stepgate_records (` + strings.ReplaceAll(recordColumns, "r.", "") + `) VALUES (` + places(23) + `)`,
+	insertEffect: `INSERT INTO stepgate_effects (job, seq, effect, not_before, count, failures, delivered, last_error) VALUES (` + places(8) + `)`,
+
+	leaseEffect:  `UPDATE stepgate_effects SET count = ?3, not_before = ?4 WHERE job = ?1 AND seq = ?2`,
+	deferEffect:  `UPDATE stepgate_effects SET not_before = ?4, failures = ?5, delivered = ?6, last_error = ?7 WHERE job = ?1 AND seq = ?2 AND count = ?3`,
+	settleEffect: `DELETE FROM stepgate_effects WHERE job = ? AND seq = ? AND count = ?`,
+
+	selectJob:   `SELECT ` + jobColumns + ` FROM stepgate_jobs WHERE id = ?`,
+	selectScope: `SELECT scope_type, scope_id FROM stepgate_jobs WHERE id = ?`,
+	selectSteps: `SELECT s.id, s.type, s.name, s.ignore_errors, s.on_timeout, s.timeout_ns, t.confirmers, t.payload, s.total,
+			s.state, s.attempt, s.full_attempt, s.succeeded, s.unfinished, s.started, s.finished, s.deadline
+		FROM stepgate_steps s LEFT JOIN stepgate_step_texts t ON t.job = s.job AND t.step = s.id
+		WHERE s.job = ? AND s.id > ? ORDER BY s.id LIMIT ?`,
+	selectStanding:     `SELECT total, attempt, full_attempt FROM stepgate_steps WHERE job = ? AND id = ?`,
+	selectTargets:      selectListed(`''`, ``),
+	selectNamedTargets: selectListed(name("w.value"), names("w.value")),
+	selectAttempt: `SELECT r.idx, ` + name("r.idx") + `, ` + resultColumns + ` FROM stepgate_results r ` + names("r.idx") + `
+		WHERE r.job = ?1 AND r.step = ?2 AND r.attempt = ?3 AND r.idx > ?4 ORDER BY r.idx LIMIT ?5`,
+	selectSets: `SELECT block, era, succeeded, attempt, finished FROM stepgate_target_sets
+		WHERE job = ? AND step = ? AND block >= ? AND block < ? ORDER BY block`,
+	selectHistory: `SELECT ` + recordColumns + ` FROM stepgate_records r WHERE r.job = ? AND r.seq > ? ORDER BY r.seq LIMIT ?`,
+	selectReplay:  `SELECT ` + recordColumns + ` FROM stepgate_records r WHERE r.job = ? AND r.request = ?`,
+	selectCreated: `SELECT ` + recordColumns + ` FROM stepgate_jobs j CROSS JOIN stepgate_records r ON r.job = j.id AND r.seq = 1
+		WHERE j.scope_type = ? AND j.scope_id = ? AND j.request = ?`,
+	selectEffects: selectDeliveries + `WHERE e.job = ? AND e.seq > ? ORDER BY e.seq LIMIT ?`,
+	selectDue: selectDeliveries + `WHERE e.effect = ?1 AND e.not_before <= ?2 AND ` + inScope + `
+		ORDER BY e.not_before, e.job, e.seq LIMIT ?6`,
+	selectOverdue: `SELECT s.job, s.id, s.attempt, s.deadline FROM stepgate_steps s CROSS JOIN stepgate_jobs j ON j.id = s.job
+		WHERE s.deadline <> 0 AND s.deadline <= ?2 AND ` + inScope + ` ORDER BY s.deadline, s.job, s.id LIMIT ?6`,
+
+	selectJobs:         `SELECT ` + jobColumns + ` FROM stepgate_jobs WHERE id > ? ORDER BY id LIMIT ?`,
+	selectJobsInStates: selectInStates(``),
+	selectJobsOfScope:  selectInStates(`scope_type = ?4 AND scope_id = ?5 AND `),
+}
+
+// inScope admits the jobs of a scope, and all of them where ?3 is true.
+const inScope = `(?3 OR j.scope_type = ?4 AND j.scope_id = ?5)`
+
+// places returns so many placeholders.
+func places(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+// names joins the block of names that the target with an index is in, and name is its name.
+func names(index string) string {
+	return `CROSS JOIN stepgate_target_names n ON n.job = ?1 AND n.step = ?2 AND n.block = ` + index + ` / 256`
+}
+
+func name(index string) string { return `n.names ->> (` + index + ` % 256)` }
+
+// selectListed returns the query for the targets whose indices ?3 lists, a JSON array, in its
+// order.
+func selectListed(name, names string) string {
+	return `SELECT w.value, ` + name + `, ` + resultColumns + ` FROM json_each(?3) w ` + names + `
+		LEFT JOIN stepgate_results r ON r.job = ?1 AND r.step = ?2 AND r.idx = w.value AND r.attempt = (
+			SELECT max(l.attempt) FROM stepgate_results l WHERE l.job = ?1 AND l.step = ?2 AND l.idx = w.value)
+		ORDER BY w.key`
+}
+
+// selectInStates returns the query for the jobs in the states whose bits ?1 has. It merges
+// what an index has for each state, as far as the limit wants.
+func selectInStates(scope string) string {
+	var arms []string
+	for _, s := range step.AllStates() {
+		arms = append(arms, fmt.Sprintf(`SELECT %s FROM stepgate_jobs WHERE %sstate = %d AND ?1 >> %[3]d & 1 AND id > ?2`, jobColumns, scope, s))
+	}
+	return strings.Join(arms, " UNION ALL ") + " ORDER BY id LIMIT ?3"
+}

@@ -1,0 +1,161 @@
+package sqlitestore
+
+import (
+	"context"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// read runs f in a transaction that sees the database as of one moment. What f has begun to
+// read is not interrupted.
+func (s *Store) read(ctx context.Context, f func(r *conn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r, err := s.readers.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.readers.put(r)
+	if err := r.do(beginRead); err != nil {
+		return err
+	}
+	err = f(r)
+	if end := r.do(rollback); err == nil {
+		err = end
+	}
+	return err
+}
+
+// readJob is read for a job that must be in a scope.
+func (s *Store) readJob(ctx context.Context, scope store.Scope, job store.JobID, f func(r *conn) error) error {
+	return s.read(ctx, func(r *conn) error {
+		found, err := list(r, scanScope, selectScope, job)
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 || !scope.Holds(found[0]) {
+			return store.ErrNotFound
+		}
+		return f(r)
+	})
+}
+
+// View implements store.Store.
+func (s *Store) View(ctx context.Context, q store.Query) (v store.View, err error) {
+	err = s.read(ctx, func(r *conn) error { return r.view(q, &v) })
+	if err != nil {
+		return store.View{}, failed(err, "view job %d", q.Job)
+	}
+	return v, nil
+}
+
+func (r *conn) view(q store.Query, v *store.View) error {
+	jobs, err := list(r, scanJob, selectJob, q.Job)
+	if err != nil {
+		return err
+	}
+	if len(jobs) == 0 || !q.Scope.Holds(jobs[0].Scope) {
+		return store.ErrNotFound
+	}
+	v.Job = jobs[0]
+	id := q.Step
+	if id == 0 {
+		id = v.Job.Current
+	}
+	if id < 1 {
+		return store.ErrNotFound
+	}
+	steps, err := list(r, scanStep, selectSteps, q.Job, id-1, 2)
+	if err != nil {
+		return err
+	}
+	if len(steps) == 0 { // they have no gaps
+		return store.ErrNotFound
+	}
+	v.Step = steps[0]
+	if len(steps) == 2 {
+		v.Next = steps[1]
+	}
+	if len(q.Targets) > 0 {
+		if v.Targets, err = r.listed(selectTargets, q.Job, &v.Step, q.Targets); err != nil {
+			return err
+		}
+	}
+	if q.Request == (store.Request{}) {
+		return nil
+	}
+	records, err := list(r, scanRecord, selectReplay, q.Job, q.Request[:])
+	if err == nil && len(records) == 1 {
+		v.Replay = &records[0]
+	}
+	return err
+}
+
+// Created implements store.Store.
+func (s *Store) Created(ctx context.Context, scope store.Scope, request store.Request) (store.Record, error) {
+	var found []store.Record
+	err := s.read(ctx, func(r *conn) (err error) {
+		found, err = list(r, scanRecord, selectCreated, scope.Type, scope.ID, request[:])
+		return err
+	})
+	if err == nil && len(found) == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return store.Record{}, failed(err, "look for the job that request %v created", request)
+	}
+	return found[0], nil
+}
+
+// Jobs implements store.Store.
+func (s *Store) Jobs(ctx context.Context, f store.JobFilter) (jobs []store.Job, err error) {
+	states := int64(0)
+	for state := range f.States.All() {
+		states |= 1 << state
+	}
+	if states == 0 {
+		states = -1
+	}
+	err = s.read(ctx, func(r *conn) error {
+		switch {
+		case f.Scope != store.Scope{}:
+			jobs, err = list(r, scanJob, selectJobsOfScope, states, f.Page.After, f.Page.Limit, f.Scope.Type, f.Scope.ID)
+		case !f.States.Empty():
+			jobs, err = list(r, scanJob, selectJobsInStates, states, f.Page.After, f.Page.Limit)
+		default:
+			jobs, err = list(r, scanJob, selectJobs, f.Page.After, f.Page.Limit)
+		}
+		return err
+	})
+	return jobs, failed(err, "read jobs")
+}
+
+// Steps implements store.Store.
+func (s *Store) Steps(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[step.ID]) (steps []store.Step, err error) {
+	err = s.readJob(ctx, scope, job, func(r *conn) error {
+		steps, err = list(r, scanStep, selectSteps, job, p.After, p.Limit)
+		return err
+	})
+	return steps, failed(err, "read the steps of job %d", job)
+}
+
+// History implements store.Store.
+func (s *Store) History(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) (records []store.Record, err error) {
+	err = s.readJob(ctx, scope, job, func(r *conn) error {
+		records, err = list(r, scanRecord, selectHistory, job, p.After, p.Limit)
+		return err
+	})
+	return records, failed(err, "read the history of job %d", job)
+}
+
+// Overdue implements store.Store. Deadlines of the same time come in the order of their jobs.
+// Its cost grows with those of other scopes that it passes over.
+func (s *Store) Overdue(ctx context.Context, scope store.Scope, now step.Time, limit int) (found []store.Overdue, err error) {
+	err = s.read(ctx, func(r *conn) error {
+		found, err = list(r, scanOverdue, selectOverdue, nil, now, scope == store.Scope{}, scope.Type, scope.ID, limit)
+		return err
+	})
+	return found, failed(err, "look for what is overdue")
+}
