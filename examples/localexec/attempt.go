@@ -36,6 +36,7 @@ type attempt struct {
 	key
 	stop func(cause error) // ends the inner context
 	drop func(cause error) // ends both
+	held *hold             // of its step, while it works
 	done chan struct{}     // closed when nothing of it runs any more
 	err  error             // what its handler returns; set before done is closed
 }
@@ -113,13 +114,17 @@ func await(ctx context.Context, a *attempt) error {
 	}
 }
 
-// stop ends every attempt up to d's and reports that it has. An attempt that does not
-// run here is reported all the same: nobody else would.
+// stop ends every attempt up to d's, waits for one in another process to have ended, and
+// reports that it has. An attempt that runs nowhere is reported all the same: nobody else
+// would.
 func (e *Executor) stop(ctx context.Context, d engine.Delivery) error {
 	told := keyOf(d)
 	err := e.end(ctx, func(k key) bool {
 		return k.job == told.job && k.step == told.step && k.attempt <= told.attempt
 	}, func(a *attempt) { a.stop(errStopped) })
+	if err == nil {
+		err = e.awaitOthers(ctx, told)
+	}
 	if err != nil {
 		return err
 	}
@@ -140,6 +145,9 @@ func (e *Executor) ended(ctx context.Context, d engine.Delivery) error {
 	err := e.end(ctx, func(k key) bool {
 		return k.job == last.job && (k.step < last.step || k.step == last.step && k.attempt <= last.attempt)
 	}, func(a *attempt) { a.drop(errOver) })
+	if err == nil {
+		err = e.awaitOthers(ctx, last)
+	}
 	if err != nil {
 		return err
 	}
@@ -147,13 +155,19 @@ func (e *Executor) ended(ctx context.Context, d engine.Delivery) error {
 }
 
 // carryOut runs an attempt that is on the list, from its first question to the engine to
-// its last report.
+// its last report, once nothing of its step runs in any process.
 func (e *Executor) carryOut(reporting, working context.Context, a *attempt, d engine.Delivery) error {
 	err := e.end(reporting, func(k key) bool {
 		return k.job == a.job && k.step == a.step && k.attempt < a.attempt
 	}, func(older *attempt) { older.drop(errOver) })
 	if err == nil {
+		a.held, err = e.hold(working, a.key)
+	}
+	if err == nil {
+		enough := e.watch(reporting, a, d.Seq)
 		err = e.work(reporting, working, a, d)
+		enough()
+		a.held.release()
 	}
 	switch cause := context.Cause(reporting); {
 	case cause == errOver, err == errOver:
@@ -169,7 +183,7 @@ func (e *Executor) carryOut(reporting, working context.Context, a *attempt, d en
 // work does the work of an attempt on every target that is due and has no result. Of an
 // attempt that is not the step's any more, there is none.
 func (e *Executor) work(reporting, working context.Context, a *attempt, d engine.Delivery) error {
-	do, err := e.plan(a.key, d.Step)
+	do, err := e.plan(a, d.Step)
 	if bad := (*PayloadError)(nil); errors.As(err, &bad) {
 		return e.report(reporting, engine.Report{
 			Job: a.job, Step: a.step, Attempt: a.attempt, By: e.c.By, Outcome: step.Broke, Reason: cut(bad.Error(), 500),

@@ -22,10 +22,19 @@
 // its process dies, the run is delivered again, and what has no accepted result by then
 // runs again.
 //
+// # Several processes
+//
+// The executor of an engine can be an [Executor] in each of any number of processes on one
+// machine that share Root and Logs. Only one of them at a time works on a step, which a
+// locked file in Logs sees to; a stop, a later attempt and the end of a job wait for the one
+// that does; and that one watches the job, so that it ends what it runs though others got
+// the effect that says so. A process that is killed outright takes its scripts with it, and
+// what they have left in the background: each has a guard in its process group that outlives
+// the process just long enough for that.
+//
 // # Limits
 //
-// The executor of an engine is one [Executor] in one process: another process that gets
-// the stop of an attempt that runs here reports it as stopped, and this one learns of it
-// from the answer to its next report. A process that is killed outright leaves its
-// scripts behind; end them (a service manager does) before it is started again.
+// Where there is no flock or no process group, as on Windows, the executor of an engine is
+// one process, and one that is killed outright leaves its scripts behind. A script that makes
+// a process group of its own for its children looks after them itself.
 package localexec

@@ -140,7 +140,7 @@ func isPlace(name string) bool {
 type work func(ctx context.Context, t store.Target) (r store.Result, interrupted bool)
 
 // plan returns the work of a step. The error is a *PayloadError if there cannot be any.
-func (e *Executor) plan(k key, s store.Step) (work, error) {
+func (e *Executor) plan(a *attempt, s store.Step) (work, error) {
 	switch s.Type {
 	case step.Script:
 		var p Script
@@ -150,7 +150,7 @@ func (e *Executor) plan(k key, s store.Step) (work, error) {
 		if err := p.Check(); err != nil {
 			return nil, err
 		}
-		return e.planScript(k, p)
+		return e.planScript(a, p)
 	case step.FileTransfer:
 		var p Files
 		if err := read(s.Payload, &p); err != nil {
@@ -159,7 +159,9 @@ func (e *Executor) plan(k key, s store.Step) (work, error) {
 		if err := p.Check(); err != nil {
 			return nil, err
 		}
-		return func(ctx context.Context, t store.Target) (store.Result, bool) { return e.copyFiles(ctx, k, p.Files, t) }, nil
+		return func(ctx context.Context, t store.Target) (store.Result, bool) {
+			return e.copyFiles(ctx, a.key, p.Files, t)
+		}, nil
 	}
 	return nil, malformed("", "%v steps are not supported by localexec, only %v and %v", s.Type, step.Script, step.FileTransfer)
 }

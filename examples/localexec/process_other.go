@@ -7,9 +7,20 @@ import (
 	"os/exec"
 )
 
-// Without process groups a script is killed at once, and its children are left.
+// Without process groups a script is killed at once, and its children are left. If this
+// process dies, its scripts are left.
 
-func isolate(*exec.Cmd) {}
+func start(script *exec.Cmd, _ *hold) (exited <-chan struct{}, err error) {
+	if err := script.Start(); err != nil {
+		return nil, err
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = script.Wait() // its ProcessState says it better
+		close(ended)
+	}()
+	return ended, nil
+}
 
 func terminate(p *os.Process) error { return p.Kill() }
 

@@ -4,6 +4,7 @@ package localexec
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,8 +13,36 @@ import (
 	"syscall"
 )
 
-// isolate starts cmd in a process group of its own, which its children share.
-func isolate(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+// guarded starts a script and, in its process group, a guard that reads from a pipe. A
+// line on it dismisses the guard. If the pipe ends without, the process that started the
+// script has died, and the guard kills the group. Until then it keeps the step held.
+const guarded = `{ trap '' TERM; read -r dismissed || kill -9 -$$; } <&3 >/dev/null 2>&1 &
+exec "$0" "$@" 3<&- 4<&-`
+
+// start starts a script in a process group of its own, which its children share and
+// which this process does not leave behind when it dies. exited is closed when the
+// script itself has ended.
+func start(script *exec.Cmd, held *hold) (exited <-chan struct{}, err error) {
+	alive, dismissal, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer alive.Close()
+	script.Args = append([]string{shell, "-c", guarded}, script.Args...)
+	script.ExtraFiles = []*os.File{alive, held.file} // 3 and 4
+	script.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := script.Start(); err != nil {
+		return nil, errors.Join(err, dismissal.Close())
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = script.Wait()                  // its ProcessState says it better
+		_, _ = dismissal.WriteString("\n") // the guard may have been killed
+		_ = dismissal.Close()
+		close(ended)
+	}()
+	return ended, nil
+}
 
 // terminate asks the group of p to end. It is os.ErrProcessDone if p itself has ended;
 // what is left of its group is asked all the same.

@@ -42,11 +42,19 @@ func (e *Executor) report(ctx context.Context, r engine.Report) error {
 		if e.c.Failed != nil {
 			e.c.Failed(ctx, err)
 		}
-		select {
-		case <-time.After(delay):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pause(ctx, delay); err != nil {
+			return err
 		}
+	}
+}
+
+// pause waits for d or the end of ctx, whose error it returns.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -25,8 +25,8 @@ const (
 
 // planScript writes the script where the attempt's logs are, so that it has no limit of
 // size and can be read afterwards.
-func (e *Executor) planScript(k key, p Script) (work, error) {
-	logs := e.logs(k)
+func (e *Executor) planScript(a *attempt, p Script) (work, error) {
+	logs := e.logs(a.key)
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		return nil, err
 	}
@@ -34,17 +34,17 @@ func (e *Executor) planScript(k key, p Script) (work, error) {
 	if err := os.WriteFile(file, []byte(p.Script), 0o644); err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context, t store.Target) (store.Result, bool) { return e.runScript(ctx, k, file, t) }, nil
+	return func(ctx context.Context, t store.Target) (store.Result, bool) { return e.runScript(ctx, a, file, t) }, nil
 }
 
 // runScript runs a script on one target.
-func (e *Executor) runScript(ctx context.Context, k key, file string, t store.Target) (store.Result, bool) {
+func (e *Executor) runScript(ctx context.Context, a *attempt, file string, t store.Target) (store.Result, bool) {
 	target, err := e.open(t.Name)
 	if err != nil {
 		return store.Result{Status: step.InvalidTarget, Detail: err.Error()}, false
 	}
 	defer target.Close()
-	out, err := e.record(k, t.Index)
+	out, err := e.record(a.key, t.Index)
 	if err != nil {
 		return store.Result{Status: step.LogError, Detail: err.Error()}, false
 	}
@@ -53,22 +53,17 @@ func (e *Executor) runScript(ctx context.Context, k key, file string, t store.Ta
 	cmd := exec.Command(shell, file)
 	cmd.Dir = filepath.Join(e.c.Root, filepath.FromSlash(t.Name))
 	cmd.Env = append(cmd.Environ(),
-		"STEPGATE_JOB="+strconv.FormatInt(int64(k.job), 10),
-		"STEPGATE_STEP="+strconv.FormatInt(int64(k.step), 10),
-		"STEPGATE_ATTEMPT="+strconv.FormatInt(int64(k.attempt), 10),
+		"STEPGATE_JOB="+strconv.FormatInt(int64(a.job), 10),
+		"STEPGATE_STEP="+strconv.FormatInt(int64(a.step), 10),
+		"STEPGATE_ATTEMPT="+strconv.FormatInt(int64(a.attempt), 10),
 		"STEPGATE_TARGET="+t.Name,
 	)
 	cmd.Stdout, cmd.Stderr = out.stdout, out.stderr
 	cmd.WaitDelay = linger
-	isolate(cmd)
-	if err := cmd.Start(); err != nil {
+	exited, err := start(cmd, a.held)
+	if err != nil {
 		return store.Result{Status: step.ScriptFailed, Detail: err.Error()}, false
 	}
-	exited := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // cmd.ProcessState says it better
-		close(exited)
-	}()
 	interrupted := false
 	select {
 	case <-exited:
