@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"reflect"
 	"runtime"
@@ -118,4 +119,20 @@ func RoundTrip[T any](t testing.TB, data []byte) {
 	if !reflect.DeepEqual(again, read) {
 		t.Fatalf("%T: %s reads as\n%+v and is written as %s, which reads as\n%+v", read, data, read, written, again)
 	}
+}
+
+// Seed returns the seed of a test that is not played again exactly, as a schedule takes part
+// in it. STEPGATE_SEED sets it. It is logged.
+func Seed(t testing.TB) uint64 {
+	t.Helper()
+	seed := rand.Uint64() >> 32
+	if text := os.Getenv("STEPGATE_SEED"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatalf("STEPGATE_SEED: %v", err)
+		}
+		seed = n
+	}
+	t.Logf("seed %d: STEPGATE_SEED=%d rolls the same dice", seed, seed)
+	return seed
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -44,7 +45,7 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 	const runs = 100
 	for _, b := range broken {
 		t.Run(b.name, func(t *testing.T) {
-			seed := newSeed(t)
+			seed := testkit.Seed(t)
 			caught, most := 0, 0
 			for run := range runs {
 				n, err := untilCaught(t, b.breaks, seed+uint64(run*histories))

@@ -3,12 +3,10 @@ package linearizability
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 
+	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -23,7 +21,7 @@ const histories = 200 // that Run records
 // schedule was is not repeated by that: the history that failed is drawn to an HTML file,
 // which go test -artifacts keeps.
 func Run(t *testing.T, open func(t testing.TB) store.Store) {
-	seed := newSeed(t)
+	seed := testkit.Seed(t)
 	var sum History
 	fewest, most := 1<<30, 0
 	for i := range histories {
@@ -49,21 +47,6 @@ func Run(t *testing.T, open func(t testing.TB) store.Store) {
 	if sum.Changes < sum.Calls/20 || sum.Lost < histories || sum.Unknown < histories/20 {
 		t.Error("too little happened for that to mean anything")
 	}
-}
-
-// newSeed returns the seed of a run, which STEPGATE_SEED sets, and logs it.
-func newSeed(t testing.TB) uint64 {
-	t.Helper()
-	seed := rand.Uint64() >> 32
-	if text := os.Getenv("STEPGATE_SEED"); text != "" {
-		n, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatalf("STEPGATE_SEED: %v", err)
-		}
-		seed = n
-	}
-	t.Logf("seed %d: STEPGATE_SEED=%d rolls the same dice", seed, seed)
-	return seed
 }
 
 // draw draws a violation and says where.
