@@ -1,0 +1,74 @@
+package crash
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stepgate/stepgate/internal/testkit"
+	"github.com/stepgate/stepgate/store/pgstore/pgtest"
+)
+
+func TestMain(m *testing.M) {
+	asChild()
+	os.Exit(m.Run())
+}
+
+// What was acknowledged is kept, once and whole, whenever a process that uses the store is
+// killed.
+func TestProcessCrashes(t *testing.T) {
+	for _, c := range []struct {
+		kind
+		cycles int
+	}{
+		{sqlite, 40},
+		{postgres, 30},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newTrial(t, c.kind, c.make(t), testkit.Seed(t))
+			for range cycles(c.cycles) {
+				r.cycle(c.kind, func() {})
+			}
+			r.end()
+			for _, why := range r.book.failures {
+				t.Errorf("an operation failed, although only its process ever did: %v", why)
+			}
+		})
+	}
+}
+
+// The same holds when it is the server that is killed. The process lives on, and so do its
+// requests once the server is back.
+func TestServerCrashes(t *testing.T) {
+	server := pgtest.Start(t)
+	migrate(t, server.DSN())
+	r := newTrial(t, postgres, server.DSN(), testkit.Seed(t))
+	for range cycles(5) {
+		r.cycle(postgres, func() {
+			r.awaitAnswers(1 + r.dice.IntN(50))
+			server.Crash()
+			server.Restart()
+			r.awaitAnswers(10)
+		})
+	}
+	r.end()
+	t.Logf("crash: while the server was away, %d operations failed without effect", len(r.book.failures))
+}
+
+// A store that acknowledges before it has written is found out by the first crash or two.
+func TestCrashesBite(t *testing.T) {
+	r := newTrial(t, sqlite, file(t), testkit.Seed(t))
+	for range 3 {
+		if r.cycle(writesLate, func() { r.awaitAnswers(10) }); len(r.findings[lost]) > 0 {
+			return
+		}
+	}
+	t.Errorf("nothing is lost; what is found:\n%v", r.findings)
+}
+
+// cycles returns how many crashes are tried, a few under -short.
+func cycles(n int) int {
+	if testing.Short() {
+		return (n + 7) / 8
+	}
+	return n
+}

@@ -1,0 +1,127 @@
+package crash
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/store"
+)
+
+// The stores that an examination must give away, and what is wrong with each.
+var broken = []struct {
+	name   string
+	breaks func(*memstore.Store) store.Store
+	harm   harm // that it does; none for the store that is not broken
+}{
+	{"as it should be", func(s *memstore.Store) store.Store { return s }, ""},
+	{"acknowledges commits and drops them", func(s *memstore.Store) store.Store {
+		return &committing{Store: s, instead: func(store.Change) []store.Change { return nil }}
+	}, lost},
+	{"commits twice", func(s *memstore.Store) store.Store {
+		return &committing{Store: s, instead: func(c store.Change) []store.Change { return []store.Change{c, following(c)} }}
+	}, doubled},
+	{"commits the history alone", func(s *memstore.Store) store.Store {
+		return &committing{Store: s, instead: func(c store.Change) []store.Change {
+			if c.Base() > 0 {
+				c.Steps, c.Targets = nil, nil
+			}
+			return []store.Change{c}
+		}}
+	}, half},
+	{"loses effects", func(s *memstore.Store) store.Store { return forgetful{s} }, missing},
+	{"makes effects up", func(s *memstore.Store) store.Store { return inventive{s} }, orphan},
+	{"acknowledges a settlement and drops it", func(s *memstore.Store) store.Store { return stubborn{s} }, lost},
+}
+
+// Each broken store is given away after some hundred operations, by the harm that it does, and
+// a store that is not broken is left in peace.
+func TestExaminationBites(t *testing.T) {
+	for _, b := range broken {
+		t.Run(b.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "ledger")
+			l, err := openLedger(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.close()
+			st := b.breaks(memstore.New())
+			play(t.Context(), st, l, nil, 1, 100)
+			book := newBook()
+			if err := book.readOn(path); err != nil {
+				t.Fatal(err)
+			}
+			found, err := examine(t.Context(), st, book, func(store.Job) bool { return true })
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case b.harm != "" && len(found[b.harm]) == 0:
+				t.Errorf("nothing is said to be %s; what is found:\n%v", b.harm, found)
+			case b.harm == "" && len(found) > 0:
+				t.Errorf("found:\n%v", found)
+			}
+		})
+	}
+}
+
+// committing is a store that commits something else instead of every tenth change.
+type committing struct {
+	*memstore.Store
+	instead func(store.Change) []store.Change
+	n       atomic.Int64
+}
+
+func (s *committing) Commit(ctx context.Context, c store.Change) error {
+	if s.n.Add(1)%10 != 0 {
+		return s.Store.Commit(ctx, c)
+	}
+	for _, c := range s.instead(c) {
+		if err := s.Store.Commit(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// following returns c as it would be if it came after itself.
+func following(c store.Change) store.Change {
+	n := store.Seq(len(c.Records))
+	c = c.Clone()
+	c.Job.Version += n
+	for i := range c.Records {
+		c.Records[i].Seq += n
+	}
+	return c
+}
+
+// forgetful is a store that loses every fifth effect.
+type forgetful struct{ *memstore.Store }
+
+func (s forgetful) Effects(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {
+	return remembered(s.Store.Effects(ctx, scope, job, p))
+}
+
+func (s forgetful) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+	return remembered(s.Store.Claim(ctx, c))
+}
+
+func remembered(all []store.Delivery, err error) ([]store.Delivery, error) {
+	return slices.DeleteFunc(all, func(d store.Delivery) bool { return d.Seq%5 == 0 }), err
+}
+
+// inventive is a store that has an effect for every job, whatever its records say.
+type inventive struct{ *memstore.Store }
+
+func (s inventive) Effects(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {
+	all, err := s.Store.Effects(ctx, scope, job, p)
+	return append(all, store.Delivery{Job: job, Seq: 1, Scope: scope, Effect: store.JobEnded}), err
+}
+
+// stubborn is a store whose effects never go.
+type stubborn struct{ *memstore.Store }
+
+func (stubborn) Settle(context.Context, store.Delivery) error { return nil }

@@ -1,0 +1,115 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stepgate/stepgate/store"
+)
+
+// patience is for what takes a second unless the machine is busy.
+const patience = 2 * time.Minute
+
+// A trial is a store and a ledger through many crashes.
+type trial struct {
+	testing.TB
+	kind
+	place  string
+	ledger string
+	seed   uint64
+	dice   *rand.Rand
+
+	book     *book
+	known    map[store.JobID]bool // jobs that were examined
+	findings findings             // of all examinations
+	cycles   int
+}
+
+// newTrial returns a trial of a store without jobs.
+func newTrial(t testing.TB, k kind, place string, seed uint64) *trial {
+	return &trial{
+		TB: t, kind: k, place: place, ledger: filepath.Join(t.TempDir(), "ledger"),
+		seed: seed, dice: rand.New(rand.NewPCG(seed, 0)),
+		book: newBook(), known: map[store.JobID]bool{}, findings: findings{},
+	}
+}
+
+// cycle has a child of kind k operate jobs, kills it within half a second or so after during
+// has returned, and examines what it has touched.
+func (r *trial) cycle(k kind, during func()) {
+	r.Helper()
+	r.cycles++
+	c := startChild(r, assignment{k.name, r.place, r.ledger, r.seed + uint64(r.cycles)})
+	during()
+	c.kill(r, time.Duration(20+r.dice.IntN(480))*time.Millisecond)
+	r.examine(func(j store.Job) bool { return r.book.touched[j.ID] || !r.known[j.ID] })
+}
+
+// awaitAnswers returns when n more requests have been acknowledged.
+func (r *trial) awaitAnswers(n int) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	before, now := newBook(), newBook()
+	if err := before.readOn(r.ledger); err != nil {
+		r.Fatal(err)
+	}
+	had, _ := before.answers()
+	for got := had; got < had+n; got, _ = now.answers() {
+		rest(ctx)
+		if err := errors.Join(ctx.Err(), now.readOn(r.ledger)); err != nil {
+			r.Fatalf("wait for the child to go on: %v", err)
+		}
+	}
+}
+
+// examine examines the jobs that are to be looked at, when all is calm.
+func (r *trial) examine(look func(store.Job) bool) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	if r.calm != nil {
+		if err := r.calm(ctx, r.place); err != nil {
+			r.Fatal(err)
+		}
+	}
+	if err := r.book.readOn(r.ledger); err != nil {
+		r.Fatal(err)
+	}
+	st, done, err := r.open(ctx, r.place)
+	if err != nil {
+		r.Fatalf("open the store after crash %d: %v", r.cycles, err)
+	}
+	defer done()
+	found, err := examine(ctx, st, r.book, func(j store.Job) bool {
+		wanted := look(j)
+		r.known[j.ID] = true
+		return wanted
+	})
+	if err != nil {
+		r.Fatalf("examine the store after crash %d: %v", r.cycles, err)
+	}
+	r.findings.merge(found)
+}
+
+// end examines everything once more and gives the verdict. Each crash should have left some
+// requests without an answer.
+func (r *trial) end() {
+	r.Helper()
+	r.examine(func(store.Job) bool { return true })
+	acknowledged, unknown := r.book.answers()
+	count := func(h harm) int { return len(r.findings[h]) }
+	r.Logf("crash: %s: %d cycles, %d acknowledged operations on %d jobs, %d unknown outcomes, %d settled effects: lost %d, doubled %d, orphan %d, missing %d, half %d",
+		r.name, r.cycles, acknowledged, len(r.known), unknown, len(r.book.settled),
+		count(lost), count(doubled), count(orphan), count(missing), count(half))
+	if len(r.findings) > 0 {
+		r.Errorf("after crashes of seed %d, the store is not as it should be:\n%v", r.seed, r.findings)
+	}
+	if acknowledged < 20*r.cycles || unknown < r.cycles || len(r.book.settled) < r.cycles {
+		r.Error("too little happened for that to mean anything")
+	}
+}
