@@ -81,11 +81,13 @@ func (i *instance) dsn() string {
 	return fmt.Sprintf("host='%s' user=postgres dbname=postgres", i.folder)
 }
 
-// command returns a command that runs in the folder, as the user of the server. It is in a
-// process group of its own, so that an interrupt from the terminal leaves it to the keeper.
+// command returns a command that runs in the folder, as the user of the server, and whose words
+// are English. It is in a process group of its own, so that an interrupt from the terminal
+// leaves it to the keeper.
 func (i *instance) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = i.folder
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: i.as, Setpgid: true}
 	return cmd
 }
@@ -170,7 +172,7 @@ func (i *instance) remove() error {
 
 // children returns the processes that pid has started.
 func children(pid int) ([]int, error) {
-	table, err := exec.Command("ps", "-A", "-o", "pid=,ppid=").Output()
+	table, err := exec.Command("ps", "-A", "-o", "pid=", "-o", "ppid=").Output()
 	if err != nil {
 		return nil, fmt.Errorf("ps: %w", err)
 	}
