@@ -13,6 +13,9 @@ import (
 // Lanes commit changes in groups. A lane has one group under way. Lanes are independent of
 // each other, and changes of one key keep to one lane. It comes from [New].
 type Lanes[C any] struct {
+	// Repeat lets a group hold several changes of one key. It is set before the first use.
+	Repeat bool
+
 	run   func(ctx context.Context, group []C) []error
 	keep  func(C) C
 	most  int
@@ -52,7 +55,7 @@ func New[C any](lanes, most int, keep func(C) C, run func(ctx context.Context, g
 // lane of key, it is at once, alone, and under ctx. Else it queues: if ctx ends before its
 // group has begun, nothing is done; if ctx ends later, the group goes on, and what comes of
 // c is unknown. A group that every caller has left is cancelled. No group holds two changes
-// of one key, other than 0.
+// of one key, other than 0, unless Repeat is set.
 func (l *Lanes[C]) Do(ctx context.Context, key int64, c C) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -105,20 +108,20 @@ func (ln *lane[C]) giveUp(w *waiter[C]) {
 
 // leave gives a lane up that has no queue, and has the queue carried out of one that has.
 func (l *Lanes[C]) leave(ln *lane[C]) {
-	ctx, waiters := ln.next(l.most)
+	ctx, waiters := ln.next(l.most, l.Repeat)
 	if waiters == nil {
 		return
 	}
 	go func() {
 		for waiters != nil {
 			l.carryOut(ctx, waiters)
-			ctx, waiters = ln.next(l.most)
+			ctx, waiters = ln.next(l.most, l.Repeat)
 		}
 	}()
 }
 
 // next takes the next group out of the queue. If there is none, the lane is idle from now on.
-func (ln *lane[C]) next(most int) (context.Context, []*waiter[C]) {
+func (ln *lane[C]) next(most int, repeat bool) (context.Context, []*waiter[C]) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	if len(ln.queue) == 0 {
@@ -130,7 +133,7 @@ func (ln *lane[C]) next(most int) (context.Context, []*waiter[C]) {
 	taken := map[int64]bool{}
 	var waiters, left []*waiter[C]
 	for _, w := range ln.queue {
-		if len(waiters) == most || w.key != 0 && taken[w.key] {
+		if len(waiters) == most || !repeat && w.key != 0 && taken[w.key] {
 			left = append(left, w)
 			continue
 		}

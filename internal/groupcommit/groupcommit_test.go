@@ -102,6 +102,20 @@ func TestNoGroupHoldsTwoOfOneKey(t *testing.T) {
 	})
 }
 
+func TestRepeatLetsAGroupHoldSeveralOfOneKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(10)
+		b.Repeat = true
+		for i := range 3 {
+			b.call(t.Context(), 1, i)
+		}
+		for _, group := range [][]int{{0}, {1, 2}} {
+			want(t, "group", <-b.began, group)
+			b.pass <- ok
+		}
+	})
+}
+
 func TestAnEndedContextDoesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(10)

@@ -11,16 +11,48 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The parameters of a group's statement: one array for each column, in the order in which the
-// columns are named.
+// A table is the rows of a change or of a group, as parameters of a statement: column by
+// column, in the order in which the columns are named.
+type table []columnar
+
+// columnar is one column of a table.
+type columnar interface {
+	array() any   // all of it
+	at(i int) any // its value in one row
+}
+
+type values[V any] []V
+
+func (v values[V]) array() any   { return []V(v) }
+func (v values[V]) at(i int) any { return v[i] }
+
+// arrays returns the parameters for [statement.rows].
+func (t table) arrays() []any {
+	args := make([]any, len(t))
+	for i, c := range t {
+		args[i] = c.array()
+	}
+	return args
+}
+
+// scalars returns the parameters for [statement.values], of so many rows.
+func (t table) scalars(rows int) []any {
+	args := make([]any, 0, rows*len(t))
+	for i := range rows {
+		for _, c := range t {
+			args = append(args, c.at(i))
+		}
+	}
+	return args
+}
 
 // column returns one column of rows.
-func column[R, V any](rows []R, of func(r *R) V) []V {
-	values := make([]V, len(rows))
+func column[R, V any](rows []R, of func(r *R) V) values[V] {
+	v := make(values[V], len(rows))
 	for i := range rows {
-		values[i] = of(&rows[i])
+		v[i] = of(&rows[i])
 	}
-	return values
+	return v
 }
 
 // ofJob is a row together with the job that it belongs to.
@@ -41,13 +73,11 @@ func rowsOf[R any](group []*store.Change, of func(c *store.Change) []R) []ofJob[
 	return all
 }
 
-// updateArgs returns the columns headColumns, stateColumns and lineColumns of changes to
-// existing jobs.
-func updateArgs(group []*store.Change) []any {
-	steps := rowsOf(group, func(c *store.Change) []store.Step { return c.Steps })
-	type change = *store.Change
-	type row = ofJob[*store.Step]
-	return append([]any{
+type change = *store.Change
+
+// headTable returns headColumns of changes to existing jobs.
+func headTable(group []*store.Change) table {
+	return table{
 		column(group, func(c *change) int64 { return int64((*c).Job.ID) }),
 		column(group, func(c *change) int64 { return int64((*c).Base()) }),
 		column(group, func(c *change) int64 { return int64((*c).Job.Version) }),
@@ -58,7 +88,14 @@ func updateArgs(group []*store.Change) []any {
 		column(group, func(c *change) int32 { return (*c).Job.Skipped }),
 		column(group, func(c *change) int32 { return (*c).Job.Ignored }),
 		column(group, func(c *change) int16 { return int16((*c).Job.State) }),
+	}
+}
 
+// stateTable returns stateColumns.
+func stateTable(group []*store.Change) table {
+	steps := rowsOf(group, func(c *store.Change) []store.Step { return c.Steps })
+	type row = ofJob[*store.Step]
+	return table{
 		column(steps, func(r *row) int64 { return r.job }),
 		column(steps, func(r *row) int64 { return int64(r.row.Started) }),
 		column(steps, func(r *row) int64 { return int64(r.row.Finished) }),
@@ -69,14 +106,14 @@ func updateArgs(group []*store.Change) []any {
 		column(steps, func(r *row) int32 { return r.row.Succeeded }),
 		column(steps, func(r *row) int32 { return r.row.Unfinished }),
 		column(steps, func(r *row) int16 { return int16(r.row.State) }),
-	}, lineArgs(group)...)
+	}
 }
 
-// lineArgs returns the columns lineColumns.
-func lineArgs(group []*store.Change) []any {
+// lineTable returns lineColumns.
+func lineTable(group []*store.Change) table {
 	records := rowsOf(group, func(c *store.Change) []store.Record { return c.Records })
 	type row = ofJob[*store.Record]
-	return []any{
+	return table{
 		column(records, func(r *row) int64 { return r.job }),
 		column(records, func(r *row) int64 { return int64(r.row.Seq) }),
 		column(records, func(r *row) int64 { return int64(r.row.At) }),
@@ -103,34 +140,20 @@ func lineArgs(group []*store.Change) []any {
 	}
 }
 
-// targetArgs returns the columns outcomeColumns and setColumns.
-func targetArgs(group []*store.Change) []any {
+// outcomeTable returns outcomeColumns.
+func outcomeTable(group []*store.Change) table {
 	type result struct {
 		step step.ID
 		*store.Target
 	}
-	type set struct {
-		step step.ID
-		size int32
-		targetset.Block
-	}
 	var results []ofJob[result]
-	var sets []ofJob[set]
 	for _, c := range group {
-		if len(c.Targets) == 0 {
-			continue
-		}
-		job, s := int64(c.Job.ID), &c.Steps[0]
 		for i := range c.Targets {
-			results = append(results, ofJob[result]{job, result{s.ID, &c.Targets[i]}})
-		}
-		for _, b := range targetset.Changed(s, c.Targets) {
-			sets = append(sets, ofJob[set]{job, set{s.ID, targetset.Size(b.Number, s.Total), b}})
+			results = append(results, ofJob[result]{int64(c.Job.ID), result{c.Steps[0].ID, &c.Targets[i]}})
 		}
 	}
 	type row = ofJob[result]
-	type block = ofJob[set]
-	return []any{
+	return table{
 		column(results, func(r *row) int64 { return r.job }),
 		column(results, func(r *row) int64 { return int64(r.row.Started) }),
 		column(results, func(r *row) int64 { return int64(r.row.Finished) }),
@@ -141,7 +164,28 @@ func targetArgs(group []*store.Change) []any {
 		column(results, func(r *row) int32 { return r.row.ExitCode }),
 		column(results, func(r *row) int16 { return int16(r.row.Status) }),
 		column(results, func(r *row) string { return r.row.Detail }),
+	}
+}
 
+// setTable returns setColumns.
+func setTable(group []*store.Change) table {
+	type set struct {
+		step step.ID
+		size int32
+		targetset.Block
+	}
+	var sets []ofJob[set]
+	for _, c := range group {
+		if len(c.Targets) == 0 {
+			continue
+		}
+		s := &c.Steps[0]
+		for _, b := range targetset.Changed(s, c.Targets) {
+			sets = append(sets, ofJob[set]{int64(c.Job.ID), set{s.ID, targetset.Size(b.Number, s.Total), b}})
+		}
+	}
+	type block = ofJob[set]
+	return table{
 		column(sets, func(b *block) int64 { return b.job }),
 		column(sets, func(b *block) int32 { return int32(b.row.step) }),
 		column(sets, func(b *block) int32 { return b.row.Number }),
@@ -159,39 +203,9 @@ func bits(b targetset.Bits, size int32) pgtype.Bits {
 // namesPerRow is how many names of targets are kept in one row.
 const namesPerRow = 256
 
-// creationArgs returns the columns jobRowColumns, creationColumns, stepRowColumns,
-// namesColumns and lineColumns of changes that create jobs.
-func creationArgs(group []*store.Change) []any {
-	type request struct {
-		store.Scope
-		id store.Request
-	}
-	type names struct {
-		step  step.ID
-		block int
-		names []string
-	}
-	var requests []ofJob[request]
-	var lists []ofJob[names]
-	for _, c := range group {
-		job := int64(c.Job.ID)
-		if id := c.Records[0].Request; id != (store.Request{}) {
-			requests = append(requests, ofJob[request]{job, request{c.Job.Scope, id}})
-		}
-		for i := range c.Specs {
-			block := 0
-			for some := range slices.Chunk(c.Specs[i].Targets, namesPerRow) {
-				lists = append(lists, ofJob[names]{job, names{step.ID(i + 1), block, some}})
-				block++
-			}
-		}
-	}
-	steps := rowsOf(group, func(c *store.Change) []store.Step { return c.Steps })
-	type change = *store.Change
-	type req = ofJob[request]
-	type row = ofJob[*store.Step]
-	type list = ofJob[names]
-	return append([]any{
+// jobTable returns jobRowColumns of changes that create jobs.
+func jobTable(group []*store.Change) table {
+	return table{
 		column(group, func(c *change) int64 { return int64((*c).Job.ID) }),
 		column(group, func(c *change) int64 { return int64((*c).Job.Version) }),
 		column(group, func(c *change) int64 { return int64((*c).Job.Moved) }),
@@ -206,12 +220,25 @@ func creationArgs(group []*store.Change) []any {
 		column(group, func(c *change) string { return (*c).Job.Scope.Type }),
 		column(group, func(c *change) string { return (*c).Job.Scope.ID }),
 		column(group, func(c *change) string { return (*c).Job.Name }),
+	}
+}
 
-		column(requests, func(r *req) string { return r.row.Type }),
-		column(requests, func(r *req) string { return r.row.ID }),
-		column(requests, func(r *req) [16]byte { return r.row.id }),
-		column(requests, func(r *req) int64 { return r.job }),
+// requestTable returns creationColumns.
+func requestTable(group []*store.Change) table {
+	group = slices.DeleteFunc(slices.Clone(group), func(c *store.Change) bool { return c.Records[0].Request == (store.Request{}) })
+	return table{
+		column(group, func(c *change) string { return (*c).Job.Scope.Type }),
+		column(group, func(c *change) string { return (*c).Job.Scope.ID }),
+		column(group, func(c *change) [16]byte { return (*c).Records[0].Request }),
+		column(group, func(c *change) int64 { return int64((*c).Job.ID) }),
+	}
+}
 
+// stepTable returns stepRowColumns.
+func stepTable(group []*store.Change) table {
+	steps := rowsOf(group, func(c *store.Change) []store.Step { return c.Steps })
+	type row = ofJob[*store.Step]
+	return table{
 		column(steps, func(r *row) int64 { return r.job }),
 		column(steps, func(r *row) int64 { return int64(r.row.Started) }),
 		column(steps, func(r *row) int64 { return int64(r.row.Finished) }),
@@ -230,12 +257,33 @@ func creationArgs(group []*store.Change) []any {
 		column(steps, func(r *row) string { return r.row.Name }),
 		column(steps, func(r *row) string { return r.row.Payload }),
 		column(steps, func(r *row) *string { return confirmers(r.row) }),
+	}
+}
 
+// nameTable returns namesColumns.
+func nameTable(group []*store.Change) table {
+	type names struct {
+		step  step.ID
+		block int
+		names []string
+	}
+	var lists []ofJob[names]
+	for _, c := range group {
+		for i := range c.Specs {
+			block := 0
+			for some := range slices.Chunk(c.Specs[i].Targets, namesPerRow) {
+				lists = append(lists, ofJob[names]{int64(c.Job.ID), names{step.ID(i + 1), block, some}})
+				block++
+			}
+		}
+	}
+	type list = ofJob[names]
+	return table{
 		column(lists, func(r *list) int64 { return r.job }),
 		column(lists, func(r *list) int32 { return int32(r.row.step) }),
 		column(lists, func(r *list) int32 { return int32(r.row.block) }),
 		column(lists, func(r *list) string { return asJSON(r.row.names) }),
-	}, lineArgs(group)...)
+	}
 }
 
 // confirmers returns the list of a step as JSON, or nil for no list.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -27,10 +28,10 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 	switch also := alongside(ctx); {
 	case also != nil:
 		return failed("commit", s.commitEach(ctx, []store.Change{c}, also)[0])
-	case s.lanes == nil:
+	case s.changes == nil:
 		return failed("commit", s.commitGroup(ctx, []store.Change{c})[0])
 	}
-	return failed("commit", s.lanes.Do(ctx, int64(c.Job.ID), c))
+	return failed("commit", s.changes.Do(ctx, int64(c.Job.ID), c))
 }
 
 // commitGroup commits changes of different jobs and returns an answer for each.
@@ -129,21 +130,15 @@ func (s *Store) carry(ctx context.Context, tx pgx.Tx, group []store.Change, fit 
 // carried is the time until which the effects that a carrier has taken are left alone.
 const carried = math.MaxInt64
 
-// send sends the statements of a group in one round trip.
+// send sends the statements of a group in one round trip and one transaction.
 func (s *Store) send(ctx context.Context, on sender, group []store.Change) (map[store.JobID]bool, error) {
 	var creations, updates []*store.Change
-	withTargets := false
 	for i := range group {
 		if c := &group[i]; c.Base() == 0 {
 			creations = append(creations, c)
 		} else {
 			updates = append(updates, c)
-			withTargets = withTargets || len(c.Targets) > 0
 		}
-	}
-	notBefore := int64(0)
-	if s.carrier != nil {
-		notBefore = carried
 	}
 	fit := make(map[store.JobID]bool, len(group))
 	noted := func(rows pgx.Rows) error {
@@ -154,17 +149,57 @@ func (s *Store) send(ctx context.Context, on sender, group []store.Change) (map[
 		})
 		return err
 	}
-	var b pgx.Batch
+	b := &pgx.Batch{}
+	if len(group) > 1 {
+		b = newGroup()
+	}
 	if len(creations) > 0 {
-		b.Queue(createSQL, append(creationArgs(creations), notBefore)...).Query(noted)
+		b.Queue(createSQL, s.creationArgs(creations)...).Query(noted)
 	}
+	if len(updates) > 0 {
+		sql, args := s.update(updates)
+		b.Queue(sql, args...).Query(noted)
+	}
+	return fit, on.SendBatch(ctx, b).Close()
+}
+
+func (s *Store) creationArgs(group []*store.Change) []any {
+	return slices.Concat(jobTable(group).arrays(), requestTable(group).arrays(), stepTable(group).arrays(), nameTable(group).arrays(),
+		lineTable(group).arrays(), []any{s.notBefore()})
+}
+
+// update returns the statement of changes to existing jobs, and its parameters.
+func (s *Store) update(group []*store.Change) (sql string, args []any) {
+	withTargets := slices.ContainsFunc(group, func(c *store.Change) bool { return len(c.Targets) > 0 })
+	head, states, lines := headTable(group), stateTable(group), lineTable(group)
+	first := group[0]
+	steps := len(first.Steps)
 	switch {
-	case withTargets:
-		b.Queue(reportSQL, append(append(updateArgs(updates), notBefore), targetArgs(updates)...)...).Query(noted)
-	case len(updates) > 0:
-		b.Queue(updateSQL, append(updateArgs(updates), notBefore)...).Query(noted)
+	case len(group) == 1 && len(first.Records) == 1 && steps > 0 && steps <= len(aloneSQL):
+		sql = aloneSQL[steps-1]
+		if withTargets {
+			sql = aloneReportSQL[steps-1]
+		}
+		args = slices.Concat(head.scalars(1), states.scalars(steps), lines.scalars(1), []any{s.notBefore()})
+	default:
+		sql = groupSQL
+		if withTargets {
+			sql = groupReportSQL
+		}
+		args = slices.Concat(head.arrays(), states.arrays(), lines.arrays(), []any{s.notBefore()})
 	}
-	return fit, on.SendBatch(ctx, &b).Close()
+	if withTargets {
+		args = slices.Concat(args, outcomeTable(group).arrays(), setTable(group).arrays())
+	}
+	return sql, args
+}
+
+// notBefore returns the time from which on new effects can be claimed.
+func (s *Store) notBefore() int64 {
+	if s.carrier != nil {
+		return carried
+	}
+	return 0
 }
 
 // alongsideKey is the key of what a context has a commit do besides.

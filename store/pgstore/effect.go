@@ -50,7 +50,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 	}
 	kinds := column(c.Effects, func(e *store.Effect) int16 { return int16(*e) })
 	return query(ctx, s, "claim", scanDelivery, sql,
-		c.Scope.Type, c.Scope.ID, kinds, int64(c.Now), int64(c.Until), int64(c.Limit))
+		c.Scope.Type, c.Scope.ID, []int16(kinds), int64(c.Now), int64(c.Until), int64(c.Limit))
 }
 
 const deferSQL = `UPDATE stepgate_effects SET not_before = $4, failures = $5, delivered = $6, last_error = $7

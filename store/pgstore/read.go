@@ -90,7 +90,7 @@ func (s *Store) Targets(ctx context.Context, f store.TargetFilter) ([]store.Targ
 		if err != nil {
 			return err
 		}
-		v, err := scanView(rows, store.Query{Step: f.Step})
+		v, err := scanView(rows, &store.Query{Step: f.Step})
 		if err != nil {
 			return err
 		}

@@ -3,9 +3,12 @@ package pgstore
 import (
 	"fmt"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 )
 
-// A group of changes is one statement. Its rows are passed as columns, one array for each.
+// What a statement writes is passed as tables: as arrays of columns for a group of changes,
+// as rows of scalars for one change alone, which costs the server less.
 
 const (
 	headColumns = `id bigint, base bigint, version bigint, moved bigint, started bigint, finished bigint,
@@ -28,6 +31,16 @@ const (
 	namesColumns = `job bigint, step int, block int, names json`
 )
 
+// newGroup returns a batch for statements on groups. A batch is sent at once and is one
+// transaction, for which this one tells the server to plan a statement once: left alone it
+// would plan for each group anew, which costs more than the statement itself. And a table that
+// is empty when that is done shall not be scanned for ever.
+func newGroup() *pgx.Batch {
+	b := &pgx.Batch{}
+	b.Queue(`SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)`)
+	return b
+}
+
 // statement is the text of a statement as it is put together.
 type statement struct {
 	strings.Builder
@@ -42,6 +55,15 @@ func (s *statement) rows(alias, columns string) string {
 		arrays = append(arrays, fmt.Sprintf("$%d::%s[]", s.args, strings.Fields(column)[1]))
 	}
 	return fmt.Sprintf("unnest(%s) AS %s(%s)", strings.Join(arrays, ", "), alias, names(columns))
+}
+
+// values returns a table of one row of the next parameters.
+func (s *statement) values(alias, columns string) string {
+	var row []string
+	for column := range strings.SplitSeq(columns, ",") {
+		row = append(row, s.arg(strings.Fields(column)[1]))
+	}
+	return fmt.Sprintf("(VALUES (%s)) AS %s(%s)", strings.Join(row, ", "), alias, names(columns))
 }
 
 // arg returns the next parameter.
@@ -59,18 +81,46 @@ func names(columns string) string {
 	return strings.Join(list, ", ")
 }
 
+// The statements of changes. Each returns the ids of the jobs whose change it has applied.
 var (
 	createSQL = creation()
-	updateSQL = update(false)
-	reportSQL = update(true)
+
+	// Of one change, by how many steps it changes, less one, and of one with results.
+	aloneSQL       = [2]string{alone(1, false), alone(2, false)}
+	aloneReportSQL = [2]string{alone(1, true), alone(2, true)}
+
+	// Of a group.
+	groupSQL       = group(false)
+	groupReportSQL = group(true)
 )
 
-// update returns the statement of changes to existing jobs. It returns the ids of those that
-// it applied. Under READ COMMITTED a row that was locked is seen as it is then, so the version
-// is compared after the lock; and every process locks in the order of ids, so that no two
-// wait for each other. The shape keeps the planner to look-ups by index, whatever it believes
-// of the tables' sizes when the statement is prepared.
-func update(withTargets bool) string {
+// alone returns the statement of one change to an existing job, of so many steps and with one
+// record.
+func alone(steps int, withTargets bool) string {
+	s := &statement{}
+	fmt.Fprintf(s, `WITH fit AS (
+	UPDATE stepgate_jobs j SET %s
+	FROM %s WHERE j.id = h.id AND j.version = h.base RETURNING j.id
+)`, setHead, s.values("h", headColumns))
+	for i := range steps {
+		fmt.Fprintf(s, `, moved%d AS (
+	UPDATE stepgate_steps s SET %s
+	FROM fit f, %s WHERE n.job = f.id AND s.job = n.job AND s.id = n.id
+)`, i, setState, s.values("n", stateColumns))
+	}
+	s.record("NOT MATERIALIZED", s.values("l", lineColumns))
+	if withTargets {
+		s.results()
+	}
+	s.WriteString("\nSELECT id FROM fit")
+	return s.String()
+}
+
+// group returns the statement of changes to existing jobs. Under READ COMMITTED a row that
+// was locked is seen as it is then, so the version is compared after the lock; and every
+// process locks in the order of ids, so that no two wait for each other. The shape keeps the
+// planner to look-ups by index.
+func group(withTargets bool) string {
 	s := &statement{}
 	fmt.Fprintf(s, `WITH head AS MATERIALIZED (
 	SELECT * FROM %s
@@ -81,19 +131,42 @@ func update(withTargets bool) string {
 ), fit AS MATERIALIZED (
 	SELECT h.* FROM head h JOIN locked l ON l.id = h.id AND l.version = h.base
 ), headed AS (
-	UPDATE stepgate_jobs j SET version = f.version, moved = f.moved, started = f.started, finished = f.finished,
-		current = f.current, skipped = f.skipped, ignored = f.ignored, state = f.state
-	FROM fit f WHERE j.id = f.id
-), moved AS (
-	UPDATE stepgate_steps s SET started = n.started, finished = n.finished, deadline = n.deadline, attempt = n.attempt,
-		full_attempt = n.full_attempt, succeeded = n.succeeded, unfinished = n.unfinished, state = n.state
+	UPDATE stepgate_jobs j SET %s FROM fit h WHERE j.id = h.id
+)`, s.rows("h", headColumns), setHead)
+	fmt.Fprintf(s, `, moved AS (
+	UPDATE stepgate_steps s SET %s
 	FROM fit f JOIN %s ON n.job = f.id WHERE s.job = n.job AND s.id = n.id
-), line AS MATERIALIZED (
-	SELECT l.* FROM fit f JOIN %s ON l.job = f.id
-)`, s.rows("h", headColumns), s.rows("n", stateColumns), s.rows("l", lineColumns))
-	s.record()
+)`, setState, s.rows("n", stateColumns))
+	s.record("MATERIALIZED", s.rows("l", lineColumns))
 	if withTargets {
-		fmt.Fprintf(s, `, outcome AS (
+		s.results()
+	}
+	s.WriteString("\nSELECT id FROM fit")
+	return s.String()
+}
+
+// How a header and a step are set to where they stand after a change.
+const (
+	setHead = `version = h.version, moved = h.moved, started = h.started, finished = h.finished,
+		current = h.current, skipped = h.skipped, ignored = h.ignored, state = h.state`
+	setState = `started = n.started, finished = n.finished, deadline = n.deadline, attempt = n.attempt,
+		full_attempt = n.full_attempt, succeeded = n.succeeded, unfinished = n.unfinished, state = n.state`
+)
+
+// record writes lines of fit to the history, and their effects to where they wait.
+func (s *statement) record(materialized, lines string) {
+	fmt.Fprintf(s, `, line AS %[1]s (
+	SELECT l.* FROM fit f JOIN %[2]s ON l.job = f.id
+), recorded AS (
+	INSERT INTO stepgate_records (%[3]s) SELECT * FROM line
+), waiting AS (
+	INSERT INTO stepgate_effects (job, seq, effect, not_before) SELECT job, seq, effect, %[4]s FROM line WHERE effect <> 0
+)`, materialized, lines, names(lineColumns), s.arg("bigint"))
+}
+
+// results writes the results of fit, and adds to the sets of who has succeeded and finished.
+func (s *statement) results() {
+	fmt.Fprintf(s, `, outcome AS (
 	INSERT INTO stepgate_results (%[1]s)
 	SELECT o.* FROM fit f JOIN %[2]s ON o.job = f.id
 	ON CONFLICT (job, step, idx, attempt) DO UPDATE SET started = excluded.started, finished = excluded.finished,
@@ -105,25 +178,13 @@ func update(withTargets bool) string {
 		succeeded = CASE WHEN old.era = excluded.era THEN old.succeeded | excluded.succeeded ELSE excluded.succeeded END,
 		finished = CASE WHEN old.attempt = excluded.attempt THEN old.finished | excluded.finished ELSE excluded.finished END
 )`, names(outcomeColumns), s.rows("o", outcomeColumns), names(setColumns), s.rows("n", setColumns))
-	}
-	s.WriteString("\nSELECT id FROM fit")
-	return s.String()
 }
 
-// record writes the lines to the history, and their effects to where they wait.
-func (s *statement) record() {
-	fmt.Fprintf(s, `, recorded AS (
-	INSERT INTO stepgate_records (%[1]s) SELECT %[1]s FROM line
-), waiting AS (
-	INSERT INTO stepgate_effects (job, seq, effect, not_before) SELECT job, seq, effect, %[2]s FROM line WHERE effect <> 0
-)`, names(lineColumns), s.arg("bigint"))
-}
-
-// creation returns the statement of jobs that come to be. It returns their ids. An id or a
-// request that is taken fails it.
+// creation returns the statement of jobs that come to be. An id or a request that is taken
+// fails it.
 func creation() string {
 	s := &statement{}
-	fmt.Fprintf(s, `WITH job AS (
+	fmt.Fprintf(s, `WITH fit AS (
 	INSERT INTO stepgate_jobs (%[1]s) SELECT * FROM %[2]s RETURNING id
 ), created AS (
 	INSERT INTO stepgate_creations (%[3]s) SELECT * FROM %[4]s
@@ -131,11 +192,9 @@ func creation() string {
 	INSERT INTO stepgate_steps (%[5]s) SELECT * FROM %[6]s
 ), named AS (
 	INSERT INTO stepgate_target_names (%[7]s) SELECT * FROM %[8]s
-), line AS MATERIALIZED (
-	SELECT * FROM %[9]s
 )`, names(jobRowColumns), s.rows("j", jobRowColumns), names(creationColumns), s.rows("c", creationColumns),
-		names(stepRowColumns), s.rows("s", stepRowColumns), names(namesColumns), s.rows("n", namesColumns), s.rows("l", lineColumns))
-	s.record()
-	s.WriteString("\nSELECT id FROM job")
+		names(stepRowColumns), s.rows("s", stepRowColumns), names(namesColumns), s.rows("n", namesColumns))
+	s.record("MATERIALIZED", s.rows("l", lineColumns))
+	s.WriteString("\nSELECT id FROM fit")
 	return s.String()
 }

@@ -17,7 +17,8 @@ import (
 type Store struct {
 	news
 	carrier Carrier
-	lanes   *groupcommit.Lanes[store.Change] // nil without group commit
+	changes *groupcommit.Lanes[store.Change] // nil without group commit
+	views   *groupcommit.Lanes[*viewCall]    // as changes
 }
 
 var (
@@ -86,7 +87,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error
 	}
 	s := &Store{news: news{pool: pool}, carrier: c.carrier}
 	if c.lanes > 0 {
-		s.lanes = groupcommit.New(c.lanes, mostInGroup, store.Change.Clone, s.commitGroup)
+		s.changes = groupcommit.New(c.lanes, mostInGroup, store.Change.Clone, s.commitGroup)
+		s.views = groupcommit.New(c.lanes, mostInGroup, func(c *viewCall) *viewCall { return c }, s.readGroup)
+		s.views.Repeat = true
 	}
 	hash := fnv.New64a()
 	hash.Write([]byte(*schema))

@@ -3,6 +3,7 @@ package pgstore
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,10 +18,23 @@ const viewSQL = `
 SELECT ` + jobColumns + `, ` + stepColumns + `
 FROM stepgate_jobs j, stepgate_steps s
 WHERE j.id = $3 AND ` + inScope + `
-AND s.job = $3 AND s.id IN (
-	CASE WHEN $4::int = 0 THEN j.current ELSE $4::int END,
-	CASE WHEN $4::int = 0 THEN j.current ELSE $4::int END + 1)
-ORDER BY s.id`
+AND s.job = $3 AND s.id >= CASE WHEN $4::int = 0 THEN j.current ELSE $4::int END
+ORDER BY s.id LIMIT 2`
+
+// viewsSQL is viewSQL for several queries at once. Each row begins with the number of the one
+// that it answers.
+const viewsSQL = `
+SELECT q.n, ` + jobColumns + `, ` + stepColumns + `
+FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[]) WITH ORDINALITY AS q(job, step, scope_type, scope_id, n),
+LATERAL (
+	SELECT * FROM stepgate_jobs j WHERE j.id = q.job
+	AND ((q.scope_type = '' AND q.scope_id = '') OR (j.scope_type = q.scope_type AND j.scope_id = q.scope_id))
+	ORDER BY j.id LIMIT 1
+) j, LATERAL (
+	SELECT * FROM stepgate_steps s WHERE s.job = q.job AND s.id >= CASE WHEN q.step = 0 THEN j.current ELSE q.step END
+	ORDER BY s.job, s.id LIMIT 2
+) s
+ORDER BY q.n, s.id`
 
 // latestSQL reads the latest results of some targets of a step, of those that have one.
 const latestSQL = `
@@ -42,48 +56,124 @@ WHERE j.id = $1`
 const replaySQL = `SELECT ` + recordColumns + ` FROM stepgate_records r
 WHERE r.job = $1 AND r.request = $2 AND r.request <> '00000000-0000-0000-0000-000000000000'`
 
+// viewCall is a view that is asked for, and what comes of it.
+type viewCall struct {
+	query store.Query
+	view  store.View
+}
+
 // View implements store.Store. It is one round trip: one statement or, if it looks for
-// targets or a request, a read-only transaction that is sent at once.
+// targets or a request, a read-only transaction that is sent at once. Views that are asked for
+// while others of their lane are under way are read together.
 func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
 	if err := ctx.Err(); err != nil {
 		return store.View{}, err
 	}
-	if int64(q.Step) != int64(int32(q.Step)) {
+	if q.Step < 0 || q.Step > math.MaxInt32 {
 		return store.View{}, store.ErrNotFound // no job has so many
 	}
-	var v store.View
-	var err error
-	if len(q.Targets) == 0 && q.Request == (store.Request{}) {
-		var rows pgx.Rows
-		if rows, err = s.pool.Query(ctx, viewSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int32(q.Step)); err == nil {
-			v, err = scanView(rows, q)
-		}
-	} else {
-		v, err = s.wideView(ctx, q)
+	if len(q.Targets) > 0 || q.Request != (store.Request{}) {
+		v, err := s.wideView(ctx, q)
+		return v, failed("view", err)
 	}
-	return v, failed("view", err)
+	call := &viewCall{query: q}
+	if s.views == nil {
+		return call.view, failed("view", s.read(ctx, call))
+	}
+	if err := s.views.Do(ctx, int64(q.Job), call); err != nil {
+		return store.View{}, failed("view", err)
+	}
+	return call.view, nil
+}
+
+// readGroup answers views that were asked for at once.
+func (s *Store) readGroup(ctx context.Context, group []*viewCall) []error {
+	if len(group) == 1 {
+		return []error{s.read(ctx, group[0])}
+	}
+	b := newGroup()
+	b.Queue(viewsSQL, table{
+		column(group, func(c **viewCall) int64 { return int64((*c).query.Job) }),
+		column(group, func(c **viewCall) int32 { return int32((*c).query.Step) }),
+		column(group, func(c **viewCall) string { return (*c).query.Scope.Type }),
+		column(group, func(c **viewCall) string { return (*c).query.Scope.ID }),
+	}.arrays()...).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			var n int64
+			var r viewRow
+			if err := rows.Scan(append([]any{&n}, r.fields()...)...); err != nil {
+				return err
+			}
+			if err := r.addTo(&group[n-1].view); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	err := s.pool.SendBatch(ctx, b).Close()
+	errs := make([]error, len(group))
+	for i, c := range group {
+		errs[i] = err
+		if err == nil {
+			errs[i] = answers(&c.view, &c.query)
+		}
+	}
+	return errs
+}
+
+// read answers one view.
+func (s *Store) read(ctx context.Context, c *viewCall) error {
+	q := &c.query
+	rows, err := s.pool.Query(ctx, viewSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int32(q.Step))
+	if err == nil {
+		c.view, err = scanView(rows, q)
+	}
+	return err
+}
+
+// viewRow is a row of a view: its header, with one of its steps.
+type viewRow struct {
+	job  store.Job
+	step stepRow
+}
+
+func (r *viewRow) fields() []any { return append(jobFields(&r.job), r.step.fields()...) }
+
+// addTo adds r to a view: the step in question comes first.
+func (r *viewRow) addTo(v *store.View) error {
+	s, err := r.step.step()
+	if v.Step.ID == 0 {
+		v.Job, v.Step = r.job, s
+	} else {
+		v.Next = s
+	}
+	return err
+}
+
+// answers is ErrNotFound if v is not what q asks for.
+func answers(v *store.View, q *store.Query) error {
+	if v.Step.ID == 0 || q.Step != 0 && v.Step.ID != q.Step {
+		return store.ErrNotFound
+	}
+	return nil
 }
 
 // scanView reads what viewSQL gives.
-func scanView(rows pgx.Rows, q store.Query) (v store.View, err error) {
+func scanView(rows pgx.Rows, q *store.Query) (v store.View, err error) {
 	defer rows.Close()
-	for n := 0; rows.Next(); n++ {
-		var s stepRow
-		if err := rows.Scan(append(jobFields(&v.Job), s.fields()...)...); err != nil {
+	for rows.Next() {
+		var r viewRow
+		if err := rows.Scan(r.fields()...); err != nil {
 			return store.View{}, err
 		}
-		into := []*store.Step{&v.Step, &v.Next}[n]
-		if *into, err = s.step(); err != nil {
+		if err := r.addTo(&v); err != nil {
 			return store.View{}, err
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return store.View{}, err
 	}
-	if v.Step.ID == 0 || q.Step != 0 && v.Step.ID != q.Step {
-		return store.View{}, store.ErrNotFound
-	}
-	return v, nil
+	return v, answers(&v, q)
 }
 
 // wideView reads a view with targets or with the record of a request.
@@ -91,8 +181,8 @@ func (s *Store) wideView(ctx context.Context, q store.Query) (v store.View, err 
 	var b pgx.Batch
 	b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
 	b.Queue(viewSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int32(q.Step)).Query(func(rows pgx.Rows) (err error) {
-		if v, err = scanView(rows, q); err == store.ErrNotFound {
-			return nil // the rest of the transaction finds nothing either, and ends it
+		if v, err = scanView(rows, &q); err == store.ErrNotFound {
+			v, err = store.View{}, nil // the rest of the transaction finds nothing either, and ends it
 		}
 		return err
 	})

@@ -1,5 +1,8 @@
 -- Tables of a Stepgate store, in the current schema. Times are Unix milliseconds, 0 for never;
 -- numbers of states, codes, types and statuses are the wire values.
+--
+-- There are no foreign keys: all rows of a job are written by the commits of changes to it, under
+-- the lock of its row, and no job is ever deleted. A key would be checked for each row of each commit.
 
 CREATE TABLE stepgate_version (
     version integer NOT NULL
@@ -31,13 +34,13 @@ CREATE TABLE stepgate_creations (
     scope_type text   NOT NULL,
     scope_id   text   NOT NULL,
     request    uuid   NOT NULL,
-    job        bigint NOT NULL REFERENCES stepgate_jobs,
+    job        bigint NOT NULL,
     PRIMARY KEY (scope_type, scope_id, request)
 );
 
 -- A row is a step: how it was defined, and where it stands.
 CREATE TABLE stepgate_steps (
-    job           bigint   NOT NULL REFERENCES stepgate_jobs,
+    job           bigint   NOT NULL,
     started       bigint   NOT NULL,
     finished      bigint   NOT NULL,
     deadline      bigint   NOT NULL,
@@ -61,7 +64,7 @@ CREATE INDEX stepgate_steps_by_deadline ON stepgate_steps (deadline) WHERE deadl
 
 -- The names of a step's targets, 256 to a row.
 CREATE TABLE stepgate_target_names (
-    job   bigint  NOT NULL REFERENCES stepgate_jobs,
+    job   bigint  NOT NULL,
     step  integer NOT NULL,
     block integer NOT NULL, -- targets 256*block and those that follow it
     names json    NOT NULL,
@@ -100,7 +103,7 @@ CREATE TABLE stepgate_target_sets (
 
 -- A row is a line of a job's history. It is never changed.
 CREATE TABLE stepgate_records (
-    job        bigint   NOT NULL REFERENCES stepgate_jobs,
+    job        bigint   NOT NULL,
     seq        bigint   NOT NULL,
     at         bigint   NOT NULL,
     request    uuid     NOT NULL, -- of the call that made the change; zero for none

@@ -1,0 +1,182 @@
+package pgstore_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore"
+	"github.com/stepgate/stepgate/store/pgstore/pgtest"
+)
+
+// Compare the figures of one run only. The ideal is pgbench, at the same number of clients,
+// running the one statement that an operation cannot do without: compare and swap a job,
+// write a record, write an effect.
+
+const (
+	idealTables = `
+CREATE TABLE ideal_jobs (id bigint PRIMARY KEY, version bigint NOT NULL, state smallint NOT NULL) WITH (fillfactor = 80);
+CREATE TABLE ideal_records (job bigint, seq bigint, actor text, code smallint, PRIMARY KEY (job, seq));
+CREATE TABLE ideal_effects (job bigint, seq bigint, effect smallint, PRIMARY KEY (job, seq));
+INSERT INTO ideal_jobs SELECT id, 0, 1 FROM generate_series(1, 1024) id;`
+
+	idealScript = `\set id random(1, 1024)
+WITH job AS (
+	UPDATE ideal_jobs SET version = version + 1, state = 3 - state WHERE id = :id AND state IN (1, 2) RETURNING id, version
+), record AS (
+	INSERT INTO ideal_records SELECT id, version, 'ann', 9 FROM job
+)
+INSERT INTO ideal_effects SELECT id, version, 1 FROM job;
+`
+	idealFor = 3 * time.Second
+)
+
+// ideal returns how many transactions a second pgbench makes of the ideal statement.
+func ideal(b *testing.B, to *pgx.ConnConfig, clients int) float64 {
+	b.Helper()
+	path, err := exec.LookPath("pgbench")
+	if err != nil {
+		b.Skip("there is no pgbench to compare with")
+	}
+	script := filepath.Join(b.TempDir(), "ideal.sql")
+	if err := os.WriteFile(script, []byte(idealScript), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	pgbench := exec.CommandContext(b.Context(), path, "--no-vacuum", "--protocol=prepared", "--file="+script,
+		"--client="+strconv.Itoa(clients), "--jobs="+strconv.Itoa(min(clients, runtime.NumCPU())),
+		"--time="+strconv.Itoa(int(idealFor.Seconds())))
+	pgbench.Env = append(os.Environ(), "PGHOST="+to.Host, "PGPORT="+strconv.Itoa(int(to.Port)), "PGUSER="+to.User,
+		"PGPASSWORD="+to.Password, "PGDATABASE="+to.Database, "PGOPTIONS=-c search_path="+to.RuntimeParams["search_path"])
+	out, err := pgbench.CombinedOutput()
+	if err != nil {
+		b.Fatalf("pgbench: %v\n%s", err, out)
+	}
+	tps := regexp.MustCompile(`tps = ([0-9.]+)`).FindSubmatch(out)
+	if tps == nil {
+		b.Fatalf("pgbench gives no figure:\n%s", out)
+	}
+	figure, err := strconv.ParseFloat(string(tps[1]), 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return figure
+}
+
+// bench returns a pool of so many connections to a database to measure in.
+func bench(b *testing.B, conns int) *pgxpool.Pool {
+	b.Helper()
+	config, err := pgxpool.ParseConfig(pgtest.Schema(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	config.MaxConns = int32(conns)
+	pool, err := pgxpool.NewWithConfig(b.Context(), config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(pool.Close)
+	if err := pgstore.Migrate(b.Context(), pool); err != nil {
+		b.Fatal(err)
+	}
+	if _, err := pool.Exec(b.Context(), idealTables); err != nil {
+		b.Fatal(err)
+	}
+	return pool
+}
+
+// asking returns a job of so many confirmations.
+func asking(steps int) engine.JobSpec {
+	spec := engine.JobSpec{Name: "bench"}
+	for range steps {
+		spec.Steps = append(spec.Steps, step.Spec{Type: step.Confirmation, Name: "ask"})
+	}
+	return spec
+}
+
+// started creates so many started jobs.
+func started(b *testing.B, eng *engine.Engine, jobs int, spec engine.JobSpec) []store.JobID {
+	b.Helper()
+	ids := make([]store.JobID, jobs)
+	for i := range ids {
+		job, err := eng.Create(b.Context(), spec)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := eng.OperateJob(b.Context(), job.ID, operation.StartJob); err != nil {
+			b.Fatal(err)
+		}
+		ids[i] = job.ID
+	}
+	return ids
+}
+
+// alternating are the codes that take a confirmation to and fro.
+var alternating = [2]operation.Code{operation.TerminateConfirmation, operation.RestartConfirmation}
+
+// operate has so many callers operate, each on jobs of its own, and returns how many
+// operations a second they made.
+func operate(b *testing.B, eng *engine.Engine, callers int, ids []store.JobID) float64 {
+	b.Helper()
+	var caller atomic.Int64
+	b.SetParallelism((callers + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		me := int(caller.Add(1)) - 1
+		if me >= callers { // as callers were rounded up
+			return
+		}
+		for n := 0; pb.Next(); n++ {
+			id := ids[(me+n/2*callers)%len(ids)]
+			if _, err := eng.Operate(context.Background(), id, 1, alternating[n%2], engine.By("ann")); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.StopTimer()
+	return float64(b.N) / b.Elapsed().Seconds()
+}
+
+// How much of what the server can do is left to an operation, load, decide and commit, and
+// what does group commit do for it?
+func BenchmarkOperate(b *testing.B) {
+	for _, callers := range []int{1, 8, 32, 128} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			pool := bench(b, 48)
+			var limit float64
+			if callers <= 32 {
+				limit = ideal(b, pool.Config().ConnConfig, callers)
+			}
+			for _, mode := range []struct {
+				name string
+				opts []pgstore.Option
+			}{{"alone", []pgstore.Option{pgstore.WithLanes(0)}}, {"lanes", nil}} {
+				b.Run(mode.name, func(b *testing.B) {
+					eng := engine.New(open(b, pool, mode.opts...))
+					ids := started(b, eng, 1024, asking(5))
+					got := operate(b, eng, callers, ids)
+					b.ReportMetric(got, "ops/s")
+					if limit > 0 {
+						b.ReportMetric(got/limit, "of-pgbench")
+					}
+				})
+			}
+		})
+	}
+}
