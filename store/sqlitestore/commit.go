@@ -92,7 +92,12 @@ func (c commit) create(w *conn) error {
 // steps. It leaves alone what never changes.
 func (c commit) update(w *conn) error {
 	j := &c.Job
-	n, err := w.exec(background, updateJob, j.ID, c.Base(), j.State, j.Version, j.Moved, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished)
+	args := []any{j.ID, c.Base(), j.Version, j.Moved, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished, j.State}
+	q := updateJob
+	if !slices.ContainsFunc(c.Records, func(r store.Record) bool { return r.JobFrom != r.JobTo }) {
+		q, args = updateJobSteady, args[:len(args)-1]
+	}
+	n, err := w.exec(background, q, args...)
 	if err != nil {
 		return err
 	}
@@ -180,7 +185,7 @@ func addRecord(w *conn, r *store.Record) error {
 		return err
 	}
 	if d, ok := r.Delivery(store.Scope{}); ok {
-		return w.do(insertEffect, d.Job, d.Seq, d.Effect, d.NotBefore, d.Count, d.Failures, d.Delivered, d.LastError)
+		return w.do(insertEffect, d.Job, d.Seq, d.At, d.Effect, d.NotBefore, d.Count, d.Failures, d.Delivered, d.LastError)
 	}
 	return nil
 }

@@ -82,12 +82,18 @@ func (c *conn) setPragma(ctx context.Context, name, value string, busy time.Dura
 }
 
 // end closes the connection for good, so that nobody gets it with settings that are not his.
+// SQLite keeps the file open until every statement is closed.
 func (c *conn) end() error {
-	err := c.Raw(func(any) error { return driver.ErrBadConn })
-	if errors.Is(err, driver.ErrBadConn) {
-		return nil
+	var errs []error
+	for _, s := range c.prepared {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
 	}
-	return err
+	if err := c.Raw(func(any) error { return driver.ErrBadConn }); !errors.Is(err, driver.ErrBadConn) {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // stmt returns a query as it is prepared on c.

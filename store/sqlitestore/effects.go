@@ -8,8 +8,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Claim implements store.Store. Effects of the same NotBefore come in the order of their jobs.
-// Its cost grows with the effects of other scopes that it passes over. A claim that finds
+// Claim implements store.Store. Effects of the same NotBefore come in the order of their
+// records' times. Its cost grows with the effects of other scopes that it passes over. A claim that finds
 // nothing does not wait for other writers.
 func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
 	c.Effects = slices.Compact(slices.Sorted(slices.Values(c.Effects)))
@@ -56,14 +56,14 @@ func (c *claim) apply(w *conn) (err error) {
 func due(r *conn, c store.Claim, limit int) ([]store.Delivery, error) {
 	var all []store.Delivery
 	for _, kind := range c.Effects {
-		some, err := list(r, scanDelivery, selectDue, kind, c.Now, c.Scope == store.Scope{}, c.Scope.Type, c.Scope.ID, limit)
+		some, err := list(r, scanDelivery, selectDue, c.Now, c.Scope == store.Scope{}, c.Scope.Type, c.Scope.ID, limit, kind)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, some...)
 	}
 	slices.SortFunc(all, func(a, b store.Delivery) int {
-		return cmp.Or(cmp.Compare(a.NotBefore, b.NotBefore), cmp.Compare(a.Job, b.Job), cmp.Compare(a.Seq, b.Seq))
+		return cmp.Or(cmp.Compare(a.NotBefore, b.NotBefore), cmp.Compare(a.At, b.At), cmp.Compare(a.Job, b.Job), cmp.Compare(a.Seq, b.Seq))
 	})
 	return all[:min(limit, len(all))], nil
 }

@@ -3,13 +3,14 @@ module github.com/stepgate/stepgate/store/sqlitestore
 go 1.26.0
 
 require (
-	github.com/stepgate/stepgate v0.0.0-00010101000000-000000000000
+	github.com/google/uuid v1.6.0
+	github.com/stepgate/stepgate v0.0.0
 	modernc.org/sqlite v1.62.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (
 	github.com/dustin/go-humanize v1.1.0 // indirect
-	github.com/google/uuid v1.6.0 // indirect
 	github.com/looplab/fsm v1.0.3 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect

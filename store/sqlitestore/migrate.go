@@ -30,23 +30,28 @@ func (e *SchemaError) Error() string {
 }
 
 // Migrate brings the schema of a database to the version that this package works with. It is
-// a *[SchemaError] if it is beyond that. Where two do so at once, one does it and the other waits.
+// a *[SchemaError] if it is beyond that. Where several do so at once, one does it and the
+// others wait.
 func Migrate(ctx context.Context, db *sql.DB) error {
-	all, err := migrate.Load(Migrations)
-	if err != nil {
-		return err
+	version, err := wanted()
+	if err == nil {
+		err = migrateTo(ctx, db, version)
 	}
-	return MigrateTo(ctx, db, len(all))
+	return failed(err, "migrate")
 }
 
 // MigrateTo brings the schema of a database to any version, forward or back. Going back
 // forgets what the older version has no place for: version 0 has none for anything.
 func MigrateTo(ctx context.Context, db *sql.DB, version int) error {
+	return failed(migrateTo(ctx, db, version), "migrate to version %d", version)
+}
+
+func migrateTo(ctx context.Context, db *sql.DB, version int) error {
 	c, err := take(ctx, db, newOptions(nil).busy)
-	if err == nil {
-		err = errors.Join(c.transact(ctx, func() error { return c.migrateTo(version) }), c.end())
+	if err != nil {
+		return err
 	}
-	return failed(err, "migrate to version %d", version)
+	return errors.Join(c.transact(ctx, func() error { return c.migrateTo(version) }), c.end())
 }
 
 // migrateTo runs the migrations that lead to a version, within a transaction.
@@ -88,7 +93,7 @@ func (c *conn) version() (version int, err error) {
 // checkVersion is a *[SchemaError] if the schema is not at the version that this package
 // works with.
 func (c *conn) checkVersion() error {
-	all, err := migrate.Load(Migrations)
+	want, err := wanted()
 	if err != nil {
 		return err
 	}
@@ -96,8 +101,14 @@ func (c *conn) checkVersion() error {
 	if err != nil {
 		return fmt.Errorf("read the version of the schema: %w", err)
 	}
-	if want := len(all); have != want {
+	if have != want {
 		return &SchemaError{have, want}
 	}
 	return nil
+}
+
+// wanted returns the version that this package works with: that of its last migration.
+func wanted() (int, error) {
+	all, err := migrate.Load(Migrations)
+	return len(all), err
 }

@@ -18,6 +18,7 @@ const (
 
 	insertJob
 	updateJob
+	updateJobSteady // in its state, so that no index is written
 	insertStep
 	insertTexts
 	updateStep
@@ -55,6 +56,8 @@ const (
 const (
 	jobColumns = `id, scope_type, scope_id, name, state, version, moved, current, steps, skipped, ignored, created, started, finished`
 
+	jobChanges = `version = ?3, moved = ?4, current = ?5, skipped = ?6, ignored = ?7, started = ?8, finished = ?9`
+
 	recordColumns = `r.job, r.seq, r.at, r.kind, r.request, r.actor, r.reason, r.code, r.job_code, r.event, r.step, r.entered, r.attempt, r.all_targets,
 		r.from_state, r.to_state, r.job_from, r.job_to, r.succeeded, r.unfinished, r.results, r.targets, r.effect`
 
@@ -62,23 +65,23 @@ const (
 
 	// Of an effect's delivery: what changes, and what its record and its job say of it.
 	selectDeliveries = `SELECT e.not_before, e.count, e.failures, e.delivered, e.last_error, j.scope_type, j.scope_id,
-			r.job, r.seq, r.at, r.step, r.entered, r.attempt, r.all_targets, r.job_to, r.effect
+			e.job, e.seq, e.at, r.step, r.entered, r.attempt, r.all_targets, r.job_to, r.effect
 		FROM stepgate_effects e
 		CROSS JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq
 		CROSS JOIN stepgate_jobs j ON j.id = e.job `
 )
 
 // queries is all the SQL there is beside the migrations. CROSS JOIN has SQLite look the tables
-// up in the order in which they stand.
+// up in the order in which they stand, and INDEXED BY is there where it would choose badly.
 var queries = [...]string{
 	beginRead:         `BEGIN`,
 	beginWrite:        `BEGIN IMMEDIATE`,
 	commitTransaction: `COMMIT`,
 	rollback:          `ROLLBACK`,
 
-	insertJob: `INSERT INTO stepgate_jobs (` + jobColumns + `, request) VALUES (` + places(15) + `) ON CONFLICT DO NOTHING`,
-	updateJob: `UPDATE stepgate_jobs SET state = ?3, version = ?4, moved = ?5, current = ?6, skipped = ?7, ignored = ?8, started = ?9, finished = ?10
-		WHERE id = ?1 AND version = ?2`,
+	insertJob:       `INSERT INTO stepgate_jobs (` + jobColumns + `, request) VALUES (` + places(15) + `) ON CONFLICT DO NOTHING`,
+	updateJob:       `UPDATE stepgate_jobs SET ` + jobChanges + `, state = ?10 WHERE id = ?1 AND version = ?2`,
+	updateJobSteady: `UPDATE stepgate_jobs SET ` + jobChanges + ` WHERE id = ?1 AND version = ?2`,
 	insertStep: `INSERT INTO stepgate_steps (job, id, type, name, ignore_errors, on_timeout, timeout_ns, total,
 		state, attempt, full_attempt, succeeded, unfinished, started, finished, deadline) VALUES (` + places(16) + `)`,
 	insertTexts: `INSERT INTO stepgate_step_texts (job, step, confirmers, payload) VALUES (` + places(4) + `)`,
@@ -91,7 +94,7 @@ var queries = [...]string{
 	selectSet:    `SELECT block, era, succeeded, attempt, finished FROM stepgate_target_sets WHERE job = ? AND step = ? AND block = ?`,
 	putSet:       `REPLACE INTO stepgate_target_sets (job, step, block, era, succeeded, attempt, finished) VALUES (` + places(7) + `)`,
 	insertRecord: `INSERT INTO stepgate_records (` + strings.ReplaceAll(recordColumns, "r.", "") + `) VALUES (` + places(23) + `)`,
-	insertEffect: `INSERT INTO stepgate_effects (job, seq, effect, not_before, count, failures, delivered, last_error) VALUES (` + places(8) + `)`,
+	insertEffect: `INSERT INTO stepgate_effects (job, seq, at, effect, not_before, count, failures, delivered, last_error) VALUES (` + places(9) + `)`,
 
 	leaseEffect:  `UPDATE stepgate_effects SET count = ?3, not_before = ?4 WHERE job = ?1 AND seq = ?2`,
 	deferEffect:  `UPDATE stepgate_effects SET not_before = ?4, failures = ?5, delivered = ?6, last_error = ?7 WHERE job = ?1 AND seq = ?2 AND count = ?3`,
@@ -106,7 +109,7 @@ var queries = [...]string{
 	selectStanding:     `SELECT total, attempt, full_attempt FROM stepgate_steps WHERE job = ? AND id = ?`,
 	selectTargets:      selectListed(`''`, ``),
 	selectNamedTargets: selectListed(name("w.value"), names("w.value")),
-	selectAttempt: `SELECT r.idx, ` + name("r.idx") + `, ` + resultColumns + ` FROM stepgate_results r ` + names("r.idx") + `
+	selectAttempt: `SELECT r.idx, ` + name("r.idx") + `, ` + resultColumns + ` FROM stepgate_results r INDEXED BY stepgate_results_attempt ` + names("r.idx") + `
 		WHERE r.job = ?1 AND r.step = ?2 AND r.attempt = ?3 AND r.idx > ?4 ORDER BY r.idx LIMIT ?5`,
 	selectSets: `SELECT block, era, succeeded, attempt, finished FROM stepgate_target_sets
 		WHERE job = ? AND step = ? AND block >= ? AND block < ? ORDER BY block`,
@@ -115,18 +118,18 @@ var queries = [...]string{
 	selectCreated: `SELECT ` + recordColumns + ` FROM stepgate_jobs j CROSS JOIN stepgate_records r ON r.job = j.id AND r.seq = 1
 		WHERE j.scope_type = ? AND j.scope_id = ? AND j.request = ?`,
 	selectEffects: selectDeliveries + `WHERE e.job = ? AND e.seq > ? ORDER BY e.seq LIMIT ?`,
-	selectDue: selectDeliveries + `WHERE e.effect = ?1 AND e.not_before <= ?2 AND ` + inScope + `
-		ORDER BY e.not_before, e.job, e.seq LIMIT ?6`,
+	selectDue: selectDeliveries + `WHERE e.effect = ?6 AND e.not_before <= ?1 AND ` + inScope + `
+		ORDER BY e.not_before, e.at, e.job, e.seq LIMIT ?5`,
 	selectOverdue: `SELECT s.job, s.id, s.attempt, s.deadline FROM stepgate_steps s CROSS JOIN stepgate_jobs j ON j.id = s.job
-		WHERE s.deadline <> 0 AND s.deadline <= ?2 AND ` + inScope + ` ORDER BY s.deadline, s.job, s.id LIMIT ?6`,
+		WHERE s.deadline <> 0 AND s.deadline <= ?1 AND ` + inScope + ` ORDER BY s.deadline, s.job, s.id LIMIT ?5`,
 
 	selectJobs:         `SELECT ` + jobColumns + ` FROM stepgate_jobs WHERE id > ? ORDER BY id LIMIT ?`,
 	selectJobsInStates: selectInStates(``),
 	selectJobsOfScope:  selectInStates(`scope_type = ?4 AND scope_id = ?5 AND `),
 }
 
-// inScope admits the jobs of a scope, and all of them where ?3 is true.
-const inScope = `(?3 OR j.scope_type = ?4 AND j.scope_id = ?5)`
+// inScope admits the jobs of a scope, and all of them where ?2 is true.
+const inScope = `(?2 OR j.scope_type = ?3 AND j.scope_id = ?4)`
 
 // places returns so many placeholders.
 func places(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }

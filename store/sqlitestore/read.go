@@ -154,7 +154,7 @@ func (s *Store) History(ctx context.Context, scope store.Scope, job store.JobID,
 // Its cost grows with those of other scopes that it passes over.
 func (s *Store) Overdue(ctx context.Context, scope store.Scope, now step.Time, limit int) (found []store.Overdue, err error) {
 	err = s.read(ctx, func(r *conn) error {
-		found, err = list(r, scanOverdue, selectOverdue, nil, now, scope == store.Scope{}, scope.Type, scope.ID, limit)
+		found, err = list(r, scanOverdue, selectOverdue, now, scope == store.Scope{}, scope.Type, scope.ID, limit)
 		return err
 	})
 	return found, failed(err, "look for what is overdue")

@@ -38,18 +38,27 @@ var (
 func Open(path string, opts ...Option) (*Store, error) {
 	db, err := sql.Open("sqlite", dsn(path))
 	if err != nil {
-		return nil, fmt.Errorf("sqlitestore: open %s: %w", path, err)
+		return nil, failed(err, "open %s", path)
 	}
-	if err := Migrate(background, db); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	s, err := New(background, db, opts...)
+	s, err := migrated(background, db, opts)
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, failed(errors.Join(err, db.Close()), "open %s", path)
 	}
-	give := s.close
-	s.close = sync.OnceValue(func() error { return errors.Join(give(), db.Close()) })
+	giveBack := s.close
+	s.close = sync.OnceValue(func() error { return errors.Join(giveBack(), db.Close()) })
 	return s, nil
+}
+
+// migrated returns a store in a database after it has migrated it.
+func migrated(ctx context.Context, db *sql.DB, opts []Option) (*Store, error) {
+	version, err := wanted()
+	if err != nil {
+		return nil, err
+	}
+	if err := migrateTo(ctx, db, version); err != nil {
+		return nil, err
+	}
+	return newStore(ctx, db, opts)
 }
 
 // dsn returns path as SQLite reads it, whatever characters it has.
@@ -66,10 +75,15 @@ func dsn(path string) string {
 // promises, and leaves at least one to you: if db allows fewer than three, that is an error.
 // Where they are all in use, New waits for them.
 func New(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error) {
+	s, err := newStore(ctx, db, opts)
+	return s, failed(err, "open")
+}
+
+func newStore(ctx context.Context, db *sql.DB, opts []Option) (*Store, error) {
 	o := newOptions(opts)
 	if most := db.Stats().MaxOpenConnections; most > 0 {
 		if most < 3 {
-			return nil, fmt.Errorf("sqlitestore: the database allows %d open connections, want at least 3 by SetMaxOpenConns: "+
+			return nil, fmt.Errorf("the database allows %d open connections, want at least 3 by SetMaxOpenConns: "+
 				"the store takes one for writing and one for reading, and leaves one to you", most)
 		}
 		o.readers = min(o.readers, most-2)
@@ -78,12 +92,12 @@ func New(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error) {
 	for range 1 + o.readers {
 		c, err := take(ctx, db, o.busy)
 		if err != nil {
-			return nil, errors.Join(failed(err, "open"), newPool(conns).close())
+			return nil, errors.Join(err, newPool(conns).close())
 		}
 		conns = append(conns, c)
 	}
 	if err := conns[0].ready(ctx); err != nil {
-		return nil, errors.Join(failed(err, "open"), newPool(conns).close())
+		return nil, errors.Join(err, newPool(conns).close())
 	}
 	s := &Store{writers: newPool(conns[:1]), readers: newPool(conns[1:])}
 	s.lane = groupcommit.New(1, mostInAGroup, change.keep, s.run)
@@ -96,7 +110,11 @@ func (c *conn) ready(ctx context.Context) error {
 	if err := c.checkVersion(); err != nil {
 		return err
 	}
-	if err := c.transact(ctx, func() error { return nil }); err != nil {
+	err := c.transact(ctx, func() error {
+		_, err := c.ExecContext(background, "UPDATE stepgate_version SET version = version WHERE false")
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("the database cannot be written to: %w", err)
 	}
 	return nil

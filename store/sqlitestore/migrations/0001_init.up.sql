@@ -132,12 +132,15 @@ CREATE TABLE stepgate_records (
     effect      INTEGER NOT NULL,
     PRIMARY KEY (job, seq)
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX stepgate_records_request ON stepgate_records (job, request) WHERE request IS NOT NULL;
+-- Requests are mostly made in the order of time, UUIDs of version 7: they meet at one end of
+-- this index, so that changes of many jobs write few pages of it.
+CREATE UNIQUE INDEX stepgate_records_request ON stepgate_records (request, job) WHERE request IS NOT NULL;
 
 -- The effects that are not settled yet, each of its record.
 CREATE TABLE stepgate_effects (
     job        INTEGER NOT NULL,
     seq        INTEGER NOT NULL,
+    at         INTEGER NOT NULL, -- of the record
     effect     INTEGER NOT NULL,
     not_before INTEGER NOT NULL,
     count      INTEGER NOT NULL, -- how often it was claimed
@@ -147,4 +150,4 @@ CREATE TABLE stepgate_effects (
     PRIMARY KEY (job, seq),
     FOREIGN KEY (job, seq) REFERENCES stepgate_records ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX stepgate_effects_due ON stepgate_effects (effect, not_before);
+CREATE INDEX stepgate_effects_due ON stepgate_effects (effect, not_before, at);

@@ -1,0 +1,59 @@
+package sqlitestore
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stepgate/stepgate/store"
+)
+
+// A full disk fails changes, and loses none: what was there is whole, and what has failed
+// passes once there is room.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=3m"); err != nil {
+		t.Skipf("needs a disk of its own, which only root can mount: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	path := filepath.Join(dir, "jobs.db")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	room := filepath.Join(dir, "room")
+	if err := os.WriteFile(room, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var passed []store.JobID
+	for id := store.JobID(1); err == nil; id++ {
+		if err = s.Commit(t.Context(), large(id)); err == nil {
+			passed = append(passed, id)
+		}
+	}
+	t.Logf("after %d jobs: %v", len(passed), err)
+	if code(err) == 0 || len(passed) == 0 || len(passed) > 100 {
+		t.Errorf("the disk was full after %d jobs: %v, want some, and an error of SQLite's", len(passed), err)
+	}
+	whole(t, s, passed...)
+	if err := os.Remove(room); err != nil {
+		t.Fatal(err)
+	}
+	failed := store.JobID(len(passed) + 1)
+	if err := s.Commit(t.Context(), large(failed)); err != nil {
+		t.Errorf("Commit with room again: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if s, err = Open(path); err != nil {
+		t.Fatal(err)
+	}
+	whole(t, s, append(passed, failed)...)
+}

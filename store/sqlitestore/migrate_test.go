@@ -1,0 +1,133 @@
+package sqlitestore_test
+
+import (
+	"database/sql"
+	"errors"
+	"io/fs"
+	"sync"
+	"testing"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/store/sqlitestore"
+)
+
+// objects returns the definitions of all tables and indexes of a database.
+func objects(t *testing.T, db *sql.DB) map[string]string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "SELECT name, coalesce(sql, '') FROM sqlite_schema")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	all := map[string]string{}
+	for rows.Next() {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
+			t.Fatal(err)
+		}
+		all[name] = text
+	}
+	return all
+}
+
+// Forward and back is as if nothing had been, and leaves the tables of others alone.
+func TestMigrateForwardAndBack(t *testing.T) {
+	db := database(t, file(t), "")
+	exec(t, db, "CREATE TABLE own (x)")
+	for range 2 {
+		for range 2 { // the second time there is nothing to do
+			if err := sqlitestore.Migrate(t.Context(), db); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := onto(t, db)
+		create(t, engine.New(s))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := sqlitestore.MigrateTo(t.Context(), db, 0); err != nil {
+			t.Fatal(err)
+		}
+		if left := objects(t, db); len(left) != 1 || left["own"] == "" {
+			t.Errorf("after going back to version 0: got %v, want the table own alone", left)
+		}
+	}
+	refused(t, "MigrateTo(99)", sqlitestore.MigrateTo(t.Context(), db, 99), "no version 99", "only 0 to 1")
+}
+
+// Whoever runs the files with a tool of their own ends in the same state.
+func TestMigrationsAreFiles(t *testing.T) {
+	own, ours := database(t, file(t), ""), database(t, file(t), "")
+	if err := sqlitestore.Migrate(t.Context(), ours); err != nil {
+		t.Fatal(err)
+	}
+	ups, err := fs.Glob(sqlitestore.Migrations, "migrations/*.up.sql")
+	if err != nil || len(ups) == 0 {
+		t.Fatalf("the files: %v, %v", ups, err)
+	}
+	for _, name := range ups {
+		text, err := sqlitestore.Migrations.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec(t, own, "BEGIN; "+string(text)+"; COMMIT")
+	}
+	got, want := objects(t, own), objects(t, ours)
+	if len(got) != len(want) {
+		t.Errorf("the files make %d tables and indexes, Migrate %d", len(got), len(want))
+	}
+	for name, text := range want {
+		if got[name] != text {
+			t.Errorf("%s: the files make\n%s\nMigrate\n%s", name, got[name], text)
+		}
+	}
+	create(t, engine.New(onto(t, own)))
+}
+
+// A schema of another version is a *SchemaError that says what to do.
+func TestOtherVersions(t *testing.T) {
+	path := file(t)
+	db := database(t, path, "")
+	want := func(what string, err error, have int, says string) {
+		t.Helper()
+		var schema *sqlitestore.SchemaError
+		if !errors.As(err, &schema) || *schema != (sqlitestore.SchemaError{Have: have, Want: 1}) {
+			t.Errorf("%s on version %d: got error %v, want a SchemaError", what, have, err)
+			return
+		}
+		refused(t, what, err, says)
+	}
+	_, err := sqlitestore.New(t.Context(), db)
+	want("New", err, 0, "run sqlitestore.Migrate")
+	if err := sqlitestore.Migrate(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, "UPDATE stepgate_version SET version = 7")
+	_, err = sqlitestore.New(t.Context(), db)
+	want("New", err, 7, "use the version of this package that made it")
+	_, err = sqlitestore.Open(path)
+	want("Open", err, 7, "use the version")
+	want("Migrate", sqlitestore.Migrate(t.Context(), db), 7, "use the version")
+	want("MigrateTo(0)", sqlitestore.MigrateTo(t.Context(), db, 0), 7, "use the version")
+}
+
+// Of those who migrate at once one does it, and the others find it done.
+func TestMigrateAtOnce(t *testing.T) {
+	for range 5 {
+		path := file(t)
+		ready := make(chan struct{})
+		var all sync.WaitGroup
+		for range 6 {
+			db := database(t, path, "")
+			all.Go(func() {
+				<-ready
+				if err := sqlitestore.Migrate(t.Context(), db); err != nil {
+					t.Errorf("Migrate among others: %v", err)
+				}
+			})
+		}
+		close(ready)
+		all.Wait()
+		create(t, engine.New(open(t, path)))
+	}
+}

@@ -1,0 +1,141 @@
+package sqlitestore_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// Every record reads as it was written, and every name, whatever they hold.
+func TestValuesAreKeptWhole(t *testing.T) {
+	db := database(t, file(t), "")
+	s := onto(t, db)
+	number := rapid.Int32Range(0, math.MaxInt32)
+	rapid.Check(t, func(rt *rapid.T) {
+		ctx := context.Background()
+		empty(t, db)
+		names := rapid.SliceOfN(rapid.String(), 1, 600).Draw(rt, "targets")
+		spec := step.Spec{Type: step.Script, Name: rapid.String().Draw(rt, "name"), Targets: names, Payload: rapid.String().Draw(rt, "payload")}
+		var want []store.Record
+		for seq := range rapid.IntRange(1, 20).Draw(rt, "records") {
+			r := store.Record{
+				Job: 1, Seq: store.Seq(seq + 1),
+				At:         step.Time(rapid.Int64().Draw(rt, "at")),
+				Kind:       rapid.SampledFrom([]store.Kind{store.Created, store.Operated, store.JobOperated, store.Reported, store.Expired}).Draw(rt, "kind"),
+				Request:    uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, "request")),
+				Actor:      rapid.String().Draw(rt, "actor"),
+				Reason:     rapid.String().Draw(rt, "reason"),
+				Code:       operation.Code(rapid.Uint8().Draw(rt, "code")),
+				JobCode:    operation.JobCode(rapid.Uint8().Draw(rt, "job code")),
+				Event:      step.Event(rapid.Uint8().Draw(rt, "event")),
+				Effect:     store.Effect(rapid.Uint8Range(0, 4).Draw(rt, "effect")),
+				Step:       step.ID(number.Draw(rt, "step")),
+				Entered:    step.ID(number.Draw(rt, "entered")),
+				Attempt:    number.Draw(rt, "attempt"),
+				All:        rapid.Bool().Draw(rt, "all"),
+				From:       step.State(rapid.Uint8().Draw(rt, "from")),
+				To:         step.State(rapid.Uint8().Draw(rt, "to")),
+				JobFrom:    step.State(rapid.Uint8().Draw(rt, "job from")),
+				JobTo:      step.State(rapid.Uint8().Draw(rt, "job to")),
+				Succeeded:  number.Draw(rt, "succeeded"),
+				Unfinished: number.Draw(rt, "unfinished"),
+				Results:    number.Draw(rt, "results"),
+				Targets:    number.Draw(rt, "targets"),
+			}
+			if slices.ContainsFunc(want, func(w store.Record) bool { return w.Request == r.Request }) {
+				r.Request = uuid.UUID{}
+			}
+			want = append(want, r)
+			c := store.Change{Job: store.Job{ID: 1, Version: r.Seq, Current: 1, Steps: 1}, Records: []store.Record{r}}
+			if r.Seq == 1 {
+				c.Specs, c.Steps = []step.Spec{spec}, []store.Step{store.NewStep(1, spec)}
+			}
+			if err := s.Commit(ctx, c); err != nil {
+				rt.Fatalf("Commit(%+v): %v", c, err)
+			}
+		}
+		got, err := s.History(ctx, store.Scope{}, 1, store.Page[store.Seq]{Limit: 100})
+		if err != nil || !slices.Equal(got, want) {
+			rt.Fatalf("History: %+v, %v\nwant %+v", got, err, want)
+		}
+		steps, err := s.Steps(ctx, store.Scope{}, 1, store.Page[step.ID]{Limit: 2})
+		if err != nil || len(steps) != 1 || steps[0].Name != spec.Name || steps[0].Payload != spec.Payload {
+			rt.Fatalf("Steps: %+v, %v, want one of name %q and payload %q", steps, err, spec.Name, spec.Payload)
+		}
+		targets, err := s.Targets(ctx, store.TargetFilter{Job: 1, Step: 1, Page: store.Page[int32]{After: -1, Limit: 1000}})
+		if err != nil || len(targets) != len(names) {
+			rt.Fatalf("Targets: %d, %v, want %d", len(targets), err, len(names))
+		}
+		for i, name := range names {
+			if targets[i].Name != name {
+				rt.Fatalf("the name of target %d is %q, want %q", i, targets[i].Name, name)
+			}
+		}
+	})
+}
+
+// Classes are told apart among more targets than a search reads the sets of at once.
+func TestClassesOfManyTargets(t *testing.T) {
+	const total = 17*4096 + 100
+	spec := step.Spec{Type: step.Script, Name: "run", Targets: make([]string, total)}
+	for i := range spec.Targets {
+		spec.Targets[i] = fmt.Sprint("host-", i)
+	}
+	st := store.NewStep(1, spec)
+	st.State, st.Attempt, st.Full = step.Running, 1, 1
+	c := store.Change{
+		Job: store.Job{ID: 1, Version: 1, Current: 1, Steps: 1}, Specs: []step.Spec{spec}, Steps: []store.Step{st},
+		Records: []store.Record{{Job: 1, Seq: 1, Kind: store.Created}},
+	}
+	want := map[store.Class][]int32{}
+	for i := range int32(total) {
+		x := store.Target{Index: i, Attempt: 1, Success: 1, Result: store.Result{Status: step.TargetSucceeded}}
+		switch {
+		case i%9001 == 0:
+			want[store.UnfinishedTargets] = append(want[store.UnfinishedTargets], i)
+			continue
+		case i%9001 == 7:
+			x.Success, x.Status = 0, step.TargetFailed
+			want[store.FailedTargets] = append(want[store.FailedTargets], i)
+		}
+		c.Targets = append(c.Targets, x)
+	}
+	s := open(t, file(t))
+	if err := s.Commit(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	want[store.DueTargets] = slices.Sorted(slices.Values(slices.Concat(want[store.FailedTargets], want[store.UnfinishedTargets])))
+	for class, indices := range want {
+		for _, limit := range []int{1, 3, total} {
+			var got []int32
+			for after := int32(-1); ; {
+				page, err := s.Targets(t.Context(), store.TargetFilter{Job: 1, Step: 1, Class: class, Page: store.Page[int32]{After: after, Limit: limit}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, x := range page {
+					got = append(got, x.Index)
+					if name := fmt.Sprint("host-", x.Index); x.Name != name {
+						t.Fatalf("target %d is called %q, want %q", x.Index, x.Name, name)
+					}
+					after = x.Index
+				}
+				if len(page) < limit {
+					break
+				}
+			}
+			if !slices.Equal(got, indices) {
+				t.Errorf("Targets of class %d, %d a page: got %v, want %v", class, limit, got, indices)
+			}
+		}
+	}
+}
