@@ -36,12 +36,14 @@ LATERAL (
 ) s
 ORDER BY q.n, s.id`
 
-// latestSQL reads the latest results of some targets of a step, of those that have one.
+// latestSQL reads the latest results of some targets of a step, of those that have one. The
+// shape keeps the planner to the primary key: left with an equation it may take the index of
+// attempts, in which it reads a whole step for each target.
 const latestSQL = `
 SELECT ` + resultColumns + `
 FROM unnest($3::int[]) AS i(idx), LATERAL (
 	SELECT * FROM stepgate_results r
-	WHERE r.job = $1 AND r.step = $2 AND r.idx = i.idx ORDER BY r.attempt DESC LIMIT 1
+	WHERE r.job = $1 AND r.step = $2 AND r.idx BETWEEN i.idx AND i.idx ORDER BY r.idx DESC, r.attempt DESC LIMIT 1
 ) r`
 
 // latestOfCurrentSQL is latestSQL for the job's current step.
@@ -49,7 +51,7 @@ const latestOfCurrentSQL = `
 SELECT ` + resultColumns + `
 FROM stepgate_jobs j, unnest($2::int[]) AS i(idx), LATERAL (
 	SELECT * FROM stepgate_results r
-	WHERE r.job = $1 AND r.step = j.current AND r.idx = i.idx ORDER BY r.attempt DESC LIMIT 1
+	WHERE r.job = $1 AND r.step = j.current AND r.idx BETWEEN i.idx AND i.idx ORDER BY r.idx DESC, r.attempt DESC LIMIT 1
 ) r
 WHERE j.id = $1`
 
