@@ -1,22 +1,46 @@
 package pgstore_test
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
 	"github.com/stepgate/stepgate/store/pgstore/pgtest"
 )
 
-// connect returns a pool on a schema, changed by each of with before it opens.
+// patience is for what takes a moment unless the machine is busy.
+const patience = time.Minute
+
+// eventually waits until something holds.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited for %v in vain: %s", patience, what)
+		}
+	}
+}
+
+// connect returns a pool on a schema, changed by each of with before it opens. The server
+// knows its connections by the name of the schema.
 func connect(t testing.TB, dsn string, with ...func(*pgxpool.Config)) *pgxpool.Pool {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
+	params := config.ConnConfig.RuntimeParams
+	params["application_name"] = params["search_path"]
 	for _, change := range with {
 		change(config)
 	}
@@ -41,6 +65,35 @@ func migrated(t testing.TB, with ...func(*pgxpool.Config)) *pgxpool.Pool {
 // hasty has commits not wait for the disk, which no test can tell that crashes no server.
 func hasty(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["synchronous_commit"] = "off" }
 
+// conns limits a pool.
+func conns(n int32) func(*pgxpool.Config) { return func(c *pgxpool.Config) { c.MaxConns = n } }
+
+// execute runs statements.
+func execute(t testing.TB, pool *pgxpool.Pool, sql string, args ...any) {
+	t.Helper()
+	if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask returns the one value that a statement gives.
+func ask[T any](t testing.TB, pool *pgxpool.Pool, sql string, args ...any) (v T) {
+	t.Helper()
+	if err := pool.QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// blocked waits until so many connections to the schema of pool wait for a lock.
+func blocked(t testing.TB, pool *pgxpool.Pool, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d connections wait for a lock", n), func() bool {
+		return ask[int](t, pool, `SELECT count(*) FROM pg_stat_activity
+			WHERE application_name = current_schema() AND wait_event_type = 'Lock'`) == n
+	})
+}
+
 // open returns a store on a pool that is closed with t.
 func open(t testing.TB, pool *pgxpool.Pool, opts ...pgstore.Option) *pgstore.Store {
 	t.Helper()
@@ -56,12 +109,20 @@ func open(t testing.TB, pool *pgxpool.Pool, opts ...pgstore.Option) *pgstore.Sto
 func emptied(pool *pgxpool.Pool, opts ...pgstore.Option) func(t testing.TB) store.Store {
 	return func(t testing.TB) store.Store {
 		t.Helper()
-		if _, err := pool.Exec(t.Context(), `
+		execute(t, pool, `
 			DELETE FROM stepgate_effects; DELETE FROM stepgate_records; DELETE FROM stepgate_target_sets;
 			DELETE FROM stepgate_results; DELETE FROM stepgate_target_names; DELETE FROM stepgate_steps;
-			DELETE FROM stepgate_creations; DELETE FROM stepgate_jobs`); err != nil {
-			t.Fatal(err)
-		}
+			DELETE FROM stepgate_creations; DELETE FROM stepgate_jobs`)
 		return open(t, pool, opts...)
 	}
+}
+
+// create makes a job.
+func create(t testing.TB, eng *engine.Engine, spec engine.JobSpec) store.JobID {
+	t.Helper()
+	job, err := eng.Create(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return job.ID
 }

@@ -1,0 +1,205 @@
+package pgstore_test
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/store/pgstore"
+	"github.com/stepgate/stepgate/store/pgstore/pgtest"
+)
+
+// objects returns the columns and the indexes of all tables in the schema of pool, a line each.
+func objects(t *testing.T, pool *pgxpool.Pool) []string {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `
+		SELECT concat_ws(' ', table_name, column_name, ordinal_position, data_type, is_nullable, column_default)
+		FROM information_schema.columns WHERE table_schema = current_schema()
+		UNION ALL
+		SELECT replace(indexdef, current_schema() || '.', '') FROM pg_indexes WHERE schemaname = current_schema()
+		UNION ALL
+		SELECT concat_ws(' ', relname, array_to_string(reloptions, ',')) FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+		ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+// migrateTo is MigrateTo, which must pass.
+func migrateTo(t *testing.T, pool *pgxpool.Pool, version int) {
+	t.Helper()
+	if err := pgstore.MigrateTo(t.Context(), pool, version); err != nil {
+		t.Fatalf("MigrateTo(%d): %v", version, err)
+	}
+}
+
+// refused asserts that an error says all of some texts.
+func refused(t *testing.T, what string, err error, says ...string) {
+	t.Helper()
+	for _, text := range says {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: got error %v, want one that says %q", what, err, text)
+		}
+	}
+}
+
+// Forward and back is as if nothing had been, and leaves the tables of others alone.
+func TestMigrateForwardAndBack(t *testing.T) {
+	pool := connect(t, pgtest.Schema(t))
+	execute(t, pool, `CREATE TABLE own (x int)`)
+	before := objects(t, pool)
+	var first []string
+	for range 2 {
+		for range 2 { // the second time there is nothing to do
+			if err := pgstore.Migrate(t.Context(), pool); err != nil {
+				t.Fatal(err)
+			}
+		}
+		st := open(t, pool)
+		create(t, engine.New(st), asking(1))
+		st.Close()
+		if first == nil {
+			first = objects(t, pool)
+		} else if again := objects(t, pool); !slices.Equal(again, first) {
+			t.Errorf("forward, back and forward made\n%v\nand forward alone\n%v", again, first)
+		}
+		migrateTo(t, pool, 0)
+		if left := objects(t, pool); !slices.Equal(left, before) {
+			t.Errorf("back at version 0 there are %v, want %v", left, before)
+		}
+	}
+	migrateTo(t, pool, 1)
+}
+
+// No way is known to a version that there is not.
+func TestMigrateToUnknownVersion(t *testing.T) {
+	pool := migrated(t)
+	for _, version := range []int{-1, 99} {
+		refused(t, "MigrateTo", pgstore.MigrateTo(t.Context(), pool, version), "no version", "only 0 to 1")
+	}
+	open(t, pool) // nothing has changed
+}
+
+// Of those who migrate at once one does it, and the others wait for it and find it done.
+func TestMigrateAtOnce(t *testing.T) {
+	const callers = 8
+	dsn := pgtest.Schema(t)
+	watcher := connect(t, dsn, conns(2))
+	first, err := watcher.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As long as this lock is held, all of them wait.
+	if _, err := first.Exec(t.Context(), `SELECT pg_advisory_xact_lock(hashtextextended('stepgate.' || current_schema(), 0))`); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range callers {
+		pool := connect(t, dsn, conns(1))
+		all.Go(func() {
+			if err := pgstore.Migrate(t.Context(), pool); err != nil {
+				t.Errorf("Migrate among others: %v", err)
+			}
+		})
+	}
+	blocked(t, watcher, callers)
+	if made := objects(t, watcher); len(made) > 0 {
+		t.Errorf("while another holds the lock, there are %v, want nothing", made)
+	}
+	if err := first.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	if versions := ask[int](t, watcher, `SELECT count(*) FROM stepgate_version`); versions != 1 {
+		t.Errorf("%d of them have migrated, want 1", versions)
+	}
+	create(t, engine.New(open(t, watcher)), asking(1))
+}
+
+// Tables of another version are a *SchemaError that says what to do, and are left alone.
+func TestOtherVersions(t *testing.T) {
+	ctx := t.Context()
+	pool := connect(t, pgtest.Schema(t))
+	want := func(what string, err error, have int, says string) {
+		t.Helper()
+		var schema *pgstore.SchemaError
+		if !errors.As(err, &schema) || *schema != (pgstore.SchemaError{Have: have, Want: 1}) {
+			t.Errorf("%s on version %d: got error %v, want a SchemaError", what, have, err)
+			return
+		}
+		refused(t, what, err, says)
+	}
+	_, err := pgstore.New(ctx, pool)
+	want("New", err, 0, "no Stepgate tables, want version 1: run Migrate")
+	migrateTo(t, pool, 1)
+	execute(t, pool, `UPDATE stepgate_version SET version = 7`)
+	before := objects(t, pool)
+	_, err = pgstore.New(ctx, pool)
+	want("New", err, 7, "use a newer one")
+	want("Migrate", pgstore.Migrate(ctx, pool), 7, "use a newer one")
+	want("MigrateTo(0)", pgstore.MigrateTo(ctx, pool, 0), 7, "take the tables back with it")
+	if after := objects(t, pool); !slices.Equal(after, before) || ask[int](t, pool, `SELECT version FROM stepgate_version`) != 7 {
+		t.Errorf("newer tables were changed from\n%v\nto\n%v", before, after)
+	}
+	refused(t, "older", &pgstore.SchemaError{Have: 1, Want: 2}, "are of version 1, want 2: run Migrate")
+}
+
+// Whoever runs the files with a tool of their own ends in the same state, both ways.
+func TestMigrationsAreFiles(t *testing.T) {
+	own, ours := connect(t, pgtest.Schema(t)), migrated(t)
+	files := func(pattern string) []string {
+		names, err := fs.Glob(pgstore.Migrations, pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("the files %s: %v, %v", pattern, names, err)
+		}
+		return names
+	}
+	run := func(name string) {
+		text, err := pgstore.Migrations.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		execute(t, own, string(text))
+	}
+	for _, name := range files("migrations/*.up.sql") {
+		run(name)
+	}
+	if got, want := objects(t, own), objects(t, ours); !slices.Equal(got, want) {
+		t.Errorf("the files make\n%s\nMigrate\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	create(t, engine.New(open(t, own)), asking(1))
+	if err := pgstore.Migrate(t.Context(), own); err != nil {
+		t.Errorf("Migrate after the files: %v", err)
+	}
+	downs := files("migrations/*.down.sql")
+	slices.Reverse(downs)
+	for _, name := range downs {
+		run(name)
+	}
+	if left := objects(t, own); len(left) > 0 {
+		t.Errorf("the files back leave %v, want nothing", left)
+	}
+}
+
+// A search_path that leads nowhere is told as that, before anything is laid out elsewhere.
+func TestNoCurrentSchema(t *testing.T) {
+	pool := connect(t, pgtest.Schema(t), func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["search_path"] = "stepgate_test_missing" })
+	_, err := pgstore.New(t.Context(), pool)
+	for what, err := range map[string]error{
+		"New": err, "Migrate": pgstore.Migrate(t.Context(), pool), "MigrateTo(0)": pgstore.MigrateTo(t.Context(), pool, 0),
+	} {
+		refused(t, what, err, "pgstore: there is no current schema", "search_path")
+	}
+}
