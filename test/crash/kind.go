@@ -97,7 +97,7 @@ func sessionsEnd(ctx context.Context, dsn string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	for left := -1; left != 0; {
 		err := conn.QueryRow(ctx, "select count(*) from pg_stat_activity where application_name = $1", application(conn.Config())).Scan(&left)
 		if err != nil {

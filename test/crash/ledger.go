@@ -82,7 +82,7 @@ type book struct {
 	handled  map[effect]bool
 	settles  map[effect]bool
 	settled  map[effect]bool
-	touched  map[store.JobID]bool // that the last reading tells of
+	touched  map[store.JobID]bool // whatever is told of them
 	failures []string             // why something was not carried out, other than for a refusal
 
 	offset int64 // what has been read
@@ -113,6 +113,7 @@ func newBook() *book {
 	return &book{
 		asks:    map[store.Request]*asked{},
 		handled: map[effect]bool{}, settles: map[effect]bool{}, settled: map[effect]bool{},
+		touched: map[store.JobID]bool{},
 	}
 }
 
@@ -126,7 +127,6 @@ func (b *book) readOn(path string) error {
 	if _, err := file.Seek(b.offset, io.SeekStart); err != nil {
 		return err
 	}
-	b.touched = map[store.JobID]bool{}
 	lines := bufio.NewReader(file)
 	for {
 		text, err := lines.ReadBytes('\n')
