@@ -5,6 +5,7 @@ package pgtest
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -65,13 +66,17 @@ const childVariable = "STEPGATE_PGTEST_CHILD"
 func TestServerGoesWithItsProcess(t *testing.T) {
 	if os.Getenv(childVariable) != "" {
 		fmt.Println("folder", Start(t).folder)
-		select {}
+		_, _ = io.Copy(io.Discard, os.Stdin) // which ends with the parent at the latest
+		return
 	}
 	if _, _, err := programs(); err != nil {
 		refuse(t, err)
 	}
 	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 	child.Env = append(os.Environ(), childVariable+"=1")
+	if _, err := child.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
