@@ -107,14 +107,24 @@ func startChild(t testing.TB, a assignment) *child {
 	return c
 }
 
+// lives fails t if the child has ended.
+func (c *child) lives(t testing.TB) {
+	t.Helper()
+	select {
+	case <-c.ended:
+		t.Fatalf("the child ended by itself: %s", c.said.Bytes())
+	default:
+	}
+}
+
 // kill kills the child after some time.
 func (c *child) kill(t testing.TB, after time.Duration) {
 	t.Helper()
 	select {
 	case <-c.ended:
-		t.Fatalf("the child ended by itself: %s", c.said.Bytes())
 	case <-time.After(after):
 	}
+	c.lives(t)
 	if err := c.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

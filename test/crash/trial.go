@@ -27,6 +27,7 @@ type trial struct {
 	known    map[store.JobID]bool // jobs that were examined
 	findings findings             // of all examinations
 	cycles   int
+	child    *child // of this cycle
 }
 
 // newTrial returns a trial of a store without jobs.
@@ -43,10 +44,10 @@ func newTrial(t testing.TB, k kind, place string, seed uint64) *trial {
 func (r *trial) cycle(k kind, during func()) {
 	r.Helper()
 	r.cycles++
-	c := startChild(r, assignment{k.name, r.place, r.ledger, r.seed + uint64(r.cycles)})
+	r.child = startChild(r, assignment{k.name, r.place, r.ledger, r.seed + uint64(r.cycles)})
 	during()
 	r.awaitAnswers(20)
-	c.kill(r, time.Duration(r.dice.IntN(500))*time.Millisecond)
+	r.child.kill(r, time.Duration(r.dice.IntN(500))*time.Millisecond)
 	r.examine(func(j store.Job) bool { return r.book.touched[j.ID] || !r.known[j.ID] })
 	clear(r.book.touched)
 }
@@ -57,6 +58,7 @@ func (r *trial) awaitAnswers(n int) {
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	answers := func() int {
+		r.child.lives(r)
 		if err := errors.Join(ctx.Err(), r.book.readOn(r.ledger)); err != nil {
 			r.Fatalf("wait for the child to be answered: %v", err)
 		}
