@@ -117,7 +117,7 @@ func lineTable(group []*store.Change) table {
 		column(records, func(r *row) int64 { return r.job }),
 		column(records, func(r *row) int64 { return int64(r.row.Seq) }),
 		column(records, func(r *row) int64 { return int64(r.row.At) }),
-		column(records, func(r *row) [16]byte { return r.row.Request }),
+		column(records, func(r *row) pgtype.UUID { return uuid(r.row.Request) }),
 		column(records, func(r *row) int32 { return int32(r.row.Step) }),
 		column(records, func(r *row) int32 { return int32(r.row.Entered) }),
 		column(records, func(r *row) int32 { return r.row.Attempt }),
@@ -229,7 +229,7 @@ func requestTable(group []*store.Change) table {
 	return table{
 		column(group, func(c *change) string { return (*c).Job.Scope.Type }),
 		column(group, func(c *change) string { return (*c).Job.Scope.ID }),
-		column(group, func(c *change) [16]byte { return (*c).Records[0].Request }),
+		column(group, func(c *change) pgtype.UUID { return uuid((*c).Records[0].Request) }),
 		column(group, func(c *change) int64 { return int64((*c).Job.ID) }),
 	}
 }
@@ -303,3 +303,7 @@ func asJSON(names any) string {
 	}
 	return string(text)
 }
+
+// uuid returns a request as a parameter of a type that the driver knows without asking the
+// server what it expects.
+func uuid(r store.Request) pgtype.UUID { return pgtype.UUID{Bytes: r, Valid: true} }

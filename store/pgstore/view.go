@@ -201,7 +201,7 @@ func (s *Store) wideView(ctx context.Context, q store.Query) (v store.View, err 
 	}
 	var replay []store.Record
 	if q.Request != (store.Request{}) {
-		b.Queue(replaySQL, int64(q.Job), [16]byte(q.Request)).Query(func(rows pgx.Rows) (err error) {
+		b.Queue(replaySQL, int64(q.Job), uuid(q.Request)).Query(func(rows pgx.Rows) (err error) {
 			replay, err = pgx.CollectRows(rows, scanRecord)
 			return err
 		})
@@ -249,7 +249,7 @@ WHERE c.scope_type = $1 AND c.scope_id = $2 AND c.request = $3`
 
 // Created implements store.Store.
 func (s *Store) Created(ctx context.Context, scope store.Scope, request store.Request) (store.Record, error) {
-	records, err := query(ctx, s, "created", scanRecord, createdSQL, scope.Type, scope.ID, [16]byte(request))
+	records, err := query(ctx, s, "created", scanRecord, createdSQL, scope.Type, scope.ID, uuid(request))
 	if err == nil && len(records) == 0 {
 		err = store.ErrNotFound
 	}
