@@ -1,0 +1,41 @@
+package riverfx
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+)
+
+// Migrate brings River's own tables, in the current schema of pool's connections, to the
+// version that this package works with. Any number of processes may call it at once: one
+// migrates, and the others wait for it. It takes two connections of pool. River's command-line
+// tool does the same.
+func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	if err := migrate(ctx, pool); err != nil {
+		return fmt.Errorf("riverfx: migrate: %w", err)
+	}
+	return nil
+}
+
+func migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	// River migrates in several transactions and locks nothing. The lock is of a transaction
+	// beside them, and ends with it.
+	lock, err := pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Rollback(context.WithoutCancel(ctx)) }()
+	if _, err := lock.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('stepgate.river.' || current_schema(), 0))`); err != nil {
+		return err
+	}
+	_, err = migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
+	return err
+}

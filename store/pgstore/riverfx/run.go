@@ -1,0 +1,68 @@
+package riverfx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+)
+
+// Config returns the configuration of a River client that works w's jobs, for a caller who
+// makes that client. Its defaults, which [Configure] adjusts:
+//
+//   - Queues: 64 places for runs, 16 for stops, and 16 for questions and ends of jobs.
+//   - MaxAttempts: 10, which is four hours of River's retries. Jobs keep what they were
+//     inserted with.
+//   - JobTimeout: 1 min. A handler that needs longer returns river.JobSnooze in between.
+//   - RescueStuckJobsAfter: 90 s, where River's default is an hour. The rescuer looks every
+//     30 s, so that a run whose process has died is carried out again within two minutes or so.
+//   - Logger: slog's.
+func (w *Worker) Config() *river.Config {
+	workers := river.NewWorkers()
+	river.AddWorker(workers, w)
+	return w.carrier.riverConfig(workers)
+}
+
+// Run works the River jobs of effects with a client of its own, expires what is overdue and
+// reconciles, until ctx ends; then it waits for the handlers, whose contexts end with ctx, and
+// returns nil. Only what cannot begin is an error. Any number of processes can run workers.
+func (w *Worker) Run(ctx context.Context) error {
+	if w.eng == nil || w.st == nil || w.handler == nil {
+		return errors.New("riverfx: a worker needs an engine, a store and a handler")
+	}
+	config := w.Config()
+	client, err := river.NewClient(riverpgxv5.New(w.carrier.pool), config)
+	if err != nil {
+		return fmt.Errorf("riverfx: %w", err)
+	}
+	if err := client.Start(ctx); err != nil {
+		return fmt.Errorf("riverfx: start: %w", err)
+	}
+	var tasks sync.WaitGroup
+	tasks.Go(func() { every(ctx, w.carrier.sweep, config.Logger, "sweep", w.eng.Sweep) })
+	tasks.Go(func() { every(ctx, w.carrier.reconcile, config.Logger, "reconcile", w.Reconcile) })
+	<-client.Stopped()
+	tasks.Wait()
+	return nil
+}
+
+// every does f again and again until ctx ends, and logs its failures.
+func every(ctx context.Context, d time.Duration, log *slog.Logger, what string, f func(context.Context) (int, error)) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if _, err := f(ctx); err != nil && ctx.Err() == nil {
+			log.ErrorContext(ctx, "riverfx: "+what+" failed", slog.Any("error", err))
+		}
+	}
+}
