@@ -1,0 +1,176 @@
+package histories
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// create creates a job of any shape.
+func (p *player) create(ctx context.Context) {
+	j := &job{spec: engine.JobSpec{Name: p.name(), Scope: one(p, scopes)}, endless: len(p.jobs) == 0, stubborn: p.oneIn(2)}
+	for range 1 + p.IntN(6) {
+		j.spec.Steps = append(j.spec.Steps, p.spec())
+	}
+	switch {
+	case j.endless:
+		j.spec.Steps[0] = step.Spec{Name: p.name(), Type: step.Script, Timeout: time.Hour, Targets: p.hosts(20 + p.IntN(40))}
+	case len(p.jobs) == 1 && p.oneIn(3):
+		j.spec.Steps[0] = step.Spec{Name: p.name(), Type: step.FileTransfer, Targets: p.hosts(4000 + p.IntN(5000))}
+	}
+	j.created = request{Actor: one(p, people), Reason: p.reason()}
+	if !p.oneIn(3) {
+		j.created.ID = p.newRequest()
+	}
+	p.ask("create %q of %d steps in %q %q, %v", j.spec.Name, len(j.spec.Steps), j.spec.Scope.Type, j.spec.Scope.ID, j.created)
+	header, err := p.engine.Create(ctx, j.spec, j.created.options()...)
+	answer(p.History, header, err)
+	if err != nil {
+		return
+	}
+	p.Tally["created"]++
+	j.id = header.ID
+	p.jobs = append(p.jobs, j)
+}
+
+// repeatCreation asks for a creation again, as it was or with something changed, or has the
+// store create what it must not.
+func (p *player) repeatCreation(ctx context.Context, j *job, _ *store.View) {
+	if j.created.ID == (store.Request{}) || p.oneIn(4) {
+		p.createAnyhow(ctx, j)
+		return
+	}
+	again, spec := j.created, j.spec
+	switch p.IntN(6) {
+	case 0:
+		again.Actor += "'s double"
+	case 1:
+		again.Reason += "!"
+	case 2:
+		spec.Name += "!"
+	case 3:
+		spec.Steps = append(spec.Steps[:len(spec.Steps)-1:len(spec.Steps)-1], p.spec())
+	}
+	p.ask("create job %d again as %q of %d steps, %v", j.id, spec.Name, len(spec.Steps), again)
+	header, err := p.engine.Create(ctx, spec, again.options()...)
+	answer(p.History, header, err)
+}
+
+// createAnyhow has the store create a job of the id or of the request of another one.
+func (p *player) createAnyhow(ctx context.Context, j *job) {
+	c := &engine.Create{ID: j.id, Request: p.newRequest(), Spec: j.spec}
+	if id := j.created.ID; id != (store.Request{}) && p.oneIn(2) {
+		c.ID, c.Request = p.newJobID(), id
+	}
+	p.ask("commit the creation of job %d by request %v, which is taken", c.ID, c.Request)
+	d, err := engine.Decide(operation.Standard(), store.View{}, c, step.At(p.now))
+	if err == nil {
+		err = p.store.Commit(ctx, d.Change)
+	}
+	answer(p.History, "committed", err)
+}
+
+// spec draws a step.
+func (p *player) spec() step.Spec {
+	s := step.Spec{Name: p.name(), Type: step.Type(1 + p.IntN(4)), Timeout: p.timeout()}
+	if p.oneIn(3) {
+		s.Payload = p.payload()
+	}
+	if s.Type == step.Confirmation {
+		if p.oneIn(2) {
+			s.Confirmers = people[:1+p.IntN(len(people)-1)]
+		}
+		if s.Timeout > 0 {
+			s.OnTimeout = step.Decision(p.IntN(2))
+		}
+		return s
+	}
+	s.IgnoreErrors, s.Targets = p.oneIn(5), p.hosts(p.total())
+	return s
+}
+
+// hosts draws the names of so many targets.
+func (p *player) hosts(total int) []string {
+	word, hosts := p.name(), make([]string, total)
+	for i := range hosts {
+		hosts[i] = fmt.Sprintf("%.200s %d", word, i)
+	}
+	return hosts
+}
+
+// total draws how many targets a step has: mostly few, now and then more than a block of
+// 4,096.
+func (p *player) total() int {
+	switch n := p.IntN(100); {
+	case n < 45:
+		return 1 + p.IntN(3)
+	case n < 75:
+		return 1 + p.IntN(40)
+	case n < 99:
+		return 1 + p.IntN(200)
+	}
+	return one(p, []int{4095, 4096, 4097, 8193})
+}
+
+// timeout draws a deadline: none, short, long, not in whole milliseconds, or never.
+func (p *player) timeout() time.Duration {
+	switch p.IntN(8) {
+	case 0, 1, 2:
+		return time.Duration(1+p.IntN(60)) * time.Second
+	case 3:
+		return time.Duration(1+p.IntN(10)) * time.Hour
+	case 4:
+		return time.Duration(1 + p.Int64N(int64(time.Minute)))
+	case 5:
+		if p.oneIn(5) {
+			return math.MaxInt64
+		}
+	}
+	return 0
+}
+
+// people operate; the last of them confirms nothing unless everybody may.
+var people = []string{"ann", "bob", "cy d'Arc \"Ünï\" \\ 名前", "eve"}
+
+// words are what a store may stumble over.
+var words = []string{
+	"web", "ünïcode ß", "名前", " spaces ", "quote'\"\\", "100%_like", "tab\tand\nline", "NULL", "😀", `{"a":["b"]}`, "$1 ?", "-- x;", "e\u0301",
+	"\u2028", "{}", "a,b", "\x7f", "\ufeffbom",
+}
+
+// name draws a name of 1 to 256 characters.
+func (p *player) name() string {
+	switch p.IntN(12) {
+	case 0:
+		return strings.Repeat(one(p, []string{"x", "ü", "😀"}), 256)
+	case 1, 2, 3:
+		return one(p, words) + " " + one(p, words)
+	}
+	return one(p, words)
+}
+
+// reason draws a reason: mostly none, now and then as long as one may be.
+func (p *player) reason() string {
+	switch p.IntN(12) {
+	case 0:
+		return strings.Repeat("名", 2000)
+	case 1, 2, 3:
+		return one(p, words)
+	}
+	return ""
+}
+
+// payload draws a payload, now and then one that does not fit in a page of a database.
+func (p *player) payload() string {
+	if p.oneIn(10) {
+		return strings.Repeat(one(p, words), 1+p.IntN(4000))
+	}
+	return "#!/bin/sh\necho " + one(p, words) + "\n"
+}

@@ -1,0 +1,182 @@
+package histories
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// sweep expires what is overdue, mostly at a time about the deadline of a job.
+func (p *player) sweep(ctx context.Context, j *job, at *store.View) {
+	if d := at.Step.Deadline; d != 0 && d.Std().Sub(p.now) < 48*time.Hour && !p.oneIn(4) {
+		p.now = latest(p.now, d.Add(time.Duration(p.IntN(3)-1)*time.Millisecond).Std())
+	}
+	e := p.from(j)
+	p.ask("sweep at %d, %v", step.At(p.now), e)
+	n, err := e.Sweep(ctx)
+	answer(p.History, n, err)
+	p.Tally["expired"] += n
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// errHandler is what handlers fail with.
+var errHandler = errors.New("the handler failed")
+
+// deliver hands what is due to handlers, some of which fail. They run at once, so the order
+// in which they did is nobody's business.
+func (p *player) deliver(ctx context.Context, j *job, _ *store.View) {
+	var mu sync.Mutex // guards delivered
+	var delivered []engine.Delivery
+	salt := store.Seq(p.IntN(4))
+	e := p.from(j)
+	p.ask("deliver what is due at %d, %v", step.At(p.now), e)
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	n, err := e.Deliver(ctx, func(_ context.Context, d engine.Delivery) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if delivered = append(delivered, d); len(delivered) > 2000 {
+			giveUp() // the same ones again and again
+		}
+		if (d.Seq+store.Seq(d.Count)+salt)%4 == 0 {
+			return fmt.Errorf("%w: %d %v", errHandler, d.Seq, strings.Repeat("ünï", int(d.Seq)*20))
+		}
+		return nil
+	}, engine.Runs(p.handlers))
+	slices.SortFunc(delivered, func(a, b engine.Delivery) int {
+		return cmp.Or(cmp.Compare(a.Job.ID, b.Job.ID), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Count, b.Count))
+	})
+	answers(p.History, delivered, err)
+	p.row(n)
+	p.Tally["delivered"] += n
+}
+
+// claim takes effects, so many at a time, until none is left that may be taken. Which of those
+// of one NotBefore come in which lot is open; what is not is the times of each lot.
+func (p *player) claim(ctx context.Context, j *job, _ *store.View) {
+	now := step.At(p.now)
+	c := store.Claim{
+		Scope: p.from(j).scope, Effects: one(p, someEffects), Now: now,
+		Until: now + 1 + step.Time(p.IntN(60_000)), Limit: one(p, []int{1, 2, 5, 1000}),
+	}
+	before := p.waiting(ctx)
+	p.ask("claim %+v", c)
+	var all []store.Delivery
+	for range 100 {
+		lot, err := p.store.Claim(ctx, c)
+		if err != nil {
+			p.fail(err)
+			break
+		}
+		times := make([]step.Time, len(lot))
+		for i, d := range lot {
+			times[i] = before[effect{d.Job, d.Seq}]
+		}
+		slices.Sort(times)
+		p.row(times)
+		all = append(all, lot...)
+		if len(lot) < c.Limit {
+			break
+		}
+	}
+	slices.SortFunc(all, func(a, b store.Delivery) int {
+		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Seq, b.Seq))
+	})
+	answers(p.History, all, nil)
+	p.held = append(p.held, all...)
+	p.Tally["claimed"] += len(all)
+}
+
+// someEffects are the kinds of effects that are claimed together.
+var someEffects = [][]store.Effect{
+	{store.RunTargets},
+	{store.StopAttempt},
+	{store.AskConfirmers, store.JobEnded},
+	{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded},
+}
+
+// effect names an effect.
+type effect struct {
+	job store.JobID
+	seq store.Seq
+}
+
+// waiting reads until when each effect is left alone.
+func (p *player) waiting(ctx context.Context) map[effect]step.Time {
+	times := map[effect]step.Time{}
+	for _, j := range p.jobs {
+		effects, err := p.store.Effects(ctx, store.Scope{}, j.id, store.Page[store.Seq]{Limit: 1000})
+		if err != nil {
+			p.fail(err)
+		}
+		for _, d := range effects {
+			times[effect{d.Job, d.Seq}] = d.NotBefore
+		}
+	}
+	return times
+}
+
+// release settles or defers effects that were claimed before: some long ago, so that others
+// have them by now, and some that were settled.
+func (p *player) release(ctx context.Context, j *job, at *store.View) {
+	if len(p.held) == 0 {
+		p.claim(ctx, j, at)
+		return
+	}
+	for range 4 {
+		d := one(p, p.held[p.IntN(len(p.held)):]) // rather one that was claimed of late
+		var err error
+		if p.oneIn(2) {
+			p.ask("settle effect %d of job %d, count %d", d.Seq, d.Job, d.Count)
+			err = p.store.Settle(ctx, d)
+		} else {
+			d = p.deferred(d)
+			p.ask("defer effect %d of job %d, count %d, until %d, %d failures, delivered %v, because of %q",
+				d.Seq, d.Job, d.Count, d.NotBefore, d.Failures, d.Delivered, d.LastError)
+			err = p.store.Defer(ctx, d)
+		}
+		answer(p.History, "done", err)
+		if err == nil {
+			p.Tally["settled or deferred"]++
+		} else {
+			p.Tally["lease lost"]++
+		}
+	}
+	p.held = p.held[max(len(p.held)-40, 0):]
+}
+
+// deferred returns an effect as a dispatcher leaves it alone: while its handler runs, after
+// that has failed, or until a step has stopped.
+func (p *player) deferred(d store.Delivery) store.Delivery {
+	d.NotBefore = step.At(p.now) + step.Time(p.IntN(100_000)-20_000)
+	switch p.IntN(3) {
+	case 0:
+		d.Failures, d.LastError = d.Failures+1, p.name()
+	case 1:
+		if d.Effect == store.StopAttempt {
+			d.Failures, d.Delivered, d.LastError = 0, true, ""
+		}
+	}
+	if p.oneIn(4) { // nothing else is to be looked at
+		return store.Delivery{
+			Job: d.Job, Seq: d.Seq, Count: d.Count,
+			NotBefore: d.NotBefore, Failures: d.Failures, Delivered: d.Delivered, LastError: d.LastError,
+		}
+	}
+	return d
+}

@@ -1,0 +1,12 @@
+// Package histories has people, executors and dispatchers do the same things, command by
+// command, to two stores, and demands that both answer the same, byte by byte, and end up
+// holding the same. One of the two is memstore, so whatever gives the same histories as it
+// gives the same as any other store that does.
+//
+// What is done depends on a seed and on the store's own answers, and on nothing else: the
+// clock, the job ids and the engine's random numbers are the player's. Where the contract
+// of [store.Store] leaves something open, which of the effects of one NotBefore a Claim
+// takes for instance, the history says only what is not open.
+//
+// A store's test calls [Run].
+package histories

@@ -1,0 +1,270 @@
+package histories
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A request is who asks, why, and on what condition.
+type request struct {
+	Actor, Reason string
+	ID            store.Request
+	IfAttempt     int32
+	IfVersion     store.Seq
+	Dry           bool
+}
+
+func (r request) options() []engine.OperateOption {
+	opts := []engine.OperateOption{engine.By(r.Actor), engine.Because(r.Reason)}
+	if r.ID != (store.Request{}) {
+		opts = append(opts, engine.RequestID(r.ID))
+	}
+	if r.IfAttempt != 0 {
+		opts = append(opts, engine.IfAttempt(r.IfAttempt))
+	}
+	if r.IfVersion != 0 {
+		opts = append(opts, engine.IfVersion(r.IfVersion))
+	}
+	if r.Dry {
+		opts = append(opts, engine.DryRun())
+	}
+	return opts
+}
+
+func (r request) String() string {
+	text := fmt.Sprintf("by %q because of %.40q", r.Actor, r.Reason)
+	if r.ID != (store.Request{}) {
+		text += fmt.Sprintf(", request %v", r.ID)
+	}
+	if r.IfAttempt != 0 {
+		text += fmt.Sprintf(", if attempt %d", r.IfAttempt)
+	}
+	if r.IfVersion != 0 {
+		text += fmt.Sprintf(", if version %d", r.IfVersion)
+	}
+	if r.Dry {
+		text += ", dry"
+	}
+	return text
+}
+
+// asked is an operation on a step, or on the job if it has a job code.
+type asked struct {
+	step    step.ID
+	code    operation.Code
+	jobCode operation.JobCode
+	request
+}
+
+func (a asked) String() string {
+	if a.jobCode != 0 {
+		return fmt.Sprintf("%v %v", a.jobCode, a.request)
+	}
+	return fmt.Sprintf("%v on step %d %v", a.code, a.step, a.request)
+}
+
+// act does what is likely where a job stands.
+func (p *player) act(ctx context.Context, j *job, at *store.View) {
+	s := &at.Step
+	switch n := p.IntN(100); {
+	case s.State == step.Running && n < 88, s.State == step.Terminating && n < 75, s.State == step.Waiting && n < 3:
+		p.report(ctx, j, at)
+	case s.State == step.Waiting && n < 15 && s.Deadline != 0:
+		p.sweep(ctx, j, at)
+	default:
+		p.operate(ctx, j, p.asked(j, at))
+	}
+}
+
+// actAnyhow does anything, on any step, if there is one.
+func (p *player) actAnyhow(ctx context.Context, j *job, at *store.View) {
+	if j.endless {
+		p.act(ctx, j, at)
+		return
+	}
+	a := asked{step: step.ID(p.IntN(len(j.spec.Steps)+2) + 1), request: p.request(at)}
+	switch p.IntN(12) {
+	case 0:
+		a.jobCode = one(p, operation.AllJobCodes())
+	case 1:
+		a.code = operation.Code(p.IntN(40))
+	default:
+		a.code = one(p, operation.AllCodes())
+	}
+	p.operate(ctx, j, a)
+}
+
+// asked draws an operation that is legal, if there is one, by somebody who may do it, mostly.
+func (p *player) asked(j *job, at *store.View) asked {
+	a := asked{step: at.Job.Current, request: p.request(at)}
+	s := &at.Step
+	legal, legalJob := operation.Standard().Codes(s.Type, s.State), operation.Standard().JobCodes(s.Type, s.State)
+	if j.endless || j.stubborn && !p.oneIn(6) {
+		legal = legal.Minus(goingOn)
+		if s.State == step.Waiting {
+			legalJob = operation.JobCodes{} // it would end the job for good
+		}
+	}
+	codes, jobCodes := slices.Collect(legal.All()), slices.Collect(legalJob.All())
+	switch {
+	case len(codes)+len(jobCodes) == 0:
+		a.code = operation.RetryFailed
+	case len(codes) == 0, len(jobCodes) > 0 && p.oneIn(20):
+		a.jobCode = one(p, jobCodes)
+	default:
+		a.code = one(p, codes)
+	}
+	return a
+}
+
+// goingOn are the codes that go on to the next step.
+var goingOn = operation.CodesOf(operation.Confirm, operation.IgnoreError, operation.NextStep, operation.ForcedSkip)
+
+// request draws who asks and how.
+func (p *player) request(at *store.View) request {
+	r := request{Actor: one(p, people), Reason: p.reason(), Dry: p.oneIn(16)}
+	for name := range at.Step.Confirmers.All() {
+		if !p.oneIn(4) {
+			r.Actor = name
+		}
+		break
+	}
+	if p.oneIn(3) {
+		r.ID = p.newRequest()
+	}
+	if p.oneIn(8) {
+		r.IfAttempt = max(at.Step.Attempt-int32(p.IntN(8)/7), 1)
+	}
+	if p.oneIn(8) {
+		r.IfVersion = max(at.Job.Version-store.Seq(p.IntN(4)), 1)
+	}
+	return r
+}
+
+// operate asks an engine for an operation, and remembers what was carried out.
+func (p *player) operate(ctx context.Context, j *job, a asked) {
+	e := p.from(j)
+	p.ask("job %d: %v, %v", j.id, a, e)
+	var receipt engine.Receipt
+	var err error
+	if a.jobCode != 0 {
+		receipt, err = e.OperateJob(ctx, j.id, a.jobCode, a.options()...)
+	} else {
+		receipt, err = e.Operate(ctx, j.id, a.step, a.code, a.options()...)
+	}
+	answer(p.History, receipt, err)
+	if err != nil {
+		return
+	}
+	if a.Dry {
+		p.Tally["dry"]++
+		return
+	}
+	if a.jobCode != 0 {
+		p.Tally["accepted: "+a.jobCode.String()]++
+	} else {
+		p.Tally["accepted: "+a.code.String()]++
+	}
+	a.ID, a.step = receipt.Request, receipt.Step // an id that the engine made is as good
+	j.done = append(j.done, a)
+}
+
+// repeat asks for something again that was carried out, as it was or with something changed.
+func (p *player) repeat(ctx context.Context, j *job, at *store.View) {
+	if len(j.done) == 0 {
+		p.actAnyhow(ctx, j, at)
+		return
+	}
+	a := one(p, j.done)
+	switch p.IntN(8) {
+	case 0:
+		a.Actor += "'s double"
+	case 1:
+		a.Reason += "!"
+	case 2:
+		a.step++
+	case 3:
+		a.code = one(p, operation.AllCodes())
+		a.jobCode = 0
+	case 4:
+		a.jobCode = one(p, operation.AllJobCodes())
+	}
+	p.Tally["repeated"]++
+	e := p.from(j)
+	p.ask("job %d: repeat %v, %v", j.id, a, e)
+	var receipt engine.Receipt
+	var err error
+	if a.jobCode != 0 {
+		receipt, err = e.OperateJob(ctx, j.id, a.jobCode, a.options()...)
+	} else {
+		receipt, err = e.Operate(ctx, j.id, a.step, a.code, a.options()...)
+	}
+	answer(p.History, receipt, err)
+}
+
+// decide draws an operation and decides on it where a view shows a job, nil if it is refused.
+func (p *player) decide(j *job, view *store.View) *engine.Decision {
+	a := p.asked(j, view)
+	var c engine.Command = &engine.Operate{Code: a.code, Request: p.newRequest(), Actor: a.Actor, Reason: a.Reason}
+	if a.jobCode != 0 {
+		c = &engine.OperateJob{Code: a.jobCode, Request: p.newRequest(), Actor: a.Actor, Reason: a.Reason}
+	}
+	p.ask("job %d: decide on version %d: %v", view.Job.ID, view.Job.Version, a)
+	d, err := engine.Decide(operation.Standard(), *view, c, step.At(p.now))
+	if err != nil {
+		p.fail(err)
+		return nil
+	}
+	return d
+}
+
+// commitLate decides on where a job stood when it was looked at some time ago, and commits
+// that, twice: a conflict if the job has moved on, and always the second time. A job that
+// there is not is at version 0.
+func (p *player) commitLate(ctx context.Context, j *job, _ *store.View) {
+	view := one(p, j.views)
+	if p.oneIn(8) {
+		view.Job.ID = store.MaxJobID
+	}
+	d := p.decide(j, &view)
+	if d == nil {
+		return
+	}
+	for range 2 {
+		err := p.store.Commit(ctx, d.Change)
+		answer(p.History, "committed", err)
+	}
+}
+
+// commitTwo commits two decisions at once, of which the second was decided on what the first
+// leaves: a retry that is stopped before it was told to run, for instance.
+func (p *player) commitTwo(ctx context.Context, j *job, at *store.View) {
+	view := *at
+	first := p.decide(j, &view)
+	if first == nil || len(first.Change.Steps) != 1 {
+		return
+	}
+	view.Job, view.Step = first.Change.Job, first.Change.Steps[0]
+	second := p.decide(j, &view)
+	if second == nil {
+		return
+	}
+	c := second.Change
+	c.Records = slices.Concat(first.Change.Records, c.Records)
+	err := p.store.Commit(ctx, c)
+	answer(p.History, "committed both", err)
+	p.Tally["two at once"]++
+}
+
+// callTooLate calls when the context has ended, which does nothing.
+func (p *player) callTooLate(ctx context.Context, j *job, at *store.View) {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	p.act(ctx, j, at)
+}

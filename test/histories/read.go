@@ -1,0 +1,173 @@
+package histories
+
+import (
+	"context"
+	"math"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// reads are the questions that change nothing.
+var reads = []func(p *player, ctx context.Context, e viewpoint, j *job, at *store.View){
+	(*player).readHeader,
+	(*player).readView,
+	(*player).readCreated,
+	(*player).readJobs,
+	(*player).readSteps,
+	(*player).readTargets,
+	(*player).readTargets,
+	(*player).readAttempt,
+	(*player).readShown,
+	(*player).readHistory,
+	(*player).readEffects,
+	(*player).readOverdue,
+	(*player).explain,
+}
+
+func (p *player) read(ctx context.Context, j *job, at *store.View) {
+	p.Tally["read"]++
+	one(p, reads)(p, ctx, p.from(j), j, at)
+}
+
+func (p *player) readHeader(ctx context.Context, e viewpoint, j *job, _ *store.View) {
+	id := p.anyStep(j)
+	p.ask("job %d: header, and step %d, %v", j.id, id, e)
+	header, err := e.Job(ctx, j.id)
+	answer(p.History, header, err)
+	row, err := e.Step(ctx, j.id, id)
+	answer(p.History, row, err)
+}
+
+func (p *player) readView(ctx context.Context, e viewpoint, j *job, at *store.View) {
+	q := store.Query{Scope: e.scope, Job: j.id, Step: step.ID(p.IntN(len(j.spec.Steps) + 2)), Targets: p.anyTargets(at.Step.Total)}
+	if len(j.done) > 0 && p.oneIn(2) {
+		q.Request = one(p, j.done).ID
+	}
+	p.ask("view %+v", q)
+	view, err := p.store.View(ctx, q)
+	if err != nil {
+		p.fail(err)
+		return
+	}
+	p.rowsOf(&view)
+}
+
+func (p *player) readCreated(ctx context.Context, e viewpoint, j *job, _ *store.View) {
+	e.scope = one(p, []store.Scope{j.spec.Scope, {}, one(p, scopes)})
+	p.ask("created by %v, %v", j.created.ID, e)
+	r, err := p.store.Created(ctx, e.scope, j.created.ID)
+	answer(p.History, r, err)
+}
+
+func (p *player) readJobs(ctx context.Context, e viewpoint, j *job, at *store.View) {
+	f := store.JobFilter{Scope: e.scope}
+	for range p.IntN(3) {
+		f.States = f.States.With(one(p, step.AllStates()))
+	}
+	p.ask("jobs in states %v, %v", f.States, e)
+	pages(p, j.id, func(j store.Job) store.JobID { return j.ID }, func(page store.Page[store.JobID]) ([]store.Job, error) {
+		f.Page = page
+		return p.store.Jobs(ctx, f)
+	})
+}
+
+func (p *player) readSteps(ctx context.Context, e viewpoint, j *job, at *store.View) {
+	p.ask("job %d: steps, %v", j.id, e)
+	pages(p, at.Job.Current, func(s store.Step) step.ID { return s.ID }, func(page store.Page[step.ID]) ([]store.Step, error) {
+		return p.store.Steps(ctx, e.scope, j.id, page)
+	})
+}
+
+// readTargets reads what belongs to a class, as it is stored.
+func (p *player) readTargets(ctx context.Context, e viewpoint, j *job, at *store.View) {
+	p.readFilter(ctx, e, j, store.TargetFilter{Class: store.Class(p.IntN(5)), Step: at.Job.Current})
+}
+
+// readAttempt reads what was reported in an attempt.
+func (p *player) readAttempt(ctx context.Context, e viewpoint, j *job, at *store.View) {
+	p.readFilter(ctx, e, j, store.TargetFilter{Step: at.Job.Current, Attempt: 1 + p.Int32N(at.Step.Attempt+1)})
+}
+
+func (p *player) readFilter(ctx context.Context, e viewpoint, j *job, f store.TargetFilter) {
+	f.Scope, f.Job = e.scope, j.id
+	if p.oneIn(3) {
+		f.Step = p.anyStep(j)
+	}
+	p.ask("targets %+v", f)
+	pages(p, one(p, []int32{0, 1, 63, 255, 256, 4094, 4095, 4096}), func(t store.Target) int32 { return t.Index }, func(page store.Page[int32]) ([]store.Target, error) {
+		f.Page = page
+		return p.store.Targets(ctx, f)
+	})
+}
+
+// readShown reads targets as the engine shows them.
+func (p *player) readShown(ctx context.Context, e viewpoint, j *job, at *store.View) {
+	q := engine.TargetQuery{Class: store.Class(p.IntN(5)), Attempt: p.Int32N(at.Step.Attempt + 1), From: p.Int32N(8), Limit: 1 + p.IntN(200)}
+	if p.oneIn(3) {
+		q.IfAttempt = max(at.Step.Attempt-p.Int32N(2), 0)
+	}
+	id := p.anyStep(j)
+	p.ask("job %d: targets of step %d as they are shown, %+v, %v", j.id, id, q, e)
+	targets, err := e.Targets(ctx, j.id, id, q)
+	answers(p.History, targets, err)
+}
+
+func (p *player) readHistory(ctx context.Context, e viewpoint, j *job, at *store.View) {
+	p.ask("job %d: history, %v", j.id, e)
+	pages(p, at.Job.Moved, func(r store.Record) store.Seq { return r.Seq }, func(page store.Page[store.Seq]) ([]store.Record, error) {
+		return p.store.History(ctx, e.scope, j.id, page)
+	})
+}
+
+func (p *player) readEffects(ctx context.Context, e viewpoint, j *job, at *store.View) {
+	p.ask("job %d: effects, %v", j.id, e)
+	pages(p, at.Job.Moved, func(d store.Delivery) store.Seq { return d.Seq }, func(page store.Page[store.Seq]) ([]store.Delivery, error) {
+		return p.store.Effects(ctx, e.scope, j.id, page)
+	})
+}
+
+// readOverdue reads what is overdue. Which of those of one deadline come first is open, so
+// only the deadlines are written.
+func (p *player) readOverdue(ctx context.Context, e viewpoint, _ *job, _ *store.View) {
+	now, limit := step.At(p.now)+one(p, []step.Time{0, 10_000, 3_600_000, math.MaxInt64 - step.At(p.now)}), one(p, []int{1, 3, 1000})
+	p.ask("overdue at %d, %d at most, %v", now, limit, e)
+	overdue, err := p.store.Overdue(ctx, e.scope, now, limit)
+	deadlines := make([]step.Time, len(overdue))
+	for i, o := range overdue {
+		deadlines[i] = o.Deadline
+	}
+	answer(p.History, deadlines, err)
+}
+
+func (p *player) explain(ctx context.Context, e viewpoint, j *job, at *store.View) {
+	id, r := p.anyStep(j), p.request(at)
+	r.ID, r.Dry = store.Request{}, false
+	p.ask("job %d: explain step %d, %v, %v", j.id, id, r, e)
+	x, err := e.Explain(ctx, j.id, id, r.options()...)
+	answer(p.History, x, err)
+}
+
+// anyStep draws a step of a job, now and then one that there is not.
+func (p *player) anyStep(j *job) step.ID {
+	if p.oneIn(20) {
+		return step.ID(len(j.spec.Steps) + 1)
+	}
+	return step.ID(1 + p.IntN(len(j.spec.Steps)))
+}
+
+// pages reads a page or a few, from anywhere on: from the beginning, from a key that some row
+// is likely to have, or from the ends of the range of keys.
+func pages[T any, K ~int32 | ~int64](p *player, likely K, key func(T) K, get func(store.Page[K]) ([]T, error)) {
+	page := store.Page[K]{After: one(p, []K{-1, -1, 0, likely - 1, likely, likely + 1, math.MaxInt32, math.MinInt32}), Limit: one(p, []int{1, 2, 7, 100, math.MaxInt})}
+	for range 1 + p.IntN(4) {
+		rows, err := get(page)
+		p.row(page)
+		answers(p.History, rows, err)
+		if err != nil || len(rows) == 0 {
+			return
+		}
+		page.After = key(rows[len(rows)-1])
+	}
+}
