@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
 	"github.com/stepgate/stepgate/store/pgstore/pgtest"
@@ -85,13 +86,16 @@ func ask[T any](t testing.TB, pool *pgxpool.Pool, sql string, args ...any) (v T)
 	return v
 }
 
+// stuck returns how many connections to the schema of pool wait for a lock.
+func stuck(t testing.TB, pool *pgxpool.Pool) int {
+	t.Helper()
+	return ask[int](t, pool, `SELECT count(*) FROM pg_stat_activity WHERE application_name = current_schema() AND wait_event_type = 'Lock'`)
+}
+
 // blocked waits until so many connections to the schema of pool wait for a lock.
 func blocked(t testing.TB, pool *pgxpool.Pool, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d connections wait for a lock", n), func() bool {
-		return ask[int](t, pool, `SELECT count(*) FROM pg_stat_activity
-			WHERE application_name = current_schema() AND wait_event_type = 'Lock'`) == n
-	})
+	eventually(t, fmt.Sprintf("%d connections wait for a lock", n), func() bool { return stuck(t, pool) == n })
 }
 
 // open returns a store on a pool that is closed with t.
@@ -125,4 +129,14 @@ func create(t testing.TB, eng *engine.Engine, spec engine.JobSpec) store.JobID {
 		t.Fatal(err)
 	}
 	return job.ID
+}
+
+// start makes a job and starts it.
+func start(t testing.TB, eng *engine.Engine, spec engine.JobSpec) store.JobID {
+	t.Helper()
+	id := create(t, eng, spec)
+	if _, err := eng.OperateJob(t.Context(), id, operation.StartJob); err != nil {
+		t.Fatal(err)
+	}
+	return id
 }

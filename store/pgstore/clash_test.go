@@ -1,0 +1,164 @@
+package pgstore_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/testkit"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore"
+	"github.com/stepgate/stepgate/store/pgstore/pgtest"
+)
+
+// deadlocks counts the statements that the server ended as they waited for each other.
+type deadlocks struct{ atomic.Int64 }
+
+func (d *deadlocks) note(err error) {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "40P01" {
+		d.Add(1)
+	}
+}
+
+func (d *deadlocks) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+func (d *deadlocks) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	d.note(data.Err)
+}
+func (d *deadlocks) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+func (d *deadlocks) TraceBatchQuery(_ context.Context, _ *pgx.Conn, data pgx.TraceBatchQueryData) {
+	d.note(data.Err)
+}
+func (d *deadlocks) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
+// Two processes that change the same jobs in groups neither wait for each other for ever nor
+// lose a change of the other: what was accepted is the history, without a gap.
+func TestTwoStoresOnTheSameJobs(t *testing.T) {
+	const jobs, callers, rounds = 6, 8, 40
+	ctx, dsn := t.Context(), pgtest.Schema(t)
+	var locked deadlocks
+	pool := connect(t, dsn, conns(2))
+	if err := pgstore.Migrate(ctx, pool); err != nil {
+		t.Fatal(err)
+	}
+	ids := make([]store.JobID, jobs)
+	for i := range ids {
+		ids[i] = start(t, engine.New(open(t, pool)), asking(1))
+	}
+	var mu sync.Mutex // guards accepted
+	accepted := map[store.JobID]map[store.Seq]store.Request{}
+	for _, id := range ids {
+		accepted[id] = map[store.Seq]store.Request{}
+	}
+	seed := testkit.Seed(t)
+	var all sync.WaitGroup
+	for process := range 2 {
+		st := open(t, connect(t, dsn, hasty, func(c *pgxpool.Config) { c.ConnConfig.Tracer = &locked }), pgstore.WithLanes(1))
+		eng := engine.New(st)
+		for caller := range callers {
+			random := rand.New(rand.NewPCG(seed, uint64(process*callers+caller)))
+			all.Go(func() {
+				for range rounds {
+					id := ids[random.IntN(jobs)]
+					receipt, err := eng.Operate(ctx, id, 1, alternating[random.IntN(2)])
+					var refusal *engine.Refusal
+					if errors.As(err, &refusal) {
+						continue // the other one is due
+					}
+					mu.Lock()
+					if _, twice := accepted[id][receipt.Seq]; err != nil || twice {
+						t.Errorf("Operate on job %d: receipt %+v, given before: %v; error %v", id, receipt, twice, err)
+					}
+					accepted[id][receipt.Seq] = receipt.Request
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	all.Wait()
+	if n := locked.Load(); n > 0 {
+		t.Errorf("%d statements were deadlocked", n)
+	}
+	eng := engine.New(open(t, pool))
+	for _, id := range ids {
+		job, err := eng.Job(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		history, err := eng.History(ctx, id, 0, 10_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const before = 2 // records of creation and start
+		if len(history) != before+len(accepted[id]) || job.Version != store.Seq(len(history)) {
+			t.Errorf("job %d: %d records and version %d, after %d accepted operations", id, len(history), job.Version, len(accepted[id]))
+		}
+		for i, r := range history {
+			if r.Seq != store.Seq(i+1) || i >= before && accepted[id][r.Seq] != r.Request {
+				t.Errorf("job %d: record %d is %+v, want that of request %v", id, i+1, r, accepted[id][r.Seq])
+			}
+		}
+	}
+	if ask[bool](t, pool, `SELECT count(*) = count(DISTINCT xmin::text) FROM stepgate_records`) {
+		t.Error("no two changes were committed together: the test has not tested it")
+	}
+}
+
+// Two processes whose groups hold the same jobs in opposite orders lock them in one order.
+func TestGroupsLockInOneOrder(t *testing.T) {
+	dsn := pgtest.Schema(t)
+	var locked deadlocks
+	pool := connect(t, dsn)
+	if err := pgstore.Migrate(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	st := open(t, pool)
+	var ids []store.JobID
+	for range 4 {
+		ids = append(ids, start(t, engine.New(st), asking(1)))
+	}
+	slices.Sort(ids)
+	first, second, third, last := ids[0], ids[1], ids[2], ids[3]
+
+	// One is held up when it has locked its first job and wants its second; so is the other,
+	// or it already waits for the one.
+	releases := []func(){lockJob(t, pool, second), lockJob(t, pool, third)}
+	var answers []<-chan error
+	for process, group := range [][]store.JobID{{first, second, last}, {last, third, first}} {
+		var changes []store.Change
+		for _, id := range group {
+			changes = append(changes, refusing(t, st, id, store.Request{}))
+		}
+		st := open(t, connect(t, dsn, func(c *pgxpool.Config) { c.ConnConfig.Tracer = &locked }), pgstore.WithLanes(1))
+		answers = append(answers, queueBehind(t, pool, st, changes)...)
+		blocked(t, pool, process+1)
+	}
+	for _, release := range releases {
+		release()
+	}
+	passed := 0
+	for _, answer := range answers {
+		switch err := <-answer; {
+		case err == nil:
+			passed++
+		case err != store.ErrConflict:
+			t.Errorf("Commit: got error %v, want nil or a conflict", err)
+		}
+	}
+	if n := locked.Load(); n > 0 || passed != len(ids) {
+		t.Errorf("%d statements were deadlocked and %d changes passed, want 0 and %d", n, passed, len(ids))
+	}
+}

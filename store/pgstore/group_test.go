@@ -1,0 +1,119 @@
+package pgstore_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore"
+)
+
+// rows returns all rows of the jobs of some ids, of all tables.
+func rows(t *testing.T, pool *pgxpool.Pool, first, last store.JobID) []string {
+	t.Helper()
+	var all []string
+	for _, table := range []string{"jobs", "creations", "steps", "target_names", "results", "target_sets", "records", "effects"} {
+		key := "job"
+		if table == "jobs" {
+			key = "id"
+		}
+		got, err := pool.Query(t.Context(), fmt.Sprintf(
+			"SELECT '%[1]s ' || to_jsonb(r)::text FROM stepgate_%[1]s r WHERE %[2]s BETWEEN $1 AND $2", table, key), int64(first), int64(last))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(got, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, lines...)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Of a group each change has its own answer: one that is refused, and one that fails the
+// statement that all share, leave nothing behind and keep no neighbour from passing.
+func TestGroupKeepsAnswersApart(t *testing.T) {
+	ctx, pool := t.Context(), migrated(t)
+	st := open(t, pool, pgstore.WithLanes(1))
+	eng := engine.New(st)
+	known := store.Request{15: 1}
+	if _, err := eng.Create(ctx, asking(1), engine.RequestID(known)); err != nil {
+		t.Fatal(err)
+	}
+	again := start(t, eng, asking(1))
+	for _, code := range alternating {
+		request := store.Request{15: byte(code)}
+		if _, err := eng.Operate(ctx, again, 1, code, engine.RequestID(request)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stale := refusing(t, st, start(t, eng, asking(1)), store.Request{15: 2})
+	stale.Job.Version++
+	stale.Records[0].Seq++
+	creation := func(id store.JobID, request store.Request) store.Change {
+		return decide(t, st, store.Query{}, &engine.Create{ID: id, Request: request, Spec: asking(2)})
+	}
+	group := []struct {
+		what   string
+		change store.Change
+		want   error
+	}{
+		{"a change", refusing(t, st, start(t, eng, asking(1)), store.Request{15: 3}), nil},
+		{"one on another version", stale, store.ErrConflict},
+		{"one whose request was carried out", refusing(t, st, again, store.Request{15: byte(alternating[0])}), store.ErrConflict},
+		{"a creation", creation(101, store.Request{15: 4}), nil},
+		{"one whose id is taken", creation(create(t, eng, asking(1)), store.Request{15: 5}), store.ErrConflict},
+		{"one whose request is known", creation(102, known), store.ErrConflict},
+		{"a creation after those", creation(103, store.Request{15: 6}), nil},
+		{"a change after those", refusing(t, st, start(t, eng, asking(1)), store.Request{15: 3}), nil},
+	}
+	var changes []store.Change
+	var before [][]string
+	for _, g := range group {
+		changes = append(changes, g.change)
+		before = append(before, rows(t, pool, g.change.Job.ID, g.change.Job.ID))
+	}
+	for i, err := range commitTogether(t, pool, st, changes) {
+		g := group[i]
+		id := g.change.Job.ID
+		after := rows(t, pool, id, id)
+		switch {
+		case !errors.Is(err, g.want):
+			t.Errorf("%s: got error %v, want %v", g.what, err, g.want)
+		case g.want != nil && !slices.Equal(after, before[i]):
+			t.Errorf("%s is a conflict and has left\n%s\nwant\n%s", g.what, strings.Join(after, "\n"), strings.Join(before[i], "\n"))
+		case g.want == nil && ask[store.Seq](t, pool, `SELECT version FROM stepgate_jobs WHERE id = $1`, int64(id)) != g.change.Job.Version:
+			t.Errorf("%s was told to have passed, and has not", g.what)
+		}
+	}
+}
+
+// What comes while another change is under way shares one transaction.
+func TestGroupIsOneTransaction(t *testing.T) {
+	pool := migrated(t)
+	st := open(t, pool, pgstore.WithLanes(1))
+	eng := engine.New(st)
+	var changes []store.Change
+	for range 20 {
+		changes = append(changes, refusing(t, st, start(t, eng, asking(1)), store.Request{}))
+	}
+	before := ask[int](t, pool, `SELECT count(DISTINCT xmin::text) FROM stepgate_records`)
+	for i, err := range commitTogether(t, pool, st, changes) {
+		if err != nil {
+			t.Errorf("change %d of a group: %v", i, err)
+		}
+	}
+	const held = 3 // transactions of the job that the group waits for
+	if n := ask[int](t, pool, `SELECT count(DISTINCT xmin::text) FROM stepgate_records`) - before - held; n != 1 {
+		t.Errorf("20 changes took %d transactions, want 1", n)
+	}
+}

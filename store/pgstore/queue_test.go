@@ -1,0 +1,180 @@
+package pgstore_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore"
+	"github.com/stepgate/stepgate/store/pgstore/pgtest"
+)
+
+// later is when the changes that [decide] makes happen: after all that an engine does here.
+const later step.Time = 4_000_000_000_000
+
+// decide returns the change that a command makes to what q shows of a store.
+func decide(t testing.TB, st store.Store, q store.Query, cmd engine.Command) store.Change {
+	t.Helper()
+	var view store.View
+	if _, creates := cmd.(*engine.Create); !creates {
+		var err error
+		if view, err = st.View(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := engine.Decide(operation.Standard(), view, cmd, later)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Change
+}
+
+// refusing returns the change that an operation on the first step of a job makes, which is one
+// of those that [asking] makes.
+func refusing(t testing.TB, st store.Store, id store.JobID, request store.Request) store.Change {
+	t.Helper()
+	return decide(t, st, store.Query{Job: id, Step: 1}, &engine.Operate{Code: operation.TerminateConfirmation, Request: request})
+}
+
+// lock holds what a statement locks until the returned function is called.
+func lock(t testing.TB, pool *pgxpool.Pool, sql string, args ...any) (release func()) {
+	t.Helper()
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatal(err)
+	}
+	release = sync.OnceFunc(func() {
+		if err := tx.Rollback(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(release)
+	return release
+}
+
+// lockJob holds the row of a job, so that a change to it waits.
+func lockJob(t testing.TB, pool *pgxpool.Pool, id store.JobID) (release func()) {
+	t.Helper()
+	return lock(t, pool, `SELECT FROM stepgate_jobs WHERE id = $1 FOR UPDATE`, int64(id))
+}
+
+// asked makes a call and returns where its answer will come.
+func asked(call func() error) <-chan error {
+	answer := make(chan error, 1)
+	go func() { answer <- call() }()
+	return answer
+}
+
+// queued makes a call that has to queue, as others of its lane are under way, and returns
+// when it does.
+func queued(ctx context.Context, call func(context.Context) error) (answer <-chan error) {
+	w := &waited{Context: ctx, by: make(chan struct{})}
+	answer = asked(func() error { return call(w) })
+	<-w.by
+	return answer
+}
+
+// waited is a context that tells when somebody waits for its end: nobody does before a call
+// is in the queue.
+type waited struct {
+	context.Context
+	once sync.Once
+	by   chan struct{} // closed then
+}
+
+func (w *waited) Done() <-chan struct{} {
+	w.once.Do(func() { close(w.by) })
+	return w.Context.Done()
+}
+
+// queueBehind starts a group of changes, which queue behind one to a job whose row is locked
+// until they do.
+func queueBehind(t testing.TB, pool *pgxpool.Pool, st *pgstore.Store, changes []store.Change) (answers []<-chan error) {
+	t.Helper()
+	held := start(t, engine.New(st), asking(1))
+	change := refusing(t, st, held, store.Request{})
+	release, others := lockJob(t, pool, held), stuck(t, pool)
+	first := asked(func() error { return st.Commit(t.Context(), change) })
+	blocked(t, pool, others+1)
+	for _, c := range changes {
+		answers = append(answers, queued(t.Context(), func(ctx context.Context) error { return st.Commit(ctx, c) }))
+	}
+	release()
+	if err := <-first; err != nil {
+		t.Fatalf("the change before the group: %v", err)
+	}
+	return answers
+}
+
+// commitTogether commits changes in one group and returns their answers.
+func commitTogether(t testing.TB, pool *pgxpool.Pool, st *pgstore.Store, changes []store.Change) (errs []error) {
+	t.Helper()
+	for _, answer := range queueBehind(t, pool, st, changes) {
+		errs = append(errs, <-answer)
+	}
+	return errs
+}
+
+// Nothing is done for a caller whose context ends while its change queues, and it learns so
+// at once.
+func TestContextEndsTheQueueing(t *testing.T) {
+	pool := migrated(t)
+	st := open(t, pool, pgstore.WithLanes(1))
+	eng := engine.New(st)
+	held, id := start(t, eng, asking(1)), start(t, eng, asking(1))
+	before, change, other := rows(t, pool, id, id), refusing(t, st, id, store.Request{}), refusing(t, st, held, store.Request{})
+	release := lockJob(t, pool, held)
+	first := asked(func() error { return st.Commit(t.Context(), other) })
+	blocked(t, pool, 1)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	answer := queued(ctx, func(ctx context.Context) error { return st.Commit(ctx, change) })
+	cancel()
+	if err := <-answer; err != context.Canceled {
+		t.Errorf("Commit that queues as its context ends: got error %v, want %v", err, context.Canceled)
+	}
+	release()
+	if err := <-first; err != nil {
+		t.Errorf("the change that it waited for: %v", err)
+	}
+	if after := rows(t, pool, id, id); !slices.Equal(after, before) {
+		t.Errorf("it has left\n%s\nwant\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
+	}
+	if err := st.Commit(t.Context(), change); err != nil {
+		t.Errorf("the same change later: %v", err)
+	}
+}
+
+// A change whose row stays locked fails alone, with what the server says, when the group that
+// it was in does.
+func TestNeighbourOfAStuckChangePasses(t *testing.T) {
+	dsn := pgtest.Schema(t)
+	pool, impatient := connect(t, dsn), connect(t, dsn, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["lock_timeout"] = "300ms" })
+	if err := pgstore.Migrate(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	st := open(t, impatient, pgstore.WithLanes(1))
+	eng := engine.New(st)
+	stuck, free := start(t, eng, asking(1)), start(t, eng, asking(1))
+	changes := []store.Change{refusing(t, st, stuck, store.Request{}), refusing(t, st, free, store.Request{})}
+	lockJob(t, pool, stuck)
+	errs := commitTogether(t, pool, st, changes)
+	if refused(t, "the change that is stuck", errs[0], "lock timeout"); errors.Is(errs[0], store.ErrConflict) {
+		t.Errorf("the change that is stuck is a conflict")
+	}
+	if errs[1] != nil {
+		t.Errorf("its neighbour: %v", errs[1])
+	}
+}
