@@ -250,8 +250,8 @@ func TestRescue(t *testing.T) {
 			q.await(job, 1, c.end, 0)
 			close(wake)
 			<-woken
-			stop()
 			q.settled(job)
+			stop()
 			q.wantMoves(job, step.Running, c.end)
 			h := q.history(job)
 			if last := h[len(h)-1]; last.Actor == "paused" || c.end == step.Abnormal && !strings.Contains(last.Reason, "was discarded in attempt 1: Stuck job rescued") {

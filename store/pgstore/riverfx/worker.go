@@ -79,6 +79,8 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Reference]) error {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil // it was settled, by another run or by Reconcile
+	case err != nil && cutShort(ctx):
+		return river.JobSnooze(0)
 	case err != nil:
 		return err
 	}
@@ -100,10 +102,16 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Reference]) error {
 		// yet another beside that one, which loses its lease in turn, and so on. Should the
 		// later one fail, Reconcile finds an effect without a River job.
 		return nil
-	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
-		return river.JobSnooze(0) // it was cut short, and has not failed; River knows if it was cancelled
+	case cutShort(ctx):
+		return river.JobSnooze(0) // which takes no attempt; River knows if it was cancelled
 	}
 	return w.failed(kept, job, d, err)
+}
+
+// cutShort reports whether a run has lost its context otherwise than by taking too long, so
+// that it has not failed.
+func cutShort(ctx context.Context) bool {
+	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }
 
 // carryOut calls the handler, unless nobody needs the effect any more.
