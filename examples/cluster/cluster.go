@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
+)
+
+// A cluster is the processes that share a setting. It belongs to one goroutine.
+type cluster struct {
+	setting
+	told *ledger
+
+	live     map[role]*process
+	gone     chan *process
+	operated bool // the operator has nothing left to do
+	kills    int  // that there are to be
+	victims  *rand.Rand
+	killed   map[string]int
+	restarts int
+}
+
+// farewell is how long processes have to end when they are asked to.
+const farewell = 10 * time.Second
+
+func newCluster(s setting, o options) *cluster {
+	return &cluster{
+		setting: s, told: newLedger(), live: map[role]*process{}, gone: make(chan *process),
+		kills: o.kills, victims: rand.New(rand.NewPCG(o.seed, 0)), killed: map[string]int{},
+	}
+}
+
+// roles returns the roles of all processes.
+func (c *cluster) roles() []role {
+	all := []role{{operating, 0}}
+	for n := range c.Workers {
+		all = append(all, role{working, n})
+	}
+	return all
+}
+
+// run starts the processes, and kills some and starts them again, until all jobs have come to
+// their end and all effects were delivered, or ctx ends. None is left when it returns.
+func (c *cluster) run(ctx context.Context) error {
+	st, closeAll, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	defer c.stop()
+	for _, r := range c.roles() {
+		if err := c.start(r); err != nil {
+			return err
+		}
+	}
+	for eng, settled := engine.New(st), false; !settled; {
+		select {
+		case p := <-c.gone:
+			err = c.replace(p)
+		case <-time.After(50*time.Millisecond + rand.N(150*time.Millisecond)):
+			settled, err = c.goOn(ctx, eng)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *cluster) start(r role) error {
+	p, err := r.start(c.setting, c.told, c.gone)
+	if err == nil {
+		c.live[r] = p
+	}
+	return err
+}
+
+// replace starts a process again that was killed. Nobody else ends before the others, but
+// for an operator whose work is done.
+func (c *cluster) replace(p *process) error {
+	delete(c.live, p.role)
+	switch {
+	case p.name == operating && p.cmd.ProcessState.Success():
+		c.operated = true
+		return nil
+	case !p.killed:
+		return fmt.Errorf("%v has ended though nobody has killed it: %v", p.role, p.cmd.ProcessState)
+	}
+	c.restarts++
+	return c.start(p.role)
+}
+
+// goOn kills a process if enough jobs have ended since the last one was killed: kills are
+// spread over the work, however fast that goes. It reports whether there is nothing left to do.
+func (c *cluster) goOn(ctx context.Context, eng *engine.Engine) (settled bool, err error) {
+	ended, err := eng.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.Succeeded, step.Terminated), Limit: c.Jobs})
+	if err != nil {
+		return false, err
+	}
+	if c.killed[operating]+c.killed[working] < min(c.kills, c.kills*(len(ended)+1)/c.Jobs) {
+		c.kill()
+		return false, nil
+	}
+	if !c.operated {
+		return false, nil
+	}
+	for _, job := range ended {
+		effects, err := eng.Effects(ctx, job.ID, 0, 1)
+		if err != nil || len(effects) > 0 {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// kill ends a process at random with SIGKILL.
+func (c *cluster) kill() {
+	var all []*process
+	for _, r := range c.roles() {
+		if p := c.live[r]; p != nil && !p.killed {
+			all = append(all, p)
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	p := all[c.victims.IntN(len(all))]
+	p.killed = true
+	c.killed[p.name]++
+	_ = p.cmd.Process.Kill() // it may just have ended
+}
+
+// stop asks all processes to end, and makes those that do not.
+func (c *cluster) stop() {
+	for _, p := range c.live {
+		_ = p.stdin.Close()
+	}
+	late := time.After(farewell)
+	for len(c.live) > 0 {
+		select {
+		case p := <-c.gone:
+			delete(c.live, p.role)
+		case <-late:
+			for _, p := range c.live {
+				_ = p.cmd.Process.Kill()
+			}
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// What processes tell, beside the kinds of the records that they have made.
+const (
+	refused     = "refused"     // an operation
+	late        = "late"        // a report, or a sweep: the attempt was over
+	conflicted  = "conflicted"  // a request whose commit lost a race, and was decided on anew
+	repeated    = "repeated"    // an operation, by the same request id
+	delivered   = "delivered"   // an effect, for the first time
+	redelivered = "redelivered" // an effect, again
+)
+
+// A ledger is what processes have told.
+type ledger struct {
+	mu           sync.Mutex // guards all below
+	count        map[string]int
+	acknowledged map[store.Request]bool // requests that were carried out
+}
+
+func newLedger() *ledger {
+	return &ledger{count: map[string]int{}, acknowledged: map[store.Request]bool{}}
+}
+
+// listen writes down what a process tells until it ends.
+func (l *ledger) listen(said io.Reader) {
+	for lines := bufio.NewScanner(said); lines.Scan(); {
+		what, id, carriedOut := strings.Cut(lines.Text(), " ")
+		var request store.Request
+		err := request.UnmarshalText([]byte(id))
+		l.mu.Lock()
+		l.count[what]++
+		if carriedOut && err == nil {
+			l.acknowledged[request] = true
+		}
+		l.mu.Unlock()
+	}
+}
+
+// scripts counts the scripts that ran, by what they have left in the targets, and how many of
+// those had run for the same attempt before.
+func (s setting) scripts() (ran, again int, err error) {
+	for _, host := range hosts {
+		lines, err := os.ReadFile(filepath.Join(s.targets(), host, evidence))
+		if err != nil && !os.IsNotExist(err) {
+			return ran, again, err
+		}
+		seen := map[string]bool{}
+		for line := range strings.Lines(string(lines)) {
+			ran++
+			if seen[line] {
+				again++
+			}
+			seen[line] = true
+		}
+	}
+	return ran, again, nil
+}
+
+// table prints what has happened.
+func table(out io.Writer, c *cluster, found findings, took time.Duration) error {
+	ran, again, err := c.scripts()
+	if err != nil {
+		return err
+	}
+	n := c.told.count
+	row := func(name string, figure any, more string, args ...any) {
+		fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf("%-32s%8v  "+more, append([]any{name, figure}, args...)...), " "))
+	}
+	row("processes", 1+c.Workers, "1 operator, %d workers, whose clocks are up to %v apart", c.Workers, apart)
+	row("killed with SIGKILL", c.killed[operating]+c.killed[working], "the operator %d times, workers %d times", c.killed[operating], c.killed[working])
+	row("started again", c.restarts, "")
+	row("jobs", c.Jobs, "%d succeeded, %d terminated", found.jobs[step.Succeeded], found.jobs[step.Terminated])
+	row("steps", found.steps, "%d attempts ran on targets", found.attempts)
+	row("operations accepted", found.operated, "%d more were repeated and answered alike", n[repeated])
+	row("operations refused", n[refused], "")
+	row("reports and sweeps refused", n[late], "their attempt was over")
+	row("requests that lost a race", n[conflicted], "and were decided on anew")
+	row("effects delivered", n[delivered], "")
+	row("effects delivered again", n[redelivered], "")
+	row("scripts run on targets", ran, "")
+	row("scripts run again after a kill", again, "")
+	row("attempts expired", found.expired, "each once")
+	row("records in all histories", found.records, "%d acknowledged to a process that lived to tell", len(c.told.acknowledged))
+	row("time", took.Round(100*time.Millisecond), "")
+	return nil
+}

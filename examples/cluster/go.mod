@@ -1,0 +1,25 @@
+module github.com/stepgate/stepgate/examples/cluster
+
+go 1.26
+
+require (
+	github.com/jackc/pgx/v5 v5.12.0
+	github.com/stepgate/stepgate v0.0.0
+	github.com/stepgate/stepgate/store/pgstore v0.0.0
+)
+
+require (
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
+	github.com/looplab/fsm v1.0.3 // indirect
+	golang.org/x/sync v0.22.0 // indirect
+	golang.org/x/text v0.41.0 // indirect
+	pgregory.net/rapid v1.3.0 // indirect
+)
+
+replace (
+	github.com/stepgate/stepgate => ../..
+	github.com/stepgate/stepgate/store/pgstore => ../../store/pgstore
+)

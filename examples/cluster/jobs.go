@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/examples/localexec"
+	"github.com/stepgate/stepgate/step"
+)
+
+// hosts are the targets of all jobs.
+var hosts = func() (all []string) {
+	for i := range 12 {
+		all = append(all, fmt.Sprintf("host-%02d", i+1))
+	}
+	return all
+}()
+
+// confirmers may answer what a job asks.
+var confirmers = []string{"ann", "bob"}
+
+const (
+	endless = "endless" // names a step that somebody has to stop
+	short   = 2500 * time.Millisecond
+)
+
+// kinds are the steps that jobs are made of, likelier ones more than once.
+var kinds = []func(r *rand.Rand) step.Spec{
+	script("quick", `sleep 0.3`),
+	script("long", `sleep 1`),
+	script("flaky", `sleep 0.5; [ $STEPGATE_ATTEMPT -gt 1 ] || [ $STEPGATE_TARGET != host-03 ]`),
+	script("broken", `sleep 0.3; case $STEPGATE_TARGET in *[369]) echo no such thing >&2; exit 3;; esac`),
+	script(endless, `[ $STEPGATE_ATTEMPT -gt 1 ] || sleep 60`),
+	func(r *rand.Rand) step.Spec {
+		s := script("slow", `[ $STEPGATE_ATTEMPT -gt 1 ] || sleep 60`)(r)
+		s.Timeout = short
+		return s
+	},
+	func(r *rand.Rand) step.Spec {
+		s := script("tolerated", `sleep 0.3; [ $STEPGATE_TARGET != host-06 ]`)(r)
+		s.IgnoreErrors = true
+		return s
+	},
+	func(r *rand.Rand) step.Spec {
+		content := fmt.Sprint("version = ", r.IntN(100), "\n")
+		return step.Spec{
+			Type: step.FileTransfer, Name: "copy", Targets: some(r),
+			Payload: localexec.Files{Files: []localexec.File{{Content: &content, To: "conf/app.ini"}}}.Payload(),
+		}
+	},
+	func(*rand.Rand) step.Spec {
+		return step.Spec{Type: step.Confirmation, Name: "ask", Confirmers: confirmers}
+	},
+	func(*rand.Rand) step.Spec {
+		return step.Spec{Type: step.Confirmation, Name: "ask, or refuse", Confirmers: confirmers, Timeout: short}
+	},
+	func(*rand.Rand) step.Spec {
+		return step.Spec{Type: step.Confirmation, Name: "ask, or confirm", Confirmers: confirmers, Timeout: short, OnTimeout: step.ConfirmOnTimeout}
+	},
+}
+
+// evidence is the file of a target in which every script that runs there leaves a line.
+const evidence = "ran"
+
+func script(name, text string) func(r *rand.Rand) step.Spec {
+	text = "echo $STEPGATE_JOB.$STEPGATE_STEP.$STEPGATE_ATTEMPT >>" + evidence + "\n" + text
+	return func(r *rand.Rand) step.Spec {
+		return step.Spec{Type: step.Script, Name: name, Targets: some(r), Payload: localexec.Script{Script: text}.Payload()}
+	}
+}
+
+// some returns one host to all of them.
+func some(r *rand.Rand) []string { return hosts[:1+r.IntN(len(hosts))] }
+
+// spec returns the definition of job i: always the same, for the seed of s.
+func (s setting) spec(i int) engine.JobSpec {
+	r := rand.New(rand.NewPCG(s.Seed, uint64(i)))
+	spec := engine.JobSpec{Name: fmt.Sprintf("job-%03d", i)}
+	for range 3 + r.IntN(3) {
+		spec.Steps = append(spec.Steps, kinds[r.IntN(len(kinds))](r))
+	}
+	return spec
+}

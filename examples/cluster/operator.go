@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/store"
+)
+
+const (
+	atOnce       = 20 // jobs that the operator looks after
+	mostAttempts = 3  // of a step, after which people want to get on
+	outsider     = "mallory"
+)
+
+// An operator does with jobs what people do. It remembers nothing but what stands in the
+// database, so that it can be killed at any moment: started again, it looks, comes to the
+// same choices, and makes them by the same request ids.
+type operator struct {
+	setting
+	teller
+	eng *engine.Engine
+}
+
+// operate creates all jobs and brings them to their end.
+func operate(ctx context.Context, st store.Store, s setting, t teller) error {
+	o := &operator{s, t, engine.New(st, engine.WithObserver(t.observer()))}
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	slots := make(chan struct{}, atOnce)
+	var people sync.WaitGroup
+	for i := range s.Jobs {
+		slots <- struct{}{}
+		people.Go(func() {
+			defer func() { <-slots }()
+			if err := o.see(ctx, i); err != nil {
+				fail(fmt.Errorf("job %d: %w", i, err))
+			}
+		})
+	}
+	people.Wait()
+	return context.Cause(ctx)
+}
+
+// see creates job i, unless it was created, and looks after it until it is final.
+func (o *operator) see(ctx context.Context, i int) error {
+	job, err := o.eng.Create(ctx, o.spec(i), engine.By(confirmers[0]), engine.RequestID(draw(o.chance(i, store.Step{}))))
+	if err != nil {
+		return err
+	}
+	for r, err := range o.eng.Watch(ctx, job.ID, 0, engine.WithoutProgress()) {
+		if err != nil {
+			return err
+		}
+		job, err := o.eng.Job(ctx, job.ID)
+		if err != nil {
+			return err
+		}
+		if r.Seq < job.Moved {
+			continue // it has moved on
+		}
+		s, err := o.eng.Step(ctx, job.ID, job.Current)
+		if err != nil {
+			return err
+		}
+		if final(o.eng.Rules(), job, s) {
+			return nil
+		}
+		if err := o.turn(ctx, o.chance(i, s), job, s); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// final reports whether a job has come to its end: nobody can have it go on.
+func final(r *operation.Rules, job store.Job, current store.Step) bool {
+	return job.State.Finished() && r.Codes(current.Type, current.State).Empty()
+}
+
+// chance returns what the choices about a job are drawn from while a step of it stands in
+// some state: a step stands in it once in an attempt.
+func (s setting) chance(job int, current store.Step) *rand.Rand {
+	return rand.New(rand.NewPCG(s.Seed^uint64(job)<<32, uint64(current.ID)<<40|uint64(current.Attempt)<<8|uint64(current.State)))
+}
+
+// draw returns a request id.
+func draw(r *rand.Rand) (id store.Request) {
+	binary.BigEndian.PutUint64(id[:8], r.Uint64())
+	binary.BigEndian.PutUint64(id[8:], r.Uint64())
+	return id
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A role is what a process of a cluster does: operate, or work.
+type role struct {
+	name string
+	n    int // of the worker, from 0
+}
+
+const (
+	operating = "operator"
+	working   = "worker"
+)
+
+func (r role) String() string {
+	if r.name == operating {
+		return r.name
+	}
+	return fmt.Sprint(r.name, " ", r.n)
+}
+
+// parseRole reads the arguments that start gives to a process.
+func parseRole(args []string) (role, bool) {
+	if len(args) != 2 || args[0] != operating && args[0] != working {
+		return role{}, false
+	}
+	n, err := strconv.Atoi(args[1])
+	return role{args[0], n}, err == nil
+}
+
+// A process is another run of this program, in a role.
+type process struct {
+	role
+	cmd    *exec.Cmd
+	stdin  io.Closer // as long as it is open, the process goes on
+	killed bool
+}
+
+// start starts a process. Its setting goes by standard input, since arguments show to
+// everybody and a DSN may hold a password. What the process tells goes to told, and when it
+// has ended it goes to gone.
+func (r role) start(s setting, told *ledger, gone chan<- *process) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, r.name, strconv.Itoa(r.n))
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p := &process{role: r, cmd: cmd, stdin: stdin}
+	go func() {
+		told.listen(stdout)
+		_ = cmd.Wait() // its ProcessState says it better
+		gone <- p
+	}()
+	_ = json.NewEncoder(stdin).Encode(s) // if the process has ended, gone says so
+	return p, nil
+}
+
+// serve is the program in this role. It ends when its work is done or its standard input
+// ends, which it does however the process that has started it ends.
+func (r role) serve(stdin io.Reader, stdout io.Writer) error {
+	signal.Ignore(os.Interrupt) // it is for the process that has started this one
+	log.SetPrefix(r.String() + ": ")
+	var s setting
+	if err := json.NewDecoder(stdin).Decode(&s); err != nil {
+		return fmt.Errorf("%v: read the setting from standard input: %w", r, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		_, _ = io.Copy(io.Discard, stdin)
+		cancel()
+	}()
+	st, closeAll, err := s.open(ctx)
+	if err == nil {
+		defer closeAll()
+		if r.name == operating {
+			err = operate(ctx, st, s, teller{stdout})
+		} else {
+			err = work(ctx, st, s, r.n, teller{stdout})
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%v: %w", r, err)
+	}
+	return nil
+}
+
+// A teller tells the process that started this one what happens, a line for each. What was
+// told before a process is killed is heard.
+type teller struct{ out io.Writer }
+
+func (t teller) tell(what string, of ...any) { fmt.Fprintln(t.out, append([]any{what}, of...)...) }
+
+// observer tells of every request that an engine has answered.
+func (t teller) observer() engine.Observer {
+	return engine.Observer{
+		Accepted: func(_ context.Context, r store.Record, _ time.Duration) { t.tell(r.Kind.String(), r.Request) },
+		Refused: func(_ context.Context, r *engine.Refusal, _ time.Duration) {
+			if r.Code != 0 || r.JobCode != 0 {
+				t.tell(refused)
+			} else {
+				t.tell(late)
+			}
+		},
+		Conflicted: func(context.Context, store.JobID, int, time.Duration) { t.tell(conflicted) },
+		Failed: func(ctx context.Context, err error) {
+			if ctx.Err() == nil {
+				log.Print(err)
+			}
+		},
+	}
+}

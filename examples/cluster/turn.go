@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// wishes are what people want to do about a step, likelier things more often; 0 leaves it
+// alone. In the end, or if a wish is not legal, they get on with it.
+var wishes = map[step.State]struct {
+	first []operation.Code
+	end   operation.Code
+}{
+	step.Failed:                 {[]operation.Code{operation.RetryFailed, operation.RetryFailed, operation.RetryAll, operation.IgnoreError}, operation.IgnoreError},
+	step.Abnormal:               {[]operation.Code{operation.RetryFailed, operation.RetryFailed, operation.RetryAll, operation.IgnoreError}, operation.IgnoreError},
+	step.Terminated:             {[]operation.Code{operation.RetryFailed, operation.RetryAll, operation.NextStep, operation.ForcedSkip}, operation.NextStep},
+	step.Terminating:            {[]operation.Code{0, 0, operation.ForcedSkip}, 0},
+	step.Waiting:                {[]operation.Code{0, operation.Confirm, operation.Confirm, operation.TerminateConfirmation}, operation.Confirm},
+	step.ConfirmationTerminated: {[]operation.Code{operation.RestartConfirmation}, operation.RestartConfirmation},
+}
+
+// A click is one operation that somebody asks for, however often it is sent.
+type click struct {
+	by      string
+	id      store.Request
+	code    operation.Code
+	jobCode operation.JobCode
+	seen    store.Seq // the version that the choice was made on
+}
+
+// choose sets what is done about a job whose current step is s, and reports whether
+// anything is.
+func (c *click) choose(r *rand.Rand, s store.Step, legal operation.Codes) bool {
+	switch wish, ok := wishes[s.State]; {
+	case s.State == step.Pending:
+		c.jobCode = operation.StartJob
+	case s.State == step.Running && s.Name == endless && s.Attempt == 1, s.State == step.Waiting && r.IntN(10) == 0:
+		c.jobCode = operation.TerminateJob
+	case !ok: // it is not a person's turn
+	case s.Attempt >= mostAttempts:
+		c.code = wish.end
+	default:
+		c.code = wish.first[r.IntN(len(wish.first))]
+		forever := c.code == 0 && s.State == step.Waiting && s.Timeout == 0
+		if forever || c.code != 0 && !legal.Has(c.code) {
+			c.code = wish.end
+		}
+	}
+	return c.code != 0 || c.jobCode != 0
+}
+
+// turn does what people do about a job that they see with s under way: mostly one of them
+// what is legal, but two may do it at once, one may do it twice, and one may have no say.
+func (o *operator) turn(ctx context.Context, r *rand.Rand, job store.Job, s store.Step) error {
+	one := click{by: confirmers[0], id: draw(r), seen: job.Moved}
+	legal, err := o.eng.Allowed(ctx, job.ID, s.ID, engine.By(one.by))
+	if err != nil || !one.choose(r, s, legal) {
+		return err
+	}
+	select {
+	case <-time.After(time.Duration(r.IntN(300)) * time.Millisecond): // people think
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	two := one
+	two.by, two.id = confirmers[1], draw(r)
+	if s.State == step.Waiting && one.code != 0 && r.IntN(3) == 0 {
+		if err := o.meddle(ctx, job.ID, s.ID, two); err != nil {
+			return err
+		}
+	}
+	if r.IntN(3) == 0 {
+		return o.race(ctx, job.ID, s.ID, one, two)
+	}
+	receipt, err := o.send(ctx, job.ID, s.ID, one)
+	if err == nil && r.IntN(3) == 0 {
+		var again engine.Receipt
+		if again, err = o.send(ctx, job.ID, s.ID, one); err == nil && again != receipt {
+			return fmt.Errorf("request %v was answered with %+v, and then with %+v", one.id, receipt, again)
+		}
+		o.tell(repeated)
+	}
+	if isRefused(err) { // the deadline was faster
+		return nil
+	}
+	return err
+}
+
+// meddle has an outsider do what is for the confirmers.
+func (o *operator) meddle(ctx context.Context, job store.JobID, id step.ID, c click) error {
+	c.by = outsider
+	_, err := o.send(ctx, job, id, c)
+	switch {
+	case err == nil:
+		return fmt.Errorf("step %d is for %v, and %s had a say in it", id, confirmers, outsider)
+	case isRefused(err):
+		return nil
+	}
+	return err
+}
+
+// race has two people do the same at once, on what both of them see. At most one can have it.
+func (o *operator) race(ctx context.Context, job store.JobID, id step.ID, one, two click) error {
+	var errs [2]error
+	var both sync.WaitGroup
+	for i, c := range []click{one, two} {
+		both.Go(func() { _, errs[i] = o.send(ctx, job, id, c) })
+	}
+	both.Wait()
+	for _, err := range errs {
+		if err != nil && !isRefused(err) {
+			return err
+		}
+	}
+	if errs[0] == nil && errs[1] == nil {
+		return fmt.Errorf("requests %v and %v were both accepted on version %d", one.id, two.id, one.seen)
+	}
+	return nil
+}
+
+// send asks for an operation until it is known what came of it.
+func (o *operator) send(ctx context.Context, job store.JobID, id step.ID, c click) (receipt engine.Receipt, err error) {
+	options := []engine.OperateOption{engine.By(c.by), engine.RequestID(c.id), engine.IfVersion(c.seen)}
+	for {
+		if c.jobCode != 0 {
+			receipt, err = o.eng.OperateJob(ctx, job, c.jobCode, options...)
+		} else {
+			receipt, err = o.eng.Operate(ctx, job, id, c.code, options...)
+		}
+		if ctx.Err() != nil || !errors.Is(err, engine.ErrUnknownOutcome) && !errors.Is(err, engine.ErrConflict) {
+			return receipt, err
+		}
+	}
+}
+
+func isRefused(err error) bool {
+	var refusal *engine.Refusal
+	return errors.As(err, &refusal)
+}
