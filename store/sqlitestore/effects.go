@@ -13,13 +13,12 @@ import (
 // nothing does not wait for other writers.
 func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
 	c.Effects = slices.Compact(slices.Sorted(slices.Values(c.Effects)))
-	any := false
-	err := s.read(ctx, func(r *conn) error {
-		first, err := due(r, c, 1)
-		any = len(first) > 0
+	var first []store.Delivery
+	err := s.read(ctx, func(r *conn) (err error) {
+		first, err = due(r, c, 1)
 		return err
 	})
-	if err != nil || !any {
+	if err != nil || len(first) == 0 {
 		return nil, failed(err, "look for effects to claim")
 	}
 	taken := &claim{Claim: c}

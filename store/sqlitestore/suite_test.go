@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/stepgate/stepgate/engine/enginetest"
 	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/step"
@@ -15,20 +17,23 @@ import (
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m, 3) }
+func TestMain(m *testing.M) { testkit.Main(m, 5) }
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t testing.TB) store.Store { return open(t, file(t)) })
 }
 
-// The engine keeps its promises on the store.
+// The engine keeps its promises on the store: what enginetest.Check does beside the suite of
+// stores, as far as it has to do with a store.
 func TestEngine(t *testing.T) {
 	db := database(t, file(t), "")
 	s := onto(t, db)
-	enginetest.Check(t, enginetest.Config{Open: func(t testing.TB) store.Store {
+	c := enginetest.Config{Open: func(t testing.TB) store.Store {
 		empty(t, db)
 		return s
-	}})
+	}}
+	t.Run("sequences", func(t *testing.T) { rapid.Check(t, func(t *rapid.T) { enginetest.Sequence(t, c) }) })
+	t.Run("simulations", func(t *testing.T) { rapid.Check(t, func(t *rapid.T) { enginetest.Simulate(t, c) }) })
 }
 
 // Two stores on one file, as two processes have them, are as good as one.
