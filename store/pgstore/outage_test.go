@@ -1,0 +1,74 @@
+package pgstore_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore"
+	"github.com/stepgate/stepgate/store/pgstore/pgtest"
+)
+
+// When the server goes away in mid-commit, an operation finds out what came of it: it has
+// passed once, whether its commit had reached the server or not. If the server stays away,
+// the outcome is unknown, and whoever repeats the request learns it.
+func TestServerGoesAwayInMidCommit(t *testing.T) {
+	dsn := pgtest.Schema(t)
+	direct, p := connect(t, dsn), newProxy(t)
+	if err := pgstore.Migrate(t.Context(), direct); err != nil {
+		t.Fatal(err)
+	}
+	eng := engine.New(open(t, connect(t, dsn, p.between, conns(1))))
+	confirmation := start(t, eng, asking(1))
+
+	calls := []struct {
+		what string
+		kind store.Kind
+		make func(turn int, opts ...engine.OperateOption) (store.JobID, store.Seq, error)
+	}{
+		{"Operate", store.Operated, func(turn int, opts ...engine.OperateOption) (store.JobID, store.Seq, error) {
+			r, err := eng.Operate(t.Context(), confirmation, 1, alternating[turn%2], opts...)
+			return r.Job, r.Seq, err
+		}},
+		{"Create", store.Created, func(_ int, opts ...engine.OperateOption) (store.JobID, store.Seq, error) {
+			job, err := eng.Create(t.Context(), asking(1), opts...)
+			return job.ID, job.Version, err
+		}},
+	}
+	for turn, o := range []outage{{passes: true}, {}, {passes: true, stays: true}, {stays: true}} {
+		o.mark = fmt.Sprint("somebody ", turn)
+		request := store.Request{15: byte(turn + 1)}
+		for _, call := range calls {
+			t.Run(fmt.Sprintf("%s,passes=%v,stays=%v", call.what, o.passes, o.stays), func(t *testing.T) {
+				p.takeAway(o)
+				id, seq, err := call.make(turn, engine.RequestID(request), engine.By(o.mark))
+				if o.stays {
+					var unknown *engine.UnknownOutcomeError
+					if !errors.Is(err, engine.ErrUnknownOutcome) || !errors.As(err, &unknown) || unknown.Request != request {
+						t.Errorf("got error %v, want the outcome of request %v unknown", err, request)
+					}
+					p.back()
+					id, seq, err = call.make(turn, engine.RequestID(request), engine.By(o.mark))
+				}
+				if err != nil {
+					t.Fatalf("got error %v, want none", err)
+				}
+				if got := ask[store.Request](t, direct, `SELECT request FROM stepgate_records WHERE job = $1 AND seq = $2`, int64(id), int64(seq)); got != request {
+					t.Errorf("the answer is record %d of job %d, which is that of request %v, want %v", seq, id, got, request)
+				}
+				if n := ask[int](t, direct, `SELECT count(*) FROM stepgate_records WHERE actor = $1 AND kind = $2`, o.mark, int16(call.kind)); n != 1 {
+					t.Errorf("there are %d records of the request, want 1", n)
+				}
+				want := 2
+				if o.passes {
+					want = 1
+				}
+				if sent := p.back(); sent != want {
+					t.Errorf("the commit was sent %d times, want %d", sent, want)
+				}
+			})
+		}
+	}
+}
