@@ -21,12 +21,12 @@ import (
 // How many histories Run plays, how many if it is to be short, and of how many commands each.
 const (
 	histories      = 50
-	shortHistories = 5
+	shortHistories = 3
 	commands       = 1000
 )
 
 // Run plays 50 histories of 1,000 commands on memstore and on fresh, empty stores that open
-// returns and that are closed with their t, or 5 of them under -short. It fails t where the
+// returns and that are closed with their t, or 3 of them under -short. It fails t where the
 // second store answers differently or holds something else in the end, or where a job breaks
 // an invariant of enginetest.
 //

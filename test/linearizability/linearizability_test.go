@@ -16,11 +16,14 @@ import (
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
+	"github.com/stepgate/stepgate/test/stores"
 )
 
-func TestMemstore(t *testing.T) {
-	Run(t, func(testing.TB) store.Store { return memstore.New() })
-}
+func TestMemstore(t *testing.T) { Run(t, stores.Memory.Open) }
+
+func TestSQLite(t *testing.T) { Run(t, stores.SQLite.Emptied(t)) }
+
+func TestPostgreSQL(t *testing.T) { Run(t, stores.PostgreSQL.Emptied(t)) }
 
 // The stores that a history must give away, and what is wrong with each.
 var broken = []struct {

@@ -12,8 +12,8 @@ import (
 
 const histories = 200 // that Run records
 
-// Run records 200 histories, each on a fresh store that open returns and that is closed with
-// its t, and fails t if one is not linearizable. In every fourth one the store loses its
+// Run records 200 histories, each on a store that open returns, empty, and that nobody else
+// uses meanwhile, and fails t if one is not linearizable. In every fourth one the store loses its
 // connection now and then, so that there are requests whose outcome nobody knows: such a
 // call may take effect at any time after it was made, or never.
 //

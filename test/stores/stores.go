@@ -2,6 +2,8 @@
 package stores
 
 import (
+	"context"
+	"database/sql"
 	"path/filepath"
 	"testing"
 
@@ -14,31 +16,60 @@ import (
 	"github.com/stepgate/stepgate/store/sqlitestore"
 )
 
-// A Named is a kind of store.
+// A Named is a kind of store. Where there is none of it to be had, a t is skipped.
 type Named struct {
 	Name string
 
-	// Open returns a store that is fresh and empty, and that is closed with its t. Where there
-	// is no such store to be had, t is skipped.
+	// Open returns a store that is fresh and empty, and that is closed with its t.
 	Open func(t testing.TB) store.Store
+
+	// Emptied returns what empties a store and returns it, again and again: for tests that
+	// want hundreds, one after the other. The store is closed with the t that it was opened
+	// for.
+	Emptied func(t testing.TB) func(t testing.TB) store.Store
 }
 
 // Each returns every kind of store, memory first.
-func Each() []Named {
-	return []Named{
-		{"memory", Memory},
-		{"SQLite", SQLite},
-		{"PostgreSQL", PostgreSQL},
+func Each() []Named { return []Named{Memory, SQLite, PostgreSQL} }
+
+// The kinds of stores there are.
+var (
+	Memory     = Named{"memory", inMemory, func(testing.TB) func(testing.TB) store.Store { return inMemory }}
+	SQLite     = kept("SQLite", openSQLite)
+	PostgreSQL = kept("PostgreSQL", openPostgreSQL)
+)
+
+func inMemory(testing.TB) store.Store { return memstore.New() }
+
+// kept returns a kind of store that is kept somewhere. open returns a new one, and what
+// removes all jobs from it.
+func kept(name string, open func(t testing.TB) (st store.Store, empty func(context.Context) error)) Named {
+	return Named{
+		Name: name,
+		Open: func(t testing.TB) store.Store {
+			t.Helper()
+			st, _ := open(t)
+			return st
+		},
+		Emptied: func(t testing.TB) func(t testing.TB) store.Store {
+			t.Helper()
+			st, empty := open(t)
+			return func(t testing.TB) store.Store {
+				t.Helper()
+				if err := empty(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				return st
+			}
+		},
 	}
 }
 
-// Memory opens a memstore.
-func Memory(testing.TB) store.Store { return memstore.New() }
-
-// SQLite opens a store in a file of its own.
-func SQLite(t testing.TB) store.Store {
+// openSQLite opens a store in a file of its own.
+func openSQLite(t testing.TB) (store.Store, func(context.Context) error) {
 	t.Helper()
-	st, err := sqlitestore.Open(filepath.Join(t.TempDir(), "jobs.db"))
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	st, err := sqlitestore.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,12 +78,20 @@ func SQLite(t testing.TB) store.Store {
 			t.Error(err)
 		}
 	})
-	return st
+	return st, func(ctx context.Context) error {
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		_, err = db.ExecContext(ctx, "PRAGMA foreign_keys = ON; DELETE FROM stepgate_jobs")
+		return err
+	}
 }
 
-// PostgreSQL opens a store in a schema of its own. Its connections do not wait for the disk:
-// what a crash leaves is not what these tests are about.
-func PostgreSQL(t testing.TB) store.Store {
+// openPostgreSQL opens a store in a schema of its own. Its connections do not wait for the
+// disk: what a crash leaves is not what these tests are about.
+func openPostgreSQL(t testing.TB) (store.Store, func(context.Context) error) {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(pgtest.Schema(t))
 	if err != nil {
@@ -72,5 +111,11 @@ func PostgreSQL(t testing.TB) store.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(st.Close)
-	return st
+	return st, func(ctx context.Context) error {
+		_, err := pool.Exec(ctx, `
+			DELETE FROM stepgate_effects; DELETE FROM stepgate_records; DELETE FROM stepgate_target_sets;
+			DELETE FROM stepgate_results; DELETE FROM stepgate_target_names; DELETE FROM stepgate_steps;
+			DELETE FROM stepgate_creations; DELETE FROM stepgate_jobs`)
+		return err
+	}
 }
