@@ -1,0 +1,112 @@
+package pgstore_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore"
+	"github.com/stepgate/stepgate/store/pgstore/pgtest"
+)
+
+// On a pool that was closed every call fails and says so, and nothing is done.
+func TestClosedPool(t *testing.T) {
+	ctx, dsn := t.Context(), pgtest.Schema(t)
+	direct, pool := connect(t, dsn), connect(t, dsn)
+	if err := pgstore.Migrate(ctx, direct); err != nil {
+		t.Fatal(err)
+	}
+	st := open(t, pool)
+	eng := engine.New(st)
+	id := start(t, eng, asking(1))
+	effect := store.Delivery{Job: id, Seq: 2}
+	change, before := refusing(t, st, id, store.Request{}), rows(t, direct, 1, store.MaxJobID)
+	pool.Close()
+	_, newErr := pgstore.New(ctx, pool)
+	for what, call := range map[string]func() error{
+		"New":       func() error { return newErr },
+		"Migrate":   func() error { return pgstore.Migrate(ctx, pool) },
+		"MigrateTo": func() error { return pgstore.MigrateTo(ctx, pool, 0) },
+		"View":      func() error { _, err := st.View(ctx, store.Query{Job: id}); return err },
+		"wide View": func() error { _, err := st.View(ctx, store.Query{Job: id, Targets: []int32{0}}); return err },
+		"Created":   func() error { _, err := st.Created(ctx, store.Scope{}, store.Request{1}); return err },
+		"Commit":    func() error { return st.Commit(ctx, change) },
+		"Commit alongside": func() error {
+			return st.Commit(pgstore.Alongside(ctx, func(context.Context, pgx.Tx) error { return nil }), change)
+		},
+		"Jobs": func() error {
+			_, err := st.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: 1}})
+			return err
+		},
+		"Steps": func() error { _, err := st.Steps(ctx, store.Scope{}, id, store.Page[step.ID]{Limit: 1}); return err },
+		"Targets": func() error {
+			_, err := st.Targets(ctx, store.TargetFilter{Job: id, Step: 1, Page: store.Page[int32]{Limit: 1}})
+			return err
+		},
+		"History": func() error {
+			_, err := st.History(ctx, store.Scope{}, id, store.Page[store.Seq]{Limit: 1})
+			return err
+		},
+		"Effects": func() error {
+			_, err := st.Effects(ctx, store.Scope{}, id, store.Page[store.Seq]{Limit: 1})
+			return err
+		},
+		"Claim": func() error {
+			_, err := st.Claim(ctx, store.Claim{Effects: []store.Effect{store.AskConfirmers}, Until: 1, Limit: 1})
+			return err
+		},
+		"Defer":   func() error { return st.Defer(ctx, effect) },
+		"Settle":  func() error { return st.Settle(ctx, effect) },
+		"Take":    func() error { _, err := st.Take(ctx, id, 2); return err },
+		"Overdue": func() error { _, err := st.Overdue(ctx, store.Scope{}, later, 1); return err },
+		"Operate": func() error { _, err := eng.Operate(ctx, id, 1, operation.TerminateConfirmation); return err },
+	} {
+		refused(t, what, call(), "pgstore: ", "closed pool")
+	}
+	_, stop := st.Wake(id) // listens for nothing, and may be told so
+	stop()
+	if after := rows(t, direct, 1, store.MaxJobID); !slices.Equal(after, before) {
+		t.Errorf("they have left\n%s\nwant\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
+	}
+}
+
+// A statement that the server ends as it takes too long has done nothing, and its request
+// passes when it is repeated.
+func TestStatementTimeout(t *testing.T) {
+	ctx, dsn := t.Context(), pgtest.Schema(t)
+	direct := connect(t, dsn)
+	if err := pgstore.Migrate(ctx, direct); err != nil {
+		t.Fatal(err)
+	}
+	eng := engine.New(open(t, connect(t, dsn, func(c *pgxpool.Config) {
+		c.ConnConfig.RuntimeParams["statement_timeout"] = "500ms"
+	})))
+	id := start(t, eng, asking(1))
+	before := rows(t, direct, id, id)
+	operate := func() (engine.Receipt, error) {
+		return eng.Operate(ctx, id, 1, operation.TerminateConfirmation, engine.RequestID(store.Request{1}))
+	}
+	release := lockJob(t, direct, id)
+	if _, err := operate(); !errors.Is(err, engine.ErrUnknownOutcome) {
+		t.Errorf("Operate on a job whose row stays locked: got error %v, want an unknown outcome", err)
+	} else {
+		refused(t, "Operate", err, "statement timeout")
+	}
+	release()
+	if after := rows(t, direct, id, id); !slices.Equal(after, before) {
+		t.Errorf("it has left\n%s\nwant\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
+	}
+	receipt, err := operate()
+	if again, errAgain := operate(); err != nil || errAgain != nil || again != receipt {
+		t.Errorf("repeated: %+v, %v, and once more: %+v, %v", receipt, err, again, errAgain)
+	}
+}
