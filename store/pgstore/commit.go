@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -43,9 +44,9 @@ func (s *Store) commitGroup(ctx context.Context, group []store.Change) []error {
 // returns an answer for each. If they fail together, and it is known that none of them has
 // passed, each is tried alone, so that none fails for a neighbour.
 func (s *Store) commitEach(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error) []error {
-	fit, err := s.apply(ctx, group, also)
+	fit, undone, err := s.apply(ctx, group, also)
 	errs := make([]error, len(group))
-	if err != nil && len(group) > 1 && rolledBack(err) {
+	if undone && len(group) > 1 {
 		for i := range group {
 			errs[i] = s.commitEach(ctx, group[i:i+1], also)[0]
 		}
@@ -73,11 +74,13 @@ func rolledBack(err error) bool {
 	return errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR"
 }
 
-// isTaken reports whether err means that an id is taken, or that a request was carried out.
+// isTaken reports whether err means that an id is taken, or that a request was carried out. A
+// row of a table of the caller's that is there already is neither.
 func isTaken(err error) bool {
 	const uniqueViolation = "23505"
 	var refused *pgconn.PgError
-	return errors.As(err, &refused) && refused.Code == uniqueViolation && refused.SeverityUnlocalized == "ERROR"
+	return errors.As(err, &refused) && refused.Code == uniqueViolation && refused.SeverityUnlocalized == "ERROR" &&
+		strings.HasPrefix(refused.TableName, "stepgate_")
 }
 
 // sender is a pool or a transaction.
@@ -86,24 +89,24 @@ type sender interface {
 }
 
 // apply carries out what fits of a group, all in one transaction, and returns the jobs of
-// what did. An error is of all of it.
-func (s *Store) apply(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error) (fit map[store.JobID]bool, err error) {
+// what did. An error is of all of it; undone says that it is known that nothing was done, and
+// that the server goes on.
+func (s *Store) apply(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error) (fit map[store.JobID]bool, undone bool, err error) {
 	if s.carrier == nil && also == nil {
-		return s.send(ctx, s.pool, group) // a batch is a transaction
+		fit, err = s.send(ctx, s.pool, group) // a batch is a transaction
+		return fit, rolledBack(err), err
 	}
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if fit, err = s.send(ctx, tx, group); err != nil || len(fit) == 0 {
-			return err
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+		if fit, err = s.send(ctx, tx, group); err == nil && len(fit) > 0 {
+			err = s.carry(ctx, tx, group, fit)
+			if err == nil && also != nil {
+				err = also(ctx, tx)
+			}
 		}
-		if err := s.carry(ctx, tx, group, fit); err != nil {
-			return err
-		}
-		if also != nil {
-			return also(ctx, tx)
-		}
-		return nil
+		undone = err != nil && !tx.Conn().IsClosed() // whatever failed: the commit was not sent
+		return err
 	})
-	return fit, err
+	return fit, undone || rolledBack(err), err
 }
 
 // carry hands the effects of the changes that fit to the carrier, if there is one.
