@@ -1,0 +1,157 @@
+package pgstore_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore"
+)
+
+// A carrier notes what it carries in a table of its own.
+type carrier struct {
+	carried []store.Delivery // of the transactions that were not undone for another reason
+	refuses store.JobID      // it does not carry effects of this job
+}
+
+func (c *carrier) Carry(ctx context.Context, tx pgx.Tx, effects []store.Delivery) error {
+	for _, d := range effects {
+		if err := insertOwn(ctx, tx, d.Job, d.Seq); err != nil {
+			return err
+		}
+		if d.Job == c.refuses {
+			return errOwn
+		}
+	}
+	c.carried = append(c.carried, effects...)
+	return nil
+}
+
+// effectOf returns the one effect of a job.
+func effectOf(t *testing.T, st *pgstore.Store, id store.JobID) store.Delivery {
+	t.Helper()
+	effects, err := st.Effects(t.Context(), store.Scope{}, id, store.Page[store.Seq]{Limit: 9})
+	if err != nil || len(effects) != 1 {
+		t.Fatalf("Effects(%d): %+v, %v, want one", id, effects, err)
+	}
+	return effects[0]
+}
+
+// An effect is carried in the transaction of its change. It waits in the store as well, where
+// no claim takes it.
+func TestCarrier(t *testing.T) {
+	pool, c := withOwn(t), &carrier{}
+	st := open(t, pool, pgstore.WithCarrier(c))
+	id := start(t, engine.New(st), asking(1))
+	if !ask[bool](t, pool, `SELECT o.xmin = r.xmin FROM own o JOIN stepgate_records r ON r.job = o.job AND r.seq = o.seq`) {
+		t.Error("the effect was carried by another transaction than that of its record")
+	}
+	d := effectOf(t, st, id)
+	if d.NotBefore != math.MaxInt64 || len(c.carried) != 1 || c.carried[0] != d {
+		t.Errorf("carried: %+v, and waiting: %+v, want the same, for ever", c.carried, d)
+	}
+	claimed, err := st.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.AskConfirmers}, Now: later, Until: later + 1, Limit: 9})
+	if err != nil || len(claimed) > 0 {
+		t.Errorf("Claim: %+v, %v, want nothing", claimed, err)
+	}
+}
+
+// An effect that is not carried undoes its change, and none of those that were committed with
+// it; one of a change that is a conflict is not carried.
+func TestCarrierFails(t *testing.T) {
+	pool, c := withOwn(t), &carrier{}
+	st := open(t, pool, pgstore.WithCarrier(c), pgstore.WithLanes(1))
+	eng := engine.New(st)
+	var changes []store.Change
+	for range 3 {
+		changes = append(changes, refusing(t, st, start(t, eng, asking(1)), store.Request{})) // the job has ended: an effect
+	}
+	changes[0].Job.Version++
+	changes[0].Records[0].Seq++
+	c.refuses = changes[1].Job.ID
+	want := []error{store.ErrConflict, errOwn, nil}
+	for i, err := range commitTogether(t, pool, st, changes) {
+		if !errors.Is(err, want[i]) {
+			t.Errorf("change %d of a group: got error %v, want %v", i, err, want[i])
+		}
+		id := int64(changes[i].Job.ID)
+		records := ask[int](t, pool, `SELECT count(*) FROM stepgate_records WHERE job = $1 AND seq > 2`, id)
+		carried := ask[int](t, pool, `SELECT count(*) FROM own WHERE job = $1 AND seq > 2`, id)
+		if passed := want[i] == nil; passed != (records == 1) || passed != (carried == 1) {
+			t.Errorf("change %d of a group: %d records and %d carried effects, passed: %v", i, records, carried, passed)
+		}
+	}
+}
+
+// Take claims a carried effect, and whoever has taken it before has lost it.
+func TestTake(t *testing.T) {
+	ctx, pool := t.Context(), withOwn(t)
+	st := open(t, pool, pgstore.WithCarrier(&carrier{}))
+	id := start(t, engine.New(st), asking(1))
+	waiting := effectOf(t, st, id)
+	take := func() store.Delivery {
+		t.Helper()
+		d, err := st.Take(ctx, id, waiting.Seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting.Count++
+		if d != waiting {
+			t.Errorf("Take: got %+v, want %+v", d, waiting)
+		}
+		return d
+	}
+	first, second := take(), take()
+	for what, err := range map[string]error{"Settle": st.Settle(ctx, first), "Defer": st.Defer(ctx, first)} {
+		if err != store.ErrLeaseLost {
+			t.Errorf("%s of an effect that was taken again: got error %v, want that it is lost", what, err)
+		}
+	}
+	if d := effectOf(t, st, id); d != second {
+		t.Errorf("they have left %+v, want %+v", d, second)
+	}
+	if err := st.Defer(ctx, second); err != nil {
+		t.Errorf("Defer of what was taken last: %v", err)
+	}
+	if err := st.Settle(ctx, second); err != nil {
+		t.Errorf("Settle of what was taken last: %v", err)
+	}
+	if _, err := st.Take(ctx, id, waiting.Seq); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Take of what is settled: got error %v, want that it is not found", err)
+	}
+}
+
+// SettleTx takes effect with its transaction, or not at all.
+func TestSettleTx(t *testing.T) {
+	ctx, pool := t.Context(), withOwn(t)
+	st := open(t, pool, pgstore.WithCarrier(&carrier{}))
+	id := start(t, engine.New(st), asking(1))
+	first := effectOf(t, st, id)
+	d, err := st.Take(ctx, id, first.Seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(d store.Delivery, end error) error {
+		return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return errors.Join(pgstore.SettleTx(ctx, tx, d), end) })
+	}
+	if err := in(first, nil); !errors.Is(err, store.ErrLeaseLost) {
+		t.Errorf("SettleTx of an effect that was taken since: got error %v, want that it is lost", err)
+	}
+	if err := in(d, errOwn); !errors.Is(err, errOwn) {
+		t.Errorf("a transaction that is undone: got error %v", err)
+	}
+	if left := effectOf(t, st, id); left != d {
+		t.Errorf("it has left %+v, want %+v", left, d)
+	}
+	if err := in(d, nil); err != nil {
+		t.Errorf("SettleTx: %v", err)
+	}
+	if n := ask[int](t, pool, `SELECT count(*) FROM stepgate_effects`); n != 0 {
+		t.Errorf("%d effects are left, want none", n)
+	}
+}
