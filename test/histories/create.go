@@ -15,16 +15,8 @@ import (
 
 // create creates a job of any shape.
 func (p *player) create(ctx context.Context) {
-	j := &job{spec: engine.JobSpec{Name: p.name(), Scope: one(p, scopes)}, endless: len(p.jobs) == 0, stubborn: p.oneIn(2)}
-	for range 1 + p.IntN(6) {
-		j.spec.Steps = append(j.spec.Steps, p.spec())
-	}
-	switch {
-	case j.endless:
-		j.spec.Steps[0] = step.Spec{Name: p.name(), Type: step.Script, Timeout: time.Hour, Targets: p.hosts(20 + p.IntN(40))}
-	case len(p.jobs) == 1 && p.oneIn(3):
-		j.spec.Steps[0] = step.Spec{Name: p.name(), Type: step.FileTransfer, Targets: p.hosts(4000 + p.IntN(5000))}
-	}
+	j := &job{endless: len(p.jobs) == 0, stubborn: p.oneIn(2)}
+	j.spec = engine.JobSpec{Name: p.name(), Scope: one(p, scopes), Steps: p.steps()}
 	j.created = request{Actor: one(p, people), Reason: p.reason()}
 	if !p.oneIn(3) {
 		j.created.ID = p.newRequest()
@@ -38,6 +30,26 @@ func (p *player) create(ctx context.Context) {
 	p.Tally["created"]++
 	j.id = header.ID
 	p.jobs = append(p.jobs, j)
+}
+
+// steps draws the steps of the next job: a few, now and then many. The first job begins with
+// one that is retried to the end, and the second sometimes with one of many targets.
+func (p *player) steps() []step.Spec {
+	n := 1 + p.IntN(6)
+	if p.oneIn(50) {
+		n = 150
+	}
+	steps := make([]step.Spec, n)
+	for i := range steps {
+		steps[i] = p.spec()
+	}
+	switch {
+	case len(p.jobs) == 0:
+		steps[0] = step.Spec{Name: p.name(), Type: step.Script, Timeout: time.Hour, Targets: p.hosts(20 + p.IntN(40))}
+	case len(p.jobs) == 1 && p.oneIn(3):
+		steps[0] = step.Spec{Name: p.name(), Type: step.FileTransfer, Targets: p.hosts(4000 + p.IntN(5000))}
+	}
+	return steps
 }
 
 // repeatCreation asks for a creation again, as it was or with something changed, or has the

@@ -156,6 +156,8 @@ func (p *player) release(ctx context.Context, j *job, at *store.View) {
 		} else {
 			p.Tally["lease lost"]++
 		}
+		left, err := p.store.Effects(ctx, store.Scope{}, d.Job, store.Page[store.Seq]{After: d.Seq - 1, Limit: 1})
+		answers(p.History, left, err)
 	}
 	p.held = p.held[max(len(p.held)-40, 0):]
 }

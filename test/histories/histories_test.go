@@ -36,7 +36,7 @@ func TestBrokenStoresGiveOtherHistories(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some hundred histories")
 	}
-	const most = 10
+	const most = 20
 	var sound []*History
 	for seed := range uint64(most) {
 		h, err := Play(t.Context(), memstore.New(), seed, commands)

@@ -15,9 +15,8 @@ import (
 // each command and each look that goes with it, and below it one indented line for each row
 // of the answer.
 type History struct {
-	Seed     uint64
-	Commands int
-	Tally    map[string]int // how often each kind of answer was given
+	Seed  uint64
+	Tally map[string]int // how often each kind of answer was given
 
 	text bytes.Buffer
 	turn int // of the command under way, from 1; 0 after the last one

@@ -26,7 +26,7 @@ func Play(ctx context.Context, st store.Store, seed uint64, commands int) (*Hist
 func play(ctx context.Context, st store.Store, seed uint64, commands, handlers int) (*History, error) {
 	p := &player{
 		Rand:     rand.New(rand.NewPCG(seed, 0)),
-		History:  &History{Seed: seed, Commands: commands, Tally: map[string]int{}},
+		History:  &History{Seed: seed, Tally: map[string]int{}},
 		store:    st,
 		handlers: handlers,
 		now:      start,
@@ -81,12 +81,14 @@ type job struct {
 	views    []store.View // where it stood when it was looked at, the latest last
 }
 
-// moves are what a player does beside creating jobs, and how often.
+// A move is a command about a job that stands where at shows it.
+type move func(p *player, ctx context.Context, j *job, at *store.View)
+
+// moves are what a player does now and then, in percent. Otherwise it acts.
 var moves = []struct {
 	weight int
-	do     func(p *player, ctx context.Context, j *job, at *store.View)
+	do     move
 }{
-	{52, (*player).act},
 	{4, (*player).actAnyhow},
 	{4, (*player).repeat},
 	{2, (*player).repeatCreation},
@@ -96,7 +98,7 @@ var moves = []struct {
 	{3, (*player).deliver},
 	{5, (*player).claim},
 	{4, (*player).release},
-	{18, (*player).read},
+	{16, (*player).read},
 	{2, (*player).callTooLate},
 }
 
@@ -119,17 +121,18 @@ func (p *player) play(ctx context.Context) {
 	if !ok {
 		return
 	}
-	total := 0
-	for _, m := range moves {
-		total += m.weight
-	}
-	n := p.IntN(total)
+	p.move()(p, ctx, j, at)
+}
+
+// move draws what to do.
+func (p *player) move() move {
+	n := p.IntN(100)
 	for _, m := range moves {
 		if n -= m.weight; n < 0 {
-			m.do(p, ctx, j, at)
-			return
+			return m.do
 		}
 	}
+	return (*player).act
 }
 
 // tick moves the clock on: by seconds mostly, now and then past most deadlines; and now and
