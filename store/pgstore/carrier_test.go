@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/store"
@@ -61,20 +62,22 @@ func TestCarrier(t *testing.T) {
 	}
 }
 
-// An effect that is not carried undoes its change, and none of those that were committed with
-// it; one of a change that is a conflict is not carried.
-func TestCarrierFails(t *testing.T) {
-	pool, c := withOwn(t), &carrier{}
-	st := open(t, pool, pgstore.WithCarrier(c), pgstore.WithLanes(1))
-	eng := engine.New(st)
+// ending returns changes that end jobs, which has an effect. The first is a conflict.
+func ending(t *testing.T, st *pgstore.Store, jobs int) []store.Change {
+	t.Helper()
 	var changes []store.Change
-	for range 3 {
-		changes = append(changes, refusing(t, st, start(t, eng, asking(1)), store.Request{})) // the job has ended: an effect
+	for range jobs {
+		changes = append(changes, refusing(t, st, start(t, engine.New(st), asking(1)), store.Request{}))
 	}
 	changes[0].Job.Version++
 	changes[0].Records[0].Seq++
-	c.refuses = changes[1].Job.ID
-	want := []error{store.ErrConflict, errOwn, nil}
+	return changes
+}
+
+// carriedTogether commits changes in a group, which must come to this, and asserts that the
+// effects of those that have passed were carried, and no others.
+func carriedTogether(t *testing.T, pool *pgxpool.Pool, st *pgstore.Store, changes []store.Change, want ...error) {
+	t.Helper()
 	for i, err := range commitTogether(t, pool, st, changes) {
 		if !errors.Is(err, want[i]) {
 			t.Errorf("change %d of a group: got error %v, want %v", i, err, want[i])
@@ -85,6 +88,32 @@ func TestCarrierFails(t *testing.T) {
 		if passed := want[i] == nil; passed != (records == 1) || passed != (carried == 1) {
 			t.Errorf("change %d of a group: %d records and %d carried effects, passed: %v", i, records, carried, passed)
 		}
+	}
+}
+
+// Of a group the effects of those changes are carried that pass.
+func TestCarrierOfAGroup(t *testing.T) {
+	pool := withOwn(t)
+	st := open(t, pool, pgstore.WithCarrier(&carrier{}), pgstore.WithLanes(1))
+	carriedTogether(t, pool, st, ending(t, st, 3), store.ErrConflict, nil, nil)
+}
+
+// An effect that is not carried undoes its change, whatever is done alongside, and none of
+// those that were committed with it.
+func TestCarrierFails(t *testing.T) {
+	pool, c := withOwn(t), &carrier{}
+	st := open(t, pool, pgstore.WithCarrier(c), pgstore.WithLanes(1))
+	changes := ending(t, st, 3)
+	c.refuses = changes[1].Job.ID
+	carriedTogether(t, pool, st, changes, store.ErrConflict, errOwn, nil)
+
+	ctx := pgstore.Alongside(t.Context(), func(context.Context, pgx.Tx) error { return nil })
+	if err := st.Commit(ctx, changes[1]); !errors.Is(err, errOwn) {
+		t.Errorf("Commit with something alongside: got error %v, want %v", err, errOwn)
+	}
+	c.refuses = 0
+	if err := st.Commit(ctx, changes[1]); err != nil {
+		t.Errorf("Commit of what is carried now: %v", err)
 	}
 }
 
