@@ -72,7 +72,7 @@ func (c commit) apply(w *conn) error {
 // create adds the job, unless its id or its request is known, and its steps.
 func (c commit) create(w *conn) error {
 	j := &c.Job
-	n, err := w.exec(background, insertJob, j.ID, j.Scope.Type, j.Scope.ID, j.Name, j.State, j.Version, j.Moved, j.Current,
+	n, err := w.exec(insertJob, j.ID, j.Scope.Type, j.Scope.ID, j.Name, j.State, j.Version, j.Moved, j.Current,
 		j.Steps, j.Skipped, j.Ignored, j.Created, j.Started, j.Finished, requestOf(&c.Records[0]))
 	if err != nil {
 		return err
@@ -97,7 +97,7 @@ func (c commit) update(w *conn) error {
 	if !slices.ContainsFunc(c.Records, func(r store.Record) bool { return r.JobFrom != r.JobTo }) {
 		q, args = updateJobSteady, args[:len(args)-1]
 	}
-	n, err := w.exec(background, q, args...)
+	n, err := w.exec(q, args...)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (c commit) update(w *conn) error {
 	}
 	for i := range c.Steps {
 		s := &c.Steps[i]
-		n, err := w.exec(background, updateStep, j.ID, s.ID, s.State, s.Attempt, s.Full, s.Succeeded, s.Unfinished, s.Started, s.Finished, s.Deadline)
+		n, err := w.exec(updateStep, j.ID, s.ID, s.State, s.Attempt, s.Full, s.Succeeded, s.Unfinished, s.Started, s.Finished, s.Deadline)
 		if err != nil {
 			return err
 		}

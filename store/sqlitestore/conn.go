@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"modernc.org/sqlite"
@@ -15,40 +16,52 @@ import (
 // conn is a connection that the store has taken for itself, used by one caller at a time.
 type conn struct {
 	*sql.Conn
+	patience time.Duration           // how long it waits for others who write
 	prepared [len(queries)]*sql.Stmt // as they are first used
 }
 
 // background is the context of all that is done within a transaction: what is under way is
-// not interrupted.
+// not interrupted. It costs less, too: for any other the driver starts a goroutine.
 var background = context.Background()
 
-// take takes a connection out of db and has it do what the package promises.
-func take(ctx context.Context, db *sql.DB, busy time.Duration) (*conn, error) {
-	c, err := db.Conn(ctx)
+// take takes a connection out of db and has it do what the package promises. One that writes
+// waits for others by itself, see wait, and has no busy timeout in SQLite, which no context
+// would end.
+func take(ctx context.Context, db *sql.DB, patience time.Duration, writes bool) (*conn, error) {
+	taken, err := db.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("take a connection: %w", err)
 	}
-	taken := &conn{Conn: c}
-	if err := taken.setUp(ctx, busy); err != nil {
-		return nil, errors.Join(err, taken.end())
+	c := &conn{Conn: taken, patience: patience}
+	timeout := patience
+	if writes {
+		timeout = 0
 	}
-	return taken, nil
+	if err := c.setUp(ctx, timeout); err != nil {
+		return nil, errors.Join(err, c.end())
+	}
+	return c, nil
 }
 
 // setUp sets what the store relies on, and verifies it.
-func (c *conn) setUp(ctx context.Context, busy time.Duration) error {
+func (c *conn) setUp(ctx context.Context, timeout time.Duration) error {
+	milliseconds := strconv.FormatInt(timeout.Milliseconds(), 10)
 	for _, p := range []struct{ name, set, want, otherwise string }{
-		{"busy_timeout", fmt.Sprint(busy.Milliseconds()), fmt.Sprint(busy.Milliseconds()), ""},
+		{"busy_timeout", milliseconds, milliseconds, ""},
 		{"journal_mode", "WAL", "wal", ": the database must be a file, and on a local disk"},
 		{"synchronous", "FULL", "2", ""},
 		{"foreign_keys", "ON", "1", ""},
 	} {
-		if err := c.setPragma(ctx, p.name, p.set, busy); err != nil {
-			return err
-		}
 		var got string
-		if err := c.QueryRowContext(ctx, "PRAGMA "+p.name).Scan(&got); err != nil {
-			return fmt.Errorf("PRAGMA %s: %w", p.name, err)
+		err := c.wait(ctx, func() error { // SQLite does not, where another connection turns WAL on
+			_, err := c.ExecContext(ctx, "PRAGMA "+p.name+" = "+p.set)
+			return err
+		})
+		if err == nil {
+			err = c.QueryRowContext(ctx, "PRAGMA "+p.name).Scan(&got)
+		}
+		if err != nil {
+			return fmt.Errorf("PRAGMA %s = %s: %w", p.name, p.set, err)
 		}
 		if got != p.want {
 			return fmt.Errorf("%s is %s and cannot be set, want %s%s", p.name, got, p.want, p.otherwise)
@@ -62,19 +75,17 @@ func (c *conn) setUp(ctx context.Context, busy time.Duration) error {
 	return nil
 }
 
-// setPragma waits for others itself: SQLite does not, where a first connection turns WAL on
-// while another does.
-func (c *conn) setPragma(ctx context.Context, name, value string, busy time.Duration) error {
-	for end := time.Now().Add(busy); ; {
-		_, err := c.ExecContext(ctx, "PRAGMA "+name+" = "+value)
-		if err == nil {
-			return nil
-		}
+// wait calls f again and again, at intervals that grow to 20 ms, while others keep it from
+// what it does, until the connection's patience or ctx ends.
+func (c *conn) wait(ctx context.Context, f func() error) error {
+	end := time.Now().Add(c.patience)
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		err := f()
 		if code(err)&0xff != sqlite3.SQLITE_BUSY || time.Now().After(end) {
-			return fmt.Errorf("PRAGMA %s = %s: %w", name, value, err)
+			return err
 		}
 		select {
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -109,12 +120,12 @@ func (c *conn) stmt(q query) (*sql.Stmt, error) {
 }
 
 // exec runs a statement and returns how many rows it changed.
-func (c *conn) exec(ctx context.Context, q query, args ...any) (int64, error) {
+func (c *conn) exec(q query, args ...any) (int64, error) {
 	s, err := c.stmt(q)
 	if err != nil {
 		return 0, err
 	}
-	result, err := s.ExecContext(ctx, args...)
+	result, err := s.ExecContext(background, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -123,7 +134,7 @@ func (c *conn) exec(ctx context.Context, q query, args ...any) (int64, error) {
 
 // do runs a statement whose count of rows says nothing.
 func (c *conn) do(q query, args ...any) error {
-	_, err := c.exec(background, q, args...)
+	_, err := c.exec(q, args...)
 	return err
 }
 

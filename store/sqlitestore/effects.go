@@ -78,7 +78,7 @@ type deferral store.Delivery
 func (d deferral) keep() change { return d }
 
 func (d deferral) apply(w *conn) error {
-	return leased(w.exec(background, deferEffect, d.Job, d.Seq, d.Count, d.NotBefore, d.Failures, d.Delivered, d.LastError))
+	return leased(w.exec(deferEffect, d.Job, d.Seq, d.Count, d.NotBefore, d.Failures, d.Delivered, d.LastError))
 }
 
 // Settle implements store.Store.
@@ -92,7 +92,7 @@ type settlement store.Delivery
 func (d settlement) keep() change { return d }
 
 func (d settlement) apply(w *conn) error {
-	return leased(w.exec(background, settleEffect, d.Job, d.Seq, d.Count))
+	return leased(w.exec(settleEffect, d.Job, d.Seq, d.Count))
 }
 
 // leased tells that an effect is not claimed any more by whoever found no row of it.

@@ -47,7 +47,7 @@ func MigrateTo(ctx context.Context, db *sql.DB, version int) error {
 }
 
 func migrateTo(ctx context.Context, db *sql.DB, version int) error {
-	c, err := take(ctx, db, newOptions(nil).busy)
+	c, err := take(ctx, db, newOptions(nil).busy, true)
 	if err != nil {
 		return err
 	}

@@ -39,6 +39,16 @@ func (p pool) take(ctx context.Context) (*conn, error) {
 	}
 }
 
+// idle takes a connection if there is one to be had at once.
+func (p pool) idle() (*conn, bool) {
+	select {
+	case c := <-p.free:
+		return c, true
+	default:
+		return nil, false
+	}
+}
+
 func (p pool) put(c *conn) { p.free <- c }
 
 // close waits for every connection to be given back, and ends them. It may be called once.

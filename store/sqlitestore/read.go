@@ -18,11 +18,15 @@ func (s *Store) read(ctx context.Context, f func(r *conn) error) error {
 		return err
 	}
 	defer s.readers.put(r)
-	if err := r.do(beginRead); err != nil {
+	return r.read(f)
+}
+
+func (c *conn) read(f func(r *conn) error) error {
+	if err := c.do(beginRead); err != nil {
 		return err
 	}
-	err = f(r)
-	if end := r.do(rollback); err == nil {
+	err := f(c)
+	if end := c.do(rollback); err == nil {
 		err = end
 	}
 	return err
@@ -42,9 +46,18 @@ func (s *Store) readJob(ctx context.Context, scope store.Scope, job store.JobID,
 	})
 }
 
-// View implements store.Store.
+// View implements store.Store. It borrows the writer where that is idle, as what was written
+// last is still in its memory; the readers read it again after each commit.
 func (s *Store) View(ctx context.Context, q store.Query) (v store.View, err error) {
-	err = s.read(ctx, func(r *conn) error { return r.view(q, &v) })
+	view := func(r *conn) error { return r.view(q, &v) }
+	if err = ctx.Err(); err == nil {
+		if w, idle := s.writers.idle(); idle {
+			err = w.read(view)
+			s.writers.put(w)
+		} else {
+			err = s.read(ctx, view)
+		}
+	}
 	if err != nil {
 		return store.View{}, failed(err, "view job %d", q.Job)
 	}

@@ -89,8 +89,8 @@ func newStore(ctx context.Context, db *sql.DB, opts []Option) (*Store, error) {
 		o.readers = min(o.readers, most-2)
 	}
 	var conns []*conn
-	for range 1 + o.readers {
-		c, err := take(ctx, db, o.busy)
+	for i := range 1 + o.readers {
+		c, err := take(ctx, db, o.busy, i == 0)
 		if err != nil {
 			return nil, errors.Join(err, newPool(conns).close())
 		}

@@ -77,15 +77,15 @@ func (s *Store) together(ctx context.Context, group []change, answers []error) (
 }
 
 // transact runs f in a transaction that may write from its start. It waits for other writers
-// as long as the busy timeout and ctx allow; from then on it goes on to its end. If f or the
+// as long as its patience and ctx allow; from then on it goes on to its end. If f or the
 // commit fails, the transaction is rolled back.
 func (c *conn) transact(ctx context.Context, f func() error) error {
-	if _, err := c.exec(ctx, beginWrite); err != nil {
-		_ = c.do(rollback) // it may have begun as ctx ended
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("begin: %w", err)
+	err := ctx.Err()
+	if err == nil {
+		err = c.wait(ctx, func() error { return c.do(beginWrite) })
+	}
+	if err != nil {
+		return err
 	}
 	if err := f(); err != nil {
 		_ = c.do(rollback) // fails where SQLite has rolled back by itself

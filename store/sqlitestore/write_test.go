@@ -151,7 +151,7 @@ func hold(t *testing.T, s *Store) (release func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.exec(t.Context(), beginWrite); err != nil {
+	if _, err := w.exec(beginWrite); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
