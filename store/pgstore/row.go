@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -39,6 +40,7 @@ func (s *stepRow) fields() []any {
 
 // step returns the step that was read.
 func (s *stepRow) step() (store.Step, error) {
+	s.Confirmers = step.Names{}
 	if s.confirmers != nil {
 		if err := json.Unmarshal(s.confirmers, &s.Confirmers); err != nil {
 			return store.Step{}, fmt.Errorf("confirmers of step %d: %w", s.ID, err)

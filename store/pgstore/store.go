@@ -45,13 +45,14 @@ type config struct {
 
 // The lanes that a store has by default, and how many changes one group may hold.
 const (
-	defaultLanes = 2
+	defaultLanes = 1
 	mostInGroup  = 128
 )
 
 // WithLanes sets how many groups of changes are under way at once, each on a connection of its
-// own; the default is 2. A job's changes keep to one lane. Fewer lanes make larger groups, and
-// more operations a second with many callers; 0 commits every change alone.
+// own, and how many of loads; the default is 1. What concerns a job keeps to one lane. More
+// lanes make smaller groups, and pay where the server has cores to spare; 0 loads and commits
+// each alone.
 func WithLanes(n int) Option { return func(c *config) { c.lanes = max(n, 0) } }
 
 // WithCarrier has c carry the effects of every change, in the transaction of the change. Every

@@ -100,17 +100,12 @@ func (s *Store) readGroup(ctx context.Context, group []*viewCall) []error {
 		column(group, func(c **viewCall) string { return (*c).query.Scope.Type }),
 		column(group, func(c **viewCall) string { return (*c).query.Scope.ID }),
 	}.arrays()...).Query(func(rows pgx.Rows) error {
-		for rows.Next() {
-			var n int64
-			var r viewRow
-			if err := rows.Scan(append([]any{&n}, r.fields()...)...); err != nil {
-				return err
-			}
-			if err := r.addTo(&group[n-1].view); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
+		var n int64
+		var r viewRow
+		_, err := pgx.ForEachRow(rows, append([]any{&n}, r.fields()...), func() error {
+			return r.addTo(&group[n-1].view)
+		})
+		return err
 	})
 	err := s.pool.SendBatch(ctx, b).Close()
 	errs := make([]error, len(group))
@@ -162,17 +157,8 @@ func answers(v *store.View, q *store.Query) error {
 
 // scanView reads what viewSQL gives.
 func scanView(rows pgx.Rows, q *store.Query) (v store.View, err error) {
-	defer rows.Close()
-	for rows.Next() {
-		var r viewRow
-		if err := rows.Scan(r.fields()...); err != nil {
-			return store.View{}, err
-		}
-		if err := r.addTo(&v); err != nil {
-			return store.View{}, err
-		}
-	}
-	if err := rows.Err(); err != nil {
+	var r viewRow
+	if _, err := pgx.ForEachRow(rows, r.fields(), func() error { return r.addTo(&v) }); err != nil {
 		return store.View{}, err
 	}
 	return v, answers(&v, q)
