@@ -46,11 +46,15 @@ func Run(t *testing.T, open func(t testing.TB) store.Store) {
 					tally[what] += n
 				}
 				tally["histories"]++
+				if t.Failed() {
+					tally["differ"]++
+				}
 			})
 		}
 	})
 	if played := tally["histories"]; played > 0 {
-		t.Logf("histories: %s", figures(tally))
+		t.Logf("histories: %d histories of %d commands, %d differ; %d jobs, %d records, %d attempts%s", played, commands,
+			tally["differ"], tally["created"], tally["records"], tally["attempts"], figures(tally))
 		if played == histories {
 			enough(t, tally)
 		}
