@@ -42,15 +42,28 @@ var (
 		`EXISTS (SELECT FROM stepgate_jobs j WHERE j.id = e.job AND j.scope_type = $1 AND j.scope_id = $2)`, 1)
 )
 
-// Claim implements store.Store. A claim in a scope passes over the due effects of others.
+// Claim implements store.Store. A claim in a scope passes over the due effects of others. It
+// is planned as groups are: it may take a large part of the effects, for all that the planner
+// knows, which would then read them all.
 func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	sql := claimEverySQL
 	if c.Scope != (store.Scope{}) {
 		sql = claimScopeSQL
 	}
 	kinds := column(c.Effects, func(e *store.Effect) int16 { return int16(*e) })
-	return query(ctx, s, "claim", scanDelivery, sql,
-		c.Scope.Type, c.Scope.ID, []int16(kinds), int64(c.Now), int64(c.Until), int64(c.Limit))
+	var claimed []store.Delivery
+	b := newGroup()
+	b.Queue(sql, c.Scope.Type, c.Scope.ID, []int16(kinds), int64(c.Now), int64(c.Until), int64(c.Limit)).Query(func(rows pgx.Rows) (err error) {
+		claimed, err = pgx.CollectRows(rows, scanDelivery)
+		return err
+	})
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+		return nil, failed("claim", err)
+	}
+	return claimed, nil
 }
 
 const deferSQL = `UPDATE stepgate_effects SET not_before = $4, failures = $5, delivered = $6, last_error = $7
