@@ -110,3 +110,13 @@ func TestStatementTimeout(t *testing.T) {
 		t.Errorf("repeated: %+v, %v, and once more: %+v, %v", receipt, err, again, errAgain)
 	}
 }
+
+// Rows that somebody else has removed are an error, and no reason to panic.
+func TestNamesAreMissing(t *testing.T) {
+	pool := migrated(t)
+	st := open(t, pool)
+	id := start(t, engine.New(st), engine.JobSpec{Name: "job", Steps: []step.Spec{runs(2)}})
+	execute(t, pool, `DELETE FROM stepgate_target_names`)
+	_, err := st.Targets(t.Context(), store.TargetFilter{Job: id, Step: 1, Page: store.Page[int32]{After: -1, Limit: 10}})
+	refused(t, "Targets", err, "pgstore: targets: names: there is none of target 0 of step 1")
+}

@@ -180,7 +180,11 @@ func name(ctx context.Context, tx pgx.Tx, f store.TargetFilter, targets []store.
 	}
 	for i := range targets {
 		t := &targets[i]
-		t.Name = names[t.Index/namesPerRow][t.Index%namesPerRow]
+		list, n := names[t.Index/namesPerRow], int(t.Index%namesPerRow)
+		if n >= len(list) {
+			return fmt.Errorf("names: there is none of target %d of step %d of job %d", t.Index, f.Step, f.Job)
+		}
+		t.Name = list[n]
 	}
 	return nil
 }
