@@ -1,0 +1,178 @@
+package pgstore
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore/pgtest"
+)
+
+// many fills the tables with jobs of three steps, of which the first ones have many targets.
+const many = `
+INSERT INTO stepgate_jobs SELECT id, 5, 5, id, id, 0, 1 + id % 3, 3, 0, 0, 1 + id % 9, 'biz', id % 50, 'job' FROM generate_series(1, 3000) id;
+INSERT INTO stepgate_creations SELECT scope_type, scope_id, gen_random_uuid(), id FROM stepgate_jobs;
+INSERT INTO stepgate_steps SELECT j.id, j.id, 0, CASE WHEN s = 1 THEN j.id ELSE 0 END, 0, s, 10, 1, 1, 0, 10, 1, 2, 0, false, 'step', '', NULL
+	FROM stepgate_jobs j, generate_series(1, 3) s;
+INSERT INTO stepgate_target_names SELECT job, id, 0, '["a","b","c","d","e","f","g","h","i","j"]' FROM stepgate_steps;
+INSERT INTO stepgate_target_sets SELECT job, id, 0, 1, 1, B'0', B'0' FROM stepgate_steps;
+INSERT INTO stepgate_results SELECT j.id, 0, 0, 1, t, 1, 1, 0, 1, '' FROM stepgate_jobs j, generate_series(0, CASE WHEN j.id < 10 THEN 999 ELSE 1 END) t;
+INSERT INTO stepgate_records SELECT j.id, s, 0, gen_random_uuid(), 1, 0, 1, 0, 0, 0, 0, 2, 1, 0, 0, 2, 3, 2, 3, 0, false, '', ''
+	FROM stepgate_jobs j, generate_series(1, 5) s;
+INSERT INTO stepgate_effects (job, seq, not_before, effect) SELECT id, 5, id, 1 + id % 4 FROM stepgate_jobs;
+ANALYZE stepgate_jobs, stepgate_creations, stepgate_steps, stepgate_target_names, stepgate_target_sets, stepgate_results, stepgate_records, stepgate_effects;
+`
+
+// Statements that the store asks the server often: those of one caller, and those that are
+// planned as [newGroup] has it.
+var (
+	alones = map[string]string{
+		"view": viewSQL, "latest": latestSQL, "latest of the current step": latestOfCurrentSQL, "replay": replaySQL,
+		"creation": createSQL, "created": createdSQL,
+		"change": aloneSQL[0], "change of two steps": aloneSQL[1], "report": aloneReportSQL[0], "report of two steps": aloneReportSQL[1],
+		"jobs": jobsSQL, "jobs by state": jobsByStateSQL, "jobs by scope": jobsByScopeSQL, "steps": stepsSQL, "history": historySQL,
+		"overdue": overdueSQL, "results of an attempt": ofAttemptSQL, "target sets": setsSQL, "names": namesSQL,
+		"effects": effectsSQL, "defer": deferSQL, "settle": settleSQL, "take": takeSQL,
+	}
+	groups = map[string]string{
+		"creations": createSQL, "changes": groupSQL, "reports": groupReportSQL, "views": viewsSQL,
+		"claim": claimEverySQL, "claim in a scope": claimScopeSQL,
+	}
+)
+
+// generic returns how the server carries a statement out, whatever its parameters.
+func generic(t *testing.T, pool *pgxpool.Pool, sql string) string {
+	t.Helper()
+	pooled, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pooled.Release()
+	conn := pooled.Conn()
+	prepared, err := conn.Prepare(t.Context(), "generic", sql)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nulls := strings.Repeat(", NULL", len(prepared.ParamOIDs))[2:]
+	rows, err := conn.Query(t.Context(), fmt.Sprintf(`EXPLAIN EXECUTE generic(%s)`, nulls), pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Deallocate(t.Context(), "generic"); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// filled returns a pool of one connection to the tables, with rows in them.
+func filled(t *testing.T, rows string) *pgxpool.Pool {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(pgtest.Schema(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.MaxConns = 1
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	if err := Migrate(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, pool, rows)
+	return pool
+}
+
+func execute(t *testing.T, pool *pgxpool.Pool, sql string) {
+	t.Helper()
+	if _, err := pool.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// No statement reads a table from end to end: what one costs does not depend on how many jobs
+// there are.
+func TestStatementsUseIndexes(t *testing.T) {
+	pool := filled(t, many)
+	execute(t, pool, `SET plan_cache_mode = force_generic_plan`)
+	whole := regexp.MustCompile(`Seq Scan on stepgate_\w+`)
+	for _, set := range []map[string]string{alones, groups} {
+		for name, sql := range set {
+			plan := generic(t, pool, sql)
+			if scan := whole.FindString(plan); scan != "" {
+				t.Errorf("%s: %s\n%s", name, scan, plan)
+			}
+		}
+		execute(t, pool, `SET enable_seqscan = off`) // as for groups
+	}
+}
+
+// The latest results of targets are looked up one by one, even while the server knows nothing
+// of how many there are: in the index of attempts it would read all of a step for each target.
+func TestLatestResultsAreLookedUp(t *testing.T) {
+	pool := filled(t, `SET plan_cache_mode = force_generic_plan`)
+	for name, sql := range map[string]string{"latest": latestSQL, "latest of the current step": latestOfCurrentSQL} {
+		if plan := generic(t, pool, sql); !strings.Contains(plan, "using stepgate_results_pkey") {
+			t.Errorf("%s: not by its key\n%s", name, plan)
+		}
+	}
+}
+
+// No call reads a table from end to end, in whichever way the server plans it in the long run.
+func TestCallsUseIndexes(t *testing.T) {
+	ctx, pool := t.Context(), filled(t, many)
+	st, err := New(ctx, pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	whole := func() (scans string) {
+		t.Helper()
+		execute(t, pool, `SELECT pg_stat_force_next_flush()`)
+		err := pool.QueryRow(ctx, `SELECT jsonb_object_agg(relname, seq_scan)::text FROM pg_stat_user_tables WHERE schemaname = current_schema()`).Scan(&scans)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return scans
+	}
+	scope, kinds := store.Scope{Type: "biz", ID: "7"}, []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded}
+	before := whole()
+	for n := range 12 { // a plan of its own each time at first, and perhaps one for all later
+		now := step.Time(100 * (n + 1))
+		for call, err := range map[string]error{
+			"View":             second(st.View(ctx, store.Query{Job: 7})),
+			"wide View":        second(st.View(ctx, store.Query{Job: 7, Targets: []int32{1, 2, 3}, Request: store.Request{1}})),
+			"Jobs":             second(st.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: 10}})),
+			"Jobs by state":    second(st.Jobs(ctx, store.JobFilter{States: step.StatesOf(step.Running), Page: store.Page[store.JobID]{Limit: 10}})),
+			"Jobs by scope":    second(st.Jobs(ctx, store.JobFilter{Scope: scope, Page: store.Page[store.JobID]{Limit: 10}})),
+			"Steps":            second(st.Steps(ctx, scope, 7, store.Page[step.ID]{Limit: 10})),
+			"History":          second(st.History(ctx, scope, 7, store.Page[store.Seq]{Limit: 10})),
+			"Effects":          second(st.Effects(ctx, scope, 7, store.Page[store.Seq]{Limit: 10})),
+			"Targets":          second(st.Targets(ctx, store.TargetFilter{Job: 7, Step: 1, Page: store.Page[int32]{After: -1, Limit: 10}})),
+			"Claim":            second(st.Claim(ctx, store.Claim{Effects: kinds, Now: now, Until: 1e6, Limit: 16})),
+			"scoped Claim":     second(st.Claim(ctx, store.Claim{Scope: scope, Effects: kinds, Now: now, Until: 1e6, Limit: 16})),
+			"Overdue":          second(st.Overdue(ctx, store.Scope{}, now, 10)),
+			"Overdue by scope": second(st.Overdue(ctx, scope, now, 10)),
+		} {
+			if err != nil {
+				t.Fatalf("%s: %v", call, err)
+			}
+		}
+	}
+	if after := whole(); after != before {
+		t.Errorf("tables were read from end to end: so often before %s, and after %s", before, after)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
