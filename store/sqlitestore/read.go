@@ -7,21 +7,22 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// read runs f in a transaction that sees the database as of one moment. What f has begun to
-// read is not interrupted.
+// read runs f on one of the readers.
 func (s *Store) read(ctx context.Context, f func(r *conn) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	r, err := s.readers.take(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.readers.put(r)
-	return r.read(f)
+	return r.read(ctx, f)
 }
 
-func (c *conn) read(f func(r *conn) error) error {
+// read runs f in a transaction that sees the database as of one moment. It does nothing if
+// ctx has ended; what f has begun to read is not interrupted.
+func (c *conn) read(ctx context.Context, f func(r *conn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := c.do(beginRead); err != nil {
 		return err
 	}
@@ -50,13 +51,11 @@ func (s *Store) readJob(ctx context.Context, scope store.Scope, job store.JobID,
 // last is still in its memory; the readers read it again after each commit.
 func (s *Store) View(ctx context.Context, q store.Query) (v store.View, err error) {
 	view := func(r *conn) error { return r.view(q, &v) }
-	if err = ctx.Err(); err == nil {
-		if w, idle := s.writers.idle(); idle {
-			err = w.read(view)
-			s.writers.put(w)
-		} else {
-			err = s.read(ctx, view)
-		}
+	if w, idle := s.writers.idle(); idle {
+		err = w.wait(ctx, func() error { return w.read(ctx, view) })
+		s.writers.put(w)
+	} else {
+		err = s.read(ctx, view)
 	}
 	if err != nil {
 		return store.View{}, failed(err, "view job %d", q.Job)
