@@ -1,0 +1,64 @@
+package pgstore_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store/pgstore"
+)
+
+// The examples need a server, so they are compiled and not run.
+
+func Example() {
+	ctx := context.Background()
+	pool, err := pgxpool.New(ctx, os.Getenv("DATABASE_URL"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pool.Close()
+	if err := pgstore.Migrate(ctx, pool); err != nil {
+		log.Fatal(err)
+	}
+	st, err := pgstore.New(ctx, pool)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer st.Close() // before the pool
+
+	eng := engine.New(st)
+	job, err := eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
+		{Type: step.Confirmation, Name: "approve", Confirmers: []string{"alice"}},
+		{Type: step.Script, Name: "deploy", Payload: "./deploy.sh", Targets: []string{"web-1", "web-2"}},
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := eng.OperateJob(ctx, job.ID, operation.StartJob, engine.By("bob")); err != nil {
+		log.Fatal(err)
+	}
+	receipt, err := eng.Operate(ctx, job.ID, 1, operation.Confirm, engine.By("alice"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("step", receipt.Entered, "runs on", receipt.Targets, "targets")
+}
+
+// What an application does itself takes effect together with an operation, or not at all.
+func ExampleAlongside() {
+	var eng *engine.Engine // on a store of this package
+	ctx := pgstore.Alongside(context.Background(), func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE tickets SET approved = true WHERE job = $1`, 7)
+		return err
+	})
+	if _, err := eng.Operate(ctx, 7, 1, operation.Confirm, engine.By("alice")); err != nil {
+		log.Fatal(err)
+	}
+}
