@@ -15,16 +15,13 @@ import (
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
-	"github.com/stepgate/stepgate/store/pgstore/pgtest"
 )
 
 // On a pool that was closed every call fails and says so, and nothing is done.
 func TestClosedPool(t *testing.T) {
-	ctx, dsn := t.Context(), pgtest.Schema(t)
-	direct, pool := connect(t, dsn), connect(t, dsn)
-	if err := pgstore.Migrate(ctx, direct); err != nil {
-		t.Fatal(err)
-	}
+	ctx := t.Context()
+	dsn, direct := shared(t)
+	pool := connect(t, dsn)
 	st := open(t, pool)
 	eng := engine.New(st)
 	id := start(t, eng, asking(1))
@@ -82,11 +79,8 @@ func TestClosedPool(t *testing.T) {
 // A statement that the server ends as it takes too long has done nothing, and its request
 // passes when it is repeated.
 func TestStatementTimeout(t *testing.T) {
-	ctx, dsn := t.Context(), pgtest.Schema(t)
-	direct := connect(t, dsn)
-	if err := pgstore.Migrate(ctx, direct); err != nil {
-		t.Fatal(err)
-	}
+	ctx := t.Context()
+	dsn, direct := shared(t)
 	eng := engine.New(open(t, connect(t, dsn, func(c *pgxpool.Config) {
 		c.ConnConfig.RuntimeParams["statement_timeout"] = "500ms"
 	})))

@@ -113,14 +113,7 @@ func started(b *testing.B, eng *engine.Engine, jobs int, spec engine.JobSpec) []
 	b.Helper()
 	ids := make([]store.JobID, jobs)
 	for i := range ids {
-		job, err := eng.Create(b.Context(), spec)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := eng.OperateJob(b.Context(), job.ID, operation.StartJob); err != nil {
-			b.Fatal(err)
-		}
-		ids[i] = job.ID
+		ids[i] = start(b, eng, spec)
 	}
 	return ids
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
-	"github.com/stepgate/stepgate/store/pgstore/pgtest"
 )
 
 // deadlocks counts the statements that the server ended as they waited for each other.
@@ -48,12 +47,9 @@ func (d *deadlocks) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndD
 // lose a change of the other: what was accepted is the history, without a gap.
 func TestTwoStoresOnTheSameJobs(t *testing.T) {
 	const jobs, callers, rounds = 6, 8, 40
-	ctx, dsn := t.Context(), pgtest.Schema(t)
+	ctx := t.Context()
+	dsn, pool := shared(t, conns(2))
 	var locked deadlocks
-	pool := connect(t, dsn, conns(2))
-	if err := pgstore.Migrate(ctx, pool); err != nil {
-		t.Fatal(err)
-	}
 	ids := make([]store.JobID, jobs)
 	for i := range ids {
 		ids[i] = start(t, engine.New(open(t, pool)), asking(1))
@@ -119,12 +115,8 @@ func TestTwoStoresOnTheSameJobs(t *testing.T) {
 
 // Two processes whose groups hold the same jobs in opposite orders lock them in one order.
 func TestGroupsLockInOneOrder(t *testing.T) {
-	dsn := pgtest.Schema(t)
+	dsn, pool := shared(t)
 	var locked deadlocks
-	pool := connect(t, dsn)
-	if err := pgstore.Migrate(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
 	st := open(t, pool)
 	var ids []store.JobID
 	for range 4 {

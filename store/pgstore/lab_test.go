@@ -53,13 +53,21 @@ func connect(t testing.TB, dsn string, with ...func(*pgxpool.Config)) *pgxpool.P
 	return pool
 }
 
-// migrated returns a pool on a schema of its own with the tables in it.
-func migrated(t testing.TB, with ...func(*pgxpool.Config)) *pgxpool.Pool {
+// shared returns a connection string of a schema with the tables in it, and a pool on it.
+func shared(t testing.TB, with ...func(*pgxpool.Config)) (dsn string, pool *pgxpool.Pool) {
 	t.Helper()
-	pool := connect(t, pgtest.Schema(t), with...)
+	dsn = pgtest.Schema(t)
+	pool = connect(t, dsn, with...)
 	if err := pgstore.Migrate(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
+	return dsn, pool
+}
+
+// migrated returns a pool on a schema of its own with the tables in it.
+func migrated(t testing.TB, with ...func(*pgxpool.Config)) *pgxpool.Pool {
+	t.Helper()
+	_, pool := shared(t, with...)
 	return pool
 }
 

@@ -7,19 +7,14 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/store"
-	"github.com/stepgate/stepgate/store/pgstore"
-	"github.com/stepgate/stepgate/store/pgstore/pgtest"
 )
 
 // When the server goes away in mid-commit, an operation finds out what came of it: it has
 // passed once, whether its commit had reached the server or not. If the server stays away,
 // the outcome is unknown, and whoever repeats the request learns it.
 func TestServerGoesAwayInMidCommit(t *testing.T) {
-	dsn := pgtest.Schema(t)
-	direct, p := connect(t, dsn), newProxy(t)
-	if err := pgstore.Migrate(t.Context(), direct); err != nil {
-		t.Fatal(err)
-	}
+	dsn, direct := shared(t)
+	p := newProxy(t)
 	eng := engine.New(open(t, connect(t, dsn, p.between, conns(1))))
 	confirmation := start(t, eng, asking(1))
 

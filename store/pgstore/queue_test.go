@@ -15,7 +15,6 @@ import (
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
-	"github.com/stepgate/stepgate/store/pgstore/pgtest"
 )
 
 // later is when the changes that [decide] makes happen: after all that an engine does here.
@@ -160,12 +159,9 @@ func TestContextEndsTheQueueing(t *testing.T) {
 // A change whose row stays locked fails alone, with what the server says, when the group that
 // it was in does.
 func TestNeighbourOfAStuckChangePasses(t *testing.T) {
-	dsn := pgtest.Schema(t)
-	pool, impatient := connect(t, dsn), connect(t, dsn, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["lock_timeout"] = "300ms" })
-	if err := pgstore.Migrate(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
-	st := open(t, impatient, pgstore.WithLanes(1))
+	dsn, pool := shared(t)
+	impatient := func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["lock_timeout"] = "300ms" }
+	st := open(t, connect(t, dsn, impatient), pgstore.WithLanes(1))
 	eng := engine.New(st)
 	stuck, free := start(t, eng, asking(1)), start(t, eng, asking(1))
 	changes := []store.Change{refusing(t, st, stuck, store.Request{}), refusing(t, st, free, store.Request{})}

@@ -9,8 +9,6 @@ import (
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
-	"github.com/stepgate/stepgate/store/pgstore"
-	"github.com/stepgate/stepgate/store/pgstore/pgtest"
 )
 
 // Processes whose clocks differ by seconds sweep at once, and each overdue attempt expires
@@ -19,11 +17,7 @@ import (
 func TestSweepersWithDifferentClocks(t *testing.T) {
 	const overdue, notYet = 40, 20
 	skews := []time.Duration{-3 * time.Second, -1500 * time.Millisecond, 0, 1500 * time.Millisecond, 3 * time.Second}
-	dsn := pgtest.Schema(t)
-	pool := connect(t, dsn, hasty)
-	if err := pgstore.Migrate(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
+	dsn, pool := shared(t, hasty)
 	var clock atomic.Pointer[time.Time] // the true one
 	set := func(now time.Time) { clock.Store(&now) }
 	began := time.UnixMilli(1_800_000_000_000)

@@ -12,17 +12,12 @@ import (
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
-	"github.com/stepgate/stepgate/store/pgstore/pgtest"
 )
 
 // two returns stores of two processes on one schema, and a pool beside them.
 func two(t *testing.T, opts ...pgstore.Option) (near, far *pgstore.Store, pool *pgxpool.Pool) {
 	t.Helper()
-	dsn := pgtest.Schema(t)
-	pool = connect(t, dsn)
-	if err := pgstore.Migrate(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
+	dsn, pool := shared(t)
 	return open(t, connect(t, dsn), opts...), open(t, connect(t, dsn), opts...), pool
 }
 
