@@ -79,28 +79,25 @@ func TestClosedPool(t *testing.T) {
 // A statement that the server ends as it takes too long has done nothing, and its request
 // passes when it is repeated.
 func TestStatementTimeout(t *testing.T) {
-	ctx := t.Context()
 	dsn, direct := shared(t)
-	eng := engine.New(open(t, connect(t, dsn, func(c *pgxpool.Config) {
-		c.ConnConfig.RuntimeParams["statement_timeout"] = "500ms"
-	})))
-	id := start(t, eng, asking(1))
+	hasLittleTime := func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["statement_timeout"] = "500ms" }
+	patient, impatient := engine.New(open(t, direct)), engine.New(open(t, connect(t, dsn, hasLittleTime)))
+	id := start(t, patient, asking(1))
 	before := rows(t, direct, id, id)
-	operate := func() (engine.Receipt, error) {
-		return eng.Operate(ctx, id, 1, operation.TerminateConfirmation, engine.RequestID(store.Request{1}))
+	operate := func(eng *engine.Engine) (engine.Receipt, error) {
+		return eng.Operate(t.Context(), id, 1, operation.TerminateConfirmation, engine.RequestID(store.Request{1}))
 	}
 	release := lockJob(t, direct, id)
-	if _, err := operate(); !errors.Is(err, engine.ErrUnknownOutcome) {
+	_, err := operate(impatient)
+	if refused(t, "Operate", err, "statement timeout"); !errors.Is(err, engine.ErrUnknownOutcome) {
 		t.Errorf("Operate on a job whose row stays locked: got error %v, want an unknown outcome", err)
-	} else {
-		refused(t, "Operate", err, "statement timeout")
 	}
 	release()
 	if after := rows(t, direct, id, id); !slices.Equal(after, before) {
 		t.Errorf("it has left\n%s\nwant\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
 	}
-	receipt, err := operate()
-	if again, errAgain := operate(); err != nil || errAgain != nil || again != receipt {
+	receipt, err := operate(patient)
+	if again, errAgain := operate(patient); err != nil || errAgain != nil || again != receipt {
 		t.Errorf("repeated: %+v, %v, and once more: %+v, %v", receipt, err, again, errAgain)
 	}
 }

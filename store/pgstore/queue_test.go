@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -156,21 +157,29 @@ func TestContextEndsTheQueueing(t *testing.T) {
 	}
 }
 
-// A change whose row stays locked fails alone, with what the server says, when the group that
-// it was in does.
+// A change whose statement the server ends, as its row stays locked, fails alone when the
+// group that it was in does.
 func TestNeighbourOfAStuckChangePasses(t *testing.T) {
-	dsn, pool := shared(t)
-	impatient := func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["lock_timeout"] = "300ms" }
-	st := open(t, connect(t, dsn, impatient), pgstore.WithLanes(1))
+	pool := migrated(t)
+	st := open(t, pool, pgstore.WithLanes(1))
 	eng := engine.New(st)
-	stuck, free := start(t, eng, asking(1)), start(t, eng, asking(1))
-	changes := []store.Change{refusing(t, st, stuck, store.Request{}), refusing(t, st, free, store.Request{})}
-	lockJob(t, pool, stuck)
-	errs := commitTogether(t, pool, st, changes)
-	if refused(t, "the change that is stuck", errs[0], "lock timeout"); errors.Is(errs[0], store.ErrConflict) {
+	locked, free := start(t, eng, asking(1)), start(t, eng, asking(1))
+	changes := []store.Change{refusing(t, st, locked, store.Request{}), refusing(t, st, free, store.Request{})}
+	lockJob(t, pool, locked)
+	answers := queueBehind(t, pool, st, changes)
+	var began time.Time
+	for range 2 { // the group, and then the change alone
+		eventually(t, "a statement waits for the row", func() bool {
+			return pool.QueryRow(t.Context(), `SELECT query_start FROM pg_stat_activity
+				WHERE application_name = current_schema() AND wait_event_type = 'Lock' AND query_start > $1`, began).Scan(&began) == nil
+		})
+		execute(t, pool, `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = current_schema() AND query_start = $1`, began)
+	}
+	err := <-answers[0]
+	if refused(t, "the change that is stuck", err, "canceling statement"); errors.Is(err, store.ErrConflict) {
 		t.Errorf("the change that is stuck is a conflict")
 	}
-	if errs[1] != nil {
-		t.Errorf("its neighbour: %v", errs[1])
+	if err := <-answers[1]; err != nil {
+		t.Errorf("its neighbour: %v", err)
 	}
 }
