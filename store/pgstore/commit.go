@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -171,8 +172,10 @@ func (s *Store) creationArgs(group []*store.Change) []any {
 		lineTable(group).arrays(), []any{s.notBefore()})
 }
 
-// update returns the statement of changes to existing jobs, and its parameters.
+// update returns the statement of changes to existing jobs, and its parameters. It puts them in
+// the order in which they are to be locked.
 func (s *Store) update(group []*store.Change) (sql string, args []any) {
+	slices.SortFunc(group, func(a, b *store.Change) int { return cmp.Compare(a.Job.ID, b.Job.ID) })
 	withTargets := slices.ContainsFunc(group, func(c *store.Change) bool { return len(c.Targets) > 0 })
 	head, states, lines := headTable(group), stateTable(group), lineTable(group)
 	first := group[0]

@@ -34,9 +34,9 @@ type news struct {
 }
 
 const (
-	notifyEvery = 5 * time.Millisecond // at the most; what comes meanwhile is told together
-	mostTold    = 100                  // jobs that one notification names
-	anyJob      = "*"                  // stands for jobs that are too many to name
+	notifyEvery = 10 * time.Millisecond // at the most; what comes meanwhile is told together
+	mostTold    = 100                   // jobs that one notification names
+	anyJob      = "*"                   // stands for jobs that are too many to name
 
 	// relisten is how long a listener rests before it connects again.
 	relisten = time.Second

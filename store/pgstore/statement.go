@@ -32,12 +32,13 @@ const (
 )
 
 // newGroup returns a batch for statements on groups. A batch is sent at once and is one
-// transaction, for which this one tells the server to plan a statement once: left alone it
-// would plan for each group anew, which costs more than the statement itself. And a table that
-// is empty when that is done shall not be scanned for ever.
+// transaction, for which it first tells the server to plan each statement once: left alone it
+// would plan for each group anew, which costs more than the statement itself. That plan shall
+// look up by index, however small a table is when it is made.
 func newGroup() *pgx.Batch {
 	b := &pgx.Batch{}
-	b.Queue(`SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)`)
+	b.Queue(`SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`)
 	return b
 }
 
@@ -57,13 +58,17 @@ func (s *statement) rows(alias, columns string) string {
 	return fmt.Sprintf("unnest(%s) AS %s(%s)", strings.Join(arrays, ", "), alias, names(columns))
 }
 
-// values returns a table of one row of the next parameters.
-func (s *statement) values(alias, columns string) string {
-	var row []string
-	for column := range strings.SplitSeq(columns, ",") {
-		row = append(row, s.arg(strings.Fields(column)[1]))
+// values returns a table of so many rows of the next parameters.
+func (s *statement) values(alias, columns string, rows int) string {
+	var list []string
+	for range rows {
+		var row []string
+		for column := range strings.SplitSeq(columns, ",") {
+			row = append(row, s.arg(strings.Fields(column)[1]))
+		}
+		list = append(list, "("+strings.Join(row, ", ")+")")
 	}
-	return fmt.Sprintf("(VALUES (%s)) AS %s(%s)", strings.Join(row, ", "), alias, names(columns))
+	return fmt.Sprintf("(VALUES %s) AS %s(%s)", strings.Join(list, ", "), alias, names(columns))
 }
 
 // arg returns the next parameter.
@@ -98,86 +103,68 @@ var (
 // record.
 func alone(steps int, withTargets bool) string {
 	s := &statement{}
-	fmt.Fprintf(s, `WITH fit AS (
-	UPDATE stepgate_jobs j SET %s
-	FROM %s WHERE j.id = h.id AND j.version = h.base RETURNING j.id
-)`, setHead, s.values("h", headColumns))
-	for i := range steps {
-		fmt.Fprintf(s, `, moved%d AS (
-	UPDATE stepgate_steps s SET %s
-	FROM fit f, %s WHERE n.job = f.id AND s.job = n.job AND s.id = n.id
-)`, i, setState, s.values("n", stateColumns))
-	}
-	s.record("NOT MATERIALIZED", s.values("l", lineColumns))
-	if withTargets {
-		s.results()
-	}
-	s.WriteString("\nSELECT id FROM fit")
+	s.update(s.values("h", headColumns, 1), s.values("n", stateColumns, steps), s.values("l", lineColumns, 1), withTargets)
 	return s.String()
 }
 
-// group returns the statement of changes to existing jobs. Under READ COMMITTED a row that
-// was locked is seen as it is then, so the version is compared after the lock; and every
-// process locks in the order of ids, so that no two wait for each other. The shape keeps the
-// planner to look-ups by index.
+// group returns the statement of changes to existing jobs, which come by the id of their job.
 func group(withTargets bool) string {
 	s := &statement{}
-	fmt.Fprintf(s, `WITH head AS MATERIALIZED (
-	SELECT * FROM %s
-), locked AS MATERIALIZED (
-	SELECT l.* FROM (SELECT id FROM head ORDER BY id) h, LATERAL (
-		SELECT j.id, j.version FROM stepgate_jobs j WHERE j.id = h.id ORDER BY j.id LIMIT 1 FOR NO KEY UPDATE
-	) l
-), fit AS MATERIALIZED (
-	SELECT h.* FROM head h JOIN locked l ON l.id = h.id AND l.version = h.base
-), headed AS (
-	UPDATE stepgate_jobs j SET %s FROM fit h WHERE j.id = h.id
-)`, s.rows("h", headColumns), setHead)
-	fmt.Fprintf(s, `, moved AS (
-	UPDATE stepgate_steps s SET %s
-	FROM fit f JOIN %s ON n.job = f.id WHERE s.job = n.job AND s.id = n.id
-)`, setState, s.rows("n", stateColumns))
-	s.record("MATERIALIZED", s.rows("l", lineColumns))
+	s.update(s.rows("h", headColumns), s.rows("n", stateColumns), s.rows("l", lineColumns), withTargets)
+	return s.String()
+}
+
+// ofFit holds for rows of the jobs whose change fits. As it stands, it is no join, which would
+// compare each row with each job.
+const ofFit = `(%s.job IN (SELECT id FROM fit)) IS TRUE`
+
+// update writes the statement of changes, given tables of headers h, of where steps stand n and
+// of lines of the history l. Under READ COMMITTED a row that another transaction has changed
+// meanwhile is looked at again once that has ended, and its version then does not fit. Rows are
+// locked in the order of h, by id, so that no two processes wait for each other.
+func (s *statement) update(heads, states, lines string, withTargets bool) {
+	fmt.Fprintf(s, `WITH fit AS (
+	UPDATE stepgate_jobs j SET version = h.version, moved = h.moved, started = h.started, finished = h.finished,
+		current = h.current, skipped = h.skipped, ignored = h.ignored, state = h.state
+	FROM %s WHERE j.id = h.id AND j.version = h.base RETURNING j.id
+), moved AS (
+	UPDATE stepgate_steps s SET started = n.started, finished = n.finished, deadline = n.deadline, attempt = n.attempt,
+		full_attempt = n.full_attempt, succeeded = n.succeeded, unfinished = n.unfinished, state = n.state
+	FROM %s WHERE s.job = n.job AND s.id = n.id AND %s
+)`, heads, states, fmt.Sprintf(ofFit, "n"))
+	s.record(lines)
 	if withTargets {
 		s.results()
 	}
 	s.WriteString("\nSELECT id FROM fit")
-	return s.String()
 }
 
-// How a header and a step are set to where they stand after a change.
-const (
-	setHead = `version = h.version, moved = h.moved, started = h.started, finished = h.finished,
-		current = h.current, skipped = h.skipped, ignored = h.ignored, state = h.state`
-	setState = `started = n.started, finished = n.finished, deadline = n.deadline, attempt = n.attempt,
-		full_attempt = n.full_attempt, succeeded = n.succeeded, unfinished = n.unfinished, state = n.state`
-)
-
 // record writes lines of fit to the history, and their effects to where they wait.
-func (s *statement) record(materialized, lines string) {
-	fmt.Fprintf(s, `, line AS %[1]s (
-	SELECT l.* FROM fit f JOIN %[2]s ON l.job = f.id
+func (s *statement) record(lines string) {
+	fmt.Fprintf(s, `, line AS MATERIALIZED (
+	SELECT l.* FROM %[1]s WHERE %[2]s
 ), recorded AS (
 	INSERT INTO stepgate_records (%[3]s) SELECT * FROM line
 ), waiting AS (
 	INSERT INTO stepgate_effects (job, seq, effect, not_before) SELECT job, seq, effect, %[4]s FROM line WHERE effect <> 0
-)`, materialized, lines, names(lineColumns), s.arg("bigint"))
+)`, lines, fmt.Sprintf(ofFit, "l"), names(lineColumns), s.arg("bigint"))
 }
 
 // results writes the results of fit, and adds to the sets of who has succeeded and finished.
 func (s *statement) results() {
 	fmt.Fprintf(s, `, outcome AS (
 	INSERT INTO stepgate_results (%[1]s)
-	SELECT o.* FROM fit f JOIN %[2]s ON o.job = f.id
+	SELECT o.* FROM %[2]s WHERE %[3]s
 	ON CONFLICT (job, step, idx, attempt) DO UPDATE SET started = excluded.started, finished = excluded.finished,
 		success = excluded.success, exit_code = excluded.exit_code, status = excluded.status, detail = excluded.detail
 ), sets AS (
-	INSERT INTO stepgate_target_sets AS old (%[3]s)
-	SELECT n.* FROM fit f JOIN %[4]s ON n.job = f.id
+	INSERT INTO stepgate_target_sets AS old (%[4]s)
+	SELECT n.* FROM %[5]s WHERE %[6]s
 	ON CONFLICT (job, step, block) DO UPDATE SET era = excluded.era, attempt = excluded.attempt,
 		succeeded = CASE WHEN old.era = excluded.era THEN old.succeeded | excluded.succeeded ELSE excluded.succeeded END,
 		finished = CASE WHEN old.attempt = excluded.attempt THEN old.finished | excluded.finished ELSE excluded.finished END
-)`, names(outcomeColumns), s.rows("o", outcomeColumns), names(setColumns), s.rows("n", setColumns))
+)`, names(outcomeColumns), s.rows("o", outcomeColumns), fmt.Sprintf(ofFit, "o"),
+		names(setColumns), s.rows("n", setColumns), fmt.Sprintf(ofFit, "n"))
 }
 
 // creation returns the statement of jobs that come to be. An id or a request that is taken
@@ -194,7 +181,7 @@ func creation() string {
 	INSERT INTO stepgate_target_names (%[7]s) SELECT * FROM %[8]s
 )`, names(jobRowColumns), s.rows("j", jobRowColumns), names(creationColumns), s.rows("c", creationColumns),
 		names(stepRowColumns), s.rows("s", stepRowColumns), names(namesColumns), s.rows("n", namesColumns))
-	s.record("MATERIALIZED", s.rows("l", lineColumns))
+	s.record(s.rows("l", lineColumns))
 	s.WriteString("\nSELECT id FROM fit")
 	return s.String()
 }
