@@ -61,7 +61,7 @@ func ideal(b *testing.B, to *pgx.ConnConfig, clients int) float64 {
 		"--client="+strconv.Itoa(clients), "--jobs="+strconv.Itoa(min(clients, runtime.NumCPU())),
 		"--time="+strconv.Itoa(int(idealFor.Seconds())))
 	pgbench.Env = append(os.Environ(), "PGHOST="+to.Host, "PGPORT="+strconv.Itoa(int(to.Port)), "PGUSER="+to.User,
-		"PGPASSWORD="+to.Password, "PGDATABASE="+to.Database, "PGOPTIONS=-c search_path="+to.RuntimeParams["search_path"])
+		"PGPASSWORD="+to.Password, "PGSSLMODE=disable", "PGDATABASE="+to.Database, "PGOPTIONS=-c search_path="+to.RuntimeParams["search_path"])
 	out, err := pgbench.CombinedOutput()
 	if err != nil {
 		b.Fatalf("pgbench: %v\n%s", err, out)
@@ -85,6 +85,7 @@ func bench(b *testing.B, conns int) *pgxpool.Pool {
 		b.Fatal(err)
 	}
 	config.MaxConns = int32(conns)
+	config.ConnConfig.TLSConfig, config.ConnConfig.Fallbacks = nil, nil // as pgbench: encryption is not what is measured
 	pool, err := pgxpool.NewWithConfig(b.Context(), config)
 	if err != nil {
 		b.Fatal(err)

@@ -86,6 +86,7 @@ func isTaken(err error) bool {
 
 // sender is a pool or a transaction.
 type sender interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
@@ -153,10 +154,20 @@ func (s *Store) send(ctx context.Context, on sender, group []store.Change) (map[
 		})
 		return err
 	}
-	b := &pgx.Batch{}
-	if len(group) > 1 {
-		b = newGroup()
+	if len(group) == 1 { // not as a batch, which costs the caller more
+		sql, args := createSQL, []any(nil)
+		if len(creations) > 0 {
+			args = s.creationArgs(creations)
+		} else {
+			sql, args = s.update(updates)
+		}
+		rows, err := on.Query(ctx, sql, args...)
+		if err != nil {
+			return nil, err
+		}
+		return fit, noted(rows)
 	}
+	b := newGroup()
 	if len(creations) > 0 {
 		b.Queue(createSQL, s.creationArgs(creations)...).Query(noted)
 	}
