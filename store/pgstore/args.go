@@ -17,22 +17,77 @@ type table []columnar
 
 // columnar is one column of a table.
 type columnar interface {
+	len() int
 	array() any   // all of it
 	at(i int) any // its value in one row
+
+	// numbers puts it into every width-th place of a list, and reports whether it consists of
+	// numbers, as isNumber has it.
+	numbers(into []int64, place, width int) bool
 }
 
 type values[V any] []V
 
+func (v values[V]) len() int     { return len(v) }
 func (v values[V]) array() any   { return []V(v) }
 func (v values[V]) at(i int) any { return v[i] }
 
+func (v values[V]) numbers(into []int64, place, width int) bool {
+	switch v := any(v).(type) {
+	case values[int64]:
+		spread(v, into, place, width)
+	case values[int32]:
+		spread(v, into, place, width)
+	case values[int16]:
+		spread(v, into, place, width)
+	case values[bool]:
+		for i, yes := range v {
+			if yes && into != nil {
+				into[i*width+place] = 1
+			}
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func spread[N int64 | int32 | int16](v []N, into []int64, place, width int) {
+	if into == nil {
+		return
+	}
+	for i, n := range v {
+		into[i*width+place] = int64(n)
+	}
+}
+
 // arrays returns the parameters for [statement.rows].
 func (t table) arrays() []any {
-	args := make([]any, len(t))
-	for i, c := range t {
-		args[i] = c.array()
+	width := 0
+	for _, c := range t {
+		if c.numbers(nil, 0, 0) {
+			width++
+		}
 	}
-	return args
+	rows := t[0].len()
+	numbers, place := make([]int64, rows*width), 0
+	args, texts := []any{numbers}, []any(nil)
+	for _, c := range t {
+		switch array := c.array().(type) {
+		case []pgtype.UUID:
+			args = append(args, array)
+		default:
+			if c.numbers(numbers, place, width) {
+				place++
+			} else {
+				texts = append(texts, array)
+			}
+		}
+	}
+	if len(texts) == 0 {
+		texts = []any{int64(rows)}
+	}
+	return append(args, texts...)
 }
 
 // scalars returns the parameters for [statement.values], of so many rows.

@@ -176,3 +176,40 @@ func TestCallsUseIndexes(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// A view of a job of many steps reads two of them, whatever its parameters: a plan that reads
+// and sorts all that come after would take longer the more there are.
+func TestAViewReadsTwoSteps(t *testing.T) {
+	config := pgtest.Pool(t).Config()
+	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if err := Migrate(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(t.Context(), many+`INSERT INTO stepgate_steps SELECT 1, 0, 0, 0, 0, s, 0, 0, 0, 0, 0, 3, 1, 0, false, 'step', '', NULL
+		FROM generate_series(4, 1000) s; ANALYZE stepgate_steps`); err != nil {
+		t.Fatal(err)
+	}
+	read := regexp.MustCompile(`on stepgate_steps.*actual time.* rows=(\d+)`)
+	for name, args := range map[string][]any{
+		viewSQL:  {"", "", int64(1), int32(0)},
+		viewsSQL: {[]int64{0, 1, 0}, []string{""}, []string{""}},
+	} {
+		rows, err := pool.Query(t.Context(), "EXPLAIN ANALYZE "+name, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := strings.Join(lines, "\n")
+		if found := read.FindStringSubmatch(plan); found == nil || found[1] != "2" {
+			t.Errorf("a view of a job of 1,000 steps does not read two of them:\n%s", plan)
+		}
+	}
+}

@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// What a statement writes is passed as tables: as arrays of columns for a group of changes,
-// as rows of scalars for one change alone, which costs the server less.
+// What a statement writes is passed as tables: as arrays for a group of changes, as rows of
+// scalars for one change alone, which costs the server less.
 
 const (
 	headColumns = `id bigint, base bigint, version bigint, moved bigint, started bigint, finished bigint,
@@ -48,14 +48,55 @@ type statement struct {
 	args int // parameters so far
 }
 
-// rows returns a table of the next parameters, an array for each column.
+// rows returns a table of the next parameters, which [table.arrays] gives. All numbers are in
+// one array, row by row: an array to unnest for each column would cost the server more than
+// all that is done with a small group. Only what has no fixed length is unnested.
 func (s *statement) rows(alias, columns string) string {
-	var arrays []string
+	width := 0
 	for column := range strings.SplitSeq(columns, ",") {
-		s.args++
-		arrays = append(arrays, fmt.Sprintf("$%d::%s[]", s.args, strings.Fields(column)[1]))
+		if isNumber(strings.Fields(column)[1]) {
+			width++
+		}
 	}
-	return fmt.Sprintf("unnest(%s) AS %s(%s)", strings.Join(arrays, ", "), alias, names(columns))
+	numbers, place := s.arg("bigint[]"), 0
+	var list, texts []string
+	for column := range strings.SplitSeq(columns, ",") {
+		name, typ := strings.Fields(column)[0], strings.Fields(column)[1]
+		switch {
+		case typ == "uuid": // at most one
+			list = append(list, fmt.Sprintf("(%s)[u.i] AS %s", s.arg("uuid[]"), name))
+		case isNumber(typ):
+			place++
+			list = append(list, fmt.Sprintf("(%s)[(u.i-1)*%d+%d]::%s AS %s", numbers, width, place, through(typ), name))
+		default:
+			texts = append(texts, column)
+			list = append(list, "u."+name)
+		}
+	}
+	from := ""
+	if len(texts) > 0 {
+		var arrays []string
+		for _, column := range texts {
+			arrays = append(arrays, s.arg(strings.Fields(column)[1]+"[]"))
+		}
+		from = fmt.Sprintf("unnest(%s) WITH ORDINALITY AS u(%s, i)", strings.Join(arrays, ", "), names(strings.Join(texts, ",")))
+	} else {
+		from = "generate_series(1, " + s.arg("bigint") + ") AS u(i)"
+	}
+	return fmt.Sprintf("(SELECT %s FROM %s) AS %s", strings.Join(list, ", "), from, alias)
+}
+
+// isNumber reports whether a type is passed as a number.
+func isNumber(typ string) bool {
+	return typ == "bigint" || typ == "int" || typ == "int2" || typ == "bool"
+}
+
+// through returns the type that a number is cast to, of its way to a type.
+func through(typ string) string {
+	if typ == "bool" { // there is no cast from bigint
+		return "int::bool"
+	}
+	return typ
 }
 
 // values returns a table of so many rows of the next parameters.

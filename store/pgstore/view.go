@@ -13,19 +13,22 @@ import (
 // inScope holds for the jobs j that a read in the scope of parameters $1 and $2 may see.
 const inScope = `(($1 = '' AND $2 = '') OR (j.scope_type = $1 AND j.scope_id = $2))`
 
-// viewSQL reads the header with the step in question and the one after it, a row for each.
+// viewSQL reads the header with the step in question and the one after it, a row for each. The
+// steps are limited where they are looked up: a limit of the whole may read and sort them all.
 const viewSQL = `
 SELECT ` + jobColumns + `, ` + stepColumns + `
-FROM stepgate_jobs j, stepgate_steps s
+FROM stepgate_jobs j, LATERAL (
+	SELECT * FROM stepgate_steps s WHERE s.job = $3 AND s.id >= CASE WHEN $4::int = 0 THEN j.current ELSE $4::int END
+	ORDER BY s.job, s.id LIMIT 2
+) s
 WHERE j.id = $3 AND ` + inScope + `
-AND s.job = $3 AND s.id >= CASE WHEN $4::int = 0 THEN j.current ELSE $4::int END
-ORDER BY s.id LIMIT 2`
+ORDER BY s.id`
 
 // viewsSQL is viewSQL for several queries at once. Each row begins with the number of the one
 // that it answers.
-const viewsSQL = `
+var viewsSQL = `
 SELECT q.n, ` + jobColumns + `, ` + stepColumns + `
-FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[]) WITH ORDINALITY AS q(job, step, scope_type, scope_id, n),
+FROM ` + new(statement).rows("q", "n bigint, job bigint, step int, scope_type text, scope_id text") + `,
 LATERAL (
 	SELECT * FROM stepgate_jobs j WHERE j.id = q.job
 	AND ((q.scope_type = '' AND q.scope_id = '') OR (j.scope_type = q.scope_type AND j.scope_id = q.scope_id))
@@ -94,7 +97,12 @@ func (s *Store) readGroup(ctx context.Context, group []*viewCall) []error {
 		return []error{s.read(ctx, group[0])}
 	}
 	b := newGroup()
+	number := make(values[int64], len(group))
+	for i := range number {
+		number[i] = int64(i)
+	}
 	b.Queue(viewsSQL, table{
+		number,
 		column(group, func(c **viewCall) int64 { return int64((*c).query.Job) }),
 		column(group, func(c **viewCall) int32 { return int32((*c).query.Step) }),
 		column(group, func(c **viewCall) string { return (*c).query.Scope.Type }),
@@ -103,7 +111,7 @@ func (s *Store) readGroup(ctx context.Context, group []*viewCall) []error {
 		var n int64
 		var r viewRow
 		_, err := pgx.ForEachRow(rows, append([]any{&n}, r.fields()...), func() error {
-			return r.addTo(&group[n-1].view)
+			return r.addTo(&group[n].view)
 		})
 		return err
 	})
