@@ -1,6 +1,7 @@
 package pgstore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
 )
@@ -115,5 +117,60 @@ func TestGroupIsOneTransaction(t *testing.T) {
 	const held = 3 // transactions of the job that the group waits for
 	if n := ask[int](t, pool, `SELECT count(DISTINCT xmin::text) FROM stepgate_records`) - before - held; n != 1 {
 		t.Errorf("20 changes took %d transactions, want 1", n)
+	}
+}
+
+// Of views that are read together each has its own answer, what is of another scope or missing
+// is so for its own query alone, and one that the server refuses fails no neighbour.
+func TestViewsOfAGroupKeepApart(t *testing.T) {
+	pool := migrated(t)
+	st := open(t, pool, pgstore.WithLanes(1))
+	eng := engine.New(st)
+	ours := store.Scope{Type: "biz", ID: "1"}
+	id, scoped := start(t, eng, asking(3)), start(t, eng.In(ours), asking(1))
+	for _, refused := range []bool{false, true} {
+		group := []struct {
+			query      store.Query
+			want       error
+			step, next step.ID
+		}{
+			{store.Query{Job: id}, nil, 1, 2},
+			{store.Query{Job: 5}, store.ErrNotFound, 0, 0},
+			{store.Query{Job: id, Step: 3}, nil, 3, 0},
+			{store.Query{Job: id, Step: 4}, store.ErrNotFound, 0, 0},
+			{store.Query{Job: scoped, Scope: ours}, nil, 1, 0},
+			{store.Query{Job: id, Scope: ours}, store.ErrNotFound, 0, 0},
+			{store.Query{Job: scoped, Scope: store.Scope{Type: "biz", ID: "2"}}, store.ErrNotFound, 0, 0},
+			{store.Query{Job: id, Step: 2}, nil, 2, 3},
+		}
+		release := lock(t, pool, `LOCK TABLE stepgate_steps IN ACCESS EXCLUSIVE MODE`)
+		first := asked(func() error { _, err := st.View(t.Context(), store.Query{Job: id}); return err })
+		blocked(t, pool, 1)
+		views, answers := make([]store.View, len(group)), make([]<-chan error, len(group))
+		for i, g := range group {
+			answers[i] = queued(t.Context(), func(ctx context.Context) (err error) { views[i], err = st.View(ctx, g.query); return err })
+		}
+		var bad <-chan error
+		if refused {
+			bad = queued(t.Context(), func(ctx context.Context) error {
+				_, err := st.View(ctx, store.Query{Job: id, Scope: store.Scope{Type: "biz", ID: "\x00"}})
+				return err
+			})
+		}
+		release()
+		if err := <-first; err != nil {
+			t.Fatalf("the view before the group: %v", err)
+		}
+		for i, g := range group {
+			if err := <-answers[i]; err != g.want || views[i].Step.ID != g.step || views[i].Next.ID != g.next || err == nil && views[i].Job.ID != g.query.Job {
+				t.Errorf("View(%+v), beside one that is refused: %v: got steps %d and %d of job %d, %v, want %d and %d, %v",
+					g.query, refused, views[i].Step.ID, views[i].Next.ID, views[i].Job.ID, err, g.step, g.next, g.want)
+			}
+		}
+		if refused {
+			if err := <-bad; err == nil || errors.Is(err, store.ErrNotFound) {
+				t.Errorf("View in a scope with a NUL: got error %v, want that of the server", err)
+			}
+		}
 	}
 }

@@ -82,10 +82,13 @@ func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
 		return v, failed("view", err)
 	}
 	call := &viewCall{query: q}
+	var err error
 	if s.views == nil {
-		return call.view, failed("view", s.read(ctx, call))
+		err = s.read(ctx, call)
+	} else {
+		err = s.views.Do(ctx, int64(q.Job), call)
 	}
-	if err := s.views.Do(ctx, int64(q.Job), call); err != nil {
+	if err != nil { // call may still be written to, if ctx has ended
 		return store.View{}, failed("view", err)
 	}
 	return call.view, nil
@@ -118,8 +121,12 @@ func (s *Store) readGroup(ctx context.Context, group []*viewCall) []error {
 	err := s.pool.SendBatch(ctx, b).Close()
 	errs := make([]error, len(group))
 	for i, c := range group {
-		errs[i] = err
-		if err == nil {
+		switch {
+		case rolledBack(err): // for one of them, perhaps; none fails for a neighbour
+			errs[i] = s.read(ctx, c)
+		case err != nil:
+			errs[i] = err
+		default:
 			errs[i] = answers(&c.view, &c.query)
 		}
 	}
