@@ -125,3 +125,22 @@ func TestNothingAlongside(t *testing.T) {
 		t.Errorf("something was done alongside nothing, %d times", ran)
 	}
 }
+
+// A commit under the context that is handed on is another one, with nothing alongside.
+func TestAlongsideIsForOneCommit(t *testing.T) {
+	pool := migrated(t)
+	st := open(t, pool, pgstore.WithLanes(0))
+	eng := engine.New(st)
+	change := refusing(t, st, start(t, eng, asking(1)), store.Request{})
+	other := refusing(t, st, start(t, eng, asking(1)), store.Request{})
+	ran := 0
+	ctx := pgstore.Alongside(t.Context(), func(ctx context.Context, _ pgx.Tx) error {
+		if ran++; ran > 1 {
+			return errOwn
+		}
+		return st.Commit(ctx, other)
+	})
+	if err := st.Commit(ctx, change); err != nil || ran != 1 {
+		t.Errorf("Commit with another commit alongside: got error %v, after %d runs, want one", err, ran)
+	}
+}

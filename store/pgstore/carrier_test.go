@@ -18,6 +18,7 @@ import (
 type carrier struct {
 	carried []store.Delivery // of the transactions that were not undone for another reason
 	refuses store.JobID      // it does not carry effects of this job
+	hides   store.JobID      // it fails to, and does not say so
 }
 
 func (c *carrier) Carry(ctx context.Context, tx pgx.Tx, effects []store.Delivery) error {
@@ -27,6 +28,9 @@ func (c *carrier) Carry(ctx context.Context, tx pgx.Tx, effects []store.Delivery
 		}
 		if d.Job == c.refuses {
 			return errOwn
+		}
+		if d.Job == c.hides {
+			_ = insertOwn(ctx, tx, d.Job, d.Seq) // once more
 		}
 	}
 	c.carried = append(c.carried, effects...)
@@ -115,6 +119,15 @@ func TestCarrierFails(t *testing.T) {
 	if err := st.Commit(ctx, changes[1]); err != nil {
 		t.Errorf("Commit of what is carried now: %v", err)
 	}
+}
+
+// A carrier that passes over what fails the transaction undoes that change alone, too.
+func TestCarrierHidesAFailure(t *testing.T) {
+	pool, c := withOwn(t), &carrier{}
+	st := open(t, pool, pgstore.WithCarrier(c), pgstore.WithLanes(1))
+	changes := ending(t, st, 3)
+	c.hides = changes[2].Job.ID
+	carriedTogether(t, pool, st, changes, store.ErrConflict, nil, pgx.ErrTxCommitRollback)
 }
 
 // Take claims a carried effect, and whoever has taken it before has lost it.

@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -29,6 +30,7 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 	}
 	switch also := alongside(ctx); {
 	case also != nil:
+		ctx = context.WithValue(ctx, alongsideKey{}, nil) // it is for this commit, not for one that it makes itself
 		return failed("commit", s.commitEach(ctx, []store.Change{c}, also)[0])
 	case s.changes == nil:
 		return failed("commit", s.commitGroup(ctx, []store.Change{c})[0])
@@ -69,10 +71,11 @@ func (s *Store) commitEach(ctx context.Context, group []store.Change, also func(
 }
 
 // rolledBack reports whether err means that nothing was done: the server has answered, and
-// its session goes on.
+// its session goes on. It may have been asked to commit what had failed, by a carrier that
+// passed an error over.
 func rolledBack(err error) bool {
 	var refused *pgconn.PgError
-	return errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR"
+	return errors.Is(err, pgx.ErrTxCommitRollback) || errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR"
 }
 
 // isTaken reports whether err means that an id is taken, or that a request was carried out. A
@@ -169,6 +172,9 @@ func (s *Store) send(ctx context.Context, on sender, group []store.Change) (map[
 	}
 	b := newGroup()
 	if len(creations) > 0 {
+		slices.SortFunc(creations, func(a, b *store.Change) int { // as for updates: another process may create by the same requests
+			return bytes.Compare(a.Records[0].Request[:], b.Records[0].Request[:])
+		})
 		b.Queue(createSQL, s.creationArgs(creations)...).Query(noted)
 	}
 	if len(updates) > 0 {
@@ -225,8 +231,9 @@ type alongsideKey struct{}
 // Alongside returns a context that has a commit under it also run f, in its transaction and
 // after everything else: both take effect, or neither does. An error of f fails the commit
 // and undoes it. A commit that is a conflict does not run f; one that is tried again runs it
-// again. A call of the engine that commits nothing, because a report tells nothing new for
-// instance, does not run f.
+// again, as does one whose f returns store.ErrConflict. A call of the engine that commits
+// nothing, because a report tells nothing new for instance, does not run f. f writes through tx:
+// a commit that it makes otherwise may queue behind one that waits for tx, and both for ever.
 func Alongside(ctx context.Context, f func(ctx context.Context, tx pgx.Tx) error) context.Context {
 	return context.WithValue(ctx, alongsideKey{}, f)
 }
