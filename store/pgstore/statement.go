@@ -67,23 +67,21 @@ func (s *statement) rows(alias, columns string) string {
 			list = append(list, fmt.Sprintf("(%s)[u.i] AS %s", s.arg("uuid[]"), name))
 		case isNumber(typ):
 			place++
-			list = append(list, fmt.Sprintf("(%s)[(u.i-1)*%d+%d]::%s AS %s", numbers, width, place, through(typ), name))
+			list = append(list, fmt.Sprintf("(%s)[(u.i-1)*%d+%d]::%s AS %s", numbers, width, place, fromBigint(typ), name))
 		default:
 			texts = append(texts, column)
 			list = append(list, "u."+name)
 		}
 	}
-	from := ""
-	if len(texts) > 0 {
-		var arrays []string
-		for _, column := range texts {
-			arrays = append(arrays, s.arg(strings.Fields(column)[1]+"[]"))
-		}
-		from = fmt.Sprintf("unnest(%s) WITH ORDINALITY AS u(%s, i)", strings.Join(arrays, ", "), names(strings.Join(texts, ",")))
-	} else {
-		from = "generate_series(1, " + s.arg("bigint") + ") AS u(i)"
+	if len(texts) == 0 {
+		return fmt.Sprintf("(SELECT %s FROM generate_series(1, %s) AS u(i)) AS %s", strings.Join(list, ", "), s.arg("bigint"), alias)
 	}
-	return fmt.Sprintf("(SELECT %s FROM %s) AS %s", strings.Join(list, ", "), from, alias)
+	var arrays []string
+	for _, column := range texts {
+		arrays = append(arrays, s.arg(strings.Fields(column)[1]+"[]"))
+	}
+	return fmt.Sprintf("(SELECT %s FROM unnest(%s) WITH ORDINALITY AS u(%s, i)) AS %s",
+		strings.Join(list, ", "), strings.Join(arrays, ", "), names(strings.Join(texts, ",")), alias)
 }
 
 // isNumber reports whether a type is passed as a number.
@@ -91,10 +89,10 @@ func isNumber(typ string) bool {
 	return typ == "bigint" || typ == "int" || typ == "int2" || typ == "bool"
 }
 
-// through returns the type that a number is cast to, of its way to a type.
-func through(typ string) string {
-	if typ == "bool" { // there is no cast from bigint
-		return "int::bool"
+// fromBigint returns how a bigint is cast to a type of numbers.
+func fromBigint(typ string) string {
+	if typ == "bool" {
+		return "int::bool" // there is no cast at once
 	}
 	return typ
 }
