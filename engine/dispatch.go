@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -360,10 +361,11 @@ func (d *dispatch) rest(failed store.Delivery) time.Duration {
 	return min(delay, most)
 }
 
-// brief cuts an error to what is kept with an effect.
+// brief cuts an error to what is kept with an effect, of UTF-8 and without NUL, which databases
+// do not take.
 func brief(err error) string {
 	const most = 500
-	text := []rune(err.Error())
+	text := []rune(strings.ReplaceAll(err.Error(), "\x00", "\uFFFD"))
 	if len(text) > most {
 		return string(text[:most-3]) + "..."
 	}

@@ -358,6 +358,16 @@ func TestDispatch(t *testing.T) {
 			stop()
 		}
 	})
+	bubble("keeps of a reason what a database takes", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		id := d.script()
+		stop := d.dispatch(func(context.Context, engine.Delivery) error { return errors.New("a NUL \x00 and half a rune \xc3") })
+		defer stop()
+		synctest.Wait()
+		if got, want := d.waiting(id)[0].LastError, "a NUL \uFFFD and half a rune \uFFFD"; got != want {
+			t.Errorf("the reason is %q, want %q", got, want)
+		}
+	})
 	bubble("polls a store that cannot wake it", func(t *testing.T) {
 		d := newDesk(t, mute{memstore.New()})
 		stop := d.dispatch(d.handle, engine.Poll(time.Minute))
