@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/operation"
@@ -107,6 +108,25 @@ func TestMigrateMayRunManyTimesAtOnce(t *testing.T) {
 	p.start(script("a"))
 	if got := p.riverJobs(); len(got) != 1 {
 		t.Errorf("River jobs after a start: %v, want 1", got)
+	}
+}
+
+// A pool in which Migrate would wait for itself is an error.
+func TestMigrateNeedsTwoConnections(t *testing.T) {
+	c, err := pgxpool.ParseConfig(pgtest.Schema(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.MaxConns = 1
+	pool, err := pgxpool.NewWithConfig(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := riverfx.Migrate(ctx, pool); err == nil || !strings.Contains(err.Error(), "want two") {
+		t.Errorf("Migrate on a pool of one connection: got error %v, want that it wants two", err)
 	}
 }
 

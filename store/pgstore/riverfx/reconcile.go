@@ -54,7 +54,13 @@ func (w *Worker) giveUp(ctx context.Context, d store.Delivery, e ending) error {
 		return err
 	}
 	if !engine.Obsolete(d, view.Step) {
-		ended, err := w.reportWith(ctx, d, engine.Report{By: "river", Outcome: step.Broke, Reason: e.reason()}, nothing)
+		report := engine.Report{By: "river", Outcome: step.Broke, Reason: e.reason()}
+		ended, err := w.reportWith(ctx, d, report, nothing)
+		var refusal *engine.Refusal
+		if errors.As(err, &refusal) && refusal.Field == "Reason" { // longer than this engine takes: better none than no end
+			report.Reason = ""
+			ended, err = w.reportWith(ctx, d, report, nothing)
+		}
 		if err != nil || ended {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -218,6 +219,7 @@ func (w *Worker) reportWith(ctx context.Context, d store.Delivery, r engine.Repo
 // failed notes a failure for whoever looks at the job's effects and, if it is the last one,
 // gives up. It returns what tells River so.
 func (w *Worker) failed(ctx context.Context, job *river.Job[Reference], d store.Delivery, err error) error {
+	err = plainError{err}
 	d.Failures, d.LastError = d.Failures+1, brief(err.Error())
 	noted := w.st.Defer(ctx, d)
 	if errors.Is(noted, store.ErrLeaseLost) {
@@ -232,3 +234,13 @@ func (w *Worker) failed(ctx context.Context, job *river.Job[Reference], d store.
 	}
 	return errors.Join(err, noted)
 }
+
+// A plainError is an error whose text a database takes: UTF-8 and without NUL. A River job with
+// another one would stay running, as River could not note how it ended.
+type plainError struct{ error }
+
+func (e plainError) Error() string {
+	return strings.ReplaceAll(strings.ToValidUTF8(e.error.Error(), "\uFFFD"), "\x00", "\uFFFD")
+}
+
+func (e plainError) Unwrap() error { return e.error }

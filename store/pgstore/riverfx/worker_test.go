@@ -196,6 +196,19 @@ func TestLaterRunFencesTheEarlier(t *testing.T) {
 	}
 }
 
+// A reason that is too long for the engine keeps no attempt from its end.
+func TestRunIsGivenUpWithoutAReason(t *testing.T) {
+	p := newProcess(t, quick(func(c *river.Config) { c.MaxAttempts = 1 }))
+	p.eng = engine.New(p.st, engine.WithLimits(engine.Limits{Reason: 10}))
+	p.run(func(context.Context, engine.Delivery) (*engine.Report, error) {
+		return nil, errors.New("no route to host")
+	})
+	job := p.start(script("a"))
+	if r := p.await(job, 1, step.Abnormal, 0); r.Actor != "river" || r.Reason != "" {
+		t.Errorf("the record of the end is by %q, with reason %q, want river and none", r.Actor, r.Reason)
+	}
+}
+
 // What the attempt has come to is reported when River gives up on a run.
 func TestRunThatIsGivenUpIsAbnormal(t *testing.T) {
 	for _, c := range []struct {
@@ -206,6 +219,8 @@ func TestRunThatIsGivenUpIsAbnormal(t *testing.T) {
 	}{
 		{"after its last failure", errors.New("no route to host"), 3, "was discarded in attempt 3: no route to host"},
 		{"when the handler says so", river.JobCancel(errors.New("no such script")), 1, "was cancelled in attempt 1: "},
+		{"after a text that no database takes", errors.New("\x00 or \xff"), 3, "was discarded in attempt 3: \uFFFD or \uFFFD"},
+		{"when the handler says so with such a text", river.JobCancel(errors.New("\x00")), 1, "was cancelled in attempt 1: "},
 		{"after a panic", nil, 3, "was discarded in attempt 3: panic: boom"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
