@@ -154,3 +154,49 @@ func TestGroupsLockInOneOrder(t *testing.T) {
 		t.Errorf("%d statements were deadlocked and %d changes passed, want 0 and %d", n, passed, len(ids))
 	}
 }
+
+// strict has transactions see nothing that was committed after they began.
+func strict(c *pgxpool.Config) {
+	c.ConnConfig.RuntimeParams["default_transaction_isolation"] = "repeatable read"
+}
+
+// Where the server does not let a statement see what it has waited for, a change that others
+// were faster than still is a conflict, alone and in a group.
+func TestConflictWhereTransactionsAreStrict(t *testing.T) {
+	dsn, pool := shared(t)
+	st := open(t, connect(t, dsn, strict), pgstore.WithLanes(1))
+	eng := engine.New(st)
+	for _, others := range []int{0, 1} {
+		id := start(t, eng, asking(1))
+		changes := []store.Change{refusing(t, st, id, store.Request{})}
+		for range others {
+			changes = append(changes, refusing(t, st, start(t, eng, asking(1)), store.Request{}))
+		}
+		tx, err := pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), `UPDATE stepgate_jobs SET version = version + 1 WHERE id = $1`, int64(id)); err != nil {
+			t.Fatal(err)
+		}
+		var answers []<-chan error
+		if others == 0 {
+			answers = []<-chan error{asked(func() error { return st.Commit(t.Context(), changes[0]) })}
+		} else {
+			answers = queueBehind(t, pool, st, changes)
+		}
+		blocked(t, pool, 1)
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i, answer := range answers {
+			want := error(nil)
+			if i == 0 {
+				want = store.ErrConflict
+			}
+			if err := <-answer; err != want {
+				t.Errorf("change %d of %d: got error %v, want %v", i+1, len(changes), err, want)
+			}
+		}
+	}
+}

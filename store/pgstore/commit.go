@@ -57,7 +57,7 @@ func (s *Store) commitEach(ctx context.Context, group []store.Change, also func(
 	}
 	for i := range group {
 		switch {
-		case isTaken(err):
+		case isConflict(err):
 			errs[i] = store.ErrConflict
 		case err != nil:
 			errs[i] = err
@@ -78,13 +78,16 @@ func rolledBack(err error) bool {
 	return errors.Is(err, pgx.ErrTxCommitRollback) || errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR"
 }
 
-// isTaken reports whether err means that an id is taken, or that a request was carried out. A
-// row of a table of the caller's that is there already is neither.
-func isTaken(err error) bool {
-	const uniqueViolation = "23505"
+// isConflict reports whether err means that an id is taken, that a request was carried out or,
+// under an isolation stricter than READ COMMITTED, that others were faster. A row of a table of
+// the caller's that is there already is none of these.
+func isConflict(err error) bool {
+	const uniqueViolation, serializationFailure = "23505", "40001"
 	var refused *pgconn.PgError
-	return errors.As(err, &refused) && refused.Code == uniqueViolation && refused.SeverityUnlocalized == "ERROR" &&
-		strings.HasPrefix(refused.TableName, "stepgate_")
+	if !errors.As(err, &refused) || refused.SeverityUnlocalized != "ERROR" {
+		return false
+	}
+	return refused.Code == serializationFailure || refused.Code == uniqueViolation && strings.HasPrefix(refused.TableName, "stepgate_")
 }
 
 // sender is a pool or a transaction.

@@ -60,7 +60,8 @@ func MigrateTo(ctx context.Context, pool *pgxpool.Pool, version int) error {
 }
 
 func migrateTo(ctx context.Context, pool *pgxpool.Pool, all []migrate.Migration, version int, mayGoBack bool) error {
-	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	afterTheLock := pgx.TxOptions{IsoLevel: pgx.ReadCommitted} // see what was committed while it was waited for
+	err := pgx.BeginTxFunc(ctx, pool, afterTheLock, func(tx pgx.Tx) error {
 		// Under a lock of the schema's own, which ends with the transaction.
 		var schema *string
 		err := tx.QueryRow(ctx, `SELECT current_schema() FROM pg_advisory_xact_lock(hashtextextended('stepgate.' || current_schema(), 0))`).Scan(&schema)

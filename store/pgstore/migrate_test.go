@@ -128,6 +128,20 @@ func TestMigrateAtOnce(t *testing.T) {
 	create(t, engine.New(open(t, watcher)), asking(1))
 }
 
+// So it is where a transaction does not see what was committed after it began.
+func TestMigrateAtOnceWhereTransactionsAreStrict(t *testing.T) {
+	dsn := pgtest.Schema(t)
+	direct, pool := connect(t, dsn), connect(t, dsn, strict)
+	release := lock(t, direct, `SELECT pg_advisory_xact_lock(hashtextextended('stepgate.' || current_schema(), 0))`)
+	migrate := func() error { return pgstore.Migrate(t.Context(), pool) }
+	first, second := asked(migrate), asked(migrate)
+	blocked(t, direct, 2)
+	release()
+	if err := errors.Join(<-first, <-second); err != nil {
+		t.Errorf("Migrate, twice at once: %v", err)
+	}
+}
+
 // Tables of another version are a *SchemaError that says what to do, and are left alone.
 func TestOtherVersions(t *testing.T) {
 	ctx := t.Context()
