@@ -80,17 +80,30 @@ func (l *Lanes[C]) lane(key int64) *lane[C] {
 	return &l.lanes[uint64(key)*spread>>32%uint64(len(l.lanes))]
 }
 
-// enter takes an idle lane and returns nil, or has c queue in a busy one.
+// enter takes an idle lane and returns nil, or has c queue in a busy one. What queues is kept
+// outside of the lock, as it may be large.
 func (ln *lane[C]) enter(key int64, c C, keep func(C) C) *waiter[C] {
-	ln.mu.Lock()
-	defer ln.mu.Unlock()
-	if !ln.busy {
-		ln.busy = true
+	if ln.take() {
 		return nil
 	}
 	w := &waiter[C]{key: key, change: keep(c), answer: make(chan error, 1)}
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if !ln.busy { // by now
+		ln.busy = true
+		return nil
+	}
 	ln.queue = append(ln.queue, w)
 	return w
+}
+
+// take takes the lane if it is idle.
+func (ln *lane[C]) take() bool {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	idle := !ln.busy
+	ln.busy = true
+	return idle
 }
 
 // giveUp takes w out of the queue or, if its group is under way, leaves that.

@@ -21,9 +21,8 @@ type columnar interface {
 	array() any   // all of it
 	at(i int) any // its value in one row
 
-	// numbers puts it into every width-th place of a list, and reports whether it consists of
-	// numbers, as isNumber has it.
-	numbers(into []int64, place, width int) bool
+	isNumber() bool                     // as the function isNumber has it of its type
+	put(into []int64, place, width int) // its numbers into every width-th place
 }
 
 type values[V any] []V
@@ -32,7 +31,15 @@ func (v values[V]) len() int     { return len(v) }
 func (v values[V]) array() any   { return []V(v) }
 func (v values[V]) at(i int) any { return v[i] }
 
-func (v values[V]) numbers(into []int64, place, width int) bool {
+func (v values[V]) isNumber() bool {
+	switch any(v).(type) {
+	case values[int64], values[int32], values[int16], values[bool]:
+		return true
+	}
+	return false
+}
+
+func (v values[V]) put(into []int64, place, width int) {
 	switch v := any(v).(type) {
 	case values[int64]:
 		spread(v, into, place, width)
@@ -42,20 +49,14 @@ func (v values[V]) numbers(into []int64, place, width int) bool {
 		spread(v, into, place, width)
 	case values[bool]:
 		for i, yes := range v {
-			if yes && into != nil {
+			if yes {
 				into[i*width+place] = 1
 			}
 		}
-	default:
-		return false
 	}
-	return true
 }
 
 func spread[N int64 | int32 | int16](v []N, into []int64, place, width int) {
-	if into == nil {
-		return
-	}
 	for i, n := range v {
 		into[i*width+place] = int64(n)
 	}
@@ -65,7 +66,7 @@ func spread[N int64 | int32 | int16](v []N, into []int64, place, width int) {
 func (t table) arrays() []any {
 	width := 0
 	for _, c := range t {
-		if c.numbers(nil, 0, 0) {
+		if c.isNumber() {
 			width++
 		}
 	}
@@ -77,7 +78,8 @@ func (t table) arrays() []any {
 		case []pgtype.UUID:
 			args = append(args, array)
 		default:
-			if c.numbers(numbers, place, width) {
+			if c.isNumber() {
+				c.put(numbers, place, width)
 				place++
 			} else {
 				texts = append(texts, array)

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -127,7 +128,7 @@ func (s *Store) carry(ctx context.Context, tx pgx.Tx, group []store.Change, fit 
 		c := &group[i]
 		for j := range c.Records {
 			if d, ok := c.Records[j].Delivery(c.Job.Scope); ok && fit[c.Job.ID] {
-				d.NotBefore = carried
+				d.NotBefore = Carried
 				effects = append(effects, d)
 			}
 		}
@@ -138,8 +139,8 @@ func (s *Store) carry(ctx context.Context, tx pgx.Tx, group []store.Change, fit 
 	return s.carrier.Carry(ctx, tx, effects)
 }
 
-// carried is the time until which the effects that a carrier has taken are left alone.
-const carried = math.MaxInt64
+// Carried is the NotBefore of an effect that a [Carrier] has taken: nobody claims it.
+const Carried step.Time = math.MaxInt64
 
 // send sends the statements of a group in one round trip and one transaction.
 func (s *Store) send(ctx context.Context, on sender, group []store.Change) (map[store.JobID]bool, error) {
@@ -223,7 +224,7 @@ func (s *Store) update(group []*store.Change) (sql string, args []any) {
 // notBefore returns the time from which on new effects can be claimed.
 func (s *Store) notBefore() int64 {
 	if s.carrier != nil {
-		return carried
+		return int64(Carried)
 	}
 	return 0
 }

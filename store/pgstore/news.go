@@ -68,6 +68,9 @@ func (n *news) changed(job store.JobID) {
 	n.listeners.Wake(job)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.closed {
+		return
+	}
 	n.pending[job] = true
 	if !n.sending {
 		n.sending = true

@@ -159,8 +159,9 @@ const ofFit = `(%s.job IN (SELECT id FROM fit)) IS TRUE`
 
 // update writes the statement of changes, given tables of headers h, of where steps stand n and
 // of lines of the history l. Under READ COMMITTED a row that another transaction has changed
-// meanwhile is looked at again once that has ended, and its version then does not fit. Rows are
-// locked in the order of h, by id, so that no two processes wait for each other.
+// meanwhile is looked at again once that has ended, and its version then does not fit. As
+// [newGroup] has it planned, rows are locked in the order of h, by id, so that no two processes
+// wait for each other.
 func (s *statement) update(heads, states, lines string, withTargets bool) {
 	fmt.Fprintf(s, `WITH fit AS (
 	UPDATE stepgate_jobs j SET version = h.version, moved = h.moved, started = h.started, finished = h.finished,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore"
 )
 
 // An ending is how a River job ended without success.
@@ -69,9 +69,6 @@ func (w *Worker) giveUp(ctx context.Context, d store.Delivery, e ending) error {
 }
 
 func nothing(context.Context, pgx.Tx) error { return nil }
-
-// never is the NotBefore of an effect that a carrier has taken.
-const never step.Time = math.MaxInt64
 
 // orphansSQL finds the effects that a carrier has taken and that no River job is on its way
 // for, with the last one that was, if River still knows it. One that is completed has left its
@@ -146,7 +143,7 @@ func (w *Worker) adopt(ctx context.Context) error {
 	for {
 		claimed, err := w.st.Claim(ctx, store.Claim{
 			Effects: []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded},
-			Now:     step.At(time.Now()), Until: never, Limit: 1000,
+			Now:     step.At(time.Now()), Until: pgstore.Carried, Limit: 1000,
 		})
 		if err != nil || len(claimed) == 0 {
 			return err
@@ -157,7 +154,7 @@ func (w *Worker) adopt(ctx context.Context) error {
 func (w *Worker) orphans(ctx context.Context) ([]orphan, error) {
 	sql := strings.ReplaceAll(orphansSQL, "{river_job}", w.carrier.jobs)
 	ends := []int16{int16(store.RunTargets), int16(store.StopAttempt)}
-	rows, err := w.carrier.pool.Query(ctx, sql, Kind, int64(never), ends, w.carrier.rescue)
+	rows, err := w.carrier.pool.Query(ctx, sql, Kind, int64(pgstore.Carried), ends, w.carrier.rescue)
 	if err != nil {
 		return nil, err
 	}
