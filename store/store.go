@@ -50,9 +50,10 @@ type Store interface {
 	// that c was decided on: c.Job.Version less the number of c.Records; 0 for
 	// a job that does not exist yet. Otherwise it is ErrConflict and nothing
 	// is done; so is the creation of a job if another creation in its scope
-	// carries the same request. After any other error the outcome is unknown: the change may have
-	// been applied, or be applied later. Each record with an effect makes that
-	// effect wait for delivery, claimable at once, whatever the record's time.
+	// carries the same request. After any other error the outcome is unknown:
+	// the change may have been applied, or be applied later. Each record with an
+	// effect makes that effect wait for delivery, claimable at once, whatever
+	// the record's time.
 	Commit(ctx context.Context, c Change) error
 
 	// Jobs returns the headers of the jobs that f selects, by id.
