@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -171,4 +172,27 @@ func ExampleChange_Base() {
 	c := store.Change{Job: store.Job{Version: 8}, Records: []store.Record{{Seq: 7}, {Seq: 8}}}
 	fmt.Println("decided on version", c.Base())
 	// Output: decided on version 6
+}
+
+// A store that goes on with a clone does not see what the caller does with its own meanwhile.
+func TestCloneSharesNothing(t *testing.T) {
+	fresh := func() store.Change {
+		return store.Change{
+			Job:     store.Job{ID: 1, Version: 1},
+			Specs:   []step.Spec{{Name: "a", Targets: []string{"host"}}, {Name: "b", Confirmers: []string{"ann"}}},
+			Steps:   []store.Step{{ID: 1, Name: "a"}},
+			Targets: []store.Target{{Index: 0, Attempt: 1}},
+			Records: []store.Record{{Job: 1, Seq: 1}},
+		}
+	}
+	c := fresh()
+	clone := c.Clone()
+	c.Specs[0].Targets[0], c.Specs[1].Confirmers[0] = "changed", "changed"
+	c.Specs[0].Name, c.Steps[0].Name, c.Targets[0].Attempt, c.Records[0].Seq = "changed", "changed", 2, 2
+	if want := fresh(); !reflect.DeepEqual(clone, want) {
+		t.Errorf("the clone after its original has changed:\n got %+v\nwant %+v", clone, want)
+	}
+	if empty := (store.Change{}).Clone(); !reflect.DeepEqual(empty, store.Change{}) {
+		t.Errorf("the clone of nothing: got %+v", empty)
+	}
 }
