@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stepgate/stepgate/internal/targetset"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -205,7 +206,7 @@ func (t *targets) ofClass(s *store.Step, class store.Class, p store.Page[int32])
 		}
 		finished := t.finished.block(next, s.Attempt)
 		for ; next < end && len(found) < p.Limit; next = next/64*64 + 64 {
-			word := members(class, succeeded.word(next), finished.word(next)) &^ (1<<(next%64) - 1)
+			word := targetset.Members(class, succeeded.word(next), finished.word(next)) &^ (1<<(next%64) - 1)
 			for ; word != 0 && len(found) < p.Limit; word &= word - 1 {
 				i := int32(next/64*64 + bits.TrailingZeros64(word))
 				if int(i) >= t.len() {
@@ -217,22 +218,6 @@ func (t *targets) ofClass(s *store.Step, class store.Class, p store.Page[int32])
 		}
 	}
 	return found
-}
-
-// members returns which of 64 targets belong to a class, given which of them have
-// succeeded and which have finished.
-func members(class store.Class, succeeded, finished uint64) uint64 {
-	switch class {
-	case store.DueTargets:
-		return ^succeeded
-	case store.UnfinishedTargets:
-		return ^succeeded &^ finished
-	case store.FailedTargets:
-		return ^succeeded & finished
-	case store.SucceededTargets:
-		return succeeded
-	}
-	return ^uint64(0)
 }
 
 // index is a set of targets that belongs to an epoch and is empty in any other: a new

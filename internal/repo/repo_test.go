@@ -124,7 +124,7 @@ var imports = []struct {
 	{"operation", []string{"internal/enum", "internal/strictjson", "step"}, "rules know steps and no storage"},
 	{"store", []string{"internal/enum", "step", "operation", "github.com/google/uuid"}, "what is remembered; no behaviour, no implementation"},
 	{"store/storetest", []string{"step", "operation", "store", "github.com/google/uuid"}, "a suite that favours no store"},
-	{"memstore", []string{"internal/wake", "step", "operation", "store"}, "a store knows nothing of deciding"},
+	{"memstore", []string{"internal/targetset", "internal/wake", "step", "operation", "store"}, "a store knows nothing of deciding"},
 	{"engine", []string{"step", "operation", "store"}, "deciding and committing; no store, no transport"},
 	{"engine/enginetest", []string{"step", "operation", "store", "engine", "memstore", "store/storetest", "engine/enginetest/model", "pgregory.net/rapid", "os"}, "a kit for tests, with directories for the stores that need one"},
 	{"engine/enginetest/model", []string{"step", "operation"}, "an oracle that shares no code with the engine"},

@@ -1,5 +1,6 @@
-// Package targetset tells which targets of a step belong to a class without looking at each:
-// SQL stores keep, for every block of targets, who has succeeded and who has finished.
+// Package targetset tells which targets of a step belong to a class without looking at each,
+// from who has succeeded and who has finished: what stores share of that. An SQL store keeps
+// both for every block of targets.
 package targetset
 
 import (
@@ -74,7 +75,7 @@ func Select(class store.Class, s *store.Step, blocks []Block, after int32, limit
 		}
 		for ; i < end && len(found) < limit; i = i/64*64 + 64 {
 			word := int(i-first) / 64
-			left := members(class, b.Succeeded.word(word), b.Finished.word(word)) & (^uint64(0) >> (i % 64))
+			left := Members(class, b.Succeeded.word(word), b.Finished.word(word)) & (^uint64(0) >> (i % 64))
 			for left != 0 && len(found) < limit {
 				next := int32(bits.LeadingZeros64(left))
 				left &^= 1 << (63 - next)
@@ -109,9 +110,9 @@ func (b Block) Add(add Block) Block {
 	return add
 }
 
-// members returns which of 64 targets belong to a class, given which of them have succeeded
+// Members returns which of 64 targets belong to a class, given which of them have succeeded
 // and which have finished.
-func members(class store.Class, succeeded, finished uint64) uint64 {
+func Members(class store.Class, succeeded, finished uint64) uint64 {
 	switch class {
 	case store.DueTargets:
 		return ^succeeded

@@ -130,21 +130,19 @@ func rowsOf[R any](group []*store.Change, of func(c *store.Change) []R) []ofJob[
 	return all
 }
 
-type change = *store.Change
-
 // headTable returns headColumns of changes to existing jobs.
 func headTable(group []*store.Change) table {
 	return table{
-		column(group, func(c *change) int64 { return int64((*c).Job.ID) }),
-		column(group, func(c *change) int64 { return int64((*c).Base()) }),
-		column(group, func(c *change) int64 { return int64((*c).Job.Version) }),
-		column(group, func(c *change) int64 { return int64((*c).Job.Moved) }),
-		column(group, func(c *change) int64 { return int64((*c).Job.Started) }),
-		column(group, func(c *change) int64 { return int64((*c).Job.Finished) }),
-		column(group, func(c *change) int32 { return int32((*c).Job.Current) }),
-		column(group, func(c *change) int32 { return (*c).Job.Skipped }),
-		column(group, func(c *change) int32 { return (*c).Job.Ignored }),
-		column(group, func(c *change) int16 { return int16((*c).Job.State) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.ID) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Base()) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.Version) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.Moved) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.Started) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.Finished) }),
+		column(group, func(c **store.Change) int32 { return int32((*c).Job.Current) }),
+		column(group, func(c **store.Change) int32 { return (*c).Job.Skipped }),
+		column(group, func(c **store.Change) int32 { return (*c).Job.Ignored }),
+		column(group, func(c **store.Change) int16 { return int16((*c).Job.State) }),
 	}
 }
 
@@ -263,20 +261,20 @@ const namesPerRow = 256
 // jobTable returns jobRowColumns of changes that create jobs.
 func jobTable(group []*store.Change) table {
 	return table{
-		column(group, func(c *change) int64 { return int64((*c).Job.ID) }),
-		column(group, func(c *change) int64 { return int64((*c).Job.Version) }),
-		column(group, func(c *change) int64 { return int64((*c).Job.Moved) }),
-		column(group, func(c *change) int64 { return int64((*c).Job.Created) }),
-		column(group, func(c *change) int64 { return int64((*c).Job.Started) }),
-		column(group, func(c *change) int64 { return int64((*c).Job.Finished) }),
-		column(group, func(c *change) int32 { return int32((*c).Job.Current) }),
-		column(group, func(c *change) int32 { return (*c).Job.Steps }),
-		column(group, func(c *change) int32 { return (*c).Job.Skipped }),
-		column(group, func(c *change) int32 { return (*c).Job.Ignored }),
-		column(group, func(c *change) int16 { return int16((*c).Job.State) }),
-		column(group, func(c *change) string { return (*c).Job.Scope.Type }),
-		column(group, func(c *change) string { return (*c).Job.Scope.ID }),
-		column(group, func(c *change) string { return (*c).Job.Name }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.ID) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.Version) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.Moved) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.Created) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.Started) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.Finished) }),
+		column(group, func(c **store.Change) int32 { return int32((*c).Job.Current) }),
+		column(group, func(c **store.Change) int32 { return (*c).Job.Steps }),
+		column(group, func(c **store.Change) int32 { return (*c).Job.Skipped }),
+		column(group, func(c **store.Change) int32 { return (*c).Job.Ignored }),
+		column(group, func(c **store.Change) int16 { return int16((*c).Job.State) }),
+		column(group, func(c **store.Change) string { return (*c).Job.Scope.Type }),
+		column(group, func(c **store.Change) string { return (*c).Job.Scope.ID }),
+		column(group, func(c **store.Change) string { return (*c).Job.Name }),
 	}
 }
 
@@ -284,10 +282,10 @@ func jobTable(group []*store.Change) table {
 func requestTable(group []*store.Change) table {
 	group = slices.DeleteFunc(slices.Clone(group), func(c *store.Change) bool { return c.Records[0].Request == (store.Request{}) })
 	return table{
-		column(group, func(c *change) string { return (*c).Job.Scope.Type }),
-		column(group, func(c *change) string { return (*c).Job.Scope.ID }),
-		column(group, func(c *change) pgtype.UUID { return uuid((*c).Records[0].Request) }),
-		column(group, func(c *change) int64 { return int64((*c).Job.ID) }),
+		column(group, func(c **store.Change) string { return (*c).Job.Scope.Type }),
+		column(group, func(c **store.Change) string { return (*c).Job.Scope.ID }),
+		column(group, func(c **store.Change) pgtype.UUID { return uuid((*c).Records[0].Request) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.ID) }),
 	}
 }
 

@@ -32,27 +32,22 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 	switch also := alongside(ctx); {
 	case also != nil:
 		ctx = context.WithValue(ctx, alongsideKey{}, nil) // it is for this commit, not for one that it makes itself
-		return failed("commit", s.commitEach(ctx, []store.Change{c}, also)[0])
+		return failed("commit", s.commit(ctx, []store.Change{c}, also)[0])
 	case s.changes == nil:
-		return failed("commit", s.commitGroup(ctx, []store.Change{c})[0])
+		return failed("commit", s.commit(ctx, []store.Change{c}, nil)[0])
 	}
 	return failed("commit", s.changes.Do(ctx, int64(c.Job.ID), c))
 }
 
-// commitGroup commits changes of different jobs and returns an answer for each.
-func (s *Store) commitGroup(ctx context.Context, group []store.Change) []error {
-	return s.commitEach(ctx, group, nil)
-}
-
-// commitEach commits changes of different jobs, together with also, if that is not nil, and
+// commit commits changes of different jobs, together with also, if that is not nil, and
 // returns an answer for each. If they fail together, and it is known that none of them has
 // passed, each is tried alone, so that none fails for a neighbour.
-func (s *Store) commitEach(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error) []error {
+func (s *Store) commit(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error) []error {
 	fit, undone, err := s.apply(ctx, group, also)
 	errs := make([]error, len(group))
 	if undone && len(group) > 1 {
 		for i := range group {
-			errs[i] = s.commitEach(ctx, group[i:i+1], also)[0]
+			errs[i] = s.commit(ctx, group[i:i+1], also)[0]
 		}
 		return errs
 	}

@@ -31,7 +31,8 @@ type Carrier interface {
 	// Carry is called with the effects of what tx commits, in tx, after all else. An error
 	// fails the commit and undoes it. The effects wait in the store as well until they are
 	// settled, so that Engine.Effects tells of them; no claim takes them. It may be called
-	// again with the same effects, if the transaction before was undone.
+	// again with the same effects, if the transaction before was undone. It writes through tx: a
+	// commit that it makes otherwise may queue behind one that waits for tx, and both for ever.
 	Carry(ctx context.Context, tx pgx.Tx, effects []store.Delivery) error
 }
 
@@ -88,7 +89,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error
 	}
 	s := &Store{news: news{pool: pool}, carrier: c.carrier}
 	if c.lanes > 0 {
-		s.changes = groupcommit.New(c.lanes, mostInGroup, store.Change.Clone, s.commitGroup)
+		s.changes = groupcommit.New(c.lanes, mostInGroup, store.Change.Clone, func(ctx context.Context, group []store.Change) []error {
+			return s.commit(ctx, group, nil)
+		})
 		s.views = groupcommit.New(c.lanes, mostInGroup, func(c *viewCall) *viewCall { return c }, s.readGroup)
 		s.views.Repeat = true
 	}
