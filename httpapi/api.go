@@ -1,0 +1,100 @@
+package httpapi
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+)
+
+// A Config sets up an [API]. But for Identify, the zero value of each field is its default.
+type Config struct {
+	// Identify says who makes a request. Without it, every request is refused.
+	Identify Identify
+
+	// Streams is how many event streams are open at once, and StreamsPerPerson how many of
+	// one person; the defaults are 256 and 16.
+	Streams, StreamsPerPerson int
+
+	// TrustedOrigins are origins ("https://ops.example.com") whose pages may write. Writes
+	// from pages of other origins than the one asked are refused.
+	TrustedOrigins []string
+
+	// BodyTimeout is how long a client has to send a body, and WriteTimeout how long to take
+	// an answer, or one event of a stream; the defaults are 20 s each. They replace those of
+	// the server.
+	BodyTimeout, WriteTimeout time.Duration
+
+	// Heartbeat is how often an event stream that has nothing to tell shows that it is
+	// alive; the default is 15 s.
+	Heartbeat time.Duration
+
+	// Host says how clients of the reference calls are told of a target; the default is
+	// [ParseHost].
+	Host func(target string) Host
+}
+
+// An API serves an engine over HTTP: [API.Reference] under /api/ and [API.Native] under /v1/.
+// It is safe for concurrent use.
+type API struct {
+	eng      *engine.Engine
+	c        Config
+	origins  *http.CrossOriginProtection
+	streams  *streams
+	bodies   *bodies
+	native   http.Handler
+	referent http.Handler
+	mux      *http.ServeMux
+}
+
+// New returns the API of eng. It panics if a trusted origin is not one: that is a mistake in
+// the program.
+func New(eng *engine.Engine, c Config) *API {
+	c.Streams = positive(c.Streams, 256)
+	c.StreamsPerPerson = positive(c.StreamsPerPerson, 16)
+	c.BodyTimeout = positive(c.BodyTimeout, 20*time.Second)
+	c.WriteTimeout = positive(c.WriteTimeout, 20*time.Second)
+	c.Heartbeat = positive(c.Heartbeat, 15*time.Second)
+	if c.Host == nil {
+		c.Host = ParseHost
+	}
+	a := &API{
+		eng: eng, c: c, origins: http.NewCrossOriginProtection(),
+		streams: newStreams(c.Streams, c.StreamsPerPerson), bodies: newBodies(), mux: http.NewServeMux(),
+	}
+	for _, origin := range c.TrustedOrigins {
+		if err := a.origins.AddTrustedOrigin(origin); err != nil {
+			panic("httpapi: " + err.Error())
+		}
+	}
+	a.native, a.referent = a.newNative(), a.newReference()
+	a.mux.Handle("/api/", a.referent)
+	a.mux.Handle("/", a.native)
+	return a
+}
+
+func positive[N int | time.Duration](n, otherwise N) N {
+	if n > 0 {
+		return n
+	}
+	return otherwise
+}
+
+// ServeHTTP serves both.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+
+// Native returns the handler of the native API, for paths that begin with /v1/.
+func (a *API) Native() http.Handler { return a.native }
+
+// Reference returns the handler of the reference platform's calls, for paths that begin with
+// /api/v3/ or /api/c/compapi/v2/jobv3/.
+func (a *API) Reference() http.Handler { return a.referent }
+
+// NewServer returns a server for h that does not wait for ever for a client's next request or
+// the end of its headers, which a handler has no say in. The caller starts and ends it.
+func NewServer(addr string, h http.Handler) *http.Server {
+	return &http.Server{
+		Addr: addr, Handler: h,
+		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+}

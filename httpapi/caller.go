@@ -1,0 +1,63 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/store"
+)
+
+// An Identify says who makes a request, or why nobody that it knows does. The error is not
+// shown to the client. It must be safe for concurrent use, and leave the body of r alone.
+type Identify func(r *http.Request, c Credentials) (Caller, error)
+
+// A Caller is who makes a request, and what he sees. The zero Caller sees nothing: each of
+// his requests is refused.
+type Caller struct {
+	Person    string      // for the history, the authorizer and lists of confirmers
+	Scope     store.Scope // the jobs of this scope exist for him, and no others
+	AllScopes bool        // instead of Scope: all jobs exist for him
+	Executor  bool        // he may claim and settle effects, and report
+}
+
+// sees returns the engine as c sees it.
+func (c Caller) sees(eng *engine.Engine) (*engine.Engine, error) {
+	switch none := (store.Scope{}); {
+	case c.AllScopes && c.Scope != none:
+		return nil, errors.New("a caller with a scope sees all scopes")
+	case c.AllScopes:
+		return eng, nil
+	case c.Scope == none:
+		return nil, errors.New("a caller sees no scope")
+	}
+	return eng.In(c.Scope), nil
+}
+
+// Credentials are what a client of the reference calls puts into a request to say who it is.
+// They are zero on the native API, whose clients use headers. They are for Identify alone:
+// nothing else keeps them or tells them on, and however they are printed, logged or
+// marshalled, they read "[redacted]".
+type Credentials struct {
+	AppCode   string // bk_app_code
+	AppSecret string // bk_app_secret
+	Token     string // bk_token
+	Username  string // bk_username
+}
+
+const redacted = "[redacted]"
+
+func (Credentials) String() string               { return redacted }
+func (Credentials) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (Credentials) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Format prints no field under any verb.
+func (Credentials) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
+var _ json.Marshaler = Credentials{}
+
+// MarshalJSON writes no field.
+func (Credentials) MarshalJSON() ([]byte, error) { return json.Marshal(redacted) }

@@ -1,0 +1,282 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/strictjson"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A route is one operation of the native API.
+type route struct {
+	method, path string
+	query        []string // the parameters that it takes
+	body         int64    // the most bytes of its body; 0 for none
+	executor     bool     // for executors alone
+	open         bool     // for everybody, known or not
+	handle       func(*call) (reply, error)
+}
+
+// routes are all there is, in the order of the document that describes them.
+var routes = []route{
+	{method: "GET", path: "/v1/jobs/{job}", handle: (*call).getJob},
+}
+
+// A call is one request of somebody who is known.
+type call struct {
+	*http.Request
+	w      http.ResponseWriter
+	api    *API
+	caller Caller
+	eng    *engine.Engine // as the caller sees it
+	query  url.Values
+	body   []byte // nil for none; belongs to the request
+}
+
+// A reply is the answer to a call that went well.
+type reply struct {
+	status int       // 0 means 200
+	body   any       // as JSON
+	moved  store.Seq // for an ETag; 0 for none
+	at     string    // for a Location
+	stream func()    // instead of all: writes the answer itself
+}
+
+// newNative returns the handler of the native API.
+func (a *API) newNative() http.Handler {
+	mux := http.NewServeMux()
+	methods := map[string][]route{}
+	for _, r := range routes {
+		methods[r.path] = append(methods[r.path], r)
+	}
+	for path, routes := range methods {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { a.choose(w, r, routes) })
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { a.fail(w, newProblem(reasonNoSuchRoute, "")) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path.Clean(r.URL.Path) != r.URL.Path { // or mux would redirect
+			a.fail(w, newProblem(reasonNoSuchRoute, ""))
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// choose serves r by the one of a path's routes that takes its method.
+func (a *API) choose(w http.ResponseWriter, r *http.Request, routes []route) {
+	var allow []string
+	for _, route := range routes {
+		if r.Method == route.method {
+			a.serve(w, r, route)
+			return
+		}
+		allow = append(allow, route.method)
+	}
+	p := newProblem(reasonMethod, "the path takes "+strings.Join(allow, " and "))
+	p.header = http.Header{"Allow": {strings.Join(allow, ", ")}}
+	a.fail(w, p)
+}
+
+// serve runs one request through everything that all routes have in common.
+func (a *API) serve(w http.ResponseWriter, r *http.Request, route route) {
+	c := &call{Request: r, w: w, api: a}
+	answer, err := c.run(route)
+	switch {
+	case err != nil:
+		a.fail(w, problemOf(err))
+	case answer.stream != nil:
+		answer.stream()
+	default:
+		if answer.moved != 0 {
+			w.Header().Set("ETag", etag(answer.moved))
+		}
+		if answer.at != "" {
+			w.Header().Set("Location", answer.at)
+		}
+		a.write(w, max(answer.status, http.StatusOK), "application/json", answer.body)
+	}
+}
+
+func (c *call) run(route route) (answer reply, err error) {
+	if err := c.api.origins.Check(c.Request); err != nil {
+		return reply{}, newProblem(reasonCrossOrigin, "")
+	}
+	if !route.open {
+		if err := c.identify(route.executor); err != nil {
+			return reply{}, err
+		}
+	}
+	if c.query, err = query(c.URL.RawQuery, route.query); err != nil {
+		return reply{}, err
+	}
+	if route.body == 0 {
+		return route.handle(c)
+	}
+	if err := c.acceptsJSON(); err != nil {
+		return reply{}, err
+	}
+	err = c.api.bodies.read(c.w, c.Request, route.body, c.api.c.BodyTimeout, func(data []byte) error {
+		c.body = data
+		answer, err = route.handle(c)
+		return err
+	})
+	switch {
+	case errors.Is(err, errBusy):
+		p := newProblem(reasonBusy, err.Error())
+		p.header = http.Header{"Retry-After": {"1"}}
+		return reply{}, p
+	case errors.Is(err, errLarge):
+		return reply{}, invalid("body", err.Error())
+	}
+	return answer, err
+}
+
+// identify finds out who calls, and what he sees.
+func (c *call) identify(executor bool) (err error) {
+	if c.api.c.Identify == nil {
+		return newProblem(reasonUnauthenticated, "the server does not say who may ask")
+	}
+	c.caller, err = c.api.c.Identify(c.Request, Credentials{})
+	if err == nil {
+		c.eng, err = c.caller.sees(c.api.eng)
+	}
+	switch {
+	case err != nil:
+		return newProblem(reasonUnauthenticated, "")
+	case executor && !c.caller.Executor:
+		return newProblem(reasonNotExecutor, "")
+	}
+	return nil
+}
+
+// acceptsJSON refuses a body that is said to be anything but JSON. A body that is not there
+// needs no type.
+func (c *call) acceptsJSON() error {
+	given := c.Header.Get("Content-Type")
+	if given == "" && c.ContentLength == 0 {
+		return nil
+	}
+	if kind, _, err := mime.ParseMediaType(given); err != nil || kind != "application/json" {
+		return newProblem(reasonContentType, "")
+	}
+	return nil
+}
+
+// decode reads the body into v. No body reads as {}.
+func (c *call) decode(v any) error {
+	if len(c.body) == 0 {
+		c.body = []byte("{}")
+	}
+	if err := strictjson.Unmarshal(c.body, v); err != nil {
+		return invalid("body", err.Error())
+	}
+	return nil
+}
+
+// query reads a query that may hold the given parameters, each once.
+func query(raw string, known []string) (url.Values, error) {
+	if raw == "" {
+		return nil, nil
+	}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, invalid("query", "it is not well-formed")
+	}
+	for name, given := range values {
+		if !slices.Contains(known, name) {
+			return nil, invalid("query", fmt.Sprintf("unknown parameter %.50q; there are %v", name, known))
+		}
+		if len(given) > 1 {
+			return nil, invalid(name, "given twice")
+		}
+	}
+	return values, nil
+}
+
+// number reads a decimal number of at most 19 digits as clients write it: no sign, no leading
+// zero.
+func number(field, text string) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || strconv.FormatInt(n, 10) != text || n < 0 {
+		return 0, invalid(field, "a whole number is asked for, of digits alone, below 2^63")
+	}
+	return n, nil
+}
+
+// param returns a number of the query, 0 if it is not given.
+func (c *call) param(name string) (int64, error) {
+	if !c.query.Has(name) {
+		return 0, nil
+	}
+	return number(name, c.query.Get(name))
+}
+
+// job returns the job in the path.
+func (c *call) job() (store.JobID, error) {
+	n, err := number("job", c.PathValue("job"))
+	return store.JobID(n), err
+}
+
+// step returns the job and the step in the path.
+func (c *call) step() (store.JobID, step.ID, error) {
+	job, err := c.job()
+	if err != nil {
+		return 0, 0, err
+	}
+	n, err := number("step", c.PathValue("step"))
+	return job, step.ID(n), err
+}
+
+func etag(moved store.Seq) string { return `"` + strconv.FormatInt(int64(moved), 10) + `"` }
+
+// fail answers with a problem.
+func (a *API) fail(w http.ResponseWriter, p *problem) {
+	for name, values := range p.header {
+		w.Header()[name] = values
+	}
+	a.write(w, p.Status, "application/problem+json", p)
+}
+
+// write answers with v as JSON. The server gives up on a client that does not take it in
+// time.
+func (a *API) write(w http.ResponseWriter, status int, kind string, v any) {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil { // of what is sent, all marshals: a mistake here
+		status, kind = http.StatusInternalServerError, "application/problem+json"
+		text.Reset()
+		_ = encoder.Encode(newProblem(reasonInternal, ""))
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(a.c.WriteTimeout))
+	h := w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("Content-Length", strconv.Itoa(text.Len()))
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.Copy(w, &text)
+}
+
+func (c *call) getJob() (reply, error) {
+	id, err := c.job()
+	if err != nil {
+		return reply{}, err
+	}
+	job, err := c.eng.Job(c.Context(), id)
+	return reply{body: job, moved: job.Moved}, err
+}

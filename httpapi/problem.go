@@ -1,0 +1,152 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A problem is an error of the native API as RFC 9457 has it. It is an error, so that
+// handlers return it.
+type problem struct {
+	Type   string `json:"type"` // "urn:stepgate:problem:" and the reason
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	Reason string `json:"reason"` // for machines: operation.Reason's name, or one of the other reasons below
+	Field  string `json:"field,omitempty"`
+
+	// Of a refusal, where the job stands.
+	Job      store.JobID       `json:"job,omitzero"`
+	Step     step.ID           `json:"step,omitzero"`
+	Code     operation.Code    `json:"code,omitzero"`
+	JobCode  operation.JobCode `json:"job_code,omitzero"`
+	Current  step.ID           `json:"current,omitzero"`
+	Version  store.Seq         `json:"version,omitzero"`
+	Attempt  int32             `json:"attempt,omitzero"`
+	StepType step.Type         `json:"step_type,omitzero"`
+	State    step.State        `json:"state,omitzero"`
+	JobState step.State        `json:"job_state,omitzero"`
+
+	// And what would be legal instead. Absent where the reason comes before the state.
+	Legal     *operation.Codes    `json:"legal,omitempty"`
+	LegalJob  *operation.JobCodes `json:"legal_job,omitempty"`
+	LegalFrom *step.States        `json:"legal_from,omitempty"`
+
+	Request *store.Request `json:"request_id,omitempty"` // of an unknown outcome: to repeat it with
+
+	header http.Header // to answer with, beside the usual ones
+}
+
+func (p *problem) Error() string { return p.Title + ": " + p.Detail }
+
+// The reasons that are not operation.Reason's.
+const (
+	reasonUnauthenticated = "unauthenticated"
+	reasonNotExecutor     = "not_executor"
+	reasonCrossOrigin     = "cross_origin"
+	reasonNoSuchRoute     = "no_such_route"
+	reasonMethod          = "method_not_allowed"
+	reasonContentType     = "content_type"
+	reasonBusy            = "busy"
+	reasonTooManyStreams  = "too_many_streams"
+	reasonLeaseLost       = "lease_lost"
+	reasonConflict        = "conflict"
+	reasonUnknownOutcome  = "unknown_outcome"
+	reasonInternal        = "internal"
+)
+
+// What each reason is, in words and in HTTP.
+var problems = map[string]struct {
+	status int
+	title  string
+}{
+	operation.InvalidInput.String():   {http.StatusBadRequest, "the request is not acceptable"},
+	operation.NoSuchJob.String():      {http.StatusNotFound, "there is no such job"},
+	operation.NoSuchStep.String():     {http.StatusNotFound, "the job has no such step"},
+	operation.Denied.String():         {http.StatusForbidden, "the person may not do this"},
+	operation.RequestReused.String():  {http.StatusUnprocessableEntity, "the request id stands for another request"},
+	operation.Stale.String():          {http.StatusConflict, "the job has moved on"},
+	operation.WrongType.String():      {http.StatusConflict, "the operation does not apply to this type of step"},
+	operation.NotCurrent.String():     {http.StatusConflict, "the step is not the job's current one"},
+	operation.WrongState.String():     {http.StatusConflict, "the operation is not legal in this state"},
+	operation.NothingToRetry.String(): {http.StatusConflict, "every target has succeeded already"},
+	operation.NotConfirmer.String():   {http.StatusForbidden, "the person is not a confirmer of the step"},
+
+	reasonUnauthenticated: {http.StatusUnauthorized, "nobody that is known makes this request"},
+	reasonNotExecutor:     {http.StatusForbidden, "this is for executors"},
+	reasonCrossOrigin:     {http.StatusForbidden, "the page of another origin may not write"},
+	reasonNoSuchRoute:     {http.StatusNotFound, "there is nothing at this path"},
+	reasonMethod:          {http.StatusMethodNotAllowed, "the path does not take this method"},
+	reasonContentType:     {http.StatusUnsupportedMediaType, "the body must be application/json"},
+	reasonBusy:            {http.StatusServiceUnavailable, "the server is busy, nothing was done"},
+	reasonTooManyStreams:  {http.StatusTooManyRequests, "too many event streams are open"},
+	reasonLeaseLost:       {http.StatusConflict, "the effect is settled, or somebody else has it"},
+	reasonConflict:        {http.StatusServiceUnavailable, "others were faster, nothing was done"},
+	reasonUnknownOutcome:  {http.StatusInternalServerError, "the outcome is unknown"},
+	reasonInternal:        {http.StatusInternalServerError, "something failed that is not the client's fault"},
+}
+
+func newProblem(reason, detail string) *problem {
+	p := problems[reason]
+	return &problem{
+		Type: "urn:stepgate:problem:" + reason, Title: p.title, Status: p.status, Detail: detail, Reason: reason,
+	}
+}
+
+// invalid is the problem of a field that is not acceptable.
+func invalid(field, detail string) *problem {
+	p := newProblem(operation.InvalidInput.String(), detail)
+	p.Field = field
+	return p
+}
+
+// problemOf returns err as a problem. What an error that is no refusal says stays here: it
+// may name what clients must not know.
+func problemOf(err error) *problem {
+	var (
+		p       *problem
+		refusal *engine.Refusal
+		unknown *engine.UnknownOutcomeError
+	)
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &refusal):
+		return refused(refusal)
+	case errors.As(err, &unknown):
+		p = newProblem(reasonUnknownOutcome, "repeat the request with this request_id to find out: it is carried out once")
+		p.Request = &unknown.Request
+	case errors.Is(err, store.ErrLeaseLost):
+		p = newProblem(reasonLeaseLost, "")
+	case errors.Is(err, engine.ErrConflict):
+		p = newProblem(reasonConflict, "repeat the request")
+		p.header = http.Header{"Retry-After": {"1"}}
+	default:
+		p = newProblem(reasonInternal, "")
+	}
+	return p
+}
+
+// refused returns a refusal as a problem. A job or a step that is not there has no number in
+// it, so that nobody learns whether it is there for others.
+func refused(r *engine.Refusal) *problem {
+	p := newProblem(r.Reason.String(), r.Detail)
+	switch r.Reason {
+	case operation.NoSuchJob, operation.NoSuchStep:
+		return p
+	case operation.InvalidInput:
+		p.Field = r.Field
+	}
+	p.Job, p.Step, p.Code, p.JobCode = r.Job, r.Step, r.Code, r.JobCode
+	if r.State != 0 {
+		p.Detail = r.Error()
+		p.Current, p.Version, p.Attempt, p.StepType, p.State, p.JobState = r.Current, r.Version, r.Attempt, r.Type, r.State, r.JobState
+		p.Legal, p.LegalJob, p.LegalFrom = &r.Legal, &r.LegalJob, &r.LegalFrom
+	}
+	return p
+}
