@@ -5,8 +5,13 @@ package strictjson
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -17,25 +22,108 @@ const MaxDepth = 32
 // case, keys that stand twice, more than [MaxDepth] levels, text that is not UTF-8 and
 // anything after the document are errors. The names of v's fields must be lower-case ASCII.
 func Unmarshal(data []byte, v any) error {
-	if !utf8.Valid(data) {
-		return fmt.Errorf("the text is not UTF-8")
+	w := newWalker(data)
+	w.key = func(_ int, key string, again bool) error {
+		switch {
+		case again:
+			return fmt.Errorf("key %q stands twice", key)
+		case !plain(key):
+			return fmt.Errorf("unknown field %q: fields are written in lower case", key)
+		}
+		return nil
 	}
-	tokens := json.NewDecoder(bytes.NewReader(data))
-	tokens.UseNumber()
-	if err := walk(tokens, 0); err != nil {
+	if err := w.document(data); err != nil {
 		return err
-	}
-	if _, err := tokens.Token(); err != io.EOF {
-		return fmt.Errorf("there is more after the end of the document")
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	return d.Decode(v)
 }
 
-// walk reads one value and looks at the keys in it.
-func walk(tokens *json.Decoder, depth int) error {
-	token, err := tokens.Token()
+// Fields reads the one JSON object that data is, and returns those of its fields that are
+// known, each as it stands. The other fields are nobody's business: there may be any, in any
+// case. A field whose name differs from a known one in case alone is an error, and so is
+// whatever else [Unmarshal] refuses, wherever it stands. An error quotes nothing of data,
+// which may hold secrets: it says what is wrong, at which byte, and in which known field.
+func Fields(data []byte, known ...string) (map[string]json.RawMessage, error) {
+	field := "" // that is being read, if it is a known one
+	w := newWalker(data)
+	w.key = func(depth int, key string, again bool) error {
+		if depth == 0 {
+			field = ""
+			for _, name := range known {
+				switch {
+				case key == name:
+					field = name
+				case strings.EqualFold(key, name):
+					return fmt.Errorf("%s: the field is written %s", name, name)
+				}
+			}
+		}
+		switch {
+		case !again:
+			return nil
+		case depth == 0 && field != "":
+			return errors.New("it stands twice")
+		}
+		return fmt.Errorf("a key stands twice, the second time before byte %d", w.tokens.InputOffset())
+	}
+	err := w.document(data)
+	if malformed := (*json.SyntaxError)(nil); errors.As(err, &malformed) {
+		err = fmt.Errorf("this is not well-formed JSON, at or after byte %d", w.tokens.InputOffset())
+	}
+	if err != nil && err != errMore && field != "" && !strings.HasPrefix(err.Error(), field+": ") {
+		err = fmt.Errorf("%s: %w", field, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all map[string]json.RawMessage
+	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) || json.Unmarshal(data, &all) != nil {
+		return nil, errors.New("an object is asked for")
+	}
+	for name := range all {
+		if !slices.Contains(known, name) {
+			delete(all, name)
+		}
+	}
+	return all, nil
+}
+
+var errMore = errors.New("there is more after the end of the document")
+
+// A walker reads a document token by token.
+type walker struct {
+	tokens *json.Decoder
+	key    func(depth int, key string, again bool) error // looks at a key; again if its object has had it
+}
+
+func newWalker(data []byte) *walker {
+	w := &walker{tokens: json.NewDecoder(bytes.NewReader(data))}
+	w.tokens.UseNumber()
+	return w
+}
+
+// document reads the whole of data, on which w was made.
+func (w *walker) document(data []byte) error {
+	if !utf8.Valid(data) {
+		return errors.New("the text is not UTF-8")
+	}
+	if at := halfRune(data); at >= 0 {
+		return fmt.Errorf("the escape at byte %d is half a character", at)
+	}
+	if err := w.walk(0); err != nil {
+		return err
+	}
+	if _, err := w.tokens.Token(); err != io.EOF {
+		return errMore
+	}
+	return nil
+}
+
+// walk reads one value.
+func (w *walker) walk(depth int) error {
+	token, err := w.tokens.Token()
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
 	}
@@ -50,26 +138,23 @@ func walk(tokens *json.Decoder, depth int) error {
 		return fmt.Errorf("objects and lists lie more than %d deep in each other", MaxDepth)
 	}
 	seen := map[string]bool{}
-	for tokens.More() {
+	for w.tokens.More() {
 		if opens == '{' {
-			token, err := tokens.Token()
+			token, err := w.tokens.Token()
 			if err != nil {
 				return err
 			}
 			key := token.(string) // or Token would have failed
-			switch {
-			case seen[key]:
-				return fmt.Errorf("key %q stands twice", key)
-			case !plain(key):
-				return fmt.Errorf("unknown field %q: fields are written in lower case", key)
+			if err := w.key(depth, key, seen[key]); err != nil {
+				return err
 			}
 			seen[key] = true
 		}
-		if err := walk(tokens, depth+1); err != nil {
+		if err := w.walk(depth + 1); err != nil {
 			return err
 		}
 	}
-	if _, err = tokens.Token(); err == io.EOF { // where the end of it should be
+	if _, err = w.tokens.Token(); err == io.EOF { // where the end of it should be
 		return io.ErrUnexpectedEOF
 	}
 	return err
@@ -83,4 +168,37 @@ func plain(key string) bool {
 		}
 	}
 	return true
+}
+
+// halfRune returns where data escapes one half of a surrogate pair without the other, which
+// encoding/json would replace; -1 for nowhere.
+func halfRune(data []byte) int {
+	for i := 0; i < len(data); i++ {
+		if data[i] != '\\' {
+			continue
+		}
+		first, ok := escaped(data[i:])
+		if !ok {
+			i++ // the character that is escaped
+			continue
+		}
+		if utf16.IsSurrogate(first) {
+			second, _ := escaped(data[i+6:])
+			if utf16.DecodeRune(first, second) == utf8.RuneError {
+				return i
+			}
+			i += 6
+		}
+		i += 5
+	}
+	return -1
+}
+
+// escaped reads the \uXXXX that data begins with.
+func escaped(data []byte) (rune, bool) {
+	if len(data) < 6 || data[0] != '\\' || data[1] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(data[2:6]), 16, 32)
+	return rune(n), err == nil
 }
