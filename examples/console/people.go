@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/httpapi"
+)
+
+// A person is somebody to be on the page.
+type person struct {
+	Name  string `json:"name"`
+	Title string `json:"title"`
+
+	operates bool // and does not only look
+}
+
+var people = []person{
+	{Name: "alice", Title: "operator and confirmer", operates: true},
+	{Name: "bob", Title: "operator", operates: true},
+	{Name: "carol", Title: "viewer"},
+}
+
+func personNamed(name string) (person, bool) {
+	i := slices.IndexFunc(people, func(p person) bool { return p.Name == name })
+	if i < 0 {
+		return person{}, false
+	}
+	return people[i], true
+}
+
+// authorize is who may do what: operators everything, others nothing.
+func authorize(_ context.Context, a engine.Access) error {
+	if p, ok := personNamed(a.Actor); !ok || !p.operates {
+		return fmt.Errorf("%q may look, and no more", a.Actor)
+	}
+	return nil
+}
+
+// cookie is the name of the cookie that says who somebody is. Cookies do not know ports: it
+// must not be what another program on this machine calls its own.
+const cookie = "stepgate-console-person"
+
+var errNobody = errors.New("nobody has signed in")
+
+// identify is the demo's [httpapi.Identify]: it believes the cookie.
+func identify(r *http.Request, _ httpapi.Credentials) (httpapi.Caller, error) {
+	c, err := r.Cookie(cookie)
+	if err != nil {
+		return httpapi.Caller{}, errNobody
+	}
+	p, ok := personNamed(c.Value)
+	if !ok {
+		return httpapi.Caller{}, errNobody
+	}
+	return httpapi.Caller{Person: p.Name, AllScopes: true}, nil
+}
+
+// A session is the answer to who one is, and could be.
+type session struct {
+	Person  string   `json:"person"` // empty if nobody has signed in
+	Persons []person `json:"persons"`
+}
+
+func getSession(w http.ResponseWriter, r *http.Request) {
+	caller, _ := identify(r, httpapi.Credentials{})
+	answer(w, session{Person: caller.Person, Persons: people})
+}
+
+// postSession makes somebody a person of his choice. It is no authentication.
+func postSession(w http.ResponseWriter, r *http.Request) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		http.Error(w, "the body must be application/json", http.StatusUnsupportedMediaType)
+		return
+	}
+	var choice struct {
+		Person string `json:"person"`
+	}
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10))
+	d.DisallowUnknownFields()
+	err := d.Decode(&choice)
+	if err == nil {
+		if _, err = d.Token(); err == io.EOF {
+			err = nil
+		}
+	}
+	p, ok := personNamed(choice.Person)
+	if err != nil || !ok {
+		http.Error(w, `want {"person": NAME}, with a name that GET /session tells`, http.StatusBadRequest)
+		return
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: cookie, Value: p.Name, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	})
+	answer(w, session{Person: p.Name, Persons: people})
+}
+
+func answer(w http.ResponseWriter, v any) {
+	data, err := json.Marshal(v)
+	if err != nil { // of what is sent, all marshals
+		http.Error(w, "the answer cannot be written", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(data)
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/examples/localexec"
+	"github.com/stepgate/stepgate/httpapi"
+)
+
+//go:embed static
+var static embed.FS
+
+// newSite returns the handler of the whole console.
+func newSite(eng *engine.Engine, exec *localexec.Executor, addr string) http.Handler {
+	mux := http.NewServeMux()
+	api := httpapi.New(eng, httpapi.Config{Identify: identify})
+	mux.Handle("/v1/", api)
+	mux.Handle("/api/", api)
+	mux.HandleFunc("GET /session", getSession)
+	mux.HandleFunc("POST /session", postSession)
+	mux.HandleFunc("GET /output", outputs{eng, exec}.get)
+	page := files()
+	for name, f := range page {
+		mux.Handle("GET /static/"+name, f)
+	}
+	mux.Handle("GET /{$}", page["index.html"]) // the page looks by itself which one it is
+	mux.Handle("GET /jobs/{job}", page["index.html"])
+	return guard(addr, http.NewCrossOriginProtection().Handler(mux))
+}
+
+// A file is one of the page's, ready to be served.
+type file struct {
+	name, kind, etag string
+	data             []byte
+}
+
+// files returns the page's files by name. It panics if the program was built without them.
+func files() map[string]file {
+	all := map[string]file{}
+	err := fs.WalkDir(static, "static", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := static.ReadFile(name)
+		sum := sha256.Sum256(data)
+		name = strings.TrimPrefix(name, "static/")
+		all[name] = file{
+			name: name, kind: kinds[path.Ext(name)], data: data,
+			etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`,
+		}
+		return err
+	})
+	if err != nil {
+		panic(err)
+	}
+	return all
+}
+
+// kinds are the media types of the page's files, which a machine may know under others.
+var kinds = map[string]string{
+	".html": mime.FormatMediaType("text/html", map[string]string{"charset": "utf-8"}),
+	".js":   mime.FormatMediaType("text/javascript", map[string]string{"charset": "utf-8"}),
+	".css":  mime.FormatMediaType("text/css", map[string]string{"charset": "utf-8"}),
+	".svg":  "image/svg+xml",
+}
+
+// ServeHTTP serves f. A browser asks each time whether its copy is still right, so that page
+// and server are of one build.
+func (f file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", f.kind)
+	h.Set("Cache-Control", "no-cache")
+	h.Set("ETag", f.etag)
+	http.ServeContent(w, r, f.name, time.Time{}, bytes.NewReader(f.data))
+}
