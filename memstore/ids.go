@@ -71,3 +71,20 @@ func (l *idList) after(id store.JobID) []store.JobID {
 	}
 	return nil
 }
+
+// before returns some ids smaller than id, in descending order; none if there are no more.
+func (l *idList) before(id store.JobID) []store.JobID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.blocks) == 0 {
+		return nil
+	}
+	for b := l.block(id); b >= 0; b-- {
+		if at, _ := slices.BinarySearch(l.blocks[b], id); at > 0 {
+			ids := slices.Clone(l.blocks[b][:at])
+			slices.Reverse(ids)
+			return ids
+		}
+	}
+	return nil
+}

@@ -3,6 +3,7 @@ package memstore
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 
 	"github.com/stepgate/stepgate/internal/wake"
@@ -11,10 +12,11 @@ import (
 )
 
 // A Store keeps jobs in memory. It is safe for concurrent use and passes storetest.Run.
-// It comes from [New]; the zero Store is of no use. What it keeps it never forgets: about 1 kB for a job of five steps
-// and five records, 4 bytes beyond its name for a target that waits and about 45 for
-// one that has reported. Jobs walks the ids of all jobs, in pages; every other read costs
-// what it returns.
+// It comes from [New]; the zero Store is of no use. What it keeps it never forgets: about
+// 1 kB for a job of five steps and five records, 4 bytes beyond its name for a target that
+// waits and about 45 for one that has reported. Jobs walks the ids in order until its page
+// is full, and passes over the jobs of other scopes and states; every other read costs what
+// it returns.
 type Store struct {
 	shards    [64]shard
 	created   [64]createdShard
@@ -217,27 +219,35 @@ func (s *Store) apply(j *job, c store.Change) {
 // Jobs implements store.Store.
 func (s *Store) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
 	var jobs []store.Job
-	after := f.Page.After
-	for len(jobs) < f.Page.Limit {
+	after, next := f.Page.After, s.ids.after
+	if f.Newest {
+		next = s.ids.before
+		if after == 0 {
+			after = math.MaxInt64
+		}
+	}
+	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		ids := s.ids.after(after)
+		ids := next(after)
 		if len(ids) == 0 {
-			break
+			return jobs, nil
 		}
 		for _, id := range ids {
+			if len(jobs) == f.Page.Limit {
+				return jobs, nil
+			}
 			if j, sh, err := s.find(ctx, f.Scope, id); err == nil {
 				header := j.header
 				sh.mu.Unlock()
-				if (f.States.Empty() || f.States.Has(header.State)) && len(jobs) < f.Page.Limit {
+				if f.States.Empty() || f.States.Has(header.State) {
 					jobs = append(jobs, header)
 				}
 			}
 		}
 		after = ids[len(ids)-1]
 	}
-	return jobs, nil
 }
 
 // Steps implements store.Store.

@@ -110,6 +110,41 @@ func TestMalformedChange(t *testing.T) {
 	}
 }
 
+// More jobs than a block of ids holds come in order, page by page, either way.
+func TestJobsOfManyBlocksComeInOrder(t *testing.T) {
+	const jobs, stride = 1500, 977 // they have no divisor in common: every id comes once, in no order
+	s := memstore.New()
+	for i := range jobs {
+		id := store.JobID(i*stride%jobs + 1)
+		c := store.Change{Job: store.Job{ID: id, Version: 1}, Records: []store.Record{{Job: id, Seq: 1, Kind: store.Created}}}
+		if err := s.Commit(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, limit := range []int{1, 100, 511, 512, 513, 2000} {
+		for _, newest := range []bool{false, true} {
+			f := store.JobFilter{Newest: newest, Page: store.Page[store.JobID]{Limit: limit}}
+			for n := 0; n < jobs; {
+				page, err := s.Jobs(t.Context(), f)
+				if err != nil || len(page) != min(limit, jobs-n) {
+					t.Fatalf("Jobs(%+v): %d jobs, %v, want %d", f, len(page), err, min(limit, jobs-n))
+				}
+				for _, j := range page {
+					want := store.JobID(n + 1)
+					if newest {
+						want = store.JobID(jobs - n)
+					}
+					if j.ID != want {
+						t.Fatalf("Jobs(%+v): job %d in place %d, want job %d", f, j.ID, n, want)
+					}
+					n++
+				}
+				f.Page.After = page[len(page)-1].ID
+			}
+		}
+	}
+}
+
 func Example() {
 	s := memstore.New()
 	_, err := s.View(context.Background(), store.Query{Job: 1})

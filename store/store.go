@@ -34,7 +34,8 @@ var (
 // Reads see every commit that returned before they began. Where they take a Scope,
 // a job of another scope does not exist for them. Where they take a Page, they
 // return at most Limit rows with keys greater than After, in ascending order, and
-// an empty result is not an error; a job that does not exist is ErrNotFound.
+// an empty result is not an error; a job that does not exist is ErrNotFound. Jobs
+// alone can come the other way round, see [JobFilter].Newest.
 type Store interface {
 	// View returns what deciding on one command needs, as of one moment. It is
 	// ErrNotFound if the job or the step does not exist. Its cost depends on
@@ -56,7 +57,8 @@ type Store interface {
 	// the record's time.
 	Commit(ctx context.Context, c Change) error
 
-	// Jobs returns the headers of the jobs that f selects, by id.
+	// Jobs returns the headers of the jobs that f selects, by id: ascending or, if f
+	// asks for the newest, descending.
 	Jobs(ctx context.Context, f JobFilter) ([]Job, error)
 
 	// Steps returns steps of a job, by id.
@@ -147,6 +149,9 @@ type Page[K ~int32 | ~int64] struct {
 type JobFilter struct {
 	Scope  Scope
 	States step.States // the empty set selects all
+	// Newest turns the order round: the greatest ids come first, and Page selects
+	// those that are smaller than After, 0 meaning that there is no bound.
+	Newest bool
 	Page   Page[JobID]
 }
 

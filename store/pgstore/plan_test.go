@@ -36,7 +36,9 @@ var (
 		"view": viewSQL, "latest": latestSQL, "latest of the current step": latestOfCurrentSQL, "replay": replaySQL,
 		"creation": createSQL, "created": createdSQL,
 		"change": aloneSQL[0], "change of two steps": aloneSQL[1], "report": aloneReportSQL[0], "report of two steps": aloneReportSQL[1],
-		"jobs": jobsSQL, "jobs by state": jobsByStateSQL, "jobs by scope": jobsByScopeSQL, "steps": stepsSQL, "history": historySQL,
+		"jobs": jobsSQL, "jobs by state": jobsByStateSQL, "jobs by scope": jobsByScopeSQL,
+		"newest jobs": newestJobsSQL, "newest by state": newestByStateSQL, "newest by scope": newestByScopeSQL,
+		"steps": stepsSQL, "history": historySQL,
 		"overdue": overdueSQL, "results of an attempt": ofAttemptSQL, "target sets": setsSQL, "names": namesSQL,
 		"effects": effectsSQL, "defer": deferSQL, "settle": settleSQL, "take": takeSQL,
 	}
@@ -118,6 +120,22 @@ func TestStatementsUseIndexes(t *testing.T) {
 	}
 }
 
+// A page of jobs of some states is read from an index in which they come in order, even if all
+// jobs are of one scope: by their ids alone it would pass over the jobs of all other states.
+func TestJobsOfAStateAreReadInOrder(t *testing.T) {
+	pool := filled(t, many+`UPDATE stepgate_jobs SET scope_id = '7'; ANALYZE stepgate_jobs; SET plan_cache_mode = force_generic_plan`)
+	for sql, want := range map[string]string{
+		jobsByStateSQL:   "Index Scan using stepgate_jobs_by_state",
+		newestByStateSQL: "Index Scan Backward using stepgate_jobs_by_state",
+		jobsByScopeSQL:   "Index Scan using stepgate_jobs_by_scope",
+		newestByScopeSQL: "Index Scan Backward using stepgate_jobs_by_scope",
+	} {
+		if plan := generic(t, pool, sql); !strings.Contains(plan, want) {
+			t.Errorf("%s\nis planned as\n%s\nwant %q in it", sql, plan, want)
+		}
+	}
+}
+
 // The latest results of targets are looked up one by one, even while the server knows nothing
 // of how many there are: in the index of attempts it would read all of a step for each target.
 func TestLatestResultsAreLookedUp(t *testing.T) {
@@ -156,6 +174,9 @@ func TestCallsUseIndexes(t *testing.T) {
 			"Jobs":             second(st.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: 10}})),
 			"Jobs by state":    second(st.Jobs(ctx, store.JobFilter{States: step.StatesOf(step.Running), Page: store.Page[store.JobID]{Limit: 10}})),
 			"Jobs by scope":    second(st.Jobs(ctx, store.JobFilter{Scope: scope, Page: store.Page[store.JobID]{Limit: 10}})),
+			"newest Jobs":      second(st.Jobs(ctx, store.JobFilter{Newest: true, Page: store.Page[store.JobID]{Limit: 10}})),
+			"newest by state":  second(st.Jobs(ctx, store.JobFilter{Newest: true, States: step.StatesOf(step.Running), Page: store.Page[store.JobID]{Limit: 10}})),
+			"newest by scope":  second(st.Jobs(ctx, store.JobFilter{Newest: true, Scope: scope, Page: store.Page[store.JobID]{Limit: 10}})),
 			"Steps":            second(st.Steps(ctx, scope, 7, store.Page[step.ID]{Limit: 10})),
 			"History":          second(st.History(ctx, scope, 7, store.Page[store.Seq]{Limit: 10})),
 			"Effects":          second(st.Effects(ctx, scope, 7, store.Page[store.Seq]{Limit: 10})),

@@ -51,6 +51,9 @@ const (
 	selectJobs
 	selectJobsInStates
 	selectJobsOfScope
+	selectNewestJobs
+	selectNewestJobsInStates
+	selectNewestJobsOfScope
 )
 
 const (
@@ -123,9 +126,13 @@ var queries = [...]string{
 	selectOverdue: `SELECT s.job, s.id, s.attempt, s.deadline FROM stepgate_steps s CROSS JOIN stepgate_jobs j ON j.id = s.job
 		WHERE s.deadline <> 0 AND s.deadline <= ?1 AND ` + inScope + ` ORDER BY s.deadline, s.job, s.id LIMIT ?5`,
 
-	selectJobs:         `SELECT ` + jobColumns + ` FROM stepgate_jobs WHERE id > ? ORDER BY id LIMIT ?`,
+	selectJobs:         selectPage,
 	selectJobsInStates: selectInStates(``),
-	selectJobsOfScope:  selectInStates(`scope_type = ?4 AND scope_id = ?5 AND `),
+	selectJobsOfScope:  selectInStates(ofScope),
+
+	selectNewestJobs:         newest(selectPage),
+	selectNewestJobsInStates: newest(selectInStates(``)),
+	selectNewestJobsOfScope:  newest(selectInStates(ofScope)),
 }
 
 // inScope admits the jobs of a scope, and all of them where ?2 is true.
@@ -148,6 +155,16 @@ func selectListed(name, names string) string {
 		LEFT JOIN stepgate_results r ON r.job = ?1 AND r.step = ?2 AND r.idx = w.value AND r.attempt = (
 			SELECT max(l.attempt) FROM stepgate_results l WHERE l.job = ?1 AND l.step = ?2 AND l.idx = w.value)
 		ORDER BY w.key`
+}
+
+const (
+	selectPage = `SELECT ` + jobColumns + ` FROM stepgate_jobs WHERE id > ? ORDER BY id LIMIT ?`
+	ofScope    = `scope_type = ?4 AND scope_id = ?5 AND `
+)
+
+// newest returns a query for a page of jobs the other way round.
+func newest(query string) string {
+	return strings.NewReplacer("id > ?", "id < ?", "ORDER BY id", "ORDER BY id DESC").Replace(query)
 }
 
 // selectInStates returns the query for the jobs in the states whose bits ?1 has. It merges

@@ -32,6 +32,10 @@ func TestNoQueryScans(t *testing.T) {
 		selectJobs:         "SEARCH stepgate_jobs USING INTEGER PRIMARY KEY (rowid>?)",
 		selectJobsInStates: "SEARCH stepgate_jobs USING INDEX stepgate_jobs_state (state=? AND rowid>?)",
 		selectJobsOfScope:  "SEARCH stepgate_jobs USING INDEX stepgate_jobs_scope (scope_type=? AND scope_id=? AND state=? AND rowid>?)",
+
+		selectNewestJobs:         "SEARCH stepgate_jobs USING INTEGER PRIMARY KEY (rowid<?)",
+		selectNewestJobsInStates: "SEARCH stepgate_jobs USING INDEX stepgate_jobs_state (state=? AND rowid<?)",
+		selectNewestJobsOfScope:  "SEARCH stepgate_jobs USING INDEX stepgate_jobs_scope (scope_type=? AND scope_id=? AND state=? AND rowid<?)",
 	} {
 		if !slices.Contains(plans[q], want) {
 			t.Errorf("%s\nis planned as %q, want %q in it", queries[q], plans[q], want)

@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"context"
+	"math"
 
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -130,14 +131,21 @@ func (s *Store) Jobs(ctx context.Context, f store.JobFilter) (jobs []store.Job, 
 	if states == 0 {
 		states = -1
 	}
+	after, ofScope, inStates, all := f.Page.After, selectJobsOfScope, selectJobsInStates, selectJobs
+	if f.Newest {
+		ofScope, inStates, all = selectNewestJobsOfScope, selectNewestJobsInStates, selectNewestJobs
+		if after == 0 {
+			after = math.MaxInt64
+		}
+	}
 	err = s.read(ctx, func(r *conn) error {
 		switch {
 		case f.Scope != store.Scope{}:
-			jobs, err = list(r, scanJob, selectJobsOfScope, states, f.Page.After, f.Page.Limit, f.Scope.Type, f.Scope.ID)
+			jobs, err = list(r, scanJob, ofScope, states, after, f.Page.Limit, f.Scope.Type, f.Scope.ID)
 		case !f.States.Empty():
-			jobs, err = list(r, scanJob, selectJobsInStates, states, f.Page.After, f.Page.Limit)
+			jobs, err = list(r, scanJob, inStates, states, after, f.Page.Limit)
 		default:
-			jobs, err = list(r, scanJob, selectJobs, f.Page.After, f.Page.Limit)
+			jobs, err = list(r, scanJob, all, after, f.Page.Limit)
 		}
 		return err
 	})

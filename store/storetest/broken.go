@@ -92,6 +92,18 @@ func deferring(change func(ctx context.Context, s store.Store, d *store.Delivery
 	})
 }
 
+// askingForNewest breaks a store by what it takes a question for the newest jobs for.
+func askingForNewest(change func(*store.JobFilter)) func(store.Store) store.Store {
+	return replacing(func(s store.Store, p *patch) {
+		p.jobs = func(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
+			if f.Newest {
+				change(&f)
+			}
+			return s.Jobs(ctx, f)
+		}
+	})
+}
+
 // claimingBy breaks a store by the order in which it claims. What it does not return it
 // has claimed all the same, and leaves to the next claim.
 func claimingBy(order func([]store.Delivery) []store.Delivery) func(store.Store) store.Store {

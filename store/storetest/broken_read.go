@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -241,8 +242,9 @@ var brokenViews = []Breakage{
 }
 
 var brokenLists = []Breakage{
-	{"newest first", "it returns every list the wrong way round", []string{
+	{"every list turned", "it returns every list the wrong way round", []string{
 		"Jobs/come by id",
+		"Jobs/the newest come by descending id",
 		"Steps/come by id",
 		"Targets/come by index with their names",
 		"History/comes by sequence number without a gap",
@@ -276,6 +278,7 @@ var brokenLists = []Breakage{
 
 	{"no limit", "it returns twice as much as asked for", []string{
 		"Jobs/a page is at most Limit after After",
+		"Jobs/a page of the newest is at most Limit below After, 0 meaning no bound",
 		"Steps/a page is at most Limit after After",
 		"Targets/a page is at most Limit after After",
 		"History/a page is at most Limit after After",
@@ -286,6 +289,7 @@ var brokenLists = []Breakage{
 
 	{"page from After + 1 on", "it begins a page with the key after After, which wraps at the greatest key", []string{
 		"Jobs/a page is at most Limit after After",
+		"Jobs/a page of the newest is at most Limit below After, 0 meaning no bound",
 		"Steps/a page is at most Limit after After",
 		"Targets/a page is at most Limit after After",
 		"History/a page is at most Limit after After",
@@ -323,6 +327,7 @@ var brokenLists = []Breakage{
 
 	{"whole pages", "it fails where fewer rows are left than asked for", []string{
 		"Jobs/a page is at most Limit after After",
+		"Jobs/a page of the newest is at most Limit below After, 0 meaning no bound",
 		"Steps/a page is at most Limit after After",
 		"Targets/a page is at most Limit after After",
 		"History/a page is at most Limit after After",
@@ -343,6 +348,7 @@ var brokenLists = []Breakage{
 
 	{"one row more", "it looks for one row more than Limit, which wraps, and finds one row at most", []string{
 		"Jobs/a page is at most Limit after After",
+		"Jobs/a page of the newest is at most Limit below After, 0 meaning no bound",
 		"Steps/a page is at most Limit after After",
 		"Targets/a page is at most Limit after After",
 		"History/a page is at most Limit after After",
@@ -373,6 +379,46 @@ var brokenLists = []Breakage{
 			return slices.DeleteFunc(jobs, func(j store.Job) bool {
 				return !f.Scope.Holds(j.Scope) || !f.States.Empty() && !f.States.Has(j.State)
 			}), err
+		}
+	})},
+
+	{"never the newest first", "it returns the oldest jobs first whatever is asked for", []string{
+		"Jobs/the newest come by descending id",
+		"Jobs/a page of the newest is at most Limit below After, 0 meaning no bound",
+	}, askingForNewest(func(f *store.JobFilter) { f.Newest = false })},
+
+	{"newest of all", "it returns the newest jobs whatever their scope and state", []string{
+		"Jobs/the newest come by descending id",
+		"Jobs/a page of the newest is at most Limit below After, 0 meaning no bound",
+	}, askingForNewest(func(f *store.JobFilter) { f.Scope, f.States = store.Scope{}, step.States{} })},
+
+	{"newest from After on", "it begins a page of the newest with the job that the last one ended with", []string{
+		"Jobs/a page of the newest is at most Limit below After, 0 meaning no bound",
+	}, askingForNewest(func(f *store.JobFilter) {
+		if f.Page.After != 0 && f.Page.After != math.MaxInt64 {
+			f.Page.After++
+		}
+	})},
+
+	{"newest below zero", "it takes an After of 0 for a bound, below which there is no job", []string{
+		"Jobs/a page of the newest is at most Limit below After, 0 meaning no bound",
+	}, askingForNewest(func(f *store.JobFilter) { f.Page.After = cmp.Or(f.Page.After, -1) })},
+
+	{"newest below nothing", "it takes a negative After of the newest for none", []string{
+		"Jobs/a page of the newest is at most Limit below After, 0 meaning no bound",
+	}, askingForNewest(func(f *store.JobFilter) { f.Page.After = max(f.Page.After, 0) })},
+
+	{"newest of the oldest", "it takes a page of the oldest jobs and turns it round", []string{
+		"Jobs/a page of the newest is at most Limit below After, 0 meaning no bound",
+	}, replacing(func(s store.Store, p *patch) {
+		p.jobs = func(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
+			turn := f.Newest
+			f.Newest = false
+			jobs, err := s.Jobs(ctx, f)
+			if turn {
+				slices.Reverse(jobs)
+			}
+			return jobs, err
 		}
 	})},
 

@@ -16,6 +16,8 @@ var readPromises = []promise{
 	{"Jobs/come by id", jobsOrder},
 	{"Jobs/are those of the scope and the states", jobsFilter},
 	{"Jobs/a page is at most Limit after After", jobsPage},
+	{"Jobs/the newest come by descending id", jobsNewest},
+	{"Jobs/a page of the newest is at most Limit below After, 0 meaning no bound", jobsNewestPage},
 	{"Jobs/none is no error", jobsNone},
 	{"Steps/come by id", stepsOrder},
 	{"Steps/a page is at most Limit after After", stepsPage},
@@ -42,7 +44,14 @@ func bounds[K ~int32 | ~int64]() (least, greatest K) {
 // reckoning with keys goes wrong, and compares each page with its part of all.
 func pages[K ~int32 | ~int64, R any](x trial, call string, all []R, key func(R) K, read func(store.Page[K]) []R) {
 	x.Helper()
-	starts := []K{key(all[0]) - 1}
+	pagesBy(x, call, all, key, func(k, after K) bool { return k > after }, read)
+}
+
+// pagesBy is pages in an order of its own, which says whether a key comes in a page after
+// another one.
+func pagesBy[K ~int32 | ~int64, R any](x trial, call string, all []R, key func(R) K, follows func(k, after K) bool, read func(store.Page[K]) []R) {
+	x.Helper()
+	starts := []K{0, key(all[0]) - 1}
 	for _, row := range all {
 		starts = append(starts, key(row))
 	}
@@ -52,7 +61,7 @@ func pages[K ~int32 | ~int64, R any](x trial, call string, all []R, key func(R) 
 	for _, after := range slices.Compact(starts) {
 		for _, limit := range []int{1, 2, len(all) - 1, len(all), len(all) + 1, math.MaxInt32, math.MaxInt} {
 			var want []R
-			if first := slices.IndexFunc(all, func(row R) bool { return key(row) > after }); first >= 0 {
+			if first := slices.IndexFunc(all, func(row R) bool { return follows(key(row), after) }); first >= 0 {
 				want = all[first:]
 				want = want[:min(limit, len(want))]
 			}
@@ -91,29 +100,54 @@ func jobsFilter(x trial) {
 			{}, step.StatesOf(step.Pending), step.StatesOf(step.Running), step.StatesOf(step.Failed, step.Succeeded),
 			step.StatesOf(step.Abandoned), step.StatesOf(step.AllStates()...),
 		} {
-			var want []store.Job
-			for _, j := range every {
-				if scope.Holds(j.Scope) && (states.Empty() || states.Has(j.State)) {
-					want = append(want, j)
-				}
-			}
-			same(x, fmt.Sprintf("Jobs in scope %+v, in states %v", scope, states), x.jobs(store.JobFilter{Scope: scope, States: states, Page: everyJob}), want)
+			f := store.JobFilter{Scope: scope, States: states, Page: everyJob}
+			same(x, fmt.Sprintf("Jobs in scope %+v, in states %v", scope, states), x.jobs(f), selected(f, every))
 		}
 	}
 }
 
+// someFilters are one that selects all jobs of the population, and some that select some.
+var someFilters = []store.JobFilter{{}, {Scope: teamA}, {States: step.StatesOf(step.Running, step.Failed)}, {Scope: teamB, States: step.StatesOf(step.Running, step.Succeeded)}}
+
+// selected returns the jobs that a filter selects, whatever its page.
+func selected(f store.JobFilter, every []store.Job) []store.Job {
+	var some []store.Job
+	for _, j := range every {
+		if f.Scope.Holds(j.Scope) && (f.States.Empty() || f.States.Has(j.State)) {
+			some = append(some, j)
+		}
+	}
+	return some
+}
+
+func idOf(j store.Job) store.JobID { return j.ID }
+
 func jobsPage(x trial) {
 	every := x.population()
-	id := func(j store.Job) store.JobID { return j.ID }
-	for _, f := range []store.JobFilter{{}, {Scope: teamA}, {States: step.StatesOf(step.Running, step.Failed)}} {
-		var some []store.Job
-		for _, j := range every {
-			if f.Scope.Holds(j.Scope) && (f.States.Empty() || f.States.Has(j.State)) {
-				some = append(some, j)
-			}
-		}
-		pages(x, fmt.Sprintf("Jobs in scope %+v, in states %v,", f.Scope, f.States), some, id, func(p store.Page[store.JobID]) []store.Job {
+	for _, f := range someFilters {
+		pages(x, fmt.Sprintf("Jobs in scope %+v, in states %v,", f.Scope, f.States), selected(f, every), idOf, func(p store.Page[store.JobID]) []store.Job {
 			f.Page = p
+			return x.jobs(f)
+		})
+	}
+}
+
+func jobsNewest(x trial) {
+	every := x.population()
+	slices.Reverse(every)
+	for _, f := range someFilters {
+		f.Newest, f.Page = true, everyJob
+		same(x, fmt.Sprintf("the newest Jobs in scope %+v, in states %v", f.Scope, f.States), x.jobs(f), selected(f, every))
+	}
+}
+
+func jobsNewestPage(x trial) {
+	every := x.population()
+	slices.Reverse(every)
+	below := func(id, after store.JobID) bool { return id < after || after == 0 }
+	for _, f := range someFilters {
+		pagesBy(x, fmt.Sprintf("the newest Jobs in scope %+v, in states %v,", f.Scope, f.States), selected(f, every), idOf, below, func(p store.Page[store.JobID]) []store.Job {
+			f.Newest, f.Page = true, p
 			return x.jobs(f)
 		})
 	}
