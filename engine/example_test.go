@@ -340,11 +340,11 @@ func ExampleEngine_Sweep() {
 	// the job is succeeded
 }
 
-// Jobs are listed by state, page by page.
+// Jobs are listed by state, page by page, here the newest first.
 func ExampleEngine_Jobs() {
 	eng, job := release()
 	fail(eng, job)
-	for _, j := range must(eng.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.Failed, step.Abnormal)})) {
+	for _, j := range must(eng.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.Failed, step.Abnormal), Newest: true})) {
 		fmt.Println(j.ID, j.Name, j.State)
 	}
 	// Output: 100 release 1.4 failed

@@ -677,7 +677,9 @@ func absurd(rt *rapid.T, s *site, e *engine.Engine) error {
 			From: int32(garbageNumber(rt, "from", 1)), Limit: limit,
 		})
 	case 10:
-		_, err = e.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.State(rapid.Uint8().Draw(rt, "state"))), After: store.JobID(after), Limit: limit})
+		_, err = e.Jobs(ctx, engine.JobQuery{
+			States: step.StatesOf(step.State(rapid.Uint8().Draw(rt, "state"))), Newest: rapid.Bool().Draw(rt, "newest"), After: store.JobID(after), Limit: limit,
+		})
 	case 11:
 		_, err = e.Sweep(ctx)
 	case 12:

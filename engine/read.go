@@ -171,11 +171,13 @@ func shown(s store.Step, t store.Target, attempt int32) store.Result {
 // A JobQuery selects jobs.
 type JobQuery struct {
 	States step.States // the empty set selects all
-	After  store.JobID // jobs with greater ids
+	Newest bool        // by descending id; ids of the engine's own drawing ascend with time
+	After  store.JobID // jobs with greater ids or, of the newest, with smaller ones; 0 begins at the first
 	Limit  int
 }
 
-// Jobs returns the headers of jobs, by id.
+// Jobs returns the headers of jobs, by id: ascending or, if q asks for the newest,
+// descending.
 func (e *Engine) Jobs(ctx context.Context, q JobQuery) ([]store.Job, error) {
 	if err := e.ready(ctx); err != nil {
 		return nil, err
@@ -188,7 +190,7 @@ func (e *Engine) Jobs(ctx context.Context, q JobQuery) ([]store.Job, error) {
 		return nil, refusal
 	}
 	return e.store.Jobs(ctx, store.JobFilter{
-		Scope: e.scope, States: q.States, Page: store.Page[store.JobID]{After: q.After, Limit: limit},
+		Scope: e.scope, States: q.States, Newest: q.Newest, Page: store.Page[store.JobID]{After: q.After, Limit: limit},
 	})
 }
 

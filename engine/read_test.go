@@ -96,6 +96,41 @@ func TestTargetsOfAnAttempt(t *testing.T) {
 	}
 }
 
+// Jobs are paged by what the last page ended with, from the first on or from the newest.
+func TestJobsByPages(t *testing.T) {
+	d := newDesk(t, memstore.New(), engine.WithJobIDs(func() func(step.Time) store.JobID {
+		id := store.JobID(0)
+		return func(step.Time) store.JobID { id++; return id }
+	}()))
+	for range 5 {
+		d.script()
+	}
+	d.outcome(3, 1, step.Broke)
+	for _, c := range []struct {
+		q    engine.JobQuery
+		want []store.JobID
+	}{
+		{engine.JobQuery{Limit: 2}, []store.JobID{1, 2}},
+		{engine.JobQuery{After: 2, Limit: 2}, []store.JobID{3, 4}},
+		{engine.JobQuery{Newest: true, Limit: 2}, []store.JobID{5, 4}},
+		{engine.JobQuery{Newest: true, After: 4, Limit: 2}, []store.JobID{3, 2}},
+		{engine.JobQuery{Newest: true, After: 1}, nil},
+		{engine.JobQuery{Newest: true, States: step.StatesOf(step.Running), After: 5}, []store.JobID{4, 2, 1}},
+	} {
+		jobs, err := d.eng.Jobs(t.Context(), c.q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []store.JobID
+		for _, j := range jobs {
+			got = append(got, j.ID)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("Jobs(%+v): %v, want %v", c.q, got, c.want)
+		}
+	}
+}
+
 // Two processes that sweep at once expire each attempt once.
 func TestSweepTwice(t *testing.T) {
 	const jobs = 1250 // more than a batch

@@ -62,11 +62,11 @@ func (p *player) readCreated(ctx context.Context, e viewpoint, j *job, _ *store.
 }
 
 func (p *player) readJobs(ctx context.Context, e viewpoint, j *job, at *store.View) {
-	f := store.JobFilter{Scope: e.scope}
+	f := store.JobFilter{Scope: e.scope, Newest: p.oneIn(3)}
 	for range p.IntN(3) {
 		f.States = f.States.With(one(p, step.AllStates()))
 	}
-	p.ask("jobs in states %v, %v", f.States, e)
+	p.ask("jobs in states %v, newest first %v, %v", f.States, f.Newest, e)
 	pages(p, j.id, func(j store.Job) store.JobID { return j.ID }, func(page store.Page[store.JobID]) ([]store.Job, error) {
 		f.Page = page
 		return p.store.Jobs(ctx, f)
