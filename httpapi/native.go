@@ -4,37 +4,19 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/internal/strictjson"
-	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
-
-// A route is one operation of the native API.
-type route struct {
-	method, path string
-	query        []string // the parameters that it takes
-	body         int64    // the most bytes of its body; 0 for none
-	executor     bool     // for executors alone
-	open         bool     // for everybody, known or not
-	handle       func(*call) (reply, error)
-}
-
-// routes are all there is, in the order of the document that describes them.
-var routes = []route{
-	{method: "GET", path: "/v1/jobs/{job}", handle: (*call).getJob},
-}
 
 // A call is one request of somebody who is known.
 type call struct {
@@ -45,6 +27,8 @@ type call struct {
 	eng    *engine.Engine // as the caller sees it
 	query  url.Values
 	body   []byte // nil for none; belongs to the request
+
+	ifMatch store.Seq // that of the If-Match header; 0 for none, or for any
 }
 
 // A reply is the answer to a call that went well.
@@ -123,6 +107,9 @@ func (c *call) run(route route) (answer reply, err error) {
 	if c.query, err = query(c.URL.RawQuery, route.query); err != nil {
 		return reply{}, err
 	}
+	if c.ifMatch, err = c.condition(route.conditional); err != nil {
+		return reply{}, err
+	}
 	if route.body == 0 {
 		return route.handle(c)
 	}
@@ -173,6 +160,9 @@ func (c *call) acceptsJSON() error {
 	if kind, _, err := mime.ParseMediaType(given); err != nil || kind != "application/json" {
 		return newProblem(reasonContentType, "")
 	}
+	if c.Header.Get("Content-Encoding") != "" {
+		return newProblem(reasonContentType, "it must not be encoded")
+	}
 	return nil
 }
 
@@ -187,58 +177,26 @@ func (c *call) decode(v any) error {
 	return nil
 }
 
-// query reads a query that may hold the given parameters, each once.
-func query(raw string, known []string) (url.Values, error) {
-	if raw == "" {
-		return nil, nil
-	}
-	values, err := url.ParseQuery(raw)
-	if err != nil {
-		return nil, invalid("query", "it is not well-formed")
-	}
-	for name, given := range values {
-		if !slices.Contains(known, name) {
-			return nil, invalid("query", fmt.Sprintf("unknown parameter %.50q; there are %v", name, known))
-		}
-		if len(given) > 1 {
-			return nil, invalid(name, "given twice")
-		}
-	}
-	return values, nil
-}
-
-// number reads a decimal number of at most 19 digits as clients write it: no sign, no leading
-// zero.
-func number(field, text string) (int64, error) {
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || strconv.FormatInt(n, 10) != text || n < 0 {
-		return 0, invalid(field, "a whole number is asked for, of digits alone, below 2^63")
-	}
-	return n, nil
-}
-
-// param returns a number of the query, 0 if it is not given.
-func (c *call) param(name string) (int64, error) {
-	if !c.query.Has(name) {
+// condition returns the version in the If-Match header. What has no version takes no
+// condition, rather than to pass over one.
+func (c *call) condition(takes bool) (store.Seq, error) {
+	given := c.Header.Values("If-Match")
+	switch {
+	case c.Method == http.MethodGet || len(given) == 0:
+		return 0, nil
+	case !takes:
+		return 0, invalid("If-Match", "this call takes no condition")
+	case len(given) == 1 && given[0] == "*":
 		return 0, nil
 	}
-	return number(name, c.query.Get(name))
-}
-
-// job returns the job in the path.
-func (c *call) job() (store.JobID, error) {
-	n, err := number("job", c.PathValue("job"))
-	return store.JobID(n), err
-}
-
-// step returns the job and the step in the path.
-func (c *call) step() (store.JobID, step.ID, error) {
-	job, err := c.job()
-	if err != nil {
-		return 0, 0, err
+	text := strings.Join(given, ", ")
+	digits, ok := strings.CutPrefix(text, `"`)
+	digits, ok2 := strings.CutSuffix(digits, `"`)
+	n, err := number("If-Match", digits)
+	if !ok || !ok2 || err != nil || n == 0 {
+		return 0, invalid("If-Match", `it is "*", or one ETag as an answer had it: a number in double quotes`)
 	}
-	n, err := number("step", c.PathValue("step"))
-	return job, step.ID(n), err
+	return store.Seq(n), nil
 }
 
 func etag(moved store.Seq) string { return `"` + strconv.FormatInt(int64(moved), 10) + `"` }
@@ -270,13 +228,4 @@ func (a *API) write(w http.ResponseWriter, status int, kind string, v any) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = io.Copy(w, &text)
-}
-
-func (c *call) getJob() (reply, error) {
-	id, err := c.job()
-	if err != nil {
-		return reply{}, err
-	}
-	job, err := c.eng.Job(c.Context(), id)
-	return reply{body: job, moved: job.Moved}, err
 }

@@ -126,7 +126,7 @@ var imports = []struct {
 	{"store/storetest", []string{"step", "operation", "store", "github.com/google/uuid"}, "a suite that favours no store"},
 	{"memstore", []string{"internal/targetset", "internal/wake", "step", "operation", "store"}, "a store knows nothing of deciding"},
 	{"engine", []string{"step", "operation", "store"}, "deciding and committing; no store, no transport"},
-	{"httpapi", []string{"internal/strictjson", "step", "operation", "store", "engine", "net/http", "log/slog", "github.com/google/uuid"}, "a frontend sits on the engine's public API alone; it logs nothing, and keeps credentials out of the logs of others"},
+	{"httpapi", []string{"internal/enum", "internal/strictjson", "step", "operation", "store", "engine", "net/http", "log/slog", "github.com/google/uuid"}, "a frontend sits on the engine's public API alone; it logs nothing, and keeps credentials out of the logs of others"},
 	{"engine/enginetest", []string{"step", "operation", "store", "engine", "memstore", "store/storetest", "engine/enginetest/model", "pgregory.net/rapid", "os"}, "a kit for tests, with directories for the stores that need one"},
 	{"engine/enginetest/model", []string{"step", "operation"}, "an oracle that shares no code with the engine"},
 	{"scenario", []string{"step", "operation", "store", "engine", "memstore", "store/storetest", "github.com/google/uuid", "os"}, "it plays on any engine, and golden mode writes files"},

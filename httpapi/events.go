@@ -1,0 +1,125 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/store"
+)
+
+// events answers with the history of a job as server-sent events, and its tail as it grows:
+// one event for each record, whose id is the record's sequence number. A client that comes
+// back with the last id that it has seen misses nothing and gets nothing twice.
+func (c *call) events() (reply, error) {
+	job, err := c.job()
+	if err != nil {
+		return reply{}, err
+	}
+	after, err := param[store.Seq](c, "after")
+	if err != nil {
+		return reply{}, err
+	}
+	if last := c.Header.Values("Last-Event-ID"); len(last) > 0 { // a browser that comes back repeats its query
+		n, err := number("Last-Event-ID", last[0])
+		if err != nil || len(last) > 1 {
+			return reply{}, invalid("Last-Event-ID", "it is the id of an event: a sequence number")
+		}
+		after = store.Seq(n)
+	}
+	progress, err := c.flag("progress", true)
+	if err != nil {
+		return reply{}, err
+	}
+	if _, err := c.eng.Job(c.Context(), job); err != nil {
+		return reply{}, err
+	}
+	if !c.api.streams.open(c.caller.Person) {
+		p := newProblem(reasonTooManyStreams, "")
+		p.header = http.Header{"Retry-After": {"10"}}
+		return reply{}, p
+	}
+	var opts []engine.WatchOption
+	if !progress {
+		opts = append(opts, engine.WithoutProgress())
+	}
+	return reply{stream: func() {
+		defer c.api.streams.close(c.caller.Person)
+		c.stream(job, after, opts)
+	}}, nil
+}
+
+// stream writes until the client goes, does not take an event in time, or the store fails.
+// The client then comes back.
+func (c *call) stream(job store.JobID, after store.Seq, opts []engine.WatchOption) {
+	ctx, cancel := context.WithCancel(c.Context())
+	records := make(chan store.Record)
+	defer func() {
+		cancel()
+		for range records { // until the watch has ended
+		}
+	}()
+	go func() {
+		defer close(records)
+		for r, err := range c.eng.Watch(ctx, job, after, opts...) {
+			if err != nil {
+				return
+			}
+			select {
+			case records <- r:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+
+	h := c.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Accel-Buffering", "no")                                 // or a proxy may keep events to itself
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{}) // or the server's would end the stream
+	heartbeat := time.NewTicker(c.api.c.Heartbeat)
+	defer heartbeat.Stop()
+	for text := []byte("retry: 1000\n\n"); ; {
+		if c.send(text) != nil {
+			return
+		}
+		select {
+		case r, ok := <-records:
+			if !ok {
+				return
+			}
+			text = event(text[:0], r)
+			heartbeat.Reset(c.api.c.Heartbeat)
+		case <-heartbeat.C:
+			text = append(text[:0], ":\n\n"...)
+		}
+	}
+}
+
+// send writes text and has it leave at once.
+func (c *call) send(text []byte) error {
+	w := http.NewResponseController(c.w)
+	_ = w.SetWriteDeadline(time.Now().Add(c.api.c.WriteTimeout))
+	if _, err := c.w.Write(text); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// event appends r as an event to text.
+func event(text []byte, r store.Record) []byte {
+	data, err := json.Marshal(r)
+	if err != nil { // what a store holds marshals: a mistake here
+		panic(err)
+	}
+	text = append(text, "id: "...)
+	text = strconv.AppendInt(text, int64(r.Seq), 10)
+	text = append(text, "\nevent: record\ndata: "...)
+	text = append(text, data...)
+	return append(text, "\n\n"...)
+}

@@ -1,0 +1,224 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/httpapi"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A listener is a client of an event stream.
+type listener struct {
+	testing.TB
+	status int
+	header http.Header
+	lines  *bufio.Scanner
+	close  func()
+}
+
+// listen opens an event stream over a real connection.
+func listen(t testing.TB, url string, header ...string) *listener {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &listener{t, resp.StatusCode, resp.Header, bufio.NewScanner(resp.Body), func() {
+		cancel()
+		resp.Body.Close()
+	}}
+	t.Cleanup(l.close)
+	return l
+}
+
+// block returns the lines up to the next empty one, "" at the end of the stream.
+func (l *listener) block() string {
+	var lines []string
+	for l.lines.Scan() && l.lines.Text() != "" {
+		lines = append(lines, l.lines.Text())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// next returns the next record, passing over comments.
+func (l *listener) next() store.Record {
+	l.Helper()
+	for {
+		text := l.block()
+		if strings.HasPrefix(text, ":") || strings.HasPrefix(text, "retry:") {
+			continue
+		}
+		lines := strings.Split(text, "\n")
+		var r store.Record
+		if len(lines) != 3 || lines[1] != "event: record" || json.Unmarshal([]byte(strings.TrimPrefix(lines[2], "data: ")), &r) != nil {
+			l.Fatalf("got the event %q", text)
+		}
+		if lines[0] != fmt.Sprintf("id: %d", r.Seq) {
+			l.Fatalf("the event's %s, but its record is %d", lines[0], r.Seq)
+		}
+		return r
+	}
+}
+
+// streaming serves an engine with one started job that asks.
+func streaming(t *testing.T, c httpapi.Config) (eng *engine.Engine, job store.JobID, url string) {
+	t.Helper()
+	r := newRig(t)
+	eng, job = r.eng, r.asking()
+	c.Identify = asPerson
+	srv := httptest.NewServer(httpapi.New(eng, c))
+	t.Cleanup(srv.Close)
+	return eng, job, fmt.Sprintf("%s/v1/jobs/%d/events", srv.URL, job)
+}
+
+// toggle refuses and asks again n times in turn: one record each.
+func toggle(t *testing.T, eng *engine.Engine, job store.JobID, n int) {
+	t.Helper()
+	for i := range n {
+		code := [2]operation.Code{operation.TerminateConfirmation, operation.RestartConfirmation}[i%2]
+		if _, err := eng.Operate(t.Context(), job, 1, code); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A stream tells the history and its tail; one that is lost again and again, and goes on from
+// the last id seen, loses and repeats nothing of 1,000 events.
+func TestEventsResume(t *testing.T) {
+	eng, job, url := streaming(t, httpapi.Config{})
+	const n = 1000
+	go toggle(t, eng, job, n-2)
+	var last store.Seq
+	for last < n {
+		// The header wins over the query, which a browser repeats as it was.
+		l := listen(t, url+"?after=0", "Last-Event-ID", strconv.Itoa(int(last)))
+		if l.status != 200 || l.header.Get("Content-Type") != "text/event-stream" {
+			t.Fatalf("status %d, %s", l.status, l.header)
+		}
+		if text := l.block(); text != "retry: 1000" {
+			t.Fatalf("the stream begins with %q", text)
+		}
+		for range min(1+int(last)%97, n-int(last)) {
+			if r := l.next(); r.Seq != last+1 || r.Job != job {
+				t.Fatalf("after %d came %d of job %d", last, r.Seq, r.Job)
+			}
+			last++
+		}
+		l.close()
+	}
+}
+
+// after begins the stream where no event was seen yet.
+func TestEventsAfter(t *testing.T) {
+	_, _, url := streaming(t, httpapi.Config{})
+	if r := listen(t, url+"?after=1").next(); r.Seq != 2 {
+		t.Errorf("after 1 came %d", r.Seq)
+	}
+}
+
+// Without progress, records of results alone are left out.
+func TestEventsWithoutProgress(t *testing.T) {
+	r := newRig(t)
+	job := r.running("a", "b")
+	srv := httptest.NewServer(r.api)
+	t.Cleanup(srv.Close)
+	l := listen(t, fmt.Sprintf("%s/v1/jobs/%d/events?after=2&progress=false", srv.URL, job))
+	for target := range int32(2) {
+		r.report(job, target, step.TargetSucceeded)
+	}
+	if e := l.next(); e.Seq != 4 {
+		t.Errorf("got record %d, want 4: 3 is progress", e.Seq)
+	}
+}
+
+// A stream that has nothing to tell shows that it is alive, in comments.
+func TestEventsHeartbeat(t *testing.T) {
+	_, _, url := streaming(t, httpapi.Config{Heartbeat: time.Millisecond})
+	l := listen(t, url+"?after=2")
+	l.block() // retry
+	for range 3 {
+		if text := l.block(); text != ":" {
+			t.Fatalf("got %q, want a comment", text)
+		}
+	}
+}
+
+// The headers arrive before there is any event, and a job that is not there has no stream.
+func TestEventsOpen(t *testing.T) {
+	_, job, url := streaming(t, httpapi.Config{})
+	if l := listen(t, url+"?after=1000"); l.status != 200 {
+		t.Errorf("status %d", l.status)
+	}
+	for header, url := range map[string]string{"2": strings.Replace(url, fmt.Sprint(job), "5", 1), "3": url} {
+		if l := listen(t, url, "X-Scope", header); l.status != 404 || l.header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s in scope %s: status %d, %v", url, header, l.status, l.header)
+		}
+	}
+}
+
+// One person has so many streams, and all have so many together; one that ends makes room.
+func TestEventsLimits(t *testing.T) {
+	_, _, url := streaming(t, httpapi.Config{Streams: 3, StreamsPerPerson: 2})
+	first := listen(t, url, "X-Person", "ann")
+	listen(t, url, "X-Person", "ann")
+	if l := listen(t, url, "X-Person", "ann"); l.status != 429 || l.header.Get("Retry-After") == "" {
+		t.Errorf("ann's third: status %d, %v", l.status, l.header)
+	}
+	listen(t, url, "X-Person", "bob")
+	if l := listen(t, url, "X-Person", "bob"); l.status != 429 {
+		t.Errorf("the fourth of all: status %d", l.status)
+	}
+	first.close()
+	for l := listen(t, url, "X-Person", "bob"); l.status != 200; l = listen(t, url, "X-Person", "bob") { // until the server has seen it go
+	}
+}
+
+// A store that fails ends the stream, and says nothing of why.
+func TestEventsEndWithTheStore(t *testing.T) {
+	failing := &failing{Store: memstore.New()}
+	eng := engine.New(failing)
+	job, err := eng.Create(t.Context(), engine.JobSpec{Name: "ask", Scope: scope, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(httpapi.New(eng, httpapi.Config{Identify: asPerson}))
+	t.Cleanup(srv.Close)
+	l := listen(t, fmt.Sprintf("%s/v1/jobs/%d/events", srv.URL, job.ID))
+	l.next()
+	failing.history.Store(true)
+	toggleStart(t, eng, job.ID)
+	if text := l.block(); text != "" {
+		t.Errorf("got %q after the failure", text)
+	}
+	if err := l.lines.Err(); err != nil {
+		t.Errorf("the stream ended with %v", err)
+	}
+}
+
+func toggleStart(t *testing.T, eng *engine.Engine, job store.JobID) {
+	t.Helper()
+	if _, err := eng.OperateJob(t.Context(), job, operation.StartJob); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,184 @@
+package httpapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/httpapi"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var scope = store.Scope{Type: "biz", ID: "2"}
+
+// asPerson is an Identify for tests: the X-Person header says who asks, in scope biz 2 or in
+// that of the X-Scope header. "agent" is an executor.
+func asPerson(r *http.Request, _ httpapi.Credentials) (httpapi.Caller, error) {
+	c := httpapi.Caller{Person: r.Header.Get("X-Person"), Scope: scope, Executor: r.Header.Get("X-Person") == "agent"}
+	if id := r.Header.Get("X-Scope"); id != "" {
+		c.Scope.ID = id
+	}
+	return c, nil
+}
+
+// A rig is an API on an empty store.
+type rig struct {
+	*testing.T
+	eng *engine.Engine
+	api *httpapi.API
+}
+
+func newRig(t *testing.T, opts ...engine.Option) *rig {
+	eng := engine.New(memstore.New(), opts...)
+	return &rig{t, eng, httpapi.New(eng, httpapi.Config{Identify: asPerson})}
+}
+
+// ask sends a request as a person and returns the answer. Headers come in pairs.
+func (r *rig) ask(person, method, target, body string, header ...string) *httptest.ResponseRecorder {
+	r.Helper()
+	req := httptest.NewRequestWithContext(r.Context(), method, target, strings.NewReader(body))
+	req.Header.Set("X-Person", person)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Add(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	r.api.ServeHTTP(w, req)
+	return w
+}
+
+// want sends a request and reads the answer, which must have a status.
+func (r *rig) want(status int, person, method, target, body string, header ...string) map[string]any {
+	r.Helper()
+	w := r.ask(person, method, target, body, header...)
+	if w.Code != status {
+		r.Fatalf("%s %s %s: status %d, want %d: %s", method, target, body, w.Code, status, w.Body)
+	}
+	var v map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+		r.Fatalf("%s %s: %v in %s", method, target, err, w.Body)
+	}
+	return v
+}
+
+// A job is created, started, looked at from all sides, and operated on.
+func TestNativeStory(t *testing.T) {
+	r := newRig(t)
+	w := r.ask("ann", "POST", "/v1/jobs", `{"name":"release","steps":[
+		{"type":"confirmation","name":"ask","confirmers":["ann"],"timeout_ms":60000,"on_timeout":"confirm"},
+		{"type":1,"name":"copy","targets":["a","b"],"ignore_errors":true,"payload":"cp"}]}`)
+	if w.Code != http.StatusCreated || w.Header().Get("ETag") != `"1"` {
+		t.Fatalf("create: %d, ETag %s, %s", w.Code, w.Header().Get("ETag"), w.Body)
+	}
+	at := w.Header().Get("Location")
+	if v := r.want(200, "ann", "GET", at, ""); v["state"] != "pending" || v["name"] != "release" {
+		t.Errorf("the new job: %v", v)
+	}
+	r.want(200, "ann", "POST", at+"/start", "")
+	if v := r.want(403, "bob", "POST", at+"/steps/1/operate", `{"code":"confirm"}`); v["reason"] != "not_confirmer" {
+		t.Errorf("confirm by bob: %v", v)
+	}
+	if v := r.want(200, "ann", "GET", at+"/steps/1", ""); v["timeout_ms"] != 60000.0 || v["payload"] != "" {
+		t.Errorf("step 1: %v", v)
+	}
+	if v := r.want(200, "ann", "POST", at+"/steps/1/operate", `{"code":6,"reason":"go","dry_run":true}`); v["seq"] != 0.0 || v["to"] != "succeeded" {
+		t.Errorf("dry run: %v", v)
+	}
+	if v := r.want(412, "ann", "POST", at+"/steps/1/operate", `{"code":6}`, "If-Match", `"1"`); v["reason"] != "stale" || v["status"] != 412.0 {
+		t.Errorf("with an old ETag: %v", v)
+	}
+	if v := r.want(409, "ann", "POST", at+"/steps/1/operate", `{"code":6,"if_version":1}`); v["reason"] != "stale" {
+		t.Errorf("with an old version: %v", v)
+	}
+	if v := r.want(200, "ann", "POST", at+"/steps/1/operate", `{"code":6}`, "If-Match", `"2"`); v["entered"] != 2.0 {
+		t.Errorf("confirm: %v", v)
+	}
+	if v := r.want(200, "ann", "GET", at+"/steps/2/explain", ""); len(v["codes"].([]any)) != 8 {
+		t.Errorf("explain: %v", v)
+	}
+	for path, n := range map[string]int{
+		"/v1/jobs": 1, "/v1/jobs?state=running,4": 1, "/v1/jobs?state=failed": 0, "/v1/jobs?newest=true&limit=1": 1,
+		at + "/steps": 2, at + "/steps?after=1": 1, at + "/history": 3, at + "/history?after=2": 1, at + "/effects": 2,
+		at + "/steps/2/targets": 2, at + "/steps/2/targets?class=due&status=waiting,7": 2, at + "/steps/2/targets?status=9": 0,
+	} {
+		if v := r.want(200, "ann", "GET", path, ""); len(v["items"].([]any)) != n {
+			t.Errorf("%s: %v, want %d", path, v, n)
+		}
+	}
+	r.want(200, "ann", "GET", "/v1/rules", "")
+}
+
+// running returns a job whose one script step runs on targets.
+func (r *rig) running(targets ...string) store.JobID {
+	r.Helper()
+	return r.started(step.Spec{Type: step.Script, Name: "copy", Targets: targets})
+}
+
+// asking returns a job whose first step asks.
+func (r *rig) asking() store.JobID {
+	r.Helper()
+	return r.started(step.Spec{Type: step.Confirmation, Name: "ask"}, step.Spec{Type: step.Confirmation, Name: "ask again"})
+}
+
+// started returns a job that is in its first step.
+func (r *rig) started(steps ...step.Spec) store.JobID {
+	r.Helper()
+	job, err := r.eng.Create(r.Context(), engine.JobSpec{Name: "job", Scope: scope, Steps: steps})
+	if err != nil {
+		r.Fatal(err)
+	}
+	if _, err := r.eng.OperateJob(r.Context(), job.ID, operation.StartJob); err != nil {
+		r.Fatal(err)
+	}
+	return job.ID
+}
+
+// report has one target of a running job end in its first attempt.
+func (r *rig) report(job store.JobID, target int32, status step.Status) {
+	r.Helper()
+	if _, err := r.eng.Report(r.Context(), engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{
+		{Target: target, Result: store.Result{Status: status}},
+	}}); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// failing is a store of which parts fail on demand.
+type failing struct {
+	store.Store
+	history, commit, view atomic.Bool
+}
+
+var errSecret = errors.New("s3cret host is down")
+
+func (f *failing) History(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Record, error) {
+	if f.history.Load() {
+		return nil, errSecret
+	}
+	return f.Store.History(ctx, scope, job, p)
+}
+
+func (f *failing) View(ctx context.Context, q store.Query) (store.View, error) {
+	if f.view.Load() {
+		return store.View{}, errSecret
+	}
+	return f.Store.View(ctx, q)
+}
+
+func (f *failing) Commit(ctx context.Context, c store.Change) error {
+	if f.commit.Load() {
+		return errSecret
+	}
+	return f.Store.Commit(ctx, c)
+}

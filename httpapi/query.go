@@ -1,0 +1,109 @@
+package httpapi
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// query reads a query that may hold the given parameters, each once.
+func query(raw string, known []string) (url.Values, error) {
+	if raw == "" {
+		return nil, nil
+	}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, invalid("query", "it is not well-formed")
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(known, name) {
+			return nil, invalid("query", fmt.Sprintf("unknown parameter %s; there are %v", quote(name), known))
+		}
+		if len(values[name]) > 1 {
+			return nil, invalid(name, "given twice")
+		}
+	}
+	return values, nil
+}
+
+// number reads a decimal number of at most 19 digits as clients write it: no sign, no leading
+// zero.
+func number(field, text string) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || strconv.FormatInt(n, 10) != text || n < 0 {
+		return 0, invalid(field, "a whole number is asked for, of digits alone, below 2^63")
+	}
+	return n, nil
+}
+
+// param returns a number of the query, 0 if it is not given.
+func param[N ~int64](c *call, name string) (N, error) {
+	if !c.query.Has(name) {
+		return 0, nil
+	}
+	n, err := number(name, c.query.Get(name))
+	return N(n), err
+}
+
+// param32 is param for what has 32 bits.
+func param32(c *call, name string) (int32, error) {
+	n, err := param[int64](c, name)
+	if err == nil && n > math.MaxInt32 {
+		err = invalid(name, "it is at most 2^31 - 1")
+	}
+	return int32(n), err
+}
+
+// flag returns a parameter that is true or false, or what it is otherwise.
+func (c *call) flag(name string, otherwise bool) (bool, error) {
+	if !c.query.Has(name) {
+		return otherwise, nil
+	}
+	switch c.query.Get(name) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, invalid(name, "it is true or false")
+}
+
+// page returns where a page begins, and its limit, 0 if none is given.
+func page[K ~int64](c *call) (after K, limit int, err error) {
+	if after, err = param[K](c, "after"); err != nil {
+		return 0, 0, err
+	}
+	n, err := param32(c, "limit")
+	return after, int(n), err
+}
+
+// job returns the job in the path.
+func (c *call) job() (store.JobID, error) {
+	n, err := number("job", c.PathValue("job"))
+	return store.JobID(n), err
+}
+
+// step returns the job and the step in the path.
+func (c *call) step() (store.JobID, step.ID, error) {
+	job, err := c.job()
+	if err != nil {
+		return 0, 0, err
+	}
+	n, err := number("step", c.PathValue("step"))
+	return job, step.ID(n), err
+}
+
+// quote returns the beginning of a name that a client gave, for a message.
+func quote(name string) string {
+	const most = 40
+	if len(name) > most {
+		name = name[:most] + "..."
+	}
+	return strconv.QuoteToASCII(name)
+}

@@ -1,0 +1,44 @@
+package httpapi
+
+// A route is one operation of the native API.
+type route struct {
+	method, path string
+	query        []string // the parameters that it takes
+	body         int64    // the most bytes of its body; 0 for none
+	conditional  bool     // takes an If-Match
+	executor     bool     // for executors alone
+	open         bool     // for everybody, known or not
+	handle       func(*call) (reply, error)
+}
+
+// routes are all there is, in the order of the document that describes them.
+var routes = []route{
+	{method: "GET", path: "/v1/rules", handle: (*call).rules},
+
+	{method: "GET", path: "/v1/jobs", query: []string{"state", "after", "limit", "newest"}, handle: (*call).jobs},
+	{method: "POST", path: "/v1/jobs", body: maxJob, handle: with((*call).create)},
+	{method: "GET", path: "/v1/jobs/{job}", handle: (*call).getJob},
+	{method: "POST", path: "/v1/jobs/{job}/start", body: maxOperation, conditional: true, handle: with((*call).start)},
+	{method: "POST", path: "/v1/jobs/{job}/terminate", body: maxOperation, conditional: true, handle: with((*call).terminate)},
+
+	{method: "GET", path: "/v1/jobs/{job}/steps", query: []string{"after", "limit"}, handle: (*call).steps},
+	{method: "GET", path: "/v1/jobs/{job}/steps/{step}", handle: (*call).getStep},
+	{method: "GET", path: "/v1/jobs/{job}/steps/{step}/explain", handle: (*call).explain},
+	{method: "POST", path: "/v1/jobs/{job}/steps/{step}/operate", body: maxOperation, conditional: true, handle: with((*call).operate)},
+	{method: "GET", path: "/v1/jobs/{job}/steps/{step}/targets", query: []string{"class", "status", "attempt", "if_attempt", "from", "limit"}, handle: (*call).targets},
+
+	{method: "GET", path: "/v1/jobs/{job}/history", query: []string{"after", "limit"}, handle: (*call).history},
+	{method: "GET", path: "/v1/jobs/{job}/events", query: []string{"after", "progress"}, handle: (*call).events},
+	{method: "GET", path: "/v1/jobs/{job}/effects", query: []string{"after", "limit"}, handle: (*call).effects},
+}
+
+// with returns a handler that reads the body before f sees it. No body reads as {}.
+func with[B any](f func(*call, *B) (reply, error)) func(*call) (reply, error) {
+	return func(c *call) (reply, error) {
+		var body B
+		if err := c.decode(&body); err != nil {
+			return reply{}, err
+		}
+		return f(c, &body)
+	}
+}
