@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,29 +16,124 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep objects and lists may lie in each other.
-const MaxDepth = 32
+// What a document may hold.
+const (
+	MaxDepth = 32    // levels of objects and lists in each other
+	MaxKeys  = 1_000 // keys of one object
+)
 
 // Unmarshal reads the one JSON document that data is into v. Unknown fields, keys in another
-// case, keys that stand twice, more than [MaxDepth] levels, text that is not UTF-8 and
-// anything after the document are errors. The names of v's fields must be lower-case ASCII.
-func Unmarshal(data []byte, v any) error {
+// case, keys that stand twice, more than [MaxDepth] levels, more than [MaxKeys] keys in an
+// object, text that is not UTF-8 and anything after the document are errors. The names of v's
+// fields must be lower-case ASCII. An error that lies in one value is an [*Error].
+func Unmarshal(data []byte, v any) error { return unmarshal(data, v, true) }
+
+// Request is Unmarshal for what programs send, in which null is an error as well: who says
+// nothing of a field leaves it out.
+func Request(data []byte, v any) error { return unmarshal(data, v, false) }
+
+// An Error says what is wrong with one value. It names no type of Go's and repeats nothing of
+// the document but names of fields, of which it repeats the beginning.
+type Error struct {
+	Path string // of the value, as in "steps[2].name"; "" for the document
+	Text string // what is wrong with it, or what would be right
+}
+
+func (e *Error) Error() string {
+	if e.Path == "" {
+		return e.Text
+	}
+	return e.Path + ": " + e.Text
+}
+
+func unmarshal(data []byte, v any, nulls bool) error {
 	w := newWalker(data)
 	w.key = func(_ int, key string, again bool) error {
 		switch {
 		case again:
-			return fmt.Errorf("key %q stands twice", key)
+			return &Error{w.path.String(), "key " + quote(key) + " stands twice"}
 		case !plain(key):
-			return fmt.Errorf("unknown field %q: fields are written in lower case", key)
+			return &Error{w.path.String(), "unknown field " + quote(key) + ": fields are written in lower case"}
 		}
 		return nil
 	}
+	w.noNulls = !nulls
 	if err := w.document(data); err != nil {
 		return err
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	return d.Decode(v)
+	err := d.Decode(v)
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		return &Error{pathAt(data, wrong.Offset), wanted(wrong.Type)}
+	}
+	if err != nil {
+		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+			name, _ = strconv.Unquote(name)
+			return &Error{"", "unknown field " + quote(name)}
+		}
+	}
+	return err
+}
+
+// wanted says what reads as a t.
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false is asked for"
+	case reflect.String:
+		return "a string is asked for"
+	case reflect.Slice, reflect.Array:
+		return "a list is asked for"
+	case reflect.Struct, reflect.Map:
+		return "an object is asked for"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return fmt.Sprintf("a whole number of %d bits is asked for", t.Bits())
+	}
+	return "another value is asked for"
+}
+
+// quote returns the beginning of a name that somebody has written.
+func quote(name string) string {
+	const most = 40
+	if len(name) > most {
+		name = name[:most] + "..."
+	}
+	return strconv.QuoteToASCII(name)
+}
+
+// A path leads to a value: names of fields, and places in lists.
+type path []place
+
+type place struct {
+	key   string
+	index int // instead, if not negative
+}
+
+func (p path) String() string {
+	var b strings.Builder
+	for _, at := range p {
+		switch {
+		case at.index >= 0:
+			fmt.Fprintf(&b, "[%d]", at.index)
+		default:
+			if b.Len() > 0 {
+				b.WriteByte('.')
+			}
+			b.WriteString(at.key)
+		}
+	}
+	return b.String()
+}
+
+// pathAt returns the path of the value whose first token ends at an offset of data, or the
+// next one after it.
+func pathAt(data []byte, offset int64) string {
+	w := newWalker(data)
+	w.key = func(int, string, bool) error { return nil }
+	w.until = offset
+	_ = w.walk(0)
+	return w.path.String()
 }
 
 // Fields reads the one JSON object that data is, and returns those of its fields that are
@@ -94,9 +190,14 @@ var errMore = errors.New("there is more after the end of the document")
 
 // A walker reads a document token by token.
 type walker struct {
-	tokens *json.Decoder
-	key    func(depth int, key string, again bool) error // looks at a key; again if its object has had it
+	tokens  *json.Decoder
+	key     func(depth int, key string, again bool) error // looks at a key; again if its object has had it
+	noNulls bool
+	until   int64 // stops at the first value whose first token ends here or later; 0 for never
+	path    path  // of the value that is being read
 }
+
+var errHere = errors.New("the value that is looked for")
 
 func newWalker(data []byte) *walker {
 	w := &walker{tokens: json.NewDecoder(bytes.NewReader(data))}
@@ -130,6 +231,12 @@ func (w *walker) walk(depth int) error {
 	if err != nil {
 		return err
 	}
+	if w.until > 0 && w.tokens.InputOffset() >= w.until {
+		return errHere
+	}
+	if token == nil && w.noNulls {
+		return &Error{w.path.String(), "null is no value here: leave the field out"}
+	}
 	opens, ok := token.(json.Delim)
 	if !ok {
 		return nil
@@ -138,7 +245,8 @@ func (w *walker) walk(depth int) error {
 		return fmt.Errorf("objects and lists lie more than %d deep in each other", MaxDepth)
 	}
 	seen := map[string]bool{}
-	for w.tokens.More() {
+	for i := 0; w.tokens.More(); i++ {
+		at := place{index: i}
 		if opens == '{' {
 			token, err := w.tokens.Token()
 			if err != nil {
@@ -148,11 +256,17 @@ func (w *walker) walk(depth int) error {
 			if err := w.key(depth, key, seen[key]); err != nil {
 				return err
 			}
+			if i == MaxKeys {
+				return fmt.Errorf("an object has more than %d keys", MaxKeys)
+			}
 			seen[key] = true
+			at = place{key: key, index: -1}
 		}
+		w.path = append(w.path, at)
 		if err := w.walk(depth + 1); err != nil {
 			return err
 		}
+		w.path = w.path[:len(w.path)-1]
 	}
 	if _, err = w.tokens.Token(); err == io.EOF { // where the end of it should be
 		return io.ErrUnexpectedEOF

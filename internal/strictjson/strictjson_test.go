@@ -2,6 +2,7 @@ package strictjson_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,27 +26,61 @@ func TestUnmarshal(t *testing.T) {
 // What encoding/json would ignore, guess or replace is refused, with what is wrong.
 func TestUnmarshalRefuses(t *testing.T) {
 	deep := strings.Repeat("[", strictjson.MaxDepth+1) + strings.Repeat("]", strictjson.MaxDepth+1)
+	many := "{"
+	for i := range strictjson.MaxKeys {
+		many += fmt.Sprintf("%q: 1, ", "k"+strconv.Itoa(i))
+	}
+	many += `"name": "a"}`
 	for text, want := range map[string]string{
-		``:                                "unexpected EOF",
-		`{"name": "a"`:                    "unexpected EOF",
-		`{"name" "a"}`:                    "invalid character",
-		`{"name": tru}`:                   "invalid character",
-		`{"name": "a"} {}`:                "more after the end",
-		`{"name": "a", "name": "b"}`:      `"name" stands twice`,
-		`{"rows": [{"kind":1,"kind":2}]}`: `"kind" stands twice`,
-		`{"Name": "a"}`:                   `unknown field "Name"`,
-		`{"rowſ": []}`:                    `unknown field "rowſ"`,
-		`{"other": 1}`:                    `unknown field "other"`,
-		"{\"name\": \"\xff\"}":            "not UTF-8",
-		`{"name": "\ud83d"}`:              "byte 10 is half a character",
-		`{"name": "\ude00\ud83d"}`:        "byte 10 is half a character",
-		`{"name": "\\\ud83d \ude00"}`:     "byte 12 is half a character",
-		`{"rows": ` + deep + `}`:          "more than 32 deep",
-		`{"name": 1}`:                     "cannot unmarshal",
+		``:                                          "unexpected EOF",
+		`{"name": "a"`:                              "unexpected EOF",
+		`{"name" "a"}`:                              "invalid character",
+		`{"name": tru}`:                             "invalid character",
+		`{"name": "a"} {}`:                          "more after the end",
+		`{"name": "a", "name": "b"}`:                `"name" stands twice`,
+		`{"rows": [{"kind":1,"kind":2}]}`:           `"kind" stands twice`,
+		`{"Name": "a"}`:                             `unknown field "Name"`,
+		`{"rowſ": []}`:                              `unknown field "row\u017f"`,
+		`{"other": 1}`:                              `unknown field "other"`,
+		"{\"name\": \"\xff\"}":                      "not UTF-8",
+		`{"name": "\ud83d"}`:                        "byte 10 is half a character",
+		`{"name": "\ude00\ud83d"}`:                  "byte 10 is half a character",
+		`{"name": "\\\ud83d \ude00"}`:               "byte 12 is half a character",
+		`{"rows": ` + deep + `}`:                    "more than 32 deep",
+		`{"name": 1}`:                               "name: a string is asked for",
+		`{"name": {"a": 1}}`:                        "name: a string is asked for",
+		`{"rows": [{}, {"kind": "a"}]}`:             "rows[1].kind: a whole number of 64 bits is asked for",
+		`{"rows": [{}, {"kind":1e400}]}`:            "rows[1].kind: a whole number of 64 bits is asked for",
+		`{"rows": [{"kind":1.5}, {}]}`:              "rows[0].kind: a whole number of 64 bits is asked for",
+		`{"rows": [{"kind":12345678901234567890}]}`: "rows[0].kind: a whole number of 64 bits is asked for",
+		`{"rows": [{"kind": NaN}]}`:                 "invalid character",
+		`{"rows": {}}`:                              "rows: a list is asked for",
+		`{"rows": [true]}`:                          "rows[0]: an object is asked for",
+		`[]`:                                        "an object is asked for",
+		` "name"`:                                   "an object is asked for",
+		`{"` + strings.Repeat("x", 99) + `": 1}`:    `unknown field "` + strings.Repeat("x", 40) + `..."`,
+		many:                                        "more than 1000 keys",
 	} {
 		var d doc
 		if err := strictjson.Unmarshal([]byte(text), &d); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Unmarshal(%.40s): got %v, want an error with %q", text, err, want)
+		}
+	}
+}
+
+// null is no value in a request, and one in a file.
+func TestRequestRefusesNull(t *testing.T) {
+	for text, want := range map[string]string{
+		`null`:                       "null is no value here",
+		`{"name": null}`:             "name: null is no value here",
+		`{"rows": [{"kind": null}]}`: "rows[0].kind: null is no value here",
+	} {
+		var d doc
+		if err := strictjson.Request([]byte(text), &d); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("Request(%s): got %v, want %q", text, err, want)
+		}
+		if err := strictjson.Unmarshal([]byte(text), &d); err != nil {
+			t.Errorf("Unmarshal(%s): %v", text, err)
 		}
 	}
 }
