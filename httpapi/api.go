@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
@@ -44,7 +45,6 @@ type API struct {
 	bodies   *bodies
 	native   http.Handler
 	referent http.Handler
-	mux      *http.ServeMux
 }
 
 // New returns the API of eng. It panics if a trusted origin is not one: that is a mistake in
@@ -60,7 +60,7 @@ func New(eng *engine.Engine, c Config) *API {
 	}
 	a := &API{
 		eng: eng, c: c, origins: http.NewCrossOriginProtection(),
-		streams: newStreams(c.Streams, c.StreamsPerPerson), bodies: newBodies(), mux: http.NewServeMux(),
+		streams: newStreams(c.Streams, c.StreamsPerPerson), bodies: newBodies(),
 	}
 	for _, origin := range c.TrustedOrigins {
 		if err := a.origins.AddTrustedOrigin(origin); err != nil {
@@ -68,8 +68,6 @@ func New(eng *engine.Engine, c Config) *API {
 		}
 	}
 	a.native, a.referent = a.newNative(), a.newReference()
-	a.mux.Handle("/api/", a.referent)
-	a.mux.Handle("/", a.native)
 	return a
 }
 
@@ -81,7 +79,13 @@ func positive[N int | time.Duration](n, otherwise N) N {
 }
 
 // ServeHTTP serves both.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/api/") { // a ServeMux would redirect what it takes for untidy
+		a.referent.ServeHTTP(w, r)
+		return
+	}
+	a.native.ServeHTTP(w, r)
+}
 
 // Native returns the handler of the native API, for paths that begin with /v1/.
 func (a *API) Native() http.Handler { return a.native }

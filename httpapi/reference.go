@@ -1,16 +1,199 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 
-// newReference returns the handler of the reference platform's calls.
-func (a *API) newReference() http.Handler { return http.NotFoundHandler() }
+	"github.com/google/uuid"
 
-// A Host is how clients of the reference calls are told of a target.
-type Host struct {
-	ID      int64  // bk_host_id; 0 for none
-	CloudID int64  // bk_cloud_id
-	IP      string // ip
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A referenceCall is one of the reference platform's calls.
+type referenceCall struct {
+	methods []string
+	fields  []string // that it reads, beside those that all calls have
+	answer  func(*referenceRequest) (data any, err error)
 }
 
-// ParseHost reads a target's name: "ID" of digits alone, "CLOUD:IP", or anything else as an IP.
-func ParseHost(target string) Host { return Host{IP: target} }
+var referenceCalls = map[string]referenceCall{
+	"operate_step_instance": {
+		methods: []string{http.MethodPost},
+		fields:  []string{fieldStep, fieldCode},
+		answer:  (*referenceRequest).operateStep,
+	},
+	"operate_job_instance": {
+		methods: []string{http.MethodPost},
+		fields:  []string{fieldCode},
+		answer:  (*referenceRequest).operateJob,
+	},
+	"get_job_instance_status": {
+		methods: []string{http.MethodGet, http.MethodPost},
+		fields:  []string{fieldTargets},
+		answer:  (*referenceRequest).status,
+	},
+}
+
+// Where the calls are mounted: behind the platform's gateway, and behind the bus before it.
+var referencePrefixes = []string{"/api/v3/", "/api/c/compapi/v2/jobv3/"}
+
+// referenceName returns the name of the call that a path is, with or without a slash at its
+// end, or "".
+func referenceName(path string) string {
+	for _, prefix := range referencePrefixes {
+		if name, ok := strings.CutPrefix(path, prefix); ok {
+			return strings.TrimSuffix(name, "/")
+		}
+	}
+	return ""
+}
+
+// A referenceRequest is one request of somebody who is known.
+type referenceRequest struct {
+	*http.Request
+	api    *API
+	fields fields
+	caller Caller
+	scope  store.Scope    // that the request names
+	job    store.JobID    // likewise
+	eng    *engine.Engine // of the scope, once it is known that the caller sees it
+}
+
+// newReference returns the handler of the reference platform's calls.
+func (a *API) newReference() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		call, ok := referenceCalls[referenceName(r.URL.Path)]
+		switch {
+		case !ok:
+			http.NotFound(w, r)
+		case !slices.Contains(call.methods, r.Method):
+			w.Header().Set("Allow", strings.Join(call.methods, ", "))
+			http.Error(w, "405 method not allowed", http.StatusMethodNotAllowed)
+		default:
+			req := &referenceRequest{Request: r, api: a}
+			data, err := req.run(w, call)
+			a.write(w, http.StatusOK, "application/json", req.envelope(data, err))
+		}
+	})
+}
+
+func (r *referenceRequest) run(w http.ResponseWriter, call referenceCall) (any, error) {
+	if r.api.c.Identify == nil {
+		return nil, errNotKnown
+	}
+	if r.api.origins.Check(r.Request) != nil {
+		return nil, errCrossOrigin
+	}
+	var err error
+	if r.fields, err = r.read(w, call.fields); err != nil {
+		return nil, err
+	}
+	credentials, err := r.fields.credentials()
+	if err != nil {
+		return nil, err
+	}
+	r.caller, err = r.api.c.Identify(withoutCredentials(r.Request), credentials)
+	if err != nil {
+		return nil, errNotKnown
+	}
+	if r.eng, err = r.caller.sees(r.api.eng); err != nil {
+		return nil, errNotKnown
+	}
+	if r.scope, err = r.fields.scope(); err != nil {
+		return nil, err
+	}
+	job, err := r.fields.id(fieldJob, int64(store.MaxJobID))
+	if err != nil {
+		return nil, err
+	}
+	r.job = store.JobID(job)
+	return call.answer(r)
+}
+
+// narrow has r.eng see the scope of the request and no other. It comes after all that can be
+// wrong with the fields, so that a job of a scope that the caller does not see is answered
+// as one that never was, whatever else the request says.
+func (r *referenceRequest) narrow() error {
+	if !r.caller.AllScopes && r.caller.Scope != r.scope {
+		return errNoSuchJob
+	}
+	r.eng = r.eng.In(r.scope)
+	return nil
+}
+
+func (r *referenceRequest) operateStep() (any, error) {
+	id, err := r.fields.id(fieldStep, maxID)
+	if err != nil {
+		return nil, err
+	}
+	code, err := codeAmong(r.fields, r.eng.Rules().AllCodes())
+	if err != nil {
+		return nil, err
+	}
+	if err := r.narrow(); err != nil {
+		return nil, err
+	}
+	if _, err := r.eng.Operate(r.Context(), r.job, step.ID(id), code, engine.By(r.caller.Person)); err != nil {
+		return nil, err
+	}
+	return struct {
+		Step int64       `json:"step_instance_id"`
+		Job  store.JobID `json:"job_instance_id"`
+	}{id, r.job}, nil
+}
+
+func (r *referenceRequest) operateJob() (any, error) {
+	code, err := codeAmong(r.fields, operation.JobCodesOf(operation.AllJobCodes()...))
+	if err != nil {
+		return nil, err
+	}
+	if err := r.narrow(); err != nil {
+		return nil, err
+	}
+	if _, err := r.eng.OperateJob(r.Context(), r.job, code, engine.By(r.caller.Person)); err != nil {
+		return nil, err
+	}
+	return struct {
+		Job store.JobID `json:"job_instance_id"`
+	}{r.job}, nil
+}
+
+// id returns how logs know the request: as the client says, if that can stand in a log, or
+// by a new id. It has nothing to do with the engine's request ids, as clients send one for
+// all that they do on behalf of one of theirs.
+func (r *referenceRequest) id() string {
+	for _, name := range []string{"X-Bkapi-Request-Id", "X-Request-Id"} {
+		if id := r.Header.Get(name); 1 <= len(id) && len(id) <= 64 && !strings.ContainsFunc(id, unusual) {
+			return id
+		}
+	}
+	return uuid.NewString()
+}
+
+func unusual(c rune) bool {
+	return (c < '0' || '9' < c) && (c < 'A' || 'Z' < c) && (c < 'a' || 'z' < c) && c != '-' && c != '_'
+}
+
+// withoutCredentials returns r without the credentials that its query may hold: whoever logs
+// it does not log them.
+func withoutCredentials(r *http.Request) *http.Request {
+	if r.URL.RawQuery == "" {
+		return r
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		query = nil
+	}
+	for _, name := range credentialFields {
+		query.Del(name)
+	}
+	clean, at := r.WithContext(r.Context()), *r.URL
+	at.RawQuery = query.Encode()
+	clean.URL, clean.RequestURI, clean.Form = &at, at.RequestURI(), nil
+	return clean
+}

@@ -1,0 +1,47 @@
+package httpapi
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// A Host is how clients of the reference calls are told of a target.
+type Host struct {
+	ID      int64  // bk_host_id; 0 for none
+	CloudID int64  // bk_cloud_id
+	IP      string // ip
+}
+
+// ParseHost reads a target's name as the reference platform names hosts: "101" is an ID,
+// "3:10.0.0.1" and "3:[fe80::1]" are an IP in a cloud, and any other name, one that is an
+// address by itself included, stands as the IP.
+func ParseHost(target string) Host {
+	if id, ok := digits(target); ok && id > 0 {
+		return Host{ID: id}
+	}
+	if _, err := netip.ParseAddr(target); err == nil { // "1:fe80::1" is an address, not one in cloud 1
+		return Host{IP: target}
+	}
+	if cloud, ip, ok := strings.Cut(target, ":"); ok {
+		if inner, ok := strings.CutPrefix(ip, "["); ok {
+			ip = strings.TrimSuffix(inner, "]")
+		}
+		id, ok := digits(cloud)
+		if _, err := netip.ParseAddr(ip); err == nil && ok {
+			return Host{CloudID: id, IP: ip}
+		}
+	}
+	return Host{IP: target}
+}
+
+// digits reads a whole number that is written in ASCII digits alone.
+func digits(text string) (int64, bool) {
+	for _, c := range []byte(text) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil
+}

@@ -1,0 +1,235 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// The codes of answers, which clients know.
+const (
+	codeSuccess        = 0
+	codeInvalid        = 1241002 // a parameter is missing or not acceptable
+	codeNotSupported   = 1241003 // the operation is not legal now
+	codeStarted        = 1241015 // the job has been started already
+	codeNoSuchJob      = 1244006
+	codeNoSuchStep     = 1244007
+	codeNotConfirmer   = 1244016
+	codeDenied         = 9900403
+	codeInternal       = 1240002
+	systemID           = "stepgate"
+	systemName         = "Stepgate"
+	messageSuccess     = "success"
+	messageOutcome     = "the outcome is unknown: look at the job's status before you send the request again"
+	messageConflict    = "others changed the job at the same time, and nothing was done: send the request again"
+	messageInternal    = "something failed on the server, and nothing was done: send the request again later"
+	messageNoSuchJob   = "there is no such job"
+	messageNoSuchStep  = "the job has no such step"
+	messageNotKnown    = "permission denied"
+	messageCrossOrigin = "permission denied: the page of another origin may not write"
+)
+
+// A referenceError is an answer that is no success.
+type referenceError struct {
+	code       int
+	message    string
+	permission *permission
+}
+
+func (e *referenceError) Error() string { return e.message }
+
+var (
+	errNotKnown    = &referenceError{code: codeDenied, message: messageNotKnown} // says nothing, as nobody is known that it could be said to
+	errCrossOrigin = &referenceError{code: codeDenied, message: messageCrossOrigin}
+	errNoSuchJob   = &referenceError{code: codeNoSuchJob, message: messageNoSuchJob}
+)
+
+// unacceptable is the error of a field, or of the body or the query as a whole.
+func unacceptable(field, detail string) *referenceError {
+	return &referenceError{code: codeInvalid, message: field + ": " + detail}
+}
+
+// An envelope is the form of every answer.
+type envelope struct {
+	Result     bool        `json:"result"`
+	Code       int         `json:"code"`
+	Message    string      `json:"message"`
+	Data       any         `json:"data"`
+	Permission *permission `json:"permission"`
+	RequestID  string      `json:"request_id"`
+	JobRequest string      `json:"job_request_id"` // the same, for newer clients
+}
+
+func (r *referenceRequest) envelope(data any, err error) envelope {
+	id := r.id()
+	if err == nil {
+		return envelope{Result: true, Code: codeSuccess, Message: messageSuccess, Data: data, RequestID: id, JobRequest: id}
+	}
+	e := r.answerTo(err)
+	return envelope{Code: e.code, Message: e.message, Permission: e.permission, RequestID: id, JobRequest: id}
+}
+
+// answerTo returns what an error comes to. What one that is no refusal says stays here: it
+// may name what clients must not know.
+func (r *referenceRequest) answerTo(err error) *referenceError {
+	var (
+		answer  *referenceError
+		refusal *engine.Refusal
+	)
+	switch {
+	case errors.As(err, &answer):
+		return answer
+	case errors.As(err, &refusal):
+		return refer(refusal, r.scope)
+	case errors.Is(err, engine.ErrUnknownOutcome):
+		return &referenceError{code: codeInternal, message: messageOutcome}
+	case errors.Is(err, engine.ErrConflict):
+		return &referenceError{code: codeInternal, message: messageConflict}
+	}
+	return &referenceError{code: codeInternal, message: messageInternal}
+}
+
+// refer returns what a refusal comes to. Jobs and steps that are not there have no number in
+// the answer, and the person who asks has no name.
+func refer(r *engine.Refusal, scope store.Scope) *referenceError {
+	switch r.Reason {
+	case operation.NoSuchJob:
+		return errNoSuchJob
+	case operation.NoSuchStep:
+		return &referenceError{code: codeNoSuchStep, message: messageNoSuchStep}
+	case operation.Denied:
+		return &referenceError{
+			code: codeDenied, message: "permission denied: the person who asks may not do " + asked(r), permission: missing(r, scope),
+		}
+	case operation.InvalidInput:
+		return unacceptable(fieldOf(r), r.Detail)
+	case operation.NotConfirmer:
+		return &referenceError{code: codeNotConfirmer, message: inWords(r)}
+	case operation.WrongState:
+		if r.JobCode == operation.StartJob {
+			return &referenceError{code: codeStarted, message: inWords(r)}
+		}
+	}
+	return &referenceError{code: codeNotSupported, message: inWords(r)}
+}
+
+// fieldOf returns how a client knows the field of a refusal that is not acceptable.
+func fieldOf(r *engine.Refusal) string {
+	switch r.Field {
+	case "Job":
+		return fieldJob
+	case "Step":
+		return fieldStep
+	case "Code":
+		return fieldCode
+	case "By":
+		return "the person who asks"
+	}
+	return "the request"
+}
+
+// asked returns what a refusal refuses.
+func asked(r *engine.Refusal) string {
+	if r.JobCode != 0 {
+		return named(r.JobCode)
+	}
+	return named(r.Code)
+}
+
+// inWords says why an operation was refused, where the job stands, and what would be legal
+// now, with the numbers that clients know.
+func inWords(r *engine.Refusal) string {
+	var why string
+	switch r.Reason {
+	case operation.WrongType:
+		why = "it does not apply to a step of type " + named(r.Type)
+		if r.Detail != "" { // the next step's type it is
+			why = r.Detail
+		}
+	case operation.NotCurrent:
+		why = fmt.Sprintf("it is for the job's current step, which is %d", r.Current)
+	case operation.WrongState:
+		why = "it is not legal in this state, only in " + listed(r.LegalFrom)
+	case operation.NothingToRetry:
+		why = "every target has succeeded already"
+	case operation.NotConfirmer:
+		why = "it is for the step's confirmers, and the person who asks is not one of them"
+	default:
+		why = r.Detail
+	}
+	now := "legal now: " + listed(r.Legal)
+	if r.Step == r.Current { // or it is not told
+		now += "; legal now on the job: " + listed(r.LegalJob)
+	}
+	return fmt.Sprintf("%s was refused: %s; step %d is %s, and the job is %s; %s",
+		asked(r), why, r.Step, named(r.State), named(r.JobState), now)
+}
+
+// named returns a code, a state or a type in words and as its number.
+func named[T step.Element](v T) string {
+	return fmt.Sprintf("%s (%d)", strings.ReplaceAll(v.String(), "_", " "), v)
+}
+
+func listed[T step.Element](set step.Set[T]) string {
+	if set.Empty() {
+		return "none"
+	}
+	var names []string
+	for v := range set.All() {
+		names = append(names, named(v))
+	}
+	return strings.Join(names, ", ")
+}
+
+// A permission says what a person who was denied would have to be given, in the form of the
+// reference platform, whose clients show it.
+type permission struct {
+	SystemID   string   `json:"system_id"`
+	SystemName string   `json:"system_name"`
+	Actions    []action `json:"actions"`
+}
+
+type action struct {
+	ID        string         `json:"id"`
+	Name      string         `json:"name"`
+	Resources []resourceType `json:"related_resource_types"`
+}
+
+type resourceType struct {
+	SystemID   string       `json:"system_id"`
+	SystemName string       `json:"system_name"`
+	Type       string       `json:"type"`
+	TypeName   string       `json:"type_name"`
+	Instances  [][]resource `json:"instances"` // each as the path that leads to it
+}
+
+type resource struct {
+	Type     string `json:"type"`
+	TypeName string `json:"type_name"`
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+}
+
+// missing returns the permission to do in a scope what a refusal denies.
+func missing(r *engine.Refusal, scope store.Scope) *permission {
+	id := r.Code.String()
+	if r.JobCode != 0 {
+		id = r.JobCode.String()
+	}
+	typeName := "business"
+	if scope.Type == "biz_set" {
+		typeName = "business set"
+	}
+	return &permission{SystemID: systemID, SystemName: systemName, Actions: []action{{
+		ID: id, Name: strings.ReplaceAll(id, "_", " "),
+		Resources: []resourceType{{
+			SystemID: systemID, SystemName: systemName, Type: scope.Type, TypeName: typeName,
+			Instances: [][]resource{{{Type: scope.Type, TypeName: typeName, ID: scope.ID, Name: scope.ID}}},
+		}},
+	}}}
+}

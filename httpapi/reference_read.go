@@ -1,0 +1,190 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stepgate/stepgate/internal/strictjson"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// The fields of the reference calls.
+const (
+	fieldScopeType = "bk_scope_type"
+	fieldScopeID   = "bk_scope_id"
+	fieldJob       = "job_instance_id"
+	fieldStep      = "step_instance_id"
+	fieldCode      = "operation_code"
+	fieldTargets   = "return_ip_result"
+)
+
+var credentialFields = []string{"bk_app_code", "bk_app_secret", "bk_token", "bk_username"}
+
+// everyField is what all calls read.
+var everyField = append(slices.Clone(credentialFields), fieldScopeType, fieldScopeID, fieldJob)
+
+const maxID = math.MaxInt64
+
+// fields are the known fields of a request, each as JSON. No error of theirs quotes one: a
+// client may have put a secret where it does not belong.
+type fields map[string]json.RawMessage
+
+// read reads the fields that a call knows, from the body of a POST or the query of a GET.
+// Others are ignored, but nothing else: what is not strict is refused.
+func (r *referenceRequest) read(w http.ResponseWriter, more []string) (f fields, err error) {
+	known := append(slices.Clone(everyField), more...)
+	if r.Method == http.MethodGet {
+		return queryFields(r.URL.RawQuery, known)
+	}
+	err = r.api.bodies.read(w, r.Request, maxOperation, r.api.c.BodyTimeout, func(data []byte) error {
+		f, err = strictjson.Fields(data, known...)
+		if len(data) == 0 {
+			err = errors.New("it is empty, a JSON object is asked for")
+		}
+		if err != nil {
+			return unacceptable("body", err.Error())
+		}
+		return nil
+	})
+	var answer *referenceError
+	switch {
+	case err == nil, errors.As(err, &answer):
+		return f, err
+	case errors.Is(err, errTooLarge):
+		return nil, unacceptable("body", fmt.Sprintf("it is too large, %d bytes are the most", maxOperation))
+	case errors.Is(err, errBusy):
+		return nil, &referenceError{code: codeInternal, message: "the server is busy, and nothing was done: send the request again"}
+	}
+	return nil, unacceptable("body", "it did not arrive as a whole and in time")
+}
+
+// queryFields reads the fields of a query, where everything is a string.
+func queryFields(raw string, known []string) (fields, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, unacceptable("query", "it is not well-formed")
+	}
+	f := fields{}
+	for name, given := range values {
+		at := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, name) })
+		switch {
+		case at < 0:
+			continue
+		case name != known[at]:
+			return nil, unacceptable(known[at], "the field is written "+known[at])
+		case len(given) > 1:
+			return nil, unacceptable(name, "it is given twice")
+		case !utf8.ValidString(given[0]):
+			return nil, unacceptable(name, "it is not UTF-8")
+		}
+		f[name], _ = json.Marshal(given[0])
+	}
+	return f, nil
+}
+
+// given returns the field of that name, and whether it is there: null is not.
+func (f fields) given(name string) (json.RawMessage, bool) {
+	raw := f[name]
+	return raw, raw != nil && string(raw) != "null"
+}
+
+// text returns a string, "" if it is not there.
+func (f fields) text(name string) (text string, err error) {
+	if raw, ok := f.given(name); ok && json.Unmarshal(raw, &text) != nil {
+		return "", unacceptable(name, "a string is asked for")
+	}
+	return text, nil
+}
+
+// number returns a whole number of digits alone, or of a string of them, and whether it is
+// one.
+func (f fields) number(name string) (int64, bool) {
+	raw, ok := f.given(name)
+	if !ok {
+		return 0, false
+	}
+	text := string(raw)
+	if raw[0] == '"' {
+		_ = json.Unmarshal(raw, &text) // strictjson has read it before
+	}
+	return digits(text)
+}
+
+// id returns a whole number from 1 to most.
+func (f fields) id(name string, most int64) (int64, error) {
+	n, ok := f.number(name)
+	if !ok || n < 1 || n > most {
+		return 0, f.wrong(name, fmt.Sprintf("a whole number from 1 to %d, or a string of its digits", most))
+	}
+	return n, nil
+}
+
+// codeAmong returns the operation code, which must be among the known ones.
+func codeAmong[C step.Element](f fields, known step.Set[C]) (C, error) {
+	n, ok := f.number(fieldCode)
+	if !ok || n > math.MaxUint8 || !known.Has(C(n)) {
+		return 0, f.wrong(fieldCode, "one of "+listed(known))
+	}
+	return C(n), nil
+}
+
+// flag returns a truth value, false if it is not there.
+func (f fields) flag(name string) (bool, error) {
+	raw, ok := f.given(name)
+	if !ok {
+		return false, nil
+	}
+	switch text := strings.Trim(string(raw), `"`); text {
+	case "true", "True", "1": // Python writes True
+		return true, nil
+	case "false", "False", "0":
+		return false, nil
+	}
+	return false, f.wrong(name, "true or false")
+}
+
+// scope returns the scope that the request is for.
+func (f fields) scope() (store.Scope, error) {
+	const kinds = `"biz" (a business) or "biz_set" (a business set)`
+	kind, err := f.text(fieldScopeType)
+	if err != nil || kind != "biz" && kind != "biz_set" {
+		return store.Scope{}, f.wrong(fieldScopeType, kinds)
+	}
+	id, err := f.text(fieldScopeID)
+	if n, ok := f.number(fieldScopeID); err != nil && ok { // a number is as good
+		id, err = fmt.Sprint(n), nil
+	}
+	if n := utf8.RuneCountInString(id); err != nil || n < 1 || n > 256 || strings.Trim(id, "0") == "" || strings.ContainsFunc(id, blank) {
+		return store.Scope{}, f.wrong(fieldScopeID, "the id of the business or the business set, as a string or a whole number from 1")
+	}
+	return store.Scope{Type: kind, ID: id}, nil
+}
+
+func blank(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }
+
+// credentials returns what the client says of itself.
+func (f fields) credentials() (c Credentials, err error) {
+	for i, into := range []*string{&c.AppCode, &c.AppSecret, &c.Token, &c.Username} {
+		if *into, err = f.text(credentialFields[i]); err != nil {
+			return Credentials{}, err
+		}
+	}
+	return c, nil
+}
+
+// wrong is the error of a field that is missing or is not what is asked for.
+func (f fields) wrong(name, want string) error {
+	if _, ok := f.given(name); !ok {
+		return unacceptable(name, "it is missing; "+want+" is asked for")
+	}
+	return unacceptable(name, want+" is asked for")
+}

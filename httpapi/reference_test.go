@@ -1,0 +1,633 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/httpapi"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var update = flag.Bool("update", false, "write the golden files; read the difference before you commit it")
+
+var biz = store.Scope{Type: "biz", ID: "1"}
+
+// A platform is an engine behind the reference calls, for a person of one scope.
+type platform struct {
+	testing.TB
+	st  *memstore.Store
+	eng *engine.Engine
+	api *httpapi.API
+}
+
+// newPlatform returns one whose clock starts at a second and goes on by one at each look, and
+// whose jobs are 100, 101 and so on.
+func newPlatform(t testing.TB, caller httpapi.Caller, opts ...engine.Option) *platform {
+	t.Helper()
+	now, id := int64(0), store.JobID(99)
+	opts = append([]engine.Option{
+		engine.WithClock(func() time.Time { now++; return time.UnixMilli(1000 * now) }),
+		engine.WithJobIDs(func(step.Time) store.JobID { id++; return id }),
+	}, opts...)
+	p := &platform{TB: t, st: memstore.New()}
+	p.eng = engine.New(p.st, opts...)
+	p.api = httpapi.New(p.eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
+		return caller, nil
+	}})
+	return p
+}
+
+func (p *platform) must(err error) {
+	p.Helper()
+	if err != nil {
+		p.Fatal(err)
+	}
+}
+
+func (p *platform) create(scope store.Scope, steps ...step.Spec) store.JobID {
+	p.Helper()
+	job, err := p.eng.Create(p.Context(), engine.JobSpec{Name: "release", Scope: scope, Steps: steps})
+	p.must(err)
+	return job.ID
+}
+
+func (p *platform) start(job store.JobID) {
+	p.Helper()
+	_, err := p.eng.OperateJob(p.Context(), job, operation.StartJob, engine.By("starter"))
+	p.must(err)
+}
+
+func (p *platform) history(job store.JobID) []store.Record {
+	p.Helper()
+	records, err := p.eng.History(p.Context(), job, 0, 10_000)
+	p.must(err)
+	return records
+}
+
+// An envelope is an answer as clients read it.
+type envelope struct {
+	Result     *bool            `json:"result"`
+	Code       int              `json:"code"`
+	Message    string           `json:"message"`
+	Data       *json.RawMessage `json:"data"`
+	Permission *json.RawMessage `json:"permission"`
+	RequestID  string           `json:"request_id"`
+	JobRequest string           `json:"job_request_id"`
+}
+
+// send makes a request and returns its answer, which must be a 200 of the documented form.
+func (p *platform) send(method, target, body string) envelope {
+	p.Helper()
+	answer, _ := p.sendRaw(method, target, body)
+	return answer
+}
+
+func (p *platform) sendRaw(method, target, body string) (envelope, []byte) {
+	p.Helper()
+	r := httptest.NewRequestWithContext(p.Context(), method, target, strings.NewReader(body))
+	r.Header.Set("X-Bkapi-Request-Id", "request-1")
+	w := httptest.NewRecorder()
+	p.api.ServeHTTP(w, r)
+	return readEnvelope(p, method+" "+target+" "+body, w), w.Body.Bytes()
+}
+
+func readEnvelope(t testing.TB, call string, w *httptest.ResponseRecorder) envelope {
+	t.Helper()
+	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
+		t.Fatalf("%.200s: status %d, Content-Type %q, want 200 and application/json", call, w.Code, w.Header().Get("Content-Type"))
+	}
+	var answer envelope
+	var present map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(w.Body.Bytes(), &answer), json.Unmarshal(w.Body.Bytes(), &present)); err != nil {
+		t.Fatalf("%.200s: %s: %v", call, w.Body, err)
+	}
+	for _, name := range []string{"result", "code", "message", "data", "permission", "request_id", "job_request_id"} {
+		if present[name] == nil {
+			t.Errorf("%.200s: %s lacks %s", call, w.Body, name)
+		}
+	}
+	if len(present) != 7 || *answer.Result != (answer.Code == 0) || answer.Message == "" || answer.RequestID == "" || answer.RequestID != answer.JobRequest {
+		t.Errorf("%.200s: %s is not of the documented form", call, w.Body)
+	}
+	if (answer.Code == 0) != (answer.Data != nil) || answer.Permission != nil && answer.Code != 9900403 {
+		t.Errorf("%.200s: data and permission of %s", call, w.Body)
+	}
+	return answer
+}
+
+// body returns the body of a request for a job of the scope biz 1.
+func body(job store.JobID, more string) string {
+	return fmt.Sprintf(`{"bk_scope_type": "biz", "bk_scope_id": "1", "job_instance_id": %d%s}`, job, more)
+}
+
+func script(targets ...string) step.Spec {
+	return step.Spec{Type: step.Script, Name: "script", Targets: targets}
+}
+
+func confirmation(confirmers ...string) step.Spec {
+	s := step.Spec{Type: step.Confirmation, Name: "confirmation"}
+	if len(confirmers) > 0 {
+		s.Confirmers = confirmers
+	}
+	return s
+}
+
+var referencePaths = []string{"/api/v3/%s", "/api/v3/%s/", "/api/c/compapi/v2/jobv3/%s", "/api/c/compapi/v2/jobv3/%s/"}
+
+// Every call is at both places, with and without a slash at its end.
+func TestReferencePaths(t *testing.T) {
+	for _, path := range referencePaths {
+		p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
+		job := p.create(biz, confirmation(), confirmation())
+		at := func(call string) string { return fmt.Sprintf(path, call) }
+		for _, c := range []struct{ method, target, body, data string }{
+			{"POST", at("operate_job_instance"), body(job, `, "operation_code": 2`), `{"job_instance_id":100}`},
+			{"POST", at("operate_step_instance"), body(job, `, "step_instance_id": 1, "operation_code": 6`), `{"step_instance_id":1,"job_instance_id":100}`},
+			{"POST", at("get_job_instance_status"), body(job, ""), `{"finished":false,`},
+			{"GET", at("get_job_instance_status") + "?bk_scope_type=biz&bk_scope_id=1&job_instance_id=100", "", `{"finished":false,`},
+		} {
+			answer := p.send(c.method, c.target, c.body)
+			if answer.Code != 0 || answer.Message != "success" || !strings.HasPrefix(string(*answer.Data), c.data) {
+				t.Errorf("%s %s: %+v, want data %s", c.method, c.target, answer, c.data)
+			}
+		}
+		for i, r := range p.history(job)[1:] {
+			if r.Actor != "ann" || r.Reason != "" {
+				t.Errorf("%s: record %d is by %q because %q, want it by ann without a reason", path, i+2, r.Actor, r.Reason)
+			}
+		}
+	}
+}
+
+// A path that is no call is not there, and a method that a call does not take is told which
+// it takes. Neither is of the form of the calls.
+func TestReferenceIsNotThere(t *testing.T) {
+	p := newPlatform(t, httpapi.Caller{Person: "ann", AllScopes: true})
+	for _, c := range []struct {
+		method, path string
+		status       int
+		allow        string
+	}{
+		{"POST", "/api/", 404, ""},
+		{"POST", "/api/v3/", 404, ""},
+		{"POST", "/api/v3/execute_job_plan", 404, ""},
+		{"POST", "/api/v3/operate_step_instance//", 404, ""},
+		{"POST", "/api/v3//operate_step_instance", 404, ""},
+		{"POST", "/api/v3/../v3/operate_step_instance", 404, ""},
+		{"POST", "/api/v3/Operate_step_instance", 404, ""},
+		{"POST", "/api/v2/operate_step_instance", 404, ""},
+		{"POST", "/api/c/compapi/v2/jobv3/v3/operate_step_instance", 404, ""},
+		{"GET", "/api/v3/operate_step_instance", 405, "POST"},
+		{"PUT", "/api/c/compapi/v2/jobv3/operate_job_instance/", 405, "POST"},
+		{"HEAD", "/api/v3/get_job_instance_status", 405, "GET, POST"},
+		{"DELETE", "/api/v3/get_job_instance_status/", 405, "GET, POST"},
+	} {
+		for name, h := range map[string]http.Handler{"API": p.api, "Reference": p.api.Reference()} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), c.method, c.path, strings.NewReader("{}")))
+			if w.Code != c.status || w.Header().Get("Allow") != c.allow || w.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
+				t.Errorf("%s: %s %s: %d, Allow %q, Content-Type %q; want %d, %q and plain text",
+					name, c.method, c.path, w.Code, w.Header().Get("Allow"), w.Header().Get("Content-Type"), c.status, c.allow)
+			}
+		}
+	}
+}
+
+// Whoever is not known learns nothing, not even whether the request was a good one; neither
+// does a page of another origin.
+func TestReferenceNotKnown(t *testing.T) {
+	known := httpapi.Caller{Person: "ann", Scope: biz}
+	for name, c := range map[string]struct {
+		identify httpapi.Identify
+		origin   string
+		message  string
+	}{
+		"nobody says who":    {nil, "", "permission denied"},
+		"the caller is zero": {func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) { return httpapi.Caller{}, nil }, "", "permission denied"},
+		"a scope and all": {func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
+			return httpapi.Caller{Person: "ann", Scope: biz, AllScopes: true}, nil
+		}, "", "permission denied"},
+		"an error and a caller": {func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
+			return known, errors.New("s3cret: expired")
+		}, "", "permission denied"},
+		"another origin": {func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) { return known, nil }, "https://elsewhere.example", "permission denied: the page of another origin may not write"},
+	} {
+		p := newPlatform(t, known)
+		p.api = httpapi.New(p.eng, httpapi.Config{Identify: c.identify})
+		job := p.create(biz, confirmation())
+		for _, text := range []string{body(job, `, "operation_code": 2`), body(job, `, "operation_code": 99`), body(999, `, "operation_code": 2`), `{}`} {
+			r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/v3/operate_job_instance", strings.NewReader(text))
+			if c.origin != "" {
+				r.Header.Set("Origin", c.origin)
+			}
+			w := httptest.NewRecorder()
+			p.api.ServeHTTP(w, r)
+			if answer := readEnvelope(t, name, w); answer.Code != 9900403 || answer.Message != c.message || answer.Permission != nil {
+				t.Errorf("%s: %s, want 9900403 and %q alone", name, w.Body, c.message)
+			}
+		}
+		if n := len(p.history(job)); n != 1 {
+			t.Errorf("%s: %d records, want 1", name, n)
+		}
+	}
+}
+
+// Identify is given the credentials of the body or the query, and a request without them.
+func TestReferenceCredentials(t *testing.T) {
+	p := newPlatform(t, httpapi.Caller{})
+	job := p.create(biz, confirmation())
+	var given []httpapi.Credentials
+	p.api = httpapi.New(p.eng, httpapi.Config{Identify: func(r *http.Request, c httpapi.Credentials) (httpapi.Caller, error) {
+		given = append(given, c)
+		if all := fmt.Sprint(r, r.URL, r.Form); strings.Contains(all, "S3") {
+			t.Errorf("the request holds credentials: %s", all)
+		}
+		if r.Method == "GET" && r.URL.Query().Get("job_instance_id") != "100" {
+			t.Errorf("the request lacks what is no credential: %s", r.URL)
+		}
+		return httpapi.Caller{Person: "ann", Scope: biz}, nil
+	}})
+	const target = "/api/v3/get_job_instance_status"
+	p.send("POST", target, body(job, `, "bk_app_code": "S3a", "bk_app_secret": "S3b", "bk_token": "S3\u0063", "bk_username": "S3d"`))
+	p.send("POST", target+"?bk_token=S3", body(job, ""))
+	p.send("POST", target, body(job, `, "bk_token": null`))
+	p.send("GET", target+"?bk_scope_type=biz&bk_app_code=S3a&bk_scope_id=1&bk_app_secret=S3b&job_instance_id=100&bk_token=S3%63&bk_username=S3d", "")
+	all := httpapi.Credentials{AppCode: "S3a", AppSecret: "S3b", Token: "S3c", Username: "S3d"}
+	if len(given) != 4 || given[0] != all || given[1] != (httpapi.Credentials{}) || given[2] != (httpapi.Credentials{}) || given[3] != all {
+		t.Error("the credentials are not those that were sent")
+	}
+}
+
+// A request is known by the client's id if it is one, and by a new one if not.
+func TestReferenceRequestID(t *testing.T) {
+	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
+	long := strings.Repeat("x", 64)
+	made := map[string]bool{}
+	for _, c := range []struct{ bkapi, plain, want string }{
+		{"a-B_9", "", "a-B_9"}, {"", "plain", "plain"}, {"first", "second", "first"}, {"no good", "second", "second"}, {long, "", long},
+		{long + "x", "", ""}, {"", "", ""}, {"a b", "ä", ""}, {"<script>", "a\nb", ""},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "/api/v3/get_job_instance_status", nil)
+		r.Header.Set("X-Bkapi-Request-Id", c.bkapi)
+		r.Header.Set("X-Request-Id", c.plain)
+		w := httptest.NewRecorder()
+		p.api.ServeHTTP(w, r)
+		got := readEnvelope(t, c.bkapi, w).RequestID
+		if c.want != "" && got != c.want || c.want == "" && (len(got) != 36 || made[got]) {
+			t.Errorf("request id of %q, %q: %q, want %q or a new one", c.bkapi, c.plain, got, c.want)
+		}
+		made[got] = true
+	}
+}
+
+// The request id is no idempotency key: clients send one for all that they do.
+func TestReferenceRequestIDIsNotTheEngines(t *testing.T) {
+	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
+	job := p.create(biz, confirmation(), confirmation())
+	p.start(job)
+	for _, id := range []int{1, 2} {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/v3/operate_step_instance",
+			strings.NewReader(body(job, fmt.Sprintf(`, "step_instance_id": %d, "operation_code": 6`, id))))
+		r.Header.Set("X-Request-Id", "0197c4f0-0000-7000-8000-000000000001")
+		w := httptest.NewRecorder()
+		p.api.ServeHTTP(w, r)
+		if answer := readEnvelope(t, "confirm", w); answer.Code != 0 || answer.RequestID != r.Header.Get("X-Request-Id") {
+			t.Errorf("step %d: %+v, want it confirmed", id, answer)
+		}
+	}
+}
+
+// A job of a scope that the caller does not see, or of another one than the request names,
+// is answered byte for byte as one that never was, on every call.
+func TestReferenceWrongScopeIsNoSuchJob(t *testing.T) {
+	other := store.Scope{Type: "biz", ID: "2"}
+	set := store.Scope{Type: "biz_set", ID: "1"}
+	calls := []struct{ method, target, more string }{
+		{"POST", "/api/v3/operate_job_instance", `, "operation_code": 2`},
+		{"POST", "/api/v3/operate_job_instance", `, "operation_code": 1`},
+		{"POST", "/api/v3/operate_step_instance", `, "step_instance_id": 1, "operation_code": 6`},
+		{"POST", "/api/v3/operate_step_instance", `, "step_instance_id": 9, "operation_code": 2`},
+		{"POST", "/api/v3/get_job_instance_status", ``},
+		{"POST", "/api/v3/get_job_instance_status", `, "return_ip_result": true`},
+		{"GET", "/api/v3/get_job_instance_status", ``},
+	}
+	for _, caller := range []httpapi.Caller{{Person: "ann", Scope: biz}, {Person: "ann", AllScopes: true}} {
+		p := newPlatform(t, caller)
+		jobs := []store.JobID{p.create(biz, confirmation()), p.create(other, confirmation()), p.create(set, confirmation())}
+		ask := func(c struct{ method, target, more string }, in store.Scope, job store.JobID) (envelope, []byte) {
+			if c.method == "GET" {
+				return p.sendRaw("GET", fmt.Sprintf("%s?bk_scope_type=%s&bk_scope_id=%s&job_instance_id=%d", c.target, in.Type, in.ID, job), "")
+			}
+			return p.sendRaw("POST", c.target, fmt.Sprintf(`{"bk_scope_type": %q, "bk_scope_id": %q, "job_instance_id": %d%s}`, in.Type, in.ID, job, c.more))
+		}
+		for _, c := range calls {
+			answer, never := ask(c, biz, 12345)
+			if answer.Code != 1244006 {
+				t.Fatalf("%s %s: a job that never was: %s, want 1244006", c.method, c.target, never)
+			}
+			for i, in := range []store.Scope{biz, other, set} {
+				for k, job := range jobs {
+					if i == k && (caller.AllScopes || i == 0) {
+						continue // it is there
+					}
+					if _, got := ask(c, in, job); !bytes.Equal(got, never) {
+						t.Errorf("%s %s%s of job %d in %v:\n got %swant %s", c.method, c.target, c.more, job, in, got, never)
+					}
+				}
+			}
+		}
+		for _, job := range jobs {
+			if n := len(p.history(job)); n != 1 {
+				t.Errorf("job %d has %d records, want 1", job, n)
+			}
+		}
+	}
+}
+
+// checkGolden compares text with a file of testdata.
+func checkGolden(t testing.TB, name, text string) {
+	t.Helper()
+	path := "testdata/" + name
+	if *update {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text != string(want) {
+		t.Errorf("%s is not what comes; -update writes it.\n got %s\nwant %s", path, text, want)
+	}
+}
+
+// The documented request, word for word, and the documented answer.
+func TestReferenceDocument(t *testing.T) {
+	request, err := os.ReadFile("testdata/operate_step_instance.request.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
+	steps := make([]step.Spec, 200)
+	for i := range steps {
+		steps[i] = confirmation()
+	}
+	steps[199] = script("10.0.0.1", "10.0.0.2")
+	job := p.create(biz, steps...)
+	p.start(job)
+	for i := range 199 {
+		_, err := p.eng.Operate(t.Context(), job, step.ID(i+1), operation.Confirm)
+		p.must(err)
+	}
+	_, err = p.eng.Report(t.Context(), engine.Report{Job: job, Step: 200, Attempt: 1, Results: []engine.TargetResult{
+		{Target: 0, Result: store.Result{Status: step.TargetSucceeded}}, {Target: 1, Result: store.Result{Status: step.NonZeroExit}},
+	}})
+	p.must(err)
+	_, got := p.sendRaw("POST", "/api/v3/operate_step_instance/", string(request))
+	checkGolden(t, "operate_step_instance.response.json", indented(t, got))
+	if s, err := p.eng.Step(t.Context(), job, 200); s.State != step.Running || s.Attempt != 2 || s.Unfinished != 1 || err != nil {
+		t.Errorf("step 200 is %v in attempt %d with %d targets left, %v; want 1 target to run in attempt 2", s.State, s.Attempt, s.Unfinished, err)
+	}
+	var answer, documented map[string]any
+	p.must(json.Unmarshal(got, &answer))
+	p.must(json.Unmarshal([]byte(`{"result": true, "code": 0, "message": "success", "data": {"step_instance_id": 200, "job_instance_id": 100}}`), &documented))
+	for name, want := range documented {
+		if fmt.Sprint(answer[name]) != fmt.Sprint(want) {
+			t.Errorf("%s is %v, and documented as %v", name, answer[name], want)
+		}
+	}
+}
+
+func indented(t testing.TB, data []byte) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Indent(&b, data, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// What a status tells in every kind of state: numbers, milliseconds, and null where there is
+// nothing to tell.
+func TestReferenceStatus(t *testing.T) {
+	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
+	const status = "/api/v3/get_job_instance_status"
+	job := p.create(biz, confirmation("ann"), script("101", "3:10.0.0.2", "10.0.0.3", "web-4"), step.Spec{Type: step.FileTransfer, Name: "copy", Targets: []string{"10.0.0.5"}})
+	var story strings.Builder
+	tell := func(what, more string) {
+		t.Helper()
+		_, got := p.sendRaw("POST", status, body(job, more))
+		fmt.Fprintf(&story, "# %s\n%s\n", what, indented(t, got))
+	}
+	all := `, "return_ip_result": true`
+	tell("created, without targets", "")
+	tell("created", all)
+	p.start(job)
+	_, err := p.eng.Operate(t.Context(), job, 1, operation.TerminateConfirmation, engine.By("ann"))
+	p.must(err)
+	_, err = p.eng.Operate(t.Context(), job, 1, operation.RestartConfirmation)
+	p.must(err)
+	_, err = p.eng.Operate(t.Context(), job, 1, operation.Confirm, engine.By("ann"))
+	p.must(err)
+	report := func(outcome step.Event, results ...engine.TargetResult) {
+		t.Helper()
+		s, err := p.eng.Step(t.Context(), job, 2)
+		p.must(err)
+		_, err = p.eng.Report(t.Context(), engine.Report{Job: job, Step: 2, Attempt: s.Attempt, Outcome: outcome, Results: results})
+		p.must(err)
+	}
+	report(0,
+		engine.TargetResult{Target: 0, Result: store.Result{Status: step.TargetSucceeded, Started: 7000, Finished: 7250, Detail: "v1.2"}},
+		engine.TargetResult{Target: 1, Result: store.Result{Status: step.NonZeroExit, ExitCode: 3, Started: 7000, Finished: 7900}},
+		engine.TargetResult{Target: 2, Result: store.Result{Status: step.TargetRunning, Started: 7100}},
+	)
+	tell("running", all)
+	report(step.Broke)
+	tell("abnormal: of two targets nobody knows", all)
+	_, err = p.eng.Operate(t.Context(), job, 2, operation.RetryFailed)
+	p.must(err)
+	report(0,
+		engine.TargetResult{Target: 1, Result: store.Result{Status: step.TargetSucceeded, Started: 12000, Finished: 12001}},
+		engine.TargetResult{Target: 2, Result: store.Result{Status: step.ScriptTerminated, ExitCode: -9, Started: 12000, Finished: 12001}},
+		engine.TargetResult{Target: 3, Result: store.Result{Status: step.NotDelivered}},
+	)
+	tell("failed in the second attempt", all)
+	_, err = p.eng.Operate(t.Context(), job, 2, operation.IgnoreError)
+	p.must(err)
+	_, err = p.eng.OperateJob(t.Context(), job, operation.TerminateJob)
+	p.must(err)
+	_, err = p.eng.Operate(t.Context(), job, 3, operation.ForcedSkip)
+	p.must(err)
+	tell("ended", all)
+	checkGolden(t, "get_job_instance_status.txt", story.String())
+
+	_, posted := p.sendRaw("POST", status, body(job, all))
+	_, got := p.sendRaw("GET", status+"?bk_scope_type=biz&bk_scope_id=1&job_instance_id=100&return_ip_result=true", "")
+	if !bytes.Equal(got, posted) {
+		t.Errorf("GET answers\n%s\nPOST\n%s", got, posted)
+	}
+}
+
+// A target is told as Config.Host has it.
+func TestReferenceHost(t *testing.T) {
+	p := newPlatform(t, httpapi.Caller{Person: "ann", AllScopes: true})
+	p.api = httpapi.New(p.eng, httpapi.Config{
+		Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
+			return httpapi.Caller{AllScopes: true}, nil
+		},
+		Host: func(target string) httpapi.Host { return httpapi.Host{ID: 7, CloudID: 8, IP: "ip of " + target} },
+	})
+	job := p.create(biz, script("a"))
+	answer := p.send("POST", "/api/v3/get_job_instance_status", body(job, `, "return_ip_result": true`))
+	if want := `"step_ip_result_list":[{"bk_host_id":7,"ip":"ip of a","bk_cloud_id":8,`; !strings.Contains(string(*answer.Data), want) {
+		t.Errorf("data %s, want it with %s", *answer.Data, want)
+	}
+}
+
+// 10,000 targets are told, in steps together, and one more is told where else to ask.
+func TestReferenceStatusOfManyTargets(t *testing.T) {
+	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
+	names := func(n int) []string {
+		list := make([]string, n)
+		for i := range list {
+			list[i] = fmt.Sprint(i + 1)
+		}
+		return list
+	}
+	most := p.create(biz, script(names(4_000)...), confirmation(), script(names(6_000)...))
+	more := p.create(biz, script(names(4_000)...), confirmation(), script(names(6_001)...))
+	const all = `, "return_ip_result": 1`
+	answer := p.send("POST", "/api/v3/get_job_instance_status", body(most, all))
+	var data struct {
+		Steps []struct {
+			Targets []struct{} `json:"step_ip_result_list"`
+		} `json:"step_instance_list"`
+	}
+	if answer.Code != 0 {
+		t.Fatalf("10,000 targets: %+v", answer)
+	}
+	p.must(json.Unmarshal(*answer.Data, &data))
+	if len(data.Steps) != 3 || len(data.Steps[0].Targets) != 4_000 || len(data.Steps[2].Targets) != 6_000 {
+		t.Errorf("not all of 10,000 targets are there")
+	}
+	answer = p.send("POST", "/api/v3/get_job_instance_status", body(more, all))
+	if want := "return_ip_result: the job has 10001 targets, and 10000 are the most that are told here: read them in pages with GET /v1/jobs/101/steps/{step}/targets"; answer.Code != 1241002 || answer.Message != want {
+		t.Errorf("10,001 targets: %+v, want 1241002 and %q", answer, want)
+	}
+	if answer := p.send("POST", "/api/v3/get_job_instance_status", body(more, "")); answer.Code != 0 {
+		t.Errorf("10,001 targets that nobody asks for: %+v", answer)
+	}
+}
+
+// moving is a store in which something happens right after the steps of a job were read.
+type moving struct {
+	store.Store
+	after func()
+}
+
+func (m *moving) Steps(ctx context.Context, scope store.Scope, job store.JobID, page store.Page[step.ID]) ([]store.Step, error) {
+	steps, err := m.Store.Steps(ctx, scope, job, page)
+	if m.after != nil {
+		m.after()
+	}
+	return steps, err
+}
+
+// Header and steps are of one moment. A job that does not hold still is not told of.
+func TestReferenceStatusIsOfOneMoment(t *testing.T) {
+	for _, moves := range []int{0, 1, 9, 1_000_000} {
+		st := &moving{Store: memstore.New()}
+		p := newPlatform(t, httpapi.Caller{})
+		p.eng = engine.New(st)
+		p.api = httpapi.New(p.eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
+			return httpapi.Caller{Scope: biz}, nil
+		}})
+		job := p.create(biz, confirmation())
+		p.start(job)
+		left, code := moves, operation.TerminateConfirmation
+		st.after = func() {
+			if left--; left < 0 {
+				return
+			}
+			_, err := p.eng.Operate(t.Context(), job, 1, code)
+			p.must(err)
+			code = operation.TerminateConfirmation + operation.RestartConfirmation - code
+		}
+		answer := p.send("POST", "/api/v3/get_job_instance_status", body(job, ""))
+		if moves > 10 {
+			if answer.Code != 1240002 || !strings.Contains(answer.Message, "send the request again") {
+				t.Errorf("a job that moves all the time: %+v, want 1240002", answer)
+			}
+			continue
+		}
+		var data struct {
+			Finished bool
+			Job      struct{ Status int }   `json:"job_instance"`
+			Steps    []struct{ Status int } `json:"step_instance_list"`
+		}
+		p.must(json.Unmarshal(*answer.Data, &data))
+		if want := 7 + 6*(moves%2); data.Job.Status != want || data.Steps[0].Status != want || data.Finished != (want == 13) {
+			t.Errorf("after %d moves: %s, want the job and its step in %d", moves, *answer.Data, want)
+		}
+	}
+}
+
+// down is a store that fails, and says so in words that are not for clients.
+type down struct {
+	store.Store
+	view, commit error
+}
+
+func (d *down) View(ctx context.Context, q store.Query) (store.View, error) {
+	if d.view != nil {
+		return store.View{}, d.view
+	}
+	return d.Store.View(ctx, q)
+}
+
+func (d *down) Commit(ctx context.Context, c store.Change) error {
+	if d.commit != nil {
+		return d.commit
+	}
+	return d.Store.Commit(ctx, c)
+}
+
+// A failure says what to do about it, and nothing of what it was.
+func TestReferenceFailures(t *testing.T) {
+	for _, c := range []struct {
+		down    down
+		message string
+	}{
+		{down{view: errors.New("s3cret")}, "something failed on the server, and nothing was done: send the request again later"},
+		{down{commit: store.ErrConflict}, "others changed the job at the same time, and nothing was done: send the request again"},
+		{down{commit: errors.New("s3cret")}, "the outcome is unknown: look at the job's status before you send the request again"},
+	} {
+		st := &down{Store: memstore.New()}
+		p := newPlatform(t, httpapi.Caller{})
+		p.eng = engine.New(st)
+		p.api = httpapi.New(p.eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
+			return httpapi.Caller{Scope: biz}, nil
+		}})
+		job := p.create(biz, confirmation())
+		st.view, st.commit = c.down.view, c.down.commit
+		answer := p.send("POST", "/api/v3/operate_job_instance", body(job, `, "operation_code": 2`))
+		if answer.Code != 1240002 || answer.Message != c.message {
+			t.Errorf("%+v, want 1240002 and %q", answer, c.message)
+		}
+	}
+}
