@@ -1,11 +1,11 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"sync/atomic"
 	"time"
 )
 
@@ -15,70 +15,100 @@ const (
 	maxJob       = 4 << 20  // of a job that is created, and of a report
 )
 
-// bodies bounds what bodies take while they are read and understood: those beyond
-// maxOperation share a budget, and one at a time of them is decoded, as that takes several
-// times its size.
+// bodies reads bodies. Those beyond maxOperation wait for one of few buffers, and are decoded
+// one at a time, which takes several times their size: clients that send much, or slowly,
+// cost time and not memory.
 type bodies struct {
-	spare    atomic.Int64 // bytes left of the budget
+	large    chan *largeBody // those that are free; nil stands for one that was never used
 	decoding chan struct{}
 }
 
+type largeBody [maxJob + 1]byte // one more, to see that it is too large
+
 func newBodies() *bodies {
-	b := &bodies{decoding: make(chan struct{}, 1)}
-	b.spare.Store(4 * maxJob)
+	b := &bodies{large: make(chan *largeBody, 2), decoding: make(chan struct{}, 1)}
+	for range cap(b.large) {
+		b.large <- nil
+	}
+	b.decoding <- struct{}{}
 	return b
 }
 
 var (
-	errBusy  = errors.New("too many large bodies at once: try again")
-	errLarge = errors.New("the body is too large")
+	errBusy     = errors.New("too many large bodies at once: try again")
+	errTooLarge = errors.New("the body is too large")
+	errCut      = errors.New("the body did not arrive, or not in time")
 )
 
-// read reads the whole body of r, at most so many bytes, within a time, and has use look at
-// it. It fails with errBusy or errLarge, with the client's failure to send, or with what use
-// returns.
+// read reads the whole body of r, at most so many bytes up to maxJob, and has use look at it,
+// who must not keep it. It takes as long as within to read a small body, to wait for a buffer
+// for a large one, and to read the rest of that. It fails with one of the errors above, with
+// that of r's context, or with what use returns.
 func (b *bodies) read(w http.ResponseWriter, r *http.Request, most int64, within time.Duration, use func(data []byte) error) error {
 	if r.ContentLength > most {
-		return fmt.Errorf("%w: it has %d bytes, %d are the most", errLarge, r.ContentLength, most)
+		return fmt.Errorf("%w: it has %d bytes, %d are the most", errTooLarge, r.ContentLength, most)
 	}
-	// Left in force if the body is not read to its end, as the server then reads on.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(within))
+	connection := http.NewResponseController(w)
+	patience := func() { _ = connection.SetReadDeadline(time.Now().Add(within)) }
+	patience() // stays in force if the body is not read to its end, as the server then reads on
 	body := http.MaxBytesReader(w, r.Body, most)
-	data := make([]byte, 0, 512)
-	var taken int64 // of the budget
-	defer func() { b.spare.Add(taken) }()
-	for {
+	data, cause := fill(body, make([]byte, 0, 512), maxOperation+1)
+	if cause == nil { // it is a large one
+		buffer, err := take(r.Context(), b.large, within)
+		if err != nil {
+			return err
+		}
+		if buffer == nil {
+			buffer = new(largeBody)
+		}
+		defer func() { b.large <- buffer }()
+		patience()
+		data, cause = fill(body, append(buffer[:0], data...), len(buffer))
+	}
+	var beyond *http.MaxBytesError
+	switch {
+	case errors.As(cause, &beyond):
+		return fmt.Errorf("%w: %d bytes are the most", errTooLarge, most)
+	case cause != io.EOF:
+		return errCut
+	}
+	_ = connection.SetReadDeadline(time.Time{}) // or it would end the request
+	if len(data) > maxOperation {
+		turn, err := take(r.Context(), b.decoding, within)
+		if err != nil {
+			return err
+		}
+		defer func() { b.decoding <- turn }()
+	}
+	return use(data)
+}
+
+// fill reads on into data, which grows to as much as most, until that is full or an error,
+// which may be io.EOF.
+func fill(body io.Reader, data []byte, most int) ([]byte, error) {
+	for len(data) < most {
 		if len(data) == cap(data) {
-			grown := int64(2 * cap(data))
-			if need := grown - maxOperation; need > taken {
-				if b.spare.Add(taken-need) < 0 {
-					b.spare.Add(need - taken)
-					return errBusy
-				}
-				taken = need
-			}
-			data = append(make([]byte, 0, grown), data...)
+			data = append(make([]byte, 0, min(2*cap(data), most)), data...)
 		}
 		n, err := body.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
-		if err == io.EOF {
-			break
-		}
-		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-			return fmt.Errorf("%w: %d bytes are the most", errLarge, most)
-		}
 		if err != nil {
-			return fmt.Errorf("the body did not arrive: %w", err)
+			return data, err
 		}
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // or it would end the request
-	if len(data) > maxOperation {
-		select {
-		case b.decoding <- struct{}{}:
-			defer func() { <-b.decoding }()
-		case <-r.Context().Done():
-			return r.Context().Err()
-		}
+	return data, nil
+}
+
+// take takes what is free, if anything is in time.
+func take[T any](ctx context.Context, free chan T, within time.Duration) (taken T, err error) {
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case taken = <-free:
+		return taken, nil
+	case <-timer.C:
+		return taken, errBusy
+	case <-ctx.Done():
+		return taken, ctx.Err()
 	}
-	return use(data)
 }

@@ -39,7 +39,7 @@ func (c *call) events() (reply, error) {
 	}
 	if !c.api.streams.open(c.caller.Person) {
 		p := newProblem(reasonTooManyStreams, "")
-		p.header = http.Header{"Retry-After": {"10"}}
+		p.header = http.Header{"Retry-After": {"10"}, "Connection": {"close"}} // it takes memory while it is idle, too
 		return reply{}, p
 	}
 	var opts []engine.WatchOption

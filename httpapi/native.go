@@ -34,7 +34,7 @@ type call struct {
 // A reply is the answer to a call that went well.
 type reply struct {
 	status int       // 0 means 200
-	body   any       // as JSON
+	body   any       // as JSON; nil for no content
 	moved  store.Seq // for an ETag; 0 for none
 	at     string    // for a Location
 	stream func()    // instead of all: writes the answer itself
@@ -91,6 +91,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route route) {
 		if answer.at != "" {
 			w.Header().Set("Location", answer.at)
 		}
+		if answer.body == nil {
+			w.WriteHeader(answer.status)
+			return
+		}
 		a.write(w, max(answer.status, http.StatusOK), "application/json", answer.body)
 	}
 }
@@ -126,7 +130,7 @@ func (c *call) run(route route) (answer reply, err error) {
 		p := newProblem(reasonBusy, err.Error())
 		p.header = http.Header{"Retry-After": {"1"}}
 		return reply{}, p
-	case errors.Is(err, errLarge):
+	case errors.Is(err, errTooLarge), errors.Is(err, errCut):
 		return reply{}, invalid("body", err.Error())
 	}
 	return answer, err
@@ -171,7 +175,11 @@ func (c *call) decode(v any) error {
 	if len(c.body) == 0 {
 		c.body = []byte("{}")
 	}
-	if err := strictjson.Unmarshal(c.body, v); err != nil {
+	err := strictjson.Request(c.body, v)
+	if wrong := (*strictjson.Error)(nil); errors.As(err, &wrong) && wrong.Path != "" {
+		return invalid(wrong.Path, wrong.Text)
+	}
+	if err != nil {
 		return invalid("body", err.Error())
 	}
 	return nil
