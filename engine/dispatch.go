@@ -4,27 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
-
-// A Delivery is an effect as a handler gets it: what has to be done, and where the
-// job stood when it was taken from the store.
-type Delivery struct {
-	Effect  store.Effect `json:"effect"`
-	Seq     store.Seq    `json:"seq"` // of the record that asked for it; with Job.ID it identifies the effect
-	At      step.Time    `json:"at"`  // of that record
-	Job     store.Job    `json:"job"`
-	Step    store.Step   `json:"step"`           // that runs, stops or asks; its Payload and Confirmers say how and whom
-	Attempt int32        `json:"attempt"`        // that is to be run, stopped or asked for
-	All     bool         `json:"all"`            // of a RunTargets: all targets, and not only those that have not succeeded
-	Ended   step.State   `json:"ended,omitzero"` // of a JobEnded: the state that the job ended in
-	Count   int32        `json:"count"`          // how often it was delivered, this time included
-}
 
 // A Handler carries out one effect. It must be safe for concurrent use. nil settles the
 // effect; an error or a panic has it delivered again later. While it runs, its lease is
@@ -49,17 +33,13 @@ type Handler func(ctx context.Context, d Delivery) error
 type DispatchOption func(*dispatch)
 
 type dispatch struct {
-	*Engine
-	handler   Handler
-	runs      int
-	stops     int
-	notices   int
-	lease     time.Duration
-	poll      time.Duration
-	first     time.Duration
-	most      time.Duration
-	stopEvery time.Duration
-	sweep     time.Duration
+	*courier
+	handler Handler
+	runs    int
+	stops   int
+	notices int
+	poll    time.Duration
+	sweep   time.Duration
 }
 
 // Runs bounds how many runs are carried out at once; the default is 64. Runs, stops, and
@@ -129,10 +109,7 @@ func (e *Engine) dispatcher(ctx context.Context, h Handler, opts []DispatchOptio
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	d := &dispatch{
-		Engine: e, handler: h, runs: 64, stops: 16, notices: 16, lease: 30 * time.Second, poll: pollEvery,
-		first: time.Second, most: 5 * time.Minute, stopEvery: 30 * time.Second, sweep: time.Second,
-	}
+	d := &dispatch{courier: e.courier(), handler: h, runs: 64, stops: 16, notices: 16, poll: pollEvery, sweep: time.Second}
 	for _, o := range opts {
 		if o != nil {
 			o(d)
@@ -145,7 +122,6 @@ var (
 	runEffects  = []store.Effect{store.RunTargets}
 	stopEffects = []store.Effect{store.StopAttempt}
 	notices     = []store.Effect{store.AskConfirmers, store.JobEnded}
-	allEffects  = []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded}
 )
 
 // Dispatch hands the effects of jobs to h, at least once each, and expires what is
@@ -188,11 +164,7 @@ func (e *Engine) Deliver(ctx context.Context, h Handler, opts ...DispatchOption)
 			return n, err
 		}
 		n += len(claimed)
-		var handlers sync.WaitGroup
-		for _, c := range claimed {
-			handlers.Go(func() { d.deliver(ctx, c) })
-		}
-		handlers.Wait()
+		each(len(claimed), d.runs, func(i int) { d.deliver(ctx, claimed[i]) })
 	}
 }
 
@@ -231,71 +203,16 @@ func waitForSlot(ctx context.Context, slots chan struct{}) {
 	}
 }
 
-func (d *dispatch) claim(ctx context.Context, kinds []store.Effect, limit int) ([]store.Delivery, error) {
-	now := step.At(d.now())
-	return d.store.Claim(ctx, store.Claim{
-		Scope: d.scope, Effects: kinds, Now: now, Until: now.Add(d.lease), Limit: limit,
-	})
-}
-
 // deliver carries out one claimed effect and settles it, or has it delivered again.
 func (d *dispatch) deliver(ctx context.Context, claimed store.Delivery) {
-	view, err := d.store.View(ctx, store.Query{Scope: d.scope, Job: claimed.Job, Step: claimed.Step})
-	switch {
-	case errors.Is(err, store.ErrNotFound) || err == nil && Obsolete(claimed, view.Step):
-		d.settle(ctx, claimed)
-		return
-	case err == nil:
-		err = d.handle(ctx, claimed, view)
+	if shown := d.show(ctx, claimed); shown != nil {
+		d.end(ctx, claimed, d.handle(ctx, claimed, *shown))
 	}
-	// The lease is given back even if ctx has ended meanwhile.
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.lease)
-	defer cancel()
-	switch {
-	case errors.Is(err, store.ErrLeaseLost): // whoever has it now will settle it
-	case err != nil && ctx.Err() != nil:
-		d.again(end, claimed, 0) // it was cut short, and has not failed
-	case err != nil:
-		d.failed(ctx, fmt.Errorf("job %d: %v of step %d, attempt %d: %w", claimed.Job, claimed.Effect, claimed.Step, claimed.Attempt, err))
-		claimed.Failures, claimed.LastError = claimed.Failures+1, brief(err)
-		d.again(end, claimed, d.rest(claimed))
-	case claimed.Effect == store.StopAttempt && d.stillStopping(end, claimed):
-		claimed.Failures, claimed.Delivered, claimed.LastError = 0, true, ""
-		d.again(end, claimed, d.stopEvery)
-	default:
-		d.settle(end, claimed)
-	}
-}
-
-// Obsolete reports whether nobody needs an effect any more, given its step as it stands
-// now: a dispatcher then settles it unseen. Once obsolete it stays so, as attempts only
-// grow, and a step that was looked at too early makes nothing obsolete. The end of a job
-// always is delivered, and a stop at least once.
-func Obsolete(d store.Delivery, s store.Step) bool {
-	switch d.Effect {
-	case store.RunTargets:
-		return s.Attempt > d.Attempt || s.Attempt == d.Attempt && s.State != step.Running
-	case store.AskConfirmers:
-		return s.Attempt > d.Attempt || s.Attempt == d.Attempt && s.State != step.Waiting
-	case store.StopAttempt:
-		return d.Delivered && !stopping(d, s)
-	}
-	return false
-}
-
-// stopping reports whether the attempt that is to stop may still run.
-func stopping(d store.Delivery, s store.Step) bool {
-	return s.Attempt < d.Attempt || s.Attempt == d.Attempt && !s.State.Finished()
-}
-
-func (d *dispatch) stillStopping(ctx context.Context, claimed store.Delivery) bool {
-	view, err := d.store.View(ctx, store.Query{Scope: d.scope, Job: claimed.Job, Step: claimed.Step})
-	return err != nil || stopping(claimed, view.Step)
 }
 
 // handle runs the handler and renews the lease meanwhile, for as long as the handler takes,
 // even if ctx has ended. If the lease is lost, that is the error.
-func (d *dispatch) handle(ctx context.Context, claimed store.Delivery, view store.View) error {
+func (d *dispatch) handle(ctx context.Context, claimed store.Delivery, shown Delivery) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	running, done := context.WithCancel(context.WithoutCancel(ctx))
 	var renewal sync.WaitGroup
@@ -309,65 +226,9 @@ func (d *dispatch) handle(ctx context.Context, claimed store.Delivery, view stor
 			}
 		}
 	})
-	err := contain(func() error {
-		return d.handler(ctx, Delivery{
-			Effect: claimed.Effect, Seq: claimed.Seq, At: claimed.At, Job: view.Job, Step: view.Step,
-			Attempt: claimed.Attempt, All: claimed.All, Ended: claimed.JobTo, Count: claimed.Count,
-		})
-	})
+	err := contain(func() error { return d.handler(ctx, shown) })
 	if errors.Is(context.Cause(ctx), store.ErrLeaseLost) {
 		return store.ErrLeaseLost
 	}
 	return err
-}
-
-func (d *dispatch) settle(ctx context.Context, claimed store.Delivery) {
-	d.let(ctx, claimed, "settle", d.store.Settle(ctx, claimed))
-}
-
-// again has an effect delivered again after a while.
-func (d *dispatch) again(ctx context.Context, claimed store.Delivery, after time.Duration) {
-	d.let(ctx, claimed, "defer", d.leave(ctx, claimed, after))
-}
-
-// leave leaves an effect alone for a while, and has what it says of its deliveries kept.
-func (d *dispatch) leave(ctx context.Context, claimed store.Delivery, alone time.Duration) error {
-	claimed.NotBefore = step.At(d.now()).Add(alone)
-	return d.store.Defer(ctx, claimed)
-}
-
-// let tells of a failure to settle or defer. The lease runs out then, and the effect is
-// delivered again; if it was lost already, that has begun, and all is well.
-func (d *dispatch) let(ctx context.Context, claimed store.Delivery, what string, err error) {
-	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
-		d.failed(ctx, fmt.Errorf("job %d: %s effect %d: %w", claimed.Job, what, claimed.Seq, err))
-	}
-}
-
-// rest returns how long an effect is left alone whose last delivery has failed. A stop, which
-// is delivered again and again, rests no longer than if it had not.
-func (d *dispatch) rest(failed store.Delivery) time.Duration {
-	most := d.most
-	if failed.Effect == store.StopAttempt {
-		most = min(most, d.stopEvery)
-	}
-	delay := d.first
-	for range failed.Failures - 1 {
-		if delay >= most {
-			break
-		}
-		delay *= 2
-	}
-	return min(delay, most)
-}
-
-// brief cuts an error to what is kept with an effect, of UTF-8 and without NUL, which databases
-// do not take.
-func brief(err error) string {
-	const most = 500
-	text := []rune(strings.ReplaceAll(err.Error(), "\x00", "\uFFFD"))
-	if len(text) > most {
-		return string(text[:most-3]) + "..."
-	}
-	return string(text)
 }
