@@ -295,6 +295,59 @@ func ExampleEngine_Dispatch() {
 	// <nil>
 }
 
+// An executor in another process fetches what it can carry out, and answers for it with what
+// it was handed. Until its lease runs out, nobody else is handed the same.
+func ExampleEngine_Claim() {
+	eng, job := release()
+	query := engine.ClaimQuery{Effects: []store.Effect{store.RunTargets, store.StopAttempt}, Lease: 2 * time.Minute}
+	for _, d := range must(eng.Claim(ctx, query)) {
+		fmt.Println(d.Effect, d.Step.Name, "attempt", d.Attempt)
+		must(eng.Report(ctx, engine.Report{Job: d.Job.ID, Step: d.Step.ID, Attempt: d.Attempt, Results: []engine.TargetResult{success(0), success(1)}}))
+		fmt.Println(eng.Settle(ctx, d.Claimed()))
+		fmt.Println(eng.Settle(ctx, d.Claimed()))
+	}
+	fmt.Println("waiting for", must(eng.Job(ctx, job)).Current, "with", len(must(eng.Claim(ctx, query))), "effects to carry out")
+	// Output:
+	// run install attempt 1
+	// <nil>
+	// job 100: effect 2, delivery 1: store: lease lost
+	// waiting for 2 with 0 effects to carry out
+}
+
+// What could not be carried out comes again, after a while that grows with each failure.
+func ExampleEngine_Fail() {
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	eng, _ := release(engine.WithClock(func() time.Time { return now }))
+	for range 60 {
+		for _, d := range must(eng.Claim(ctx, engine.ClaimQuery{})) {
+			fmt.Println(now.Format(time.TimeOnly), d.Effect, d.Step.Name, "delivery", d.Count, eng.Fail(ctx, d.Claimed(), errors.New("no agent on web-1")))
+		}
+		now = now.Add(time.Second)
+	}
+	// Output:
+	// 12:00:00 run install delivery 1 <nil>
+	// 12:00:01 run install delivery 2 <nil>
+	// 12:00:03 run install delivery 3 <nil>
+	// 12:00:07 run install delivery 4 <nil>
+	// 12:00:15 run install delivery 5 <nil>
+	// 12:00:31 run install delivery 6 <nil>
+}
+
+// An executor that takes its time keeps what it was handed, and learns if it has lost it.
+func ExampleEngine_Renew() {
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	eng, _ := release(engine.WithClock(func() time.Time { return now }))
+	ours := must(eng.Claim(ctx, engine.ClaimQuery{}))[0]
+	now = now.Add(20 * time.Second)
+	fmt.Println(eng.Renew(ctx, ours.Claimed(), time.Minute))
+	now = now.Add(2 * time.Minute) // of silence
+	must(eng.Claim(ctx, engine.ClaimQuery{}))
+	fmt.Println(errors.Is(eng.Renew(ctx, ours.Claimed(), time.Minute), store.ErrLeaseLost))
+	// Output:
+	// <nil>
+	// true
+}
+
 // What still has to be delivered can be read, with the reason of the last failure.
 func ExampleEngine_Effects() {
 	eng, job := release()

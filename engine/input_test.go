@@ -144,6 +144,15 @@ var methodsOfJobs = append([]method{
 		_, err := e.Effects(ctx, job, 0, 0)
 		return err
 	}},
+	{"Settle", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		return e.Settle(ctx, engine.Claimed{Job: job, Seq: 2, Count: 1})
+	}},
+	{"Renew", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		return e.Renew(ctx, engine.Claimed{Job: job, Seq: 2, Count: 1}, time.Minute)
+	}},
+	{"Fail", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		return e.Fail(ctx, engine.Claimed{Job: job, Seq: 2, Count: 1}, errBroken)
+	}},
 	{"Watch", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
 		for _, err := range e.Watch(ctx, job, 0) {
 			return err
@@ -163,6 +172,10 @@ var methods = append([]method{
 	}},
 	{"Sweep", func(ctx context.Context, e *engine.Engine, _ store.JobID, _ step.ID) error {
 		_, err := e.Sweep(ctx)
+		return err
+	}},
+	{"Claim", func(ctx context.Context, e *engine.Engine, _ store.JobID, _ step.ID) error {
+		_, err := e.Claim(ctx, engine.ClaimQuery{})
 		return err
 	}},
 	{"Dispatch", func(ctx context.Context, e *engine.Engine, _ store.JobID, _ step.ID) error {
@@ -460,6 +473,10 @@ func mistakes() []mistake {
 				_, err := s.eng.Jobs(ctx, engine.JobQuery{Limit: limit})
 				return err
 			},
+			"Claim": func(ctx context.Context, s *site) error {
+				_, err := s.eng.Claim(ctx, engine.ClaimQuery{Limit: limit})
+				return err
+			},
 			"Targets": func(ctx context.Context, s *site) error {
 				_, err := s.eng.Targets(ctx, s.blue, 1, engine.TargetQuery{Limit: limit})
 				return err
@@ -480,6 +497,43 @@ func mistakes() []mistake {
 			return err
 		})
 	}
+
+	// Claims.
+	claim := func(name, field string, q engine.ClaimQuery) {
+		add("Claim with "+name, field, func(ctx context.Context, s *site) error {
+			_, err := s.eng.Claim(ctx, q)
+			return err
+		})
+	}
+	for _, effect := range []store.Effect{store.NoEffect, 5, 255} {
+		claim(fmt.Sprintf("effect %d", effect), "Effects[1]", engine.ClaimQuery{Effects: []store.Effect{store.RunTargets, effect}})
+	}
+	for _, wait := range []time.Duration{-1, math.MinInt64, time.Minute + 1, math.MaxInt64} {
+		claim(fmt.Sprintf("wait %d", wait), "Wait", engine.ClaimQuery{Wait: wait})
+	}
+	for _, lease := range []time.Duration{-1, 1, time.Second - 1, time.Hour + 1, math.MinInt64, math.MaxInt64} {
+		claim(fmt.Sprintf("lease %d", lease), "Lease", engine.ClaimQuery{Lease: lease})
+		add(fmt.Sprintf("Renew with lease %d", lease), "Lease", func(ctx context.Context, s *site) error {
+			return s.eng.Renew(ctx, engine.Claimed{Job: s.blue, Seq: 2, Count: 1}, lease)
+		})
+	}
+	for _, c := range []struct {
+		field   string
+		claimed func(s *site) engine.Claimed
+	}{
+		{"Job", func(*site) engine.Claimed { return engine.Claimed{Seq: 2, Count: 1} }},
+		{"Seq", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Count: 1} }},
+		{"Seq", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Seq: math.MinInt64, Count: 1} }},
+		{"Count", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Seq: 2} }},
+		{"Count", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Seq: 2, Count: -1} }},
+	} {
+		add("Settle", c.field, func(ctx context.Context, s *site) error { return s.eng.Settle(ctx, c.claimed(s)) })
+		add("Renew", c.field, func(ctx context.Context, s *site) error { return s.eng.Renew(ctx, c.claimed(s), 0) })
+		add("Fail", c.field, func(ctx context.Context, s *site) error { return s.eng.Fail(ctx, c.claimed(s), errBroken) })
+	}
+	add("Fail without a cause", "cause", func(ctx context.Context, s *site) error {
+		return s.eng.Fail(ctx, engine.Claimed{Job: s.blue, Seq: 2, Count: 1}, nil)
+	})
 	return all
 }
 
@@ -520,6 +574,19 @@ func TestTheLimitsThemselvesAreAccepted(t *testing.T) {
 	}
 	if _, err := s.eng.Steps(t.Context(), job.ID, 0, 10_000); err != nil {
 		t.Errorf("Steps with a limit of 10,000: %v", err)
+	}
+	for _, lease := range []time.Duration{time.Second, time.Hour} {
+		run := engine.ClaimQuery{Effects: []store.Effect{store.RunTargets}, Lease: lease, Limit: 1, Wait: time.Minute}
+		claimed, err := s.eng.Claim(t.Context(), run)
+		if err != nil || len(claimed) != 1 {
+			t.Fatalf("Claim(%+v): %v, %v, want one run", run, claimed, err)
+		}
+		if err := s.eng.Renew(t.Context(), claimed[0].Claimed(), lease); err != nil {
+			t.Errorf("Renew for %v: %v", lease, err)
+		}
+	}
+	if _, err := s.eng.Claim(t.Context(), engine.ClaimQuery{Limit: 10_000}); err != nil {
+		t.Errorf("Claim with a limit of 10,000: %v", err)
 	}
 }
 
@@ -652,7 +719,7 @@ func absurd(rt *rapid.T, s *site, e *engine.Engine) error {
 	id := step.ID(garbageNumber(rt, "step", 1, 2))
 	after, limit := garbageNumber(rt, "after"), int(garbageNumber(rt, "limit", 1, 100))
 	var err error
-	switch rapid.IntRange(0, 13).Draw(rt, "method") {
+	switch rapid.IntRange(0, 17).Draw(rt, "method") {
 	case 0:
 		_, err = e.Operate(ctx, job, id, operation.Code(rapid.Uint8().Draw(rt, "code")), garbageOptions(rt)...)
 	case 1:
@@ -689,6 +756,28 @@ func absurd(rt *rapid.T, s *site, e *engine.Engine) error {
 		cancel()
 		for _, err = range e.Watch(ended, job, store.Seq(after), engine.WithoutProgress(), engine.WatchPoll(-1)) {
 			break
+		}
+	case 14:
+		q := engine.ClaimQuery{Lease: time.Duration(garbageNumber(rt, "lease", int64(time.Second))), Limit: limit}
+		for range rapid.IntRange(0, 3).Draw(rt, "effects") {
+			q.Effects = append(q.Effects, store.Effect(rapid.Uint8Range(0, 6).Draw(rt, "effect")))
+		}
+		if q.Wait = time.Duration(garbageNumber(rt, "wait")); q.Wait > 1 && q.Wait <= time.Minute {
+			q.Wait = 1 // which is as good as any
+		}
+		_, err = e.Claim(ctx, q)
+	default:
+		c := engine.Claimed{Job: job, Seq: store.Seq(garbageNumber(rt, "seq", 2)), Count: int32(garbageNumber(rt, "count", 1, 2))}
+		switch rapid.IntRange(0, 2).Draw(rt, "answer") {
+		case 0:
+			err = e.Settle(ctx, c)
+		case 1:
+			err = e.Renew(ctx, c, time.Duration(garbageNumber(rt, "lease", int64(time.Hour))))
+		case 2:
+			err = e.Fail(ctx, c, errors.New(garbageText(rt, "cause")))
+		}
+		if errors.Is(err, store.ErrLeaseLost) {
+			err = nil
 		}
 	}
 	return err
