@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"runtime/metrics"
 	"slices"
 	"strings"
@@ -35,8 +36,8 @@ func TestBadClients(t *testing.T) {
 		serveBadClients(t)
 		return
 	}
-	if testing.Short() {
-		t.Skip("takes a while")
+	if testing.Short() || raceDetector() {
+		t.Skip("takes a while, and measures time and memory")
 	}
 	const tries = 3 // a machine that does other work as well makes good clients wait
 	var ratio float64
@@ -85,6 +86,12 @@ func badClients(t *testing.T) (grown uint64, ratio float64) {
 	t.Logf("bad clients: the server grew by %d MiB from %d, a good client's p99 went from %v to %v, %.2f times",
 		grown>>20, before>>20, median(quiet), median(loud), ratio)
 	return grown, ratio
+}
+
+// raceDetector reports whether this is built with the race detector.
+func raceDetector() bool {
+	info, _ := debug.ReadBuildInfo()
+	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 func median(d []time.Duration) time.Duration {
