@@ -121,10 +121,7 @@ func (w *Worker) carryOut(ctx context.Context, d store.Delivery) (*engine.Report
 	if err != nil || engine.Obsolete(d, view.Step) {
 		return nil, err
 	}
-	r, err := w.call(ctx, engine.Delivery{
-		Effect: d.Effect, Seq: d.Seq, At: d.At, Job: view.Job, Step: view.Step,
-		Attempt: d.Attempt, All: d.All, Ended: d.JobTo, Count: d.Count,
-	})
+	r, err := w.call(ctx, engine.NewDelivery(d, view))
 	if r != nil && len(r.Results) == 0 && r.Outcome == 0 {
 		r = nil // it says nothing
 	}
