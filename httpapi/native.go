@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -217,8 +216,7 @@ func (a *API) fail(w http.ResponseWriter, p *problem) {
 	a.write(w, p.Status, "application/problem+json", p)
 }
 
-// write answers with v as JSON. The server gives up on a client that does not take it in
-// time.
+// write answers with v as JSON.
 func (a *API) write(w http.ResponseWriter, status int, kind string, v any) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -228,12 +226,17 @@ func (a *API) write(w http.ResponseWriter, status int, kind string, v any) {
 		text.Reset()
 		_ = encoder.Encode(newProblem(reasonInternal, ""))
 	}
+	a.send(w, status, kind, text.Bytes())
+}
+
+// send answers with text. The server gives up on a client that does not take it in time.
+func (a *API) send(w http.ResponseWriter, status int, kind string, text []byte) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(a.c.WriteTimeout))
 	h := w.Header()
 	h.Set("Content-Type", kind)
-	h.Set("Content-Length", strconv.Itoa(text.Len()))
+	h.Set("Content-Length", strconv.Itoa(len(text)))
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = io.Copy(w, &text)
+	_, _ = w.Write(text)
 }

@@ -53,6 +53,9 @@ func (c *call) create(b *createBody) (reply, error) {
 	spec := engine.JobSpec{Name: b.Name, Steps: make([]step.Spec, len(b.Steps))}
 	if b.Scope != nil {
 		spec.Scope = *b.Scope
+		if !c.caller.AllScopes && spec.Scope != c.caller.Scope {
+			return reply{}, invalid("scope", "it is another one than the one that this person sees: leave it out")
+		}
 	}
 	for i := range b.Steps {
 		s, err := b.Steps[i].spec(fmt.Sprintf("steps[%d]", i))

@@ -140,7 +140,13 @@ func refused(r *engine.Refusal) *problem {
 	case operation.NoSuchJob, operation.NoSuchStep:
 		return p
 	case operation.InvalidInput:
-		p.Field = r.Field
+		field, ok := wireField(r.Field)
+		if !ok {
+			return newProblem(reasonInternal, "")
+		}
+		return invalid(field, wireDetail(r.Detail))
+	case operation.RequestReused:
+		p.Detail = "it came with another step, code, person or reason, or created another job"
 	}
 	p.Job, p.Step, p.Code, p.JobCode = r.Job, r.Step, r.Code, r.JobCode
 	if r.State != 0 {

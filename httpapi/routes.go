@@ -13,6 +13,7 @@ type route struct {
 
 // routes are all there is, in the order of the document that describes them.
 var routes = []route{
+	{method: "GET", path: "/v1/openapi.json", open: true, handle: (*call).openAPI},
 	{method: "GET", path: "/v1/rules", handle: (*call).rules},
 
 	{method: "GET", path: "/v1/jobs", query: []string{"state", "after", "limit", "newest"}, handle: (*call).jobs},
@@ -27,9 +28,15 @@ var routes = []route{
 	{method: "POST", path: "/v1/jobs/{job}/steps/{step}/operate", body: maxOperation, conditional: true, handle: with((*call).operate)},
 	{method: "GET", path: "/v1/jobs/{job}/steps/{step}/targets", query: []string{"class", "status", "attempt", "if_attempt", "from", "limit"}, handle: (*call).targets},
 
+	{method: "POST", path: "/v1/jobs/{job}/steps/{step}/report", body: maxJob, executor: true, handle: with((*call).report)},
+
 	{method: "GET", path: "/v1/jobs/{job}/history", query: []string{"after", "limit"}, handle: (*call).history},
 	{method: "GET", path: "/v1/jobs/{job}/events", query: []string{"after", "progress"}, handle: (*call).events},
 	{method: "GET", path: "/v1/jobs/{job}/effects", query: []string{"after", "limit"}, handle: (*call).effects},
+	{method: "POST", path: "/v1/effects/claim", body: maxOperation, executor: true, handle: with((*call).claim)},
+	{method: "POST", path: "/v1/jobs/{job}/effects/{seq}/settle", body: maxOperation, executor: true, handle: with((*call).settle)},
+	{method: "POST", path: "/v1/jobs/{job}/effects/{seq}/renew", body: maxOperation, executor: true, handle: with((*call).renew)},
+	{method: "POST", path: "/v1/jobs/{job}/effects/{seq}/fail", body: maxOperation, executor: true, handle: with((*call).failed)},
 }
 
 // with returns a handler that reads the body before f sees it. No body reads as {}.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"reflect"
 	"strings"
 	"time"
 
@@ -109,22 +108,28 @@ type wireExplanation struct {
 // A word is one of an alphabet as clients write it: a name, or a number.
 type word string
 
+// UnmarshalJSON takes any value: what is no name and no number is on no alphabet.
 func (w *word) UnmarshalJSON(data []byte) error {
-	switch c := data[0]; {
-	case c == '"':
+	switch {
+	case data[0] == '"':
 		return json.Unmarshal(data, (*string)(w))
-	case c == '-' || '0' <= c && c <= '9':
+	case len(data) <= 5:
 		*w = word(data)
-		return nil
+	default:
+		*w = "?"
 	}
-	return &json.UnmarshalTypeError{Value: "value", Type: reflect.TypeFor[word]()}
+	return nil
 }
 
 // parse reads w by the Parse function of its alphabet. What the client wrote is not repeated.
 func parse[T any](field string, w word, read func(string) (T, error)) (T, error) {
 	v, err := read(string(w))
 	if unknown := (*enum.UnknownError)(nil); errors.As(err, &unknown) {
-		err = invalid(field, fmt.Sprintf("unknown %s: want one of %s", unknown.Noun, unknown.Want))
+		wrong := "unknown " + unknown.Noun
+		if w == "" {
+			wrong = "no " + unknown.Noun
+		}
+		err = invalid(field, fmt.Sprintf("%s: want one of %s", wrong, unknown.Want))
 	}
 	return v, err
 }

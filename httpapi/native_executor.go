@@ -1,0 +1,180 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// reportBody is what an executor says of an attempt.
+type reportBody struct {
+	Attempt int32        `json:"attempt"`
+	Results []resultBody `json:"results"`
+	Outcome *word        `json:"outcome"`
+	Reason  string       `json:"reason"`
+}
+
+// resultBody is an [engine.TargetResult] on the wire.
+type resultBody struct {
+	Target   *int32    `json:"target"` // must be there: 0 is a target
+	Status   word      `json:"status"`
+	ExitCode int32     `json:"exit_code"`
+	Started  step.Time `json:"started"`
+	Finished step.Time `json:"finished"`
+	Detail   string    `json:"detail"`
+}
+
+func (b *resultBody) result(at string) (r engine.TargetResult, err error) {
+	if b.Target == nil {
+		return r, invalid(at+".target", "it is missing")
+	}
+	r.Target = *b.Target
+	r.Result = store.Result{ExitCode: b.ExitCode, Started: b.Started, Finished: b.Finished, Detail: b.Detail}
+	r.Status, err = parse(at+".status", b.Status, step.ParseStatus)
+	return r, err
+}
+
+func (c *call) report(b *reportBody) (reply, error) {
+	job, id, err := c.step()
+	if err != nil {
+		return reply{}, err
+	}
+	r := engine.Report{
+		Job: job, Step: id, Attempt: b.Attempt, By: c.caller.Person, Reason: b.Reason,
+		Results: make([]engine.TargetResult, len(b.Results)),
+	}
+	for i := range b.Results {
+		if r.Results[i], err = b.Results[i].result(fmt.Sprintf("results[%d]", i)); err != nil {
+			return reply{}, err
+		}
+	}
+	if b.Outcome != nil {
+		if r.Outcome, err = parse("outcome", *b.Outcome, step.ParseEvent); err != nil {
+			return reply{}, err
+		}
+	}
+	receipt, err := c.eng.Report(c.Context(), r)
+	if receipt.Rejected == nil {
+		receipt.Rejected = []engine.Rejection{}
+	}
+	return reply{body: receipt}, err
+}
+
+// claimBody selects effects to claim.
+type claimBody struct {
+	Effects []word `json:"effects"`
+	LeaseMS int64  `json:"lease_ms"`
+	Limit   int64  `json:"limit"`
+	WaitMS  int64  `json:"wait_ms"`
+}
+
+// wireDelivery is an [engine.Delivery] on the wire.
+type wireDelivery struct {
+	Effect  store.Effect `json:"effect"`
+	Seq     store.Seq    `json:"seq"`
+	At      step.Time    `json:"at"`
+	Job     store.Job    `json:"job"`
+	Step    wireStep     `json:"step"`
+	Attempt int32        `json:"attempt"`
+	All     bool         `json:"all"`
+	Ended   step.State   `json:"ended,omitzero"`
+	Count   int32        `json:"count"`
+}
+
+// How many effects one claim takes: payloads make them large.
+const (
+	claimLimit    = 10 // if it does not say
+	maxClaimLimit = 100
+)
+
+func (c *call) claim(b *claimBody) (reply, error) {
+	q := engine.ClaimQuery{Limit: claimLimit}
+	var err error
+	for i, name := range b.Effects {
+		effect, err := parse(fmt.Sprintf("effects[%d]", i), name, parseText[store.Effect])
+		if err != nil {
+			return reply{}, err
+		}
+		q.Effects = append(q.Effects, effect)
+	}
+	if q.Lease, err = duration("lease_ms", b.LeaseMS); err != nil {
+		return reply{}, err
+	}
+	if q.Wait, err = duration("wait_ms", b.WaitMS); err != nil {
+		return reply{}, err
+	}
+	if b.Limit < 0 || b.Limit > maxClaimLimit {
+		return reply{}, invalid("limit", fmt.Sprintf("it is 1 to %d, or 0 for %d", maxClaimLimit, claimLimit))
+	}
+	if b.Limit > 0 {
+		q.Limit = int(b.Limit)
+	}
+	claimed, err := c.eng.Claim(c.Context(), q)
+	items := make([]wireDelivery, len(claimed))
+	for i, d := range claimed {
+		items[i] = wireDelivery{
+			Effect: d.Effect, Seq: d.Seq, At: d.At, Job: d.Job, Step: wholeStep(d.Step),
+			Attempt: d.Attempt, All: d.All, Ended: d.Ended, Count: d.Count,
+		}
+	}
+	return reply{body: wirePage[wireDelivery]{Items: items}}, err
+}
+
+// settleBody names one delivery of the effect in the path.
+type settleBody struct {
+	Count int32 `json:"count"`
+}
+
+// renewBody asks for a new lease.
+type renewBody struct {
+	Count   int32 `json:"count"`
+	LeaseMS int64 `json:"lease_ms"`
+}
+
+// failBody says why an effect could not be carried out.
+type failBody struct {
+	Count int32  `json:"count"`
+	Error string `json:"error"`
+}
+
+func (c *call) settle(b *settleBody) (reply, error) {
+	return c.answerFor(b.Count, func(claimed engine.Claimed) error {
+		return c.eng.Settle(c.Context(), claimed)
+	})
+}
+
+func (c *call) renew(b *renewBody) (reply, error) {
+	lease, err := duration("lease_ms", b.LeaseMS)
+	if err != nil {
+		return reply{}, err
+	}
+	return c.answerFor(b.Count, func(claimed engine.Claimed) error {
+		return c.eng.Renew(c.Context(), claimed, lease)
+	})
+}
+
+func (c *call) failed(b *failBody) (reply, error) {
+	if b.Error == "" {
+		return reply{}, invalid("error", "it is missing: say why")
+	}
+	return c.answerFor(b.Count, func(claimed engine.Claimed) error {
+		return c.eng.Fail(c.Context(), claimed, errors.New(b.Error))
+	})
+}
+
+// answerFor does something to a delivery of the effect in the path.
+func (c *call) answerFor(count int32, do func(engine.Claimed) error) (reply, error) {
+	job, err := c.job()
+	if err != nil {
+		return reply{}, err
+	}
+	seq, err := number("seq", c.PathValue("seq"))
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusNoContent}, do(engine.Claimed{Job: job, Seq: store.Seq(seq), Count: count})
+}
