@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
@@ -74,7 +75,8 @@ func queryFields(raw string, known []string) (fields, error) {
 		return nil, unacceptable("query", "it is not well-formed")
 	}
 	f := fields{}
-	for name, given := range values {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		given := values[name]
 		at := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, name) })
 		switch {
 		case at < 0:
@@ -112,11 +114,16 @@ func (f fields) number(name string) (int64, bool) {
 	if !ok {
 		return 0, false
 	}
+	return digits(unquoted(raw))
+}
+
+// unquoted returns what stands in a string, and anything else as it stands.
+func unquoted(raw json.RawMessage) string {
 	text := string(raw)
 	if raw[0] == '"' {
-		_ = json.Unmarshal(raw, &text) // strictjson has read it before
+		_ = json.Unmarshal(raw, &text) // it is JSON, or it would not have come so far
 	}
-	return digits(text)
+	return text
 }
 
 // id returns a whole number from 1 to most.
@@ -143,7 +150,7 @@ func (f fields) flag(name string) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	switch text := strings.Trim(string(raw), `"`); text {
+	switch unquoted(raw) {
 	case "true", "True", "1": // Python writes True
 		return true, nil
 	case "false", "False", "0":
