@@ -1,0 +1,272 @@
+// The page of one job. Events move it at once; answers of the server follow and make it exact.
+
+import { Lost, Problem, jobCalls, pages } from './api.js';
+import { OperationDialog } from './dialog.js';
+import { h, setAttribute, setData, setHidden, setText } from './dom.js';
+import { fullTime, spent, time } from './format.js';
+import { badge, setBadge } from './icons.js';
+import { Stream } from './events.js';
+import { History } from './history.js';
+import { Model, moves } from './model.js';
+import { Operations } from './operations.js';
+import { jobCodesOf } from './rules.js';
+import { StepBar, StepView } from './steps.js';
+import { Targets, failedOf } from './targets.js';
+import { any, isActive, plain } from './words.js';
+
+const stepsPage = 1000;
+const fewSteps = 4; // that are read one by one, rather than all
+const assure = 20_000; // milliseconds between two looks at whether the stream has told all
+
+// A JobPage shows a job while it is open. app is {rules, notice(text), connection(state)}.
+export class JobPage {
+  #app;
+  #pinned = 0; // the step that a person chose to look at; 0 follows the job
+  #stale = new Set(); // steps that are to be read again
+  #refreshing = false;
+  #ready = 0; // the version that the first answers are as of
+  #dialog = null;
+  #timers = [];
+  #closed = new AbortController();
+
+  constructor(app, id) {
+    this.#app = app;
+    this.rules = app.rules;
+    this.notice = app.notice;
+    this.job = jobCalls(id);
+    this.model = new Model(app.rules);
+    this.stream = new Stream(this.job, { records: (records) => this.#records(records), connection: (state) => this.#connection(state) });
+
+    this.heading = h('h1', { tabindex: '-1' }, `Job ${id}`);
+    this.badge = badge('pending', { id: 'job-state' });
+    this.situation = h('p', { class: 'situation', role: 'status', data: { situation: '' } });
+    this.facts = Object.fromEntries([['id', 'Job'], ['scope', 'Scope'], ['created', 'Created'], ['started', 'Started'], ['took', 'Took'], ['version', 'Version']]
+      .map(([name, title]) => [name, { title, value: h('dd', { data: { fact: name } }), el: null }]));
+    this.jobOperations = new Operations('job-code', 'Operations on the job', (jobCode) => this.#operate({ jobCode }), this.notice);
+    this.bar = new StepBar((id) => this.#choose(id));
+    this.view = new StepView(app.rules, (code) => this.#operate({ step: this.#selected, code }), this.notice);
+    this.targets = new Targets(this.job);
+    this.history = new History();
+    this.body = h('div', { class: 'job-body', hidden: true },
+      this.bar.el,
+      h('div', { class: 'columns' },
+        h('div', { class: 'main-column' }, this.view.el, this.targets.el, this.view.machine),
+        h('div', { class: 'side-column' }, this.history.el)));
+    this.head = h('div', { class: 'job-head', hidden: true },
+      h('dl', { class: 'facts' }, Object.values(this.facts).map((fact) => { fact.el = h('div', {}, h('dt', {}, fact.title), fact.value); return fact.el; })),
+      this.situation);
+    this.state = h('p', { class: 'muted', role: 'status' }, 'Reading the job…');
+    this.el = h('div', { class: 'job-page', data: { page: 'job', job: id } },
+      h('div', { class: 'title-row' }, h('div', { class: 'title' }, this.heading, this.badge), this.jobOperations.el),
+      this.head, this.state, this.body);
+    setHidden(this.badge, true);
+  }
+
+  get #selected() {
+    return this.#pinned || this.model.job.current;
+  }
+
+  // open reads the job and follows it from then on.
+  async open() {
+    try {
+      const job = await this.job.get(this.#closed.signal);
+      this.#ready = job.version;
+      this.model.learnJob(job);
+      this.stream.expect(job.version);
+      this.stream.open();
+      const [, first] = await Promise.all([this.#readSteps(job.version), this.job.explain(job.current, this.#closed.signal)]);
+      this.model.learnExplanation(first);
+    } catch (error) {
+      if (!this.#closed.signal.aborted) this.#failed(error);
+      return;
+    }
+    setHidden(this.state, true);
+    for (const el of [this.badge, this.head, this.body]) setHidden(el, false);
+    this.#render(true);
+    this.#timers.push(setInterval(() => this.#tick(), 500), setInterval(() => this.#assure(), assure));
+  }
+
+  close() {
+    this.#closed.abort();
+    this.stream.close();
+    this.targets.close();
+    this.#dialog?.el.close();
+    this.#timers.forEach(clearInterval);
+  }
+
+  // learn takes the receipt of an operation that was done here, and shows it at once.
+  learn(receipt) {
+    this.model.learnReceipt(receipt);
+    this.stream.expect(receipt.seq);
+    this.#moved([receipt]);
+    this.#render(true);
+  }
+
+  #failed(error) {
+    this.#app.connection('lost');
+    setData(this.el, 'failed', error.reason ?? 'lost');
+    if (error instanceof Problem && error.status === 404) {
+      setText(this.heading, 'There is no such job');
+      setText(this.state, 'Nothing is known of it here, or it is in a scope that you do not see.');
+      return;
+    }
+    setText(this.state, `The job cannot be read: ${error instanceof Lost ? 'the server does not answer' : error.message}. Trying again…`);
+    const timer = setTimeout(() => this.open(), 2000);
+    this.#closed.signal.addEventListener('abort', () => clearTimeout(timer));
+  }
+
+  async #readSteps(asOf) {
+    for await (const items of pages((params) => this.job.steps(params, this.#closed.signal), { limit: stepsPage })) {
+      this.model.learnSteps(items, asOf);
+    }
+  }
+
+  #records(records) {
+    this.model.learnRecords(records);
+    this.history.add(records, this.stream);
+    if (!this.model.steps.size) return; // they come with the first answers
+    this.#dialog?.tell(records);
+    const news = records.filter((record) => record.seq > this.#ready);
+    this.#moved(news.filter(moves));
+    this.#render(news.some((record) => record.step === this.#selected || record.entered === this.#selected));
+  }
+
+  // moved has the steps read again that changes are about.
+  #moved(changes) {
+    if (!changes.length) return;
+    for (const change of changes) {
+      if (change.step) this.#stale.add(change.step);
+      if (change.entered) this.#stale.add(change.entered);
+    }
+    this.#refresh();
+  }
+
+  // refresh reads what is stale, and what may be done now. Calls that come meanwhile become one.
+  async #refresh() {
+    if (this.#refreshing) return;
+    this.#refreshing = true;
+    try {
+      while (this.#stale.size && !this.#closed.signal.aborted) {
+        const selected = this.#selected;
+        const asOf = this.model.version;
+        const stale = [...this.#stale].filter((id) => id !== selected);
+        this.#stale.clear();
+        const { signal } = this.#closed;
+        const [explanation, steps] = await Promise.all([
+          this.job.explain(selected, signal),
+          stale.length <= fewSteps ? Promise.all(stale.map((id) => this.job.step(id, signal))) : this.#readSteps(asOf),
+        ]);
+        if (steps) this.model.learnSteps(steps, asOf);
+        this.model.learnExplanation(explanation);
+        this.stream.expect(explanation.job.version);
+        this.#render(false);
+      }
+    } catch {
+      if (!this.#closed.signal.aborted) setTimeout(() => this.#again(), 1000);
+    } finally {
+      this.#refreshing = false;
+    }
+  }
+
+  // again reads what may be done to the selected step.
+  #again() {
+    if (this.#closed.signal.aborted || !this.model.job) return;
+    this.#stale.add(this.#selected);
+    this.#refresh();
+  }
+
+  async #assure() {
+    if (document.hidden) return;
+    try {
+      const job = await this.job.get(this.#closed.signal);
+      this.stream.expect(job.version);
+    } catch { /* the dot tells */ }
+  }
+
+  #connection(state) {
+    this.#app.connection(state);
+    this.history.count(this.stream);
+    if (state === 'connected' && this.model.steps.size) this.#again();
+  }
+
+  #choose(id) {
+    this.#pinned = id === this.model.job.current ? 0 : id;
+    this.#render(true);
+    this.#again();
+  }
+
+  async #operate(subject) {
+    const dialog = new OperationDialog(this, subject);
+    this.#dialog = dialog;
+    await dialog.open();
+    this.#dialog = null;
+  }
+
+  #render(results) {
+    const { job } = this.model;
+    const step = this.model.steps.get(this.#selected);
+    if (!step) return;
+    const explanation = this.model.explanation(step.id);
+    if (!explanation) this.#again();
+    document.title = `${job.name}: ${plain(job.state)} · Stepgate`;
+    setText(this.heading, job.name);
+    setData(this.el, 'state', job.state);
+    setData(this.el, 'version', job.version);
+    setBadge(this.badge, job.state);
+    setText(this.facts.id.value, job.id);
+    setText(this.facts.scope.value, `${job.scope.type}/${job.scope.id}`);
+    setHidden(this.facts.scope.el, !job.scope.type);
+    for (const name of ['created', 'started']) {
+      setText(this.facts[name].value, time(job[name]));
+      setAttribute(this.facts[name].value, 'title', fullTime(job[name]));
+    }
+    setText(this.facts.version.value, job.version);
+    setText(this.situation, situation(job, this.model.current));
+    this.jobOperations.update(jobCodesOf(this.rules), explanation?.job_codes, step);
+    this.bar.update(this.model, step.id);
+    this.view.update(step, explanation);
+    this.targets.update(step, results);
+    this.#tick();
+  }
+
+  #tick() {
+    const { job } = this.model;
+    setText(this.facts.took.value, spent(job.started, job.finished));
+    setHidden(this.facts.took.el, !job.started);
+    this.bar.tick();
+    if (this.view.step && isActive(this.view.step.state)) this.view.tick();
+  }
+}
+
+// situation says where a job stands, and who is to go on.
+function situation(job, step) {
+  if (!step) return '';
+  const name = `Step ${step.id} of ${job.steps}, ${step.name},`;
+  switch (job.state) {
+    case 'pending':
+      return 'The job has not been started yet.';
+    case 'running':
+      return `${name} is running.`;
+    case 'waiting':
+      return `${name} waits for ${step.confirmers ? any(step.confirmers) || 'nobody that is named' : 'somebody'} to confirm.`;
+    case 'failed':
+      return `${name} has failed on ${failedOf(step)} of ${step.total} targets. A person decides how to go on.`;
+    case 'abnormal':
+      return `${name} broke or ran out of time: what it did is not known. A person decides how to go on.`;
+    case 'terminating':
+      return `${name} was told to stop and has not stopped yet.`;
+    case 'terminated':
+      return `${name} was stopped.` + (step.type === 'confirmation' ? '' : ' A person decides how to go on.');
+    case 'confirmation_terminated':
+      return `${name} was refused. The confirmers can be asked again.`;
+    case 'abandoned':
+      return `${name} was dropped by its executor for good.`;
+    case 'succeeded': {
+      const hidden = [];
+      if (job.skipped) hidden.push(`${job.skipped} skipped`);
+      if (job.ignored) hidden.push(`${job.ignored} with ${job.ignored === 1 ? 'its error' : 'their errors'} ignored`);
+      return `All ${job.steps} steps have passed` + (hidden.length ? `, ${hidden.join(' and ')}.` : '.');
+    }
+  }
+  return `${name} is ${plain(job.state)}.`;
+}

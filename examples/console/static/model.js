@@ -1,0 +1,152 @@
+// What the page knows of a job. A record, a receipt and an answer all say where something
+// stands as of a version; what is known as of a later one is never overwritten.
+
+import { isActive, isFinished } from './words.js';
+
+// moves reports whether a record changed a state or an attempt, and not results alone.
+export function moves(record) {
+  return record.from !== record.to || record.job_from !== record.job_to || record.kind === 'created' || reopens(record);
+}
+
+const reopens = (change) => change.effect === 'run' || change.effect === 'ask';
+
+export class Model {
+  job = null; // its header, once it is known
+  steps = new Map(); // by number, in their order
+  log = []; // every record so far; that of number n is log[n-1]
+  explanations = new Map(); // by step
+
+  #enters; // type -> the state that a step of it takes on entry
+  #jobAsOf = 0; // the version that job is known as of
+  #asOf = new Map(); // step -> likewise
+  #receipts = []; // of operations whose records have not come yet
+
+  constructor(rules) {
+    this.#enters = new Map(rules.kinds.map((kind) => [kind.type, kind.lifecycle.find((row) => row.on === 'entered')?.to]));
+  }
+
+  // version is the latest that is known of.
+  get version() {
+    return Math.max(this.#jobAsOf, this.log.length);
+  }
+
+  // moved is the version of the last change of a state or an attempt that is known of.
+  get moved() {
+    return this.job?.moved ?? 0;
+  }
+
+  get current() {
+    return this.steps.get(this.job?.current);
+  }
+
+  explanation(step) {
+    return this.explanations.get(step);
+  }
+
+  // learnJob takes the header that the server gave.
+  learnJob(job) {
+    if (job.version < this.#jobAsOf) return;
+    this.job = { ...job };
+    this.#jobAsOf = job.version;
+    this.#again(job.version);
+  }
+
+  // learnSteps takes steps as they stood at version asOf or later.
+  learnSteps(steps, asOf) {
+    for (const step of steps) {
+      if (asOf < (this.#asOf.get(step.id) ?? 0)) continue;
+      this.steps.set(step.id, { ...step });
+      this.#asOf.set(step.id, asOf);
+    }
+    this.#again(asOf);
+  }
+
+  // learnExplanation takes the answer to what may be done to a step.
+  learnExplanation(explanation) {
+    const { job, step } = explanation;
+    const known = this.explanations.get(step.id);
+    if (known && known.job.version > job.version) return;
+    this.explanations.set(step.id, explanation);
+    this.learnSteps([step], job.version);
+    this.learnJob(job);
+  }
+
+  // learnReceipt takes the answer to an operation, which mostly comes before its record.
+  learnReceipt(receipt) {
+    if (receipt.seq <= this.log.length) return;
+    this.#receipts.push(receipt);
+    this.#fold(receipt);
+  }
+
+  // learnRecords takes the next records of the history.
+  learnRecords(records) {
+    for (const record of records) {
+      this.log.push(record);
+      this.#fold(record);
+    }
+    this.#receipts = this.#receipts.filter((receipt) => receipt.seq > this.log.length);
+  }
+
+  // again applies what is known to have come after version.
+  #again(version) {
+    for (const record of this.log.slice(version)) this.#fold(record);
+    for (const receipt of this.#receipts) this.#fold(receipt);
+  }
+
+  #fold(change) {
+    const step = this.#stale(change.step, change.seq);
+    if (step && change.to) foldStep(step, change);
+    const entered = this.#stale(change.entered, change.seq);
+    if (entered) {
+      const asks = this.#enters.get(entered.type) === 'waiting';
+      Object.assign(entered, {
+        state: asks ? 'waiting' : 'running', attempt: 1, full: 1, succeeded: 0,
+        unfinished: asks ? 0 : change.targets, started: change.at, finished: 0, deadline: 0,
+      });
+    }
+    if (this.job && change.seq > this.#jobAsOf) {
+      this.#jobAsOf = change.seq;
+      foldJob(this.job, change);
+    }
+  }
+
+  // stale returns a step if change number seq is news of it.
+  #stale(id, seq) {
+    const step = id ? this.steps.get(id) : undefined;
+    if (!step || seq <= this.#asOf.get(id)) return undefined;
+    this.#asOf.set(id, seq);
+    return step;
+  }
+}
+
+function foldStep(step, change) {
+  const began = reopens(change) && !change.entered;
+  if (isActive(step.state) && !isActive(change.to)) {
+    step.finished = change.at;
+    step.deadline = 0;
+  }
+  step.state = change.to;
+  step.attempt = change.attempt;
+  if (began) {
+    Object.assign(step, { started: change.at, finished: 0, deadline: 0 });
+    if (change.all) step.full = change.attempt;
+  }
+  if (change.succeeded !== undefined) { // of a record; a receipt does not tell
+    step.succeeded = change.succeeded;
+    step.unfinished = change.unfinished;
+  } else if (began && change.effect === 'run') {
+    step.unfinished = change.targets;
+    step.succeeded = step.total - change.targets;
+  }
+}
+
+function foldJob(job, change) {
+  job.version = change.seq;
+  if (change.succeeded === undefined || moves(change)) job.moved = change.seq;
+  if (change.entered || change.step) job.current = change.entered || change.step;
+  if (change.to !== change.from && change.to === 'skipped') job.skipped += 1;
+  if (change.to !== change.from && change.to === 'error_ignored') job.ignored += 1;
+  if (change.job_code === 'start_job') job.started = change.at;
+  if (change.job_to !== job.state) job.finished = isFinished(change.job_to) ? change.at : 0;
+  job.state = change.job_to;
+}

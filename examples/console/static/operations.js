@@ -1,0 +1,50 @@
+// The buttons of operations. There is one for every code of the step's type; those that are
+// not legal stay in reach of the keyboard and say why. What is legal is the server's to say.
+
+import { h, list, setAttribute, setData, setText, uniqueId } from './dom.js';
+import { codeOf, dangerous, jobCodeOf, whyNot } from './words.js';
+
+// An Operations is a row of buttons. kind is code or job-code; press gets the name of one that
+// is legal, and refuse the reason of one that is not.
+export class Operations {
+  constructor(kind, label, press, refuse) {
+    this.kind = kind;
+    this.press = press;
+    this.refuse = refuse;
+    this.verdicts = new Map();
+    this.el = h('div', { class: 'operations', role: 'group', 'aria-label': label, data: { operations: kind } });
+  }
+
+  // update shows buttons for names, by the server's verdicts, which may not be known yet.
+  update(names, verdicts, step) {
+    this.verdicts = new Map((verdicts ?? []).map((verdict) => [verdict.code, verdict]));
+    list(this.el, names, (name) => name, (name) => this.#create(name), (el, name) => this.#set(el, name, step));
+  }
+
+  #create(name) {
+    const { number, title, what } = this.kind === 'code' ? codeOf(name) : jobCodeOf(name);
+    const why = h('span', { class: 'why', id: uniqueId('why'), data: { why: name } });
+    const button = h('button', {
+      type: 'button', class: dangerous.has(name) ? 'danger' : '', 'aria-describedby': why.id,
+      data: { [this.kind]: name }, on: { click: () => this.#click(name) },
+    }, this.kind === 'code' && h('span', { class: 'number', 'aria-hidden': 'true' }, number), title);
+    const el = h('div', { class: 'operation-button' }, button, why);
+    Object.assign(el, { button, why, what });
+    return el;
+  }
+
+  #set(el, name, step) {
+    const verdict = this.verdicts.get(name);
+    const legal = Boolean(verdict?.legal);
+    setAttribute(el.button, 'aria-disabled', legal ? null : 'true');
+    setData(el.button, 'legal', String(legal));
+    setData(el.button, 'reason', legal || !verdict ? null : verdict.refusal.reason);
+    setText(el.why, legal ? el.what : verdict ? whyNot(verdict.refusal, step) : 'Asking the server…');
+  }
+
+  #click(name) {
+    const verdict = this.verdicts.get(name);
+    if (verdict?.legal) this.press(name);
+    else if (verdict) this.refuse(whyNot(verdict.refusal));
+  }
+}

@@ -1,0 +1,154 @@
+// The steps of a job as a bar, and the one that is looked at in full: how it stands, how far
+// it has come, and what may be done to it.
+
+import { Diagram } from './diagram.js';
+import { h, list, replace, setAttribute, setData, setHidden, setText } from './dom.js';
+import { count, duration, fullTime, now, spent, time } from './format.js';
+import { badge, icon, setBadge, setIcon } from './icons.js';
+import { Operations } from './operations.js';
+import { codesOf } from './rules.js';
+import { failedOf, summary } from './targets.js';
+import { any, isActive, plain, typeOf } from './words.js';
+
+// A StepBar shows all steps; choose gets the number of the one that is pressed.
+export class StepBar {
+  constructor(choose) {
+    this.choose = choose;
+    this.list = h('ol', { class: 'steps' });
+    this.el = h('nav', { class: 'step-bar', 'aria-label': 'Steps' }, this.list);
+  }
+
+  update(model, selected) {
+    list(this.list, [...model.steps.values()], (step) => step.id, (step) => this.#create(step), (el, step) => {
+      el.step = step;
+      setAttribute(el.button, 'aria-pressed', step.id === selected ? 'true' : 'false');
+      setAttribute(el.button, 'aria-current', step.id === model.job.current ? 'step' : null);
+      setData(el.button, 'state', step.state);
+      setData(el.button, 'attempt', step.attempt);
+      setIcon(el.sign, step.state);
+      setText(el.state, plain(step.state));
+      setText(el.attempt, step.attempt > 1 ? `attempt ${step.attempt}` : '');
+      this.#time(el);
+    });
+    if (selected !== this.selected) this.#show(selected);
+    this.selected = selected;
+  }
+
+  // tick shows the time that has passed.
+  tick() {
+    for (const el of this.list.children) if (isActive(el.step.state)) this.#time(el);
+  }
+
+  #time(el) {
+    setText(el.spent, el.step.started ? spent(el.step.started, el.step.finished) : '');
+  }
+
+  #show(selected) {
+    const el = [...this.list.children].find((child) => child.step.id === selected);
+    if (!el || this.list.scrollWidth <= this.list.clientWidth) return;
+    this.list.scrollLeft = el.offsetLeft - (this.list.clientWidth - el.offsetWidth) / 2;
+  }
+
+  #create(step) {
+    const parts = { sign: icon(step.state), state: h('span', { class: 'state' }), attempt: h('span', {}), spent: h('span', { class: 'spent' }) };
+    parts.button = h('button', { type: 'button', data: { step: step.id }, on: { click: () => this.choose(step.id) } },
+      parts.sign, h('span', { class: 'text' },
+        h('span', { class: 'name' }, h('span', { class: 'id' }, step.id), ' ', step.name),
+        h('span', { class: 'line' }, parts.state, parts.attempt, parts.spent)));
+    return Object.assign(h('li', {}, parts.button), parts);
+  }
+}
+
+// A Progress shows how many targets have succeeded, failed and not finished.
+export class Progress {
+  constructor() {
+    this.parts = Object.fromEntries(['succeeded', 'failed', 'unfinished'].map((name) => [name, h('span', { class: 'part', data: { part: name } })]));
+    this.bar = h('div', { class: 'bar', role: 'progressbar', 'aria-label': 'Targets', 'aria-valuemin': 0, data: { progress: '' } }, Object.values(this.parts));
+    this.text = h('p', { class: 'counts' });
+    this.el = h('div', { class: 'progress-of-targets' }, this.bar, this.text);
+    this.counts = {};
+    for (const [name, sign, words] of [['succeeded', 'succeeded', 'succeeded'], ['failed', 'failed', 'failed'], ['unfinished', 'pending', 'not finished']]) {
+      const number = h('strong', {});
+      const mark = icon(sign);
+      mark.dataset.state = sign;
+      this.counts[name] = { number, el: h('span', { data: { count: name } }, mark, number, ` ${words}`) };
+      this.text.append(this.counts[name].el);
+    }
+  }
+
+  update(step) {
+    setHidden(this.el, step.total === 0);
+    if (step.total === 0) return;
+    const at = { succeeded: step.attempt ? step.succeeded : 0, failed: failedOf(step), unfinished: step.attempt ? step.unfinished : step.total };
+    for (const [name, n] of Object.entries(at)) {
+      setHidden(this.parts[name], n === 0);
+      this.parts[name].style.flexGrow = n;
+      setText(this.counts[name].number, count(n));
+      setHidden(this.counts[name].el, n === 0 && name !== 'succeeded');
+      setData(this.bar, name, n);
+    }
+    setAttribute(this.bar, 'aria-valuemax', step.total);
+    setAttribute(this.bar, 'aria-valuenow', at.succeeded + at.failed);
+    setAttribute(this.bar, 'aria-valuetext', summary(step));
+  }
+}
+
+// A StepView shows one step in full. press gets a code that is legal, refuse the reason of one
+// that is not.
+export class StepView {
+  #rules;
+  #diagrams = new Map(); // by type
+
+  constructor(rules, press, refuse) {
+    this.#rules = rules;
+    this.number = h('span', { class: 'id' });
+    this.name = h('span', {});
+    this.badge = badge('pending');
+    this.facts = h('dl', { class: 'facts' });
+    this.progress = new Progress();
+    this.operations = new Operations('code', 'Operations on the step', press, refuse);
+    this.place = h('div', {});
+    this.el = h('section', { class: 'card step', 'aria-labelledby': 'step-heading' },
+      h('div', { class: 'card-head' }, h('h2', { id: 'step-heading' }, this.number, ' ', this.name), this.badge),
+      this.facts, this.progress.el, this.operations.el);
+    this.machine = h('section', { class: 'card', 'aria-labelledby': 'machine-heading' },
+      h('div', { class: 'card-head' }, h('h2', { id: 'machine-heading' }, 'State machine'), this.kind = h('span', { class: 'muted small' })), this.place);
+  }
+
+  update(step, explanation) {
+    this.step = step;
+    setData(this.el, 'selected', step.id);
+    setData(this.el, 'state', step.state);
+    setText(this.number, `Step ${step.id}`);
+    setText(this.name, step.name);
+    setBadge(this.badge, step.state);
+    this.tick();
+    this.progress.update(step);
+    this.operations.update(codesOf(this.#rules, step.type), explanation?.codes, step);
+    if (!this.#diagrams.has(step.type)) this.#diagrams.set(step.type, new Diagram(this.#rules, step.type));
+    const diagram = this.#diagrams.get(step.type);
+    replace(this.place, diagram.el);
+    setText(this.kind, typeOf(step.type));
+    const legal = (verdicts) => new Set((verdicts ?? []).filter((verdict) => verdict.legal).map((verdict) => verdict.code));
+    const current = explanation?.job.current === step.id;
+    diagram.light(step.state, legal(explanation?.codes), current ? legal(explanation?.job_codes) : new Set());
+  }
+
+  // tick shows the time that has passed.
+  tick() {
+    const { step } = this;
+    const facts = [['Type', typeOf(step.type)]];
+    if (step.attempt) facts.push(['Attempt', step.attempt], ['Started', time(step.started), fullTime(step.started)], [isActive(step.state) ? 'For' : 'Took', spent(step.started, step.finished)]);
+    if (step.deadline) facts.push(['Time left', duration(step.deadline - now()), fullTime(step.deadline)]);
+    else if (step.timeout_ms) facts.push(['Timeout', duration(step.timeout_ms)]);
+    if (step.confirmers) facts.push(['Confirmers', step.confirmers.length ? any(step.confirmers) : 'nobody']);
+    if (step.ignore_errors) facts.push(['Errors', 'ignored']);
+    list(this.facts, facts, ([name]) => name, ([name]) => {
+      const value = h('dd', { data: { fact: name.toLowerCase().replaceAll(' ', '-') } });
+      return Object.assign(h('div', {}, h('dt', {}, name), value), { value });
+    }, (el, [, value, title]) => {
+      setText(el.value, value);
+      setAttribute(el.value, 'title', title);
+    });
+  }
+}

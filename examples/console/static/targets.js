@@ -1,0 +1,342 @@
+// The targets of a step, grouped by result, the failed ones first; each group page by page.
+
+import { h, list, replace, setAttribute, setData, setHidden, setText, uniqueId } from './dom.js';
+import { count, duration, fullTime, plural, spent, time } from './format.js';
+import { icon, setIcon } from './icons.js';
+import { isActive, plain } from './words.js';
+
+const pageSize = 20;
+const gather = 400; // milliseconds between two reads while results come in
+
+const classes = [
+  { name: 'failed', title: 'Failed', sign: 'failed', count: (step) => (step.attempt ? step.total - step.succeeded - step.unfinished : 0) },
+  { name: 'unfinished', title: 'Not finished', sign: 'running', count: (step) => (step.attempt ? step.unfinished : step.total) },
+  { name: 'succeeded', title: 'Succeeded', sign: 'succeeded', count: (step) => (step.attempt ? step.succeeded : 0) },
+];
+
+export const failedOf = classes[0].count;
+
+// A Targets shows those of one step. job are the calls about its job.
+export class Targets {
+  #job;
+  #step = null;
+  #attempt = 0; // whose results are shown; 0 for the latest ones
+  #groups;
+  #reported;
+
+  constructor(job) {
+    this.#job = job;
+    this.#groups = classes.map((kind) => new Group(job, kind));
+    this.#reported = new Group(job, { name: 'attempt', title: 'Reported', sign: 'pending', count: () => 0 });
+    this.attempts = h('select', { id: uniqueId('attempts'), data: { attempts: '' }, on: { change: () => this.#choose(Number(this.attempts.value)) } });
+    this.choice = h('div', { class: 'choice' }, h('label', { for: this.attempts.id }, 'Results of'), this.attempts);
+    this.el = h('section', { class: 'card targets', 'aria-labelledby': 'targets-heading', data: { targets: '' } },
+      h('div', { class: 'card-head' }, h('h2', { id: 'targets-heading' }, 'Targets'), this.choice),
+      this.#groups.map((group) => group.el), this.#reported.el);
+  }
+
+  close() {
+    for (const group of [...this.#groups, this.#reported]) group.close();
+  }
+
+  // update shows a step as it stands. fresh says that results may have come in.
+  update(step, fresh) {
+    const other = this.#step?.id !== step.id;
+    if (other) this.#attempt = 0;
+    const again = other || this.#step.attempt !== step.attempt || this.#step.state !== step.state;
+    this.#step = { ...step };
+    setHidden(this.el, step.total === 0);
+    if (step.total === 0) return;
+    this.#offer();
+    for (const group of this.#groups) {
+      group.show(this.#attempt === 0);
+      group.update(step, { class: group.kind.name }, group.kind.count(step), other, fresh || again);
+    }
+    this.#reported.show(this.#attempt !== 0);
+    if (this.#attempt) this.#reported.update(step, { attempt: this.#attempt }, undefined, other, fresh);
+  }
+
+  #offer() {
+    const { attempt } = this.#step;
+    setHidden(this.choice, attempt < 2);
+    const offered = [0, ...Array.from({ length: Math.min(attempt, 50) }, (_, i) => attempt - i)];
+    list(this.attempts, offered, (n) => n,
+      (n) => h('option', { value: n }, n ? `attempt ${n} alone` : 'all attempts, the latest each'));
+    this.attempts.value = String(this.#attempt);
+  }
+
+  #choose(attempt) {
+    this.#attempt = attempt;
+    this.#reported.rewind();
+    this.update(this.#step, true);
+  }
+}
+
+const rowKey = (target) => target.index;
+
+// A Group is the targets of one class.
+class Group {
+  #job;
+  #step = null;
+  #params = {};
+  #froms = [0]; // the first index of each page up to this one
+  #next; // of the page after it
+  #reading = null; // an AbortController
+  #due = 0; // a timer
+  #readAt = -Infinity;
+  #touched = false; // the person opened or closed it himself
+  #outputs = new Map(); // index -> Output, of those that are open
+
+  constructor(job, kind) {
+    this.#job = job;
+    this.kind = kind;
+    this.total = h('span', { class: 'count' });
+    this.sign = icon(kind.sign);
+    this.sign.dataset.state = kind.sign;
+    // The roles are said because a narrow page lays the table out as something else.
+    this.table = h('table', { role: 'table' },
+      h('caption', { class: 'visually-hidden' }, `${kind.title} targets`),
+      h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, [['Target', ''], ['Result', ''], ['Exit', 'number'], ['Attempt', 'number'], ['Finished', ''], ['Took', 'number'], ['Output', 'action']]
+        .map(([name, kind]) => h('th', { scope: 'col', role: 'columnheader', class: kind }, name)))));
+    this.range = h('span', { class: 'muted' });
+    this.back = h('button', { type: 'button', class: 'quiet', data: { page: 'previous' }, on: { click: () => this.#turn(-1) } }, 'Previous');
+    this.on = h('button', { type: 'button', class: 'quiet', data: { page: 'next' }, on: { click: () => this.#turn(1) } }, 'Next');
+    this.pager = h('div', { class: 'pager', role: 'group', 'aria-label': `Pages of ${kind.title.toLowerCase()} targets` }, this.range, this.back, this.on);
+    this.el = h('details', { class: 'group', data: { class: kind.name } },
+      h('summary', { on: { click: () => { this.#touched = true; } } }, icon('chevron'), this.sign, h('h3', {}, kind.title, ' ', this.total)),
+      this.table, this.pager);
+    this.el.addEventListener('toggle', () => this.#wanted() && this.#read());
+  }
+
+  close() {
+    this.#reading?.abort();
+    clearTimeout(this.#due);
+    for (const output of this.#outputs.values()) output.close();
+  }
+
+  show(shown) {
+    this.shown = shown;
+    if (!shown) setHidden(this.el, true);
+  }
+
+  rewind() {
+    this.#froms = [0];
+  }
+
+  update(step, params, size, other, fresh) {
+    this.#step = { ...step };
+    this.#params = params;
+    this.size = size;
+    if (other) {
+      this.rewind();
+      this.#touched = false;
+      for (const output of this.#outputs.values()) output.close();
+      this.#outputs.clear();
+      list(this.table, [], rowKey);
+      this.#readAt = -Infinity;
+    }
+    if (!this.shown) return;
+    setHidden(this.el, size === 0);
+    setText(this.total, size === undefined ? '' : count(size));
+    setData(this.el, 'count', size);
+    if (this.kind.name === 'unfinished') setIcon(this.sign, isActive(step.state) ? 'running' : step.state === 'pending' ? 'pending' : 'terminated');
+    if (!this.#touched) this.el.open = this.kind.name !== 'succeeded' || (step.attempt > 0 && step.succeeded === step.total);
+    if (fresh && this.#wanted()) this.#soon();
+  }
+
+  #wanted() {
+    return this.shown && !this.el.hidden && this.el.open && this.#step;
+  }
+
+  #soon() {
+    if (this.#due) return;
+    const wait = Math.max(0, this.#readAt + gather - performance.now());
+    this.#due = setTimeout(() => {
+      this.#due = 0;
+      this.#read();
+    }, wait);
+  }
+
+  #turn(by) {
+    if (by < 0 && this.#froms.length > 1) this.#froms.pop();
+    else if (by > 0 && this.#next !== undefined) this.#froms.push(this.#next);
+    else return;
+    this.#read();
+  }
+
+  async #read() {
+    this.#reading?.abort();
+    const reading = new AbortController();
+    this.#reading = reading;
+    this.#readAt = performance.now();
+    const step = this.#step;
+    let page;
+    try {
+      page = await this.#job.targets(step.id, { ...this.#params, from: this.#froms.at(-1), limit: pageSize }, reading.signal);
+    } catch {
+      return; // aborted, or read again with the next event
+    }
+    if (reading.signal.aborted) return;
+    if (!page.items.length && this.#froms.length > 1) {
+      this.#froms.pop();
+      this.#read();
+      return;
+    }
+    this.#next = page.next;
+    this.#fill(page.items, step);
+  }
+
+  #fill(targets, step) {
+    list(this.table, targets, rowKey, (target) => this.#row(target), (el, target) => this.#set(el, target, step));
+    const first = (this.#froms.length - 1) * pageSize;
+    setText(this.range, `${count(first + 1)}–${count(first + targets.length)}${this.size === undefined ? '' : ` of ${count(this.size)}`}`);
+    setHidden(this.pager, this.#froms.length === 1 && this.#next === undefined);
+    setAttribute(this.back, 'disabled', this.#froms.length === 1);
+    setAttribute(this.on, 'disabled', this.#next === undefined);
+  }
+
+  #row(target) {
+    const cells = {
+      name: h('span', { class: 'name' }, target.name), detail: h('span', { class: 'detail' }),
+      sign: icon('pending'), status: h('span', {}), exit: h('td', { role: 'cell', class: 'number', data: { label: 'Exit' } }),
+      attempt: h('td', { role: 'cell', class: 'number', data: { label: 'Attempt' } }), finished: h('td', { role: 'cell', data: { label: 'Finished' } }),
+      took: h('td', { role: 'cell', class: 'number', data: { label: 'Took' } }), output: h('td', { role: 'cell', class: 'action' }),
+    };
+    cells.when = h('time', {});
+    cells.finished.append(cells.when);
+    cells.button = h('button', { type: 'button', class: 'quiet', 'aria-expanded': 'false', data: { output: target.index }, on: { click: () => this.#toggle(target.index) } },
+      'Output', h('span', { class: 'visually-hidden' }, ` of ${target.name}`));
+    cells.output.append(cells.button);
+    const el = h('tbody', { role: 'rowgroup', data: { target: target.index } }, h('tr', { role: 'row' },
+      h('th', { scope: 'row', role: 'rowheader' }, cells.name, cells.detail), h('td', { role: 'cell', class: 'result' }, cells.sign, cells.status),
+      cells.exit, cells.attempt, cells.finished, cells.took, cells.output));
+    el.cells = cells;
+    return el;
+  }
+
+  #set(el, target, step) {
+    const { cells } = el;
+    el.target = target;
+    setData(el, 'name', target.name);
+    setData(el, 'status', target.status);
+    const sign = signOf(target.status);
+    setIcon(cells.sign, sign);
+    setText(cells.status, target.status === 'none' ? 'not started' : plain(target.status));
+    setText(cells.detail, target.detail ?? '');
+    const ended = target.finished > 0;
+    setText(cells.exit, ended ? target.exit_code : '–');
+    setText(cells.attempt, target.attempt || '–');
+    setText(cells.when, ended ? time(target.finished) : '–');
+    setAttribute(cells.when, 'title', ended ? fullTime(target.finished) : null);
+    setText(cells.took, ended ? duration(target.finished - target.started) : target.started ? spent(target.started) : '–');
+    const printed = step.type !== 'file_transfer' && step.attempt > 0 && (target.attempt > 0 || isActive(step.state));
+    setHidden(cells.button, !printed);
+    const output = this.#outputs.get(target.index);
+    if (output) output.update(attemptOf(target, step), isActive(step.state) && !ended);
+  }
+
+  #toggle(index) {
+    const el = [...this.table.tBodies].find((body) => body.target?.index === index);
+    const open = this.#outputs.get(index);
+    setAttribute(el.cells.button, 'aria-expanded', String(!open));
+    if (open) {
+      open.close();
+      this.#outputs.delete(index);
+      return;
+    }
+    const output = new Output(this.#job, this.#step.id, el.target);
+    this.#outputs.set(index, output);
+    el.append(output.el);
+    output.update(attemptOf(el.target, this.#step), false);
+    output.read();
+  }
+}
+
+// attemptOf returns the attempt whose output a target shows: the one that its result is of.
+const attemptOf = (target, step) => (target.finished ? target.attempt : step.attempt);
+
+function signOf(status) {
+  switch (status) {
+    case 'succeeded':
+    case 'succeeded_earlier':
+      return 'succeeded';
+    case 'waiting':
+    case 'none':
+      return 'pending';
+    case 'running':
+      return 'running';
+    case 'terminated':
+    case 'script_terminated':
+      return 'terminated';
+    case 'unknown':
+      return 'abnormal';
+  }
+  return 'failed';
+}
+
+// An Output is what one target has printed, in a row of its own.
+class Output {
+  #job;
+  #step;
+  #target;
+  #attempt = 0;
+  #closed = new AbortController();
+
+  constructor(job, step, target) {
+    this.#job = job;
+    this.#step = step;
+    this.#target = target;
+    this.place = h('div', { class: 'output', data: { 'output-of': target.index } }, h('p', { class: 'muted' }, 'Reading…'));
+    this.el = h('tr', { class: 'output-row', role: 'row' }, h('td', { role: 'cell', colspan: 7 }, this.place));
+  }
+
+  close() {
+    this.#closed.abort();
+    this.el.remove();
+  }
+
+  // update reads again if the target is in another attempt, or still at it.
+  update(attempt, grows) {
+    const again = grows || (this.#attempt && this.#attempt !== attempt) || this.grew;
+    this.grew = grows;
+    this.#attempt = attempt;
+    if (again) this.read();
+  }
+
+  async read() {
+    const of = { step: this.#step, attempt: this.#attempt, target: this.#target.index };
+    try {
+      const [stdout, stderr] = await Promise.all(['stdout', 'stderr'].map((stream) => this.#job.output({ ...of, stream }, this.#closed.signal)));
+      this.#show(stdout, stderr);
+    } catch {
+      if (!this.#closed.signal.aborted) replace(this.place, h('p', { class: 'muted' }, 'The output could not be read.'));
+    }
+  }
+
+  #show(stdout, stderr) {
+    if (stdout === null && stderr === null) {
+      replace(this.place, h('p', { class: 'muted' }, 'No script has run here, or its output is gone.'));
+      return;
+    }
+    if (!stdout && !stderr) {
+      replace(this.place, h('p', { class: 'muted' }, 'It has printed nothing.'));
+      return;
+    }
+    this.texts ??= ['stdout', 'stderr'].map((stream) => {
+      const text = h('pre', { tabindex: '0', role: 'region', 'aria-label': `${stream} of ${this.#target.name}`, data: { stream } });
+      return { text, el: h('div', { class: 'stream' }, h('h4', {}, stream), text) };
+    });
+    [stdout, stderr].forEach((printed, i) => setText(this.texts[i].text, printed ?? ''));
+    replace(this.place, this.texts.filter((_, i) => [stdout, stderr][i]).map(({ el }) => el));
+    setData(this.place, 'attempt', this.#attempt);
+  }
+}
+
+// summary says how the targets of a step stand.
+export function summary(step) {
+  const failed = failedOf(step);
+  const parts = [`${count(step.succeeded)} of ${plural(step.total, 'target')} succeeded`];
+  if (failed) parts.push(`${count(failed)} failed`);
+  if (step.attempt && step.unfinished) parts.push(`${count(step.unfinished)} not finished`);
+  return parts.join(', ');
+}

@@ -1,0 +1,123 @@
+// What states, codes, reasons and records are called, and what a refusal means in a sentence.
+
+import { count, plural } from './format.js';
+
+// codes are the operations on a step, jobCodes those on a job, by their names on the wire.
+const codes = {
+  retry_failed: { number: 2, title: 'Retry failed', what: 'Run again what has not succeeded.' },
+  ignore_error: { number: 3, title: 'Ignore error', what: 'Go on although targets failed.' },
+  confirm: { number: 6, title: 'Confirm', what: 'Let the job go on.' },
+  retry_all: { number: 8, title: 'Retry all', what: 'Run again on every target.' },
+  terminate_confirmation: { number: 9, title: 'Refuse', what: 'Terminate the confirmation: the job ends.' },
+  restart_confirmation: { number: 10, title: 'Ask again', what: 'Restart the confirmation: the confirmers are asked again.' },
+  next_step: { number: 11, title: 'Next step', what: 'Go on from a step that was stopped.' },
+  forced_skip: { number: 12, title: 'Forced skip', what: 'Go on without waiting for the stop.' },
+};
+const jobCodes = {
+  terminate_job: { number: 1, title: 'Terminate job', what: 'Stop what runs; the job ends.' },
+  start_job: { number: 2, title: 'Start job', what: 'Enter the first step.' },
+};
+
+// An unknown code is one that the embedder has added to the rules: custom-32.
+function described(known, name) {
+  return known[name] ?? { number: Number(name.replace('custom-', '')) || 0, title: plain(name), what: '' };
+}
+
+export const codeOf = (name) => described(codes, name);
+export const jobCodeOf = (name) => described(jobCodes, name);
+
+// The codes that end something look as if they did.
+export const dangerous = new Set(['terminate_confirmation', 'forced_skip', 'terminate_job']);
+
+const spelled = { non_zero_exit: 'non-zero exit' };
+
+// plain returns a name of the wire in words.
+export function plain(name) {
+  return spelled[name] ?? String(name ?? '').replaceAll('_', ' ').replaceAll('-', ' ');
+}
+
+export const types = { script: 'script', file_transfer: 'file transfer', confirmation: 'confirmation', sql: 'SQL' };
+
+export const typeOf = (name) => types[name] ?? plain(name);
+
+// The classes of states, as the engine has them.
+const activeStates = new Set(['running', 'waiting', 'terminating']);
+export const isActive = (state) => activeStates.has(state);
+export const isFinished = (state) => Boolean(state) && state !== 'pending' && !isActive(state);
+
+// any joins names: a, b or c.
+export function any(names) {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
+}
+
+// whyNot says in a sentence why an operation is refused. It words what the server said and
+// finds out nothing by itself.
+export function whyNot(refusal, step) {
+  const from = (refusal.legal_from ?? []).map(plain);
+  switch (refusal.reason) {
+    case 'denied':
+      return 'Denied: you may look, but not operate.';
+    case 'wrong_state': {
+      const subject = refusal.job_code ? 'the job' : 'the step';
+      const now = plain(refusal.job_code ? refusal.job_state : refusal.state);
+      return `Wrong state: ${subject} is ${now}` + (from.length ? `; this is for ${any(from)}.` : '.');
+    }
+    case 'not_current':
+      return `Not the current step: the job is at step ${refusal.current}.`;
+    case 'not_confirmer': {
+      const names = step?.confirmers ?? [];
+      return `Not a confirmer: this is for ${names.length ? any(names) : 'nobody'}` + (refusal.actor ? `, and you are ${refusal.actor}.` : '.');
+    }
+    case 'nothing_to_retry':
+      return 'Nothing to retry: every target has succeeded.';
+    case 'wrong_type':
+      return `Wrong type: this is not for a ${typeOf(refusal.type ?? refusal.step_type)} step.`;
+    case 'stale':
+      return 'The job has moved on since you looked.';
+    case 'request_reused':
+      return 'This request was made already, and was another one.';
+    case 'conflict':
+      return 'Others were faster; nothing was done.';
+    case 'invalid_input':
+      return `Not acceptable: ${refusal.field ? refusal.field + ': ' : ''}${refusal.detail ?? ''}`;
+    case 'no_such_job':
+      return 'There is no such job.';
+    case 'no_such_step':
+      return 'There is no such step.';
+    case 'unauthenticated':
+      return 'Nobody is signed in.';
+  }
+  return refusal.title ? `${refusal.title}.` : `Refused: ${plain(refusal.reason)}.`;
+}
+
+// didWhat says what a record is about: an operation, a report, a deadline.
+export function didWhat(record) {
+  switch (record.kind) {
+    case 'created':
+      return 'created the job';
+    case 'operated':
+      return codeOf(record.code).title.toLowerCase();
+    case 'job_operated':
+      return jobCodeOf(record.job_code).title.toLowerCase();
+    case 'expired':
+      return 'deadline passed';
+  }
+  return record.event ? plain(record.event) : `${plural(record.results, 'result')} reported`;
+}
+
+// didWho says whose doing a record is.
+export function didWho(record) {
+  return record.actor || (record.kind === 'expired' ? 'the clock' : record.kind === 'reported' ? 'an executor' : 'nobody in particular');
+}
+
+// consequences lists what a record or a receipt brought about, as short sentences.
+export function consequences(change) {
+  const all = [];
+  if (change.from !== change.to && change.to) all.push(`step ${change.step} ${plain(change.from)} → ${plain(change.to)}`);
+  if (change.effect === 'run' && !change.entered) all.push(`attempt ${change.attempt} on ${plural(change.targets, 'target')}`);
+  if (change.effect === 'ask' && !change.entered) all.push(`attempt ${change.attempt} asks the confirmers`);
+  if (change.entered) all.push(`step ${change.entered} starts` + (change.targets ? ` on ${plural(change.targets, 'target')}` : ''));
+  if (change.job_from !== change.job_to) all.push(change.job_from ? `job ${plain(change.job_from)} → ${plain(change.job_to)}` : `job ${plain(change.job_to)}`);
+  if (!all.length && change.kind === 'reported') all.push(`step ${change.step}: ${count(change.succeeded)} succeeded, ${count(change.unfinished)} unfinished`);
+  return all;
+}
