@@ -22,7 +22,7 @@ import (
 //
 // People create jobs, start and terminate them, use every operation, legal or not, try it
 // dry, make it depend on a version or an attempt, and click twice. Executors receive effects
-// from dispatchers; they report in pieces, twice, late, of the wrong attempt, contradict
+// from dispatchers, or fetch them; they report in pieces, twice, late, of the wrong attempt, contradict
 // themselves, break, drop what they do, stop when asked, later or never until asked again,
 // and die and forget. Each call of the store may fail before or after it took effect,
 // arrive twice or late, or answer as it did before; while one engine commits, the other

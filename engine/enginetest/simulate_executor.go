@@ -60,13 +60,45 @@ func (s *simulation) drawMoods() (moods [4]mood) {
 
 var errUnderWay = errors.New("the run is under way")
 
-// receive takes what a dispatcher has for the executor.
+// receive takes what is due for the executor, from a dispatcher or by itself.
 func (x *executor) receive(e *engine.Engine, moods [4]mood) {
+	if !x.calm && x.oneIn(3, "fetches") {
+		x.fetch(e, moods)
+		return
+	}
 	_, err := e.Deliver(context.Background(), func(_ context.Context, d engine.Delivery) error {
 		return x.handle(d, moods[d.Seq%4])
 	}, engine.Runs(1), engine.Lease(3*time.Second), engine.Backoff(time.Second, 3*time.Second), engine.StopEvery(2*time.Second))
 	if x.calm && err != nil {
 		x.Fatalf("Deliver: %v", err)
+	}
+}
+
+// fetch takes what is due as an executor does that no dispatcher can call. What it is told
+// when it answers for an effect is all the same to it: one that is lost is not its own any
+// more, and any other comes again.
+func (x *executor) fetch(e *engine.Engine, moods [4]mood) {
+	ctx, lease := context.Background(), 3*time.Second
+	for {
+		claimed, err := e.Claim(ctx, engine.ClaimQuery{Lease: lease, Limit: 1})
+		if err != nil || len(claimed) == 0 {
+			return
+		}
+		d := claimed[0]
+		switch failure := x.handle(d, moods[d.Seq%4]); {
+		case errors.Is(failure, errUnderWay):
+			err = e.Renew(ctx, d.Claimed(), lease)
+			x.simulation.seen["executor: fetches and keeps"]++
+		case failure != nil:
+			err = e.Fail(ctx, d.Claimed(), failure)
+			x.simulation.seen["executor: fetches and fails"]++
+		default:
+			err = e.Settle(ctx, d.Claimed())
+			x.simulation.seen["executor: fetches and settles"]++
+		}
+		if errors.Is(err, store.ErrLeaseLost) {
+			x.simulation.seen["executor: has lost what it has fetched"]++
+		}
 	}
 }
 

@@ -93,7 +93,7 @@ var calledBy = map[string][]storetest.Method{
 	"ask":     {storetest.Commit, storetest.View, storetest.Commit, storetest.View},
 	"again":   {storetest.Commit, storetest.View, storetest.Created, storetest.Steps, storetest.Targets},
 	"work":    {storetest.Commit, storetest.View, storetest.Commit, storetest.Targets},
-	"deliver": {storetest.Settle, storetest.Claim, storetest.View, storetest.Defer},
+	"deliver": {storetest.Settle, storetest.Claim, storetest.View, storetest.Defer, storetest.Effects},
 	"clock":   {storetest.Commit, storetest.Overdue, storetest.View},
 }
 
