@@ -33,13 +33,15 @@ func asPerson(r *http.Request, _ httpapi.Credentials) (httpapi.Caller, error) {
 // A rig is an API on an empty store.
 type rig struct {
 	*testing.T
+	st  *memstore.Store
 	eng *engine.Engine
 	api *httpapi.API
 }
 
 func newRig(t *testing.T, opts ...engine.Option) *rig {
-	eng := engine.New(memstore.New(), opts...)
-	return &rig{t, eng, httpapi.New(eng, httpapi.Config{Identify: asPerson})}
+	st := memstore.New()
+	eng := engine.New(st, opts...)
+	return &rig{t, st, eng, httpapi.New(eng, httpapi.Config{Identify: asPerson})}
 }
 
 // ask sends a request as a person and returns the answer. Headers come in pairs.

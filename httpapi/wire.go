@@ -108,12 +108,15 @@ type wireExplanation struct {
 // A word is one of an alphabet as clients write it: a name, or a number.
 type word string
 
-// UnmarshalJSON takes any value: what is no name and no number is on no alphabet.
+// UnmarshalJSON takes any value: what is no name and no number is on no alphabet. Numbers are
+// not written as strings.
 func (w *word) UnmarshalJSON(data []byte) error {
+	var name string
+	isName := data[0] == '"' && json.Unmarshal(data, &name) == nil && strings.Trim(name, "0123456789") != ""
 	switch {
-	case data[0] == '"':
-		return json.Unmarshal(data, (*string)(w))
-	case len(data) <= 5:
+	case isName:
+		*w = word(name)
+	case '0' <= data[0] && data[0] <= '9' && len(data) <= 5:
 		*w = word(data)
 	default:
 		*w = "?"

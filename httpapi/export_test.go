@@ -1,0 +1,30 @@
+package httpapi
+
+// A Route is what tests see of a route.
+type Route struct {
+	Method, Path string
+	Query        []string
+	Body         int64
+	Conditional  bool
+	Executor     bool
+	Open         bool
+}
+
+// Routes returns the table of the native API.
+func Routes() (all []Route) {
+	for _, r := range routes {
+		all = append(all, Route{r.method, r.path, r.query, r.body, r.conditional, r.executor, r.open})
+	}
+	return all
+}
+
+// Reasons returns every reason that a problem can have.
+func Reasons() (all []string) {
+	for reason := range problems {
+		all = append(all, reason)
+	}
+	return all
+}
+
+// WireField is how an engine's field is called on the wire.
+var WireField = wireField

@@ -1,0 +1,141 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/httpapi"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A verdict is an answer of the native API to an operation: a receipt, or a problem.
+type verdict struct {
+	engine.Receipt
+
+	Status    int                `json:"status"`
+	Reason    operation.Reason   `json:"reason"`
+	Current   step.ID            `json:"current"`
+	Version   store.Seq          `json:"version"`
+	StepType  step.Type          `json:"step_type"`
+	State     step.State         `json:"state"`
+	JobState  step.State         `json:"job_state"`
+	Legal     operation.Codes    `json:"legal"`
+	LegalJob  operation.JobCodes `json:"legal_job"`
+	LegalFrom step.States        `json:"legal_from"`
+}
+
+func (p *platform) native(target, body string) (status int, v verdict) {
+	p.Helper()
+	r := httptest.NewRequestWithContext(p.Context(), "POST", target, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	p.api.ServeHTTP(w, r)
+	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+		p.Fatalf("%s %s: %v in %s", target, body, err, w.Body)
+	}
+	return w.Code, v
+}
+
+// What each reason is in HTTP, from the page of the design.
+var statuses = map[operation.Reason]int{
+	operation.WrongType: 409, operation.NotCurrent: 409, operation.WrongState: 409, operation.NothingToRetry: 409,
+	operation.NotConfirmer: 403, operation.Denied: 403,
+}
+
+// holds compares an answer with the engine's own, and reports whether that is an acceptance.
+func (p *platform) holds(call string, job store.JobID, status int, got verdict, want engine.Receipt, err error) bool {
+	p.Helper()
+	records := len(p.history(job))
+	if err == nil {
+		got.Receipt.Request, got.Receipt.Seq, got.Receipt.At = want.Request, want.Seq, want.At
+		if status != http.StatusOK || got.Receipt != want || records != 3 {
+			p.Errorf("%s: status %d, %d records, %+v; want 200, 3 and %+v", call, status, records, got.Receipt, want)
+		}
+		return true
+	}
+	var r *engine.Refusal
+	if !errors.As(err, &r) {
+		p.Fatalf("%s: %v", call, err)
+	}
+	wanted := verdict{
+		Receipt: engine.Receipt{Job: r.Job, Step: r.Step, Code: r.Code, JobCode: r.JobCode, Attempt: r.Attempt},
+		Status:  statuses[r.Reason], Reason: r.Reason, Current: r.Current, Version: r.Version, StepType: r.Type,
+		State: r.State, JobState: r.JobState, Legal: r.Legal, LegalJob: r.LegalJob, LegalFrom: r.LegalFrom,
+	}
+	if status != wanted.Status || got != wanted || records != 2 {
+		p.Errorf("%s: status %d, %d records, %+v; want %d, 2 and %+v", call, status, records, got, wanted.Status, wanted)
+	}
+	return false
+}
+
+// Every code of a step, in every cell, for everybody, by name and by number, has the verdict
+// of the engine: state, effect, reason, and what is legal instead.
+func TestNativeOperateHasTheEnginesVerdict(t *testing.T) {
+	accepted, refused := 0, 0
+	for _, person := range []string{"ann", "bob", ""} {
+		p := newPlatform(t, httpapi.Caller{Person: person, Scope: biz})
+		eachCell(func(c cell) {
+			for i, code := range operation.AllCodes() {
+				job := p.job(c)
+				call := fmt.Sprintf("%v by %q on %v", code, person, c)
+				want, err := p.eng.Operate(t.Context(), job, 2, code, engine.By(person), engine.DryRun())
+				text := fmt.Sprintf(`{"code":%d}`, code)
+				if i%2 == 0 {
+					text = fmt.Sprintf(`{"code":%q}`, code)
+				}
+				status, got := p.native(fmt.Sprintf("/v1/jobs/%d/steps/2/operate", job), text)
+				if p.holds(call, job, status, got, want, err) {
+					accepted++
+				} else {
+					refused++
+				}
+			}
+		})
+	}
+	if cells := 4 * 12 * 2 * 2 * 3 * 8; accepted+refused != cells || accepted == 0 {
+		t.Errorf("%d accepted and %d refused, want %d cells", accepted, refused, cells)
+	}
+}
+
+// So has every code of a job.
+func TestNativeOperateJobHasTheEnginesVerdict(t *testing.T) {
+	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
+	eachCell(func(c cell) {
+		for code, name := range map[operation.JobCode]string{operation.StartJob: "start", operation.TerminateJob: "terminate"} {
+			job := p.job(c)
+			want, err := p.eng.OperateJob(t.Context(), job, code, engine.By("ann"), engine.DryRun())
+			status, got := p.native(fmt.Sprintf("/v1/jobs/%d/%s", job, name), "")
+			p.holds(fmt.Sprintf("%v on %v", code, c), job, status, got, want, err)
+		}
+	})
+}
+
+// An explanation has the same verdicts, code by code.
+func TestExplainHasTheEnginesVerdict(t *testing.T) {
+	p := newPlatform(t, httpapi.Caller{Person: "bob", Scope: biz})
+	eachCell(func(c cell) {
+		job := p.job(c)
+		want, err := p.eng.Explain(t.Context(), job, 2, engine.By("bob"))
+		p.must(err)
+		w := httptest.NewRecorder()
+		p.api.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", fmt.Sprintf("/v1/jobs/%d/steps/2/explain", job), nil))
+		var got engine.Explanation
+		p.must(json.Unmarshal(w.Body.Bytes(), &got))
+		same := func(a, b engine.Verdict) bool {
+			a.Receipt.At = b.Receipt.At
+			return a.Code == b.Code && a.Legal == b.Legal && a.Receipt == b.Receipt && fmt.Sprint(a.Refusal) == fmt.Sprint(b.Refusal)
+		}
+		if w.Code != 200 || got.Job != want.Job || !slices.EqualFunc(got.Codes, want.Codes, same) || len(got.JobCodes) != len(want.JobCodes) {
+			t.Errorf("%v: status %d, %+v; want %+v", c, w.Code, got, want)
+		}
+	})
+}
