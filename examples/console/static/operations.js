@@ -17,6 +17,7 @@ export class Operations {
 
   // update shows buttons for names, by the server's verdicts, which may not be known yet.
   update(names, verdicts, step) {
+    this.step = step;
     this.verdicts = new Map((verdicts ?? []).map((verdict) => [verdict.code, verdict]));
     list(this.el, names, (name) => name, (name) => this.#create(name), (el, name) => this.#set(el, name, step));
   }
@@ -45,6 +46,6 @@ export class Operations {
   #click(name) {
     const verdict = this.verdicts.get(name);
     if (verdict?.legal) this.press(name);
-    else if (verdict) this.refuse(whyNot(verdict.refusal));
+    else if (verdict) this.refuse(whyNot(verdict.refusal, this.step));
   }
 }
