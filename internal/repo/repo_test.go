@@ -29,24 +29,21 @@ const (
 
 // The generated parts of the README are what the rules and the quickstart give.
 func TestREADME(t *testing.T) {
-	path := filepath.Join(root, "README.md")
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := file(t, "README.md")
 	program, output := example(t, "engine/example_readme_test.go")
 	parts := map[string]string{
 		"program":    "```go\n" + program + "```\n",
 		"output":     "```text\n" + output + "```\n",
 		"quickstart": "```text\n" + quickstart(t) + "```\n",
 		"legality":   operation.Standard().Markdown(),
+		"tour":       "```sh\n" + file(t, "httpapi/testdata/tour.sh") + "```\n",
 	}
 	for _, typ := range operation.Standard().Types() {
 		kind, _ := operation.Standard().Kind(typ)
 		parts["machine "+typ.String()] = fmt.Sprintf("<details%s><summary>%d %v: %s</summary>\n\n```mermaid\n%s```\n\n</details>\n",
 			open(typ), typ, typ, kind.Title, operation.Standard().Mermaid(typ))
 	}
-	want := string(text)
+	want := text
 	for name, part := range parts {
 		begin := "<!-- generated: " + name + " -->\n"
 		before, rest, ok := strings.Cut(want, begin)
@@ -57,12 +54,12 @@ func TestREADME(t *testing.T) {
 		want = before + begin + part + "<!-- end -->" + after
 	}
 	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(root, "README.md"), []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if want != string(text) {
+	if want != text {
 		t.Errorf("README.md is not what the rules and the quickstart give: run go test ./internal/repo -update")
 	}
 }
@@ -75,18 +72,23 @@ func open(t step.Type) string {
 	return ""
 }
 
-// example returns the body of the Example in a file, and what it prints.
-func example(t *testing.T, file string) (program, output string) {
+func file(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, file))
+	text, err := os.ReadFile(filepath.Join(root, path))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, body, ok := strings.Cut(string(text), "func Example() {\n")
+	return string(text)
+}
+
+// example returns the body of the Example in a file, and what it prints.
+func example(t *testing.T, path string) (program, output string) {
+	t.Helper()
+	_, body, ok := strings.Cut(file(t, path), "func Example() {\n")
 	body, comment, ok2 := strings.Cut(body, "\t// Output:\n")
 	comment, _, ok3 := strings.Cut(comment, "}\n")
 	if !ok || !ok2 || !ok3 {
-		t.Fatalf("%s has no func Example() with an output", file)
+		t.Fatalf("%s has no func Example() with an output", path)
 	}
 	for line := range strings.Lines(body) {
 		program += strings.TrimPrefix(line, "\t")
