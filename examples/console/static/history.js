@@ -6,12 +6,15 @@ import { fullTime, plural, time } from './format.js';
 import { moves } from './model.js';
 import { consequences, didWhat, didWho } from './words.js';
 
-const longList = 200; // records from which on those out of sight are not drawn
+// Records stand in lists of a hundred, and a list that is out of sight is neither styled nor
+// laid out: whatever happens on the page then costs the same for ten records and ten thousand.
+const chunkSize = 100;
 
 // A History shows the records of one job.
 export class History {
   constructor() {
-    this.list = h('ol', { class: 'records', reversed: true, tabindex: '0', 'aria-labelledby': 'history-heading', data: { history: '', last: 0, received: 0, repeated: 0, gaps: 0 } });
+    this.list = h('div', { class: 'records', role: 'group', tabindex: '0', 'aria-label': 'Records, newest first', data: { history: '', last: 0, received: 0, repeated: 0, gaps: 0 } });
+    this.received = 0;
     this.total = h('span', { class: 'muted small' });
     this.progress = h('input', { type: 'checkbox', id: 'history-progress', checked: true, on: { change: () => this.list.classList.toggle('moves-only', !this.progress.checked) } });
     this.empty = h('p', { class: 'muted' }, 'Nothing has come yet.');
@@ -23,15 +26,23 @@ export class History {
 
   // add shows further records, in their order.
   add(records, stream) {
-    const rows = document.createDocumentFragment();
-    for (const record of records.toReversed()) rows.append(row(record));
-    this.list.prepend(rows);
+    for (const record of records) this.#chunkOf(record.seq).prepend(row(record));
+    this.received += records.length;
     setData(this.list, 'last', stream.last);
-    setData(this.list, 'received', this.list.childElementCount);
+    setData(this.list, 'received', this.received);
     this.count(stream);
-    this.list.classList.toggle('long', this.list.childElementCount > longList);
-    setText(this.total, plural(this.list.childElementCount, 'record'));
+    setText(this.total, plural(this.received, 'record'));
     setHidden(this.empty, true);
+  }
+
+  // chunkOf returns the list for the next record.
+  #chunkOf(seq) {
+    const number = Math.floor((seq - 1) / chunkSize);
+    if (this.chunk?.number !== number) {
+      this.chunk = Object.assign(h('ol', { class: 'chunk', reversed: true }), { number });
+      this.list.prepend(this.chunk);
+    }
+    return this.chunk;
   }
 
   // count shows how the stream fared.

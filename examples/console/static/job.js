@@ -17,6 +17,7 @@ import { any, isActive, plain } from './words.js';
 const stepsPage = 1000;
 const fewSteps = 4; // that are read one by one, rather than all
 const assure = 20_000; // milliseconds between two looks at whether the stream has told all
+const assureLost = 3_000; // likewise, while there is no stream
 
 // A JobPage shows a job while it is open. app is {rules, notice(text), connection(state)}.
 export class JobPage {
@@ -24,9 +25,11 @@ export class JobPage {
   #pinned = 0; // the step that a person chose to look at; 0 follows the job
   #stale = new Set(); // steps that are to be read again
   #refreshing = false;
+  #interrupted = false; // the stream was
   #ready = 0; // the version that the first answers are as of
   #dialog = null;
   #timers = [];
+  #assured = performance.now(); // when it was last looked whether the stream has told all
   #closed = new AbortController();
 
   constructor(app, id) {
@@ -83,7 +86,7 @@ export class JobPage {
     setHidden(this.state, true);
     for (const el of [this.badge, this.head, this.body]) setHidden(el, false);
     this.#render(true);
-    this.#timers.push(setInterval(() => this.#tick(), 500), setInterval(() => this.#assure(), assure));
+    this.#timers.push(setInterval(() => this.#tick(), 500), setInterval(() => this.#assure(), assureLost));
   }
 
   close() {
@@ -176,7 +179,9 @@ export class JobPage {
   }
 
   async #assure() {
-    if (document.hidden) return;
+    const due = this.#interrupted ? 0 : this.#assured + assure;
+    if (document.hidden || performance.now() < due) return;
+    this.#assured = performance.now();
     try {
       const job = await this.job.get(this.#closed.signal);
       this.stream.expect(job.version);
@@ -186,7 +191,8 @@ export class JobPage {
   #connection(state) {
     this.#app.connection(state);
     this.history.count(this.stream);
-    if (state === 'connected' && this.model.steps.size) this.#again();
+    if (state === 'connected' && this.#interrupted) this.#again();
+    this.#interrupted = state === 'reconnecting' || state === 'lost';
   }
 
   #choose(id) {
@@ -198,12 +204,21 @@ export class JobPage {
   async #operate(subject) {
     const dialog = new OperationDialog(this, subject);
     this.#dialog = dialog;
+    const held = document.activeElement;
     await dialog.open();
     this.#dialog = null;
+    this.#keepFocus(held);
+  }
+
+  // keepFocus puts the focus on the step if what had it is gone: with the job's next step come
+  // other buttons.
+  #keepFocus(held) {
+    if (held !== document.body && !held.isConnected && this.el.isConnected) this.view.heading.focus();
   }
 
   #render(results) {
     const { job } = this.model;
+    const held = document.activeElement;
     const step = this.model.steps.get(this.#selected);
     if (!step) return;
     const explanation = this.model.explanation(step.id);
@@ -227,6 +242,7 @@ export class JobPage {
     this.view.update(step, explanation);
     this.targets.update(step, results);
     this.#tick();
+    this.#keepFocus(held);
   }
 
   #tick() {

@@ -189,7 +189,7 @@ function spread(layers, nodeWidth) {
   widths.forEach((width, i) => {
     if (i) {
       const steepest = Math.max(...layers[i].flatMap((item) => item.links[-1].map((other) => Math.abs(item.y - other.y))));
-      x += Math.min(48, Math.max(18, 0.5 * steepest));
+      x += Math.min(48, Math.max(24, 0.5 * steepest));
     }
     xs[i] = x + width / 2;
     x += width;

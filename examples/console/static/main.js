@@ -25,6 +25,7 @@ const app = {
 const connections = { connecting: 'connecting', connected: 'live', reconnecting: 'reconnecting', lost: 'connection lost' };
 
 let page = null;
+let shown = ''; // the path of the page
 let silence = 0;
 
 function say(text) {
@@ -38,6 +39,7 @@ function say(text) {
 // show shows the page that the address names.
 function show(moved) {
   page?.close();
+  shown = location.pathname;
   const job = location.pathname.match(/^\/jobs\/(\d{1,16})$/);
   page = job ? new JobPage(app, Number(job[1])) : new JobsPage(app);
   main.replaceChildren(page.el);
@@ -95,6 +97,6 @@ async function begin() {
 }
 
 document.addEventListener('click', go);
-addEventListener('popstate', () => show(true));
+addEventListener('popstate', () => location.pathname !== shown && show(true)); // and not for a mere fragment
 person.addEventListener('change', () => become(person.value));
 begin();

@@ -109,7 +109,7 @@ export class StepView {
     this.operations = new Operations('code', 'Operations on the step', press, refuse);
     this.place = h('div', {});
     this.el = h('section', { class: 'card step', 'aria-labelledby': 'step-heading' },
-      h('div', { class: 'card-head' }, h('h2', { id: 'step-heading' }, this.number, ' ', this.name), this.badge),
+      h('div', { class: 'card-head' }, this.heading = h('h2', { id: 'step-heading', tabindex: '-1' }, this.number, ' ', this.name), this.badge),
       this.facts, this.progress.el, this.operations.el);
     this.machine = h('section', { class: 'card', 'aria-labelledby': 'machine-heading' },
       h('div', { class: 'card-head' }, h('h2', { id: 'machine-heading' }, 'State machine'), this.kind = h('span', { class: 'muted small' })), this.place);

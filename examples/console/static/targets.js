@@ -5,8 +5,9 @@ import { count, duration, fullTime, plural, spent, time } from './format.js';
 import { icon, setIcon } from './icons.js';
 import { isActive, plain } from './words.js';
 
-const pageSize = 20;
+const pageSize = 10;
 const gather = 400; // milliseconds between two reads while results come in
+const growing = 1500; // likewise, of an output that is being written
 
 const classes = [
   { name: 'failed', title: 'Failed', sign: 'failed', count: (step) => (step.attempt ? step.total - step.succeeded - step.unfinished : 0) },
@@ -50,7 +51,7 @@ export class Targets {
     this.#offer();
     for (const group of this.#groups) {
       group.show(this.#attempt === 0);
-      group.update(step, { class: group.kind.name }, group.kind.count(step), other, fresh || again);
+      group.update(step, { class: step.attempt ? group.kind.name : 'all' }, group.kind.count(step), other, fresh || again);
     }
     this.#reported.show(this.#attempt !== 0);
     if (this.#attempt) this.#reported.update(step, { attempt: this.#attempt }, undefined, other, fresh);
@@ -105,7 +106,7 @@ class Group {
     this.el = h('details', { class: 'group', data: { class: kind.name } },
       h('summary', { on: { click: () => { this.#touched = true; } } }, icon('chevron'), this.sign, h('h3', {}, kind.title, ' ', this.total)),
       this.table, this.pager);
-    this.el.addEventListener('toggle', () => this.#wanted() && this.#read());
+    this.el.addEventListener('toggle', () => this.#wanted() && this.#soon());
   }
 
   close() {
@@ -229,10 +230,9 @@ class Group {
     setText(cells.when, ended ? time(target.finished) : '–');
     setAttribute(cells.when, 'title', ended ? fullTime(target.finished) : null);
     setText(cells.took, ended ? duration(target.finished - target.started) : target.started ? spent(target.started) : '–');
-    const printed = step.type !== 'file_transfer' && step.attempt > 0 && (target.attempt > 0 || isActive(step.state));
-    setHidden(cells.button, !printed);
+    setHidden(cells.button, step.type === 'file_transfer' || !target.attempt || target.status === 'waiting');
     const output = this.#outputs.get(target.index);
-    if (output) output.update(attemptOf(target, step), isActive(step.state) && !ended);
+    if (output) output.update(attemptOf(target, step), grows(target, step));
   }
 
   #toggle(index) {
@@ -247,13 +247,14 @@ class Group {
     const output = new Output(this.#job, this.#step.id, el.target);
     this.#outputs.set(index, output);
     el.append(output.el);
-    output.update(attemptOf(el.target, this.#step), false);
-    output.read();
+    output.update(attemptOf(el.target, this.#step), grows(el.target, this.#step));
   }
 }
 
 // attemptOf returns the attempt whose output a target shows: the one that its result is of.
 const attemptOf = (target, step) => (target.finished ? target.attempt : step.attempt);
+
+const grows = (target, step) => !target.finished && isActive(step.state);
 
 function signOf(status) {
   switch (status) {
@@ -292,18 +293,21 @@ class Output {
 
   close() {
     this.#closed.abort();
+    clearTimeout(this.timer);
     this.el.remove();
   }
 
-  // update reads again if the target is in another attempt, or still at it.
+  // update says in which attempt the target is, and whether it is still at it: then the output
+  // is read again and again, and a last time afterwards.
   update(attempt, grows) {
-    const again = grows || (this.#attempt && this.#attempt !== attempt) || this.grew;
-    this.grew = grows;
+    const again = this.#attempt !== attempt || this.grows !== grows;
+    this.grows = grows;
     this.#attempt = attempt;
-    if (again) this.read();
+    if (again) this.#read();
   }
 
-  async read() {
+  async #read() {
+    clearTimeout(this.timer);
     const of = { step: this.#step, attempt: this.#attempt, target: this.#target.index };
     try {
       const [stdout, stderr] = await Promise.all(['stdout', 'stderr'].map((stream) => this.#job.output({ ...of, stream }, this.#closed.signal)));
@@ -311,6 +315,7 @@ class Output {
     } catch {
       if (!this.#closed.signal.aborted) replace(this.place, h('p', { class: 'muted' }, 'The output could not be read.'));
     }
+    if (this.grows && !this.#closed.signal.aborted) this.timer = setTimeout(() => this.#read(), growing);
   }
 
   #show(stdout, stderr) {

@@ -4,23 +4,23 @@ import { count, plural } from './format.js';
 
 // codes are the operations on a step, jobCodes those on a job, by their names on the wire.
 const codes = {
-  retry_failed: { number: 2, title: 'Retry failed', what: 'Run again what has not succeeded.' },
-  ignore_error: { number: 3, title: 'Ignore error', what: 'Go on although targets failed.' },
-  confirm: { number: 6, title: 'Confirm', what: 'Let the job go on.' },
-  retry_all: { number: 8, title: 'Retry all', what: 'Run again on every target.' },
-  terminate_confirmation: { number: 9, title: 'Refuse', what: 'Terminate the confirmation: the job ends.' },
-  restart_confirmation: { number: 10, title: 'Ask again', what: 'Restart the confirmation: the confirmers are asked again.' },
-  next_step: { number: 11, title: 'Next step', what: 'Go on from a step that was stopped.' },
-  forced_skip: { number: 12, title: 'Forced skip', what: 'Go on without waiting for the stop.' },
+  retry_failed: { number: 2, title: 'Retry failed', did: 'retried what failed', what: 'Run again what has not succeeded.' },
+  ignore_error: { number: 3, title: 'Ignore error', did: 'ignored the error', what: 'Go on although targets failed.' },
+  confirm: { number: 6, title: 'Confirm', did: 'confirmed', what: 'Let the job go on.' },
+  retry_all: { number: 8, title: 'Retry all', did: 'retried all', what: 'Run again on every target.' },
+  terminate_confirmation: { number: 9, title: 'Refuse', did: 'refused', what: 'Terminate the confirmation: the job ends.' },
+  restart_confirmation: { number: 10, title: 'Ask again', did: 'had the confirmers asked again', what: 'Restart the confirmation: the confirmers are asked again.' },
+  next_step: { number: 11, title: 'Next step', did: 'went on to the next step', what: 'Go on from a step that was stopped.' },
+  forced_skip: { number: 12, title: 'Forced skip', did: 'forced a skip', what: 'Go on without waiting for the stop.' },
 };
 const jobCodes = {
-  terminate_job: { number: 1, title: 'Terminate job', what: 'Stop what runs; the job ends.' },
-  start_job: { number: 2, title: 'Start job', what: 'Enter the first step.' },
+  terminate_job: { number: 1, title: 'Terminate job', did: 'terminated the job', what: 'Stop what runs; the job ends.' },
+  start_job: { number: 2, title: 'Start job', did: 'started the job', what: 'Enter the first step.' },
 };
 
 // An unknown code is one that the embedder has added to the rules: custom-32.
 function described(known, name) {
-  return known[name] ?? { number: Number(name.replace('custom-', '')) || 0, title: plain(name), what: '' };
+  return known[name] ?? { number: Number(name.replace('custom-', '')) || 0, title: plain(name), did: plain(name), what: '' };
 }
 
 export const codeOf = (name) => described(codes, name);
@@ -96,13 +96,13 @@ export function didWhat(record) {
     case 'created':
       return 'created the job';
     case 'operated':
-      return codeOf(record.code).title.toLowerCase();
+      return codeOf(record.code).did;
     case 'job_operated':
-      return jobCodeOf(record.job_code).title.toLowerCase();
+      return jobCodeOf(record.job_code).did;
     case 'expired':
-      return 'deadline passed';
+      return 'ended the attempt at its deadline';
   }
-  return record.event ? plain(record.event) : `${plural(record.results, 'result')} reported`;
+  return `reported ${record.event ? plain(record.event) : plural(record.results, 'result')}`;
 }
 
 // didWho says whose doing a record is.
