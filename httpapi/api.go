@@ -91,7 +91,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *API) Native() http.Handler { return a.native }
 
 // Reference returns the handler of the reference platform's calls, for paths that begin with
-// /api/v3/ or /api/c/compapi/v2/jobv3/.
+// /api/v3/ or /api/c/compapi/v2/jobv3/: operate_step_instance, operate_job_instance and
+// get_job_instance_status. Its answers are HTTP 200 with a code in the body, as clients of
+// that platform read them. A client that uses GET puts its credentials into the URL, which
+// Identify no longer sees there, but whatever comes before this handler does.
 func (a *API) Reference() http.Handler { return a.referent }
 
 // NewServer returns a server for h that does not wait for ever for a client's next request or

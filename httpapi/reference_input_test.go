@@ -1,15 +1,20 @@
 package httpapi_test
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stepgate/stepgate/httpapi"
 	"github.com/stepgate/stepgate/step"
@@ -267,3 +272,50 @@ func TestReferenceRefusesQueries(t *testing.T) {
 		refuses(with("return_ip_result", value), "return_ip_result: true or false is asked for")
 	}
 }
+
+// A client that does not send its body in time is answered all the same.
+func TestReferenceSlowBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := waiting(t)
+		client, conn := net.Pipe()
+		defer client.Close()
+		pipe := &onePipe{conn: make(chan net.Conn, 1), done: make(chan struct{})}
+		pipe.conn <- conn
+		server := httpapi.NewServer("", p.api)
+		go server.Serve(pipe)
+		defer server.Close()
+		began := time.Now()
+		if _, err := io.WriteString(client, "POST /api/v3/operate_step_instance HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		if err != nil || !strings.Contains(string(text), `"code":1241002,"message":"body: it did not arrive as a whole and in time"`) {
+			t.Errorf("%s, %v", text, err)
+		}
+		if took := time.Since(began); took != 20*time.Second {
+			t.Errorf("it took %v, want 20 s", took)
+		}
+	})
+}
+
+// onePipe is a listener of one connection.
+type onePipe struct {
+	conn chan net.Conn
+	done chan struct{}
+}
+
+func (p *onePipe) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conn:
+		return conn, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *onePipe) Close() error   { close(p.done); return nil }
+func (p *onePipe) Addr() net.Addr { return &net.TCPAddr{} }
