@@ -1,0 +1,113 @@
+package browser
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// Where things are on the console's pages. Nothing else in these tests knows.
+const (
+	dialog  = `dialog[open]`
+	ready   = dialog + `[data-phase="ready"]`   // it shows what would happen
+	refusal = dialog + `[data-phase="refused"]` // nothing was done
+	confirm = dialog + ` [data-action="confirm"]`
+	closing = dialog + ` [data-action="close"]`
+	reason  = dialog + ` [data-reason]`
+	notice  = `#notice`
+	records = `[data-history] [data-seq]`
+)
+
+func row(job store.JobID) string  { return fmt.Sprintf(`tr[data-job="%d"]`, job) }
+func link(job store.JobID) string { return row(job) + " a" }
+func chip(state string) string    { return fmt.Sprintf(`[data-filter-state="%s"]`, state) }
+func onStep(code operation.Code) string {
+	return fmt.Sprintf(`[data-operations] button[data-code="%v"]`, code)
+}
+func onJob(code operation.JobCode) string {
+	return fmt.Sprintf(`[data-operations] button[data-job-code="%v"]`, code)
+}
+func stepButton(n step.ID) string { return fmt.Sprintf(`.steps button[data-step="%d"]`, n) }
+func target(name string) string   { return fmt.Sprintf(`[data-target][data-name="%s"]`, name) }
+func connected() string           { return connection("connected") }
+func connection(state string) string {
+	return fmt.Sprintf(`#connection[data-connection="%s"]`, state)
+}
+
+// list opens the list of jobs.
+func (p *page) list() {
+	p.t.Helper()
+	p.open("/")
+	p.sees(`[data-page="jobs"] tr[data-job]`)
+}
+
+// job opens the page of a job and waits until it is there and live.
+func (p *page) job(id store.JobID) {
+	p.t.Helper()
+	p.open(fmt.Sprintf("/jobs/%d", id))
+	p.jobIsShown(id)
+}
+
+func (p *page) jobIsShown(id store.JobID) {
+	p.t.Helper()
+	p.sees(fmt.Sprintf(`[data-page="job"][data-job="%d"] .job-body`, id))
+	p.sees(connected())
+}
+
+// shown waits until the page shows its job, and the step, in these states.
+func (p *page) shown(job step.State, n step.ID, state step.State) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`document.querySelector('[data-page="job"]')?.dataset.state === %q && document.querySelector(%s)?.dataset.state === %q`,
+		job, quote(stepButton(n)), state))
+}
+
+// legal waits until a button is one that does something.
+func (p *page) legal(button string) {
+	p.t.Helper()
+	p.sees(button + `[data-legal="true"]`)
+}
+
+// illegal waits until a button is greyed, and returns the reason that a screen reader reads.
+func (p *page) illegal(button string) string {
+	p.t.Helper()
+	p.sees(button + `[aria-disabled="true"][data-reason]`)
+	return eval[string](p, fmt.Sprintf(`document.getElementById(document.querySelector(%s).getAttribute("aria-describedby")).textContent`, quote(button)))
+}
+
+// ask presses a button that is legal and waits for its dialog to show what would happen.
+func (p *page) ask(button string) {
+	p.t.Helper()
+	p.legal(button)
+	p.click(button)
+	p.sees(ready)
+}
+
+// operate does what a button is for, with a reason.
+func (p *page) operate(button, why string) {
+	p.t.Helper()
+	p.ask(button)
+	if why != "" {
+		p.click(reason)
+		p.press(why)
+	}
+	p.click(confirm)
+	p.until(`!document.querySelector("dialog")`)
+}
+
+// history returns the sequence numbers of the records that the page shows, from the top.
+func (p *page) history() []store.Seq {
+	p.t.Helper()
+	return eval[[]store.Seq](p, fmt.Sprintf(`[...document.querySelectorAll(%s)].map(e => Number(e.dataset.seq))`, quote(records)))
+}
+
+// counts reports whether the numbers of the chips are these, as JavaScript.
+func counts(of map[string]int) string {
+	var all []string
+	for state, n := range of {
+		all = append(all, fmt.Sprintf(`(document.querySelector(%s)?.dataset.count ?? "0") === "%d"`, quote(chip(state)), n))
+	}
+	return strings.Join(all, " && ")
+}

@@ -1,0 +1,15 @@
+//go:build !unix
+
+package browser
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+)
+
+func kept(string, ...string) (*exec.Cmd, error) {
+	return nil, fmt.Errorf("the console is run on Unix only: %w", errors.ErrUnsupported)
+}
+
+func kill(cmd *exec.Cmd) error { return cmd.Process.Kill() }
