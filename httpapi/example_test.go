@@ -1,0 +1,68 @@
+package httpapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/httpapi"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// The embedder's own authentication, which knows one token.
+func loggedIn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "Bearer ann's" {
+			r = r.WithContext(context.WithValue(r.Context(), personKey{}, "ann"))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+type personKey struct{}
+
+// identify tells the API whom the authentication has found, and which jobs she sees.
+func identify(r *http.Request, _ httpapi.Credentials) (httpapi.Caller, error) {
+	person, ok := r.Context().Value(personKey{}).(string)
+	if !ok {
+		return httpapi.Caller{}, errors.New("not logged in")
+	}
+	return httpapi.Caller{Person: person, Scope: store.Scope{Type: "biz", ID: "2"}}, nil
+}
+
+// The API is mounted under the embedder's own authentication.
+func ExampleNew() {
+	eng := engine.New(memstore.New(), engine.WithJobIDs(func(step.Time) store.JobID { return 1 }))
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", loggedIn(httpapi.New(eng, httpapi.Config{Identify: identify})))
+
+	ask := func(token, method, path, body string) {
+		r := httptest.NewRequest(method, path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", token)
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		text := w.Body.String()
+		if w.Code < 300 {
+			text = "ETag " + w.Header().Get("ETag") + "\n"
+		}
+		fmt.Print(method, " ", path, ": ", w.Code, " ", text)
+	}
+	ask("", "GET", "/v1/jobs/1", "")
+	ask("Bearer ann's", "POST", "/v1/jobs", `{"name": "release", "steps": [{"type": "confirmation", "name": "go?"}]}`)
+	ask("Bearer ann's", "POST", "/v1/jobs/1/start", `{"reason": "as planned"}`)
+	ask("Bearer ann's", "POST", "/v1/jobs/1/steps/1/operate", `{"code": "confirm"}`)
+	ask("Bearer ann's", "POST", "/v1/jobs/1/steps/1/operate", `{"code": "confirm"}`)
+	// Output:
+	// GET /v1/jobs/1: 401 {"type":"urn:stepgate:problem:unauthenticated","title":"nobody that is known makes this request","status":401,"reason":"unauthenticated"}
+	// POST /v1/jobs: 201 ETag "1"
+	// POST /v1/jobs/1/start: 200 ETag "2"
+	// POST /v1/jobs/1/steps/1/operate: 200 ETag "3"
+	// POST /v1/jobs/1/steps/1/operate: 409 {"type":"urn:stepgate:problem:wrong_state","title":"the operation is not legal in this state","status":409,"detail":"job 1, step 1: confirm (6) is not legal in succeeded, only in waiting; legal now: none","reason":"wrong_state","job":1,"step":1,"code":"confirm","current":1,"version":3,"attempt":1,"step_type":"confirmation","state":"succeeded","job_state":"succeeded","legal":[],"legal_job":[],"legal_from":["waiting"]}
+}
