@@ -86,13 +86,9 @@ func postSession(w http.ResponseWriter, r *http.Request) {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10))
 	d.DisallowUnknownFields()
 	err := d.Decode(&choice)
-	if err == nil {
-		if _, err = d.Token(); err == io.EOF {
-			err = nil
-		}
-	}
+	_, after := d.Token()
 	p, ok := personNamed(choice.Person)
-	if err != nil || !ok {
+	if err != nil || after != io.EOF || !ok {
 		http.Error(w, `want {"person": NAME}, with a name that GET /session tells`, http.StatusBadRequest)
 		return
 	}
