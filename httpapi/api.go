@@ -67,7 +67,7 @@ func New(eng *engine.Engine, c Config) *API {
 			panic("httpapi: " + err.Error())
 		}
 	}
-	a.native, a.referent = a.newNative(), a.newReference()
+	a.native, a.referent = a.impatient(a.newNative()), a.impatient(a.newReference())
 	return a
 }
 

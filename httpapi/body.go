@@ -15,6 +15,17 @@ const (
 	maxJob       = 4 << 20  // of a job that is created, and of a report
 )
 
+// impatient has h serve requests whose bodies are waited for so long and no longer. What a
+// handler leaves of a body, as when it refuses the request, the server reads before it answers.
+func (a *API) impatient(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 { // or the deadline would end the request
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(a.c.BodyTimeout))
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 // bodies reads bodies. Those beyond maxOperation wait for one of few buffers, and are decoded
 // one at a time, which takes several times their size: clients that send much, or slowly,
 // cost time and not memory.

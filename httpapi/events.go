@@ -80,17 +80,15 @@ func (c *call) stream(job store.JobID, after store.Seq, opts []engine.WatchOptio
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Accel-Buffering", "no")                                 // or a proxy may keep events to itself
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{}) // or the server's would end the stream
+	h.Set("X-Accel-Buffering", "no") // or a proxy may keep events to itself
 	heartbeat := time.NewTicker(c.api.c.Heartbeat)
 	defer heartbeat.Stop()
-	for text := []byte("retry: 1000\n\n"); ; {
-		if c.send(text) != nil {
-			return
-		}
+	text := []byte("retry: 1000\n\n")
+	for err := c.send(text); err == nil; err = c.send(text) {
 		select {
 		case r, ok := <-records:
 			if !ok {
+				_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.api.c.WriteTimeout)) // for the end of it
 				return
 			}
 			text = event(text[:0], r)
@@ -101,14 +99,17 @@ func (c *call) stream(job store.JobID, after store.Seq, opts []engine.WatchOptio
 	}
 }
 
-// send writes text and has it leave at once.
+// send writes text and has it leave at once. Then no deadline is in force: one that passes
+// while there is nothing to tell ends a stream.
 func (c *call) send(text []byte) error {
 	w := http.NewResponseController(c.w)
 	_ = w.SetWriteDeadline(time.Now().Add(c.api.c.WriteTimeout))
 	if _, err := c.w.Write(text); err != nil {
 		return err
 	}
-	return w.Flush()
+	err := w.Flush() // the first one of HTTP/1 reads what there is of a body, too
+	_, _ = w.SetReadDeadline(time.Time{}), w.SetWriteDeadline(time.Time{})
+	return err
 }
 
 // event appends r as an event to text.
