@@ -18,14 +18,15 @@ import (
 
 // What a document may hold.
 const (
-	MaxDepth = 32    // levels of objects and lists in each other
-	MaxKeys  = 1_000 // keys of one object
+	MaxDepth   = 32     // levels of objects and lists in each other
+	MaxKeys    = 1_000  // keys of one object
+	MaxObjects = 20_000 // objects in all: two bytes of one become a hundred of a struct
 )
 
 // Unmarshal reads the one JSON document that data is into v. Unknown fields, keys in another
 // case, keys that stand twice, more than [MaxDepth] levels, more than [MaxKeys] keys in an
-// object, text that is not UTF-8 and anything after the document are errors. The names of v's
-// fields must be lower-case ASCII. An error that lies in one value is an [*Error].
+// object, more than [MaxObjects] objects, text that is not UTF-8 and anything after the document
+// are errors. The names of v's fields must be lower-case ASCII. An error that lies in one value is an [*Error].
 func Unmarshal(data []byte, v any) error { return unmarshal(data, v, true) }
 
 // Request is Unmarshal for what programs send, in which null is an error as well: who says
@@ -94,12 +95,14 @@ func wanted(t reflect.Type) string {
 }
 
 // quote returns the beginning of a name that somebody has written.
-func quote(name string) string {
+func quote(name string) string { return strconv.QuoteToASCII(brief(name)) }
+
+func brief(name string) string {
 	const most = 40
 	if len(name) > most {
-		name = name[:most] + "..."
+		return name[:most] + "..."
 	}
-	return strconv.QuoteToASCII(name)
+	return name
 }
 
 // A path leads to a value: names of fields, and places in lists.
@@ -120,7 +123,7 @@ func (p path) String() string {
 			if b.Len() > 0 {
 				b.WriteByte('.')
 			}
-			b.WriteString(at.key)
+			b.WriteString(brief(at.key))
 		}
 	}
 	return b.String()
@@ -195,6 +198,7 @@ type walker struct {
 	noNulls bool
 	until   int64 // stops at the first value whose first token ends here or later; 0 for never
 	path    path  // of the value that is being read
+	objects int   // that were seen
 }
 
 var errHere = errors.New("the value that is looked for")
@@ -244,7 +248,13 @@ func (w *walker) walk(depth int) error {
 	if depth == MaxDepth {
 		return fmt.Errorf("objects and lists lie more than %d deep in each other", MaxDepth)
 	}
-	seen := map[string]bool{}
+	var seen map[string]bool
+	if opens == '{' {
+		if w.objects++; w.objects > MaxObjects {
+			return fmt.Errorf("there are more than %d objects in all", MaxObjects)
+		}
+		seen = map[string]bool{}
+	}
 	for i := 0; w.tokens.More(); i++ {
 		at := place{index: i}
 		if opens == '{' {

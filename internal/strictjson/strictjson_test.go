@@ -31,6 +31,7 @@ func TestUnmarshalRefuses(t *testing.T) {
 		many += fmt.Sprintf("%q: 1, ", "k"+strconv.Itoa(i))
 	}
 	many += `"name": "a"}`
+	crowd := `{"rows": [{}` + strings.Repeat(",{}", strictjson.MaxObjects-1) + `]}`
 	for text, want := range map[string]string{
 		``:                                          "unexpected EOF",
 		`{"name": "a"`:                              "unexpected EOF",
@@ -59,7 +60,9 @@ func TestUnmarshalRefuses(t *testing.T) {
 		`[]`:                                        "an object is asked for",
 		` "name"`:                                   "an object is asked for",
 		`{"` + strings.Repeat("x", 99) + `": 1}`:    `unknown field "` + strings.Repeat("x", 40) + `..."`,
-		many:                                        "more than 1000 keys",
+		crowd:                                       "more than 20000 objects",
+		`{"` + strings.Repeat("x", 99) + `": {"a": 1, "a": 1}}`: strings.Repeat("x", 40) + `...: key "a" stands twice`,
+		many: "more than 1000 keys",
 	} {
 		var d doc
 		if err := strictjson.Unmarshal([]byte(text), &d); err == nil || !strings.Contains(err.Error(), want) {
