@@ -103,6 +103,13 @@ func (p *page) history() []store.Seq {
 	return eval[[]store.Seq](p, fmt.Sprintf(`[...document.querySelectorAll(%s)].map(e => Number(e.dataset.seq))`, quote(records)))
 }
 
+// recorded waits until a record of the history says something. Rows out of sight are not drawn,
+// so it is not asked what a person reads.
+func (p *page) recorded(text string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`[...document.querySelectorAll(%s)].some(e => e.textContent.includes(%s))`, quote(records), quote(text)))
+}
+
 // counts reports whether the numbers of the chips are these, as JavaScript.
 func counts(of map[string]int) string {
 	var all []string

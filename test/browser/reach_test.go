@@ -52,7 +52,7 @@ func TestKeyboard(t *testing.T) {
 	}
 	alice.press(kb.Enter)
 	alice.shown(step.Waiting, 3, step.Waiting)
-	alice.shows(`[data-history]`, "by keyboard")
+	alice.recorded("by keyboard")
 	alice.focusKept()
 
 	alice.legal(onStep(operation.Confirm))
@@ -91,7 +91,7 @@ func (p *page) tab(selector string, modifiers ...chromedp.Modifier) (passed []st
 			Name          string
 		}](p, fmt.Sprintf(`(e => ({
 			there: e === document.querySelector(%s),
-			marked: e === document.body || e.matches(":focus-visible"),
+			marked: e === document.body || e.matches(":focus-visible") && [e, e.closest("tr")].some(f => f && getComputedStyle(f).outlineStyle !== "none"),
 			name: (e.closest("dialog") ? "dialog " : "") + e.tagName + " " + (e.ariaLabel || e.innerText || "").slice(0, 30),
 		}))(document.activeElement)`, quote(selector)))
 		passed = append(passed, at.Name)
