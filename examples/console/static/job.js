@@ -185,7 +185,19 @@ export class JobPage {
     try {
       const job = await this.job.get(this.#closed.signal);
       this.stream.expect(job.version);
-    } catch { /* the dot tells */ }
+    } catch (error) {
+      if (error instanceof Problem && error.status === 404) this.#gone();
+    }
+  }
+
+  // gone says that the job is no longer there, as after a restart of a console that keeps jobs
+  // in memory. What was known of it stays on the page.
+  #gone() {
+    const text = 'The job is gone: the server knows it no longer. This is what was known of it.';
+    this.close();
+    setData(this.el, 'failed', 'no_such_job');
+    setText(this.situation, text);
+    this.notice(text);
   }
 
   #connection(state) {

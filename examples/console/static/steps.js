@@ -51,7 +51,7 @@ export class StepBar {
 
   #create(step) {
     const parts = { sign: icon(step.state), state: h('span', { class: 'state' }), attempt: h('span', {}), spent: h('span', { class: 'spent' }) };
-    parts.button = h('button', { type: 'button', data: { step: step.id }, on: { click: () => this.choose(step.id) } },
+    parts.button = h('button', { type: 'button', title: step.name, data: { step: step.id }, on: { click: () => this.choose(step.id) } },
       parts.sign, h('span', { class: 'text' },
         h('span', { class: 'name' }, h('span', { class: 'id' }, step.id), ' ', step.name),
         h('span', { class: 'line' }, parts.state, parts.attempt, parts.spent)));

@@ -1,13 +1,13 @@
 // The targets of a step, grouped by result, the failed ones first; each group page by page.
 
-import { h, list, replace, setAttribute, setData, setHidden, setText, uniqueId } from './dom.js';
+import { h, list, setAttribute, setData, setHidden, setText, uniqueId } from './dom.js';
 import { count, duration, fullTime, plural, spent, time } from './format.js';
 import { icon, setIcon } from './icons.js';
+import { Output } from './output.js';
 import { isActive, plain } from './words.js';
 
 const pageSize = 10;
 const gather = 400; // milliseconds between two reads while results come in
-const growing = 1500; // likewise, of an output that is being written
 
 const classes = [
   { name: 'failed', title: 'Failed', sign: 'failed', count: (step) => (step.attempt ? step.total - step.succeeded - step.unfinished : 0) },
@@ -19,14 +19,12 @@ export const failedOf = classes[0].count;
 
 // A Targets shows those of one step. job are the calls about its job.
 export class Targets {
-  #job;
   #step = null;
   #attempt = 0; // whose results are shown; 0 for the latest ones
   #groups;
   #reported;
 
   constructor(job) {
-    this.#job = job;
     this.#groups = classes.map((kind) => new Group(job, kind));
     this.#reported = new Group(job, { name: 'attempt', title: 'Reported', sign: 'pending', count: () => 0 });
     this.attempts = h('select', { id: uniqueId('attempts'), data: { attempts: '' }, on: { change: () => this.#choose(Number(this.attempts.value)) } });
@@ -273,68 +271,6 @@ function signOf(status) {
       return 'abnormal';
   }
   return 'failed';
-}
-
-// An Output is what one target has printed, in a row of its own.
-class Output {
-  #job;
-  #step;
-  #target;
-  #attempt = 0;
-  #closed = new AbortController();
-
-  constructor(job, step, target) {
-    this.#job = job;
-    this.#step = step;
-    this.#target = target;
-    this.place = h('div', { class: 'output', data: { 'output-of': target.index } }, h('p', { class: 'muted' }, 'Reading…'));
-    this.el = h('tr', { class: 'output-row', role: 'row' }, h('td', { role: 'cell', colspan: 7 }, this.place));
-  }
-
-  close() {
-    this.#closed.abort();
-    clearTimeout(this.timer);
-    this.el.remove();
-  }
-
-  // update says in which attempt the target is, and whether it is still at it: then the output
-  // is read again and again, and a last time afterwards.
-  update(attempt, grows) {
-    const again = this.#attempt !== attempt || this.grows !== grows;
-    this.grows = grows;
-    this.#attempt = attempt;
-    if (again) this.#read();
-  }
-
-  async #read() {
-    clearTimeout(this.timer);
-    const of = { step: this.#step, attempt: this.#attempt, target: this.#target.index };
-    try {
-      const [stdout, stderr] = await Promise.all(['stdout', 'stderr'].map((stream) => this.#job.output({ ...of, stream }, this.#closed.signal)));
-      this.#show(stdout, stderr);
-    } catch {
-      if (!this.#closed.signal.aborted) replace(this.place, h('p', { class: 'muted' }, 'The output could not be read.'));
-    }
-    if (this.grows && !this.#closed.signal.aborted) this.timer = setTimeout(() => this.#read(), growing);
-  }
-
-  #show(stdout, stderr) {
-    if (stdout === null && stderr === null) {
-      replace(this.place, h('p', { class: 'muted' }, 'No script has run here, or its output is gone.'));
-      return;
-    }
-    if (!stdout && !stderr) {
-      replace(this.place, h('p', { class: 'muted' }, 'It has printed nothing.'));
-      return;
-    }
-    this.texts ??= ['stdout', 'stderr'].map((stream) => {
-      const text = h('pre', { tabindex: '0', role: 'region', 'aria-label': `${stream} of ${this.#target.name}`, data: { stream } });
-      return { text, el: h('div', { class: 'stream' }, h('h4', {}, stream), text) };
-    });
-    [stdout, stderr].forEach((printed, i) => setText(this.texts[i].text, printed ?? ''));
-    replace(this.place, this.texts.filter((_, i) => [stdout, stderr][i]).map(({ el }) => el));
-    setData(this.place, 'attempt', this.#attempt);
-  }
 }
 
 // summary says how the targets of a step stand.

@@ -36,7 +36,7 @@ export function plain(name) {
   return spelled[name] ?? String(name ?? '').replaceAll('_', ' ').replaceAll('-', ' ');
 }
 
-export const types = { script: 'script', file_transfer: 'file transfer', confirmation: 'confirmation', sql: 'SQL' };
+const types = { script: 'script', file_transfer: 'file transfer', confirmation: 'confirmation', sql: 'SQL' };
 
 export const typeOf = (name) => types[name] ?? plain(name);
 
