@@ -17,6 +17,10 @@ type Config struct {
 	// one person; the defaults are 256 and 16.
 	Streams, StreamsPerPerson int
 
+	// StreamFor is how long an event stream lasts at most. Its client then comes back where it
+	// broke off, and Identify is asked again; the default is one hour.
+	StreamFor time.Duration
+
 	// TrustedOrigins are origins ("https://ops.example.com") whose pages may write. Writes
 	// from pages of other origins than the one asked are refused.
 	TrustedOrigins []string
@@ -52,6 +56,7 @@ type API struct {
 func New(eng *engine.Engine, c Config) *API {
 	c.Streams = positive(c.Streams, 256)
 	c.StreamsPerPerson = positive(c.StreamsPerPerson, 16)
+	c.StreamFor = positive(c.StreamFor, time.Hour)
 	c.BodyTimeout = positive(c.BodyTimeout, 20*time.Second)
 	c.WriteTimeout = positive(c.WriteTimeout, 20*time.Second)
 	c.Heartbeat = positive(c.Heartbeat, 15*time.Second)

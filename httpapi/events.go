@@ -42,7 +42,7 @@ func (c *call) events() (reply, error) {
 		p.header = http.Header{"Retry-After": {"10"}, "Connection": {"close"}} // it takes memory while it is idle, too
 		return reply{}, p
 	}
-	var opts []engine.WatchOption
+	opts := []engine.WatchOption{engine.WatchPoll(streamPoll)}
 	if !progress {
 		opts = append(opts, engine.WithoutProgress())
 	}
@@ -52,10 +52,14 @@ func (c *call) events() (reply, error) {
 	}}, nil
 }
 
-// stream writes until the client goes, does not take an event in time, or the store fails.
-// The client then comes back.
+// streamPoll is how often each stream asks a store that does not tell of commits, those of
+// other processes among them: 256 streams then cost it as many reads a second.
+const streamPoll = time.Second
+
+// stream writes until the client goes, does not take an event in time, has to say anew who it
+// is, or the store fails. The client then comes back.
 func (c *call) stream(job store.JobID, after store.Seq, opts []engine.WatchOption) {
-	ctx, cancel := context.WithCancel(c.Context())
+	ctx, cancel := context.WithTimeout(c.Context(), c.api.c.StreamFor)
 	records := make(chan store.Record)
 	defer func() {
 		cancel()

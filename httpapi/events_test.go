@@ -164,6 +164,16 @@ func TestEventsHeartbeat(t *testing.T) {
 	}
 }
 
+// A stream ends after its time, so that whoever has lost his rights loses his streams.
+func TestEventsEnd(t *testing.T) {
+	_, _, url := streaming(t, httpapi.Config{StreamFor: time.Millisecond})
+	l := listen(t, url+"?after=1000")
+	l.block() // retry
+	if text := l.block(); text != "" || l.lines.Err() != nil {
+		t.Errorf("got %q, %v, want the end of the stream", text, l.lines.Err())
+	}
+}
+
 // The headers arrive before there is any event, and a job that is not there has no stream.
 func TestEventsOpen(t *testing.T) {
 	_, job, url := streaming(t, httpapi.Config{})
