@@ -6,6 +6,7 @@ require (
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/stepgate/stepgate v0.0.0
 	github.com/stepgate/stepgate/store/pgstore v0.0.0
 	github.com/stepgate/stepgate/store/sqlitestore v0.0.0

@@ -1,0 +1,456 @@
+package openapi
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/httpapi"
+	"github.com/stepgate/stepgate/memstore"
+	ops "github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A site is a server of the API, on a store that fails on demand, and a client of it that
+// holds every answer against the document.
+type site struct {
+	*document
+	st  *faulty
+	url string
+	mu  sync.Mutex // guards the document
+}
+
+const (
+	requestID = "01981f5e-6d30-7c11-9a52-3f6f5d6c8e1a"
+	creation  = "01981f5e-6d30-7c11-9a52-3f6f5d6c8e1b"
+	ending    = "01981f5e-6d30-7c11-9a52-3f6f5d6c8e1c"
+)
+
+// open serves an engine of some options on the store of s.
+func (s *site) open(opts ...engine.Option) {
+	s.Helper()
+	opts = append(opts, engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
+		if a.Actor == "eve" {
+			return errors.New("not she")
+		}
+		return nil
+	}))
+	server := httptest.NewServer(httpapi.New(engine.New(s.st, opts...), httpapi.Config{
+		StreamsPerPerson: 1, BodyTimeout: time.Second,
+		Identify: func(r *http.Request, _ httpapi.Credentials) (httpapi.Caller, error) {
+			person := r.Header.Get("X-Person")
+			if person == "" {
+				return httpapi.Caller{}, errors.New("nobody")
+			}
+			return httpapi.Caller{Person: person, Scope: store.Scope{Type: "biz", ID: "2"}, Executor: person == "agent"}, nil
+		},
+	}))
+	s.Cleanup(server.Close)
+	s.url = server.URL
+}
+
+// send makes a request and returns the status and the body. Headers come in pairs.
+func (s *site) send(person, method, target, body string, header ...string) (int, []byte) {
+	s.Helper()
+	req, err := http.NewRequestWithContext(s.Context(), method, s.url+target, strings.NewReader(body))
+	if err != nil {
+		s.Fatal(err)
+	}
+	req.Header.Set("X-Person", person)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.check(req, body, resp, answer)
+	if resp.StatusCode < 300 {
+		s.checkRequest(req, body)
+	}
+	return resp.StatusCode, answer
+}
+
+// want is send for an answer of a status.
+func (s *site) want(status int, person, method, target, body string, header ...string) object {
+	s.Helper()
+	got, answer := s.send(person, method, target, body, header...)
+	if got != status {
+		s.Fatalf("%s %s %.200s: status %d, want %d: %s", method, target, body, got, status, answer)
+	}
+	var v object
+	if len(answer) > 0 {
+		if err := json.Unmarshal(answer, &v); err != nil {
+			s.Fatal(err)
+		}
+	}
+	return v
+}
+
+// create creates a job of steps and starts it.
+func (s *site) create(steps string) (path string) {
+	s.Helper()
+	v := s.want(201, "ann", "POST", "/v1/jobs", `{"name":"job","steps":[`+steps+`]}`)
+	path = fmt.Sprintf("/v1/jobs/%.0f", v["id"])
+	s.want(200, "ann", "POST", path+"/start", "")
+	return path
+}
+
+const (
+	asks = `{"type":"confirmation","name":"go?"}`
+	runs = `{"type":"script","name":"copy","targets":["a","b"],"payload":"cp"}`
+)
+
+// claim claims until there is an effect of a job, and returns it.
+func (s *site) claim(path, effect string) object {
+	s.Helper()
+	for {
+		items := s.want(200, "agent", "POST", "/v1/effects/claim", fmt.Sprintf(`{"effects":[%q]}`, effect))["items"].([]any)
+		if len(items) == 0 {
+			s.Fatalf("no %s of %s", effect, path)
+		}
+		for _, item := range items {
+			if d := item.(object); fmt.Sprintf("/v1/jobs/%.0f", d["job"].(object)["id"]) == path {
+				return d
+			}
+		}
+	}
+}
+
+// Traffic of every kind fits the document, and all of the document is seen in it.
+func TestTraffic(t *testing.T) {
+	s := &site{document: newDocument(t), st: &faulty{Store: memstore.New()}}
+	s.open()
+	s.everywhere()
+	s.jobs()
+	s.steps()
+	s.executors()
+	s.refusals()
+	s.foreignRules()
+	s.events()
+	s.failures()
+	s.busy()
+	s.unseen()
+}
+
+// everywhere has every operation answer what any can.
+func (s *site) everywhere() {
+	path := s.create(asks)
+	for _, op := range s.operations() {
+		there := strings.NewReplacer("/v1/jobs/{job}", path, "{step}", "1", "{seq}", "2").Replace(op.path)
+		never := strings.NewReplacer("{job}", "77", "{step}", "1", "{seq}", "2").Replace(op.path)
+		body := s.example(op)
+		answers := op.object["responses"].(object)
+		s.want(400, "agent", op.method, there+"?nonsense=1", body)
+		if answers["401"] != nil {
+			s.want(401, "", op.method, there, body)
+		}
+		if answers["403"] != nil {
+			s.want(403, "agent", op.method, there, body, "Sec-Fetch-Site", "cross-site")
+		}
+		if answers["404"] != nil {
+			s.want(404, "agent", op.method, never, body)
+		}
+		if answers["415"] != nil {
+			s.want(415, "agent", op.method, there, body, "Content-Type", "text/plain")
+		}
+		if op.object["x-executor"] != nil {
+			s.want(403, "ann", op.method, there, body)
+		}
+		if strings.Contains(there, "/steps/1") {
+			s.want(404, "agent", op.method, strings.Replace(there, "/steps/1", "/steps/9", 1), body)
+		}
+		if answers["500"] != nil {
+			s.st.down.Store(true)
+			s.want(500, "agent", op.method, there, body)
+			s.st.down.Store(false)
+		}
+		s.want(405, "agent", "DELETE", there, "")
+	}
+	s.want(404, "agent", "GET", "/v1/nothing", "")
+}
+
+func (s *site) jobs() {
+	s.want(200, "", "GET", "/v1/openapi.json", "")
+	s.want(200, "ann", "GET", "/v1/rules", "")
+	create := `{"name":"release","scope":{"type":"biz","id":"2"},"reason":"r","request_id":"` + creation + `","steps":[
+		{"type":"confirmation","name":"go?","confirmers":["ann"],"timeout_ms":60000,"on_timeout":"confirm"},
+		{"type":1,"name":"copy","targets":["a"],"ignore_errors":true,"payload":"cp"}]}`
+	v := s.want(201, "ann", "POST", "/v1/jobs", create)
+	s.want(422, "ann", "POST", "/v1/jobs", strings.Replace(create, `"r"`, `"another"`, 1))
+	s.want(403, "eve", "POST", "/v1/jobs", create)
+	path := fmt.Sprintf("/v1/jobs/%.0f", v["id"])
+	said := `{"reason":"r","if_version":1,"if_attempt":1,"request_id":"` + requestID + `","dry_run":false}`
+	first := strings.Replace(said, `"if_attempt":1,`, "", 1)
+	s.want(403, "eve", "POST", path+"/start", first)
+	s.want(412, "ann", "POST", path+"/start", `{}`, "If-Match", `"7"`)
+	s.want(200, "ann", "POST", path+"/start", `{"dry_run":true}`)
+	s.want(200, "ann", "POST", path+"/start", first, "If-Match", `"1"`)
+	s.want(200, "ann", "POST", path+"/start", first)
+	s.want(422, "ann", "POST", path+"/start", `{"request_id":"`+requestID+`"}`)
+	s.want(409, "ann", "POST", path+"/start", "")
+	s.want(409, "ann", "POST", path+"/start", `{"if_version":1}`)
+	s.want(200, "ann", "GET", path, "")
+	s.want(200, "ann", "GET", path+"/history?after=0&limit=1", "")
+	s.want(200, "ann", "GET", path+"/effects?after=0&limit=1", "")
+	s.want(200, "ann", "GET", "/v1/jobs?state=waiting,1&after=0&limit=1&newest=true", "")
+	second := strings.Replace(said, `"if_version":1`, `"if_version":2`, 1)
+	second = strings.Replace(second, requestID, ending, 1)
+	s.want(403, "eve", "POST", path+"/terminate", second)
+	s.want(412, "ann", "POST", path+"/terminate", `{}`, "If-Match", `"1"`)
+	s.want(422, "ann", "POST", path+"/terminate", `{"request_id":"`+requestID+`"}`)
+	s.want(200, "ann", "POST", path+"/terminate", second, "If-Match", "*")
+	s.want(409, "ann", "POST", path+"/terminate", "")
+	s.want(200, "ann", "GET", path+"/effects", "") // the end of the job
+	d := s.claim(path, "job_ended")
+	at := fmt.Sprintf("%s/effects/%.0f", path, d["seq"])
+	s.want(204, "agent", "POST", at+"/fail", `{"count":1,"error":"nobody listens"}`)
+	s.want(200, "ann", "GET", path+"/effects", "") // and that it failed
+}
+
+func (s *site) steps() {
+	path := s.create(asks + "," + runs)
+	one, two := path+"/steps/1", path+"/steps/2"
+	s.want(200, "ann", "GET", path+"/steps?after=0&limit=1", "")
+	s.want(200, "ann", "GET", one, "")
+	s.want(200, "ann", "GET", one+"/explain", "")
+	s.want(200, "eve", "GET", one+"/explain", "")
+	s.want(403, "eve", "POST", one+"/operate", `{"code":"confirm"}`)
+	s.want(412, "ann", "POST", one+"/operate", `{"code":"confirm"}`, "If-Match", `"1"`)
+	said := `{"code":"confirm","reason":"r","if_version":2,"if_attempt":1,"request_id":"` + requestID + `","dry_run":false}`
+	s.want(200, "ann", "POST", one+"/operate", `{"code":6,"dry_run":true}`)
+	s.want(200, "ann", "POST", one+"/operate", said, "If-Match", `"2"`)
+	s.want(422, "ann", "POST", one+"/operate", strings.Replace(said, `"r"`, `"another"`, 1))
+	for _, query := range []string{
+		"", "?class=due&status=waiting,7&from=1&limit=1&if_attempt=1&attempt=0", "?attempt=1", "?class=failed", "?from=0&limit=1",
+	} {
+		s.want(200, "ann", "GET", two+"/targets"+query, "")
+	}
+	s.want(409, "ann", "GET", two+"/targets?if_attempt=2", "")
+	s.want(200, "ann", "GET", path+"/history", "")
+}
+
+func (s *site) executors() {
+	path := s.create(runs)
+	report := path + "/steps/1/report"
+	d := s.claim(path, "run")
+	at := fmt.Sprintf("%s/effects/%.0f", path, d["seq"])
+	s.want(204, "agent", "POST", at+"/renew", `{"count":1,"lease_ms":60000}`)
+	for _, name := range []string{"renew", "settle"} {
+		s.want(409, "agent", "POST", at+"/"+name, `{"count":7}`)
+	}
+	s.want(409, "agent", "POST", at+"/fail", `{"count":7,"error":"e"}`)
+	s.want(204, "agent", "POST", at+"/settle", `{"count":1}`)
+	s.want(200, "agent", "POST", report, `{"attempt":1,"results":[{"target":0,"status":104,"exit_code":1,"started":1,"finished":2,"detail":"full"}]}`)
+	s.want(200, "agent", "POST", report, `{"attempt":1,"results":[{"target":0,"status":"succeeded"}]}`) // rejected
+	s.want(200, "ann", "GET", path+"/steps/1/targets?status=non_zero_exit", "")
+	s.want(200, "ann", "POST", path+"/terminate", "")
+	d = s.claim(path, "stop")
+	s.want(204, "agent", "POST", fmt.Sprintf("%s/effects/%.0f/settle", path, d["seq"]), `{"count":1}`)
+	s.want(200, "ann", "GET", path+"/effects", "") // a stop that was delivered
+	s.want(200, "agent", "POST", report, `{"attempt":1,"outcome":"stopped","reason":"as told"}`)
+	s.want(409, "agent", "POST", report, `{"attempt":1,"outcome":5}`)
+	s.want(200, "ann", "GET", path+"/history", "")
+	s.want(200, "agent", "POST", "/v1/effects/claim", `{"effects":["run",4],"lease_ms":1000,"limit":100,"wait_ms":0}`)
+}
+
+func (s *site) refusals() {
+	confirm := s.create(`{"type":3,"name":"go?","confirmers":["bob"]},` + asks)
+	run := s.create(runs)
+	for _, c := range []struct {
+		status                    int
+		path, body, wants, person string
+	}{
+		{403, confirm + "/steps/1", `{"code":"confirm"}`, "not_confirmer", "ann"},
+		{409, confirm + "/steps/1", `{"code":"retry_all"}`, "wrong_type", "ann"},
+		{409, confirm + "/steps/1", `{"code":"restart_confirmation"}`, "wrong_state", "bob"},
+		{409, confirm + "/steps/2", `{"code":"confirm"}`, "not_current", "ann"},
+		{409, run + "/steps/1", `{"code":2,"if_attempt":7}`, "stale", "ann"},
+	} {
+		if v := s.want(c.status, c.person, "POST", c.path+"/operate", c.body); v["reason"] != c.wants {
+			s.Errorf("%s %s: %v, want %s", c.path, c.body, v, c.wants)
+		}
+	}
+	s.want(409, "agent", "POST", confirm+"/steps/1/report", `{"attempt":1,"outcome":"abnormal"}`)
+	// All succeeded, and then the executor broke: nothing is left to retry.
+	s.want(200, "agent", "POST", run+"/steps/1/report", `{"attempt":1,"outcome":6,"results":[{"target":0,"status":9},{"target":1,"status":9}]}`)
+	if v := s.want(409, "ann", "POST", run+"/steps/1/operate", `{"code":2}`); v["reason"] != "nothing_to_retry" {
+		s.Errorf("nothing to retry: %v", v)
+	}
+	s.want(400, "ann", "POST", run+"/steps/1/operate", `{"code":"nothing"}`)
+}
+
+// foreignRules looks at a job under rules that do not know the type of its next step.
+func (s *site) foreignRules() {
+	path := s.create(asks + `,{"type":"sql","name":"migrate","targets":["db"]}`)
+	t := ops.StandardTable()
+	t.Kinds = slices.DeleteFunc(t.Kinds, func(k step.Kind) bool { return k.Type == step.SQL })
+	for i := range t.Rows {
+		t.Rows[i].On = t.Rows[i].On.Without(step.SQL)
+	}
+	for i := range t.Job {
+		t.Job[i].On = t.Job[i].On.Without(step.SQL)
+	}
+	rules, err := t.Compile()
+	if err != nil {
+		s.Fatal(err)
+	}
+	before := s.url
+	s.open(engine.WithRules(rules))
+	s.want(200, "ann", "GET", path+"/steps/1/explain", "")
+	s.url = before
+}
+
+// events reads a stream, which stays open, and is refused a second one.
+func (s *site) events() {
+	path := s.create(asks)
+	ctx, cancel := context.WithCancel(s.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", s.url+path+"/events?after=1&progress=false", nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	req.Header.Set("X-Person", "ann")
+	req.Header.Set("Last-Event-ID", "0")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer resp.Body.Close()
+	s.check(req, "", resp, nil)
+	s.checkRequest(req, "")
+	lines := bufio.NewScanner(resp.Body)
+	for n := 0; n < 2 && lines.Scan(); {
+		if data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: ")); ok {
+			s.checkBody("event", "/components/schemas/Record", data)
+			n++
+		}
+	}
+	s.want(429, "ann", "GET", path+"/events", "")
+}
+
+// failures has the store fail in mid-commit, lose every race, and move under a look.
+func (s *site) failures() {
+	pending := fmt.Sprintf("/v1/jobs/%.0f", s.want(201, "ann", "POST", "/v1/jobs", `{"name":"job","steps":[`+asks+`]}`)["id"])
+	asked, run := s.create(asks+","+asks), s.create(runs)
+	writes := []struct{ path, body string }{
+		{"/v1/jobs", `{"name":"job","steps":[` + asks + `]}`},
+		{pending + "/start", ""},
+		{asked + "/terminate", ""},
+		{asked + "/steps/1/operate", `{"code":"confirm"}`},
+		{run + "/steps/1/report", `{"attempt":1,"outcome":"abandoned"}`},
+	}
+	for _, w := range writes {
+		s.st.torn.Store(true)
+		if v := s.want(500, "agent", "POST", w.path, w.body); v["reason"] != "unknown_outcome" || v["request_id"] == nil {
+			s.Errorf("%s: %v", w.path, v)
+		}
+		s.st.torn.Store(false)
+		s.st.raced.Store(true)
+		if v := s.want(503, "agent", "POST", w.path, w.body); v["reason"] != "conflict" {
+			s.Errorf("%s: %v", w.path, v)
+		}
+		s.st.raced.Store(false)
+	}
+	s.st.moves.Store(true)
+	s.want(503, "ann", "GET", asked+"/steps/2/explain", "")
+	s.st.moves.Store(false)
+}
+
+// busy has one large body wait in the store, and another one for its turn.
+func (s *site) busy() {
+	run := s.create(runs)
+	large := fmt.Sprintf(`{"name":"job","steps":[{"type":1,"name":"s","targets":["a"],"payload":%q}]}`, strings.Repeat("x", 100<<10))
+	g := &gate{make(chan struct{}), make(chan struct{})}
+	s.st.stuck.Store(g)
+	var first sync.WaitGroup
+	first.Go(func() { s.want(201, "ann", "POST", "/v1/jobs", large) })
+	<-g.come
+	if v := s.want(503, "ann", "POST", "/v1/jobs", large); v["reason"] != "busy" {
+		s.Errorf("the second large body: %v", v)
+	}
+	report := `{"attempt":1,"outcome":"abandoned"}` + strings.Repeat(" ", 100<<10)
+	if v := s.want(503, "agent", "POST", run+"/steps/1/report", report); v["reason"] != "busy" {
+		s.Errorf("a large report: %v", v)
+	}
+	close(g.open)
+	first.Wait()
+}
+
+// unseen reports what the document has and the traffic had not.
+func (s *site) unseen() {
+	for _, name := range slices.Sorted(maps.Keys(s.all["components"].(object)["schemas"].(object))) {
+		pointer := "/components/schemas/" + name
+		schema, _ := s.at(pointer)
+		properties, _ := schema["properties"].(object)
+		for _, property := range slices.Sorted(maps.Keys(properties)) {
+			if at := pointer + "/properties/" + property; !s.seen[at] {
+				s.Errorf("%s was not seen", at)
+			}
+		}
+	}
+	for _, op := range s.operations() {
+		for status := range op.object["responses"].(object) {
+			if !s.seen[op.pointer+" "+status] {
+				s.Errorf("%s %s: status %s was not seen", op.method, op.path, status)
+			}
+			_, at := s.at(op.pointer + "/responses/" + status)
+			if s.seen[at] {
+				continue
+			}
+			s.seen[at] = true
+			answer, _ := s.at(at)
+			content, _ := answer["content"].(object)
+			if content["application/problem+json"] == nil {
+				continue
+			}
+			schema := at + "/content/application~1problem+json/schema"
+			whole, _ := s.at(schema)
+			for _, reason := range whole["allOf"].([]any)[1].(object)["properties"].(object)["reason"].(object)["enum"].([]any) {
+				if !s.seen[schema+" "+reason.(string)] {
+					s.Errorf("%s: reason %s was not seen", at, reason)
+				}
+			}
+		}
+		parameters, _ := op.object["parameters"].([]any)
+		for _, p := range parameters {
+			p := p.(object)
+			if ref, ok := p["$ref"].(string); ok {
+				p, _ = s.at(ref[1:])
+			}
+			if in, name := p["in"].(string), p["name"].(string); !s.seen[op.pointer+" "+in+" "+name] {
+				s.Errorf("%s %s: parameter %s was not seen", op.method, op.path, name)
+			}
+		}
+	}
+	problem, _ := s.at("/components/schemas/Problem/properties/reason")
+	for _, reason := range problem["enum"].([]any) {
+		if !s.seen["reason "+reason.(string)] {
+			s.Errorf("reason %s was not seen", reason)
+		}
+	}
+}
