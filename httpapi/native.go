@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -218,6 +219,11 @@ func (a *API) fail(w http.ResponseWriter, p *problem) {
 
 // write answers with v as JSON.
 func (a *API) write(w http.ResponseWriter, status int, kind string, v any) {
+	if page, ok := v.(interface{ encode(io.Writer) }); ok {
+		a.begin(w, status, kind)
+		page.encode(w)
+		return
+	}
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
@@ -229,14 +235,19 @@ func (a *API) write(w http.ResponseWriter, status int, kind string, v any) {
 	a.send(w, status, kind, text.Bytes())
 }
 
-// send answers with text. The server gives up on a client that does not take it in time.
+// send answers with text.
 func (a *API) send(w http.ResponseWriter, status int, kind string, text []byte) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	a.begin(w, status, kind)
+	_, _ = w.Write(text)
+}
+
+// begin begins an answer. The server gives up on a client that does not take all of it in time.
+func (a *API) begin(w http.ResponseWriter, status int, kind string) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(a.c.WriteTimeout))
 	h := w.Header()
 	h.Set("Content-Type", kind)
-	h.Set("Content-Length", strconv.Itoa(len(text)))
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(text)
 }

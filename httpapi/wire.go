@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strings"
 	"time"
@@ -21,6 +23,38 @@ import (
 type wirePage[T any] struct {
 	Items []T    `json:"items"`
 	Next  *int64 `json:"next,omitempty"`
+}
+
+// encode writes p as JSON, a few items at a time: of all of it there is no text, however long it
+// is, while a slow client takes it. It stops at the first error of to.
+func (p wirePage[T]) encode(to io.Writer) {
+	const enough = 16 << 10
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	before := `{"items":[`
+	for i := range p.Items {
+		text.WriteString(before)
+		before = ","
+		if err := encoder.Encode(&p.Items[i]); err != nil { // of what is sent, all marshals: a mistake here
+			panic(err)
+		}
+		text.Truncate(text.Len() - 1) // the end of the line
+		if text.Len() >= enough {
+			if _, err := text.WriteTo(to); err != nil {
+				return
+			}
+		}
+	}
+	if len(p.Items) == 0 {
+		text.WriteString(before)
+	}
+	text.WriteByte(']')
+	if p.Next != nil {
+		fmt.Fprintf(&text, `,"next":%d`, *p.Next)
+	}
+	text.WriteString("}\n")
+	_, _ = text.WriteTo(to)
 }
 
 // pageOf returns a page of rows, of which at most limit were asked for, 0 meaning 100; next
