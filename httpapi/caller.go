@@ -31,7 +31,7 @@ func (c Caller) sees(eng *engine.Engine) (*engine.Engine, error) {
 		return nil, errors.New("a caller with a scope sees all scopes")
 	case c.AllScopes:
 		return eng, nil
-	case c.Scope == none:
+	case c.Scope.Type == "" || c.Scope.ID == "":
 		return nil, errors.New("a caller sees no scope")
 	}
 	return eng.In(c.Scope), nil

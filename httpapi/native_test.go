@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -183,4 +185,67 @@ func (f *failing) Commit(ctx context.Context, c store.Change) error {
 		return errSecret
 	}
 	return f.Store.Commit(ctx, c)
+}
+
+// Somebody of half a scope sees nothing, as somebody of none.
+func TestHalfAScopeSeesNothing(t *testing.T) {
+	r := newRig(t)
+	path := fmt.Sprintf("/v1/jobs/%d", r.asking())
+	for _, c := range []httpapi.Caller{
+		{Person: "ann", Scope: store.Scope{Type: "biz"}}, {Person: "ann", Scope: store.Scope{ID: "2"}},
+		{Person: "ann", Scope: scope, AllScopes: true},
+	} {
+		r.api = httpapi.New(r.eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) { return c, nil }})
+		if v := r.want(401, "", "GET", path, ""); v["reason"] != "unauthenticated" {
+			t.Errorf("%+v: %v", c, v)
+		}
+	}
+}
+
+// A claim that waits answers with what comes up meanwhile. Whoever leaves while it waits takes
+// nothing along.
+func TestClaimWaits(t *testing.T) {
+	r := newRig(t)
+	begun, done := make(chan struct{}, 2), make(chan struct{}, 2)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		begun <- struct{}{}
+		r.api.ServeHTTP(w, req)
+		done <- struct{}{}
+	}))
+	t.Cleanup(srv.Close)
+	ask := func(ctx context.Context) (*http.Response, error) {
+		req, err := http.NewRequestWithContext(ctx, "POST", srv.URL+"/v1/effects/claim", strings.NewReader(`{"effects":["run"],"wait_ms":60000}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Person", "agent")
+		req.Header.Set("Content-Type", "application/json")
+		return srv.Client().Do(req)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	var left sync.WaitGroup
+	left.Go(func() {
+		if _, err := ask(ctx); err == nil {
+			t.Error("an answer came before there was anything to claim")
+		}
+	})
+	<-begun
+	leave()
+	left.Wait()
+	<-done
+	var waits sync.WaitGroup
+	waits.Go(func() {
+		resp, err := ask(t.Context())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer resp.Body.Close()
+		var page struct{ Items []struct{ Count int32 } }
+		if err := json.NewDecoder(resp.Body).Decode(&page); err != nil || len(page.Items) != 1 || page.Items[0].Count != 1 {
+			t.Errorf("claimed %+v, %v; want one, for the first time", page, err)
+		}
+	})
+	r.running("a")
+	waits.Wait()
 }
