@@ -103,6 +103,21 @@ func (p *page) history() []store.Seq {
 	return eval[[]store.Seq](p, fmt.Sprintf(`[...document.querySelectorAll(%s)].map(e => Number(e.dataset.seq))`, quote(records)))
 }
 
+// contiguous waits until the page shows n records, and fails the test unless they are n to 1.
+func (p *page) contiguous(n int) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`document.querySelectorAll(%s).length >= %d`, quote(records), n))
+	got := p.history()
+	for i, seq := range got {
+		if seq != store.Seq(len(got)-i) {
+			p.t.Fatalf("row %d from the top is record %d, want %d: %v", i, seq, len(got)-i, got)
+		}
+	}
+	if len(got) != n {
+		p.t.Fatalf("%d rows for %d records", len(got), n)
+	}
+}
+
 // recorded waits until a record of the history says something. Rows out of sight are not drawn,
 // so it is not asked what a person reads.
 func (p *page) recorded(text string) {

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A page that complains is heard: of errors, exceptions, what its policy forbids and what it
@@ -38,7 +39,7 @@ func TestComplaints(t *testing.T) {
 // heard waits until the page has complained of something.
 func (p *page) heard(part string) {
 	p.t.Helper()
-	for range 100 {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		p.mu.Lock()
 		all := strings.Join(p.wrong, "\n")
 		p.mu.Unlock()
@@ -47,5 +48,7 @@ func (p *page) heard(part string) {
 		}
 		eval[bool](p, `new Promise(done => requestAnimationFrame(() => done(true)))`)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.t.Errorf("the page does not complain of %q, but of %q", part, p.wrong)
 }

@@ -4,12 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
-	"github.com/stepgate/stepgate/store"
 )
 
 const (
@@ -19,6 +17,7 @@ const (
 
 // Somebody sees which target of the sample job has failed, with what, and has it run again.
 func TestRetry(t *testing.T) {
+	t.Parallel()
 	b, c := start(t), run(t)
 	sample := c.client(t, "bob").job(release)
 	bob := b.as(t, "bob", c.url)
@@ -62,6 +61,7 @@ func TestRetry(t *testing.T) {
 // A confirmation is for the persons that it names: the others are told so before they try, and
 // are refused if they try all the same.
 func TestConfirmation(t *testing.T) {
+	t.Parallel()
 	b, c := start(t), run(t)
 	sample := c.client(t, "bob").job(release)
 	bob, alice := b.as(t, "bob", c.url), b.as(t, "alice", c.url)
@@ -97,6 +97,7 @@ func TestConfirmation(t *testing.T) {
 
 // Somebody without rights sees all there is, and can do nothing.
 func TestReadOnly(t *testing.T) {
+	t.Parallel()
 	b, c := start(t), run(t)
 	sample := c.client(t, "bob").job(release)
 	carol := b.as(t, "carol", c.url)
@@ -128,144 +129,10 @@ func TestReadOnly(t *testing.T) {
 	carol.shown(step.Waiting, 3, step.Waiting) // and sees it happen
 }
 
-// question is a job that asks alice and bob, and can be refused and asked again for ever: each
-// time is one record.
-func (c client) question() store.JobID {
-	c.t.Helper()
-	return c.create("question", spec{Type: step.Confirmation, Name: "approve", Confirmers: []string{"alice", "bob"}})
-}
-
-// toggles are the operations that lead to and fro on a confirmation.
-var toggles = []struct {
-	code operation.Code
-	to   step.State
-}{
-	{operation.TerminateConfirmation, step.ConfirmationTerminated},
-	{operation.RestartConfirmation, step.Waiting},
-}
-
-// Two persons press the same button at the same time: it is done once, and the other one is told
-// by whom and what he can do now.
-func TestRace(t *testing.T) {
-	b, c := start(t), run(t)
-	job := c.client(t, "alice").question()
-	alice, bob := b.as(t, "alice", c.url), b.as(t, "bob", c.url)
-	tabs := []*page{alice, bob, alice.another()}
-	rounds := 6
-	if testing.Short() {
-		rounds = 2
-	}
-	for _, p := range tabs {
-		p.allow("409")
-		p.allow("412")
-		p.job(job)
-		p.shown(step.Waiting, 1, step.Waiting)
-	}
-	for round := range rounds {
-		next := toggles[round%2]
-		button := onStep(next.code)
-		two := []*page{tabs[0], tabs[1+round%2]} // two persons, or two tabs of one
-		for _, p := range two {
-			p.ask(button)
-		}
-		together(t, two, confirm)
-		for _, p := range two {
-			p.until(`!document.querySelector("dialog") || document.querySelector(` + quote(refusal+" [data-legal-now]") + `)?.innerText`)
-		}
-		var winners, losers []*page
-		for _, p := range two {
-			if eval[bool](p, `document.querySelector("dialog") === null`) {
-				winners = append(winners, p)
-			} else {
-				losers = append(losers, p)
-			}
-		}
-		if len(winners) != 1 {
-			t.Fatalf("round %d: %d of two tabs say that it was done, want one", round, len(winners))
-		}
-		for _, p := range losers {
-			told := p.text(dialog)
-			for _, want := range []string{"Nothing was done", "Meanwhile", winners[0].person, "Legal for you"} {
-				if !strings.Contains(told, want) {
-					t.Errorf("round %d: %s is told %q, want %q in it", round, p.person, told, want)
-				}
-			}
-			p.click(closing)
-		}
-		for _, p := range tabs {
-			p.shown(next.to, 1, next.to)
-		}
-	}
-	history := c.client(t, "alice").history(job)
-	if got, want := len(history), 2+rounds; got != want {
-		t.Errorf("%d records after %d races, want %d: %v", got, rounds, want, history)
-	}
-	for _, p := range tabs {
-		p.until(fmt.Sprintf(`document.querySelectorAll(%s).length === %d`, quote(records), len(history)))
-	}
-}
-
-// together clicks the same thing on several pages at once.
-func together(t *testing.T, pages []*page, selector string) {
-	t.Helper()
-	var clicks sync.WaitGroup
-	begin := make(chan struct{})
-	errs := make([]error, len(pages))
-	for i, p := range pages {
-		x, y, err := p.point(selector)
-		if err != nil {
-			t.Fatal(err)
-		}
-		clicks.Go(func() {
-			<-begin
-			errs[i] = p.clickAt(x, y, 1)
-		})
-	}
-	close(begin)
-	clicks.Wait()
-	for _, err := range errs {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// However often one clicks, a dialog does its operation once.
-func TestDoubleClick(t *testing.T) {
-	b, c := start(t), run(t)
-	job := c.client(t, "alice").question()
-	alice := b.as(t, "alice", c.url)
-	alice.job(job)
-	for i, next := range toggles {
-		alice.legal(onStep(next.code))
-		x, y, err := alice.point(onStep(next.code))
-		if err == nil {
-			err = alice.clickAt(x, y, 2)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		alice.sees(ready)
-		if n := eval[int](alice, `document.querySelectorAll("dialog").length`); n != 1 {
-			t.Errorf("a double click opens %d dialogs", n)
-		}
-		if x, y, err = alice.point(confirm); err == nil {
-			err = alice.clickAt(x, y, 3)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		alice.shown(next.to, 1, next.to)
-		alice.until(`!document.querySelector("dialog")`)
-		if got, want := len(c.client(t, "alice").history(job)), 3+i; got != want {
-			t.Errorf("%d records after %d operations, want %d", got, i+1, want)
-		}
-	}
-}
-
 // A page that is loaded again while the job runs shows what it showed, and goes on. What takes
 // too long is stopped, and left behind.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	b, c := start(t), run(t)
 	job := c.client(t, "alice").job(rollout).ID
 	alice := b.as(t, "alice", c.url)
@@ -296,124 +163,9 @@ func TestReload(t *testing.T) {
 	alice.recorded("it takes too long")
 }
 
-// contiguous waits until the page shows n records, and fails the test unless they are n to 1.
-func (p *page) contiguous(n int) {
-	p.t.Helper()
-	p.until(fmt.Sprintf(`document.querySelectorAll(%s).length >= %d`, quote(records), n))
-	got := p.history()
-	for i, seq := range got {
-		if seq != store.Seq(len(got)-i) {
-			p.t.Fatalf("row %d from the top is record %d, want %d: %v", i, seq, len(got)-i, got)
-		}
-	}
-	if len(got) != n {
-		p.t.Fatalf("%d rows for %d records", len(got), n)
-	}
-}
-
-// A connection that breaks again and again while events come loses none of them and repeats
-// none, and the page says how it is connected.
-func TestLostConnection(t *testing.T) {
-	b, c := start(t), run(t)
-	wire := newProxy(t, c)
-	operator := c.client(t, "alice")
-	targets := make([]string, 100)
-	for i := range targets {
-		targets[i] = fmt.Sprintf("node-%03d", i)
-	}
-	job := operator.create("many events",
-		spec{Type: step.Script, Name: "run", Targets: targets, Payload: `{"script": "echo here"}`},
-		spec{Type: step.Confirmation, Name: "approve", Confirmers: []string{"alice"}})
-	alice := b.as(t, "alice", wire.url)
-	alice.allow("net::ERR_") // of what was under way, and of what is tried meanwhile
-	alice.job(job)
-
-	events, cuts := 1000, 5
-	if testing.Short() {
-		events, cuts = 200, 2
-	}
-	operator.until(job, func(r store.Record) bool { return r.Entered == 2 })
-	for i := range events {
-		switch part := events / cuts; i % part {
-		case part / 3:
-			wire.cut()
-			if i < part { // the first time for long enough to be called lost
-				alice.sees(connection("lost"))
-			} else {
-				alice.sees(`#connection:not([data-connection="connected"])`)
-			}
-		case 2 * part / 3:
-			wire.mend()
-			if i < part {
-				alice.sees(connected())
-			}
-		}
-		if _, err := operator.operate(job, 2, toggles[i%2].code); err != nil {
-			t.Fatal(err)
-		}
-	}
-	alice.sees(connected())
-	history := operator.history(job)
-	alice.contiguous(len(history))
-	alice.shown(step.Waiting, 2, step.Waiting)
-	stream := eval[map[string]string](alice, `({...document.querySelector("[data-history]").dataset})`)
-	t.Logf("browser: %d events over a connection cut %d times (%d open ones broken): %d rows, each once and in order; dropped as repeated %s, gaps filled %s",
-		len(history), cuts, wire.severed(), len(alice.history()), stream["repeated"], stream["gaps"])
-	alice.reload()
-	alice.jobIsShown(job)
-	alice.contiguous(len(history))
-	if len(history) < events {
-		t.Errorf("%d records, want at least %d", len(history), events)
-	}
-	if wire.severed() < cuts {
-		t.Errorf("%d connections were cut, want at least %d", wire.severed(), cuts)
-	}
-}
-
-// Whoever gets no answer is told that nobody knows, and gets to know: what was asked for is found
-// if it was done, and done once if it is asked for again.
-func TestLostAnswer(t *testing.T) {
-	b, c := start(t), run(t)
-	wire := newProxy(t, c)
-	operator := c.client(t, "alice")
-	job := operator.question()
-	alice := b.as(t, "alice", wire.url)
-	alice.allow("net::ERR_")
-	alice.job(job)
-	const lost = dialog + `[data-phase="lost"]`
-
-	// The request arrives, and its answer does not.
-	alice.ask(onStep(toggles[0].code))
-	wire.deafen()
-	alice.click(confirm)
-	alice.sees(lost)
-	alice.shows(dialog, "It may have been done or not")
-	operator.until(job, comesTo(1, toggles[0].to))
-	wire.mend()
-	alice.until(`!document.querySelector("dialog")`)
-	alice.shows(notice, "it was done")
-	alice.shown(toggles[0].to, 1, toggles[0].to)
-	alice.sees(connected())
-
-	// The request does not arrive.
-	alice.ask(onStep(toggles[1].code))
-	wire.cut()
-	alice.click(confirm)
-	alice.sees(lost)
-	wire.mend()
-	alice.shows(lost, "It is not in the history so far")
-	alice.click(lost + ` [data-action="again"]`)
-	alice.until(`!document.querySelector("dialog")`)
-	alice.shown(toggles[1].to, 1, toggles[1].to)
-	alice.sees(connected())
-	alice.contiguous(4)
-	if got := operator.history(job); len(got) != 4 {
-		t.Errorf("%d records after two operations, want 4: %v", len(got), got)
-	}
-}
-
 // The list follows what happens: rows, counts and filters.
 func TestList(t *testing.T) {
+	t.Parallel()
 	b, c := start(t), run(t)
 	alice := c.client(t, "alice")
 	wire := newProxy(t, c)
