@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -230,5 +231,46 @@ func toggleStart(t *testing.T, eng *engine.Engine, job store.JobID) {
 	t.Helper()
 	if _, err := eng.OperateJob(t.Context(), job, operation.StartJob); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A slow is a client that takes so many writes and then no more in time.
+type slow struct {
+	*httptest.ResponseRecorder
+	takes     int
+	deadlines int  // that were set for writing
+	unbounded bool // a write had none
+	armed     bool
+}
+
+func (s *slow) SetWriteDeadline(t time.Time) error {
+	s.armed = !t.IsZero()
+	if s.armed {
+		s.deadlines++
+	}
+	return nil
+}
+
+func (s *slow) SetReadDeadline(time.Time) error { return nil }
+
+func (s *slow) Write(text []byte) (int, error) {
+	s.unbounded = s.unbounded || !s.armed
+	if s.takes--; s.takes < 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return s.ResponseRecorder.Write(text)
+}
+
+// Every event has a deadline of its own, and a client that does not take one in time is left.
+func TestEventsLeaveSlowClients(t *testing.T) {
+	r := newRig(t)
+	job := r.asking()
+	toggle(t, r.eng, job, 8)
+	w := &slow{ResponseRecorder: httptest.NewRecorder(), takes: 4}
+	req := httptest.NewRequestWithContext(t.Context(), "GET", fmt.Sprintf("/v1/jobs/%d/events", job), nil)
+	req.Header.Set("X-Person", "ann")
+	r.api.ServeHTTP(w, req)
+	if events := strings.Count(w.Body.String(), "event: record"); events != 3 || w.unbounded || w.deadlines < 5 {
+		t.Errorf("%d events, %d deadlines, a write without one: %v; want 3 events and 5 deadlines", events, w.deadlines, w.unbounded)
 	}
 }

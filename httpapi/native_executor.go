@@ -58,6 +58,9 @@ func (c *call) report(b *reportBody) (reply, error) {
 		}
 	}
 	receipt, err := c.eng.Report(c.Context(), r)
+	if errors.Is(err, engine.ErrUnknownOutcome) { // its request id is the engine's own
+		return reply{}, newProblem(reasonUnknownOutcome, "report again: what is known already changes nothing")
+	}
 	if receipt.Rejected == nil {
 		receipt.Rejected = []engine.Rejection{}
 	}
