@@ -168,8 +168,9 @@ func (e *Engine) held(ctx context.Context, c Claimed) (store.Delivery, error) {
 //
 // The error is [store.ErrLeaseLost], with the job's id, if the effect was settled or claimed
 // again since, or if the job has no such effect: somebody else carries it out by now. A
-// repetition of a call that has passed is answered so too. It is a *[Refusal] if there is no
-// such job in the engine's scope. After an error of the store the call can be repeated.
+// repetition of a call that has passed is answered so too, but for a stop whose step has not
+// stopped: that begins its 30 s anew. It is a *[Refusal] if there is no such job in the engine's
+// scope. After an error of the store the call can be repeated.
 //
 // Settle, Renew and Fail of one delivery are for one caller at a time: of two that come at
 // once the later one stands.

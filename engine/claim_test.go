@@ -349,6 +349,17 @@ func TestSettle(t *testing.T) {
 			t.Errorf("Claim of a stop whose step has stopped: %+v, want it settled unseen", got)
 		}
 	})
+	bubble("of a stop that is repeated begins its 30 s anew", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		d.terminating()
+		stop := d.claimOne(stops).Claimed()
+		d.ok(d.eng.Settle(t.Context(), stop))
+		time.Sleep(20 * time.Second)
+		d.ok(d.eng.Settle(t.Context(), stop))
+		if got := d.claim(engine.ClaimQuery{Effects: stops.Effects, Wait: 30*time.Second - time.Millisecond}); len(got) > 0 {
+			t.Errorf("Claim within 30 s: %+v, want nothing", got)
+		}
+	})
 	bubble("settles a stop at once if its step has stopped", func(t *testing.T) {
 		d := newDesk(t, memstore.New())
 		id := d.terminating()
