@@ -22,7 +22,8 @@ type Config struct {
 	StreamFor time.Duration
 
 	// TrustedOrigins are origins ("https://ops.example.com") whose pages may write. Writes
-	// from pages of other origins than the one asked are refused.
+	// from pages of other origins than the one asked are refused. That a browser lets such a
+	// page ask takes CORS headers as well, which are the embedder's.
 	TrustedOrigins []string
 
 	// BodyTimeout is how long a client has to send a body, and WriteTimeout how long to take
@@ -40,7 +41,10 @@ type Config struct {
 }
 
 // An API serves an engine over HTTP: [API.Reference] under /api/ and [API.Native] under /v1/.
-// It is safe for concurrent use.
+// It is safe for concurrent use. A ResponseWriter that somebody wraps for it must have Unwrap, as
+// [http.ResponseController] wants it, or no event leaves and no client is too slow. Event streams
+// and claims that wait end with their request's context, and [http.Server.Shutdown] ends no
+// context: it waits for them unless the embedder does.
 type API struct {
 	eng      *engine.Engine
 	c        Config
