@@ -150,6 +150,7 @@ var badBodies = []bad{
 		}
 		return good
 	}},
+	{"too many objects", more(`"x":[` + strings.Repeat("{},", 20_000) + `{}]`)},
 	{"too long", func(good string, limit int64) string { return good + strings.Repeat(" ", int(limit)) }},
 }
 
