@@ -51,6 +51,7 @@ type API struct {
 	origins  *http.CrossOriginProtection
 	streams  *streams
 	bodies   *bodies
+	statuses chan struct{} // one for each large status that may be made and sent
 	native   http.Handler
 	referent http.Handler
 }
@@ -70,6 +71,10 @@ func New(eng *engine.Engine, c Config) *API {
 	a := &API{
 		eng: eng, c: c, origins: http.NewCrossOriginProtection(),
 		streams: newStreams(c.Streams, c.StreamsPerPerson), bodies: newBodies(),
+		statuses: make(chan struct{}, 4),
+	}
+	for range cap(a.statuses) {
+		a.statuses <- struct{}{}
 	}
 	for _, origin := range c.TrustedOrigins {
 		if err := a.origins.AddTrustedOrigin(origin); err != nil {

@@ -62,6 +62,7 @@ type referenceRequest struct {
 	scope  store.Scope    // that the request names
 	job    store.JobID    // likewise
 	eng    *engine.Engine // of the scope, once it is known that the caller sees it
+	large  bool           // its answer is one of api.statuses
 }
 
 // newReference returns the handler of the reference platform's calls.
@@ -76,6 +77,7 @@ func (a *API) newReference() http.Handler {
 			http.Error(w, "405 method not allowed", http.StatusMethodNotAllowed)
 		default:
 			req := &referenceRequest{Request: r, api: a}
+			defer req.done()
 			data, err := req.run(w, call)
 			a.write(w, http.StatusOK, "application/json", req.envelope(data, err))
 		}
@@ -113,6 +115,23 @@ func (r *referenceRequest) run(w http.ResponseWriter, call referenceCall) (any, 
 	}
 	r.job = store.JobID(job)
 	return call.answer(r)
+}
+
+// enlarge waits until another large status may be made and sent.
+func (r *referenceRequest) enlarge() error {
+	if r.large {
+		return nil
+	}
+	_, err := take(r.Context(), r.api.statuses, r.api.c.WriteTimeout)
+	r.large = err == nil
+	return err
+}
+
+// done is called when r is answered.
+func (r *referenceRequest) done() {
+	if r.large {
+		r.api.statuses <- struct{}{}
+	}
 }
 
 // narrow has r.eng see the scope of the request and no other. It comes after all that can be

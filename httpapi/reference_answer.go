@@ -27,6 +27,7 @@ const (
 	messageSuccess     = "success"
 	messageOutcome     = "the outcome is unknown: look at the job's status before you send the request again"
 	messageConflict    = "others changed the job at the same time, and nothing was done: send the request again"
+	messageBusy        = "the server is busy, and nothing was done: send the request again"
 	messageInternal    = "something failed on the server, and nothing was done: send the request again later"
 	messageNoSuchJob   = "there is no such job"
 	messageNoSuchStep  = "the job has no such step"
@@ -90,6 +91,8 @@ func (r *referenceRequest) answerTo(err error) *referenceError {
 		return &referenceError{code: codeInternal, message: messageOutcome}
 	case errors.Is(err, engine.ErrConflict):
 		return &referenceError{code: codeInternal, message: messageConflict}
+	case errors.Is(err, errBusy):
+		return &referenceError{code: codeInternal, message: messageBusy}
 	}
 	return &referenceError{code: codeInternal, message: messageInternal}
 }

@@ -58,12 +58,10 @@ func (r *referenceRequest) read(w http.ResponseWriter, more []string) (f fields,
 	})
 	var answer *referenceError
 	switch {
-	case err == nil, errors.As(err, &answer):
+	case err == nil, errors.As(err, &answer), errors.Is(err, errBusy):
 		return f, err
 	case errors.Is(err, errTooLarge):
 		return nil, unacceptable("body", fmt.Sprintf("it is too large, %d bytes are the most", maxOperation))
-	case errors.Is(err, errBusy):
-		return nil, &referenceError{code: codeInternal, message: "the server is busy, and nothing was done: send the request again"}
 	}
 	return nil, unacceptable("body", "it did not arrive as a whole and in time")
 }

@@ -12,6 +12,10 @@ import (
 // the engine's.
 const maxTargets = 10_000
 
+// largeStatus is from how many targets on a status is large: few such are made and sent at once,
+// so that clients that do not take theirs cost time and not memory.
+const largeStatus = 1_000
+
 // A jobStatus is the data of get_job_instance_status. Times are Unix milliseconds, null
 // where there is none; states, types and statuses are numbers.
 type jobStatus struct {
@@ -115,6 +119,11 @@ func (r *referenceRequest) steps(withTargets bool, job store.Job) ([]stepInstanc
 		return nil, unacceptable(fieldTargets, fmt.Sprintf(
 			"the job has %d targets, and %d are the most that are told here: read them in pages with GET /v1/jobs/%d/steps/{step}/targets",
 			targets, maxTargets, job.ID))
+	}
+	if withTargets && targets >= largeStatus {
+		if err := r.enlarge(); err != nil {
+			return nil, err
+		}
 	}
 	list := make([]stepInstance, 0, len(all))
 	for _, s := range all {

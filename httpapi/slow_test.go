@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stepgate/stepgate/httpapi"
+	"github.com/stepgate/stepgate/step"
 )
 
 // Whoever does not send the body that he has announced is answered all the same, or cut off,
@@ -97,3 +100,62 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error {
 }
 
 func (d *deadlines) Flush() { d.flushed() }
+
+// A stuck is a connection whose client takes nothing until it is told to.
+type stuck struct {
+	*httptest.ResponseRecorder
+	writing chan<- struct{}
+	takes   <-chan struct{}
+}
+
+func (s stuck) Write(text []byte) (int, error) {
+	s.writing <- struct{}{}
+	<-s.takes
+	return s.ResponseRecorder.Write(text)
+}
+
+// Clients that ask for large statuses and do not take them cost others time and not the
+// server's memory: beyond four nobody is told of many targets at once.
+func TestFewLargeStatuses(t *testing.T) {
+	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
+	p.api = httpapi.New(p.eng, httpapi.Config{
+		WriteTimeout: 10 * time.Millisecond,
+		Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
+			return httpapi.Caller{Person: "ann", Scope: biz}, nil
+		},
+	})
+	names := make([]string, 1000)
+	for i := range names {
+		names[i] = fmt.Sprint("host-", i)
+	}
+	job := p.create(biz, step.Spec{Type: step.Script, Name: "many", Targets: names})
+	url := fmt.Sprintf("/api/v3/get_job_instance_status?bk_scope_type=biz&bk_scope_id=1&job_instance_id=%d", job)
+	large := url + "&return_ip_result=true"
+
+	writing, takes := make(chan struct{}), make(chan struct{})
+	answers := make([]*httptest.ResponseRecorder, 4)
+	var clients sync.WaitGroup
+	for i := range answers {
+		answers[i] = httptest.NewRecorder()
+		clients.Go(func() {
+			p.api.ServeHTTP(stuck{answers[i], writing, takes}, httptest.NewRequestWithContext(t.Context(), "GET", large, nil))
+		})
+		<-writing
+	}
+	if a := p.send("GET", large, ""); a.Code != 1240002 || !strings.Contains(a.Message, "busy") {
+		t.Errorf("a fifth large status: %d %s, want 1240002 as the server is busy", a.Code, a.Message)
+	}
+	if a := p.send("GET", url, ""); a.Code != 0 {
+		t.Errorf("a small status: %d %s", a.Code, a.Message)
+	}
+	close(takes)
+	clients.Wait()
+	for _, w := range answers {
+		if a := readEnvelope(t, large, w); a.Code != 0 {
+			t.Errorf("a large status that is taken late: %d %s", a.Code, a.Message)
+		}
+	}
+	if a := p.send("GET", large, ""); a.Code != 0 {
+		t.Errorf("a large status after that: %d %s", a.Code, a.Message)
+	}
+}
