@@ -320,6 +320,37 @@ func TestClaimWaits(t *testing.T) {
 	})
 }
 
+// A hanging store answers no call about effects, and has whoever claims go as he is about to
+// see what he has claimed.
+type hanging struct {
+	store.Store
+	leave context.CancelFunc
+}
+
+func (h hanging) View(ctx context.Context, _ store.Query) (store.View, error) {
+	h.leave()
+	return store.View{}, ctx.Err()
+}
+
+func (h hanging) Defer(ctx context.Context, _ store.Delivery) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Whoever has gone leaves nothing behind for as long as the lease that he asked for.
+func TestClaimEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		d.script()
+		ctx, leave := context.WithCancel(t.Context())
+		began := time.Now()
+		got, err := engine.New(hanging{d.store, leave}).Claim(ctx, engine.ClaimQuery{Lease: time.Hour})
+		if took := time.Since(began); got != nil || !errors.Is(err, context.Canceled) || took > 30*time.Second {
+			t.Errorf("Claim: %+v, %v after %v, want its context's error within 30 s", got, err, took)
+		}
+	})
+}
+
 func TestSettle(t *testing.T) {
 	bubble := func(name string, f func(*testing.T)) { t.Run(name, func(t *testing.T) { synctest.Test(t, f) }) }
 

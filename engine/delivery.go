@@ -117,11 +117,11 @@ func (c *courier) end(ctx context.Context, claimed store.Delivery, err error) {
 	})
 }
 
-// keep runs what gives a lease back, even if ctx has ended, and tells of its failure. The lease
-// runs out then, and the effect is delivered again; if it was lost already, that has begun, and
-// all is well.
+// keep runs what gives a lease back, even if ctx has ended, for as long as the lease lasts and 30 s
+// at most, and tells of its failure. The lease runs out then, and the effect is delivered again;
+// if it was lost already, that has begun, and all is well.
 func (c *courier) keep(ctx context.Context, f func(context.Context) error) {
-	kept, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.lease)
+	kept, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(c.lease, defaultLease))
 	defer cancel()
 	if err := f(kept); err != nil && !errors.Is(err, store.ErrLeaseLost) {
 		c.failed(ctx, err)
