@@ -46,14 +46,14 @@ type Config struct {
 // and claims that wait end with their request's context, and [http.Server.Shutdown] ends no
 // context: it waits for them unless the embedder does.
 type API struct {
-	eng      *engine.Engine
-	c        Config
-	origins  *http.CrossOriginProtection
-	streams  *streams
-	bodies   *bodies
-	statuses chan struct{} // one for each large status that may be made and sent
-	native   http.Handler
-	referent http.Handler
+	eng       *engine.Engine
+	c         Config
+	origins   *http.CrossOriginProtection
+	streams   *streams
+	bodies    *bodies
+	statuses  chan struct{} // one for each large status that may be made and sent
+	native    http.Handler
+	reference http.Handler
 }
 
 // New returns the API of eng. It panics if a trusted origin is not one: that is a mistake in
@@ -81,7 +81,7 @@ func New(eng *engine.Engine, c Config) *API {
 			panic("httpapi: " + err.Error())
 		}
 	}
-	a.native, a.referent = a.impatient(a.newNative()), a.impatient(a.newReference())
+	a.native, a.reference = a.impatient(a.newNative()), a.impatient(a.newReference())
 	return a
 }
 
@@ -95,7 +95,7 @@ func positive[N int | time.Duration](n, otherwise N) N {
 // ServeHTTP serves both.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/api/") { // a ServeMux would redirect what it takes for untidy
-		a.referent.ServeHTTP(w, r)
+		a.reference.ServeHTTP(w, r)
 		return
 	}
 	a.native.ServeHTTP(w, r)
@@ -109,7 +109,7 @@ func (a *API) Native() http.Handler { return a.native }
 // get_job_instance_status. Its answers are HTTP 200 with a code in the body, as clients of
 // that platform read them. A client that uses GET puts its credentials into the URL, which
 // Identify no longer sees there, but whatever comes before this handler does.
-func (a *API) Reference() http.Handler { return a.referent }
+func (a *API) Reference() http.Handler { return a.reference }
 
 // NewServer returns a server for h that does not wait for ever for a client's next request or
 // the end of its headers, which a handler has no say in. The caller starts and ends it.

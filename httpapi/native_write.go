@@ -79,8 +79,8 @@ func (c *call) create(b *createBody) (reply, error) {
 	}, err
 }
 
-// jobBody says more about an operation on a job.
-type jobBody struct {
+// moreBody says more about an operation.
+type moreBody struct {
 	Reason    string     `json:"reason"`
 	IfVersion *store.Seq `json:"if_version"`
 	IfAttempt *int32     `json:"if_attempt"`
@@ -90,16 +90,12 @@ type jobBody struct {
 
 // operateBody is an operation on a step.
 type operateBody struct {
-	Code      word       `json:"code"`
-	Reason    string     `json:"reason"`
-	IfVersion *store.Seq `json:"if_version"`
-	IfAttempt *int32     `json:"if_attempt"`
-	RequestID *string    `json:"request_id"`
-	DryRun    bool       `json:"dry_run"`
+	Code word `json:"code"`
+	moreBody
 }
 
 // options returns what b and the If-Match header say.
-func (b *jobBody) options(c *call) ([]engine.OperateOption, error) {
+func (b *moreBody) options(c *call) ([]engine.OperateOption, error) {
 	opts := make([]engine.OperateOption, 0, 6)
 	opts = append(opts, engine.By(c.caller.Person), engine.Because(b.Reason))
 	switch {
@@ -135,8 +131,7 @@ func (c *call) operate(b *operateBody) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	more := jobBody{Reason: b.Reason, IfVersion: b.IfVersion, IfAttempt: b.IfAttempt, RequestID: b.RequestID, DryRun: b.DryRun}
-	opts, err := more.options(c)
+	opts, err := b.options(c)
 	if err != nil {
 		return reply{}, err
 	}
@@ -144,10 +139,10 @@ func (c *call) operate(b *operateBody) (reply, error) {
 	return c.done(receipt, err)
 }
 
-func (c *call) start(b *jobBody) (reply, error)     { return c.operateJob(b, operation.StartJob) }
-func (c *call) terminate(b *jobBody) (reply, error) { return c.operateJob(b, operation.TerminateJob) }
+func (c *call) start(b *moreBody) (reply, error)     { return c.operateJob(b, operation.StartJob) }
+func (c *call) terminate(b *moreBody) (reply, error) { return c.operateJob(b, operation.TerminateJob) }
 
-func (c *call) operateJob(b *jobBody, code operation.JobCode) (reply, error) {
+func (c *call) operateJob(b *moreBody, code operation.JobCode) (reply, error) {
 	job, err := c.job()
 	if err != nil {
 		return reply{}, err

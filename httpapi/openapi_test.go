@@ -148,7 +148,7 @@ var wireTypes = map[string]struct {
 	"CreateJob":    {reflect.TypeFor[createBody](), true},
 	"StepSpec":     {reflect.TypeFor[specBody](), true},
 	"Scope":        {reflect.TypeFor[store.Scope](), true},
-	"OperateJob":   {reflect.TypeFor[jobBody](), true},
+	"OperateJob":   {reflect.TypeFor[moreBody](), true},
 	"OperateStep":  {reflect.TypeFor[operateBody](), true},
 	"Report":       {reflect.TypeFor[reportBody](), true},
 	"TargetResult": {reflect.TypeFor[resultBody](), true},
