@@ -230,7 +230,7 @@ func (p *player) ask(ctx context.Context, a line) error {
 	case err == nil:
 		p.ledger.note(line{Word: yes, Request: a.Request, Job: job, Seq: seq})
 	case errors.Is(err, engine.ErrUnknownOutcome):
-	case refused(err):
+	case refused(err), ctx.Err() != nil: // an executor may lose its lease on a busy machine, and with it its context
 		p.ledger.note(line{Word: no, Request: a.Request})
 	default:
 		p.ledger.note(line{Word: no, Request: a.Request, Why: err.Error()})
