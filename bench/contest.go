@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A subject is one entrant of a contest, ready to be measured.
+type subject struct {
+	name string
+	unit string // what one operation of it is, in words, where that differs from the others'
+
+	// op is the n-th call of a caller, from 0 in each turn. Callers call it at once, each one
+	// call after another.
+	op    func(ctx context.Context, caller, n int) error
+	times int // how many operations a call of op is; 0 stands for 1
+
+	// pause, if there is one, is called outside the timed part: before a turn, and whenever
+	// each caller has made every calls in it.
+	pause func(ctx context.Context) error
+	every int
+
+	// turn, if there is one, stands for op: it measures itself for so long.
+	turn func(ctx context.Context, callers int, each time.Duration) (sample, error)
+
+	// close, if there is one, ends the subject and removes what it has stored.
+	close func() error
+}
+
+// A contest measures its subjects in turns. In each round each subject has one turn, and each
+// round begins with another one.
+type contest struct {
+	callers  int           // how many call at once
+	cores    int           // GOMAXPROCS meanwhile; 0 leaves it
+	rounds   int           // how many turns each subject has
+	each     time.Duration // how long a turn is
+	subjects []subject
+}
+
+// A sample is what one turn gave.
+type sample struct {
+	perSecond float64
+	p50, p99  time.Duration // of one operation, for its caller; 0 if not known
+	allocs    float64       // allocations of this process for one operation; NaN if not known
+}
+
+// A result is what a contest gave for one subject: one sample a round.
+type result struct {
+	name    string
+	unit    string
+	samples []sample
+	failed  error // why there are no more samples
+}
+
+// patience is for how long a turn may last beyond its time, for calls that have begun.
+const patience = 20 * time.Second
+
+// run measures the subjects and closes them. A subject that fails has no further turn, and its
+// result says so; the error is ctx's, or that of a close.
+func (c contest) run(ctx context.Context) (results []result, err error) {
+	defer func() {
+		for _, s := range c.subjects {
+			if s.close != nil {
+				err = errors.Join(err, s.close())
+			}
+		}
+	}()
+	if c.cores > 0 {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(c.cores))
+	}
+	results = make([]result, len(c.subjects))
+	for i, s := range c.subjects {
+		results[i] = result{name: s.name, unit: s.unit}
+	}
+	for round := range c.rounds {
+		for i := range c.subjects {
+			i = (i + round) % len(c.subjects)
+			if results[i].failed != nil {
+				continue
+			}
+			got, err := c.turn(ctx, c.subjects[i])
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if err != nil {
+				results[i].failed = err
+				continue
+			}
+			results[i].samples = append(results[i].samples, got)
+		}
+	}
+	return results, nil
+}
+
+// turn measures s once.
+func (c contest) turn(ctx context.Context, s subject) (sample, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.each+patience, fmt.Errorf("a turn of %v was not over %v later", c.each, patience))
+	defer cancel()
+	runtime.GC() // what others have left is not collected at its expense
+	if s.turn != nil {
+		got, err := s.turn(ctx, c.callers, c.each)
+		return got, orCause(ctx, err)
+	}
+	var (
+		took   time.Duration
+		allocs uint64
+		all    = make([][]time.Duration, c.callers)
+	)
+	for n := 0; took < c.each; n += max(s.every, 1) {
+		if s.pause != nil {
+			if err := s.pause(ctx); err != nil {
+				return sample{}, orCause(ctx, err)
+			}
+		}
+		before := mallocs()
+		began := time.Now()
+		err := c.slice(ctx, s, n, began.Add(c.each-took), all)
+		took += time.Since(began)
+		allocs += mallocs() - before
+		if err != nil {
+			return sample{}, orCause(ctx, err)
+		}
+	}
+	each := slices.Concat(all...)
+	slices.Sort(each)
+	times := max(s.times, 1)
+	operations := float64(len(each) * times)
+	return sample{
+		perSecond: operations / took.Seconds(),
+		p50:       percentile(each, 50) / time.Duration(times),
+		p99:       percentile(each, 99) / time.Duration(times),
+		allocs:    float64(allocs) / operations,
+	}, nil
+}
+
+// slice has each caller call until it has made s.every calls or it is late, and adds to all
+// how long the calls took. A caller makes one call at least.
+func (c contest) slice(ctx context.Context, s subject, first int, late time.Time, all [][]time.Duration) error {
+	var callers sync.WaitGroup
+	errs := make([]error, c.callers)
+	for caller := range c.callers {
+		callers.Go(func() {
+			began := time.Now()
+			for n := 0; s.every == 0 || n < s.every; n++ {
+				if err := s.op(ctx, caller, first+n); err != nil {
+					errs[caller] = err
+					return
+				}
+				ended := time.Now()
+				all[caller] = append(all[caller], ended.Sub(began))
+				if began = ended; ended.After(late) {
+					return
+				}
+			}
+		})
+	}
+	callers.Wait()
+	return errors.Join(errs...)
+}
+
+// orCause returns why ctx ended if err is that it did, else err.
+func orCause(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// mallocs returns how many objects this process has allocated.
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}
+
+// percentile returns the smallest of the sorted durations that p percent are not above; 0 of
+// none.
+func percentile(sorted []time.Duration, p int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[max(0, (len(sorted)*p+99)/100-1)]
+}
+
+// median returns the middle one, or the mean of the middle two; NaN of none.
+func median(of []float64) float64 {
+	sorted := slices.Sorted(slices.Values(of))
+	n := len(sorted)
+	if n == 0 {
+		return nan
+	}
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// typical returns the median over the rounds of what get takes from a sample.
+func (r result) typical(get func(sample) float64) float64 {
+	var all []float64
+	for _, s := range r.samples {
+		all = append(all, get(s))
+	}
+	return median(all)
+}
+
+func (r result) perSecond() float64 { return r.typical(func(s sample) float64 { return s.perSecond }) }
+func (r result) allocs() float64    { return r.typical(func(s sample) float64 { return s.allocs }) }
+func (r result) p50() time.Duration {
+	return time.Duration(r.typical(func(s sample) float64 { return float64(s.p50) }))
+}
+func (r result) p99() time.Duration {
+	return time.Duration(r.typical(func(s sample) float64 { return float64(s.p99) }))
+}
+
+// ratio returns how many times as many operations a second r has made as base: the median over
+// the rounds that both have a sample of. It is NaN if there is none.
+func ratio(r, base result) float64 {
+	var all []float64
+	for i := range min(len(r.samples), len(base.samples)) {
+		all = append(all, r.samples[i].perSecond/base.samples[i].perSecond)
+	}
+	return median(all)
+}
+
+// named returns the result of that name, which is there.
+func named(results []result, name string) result {
+	return results[slices.IndexFunc(results, func(r result) bool { return r.name == name })]
+}

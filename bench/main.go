@@ -1,0 +1,110 @@
+// Bench measures Stepgate beside what a user would pick instead, on the same work and in one
+// run, and beside what the machine can do at best. From the root of the repository:
+//
+//	go run ./bench
+//
+// It writes results/README.md and the plots that it shows. The peers are dependencies of this
+// module alone.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// parts are what is measured, in the order of the page.
+var parts = []struct {
+	name    string
+	measure func(context.Context, *run) (section, error)
+}{
+	{"transition", transitions},
+	{"intervention", interventions},
+}
+
+// A run is one call of the command, and what its parts have in common.
+type run struct {
+	out     string // the folder of the page and its plots
+	disk    string // a folder on the disk of out, removed when the run ends
+	quick   bool   // two short rounds of little: to see that it works, not to be quoted
+	dsn     string // a PostgreSQL on which schemas can be made, or ""
+	missing string // why dsn is empty
+	log     func(format string, args ...any)
+}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("bench: ")
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := command(ctx, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+		log.Fatal(err)
+	}
+}
+
+// command does what the command line args ask for.
+func command(ctx context.Context, args []string) error {
+	var names []string
+	for _, p := range parts {
+		names = append(names, p.name)
+	}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	out := flags.String("out", filepath.Join("bench", "results"), "the `folder` that the page and its plots are written to")
+	dsn := flags.String("dsn", "", "the connection `string` of a PostgreSQL; without it "+variable+", or a server that answers on 127.0.0.1:5432")
+	only := flags.String("only", strings.Join(names, ","), "the `parts` to measure")
+	quick := flags.Bool("quick", false, "measure little, and little of it: to see that it works")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	chosen := strings.Split(*only, ",")
+	for _, name := range chosen {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("there is no part %q: the parts are %s", name, strings.Join(names, ", "))
+		}
+	}
+	r := &run{out: *out, quick: *quick, log: log.Printf}
+	var err error
+	if r.dsn, err = findServer(ctx, cmp.Or(*dsn, os.Getenv(variable))); err != nil {
+		r.missing = err.Error()
+		r.log("no PostgreSQL: %v", err)
+	}
+	return r.measure(ctx, chosen)
+}
+
+// measure measures the chosen parts and writes the page.
+func (r *run) measure(ctx context.Context, chosen []string) (err error) {
+	if err := os.MkdirAll(r.out, 0o777); err != nil {
+		return err
+	}
+	if r.disk, err = os.MkdirTemp(r.out, "work-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(r.disk)) }()
+
+	began := time.Now()
+	page := page{on: thisMachine(ctx, r), began: began, quick: r.quick}
+	for _, p := range parts {
+		if !slices.Contains(chosen, p.name) {
+			page.left = append(page.left, p.name)
+			continue
+		}
+		partBegan := time.Now()
+		s, err := p.measure(ctx, r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		page.sections = append(page.sections, s)
+		r.log("%s took %v", p.name, time.Since(partBegan).Round(time.Second))
+	}
+	page.took = time.Since(began)
+	return os.WriteFile(filepath.Join(r.out, "README.md"), []byte(page.String()), 0o666)
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// variable names a PostgreSQL if no flag does.
+const variable = "STEPGATE_PG_DSN"
+
+// findServer returns given if a schema can be made there, or else where a server answers that was
+// installed in the usual way.
+func findServer(ctx context.Context, given string) (string, error) {
+	if given != "" {
+		if _, err := pgx.ParseConfig(given); err != nil {
+			return "", errors.New("what was given is not a connection string") // and may hold a password
+		}
+		return given, usable(ctx, given)
+	}
+	users := []string{"postgres"}
+	if u, err := user.Current(); err == nil {
+		users = append(users, u.Username)
+	}
+	for _, name := range users {
+		dsn := fmt.Sprintf("host=127.0.0.1 port=5432 user='%s' dbname=postgres sslmode=disable connect_timeout=2", name)
+		if usable(ctx, dsn) == nil {
+			return dsn, nil
+		}
+	}
+	return "", errors.New("none answers on 127.0.0.1:5432, and neither -dsn nor " + variable + " names one")
+}
+
+// usable returns nil if a schema can be made on the server.
+func usable(ctx context.Context, dsn string) error {
+	name := newSchema()
+	if err := execute(ctx, dsn, "CREATE SCHEMA "+name); err != nil {
+		return err
+	}
+	return execute(ctx, dsn, "DROP SCHEMA "+name)
+}
+
+func newSchema() string { return fmt.Sprintf("stepgate_bench_%016x", rand.Uint64()) }
+
+// schema makes a schema on the server of the run. It returns its name, a connection string whose
+// connections work in it, and what drops it with all that is in it.
+func (r *run) schema(ctx context.Context) (name, dsn string, drop func() error, err error) {
+	name = newSchema()
+	if err := execute(ctx, r.dsn, "CREATE SCHEMA "+name); err != nil {
+		return "", "", nil, err
+	}
+	drop = func() error {
+		return execute(context.WithoutCancel(ctx), r.dsn, "DROP SCHEMA "+name+" CASCADE")
+	}
+	return name, within(r.dsn, name), drop, nil
+}
+
+// pool makes a schema and returns a pool of at most so many connections that work in it, and
+// what closes the one and drops the other. Encryption is not what is measured: there is none.
+func (r *run) pool(ctx context.Context, conns int) (pool *pgxpool.Pool, remove func() error, err error) {
+	_, dsn, drop, err := r.schema(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, nil, errors.Join(err, drop())
+	}
+	config.MaxConns = int32(conns)
+	config.ConnConfig.TLSConfig, config.ConnConfig.Fallbacks = nil, nil
+	pool, err = pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, nil, errors.Join(err, drop())
+	}
+	return pool, func() error { pool.Close(); return drop() }, nil
+}
+
+// within returns a connection string that differs from dsn in the schema of its connections.
+func within(dsn, schema string) string {
+	if u, err := url.Parse(dsn); err == nil && strings.HasPrefix(u.Scheme, "postgres") {
+		query := u.Query()
+		query.Set("search_path", schema)
+		u.RawQuery = query.Encode()
+		return u.String()
+	}
+	return dsn + " search_path=" + schema
+}
+
+// execute executes statements on a connection of their own.
+func execute(ctx context.Context, dsn, statements string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_, err = conn.Exec(ctx, statements)
+	return err
+}
+
+// server says which PostgreSQL the run has, and what it does to keep what is committed.
+func server(ctx context.Context, r *run) string {
+	if r.dsn == "" {
+		return "none: " + r.missing
+	}
+	conn, err := pgx.Connect(ctx, r.dsn)
+	if err != nil {
+		return unknown
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	said := make([]string, 0, 6)
+	for _, setting := range []string{"server_version", "synchronous_commit", "fsync", "wal_sync_method", "full_page_writes", "shared_buffers"} {
+		var value string
+		if err := conn.QueryRow(ctx, "SELECT current_setting($1)", setting).Scan(&value); err != nil {
+			value = unknown
+		}
+		said = append(said, setting+" "+value)
+	}
+	return strings.TrimPrefix(strings.Join(said, ", "), "server_version ")
+}
