@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,13 +16,18 @@ type subject struct {
 	name string
 	unit string // what one operation of it is, in words, where that differs from the others'
 
-	// op is the n-th call of a caller, from 0 in each turn. Callers call it at once, each one
-	// call after another.
+	// op is one call of a caller. Callers call it at once, each one call after another. n counts
+	// the calls of a turn from 0, and leaves some out after a pause.
 	op    func(ctx context.Context, caller, n int) error
 	times int // how many operations a call of op is; 0 stands for 1
 
-	// pause, if there is one, is called outside the timed part: before a turn, and whenever
-	// each caller has made every calls in it.
+	// begin and end, if there are such, are called outside the timed part, before each turn and
+	// after it: what a subject does in the background it does in between only.
+	begin func(ctx context.Context) error
+	end   func(ctx context.Context) error
+
+	// pause, if there is one, is called outside the timed part whenever each caller has made
+	// every calls.
 	pause func(ctx context.Context) error
 	every int
 
@@ -38,6 +44,7 @@ type contest struct {
 	callers  int           // how many call at once
 	cores    int           // GOMAXPROCS meanwhile; 0 leaves it
 	rounds   int           // how many turns each subject has
+	warm     time.Duration // how long a subject runs before its turn, unmeasured
 	each     time.Duration // how long a turn is
 	subjects []subject
 }
@@ -98,49 +105,72 @@ func (c contest) run(ctx context.Context) (results []result, err error) {
 }
 
 // turn measures s once.
-func (c contest) turn(ctx context.Context, s subject) (sample, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.each+patience, fmt.Errorf("a turn of %v was not over %v later", c.each, patience))
+func (c contest) turn(ctx context.Context, s subject) (got sample, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.warm+c.each+patience, fmt.Errorf("it was not done %v after its time", patience))
 	defer cancel()
-	runtime.GC() // what others have left is not collected at its expense
-	if s.turn != nil {
-		got, err := s.turn(ctx, c.callers, c.each)
-		return got, orCause(ctx, err)
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}()
+	if s.begin != nil {
+		if err := s.begin(ctx); err != nil {
+			return sample{}, err
+		}
 	}
+	if s.end != nil {
+		defer func() { err = errors.Join(err, s.end(context.WithoutCancel(ctx))) }()
+	}
+	if s.turn != nil {
+		return s.turn(ctx, c.callers, c.each)
+	}
+	if c.warm > 0 {
+		if _, err := c.measure(ctx, s, c.warm); err != nil {
+			return sample{}, err
+		}
+	}
+	runtime.GC() // what has been left so far is not collected at the expense of s
+	return c.measure(ctx, s, c.each)
+}
+
+// measure has the callers call s.op for so long, in slices with a pause after each.
+func (c contest) measure(ctx context.Context, s subject, each time.Duration) (sample, error) {
 	var (
 		took   time.Duration
 		allocs uint64
-		all    = make([][]time.Duration, c.callers)
+		calls  = make([][]time.Duration, c.callers)
 	)
-	for n := 0; took < c.each; n += max(s.every, 1) {
-		if s.pause != nil {
-			if err := s.pause(ctx); err != nil {
-				return sample{}, orCause(ctx, err)
-			}
-		}
+	for n := 0; took < each; n += s.every {
 		before := mallocs()
 		began := time.Now()
-		err := c.slice(ctx, s, n, began.Add(c.each-took), all)
+		err := c.slice(ctx, s, n, began.Add(each-took), calls)
 		took += time.Since(began)
 		allocs += mallocs() - before
+		if err == nil && s.pause != nil {
+			err = s.pause(ctx)
+		}
 		if err != nil {
-			return sample{}, orCause(ctx, err)
+			return sample{}, err
+		}
+		if s.every == 0 {
+			break
 		}
 	}
-	each := slices.Concat(all...)
-	slices.Sort(each)
+	all := slices.Concat(calls...)
+	slices.Sort(all)
 	times := max(s.times, 1)
-	operations := float64(len(each) * times)
+	operations := float64(len(all) * times)
 	return sample{
 		perSecond: operations / took.Seconds(),
-		p50:       percentile(each, 50) / time.Duration(times),
-		p99:       percentile(each, 99) / time.Duration(times),
+		p50:       percentile(all, 50) / time.Duration(times),
+		p99:       percentile(all, 99) / time.Duration(times),
 		allocs:    float64(allocs) / operations,
 	}, nil
 }
 
-// slice has each caller call until it has made s.every calls or it is late, and adds to all
-// how long the calls took. A caller makes one call at least.
-func (c contest) slice(ctx context.Context, s subject, first int, late time.Time, all [][]time.Duration) error {
+// slice has each caller call until it has made s.every calls or it is late, and adds how long
+// its calls took. A caller makes one call at least, and ends what it has begun.
+func (c contest) slice(ctx context.Context, s subject, first int, late time.Time, calls [][]time.Duration) error {
 	var callers sync.WaitGroup
 	errs := make([]error, c.callers)
 	for caller := range c.callers {
@@ -152,7 +182,7 @@ func (c contest) slice(ctx context.Context, s subject, first int, late time.Time
 					return
 				}
 				ended := time.Now()
-				all[caller] = append(all[caller], ended.Sub(began))
+				calls[caller] = append(calls[caller], ended.Sub(began))
 				if began = ended; ended.After(late) {
 					return
 				}
@@ -161,14 +191,6 @@ func (c contest) slice(ctx context.Context, s subject, first int, late time.Time
 	}
 	callers.Wait()
 	return errors.Join(errs...)
-}
-
-// orCause returns why ctx ended if err is that it did, else err.
-func orCause(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
 }
 
 // mallocs returns how many objects this process has allocated.
@@ -228,4 +250,24 @@ func ratio(r, base result) float64 {
 // named returns the result of that name, which is there.
 func named(results []result, name string) result {
 	return results[slices.IndexFunc(results, func(r result) bool { return r.name == name })]
+}
+
+// inParallel calls f with 0 to n-1, so many at once, and returns their errors.
+func inParallel(atOnce, n int, f func(i int) error) error {
+	var all sync.WaitGroup
+	var next atomic.Int64
+	errs := make([]error, atOnce)
+	for worker := range atOnce {
+		all.Go(func() {
+			for errs[worker] == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				errs[worker] = f(i)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }

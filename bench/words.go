@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -13,6 +14,19 @@ type duel struct {
 	times    float64 // how many times as good the peer is; NaN if not known
 }
 
+// level is up to where a peer is not told from Stepgate: less is noise.
+const level = 1.05
+
+func (d duel) ahead() bool { return d.times > level }
+
+// String returns the ratio, in bold where the peer is ahead.
+func (d duel) String() string {
+	if d.ahead() {
+		return "**" + factor(d.times) + "**"
+	}
+	return factor(d.times)
+}
+
 // ahead says in a sentence where peers are ahead of Stepgate.
 func ahead(duels []duel) string {
 	type pair struct{ peer, stepgate string }
@@ -20,8 +34,8 @@ func ahead(duels []duel) string {
 	leads := map[pair][]string{}
 	known := false
 	for _, d := range duels {
-		known = known || d.times == d.times
-		if !(d.times > 1) {
+		known = known || !math.IsNaN(d.times)
+		if !d.ahead() {
 			continue
 		}
 		p := pair{d.peer, d.stepgate}
@@ -38,21 +52,18 @@ func ahead(duels []duel) string {
 	}
 	var all []string
 	for _, p := range order {
-		all = append(all, fmt.Sprintf("%s of %s (%s)", p.peer, p.stepgate, strings.Join(leads[p], ", ")))
+		all = append(all, fmt.Sprintf("*%s* of *%s* (%s)", p.peer, p.stepgate, strings.Join(leads[p], ", ")))
 	}
 	return "**A peer is ahead**: " + strings.Join(all, "; ") + "."
 }
 
-// units says in sentences what one operation is where it differs.
+// units says in a list what one operation is, of those that say it.
 func units(results []result) string {
-	var all []string
+	all := []string{"One operation is"}
 	for _, r := range results {
 		if r.unit != "" {
-			all = append(all, fmt.Sprintf("*%s*: %s.", r.name, r.unit))
+			all = append(all, fmt.Sprintf("- of *%s*: %s", r.name, r.unit))
 		}
 	}
-	if all == nil {
-		return ""
-	}
-	return "One operation is, of " + strings.Join(all, " ")
+	return strings.Join(all, "\n")
 }
