@@ -9,10 +9,10 @@ require (
 	github.com/qmuntal/stateless v1.7.2
 	github.com/riverqueue/river v0.51.2
 	github.com/riverqueue/river/riverdriver/riverpgxv5 v0.51.2
+	github.com/stepgate/stepgate v0.0.0
 	github.com/stepgate/stepgate/store/pgstore v0.0.0
 	github.com/stepgate/stepgate/store/sqlitestore v0.0.0
 	gonum.org/v1/plot v0.17.0
-	modernc.org/sqlite v1.62.0
 )
 
 require (
@@ -35,7 +35,6 @@ require (
 	github.com/riverqueue/river/rivershared v0.51.2 // indirect
 	github.com/riverqueue/river/rivertype v0.51.2 // indirect
 	github.com/robfig/cron/v3 v3.0.1 // indirect
-	github.com/stepgate/stepgate v0.0.0 // indirect
 	github.com/tidwall/gjson v1.20.0 // indirect
 	github.com/tidwall/match v1.2.0 // indirect
 	github.com/tidwall/pretty v1.2.1 // indirect
@@ -47,6 +46,7 @@ require (
 	modernc.org/libc v1.80.1 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
+	modernc.org/sqlite v1.62.0 // indirect
 )
 
 replace (

@@ -33,12 +33,11 @@ var parts = []struct {
 
 // A run is one call of the command, and what its parts have in common.
 type run struct {
-	out     string // the folder of the page and its plots
-	disk    string // a folder on the disk of out, removed when the run ends
-	quick   bool   // two short rounds of little: to see that it works, not to be quoted
-	dsn     string // a PostgreSQL on which schemas can be made, or ""
-	missing string // why dsn is empty
-	log     func(format string, args ...any)
+	out   string // the folder of the page and its plots
+	disk  string // a folder on the disk of out, removed when the run ends
+	quick bool   // a few short turns: to see that it works, not to be quoted
+	dsn   string // a PostgreSQL on which schemas can be made, or ""
+	log   func(format string, args ...any)
 }
 
 func main() {
@@ -74,7 +73,6 @@ func command(ctx context.Context, args []string) error {
 	r := &run{out: *out, quick: *quick, log: log.Printf}
 	var err error
 	if r.dsn, err = findServer(ctx, cmp.Or(*dsn, os.Getenv(variable))); err != nil {
-		r.missing = err.Error()
 		r.log("no PostgreSQL: %v", err)
 	}
 	return r.measure(ctx, chosen)

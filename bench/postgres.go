@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"os"
 	"os/user"
 	"strings"
 	"time"
@@ -24,7 +25,10 @@ func findServer(ctx context.Context, given string) (string, error) {
 		if _, err := pgx.ParseConfig(given); err != nil {
 			return "", errors.New("what was given is not a connection string") // and may hold a password
 		}
-		return given, usable(ctx, given)
+		if err := usable(ctx, given); err != nil {
+			return "", err
+		}
+		return given, nil
 	}
 	users := []string{"postgres"}
 	if u, err := user.Current(); err == nil {
@@ -48,7 +52,8 @@ func usable(ctx context.Context, dsn string) error {
 	return execute(ctx, dsn, "DROP SCHEMA "+name)
 }
 
-func newSchema() string { return fmt.Sprintf("stepgate_bench_%016x", rand.Uint64()) }
+// newSchema returns a name that also says whose schema it is, should it be left behind.
+func newSchema() string { return fmt.Sprintf("stepgate_bench_%d_%016x", os.Getpid(), rand.Uint64()) }
 
 // schema makes a schema on the server of the run. It returns its name, a connection string whose
 // connections work in it, and what drops it with all that is in it.
@@ -64,23 +69,29 @@ func (r *run) schema(ctx context.Context) (name, dsn string, drop func() error, 
 }
 
 // pool makes a schema and returns a pool of at most so many connections that work in it, and
-// what closes the one and drops the other. Encryption is not what is measured: there is none.
+// what closes the one and drops the other.
 func (r *run) pool(ctx context.Context, conns int) (pool *pgxpool.Pool, remove func() error, err error) {
 	_, dsn, drop, err := r.schema(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	config, err := pgxpool.ParseConfig(dsn)
-	if err != nil {
-		return nil, nil, errors.Join(err, drop())
-	}
-	config.MaxConns = int32(conns)
-	config.ConnConfig.TLSConfig, config.ConnConfig.Fallbacks = nil, nil
-	pool, err = pgxpool.NewWithConfig(ctx, config)
+	pool, err = connect(ctx, dsn, conns)
 	if err != nil {
 		return nil, nil, errors.Join(err, drop())
 	}
 	return pool, func() error { pool.Close(); return drop() }, nil
+}
+
+// connect returns a pool of at most so many connections. Encryption is not what is measured:
+// there is none.
+func connect(ctx context.Context, dsn string, conns int) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = int32(conns)
+	config.ConnConfig.TLSConfig, config.ConnConfig.Fallbacks = nil, nil
+	return pgxpool.NewWithConfig(ctx, config)
 }
 
 // within returns a connection string that differs from dsn in the schema of its connections.
@@ -110,7 +121,7 @@ func execute(ctx context.Context, dsn, statements string) error {
 // server says which PostgreSQL the run has, and what it does to keep what is committed.
 func server(ctx context.Context, r *run) string {
 	if r.dsn == "" {
-		return "none: " + r.missing
+		return "none answered"
 	}
 	conn, err := pgx.Connect(ctx, r.dsn)
 	if err != nil {

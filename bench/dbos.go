@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/dbos-inc/dbos-transact-golang/dbos"
+	_ "github.com/dbos-inc/dbos-transact-golang/dbos/driver/sqlite" // for sqlite: in a DatabaseURL
+)
+
+// A durable is a DBOS that runs between begin and end. Its database outlives it.
+type durable struct {
+	config func(ctx context.Context) (dbos.Config, error)
+	dbos.Context
+	receipts []chan struct{} // where a workflow says that it has received, by the number of its caller
+}
+
+func (d *durable) begin(ctx context.Context) error {
+	config, err := d.config(ctx)
+	if err != nil {
+		return err
+	}
+	config.AppName, config.ApplicationVersion = "stepgate-bench", "1"
+	config.Logger = slog.New(slog.DiscardHandler)
+	// It ends by Shutdown, not with ctx: a workflow that is cut off would be run again.
+	if d.Context, err = dbos.NewContext(context.WithoutCancel(ctx), config); err != nil {
+		return err
+	}
+	dbos.RegisterWorkflow(d.Context, oneStep)
+	dbos.RegisterWorkflow(d.Context, d.receiving)
+	return dbos.Launch(d.Context)
+}
+
+func (d *durable) end(context.Context) error { return dbos.Shutdown(d.Context, patience) }
+
+// dbosOnPostgres returns a DBOS with a schema of its own, and what drops that.
+func (r *run) dbosOnPostgres(ctx context.Context) (*durable, func() error, error) {
+	name, dsn, drop, err := r.schema(ctx)
+	return &durable{config: func(ctx context.Context) (dbos.Config, error) {
+		pool, err := connect(ctx, dsn, conns) // which Shutdown closes
+		return dbos.Config{SystemDBPool: pool, DatabaseSchema: name}, err
+	}}, drop, err
+}
+
+// dbosOnSQLite returns a DBOS with a file of its own, and synchronous set to that.
+func (r *run) dbosOnSQLite(synchronous string) (*durable, error) {
+	file, err := filepath.Abs(filepath.Join(r.disk, fmt.Sprintf("dbos-%d.db", serial.Add(1))))
+	return &durable{config: func(context.Context) (dbos.Config, error) {
+		return dbos.Config{DatabaseURL: fmt.Sprintf("sqlite:%s?_pragma=synchronous(%s)", file, synchronous)}, nil
+	}}, err
+}
+
+// oneStep is a workflow of one step, which does nothing.
+func oneStep(ctx dbos.Context, person string) (string, error) {
+	return dbos.RunAsStep(ctx, func(context.Context) (string, error) { return person, nil })
+}
+
+const workflowUnit = "a workflow of one empty step, from RunWorkflow until GetResult: three commits, of the workflow with its input, of the step's result and of the workflow's"
+
+// workflows has each call run a workflow of one step and wait for its result.
+func (d *durable) workflows(name, unit string, remove func() error) subject {
+	return subject{
+		name: name, unit: unit, begin: d.begin, end: d.end, close: remove,
+		op: func(context.Context, int, int) error {
+			handle, err := dbos.RunWorkflow(d.Context, oneStep, "ann")
+			if err != nil {
+				return err
+			}
+			_, err = handle.GetResult(dbos.WithHandleTimeout(patience))
+			return err
+		},
+	}
+}
+
+// finish is the message that ends a workflow that receives.
+const finish = "finish"
+
+// receiving is a workflow that receives messages until one says finish.
+func (d *durable) receiving(ctx dbos.Context, caller int) (int, error) {
+	for n := 0; ; n++ {
+		message, err := dbos.Recv[string](ctx, "", time.Hour)
+		if err != nil || message == finish {
+			return n, err
+		}
+		d.receipts[caller] <- struct{}{}
+	}
+}
+
+// messages has each call send a message to a workflow of the caller's own, which waits for it, and
+// wait until it has been received.
+func (d *durable) messages(name string, callers int, remove func() error) subject {
+	handles := make([]dbos.WorkflowHandle[int], callers)
+	return subject{
+		name: name, close: remove,
+		unit: "a message to a workflow that waits, from Send until Recv has returned there: two commits, of the message, with a NOTIFY, and of its receipt as a step; a third, of the time at which the next Recv gives up, overlaps with the next message",
+		begin: func(ctx context.Context) error {
+			if err := d.begin(ctx); err != nil {
+				return err
+			}
+			d.receipts = make([]chan struct{}, callers)
+			err := inParallel(callers, callers, func(i int) (err error) {
+				d.receipts[i] = make(chan struct{}, 1)
+				handles[i], err = dbos.RunWorkflow(d.Context, d.receiving, i)
+				return err
+			})
+			if err != nil {
+				return errors.Join(err, d.end(ctx))
+			}
+			return nil
+		},
+		op: func(ctx context.Context, caller, _ int) error {
+			if err := dbos.Send(d.Context, handles[caller].GetWorkflowID(), "terminate", ""); err != nil {
+				return err
+			}
+			select {
+			case <-d.receipts[caller]:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+		end: func(ctx context.Context) error {
+			return errors.Join(inParallel(callers, callers, func(i int) error {
+				if err := dbos.Send(d.Context, handles[i].GetWorkflowID(), finish, ""); err != nil {
+					return err
+				}
+				_, err := handles[i].GetResult(dbos.WithHandleTimeout(patience))
+				return err
+			}), d.end(ctx))
+		},
+	}
+}
