@@ -38,7 +38,9 @@ func plotLines(file, title, x, y string, all []series) (drawn bool, err error) {
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
-	p.Legend.Top, p.Legend.Left = true, true
+	legend := plot.NewLegend() // beside the plot, so that it hides nothing
+	legend.Top, legend.Left, legend.Padding = true, true, vg.Points(4)
+	legend.TextStyle.Font.Size = vg.Points(10)
 	p.Add(plotter.NewGrid())
 	for i, s := range all {
 		var points plotter.XYs
@@ -56,8 +58,11 @@ func plotLines(file, title, x, y string, all []series) (drawn bool, err error) {
 		}
 		line.Color, marks.Color = colours[i%len(colours)], colours[i%len(colours)]
 		line.Width, marks.Shape = vg.Points(1.5), draw.CircleGlyph{}
+		if i >= len(colours) { // a colour that was there before
+			line.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}
+		}
 		p.Add(line, marks)
-		p.Legend.Add(s.name, line, marks)
+		legend.Add(s.name, line, marks)
 		drawn = true
 	}
 	if !drawn {
@@ -65,8 +70,14 @@ func plotLines(file, title, x, y string, all []series) (drawn bool, err error) {
 	}
 	p.X.Min, p.X.Max = decades(p.X.Min, p.X.Max)
 	p.Y.Min, p.Y.Max = decades(p.Y.Min, p.Y.Max)
-	canvas := vgsvg.New(18*vg.Centimeter, 11*vg.Centimeter)
-	p.Draw(draw.New(canvas))
+	const left, height, gap = 16 * vg.Centimeter, 11 * vg.Centimeter, vg.Centimeter / 2
+	right := gap + legend.Rectangle(draw.New(vgsvg.New(left, height))).Size().X + gap
+	canvas := vgsvg.New(left+right, height)
+	c := draw.New(canvas)
+	c.SetColor(color.White)
+	c.Fill(c.Rectangle.Path())
+	p.Draw(draw.Crop(c, 0, -right, 0, 0))
+	legend.Draw(draw.Crop(c, left+gap, 0, 0, -vg.Centimeter))
 	f, err := os.Create(file)
 	if err != nil {
 		return false, err
