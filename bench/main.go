@@ -29,6 +29,7 @@ var parts = []struct {
 }{
 	{"transition", transitions},
 	{"intervention", interventions},
+	{"growth", growths},
 }
 
 // A run is one call of the command, and what its parts have in common.

@@ -33,7 +33,7 @@ func (o *operator) operate(ctx context.Context, eng *engine.Engine) error {
 
 // operators starts jobs for so many callers.
 func operators(ctx context.Context, eng *engine.Engine, callers int) ([]operator, error) {
-	jobs, err := started(ctx, eng, callers*jobsOfCaller, min(callers, 32))
+	jobs, err := started(ctx, eng, callers*jobsOfCaller, min(callers, 32), asking(5))
 	all := make([]operator, callers)
 	for i := range all {
 		all[i].jobs = jobs[i*jobsOfCaller:][:jobsOfCaller]

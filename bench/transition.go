@@ -158,7 +158,7 @@ func memoryOperations(callers int, accept bool) subject {
 	renew := func(ctx context.Context) (err error) {
 		st, done = memstore.New(), 0
 		eng = engine.New(st)
-		jobs, err = started(ctx, eng, callers*jobsInMemory, 1)
+		jobs, err = started(ctx, eng, callers*jobsInMemory, 1, asking(5))
 		if err != nil {
 			return err
 		}
@@ -187,12 +187,17 @@ func memoryOperations(callers int, accept bool) subject {
 	}
 }
 
-// started creates and starts so many jobs of five confirmations, so many at once.
-func started(ctx context.Context, eng *engine.Engine, jobs, atOnce int) ([]store.JobID, error) {
+// asking returns a job of so many confirmations.
+func asking(steps int) engine.JobSpec {
 	spec := engine.JobSpec{Name: "bench"}
-	for range 5 {
+	for range steps {
 		spec.Steps = append(spec.Steps, step.Spec{Type: step.Confirmation, Name: "ask"})
 	}
+	return spec
+}
+
+// started creates and starts so many jobs, so many at once.
+func started(ctx context.Context, eng *engine.Engine, jobs, atOnce int, spec engine.JobSpec) ([]store.JobID, error) {
 	ids := make([]store.JobID, jobs)
 	err := inParallel(atOnce, jobs, func(i int) error {
 		job, err := eng.Create(ctx, spec)

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// axes are what can grow, in the order of the page.
+func (r *run) axes() []axis {
+	jobs, steps, records, targets, peers := decadesTo(1000, 1_000_000), []int{5, 30, 200, 1000}, decadesTo(10, 10_000), decadesTo(10, 1_000_000), decadesTo(1000, 100_000)
+	if r.quick {
+		jobs, steps, records, targets, peers = []int{300, 1000}, []int{5, 20}, []int{10, 40}, []int{10, 1000}, []int{300, 1000}
+	}
+	return []axis{
+		{
+			file: "growth-jobs.svg", title: "Time by jobs stored", x: "jobs stored",
+			note:  fmt.Sprintf("A confirmation is refused or asked for again, on %d jobs from all over the store in turn. The stored jobs have one step and are of 100 scopes.", spread),
+			lines: append(r.stepgate(jobs, ofJobs), r.dbosStored(peers), r.riverStored(peers)),
+		},
+		{
+			file: "growth-steps.svg", title: "Time by steps of the job", x: "steps",
+			note:  "A confirmation is refused or asked for again, on the first step of such jobs in turn.",
+			lines: append(r.stepgate(steps, ofSteps), r.dbosForks(steps)),
+		},
+		{
+			file: "growth-records.svg", title: "Time by records of the job", x: "records",
+			note:  "A confirmation is refused or asked for again, on jobs with such a history in turn; an operation adds a record. No peer keeps a history of what people did.",
+			lines: r.stepgate(records, ofRecords),
+		},
+		{
+			file: "growth-targets.svg", title: "Time of retry failed by targets of the step", x: "targets",
+			note:  fmt.Sprintf("What has failed of so many targets is retried: all of 10, of more %d. After each retry the executor reports that the attempt has come to nothing, so that there is something to retry again; that is not in the figures. No peer has targets.", mostFailed),
+			lines: r.stepgate(targets, ofTargets),
+		},
+	}
+}
+
+// decadesTo returns the powers of ten from least to most.
+func decadesTo(least, most int) (all []int) {
+	for n := least; n <= most; n *= 10 {
+		all = append(all, n)
+	}
+	return all
+}
+
+// stepgate returns a line for each of Stepgate's stores.
+func (r *run) stepgate(sizes []int, fill func(context.Context, *warehouse, int) (operating, error)) []line {
+	on := func(open func(context.Context) (*warehouse, error)) func(context.Context, int) (system, error) {
+		return func(ctx context.Context, size int) (system, error) {
+			w, err := open(ctx)
+			if err != nil {
+				return system{}, err
+			}
+			operate, err := fill(ctx, w, size)
+			if err == nil {
+				err = w.reopen(ctx)
+			}
+			if err != nil {
+				_ = w.close()
+				return system{}, err
+			}
+			return system{func(ctx context.Context, n int) (time.Duration, error) { return operate(ctx, w.engine, n) }, w.close}, nil
+		}
+	}
+	return []line{
+		{name: memoryName, sizes: sizes, system: on(memoryWarehouse)},
+		{name: sqliteName, sizes: sizes, system: on(r.sqliteWarehouse)},
+		{name: postgresName, sizes: sizes, system: on(r.postgresWarehouse), absent: r.noPostgres()},
+	}
+}
+
+// operating does an operation for the n-th time, see [system].
+type operating func(ctx context.Context, eng *engine.Engine, n int) (time.Duration, error)
+
+const (
+	spread     = 256 // jobs that are operated on in turn
+	mostFailed = 100 // targets of a step that fail
+	atOnce     = 32  // calls at once, as stores share what they do for them
+)
+
+// ofJobs stores so many jobs and operates on some from all over.
+func ofJobs(ctx context.Context, w *warehouse, size int) (operating, error) {
+	all, err := w.stock(ctx, size)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]store.JobID, min(spread, size))
+	return toAndFro(ids), inParallel(atOnce, len(ids), func(i int) error {
+		ids[i] = all + store.JobID(i*(size/len(ids)))
+		_, err := w.engine.OperateJob(ctx, ids[i], operation.StartJob)
+		return err
+	})
+}
+
+// ofSteps operates on jobs of so many steps.
+func ofSteps(ctx context.Context, w *warehouse, size int) (operating, error) {
+	ids, err := started(ctx, w.engine, spread/8, atOnce, asking(size))
+	return toAndFro(ids), err
+}
+
+// ofRecords operates on jobs with so many records. There are many jobs with few records, so that
+// they do not become many while they are measured.
+func ofRecords(ctx context.Context, w *warehouse, size int) (operating, error) {
+	jobs := spread
+	if size > 1000 {
+		jobs = spread / 8
+	}
+	ids, err := started(ctx, w.engine, jobs, atOnce, asking(5))
+	if err != nil {
+		return nil, err
+	}
+	return toAndFro(ids), w.age(ctx, ids, size)
+}
+
+// ofTargets retries what has failed of so many targets.
+func ofTargets(ctx context.Context, w *warehouse, size int) (operating, error) {
+	id, err := failedJob(ctx, w.engine, size)
+	if err != nil {
+		return nil, err
+	}
+	failed := min(size, mostFailed)
+	return func(ctx context.Context, eng *engine.Engine, n int) (time.Duration, error) {
+		began := time.Now()
+		receipt, err := eng.Operate(ctx, id, 1, operation.RetryFailed, engine.By("ann"))
+		took := since(began)
+		if err != nil {
+			return 0, err
+		}
+		if int(receipt.Targets) != failed {
+			return 0, fmt.Errorf("%d targets were retried, want %d", receipt.Targets, failed)
+		}
+		_, err = eng.Report(ctx, engine.Report{Job: id, Step: 1, Attempt: receipt.Attempt, Outcome: step.Broke})
+		return took, err
+	}, nil
+}
+
+// toAndFro has the confirmations of jobs refused and asked for again, round by round. A job that is
+// operated on waits for its first step.
+func toAndFro(ids []store.JobID) operating {
+	return func(ctx context.Context, eng *engine.Engine, n int) (time.Duration, error) {
+		began := time.Now()
+		_, err := eng.Operate(ctx, ids[n%len(ids)], 1, moves[n/len(ids)%2].code, engine.By("ann"))
+		return since(began), err
+	}
+}
+
+// failedJob creates a job whose only step has so many targets, of which all have succeeded but for
+// [mostFailed] at most. These lie all over.
+func failedJob(ctx context.Context, eng *engine.Engine, targets int) (store.JobID, error) {
+	spec := step.Spec{Type: step.Script, Name: "run", Targets: make([]string, targets)}
+	for i := range spec.Targets {
+		spec.Targets[i] = fmt.Sprint("host-", i)
+	}
+	ids, err := started(ctx, eng, 1, 1, engine.JobSpec{Name: "bench", Steps: []step.Spec{spec}})
+	if err != nil {
+		return 0, err
+	}
+	for first := 0; first < targets; first += engine.MaxResults {
+		report := engine.Report{Job: ids[0], Step: 1, Attempt: 1}
+		for i := first; i < min(first+engine.MaxResults, targets); i++ {
+			status := step.TargetSucceeded
+			if fails(i, targets) {
+				status = step.TargetFailed
+			}
+			report.Results = append(report.Results, engine.TargetResult{Target: int32(i), Result: store.Result{Status: status}})
+		}
+		if _, err := eng.Report(ctx, report); err != nil {
+			return 0, err
+		}
+	}
+	return ids[0], nil
+}
+
+// fails reports whether target i of so many is one of those that fail.
+func fails(i, targets int) bool { return i%(targets/min(targets, mostFailed)) == 0 }
+
+// since returns how long ago began was, less what it takes to find that out.
+func since(began time.Time) time.Duration { return max(0, time.Since(began)-clockCost()) }
+
+// clockCost is what two readings of the clock take.
+var clockCost = sync.OnceValue(func() time.Duration {
+	var all []float64
+	for range 10_001 {
+		all = append(all, float64(time.Since(time.Now())))
+	}
+	return time.Duration(median(all))
+})
