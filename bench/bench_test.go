@@ -23,17 +23,22 @@ func TestCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := readPage(t, dir)
-	for _, want := range []string{"Go | go", "quick run", "## A transition in memory", "### Refused", "### 1 caller", "limit"} {
+	for _, want := range []string{"Go | go", "quick run", "## A transition in memory", "### Refused", "### 1 caller", "limit",
+		"## How cost grows", "## What a retry writes"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
+	interventions, _, _ := strings.Cut(page, "## How cost grows")
 	for _, e := range entrants {
-		if rows := rowsOf(page, e.name); len(rows) != 2 {
+		if rows := rowsOf(interventions, e.name); len(rows) != 2 {
 			t.Errorf("%s has %d rows, want one for each number of callers", e.name, len(rows))
 		} else if !regexp.MustCompile(`^\| [0-9][0-9,.]* \|`).MatchString(rows[0]) {
 			t.Errorf("%s has no figure: %s", e.name, rows[0])
 		}
+	}
+	if failed := regexp.MustCompile("Not measured: .*").FindString(page); failed != "" {
+		t.Error(failed)
 	}
 	for _, plot := range regexp.MustCompile(`\]\((.*\.svg)\)`).FindAllStringSubmatch(page, -1) {
 		if info, err := os.Stat(filepath.Join(dir, plot[1])); err != nil || info.Size() == 0 {
@@ -55,16 +60,20 @@ func TestCommandWithoutPostgres(t *testing.T) {
 	}
 	dir := t.TempDir()
 	nobody := fmt.Sprintf("host='%s' user=ann password=sentinel", t.TempDir()) // no server listens on a socket in it
-	if err := command(t.Context(), []string{"-quick", "-out", dir, "-dsn", nobody, "-only", "intervention"}); err != nil {
+	if err := command(t.Context(), []string{"-quick", "-out", dir, "-dsn", nobody, "-only", "intervention,growth,rows"}); err != nil {
 		t.Fatal(err)
 	}
 	page := readPage(t, dir)
+	interventions, _, _ := strings.Cut(page, "## How cost grows")
 	for _, e := range entrants {
-		for _, row := range rowsOf(page, e.name) {
+		for _, row := range rowsOf(interventions, e.name) {
 			if got := strings.HasPrefix(row, "| no PostgreSQL |"); got != e.postgres {
 				t.Errorf("%s: %s", e.name, row)
 			}
 		}
+	}
+	if n := strings.Count(page, "Not measured: *"+postgresName+"*: no PostgreSQL."); n != 5 {
+		t.Errorf("%d tables of how cost grows and what a retry writes say that there is no PostgreSQL, want 5", n)
 	}
 	if !strings.Contains(page, "Left out of this run: transition") || !strings.Contains(page, "PostgreSQL | none answered |") {
 		t.Errorf("the page does not say what it leaves out:\n%s", page)

@@ -13,6 +13,7 @@ require (
 	github.com/stepgate/stepgate/store/pgstore v0.0.0
 	github.com/stepgate/stepgate/store/sqlitestore v0.0.0
 	gonum.org/v1/plot v0.17.0
+	modernc.org/sqlite v1.62.0
 )
 
 require (
@@ -46,7 +47,6 @@ require (
 	modernc.org/libc v1.80.1 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
-	modernc.org/sqlite v1.62.0 // indirect
 )
 
 replace (

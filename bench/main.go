@@ -30,6 +30,7 @@ var parts = []struct {
 	{"transition", transitions},
 	{"intervention", interventions},
 	{"growth", growths},
+	{"rows", written},
 }
 
 // A run is one call of the command, and what its parts have in common.

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// An act is something that is done to a step.
+type act int
+
+const (
+	retrying act = iota // what has failed is retried
+	batch               // it fails again, and one report says so
+	single              // as many reports as results do
+	acts                // how many there are
+)
+
+var actTitles = [acts]string{"A retry of what has failed", "The results of the retry, in one report", "The results of the retry, one by one"}
+
+func (a act) do(ctx context.Context, r *retrier, failed []int32) error {
+	switch a {
+	case retrying:
+		return r.retry(ctx)
+	case batch:
+		return r.report(ctx, failed...)
+	}
+	for _, target := range failed {
+		if err := r.report(ctx, target); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A writing is what one act has written, time after time.
+type writing struct {
+	rows, log, disk, seconds []float64
+	fresh                    []float64 // the log if a checkpoint came before
+}
+
+// note does an act and writes down what it wrote.
+func (w *writing) note(ctx context.Context, r *retrier, a act, failed []int32) error {
+	var before, after [3]float64
+	read := func(into *[3]float64) (err error) {
+		for i, get := range []func(context.Context) (float64, error){r.rows, r.log, r.disk} {
+			if into[i], err = get(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if r.tidy != nil {
+		if err := r.tidy(ctx); err != nil {
+			return err
+		}
+	}
+	if err := read(&before); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := a.do(ctx, r, failed); err != nil {
+		return err
+	}
+	took := since(began)
+	if err := read(&after); err != nil {
+		return err
+	}
+	w.rows, w.log, w.disk = append(w.rows, after[0]-before[0]), append(w.log, after[1]-before[1]), append(w.disk, after[2]-before[2])
+	w.seconds = append(w.seconds, took.Seconds())
+	return nil
+}
+
+// noteFresh does an act after a checkpoint and writes down what it wrote to the log.
+func (w *writing) noteFresh(ctx context.Context, r *retrier, a act, failed []int32) error {
+	if err := r.checkpoint(ctx); err != nil {
+		return err
+	}
+	before, err := r.log(ctx)
+	if err == nil {
+		err = a.do(ctx, r, failed)
+	}
+	if err != nil {
+		return err
+	}
+	after, err := r.log(ctx)
+	w.fresh = append(w.fresh, after-before)
+	return err
+}
+
+// A tally is what one retrier has written.
+type tally struct {
+	name   string
+	model  bool   // the model that the tally before it is compared with
+	absent string // why there is no more
+	acts   [acts]writing
+}
+
+// round has a step retried and reported on, twice, and once more after checkpoints.
+func (t *tally) round(ctx context.Context, r *retrier, failed []int32) error {
+	for _, a := range []act{retrying, batch, retrying, single} {
+		if err := t.acts[a].note(ctx, r, a, failed); err != nil {
+			return fmt.Errorf("%s: %w", actTitles[a], err)
+		}
+	}
+	if r.checkpoint == nil {
+		return nil
+	}
+	for _, a := range []act{retrying, batch} {
+		if err := t.acts[a].noteFresh(ctx, r, a, failed); err != nil {
+			return fmt.Errorf("%s, after a checkpoint: %w", actTitles[a], err)
+		}
+	}
+	return nil
+}
+
+// warm has a step retried and reported on once, for nothing: what is first touched after a checkpoint
+// is logged whole.
+func (t *tally) warm(ctx context.Context, r *retrier, failed []int32) error {
+	return errors.Join(retrying.do(ctx, r, failed), batch.do(ctx, r, failed))
+}
+
+// written measures how many rows and bytes a retry writes, and how many the reports of its results.
+func written(ctx context.Context, r *run) (s section, err error) {
+	targets, rounds := 100_000, 6
+	if r.quick {
+		targets, rounds = 2000, 2
+	}
+	var failed []int32
+	for i := range targets {
+		if fails(i, targets) {
+			failed = append(failed, int32(i))
+		}
+	}
+	opening := []struct {
+		name, absent string
+		model        bool
+		open         func(context.Context, int) (*retrier, error)
+	}{
+		{postgresName, r.noPostgres(), false, r.stepgateOnPostgres},
+		{"a row per target, PostgreSQL", r.noPostgres(), true, r.modelOnPostgres},
+		{sqliteName, "", false, r.stepgateOnSQLite},
+		{"a row per target, SQLite", "", true, r.modelOnSQLite},
+	}
+	tallies, retriers := make([]tally, len(opening)), make([]*retrier, len(opening))
+	defer func() {
+		for _, x := range retriers {
+			if x != nil {
+				err = errors.Join(err, x.close())
+			}
+		}
+	}()
+	for i, o := range opening {
+		t := &tallies[i]
+		*t = tally{name: o.name, absent: o.absent, model: o.model}
+		if t.absent == "" {
+			if retriers[i], err = o.open(ctx, targets); err != nil {
+				t.absent = err.Error()
+			}
+		}
+	}
+	if err := r.settled(ctx); err != nil {
+		return s, err
+	}
+	for round := range rounds + 1 {
+		for i := range tallies {
+			i = (i + round) % len(tallies)
+			t := &tallies[i]
+			if t.absent != "" {
+				continue
+			}
+			do := t.round
+			if round == 0 {
+				do = t.warm
+			}
+			if err := do(ctx, retriers[i], failed); err != nil {
+				t.absent = err.Error()
+			}
+		}
+		if ctx.Err() != nil {
+			return s, ctx.Err()
+		}
+	}
+	return writtenSection(tallies, targets, len(failed), rounds), nil
+}
+
+// writtenSection says what so many rounds have shown.
+func writtenSection(tallies []tally, targets, failed, rounds int) section {
+	s := section{
+		title: "What a retry writes",
+		words: []string{
+			fmt.Sprintf("Of %s targets %s have failed, and are retried. The model beside Stepgate is that of the platform whose API it implements: a row for every target of every attempt, so that an attempt begins with a copy of them all. It is built here with care, in five small tables with no index but their keys: one statement on PostgreSQL, one transaction on SQLite, `INSERT ... SELECT`, with a record, an effect and a check of the state, as Stepgate has them. It knows no requests, which Stepgate carries out once, and writes no record of a report that ends nothing.", whole(targets), whole(failed)),
+			fmt.Sprintf("Rows are those that the database counts as inserted, updated or deleted (`pg_stat_user_tables`, `total_changes()`), an update being one. The log is what goes to the write-ahead log and is flushed before the answer (the distance of `pg_current_wal_insert_lsn()`, which counts whatever else the server is asked for meanwhile; the size of SQLite's WAL file, whose frames are pages). After a checkpoint PostgreSQL logs the whole page at the first change of each. Tables grow by what `pg_total_relation_size` or SQLite's file does, indices included, the mean over all times; everything else is the median of %d, or of %d for the retry.", rounds, 2*rounds),
+		},
+	}
+	for a, title := range actTitles {
+		t := table{title: title, head: []string{"", "rows", "log", "log after a checkpoint", "tables grow by", "time"}}
+		for i := range tallies {
+			w := &tallies[i].acts[a]
+			t.rows = append(t.rows, append([]string{tallies[i].name}, w.cells()...))
+			if tallies[i].model {
+				t.rows = append(t.rows, append([]string{"Stepgate / a row per target"}, tallies[i-1].acts[a].fractions(w)...))
+			}
+			if a == 0 && tallies[i].absent != "" {
+				t.note += fmt.Sprintf("Not measured: *%s*: %s. ", tallies[i].name, tallies[i].absent)
+			}
+		}
+		t.note = strings.TrimSpace(t.note)
+		s.tables = append(s.tables, t)
+	}
+	s.words = append(s.words, together(tallies), modelAhead(tallies))
+	return s
+}
+
+// cells returns a writing as a table has it.
+func (w *writing) cells() []string {
+	return []string{count(median(w.rows)), bytesOf(median(w.log)), bytesOf(median(w.fresh)), bytesOf(mean(w.disk)), timeOf(median(w.seconds))}
+}
+
+// fractions returns w as a fraction of the model's.
+func (w *writing) fractions(model *writing) []string {
+	return []string{
+		factor(median(w.rows) / median(model.rows)), factor(median(w.log) / median(model.log)),
+		factor(median(w.fresh) / median(model.fresh)), factor(mean(w.disk) / mean(model.disk)), factor(medianRatio(w.seconds, model.seconds)),
+	}
+}
+
+// modelAhead says where the model writes less or takes less time.
+func modelAhead(tallies []tally) string {
+	var all []string
+	for a, title := range actTitles {
+		for i := range tallies {
+			if !tallies[i].model {
+				continue
+			}
+			mine, its := &tallies[i-1].acts[a], &tallies[i].acts[a]
+			var more []string
+			for _, f := range []struct {
+				of    string
+				times float64
+			}{
+				{"rows", median(mine.rows) / median(its.rows)},
+				{"log", median(mine.log) / median(its.log)},
+				{"time", medianRatio(mine.seconds, its.seconds)},
+			} {
+				if f.times > level {
+					more = append(more, factor(f.times)+" times the "+f.of)
+				}
+			}
+			if more != nil {
+				all = append(all, fmt.Sprintf("%s, %s: %s", lowered(title), tallies[i-1].name, strings.Join(more, ", ")))
+			}
+		}
+	}
+	if all == nil {
+		return "The model is ahead nowhere."
+	}
+	return "**The model is ahead** where Stepgate takes more than it: " + strings.Join(all, "; ") +
+		". There every report to Stepgate is a record of the history and a new version of the job, and changes the sets that tell who is due; the model only marks the rows that it has copied."
+}
+
+// together says what a retry and the results of it write.
+func together(tallies []tally) string {
+	var all []string
+	for i := range tallies {
+		retry, results := &tallies[i].acts[retrying], &tallies[i].acts[batch]
+		if len(results.rows) > 0 {
+			all = append(all, fmt.Sprintf("%s %s rows and %s of log, in %s", tallies[i].name, count(median(retry.rows)+median(results.rows)),
+				bytesOf(median(retry.log)+median(results.log)), timeOf(median(retry.seconds)+median(results.seconds))))
+		}
+	}
+	if all == nil {
+		return "Nothing was measured."
+	}
+	return "A retry and its results in one report together take " + strings.Join(all, "; ") + "."
+}
+
+// lowered returns a title as it stands within a sentence.
+func lowered(title string) string { return strings.ToLower(title[:1]) + title[1:] }
+
+func mean(all []float64) float64 {
+	sum := 0.0
+	for _, x := range all {
+		sum += x
+	}
+	return sum / float64(len(all))
+}
+
+// bytesOf returns a number of bytes in three digits and one unit.
+func bytesOf(n float64) string {
+	switch {
+	case n < 0 || n >= 1e6:
+		return count(n/1e6) + " MB"
+	case n >= 1000:
+		return count(n/1e3) + " kB"
+	case n == n:
+		return count(n) + " B"
+	}
+	return count(n)
+}
