@@ -275,6 +275,7 @@ func growths(ctx context.Context, r *run) (section, error) {
 			"Stepgate's operation is an operator's: load, decide, commit with record and effect.",
 		},
 	}
+	s.brief = table{title: s.title, head: []string{"time of an operation, from the least to the most", "least", "most", "most / least"}}
 	var compared []duel
 	for _, a := range r.axes() {
 		began := time.Now()
@@ -290,6 +291,13 @@ func growths(ctx context.Context, r *run) (section, error) {
 			s.plots = append(s.plots, plot)
 		}
 		s.tables = append(s.tables, a.table(all))
+		for _, g := range all {
+			least, most := g.sizes[0], g.most()
+			s.brief.rows = append(s.brief.rows, []string{
+				fmt.Sprintf("%s: %s to %s %s", g.name, whole(least), whole(most), a.x),
+				timeOf(g.at(least)), timeOf(g.at(most)), factor(g.ratio(least, most)),
+			})
+		}
 		compared = append(compared, duels(all, postgresName, a.x)...)
 		r.log("growth by %s took %v", a.x, time.Since(began).Round(time.Second))
 	}

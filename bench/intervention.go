@@ -88,6 +88,10 @@ func interventions(ctx context.Context, r *run) (section, error) {
 		callers = []int{1, 4}
 	}
 	rates := map[string][]point{}
+	s.brief = table{title: s.title, head: []string{"operations a second, by callers"}}
+	for _, e := range entrants {
+		s.brief.rows = append(s.brief.rows, []string{e.name})
+	}
 	var said []result // for their units
 	for _, n := range callers {
 		results, err := r.intervene(ctx, n)
@@ -96,6 +100,10 @@ func interventions(ctx context.Context, r *run) (section, error) {
 		}
 		said = results
 		s.tables = append(s.tables, interventionTable(n, results))
+		s.brief.head = append(s.brief.head, whole(n))
+		for i, e := range entrants {
+			s.brief.rows[i] = append(s.brief.rows[i], count(named(results, e.name).perSecond()))
+		}
 		for _, got := range results {
 			rates[got.name] = append(rates[got.name], point{float64(n), got.perSecond()})
 		}

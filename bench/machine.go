@@ -45,6 +45,24 @@ func (m machine) String() string {
 	return s.String()
 }
 
+// inWords returns the facts as a list within a sentence.
+func (m machine) inWords() string {
+	var all []string
+	for _, f := range m {
+		switch f.name {
+		case "processor", "system":
+			all = append(all, f.value)
+		case "memory":
+			all = append(all, f.value+" of memory")
+		case "Go":
+			all = append(all, f.value)
+		default:
+			all = append(all, f.name+" "+f.value)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
 const unknown = "unknown"
 
 func processor() string {

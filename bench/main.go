@@ -3,7 +3,8 @@
 //
 //	go run ./bench
 //
-// It writes results/README.md and the plots that it shows. The peers are dependencies of this
+// It writes results/README.md and the plots that it shows, and results/summary.md, which the
+// README of the repository shows. The peers are dependencies of this
 // module alone.
 package main
 
@@ -106,5 +107,10 @@ func (r *run) measure(ctx context.Context, chosen []string) (err error) {
 		r.log("%s took %v", p.name, time.Since(partBegan).Round(time.Second))
 	}
 	page.took = time.Since(began)
-	return os.WriteFile(filepath.Join(r.out, "README.md"), []byte(page.String()), 0o666)
+	for name, text := range map[string]string{"README.md": page.String(), "summary.md": page.summary()} {
+		if err := os.WriteFile(filepath.Join(r.out, name), []byte(text), 0o666); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 // A section is one part of the page.
 type section struct {
 	title  string
+	brief  table    // what the README shows of it
 	words  []string // paragraphs
 	tables []table
 	plots  []string // the names of SVG files in the folder of the page
@@ -52,6 +53,18 @@ func (p page) String() string {
 			blocks = append(blocks, fmt.Sprintf("![%s](%s)\n", strings.TrimSuffix(file, ".svg"), file))
 		}
 		s.WriteString(strings.Join(blocks, "\n"))
+	}
+	return s.String()
+}
+
+// summary returns what the README shows of the page, as Markdown.
+func (p page) summary() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "Measured on %s in %v, with %s.\n", p.began.UTC().Format("2 January 2006"), p.took.Round(time.Second), p.on.inWords())
+	for _, sec := range p.sections {
+		if sec.brief.rows != nil {
+			fmt.Fprintf(&s, "\n%s", sec.brief)
+		}
 	}
 	return s.String()
 }

@@ -211,6 +211,8 @@ func writtenSection(tallies []tally, targets, failed, rounds int) section {
 		s.tables = append(s.tables, t)
 	}
 	s.words = append(s.words, together(tallies), modelAhead(tallies))
+	s.brief = s.tables[retrying]
+	s.brief.title = fmt.Sprintf("What a retry of %s failed among %s targets writes", whole(failed), whole(targets))
 	return s
 }
 

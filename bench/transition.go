@@ -34,6 +34,10 @@ func transitions(ctx context.Context, r *run) (section, error) {
 			"May this operation pass, and where does it lead? Every machine has the table of Stepgate's standard rules, the lifecycle and the operations of all four step types, and takes a confirmation to and fro between *waiting* and *confirmation terminated*; what is refused is *retry all*, which no confirmation allows. There is one caller for each core; with two, the time is that in which one of the two gets an operation done. The peers keep a state and nothing else: what is alike in Stepgate is the decision, and the whole operation is what a user gets for it.",
 		},
 	}
+	s.brief = table{
+		title: s.title,
+		head:  []string{"one core", "accepted", "allocations", "times as fast as Operate", "refused", "times as fast as Operate"},
+	}
 	for _, accept := range []bool{true, false} {
 		var byCores [2][]result
 		for i := range byCores {
@@ -80,6 +84,14 @@ func transitions(ctx context.Context, r *run) (section, error) {
 		}
 		t.note = ahead(duels)
 		s.tables = append(s.tables, t)
+		for i, got := range byCores[0] {
+			time, times := count(1e9/got.perSecond())+" ns", factor(ratio(got, named(byCores[0], operateName)))
+			if accept {
+				s.brief.rows = append(s.brief.rows, []string{got.name, time, whole(int(math.Round(got.allocs()))), times})
+			} else {
+				s.brief.rows[i] = append(s.brief.rows[i], time, times)
+			}
+		}
 		if accept {
 			s.words = append(s.words, units(byCores[0]))
 		}
