@@ -27,7 +27,7 @@ type ledger struct {
 	checkpoint func(ctx context.Context) error
 }
 
-// postgresLedger is that of the schema of a pool whose connections are idle.
+// postgresLedger is that of the schema of a pool of whose connections none is kept by anybody.
 func postgresLedger(pool *pgxpool.Pool) ledger {
 	one := func(query string) func(context.Context) (float64, error) {
 		return func(ctx context.Context) (n float64, err error) {
@@ -38,12 +38,8 @@ func postgresLedger(pool *pgxpool.Pool) ledger {
 	rows := one(`SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::float8 FROM pg_stat_user_tables WHERE schemaname = current_schema()`)
 	return ledger{
 		rows: func(ctx context.Context) (float64, error) {
-			for _, conn := range pool.AcquireAllIdle(ctx) { // each tells what it has done when it is asked, or some time later
-				_, err := conn.Exec(ctx, "SELECT pg_stat_force_next_flush()")
-				conn.Release()
-				if err != nil {
-					return 0, err
-				}
+			if err := tell(ctx, pool); err != nil {
+				return 0, err
 			}
 			return rows(ctx)
 		},
@@ -144,4 +140,20 @@ func totalChanges(ctx context.Context, conn driver.Conn) (float64, error) {
 		return 0, err
 	}
 	return float64(got[0].(int64)), nil
+}
+
+// tell has each connection of a pool tell what it has done: by itself it does so some time later.
+// It waits for those that are still in use, though what they were used for has been answered.
+func tell(ctx context.Context, pool *pgxpool.Pool) error {
+	for range pool.Config().MaxConns {
+		conn, err := pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Release()
+		if _, err := conn.Exec(ctx, "SELECT pg_stat_force_next_flush()"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
