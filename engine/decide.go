@@ -39,8 +39,7 @@ func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (*Decisi
 	case c == nil:
 		return nil, noCommand()
 	}
-	limits := DefaultLimits()
-	if refusal := c.check(r, &limits); refusal != nil {
+	if refusal := c.check(r, &defaultLimits); refusal != nil {
 		return nil, refusal
 	}
 	d := new(Decision)
@@ -49,6 +48,8 @@ func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (*Decisi
 	}
 	return d, nil
 }
+
+var defaultLimits = DefaultLimits() // never changed; a variable, as one of a call would be allocated
 
 // decide is Decide, of a command that has been checked, into d, which the engine reuses.
 func decide(r *operation.Rules, v *store.View, c Command, now step.Time, d *Decision) *Refusal {
