@@ -104,7 +104,7 @@ var breakages = []breakage{
 		caught: "promise 8",
 		decide: func(decide engine.DecideFunc) engine.DecideFunc {
 			return func(r *operation.Rules, v *store.View, c engine.Command, now step.Time, d *engine.Decision) *engine.Refusal {
-				if report, ok := c.(*engine.Report); ok && report.Outcome == step.Stopped && v.Step.State == step.Terminating {
+				if report, ok := c.(*engine.Report); ok && report.Outcome == step.Stopped && report.Attempt == v.Step.Attempt && v.Step.State == step.Terminating {
 					return &engine.Refusal{Reason: operation.WrongState, Job: v.Job.ID, Step: v.Step.ID}
 				}
 				return decide(r, v, c, now, d)
