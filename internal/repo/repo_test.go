@@ -36,6 +36,7 @@ func TestREADME(t *testing.T) {
 		"output":     "```text\n" + output + "```\n",
 		"quickstart": "```text\n" + quickstart(t) + "```\n",
 		"legality":   operation.Standard().Markdown(),
+		"bench":      file(t, "bench/results/summary.md"),
 		"tour":       "```sh\n" + file(t, "httpapi/testdata/tour.sh") + "```\n",
 	}
 	for _, typ := range operation.Standard().Types() {
