@@ -4,10 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
-	"io/fs"
-	"os"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"modernc.org/sqlite"
@@ -19,7 +18,7 @@ type ledger struct {
 	log  func(ctx context.Context) (float64, error) // bytes that went to the write-ahead log so far
 	disk func(ctx context.Context) (float64, error) // bytes that tables and indices take
 
-	// tidy, if there is one, empties the log before an act, so that it does not grow for ever.
+	// tidy, if there is one, begins the log anew before an act, so that it does not grow for ever.
 	tidy func(ctx context.Context) error
 
 	// checkpoint, if there is one, has the server write its tables out, after which the first
@@ -27,10 +26,13 @@ type ledger struct {
 	checkpoint func(ctx context.Context) error
 }
 
-// postgresLedger is that of the schema of a pool of whose connections none is kept by anybody.
+// postgresLedger is that of the schema of a pool that nobody else uses.
 func postgresLedger(pool *pgxpool.Pool) ledger {
 	one := func(query string) func(context.Context) (float64, error) {
 		return func(ctx context.Context) (n float64, err error) {
+			if err := quiet(ctx, pool); err != nil {
+				return 0, err
+			}
 			err = pool.QueryRow(ctx, query).Scan(&n)
 			return n, err
 		}
@@ -38,8 +40,15 @@ func postgresLedger(pool *pgxpool.Pool) ledger {
 	rows := one(`SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::float8 FROM pg_stat_user_tables WHERE schemaname = current_schema()`)
 	return ledger{
 		rows: func(ctx context.Context) (float64, error) {
-			if err := tell(ctx, pool); err != nil {
+			if err := quiet(ctx, pool); err != nil {
 				return 0, err
+			}
+			for _, conn := range pool.AcquireAllIdle(ctx) { // each tells what it has done when it is asked, or some time later
+				_, err := conn.Exec(ctx, "SELECT pg_stat_force_next_flush()")
+				conn.Release()
+				if err != nil {
+					return 0, err
+				}
 			}
 			return rows(ctx)
 		},
@@ -53,25 +62,52 @@ func postgresLedger(pool *pgxpool.Pool) ledger {
 	}
 }
 
-// known opens connections to a SQLite file and knows them all. The log of the file is never
-// emptied but by the ledger.
+// quiet returns when no connection of a pool has been in use for a while: a store tells others of a
+// commit after it, on a connection of its own choice.
+func quiet(ctx context.Context, pool *pgxpool.Pool) error {
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for calm := 0; calm < 4; calm++ {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if pool.Stat().AcquiredConns() > 0 {
+			calm = -1
+		}
+	}
+	return nil
+}
+
+// known opens connections to a SQLite file and knows them all.
 type known struct {
 	driver.Connector
-	path  string
-	other *sql.DB // beside them
+	other  *sql.DB // beside them
+	page   float64 // bytes of one
+	tidied int     // times
 
 	mu  sync.Mutex // guards all below
 	all []driver.Conn
 }
 
+// newKnown returns one for the file at path, with the settings of a sqlitestore.
 func newKnown(path string) (*known, error) {
-	const settings = "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(0)&_txlock=immediate"
-	c, err := sqlite.NewConnector(path + settings)
+	dsn := path + "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+	c, err := sqlite.NewConnector(dsn)
 	if err != nil {
 		return nil, err
 	}
-	other, err := sql.Open("sqlite", path+settings)
-	return &known{Connector: c, path: path, other: other}, err
+	other, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	k := &known{Connector: c, other: other}
+	if err := other.QueryRow("PRAGMA page_size").Scan(&k.page); err != nil {
+		return nil, err
+	}
+	_, err = k.checkpoint(context.Background(), "RESTART") // a connection's first one may find the log in use, by nobody
+	return k, err
 }
 
 // Connect implements driver.Connector.
@@ -106,26 +142,41 @@ func (c *known) ledger() ledger {
 			}
 			return sum, nil
 		},
-		log: func(context.Context) (float64, error) {
-			info, err := os.Stat(c.path + "-wal")
-			if errors.Is(err, fs.ErrNotExist) {
-				return 0, nil
-			}
-			if err != nil {
-				return 0, err
-			}
-			return float64(info.Size()), nil
+		log: func(ctx context.Context) (float64, error) {
+			frames, err := c.checkpoint(ctx, "NOOP")
+			return frames * (frameHeader + c.page), err
 		},
 		disk: one("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"), // as of the log as well
 		tidy: func(ctx context.Context) error {
-			var busy, pages, written int
-			err := c.other.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &written)
-			if err == nil && busy != 0 {
-				err = errors.New("the log is in use")
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			for _, conn := range c.all { // from now on the log is written back here and nowhere else
+				if _, err := conn.(driver.ExecerContext).ExecContext(ctx, "PRAGMA wal_autocheckpoint = 0", nil); err != nil {
+					return err
+				}
 			}
+			if _, err := c.checkpoint(ctx, "RESTART"); err != nil {
+				return err
+			}
+			c.tidied++
+			// The first write begins the log anew: this one, and not the act.
+			_, err := c.other.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", c.tidied))
 			return err
 		},
 	}
+}
+
+const frameHeader = 24 // bytes, of each page in the log
+
+// checkpoint does one of SQLite's checkpoints and returns how many pages the log holds since it was
+// begun anew.
+func (c *known) checkpoint(ctx context.Context, mode string) (frames float64, err error) {
+	var busy, written int
+	err = c.other.QueryRowContext(ctx, "PRAGMA wal_checkpoint("+mode+")").Scan(&busy, &frames, &written)
+	if err == nil && busy != 0 {
+		err = fmt.Errorf("checkpoint %s: the log is in use", mode)
+	}
+	return frames, err
 }
 
 // totalChanges returns how many rows a connection has changed since it was opened.

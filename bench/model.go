@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -110,10 +109,13 @@ func (r *run) modelOnPostgres(ctx context.Context, targets int) (*retrier, error
 	INSERT INTO model_effects SELECT job, $1, 1 FROM s
 )
 INSERT INTO model_targets SELECT ` + copied + ` FROM s JOIN model_targets t ON t.job = s.job AND t.step = s.id AND t.attempt = s.attempt - 1`
+		// The rows are looked up one by one: statistics never know the latest attempt, and without OFFSET
+		// 0 the planner reads all of it.
 		report = `WITH t AS (
-	UPDATE model_targets t SET status = 11, exit_code = 1, started = $3::bigint - 1000, finished = $3
-	FROM unnest($4::int[]) AS known (target)
-	WHERE t.job = 1 AND t.step = 1 AND t.attempt = $1 AND t.target = known.target AND t.status IN (5, 7) RETURNING t.target
+	UPDATE model_targets SET status = 11, exit_code = 1, started = $3::bigint - 1000, finished = $3
+	WHERE ctid = ANY (ARRAY(SELECT found.ctid FROM unnest($4::int[]) AS known (target), LATERAL (
+		SELECT t.ctid FROM model_targets t WHERE t.job = 1 AND t.step = 1 AND t.attempt = $1 AND t.target = known.target OFFSET 0
+	) found)) AND status IN (5, 7) RETURNING target
 ), s AS (
 	UPDATE model_steps SET unfinished = unfinished - n, state = CASE WHEN unfinished = n THEN 4 ELSE state END
 	FROM (SELECT count(*) FROM t) AS counted (n) WHERE job = 1 AND id = 1 AND attempt = $1 AND state = 2 RETURNING job, id, state
@@ -193,63 +195,69 @@ func (r *run) modelOnSQLite(ctx context.Context, targets int) (*retrier, error) 
 	}
 	db := sql.OpenDB(c)
 	db.SetMaxOpenConns(1)
+	mark, err := db.PrepareContext(ctx, `UPDATE model_targets SET status = 11, exit_code = 1, started = ?, finished = ?
+		WHERE job = 1 AND step = 1 AND attempt = ? AND target = ? AND status IN (5, 7)`)
+	if err != nil {
+		return nil, errors.Join(err, db.Close(), c.other.Close())
+	}
 	m := modelState{targets: targets}
 	return &retrier{
 		retry: func(ctx context.Context) error {
 			m.next(true)
 			return transact(ctx, db, func(tx *sql.Tx) error {
-				if err := changed(tx.ExecContext(ctx, retryStep))(1); err != nil {
+				if err := changed(tx.Exec(retryStep))(1); err != nil {
 					return err
 				}
-				if err := m.turn(ctx, tx, 2, 2, "ann", runEffect); err != nil {
+				if err := m.turn(tx, 2, 2, "ann", runEffect); err != nil {
 					return err
 				}
-				return changed(tx.ExecContext(ctx, `INSERT INTO model_targets SELECT `+copied+` FROM model_targets t
+				return changed(tx.Exec(`INSERT INTO model_targets SELECT `+copied+` FROM model_targets t
 					WHERE t.job = 1 AND t.step = 1 AND t.attempt = ?`, m.attempt-1))(targets)
 			})
 		},
 		report: func(ctx context.Context, failed ...int32) error {
 			m.next(false)
-			list, err := json.Marshal(failed)
-			if err != nil {
-				return err
-			}
 			return transact(ctx, db, func(tx *sql.Tx) error {
 				now := time.Now().UnixMilli()
-				if err := changed(tx.ExecContext(ctx, `UPDATE model_targets SET status = 11, exit_code = 1, started = ?, finished = ?
-					WHERE job = 1 AND step = 1 AND attempt = ? AND target IN (SELECT value FROM json_each(?)) AND status IN (5, 7)`,
-					now-1000, now, m.attempt, string(list)))(len(failed)); err != nil {
-					return err
+				for _, target := range failed {
+					err := changed(tx.Stmt(mark).Exec(now-1000, now, m.attempt, target))(1)
+					if err != nil {
+						return err
+					}
 				}
 				var state int
-				err := tx.QueryRowContext(ctx, `UPDATE model_steps SET unfinished = unfinished - ?1, state = CASE WHEN unfinished = ?1 THEN 4 ELSE state END
+				err := tx.QueryRow(`UPDATE model_steps SET unfinished = unfinished - ?1, state = CASE WHEN unfinished = ?1 THEN 4 ELSE state END
 					WHERE job = 1 AND id = 1 AND attempt = ?2 AND state = 2 RETURNING state`, len(failed), m.attempt).Scan(&state)
 				if err != nil || state != 4 {
 					return err
 				}
-				return m.turn(ctx, tx, 0, 4, "", endEffect)
+				return m.turn(tx, 0, 4, "", endEffect)
 			})
 		},
 		ledger: c.ledger(),
-		close:  func() error { return errors.Join(db.Close(), c.other.Close(), os.RemoveAll(dir)) },
+		close:  func() error { return errors.Join(mark.Close(), db.Close(), c.other.Close(), os.RemoveAll(dir)) },
 	}, nil
 }
 
 // turn moves the job to another state, with a record and an effect.
-func (m *modelState) turn(ctx context.Context, tx *sql.Tx, code, state int, actor string, effect int) error {
-	if err := changed(tx.ExecContext(ctx, `UPDATE model_jobs SET state = ? WHERE id = 1`, state))(1); err != nil {
+func (m *modelState) turn(tx *sql.Tx, code, state int, actor string, effect int) error {
+	if err := changed(tx.Exec(`UPDATE model_jobs SET state = ? WHERE id = 1`, state))(1); err != nil {
 		return err
 	}
-	if err := changed(tx.ExecContext(ctx, `INSERT INTO model_records VALUES (1, ?, ?, 1, ?, ?, ?, ?)`,
+	if err := changed(tx.Exec(`INSERT INTO model_records VALUES (1, ?, ?, 1, ?, ?, ?, ?)`,
 		m.seq, time.Now().UnixMilli(), m.attempt, code, state, actor))(1); err != nil {
 		return err
 	}
-	return changed(tx.ExecContext(ctx, `INSERT INTO model_effects VALUES (1, ?, ?)`, m.seq, effect))(1)
+	return changed(tx.Exec(`INSERT INTO model_effects VALUES (1, ?, ?)`, m.seq, effect))(1)
 }
 
-// transact runs f in a transaction.
+// transact runs f in a transaction. As in sqlitestore nothing in it is under a context that can end,
+// for which the driver would start a goroutine each time.
 func transact(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
-	tx, err := db.BeginTx(ctx, nil)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	tx, err := db.Begin()
 	if err != nil {
 		return err
 	}

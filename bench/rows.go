@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -35,10 +36,19 @@ func (a act) do(ctx context.Context, r *retrier, failed []int32) error {
 	return nil
 }
 
-// A writing is what one act has written, time after time.
+// A writing is what one act has written and how long it took, time after time.
 type writing struct {
-	rows, log, disk, seconds []float64
-	fresh                    []float64 // the log if a checkpoint came before
+	seconds         []float64
+	rows, log, disk []float64
+	fresh           []float64 // the log if a checkpoint came before
+}
+
+// time does an act and writes down how long it took.
+func (w *writing) time(ctx context.Context, r *retrier, a act, failed []int32) error {
+	began := time.Now()
+	err := a.do(ctx, r, failed)
+	w.seconds = append(w.seconds, since(began).Seconds())
+	return err
 }
 
 // note does an act and writes down what it wrote.
@@ -60,16 +70,13 @@ func (w *writing) note(ctx context.Context, r *retrier, a act, failed []int32) e
 	if err := read(&before); err != nil {
 		return err
 	}
-	began := time.Now()
 	if err := a.do(ctx, r, failed); err != nil {
 		return err
 	}
-	took := since(began)
 	if err := read(&after); err != nil {
 		return err
 	}
 	w.rows, w.log, w.disk = append(w.rows, after[0]-before[0]), append(w.log, after[1]-before[1]), append(w.disk, after[2]-before[2])
-	w.seconds = append(w.seconds, took.Seconds())
 	return nil
 }
 
@@ -98,9 +105,23 @@ type tally struct {
 	acts   [acts]writing
 }
 
-// round has a step retried and reported on, twice, and once more after checkpoints.
-func (t *tally) round(ctx context.Context, r *retrier, failed []int32) error {
-	for _, a := range []act{retrying, batch, retrying, single} {
+// A round of the one kind or the other has a step retried and reported on, twice.
+var round = [...]act{retrying, batch, retrying, single}
+
+// time measures a round.
+func (t *tally) time(ctx context.Context, r *retrier, failed []int32) error {
+	for _, a := range round {
+		if err := t.acts[a].time(ctx, r, a, failed); err != nil {
+			return fmt.Errorf("%s: %w", actTitles[a], err)
+		}
+	}
+	return nil
+}
+
+// count counts what a round writes and, where that makes a difference, what is written after a
+// checkpoint.
+func (t *tally) count(ctx context.Context, r *retrier, failed []int32) error {
+	for _, a := range round {
 		if err := t.acts[a].note(ctx, r, a, failed); err != nil {
 			return fmt.Errorf("%s: %w", actTitles[a], err)
 		}
@@ -116,17 +137,21 @@ func (t *tally) round(ctx context.Context, r *retrier, failed []int32) error {
 	return nil
 }
 
-// warm has a step retried and reported on once, for nothing: what is first touched after a checkpoint
-// is logged whole.
+// warm does what a round does, for nothing.
 func (t *tally) warm(ctx context.Context, r *retrier, failed []int32) error {
-	return errors.Join(retrying.do(ctx, r, failed), batch.do(ctx, r, failed))
+	for _, a := range round {
+		if err := a.do(ctx, r, failed); err != nil {
+			return fmt.Errorf("%s: %w", actTitles[a], err)
+		}
+	}
+	return nil
 }
 
 // written measures how many rows and bytes a retry writes, and how many the reports of its results.
 func written(ctx context.Context, r *run) (s section, err error) {
-	targets, rounds := 100_000, 6
+	targets, timed, counted := 100_000, 6, 3
 	if r.quick {
-		targets, rounds = 2000, 2
+		targets, timed, counted = 2000, 2, 1
 	}
 	var failed []int32
 	for i := range targets {
@@ -164,16 +189,19 @@ func written(ctx context.Context, r *run) (s section, err error) {
 	if err := r.settled(ctx); err != nil {
 		return s, err
 	}
-	for round := range rounds + 1 {
+	for n := range 1 + timed + counted { // what is counted comes last, as counting disturbs
 		for i := range tallies {
-			i = (i + round) % len(tallies)
+			i = (i + n) % len(tallies)
 			t := &tallies[i]
 			if t.absent != "" {
 				continue
 			}
-			do := t.round
-			if round == 0 {
-				do = t.warm
+			do := t.time
+			switch {
+			case n == 0:
+				do = t.warm // what is first touched after a checkpoint is logged whole
+			case n > timed:
+				do = t.count
 			}
 			if err := do(ctx, retriers[i], failed); err != nil {
 				t.absent = err.Error()
@@ -183,16 +211,16 @@ func written(ctx context.Context, r *run) (s section, err error) {
 			return s, ctx.Err()
 		}
 	}
-	return writtenSection(tallies, targets, len(failed), rounds), nil
+	return writtenSection(tallies, targets, len(failed), timed, counted), nil
 }
 
 // writtenSection says what so many rounds have shown.
-func writtenSection(tallies []tally, targets, failed, rounds int) section {
+func writtenSection(tallies []tally, targets, failed, timed, counted int) section {
 	s := section{
 		title: "What a retry writes",
 		words: []string{
 			fmt.Sprintf("Of %s targets %s have failed, and are retried. The model beside Stepgate is that of the platform whose API it implements: a row for every target of every attempt, so that an attempt begins with a copy of them all. It is built here with care, in five small tables with no index but their keys: one statement on PostgreSQL, one transaction on SQLite, `INSERT ... SELECT`, with a record, an effect and a check of the state, as Stepgate has them. It knows no requests, which Stepgate carries out once, and writes no record of a report that ends nothing.", whole(targets), whole(failed)),
-			fmt.Sprintf("Rows are those that the database counts as inserted, updated or deleted (`pg_stat_user_tables`, `total_changes()`), an update being one. The log is what goes to the write-ahead log and is flushed before the answer (the distance of `pg_current_wal_insert_lsn()`, which counts whatever else the server is asked for meanwhile; the size of SQLite's WAL file, whose frames are pages). After a checkpoint PostgreSQL logs the whole page at the first change of each. Tables grow by what `pg_total_relation_size` or SQLite's file does, indices included, the mean over all times; everything else is the median of %d, or of %d for the retry.", rounds, 2*rounds),
+			fmt.Sprintf("Rows are those that the database counts as inserted, updated or deleted (`pg_stat_user_tables`, `total_changes()`), an update being one. The log is what goes to the write-ahead log and is flushed before the answer: the distance of `pg_current_wal_insert_lsn()`, which counts whatever else the server is asked for meanwhile, and with Stepgate the `NOTIFY` after a commit; the frames of SQLite's log, which are whole pages. After a checkpoint PostgreSQL logs the whole page at the first change of each. Tables grow by what `pg_total_relation_size` or SQLite's file does, indices included. Times are the median of %d rounds, in which all rows of the table take turns, rows and bytes of %d rounds of their own; the growth is the mean of these. A retry comes twice in a round.", timed, counted),
 		},
 	}
 	for a, title := range actTitles {
@@ -218,7 +246,15 @@ func writtenSection(tallies []tally, targets, failed, rounds int) section {
 
 // cells returns a writing as a table has it.
 func (w *writing) cells() []string {
-	return []string{count(median(w.rows)), bytesOf(median(w.log)), bytesOf(median(w.fresh)), bytesOf(mean(w.disk)), timeOf(median(w.seconds))}
+	return []string{rowCount(median(w.rows)), bytesOf(median(w.log)), bytesOf(median(w.fresh)), bytesOf(mean(w.disk)), timeOf(median(w.seconds))}
+}
+
+// rowCount returns a number of rows; a dash if it is not known.
+func rowCount(n float64) string {
+	if n == math.Trunc(n) {
+		return whole(int(n))
+	}
+	return count(n)
 }
 
 // fractions returns w as a fraction of the model's.
@@ -269,7 +305,7 @@ func together(tallies []tally) string {
 	for i := range tallies {
 		retry, results := &tallies[i].acts[retrying], &tallies[i].acts[batch]
 		if len(results.rows) > 0 {
-			all = append(all, fmt.Sprintf("%s %s rows and %s of log, in %s", tallies[i].name, count(median(retry.rows)+median(results.rows)),
+			all = append(all, fmt.Sprintf("%s %s rows and %s of log, in %s", tallies[i].name, rowCount(median(retry.rows)+median(results.rows)),
 				bytesOf(median(retry.log)+median(results.log)), timeOf(median(retry.seconds)+median(results.seconds))))
 		}
 	}

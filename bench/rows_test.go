@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -46,7 +47,7 @@ func TestRowsOfARetry(t *testing.T) {
 			}
 			tally := tally{name: c.name}
 			for range 2 {
-				if err := tally.round(t.Context(), x, failed); err != nil {
+				if err := errors.Join(tally.time(t.Context(), x, failed), tally.count(t.Context(), x, failed)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -70,14 +71,14 @@ func TestRowsOfARetry(t *testing.T) {
 // missing.
 func TestWrittenSection(t *testing.T) {
 	of := func(rows, log, seconds float64) writing {
-		return writing{rows: []float64{rows}, log: []float64{log}, disk: []float64{8192}, seconds: []float64{seconds}}
+		return writing{seconds: []float64{seconds}, rows: []float64{rows}, log: []float64{log}, disk: []float64{8192}}
 	}
 	s := writtenSection([]tally{
 		{name: postgresName, acts: [acts]writing{of(4, 2000, 0.001), of(105, 50_000, 0.003), of(500, 90_000, 0.1)}},
 		{name: "a row per target, PostgreSQL", model: true, acts: [acts]writing{of(100_004, 2e7, 0.5), of(105, 100_000, 0.006), of(200, 45_000, 0.1)}},
 		{name: sqliteName, absent: "out of disk"},
 		{name: "a row per target, SQLite", model: true},
-	}, 100_000, 100, 6)
+	}, 100_000, 100, 6, 3)
 	var text strings.Builder
 	for _, w := range s.words {
 		text.WriteString(w + "\n")
@@ -89,7 +90,7 @@ func TestWrittenSection(t *testing.T) {
 		"Of 100,000 targets 100 have failed",
 		"A retry and its results in one report together take Stepgate, PostgreSQL 109 rows and 52.0 kB of log, in 4.00 ms; a row per target, PostgreSQL 100,109 rows and 20.1 MB of log, in 506 ms.",
 		"**The model is ahead** where Stepgate takes more than it: the results of the retry, one by one, Stepgate, PostgreSQL: 2.5 times the rows, 2.0 times the log.",
-		"| Stepgate, PostgreSQL | 4.00 | 2.00 kB | – | 8.19 kB | 1.00 ms |",
+		"| Stepgate, PostgreSQL | 4 | 2.00 kB | – | 8.19 kB | 1.00 ms |",
 		"| Stepgate / a row per target | 0.000040 | 0.00010 | – | 1.0 | 0.0020 |",
 		"| a row per target, SQLite | – | – | – | – | – |",
 		"Not measured: *Stepgate, SQLite*: out of disk.",
