@@ -192,19 +192,3 @@ func totalChanges(ctx context.Context, conn driver.Conn) (float64, error) {
 	}
 	return float64(got[0].(int64)), nil
 }
-
-// tell has each connection of a pool tell what it has done: by itself it does so some time later.
-// It waits for those that are still in use, though what they were used for has been answered.
-func tell(ctx context.Context, pool *pgxpool.Pool) error {
-	for range pool.Config().MaxConns {
-		conn, err := pool.Acquire(ctx)
-		if err != nil {
-			return err
-		}
-		defer conn.Release()
-		if _, err := conn.Exec(ctx, "SELECT pg_stat_force_next_flush()"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
