@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stepgate/stepgate/internal/pgkit"
 )
 
 // diskLimit writes 8 KiB to a file in folder and flushes them, again and again, whatever the
@@ -44,25 +46,6 @@ func diskLimit(name, folder string) (subject, error) {
 	}, nil
 }
 
-// The ideal statement is what an operation cannot do without: compare and swap a job, write a
-// record, write an effect.
-const (
-	idealTables = `
-CREATE TABLE ideal_jobs (id bigint PRIMARY KEY, version bigint NOT NULL, state smallint NOT NULL) WITH (fillfactor = 80);
-CREATE TABLE ideal_records (job bigint, seq bigint, actor text, code smallint, PRIMARY KEY (job, seq));
-CREATE TABLE ideal_effects (job bigint, seq bigint, effect smallint, PRIMARY KEY (job, seq));
-INSERT INTO ideal_jobs SELECT id, 0, 1 FROM generate_series(1, 1024) id;`
-
-	idealScript = `\set id random(1, 1024)
-WITH job AS (
-	UPDATE ideal_jobs SET version = version + 1, state = 3 - state WHERE id = :id AND state IN (1, 2) RETURNING id, version
-), record AS (
-	INSERT INTO ideal_records SELECT id, version, 'ann', 9 FROM job
-)
-INSERT INTO ideal_effects SELECT id, version, 1 FROM job;
-`
-)
-
 // mostClients is how many clients pgbench has at most: a server takes 100 connections, unless it
 // is told otherwise, and others need some.
 const mostClients = 64
@@ -78,7 +61,7 @@ func (r *run) pgbenchLimit(ctx context.Context, name string) (subject, error) {
 		return subject{}, err
 	}
 	script := filepath.Join(r.disk, "ideal.sql")
-	err = errors.Join(execute(ctx, dsn, idealTables), os.WriteFile(script, []byte(idealScript), 0o600))
+	err = errors.Join(execute(ctx, dsn, pgkit.IdealTables), os.WriteFile(script, []byte(pgkit.IdealScript), 0o600))
 	if err != nil {
 		return subject{}, errors.Join(err, drop())
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/url"
 	"os"
 	"os/user"
 	"strings"
@@ -13,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/internal/pgkit"
 )
 
 // variable names a PostgreSQL if no flag does.
@@ -65,7 +66,7 @@ func (r *run) schema(ctx context.Context) (name, dsn string, drop func() error, 
 	drop = func() error {
 		return execute(context.WithoutCancel(ctx), r.dsn, "DROP SCHEMA "+name+" CASCADE")
 	}
-	return name, within(r.dsn, name), drop, nil
+	return name, pgkit.Within(r.dsn, name), drop, nil
 }
 
 // pool makes a schema and returns a pool of at most so many connections that work in it, and
@@ -92,17 +93,6 @@ func connect(ctx context.Context, dsn string, conns int) (*pgxpool.Pool, error) 
 	config.MaxConns = int32(conns)
 	config.ConnConfig.TLSConfig, config.ConnConfig.Fallbacks = nil, nil
 	return pgxpool.NewWithConfig(ctx, config)
-}
-
-// within returns a connection string that differs from dsn in the schema of its connections.
-func within(dsn, schema string) string {
-	if u, err := url.Parse(dsn); err == nil && strings.HasPrefix(u.Scheme, "postgres") {
-		query := u.Query()
-		query.Set("search_path", schema)
-		u.RawQuery = query.Encode()
-		return u.String()
-	}
-	return dsn + " search_path=" + schema
 }
 
 // execute executes statements on a connection of their own.

@@ -1,29 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 )
-
-// A schema is added to connection strings of both kinds, whatever else they say.
-func TestWithin(t *testing.T) {
-	for _, dsn := range []string{
-		"postgres://ann:pa%20ss@db.example:5433/jobs?sslmode=disable&search_path=other",
-		"host=db.example port=5433 user=ann password='pa ss' dbname=jobs sslmode=disable",
-	} {
-		config, err := pgx.ParseConfig(within(dsn, "mine"))
-		if err != nil {
-			t.Fatalf("%s: %v", dsn, err)
-		}
-		got := fmt.Sprintf("%s:%d %s %q %s %v", config.Host, config.Port, config.User, config.Password, config.Database, config.RuntimeParams)
-		if want := `db.example:5433 ann "pa ss" jobs map[search_path:mine]`; got != want {
-			t.Errorf("within(%s) reads as\n%s, want\n%s", dsn, got, want)
-		}
-	}
-}
 
 // What is wrong with a connection string is told without the password in it.
 func TestPasswordsAreNotTold(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/stepgate/stepgate/internal/strictjson"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -23,7 +24,7 @@ func query(raw string, known []string) (url.Values, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(known, name) {
-			return nil, invalid("query", fmt.Sprintf("unknown parameter %s; there are %v", quote(name), known))
+			return nil, invalid("query", fmt.Sprintf("unknown parameter %s; there are %v", strictjson.Quote(name), known))
 		}
 		if len(values[name]) > 1 {
 			return nil, invalid(name, "given twice")
@@ -97,13 +98,4 @@ func (c *call) step() (store.JobID, step.ID, error) {
 	}
 	n, err := number("step", c.PathValue("step"))
 	return job, step.ID(n), err
-}
-
-// quote returns the beginning of a name that a client gave, for a message.
-func quote(name string) string {
-	const most = 40
-	if len(name) > most {
-		name = name[:most] + "..."
-	}
-	return strconv.QuoteToASCII(name)
 }

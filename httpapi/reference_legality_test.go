@@ -81,6 +81,29 @@ func (p *platform) job(c cell) store.JobID {
 	return id
 }
 
+// eachOperation enumerates every code in every cell for everybody, with the engine's dry run of
+// it. It has f ask over HTTP and compare, and say whether that was an acceptance.
+func eachOperation(t *testing.T, f func(p *platform, job store.JobID, code operation.Code, call string, want engine.Receipt, err error) bool) {
+	accepted, refused := 0, 0
+	for _, person := range []string{"ann", "bob", ""} {
+		p := newPlatform(t, httpapi.Caller{Person: person, Scope: biz})
+		eachCell(func(c cell) {
+			for _, code := range []operation.Code{2, 3, 6, 8, 9, 10, 11, 12} {
+				job := p.job(c)
+				want, err := p.eng.Operate(t.Context(), job, 2, code, engine.By(person), engine.DryRun())
+				if f(p, job, code, fmt.Sprintf("%v by %q on %v", code, person, c), want, err) {
+					accepted++
+				} else {
+					refused++
+				}
+			}
+		})
+	}
+	if cells := 4 * 12 * 2 * 2 * 3 * 8; accepted+refused != cells || accepted == 0 {
+		t.Errorf("%d accepted and %d refused, want %d cells", accepted, refused, cells)
+	}
+}
+
 // What each reason is on the wire, from the reference page.
 var wireCodes = map[operation.Reason]int{
 	operation.InvalidInput: 1241002, operation.NoSuchJob: 1244006, operation.NoSuchStep: 1244007, operation.Denied: 9900403,
@@ -92,26 +115,10 @@ var wireCodes = map[operation.Reason]int{
 // accepts is done, and what it refuses is told in the words and numbers of its refusal, and
 // nothing is done.
 func TestReferenceOperateStepHasTheEnginesVerdict(t *testing.T) {
-	accepted, refused := 0, 0
-	for _, person := range []string{"ann", "bob", ""} {
-		p := newPlatform(t, httpapi.Caller{Person: person, Scope: biz})
-		eachCell(func(c cell) {
-			for _, code := range []operation.Code{2, 3, 6, 8, 9, 10, 11, 12} {
-				job := p.job(c)
-				call := fmt.Sprintf("%v by %q on %v", code, person, c)
-				want, err := p.eng.Operate(t.Context(), job, 2, code, engine.By(person), engine.DryRun())
-				answer := p.send("POST", "/api/v3/operate_step_instance", body(job, fmt.Sprintf(`, "step_instance_id": 2, "operation_code": %d`, code)))
-				if p.agrees(call, job, answer, want, err, fmt.Sprintf(`{"step_instance_id":2,"job_instance_id":%d}`, job)) {
-					accepted++
-				} else {
-					refused++
-				}
-			}
-		})
-	}
-	if cells := 4 * 12 * 2 * 2 * 3 * 8; accepted+refused != cells || accepted == 0 {
-		t.Errorf("%d accepted and %d refused, want %d cells", accepted, refused, cells)
-	}
+	eachOperation(t, func(p *platform, job store.JobID, code operation.Code, call string, want engine.Receipt, err error) bool {
+		answer := p.send("POST", "/api/v3/operate_step_instance", body(job, fmt.Sprintf(`, "step_instance_id": 2, "operation_code": %d`, code)))
+		return p.agrees(call, job, answer, want, err, fmt.Sprintf(`{"step_instance_id":2,"job_instance_id":%d}`, job))
+	})
 }
 
 // So has every code of a job; starting one that was started has a code of its own.

@@ -52,9 +52,9 @@ func unmarshal(data []byte, v any, nulls bool) error {
 	w.key = func(_ int, key string, again bool) error {
 		switch {
 		case again:
-			return &Error{w.path.String(), "key " + quote(key) + " stands twice"}
+			return &Error{w.path.String(), "key " + Quote(key) + " stands twice"}
 		case !plain(key):
-			return &Error{w.path.String(), "unknown field " + quote(key) + ": fields are written in lower case"}
+			return &Error{w.path.String(), "unknown field " + Quote(key) + ": fields are written in lower case"}
 		}
 		return nil
 	}
@@ -71,7 +71,7 @@ func unmarshal(data []byte, v any, nulls bool) error {
 	if err != nil {
 		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 			name, _ = strconv.Unquote(name)
-			return &Error{"", "unknown field " + quote(name)}
+			return &Error{"", "unknown field " + Quote(name)}
 		}
 	}
 	return err
@@ -94,8 +94,8 @@ func wanted(t reflect.Type) string {
 	return "another value is asked for"
 }
 
-// quote returns the beginning of a name that somebody has written.
-func quote(name string) string { return strconv.QuoteToASCII(brief(name)) }
+// Quote returns the beginning of a name that somebody has written, for a message.
+func Quote(name string) string { return strconv.QuoteToASCII(brief(name)) }
 
 func brief(name string) string {
 	const most = 40

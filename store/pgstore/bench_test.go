@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/pgkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -28,23 +29,7 @@ import (
 // running the one statement that an operation cannot do without: compare and swap a job,
 // write a record, write an effect.
 
-const (
-	idealTables = `
-CREATE TABLE ideal_jobs (id bigint PRIMARY KEY, version bigint NOT NULL, state smallint NOT NULL) WITH (fillfactor = 80);
-CREATE TABLE ideal_records (job bigint, seq bigint, actor text, code smallint, PRIMARY KEY (job, seq));
-CREATE TABLE ideal_effects (job bigint, seq bigint, effect smallint, PRIMARY KEY (job, seq));
-INSERT INTO ideal_jobs SELECT id, 0, 1 FROM generate_series(1, 1024) id;`
-
-	idealScript = `\set id random(1, 1024)
-WITH job AS (
-	UPDATE ideal_jobs SET version = version + 1, state = 3 - state WHERE id = :id AND state IN (1, 2) RETURNING id, version
-), record AS (
-	INSERT INTO ideal_records SELECT id, version, 'ann', 9 FROM job
-)
-INSERT INTO ideal_effects SELECT id, version, 1 FROM job;
-`
-	idealFor = 3 * time.Second
-)
+const idealFor = 3 * time.Second
 
 // ideal returns how many transactions a second pgbench makes of the ideal statement.
 func ideal(b *testing.B, to *pgx.ConnConfig, clients int) float64 {
@@ -54,7 +39,7 @@ func ideal(b *testing.B, to *pgx.ConnConfig, clients int) float64 {
 		b.Skip("there is no pgbench to compare with")
 	}
 	script := filepath.Join(b.TempDir(), "ideal.sql")
-	if err := os.WriteFile(script, []byte(idealScript), 0o600); err != nil {
+	if err := os.WriteFile(script, []byte(pgkit.IdealScript), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	pgbench := exec.CommandContext(b.Context(), path, "--no-vacuum", "--protocol=prepared", "--file="+script,
@@ -94,7 +79,7 @@ func bench(b *testing.B, conns int) *pgxpool.Pool {
 	if err := pgstore.Migrate(b.Context(), pool); err != nil {
 		b.Fatal(err)
 	}
-	if _, err := pool.Exec(b.Context(), idealTables); err != nil {
+	if _, err := pool.Exec(b.Context(), pgkit.IdealTables); err != nil {
 		b.Fatal(err)
 	}
 	return pool

@@ -9,13 +9,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/url"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/internal/pgkit"
 )
 
 // patience is for what a server does within a second unless the machine is busy.
@@ -36,7 +36,7 @@ func Schema(t testing.TB) string {
 			t.Errorf("pgtest: drop the schema of the test: %v", err)
 		}
 	})
-	return within(dsn, name)
+	return pgkit.Within(dsn, name)
 }
 
 // Pool returns a pool whose connections work in a [Schema] of its own. It is closed when t
@@ -50,17 +50,6 @@ func Pool(t testing.TB) *pgxpool.Pool {
 	}
 	t.Cleanup(pool.Close)
 	return pool
-}
-
-// within returns a connection string that differs from dsn in the schema of its connections.
-func within(dsn, schema string) string {
-	if u, err := url.Parse(dsn); err == nil && strings.HasPrefix(u.Scheme, "postgres") {
-		query := u.Query()
-		query.Set("search_path", schema)
-		u.RawQuery = query.Encode()
-		return u.String()
-	}
-	return dsn + " search_path=" + schema
 }
 
 // run executes one statement on a connection of its own.

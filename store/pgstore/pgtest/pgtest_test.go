@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/internal/pgkit"
 )
 
 // Every connection of a pool works in the schema of its test, and no other test sees it.
@@ -49,13 +51,13 @@ func TestWithin(t *testing.T) {
 		"postgresql://ann:pa%20ss@db.example:5433/jobs?sslmode=disable&search_path=other",
 		"host=db.example port=5433 user=ann password='pa ss' dbname=jobs sslmode=disable",
 	} {
-		config, err := pgx.ParseConfig(within(dsn, "mine"))
+		config, err := pgx.ParseConfig(pgkit.Within(dsn, "mine"))
 		if err != nil {
 			t.Fatalf("%s: %v", dsn, err)
 		}
 		got := fmt.Sprintf("%s:%d %s %q %s %v %v", config.Host, config.Port, config.User, config.Password, config.Database, config.TLSConfig, config.RuntimeParams)
 		if want := `db.example:5433 ann "pa ss" jobs <nil> map[search_path:mine]`; got != want {
-			t.Errorf("within(%s) reads as\n%s, want\n%s", dsn, got, want)
+			t.Errorf("Within(%s) reads as\n%s, want\n%s", dsn, got, want)
 		}
 	}
 }
