@@ -143,6 +143,28 @@ func BenchmarkOperate(b *testing.B) {
 	}
 }
 
+// What does the decision alone cost, of an operation that is accepted and of one that is
+// refused, nothing stored?
+func BenchmarkDecide(b *testing.B) {
+	rules := operation.Standard()
+	v := store.View{
+		Job:  store.Job{ID: 1, Name: "bench", State: step.Waiting, Version: 7, Moved: 7, Current: 1, Steps: 5, Created: 1, Started: 1},
+		Step: store.Step{ID: 1, Type: step.Confirmation, Name: "ask", State: step.Waiting, Attempt: 3},
+		Next: store.Step{ID: 2, Type: step.Confirmation, Name: "ask", State: step.Pending},
+	}
+	for _, code := range []operation.Code{operation.TerminateConfirmation, operation.RetryAll} {
+		b.Run(code.String(), func(b *testing.B) {
+			command := engine.Operate{Actor: "ann", Code: code}
+			b.ReportAllocs()
+			for b.Loop() {
+				if d, _ := engine.Decide(rules, v, &command, 1_000); (d != nil) != (code == operation.TerminateConfirmation) {
+					b.Fatal("decided otherwise")
+				}
+			}
+		})
+	}
+}
+
 // What does a refused operation cost?
 func BenchmarkOperateRefused(b *testing.B) {
 	eng := engine.New(memstore.New())

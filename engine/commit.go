@@ -168,10 +168,8 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 			return false, err
 		}
 	}
-	if cmd, ok := cmd.(*Operate); ok {
-		if _, refusal := cmd.judge(e.rules, &view); refusal != nil {
-			return false, refusal
-		}
+	if refusal := refused(e.rules, &view, cmd); refusal != nil {
+		return false, refusal
 	}
 	e.stamp(c, cmd)
 	c.view = view

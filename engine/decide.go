@@ -42,11 +42,25 @@ func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (*Decisi
 	if refusal := c.check(r, &defaultLimits); refusal != nil {
 		return nil, refusal
 	}
+	if refusal := refused(r, &v, c); refusal != nil {
+		return nil, refusal
+	}
 	d := new(Decision)
 	if refusal := decide(r, &v, c, now, d); refusal != nil {
 		return nil, refusal
 	}
 	return d, nil
+}
+
+// refused returns the refusal of an operation on a step, if the rules refuse it: what is
+// refused needs no memory for a decision, no clock and no request id. decide does not count on
+// it, and refuses the same.
+func refused(r *operation.Rules, v *store.View, c Command) *Refusal {
+	if c, ok := c.(*Operate); ok {
+		_, refusal := c.judge(r, v)
+		return refusal
+	}
+	return nil
 }
 
 var defaultLimits = DefaultLimits() // never changed; a variable, as one of a call would be allocated

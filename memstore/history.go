@@ -19,10 +19,15 @@ const perChunk = 32
 
 func (h *history) len() int { return h.n }
 
-// append adds the record with the next sequence number.
+// append adds the record with the next sequence number. The first chunk grows as it must, since
+// most jobs fill none; a later one starts with the room that the one before came to need.
 func (h *history) append(r *store.Record) {
 	if h.n%perChunk == 0 {
-		h.chunks = append(h.chunks, nil)
+		var chunk []byte
+		if full := len(h.chunks); full > 0 {
+			chunk = make([]byte, 0, len(h.chunks[full-1]))
+		}
+		h.chunks = append(h.chunks, chunk)
 	}
 	last := &h.chunks[len(h.chunks)-1]
 	var scratch [128]byte
