@@ -222,10 +222,11 @@ export class JobPage {
     this.#keepFocus(held);
   }
 
-  // keepFocus puts the focus on the step if what had it is gone: with the job's next step come
-  // other buttons.
+  // keepFocus puts the focus on the step if what had it is gone and nothing else has it by now:
+  // with the job's next step come other buttons.
   #keepFocus(held) {
-    if (held !== document.body && !held.isConnected && this.el.isConnected) this.view.heading.focus();
+    const lost = document.activeElement === document.body && held !== document.body && !held.isConnected;
+    if (lost && this.el.isConnected) this.view.heading.focus();
   }
 
   #render(results) {
