@@ -15,7 +15,7 @@ import (
 
 // What a sequence opens its store with says why it refuses what is of the whole process.
 func TestOpenRefusesWhatOutlivesASequence(t *testing.T) {
-	testkit.SetFlag(t, "rapid.checks", "1")
+	testkit.SetFlag(t, "rapid.checks", "5") // one, under -short
 	for call, f := range map[string]func(testing.TB){
 		"Setenv(HOME)":  func(t testing.TB) { t.Setenv("HOME", "/") },
 		"Chdir(/)":      func(t testing.TB) { t.Chdir("/") },
@@ -30,7 +30,7 @@ func TestOpenRefusesWhatOutlivesASequence(t *testing.T) {
 
 // All else works as on any other test.
 func TestOpenWithATest(t *testing.T) {
-	testkit.SetFlag(t, "rapid.checks", "1")
+	testkit.SetFlag(t, "rapid.checks", "5") // one, under -short
 	dir := ""
 	rapid.Check(t, func(t *rapid.T) {
 		tb := openTB{T: t}
