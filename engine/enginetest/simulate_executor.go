@@ -244,6 +244,7 @@ func (x *executor) goOn(e *engine.Engine, r *run, what int) {
 // begin asks for the targets of a run: those without an accepted result.
 func (x *executor) begin(e *engine.Engine, r *run) {
 	x.muddled = false
+	before := x.load(x.jobOf(r.job))
 	targets, err := e.Targets(context.Background(), r.job, r.step, engine.TargetQuery{Class: store.UnfinishedTargets, IfAttempt: r.attempt, Limit: 1000})
 	x.Logf("%s: targets of job %d, step %d, attempt %d: %+v, %v", x.name, r.job, r.step, r.attempt, targets, err)
 	switch {
@@ -255,7 +256,7 @@ func (x *executor) begin(e *engine.Engine, r *run) {
 		for _, t := range targets {
 			r.due = append(r.due, t.Index)
 		}
-		x.allDue(r)
+		x.allDue(r, &before)
 	case nobodyWaits(err, r.attempt):
 		r.over = true
 	case x.calm && !errors.Is(err, operation.Stale):
@@ -263,18 +264,17 @@ func (x *executor) begin(e *engine.Engine, r *run) {
 	}
 }
 
-// allDue sees that nothing runs again whose success was accepted: promise 5.
-func (x *executor) allDue(r *run) {
-	j := x.jobOf(r.job)
-	now := x.load(j)
-	at := &now.Steps[r.step-1]
+// allDue sees that nothing runs again whose success was accepted: promise 5. before is the job
+// as it was when the executor asked: what came late may land while it is answered.
+func (x *executor) allDue(r *run, before *Snapshot) {
+	at := &before.Steps[r.step-1]
 	for _, index := range r.due {
-		if t := now.Targets[r.step-1][index]; at.Attempt == r.attempt && !t.Due(*at) {
+		if t := before.Targets[r.step-1][index]; at.Attempt == r.attempt && !t.Due(*at) {
 			x.Fatalf("promise 5: %s runs target %d of job %d, step %d, attempt %d, which has succeeded in attempt %d", x.name, index, r.job, r.step, r.attempt, t.Success)
 		}
 	}
 	x.simulation.seen["executor: runs"]++
-	if len(r.due) < len(now.Targets[r.step-1]) {
+	if len(r.due) < len(before.Targets[r.step-1]) {
 		x.simulation.seen["executor: runs what is left"]++
 	}
 }
