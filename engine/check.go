@@ -51,23 +51,23 @@ func checkName(field, name string) *Refusal {
 
 func checkJob(id store.JobID) *Refusal {
 	if id < 1 || id > store.MaxJobID {
-		return invalid("Job", "%d: ids are 1 to %d", id, store.MaxJobID)
+		return invalid("job", "%d: ids are 1 to %d", id, store.MaxJobID)
 	}
 	return nil
 }
 
 func checkStep(id step.ID) *Refusal {
 	if id < 1 {
-		return invalid("Step", "%d: steps count from 1", id)
+		return invalid("step", "%d: steps count from 1", id)
 	}
 	return nil
 }
 
 func checkScope(s store.Scope) *Refusal {
-	if err := checkName("Scope.Type", s.Type); err != nil {
+	if err := checkName("scope.type", s.Type); err != nil {
 		return err
 	}
-	return checkName("Scope.ID", s.ID)
+	return checkName("scope.id", s.ID)
 }
 
 func noCommand() *Refusal { return invalid("Command", "nil") }
@@ -76,14 +76,14 @@ func noCommand() *Refusal { return invalid("Command", "nil") }
 func checkPerson(actor, reason string, ifAttempt int32, ifVersion store.Seq, limits *Limits) *Refusal {
 	switch {
 	case ifAttempt < 0:
-		return invalid("IfAttempt", "%d: attempts count from 1", ifAttempt)
+		return invalid("if_attempt", "%d: attempts count from 1", ifAttempt)
 	case ifVersion < 0:
-		return invalid("IfVersion", "%d: versions count from 1", ifVersion)
+		return invalid("if_version", "%d: versions count from 1", ifVersion)
 	}
-	if err := checkText("By", actor, maxName); err != nil {
+	if err := checkText("actor", actor, maxName); err != nil {
 		return err
 	}
-	return checkText("Because", reason, limits.Reason)
+	return checkText("reason", reason, limits.Reason)
 }
 
 func (c *Operate) check(r *operation.Rules, limits *Limits) *Refusal {
@@ -91,7 +91,7 @@ func (c *Operate) check(r *operation.Rules, limits *Limits) *Refusal {
 	case c == nil:
 		return noCommand()
 	case !r.AllCodes().Has(c.Code):
-		return invalid("Code", "operation code %d is unknown; there are %v", c.Code, r.AllCodes())
+		return invalid("code", "operation code %d is unknown; there are %v", c.Code, r.AllCodes())
 	}
 	return checkPerson(c.Actor, c.Reason, c.IfAttempt, c.IfVersion, limits)
 }
@@ -101,7 +101,7 @@ func (c *OperateJob) check(_ *operation.Rules, limits *Limits) *Refusal {
 	case c == nil:
 		return noCommand()
 	case !c.Code.Valid():
-		return invalid("Code", "job operation code %d is unknown; there are %v", c.Code, operation.JobCodesOf(operation.AllJobCodes()...))
+		return invalid("code", "job operation code %d is unknown; there are %v", c.Code, operation.JobCodesOf(operation.AllJobCodes()...))
 	}
 	return checkPerson(c.Actor, c.Reason, c.IfAttempt, c.IfVersion, limits)
 }
@@ -120,7 +120,7 @@ func (c *Create) check(r *operation.Rules, limits *Limits) *Refusal {
 	if err := checkPerson(c.Actor, c.Reason, 0, 0, limits); err != nil {
 		return err
 	}
-	if err := checkName("Name", c.Spec.Name); err != nil {
+	if err := checkName("name", c.Spec.Name); err != nil {
 		return err
 	}
 	if c.Spec.Scope != (store.Scope{}) {
@@ -130,13 +130,13 @@ func (c *Create) check(r *operation.Rules, limits *Limits) *Refusal {
 	}
 	switch n := len(c.Spec.Steps); {
 	case n == 0:
-		return invalid("Steps", "none: a job has at least one step")
+		return invalid("steps", "none: a job has at least one step")
 	case n > limits.Steps:
-		return invalid("Steps", "%d steps, %d are the most", n, limits.Steps)
+		return invalid("steps", "%d steps, %d are the most", n, limits.Steps)
 	}
 	for i := range c.Spec.Steps {
 		if err := checkSpec(&c.Spec.Steps[i], r, limits); err != nil {
-			err.Field = fmt.Sprintf("Steps[%d].%s", i, err.Field)
+			err.Field = fmt.Sprintf("steps[%d].%s", i, err.Field)
 			return err
 		}
 	}
@@ -144,14 +144,14 @@ func (c *Create) check(r *operation.Rules, limits *Limits) *Refusal {
 }
 
 func checkSpec(s *step.Spec, r *operation.Rules, limits *Limits) *Refusal {
-	if err := checkName("Name", s.Name); err != nil {
+	if err := checkName("name", s.Name); err != nil {
 		return err
 	}
-	if err := checkText("Payload", s.Payload, len(s.Payload)); err != nil {
+	if err := checkText("payload", s.Payload, len(s.Payload)); err != nil {
 		return err
 	}
 	if s.Timeout < 0 {
-		return invalid("Timeout", "%v: it is 0 for none, or positive", s.Timeout)
+		return invalid("timeout_ns", "%v: it is 0 for none, or positive", s.Timeout)
 	}
 	switch r.Enters(s.Type) {
 	case step.Running:
@@ -159,38 +159,38 @@ func checkSpec(s *step.Spec, r *operation.Rules, limits *Limits) *Refusal {
 	case step.Waiting:
 		return checkWaiting(s, limits)
 	}
-	return invalid("Type", "step type %d is unknown; there are %v", s.Type, step.TypesOf(r.Types()...))
+	return invalid("type", "step type %d is unknown; there are %v", s.Type, step.TypesOf(r.Types()...))
 }
 
 // checkRunning checks what only a step that runs on targets may define.
 func checkRunning(s *step.Spec, limits *Limits) *Refusal {
 	switch {
 	case s.Confirmers != nil:
-		return invalid("Confirmers", "a %v step asks nobody", s.Type)
+		return invalid("confirmers", "a %v step asks nobody", s.Type)
 	case s.OnTimeout != 0:
-		return invalid("OnTimeout", "a %v step asks nobody", s.Type)
+		return invalid("on_timeout", "a %v step asks nobody", s.Type)
 	case len(s.Targets) == 0:
-		return invalid("Targets", "none: a %v step runs on at least one target", s.Type)
+		return invalid("targets", "none: a %v step runs on at least one target", s.Type)
 	}
-	return checkList("Targets", s.Targets, limits.Targets)
+	return checkList("targets", s.Targets, limits.Targets)
 }
 
 // checkWaiting checks what only a step that asks a person may define.
 func checkWaiting(s *step.Spec, limits *Limits) *Refusal {
 	switch {
 	case len(s.Targets) > 0:
-		return invalid("Targets", "a %v step runs on no target", s.Type)
+		return invalid("targets", "a %v step runs on no target", s.Type)
 	case s.IgnoreErrors:
-		return invalid("IgnoreErrors", "a %v step has no errors to ignore", s.Type)
+		return invalid("ignore_errors", "a %v step has no errors to ignore", s.Type)
 	case !s.OnTimeout.Valid():
-		return invalid("OnTimeout", "decision %d is unknown; there are %v (%d) and %v (%d)", s.OnTimeout,
+		return invalid("on_timeout", "decision %d is unknown; there are %v (%d) and %v (%d)", s.OnTimeout,
 			step.TerminateOnTimeout, step.TerminateOnTimeout, step.ConfirmOnTimeout, step.ConfirmOnTimeout)
 	case s.OnTimeout != 0 && s.Timeout == 0:
-		return invalid("OnTimeout", "there is no Timeout after which it could %v", s.OnTimeout)
+		return invalid("on_timeout", "it needs a timeout, after which to %v", s.OnTimeout)
 	case s.Confirmers != nil && len(s.Confirmers) == 0:
-		return invalid("Confirmers", "an empty list admits nobody: name someone, or leave the list out to admit whoever the authorizer admits")
+		return invalid("confirmers", "an empty list admits nobody: name someone, or leave the list out to admit whoever the authorizer admits")
 	}
-	return checkList("Confirmers", s.Confirmers, limits.Targets)
+	return checkList("confirmers", s.Confirmers, limits.Targets)
 }
 
 // checkList refuses a list that is too long, and names that are no names or stand
@@ -206,7 +206,7 @@ func checkList(field string, names []string, most int) *Refusal {
 			return err
 		}
 		if first, dup := seen[name]; dup {
-			return invalid(fmt.Sprintf("%s[%d]", field, i), "%q stands at %d already", name, first)
+			return invalid(fmt.Sprintf("%s[%d]", field, i), "the same name as %s[%d]", field, first)
 		}
 		seen[name] = i
 	}
@@ -225,35 +225,35 @@ func (c *Report) check(_ *operation.Rules, limits *Limits) *Refusal {
 	}
 	switch {
 	case c.Attempt < 1:
-		return invalid("Attempt", "%d: attempts count from 1", c.Attempt)
+		return invalid("attempt", "%d: attempts count from 1", c.Attempt)
 	case len(c.Results) > MaxResults:
-		return invalid("Results", "%d results, %d are the most", len(c.Results), MaxResults)
+		return invalid("results", "%d results, %d are the most", len(c.Results), MaxResults)
 	case len(c.Results) == 0 && c.Outcome == 0:
-		return invalid("Results", "none, and no outcome: the report says nothing")
+		return invalid("results", "none, and no outcome: the report says nothing")
 	}
 	switch c.Outcome {
 	case 0, step.Stopped, step.Broke, step.Dropped:
 	default:
-		return invalid("Outcome", "%v is not for an executor to report: it is %v, %v or %v", c.Outcome, step.Stopped, step.Broke, step.Dropped)
+		return invalid("outcome", "%v is not for an executor to report: it is %v, %v or %v", c.Outcome, step.Stopped, step.Broke, step.Dropped)
 	}
 	for i := range c.Results {
 		if err := c.Results[i].check(); err != nil {
-			err.Field = fmt.Sprintf("Results[%d].%s", i, err.Field)
+			err.Field = fmt.Sprintf("results[%d].%s", i, err.Field)
 			return err
 		}
 	}
-	if err := checkText("By", c.By, maxName); err != nil {
+	if err := checkText("actor", c.By, maxName); err != nil {
 		return err
 	}
-	return checkText("Reason", c.Reason, limits.Reason)
+	return checkText("reason", c.Reason, limits.Reason)
 }
 
 func (r *TargetResult) check() *Refusal {
 	switch {
 	case r.Target < 0:
-		return invalid("Target", "%d: targets count from 0", r.Target)
+		return invalid("target", "%d: targets count from 0", r.Target)
 	case !r.Status.Valid():
-		return invalid("Status", "target status %d is unknown", r.Status)
+		return invalid("status", "target status %d is unknown", r.Status)
 	}
-	return checkText("Detail", r.Detail, maxDetail)
+	return checkText("detail", r.Detail, maxDetail)
 }

@@ -26,7 +26,7 @@ const (
 
 func checkLease(d time.Duration) *Refusal {
 	if d != 0 && (d < minLease || d > maxLease) {
-		return invalid("Lease", "%v: it is %v to %v, or 0 for %v", d, minLease, maxLease, defaultLease)
+		return invalid("lease", "%v: it is %v to %v, or 0 for %v", d, minLease, maxLease, defaultLease)
 	}
 	return nil
 }
@@ -38,7 +38,7 @@ func (q *ClaimQuery) kinds() ([]store.Effect, *Refusal) {
 	}
 	for i, effect := range q.Effects {
 		if !slices.Contains(allEffects, effect) {
-			return nil, invalid(fmt.Sprintf("Effects[%d]", i), "%v (%d) is nothing to deliver; there are %v", effect, effect, allEffects)
+			return nil, invalid(fmt.Sprintf("effects[%d]", i), "%v (%d) is nothing to deliver; there are %v", effect, effect, allEffects)
 		}
 	}
 	unwanted := func(e store.Effect) bool { return !slices.Contains(q.Effects, e) }
@@ -71,7 +71,7 @@ func (e *Engine) Claim(ctx context.Context, q ClaimQuery) ([]Delivery, error) {
 		return nil, err
 	}
 	if q.Wait < 0 || q.Wait > maxWait {
-		return nil, invalid("Wait", "%v: it is 0 to %v", q.Wait, maxWait)
+		return nil, invalid("wait", "%v: it is 0 to %v", q.Wait, maxWait)
 	}
 	limit, refusal := checkLimit(q.Limit)
 	if refusal != nil {
@@ -140,9 +140,9 @@ func (d Delivery) Claimed() Claimed { return Claimed{d.Job.ID, d.Seq, d.Count} }
 func (c Claimed) check() *Refusal {
 	switch {
 	case c.Seq < 1:
-		return invalid("Seq", "%d: sequence numbers count from 1", c.Seq)
+		return invalid("seq", "%d: sequence numbers count from 1", c.Seq)
 	case c.Count < 1:
-		return invalid("Count", "%d: deliveries count from 1", c.Count)
+		return invalid("count", "%d: deliveries count from 1", c.Count)
 	}
 	return nil
 }
@@ -202,7 +202,7 @@ func (e *Engine) Renew(ctx context.Context, c Claimed, lease time.Duration) erro
 // errors are those of [Engine.Settle], but that a repetition counts as another failure.
 func (e *Engine) Fail(ctx context.Context, c Claimed, cause error) error {
 	if cause == nil {
-		return invalid("cause", "nil")
+		return invalid("Cause", "nil")
 	}
 	d, err := e.held(ctx, c)
 	if err != nil {

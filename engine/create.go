@@ -20,7 +20,7 @@ func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []Opera
 	}
 	if e.narrowed {
 		if spec.Scope != (store.Scope{}) && spec.Scope != e.scope {
-			return store.Job{}, invalid("Scope", "%v, but the engine is narrowed to %v", spec.Scope, e.scope)
+			return store.Job{}, invalid("scope", "%v, but the engine is narrowed to %v", spec.Scope, e.scope)
 		}
 		spec.Scope = e.scope
 	}
@@ -55,7 +55,7 @@ func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) (store.Jo
 		c.job = cmd.ID
 		c.reset()
 		if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
-			if refusal.Field == "Job" {
+			if refusal.Field == "job" {
 				refusal.Field = "WithJobIDs" // the caller has not named the id
 			}
 			return store.Job{}, refusal

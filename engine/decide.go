@@ -316,7 +316,7 @@ func (d *Decision) results(v *store.View, c *Report) *Refusal {
 			if result.Target < s.Total {
 				what = "the view lacks target %d of 0 to %d"
 			}
-			refusal := invalid(fmt.Sprintf("Results[%d].Target", i), what, result.Target, s.Total-1)
+			refusal := invalid(fmt.Sprintf("results[%d].target", i), what, result.Target, s.Total-1)
 			refusal.Job, refusal.Step = v.Job.ID, s.ID
 			return refusal
 		}

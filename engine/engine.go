@@ -73,11 +73,11 @@ func (e *Engine) ready(ctx context.Context) error {
 			return err
 		}
 		if e.widened {
-			return invalid("Scope", "%v, but the engine was narrowed to another one before", e.scope)
+			return invalid("scope", "%v, but the engine was narrowed to another one before", e.scope)
 		}
 	}
 	if ctx == nil {
-		return invalid("ctx", "nil")
+		return invalid("Context", "nil")
 	}
 	return nil
 }

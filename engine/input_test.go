@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -187,6 +188,9 @@ var methods = append([]method{
 	}},
 }, methodsOfJobs...)
 
+// A field is named as it marshals, or as the program calls it.
+var fieldName = regexp.MustCompile(`^([a-z_]+(\[\d+\])?(\.[a-z_]+(\[\d+\])?)*|[A-Z]\w+)$`)
+
 // refusedAs asserts that err is a refusal for this reason that names this field.
 func refusedAs(t *testing.T, call string, err error, reason operation.Reason, field string) {
 	t.Helper()
@@ -194,6 +198,9 @@ func refusedAs(t *testing.T, call string, err error, reason operation.Reason, fi
 	if !errors.As(err, &r) || !errors.Is(err, reason) || r.Reason != reason || r.Field != field {
 		t.Errorf("%s: %v; want it refused as %v of %q", call, err, reason, field)
 		return
+	}
+	if reason == operation.InvalidInput && !fieldName.MatchString(field) {
+		t.Errorf("%s: %q is no name of a field on the wire, nor one of the program", call, field)
 	}
 	if reason == operation.InvalidInput && (r.Detail == "" || !strings.Contains(r.Error(), "invalid "+field+": ")) {
 		t.Errorf("%s: the text %q does not say what is invalid about %q", call, r, field)
@@ -215,10 +222,10 @@ func refused(t *testing.T, s *site, e *engine.Engine, ms []method, ctx context.C
 func TestIdsOutOfRangeAreInvalid(t *testing.T) {
 	s := newSite(t)
 	for _, job := range []store.JobID{0, -1, math.MinInt64, store.MaxJobID + 1, math.MaxInt64} {
-		refused(t, s, s.eng, methodsOfJobs, t.Context(), job, 1, operation.InvalidInput, "Job")
+		refused(t, s, s.eng, methodsOfJobs, t.Context(), job, 1, operation.InvalidInput, "job")
 	}
 	for _, id := range []step.ID{0, -1, math.MinInt64} {
-		refused(t, s, s.eng, methodsOfSteps, t.Context(), s.blue, id, operation.InvalidInput, "Step")
+		refused(t, s, s.eng, methodsOfSteps, t.Context(), s.blue, id, operation.InvalidInput, "step")
 	}
 }
 
@@ -274,13 +281,13 @@ func TestAJobOfAnotherScopeIsAnIDThatWasNeverUsed(t *testing.T) {
 func TestAnIncompleteScopeIsInvalidForEveryMethod(t *testing.T) {
 	s := newSite(t)
 	for scope, field := range map[store.Scope]string{
-		{}:                               "Scope.Type",
-		{ID: "1"}:                        "Scope.Type",
-		{Type: "biz"}:                    "Scope.ID",
-		{Type: "b\x00z", ID: "1"}:        "Scope.Type",
-		{Type: "biz", ID: "\xff"}:        "Scope.ID",
-		{Type: strings.Repeat("b", 257)}: "Scope.Type",
-		{Type: "biz", ID: strings.Repeat("é", 257)}: "Scope.ID",
+		{}:                               "scope.type",
+		{ID: "1"}:                        "scope.type",
+		{Type: "biz"}:                    "scope.id",
+		{Type: "b\x00z", ID: "1"}:        "scope.type",
+		{Type: "biz", ID: "\xff"}:        "scope.id",
+		{Type: strings.Repeat("b", 257)}: "scope.type",
+		{Type: "biz", ID: strings.Repeat("é", 257)}: "scope.id",
 	} {
 		refused(t, s, s.eng.In(scope), methods, t.Context(), s.blue, 1, operation.InvalidInput, field)
 	}
@@ -289,7 +296,7 @@ func TestAnIncompleteScopeIsInvalidForEveryMethod(t *testing.T) {
 func TestNoContextIsInvalidForEveryMethod(t *testing.T) {
 	s := newSite(t)
 	var none context.Context
-	refused(t, s, s.eng, methods, none, s.blue, 1, operation.InvalidInput, "ctx")
+	refused(t, s, s.eng, methods, none, s.blue, 1, operation.InvalidInput, "Context")
 }
 
 func TestACancelledContextEndsEveryMethod(t *testing.T) {
@@ -380,87 +387,87 @@ func mistakes() []mistake {
 
 	// Codes.
 	for _, code := range []operation.Code{0, 1, 4, 5, 7, 13, 31, 32, 63, 64, 255} {
-		add(fmt.Sprintf("Operate code %d", code), "Code", func(ctx context.Context, s *site) error {
+		add(fmt.Sprintf("Operate code %d", code), "code", func(ctx context.Context, s *site) error {
 			_, err := s.eng.Operate(ctx, s.blue, 1, code)
 			return err
 		})
 	}
 	for _, code := range []operation.JobCode{0, 3, 64, 255} {
-		add(fmt.Sprintf("OperateJob code %d", code), "Code", func(ctx context.Context, s *site) error {
+		add(fmt.Sprintf("OperateJob code %d", code), "code", func(ctx context.Context, s *site) error {
 			_, err := s.eng.OperateJob(ctx, s.blue, code)
 			return err
 		})
 	}
 
 	// Options, of every method that takes them.
-	operate("if attempt 0", "IfAttempt", engine.IfAttempt(0))
-	operate("if attempt -1", "IfAttempt", engine.IfAttempt(-1))
-	operate("if version 0", "IfVersion", engine.IfVersion(0))
-	operate("if version -1", "IfVersion", engine.IfVersion(-1))
-	operate("zero request id", "RequestID", engine.RequestID(store.Request{}))
-	operate("zero option", "options", engine.OperateOption{})
+	operate("if attempt 0", "if_attempt", engine.IfAttempt(0))
+	operate("if attempt -1", "if_attempt", engine.IfAttempt(-1))
+	operate("if version 0", "if_version", engine.IfVersion(0))
+	operate("if version -1", "if_version", engine.IfVersion(-1))
+	operate("zero request id", "request_id", engine.RequestID(store.Request{}))
+	operate("zero option", "Options", engine.OperateOption{})
 	for _, text := range badTexts[1:] {
-		operate(fmt.Sprintf("by %.10q", text), "By", engine.By(text))
+		operate(fmt.Sprintf("by %.10q", text), "actor", engine.By(text))
 	}
 	for _, text := range []string{strings.Repeat("x", 2001), strings.Repeat("é", 2001), "a\x00b", "\xff"} {
-		operate(fmt.Sprintf("because %.10q", text), "Because", engine.Because(text))
+		operate(fmt.Sprintf("because %.10q", text), "reason", engine.Because(text))
 	}
 
 	// Definitions.
 	for _, text := range badTexts {
-		create(fmt.Sprintf("name %.10q", text), "Name", func(j *engine.JobSpec) { j.Name = text })
-		create(fmt.Sprintf("step name %.10q", text), "Steps[1].Name", func(j *engine.JobSpec) { j.Steps[1].Name = text })
-		create(fmt.Sprintf("target %.10q", text), "Steps[0].Targets[1]", func(j *engine.JobSpec) { j.Steps[0].Targets[1] = text })
-		create(fmt.Sprintf("confirmer %.10q", text), "Steps[1].Confirmers[1]", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{"ann", text} })
-		create(fmt.Sprintf("scope type %.10q", text), "Scope.Type", func(j *engine.JobSpec) { j.Scope.Type = text })
-		create(fmt.Sprintf("scope id %.10q", text), "Scope.ID", func(j *engine.JobSpec) { j.Scope.ID = text })
+		create(fmt.Sprintf("name %.10q", text), "name", func(j *engine.JobSpec) { j.Name = text })
+		create(fmt.Sprintf("step name %.10q", text), "steps[1].name", func(j *engine.JobSpec) { j.Steps[1].Name = text })
+		create(fmt.Sprintf("target %.10q", text), "steps[0].targets[1]", func(j *engine.JobSpec) { j.Steps[0].Targets[1] = text })
+		create(fmt.Sprintf("confirmer %.10q", text), "steps[1].confirmers[1]", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{"ann", text} })
+		create(fmt.Sprintf("scope type %.10q", text), "scope.type", func(j *engine.JobSpec) { j.Scope.Type = text })
+		create(fmt.Sprintf("scope id %.10q", text), "scope.id", func(j *engine.JobSpec) { j.Scope.ID = text })
 	}
-	create("no steps", "Steps", func(j *engine.JobSpec) { j.Steps = nil })
-	create("1,001 steps", "Steps", func(j *engine.JobSpec) { j.Steps = make([]step.Spec, 1_001) })
+	create("no steps", "steps", func(j *engine.JobSpec) { j.Steps = nil })
+	create("1,001 steps", "steps", func(j *engine.JobSpec) { j.Steps = make([]step.Spec, 1_001) })
 	for _, typ := range []step.Type{0, 5, 32, 63, 64, 255} {
-		create(fmt.Sprintf("type %d", typ), "Steps[0].Type", func(j *engine.JobSpec) { j.Steps[0].Type = typ })
+		create(fmt.Sprintf("type %d", typ), "steps[0].type", func(j *engine.JobSpec) { j.Steps[0].Type = typ })
 	}
-	create("no targets", "Steps[0].Targets", func(j *engine.JobSpec) { j.Steps[0].Targets = nil })
-	create("empty targets", "Steps[0].Targets", func(j *engine.JobSpec) { j.Steps[0].Targets = []string{} })
-	create("1,000,001 targets", "Steps[0].Targets", func(j *engine.JobSpec) { j.Steps[0].Targets = make([]string, 1_000_001) })
-	create("the same target twice", "Steps[0].Targets[2]", func(j *engine.JobSpec) { j.Steps[0].Targets = []string{"a", "b", "a"} })
-	create("targets of a confirmation", "Steps[1].Targets", func(j *engine.JobSpec) { j.Steps[1].Targets = []string{"a"} })
-	create("ignored errors of a confirmation", "Steps[1].IgnoreErrors", func(j *engine.JobSpec) { j.Steps[1].IgnoreErrors = true })
-	create("confirmers of a script", "Steps[0].Confirmers", func(j *engine.JobSpec) { j.Steps[0].Confirmers = []string{"ann"} })
-	create("an empty list of confirmers of a script", "Steps[0].Confirmers", func(j *engine.JobSpec) { j.Steps[0].Confirmers = []string{} })
-	create("a timeout decision of a script", "Steps[0].OnTimeout", func(j *engine.JobSpec) { j.Steps[0].OnTimeout = step.ConfirmOnTimeout })
-	create("an unknown timeout decision", "Steps[1].OnTimeout", func(j *engine.JobSpec) { j.Steps[1].OnTimeout = 2 })
-	create("an empty list of confirmers", "Steps[1].Confirmers", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{} })
-	create("the same confirmer twice", "Steps[1].Confirmers[1]", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{"ann", "ann"} })
-	create("a negative timeout", "Steps[0].Timeout", func(j *engine.JobSpec) { j.Steps[0].Timeout = -1 })
-	create("the least timeout of a confirmation", "Steps[1].Timeout", func(j *engine.JobSpec) { j.Steps[1].Timeout = math.MinInt64 })
-	add("Create in another scope than the engine's", "Scope", func(ctx context.Context, s *site) error {
+	create("no targets", "steps[0].targets", func(j *engine.JobSpec) { j.Steps[0].Targets = nil })
+	create("empty targets", "steps[0].targets", func(j *engine.JobSpec) { j.Steps[0].Targets = []string{} })
+	create("1,000,001 targets", "steps[0].targets", func(j *engine.JobSpec) { j.Steps[0].Targets = make([]string, 1_000_001) })
+	create("the same target twice", "steps[0].targets[2]", func(j *engine.JobSpec) { j.Steps[0].Targets = []string{"a", "b", "a"} })
+	create("targets of a confirmation", "steps[1].targets", func(j *engine.JobSpec) { j.Steps[1].Targets = []string{"a"} })
+	create("ignored errors of a confirmation", "steps[1].ignore_errors", func(j *engine.JobSpec) { j.Steps[1].IgnoreErrors = true })
+	create("confirmers of a script", "steps[0].confirmers", func(j *engine.JobSpec) { j.Steps[0].Confirmers = []string{"ann"} })
+	create("an empty list of confirmers of a script", "steps[0].confirmers", func(j *engine.JobSpec) { j.Steps[0].Confirmers = []string{} })
+	create("a timeout decision of a script", "steps[0].on_timeout", func(j *engine.JobSpec) { j.Steps[0].OnTimeout = step.ConfirmOnTimeout })
+	create("an unknown timeout decision", "steps[1].on_timeout", func(j *engine.JobSpec) { j.Steps[1].OnTimeout = 2 })
+	create("an empty list of confirmers", "steps[1].confirmers", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{} })
+	create("the same confirmer twice", "steps[1].confirmers[1]", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{"ann", "ann"} })
+	create("a negative timeout", "steps[0].timeout_ns", func(j *engine.JobSpec) { j.Steps[0].Timeout = -1 })
+	create("the least timeout of a confirmation", "steps[1].timeout_ns", func(j *engine.JobSpec) { j.Steps[1].Timeout = math.MinInt64 })
+	add("Create in another scope than the engine's", "scope", func(ctx context.Context, s *site) error {
 		_, err := s.eng.In(red).Create(ctx, engine.JobSpec{Name: "more", Scope: blue, Steps: []step.Spec{plain(step.Script, "copy")}})
 		return err
 	})
 
 	// Reports.
 	for _, n := range []int32{0, -1, math.MinInt32} {
-		report(fmt.Sprintf("attempt %d", n), "Attempt", func(r *engine.Report) { r.Attempt = n })
+		report(fmt.Sprintf("attempt %d", n), "attempt", func(r *engine.Report) { r.Attempt = n })
 	}
-	report("nothing", "Results", func(r *engine.Report) { r.Results = nil })
-	report("10,001 results", "Results", func(r *engine.Report) { r.Results = make([]engine.TargetResult, 10_001) })
+	report("nothing", "results", func(r *engine.Report) { r.Results = nil })
+	report("10,001 results", "results", func(r *engine.Report) { r.Results = make([]engine.TargetResult, 10_001) })
 	for _, status := range []step.Status{0, 4, 6, 8, 10, 499, 501, math.MaxUint16} {
-		report(fmt.Sprintf("status %d", status), "Results[1].Status", func(r *engine.Report) { r.Results[1].Status = status })
+		report(fmt.Sprintf("status %d", status), "results[1].status", func(r *engine.Report) { r.Results[1].Status = status })
 	}
 	for _, target := range []int32{-1, math.MinInt32, 3, math.MaxInt32} {
-		report(fmt.Sprintf("target %d", target), "Results[1].Target", func(r *engine.Report) { r.Results[1].Target = target })
-		report(fmt.Sprintf("target %d and an outcome", target), "Results[0].Target", func(r *engine.Report) { r.Results[0].Target, r.Outcome = target, step.Broke })
+		report(fmt.Sprintf("target %d", target), "results[1].target", func(r *engine.Report) { r.Results[1].Target = target })
+		report(fmt.Sprintf("target %d and an outcome", target), "results[0].target", func(r *engine.Report) { r.Results[0].Target, r.Outcome = target, step.Broke })
 	}
 	for _, outcome := range []step.Event{step.Entered, step.AllSucceeded, step.SomeFailed, step.FailuresIgnored, step.Expired, step.ExpiredConfirmed, 10, 255} {
-		report(fmt.Sprintf("outcome %d", outcome), "Outcome", func(r *engine.Report) { r.Outcome = outcome })
+		report(fmt.Sprintf("outcome %d", outcome), "outcome", func(r *engine.Report) { r.Outcome = outcome })
 	}
 	for _, text := range badTexts[1:] {
-		report(fmt.Sprintf("by %.10q", text), "By", func(r *engine.Report) { r.By = text })
-		report(fmt.Sprintf("detail %.10q", text), "Results[1].Detail", func(r *engine.Report) { r.Results[1].Detail = text })
+		report(fmt.Sprintf("by %.10q", text), "actor", func(r *engine.Report) { r.By = text })
+		report(fmt.Sprintf("detail %.10q", text), "results[1].detail", func(r *engine.Report) { r.Results[1].Detail = text })
 	}
 	for _, text := range []string{strings.Repeat("x", 2001), "a\x00b", "\xff"} {
-		report(fmt.Sprintf("reason %.10q", text), "Reason", func(r *engine.Report) { r.Reason = text })
+		report(fmt.Sprintf("reason %.10q", text), "reason", func(r *engine.Report) { r.Reason = text })
 	}
 
 	// Reads.
@@ -482,17 +489,17 @@ func mistakes() []mistake {
 				return err
 			},
 		} {
-			add(fmt.Sprintf("%s limit %d", name, limit), "Limit", call)
+			add(fmt.Sprintf("%s limit %d", name, limit), "limit", call)
 		}
 	}
-	for field, q := range map[string]engine.TargetQuery{"Class": {Class: 5}, "Attempt": {Attempt: -1}, "From": {From: -1}} {
+	for field, q := range map[string]engine.TargetQuery{"class": {Class: 5}, "attempt": {Attempt: -1}, "from": {From: -1}} {
 		add("Targets "+field, field, func(ctx context.Context, s *site) error {
 			_, err := s.eng.Targets(ctx, s.blue, 1, q)
 			return err
 		})
 	}
 	for _, state := range []step.State{0, 8, 12, 15, 60} {
-		add(fmt.Sprintf("Jobs in state %d", state), "States", func(ctx context.Context, s *site) error {
+		add(fmt.Sprintf("Jobs in state %d", state), "states", func(ctx context.Context, s *site) error {
 			_, err := s.eng.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.Running, state)})
 			return err
 		})
@@ -506,14 +513,14 @@ func mistakes() []mistake {
 		})
 	}
 	for _, effect := range []store.Effect{store.NoEffect, 5, 255} {
-		claim(fmt.Sprintf("effect %d", effect), "Effects[1]", engine.ClaimQuery{Effects: []store.Effect{store.RunTargets, effect}})
+		claim(fmt.Sprintf("effect %d", effect), "effects[1]", engine.ClaimQuery{Effects: []store.Effect{store.RunTargets, effect}})
 	}
 	for _, wait := range []time.Duration{-1, math.MinInt64, time.Minute + 1, math.MaxInt64} {
-		claim(fmt.Sprintf("wait %d", wait), "Wait", engine.ClaimQuery{Wait: wait})
+		claim(fmt.Sprintf("wait %d", wait), "wait", engine.ClaimQuery{Wait: wait})
 	}
 	for _, lease := range []time.Duration{-1, 1, time.Second - 1, time.Hour + 1, math.MinInt64, math.MaxInt64} {
-		claim(fmt.Sprintf("lease %d", lease), "Lease", engine.ClaimQuery{Lease: lease})
-		add(fmt.Sprintf("Renew with lease %d", lease), "Lease", func(ctx context.Context, s *site) error {
+		claim(fmt.Sprintf("lease %d", lease), "lease", engine.ClaimQuery{Lease: lease})
+		add(fmt.Sprintf("Renew with lease %d", lease), "lease", func(ctx context.Context, s *site) error {
 			return s.eng.Renew(ctx, engine.Claimed{Job: s.blue, Seq: 2, Count: 1}, lease)
 		})
 	}
@@ -521,17 +528,17 @@ func mistakes() []mistake {
 		field   string
 		claimed func(s *site) engine.Claimed
 	}{
-		{"Job", func(*site) engine.Claimed { return engine.Claimed{Seq: 2, Count: 1} }},
-		{"Seq", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Count: 1} }},
-		{"Seq", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Seq: math.MinInt64, Count: 1} }},
-		{"Count", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Seq: 2} }},
-		{"Count", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Seq: 2, Count: -1} }},
+		{"job", func(*site) engine.Claimed { return engine.Claimed{Seq: 2, Count: 1} }},
+		{"seq", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Count: 1} }},
+		{"seq", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Seq: math.MinInt64, Count: 1} }},
+		{"count", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Seq: 2} }},
+		{"count", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Seq: 2, Count: -1} }},
 	} {
 		add("Settle", c.field, func(ctx context.Context, s *site) error { return s.eng.Settle(ctx, c.claimed(s)) })
 		add("Renew", c.field, func(ctx context.Context, s *site) error { return s.eng.Renew(ctx, c.claimed(s), 0) })
 		add("Fail", c.field, func(ctx context.Context, s *site) error { return s.eng.Fail(ctx, c.claimed(s), errBroken) })
 	}
-	add("Fail without a cause", "cause", func(ctx context.Context, s *site) error {
+	add("Fail without a cause", "Cause", func(ctx context.Context, s *site) error {
 		return s.eng.Fail(ctx, engine.Claimed{Job: s.blue, Seq: 2, Count: 1}, nil)
 	})
 	return all
@@ -546,6 +553,41 @@ func TestEveryMistakeIsRefusedByTheNameOfItsFieldAndStoresNothing(t *testing.T) 
 	if after := s.everything(t); !reflect.DeepEqual(before, after) {
 		t.Errorf("the store changed:\nfrom %+v\nto   %+v", before, after)
 	}
+}
+
+// A field of a definition leads by its names and positions through the definition's JSON.
+func TestFieldsOfDefinitionsAreNamedAsTheyMarshal(t *testing.T) {
+	looked := 0
+	for _, m := range mistakes() {
+		if !strings.HasPrefix(m.name, "Create ") || !strings.HasPrefix(m.field, "steps[") && !strings.HasPrefix(m.field, "scope") {
+			continue
+		}
+		looked++
+		at := reflect.TypeFor[engine.JobSpec]()
+		for part := range strings.SplitSeq(m.field, ".") {
+			name, _, indexed := strings.Cut(part, "[")
+			if at = fieldOf(at, name); at != nil && indexed {
+				at = at.Elem()
+			}
+			if at == nil {
+				t.Errorf("%s: %s is no field of a definition's JSON: it has no %s", m.name, m.field, name)
+				break
+			}
+		}
+	}
+	if looked < 30 {
+		t.Errorf("looked at %d mistakes of definitions, and there are more", looked)
+	}
+}
+
+// fieldOf returns the type of the field of a struct that marshals under this name, or nil.
+func fieldOf(t reflect.Type, name string) reflect.Type {
+	for i := range t.NumField() {
+		if tag, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); tag == name {
+			return t.Field(i).Type
+		}
+	}
+	return nil
 }
 
 // What lies just inside the limits is accepted.
@@ -600,13 +642,13 @@ func TestLimitsOfTheEmbedderHold(t *testing.T) {
 	script := plain(step.Script, "copy")
 	more := step.Spec{Type: step.Script, Name: "copy", Targets: []string{"a", "b", "c", "d"}}
 	asks := step.Spec{Type: step.Confirmation, Name: "ask", Confirmers: []string{"a", "b", "c", "d"}}
-	refusedAs(t, "Create of 3 steps", create(script, script, script), operation.InvalidInput, "Steps")
-	refusedAs(t, "Create of 4 targets", create(script, more), operation.InvalidInput, "Steps[1].Targets")
-	refusedAs(t, "Create of 4 confirmers", create(asks), operation.InvalidInput, "Steps[0].Confirmers")
+	refusedAs(t, "Create of 3 steps", create(script, script, script), operation.InvalidInput, "steps")
+	refusedAs(t, "Create of 4 targets", create(script, more), operation.InvalidInput, "steps[1].targets")
+	refusedAs(t, "Create of 4 confirmers", create(asks), operation.InvalidInput, "steps[0].confirmers")
 	_, err := s.eng.Operate(t.Context(), s.blue, 1, operation.RetryAll, engine.Because("eight ch"))
-	refusedAs(t, "Operate because of 8 characters", err, operation.InvalidInput, "Because")
+	refusedAs(t, "Operate because of 8 characters", err, operation.InvalidInput, "reason")
 	_, err = s.eng.Report(t.Context(), engine.Report{Job: s.blue, Step: 1, Attempt: 1, Outcome: step.Broke, Reason: "eight ch"})
-	refusedAs(t, "Report with a reason of 8 characters", err, operation.InvalidInput, "Reason")
+	refusedAs(t, "Report with a reason of 8 characters", err, operation.InvalidInput, "reason")
 	if after := s.everything(t); !reflect.DeepEqual(before, after) {
 		t.Errorf("the store changed:\nfrom %+v\nto   %+v", before, after)
 	}
@@ -642,27 +684,27 @@ func TestDecideRefusesMistakesToo(t *testing.T) {
 		field string
 	}{
 		{"no command", failed, nil, "Command"},
-		{"operate code 0", failed, &engine.Operate{}, "Code"},
-		{"operate code 99", failed, &engine.Operate{Code: 99}, "Code"},
-		{"operate by \\xff", failed, &engine.Operate{Code: operation.RetryAll, Actor: "\xff"}, "By"},
-		{"operate because too much", failed, &engine.Operate{Code: operation.RetryAll, Reason: reason}, "Because"},
-		{"operate if attempt -1", failed, &engine.Operate{Code: operation.RetryAll, IfAttempt: -1}, "IfAttempt"},
-		{"operate if version -1", failed, &engine.Operate{Code: operation.RetryAll, IfVersion: -1}, "IfVersion"},
-		{"operate job code 0", running, &engine.OperateJob{}, "Code"},
-		{"operate job code 9", running, &engine.OperateJob{Code: 9}, "Code"},
-		{"operate job by NUL", running, &engine.OperateJob{Code: operation.TerminateJob, Actor: "\x00"}, "By"},
-		{"report attempt 0", running, report(func(r *engine.Report) { r.Attempt = 0 }), "Attempt"},
-		{"report nothing", running, report(func(r *engine.Report) { r.Results = nil }), "Results"},
-		{"report too much", running, report(func(r *engine.Report) { r.Results = results(10_001, good) }), "Results"},
-		{"report status 4", running, report(func(r *engine.Report) { r.Results[0].Status = 4 }), "Results[0].Status"},
-		{"report target -1", running, report(func(r *engine.Report) { r.Results[0].Target = -1 }), "Results[0].Target"},
-		{"report target 9", running, report(func(r *engine.Report) { r.Results[0].Target = 9 }), "Results[0].Target"},
-		{"report all_succeeded", running, report(func(r *engine.Report) { r.Outcome = step.AllSucceeded }), "Outcome"},
-		{"report entered", running, report(func(r *engine.Report) { r.Outcome = step.Entered }), "Outcome"},
-		{"report by too long a name", running, report(func(r *engine.Report) { r.By = long }), "By"},
-		{"create job 0", failed, create(0, "more"), "Job"},
-		{"create too large a job id", failed, create(store.MaxJobID+1, "more"), "Job"},
-		{"create without a name", failed, create(1, ""), "Name"},
+		{"operate code 0", failed, &engine.Operate{}, "code"},
+		{"operate code 99", failed, &engine.Operate{Code: 99}, "code"},
+		{"operate by \\xff", failed, &engine.Operate{Code: operation.RetryAll, Actor: "\xff"}, "actor"},
+		{"operate because too much", failed, &engine.Operate{Code: operation.RetryAll, Reason: reason}, "reason"},
+		{"operate if attempt -1", failed, &engine.Operate{Code: operation.RetryAll, IfAttempt: -1}, "if_attempt"},
+		{"operate if version -1", failed, &engine.Operate{Code: operation.RetryAll, IfVersion: -1}, "if_version"},
+		{"operate job code 0", running, &engine.OperateJob{}, "code"},
+		{"operate job code 9", running, &engine.OperateJob{Code: 9}, "code"},
+		{"operate job by NUL", running, &engine.OperateJob{Code: operation.TerminateJob, Actor: "\x00"}, "actor"},
+		{"report attempt 0", running, report(func(r *engine.Report) { r.Attempt = 0 }), "attempt"},
+		{"report nothing", running, report(func(r *engine.Report) { r.Results = nil }), "results"},
+		{"report too much", running, report(func(r *engine.Report) { r.Results = results(10_001, good) }), "results"},
+		{"report status 4", running, report(func(r *engine.Report) { r.Results[0].Status = 4 }), "results[0].status"},
+		{"report target -1", running, report(func(r *engine.Report) { r.Results[0].Target = -1 }), "results[0].target"},
+		{"report target 9", running, report(func(r *engine.Report) { r.Results[0].Target = 9 }), "results[0].target"},
+		{"report all_succeeded", running, report(func(r *engine.Report) { r.Outcome = step.AllSucceeded }), "outcome"},
+		{"report entered", running, report(func(r *engine.Report) { r.Outcome = step.Entered }), "outcome"},
+		{"report by too long a name", running, report(func(r *engine.Report) { r.By = long }), "actor"},
+		{"create job 0", failed, create(0, "more"), "job"},
+		{"create too large a job id", failed, create(store.MaxJobID+1, "more"), "job"},
+		{"create without a name", failed, create(1, ""), "name"},
 	} {
 		v := c.on.view()
 		v.Targets = []store.Target{{Index: 0}}

@@ -203,22 +203,22 @@ func (r *request) apply(opts []OperateOption) *Refusal {
 		case setAttempt:
 			r.ifAttempt = o.number
 			if r.ifAttempt < 1 {
-				return invalid("IfAttempt", "%d: attempts count from 1", o.number)
+				return invalid("if_attempt", "%d: attempts count from 1", o.number)
 			}
 		case setVersion:
 			r.ifVersion = store.Seq(o.number)
 			if r.ifVersion < 1 {
-				return invalid("IfVersion", "%d: versions count from 1", o.number)
+				return invalid("if_version", "%d: versions count from 1", o.number)
 			}
 		case setRequest:
 			r.id, r.given = o.request, true
 			if r.id == (store.Request{}) {
-				return invalid("RequestID", "the zero id stands for no request")
+				return invalid("request_id", "the zero id stands for no request")
 			}
 		case setDryRun:
 			r.dry = true
 		default:
-			return invalid("options", "option %d is the zero OperateOption", i)
+			return invalid("Options", "option %d is the zero OperateOption", i)
 		}
 	}
 	return nil

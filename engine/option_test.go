@@ -44,9 +44,9 @@ func TestWithLimits(t *testing.T) {
 		{engine.Limits{}, ""},
 		{engine.Limits{Steps: -1, Targets: -1, Reason: -1}, ""},
 		{engine.Limits{Steps: 2, Targets: 2, Reason: 2}, ""},
-		{engine.Limits{Steps: 1}, "Steps"},
-		{engine.Limits{Targets: 1}, "Steps[0].Targets"},
-		{engine.Limits{Reason: 1}, "Because"},
+		{engine.Limits{Steps: 1}, "steps"},
+		{engine.Limits{Targets: 1}, "steps[0].targets"},
+		{engine.Limits{Reason: 1}, "reason"},
 	} {
 		eng := engine.New(memstore.New(), engine.WithLimits(c.limits))
 		_, err := eng.Create(t.Context(), spec, engine.Because("so"))

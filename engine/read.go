@@ -20,7 +20,7 @@ func checkLimit(limit int) (int, *Refusal) {
 	case limit == 0:
 		return defaultLimit, nil
 	case limit < 0 || limit > maxLimit:
-		return 0, invalid("Limit", "%d: it is 1 to %d, or 0 for %d", limit, maxLimit, defaultLimit)
+		return 0, invalid("limit", "%d: it is 1 to %d, or 0 for %d", limit, maxLimit, defaultLimit)
 	}
 	return limit, nil
 }
@@ -103,16 +103,16 @@ type TargetQuery struct {
 // succeeded reads succeeded_earlier, with the attempt in which it did.
 func (e *Engine) Targets(ctx context.Context, job store.JobID, id step.ID, q TargetQuery) ([]store.Target, error) {
 	if q.Attempt < 0 {
-		return nil, invalid("Attempt", "%d: attempts count from 1, and 0 means the current one", q.Attempt)
+		return nil, invalid("attempt", "%d: attempts count from 1, and 0 means the current one", q.Attempt)
 	}
 	if q.IfAttempt < 0 {
-		return nil, invalid("IfAttempt", "%d: attempts count from 1", q.IfAttempt)
+		return nil, invalid("if_attempt", "%d: attempts count from 1", q.IfAttempt)
 	}
 	if q.From < 0 {
-		return nil, invalid("From", "%d: targets count from 0", q.From)
+		return nil, invalid("from", "%d: targets count from 0", q.From)
 	}
 	if q.Class > store.SucceededTargets {
-		return nil, invalid("Class", "class %d is unknown", q.Class)
+		return nil, invalid("class", "class %d is unknown", q.Class)
 	}
 	s, err := e.Step(ctx, job, id)
 	if err != nil {
@@ -183,7 +183,7 @@ func (e *Engine) Jobs(ctx context.Context, q JobQuery) ([]store.Job, error) {
 		return nil, err
 	}
 	if unknown := q.States.Minus(step.StatesOf(step.AllStates()...)); !unknown.Empty() {
-		return nil, invalid("States", "unknown: %v; there are %v", unknown, step.StatesOf(step.AllStates()...))
+		return nil, invalid("states", "unknown: %v; there are %v", unknown, step.StatesOf(step.AllStates()...))
 	}
 	limit, refusal := checkLimit(q.Limit)
 	if refusal != nil {

@@ -13,6 +13,10 @@ import (
 // A Refusal says why a request was refused and what would be legal instead.
 // Nothing has changed. errors.Is finds its Reason (errors.Is(err,
 // operation.WrongState)) and, for a denial, the authorizer's error.
+//
+// Field names a field of the request as it marshals: steps[2].on_timeout, actor, lease. What
+// the program and not the request gets wrong begins with a capital letter: Store, Handler,
+// Context, Options, Command, Rules, Cause, WithJobIDs.
 type Refusal struct {
 	Reason  operation.Reason  `json:"reason"`
 	Code    operation.Code    `json:"code,omitzero"`     // what was asked for; 0 if it was not an operation on a step
@@ -20,7 +24,7 @@ type Refusal struct {
 	Job     store.JobID       `json:"job"`
 	Step    step.ID           `json:"step"` // 0 for a request about the job alone
 	Actor   string            `json:"actor,omitempty"`
-	Field   string            `json:"field,omitempty"`  // of an InvalidInput: which field of the request, as in "Steps[2].Name"
+	Field   string            `json:"field,omitempty"`  // of an InvalidInput: see below
 	Detail  string            `json:"detail,omitempty"` // in words, where there is more to say
 
 	// Where the job stands. Zero where the reason comes before the state:

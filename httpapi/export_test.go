@@ -25,6 +25,3 @@ func Reasons() (all []string) {
 	}
 	return all
 }
-
-// WireField is how an engine's field is called on the wire.
-var WireField = wireField

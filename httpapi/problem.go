@@ -132,6 +132,18 @@ func problemOf(err error) *problem {
 	return p
 }
 
+// misused returns a refusal of a field. One that is the program's is no client's fault.
+func misused(r *engine.Refusal) *problem {
+	switch field := r.Field; {
+	case field == "" || 'A' <= field[0] && field[0] <= 'Z':
+		return newProblem(reasonInternal, "")
+	case field == "lease", field == "wait":
+		return invalid(field+"_ms", r.Detail) // the wire says the unit
+	default:
+		return invalid(field, r.Detail)
+	}
+}
+
 // refused returns a refusal as a problem. A job or a step that is not there has no number in
 // it, so that nobody learns whether it is there for others.
 func refused(r *engine.Refusal) *problem {
@@ -140,11 +152,7 @@ func refused(r *engine.Refusal) *problem {
 	case operation.NoSuchJob, operation.NoSuchStep:
 		return p
 	case operation.InvalidInput:
-		field, ok := wireField(r.Field)
-		if !ok {
-			return newProblem(reasonInternal, "")
-		}
-		return invalid(field, wireDetail(r.Detail))
+		return misused(r)
 	case operation.RequestReused:
 		p.Detail = "it came with another step, code, person or reason, or created another job"
 	}

@@ -124,13 +124,13 @@ func refer(r *engine.Refusal, scope store.Scope) *referenceError {
 // fieldOf returns how a client knows the field of a refusal that is not acceptable.
 func fieldOf(r *engine.Refusal) string {
 	switch r.Field {
-	case "Job":
+	case "job":
 		return fieldJob
-	case "Step":
+	case "step":
 		return fieldStep
-	case "Code":
+	case "code":
 		return fieldCode
-	case "By":
+	case "actor":
 		return "the person who asks"
 	}
 	return "the request"

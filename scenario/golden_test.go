@@ -116,7 +116,7 @@ var goldens = []struct{ name, file, want string }{
 			"expect job: failed, current 1, version 3\nexpect step 1: failed, attempt 1, succeeded 1, unfinished 0\n" +
 			"expect target 1.a: succeeded, attempt 1\nexpect record 2: start_job, actor ann, from pending, to running\n" +
 			"expect history: created, start_job, some_failed\ndeliver\n  job_ended failed\nexpect effects: none\nsweep\n  0 expired\n" +
-			"job x, dry_run\n  refused invalid_input, field Steps\n",
+			"job x, dry_run\n  refused invalid_input, field steps\n",
 	},
 	{
 		"a long list, on lines below",
@@ -138,7 +138,7 @@ var goldens = []struct{ name, file, want string }{
 	{
 		"a refusal of a job, and what comes after it",
 		"job r\n  script s\nann: start_job\nreport 1.1: c succeeded\nturn to r\n",
-		"job r\n  script s\n  refused invalid_input, field Steps[0].Targets\nann: start_job\nreport 1.1: c succeeded\nturn to r\n",
+		"job r\n  script s\n  refused invalid_input, field steps[0].targets\nann: start_job\nreport 1.1: c succeeded\nturn to r\n",
 	},
 	{
 		"what there is none of, which is left out unless it is asked for",

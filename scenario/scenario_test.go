@@ -175,7 +175,7 @@ func TestPlayUsesWhatTheConfigSays(t *testing.T) {
   script copy, targets a
 ann: start_job, because "short"
 ann: terminate_job, because "too long"
-  refused invalid_input, field Because
+  refused invalid_input, field reason
 restart
 `, c)
 	if stores != 1 || engines != 4 {

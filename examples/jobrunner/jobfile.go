@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/examples/localexec"
@@ -54,20 +53,7 @@ func (d *document) refused(err error) error {
 	if !errors.As(err, &refusal) {
 		return d.errorf("", "%v", err)
 	}
-	return d.errorf(fileField(refusal.Field), "%s", refusal.Detail)
-}
-
-// fileField returns how a file calls a field of an engine.JobSpec: Steps[2].OnTimeout
-// is steps[2].on_timeout.
-func fileField(field string) string {
-	var b strings.Builder
-	for i, r := range field {
-		if unicode.IsUpper(r) && i > 0 && field[i-1] != '.' {
-			b.WriteByte('_')
-		}
-		b.WriteRune(unicode.ToLower(r))
-	}
-	return b.String()
+	return d.errorf(refusal.Field, "%s", refusal.Detail)
 }
 
 // step reads one step.
@@ -223,7 +209,7 @@ func (d *document) duration(to *time.Duration) field {
 		if err := d.want(n, at, isText, what); err != nil {
 			return err
 		}
-		if *to, err = time.ParseDuration(n.text); err != nil {
+		if *to, err = time.ParseDuration(n.text); err != nil || *to < 0 {
 			return d.errorf(at, "want %s, got %q", what, n.text)
 		}
 		return nil

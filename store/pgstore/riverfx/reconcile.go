@@ -57,7 +57,7 @@ func (w *Worker) giveUp(ctx context.Context, d store.Delivery, e ending) error {
 		report := engine.Report{By: "river", Outcome: step.Broke, Reason: e.reason()}
 		ended, err := w.reportWith(ctx, d, report, nothing)
 		var refusal *engine.Refusal
-		if errors.As(err, &refusal) && refusal.Field == "Reason" { // longer than this engine takes: better none than no end
+		if errors.As(err, &refusal) && refusal.Field == "reason" { // longer than this engine takes: better none than no end
 			report.Reason = ""
 			ended, err = w.reportWith(ctx, d, report, nothing)
 		}
