@@ -818,9 +818,9 @@ func absurd(rt *rapid.T, s *site, e *engine.Engine) error {
 		case 2:
 			err = e.Fail(ctx, c, errors.New(garbageText(rt, "cause")))
 		}
-		if errors.Is(err, store.ErrLeaseLost) {
-			err = nil
-		}
+	}
+	if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, engine.ErrAhead) {
+		err = nil
 	}
 	return err
 }

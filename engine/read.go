@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/stepgate/stepgate/operation"
@@ -67,11 +68,53 @@ func (e *Engine) Steps(ctx context.Context, job store.JobID, after step.ID, limi
 }
 
 // History returns up to limit records of a job that come after the sequence number
-// after, in their order.
+// after, in their order: none after the last one, and [ErrAhead] after a record that the
+// job does not have.
 func (e *Engine) History(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Record, error) {
-	return read(ctx, e, job, limit, func(limit int) ([]store.Record, error) {
-		return e.store.History(ctx, e.scope, job, store.Page[store.Seq]{After: after, Limit: limit})
+	if after < 1 {
+		return read(ctx, e, job, limit, func(limit int) ([]store.Record, error) {
+			return e.store.History(ctx, e.scope, job, store.Page[store.Seq]{Limit: limit})
+		})
+	}
+	// The record of the cursor is read as well: it shows that the history reaches that far.
+	records, err := read(ctx, e, job, limit, func(limit int) ([]store.Record, error) {
+		return e.store.History(ctx, e.scope, job, store.Page[store.Seq]{After: after - 1, Limit: limit + 1})
 	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(records) == 0:
+		return nil, e.ahead(ctx, job, after)
+	}
+	return records[1:], nil
+}
+
+// ErrAhead: a cursor names a record that the job does not have, as after the store was
+// restored from a backup. What was read of the job is void: read it again, from the
+// beginning. The error is an [*AheadError].
+var ErrAhead = errors.New("the cursor is ahead of the history")
+
+// An AheadError is an [ErrAhead] with the cursor and where the history ends.
+type AheadError struct {
+	Job   store.JobID
+	After store.Seq // the cursor
+	Last  store.Seq // the last record of the job
+}
+
+func (e *AheadError) Error() string {
+	return fmt.Sprintf("job %d: %v: after record %d, the last record is %d", e.Job, ErrAhead, e.After, e.Last)
+}
+
+// Is reports whether target is ErrAhead.
+func (e *AheadError) Is(target error) bool { return target == ErrAhead }
+
+// ahead returns the error of a cursor without its record, or nil if it has one by now.
+func (e *Engine) ahead(ctx context.Context, job store.JobID, after store.Seq) error {
+	header, err := e.Job(ctx, job)
+	if err == nil && header.Version < after {
+		return &AheadError{Job: job, After: after, Last: header.Version}
+	}
+	return err
 }
 
 // Effects returns up to limit effects of a job that are not settled yet and come

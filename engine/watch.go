@@ -35,9 +35,10 @@ func WatchPoll(every time.Duration) WatchOption {
 
 // Watch returns the history of a job that comes after the sequence number after, and
 // then its tail as it grows: every record once, in order. The sequence ends when ctx
-// does, with ctx's error, or at the first error of the store. Going on from the last
-// sequence number seen loses and repeats nothing. It does not end with the job, which
-// a person may make run again.
+// does, with ctx's error, at the first error of the store, or with [ErrAhead] if the job
+// has no record of that number, or not any more. Going on from the last sequence number
+// seen loses and repeats nothing. The end of the job does not end the sequence, as a person
+// may make the job run again.
 func (e *Engine) Watch(ctx context.Context, job store.JobID, after store.Seq, opts ...WatchOption) iter.Seq2[store.Record, error] {
 	w := watch{poll: pollEvery}
 	for _, o := range opts {

@@ -3,6 +3,8 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -109,6 +111,85 @@ func TestWatch(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A cursor ahead of the history is an error of History and of Watch, and not silence. The
+// last record's is not ahead.
+func TestACursorAheadOfTheHistoryIsAnError(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	id := d.script() // of two records
+	for _, after := range []store.Seq{-5, -1, 0, 1, 2} {
+		records, err := d.eng.History(t.Context(), id, after, 1)
+		want := min(max(2-after, 0), 1)
+		if err != nil || store.Seq(len(records)) != want || want > 0 && records[0].Seq != max(after, 0)+1 {
+			t.Errorf("History after %d of 2, a page of 1: %+v, %v, want %d", after, records, err, want)
+		}
+	}
+	for _, after := range []store.Seq{3, 50, math.MaxInt64} {
+		want := engine.AheadError{Job: id, After: after, Last: 2}
+		check := func(call string, err error) {
+			t.Helper()
+			var ahead *engine.AheadError
+			if !errors.Is(err, engine.ErrAhead) || !errors.As(err, &ahead) || *ahead != want {
+				t.Errorf("%s after %d of 2: %v, want %+v", call, after, err, want)
+			}
+		}
+		_, err := d.eng.History(t.Context(), id, after, 0)
+		check("History", err)
+		n := 0
+		for _, err := range d.eng.Watch(t.Context(), id, after) {
+			check("Watch", err)
+			n++
+		}
+		if n != 1 {
+			t.Errorf("Watch after %d of 2 yielded %d times, want once", after, n)
+		}
+	}
+	if _, err := d.eng.In(red).History(t.Context(), id, 50, 0); !errors.Is(err, operation.NoSuchJob) {
+		t.Errorf("History of another scope's job after 50: %v, want no such job", err)
+	}
+}
+
+// A watch that has seen records which its store then loses says so.
+func TestAWatchNoticesThatItsStoreWasRestored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, mute{memstore.New()})
+		id := d.script()
+		d.outcome(id, 1, step.Broke)
+		d.operate(id, 1, operation.RetryAll)
+		st := &restored{Store: d.store}
+		eng := engine.New(st)
+		w := watch(t.Context(), eng, id, 0)
+		synctest.Wait()
+		st.last.Store(2)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(w.seqs) != 4 || !errors.Is(w.err, engine.ErrAhead) {
+			t.Errorf("saw %v and then %v, want 4 records and ErrAhead", w.seqs, w.err)
+		}
+	})
+}
+
+// restored is a store that has lost what came after a record of its jobs; 0 loses none.
+type restored struct {
+	store.Store
+	last atomic.Int64
+}
+
+func (r *restored) View(ctx context.Context, q store.Query) (store.View, error) {
+	v, err := r.Store.View(ctx, q)
+	if last := store.Seq(r.last.Load()); last > 0 {
+		v.Job.Version = min(v.Job.Version, last)
+	}
+	return v, err
+}
+
+func (r *restored) History(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Record, error) {
+	records, err := r.Store.History(ctx, scope, job, p)
+	if last := store.Seq(r.last.Load()); last > 0 {
+		records = slices.DeleteFunc(records, func(rec store.Record) bool { return rec.Seq > last })
+	}
+	return records, err
 }
 
 // A watch asks a store that tells nothing every 200 ms, or as often as it is told.

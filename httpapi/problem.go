@@ -123,6 +123,8 @@ func problemOf(err error) *problem {
 		p.Request = &unknown.Request
 	case errors.Is(err, store.ErrLeaseLost):
 		p = newProblem(reasonLeaseLost, "")
+	case errors.Is(err, engine.ErrAhead):
+		p = invalid("after", "the job has no such record: read its history from the beginning")
 	case errors.Is(err, engine.ErrConflict):
 		p = newProblem(reasonConflict, "repeat the request")
 		p.header = http.Header{"Retry-After": {"1"}}

@@ -231,7 +231,7 @@ func (p *player) look(c *Look, eng *engine.Engine) (o outcome) {
 	case OneRecord:
 		var history []store.Record
 		history, o.err = eng.History(p.ctx, job.id, store.Seq(c.Number-1), 1)
-		if o.err == nil && (len(history) == 0 || history[0].Seq != store.Seq(c.Number)) {
+		if errors.Is(o.err, engine.ErrAhead) || o.err == nil && (len(history) == 0 || history[0].Seq != store.Seq(c.Number)) {
 			o.err = errors.New("there is no such record")
 		}
 		if o.err == nil {
