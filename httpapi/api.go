@@ -105,10 +105,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *API) Native() http.Handler { return a.native }
 
 // Reference returns the handler of the reference platform's calls, for paths that begin with
-// /api/v3/ or /api/c/compapi/v2/jobv3/: operate_step_instance, operate_job_instance and
-// get_job_instance_status. Its answers are HTTP 200 with a code in the body, as clients of
-// that platform read them. A client that uses GET puts its credentials into the URL, which
-// Identify no longer sees there, but whatever comes before this handler does.
+// /api/: operate_step_instance, operate_job_instance and get_job_instance_status, at each place
+// where clients of that platform ask for them. Its answers are HTTP 200 with a code in the
+// body, as those clients read them, to unknown paths and methods as well. docs/reference.md
+// says what they may send. A client that uses GET may put its credentials into the URL, which
+// Identify no longer sees there, but handlers before this one do.
 func (a *API) Reference() http.Handler { return a.reference }
 
 // NewServer returns a server for h that does not wait for ever for a client's next request or

@@ -37,15 +37,18 @@ func (c Caller) sees(eng *engine.Engine) (*engine.Engine, error) {
 	return eng.In(c.Scope), nil
 }
 
-// Credentials are what a client of the reference calls puts into a request to say who it is.
-// They are zero on the native API, whose clients use headers. They are for Identify alone:
-// nothing else keeps them or tells them on, and however they are printed, logged or
-// marshalled, they read "[redacted]".
+// Credentials are what a client of the reference calls sends to say who it is: in the header
+// X-Bkapi-Authorization, as JSON, or else in the body or the query. If the header is there, it
+// counts alone. A header that is no JSON object of strings is refused before Identify is
+// called. Credentials are zero on the native API, whose clients use headers of the embedder's
+// choice. They reach Identify and nothing else, the request that Identify sees does not hold
+// them, and however they are printed, logged or marshalled, they read "[redacted]".
 type Credentials struct {
-	AppCode   string // bk_app_code
-	AppSecret string // bk_app_secret
-	Token     string // bk_token
-	Username  string // bk_username
+	AppCode     string // bk_app_code
+	AppSecret   string // bk_app_secret
+	Username    string // bk_username
+	Token       string // bk_token
+	AccessToken string // access_token
 }
 
 const redacted = "[redacted]"

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -39,18 +40,28 @@ var referenceCalls = map[string]referenceCall{
 	},
 }
 
-// Where the calls are mounted: behind the platform's gateway, and behind the bus before it.
-var referencePrefixes = []string{"/api/v3/", "/api/c/compapi/v2/jobv3/"}
+// referencePrefixes are the paths below which real clients ask for the calls.
+var referencePrefixes = []string{
+	"/api/v3/",                 // the platform's gateway
+	"/api/v3/system/",          // likewise
+	"/api/job/v3/job-execute/", // the backend behind the gateway
+	"/api/c/compapi/v2/jobv3/", // the older bus
+	"/api/c/compapi/jobv3/",    // the bus, asked without a version
+	"/api/c/compapi/v2/job/",   // the bus of edition 6.0
+}
 
-// referenceName returns the name of the call that a path is, with or without a slash at its
-// end, or "".
-func referenceName(path string) string {
+// referenceCallAt returns the name of the call at a path, with or without a slash at its end,
+// and whether there is one.
+func referenceCallAt(path string) (name string, ok bool) {
 	for _, prefix := range referencePrefixes {
-		if name, ok := strings.CutPrefix(path, prefix); ok {
-			return strings.TrimSuffix(name, "/")
+		if name, ok = strings.CutPrefix(path, prefix); ok {
+			name = strings.TrimSuffix(name, "/")
+			if _, ok = referenceCalls[name]; ok {
+				return name, true
+			}
 		}
 	}
-	return ""
+	return "", false
 }
 
 // A referenceRequest is one request of somebody who is known.
@@ -65,23 +76,29 @@ type referenceRequest struct {
 	large  bool           // its answer is one of api.statuses
 }
 
-// newReference returns the handler of the reference platform's calls.
+// newReference returns the handler of the reference platform's calls. Every answer has the
+// form of theirs, those to unknown paths and methods included: clients show its message.
 func (a *API) newReference() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		call, ok := referenceCalls[referenceName(r.URL.Path)]
-		switch {
-		case !ok:
-			http.NotFound(w, r)
-		case !slices.Contains(call.methods, r.Method):
-			w.Header().Set("Allow", strings.Join(call.methods, ", "))
-			http.Error(w, "405 method not allowed", http.StatusMethodNotAllowed)
-		default:
-			req := &referenceRequest{Request: r, api: a}
-			defer req.done()
-			data, err := req.run(w, call)
-			a.write(w, http.StatusOK, "application/json", req.envelope(data, err))
-		}
+		req := &referenceRequest{Request: r, api: a}
+		defer req.done()
+		data, err := req.call(w)
+		a.write(w, http.StatusOK, "application/json", req.envelope(data, err))
 	})
+}
+
+// call finds the call at the path of the request, and makes it.
+func (r *referenceRequest) call(w http.ResponseWriter) (any, error) {
+	name, ok := referenceCallAt(r.URL.Path)
+	if !ok {
+		return nil, unacceptable("path", "no such call, there are "+strings.Join(slices.Sorted(maps.Keys(referenceCalls)), ", "))
+	}
+	call := referenceCalls[name]
+	if !slices.Contains(call.methods, r.Method) {
+		w.Header().Set("Allow", strings.Join(call.methods, ", "))
+		return nil, unacceptable("method", name+" takes "+strings.Join(call.methods, " or "))
+	}
+	return r.run(w, call)
 }
 
 func (r *referenceRequest) run(w http.ResponseWriter, call referenceCall) (any, error) {
@@ -95,7 +112,7 @@ func (r *referenceRequest) run(w http.ResponseWriter, call referenceCall) (any, 
 	if r.fields, err = r.read(w, call.fields); err != nil {
 		return nil, err
 	}
-	credentials, err := r.fields.credentials()
+	credentials, err := r.credentials()
 	if err != nil {
 		return nil, err
 	}
@@ -198,11 +215,16 @@ func unusual(c rune) bool {
 	return (c < '0' || '9' < c) && (c < 'A' || 'Z' < c) && (c < 'a' || 'z' < c) && c != '-' && c != '_'
 }
 
-// withoutCredentials returns r without the credentials that its query may hold: whoever logs
-// it does not log them.
+// withoutCredentials returns r without the credentials that its header and its query may hold,
+// so that an Identify that logs r does not log them.
 func withoutCredentials(r *http.Request) *http.Request {
+	clean := r.WithContext(r.Context())
+	if r.Header.Values(headerCredentials) != nil {
+		clean.Header = r.Header.Clone()
+		clean.Header.Del(headerCredentials)
+	}
 	if r.URL.RawQuery == "" {
-		return r
+		return clean
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -211,7 +233,7 @@ func withoutCredentials(r *http.Request) *http.Request {
 	for _, name := range credentialFields {
 		query.Del(name)
 	}
-	clean, at := r.WithContext(r.Context()), *r.URL
+	at := *r.URL
 	at.RawQuery = query.Encode()
 	clean.URL, clean.RequestURI, clean.Form = &at, at.RequestURI(), nil
 	return clean

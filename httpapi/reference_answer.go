@@ -50,7 +50,7 @@ var (
 	errNoSuchJob   = &referenceError{code: codeNoSuchJob, message: messageNoSuchJob}
 )
 
-// unacceptable is the error of a field, or of the body or the query as a whole.
+// unacceptable is the error of a field, or of a part of the request as a whole.
 func unacceptable(field, detail string) *referenceError {
 	return &referenceError{code: codeInvalid, message: field + ": " + detail}
 }

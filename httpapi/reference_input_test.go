@@ -85,33 +85,33 @@ func TestReferenceRefusesFields(t *testing.T) {
 				switch name {
 				case "return_ip_result":
 				default:
-					p.refuses(call, good.with(name, value).String(), name+": it is missing; ")
+					p.refuses(call, good.with(name, value).String(), name+": missing, must be ")
 				}
 			}
 		}
 		for _, value := range noNumbers {
-			p.refuses(call, good.with("job_instance_id", value).String(), "job_instance_id: a whole number from 1 to 9007199254740991, or a string of its digits is asked for")
+			p.refuses(call, good.with("job_instance_id", value).String(), "job_instance_id: must be a whole number from 1 to 9007199254740991, or a string of its digits")
 			if good["step_instance_id"] != "" {
-				p.refuses(call, good.with("step_instance_id", value).String(), "step_instance_id: a whole number from 1 to 9223372036854775807, or a string of its digits is asked for")
+				p.refuses(call, good.with("step_instance_id", value).String(), "step_instance_id: must be a whole number from 1 to 9223372036854775807, or a string of its digits")
 			}
 			switch {
 			case call == "operate_step_instance":
-				p.refuses(call, good.with("operation_code", value).String(), "operation_code: one of retry failed (2), ignore error (3), confirm (6), retry all (8), ")
+				p.refuses(call, good.with("operation_code", value).String(), "operation_code: must be one of retry failed (2), ignore error (3), confirm (6), retry all (8), ")
 			case call == "operate_job_instance":
-				p.refuses(call, good.with("operation_code", value).String(), "operation_code: one of terminate job (1), start job (2) is asked for")
+				p.refuses(call, good.with("operation_code", value).String(), "operation_code: must be one of terminate job (1), start job (2)")
 			}
 		}
 		p.refuses(call, good.with("job_instance_id", "9007199254740992").String(), "job_instance_id: ")
 		for _, value := range append([]string{`""`, `"BIZ"`, `"biz "`, `"bizset"`, `"biz\u0000"`, `"1"`}, noStrings...) {
-			p.refuses(call, good.with("bk_scope_type", value).String(), `bk_scope_type: "biz" (a business) or "biz_set" (a business set) is asked for`)
+			p.refuses(call, good.with("bk_scope_type", value).String(), `bk_scope_type: must be "biz" (a business) or "biz_set" (a business set)`)
 		}
 		long := `"` + strings.Repeat("1", 257) + `"`
 		for _, value := range []string{`0`, `-1`, `1.0`, `1e2`, `9223372036854775808`, `true`, `{}`, `["1"]`, `""`, `"0"`, `"000"`, `" 1"`, `"1 "`, `"1\n"`, `"\u0000"`, long} {
-			p.refuses(call, good.with("bk_scope_id", value).String(), "bk_scope_id: the id of the business or the business set, as a string or a whole number from 1 is asked for")
+			p.refuses(call, good.with("bk_scope_id", value).String(), "bk_scope_id: must be the id of the business or the business set, as a string or a whole number from 1")
 		}
-		for _, name := range []string{"bk_app_code", "bk_app_secret", "bk_token", "bk_username"} {
+		for _, name := range []string{"bk_app_code", "bk_app_secret", "bk_token", "bk_username", "access_token"} {
 			for _, value := range noStrings {
-				p.refuses(call, good.with(name, value).String(), name+": a string is asked for")
+				p.refuses(call, good.with(name, value).String(), name+": must be a string")
 			}
 		}
 		for name := range good.with("bk_token", `""`) {
@@ -128,13 +128,13 @@ func TestReferenceRefusesFields(t *testing.T) {
 		}
 	}
 	for _, value := range []string{`4`, `5`, `13`, `1`, `7`, `32`, `256`, `258`, `"258"`, `18446744073709551618`} {
-		p.refuses("operate_step_instance", goodForms["operate_step_instance"].with("operation_code", value).String(), "operation_code: one of retry failed (2), ")
+		p.refuses("operate_step_instance", goodForms["operate_step_instance"].with("operation_code", value).String(), "operation_code: must be one of retry failed (2), ")
 	}
 	for _, value := range []string{`3`, `9`, `257`, `258`} {
-		p.refuses("operate_job_instance", goodForms["operate_job_instance"].with("operation_code", value).String(), "operation_code: one of terminate job (1), start job (2) is asked for")
+		p.refuses("operate_job_instance", goodForms["operate_job_instance"].with("operation_code", value).String(), "operation_code: must be one of terminate job (1), start job (2)")
 	}
 	for _, value := range []string{`2`, `-1`, `1.0`, `"yes"`, `"TRUE"`, `""`, `{}`, `[true]`, `"on"`} {
-		p.refuses("get_job_instance_status", goodForms["get_job_instance_status"].with("return_ip_result", value).String(), "return_ip_result: true or false is asked for")
+		p.refuses("get_job_instance_status", goodForms["get_job_instance_status"].with("return_ip_result", value).String(), "return_ip_result: must be true or false")
 	}
 }
 
@@ -145,7 +145,7 @@ func TestReferenceRefusesBodies(t *testing.T) {
 	for call, good := range goodForms {
 		text := good.String()
 		for body, want := range map[string]string{
-			"":                                "body: it is empty, a JSON object is asked for",
+			"":                                "body: empty, must be a JSON object",
 			" ":                               "body: unexpected EOF",
 			"null":                            "body: an object is asked for",
 			"[]":                              "body: an object is asked for",
@@ -161,17 +161,17 @@ func TestReferenceRefusesBodies(t *testing.T) {
 			good.with("other", deep).String(): "body: objects and lists lie more than 32 deep in each other",
 			good.with("other", `{"x": [{"y": 1, "y": 2}]}`).String():         "body: a key stands twice",
 			good.with("other", "\"\xc3\x28\"").String():                      "body: the text is not UTF-8",
-			good.with("other", `"`+strings.Repeat("x", 64<<10)+`"`).String(): "body: it is too large, 65536 bytes are the most",
-			good.with("other", strings.Repeat("[", 100_000)).String():        "body: it is too large, 65536 bytes are the most",
+			good.with("other", `"`+strings.Repeat("x", 64<<10)+`"`).String(): "body: the maximum is 65536 bytes",
+			good.with("other", strings.Repeat("[", 100_000)).String():        "body: the maximum is 65536 bytes",
 			good.with("other", strings.Repeat("[", 60_000)).String():         "body: objects and lists lie more than 32 deep in each other",
-			good.String() + strings.Repeat(" ", 64<<10-len(good.String())+1): "body: it is too large, 65536 bytes are the most",
+			good.String() + strings.Repeat(" ", 64<<10-len(good.String())+1): "body: the maximum is 65536 bytes",
 		} {
 			p.refuses(call, body, want)
 		}
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/v3/"+call, io.MultiReader(strings.NewReader(text), broken{}))
 		w := httptest.NewRecorder()
 		p.api.ServeHTTP(w, r)
-		if answer := readEnvelope(t, "a body that breaks off", w); answer.Code != 1241002 || answer.Message != "body: it did not arrive as a whole and in time" {
+		if answer := readEnvelope(t, "a body that breaks off", w); answer.Code != 1241002 || answer.Message != "body: did not arrive as a whole and in time" {
 			t.Errorf("a body that breaks off: %+v", answer)
 		}
 		if n := len(p.history(100)); n != 2 {
@@ -253,23 +253,23 @@ func TestReferenceRefusesQueries(t *testing.T) {
 		}
 		return q.Encode()
 	}
-	refuses("", "bk_scope_type: it is missing; ")
-	refuses("%zz", "query: it is not well-formed")
-	refuses(good.Encode()+";", "query: it is not well-formed")
+	refuses("", "bk_scope_type: missing, must be ")
+	refuses("%zz", "query: not well-formed")
+	refuses(good.Encode()+";", "query: not well-formed")
 	for _, name := range []string{"bk_scope_type", "bk_scope_id", "job_instance_id"} {
-		refuses(with(name), name+": it is missing; ")
+		refuses(with(name), name+": missing, must be ")
 		refuses(with(name, ""), name+": ")
-		refuses(with(name, "\xff"), name+": it is not UTF-8")
+		refuses(with(name, "\xff"), name+": must be UTF-8")
 	}
 	for _, name := range []string{"bk_scope_type", "bk_scope_id", "job_instance_id", "return_ip_result", "bk_token"} {
-		refuses(with(name, "1", "1"), name+": it is given twice")
+		refuses(with(name, "1", "1"), name+": given twice")
 		refuses(with(strings.ToUpper(name), "1"), name+": the field is written "+name)
 	}
 	for _, value := range []string{"0", "-1", "+5", " 5", "1.0", "1e2", "null", "9223372036854775808", "٥", `"100"`} {
-		refuses(with("job_instance_id", value), "job_instance_id: a whole number from 1 to 9007199254740991, or a string of its digits is asked for")
+		refuses(with("job_instance_id", value), "job_instance_id: must be a whole number from 1 to 9007199254740991, or a string of its digits")
 	}
 	for _, value := range []string{"", "yes", "2", "null", "TRUE", `"true"`} {
-		refuses(with("return_ip_result", value), "return_ip_result: true or false is asked for")
+		refuses(with("return_ip_result", value), "return_ip_result: must be true or false")
 	}
 }
 
@@ -293,7 +293,7 @@ func TestReferenceSlowBody(t *testing.T) {
 			t.Fatal(err)
 		}
 		text, err := io.ReadAll(answer.Body)
-		if err != nil || !strings.Contains(string(text), `"code":1241002,"message":"body: it did not arrive as a whole and in time"`) {
+		if err != nil || !strings.Contains(string(text), `"code":1241002,"message":"body: did not arrive as a whole and in time"`) {
 			t.Errorf("%s, %v", text, err)
 		}
 		if took := time.Since(began); took != 20*time.Second {

@@ -22,16 +22,20 @@ import (
 const (
 	fieldScopeType = "bk_scope_type"
 	fieldScopeID   = "bk_scope_id"
+	fieldBiz       = "bk_biz_id"
 	fieldJob       = "job_instance_id"
 	fieldStep      = "step_instance_id"
 	fieldCode      = "operation_code"
 	fieldTargets   = "return_ip_result"
 )
 
-var credentialFields = []string{"bk_app_code", "bk_app_secret", "bk_token", "bk_username"}
+// Credentials stand in these fields of the body or the query or, as JSON, of this header.
+var credentialFields = []string{"bk_app_code", "bk_app_secret", "bk_username", "bk_token", "access_token"}
+
+const headerCredentials = "X-Bkapi-Authorization"
 
 // everyField is what all calls read.
-var everyField = append(slices.Clone(credentialFields), fieldScopeType, fieldScopeID, fieldJob)
+var everyField = append(slices.Clone(credentialFields), fieldScopeType, fieldScopeID, fieldBiz, fieldJob)
 
 const maxID = math.MaxInt64
 
@@ -49,7 +53,7 @@ func (r *referenceRequest) read(w http.ResponseWriter, more []string) (f fields,
 	err = r.api.bodies.read(w, r.Request, maxOperation, r.api.c.BodyTimeout, func(data []byte) error {
 		f, err = strictjson.Fields(data, known...)
 		if len(data) == 0 {
-			err = errors.New("it is empty, a JSON object is asked for")
+			err = errors.New("empty, must be a JSON object")
 		}
 		if err != nil {
 			return unacceptable("body", err.Error())
@@ -61,16 +65,16 @@ func (r *referenceRequest) read(w http.ResponseWriter, more []string) (f fields,
 	case err == nil, errors.As(err, &answer), errors.Is(err, errBusy):
 		return f, err
 	case errors.Is(err, errTooLarge):
-		return nil, unacceptable("body", fmt.Sprintf("it is too large, %d bytes are the most", maxOperation))
+		return nil, unacceptable("body", fmt.Sprintf("the maximum is %d bytes", maxOperation))
 	}
-	return nil, unacceptable("body", "it did not arrive as a whole and in time")
+	return nil, unacceptable("body", "did not arrive as a whole and in time")
 }
 
 // queryFields reads the fields of a query, where everything is a string.
 func queryFields(raw string, known []string) (fields, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, unacceptable("query", "it is not well-formed")
+		return nil, unacceptable("query", "not well-formed")
 	}
 	f := fields{}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -82,9 +86,9 @@ func queryFields(raw string, known []string) (fields, error) {
 		case name != known[at]:
 			return nil, unacceptable(known[at], "the field is written "+known[at])
 		case len(given) > 1:
-			return nil, unacceptable(name, "it is given twice")
+			return nil, unacceptable(name, "given twice")
 		case !utf8.ValidString(given[0]):
-			return nil, unacceptable(name, "it is not UTF-8")
+			return nil, unacceptable(name, "must be UTF-8")
 		}
 		f[name], _ = json.Marshal(given[0])
 	}
@@ -100,7 +104,7 @@ func (f fields) given(name string) (json.RawMessage, bool) {
 // text returns a string, "" if it is not there.
 func (f fields) text(name string) (text string, err error) {
 	if raw, ok := f.given(name); ok && json.Unmarshal(raw, &text) != nil {
-		return "", unacceptable(name, "a string is asked for")
+		return "", unacceptable(name, "must be a string")
 	}
 	return text, nil
 }
@@ -157,12 +161,21 @@ func (f fields) flag(name string) (bool, error) {
 	return false, f.wrong(name, "true or false")
 }
 
-// scope returns the scope that the request is for.
+// scope returns the scope that the request is for. The two scope fields count if either of
+// them says anything; else bk_biz_id does.
 func (f fields) scope() (store.Scope, error) {
-	const kinds = `"biz" (a business) or "biz_set" (a business set)`
+	typed, named := f.says(fieldScopeType), f.says(fieldScopeID)
+	if !typed && !named && f.says(fieldBiz) {
+		id, err := f.id(fieldBiz, maxID)
+		return scopeOfBusiness(id), err
+	}
 	kind, err := f.text(fieldScopeType)
 	if err != nil || kind != "biz" && kind != "biz_set" {
-		return store.Scope{}, f.wrong(fieldScopeType, kinds)
+		want := `"biz" (a business) or "biz_set" (a business set)`
+		if !typed && !named {
+			want += ", or bk_biz_id instead of the scope"
+		}
+		return store.Scope{}, f.wrong(fieldScopeType, want)
 	}
 	id, err := f.text(fieldScopeID)
 	if n, ok := f.number(fieldScopeID); err != nil && ok { // a number is as good
@@ -174,11 +187,58 @@ func (f fields) scope() (store.Scope, error) {
 	return store.Scope{Type: kind, ID: id}, nil
 }
 
+// says reports whether a field is there and not empty.
+func (f fields) says(name string) bool {
+	raw, ok := f.given(name)
+	return ok && string(raw) != `""`
+}
+
+// Businesses have numbers on the platform, and those of this range are business sets.
+const firstSet, lastSet = 8_000_000, 9_999_999
+
+// scopeOfBusiness returns the scope that a bk_biz_id alone means.
+func scopeOfBusiness(id int64) store.Scope {
+	kind := "biz"
+	if firstSet <= id && id <= lastSet {
+		kind = "biz_set"
+	}
+	return store.Scope{Type: kind, ID: fmt.Sprint(id)}
+}
+
+// businessOf returns the bk_biz_id that alone means a scope, or nil if there is none.
+func businessOf(scope store.Scope) *int64 {
+	if id, ok := digits(scope.ID); ok && id > 0 && scopeOfBusiness(id) == scope {
+		return &id
+	}
+	return nil
+}
+
 func blank(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }
 
-// credentials returns what the client says of itself.
+// credentials returns what the client says of itself: in the header if that is there, and else
+// in the body or the query. The two are never mixed, or a client could add a person of its own
+// to an application that a gateway has checked.
+func (r *referenceRequest) credentials() (Credentials, error) {
+	given := r.Header.Values(headerCredentials)
+	if strings.Join(given, "") == "" {
+		return r.fields.credentials()
+	}
+	if len(given) > 1 {
+		return Credentials{}, unacceptable(headerCredentials, "given twice")
+	}
+	f, err := strictjson.Fields([]byte(given[0]), credentialFields...)
+	var c Credentials
+	if err == nil {
+		c, err = fields(f).credentials()
+	}
+	if err != nil {
+		return Credentials{}, unacceptable(headerCredentials, err.Error())
+	}
+	return c, nil
+}
+
 func (f fields) credentials() (c Credentials, err error) {
-	for i, into := range []*string{&c.AppCode, &c.AppSecret, &c.Token, &c.Username} {
+	for i, into := range []*string{&c.AppCode, &c.AppSecret, &c.Username, &c.Token, &c.AccessToken} {
 		if *into, err = f.text(credentialFields[i]); err != nil {
 			return Credentials{}, err
 		}
@@ -186,10 +246,10 @@ func (f fields) credentials() (c Credentials, err error) {
 	return c, nil
 }
 
-// wrong is the error of a field that is missing or is not what is asked for.
+// wrong is the error of a field that is missing or is not what it must be.
 func (f fields) wrong(name, want string) error {
 	if _, ok := f.given(name); !ok {
-		return unacceptable(name, "it is missing; "+want+" is asked for")
+		return unacceptable(name, "missing, must be "+want)
 	}
-	return unacceptable(name, want+" is asked for")
+	return unacceptable(name, "must be "+want)
 }

@@ -90,7 +90,7 @@ func TestReferenceSecrets(t *testing.T) {
 		Host: func(target string) httpapi.Host { note("host", target); return httpapi.ParseHost(target) },
 	})
 	logging := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.RawQuery == "" { // what stands there is not ours to hide from who is asked first
+		if r.URL.RawQuery == "" && r.Header.Get("X-Bkapi-Authorization") == "" { // handlers before this one see these
 			note("request", r)
 		}
 		api.ServeHTTP(w, r)
@@ -102,7 +102,7 @@ func TestReferenceSecrets(t *testing.T) {
 	defer server.Close()
 
 	const secret = "S3CRET"
-	fields := []string{"bk_app_code", "bk_app_secret", "bk_token", "bk_username"}
+	fields := []string{"bk_app_code", "bk_app_secret", "bk_token", "bk_username", "access_token"}
 	var jobs []store.JobID
 	newJob := func() string {
 		job, err := eng.Create(t.Context(), engine.JobSpec{Name: "release", Scope: biz, Steps: []step.Spec{confirmation("ann"), script("a")}})
@@ -115,7 +115,7 @@ func TestReferenceSecrets(t *testing.T) {
 		jobs = append(jobs, job.ID)
 		return fmt.Sprint(job.ID)
 	}
-	sent := 0
+	sent, header := 0, ""
 	send := func(method, call, query, body string) {
 		t.Helper()
 		target := server.URL + "/api/v3/" + call
@@ -125,6 +125,9 @@ func TestReferenceSecrets(t *testing.T) {
 		r, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if header != "" {
+			r.Header.Set("X-Bkapi-Authorization", header)
 		}
 		answer, err := server.Client().Do(r)
 		if err != nil {
@@ -184,6 +187,24 @@ func TestReferenceSecrets(t *testing.T) {
 				send("POST", call, "", text)
 			}
 		}
+		var known []string
+		for i, name := range fields {
+			known = append(known, fmt.Sprintf(`%q: "%s%d"`, name, secret, i))
+		}
+		whole := "{" + strings.Join(known, ", ") + "}"
+		for call, good := range goodForms {
+			for _, header = range []string{
+				whole, whole + secret, "[" + whole + "]", whole[:len(whole)-5], secret, `"` + secret + `"`, "bk_token=" + secret,
+				strings.ToUpper(whole), strings.ReplaceAll(whole, `"`+secret, secret), strings.ReplaceAll(whole, `: "`, `: ["`+secret+`"], "x`+secret+`": "`),
+				whole[:len(whole)-1] + `, "bk_token": "` + secret + `"}`, `{"` + secret + `": "` + secret + `", "other": {"x": "` + secret + `"}}`,
+				`{"bk_token": "` + secret + "\xff" + `"}`, `{"bk_token": "` + secret + `\ud800"}`, `{"bk_token": "` + secret + `\x"}`,
+			} {
+				send("POST", call, "", good.with("job_instance_id", newJob()).String())
+				send("POST", call+"_"+"none", "", good.String())
+				send("GET", call, "", "")
+			}
+		}
+		header = ""
 		q := url.Values{"bk_scope_type": {"biz"}, "bk_scope_id": {"1"}, "return_ip_result": {"true"}}
 		for i, name := range fields {
 			q.Set(name, fmt.Sprintf("%s%d", secret, i))

@@ -28,6 +28,7 @@ type jobInstance struct {
 	ID        store.JobID `json:"job_instance_id"`
 	ScopeType string      `json:"bk_scope_type"`
 	ScopeID   string      `json:"bk_scope_id"`
+	Business  *int64      `json:"bk_biz_id"` // that alone means the scope; null if none does
 	Name      string      `json:"name"`
 	Status    uint8       `json:"status"`
 	times
@@ -39,8 +40,8 @@ type stepInstance struct {
 	Name   string  `json:"name"`
 	Status uint8   `json:"status"`
 	times
-	Retries int32      `json:"execute_count"`                 // 0 for the first run
-	Targets []ipResult `json:"step_ip_result_list,omitempty"` // as on the platform, left out if it is not asked for or there are none
+	Retries int32      `json:"execute_count"`                // 0 for the first run
+	Targets []ipResult `json:"step_ip_result_list,omitzero"` // left out if it is not asked for, and empty if there are none
 }
 
 // times are those of a job or a step.
@@ -128,12 +129,14 @@ func (r *referenceRequest) steps(withTargets bool, job store.Job) ([]stepInstanc
 	list := make([]stepInstance, 0, len(all))
 	for _, s := range all {
 		instance := referenceStep(s, job)
+		if withTargets {
+			instance.Targets = make([]ipResult, 0, s.Total)
+		}
 		if withTargets && s.Total > 0 {
 			page, err := r.eng.Targets(r.Context(), job.ID, s.ID, engine.TargetQuery{Limit: maxTargets})
 			if err != nil {
 				return nil, err
 			}
-			instance.Targets = make([]ipResult, 0, len(page))
 			for _, t := range page {
 				instance.Targets = append(instance.Targets, referenceTarget(t, r.api.c.Host(t.Name)))
 			}
@@ -145,7 +148,7 @@ func (r *referenceRequest) steps(withTargets bool, job store.Job) ([]stepInstanc
 
 func referenceJob(j store.Job) jobInstance {
 	return jobInstance{
-		ID: j.ID, ScopeType: j.Scope.Type, ScopeID: j.Scope.ID, Name: j.Name, Status: uint8(j.State),
+		ID: j.ID, ScopeType: j.Scope.Type, ScopeID: j.Scope.ID, Business: businessOf(j.Scope), Name: j.Name, Status: uint8(j.State),
 		times: timesOf(j.Created, j.Started, j.Finished),
 	}
 }

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -146,9 +147,13 @@ func confirmation(confirmers ...string) step.Spec {
 	return s
 }
 
-var referencePaths = []string{"/api/v3/%s", "/api/v3/%s/", "/api/c/compapi/v2/jobv3/%s", "/api/c/compapi/v2/jobv3/%s/"}
+var referencePaths = []string{
+	"/api/v3/%s", "/api/v3/%s/", "/api/c/compapi/v2/jobv3/%s", "/api/c/compapi/v2/jobv3/%s/",
+	"/api/v3/system/%s", "/api/v3/system/%s/", "/api/job/v3/job-execute/%s", "/api/job/v3/job-execute/%s/",
+	"/api/c/compapi/jobv3/%s", "/api/c/compapi/jobv3/%s/", "/api/c/compapi/v2/job/%s", "/api/c/compapi/v2/job/%s/",
+}
 
-// Every call is at both places, with and without a slash at its end.
+// Every call is at each place where clients ask for it, with and without a slash at its end.
 func TestReferencePaths(t *testing.T) {
 	for _, path := range referencePaths {
 		p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
@@ -173,35 +178,35 @@ func TestReferencePaths(t *testing.T) {
 	}
 }
 
-// A path that is no call is not there, and a method that a call does not take is told which
-// it takes. Neither is of the form of the calls.
+// A path that is no call, and a method that a call does not take, are answered in the form of
+// the calls, with what there is instead. Nothing of the request is told.
 func TestReferenceIsNotThere(t *testing.T) {
 	p := newPlatform(t, httpapi.Caller{Person: "ann", AllScopes: true})
-	for _, c := range []struct {
-		method, path string
-		status       int
-		allow        string
-	}{
-		{"POST", "/api/", 404, ""},
-		{"POST", "/api/v3/", 404, ""},
-		{"POST", "/api/v3/execute_job_plan", 404, ""},
-		{"POST", "/api/v3/operate_step_instance//", 404, ""},
-		{"POST", "/api/v3//operate_step_instance", 404, ""},
-		{"POST", "/api/v3/../v3/operate_step_instance", 404, ""},
-		{"POST", "/api/v3/Operate_step_instance", 404, ""},
-		{"POST", "/api/v2/operate_step_instance", 404, ""},
-		{"POST", "/api/c/compapi/v2/jobv3/v3/operate_step_instance", 404, ""},
-		{"GET", "/api/v3/operate_step_instance", 405, "POST"},
-		{"PUT", "/api/c/compapi/v2/jobv3/operate_job_instance/", 405, "POST"},
-		{"HEAD", "/api/v3/get_job_instance_status", 405, "GET, POST"},
-		{"DELETE", "/api/v3/get_job_instance_status/", 405, "GET, POST"},
+	const noCall = "path: no such call, there are get_job_instance_status, operate_job_instance, operate_step_instance"
+	for _, c := range []struct{ method, path, message, allow string }{
+		{"POST", "/api/", noCall, ""},
+		{"POST", "/api/v3/", noCall, ""},
+		{"GET", "/api/v3/execute_job_plan", noCall, ""},
+		{"POST", "/api/v3/get_job_instance_ip_log/", noCall, ""},
+		{"POST", "/api/v3/operate_step_instance//", noCall, ""},
+		{"POST", "/api/v3//operate_step_instance", noCall, ""},
+		{"POST", "/api/v3/../v3/operate_step_instance", noCall, ""},
+		{"POST", "/api/v3/system/system/operate_step_instance", noCall, ""},
+		{"POST", "/api/v3/Operate_step_instance", noCall, ""},
+		{"POST", "/api/v2/operate_step_instance", noCall, ""},
+		{"POST", "/api/c/compapi/v2/jobv3/v3/operate_step_instance", noCall, ""},
+		{"GET", "/api/v3/operate_step_instance", "method: operate_step_instance takes POST", "POST"},
+		{"PUT", "/api/c/compapi/v2/jobv3/operate_job_instance/", "method: operate_job_instance takes POST", "POST"},
+		{"HEAD", "/api/v3/get_job_instance_status", "method: get_job_instance_status takes GET or POST", "GET, POST"},
+		{"DELETE", "/api/v3/get_job_instance_status/", "method: get_job_instance_status takes GET or POST", "GET, POST"},
 	} {
 		for name, h := range map[string]http.Handler{"API": p.api, "Reference": p.api.Reference()} {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), c.method, c.path, strings.NewReader("{}")))
-			if w.Code != c.status || w.Header().Get("Allow") != c.allow || w.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
-				t.Errorf("%s: %s %s: %d, Allow %q, Content-Type %q; want %d, %q and plain text",
-					name, c.method, c.path, w.Code, w.Header().Get("Allow"), w.Header().Get("Content-Type"), c.status, c.allow)
+			answer := readEnvelope(t, c.method+" "+c.path, w)
+			if answer.Code != 1241002 || answer.Message != c.message || w.Header().Get("Allow") != c.allow {
+				t.Errorf("%s: %s %s: %d %q, Allow %q; want 1241002 %q, %q",
+					name, c.method, c.path, answer.Code, answer.Message, w.Header().Get("Allow"), c.message, c.allow)
 			}
 		}
 	}
@@ -246,29 +251,171 @@ func TestReferenceNotKnown(t *testing.T) {
 	}
 }
 
-// Identify is given the credentials of the body or the query, and a request without them.
+// Identify is given the credentials of the header or else of the body or the query, and a
+// request without them.
 func TestReferenceCredentials(t *testing.T) {
-	p := newPlatform(t, httpapi.Caller{})
-	job := p.create(biz, confirmation())
-	var given []httpapi.Credentials
-	p.api = httpapi.New(p.eng, httpapi.Config{Identify: func(r *http.Request, c httpapi.Credentials) (httpapi.Caller, error) {
-		given = append(given, c)
-		if all := fmt.Sprint(r, r.URL, r.Form); strings.Contains(all, "S3") {
-			t.Errorf("the request holds credentials: %s", all)
+	all := httpapi.Credentials{AppCode: "S3a", AppSecret: "S3b", Username: "S3c", Token: "S3d", AccessToken: "S3e"}
+	const (
+		none   = ""
+		header = `{"bk_app_code": "S3a", "bk_app_secret": "S3b", "bk_username": "S3c", "bk_token": "S3\u0064", "access_token": "S3e", "bk_ticket": "S3f"}`
+		fields = `, "bk_app_code": "S3a", "bk_app_secret": "S3b", "bk_username": "S3c", "bk_token": "S3\u0064", "access_token": "S3e"`
+		query  = "&bk_app_code=S3a&bk_app_secret=S3b&bk_token=S3%64&bk_username=S3c&access_token=S3e"
+	)
+	for name, c := range map[string]struct {
+		header, body, query string
+		want                httpapi.Credentials
+	}{
+		"header of a POST":               {header, "", none, all},
+		"header of a GET":                {header, none, "&x=1", all},
+		"body":                           {none, fields, none, all},
+		"body, and an empty header":      {" ", fields, none, all},
+		"query":                          {none, none, query, all},
+		"query of a POST":                {none, `, "x": 1`, query, httpapi.Credentials{}},
+		"none":                           {none, `, "bk_token": null, "access_token": ""`, none, httpapi.Credentials{}},
+		"header, and others in the body": {`{"bk_app_code": "S3a", "bk_app_secret": "S3b", "bk_token": null}`, `, "bk_token": "S3x", "bk_username": 7`, none, httpapi.Credentials{AppCode: "S3a", AppSecret: "S3b"}},
+		"header, and others in a query":  {`{"bk_username": "S3c"}`, none, "&bk_token=S3x", httpapi.Credentials{Username: "S3c"}},
+		"header with none":               {`{}`, fields, none, httpapi.Credentials{}},
+	} {
+		p := newPlatform(t, httpapi.Caller{})
+		job := p.create(biz, confirmation())
+		asked := false
+		p.api = httpapi.New(p.eng, httpapi.Config{Identify: func(r *http.Request, given httpapi.Credentials) (httpapi.Caller, error) {
+			asked = true
+			if given != c.want {
+				t.Errorf("%s: Identify is given other credentials than were sent", name)
+			}
+			if all := fmt.Sprint(r, r.URL, r.Form, r.Header); strings.Contains(all, "S3") {
+				t.Errorf("%s: the request holds credentials: %s", name, all)
+			}
+			if r.Method == "GET" && r.URL.Query().Get("job_instance_id") != "100" || r.Header.Get("X-Other") != "kept" {
+				t.Errorf("%s: the request lacks a part that is no credential: %s %v", name, r.URL, r.Header)
+			}
+			return httpapi.Caller{Person: "ann", Scope: biz}, nil
+		}})
+		method, target, text := "POST", "/api/v3/get_job_instance_status?"+c.query, body(job, c.body)
+		if c.body == none && c.query != none {
+			method, target, text = "GET", target+"&bk_scope_type=biz&bk_scope_id=1&job_instance_id=100", ""
 		}
-		if r.Method == "GET" && r.URL.Query().Get("job_instance_id") != "100" {
-			t.Errorf("the request lacks what is no credential: %s", r.URL)
+		r := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(text))
+		r.Header.Set("X-Other", "kept")
+		if c.header != none {
+			r.Header.Set("X-Bkapi-Authorization", strings.TrimSpace(c.header))
 		}
-		return httpapi.Caller{Person: "ann", Scope: biz}, nil
-	}})
-	const target = "/api/v3/get_job_instance_status"
-	p.send("POST", target, body(job, `, "bk_app_code": "S3a", "bk_app_secret": "S3b", "bk_token": "S3\u0063", "bk_username": "S3d"`))
-	p.send("POST", target+"?bk_token=S3", body(job, ""))
-	p.send("POST", target, body(job, `, "bk_token": null`))
-	p.send("GET", target+"?bk_scope_type=biz&bk_app_code=S3a&bk_scope_id=1&bk_app_secret=S3b&job_instance_id=100&bk_token=S3%63&bk_username=S3d", "")
-	all := httpapi.Credentials{AppCode: "S3a", AppSecret: "S3b", Token: "S3c", Username: "S3d"}
-	if len(given) != 4 || given[0] != all || given[1] != (httpapi.Credentials{}) || given[2] != (httpapi.Credentials{}) || given[3] != all {
-		t.Error("the credentials are not those that were sent")
+		w := httptest.NewRecorder()
+		p.api.ServeHTTP(w, r)
+		if answer := readEnvelope(t, name, w); answer.Code != 0 || !asked {
+			t.Errorf("%s: %+v, want success", name, answer)
+		}
+	}
+}
+
+// A header with credentials that is malformed is refused before anybody is asked who sends it,
+// and the refusal quotes nothing.
+func TestReferenceRefusesCredentials(t *testing.T) {
+	p := waiting(t)
+	for _, c := range []struct{ header, message string }{
+		{`S3CRET`, "this is not well-formed JSON, at or after byte 0"},
+		{`{"bk_token": "S3CRET`, "bk_token: unexpected EOF"},
+		{`{"bk_token": S3CRET}`, "bk_token: this is not well-formed JSON, at or after byte 13"},
+		{`{"bk_token": "S3CRET"} x`, "there is more after the end of the document"},
+		{`{"bk_token": "S3CRET", "bk_token": "S3CRET"}`, "bk_token: it stands twice"},
+		{`{"BK_TOKEN": "S3CRET"}`, "bk_token: the field is written bk_token"},
+		{`["S3CRET"]`, "an object is asked for"},
+		{`null`, "an object is asked for"},
+		{`"S3CRET"`, "an object is asked for"},
+		{"{\"bk_token\": \"S3CRET\xff\"}", "the text is not UTF-8"},
+		{`{"bk_token": ["S3CRET"]}`, "bk_token: must be a string"},
+		{`{"bk_app_code": 7}`, "bk_app_code: must be a string"},
+		{`{"access_token": true}`, "access_token: must be a string"},
+		{`{"other": ` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, "objects and lists lie more than 32 deep in each other"},
+	} {
+		for call, good := range goodForms {
+			r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/v3/"+call, strings.NewReader(good.String()))
+			r.Header.Set("X-Bkapi-Authorization", c.header)
+			w := httptest.NewRecorder()
+			p.api.ServeHTTP(w, r)
+			if answer := readEnvelope(t, c.header, w); answer.Code != 1241002 || answer.Message != "X-Bkapi-Authorization: "+c.message {
+				t.Errorf("%s: %d %q, want 1241002 and %q", c.header, answer.Code, answer.Message, c.message)
+			}
+		}
+	}
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/v3/operate_step_instance", strings.NewReader(goodForms["operate_step_instance"].String()))
+	r.Header["X-Bkapi-Authorization"] = []string{`{}`, `{}`}
+	w := httptest.NewRecorder()
+	p.api.ServeHTTP(w, r)
+	if answer := readEnvelope(t, "two headers", w); answer.Message != "X-Bkapi-Authorization: given twice" {
+		t.Errorf("two headers: %+v", answer)
+	}
+	if n := len(p.history(100)); n != 2 {
+		t.Errorf("%d records, want 2: nothing is done", n)
+	}
+}
+
+// The scope fields count if either says anything; else bk_biz_id does, as a business set from
+// 8000000 to 9999999 and as a business otherwise. The answer names the bk_biz_id that alone
+// means the scope, or null.
+func TestReferenceBusiness(t *testing.T) {
+	const both = `"biz" (a business) or "biz_set" (a business set)`
+	number := "bk_biz_id: must be a whole number from 1 to 9223372036854775807, or a string of its digits"
+	for _, c := range []struct {
+		fields  string // a JSON object's
+		scope   store.Scope
+		told    string // the bk_biz_id of the answer
+		message string // instead, of a refusal
+	}{
+		{`"bk_biz_id": 2`, store.Scope{Type: "biz", ID: "2"}, "2", ""},
+		{`"bk_biz_id": "2"`, store.Scope{Type: "biz", ID: "2"}, "2", ""},
+		{`"bk_biz_id": "02"`, store.Scope{Type: "biz", ID: "2"}, "2", ""},
+		{`"bk_biz_id": 7999999`, store.Scope{Type: "biz", ID: "7999999"}, "7999999", ""},
+		{`"bk_biz_id": 8000000`, store.Scope{Type: "biz_set", ID: "8000000"}, "8000000", ""},
+		{`"bk_biz_id": "9999999"`, store.Scope{Type: "biz_set", ID: "9999999"}, "9999999", ""},
+		{`"bk_biz_id": 10000000`, store.Scope{Type: "biz", ID: "10000000"}, "10000000", ""},
+		{`"bk_biz_id": 9223372036854775807`, store.Scope{Type: "biz", ID: "9223372036854775807"}, "9223372036854775807", ""},
+		{`"bk_biz_id": 2, "bk_scope_type": null, "bk_scope_id": null`, store.Scope{Type: "biz", ID: "2"}, "2", ""},
+		{`"bk_biz_id": 2, "bk_scope_type": "", "bk_scope_id": ""`, store.Scope{Type: "biz", ID: "2"}, "2", ""},
+		{`"bk_biz_id": 7, "bk_scope_type": "biz", "bk_scope_id": "2"`, store.Scope{Type: "biz", ID: "2"}, "2", ""},
+		{`"bk_biz_id": {}, "bk_scope_type": "biz", "bk_scope_id": "2"`, store.Scope{Type: "biz", ID: "2"}, "2", ""},
+		{`"bk_biz_id": null, "bk_scope_type": "biz_set", "bk_scope_id": 8000000`, store.Scope{Type: "biz_set", ID: "8000000"}, "8000000", ""},
+		{`"bk_scope_type": "biz_set", "bk_scope_id": "2"`, store.Scope{Type: "biz_set", ID: "2"}, "null", ""},
+		{`"bk_scope_type": "biz", "bk_scope_id": "8000000"`, store.Scope{Type: "biz", ID: "8000000"}, "null", ""},
+		{`"bk_scope_type": "biz", "bk_scope_id": "02"`, store.Scope{Type: "biz", ID: "02"}, "null", ""},
+		{`"bk_scope_type": "biz", "bk_scope_id": "team"`, store.Scope{Type: "biz", ID: "team"}, "null", ""},
+
+		{`"bk_biz_id": 2, "bk_scope_type": "biz"`, store.Scope{}, "", "bk_scope_id: missing, must be the id of the business or the business set, as a string or a whole number from 1"},
+		{`"bk_biz_id": 2, "bk_scope_id": "2"`, store.Scope{}, "", "bk_scope_type: missing, must be " + both},
+		{`"bk_biz_id": 2, "bk_scope_type": "app", "bk_scope_id": ""`, store.Scope{}, "", "bk_scope_type: must be " + both},
+		{`"bk_biz_id": 0`, store.Scope{}, "", number},
+		{`"bk_biz_id": -2`, store.Scope{}, "", number},
+		{`"bk_biz_id": 2.0`, store.Scope{}, "", number},
+		{`"bk_biz_id": "two"`, store.Scope{}, "", number},
+		{`"bk_biz_id": [2]`, store.Scope{}, "", number},
+		{`"bk_biz_id": null`, store.Scope{}, "", "bk_scope_type: missing, must be " + both + ", or bk_biz_id instead of the scope"},
+		{`"bk_biz_id": ""`, store.Scope{}, "", "bk_scope_type: missing, must be " + both + ", or bk_biz_id instead of the scope"},
+		{`"bk_biz_id": 2, "bk_biz_id": 2`, store.Scope{}, "", "body: bk_biz_id: it stands twice"},
+		{`"BK_BIZ_ID": 2`, store.Scope{}, "", "body: bk_biz_id: the field is written bk_biz_id"},
+	} {
+		p := newPlatform(t, httpapi.Caller{Person: "ann", AllScopes: true})
+		p.create(c.scope, confirmation(), confirmation())
+		for _, call := range []struct{ name, more string }{
+			{"get_job_instance_status", ""}, {"operate_job_instance", `"operation_code": 2`}, {"operate_step_instance", `"step_instance_id": 1, "operation_code": 6`},
+		} {
+			text := "{" + c.fields + `, "job_instance_id": 100`
+			if call.more != "" {
+				text += ", " + call.more
+			}
+			answer := p.send("POST", "/api/v3/"+call.name, text+"}")
+			if c.message != "" && (answer.Code != 1241002 || answer.Message != c.message) || c.message == "" && answer.Code != 0 {
+				t.Errorf("%s of %s: %+v, want %q", call.name, c.fields, answer, cmp.Or(c.message, "success"))
+			}
+			if told := fmt.Sprintf(`"bk_biz_id":%s,`, c.told); call.more == "" && answer.Data != nil && !strings.Contains(string(*answer.Data), told) {
+				t.Errorf("%s: %s, want it with %s", c.fields, *answer.Data, told)
+			}
+		}
+	}
+	p := newPlatform(t, httpapi.Caller{Person: "ann", AllScopes: true})
+	p.create(store.Scope{Type: "biz", ID: "2"}, confirmation())
+	if answer := p.send("GET", "/api/v3/get_job_instance_status/?bk_biz_id=2&bk_scope_type=&job_instance_id=100", ""); answer.Code != 0 {
+		t.Errorf("bk_biz_id in a query: %+v", answer)
 	}
 }
 
