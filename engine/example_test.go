@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"time"
 
 	"github.com/google/uuid"
@@ -405,15 +407,27 @@ func ExampleEngine_Jobs() {
 
 // An observer is where logs and metrics plug in.
 func ExampleWithObserver() {
+	log := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr { // no times, which differ each time
+			if a.Key == slog.TimeKey && len(groups) == 0 {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
 	eng, job := release(engine.WithObserver(engine.Observer{
-		Accepted: func(_ context.Context, r store.Record, _ time.Duration) { fmt.Println("accepted:", r.Kind) },
-		Refused:  func(_ context.Context, r *engine.Refusal, _ time.Duration) { fmt.Println("refused:", r.Reason) },
+		Accepted: func(_ context.Context, r store.Record, _ time.Duration) {
+			log.Info("accepted", "job", r.Job, "kind", r.Kind, "by", r.Actor, "code", r.Code, "job_code", r.JobCode, "state", r.JobTo)
+		},
+		Refused: func(_ context.Context, r *engine.Refusal, _ time.Duration) {
+			log.Warn("refused", "job", r.Job, "step", r.Step, "code", r.Code, "reason", r.Reason, "legal", r.Legal)
+		},
 	}))
 	_, _ = eng.Operate(ctx, job, 1, operation.Confirm)
 	// Output:
-	// accepted: created
-	// accepted: job_operated
-	// refused: wrong_type
+	// level=INFO msg=accepted job=100 kind=created by=bob code="" job_code="" state=pending
+	// level=INFO msg=accepted job=100 kind=job_operated by=bob code="" job_code=start_job state=running
+	// level=WARN msg=refused job=100 step=1 code=confirm reason=wrong_type legal=none
 }
 
 // Rules are a value: this engine knows no forced skip while a step terminates.

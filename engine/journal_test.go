@@ -292,17 +292,24 @@ func alphabets() map[string]map[string]string {
 	}
 }
 
-// spelled returns the declared values of an alphabet: those that marshal.
+// spelled returns the declared values of an alphabet: those whose names read back.
 func spelled[T interface {
 	~uint8 | ~uint16
 	MarshalText() ([]byte, error)
+}, P interface {
+	*T
+	UnmarshalText([]byte) error
 }]() map[string]string {
 	names := map[string]string{}
 	for i := range 1000 {
 		if uint64(T(i)) != uint64(i) {
 			break
 		}
-		if name, err := T(i).MarshalText(); err == nil && !strings.HasPrefix(string(name), "custom-") {
+		name, err := T(i).MarshalText()
+		if err == nil {
+			err = P(new(T)).UnmarshalText(name)
+		}
+		if err == nil && len(name) > 0 && !strings.HasPrefix(string(name), "custom-") {
 			names[strconv.Itoa(i)] = string(name)
 		}
 	}

@@ -345,9 +345,12 @@ func declared[T interface {
 	~uint8
 	fmt.Stringer
 	MarshalText() ([]byte, error)
+}, P interface {
+	*T
+	UnmarshalText([]byte) error
 }]() (all []T) {
 	for v := range math.MaxUint8 {
-		if _, err := T(v).MarshalText(); err == nil {
+		if name, err := T(v).MarshalText(); err == nil && len(name) > 0 && P(new(T)).UnmarshalText(name) == nil {
 			all = append(all, T(v))
 		}
 	}

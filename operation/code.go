@@ -136,12 +136,13 @@ func (c Code) Valid() bool { return codeNames.Known(c) }
 
 func (c Code) String() string { return codeNames.String(c) }
 
-// MarshalText returns the stable name of c, or an error if c is unknown.
+// MarshalText returns the stable name of c, or empty text for the zero Code. An unknown Code
+// marshals as it prints, and does not unmarshal.
 func (c Code) MarshalText() ([]byte, error) { return codeNames.MarshalText(c) }
 
-// UnmarshalText accepts what [ParseCode] accepts.
+// UnmarshalText accepts what [ParseCode] accepts, and empty text for the zero Code.
 func (c *Code) UnmarshalText(text []byte) (err error) {
-	*c, err = codeNames.Parse(string(text))
+	*c, err = codeNames.UnmarshalText(text)
 	return err
 }
 
@@ -159,12 +160,13 @@ func (c JobCode) Valid() bool { return jobCodeNames.Known(c) }
 
 func (c JobCode) String() string { return jobCodeNames.String(c) }
 
-// MarshalText returns the stable name of c, or an error if c is unknown.
+// MarshalText returns the stable name of c, or empty text for the zero JobCode. An unknown JobCode
+// marshals as it prints, and does not unmarshal.
 func (c JobCode) MarshalText() ([]byte, error) { return jobCodeNames.MarshalText(c) }
 
-// UnmarshalText accepts what [ParseJobCode] accepts.
+// UnmarshalText accepts what [ParseJobCode] accepts, and empty text for the zero JobCode.
 func (c *JobCode) UnmarshalText(text []byte) (err error) {
-	*c, err = jobCodeNames.Parse(string(text))
+	*c, err = jobCodeNames.UnmarshalText(text)
 	return err
 }
 
@@ -176,11 +178,12 @@ func (g Guard) Valid() bool { return guardNames.Known(g) }
 
 func (g Guard) String() string { return guardNames.String(g) }
 
-// MarshalText returns the stable name of g, or an error if g is unknown.
+// MarshalText returns the stable name of g. An unknown Guard marshals as it prints, and does
+// not unmarshal.
 func (g Guard) MarshalText() ([]byte, error) { return guardNames.MarshalText(g) }
 
 // UnmarshalText reads what MarshalText writes, or a number.
 func (g *Guard) UnmarshalText(text []byte) (err error) {
-	*g, err = guardNames.Parse(string(text))
+	*g, err = guardNames.UnmarshalText(text)
 	return err
 }

@@ -49,7 +49,7 @@ func speak[T letter, P text[T]](t *testing.T, wire map[int]string, valid func(T)
 		v := T(i)
 		name, known := wire[i]
 		data, err := v.MarshalText()
-		if valid(v) != known || known != (err == nil) {
+		if valid(v) != known || err != nil || !known && v != 0 && string(data) != v.String() || !known && v == 0 && len(data) > 0 {
 			t.Errorf("%T(%d): Valid() = %v, MarshalText() = %q, %v; want known %v", v, i, valid(v), data, err, known)
 		}
 		var got T
@@ -67,8 +67,11 @@ func speak[T letter, P text[T]](t *testing.T, wire map[int]string, valid func(T)
 			t.Errorf("%T.UnmarshalText(%q) = %v, %v; want %d", v, name, got, err, i)
 		}
 	}
-	var got T
-	for _, s := range []string{"", "no such thing", "-1", "258", "2.0", "02"} {
+	got := T(1)
+	if err := P(&got).UnmarshalText(nil); (err == nil) != (wire[0] == "") || got != 0 {
+		t.Errorf("%T.UnmarshalText of nothing = %v, %v; want the zero value if it has no name", got, got, err)
+	}
+	for _, s := range []string{"no such thing", "-1", "258", "2.0", "02"} {
 		if err := P(&got).UnmarshalText([]byte(s)); err == nil {
 			t.Errorf("%T.UnmarshalText(%q) = %v, want an error", got, s, got)
 		}

@@ -35,7 +35,7 @@ func spell[T interface {
 	t.Helper()
 	v, err := parse(s)
 	var read T
-	if readErr := P(&read).UnmarshalText([]byte(s)); (readErr == nil) != (err == nil) || read != v {
+	if readErr := P(&read).UnmarshalText([]byte(s)); (readErr == nil) != (err == nil) && s != "" || read != v {
 		t.Fatalf("%T %q: parses to %v, %v, and unmarshals to %v, %v", v, s, v, err, read, readErr)
 	}
 	if err != nil {

@@ -47,11 +47,12 @@ func (r Reason) String() string { return reasonNames.String(r) }
 // Error returns the reason's name; it makes a Reason a sentinel for errors.Is.
 func (r Reason) Error() string { return r.String() }
 
-// MarshalText returns the stable name of r, or an error if r is unknown.
+// MarshalText returns the stable name of r, or empty text for the zero Reason. An unknown Reason
+// marshals as it prints, and does not unmarshal.
 func (r Reason) MarshalText() ([]byte, error) { return reasonNames.MarshalText(r) }
 
-// UnmarshalText accepts what [ParseReason] accepts.
+// UnmarshalText accepts what [ParseReason] accepts, and empty text for the zero Reason.
 func (r *Reason) UnmarshalText(text []byte) (err error) {
-	*r, err = reasonNames.Parse(string(text))
+	*r, err = reasonNames.UnmarshalText(text)
 	return err
 }

@@ -81,12 +81,13 @@ func (e Event) Valid() bool { return eventNames.Known(e) }
 
 func (e Event) String() string { return eventNames.String(e) }
 
-// MarshalText returns the stable name of e, or an error if e is unknown.
+// MarshalText returns the stable name of e, or empty text for the zero Event. An unknown Event
+// marshals as it prints, and does not unmarshal.
 func (e Event) MarshalText() ([]byte, error) { return eventNames.MarshalText(e) }
 
-// UnmarshalText accepts what [ParseEvent] accepts.
+// UnmarshalText accepts what [ParseEvent] accepts, and empty text for the zero Event.
 func (e *Event) UnmarshalText(text []byte) (err error) {
-	*e, err = eventNames.Parse(string(text))
+	*e, err = eventNames.UnmarshalText(text)
 	return err
 }
 

@@ -1,6 +1,7 @@
 package step
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"iter"
@@ -90,6 +91,9 @@ func (s *Set[T]) UnmarshalJSON(data []byte) error {
 	var members []*T // not []T, which would take a string for base64 and null for 0
 	if err := json.Unmarshal(data, &members); err != nil {
 		return err
+	}
+	if bytes.Contains(data, []byte(`""`)) { // what unmarshals as a zero value is no name
+		return errors.New("empty text is not a member of a set")
 	}
 	var set Set[T]
 	for _, v := range members {

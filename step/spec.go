@@ -69,12 +69,13 @@ func (d Decision) Valid() bool { return decisionNames.Known(d) }
 
 func (d Decision) String() string { return decisionNames.String(d) }
 
-// MarshalText returns the stable name of d, or an error if d is unknown.
+// MarshalText returns the stable name of d. An unknown Decision marshals as it prints, and does
+// not unmarshal.
 func (d Decision) MarshalText() ([]byte, error) { return decisionNames.MarshalText(d) }
 
 // UnmarshalText accepts what [ParseDecision] accepts.
 func (d *Decision) UnmarshalText(text []byte) (err error) {
-	*d, err = decisionNames.Parse(string(text))
+	*d, err = decisionNames.UnmarshalText(text)
 	return err
 }
 

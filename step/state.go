@@ -81,12 +81,13 @@ func (s State) OfJob(last bool) State {
 
 func (s State) String() string { return stateNames.String(s) }
 
-// MarshalText returns the stable name of s, or an error if s is unknown.
+// MarshalText returns the stable name of s, or empty text for the zero State. An unknown State
+// marshals as it prints, and does not unmarshal.
 func (s State) MarshalText() ([]byte, error) { return stateNames.MarshalText(s) }
 
-// UnmarshalText accepts what [ParseState] accepts.
+// UnmarshalText accepts what [ParseState] accepts, and empty text for the zero State.
 func (s *State) UnmarshalText(text []byte) (err error) {
-	*s, err = stateNames.Parse(string(text))
+	*s, err = stateNames.UnmarshalText(text)
 	return err
 }
 

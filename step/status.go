@@ -97,8 +97,8 @@ func (s Status) String() string {
 	return statusNames.String(s)
 }
 
-// MarshalText returns the stable name of s, "none" for the zero Status, or an
-// error if s is unknown.
+// MarshalText returns the stable name of s, or "none" for the zero Status. An unknown Status
+// marshals as it prints, and does not unmarshal.
 func (s Status) MarshalText() ([]byte, error) {
 	if s == 0 {
 		return []byte("none"), nil

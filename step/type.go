@@ -30,12 +30,13 @@ func (t Type) Valid() bool { return typeNames.Known(t) }
 
 func (t Type) String() string { return typeNames.String(t) }
 
-// MarshalText returns the stable name of t, or an error if t is unknown.
+// MarshalText returns the stable name of t, or empty text for the zero Type. An unknown Type
+// marshals as it prints, and does not unmarshal.
 func (t Type) MarshalText() ([]byte, error) { return typeNames.MarshalText(t) }
 
-// UnmarshalText accepts what [ParseType] accepts.
+// UnmarshalText accepts what [ParseType] accepts, and empty text for the zero Type.
 func (t *Type) UnmarshalText(text []byte) (err error) {
-	*t, err = typeNames.Parse(string(text))
+	*t, err = typeNames.UnmarshalText(text)
 	return err
 }
 

@@ -37,7 +37,7 @@ func spell[T interface {
 	if err == nil {
 		err = P(&back).UnmarshalText(name)
 	}
-	if err != nil || back != v || string(name) != v.String() {
+	if err != nil || back != v || string(name) != v.String() && s != "" {
 		t.Fatalf("%T %q reads %v and prints %q, which reads %v, %v", v, s, v, name, back, err)
 	}
 }

@@ -59,12 +59,13 @@ var kindNames = enum.New("record kind",
 
 func (k Kind) String() string { return kindNames.String(k) }
 
-// MarshalText returns the stable name of k, or an error if k is unknown.
+// MarshalText returns the stable name of k, or empty text for the zero Kind. An unknown Kind
+// marshals as it prints, and does not unmarshal.
 func (k Kind) MarshalText() ([]byte, error) { return kindNames.MarshalText(k) }
 
 // UnmarshalText reads what MarshalText writes, or a number.
 func (k *Kind) UnmarshalText(text []byte) (err error) {
-	*k, err = kindNames.Parse(string(text))
+	*k, err = kindNames.UnmarshalText(text)
 	return err
 }
 
@@ -101,12 +102,13 @@ func (e Effect) Valid() bool { return effectNames.Known(e) }
 
 func (e Effect) String() string { return effectNames.String(e) }
 
-// MarshalText returns the stable name of e, or an error if e is unknown.
+// MarshalText returns the stable name of e. An unknown Effect marshals as it prints, and does
+// not unmarshal.
 func (e Effect) MarshalText() ([]byte, error) { return effectNames.MarshalText(e) }
 
 // UnmarshalText reads what MarshalText writes, or a number.
 func (e *Effect) UnmarshalText(text []byte) (err error) {
-	*e, err = effectNames.Parse(string(text))
+	*e, err = effectNames.UnmarshalText(text)
 	return err
 }
 

@@ -37,8 +37,17 @@ func TestAlphabets(t *testing.T) {
 		}
 	}
 	var unknown *enum.UnknownError
-	if _, err := store.Kind(6).MarshalText(); !errors.As(err, &unknown) {
-		t.Errorf("kind 6: %v, want it unknown", err)
+	for kind, want := range map[store.Kind]string{0: "", 6: "record kind(6)"} {
+		text, err := kind.MarshalText()
+		if string(text) != want || err != nil {
+			t.Errorf("kind %d marshals to %q, %v; want %q", kind, text, err, want)
+		}
+		if err := new(store.Kind).UnmarshalText(text); (kind == 0) != (err == nil) || err != nil && !errors.As(err, &unknown) {
+			t.Errorf("kind %d unmarshals from %q with %v", kind, text, err)
+		}
+	}
+	if !errors.As(new(store.Effect).UnmarshalText(nil), &unknown) { // its zero has a name
+		t.Error("no text is an effect")
 	}
 	if store.Effect(5).Valid() || !errors.As(new(store.Effect).UnmarshalText([]byte("5")), &unknown) {
 		t.Error("effect 5 is known")

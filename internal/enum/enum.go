@@ -92,13 +92,26 @@ func (n *Names[T]) String(v T) string {
 	return n.noun + "(" + strconv.Itoa(int(v)) + ")"
 }
 
-// MarshalText returns the name of v; an unknown value is an [UnknownError].
+// MarshalText returns what v marshals as: String, but the empty text for a zero value
+// without a name. It never fails, so that all values can be logged and shown.
 func (n *Names[T]) MarshalText(v T) ([]byte, error) {
-	if !n.Known(v) {
-		return nil, n.unknown(strconv.Itoa(int(v)))
+	if n.isNone(v) {
+		return []byte{}, nil
 	}
 	return []byte(n.String(v)), nil
 }
+
+// UnmarshalText reads what MarshalText writes of a known value or of the zero value, and
+// what Parse reads.
+func (n *Names[T]) UnmarshalText(text []byte) (T, error) {
+	if len(text) == 0 && n.isNone(0) {
+		return 0, nil
+	}
+	return n.Parse(string(text))
+}
+
+// isNone reports whether v is the zero value, and that stands for none.
+func (n *Names[T]) isNone(v T) bool { return v == 0 && !n.Known(0) }
 
 // Parse reads a name or a number; anything unknown is an [UnknownError].
 func (n *Names[T]) Parse(s string) (T, error) {

@@ -70,16 +70,41 @@ func TestTextRoundTripsForEveryKnownValue(t *testing.T) {
 	for _, names := range []*enum.Names[narrow]{fruits, tools} {
 		for v := range narrow(255) {
 			text, err := names.MarshalText(v)
-			if known := names.Known(v); known != (err == nil) {
-				t.Errorf("MarshalText(%d) = %q, %v; known is %v", v, text, err, known)
-			}
 			if err != nil {
-				continue
+				t.Errorf("MarshalText(%d): %v", v, err)
 			}
-			if got, err := names.Parse(string(text)); got != v || err != nil {
-				t.Errorf("Parse(%q) = %d, %v; want %d", text, got, err, v)
+			for what, read := range map[string]func() (narrow, error){
+				"Parse":         func() (narrow, error) { return names.Parse(string(text)) },
+				"UnmarshalText": func() (narrow, error) { return names.UnmarshalText(text) },
+			} {
+				want := v
+				known := names.Known(v) || v == 0 && what == "UnmarshalText"
+				if !known {
+					want = 0
+				}
+				if got, err := read(); got != want || known != (err == nil) {
+					t.Errorf("%s(%q) = %d, %v; want %d", what, text, got, err, v)
+				}
 			}
 		}
+	}
+}
+
+// What marshals never fails: the zero value is no text, unless it has a name, and an
+// unknown one is as it prints.
+func TestEveryValueMarshals(t *testing.T) {
+	named := enum.New("choice", enum.Entry[narrow]{Value: 0, Name: "no"}, enum.Entry[narrow]{Value: 1, Name: "yes"})
+	for _, c := range []struct {
+		names *enum.Names[narrow]
+		v     narrow
+		want  string
+	}{{fruits, 0, ""}, {tools, 0, ""}, {named, 0, "no"}, {fruits, 2, "fruit(2)"}, {tools, 64, "tool(64)"}, {tools, 40, "custom-40"}, {fruits, 3, "pear"}} {
+		if text, err := c.names.MarshalText(c.v); string(text) != c.want || err != nil {
+			t.Errorf("MarshalText(%d) = %q, %v; want %q", c.v, text, err, c.want)
+		}
+	}
+	if got, err := named.UnmarshalText(nil); err == nil {
+		t.Errorf("UnmarshalText of nothing = %d, though the zero has a name", got)
 	}
 }
 
@@ -114,13 +139,13 @@ func TestUnknownErrorsNameTheNounWhatWasGivenAndWhatThereIs(t *testing.T) {
 	if want := `unknown fruit "plum": want one of pear (3), apple (1), fig (200)`; err == nil || err.Error() != want {
 		t.Errorf("fruits.Parse(plum): %v, want %s", err, want)
 	}
-	_, err = tools.MarshalText(9)
+	_, err = tools.UnmarshalText([]byte("9"))
 	if want := `unknown tool "9": want one of saw (1), file (100), custom-32 to custom-63`; err == nil || err.Error() != want {
-		t.Errorf("tools.MarshalText(9): %v, want %s", err, want)
+		t.Errorf("tools.UnmarshalText(9): %v, want %s", err, want)
 	}
 	var unknown *enum.UnknownError
 	if !errors.As(err, &unknown) || unknown.Noun != "tool" || unknown.Got != "9" {
-		t.Errorf("tools.MarshalText(9): %#v, want an UnknownError of tool 9", err)
+		t.Errorf("tools.UnmarshalText(9): %#v, want an UnknownError of tool 9", err)
 	}
 }
 
