@@ -109,7 +109,7 @@ func (e *Engine) stamp(c *call, cmd Command) {
 type doubt struct {
 	err  error     // the store's; nil if there is no doubt, or none any more
 	base store.Seq // the version that the commit was decided on
-	n    int       // how many such commits there were
+	n    int       // how many such commits there were, and commits undone after one
 }
 
 // carryOut is the one way in which a job changes, once the command has been checked: it
@@ -200,12 +200,25 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 		return true, nil
 	default:
 		q.Request, c.sent = c.request.id, c.decision.Report
-		c.doubt = doubt{err, view.Job.Version, c.doubt.n + 1}
-		if c.doubt.n == maxUnknowns {
-			return false, err
+		if c.doubts(err, view.Job.Version) {
+			return true, nil
 		}
-		return true, nil
+		return false, wrap(c.job, err)
 	}
+}
+
+// doubts notes a commit on base that failed with err, and reports whether another try is due:
+// to find out what a commit in doubt has come to, this one or an earlier one.
+func (c *call) doubts(err error, base store.Seq) bool {
+	undone := errors.Is(err, store.ErrUndone)
+	if undone && c.doubt.err == nil {
+		return false
+	}
+	if !undone {
+		c.doubt.err, c.doubt.base = err, base
+	}
+	c.doubt.n++
+	return c.doubt.n < maxUnknowns
 }
 
 // load returns what there is to see of a step, 0 being the job's current one.

@@ -193,6 +193,62 @@ func TestUnknownOutcome(t *testing.T) {
 	})
 }
 
+// A commit that the store knows to be undone is told as that, at once, and has changed nothing.
+// Beside a commit in doubt it is another try to find out.
+func TestUndone(t *testing.T) {
+	undone := fmt.Errorf("read-only: %w", store.ErrUndone)
+	for name, call := range map[string]func(d *desk, id store.JobID) error{
+		"Operate": func(d *desk, id store.JobID) error {
+			_, err := d.eng.Operate(d.Context(), id, 1, operation.RetryAll)
+			return err
+		},
+		"OperateJob": func(d *desk, id store.JobID) error {
+			_, err := d.eng.OperateJob(d.Context(), id, operation.TerminateJob)
+			return err
+		},
+		"Create": func(d *desk, _ store.JobID) error { _, err := d.eng.Create(d.Context(), asking1()); return err },
+		"Report": func(d *desk, id store.JobID) error {
+			_, err := d.eng.Report(d.Context(), engine.Report{Job: id, Step: 1, Attempt: 2, Outcome: step.Broke})
+			return err
+		},
+	} {
+		for _, c := range []struct {
+			what   string
+			faults []storetest.Fault
+			tries  int
+			want   error // nil: it passes
+		}{
+			{"undone", []storetest.Fault{{Method: storetest.Commit, Err: undone}}, 1, store.ErrUndone},
+			{"in doubt, then undone, then passes", []storetest.Fault{
+				{Method: storetest.Commit, Err: errBroken}, {Method: storetest.Commit, Call: 2, Err: undone},
+			}, 3, nil},
+			{"in doubt, then undone", []storetest.Fault{
+				{Method: storetest.Commit, Err: errBroken}, {Method: storetest.Commit, Call: 2, Forever: true, Err: undone},
+			}, 3, engine.ErrUnknownOutcome},
+			{"undone, after one that took effect", []storetest.Fault{
+				{Method: storetest.Commit, Err: errBroken, After: true}, {Method: storetest.Commit, Call: 2, Err: undone},
+			}, 1, nil},
+		} {
+			faults := storetest.NewFaults()
+			d := newDesk(t, faults.Wrap(memstore.New()))
+			id := d.script()
+			d.outcome(id, 1, step.Broke)
+			if name == "Report" || name == "OperateJob" {
+				d.operate(id, 1, operation.RetryAll)
+			}
+			before := faults.Calls(storetest.Commit)
+			faults.Add(c.faults...)
+			err := call(d, id)
+			if !errors.Is(err, c.want) || errors.Is(err, engine.ErrUnknownOutcome) != (c.want == engine.ErrUnknownOutcome) {
+				t.Errorf("%s with a commit that is %s: got error %v, want %v", name, c.what, err, c.want)
+			}
+			if tries := faults.Calls(storetest.Commit) - before; tries != c.tries {
+				t.Errorf("%s with a commit that is %s: %d commits, want %d", name, c.what, tries, c.tries)
+			}
+		}
+	}
+}
+
 func TestConflict(t *testing.T) {
 	t.Run("is decided anew, on what the other has left", func(t *testing.T) {
 		faults := storetest.NewFaults()

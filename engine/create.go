@@ -78,9 +78,8 @@ func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) (store.Jo
 			}
 		default:
 			look = true
-			c.doubt = doubt{err: err, n: c.doubt.n + 1}
-			if c.doubt.n == maxUnknowns {
-				return store.Job{}, c.orUnknown(err)
+			if !c.doubts(err, 0) {
+				return store.Job{}, c.orUnknown(fmt.Errorf("create: %w", err))
 			}
 		}
 	}

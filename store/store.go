@@ -20,6 +20,11 @@ var (
 	// ErrLeaseLost: the effect was settled, or claimed again since. Nothing was
 	// done.
 	ErrLeaseLost = errors.New("store: lease lost")
+
+	// ErrUndone: the call failed, and the store knows that it changed nothing. A
+	// store wraps it with the cause. Without it, and without one of the errors
+	// above, the outcome of a failed call is unknown.
+	ErrUndone = errors.New("store: nothing was done")
 )
 
 // A Store remembers jobs. Implementations pass storetest.Run, which has a subtest
@@ -51,8 +56,8 @@ type Store interface {
 	// that c was decided on: c.Job.Version less the number of c.Records; 0 for
 	// a job that does not exist yet. Otherwise it is ErrConflict and nothing
 	// is done; so is the creation of a job if another creation in its scope
-	// carries the same request. After any other error the outcome is unknown:
-	// the change may have been applied, or be applied later. Each record with an
+	// carries the same request. After any other error that is not ErrUndone the outcome is
+	// unknown: the change may have been applied, or be applied later. Each record with an
 	// effect makes that effect wait for delivery, claimable at once, whatever
 	// the record's time.
 	Commit(ctx context.Context, c Change) error

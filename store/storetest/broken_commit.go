@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -54,6 +55,16 @@ var brokenCommits = []Breakage{
 		if errors.Is(err, store.ErrConflict) && c.Base() != 0 {
 			c.Steps = c.Steps[:1]
 			return errors.Join(err, commitAnyhow(ctx, s, c))
+		}
+		return err
+	})},
+
+	{"undone, but done", "it says that nothing was done if its caller has left by the time that it has committed", []string{
+		"Commit/what is told as undone has changed nothing",
+	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
+		err := s.Commit(ctx, c)
+		if err == nil && ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", store.ErrUndone, ctx.Err())
 		}
 		return err
 	})},

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -29,6 +30,7 @@ var commitPromises = []promise{
 	{"Commit/of racing creations exactly one passes", commitRaceCreate},
 	{"Commit/two at once on one step lose nothing", commitTwo},
 	{"Commit/jobs do not touch each other", commitApart},
+	{"Commit/what is told as undone has changed nothing", commitUndone},
 }
 
 func commitCreates(x trial) {
@@ -143,6 +145,43 @@ func commitVersion(x trial) {
 	x.do(j, j.report(t0+9, all(step.TargetSucceeded, 0, 3)))
 	x.holds(j)
 }
+
+// commitUndone commits under contexts that end in mid-call. A store may then tell the outcome or
+// leave it in doubt, but not deny what it did.
+func commitUndone(x trial) {
+	const most = 8 // looks at the context after which it has ended
+	for looks := range most {
+		id := store.JobID(looks + 1)
+		err := x.Commit(&dying{Context: x.Context(), looks: looks, done: make(chan struct{})}, create(id, teamA, t0, script("a", 2)))
+		if errors.Is(err, store.ErrUndone) {
+			_, err := x.View(x.Context(), store.Query{Job: id})
+			x.is(err, store.ErrNotFound, "View of a job whose creation is told as undone")
+		}
+	}
+}
+
+// dying is a context that ends, as others look at it, after so many looks.
+type dying struct {
+	context.Context
+	mu    sync.Mutex // guards looks
+	looks int
+	done  chan struct{}
+}
+
+func (d *dying) Err() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.looks--
+	switch {
+	case d.looks >= 0:
+		return nil
+	case d.looks == -1:
+		close(d.done)
+	}
+	return context.Canceled
+}
+
+func (d *dying) Done() <-chan struct{} { return d.done }
 
 // shift returns c as if it was decided on a version further on.
 func shift(c store.Change, by store.Seq) store.Change {
