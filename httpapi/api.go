@@ -31,8 +31,8 @@ type Config struct {
 	// the server.
 	BodyTimeout, WriteTimeout time.Duration
 
-	// Heartbeat is how often an event stream that has nothing to tell shows that it is
-	// alive; the default is 15 s.
+	// Heartbeat is the interval of an event stream's beats, which show that it is alive; the
+	// default is 15 s.
 	Heartbeat time.Duration
 
 	// Host says how clients of the reference calls are told of a target; the default is
@@ -41,10 +41,10 @@ type Config struct {
 }
 
 // An API serves an engine over HTTP: [API.Reference] under /api/ and [API.Native] under /v1/.
-// It is safe for concurrent use. A ResponseWriter that somebody wraps for it must have Unwrap, as
-// [http.ResponseController] wants it, or no event leaves and no client is too slow. Event streams
-// and claims that wait end with their request's context, and [http.Server.Shutdown] ends no
-// context: it waits for them unless the embedder does.
+// It is safe for concurrent use. A middleware that wraps the ResponseWriter must give it Unwrap,
+// as [http.ResponseController] has it: without, event streams are answered with 500, and slow
+// clients are not cut off. Event streams and waiting claims end with their request's context and,
+// on a server of [NewServer], with its Shutdown.
 type API struct {
 	eng       *engine.Engine
 	c         Config
@@ -111,12 +111,3 @@ func (a *API) Native() http.Handler { return a.native }
 // says what they may send. A client that uses GET may put its credentials into the URL, which
 // Identify no longer sees there, but handlers before this one do.
 func (a *API) Reference() http.Handler { return a.reference }
-
-// NewServer returns a server for h that does not wait for ever for a client's next request or
-// the end of its headers, which a handler has no say in. The caller starts and ends it.
-func NewServer(addr string, h http.Handler) *http.Server {
-	return &http.Server{
-		Addr: addr, Handler: h,
-		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
-	}
-}

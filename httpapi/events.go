@@ -3,11 +3,15 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -23,10 +27,10 @@ func (c *call) events() (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if last := c.Header.Values("Last-Event-ID"); len(last) > 0 { // a browser that comes back repeats its query
+	if last := c.Header.Values("Last-Event-ID"); strings.Join(last, "") != "" { // a browser that comes back repeats its query
 		n, err := number("Last-Event-ID", last[0])
 		if err != nil || len(last) > 1 {
-			return reply{}, invalid("Last-Event-ID", "it is the id of an event: a sequence number")
+			return reply{}, invalid("Last-Event-ID", "must be the id of an event: a sequence number")
 		}
 		after = store.Seq(n)
 	}
@@ -36,6 +40,9 @@ func (c *call) events() (reply, error) {
 	}
 	if _, err := c.eng.Job(c.Context(), job); err != nil {
 		return reply{}, err
+	}
+	if !flushes(c.w) {
+		return reply{}, newProblem(reasonInternal, "the server cannot stream: a middleware wraps the response writer and has neither Flush nor Unwrap")
 	}
 	if !c.api.streams.open(c.caller.Person) {
 		p := newProblem(reasonTooManyStreams, "")
@@ -52,17 +59,36 @@ func (c *call) events() (reply, error) {
 	}}, nil
 }
 
+// flushes reports whether what is written to w can be made to leave, as [http.ResponseController]
+// finds out with the first event only, when a status has left.
+func flushes(w http.ResponseWriter) bool {
+	for {
+		switch v := w.(type) {
+		case http.Flusher, interface{ FlushError() error }:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = v.Unwrap()
+		default:
+			return false
+		}
+	}
+}
+
 // streamPoll is how often each stream asks a store that does not tell of commits, those of
 // other processes among them: 256 streams then cost it as many reads a second.
 const streamPoll = time.Second
 
-// stream writes until the client goes, does not take an event in time, has to say anew who it
-// is, or the store fails. The client then comes back.
+// stream writes until the client leaves or does not take an event in time, its time is over,
+// the server shuts down, or the store fails. The client then comes back. Where it was is told
+// to be void, by the last event, if the history does not reach that far.
 func (c *call) stream(job store.JobID, after store.Seq, opts []engine.WatchOption) {
 	ctx, cancel := context.WithTimeout(c.Context(), c.api.c.StreamFor)
+	endsEarly := untilShutdown(ctx, cancel)
 	records := make(chan store.Record)
+	var ahead *engine.AheadError // once records is closed
 	defer func() {
 		cancel()
+		endsEarly()
 		for range records { // until the watch has ended
 		}
 	}()
@@ -70,6 +96,7 @@ func (c *call) stream(job store.JobID, after store.Seq, opts []engine.WatchOptio
 		defer close(records)
 		for r, err := range c.eng.Watch(ctx, job, after, opts...) {
 			if err != nil {
+				errors.As(err, &ahead)
 				return
 			}
 			select {
@@ -92,13 +119,15 @@ func (c *call) stream(job store.JobID, after store.Seq, opts []engine.WatchOptio
 		select {
 		case r, ok := <-records:
 			if !ok {
+				if ahead != nil {
+					_ = c.send(reset(text[:0], ahead.Last))
+				}
 				_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.api.c.WriteTimeout)) // for the end of it
 				return
 			}
 			text = event(text[:0], r)
-			heartbeat.Reset(c.api.c.Heartbeat)
 		case <-heartbeat.C:
-			text = append(text[:0], ":\n\n"...)
+			text = beat(text[:0], step.At(time.Now()))
 		}
 	}
 }
@@ -127,4 +156,15 @@ func event(text []byte, r store.Record) []byte {
 	text = append(text, "\nevent: record\ndata: "...)
 	text = append(text, data...)
 	return append(text, "\n\n"...)
+}
+
+// beat appends the event of a stream that is alive. It has no id: the client's last one stays.
+func beat(text []byte, at step.Time) []byte {
+	return fmt.Appendf(text, "event: beat\ndata: {\"at\":%d}\n\n", at)
+}
+
+// reset appends the event of a cursor ahead of the history, whose last record it names. Its
+// empty id has a client forget the cursor, and begin anew if it only comes back.
+func reset(text []byte, last store.Seq) []byte {
+	return fmt.Appendf(text, "id\nevent: reset\ndata: {\"last\":%d}\n\n", last)
 }

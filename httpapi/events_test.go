@@ -62,12 +62,12 @@ func (l *listener) block() string {
 	return strings.Join(lines, "\n")
 }
 
-// next returns the next record, passing over comments.
+// next returns the next record, passing over beats.
 func (l *listener) next() store.Record {
 	l.Helper()
 	for {
 		text := l.block()
-		if strings.HasPrefix(text, ":") || strings.HasPrefix(text, "retry:") {
+		if strings.HasPrefix(text, "event: beat") || strings.HasPrefix(text, "retry:") {
 			continue
 		}
 		lines := strings.Split(text, "\n")
@@ -153,32 +153,107 @@ func TestEventsWithoutProgress(t *testing.T) {
 	}
 }
 
-// A stream that has nothing to tell shows that it is alive, in comments.
-func TestEventsHeartbeat(t *testing.T) {
-	_, _, url := streaming(t, httpapi.Config{Heartbeat: time.Millisecond})
-	l := listen(t, url+"?after=2")
+// A stream shows that it is alive in events, beside the records as without any.
+func TestEventsBeat(t *testing.T) {
+	began := time.Now()
+	eng, job, url := streaming(t, httpapi.Config{Heartbeat: time.Millisecond})
+	l := listen(t, url)
 	l.block() // retry
-	for range 3 {
-		if text := l.block(); text != ":" {
-			t.Fatalf("got %q, want a comment", text)
+	go toggle(t, eng, job, 100)
+	for beats, records := 0, 0; beats < 3 || records < 100; {
+		lines := strings.Split(l.block(), "\n")
+		if lines[0] != "event: beat" {
+			records++
+			continue
 		}
+		var data struct{ At *step.Time }
+		if len(lines) != 2 || json.Unmarshal([]byte(strings.TrimPrefix(lines[1], "data: ")), &data) != nil || data.At == nil {
+			t.Fatalf("got the event %q, want a beat with data {\"at\": ...}", lines)
+		}
+		if at := data.At.Std(); at.Before(began.Add(-time.Millisecond)) || at.After(time.Now()) {
+			t.Errorf("a beat at %v, want between %v and now", at, began)
+		}
+		beats++
 	}
 }
 
 // A stream ends after its time, so that whoever has lost his rights loses his streams.
 func TestEventsEnd(t *testing.T) {
 	_, _, url := streaming(t, httpapi.Config{StreamFor: time.Millisecond})
-	l := listen(t, url+"?after=1000")
+	l := listen(t, url+"?after=2")
 	l.block() // retry
 	if text := l.block(); text != "" || l.lines.Err() != nil {
 		t.Errorf("got %q, %v, want the end of the stream", text, l.lines.Err())
 	}
 }
 
+// A cursor ahead of the history is told by an event that names the last record, and the stream
+// ends; so is one that the history falls behind. The event's empty id has a client that only
+// comes back begin anew.
+func TestEventsAheadOfTheHistory(t *testing.T) {
+	_, _, url := streaming(t, httpapi.Config{})
+	for _, l := range []*listener{listen(t, url+"?after=3"), listen(t, url, "Last-Event-ID", "50"), listen(t, url+"?after=1", "Last-Event-ID", "9223372036854775807")} {
+		l.block() // retry
+		if text := l.block(); l.status != 200 || text != "id\nevent: reset\ndata: {\"last\":2}" {
+			t.Errorf("status %d, %q, want a reset to record 2", l.status, text)
+		}
+		if text := l.block(); text != "" || l.lines.Err() != nil {
+			t.Errorf("after the reset came %q, %v, want the end of the stream", text, l.lines.Err())
+		}
+	}
+}
+
+// A Last-Event-ID is a sequence number; an empty one is none, and the stream begins where the
+// query says, or at the first record.
+func TestEventsEmptyLastEventID(t *testing.T) {
+	_, _, url := streaming(t, httpapi.Config{})
+	if r := listen(t, url, "Last-Event-ID", "").next(); r.Seq != 1 {
+		t.Errorf("with an empty Last-Event-ID came %d", r.Seq)
+	}
+	if r := listen(t, url+"?after=1", "Last-Event-ID", "").next(); r.Seq != 2 {
+		t.Errorf("with an empty Last-Event-ID after 1 came %d", r.Seq)
+	}
+	for _, id := range []string{"x", "-1", "01", "1 2", "9223372036854775808"} {
+		if l := listen(t, url, "Last-Event-ID", id); l.status != 400 {
+			t.Errorf("Last-Event-ID %q: status %d", id, l.status)
+		}
+	}
+}
+
+// An unwrapped is a ResponseWriter of a middleware that hides what it wraps.
+type unwrapped struct{ http.ResponseWriter }
+
+// A middleware that hides Flush is told, and what is written through one that can be unwrapped
+// leaves.
+func TestEventsNeedFlush(t *testing.T) {
+	r := newRig(t)
+	path := fmt.Sprintf("/v1/jobs/%d/events", r.asking())
+	serve := func(wrap func(http.ResponseWriter) http.ResponseWriter) *listener {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.api.ServeHTTP(wrap(w), req) }))
+		t.Cleanup(srv.Close)
+		return listen(t, srv.URL+path)
+	}
+	l := serve(func(w http.ResponseWriter) http.ResponseWriter { return unwrapped{w} })
+	if text := l.block(); l.status != 500 || !strings.Contains(text, `"reason":"internal"`) || !strings.Contains(text, "Unwrap") {
+		t.Errorf("status %d, %s; want 500 and why", l.status, text)
+	}
+	l = serve(func(w http.ResponseWriter) http.ResponseWriter { return unwrappable{unwrapped{w}, w} })
+	if rec := l.next(); l.status != 200 || rec.Seq != 1 {
+		t.Errorf("status %d, record %d; want the first one", l.status, rec.Seq)
+	}
+}
+
+type unwrappable struct {
+	unwrapped
+	inner http.ResponseWriter
+}
+
+func (u unwrappable) Unwrap() http.ResponseWriter { return u.inner }
+
 // The headers arrive before there is any event, and a job that is not there has no stream.
 func TestEventsOpen(t *testing.T) {
 	_, job, url := streaming(t, httpapi.Config{})
-	if l := listen(t, url+"?after=1000"); l.status != 200 {
+	if l := listen(t, url+"?after=2"); l.status != 200 {
 		t.Errorf("status %d", l.status)
 	}
 	for header, url := range map[string]string{"2": strings.Replace(url, fmt.Sprint(job), "5", 1), "3": url} {

@@ -197,12 +197,12 @@ func (c *call) condition(takes bool) (store.Seq, error) {
 	case len(given) == 1 && given[0] == "*":
 		return 0, nil
 	}
-	text := strings.Join(given, ", ")
+	text := strings.TrimPrefix(strings.Join(given, ", "), "W/") // a proxy that compresses adds it, and the number says all
 	digits, ok := strings.CutPrefix(text, `"`)
 	digits, ok2 := strings.CutSuffix(digits, `"`)
 	n, err := number("If-Match", digits)
 	if !ok || !ok2 || err != nil || n == 0 {
-		return 0, invalid("If-Match", `it is "*", or one ETag as an answer had it: a number in double quotes`)
+		return 0, invalid("If-Match", `must be "*" or one ETag of an answer: a number in double quotes, with or without W/ before it`)
 	}
 	return store.Seq(n), nil
 }

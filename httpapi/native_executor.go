@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -116,7 +117,7 @@ func (c *call) claim(b *claimBody) (reply, error) {
 	if b.Limit > 0 {
 		q.Limit = int(b.Limit)
 	}
-	claimed, err := c.eng.Claim(c.Context(), q)
+	claimed, err := c.claimed(q)
 	items := make([]wireDelivery, len(claimed))
 	for i, d := range claimed {
 		items[i] = wireDelivery{
@@ -125,6 +126,21 @@ func (c *call) claim(b *claimBody) (reply, error) {
 		}
 	}
 	return reply{body: wirePage[wireDelivery]{Items: items}}, err
+}
+
+// claimed claims. A claim that waits while the server shuts down has found nothing.
+func (c *call) claimed(q engine.ClaimQuery) ([]engine.Delivery, error) {
+	if q.Wait == 0 {
+		return c.eng.Claim(c.Context(), q)
+	}
+	ctx, cancel := context.WithCancel(c.Context())
+	defer cancel()
+	defer untilShutdown(ctx, cancel)()
+	claimed, err := c.eng.Claim(ctx, q)
+	if err != nil && ctx.Err() != nil && c.Context().Err() == nil {
+		return nil, nil
+	}
+	return claimed, err
 }
 
 // settleBody names one delivery of the effect in the path.

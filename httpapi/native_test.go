@@ -85,7 +85,7 @@ func TestNativeStory(t *testing.T) {
 	if w.Code != http.StatusCreated || w.Header().Get("ETag") != `"1"` {
 		t.Fatalf("create: %d, ETag %s, %s", w.Code, w.Header().Get("ETag"), w.Body)
 	}
-	at := w.Header().Get("Location")
+	at := "/v1/" + w.Header().Get("Location")
 	if v := r.want(200, "ann", "GET", at, ""); v["state"] != "pending" || v["name"] != "release" {
 		t.Errorf("the new job: %v", v)
 	}
@@ -248,4 +248,63 @@ func TestClaimWaits(t *testing.T) {
 	})
 	r.running("a")
 	waits.Wait()
+}
+
+// The Location of a new job leads to it, wherever the API is mounted.
+func TestLocationKeepsTheMount(t *testing.T) {
+	r := newRig(t)
+	for _, prefix := range []string{"", "/stepgate", "/a/b"} {
+		mux := http.NewServeMux()
+		mux.Handle(prefix+"/", http.StripPrefix(prefix, r.api))
+		srv := httptest.NewServer(mux)
+		t.Cleanup(srv.Close)
+		created, err := http.Post(srv.URL+prefix+"/v1/jobs", "application/json", strings.NewReader(`{"name":"n","steps":[{"type":"confirmation","name":"go?"}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		created.Body.Close()
+		at, err := created.Location() // as RFC 9110 has it: relative to the request
+		if err != nil || !strings.HasPrefix(at.Path, prefix+"/v1/jobs/") {
+			t.Fatalf("below %q: Location %v, %v", prefix, at, err)
+		}
+		job, err := http.Get(at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		job.Body.Close()
+		if job.StatusCode != 200 {
+			t.Errorf("below %q: GET %v: status %d", prefix, at, job.StatusCode)
+		}
+	}
+}
+
+// A weak ETag, as a proxy that compresses makes it, is as good as a strong one.
+func TestWeakETags(t *testing.T) {
+	r := newRig(t)
+	path := fmt.Sprintf("/v1/jobs/%d/steps/1/operate", r.asking())
+	for _, c := range []struct {
+		tag    string
+		status int
+	}{
+		{`W/"1"`, 412}, {`W/2`, 400}, {`w/"2"`, 400}, {`W/`, 400}, {`W/*`, 400}, {`W/W/"2"`, 400}, {`W/"2", W/"3"`, 400}, {`W/"0"`, 400}, {`W/"2"`, 200},
+	} {
+		if w := r.ask("ann", "POST", path, `{"code":"confirm"}`, "If-Match", c.tag); w.Code != c.status {
+			t.Errorf("If-Match %s: status %d, want %d: %s", c.tag, w.Code, c.status, w.Body)
+		}
+	}
+}
+
+// A history after a record that the job does not have is refused with the last one that it has;
+// after that one it is empty.
+func TestHistoryAhead(t *testing.T) {
+	r := newRig(t)
+	path := fmt.Sprintf("/v1/jobs/%d/history?after=", r.asking())
+	for _, after := range []string{"3", "9223372036854775807"} {
+		if v := r.want(409, "ann", "GET", path+after, ""); v["reason"] != "ahead" || v["version"] != 2.0 {
+			t.Errorf("after %s: %v, want ahead of record 2", after, v)
+		}
+	}
+	if v := r.want(200, "ann", "GET", path+"2", ""); len(v["items"].([]any)) != 0 {
+		t.Errorf("after the last record: %v", v)
+	}
 }

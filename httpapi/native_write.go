@@ -75,7 +75,7 @@ func (c *call) create(b *createBody) (reply, error) {
 	job, err := c.eng.Create(c.Context(), spec, opts...)
 	return reply{
 		status: http.StatusCreated, body: job, moved: job.Moved,
-		at: "/v1/jobs/" + strconv.FormatInt(int64(job.ID), 10),
+		at: "jobs/" + strconv.FormatInt(int64(job.ID), 10), // relative to /v1/jobs, wherever that is mounted
 	}, err
 }
 

@@ -54,6 +54,7 @@ const (
 	reasonContentType     = "content_type"
 	reasonBusy            = "busy"
 	reasonTooManyStreams  = "too_many_streams"
+	reasonAhead           = "ahead"
 	reasonLeaseLost       = "lease_lost"
 	reasonConflict        = "conflict"
 	reasonUnknownOutcome  = "unknown_outcome"
@@ -85,6 +86,7 @@ var problems = map[string]struct {
 	reasonContentType:     {http.StatusUnsupportedMediaType, "the body must be application/json"},
 	reasonBusy:            {http.StatusServiceUnavailable, "the server is busy, nothing was done"},
 	reasonTooManyStreams:  {http.StatusTooManyRequests, "too many event streams are open"},
+	reasonAhead:           {http.StatusConflict, "the cursor is ahead of the history"},
 	reasonLeaseLost:       {http.StatusConflict, "the effect is settled, or somebody else has it"},
 	reasonConflict:        {http.StatusServiceUnavailable, "others were faster, nothing was done"},
 	reasonUnknownOutcome:  {http.StatusInternalServerError, "the outcome is unknown"},
@@ -112,6 +114,7 @@ func problemOf(err error) *problem {
 		p       *problem
 		refusal *engine.Refusal
 		unknown *engine.UnknownOutcomeError
+		ahead   *engine.AheadError
 	)
 	switch {
 	case errors.As(err, &p):
@@ -123,8 +126,9 @@ func problemOf(err error) *problem {
 		p.Request = &unknown.Request
 	case errors.Is(err, store.ErrLeaseLost):
 		p = newProblem(reasonLeaseLost, "")
-	case errors.Is(err, engine.ErrAhead):
-		p = invalid("after", "the job has no such record: read its history from the beginning")
+	case errors.As(err, &ahead):
+		p = newProblem(reasonAhead, "read the job again, and its history from the beginning")
+		p.Job, p.Version = ahead.Job, ahead.Last
 	case errors.Is(err, engine.ErrConflict):
 		p = newProblem(reasonConflict, "repeat the request")
 		p.header = http.Header{"Retry-After": {"1"}}

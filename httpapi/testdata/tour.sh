@@ -47,7 +47,7 @@ say 'Somebody whose page is older than that is told so.'
 curl -sS -H 'X-Person: bob' -H 'Content-Type: application/json' -H 'If-Match: "3"' "$step/operate" -d '{"code": "ignore_error"}'
 
 say 'What has happened since record 2? The stream goes on; grep has seen enough after two.'
-curl -s -N --max-time 5 -H 'X-Person: bob' -H 'Last-Event-ID: 2' "$base/v1/jobs/$job/events" | grep -m 2 '^data'
+curl -s -N --max-time 5 -H 'X-Person: bob' -H 'Last-Event-ID: 2' "$base/v1/jobs/$job/events" | grep -m 2 '^data: {"job"'
 
 say 'The second attempt succeeds, and the job waits for a person.'
 executor "$step/report" -d '{"attempt": 2, "results": [{"target": 1, "status": "succeeded"}]}'
