@@ -164,7 +164,7 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 	}
 	own := c.doubt.n > 0 || !c.request.given // a request that is found carried out is this one
 	if admitted := own && view.Replay != nil; !admitted {
-		if err := e.permit(ctx, &view, cmd); err != nil {
+		if err := e.permit(ctx, c, &view, cmd); err != nil {
 			return false, err
 		}
 	}
@@ -263,12 +263,13 @@ func wrap(job store.JobID, err error) error {
 	return fmt.Errorf("job %d: %w", job, err)
 }
 
-// permit asks the authorizer about a person's command.
-func (e *Engine) permit(ctx context.Context, v *store.View, cmd Command) error {
-	if e.authorize == nil {
+// permit refuses the command of a caller that is no person, and asks the authorizer about
+// any other. Reports and deadlines need no permission.
+func (e *Engine) permit(ctx context.Context, c *call, v *store.View, cmd Command) error {
+	if e.authorize == nil && !c.request.executor {
 		return nil
 	}
-	a := Access{Job: v.Job, Step: v.Step}
+	a := Access{Job: v.Job, Step: v.Step, Executor: c.request.executor}
 	switch cmd := cmd.(type) {
 	case *Operate:
 		a.Actor, a.Code = cmd.Actor, cmd.Code
@@ -279,17 +280,34 @@ func (e *Engine) permit(ctx context.Context, v *store.View, cmd Command) error {
 	default:
 		return nil
 	}
-	err := contain(func() error { return e.authorize(ctx, a) })
-	if err == nil {
-		err = ctx.Err()
-	}
+	err := e.admit(ctx, a)
 	if err == nil {
 		return nil
 	}
-	return &Refusal{
+	refusal := &Refusal{
 		Reason: operation.Denied, Job: a.Job.ID, Step: a.Step.ID, Code: a.Code, JobCode: a.JobCode,
 		Actor: a.Actor, cause: err,
 	}
+	if words := (*publicError)(nil); errors.As(err, &words) {
+		refusal.Detail = words.text
+	}
+	return refusal
+}
+
+// errNoPerson denies a person's command to a caller that is an executor and no person.
+var errNoPerson = Public("an executor claims and reports; this is for a person")
+
+func (e *Engine) admit(ctx context.Context, a Access) error {
+	if a.Executor && a.Actor == "" {
+		return errNoPerson
+	}
+	if e.authorize == nil {
+		return nil
+	}
+	if err := contain(func() error { return e.authorize(ctx, a) }); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // contain returns what f does, with a panic as an error.

@@ -640,6 +640,146 @@ func TestAuthorizer(t *testing.T) {
 	}
 }
 
+// An explanation asks the authorizer about what the rules allow, once for each code, and about
+// nothing else. It calls legal what a dry run lets pass, whatever the authorizer says.
+func TestExplainAsksOnlyAboutWhatTheRulesAllow(t *testing.T) {
+	for _, denied := range []operation.Codes{{}, operation.CodesOf(operation.RetryFailed, operation.Confirm), operation.CodesOf(operation.AllCodes()...)} {
+		var asked []string
+		d := newDesk(t, memstore.New(), engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
+			asked = append(asked, fmt.Sprint(a.Code, a.JobCode))
+			if denied.Has(a.Code) || a.JobCode == operation.TerminateJob && denied.Has(operation.RetryFailed) {
+				return errors.New("not on shift")
+			}
+			return nil
+		}))
+		pending, err := d.eng.Create(t.Context(), asking1())
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, failed := d.script(), d.script()
+		d.outcome(failed, 1, step.Broke)
+		for _, id := range []store.JobID{pending.ID, running, failed} {
+			s, err := d.eng.Step(t.Context(), id, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rules := d.eng.Rules()
+			allowed := rules.Codes(s.Type, s.State).Len() + rules.JobCodes(s.Type, s.State).Len()
+			asked = nil
+			x, err := d.eng.Explain(t.Context(), id, 1)
+			if err != nil || len(asked) != allowed {
+				t.Errorf("Explain in %v asked about %v, %v; the rules allow %d", s.State, asked, err, allowed)
+			}
+			for _, v := range x.Codes {
+				_, err := d.eng.Operate(t.Context(), id, 1, v.Code, engine.DryRun())
+				if v.Legal != (err == nil) {
+					t.Errorf("%v in %v: explained as legal %v, and run dry with %v", v.Code, s.State, v.Legal, err)
+				}
+				_, legal := rules.Legal(s.Type, s.State, v.Code)
+				if !v.Legal && legal != (v.Refusal.Reason == operation.Denied) {
+					t.Errorf("%v in %v, legal %v, is explained with %v", v.Code, s.State, legal, v.Refusal)
+				}
+			}
+			for _, v := range x.JobCodes {
+				if _, err := d.eng.OperateJob(t.Context(), id, v.Code, engine.DryRun()); v.Legal != (err == nil) {
+					t.Errorf("%v in %v: explained as legal %v, and run dry with %v", v.Code, s.State, v.Legal, err)
+				}
+			}
+		}
+	}
+}
+
+// What an authorizer says is the client's to see if it is said to be, and stays here if not.
+func TestPublicWords(t *testing.T) {
+	words := engine.Public("ask ann first")
+	for _, c := range []struct {
+		err    error
+		detail string
+	}{
+		{errors.New("row 7 of acl"), ""},
+		{words, "ask ann first"},
+		{fmt.Errorf("row 7 of acl: %w", words), "ask ann first"},
+		{errors.Join(errors.New("row 7 of acl"), words), "ask ann first"},
+	} {
+		eng := engine.New(memstore.New(), engine.WithAuthorizer(func(context.Context, engine.Access) error { return c.err }))
+		_, err := eng.Create(t.Context(), asking1(), engine.By("bob"))
+		var refusal *engine.Refusal
+		if !errors.As(err, &refusal) || refusal.Detail != c.detail || !errors.Is(err, c.err) {
+			t.Fatalf("denied by %v: %v, want the detail %q", c.err, err, c.detail)
+		}
+		data, err := json.Marshal(refusal)
+		var told engine.Refusal
+		if err = errors.Join(err, json.Unmarshal(data, &told)); err != nil || strings.Contains(string(data), "acl") ||
+			c.detail != "" && !strings.HasSuffix(told.Error(), "denied to bob: "+c.detail) {
+			t.Errorf("denied by %v: %s, %v, which reads %v", c.err, data, err, &told)
+		}
+	}
+}
+
+// A caller that is an executor and no person does nothing that a person does; of one that is
+// both, the authorizer learns so.
+func TestExecutorsAreNoPersons(t *testing.T) {
+	var asked []engine.Access
+	st := memstore.New()
+	id := newDesk(t, st).script()
+	eng := engine.New(st, engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
+		asked = append(asked, a)
+		return nil
+	}))
+	for _, eng := range []*engine.Engine{eng, engine.New(st)} { // with an authorizer, and without
+		for name, call := range map[string]func(opts ...engine.OperateOption) error{
+			"Operate": func(opts ...engine.OperateOption) error {
+				_, err := eng.Operate(t.Context(), id, 1, operation.RetryAll, opts...)
+				return err
+			},
+			"OperateJob": func(opts ...engine.OperateOption) error {
+				_, err := eng.OperateJob(t.Context(), id, operation.TerminateJob, opts...)
+				return err
+			},
+			"Create": func(opts ...engine.OperateOption) error {
+				_, err := eng.Create(t.Context(), asking1(), opts...)
+				return err
+			},
+			"Allowed": func(opts ...engine.OperateOption) error {
+				x, err := eng.Explain(t.Context(), id, 1, opts...)
+				if err == nil && x.JobCodes[0].Refusal != nil {
+					return x.JobCodes[0].Refusal // to terminate it, which is legal
+				}
+				return err
+			},
+		} {
+			asked = nil
+			for _, more := range [][]engine.OperateOption{{engine.AsExecutor()}, {engine.AsExecutor(), engine.DryRun()}, {engine.By(""), engine.AsExecutor()}} {
+				var refusal *engine.Refusal
+				if err := call(more...); !errors.As(err, &refusal) || refusal.Reason != operation.Denied || refusal.Detail == "" {
+					t.Errorf("%s by an executor: %v, want it denied with words", name, err)
+				}
+			}
+			if len(asked) > 0 {
+				t.Errorf("%s by an executor: the authorizer was asked about %+v", name, asked)
+			}
+		}
+		asked = nil
+		if codes, err := eng.Allowed(t.Context(), id, 1, engine.AsExecutor()); err != nil || !codes.Empty() {
+			t.Errorf("Allowed to an executor: %v, %v, want none", codes, err)
+		}
+		if _, err := eng.Create(t.Context(), asking1(), engine.AsExecutor(), engine.By("agent")); err != nil {
+			t.Errorf("Create by a person that is an executor too: %v", err)
+		}
+	}
+	if len(asked) != 0 { // the last engine has no authorizer
+		t.Fatalf("asked about %+v", asked)
+	}
+	for _, opts := range [][]engine.OperateOption{{engine.By("agent")}, {engine.By("agent"), engine.AsExecutor()}} {
+		if _, err := eng.Create(t.Context(), asking1(), opts...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(asked) != 2 || asked[0].Executor || !asked[1].Executor || asked[1].Actor != "agent" {
+		t.Errorf("the authorizer was asked about %+v, want a person and then one that is an executor", asked)
+	}
+}
+
 // The receipt that the engine makes of a decision is the one it makes of its record.
 func TestReplayRefuses(t *testing.T) {
 	d := newDesk(t, memstore.New())
@@ -795,6 +935,37 @@ func TestOlderRules(t *testing.T) {
 	if _, err := newer.Report(t.Context(), done); err != nil {
 		t.Fatal(err)
 	}
+	const undeclared = "type custom-32 is not declared in this engine's rules"
+	strange, err := newer.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: 32, Name: "contain", Targets: []string{"a"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := older.Explain(t.Context(), job.ID, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := []error{}
+	for _, v := range x.Codes {
+		told = append(told, v.Refusal)
+	}
+	for _, v := range x.JobCodes {
+		told = append(told, v.Refusal)
+	}
+	_, err = older.Operate(t.Context(), job.ID, 2, operation.ForcedSkip)
+	told = append(told, err)
+	_, err = older.OperateJob(t.Context(), job.ID, operation.TerminateJob)
+	told = append(told, err)
+	_, err = older.OperateJob(t.Context(), strange.ID, operation.StartJob)
+	told = append(told, err)
+	_, err = older.Allowed(t.Context(), job.ID, 2)
+	told = append(told, err)
+	_, err = older.Report(t.Context(), engine.Report{Job: job.ID, Step: 2, Attempt: 1, Results: []engine.TargetResult{success(0)}})
+	told = append(told, err)
+	for _, err := range told {
+		if !errors.Is(err, operation.WrongType) || !strings.Contains(err.Error(), undeclared) || strings.Contains(err.Error(), "only in") {
+			t.Errorf("of a step of an unknown type: %v, want that %s", err, undeclared)
+		}
+	}
 	other, err := older.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: 2 * time.Second}}})
 	if err != nil {
 		t.Fatal(err)
@@ -803,7 +974,7 @@ func TestOlderRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	now = now.Add(time.Minute)
-	if n, err := older.Sweep(t.Context()); n != 1 || !errors.Is(err, operation.WrongState) {
+	if n, err := older.Sweep(t.Context()); n != 1 || !errors.Is(err, operation.WrongType) {
 		t.Errorf("Sweep by older rules: %d, %v, want one expired and one failure told", n, err)
 	}
 	if n, err := newer.Sweep(t.Context()); n != 1 || err != nil {

@@ -29,7 +29,7 @@ func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []Opera
 		return store.Job{}, err
 	}
 	c.view = store.View{Job: store.Job{Scope: spec.Scope, Name: spec.Name, State: step.Pending, Current: 1, Steps: int32(len(spec.Steps))}}
-	if err := e.permit(ctx, &c.view, cmd); err != nil {
+	if err := e.permit(ctx, c, &c.view, cmd); err != nil {
 		return store.Job{}, err
 	}
 	e.stamp(c, cmd)

@@ -200,6 +200,10 @@ func staleness(v *store.View, ifAttempt int32, ifVersion store.Seq) string {
 // refuse completes a refusal with where the job stands and what would be legal.
 func refuse(r *operation.Rules, v *store.View, refusal *Refusal) *Refusal {
 	s := &v.Step
+	if r.Enters(s.Type) == 0 && refusal.Reason > operation.Stale { // whatever the rules say of a code
+		refusal.Reason = operation.WrongType
+		refusal.Detail = fmt.Sprintf("type %v is not declared in this engine's rules", s.Type)
+	}
 	refusal.Job, refusal.Step = v.Job.ID, s.ID
 	refusal.Type, refusal.State, refusal.Attempt = s.Type, s.State, s.Attempt
 	refusal.JobState, refusal.Current, refusal.Version = v.Job.State, v.Job.Current, v.Job.Version
@@ -462,7 +466,7 @@ func (d *Decision) move(r *operation.Rules, v *store.View, to step.State, dueOnl
 		enters := r.Enters(v.Next.Type)
 		if enters == 0 {
 			return refuse(r, v, &Refusal{Reason: operation.WrongType, Code: rec.Code, JobCode: rec.JobCode, Actor: rec.Actor,
-				Detail: fmt.Sprintf("step %d would start, and these rules have no type %v", v.Next.ID, v.Next.Type)})
+				Detail: fmt.Sprintf("step %d would start, and its type %v is not declared in this engine's rules", v.Next.ID, v.Next.Type)})
 		}
 		d.steps[1] = v.Next
 		d.Change.Steps = d.steps[:2]

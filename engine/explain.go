@@ -33,9 +33,11 @@ type JobVerdict struct {
 	Refusal *Refusal          `json:"refusal,omitempty"`
 }
 
-// Explain answers for a step and a person (see [By]) what every operation would come
-// to, so that a frontend draws its buttons from one call. Each code takes the same way
-// as in [Engine.Operate], authorizer included; only the commit is left out.
+// Explain answers for a step and a person (see [By]) what every operation would do, so that
+// a frontend draws its buttons from one call. It calls a code legal if and only if a dry run
+// of [Engine.Operate] would pass on the same state. The authorizer is asked about the codes
+// that the rules allow, and about no other: a code that both would refuse has the rules'
+// reason here, and is denied there.
 func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, opts ...OperateOption) (Explanation, error) {
 	c := e.take()
 	defer e.calls.Put(c)
@@ -90,18 +92,19 @@ func (e *Engine) views(ctx context.Context, job store.JobID, id step.ID) (view, 
 	return view, current, fmt.Errorf("job %d: %w: gave up after %d tries", job, ErrConflict, maxTries)
 }
 
-// tryOut decides on the state in c as a dry run does.
+// tryOut decides on the state in c as a dry run does, but asks the authorizer last, and so
+// only about what the rules allow.
 func (e *Engine) tryOut(ctx context.Context, c *call, cmd Command) (Receipt, *Refusal, error) {
 	c.reset()
-	if err := e.permit(ctx, &c.view, cmd); err != nil {
+	e.stamp(c, cmd)
+	if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
+		return Receipt{}, refusal, nil
+	}
+	if err := e.permit(ctx, c, &c.view, cmd); err != nil {
 		refusal, ok := err.(*Refusal)
 		if !ok {
 			return Receipt{}, nil, err
 		}
-		return Receipt{}, refusal, nil
-	}
-	e.stamp(c, cmd)
-	if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
 		return Receipt{}, refusal, nil
 	}
 	receipt := c.decision.Receipt
@@ -109,11 +112,15 @@ func (e *Engine) tryOut(ctx context.Context, c *call, cmd Command) (Receipt, *Re
 	return receipt, nil, nil
 }
 
-// Allowed is the short form of [Engine.Explain]: the codes that would pass.
+// Allowed is the short form of [Engine.Explain]: the codes that would pass. It is a
+// *[Refusal] with reason operation.WrongType if the rules do not declare the step's type.
 func (e *Engine) Allowed(ctx context.Context, job store.JobID, id step.ID, opts ...OperateOption) (operation.Codes, error) {
 	x, err := e.Explain(ctx, job, id, opts...)
 	var codes operation.Codes
 	for _, v := range x.Codes {
+		if v.Refusal != nil && e.rules.Enters(x.Step.Type) == 0 {
+			return codes, v.Refusal
+		}
 		if v.Legal {
 			codes = codes.With(v.Code)
 		}

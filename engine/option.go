@@ -74,20 +74,21 @@ func WithJobIDs(next func(now step.Time) store.JobID) Option {
 // WithAuthorizer has f asked before every operation of a person and every creation,
 // on the very state that is decided on: again after each conflict. An error, a panic
 // or an ended context is a denial. The error is the refusal's cause, found by errors.Is
-// and errors.As: to tell reasons apart, look at [Refusal].Reason. f must be safe for
-// concurrent use.
+// and errors.As: to tell reasons apart, look at [Refusal].Reason. Clients see no more of it
+// than the words of [Public]. f must be safe for concurrent use.
 func WithAuthorizer(f func(ctx context.Context, a Access) error) Option {
 	return func(c *config) { c.authorize = f }
 }
 
 // Access is what an authorizer decides on.
 type Access struct {
-	Actor   string            `json:"actor"`
-	Code    operation.Code    `json:"code,omitzero"`     // of an operation on a step
-	JobCode operation.JobCode `json:"job_code,omitzero"` // of an operation on a job
-	Create  bool              `json:"create"`            // a job is to be created
-	Job     store.Job         `json:"job"`               // as it is; for a creation, as it would be, but for its id
-	Step    store.Step        `json:"step,omitzero"`     // the step in question, or the job's current one; zero for a creation
+	Actor    string            `json:"actor"`
+	Executor bool              `json:"executor,omitzero"` // the person is an executor as well: see [AsExecutor]
+	Code     operation.Code    `json:"code,omitzero"`     // of an operation on a step
+	JobCode  operation.JobCode `json:"job_code,omitzero"` // of an operation on a job
+	Create   bool              `json:"create"`            // a job is to be created
+	Job      store.Job         `json:"job"`               // as it is; for a creation, as it would be, but for its id
+	Step     store.Step        `json:"step,omitzero"`     // the step in question, or the job's current one; zero for a creation
 }
 
 // WithLimits replaces the limits; a limit of 0 keeps its default. More than 4,000,000
@@ -156,6 +157,7 @@ const (
 	setVersion
 	setRequest
 	setDryRun
+	setExecutor
 )
 
 // By says who asks. Without it nobody in particular does, who is on no list of
@@ -183,6 +185,11 @@ func RequestID(id store.Request) OperateOption {
 // DryRun answers as if the request were carried out, and changes nothing.
 func DryRun() OperateOption { return OperateOption{set: setDryRun} }
 
+// AsExecutor says that the caller is an executor. With [By] it is a person too, and the
+// authorizer sees both. Without, it can do nothing that a person does: every operation and
+// every creation is denied, dry runs included.
+func AsExecutor() OperateOption { return OperateOption{set: setExecutor} }
+
 // request is what the options of one call come to.
 type request struct {
 	actor, reason string
@@ -191,6 +198,7 @@ type request struct {
 	id            store.Request
 	given         bool // id was given by the caller
 	dry           bool
+	executor      bool // by the caller's own word
 }
 
 func (r *request) apply(opts []OperateOption) *Refusal {
@@ -217,6 +225,8 @@ func (r *request) apply(opts []OperateOption) *Refusal {
 			}
 		case setDryRun:
 			r.dry = true
+		case setExecutor:
+			r.executor = true
 		default:
 			return invalid("Options", "option %d is the zero OperateOption", i)
 		}

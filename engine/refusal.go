@@ -68,6 +68,8 @@ func (r *Refusal) Error() string {
 		fmt.Fprintf(&b, "%s denied to %s", r.operation(), r.person())
 		if r.cause != nil {
 			fmt.Fprintf(&b, ": %v", r.cause)
+		} else if r.Detail != "" {
+			fmt.Fprintf(&b, ": %s", r.Detail)
 		}
 	case operation.RequestReused:
 		fmt.Fprintf(&b, "the request id stands for another request: %s", r.Detail)
@@ -121,6 +123,15 @@ func (r *Refusal) Is(target error) bool {
 
 // Unwrap returns the authorizer's error, if the reason is Denied.
 func (r *Refusal) Unwrap() error { return r.cause }
+
+// Public returns an error with words for clients. If an authorizer returns it, alone or
+// wrapped, the text is the refusal's Detail. Other errors of an authorizer are hidden from
+// clients, as they may leak internals.
+func Public(text string) error { return &publicError{text} }
+
+type publicError struct{ text string }
+
+func (e *publicError) Error() string { return e.text }
 
 func invalid(field, format string, args ...any) *Refusal {
 	return &Refusal{Reason: operation.InvalidInput, Field: field, Detail: fmt.Sprintf(format, args...)}

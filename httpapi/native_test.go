@@ -76,6 +76,23 @@ func (r *rig) want(status int, person, method, target, body string, header ...st
 	return v
 }
 
+// A person who is denied reads the authorizer's public words, and no others.
+func TestPublicWordsReachTheClient(t *testing.T) {
+	r := newRig(t, engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
+		if a.Actor == "eve" {
+			return fmt.Errorf("s3cret: %w", engine.Public("eve is on leave"))
+		}
+		return errors.New("s3cret")
+	}))
+	const job = `{"name":"n","steps":[{"type":"confirmation","name":"s"}]}`
+	if p := r.want(403, "eve", "POST", "/v1/jobs", job); p["reason"] != "denied" || p["detail"] != "eve is on leave" {
+		t.Errorf("%v, want the public words", p)
+	}
+	if p := r.want(403, "bob", "POST", "/v1/jobs", job); p["reason"] != "denied" || p["detail"] != nil {
+		t.Errorf("%v, want no words", p)
+	}
+}
+
 // A job is created, started, looked at from all sides, and operated on.
 func TestNativeStory(t *testing.T) {
 	r := newRig(t)

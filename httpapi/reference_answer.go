@@ -106,8 +106,12 @@ func refer(r *engine.Refusal, scope store.Scope) *referenceError {
 	case operation.NoSuchStep:
 		return &referenceError{code: codeNoSuchStep, message: messageNoSuchStep}
 	case operation.Denied:
+		why := ""
+		if r.Detail != "" {
+			why = ": " + r.Detail
+		}
 		return &referenceError{
-			code: codeDenied, message: "permission denied: the person who asks may not do " + asked(r), permission: missing(r, scope),
+			code: codeDenied, message: "permission denied: the person who asks may not do " + asked(r) + why, permission: missing(r, scope),
 		}
 	case operation.InvalidInput:
 		return unacceptable(fieldOf(r), r.Detail)
