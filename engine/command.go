@@ -53,7 +53,10 @@ type OperateJob struct {
 }
 
 // A Report is what an executor says of one attempt of a step. It names results,
-// or an outcome, or both; the results count first.
+// or an outcome, or both; the results count first. It is stale once the attempt is over, but a
+// report that was taken can be repeated until the next attempt of the step begins: it changes
+// nothing, and is no error. An outcome is taken for a repetition if it leads to the state that
+// the step is in.
 type Report struct {
 	Job     store.JobID
 	Step    step.ID

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -259,18 +260,29 @@ func (d *Decision) report(r *operation.Rules, v *store.View, c *Report, now step
 		d.Report = ReportReceipt{Seq: done.Seq, State: done.To, JobState: done.JobTo, Accepted: int(done.Results)}
 		return nil
 	}
-	if c.Attempt != s.Attempt || !s.State.Active() || s.ID != v.Job.Current {
-		return refuse(r, v, &Refusal{Reason: operation.Stale, Detail: fmt.Sprintf(
-			"meant for attempt %d, but the step is %v in attempt %d", c.Attempt, s.State, s.Attempt)})
+	rows, refusal := find(v, c)
+	if refusal != nil {
+		return refusal
+	}
+	if c.Attempt != s.Attempt {
+		return tooLate(r, v, c)
+	}
+	after := *s
+	told, targets := results(&after, v, c, rows)
+	told.State, told.JobState = s.State, v.Job.State
+	switch {
+	case s.State.Finished() && repeats(r, s, c, told):
+		d.Report = told
+		return nil
+	case !s.State.Active() || s.ID != v.Job.Current:
+		return tooLate(r, v, c)
 	}
 	if _, ok := r.On(s.Type, s.State, step.Stopped); !ok {
 		return refuse(r, v, &Refusal{Reason: operation.WrongType}) // it waits for a person
 	}
 	rec := d.begin(v, store.Reported, now)
 	rec.Request, rec.Actor, rec.Reason, rec.Event = c.request, c.By, c.Reason, c.Outcome
-	if refusal := d.results(v, c); refusal != nil {
-		return refusal
-	}
+	d.Report, d.steps[0], d.Change.Targets = told, after, targets
 	if rec.Event == 0 && d.steps[0].Unfinished == 0 {
 		rec.Event = completion(&d.steps[0])
 	}
@@ -279,15 +291,69 @@ func (d *Decision) report(r *operation.Rules, v *store.View, c *Report, now step
 			return refusal
 		}
 	}
-	d.Report.State, d.Report.JobState = d.steps[0].State, d.Change.Job.State
-	if rec.Event == 0 && len(d.Change.Targets) == 0 {
+	if rec.Event == 0 && len(targets) == 0 {
 		d.Change.Records = nil
 		return nil
 	}
-	rec.Results = int32(len(d.Change.Targets))
+	rec.Results = int32(len(targets))
 	d.finish()
-	d.Report.Seq = rec.Seq
+	d.Report.Seq, d.Report.State, d.Report.JobState = rec.Seq, d.steps[0].State, d.Change.Job.State
 	return nil
+}
+
+func tooLate(r *operation.Rules, v *store.View, c *Report) *Refusal {
+	return refuse(r, v, &Refusal{Reason: operation.Stale, Detail: fmt.Sprintf(
+		"meant for attempt %d, but the step is %v in attempt %d", c.Attempt, v.Step.State, v.Step.Attempt)})
+}
+
+// find returns where v shows the target of each result of c, or the refusal of one that the
+// step does not have.
+func find(v *store.View, c *Report) ([]int, *Refusal) {
+	shown := make(map[int32]int, len(v.Targets)) // target index -> position in v.Targets
+	for i := range v.Targets {
+		shown[v.Targets[i].Index] = i
+	}
+	rows := make([]int, len(c.Results))
+	for i := range c.Results {
+		at, ok := shown[c.Results[i].Target]
+		if !ok {
+			what := "the step has no target %d, only 0 to %d"
+			if c.Results[i].Target < v.Step.Total {
+				what = "the view lacks target %d of 0 to %d"
+			}
+			refusal := invalid(fmt.Sprintf("results[%d].target", i), what, c.Results[i].Target, v.Step.Total-1)
+			refusal.Job, refusal.Step = v.Job.ID, v.Step.ID
+			return nil, refusal
+		}
+		rows[i] = at
+	}
+	return rows, nil
+}
+
+// repeats reports whether c, of the last attempt of s, which is over, tells nothing new and
+// something that was told before: the outcome that led to the state of s, a result that
+// stands, or progress before it. A report of other results alone was never taken.
+func repeats(r *operation.Rules, s *store.Step, c *Report, told ReportReceipt) bool {
+	if told.Accepted > 0 || c.Outcome != 0 {
+		return told.Accepted == 0 && leads(r, s, c.Outcome)
+	}
+	others := 0
+	for _, x := range told.Rejected {
+		if x.Rejected.Finished() {
+			others++
+		}
+	}
+	return others < len(c.Results)
+}
+
+// leads reports whether an outcome ends an attempt of s in the state that s is in.
+func leads(r *operation.Rules, s *store.Step, outcome step.Event) bool {
+	for _, from := range [...]step.State{step.Running, step.Terminating} {
+		if to, ok := r.On(s.Type, from, outcome); ok && to == s.State {
+			return true
+		}
+	}
+	return false
 }
 
 // completion returns the event that the last finished target of s is.
@@ -301,30 +367,14 @@ func completion(s *store.Step) step.Event {
 	return step.SomeFailed
 }
 
-// results applies the results of a report, in their order, to the targets that v
-// shows. For one target and attempt the first finished result stands.
-func (d *Decision) results(v *store.View, c *Report) *Refusal {
-	s := &d.steps[0]
-	rows := make(map[int32]int, len(c.Results)) // target index -> position in known
-	known := make([]store.Target, len(v.Targets))
-	copy(known, v.Targets)
-	for i := range known {
-		rows[known[i].Index] = i
-	}
+// results applies the results of a report, in their order, to s and to the targets that v
+// shows at rows, and returns the answer and the targets that changed. For one target and
+// attempt the first finished result stands.
+func results(s *store.Step, v *store.View, c *Report, rows []int) (told ReportReceipt, after []store.Target) {
+	known := slices.Clone(v.Targets)
 	changed := make([]bool, len(known))
 	for i := range c.Results {
-		result := &c.Results[i]
-		at, ok := rows[result.Target]
-		if !ok {
-			what := "the step has no target %d, only 0 to %d"
-			if result.Target < s.Total {
-				what = "the view lacks target %d of 0 to %d"
-			}
-			refusal := invalid(fmt.Sprintf("results[%d].target", i), what, result.Target, s.Total-1)
-			refusal.Job, refusal.Step = v.Job.ID, s.ID
-			return refusal
-		}
-		t := &known[at]
+		result, t := &c.Results[i], &known[rows[i]]
 		switch compare(s, t, result) {
 		case isNew:
 			finished := t.Attempt == s.Attempt && t.Status.Finished()
@@ -336,20 +386,20 @@ func (d *Decision) results(v *store.View, c *Report) *Refusal {
 				s.Succeeded++
 				t.Success = s.Attempt
 			}
-			d.Report.Accepted++
-			changed[at] = true
+			told.Accepted++
+			changed[rows[i]] = true
 		case isKnown:
-			d.Report.Repeated++
+			told.Repeated++
 		case contradicts:
-			d.Report.Rejected = append(d.Report.Rejected, Rejection{Target: t.Index, Stands: t.Status, Rejected: result.Status})
+			told.Rejected = append(told.Rejected, Rejection{Target: t.Index, Stands: t.Status, Rejected: result.Status})
 		}
 	}
 	for i, t := range known {
 		if changed[i] {
-			d.Change.Targets = append(d.Change.Targets, t)
+			after = append(after, t)
 		}
 	}
-	return nil
+	return told, after
 }
 
 // news is how a result relates to what is known of its target.

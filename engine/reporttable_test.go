@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 
 	"github.com/stepgate/stepgate/engine"
@@ -50,6 +51,8 @@ var messagesToConfirmations = []message{
 	{column: "deadline", event: step.Expired, expire: true},
 	{column: "deadline_confirms", event: step.ExpiredConfirmed, expire: true, confirm: true},
 }
+
+const known = "known" // the cell of a report that tells nothing new
 
 // command returns the message as a command about attempt n.
 func (m message) command(n int32) engine.Command {
@@ -124,11 +127,14 @@ func eachMessage(t *testing.T, b book, f func(call, cell string, m message, v *s
 			v := s.view()
 			m.show(&v)
 			cell := b.grids[s.typ][s.state.String()][m.column]
-			if !s.current {
+			if !s.current && cell != known {
 				cell = "stale"
 				if s.state == step.Running || s.state == step.Waiting || s.state == step.Terminating {
 					cell = "refused" // only the current step is ever under way
 				}
+			}
+			if cell == known && len(m.results) > 0 {
+				cell = "stale" // its targets have no result yet
 			}
 			f(fmt.Sprintf("%s %v of attempt %d on %v", m.column, m.results, v.Step.Attempt, s), cell, m, &v)
 		}
@@ -150,6 +156,12 @@ func TestEveryReportIsDecidedByTheBook(t *testing.T) {
 		}
 		if err != nil {
 			t.Errorf("%s: %v; want %s", call, err, cell)
+			return
+		}
+		if cell == known {
+			if want := (engine.ReportReceipt{State: v.Step.State, JobState: v.Job.State}); d.Changes() || !reflect.DeepEqual(d.Report, want) {
+				t.Errorf("%s: receipt %+v, changes %v; want %+v and no change", call, d.Report, d.Changes(), want)
+			}
 			return
 		}
 		accepted++
@@ -235,6 +247,90 @@ func TestADeadlineIsStaleUntilItHasPassed(t *testing.T) {
 	}
 }
 
+// Once an attempt is over and until the next begins, a report that was taken can be repeated. A
+// report that tells something new is stale, and so is one that was never taken. The targets 0
+// and 1 have finished in this attempt, target 2 was running when it ended.
+func TestAReportRepeatedAfterTheEnd(t *testing.T) {
+	const stale = "stale"
+	result := func(at int32, status step.Status) engine.TargetResult {
+		return engine.TargetResult{Target: at, Result: store.Result{Status: status}}
+	}
+	all := []engine.TargetResult{result(0, good), result(1, wrong), result(2, step.TargetRunning)}
+	for _, c := range []struct {
+		results []engine.TargetResult
+		outcome step.Event
+		in      step.States
+		want    string // the numbers of results that are repeated and rejected
+	}{
+		{all, 0, step.StatesOf(step.Abnormal, step.Terminated, step.Abandoned, step.Skipped, step.ErrorIgnored), "3 repeated, 0 rejected"},
+		{all, step.Broke, step.StatesOf(step.Abnormal, step.Terminated), "3 repeated, 0 rejected"},
+		{nil, step.Broke, step.StatesOf(step.Abnormal, step.Terminated), "0 repeated, 0 rejected"},
+		{nil, step.Stopped, step.StatesOf(step.Terminated), "0 repeated, 0 rejected"},
+		{nil, step.Dropped, step.StatesOf(step.Abandoned), "0 repeated, 0 rejected"},
+		{nil, step.Broke, step.StatesOf(step.Abandoned, step.Skipped, step.ErrorIgnored), stale},
+		{nil, step.Stopped, step.StatesOf(step.Abnormal, step.Abandoned, step.Skipped), stale},
+		{nil, step.Dropped, step.StatesOf(step.Abnormal, step.Terminated), stale},
+
+		// progress before the result that stands, and what had contradicted then
+		{[]engine.TargetResult{result(0, step.TargetRunning), result(0, good)}, 0, step.StatesOf(step.Terminated), "1 repeated, 1 rejected"},
+		{[]engine.TargetResult{result(1, step.TargetRunning)}, 0, step.StatesOf(step.Terminated), "0 repeated, 1 rejected"},
+		{[]engine.TargetResult{result(2, step.TargetWaiting)}, 0, step.StatesOf(step.Terminated), "0 repeated, 1 rejected"},
+		{[]engine.TargetResult{result(1, good), result(1, wrong)}, 0, step.StatesOf(step.Terminated), "1 repeated, 1 rejected"},
+		{[]engine.TargetResult{result(1, good)}, step.Stopped, step.StatesOf(step.Terminated), "0 repeated, 1 rejected"},
+
+		// never taken
+		{[]engine.TargetResult{result(1, good)}, 0, step.StatesOf(step.Abnormal, step.Terminated, step.Abandoned, step.Skipped, step.ErrorIgnored), stale},
+		{[]engine.TargetResult{result(0, wrong), result(1, good)}, 0, step.StatesOf(step.Terminated), stale},
+		{[]engine.TargetResult{result(2, good)}, 0, step.StatesOf(step.Abnormal, step.Terminated, step.Abandoned, step.Skipped, step.ErrorIgnored), stale},
+		{[]engine.TargetResult{result(0, good), result(2, wrong)}, 0, step.StatesOf(step.Terminated), stale},
+		{[]engine.TargetResult{result(2, wrong)}, step.Stopped, step.StatesOf(step.Terminated), stale},
+	} {
+		for state := range c.in.All() {
+			for _, current := range []bool{true, false} {
+				v := situation{typ: step.Script, state: state, current: current, left: true}.view()
+				for i := range c.results {
+					row := store.Target{Index: c.results[i].Target, Attempt: atAttempt, Result: all[c.results[i].Target].Result}
+					if row.Status.Success() {
+						row.Success = atAttempt
+					}
+					v.Targets = append(v.Targets, row)
+				}
+				command := &engine.Report{Job: 7, Step: 2, Attempt: atAttempt, Results: c.results, Outcome: c.outcome}
+				d, err := engine.Decide(operation.Standard(), v, command, now)
+				call := fmt.Sprintf("%v %v on %v (current %v)", c.results, c.outcome, state, current)
+				if c.want == stale {
+					checkReason(t, call, err, operation.Stale)
+					continue
+				}
+				if err != nil {
+					t.Errorf("%s: %v, want %s", call, err, c.want)
+					continue
+				}
+				got := fmt.Sprintf("%d repeated, %d rejected", d.Report.Repeated, len(d.Report.Rejected))
+				if got != c.want || d.Changes() || d.Report.Seq != 0 || d.Report.Accepted != 0 || d.Report.State != state {
+					t.Errorf("%s: %+v, changes %v; want %s", call, d.Report, d.Changes(), c.want)
+				}
+				v.Step.Attempt++ // the next attempt has begun
+				_, err = engine.Decide(operation.Standard(), v, command, now)
+				checkReason(t, call+" of the attempt before", err, operation.Stale)
+			}
+		}
+	}
+}
+
+// A target that does not exist is invalid input, in whatever state and attempt the step is.
+func TestAReportOnNoTargetIsInvalid(t *testing.T) {
+	eachSituation(t, func(s situation) {
+		v := s.view()
+		for _, n := range []int32{max(v.Step.Attempt, 2) - 1, max(v.Step.Attempt, 1), v.Step.Attempt + 1} {
+			_, err := engine.Decide(operation.Standard(), v, &engine.Report{
+				Job: 7, Step: 2, Attempt: n, Results: []engine.TargetResult{{Target: v.Step.Total, Result: store.Result{Status: good}}},
+			}, now)
+			checkReason(t, fmt.Sprintf("target %d of attempt %d on %v", v.Step.Total, n, s), err, operation.InvalidInput)
+		}
+	})
+}
+
 // For one target and attempt the first finished result stands: the same again is repeated,
 // another is rejected, and a target never goes back. Every pair of a known and a reported
 // status, for a target that ran in this attempt, in an earlier one, and one that succeeded.
@@ -244,29 +340,29 @@ func TestEveryResultMeetsWhatIsKnownOfItsTarget(t *testing.T) {
 		repeated = "repeated"
 		rejected = "rejected"
 	)
-	type known struct {
+	type standing struct {
 		attempt, success int32
 		status           step.Status
 	}
-	step4 := func(status step.Status) known { return known{attempt: atAttempt, status: status} }
+	step4 := func(status step.Status) standing { return standing{attempt: atAttempt, status: status} }
 	for _, c := range []struct {
-		known    known
+		known    standing
 		reported step.Status
 		want     string
 	}{
 		// nothing is known of this attempt yet
-		{known{}, step.TargetWaiting, repeated},
-		{known{}, step.TargetRunning, accepted},
-		{known{}, wrong, accepted},
-		{known{}, good, accepted},
-		{known{attempt: 3, status: wrong}, wrong, accepted},
-		{known{attempt: 3, status: wrong}, step.TargetWaiting, repeated},
-		{known{attempt: 2, success: 2, status: good}, wrong, accepted}, // before the attempt that covers all
+		{standing{}, step.TargetWaiting, repeated},
+		{standing{}, step.TargetRunning, accepted},
+		{standing{}, wrong, accepted},
+		{standing{}, good, accepted},
+		{standing{attempt: 3, status: wrong}, wrong, accepted},
+		{standing{attempt: 3, status: wrong}, step.TargetWaiting, repeated},
+		{standing{attempt: 2, success: 2, status: good}, wrong, accepted}, // before the attempt that covers all
 		// it succeeded since, and does not run in this attempt
-		{known{attempt: 3, success: 3, status: good}, good, repeated},
-		{known{attempt: 3, success: 3, status: good}, step.SucceededEarlier, repeated},
-		{known{attempt: 3, success: 3, status: good}, wrong, rejected},
-		{known{attempt: 3, success: 3, status: good}, step.TargetRunning, rejected},
+		{standing{attempt: 3, success: 3, status: good}, good, repeated},
+		{standing{attempt: 3, success: 3, status: good}, step.SucceededEarlier, repeated},
+		{standing{attempt: 3, success: 3, status: good}, wrong, rejected},
+		{standing{attempt: 3, success: 3, status: good}, step.TargetRunning, rejected},
 		// it runs in this attempt
 		{step4(step.TargetRunning), step.TargetRunning, repeated},
 		{step4(step.TargetRunning), step.TargetWaiting, rejected},
@@ -277,8 +373,8 @@ func TestEveryResultMeetsWhatIsKnownOfItsTarget(t *testing.T) {
 		{step4(wrong), good, rejected},
 		{step4(wrong), step.NonZeroExit, rejected},
 		{step4(wrong), step.TargetRunning, rejected},
-		{known{attempt: atAttempt, success: atAttempt, status: good}, good, repeated},
-		{known{attempt: atAttempt, success: atAttempt, status: good}, wrong, rejected},
+		{standing{attempt: atAttempt, success: atAttempt, status: good}, good, repeated},
+		{standing{attempt: atAttempt, success: atAttempt, status: good}, wrong, rejected},
 	} {
 		s := situation{typ: step.Script, state: step.Running, current: true, left: true}
 		v := s.view()

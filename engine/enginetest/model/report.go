@@ -19,7 +19,8 @@ type Answer struct {
 // another, and after that of the attempt, where outcome is step.Stopped, step.Broke,
 // step.Dropped, or 0 to leave it to the targets. It returns whether that changed anything,
 // or why it was refused, operation.Stale if the attempt is not the one under way; a report
-// that is refused for one result counts for none.
+// that is refused for one result counts for none. What was said of the last attempt of a step
+// may be said again once that is over, and changes nothing.
 func (j *Job) Report(id step.ID, attempt int32, results []Result, outcome step.Event, now step.Time) (changed bool, refused operation.Reason) {
 	if reason := j.admit(id, attempt, results, outcome); reason != 0 {
 		return false, reason
@@ -43,6 +44,9 @@ func (j *Job) report(id step.ID, attempt int32, results []Result, outcome step.E
 		return Answer{}, reason
 	}
 	s := &j.Steps[id-1]
+	if !underway(s.State) {
+		return j.again(s, results, outcome)
+	}
 	var answer Answer
 	counted := map[int32]bool{} // targets, and not results: the history counts rows
 	for _, result := range results {
@@ -96,19 +100,56 @@ func (j *Job) admit(id step.ID, attempt int32, results []Result, outcome step.Ev
 		return operation.NoSuchStep
 	}
 	s := &j.Steps[id-1]
-	underway := s.State == step.Running || s.State == step.Waiting || s.State == step.Terminating
-	if id != j.Current || attempt != s.Attempt() || !underway {
-		return operation.Stale
-	}
-	if _, reports := j.rules.On(s.Spec.Type, s.State, step.Stopped); !reports {
-		return operation.WrongType // it waits for a person
-	}
 	for _, result := range results {
 		if int(result.Target) >= len(s.Spec.Targets) {
 			return operation.InvalidInput
 		}
 	}
+	if attempt != s.Attempt() || underway(s.State) && id != j.Current {
+		return operation.Stale
+	}
+	if !underway(s.State) {
+		_, reason := j.again(s, results, outcome)
+		return reason
+	}
+	if _, reports := j.rules.On(s.Spec.Type, s.State, step.Stopped); !reports {
+		return operation.WrongType // it waits for a person
+	}
 	return 0
+}
+
+func underway(s step.State) bool {
+	return s == step.Running || s == step.Waiting || s == step.Terminating
+}
+
+// again answers a report of the last attempt of s, which is over. It is stale if a result is
+// news; if the outcome does not end an attempt as s has ended; and if it is no more than final
+// results that never counted.
+func (j *Job) again(s *Step, results []Result, outcome step.Event) (Answer, operation.Reason) {
+	var answer Answer
+	said := false
+	if outcome != 0 {
+		ran, _ := j.rules.On(s.Spec.Type, step.Running, outcome)
+		stopped, _ := j.rules.On(s.Spec.Type, step.Terminating, outcome)
+		if said = s.State == ran || s.State == stopped; !said {
+			return Answer{}, operation.Stale
+		}
+	}
+	for _, result := range results {
+		switch meet(s.Runs[len(s.Runs)-1].Targets[result.Target], result, s.Attempt()) {
+		case accepted:
+			return Answer{}, operation.Stale
+		case repeated:
+			answer.Repeated, said = answer.Repeated+1, true
+		case rejected:
+			answer.Rejected++
+			said = said || result.Status == step.TargetWaiting || result.Status == step.TargetRunning
+		}
+	}
+	if !said {
+		return Answer{}, operation.Stale
+	}
+	return answer, 0
 }
 
 // completion returns what it means that the last target has finished.
