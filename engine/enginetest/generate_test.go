@@ -44,6 +44,7 @@ func pending(t *rapid.T, rules *operation.Rules) enginetest.Snapshot {
 // Under any rules, jobs can be created as they are drawn, and of the commands that are drawn
 // for them none is invalid, some are refused, some are not, and all kinds come up.
 func TestGenerators(t *testing.T) {
+	t.Parallel()
 	seen := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		rules := operation.Standard()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/stepgate/stepgate/engine/enginetest/model"
@@ -14,13 +15,11 @@ import (
 // Whatever one thing is changed about the documented rules: they do not compile any more, or
 // CheckRules says so; by looking them up, and by deciding on them as well.
 func TestCheckRulesCatchesEveryMutant(t *testing.T) {
-	var all, refused, caught, same int
-	for name, table := range mutants(operation.StandardTable()) {
-		rules, err := table.Compile()
-		if err != nil {
-			all, refused = all+1, refused+1
-			continue
-		}
+	t.Parallel()
+	compiled, refused := compiledMutants()
+	all, caught, same := refused, 0, 0
+	for _, m := range compiled {
+		name, rules := m.name, m.rules
 		diff := operation.Diff(operation.Standard(), rules)
 		if len(diff) == 0 {
 			same++
@@ -48,6 +47,24 @@ func TestCheckRulesCatchesEveryMutant(t *testing.T) {
 		t.Errorf("%d mutants, %d of them refused, %d equivalent: want 1000 at least, and none that is equivalent", all, refused, same)
 	}
 }
+
+// A mutant is rules that differ from the documented ones in one point.
+type mutant struct {
+	name  string // says in which
+	rules *operation.Rules
+}
+
+// compiledMutants returns the mutants that compile, and how many do not.
+var compiledMutants = sync.OnceValues(func() (compiled []mutant, refused int) {
+	for name, table := range mutants(operation.StandardTable()) {
+		if rules, err := table.Compile(); err == nil {
+			compiled = append(compiled, mutant{name, rules})
+		} else {
+			refused++
+		}
+	}
+	return compiled, refused
+})
 
 // mutants yields every table that differs from a table in one point, with what was changed.
 func mutants(table operation.Table) iter.Seq2[string, operation.Table] {
@@ -166,21 +183,16 @@ func otherStates(but step.State) iter.Seq[step.State] {
 // Whatever rules compile, they pass once the model is told of them: what is decided follows
 // from the cells, and from nothing that only the documented rules have.
 func TestCheckRulesPassesWhateverIsExpected(t *testing.T) {
+	t.Parallel()
 	const sampled = 18 // one in so many is looked at
-	compiled := 0
-	for name, table := range mutants(operation.StandardTable()) {
-		rules, err := table.Compile()
-		if err != nil {
-			continue
-		}
-		if compiled++; compiled%sampled != 0 {
-			continue
-		}
-		if err := CheckRules(rules, modelOf(rules)); err != nil {
-			t.Errorf("%s: %v", name, err)
+	compiled, _ := compiledMutants()
+	for i := sampled - 1; i < len(compiled); i += sampled {
+		m := compiled[i]
+		if err := CheckRules(m.rules, modelOf(m.rules)); err != nil {
+			t.Errorf("%s: %v", m.name, err)
 		}
 	}
-	t.Logf("rules that are expected: %d of the %d mutants that compile looked at", compiled/sampled, compiled)
+	t.Logf("rules that are expected: %d of the %d mutants that compile looked at", len(compiled)/sampled, len(compiled))
 }
 
 // modelOf tells the model of rules, cell by cell.

@@ -15,6 +15,7 @@ import (
 
 // The documented rules are those of the model, which was written from the document.
 func TestCheckRulesPassesTheDocumentedRules(t *testing.T) {
+	t.Parallel()
 	if err := CheckRules(nil, nil); err != nil {
 		t.Error(err)
 	}
@@ -32,6 +33,7 @@ func TestCheckRulesPassesTheDocumentedRules(t *testing.T) {
 // What CheckRules says is one line a cell that a person understands, however many look-ups
 // and decisions are wrong because of it.
 func TestCheckRulesSaysWhatDiffers(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		table  func(*operation.Table)

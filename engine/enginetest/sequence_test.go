@@ -19,6 +19,7 @@ func TestMain(m *testing.M) { testkit.Main(m, 1000) }
 // All promises hold for the engine as it is, whoever interferes and whatever the store
 // fails to say, and the sequences that show it are neither short nor one-sided.
 func TestPromises(t *testing.T) {
+	t.Parallel()
 	g := game{Config: Config{}.withDefaults(), commands: 100, modelled: true, seen: tally{}}
 	rapid.Check(t, func(t *rapid.T) { rapid.SyncTest(t, func(t *rapid.T) { g.play(t) }) })
 

@@ -17,6 +17,7 @@ import (
 // Whatever fails and whoever dies, no promise is broken, and once all is well again every
 // job comes to rest; and the stories that show it are neither short nor one-sided.
 func TestSimulations(t *testing.T) {
+	t.Parallel()
 	seen, stories := tally{}, tally{} // how often a thing came up, and in how many stories
 	rapid.Check(t, func(t *rapid.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {

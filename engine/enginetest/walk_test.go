@@ -28,6 +28,7 @@ func walkSteps(t *testing.T) int {
 
 // Every state that small jobs can reach keeps the promises, whatever is tried in it.
 func TestWalk(t *testing.T) {
+	t.Parallel()
 	for steps := 1; steps <= walkSteps(t); steps++ {
 		walk := enginetest.Walk{Jobs: enginetest.SmallJobs(operation.Standard(), steps)}
 		stats, err := walk.Run()
@@ -44,6 +45,7 @@ type decide func(*operation.Rules, store.View, engine.Command, step.Time) (*engi
 // The walk bites: each of these decisions is found out by the promise that it breaks, on the
 // shortest way there, without the help of the model; and with its help, no later.
 func TestWalkFinds(t *testing.T) {
+	t.Parallel()
 	for _, broken := range []struct {
 		name   string
 		decide decide

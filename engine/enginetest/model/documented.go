@@ -12,6 +12,8 @@ func Documented() *Rules {
 		operations: map[operationCell]operation.Move{},
 		jobs:       map[jobCell]step.State{},
 		events:     map[eventCell]step.State{},
+		ofCode:     map[operation.Code]int{},
+		ofType:     map[codeOfType]int{},
 	}
 	for _, t := range []step.Type{step.Script, step.FileTransfer, step.SQL} {
 		r.work(t)

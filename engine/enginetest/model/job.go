@@ -91,16 +91,16 @@ func New(r *Rules, steps []step.Spec) *Job {
 	return j
 }
 
-// Clone returns a copy that shares nothing that commands change with j.
+// Clone returns a copy that shares nothing that commands change with j: of what has run, that
+// is the current step's latest attempt.
 func (j *Job) Clone() *Job {
 	own := *j
 	own.Steps = slices.Clone(j.Steps)
-	for i := range own.Steps {
-		runs := slices.Clone(own.Steps[i].Runs)
-		for k := range runs {
-			runs[k].Targets = slices.Clone(runs[k].Targets)
-		}
-		own.Steps[i].Runs = runs
+	current := &own.Steps[j.Current-1]
+	current.Runs = slices.Clone(current.Runs)
+	if n := len(current.Runs); n > 0 {
+		latest := &current.Runs[n-1]
+		latest.Targets = slices.Clone(latest.Targets)
 	}
 	return &own
 }

@@ -14,6 +14,9 @@ type Rules struct {
 	operations map[operationCell]operation.Move
 	jobs       map[jobCell]step.State
 	events     map[eventCell]step.State
+
+	ofCode map[operation.Code]int // how many operations have a code
+	ofType map[codeOfType]int     // and how many of them steps of a type
 }
 
 // A cell is one thing that can happen to a step of one type in one state.
@@ -35,9 +38,17 @@ type (
 	}
 )
 
+type codeOfType struct {
+	Type step.Type
+	Code operation.Code
+}
+
 // Clone returns a copy that shares nothing with r.
 func (r *Rules) Clone() *Rules {
-	return &Rules{operations: maps.Clone(r.operations), jobs: maps.Clone(r.jobs), events: maps.Clone(r.events)}
+	return &Rules{
+		operations: maps.Clone(r.operations), jobs: maps.Clone(r.jobs), events: maps.Clone(r.events),
+		ofCode: maps.Clone(r.ofCode), ofType: maps.Clone(r.ofType),
+	}
 }
 
 // Like makes steps of type typ behave as those of type model do now, and forgets what was
@@ -49,7 +60,7 @@ func (r *Rules) Like(typ, model step.Type) {
 	r.Drop(typ)
 	for cell, move := range maps.Clone(r.operations) {
 		if cell.Type == model {
-			r.operations[operationCell{typ, cell.State, cell.Code}] = move
+			r.Allow(typ, cell.State, cell.Code, move.To, move.Guard)
 		}
 	}
 	for cell, to := range maps.Clone(r.jobs) {
@@ -66,7 +77,11 @@ func (r *Rules) Like(typ, model step.Type) {
 
 // Drop forgets a type: there are no such steps.
 func (r *Rules) Drop(t step.Type) {
-	maps.DeleteFunc(r.operations, func(cell operationCell, _ operation.Move) bool { return cell.Type == t })
+	for cell := range r.operations {
+		if cell.Type == t {
+			r.Forbid(t, cell.State, cell.Code)
+		}
+	}
 	maps.DeleteFunc(r.jobs, func(cell jobCell, _ step.State) bool { return cell.Type == t })
 	maps.DeleteFunc(r.events, func(cell eventCell, _ step.State) bool { return cell.Type == t })
 }
@@ -74,12 +89,23 @@ func (r *Rules) Drop(t step.Type) {
 // Allow makes code legal on a step of type t in state from: it leads to to, and guard is
 // asked for. What was said of that cell before is forgotten.
 func (r *Rules) Allow(t step.Type, from step.State, code operation.Code, to step.State, guard operation.Guard) {
+	r.Forbid(t, from, code)
 	r.operations[operationCell{t, from, code}] = operation.Move{To: to, Guard: guard}
+	r.count(t, code, +1)
 }
 
 // Forbid makes code illegal on a step of type t in state from.
 func (r *Rules) Forbid(t step.Type, from step.State, code operation.Code) {
-	delete(r.operations, operationCell{t, from, code})
+	if _, legal := r.Legal(t, from, code); legal {
+		delete(r.operations, operationCell{t, from, code})
+		r.count(t, code, -1)
+	}
+}
+
+// count notes that there is one cell more or less of a type and a code.
+func (r *Rules) count(t step.Type, code operation.Code, more int) {
+	r.ofCode[code] += more
+	r.ofType[codeOfType{t, code}] += more
 }
 
 // AllowJob makes code legal on a job whose current step is of type t and in state from: it
@@ -137,21 +163,9 @@ func (r *Rules) Types() []step.Type {
 }
 
 // Known reports whether code is legal anywhere at all: if not, there is no such code.
-func (r *Rules) Known(code operation.Code) bool {
-	for cell := range r.operations {
-		if cell.Code == code {
-			return true
-		}
-	}
-	return false
-}
+func (r *Rules) Known(code operation.Code) bool { return r.ofCode[code] > 0 }
 
 // Applies reports whether code is legal on a step of type t in any state.
 func (r *Rules) Applies(t step.Type, code operation.Code) bool {
-	for cell := range r.operations {
-		if cell.Type == t && cell.Code == code {
-			return true
-		}
-	}
-	return false
+	return r.ofType[codeOfType{t, code}] > 0
 }
