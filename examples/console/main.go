@@ -17,16 +17,16 @@
 // earlier run then have lost their outputs, and their hosts start empty. Give such a store a
 // DIR of its own, and to several consoles on one PostgreSQL the same.
 //
-// It is an example. The sign-in is for show: whoever reaches the page is alice, bob or carol,
-// as he likes, and whoever is alice or bob can create jobs, and with them run scripts as the
-// user that the console runs as. So it listens on a loopback address unless told otherwise,
+// It is an example. The sign-in is for show: a visitor chooses to be alice, bob or carol, and
+// alice and bob can create jobs, and with them run scripts as the user that the console runs
+// as. So it listens on a loopback address unless told otherwise,
 // answers only to that address, localhost and the name in -addr (see guard.go), and takes
 // writes from its own page alone.
 //
 // What to look at:
 //   - site.go: how the API is mounted and who its callers are
 //   - static/model.js: how a page keeps up with a job, event by event
-//   - static/dialog.js: how a person acts on what he saw, once, and learns what else happened
+//   - static/dialog.js: how a person acts on what they saw, once, and learns what else happened
 package main
 
 import (

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,7 +35,16 @@ func newSite(eng *engine.Engine, exec *localexec.Executor, addr string) http.Han
 		mux.Handle("GET /static/"+name, f)
 	}
 	mux.Handle("GET /{$}", page["index.html"]) // the page looks by itself which one it is
-	mux.Handle("GET /jobs/{job}", page["index.html"])
+	none := page["index.html"].withStatus(http.StatusNotFound)
+	mux.HandleFunc("GET /jobs/{job}", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := strconv.ParseUint(r.PathValue("job"), 10, 64); err != nil {
+			none.ServeHTTP(w, r)
+			return
+		}
+		page["index.html"].ServeHTTP(w, r)
+	})
+	mux.Handle("/static/", http.NotFoundHandler())
+	mux.Handle("/", none)
 	return guard(addr, http.NewCrossOriginProtection().Handler(mux))
 }
 
@@ -72,6 +82,17 @@ var kinds = map[string]string{
 	".js":   mime.FormatMediaType("text/javascript", map[string]string{"charset": "utf-8"}),
 	".css":  mime.FormatMediaType("text/css", map[string]string{"charset": "utf-8"}),
 	".svg":  "image/svg+xml",
+}
+
+// withStatus returns a handler that serves f with a status other than 200.
+func (f file) withStatus(status int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", f.kind)
+		h.Set("Cache-Control", "no-store")
+		w.WriteHeader(status)
+		_, _ = w.Write(f.data)
+	})
 }
 
 // ServeHTTP serves f. A browser asks each time whether its copy is still right, so that page

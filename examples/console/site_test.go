@@ -104,7 +104,9 @@ func TestThePage(t *testing.T) {
 		{"/static/icon.svg", "image/svg+xml", http.StatusOK},
 		{"/static/", "text/plain; charset=utf-8", http.StatusNotFound},
 		{"/static/main.go", "text/plain; charset=utf-8", http.StatusNotFound},
-		{"/jobs/1/2", "text/plain; charset=utf-8", http.StatusNotFound},
+		{"/jobs/1/2", "text/html; charset=utf-8", http.StatusNotFound},
+		{"/jobs/new", "text/html; charset=utf-8", http.StatusNotFound},
+		{"/nosuch", "text/html; charset=utf-8", http.StatusNotFound},
 	} {
 		answer := l.ask(t, "", "GET", c.path, "")
 		if kind := answer.Header.Get("Content-Type"); answer.StatusCode != c.status || kind != c.kind {

@@ -75,7 +75,7 @@ func TestConfirmation(t *testing.T) {
 		t.Errorf("the reason at confirm: %q, want whom it is for and who one is", why)
 	}
 	bob.click(onStep(operation.Confirm))
-	bob.shows(notice, "alice")
+	bob.shows(`[data-why="confirm"]`, "alice")
 	bob.do("force", evaluate(fmt.Sprintf(`document.querySelector(%s).removeAttribute("aria-disabled"), document.querySelector(%[1]s).click()`, quote(onStep(operation.Confirm)))))
 	if eval[bool](bob, `document.querySelector("dialog") !== null`) {
 		t.Error("a button that was made to look legal opens its dialog")
@@ -114,7 +114,7 @@ func TestReadOnly(t *testing.T) {
 		t.Errorf("the reason at retry: %q, want that it is denied", got)
 	}
 	carol.click(onStep(operation.RetryFailed))
-	carol.shows(notice, "Denied")
+	carol.shows(`[data-why="retry_failed"]`, "Denied")
 	if eval[bool](carol, `document.querySelector("dialog") !== null`) {
 		t.Error("carol gets a dialog")
 	}

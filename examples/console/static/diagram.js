@@ -3,7 +3,7 @@
 
 import { h, s, setAttribute, setData, setText } from './dom.js';
 import { icon } from './icons.js';
-import { layOut } from './layout.js';
+import { layOut, loopHeight } from './layout.js';
 import { machineOf } from './rules.js';
 import { codeOf, jobCodeOf, plain } from './words.js';
 
@@ -67,17 +67,21 @@ export class Diagram {
 
   #draw() {
     const labels = new Map(this.machine.transitions.map((t) => [t, piecesOf(t)]));
-    const { nodes, edges, width, height } = layOut(this.machine, { ...node, label: (t) => widthOf(labels.get(t)) });
+    const { nodes, edges, loops, width, height } = layOut(this.machine, { ...node, label: (t) => widthOf(labels.get(t)) });
     this.width = width;
     this.places = new Map(nodes.map((n) => [n.state, n]));
     const svg = s('svg', {
       class: 'machine', role: 'img', 'aria-label': `The states of a ${this.machine.title} step; a table of them follows`,
       viewBox: `${-pad} ${-pad} ${width + 2 * pad} ${height + 2 * pad}`, width: width + 2 * pad, height: height + 2 * pad,
     });
-    for (const { transition, points, label } of edges) {
+    const lines = [
+      ...edges.map(({ transition, points, label }) => ({ transition, label, line: pathOf(points), head: headOf(points) })),
+      ...loops.map(({ transition, x, y, label }) => ({ transition, label, ...loopOf(x, y) })),
+    ];
+    for (const { transition, label, line, head } of lines) {
       const operated = transition.codes.length + transition.jobCodes.length > 0;
       const el = s('g', { class: 'edge', data: { from: transition.from, to: transition.to, operated: operated ? 'true' : null } },
-        s('path', { class: 'line', d: pathOf(points) }), s('path', { class: 'head', d: headOf(points) }),
+        s('path', { class: 'line', d: line }), s('path', { class: 'head', d: head }),
         this.#label(transition, labels.get(transition), label));
       this.edges.push({ el, transition });
       svg.append(el);
@@ -150,4 +154,10 @@ function headOf(points) {
   const { x, y } = points.at(-1);
   const way = Math.sign(x - points.at(-2).x) || 1;
   return `M${x} ${y}l${-7 * way} -3.5v7z`;
+}
+
+// loopOf draws a line that leaves a node's upper side and comes back to it.
+function loopOf(x, y) {
+  const half = 34, up = (4 / 3) * (loopHeight - 9); // a curve rises to three quarters of where it is pulled
+  return { line: `M${x - half} ${y}C${x - half} ${y - up} ${x + half} ${y - up} ${x + half} ${y}`, head: `M${x + half} ${y}l-3.5 -7h7z` };
 }

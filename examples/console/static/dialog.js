@@ -2,12 +2,12 @@
 // and only if nothing has moved since. Where something has, it tells what, and what is legal now.
 
 import { Lost, Problem } from './api.js';
-import { h, replace, setAttribute, setData, setHidden, setText, uniqueId } from './dom.js';
+import { bdi, h, replace, setAttribute, setData, setHidden, setText, uniqueId } from './dom.js';
 import { count, plural, time } from './format.js';
 import { badge, icon } from './icons.js';
 import { moves } from './model.js';
 import { runsDue } from './rules.js';
-import { any, codeOf, consequences, dangerous, didWhat, didWho, jobCodeOf, plain, whyNot } from './words.js';
+import { any, codeOf, consequences, dangerous, didWhat, didWho, isolated, jobCodeOf, plain, whyNot } from './words.js';
 
 const mostNames = 100; // of targets that are shown
 const mostRecords = 100; // of the history that is shown
@@ -92,7 +92,7 @@ export class OperationDialog {
   #about() {
     const { job, steps } = this.#page.model;
     const step = steps.get(this.#subject.step);
-    return step ? `Step ${step.id}, ${step.name}, of ${job.name}.` : `${job.name}.`;
+    return step ? `Step ${step.id}, ${isolated(step.name)}, of ${isolated(job.name)}.` : `${isolated(job.name)}.`;
   }
 
   #enter(phase) {
@@ -158,7 +158,7 @@ export class OperationDialog {
     all.push(change('Job', receipt.job_from, receipt.job_to));
     const runs = receipt.effect === 'run', asks = receipt.effect === 'ask';
     if (receipt.entered) {
-      all.push(h('li', {}, `Step ${receipt.entered}, ${step.name}, starts` + (asks ? ` and asks ${confirmersOf(step)}.` : '.')));
+      all.push(h('li', {}, `Step ${receipt.entered}, ${isolated(step.name)}, starts` + (asks ? ` and asks ${confirmersOf(step)}.` : '.')));
     } else if (asks) {
       all.push(h('li', {}, `Attempt ${receipt.attempt} asks ${confirmersOf(step)}.`));
     } else if (runs) {
@@ -251,7 +251,7 @@ export class OperationDialog {
   }
 }
 
-const confirmersOf = (step) => (step.confirmers?.length ? any(step.confirmers) : 'anybody');
+const confirmersOf = (step) => (step.confirmers?.length ? any(step.confirmers) : 'everyone');
 
 function sentence(parts) {
   const text = parts.join(', ');
@@ -262,15 +262,15 @@ function namesOf(targets, size, heading) {
   const left = size - targets.length;
   return [
     h('h3', { data: { 'target-count': size } }, heading),
-    h('ul', { class: 'names', tabindex: '0', 'aria-label': 'Targets' }, targets.map((target) => h('li', {}, target.name)),
+    h('ul', { class: 'names', tabindex: '0', 'aria-label': 'Targets' }, targets.map((target) => h('li', {}, bdi(target.name))),
       left > 0 && h('li', { class: 'muted' }, `and ${count(left)} more`)),
   ];
 }
 
 // line is a record in a list of what happened meanwhile.
 function line(record) {
-  return h('li', {}, h('span', { class: 'muted' }, time(record.at)), ' ', h('strong', {}, didWho(record)), ` ${didWhat(record)}: `,
-    consequences(record).join(', '), record.reason && ` (“${record.reason}”)`);
+  return h('li', {}, h('span', { class: 'muted' }, time(record.at)), ' ', h('strong', {}, bdi(didWho(record))), ` ${didWhat(record)}: `,
+    consequences(record).join(', '), record.reason && [' (“', bdi(record.reason), '”)']);
 }
 
 function legalNow({ job, step, codes, job_codes: jobCodes }) {

@@ -28,6 +28,11 @@ function fill(el, props, children) {
   return el;
 }
 
+// bdi returns a text that people gave, for a place beside other text.
+export function bdi(text, props) {
+  return h('bdi', props, text);
+}
+
 export function setAttribute(el, name, value) {
   if (value === null || value === undefined || value === false) {
     if (el.hasAttribute(name)) el.removeAttribute(name);

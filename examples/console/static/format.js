@@ -15,10 +15,19 @@ export function now() {
   return Date.now() + skew;
 }
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
-const day = new Intl.DateTimeFormat(undefined, { year: 'numeric', month: 'short', day: 'numeric' });
-const whole = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' });
+const local = (options) => new Intl.DateTimeFormat(undefined, { hourCycle: 'h23', ...options });
+const hours = { hour: '2-digit', minute: '2-digit', second: '2-digit' };
+const days = { year: 'numeric', month: 'short', day: 'numeric' };
+const zoned = { timeZoneName: 'shortOffset' };
+const clock = local(hours), clockWithOffset = local({ ...hours, ...zoned });
+const day = local(days), whole = local({ ...days, ...hours, ...zoned });
 const decimal = new Intl.NumberFormat('en');
+const lastMoment = 8.64e15; // Unix milliseconds; a Date cannot be later
+const none = '—'; // in place of what cannot be shown
+
+// isMoment reports whether at is a moment that can be shown: 0 is never, and a store may hold
+// numbers that no calendar has.
+export const isMoment = (at) => at > 0 && at <= lastMoment;
 
 export function count(n) {
   return decimal.format(n);
@@ -29,17 +38,44 @@ export function plural(n, noun) {
   return `${count(n)} ${noun}${n === 1 ? '' : 's'}`;
 }
 
-// time returns a moment of today as its time, any other with its day; 0 is never.
+// time returns a moment of today as its time, any other with its day, and with its offset if the
+// clock was set back and showed this time twice.
 export function time(at) {
-  if (!at) return '—';
-  return day.format(at) === day.format(now()) ? clock.format(at) : `${day.format(at)}, ${clock.format(at)}`;
+  if (!isMoment(at)) return none;
+  const text = (isTwice(at) ? clockWithOffset : clock).format(at);
+  return day.format(at) === day.format(now()) ? text : `${day.format(at)}, ${text}`;
 }
 
-// fullTime returns a moment with all that is known of it.
+// fullTime returns a moment with its day and the offset of its zone.
 export function fullTime(at) {
-  return at ? whole.format(at) : 'never';
+  return isMoment(at) ? whole.format(at) : 'never';
 }
 
+// isoTime returns a moment as HTML's datetime takes it, or null.
+export function isoTime(at) {
+  return isMoment(at) ? new Date(at).toISOString() : null;
+}
+
+const offset = (at) => -60_000 * new Date(at).getTimezoneOffset();
+
+function isTwice(at) {
+  const own = offset(at);
+  const near = 3 * 3_600_000; // no clock is set back further
+  return [offset(at - near), offset(at + near)].some((other) => other !== own && offset(at + own - other) === other);
+}
+
+// left returns how long it is until a moment.
+export function left(until) {
+  return isMoment(until) ? duration(until - now()) : none;
+}
+
+// zoneNow names the time zone of all times on the page, with its present offset.
+export function zoneNow() {
+  const parts = local(zoned).formatToParts(now());
+  return `${new Intl.DateTimeFormat().resolvedOptions().timeZone} (${parts.find(({ type }) => type === 'timeZoneName').value})`;
+}
+
+// duration returns milliseconds in the two largest units that matter.
 export function duration(milliseconds) {
   const seconds = Math.max(0, milliseconds) / 1000;
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
@@ -53,5 +89,6 @@ export function duration(milliseconds) {
 
 // spent returns how long something took or has taken that began and perhaps ended.
 export function spent(started, finished) {
-  return started ? duration((finished || now()) - started) : '—';
+  if (!isMoment(started) || (finished && !isMoment(finished))) return none;
+  return duration((finished || now()) - started);
 }

@@ -1,8 +1,8 @@
 // The history of a job, newest first: who did what, what it changed, and why. It shows every
 // record that came, so that nothing is out of a search's reach.
 
-import { h, setData, setHidden, setText } from './dom.js';
-import { fullTime, plural, time } from './format.js';
+import { bdi, h, setData, setHidden, setText } from './dom.js';
+import { fullTime, isoTime, plural, time } from './format.js';
 import { moves } from './model.js';
 import { consequences, didWhat, didWho } from './words.js';
 
@@ -55,8 +55,8 @@ export class History {
 function row(record) {
   const moved = moves(record);
   return h('li', { value: record.seq, class: moved ? 'moves' : 'progress', data: { seq: record.seq, kind: record.kind, actor: record.actor, step: record.step || null } },
-    h('p', { class: 'deed' }, h('span', { class: 'seq' }, record.seq), h('strong', {}, didWho(record)), ' ', didWhat(record),
-      h('time', { datetime: new Date(record.at).toISOString(), title: fullTime(record.at) }, time(record.at))),
+    h('p', { class: 'deed' }, h('span', { class: 'seq' }, record.seq), h('strong', {}, bdi(didWho(record))), ' ', didWhat(record),
+      h('time', { datetime: isoTime(record.at), title: fullTime(record.at) }, time(record.at))),
     h('p', { class: 'effect' }, consequences(record).join(', ')),
-    record.reason && h('p', { class: 'reason' }, `“${record.reason}”`));
+    record.reason && h('p', { class: 'reason' }, '“', bdi(record.reason), '”'));
 }

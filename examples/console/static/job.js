@@ -3,7 +3,7 @@
 import { Lost, Problem, jobCalls, pages } from './api.js';
 import { OperationDialog } from './dialog.js';
 import { h, setAttribute, setData, setHidden, setText } from './dom.js';
-import { fullTime, spent, time } from './format.js';
+import { count, fullTime, plural, spent, time } from './format.js';
 import { badge, setBadge } from './icons.js';
 import { Stream } from './events.js';
 import { History } from './history.js';
@@ -12,7 +12,7 @@ import { Operations } from './operations.js';
 import { jobCodesOf } from './rules.js';
 import { StepBar, StepView } from './steps.js';
 import { Targets, failedOf } from './targets.js';
-import { any, isActive, plain } from './words.js';
+import { any, isActive, isolated, plain } from './words.js';
 
 const stepsPage = 1000;
 const fewSteps = 4; // that are read one by one, rather than all
@@ -40,14 +40,14 @@ export class JobPage {
     this.model = new Model(app.rules);
     this.stream = new Stream(this.job, { records: (records) => this.#records(records), connection: (state) => this.#connection(state) });
 
-    this.heading = h('h1', { tabindex: '-1' }, `Job ${id}`);
+    this.heading = h('h1', { tabindex: '-1', dir: 'auto' }, `Job ${id}`);
     this.badge = badge('pending', { id: 'job-state' });
     this.situation = h('p', { class: 'situation', role: 'status', data: { situation: '' } });
     this.facts = Object.fromEntries([['id', 'Job'], ['scope', 'Scope'], ['created', 'Created'], ['started', 'Started'], ['took', 'Took'], ['version', 'Version']]
-      .map(([name, title]) => [name, { title, value: h('dd', { data: { fact: name } }), el: null }]));
-    this.jobOperations = new Operations('job-code', 'Operations on the job', (jobCode) => this.#operate({ jobCode }), this.notice);
+      .map(([name, title]) => [name, { title, value: h('dd', { dir: 'auto', data: { fact: name } }), el: null }]));
+    this.jobOperations = new Operations('job-code', 'Operations on the job', (jobCode) => this.#operate({ jobCode }));
     this.bar = new StepBar((id) => this.#choose(id));
-    this.view = new StepView(app.rules, (code) => this.#operate({ step: this.#selected, code }), this.notice);
+    this.view = new StepView(app.rules, (code) => this.#operate({ step: this.#selected, code }));
     this.targets = new Targets(this.job);
     this.history = new History();
     this.body = h('div', { class: 'job-body', hidden: true },
@@ -106,13 +106,15 @@ export class JobPage {
   }
 
   #failed(error) {
-    this.#app.connection('lost');
     setData(this.el, 'failed', error.reason ?? 'lost');
     if (error instanceof Problem && error.status === 404) {
+      this.#app.connection('none');
+      document.title = 'No such job · Stepgate';
       setText(this.heading, 'There is no such job');
-      setText(this.state, 'Nothing is known of it here, or it is in a scope that you do not see.');
+      setText(this.state, 'The server has no job of this number, or you may not see the scope that it is in.');
       return;
     }
+    this.#app.connection(error instanceof Lost ? 'lost' : 'refused');
     setText(this.state, `The job cannot be read: ${error instanceof Lost ? 'the server does not answer' : error.message}. Trying again…`);
     const timer = setTimeout(() => this.open(), 2000);
     this.#closed.signal.addEventListener('abort', () => clearTimeout(timer));
@@ -193,8 +195,9 @@ export class JobPage {
   // gone says that the job is no longer there, as after a restart of a console that keeps jobs
   // in memory. What was known of it stays on the page.
   #gone() {
-    const text = 'The job is gone: the server knows it no longer. This is what was known of it.';
+    const text = 'The job is gone: the server no longer has it. The page shows the last that it read.';
     this.close();
+    this.#app.connection('none');
     setData(this.el, 'failed', 'no_such_job');
     setText(this.situation, text);
     this.notice(text);
@@ -236,7 +239,7 @@ export class JobPage {
     if (!step) return;
     const explanation = this.model.explanation(step.id);
     if (!explanation) this.#again();
-    document.title = `${job.name}: ${plain(job.state)} · Stepgate`;
+    document.title = `${isolated(job.name)}: ${plain(job.state)} · Stepgate`;
     setText(this.heading, job.name);
     setData(this.el, 'state', job.state);
     setData(this.el, 'version', job.version);
@@ -270,18 +273,18 @@ export class JobPage {
 // situation says where a job stands, and who is to go on.
 function situation(job, step) {
   if (!step) return '';
-  const name = `Step ${step.id} of ${job.steps}, ${step.name},`;
+  const name = `Step ${count(step.id)} of ${count(job.steps)}, ${isolated(step.name)},`;
   switch (job.state) {
     case 'pending':
       return 'The job has not been started yet.';
     case 'running':
       return `${name} is running.`;
     case 'waiting':
-      return `${name} waits for ${step.confirmers ? any(step.confirmers) || 'nobody that is named' : 'somebody'} to confirm.`;
+      return `${name} waits for ${step.confirmers ? any(step.confirmers) || 'a confirmer, and has none,' : 'a person'} to confirm.`;
     case 'failed':
-      return `${name} has failed on ${failedOf(step)} of ${step.total} targets. A person decides how to go on.`;
+      return `${name} has failed on ${count(failedOf(step))} of ${plural(step.total, 'target')}. A person decides how to go on.`;
     case 'abnormal':
-      return `${name} broke or ran out of time: what it did is not known. A person decides how to go on.`;
+      return `${name} broke or ran out of time: its outcome is unknown. A person decides how to go on.`;
     case 'terminating':
       return `${name} was told to stop and has not stopped yet.`;
     case 'terminated':
@@ -292,9 +295,9 @@ function situation(job, step) {
       return `${name} was dropped by its executor for good.`;
     case 'succeeded': {
       const hidden = [];
-      if (job.skipped) hidden.push(`${job.skipped} skipped`);
-      if (job.ignored) hidden.push(`${job.ignored} with ${job.ignored === 1 ? 'its error' : 'their errors'} ignored`);
-      return `All ${job.steps} steps have passed` + (hidden.length ? `, ${hidden.join(' and ')}.` : '.');
+      if (job.skipped) hidden.push(`${count(job.skipped)} skipped`);
+      if (job.ignored) hidden.push(`${count(job.ignored)} with ${job.ignored === 1 ? 'its error' : 'their errors'} ignored`);
+      return `All ${plural(job.steps, 'step')} have passed` + (hidden.length ? `, ${hidden.join(' and ')}.` : '.');
     }
   }
   return `${name} is ${plain(job.state)}.`;

@@ -1,10 +1,10 @@
 // The list of jobs, newest first, read again each second while somebody looks.
 
 import { listJobs } from './api.js';
-import { h, list, setAttribute, setData, setHidden, setText } from './dom.js';
+import { bdi, h, list, setAttribute, setData, setHidden, setText } from './dom.js';
 import { count, fullTime, plural, spent, time } from './format.js';
 import { badge, icon, setBadge } from './icons.js';
-import { isActive, plain } from './words.js';
+import { plain } from './words.js';
 
 const every = 1000; // milliseconds
 const pageSize = 100;
@@ -134,7 +134,7 @@ export class JobsPage {
 
 function create(job) {
   const parts = {
-    badge: badge(job.state), link: h('a', { href: `/jobs/${job.id}` }, job.name), step: h('span', { class: 'nowrap' }),
+    badge: badge(job.state), link: h('a', { href: `/jobs/${job.id}` }, bdi(job.name)), step: h('span', { class: 'nowrap' }),
     bar: h('span', { class: 'mini', 'aria-hidden': 'true' }, h('span', {})), created: h('time', { title: fullTime(job.created) }, time(job.created)),
     took: h('td', { role: 'cell', class: 'number took' }),
   };
@@ -142,7 +142,7 @@ function create(job) {
     h('td', { role: 'cell', class: 'state-cell' }, parts.badge),
     h('th', { scope: 'row', role: 'rowheader' }, parts.link, h('span', { class: 'job-id' }, job.id)),
     h('td', { role: 'cell', class: 'step-cell' }, parts.bar, parts.step),
-    h('td', { role: 'cell', class: 'wide' }, job.scope.type ? `${job.scope.type}/${job.scope.id}` : '—'),
+    h('td', { role: 'cell', class: 'wide' }, job.scope.type ? bdi(`${job.scope.type}/${job.scope.id}`) : '—'),
     h('td', { role: 'cell', class: 'wide' }, parts.created), parts.took);
   return Object.assign(el, parts);
 }
@@ -150,8 +150,8 @@ function create(job) {
 function update(el, job) {
   setData(el, 'state', job.state);
   setBadge(el.badge, job.state);
-  const passed = job.state === 'succeeded' ? job.steps : job.state === 'pending' ? 0 : job.current - 1;
-  setText(el.step, job.state === 'pending' || job.state === 'succeeded' ? plural(job.steps, 'step') : `${job.current} of ${job.steps}`);
-  el.bar.firstChild.style.inlineSize = `${(100 * (passed + (isActive(job.state) ? 0.5 : 0))) / job.steps}%`;
+  const passed = job.state === 'succeeded' ? job.steps : job.state === 'pending' ? 0 : job.current - 0.5; // half of the step that the job is at
+  setText(el.step, job.state === 'pending' || job.state === 'succeeded' ? plural(job.steps, 'step') : `${count(job.current)} of ${count(job.steps)}`);
+  el.bar.firstChild.style.inlineSize = `${(100 * passed) / job.steps}%`;
   setText(el.took, spent(job.started, job.finished));
 }

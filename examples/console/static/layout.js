@@ -1,15 +1,20 @@
 // A layered layout of a small directed graph: columns from left to right, few crossings, and
 // room for every label. Equal graphs are laid out equally.
 
+export const loopHeight = 30; // of a loop with its label, above its node
+
 // layOut places a machine's states and transitions. sizes gives nodes {width, height}, and
 // label(transition) the width of a label. It returns
 //   nodes: [{state, x, y}] with their centres,
-//   edges: [{transition, back, points, label: {x, y}}], each as points of a line that runs from
-//   its source to its target, level at every second one,
+//   edges: [{transition, points, label: {x, y}}], each as points of a line that runs from its
+//   source to its target, level at every second one,
+//   loops: [{transition, x, y, label: {x, y}}], transitions of a state to itself, with the middle
+//   of the node's upper side,
 //   width and height.
 export function layOut(machine, sizes) {
   const columns = columnsOf(machine);
-  const edges = machine.transitions.map((transition) => {
+  const loops = new Map(machine.transitions.filter((t) => t.from === t.to).map((t) => [t.from, t]));
+  const edges = machine.transitions.filter((t) => t.from !== t.to).map((transition) => {
     const back = columns.get(transition.from) >= columns.get(transition.to);
     const [left, right] = back ? [transition.to, transition.from] : [transition.from, transition.to];
     return { transition, back, left, right, chain: [] };
@@ -25,7 +30,11 @@ export function layOut(machine, sizes) {
   };
   const nodes = new Map();
   for (const state of machine.states) {
-    nodes.set(state, place({ state, height: sizes.height, gap: 16 }, 2 * columns.get(state)));
+    const loop = loops.get(state);
+    nodes.set(state, place({
+      state, height: sizes.height + (loop ? 2 * loopHeight : 0), gap: 16, // the same above and below, so that its middle is the node's
+      width: Math.max(sizes.width, loop ? sizes.label(loop) : 0),
+    }, 2 * columns.get(state)));
   }
   for (const edge of edges) {
     const from = 2 * columns.get(edge.left), to = 2 * columns.get(edge.right);
@@ -46,14 +55,18 @@ export function layOut(machine, sizes) {
 
   order(layers);
   level(layers);
-  const { xs, widths, width } = spread(layers, sizes.width);
+  const { xs, widths, width } = spread(layers);
   const all = layers.flat();
   const top = Math.min(...all.map((item) => item.y - item.height / 2));
   for (const item of all) item.y -= top;
-  ports([...nodes.values()], edges);
+  ports([...nodes.values()], edges, sizes.height);
   return {
     nodes: [...nodes.values()].map(({ state, layer, y }) => ({ state, x: xs[layer], y })),
-    edges: edges.map((edge) => drawn(edge, xs, widths)),
+    edges: edges.map((edge) => drawn(edge, xs, widths, sizes.width)),
+    loops: [...loops].map(([state, transition]) => {
+      const x = xs[nodes.get(state).layer], y = nodes.get(state).y - sizes.height / 2;
+      return { transition, x, y, label: { x, y: y - loopHeight + 9 } };
+    }),
     width, height: Math.max(...all.map((item) => item.y + item.height / 2)),
   };
 }
@@ -73,7 +86,7 @@ function columnsOf({ states, transitions }) {
     }
     under.delete(state);
   };
-  visit(states[0]);
+  for (const state of states) if (!seen.has(state)) visit(state);
   const columns = new Map(states.map((state) => [state, 0]));
   for (let round = 0; round < states.length; round += 1) {
     for (const t of forward) columns.set(t.to, Math.max(columns.get(t.to), columns.get(t.from) + 1));
@@ -182,8 +195,8 @@ function settle(layer, wanted) {
 
 // spread gives each layer its place from left to right. The steeper the lines between two
 // layers, the more room they get.
-function spread(layers, nodeWidth) {
-  const widths = layers.map((layer, i) => (i % 2 ? Math.max(0, ...layer.map((item) => item.width)) : nodeWidth));
+function spread(layers) {
+  const widths = layers.map((layer) => Math.max(0, ...layer.map((item) => item.width)));
   const xs = [];
   let x = 0;
   widths.forEach((width, i) => {
@@ -198,28 +211,28 @@ function spread(layers, nodeWidth) {
 }
 
 // ports spreads the ends of lines over the sides of the nodes, in the order of where they go.
-function ports(nodes, edges) {
+function ports(nodes, edges, height) {
   for (const node of nodes) {
     for (const [end, near] of [['left', 1], ['right', -2]]) {
       const here = edges.filter((edge) => edge[end] === node.state).sort((a, b) => a.chain.at(near).y - b.chain.at(near).y);
-      const step = Math.min(9, (node.height - 10) / Math.max(1, here.length - 1));
+      const step = Math.min(9, (height - 10) / Math.max(1, here.length - 1));
       here.forEach((edge, i) => { edge[end + 'Y'] = node.y + (i - (here.length - 1) / 2) * step; });
     }
   }
 }
 
-function drawn(edge, xs, widths) {
+function drawn(edge, xs, widths, nodeWidth) {
   const inner = edge.chain.slice(1, -1);
   const first = edge.chain[0].layer, last = edge.chain.at(-1).layer;
-  const points = [{ x: xs[first] + widths[first] / 2, y: edge.leftY }];
+  const points = [{ x: xs[first] + nodeWidth / 2, y: edge.leftY }];
   for (const item of inner) {
     const half = item.layer % 2 ? item.width / 2 : widths[item.layer] / 2;
     points.push({ x: xs[item.layer] - half, y: item.y }, { x: xs[item.layer] + half, y: item.y });
   }
-  points.push({ x: xs[last] - widths[last] / 2, y: edge.rightY });
+  points.push({ x: xs[last] - nodeWidth / 2, y: edge.rightY });
   const label = inner.find((item) => item.labelled);
   return {
-    transition: edge.transition, back: edge.back, points: edge.back ? points.reverse() : points,
+    transition: edge.transition, points: edge.back ? points.reverse() : points,
     label: { x: xs[label.layer], y: label.y },
   };
 }

@@ -1,11 +1,12 @@
-// The console: who is at it, which page is shown, and how it is connected.
+// The console: the person at it, the page that is shown, and whether it is live.
 
 import { Lost, getRules, getSession, setSession } from './api.js';
 import { h, list, setData, setHidden, setText } from './dom.js';
+import { zoneNow } from './format.js';
 import { JobPage } from './job.js';
 import { JobsPage } from './jobs.js';
 
-const first = 'alice'; // whom one is without having chosen
+const first = 'alice'; // the person before any choice
 const noticeTime = 8000; // milliseconds
 
 const main = document.getElementById('main');
@@ -22,7 +23,11 @@ const app = {
   },
 };
 
-const connections = { connecting: 'connecting', connected: 'live', reconnecting: 'reconnecting', lost: 'connection lost' };
+// How the page that is shown is kept up to date; none is a page that does not change.
+const connections = {
+  none: '', connecting: 'connecting', connected: 'live', reconnecting: 'reconnecting',
+  lost: 'connection lost', refused: 'not live: the server refuses',
+};
 
 let page = null;
 let shown = ''; // the path of the page
@@ -41,14 +46,32 @@ function show(moved) {
   page?.close();
   shown = location.pathname;
   const job = location.pathname.match(/^\/jobs\/(\d{1,16})$/);
-  page = job ? new JobPage(app, Number(job[1])) : new JobsPage(app);
+  const [route, of] = job ? ['job', new JobPage(app, Number(job[1]))] : location.pathname === '/' ? ['jobs', new JobsPage(app)] : ['none', new NoPage(app)];
+  page = of;
   main.replaceChildren(page.el);
-  setData(document.body, 'route', job ? 'job' : 'jobs');
+  setData(document.body, 'route', route);
   if (moved) {
     scrollTo(0, 0);
     page.heading.focus({ preventScroll: true });
   }
   page.open();
+}
+
+// A NoPage is shown for an address that the console does not have.
+class NoPage {
+  constructor(app) {
+    this.app = app;
+    this.heading = h('h1', { tabindex: '-1' }, 'There is no such page');
+    this.el = h('div', { data: { page: 'none' } }, h('div', { class: 'title-row' }, this.heading),
+      h('p', { class: 'muted' }, 'The console has no page at this address. ', h('a', { href: '/' }, 'All jobs')));
+  }
+
+  open() {
+    document.title = 'No such page · Stepgate';
+    this.app.connection('none');
+  }
+
+  close() {}
 }
 
 function go(event) {
@@ -88,7 +111,7 @@ async function begin() {
     app.rules = await getRules();
     offer(session);
   } catch (error) {
-    app.connection('lost');
+    app.connection(error instanceof Lost ? 'lost' : 'refused');
     main.replaceChildren(h('p', { class: 'muted' }, `${error instanceof Lost ? 'The server does not answer' : error.message}. Trying again…`));
     setTimeout(begin, 2000);
     return;
@@ -96,6 +119,7 @@ async function begin() {
   show(false);
 }
 
+setText(document.getElementById('zone'), `Times are in ${zoneNow()}.`);
 document.addEventListener('click', go);
 addEventListener('popstate', () => location.pathname !== shown && show(true)); // and not for a mere fragment
 person.addEventListener('change', () => become(person.value));

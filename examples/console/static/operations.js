@@ -5,14 +5,14 @@ import { h, list, setAttribute, setData, setText, uniqueId } from './dom.js';
 import { codeOf, dangerous, jobCodeOf, whyNot } from './words.js';
 
 // An Operations is a row of buttons. kind is code or job-code; press gets the name of one that
-// is legal, and refuse the reason of one that is not.
+// is legal.
 export class Operations {
-  constructor(kind, label, press, refuse) {
+  constructor(kind, label, press) {
     this.kind = kind;
     this.press = press;
-    this.refuse = refuse;
     this.verdicts = new Map();
-    this.el = h('div', { class: 'operations', role: 'group', 'aria-label': label, data: { operations: kind } });
+    this.said = h('p', { class: 'visually-hidden', role: 'status' });
+    this.el = h('div', { class: 'operations', role: 'group', 'aria-label': label, data: { operations: kind } }, this.said);
   }
 
   // update shows buttons for names, by the server's verdicts, which may not be known yet.
@@ -27,7 +27,7 @@ export class Operations {
     const why = h('span', { class: 'why', id: uniqueId('why'), data: { why: name } });
     const button = h('button', {
       type: 'button', class: dangerous.has(name) ? 'danger' : '', 'aria-describedby': why.id,
-      data: { [this.kind]: name }, on: { click: () => this.#click(name) },
+      data: { [this.kind]: name }, on: { click: () => this.#click(name, button) },
     }, this.kind === 'code' && h('span', { class: 'number', 'aria-hidden': 'true' }, number), title);
     const el = h('div', { class: 'operation-button' }, button, why);
     Object.assign(el, { button, why, what });
@@ -43,9 +43,16 @@ export class Operations {
     setText(el.why, legal ? el.what : verdict ? whyNot(verdict.refusal, step) : 'Asking the server…');
   }
 
-  #click(name) {
+  // click does what is legal. For what is not, the focus shows the reason beside the button, and
+  // a screen reader is told it again.
+  #click(name, button) {
     const verdict = this.verdicts.get(name);
-    if (verdict?.legal) this.press(name);
-    else if (verdict) this.refuse(whyNot(verdict.refusal, this.step));
+    if (verdict?.legal) {
+      this.press(name);
+    } else if (verdict) {
+      button.focus(); // Safari gives a clicked button none
+      setText(this.said, '');
+      setTimeout(() => setText(this.said, whyNot(verdict.refusal, this.step)));
+    }
   }
 }

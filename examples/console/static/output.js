@@ -1,6 +1,7 @@
 // What scripts have printed, read when somebody asks for it.
 
 import { h, replace, setData, setText } from './dom.js';
+import { isolated } from './words.js';
 
 const growing = 1500; // milliseconds between two reads while it is being written
 
@@ -57,7 +58,7 @@ export class Output {
       return;
     }
     this.texts ??= ['stdout', 'stderr'].map((stream) => {
-      const text = h('pre', { tabindex: '0', role: 'region', 'aria-label': `${stream} of ${this.#target.name}`, data: { stream } });
+      const text = h('pre', { tabindex: '0', role: 'region', 'aria-label': `${stream} of ${isolated(this.#target.name)}`, data: { stream } });
       return { text, el: h('div', { class: 'stream' }, h('h4', {}, stream), text) };
     });
     [stdout, stderr].forEach((printed, i) => setText(this.texts[i].text, printed ?? ''));

@@ -2,13 +2,13 @@
 // it has come, and what may be done to it.
 
 import { Diagram } from './diagram.js';
-import { h, list, replace, setAttribute, setData, setHidden, setText } from './dom.js';
-import { count, duration, fullTime, now, spent, time } from './format.js';
+import { bdi, h, list, replace, setAttribute, setData, setHidden, setText } from './dom.js';
+import { count, duration, fullTime, left, spent, time } from './format.js';
 import { badge, icon, setBadge, setIcon } from './icons.js';
 import { Operations } from './operations.js';
 import { codesOf } from './rules.js';
 import { failedOf, summary } from './targets.js';
-import { any, isActive, plain, typeOf } from './words.js';
+import { any, isActive, isolated, plain, typeOf } from './words.js';
 
 // A StepBar shows all steps; choose gets the number of the one that is pressed.
 export class StepBar {
@@ -51,9 +51,9 @@ export class StepBar {
 
   #create(step) {
     const parts = { sign: icon(step.state), state: h('span', { class: 'state' }), attempt: h('span', {}), spent: h('span', { class: 'spent' }) };
-    parts.button = h('button', { type: 'button', title: step.name, data: { step: step.id }, on: { click: () => this.choose(step.id) } },
+    parts.button = h('button', { type: 'button', title: isolated(step.name), data: { step: step.id }, on: { click: () => this.choose(step.id) } },
       parts.sign, h('span', { class: 'text' },
-        h('span', { class: 'name' }, h('span', { class: 'id' }, step.id), ' ', step.name),
+        h('span', { class: 'name' }, h('span', { class: 'id' }, step.id), ' ', bdi(step.name)),
         h('span', { class: 'line' }, parts.state, parts.attempt, parts.spent)));
     return Object.assign(h('li', {}, parts.button), parts);
   }
@@ -93,21 +93,21 @@ export class Progress {
   }
 }
 
-// A StepView shows one step in full. press gets a code that is legal, refuse the reason of one
-// that is not.
+// A StepView shows one step in full. press gets a code that is legal.
 export class StepView {
   #rules;
   #diagrams = new Map(); // by type
 
-  constructor(rules, press, refuse) {
+  constructor(rules, press) {
     this.#rules = rules;
     this.number = h('span', { class: 'id' });
-    this.name = h('span', {});
+    this.name = bdi('');
     this.badge = badge('pending');
     this.facts = h('dl', { class: 'facts' });
     this.progress = new Progress();
-    this.operations = new Operations('code', 'Operations on the step', press, refuse);
+    this.operations = new Operations('code', 'Operations on the step', press);
     this.place = h('div', {});
+    this.undrawn = h('p', { class: 'muted', data: { undrawn: '' } }, 'The page cannot draw the rules of this type.');
     this.el = h('section', { class: 'card step', 'aria-labelledby': 'step-heading' },
       h('div', { class: 'card-head' }, this.heading = h('h2', { id: 'step-heading', tabindex: '-1' }, this.number, ' ', this.name), this.badge),
       this.facts, this.progress.el, this.operations.el);
@@ -125,13 +125,25 @@ export class StepView {
     this.tick();
     this.progress.update(step);
     this.operations.update(codesOf(this.#rules, step.type), explanation?.codes, step);
-    if (!this.#diagrams.has(step.type)) this.#diagrams.set(step.type, new Diagram(this.#rules, step.type));
-    const diagram = this.#diagrams.get(step.type);
-    replace(this.place, diagram.el);
     setText(this.kind, typeOf(step.type));
     const legal = (verdicts) => new Set((verdicts ?? []).filter((verdict) => verdict.legal).map((verdict) => verdict.code));
     const current = explanation?.job.current === step.id;
-    diagram.light(step.state, legal(explanation?.codes), current ? legal(explanation?.job_codes) : new Set());
+    const diagram = this.#diagramOf(step.type);
+    replace(this.place, diagram?.el ?? this.undrawn);
+    diagram?.light(step.state, legal(explanation?.codes), current ? legal(explanation?.job_codes) : new Set());
+  }
+
+  // diagramOf returns the drawing of a type, or null: rules that cannot be drawn stop nothing else.
+  #diagramOf(type) {
+    if (!this.#diagrams.has(type)) {
+      this.#diagrams.set(type, null);
+      try {
+        this.#diagrams.set(type, new Diagram(this.#rules, type));
+      } catch (error) {
+        reportError(error);
+      }
+    }
+    return this.#diagrams.get(type);
   }
 
   // tick shows the time that has passed.
@@ -139,9 +151,9 @@ export class StepView {
     const { step } = this;
     const facts = [['Type', typeOf(step.type)]];
     if (step.attempt) facts.push(['Attempt', step.attempt], ['Started', time(step.started), fullTime(step.started)], [isActive(step.state) ? 'For' : 'Took', spent(step.started, step.finished)]);
-    if (step.deadline) facts.push(['Time left', duration(step.deadline - now()), fullTime(step.deadline)]);
+    if (step.deadline) facts.push(['Time left', left(step.deadline), fullTime(step.deadline)]);
     else if (step.timeout_ms) facts.push(['Timeout', duration(step.timeout_ms)]);
-    if (step.confirmers) facts.push(['Confirmers', step.confirmers.length ? any(step.confirmers) : 'nobody']);
+    if (step.confirmers) facts.push(['Confirmers', step.confirmers.length ? any(step.confirmers) : 'none']);
     if (step.ignore_errors) facts.push(['Errors', 'ignored']);
     list(this.facts, facts, ([name]) => name, ([name]) => {
       const value = h('dd', { data: { fact: name.toLowerCase().replaceAll(' ', '-') } });

@@ -1,10 +1,10 @@
 // The targets of a step, grouped by result, the failed ones first; each group page by page.
 
-import { h, list, setAttribute, setData, setHidden, setText, uniqueId } from './dom.js';
-import { count, duration, fullTime, plural, spent, time } from './format.js';
+import { bdi, h, list, setAttribute, setData, setHidden, setText, uniqueId } from './dom.js';
+import { count, fullTime, plural, spent, time } from './format.js';
 import { icon, setIcon } from './icons.js';
 import { Output } from './output.js';
-import { isActive, plain } from './words.js';
+import { isActive, isolated, plain } from './words.js';
 
 const pageSize = 10;
 const gather = 400; // milliseconds between two reads while results come in
@@ -83,7 +83,7 @@ class Group {
   #reading = null; // an AbortController
   #due = 0; // a timer
   #readAt = -Infinity;
-  #touched = false; // the person opened or closed it himself
+  #touched = false; // the person opened or closed it
   #outputs = new Map(); // index -> Output, of those that are open
 
   constructor(job, kind) {
@@ -196,7 +196,7 @@ class Group {
 
   #row(target) {
     const cells = {
-      name: h('span', { class: 'name' }, target.name), detail: h('span', { class: 'detail' }),
+      name: bdi(target.name, { class: 'name' }), detail: h('bdi', { class: 'detail' }),
       sign: icon('pending'), status: h('span', {}), exit: h('td', { role: 'cell', class: 'number', data: { label: 'Exit' } }),
       attempt: h('td', { role: 'cell', class: 'number', data: { label: 'Attempt' } }), finished: h('td', { role: 'cell', data: { label: 'Finished' } }),
       took: h('td', { role: 'cell', class: 'number', data: { label: 'Took' } }), output: h('td', { role: 'cell', class: 'action' }),
@@ -204,7 +204,7 @@ class Group {
     cells.when = h('time', {});
     cells.finished.append(cells.when);
     cells.button = h('button', { type: 'button', class: 'quiet', 'aria-expanded': 'false', data: { output: target.index }, on: { click: () => this.#toggle(target.index) } },
-      'Output', h('span', { class: 'visually-hidden' }, ` of ${target.name}`));
+      'Output', h('span', { class: 'visually-hidden' }, ` of ${isolated(target.name)}`));
     cells.output.append(cells.button);
     const el = h('tbody', { role: 'rowgroup', data: { target: target.index } }, h('tr', { role: 'row' },
       h('th', { scope: 'row', role: 'rowheader' }, cells.name, cells.detail), h('td', { role: 'cell', class: 'result' }, cells.sign, cells.status),
@@ -222,12 +222,12 @@ class Group {
     setIcon(cells.sign, sign);
     setText(cells.status, target.status === 'none' ? 'not started' : plain(target.status));
     setText(cells.detail, target.detail ?? '');
-    const ended = target.finished > 0;
-    setText(cells.exit, ended ? target.exit_code : '–');
-    setText(cells.attempt, target.attempt || '–');
-    setText(cells.when, ended ? time(target.finished) : '–');
+    const ended = Boolean(target.finished);
+    setText(cells.exit, ended ? target.exit_code : '—');
+    setText(cells.attempt, target.attempt || '—');
+    setText(cells.when, time(target.finished));
     setAttribute(cells.when, 'title', ended ? fullTime(target.finished) : null);
-    setText(cells.took, ended ? duration(target.finished - target.started) : target.started ? spent(target.started) : '–');
+    setText(cells.took, spent(target.started, target.finished));
     setHidden(cells.button, step.type === 'file_transfer' || !target.attempt || target.status === 'waiting');
     const output = this.#outputs.get(target.index);
     if (output) output.update(attemptOf(target, step), grows(target, step));

@@ -45,8 +45,13 @@ const activeStates = new Set(['running', 'waiting', 'terminating']);
 export const isActive = (state) => activeStates.has(state);
 export const isFinished = (state) => Boolean(state) && state !== 'pending' && !isActive(state);
 
-// any joins names: a, b or c.
-export function any(names) {
+// isolated wraps a name that people gave for a sentence: a direction character in it turns nothing
+// around it. Where the name has an element of its own, that is a bdi.
+export const isolated = (name) => `\u2068${String(name).replace(/[\u2066-\u2069]/g, '')}\u2069`;
+
+// any joins names for a sentence: a, b or c.
+export function any(all) {
+  const names = all.map(isolated);
   return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
 }
 
@@ -66,7 +71,7 @@ export function whyNot(refusal, step) {
       return `Not the current step: the job is at step ${refusal.current}.`;
     case 'not_confirmer': {
       const names = step?.confirmers ?? [];
-      return `Not a confirmer: this is for ${names.length ? any(names) : 'nobody'}` + (refusal.actor ? `, and you are ${refusal.actor}.` : '.');
+      return `Not a confirmer: this is for ${names.length ? any(names) : 'none: the list of confirmers is empty'}` + (refusal.actor ? `, and you are ${isolated(refusal.actor)}.` : '.');
     }
     case 'nothing_to_retry':
       return 'Nothing to retry: every target has succeeded.';
@@ -75,9 +80,9 @@ export function whyNot(refusal, step) {
     case 'stale':
       return 'The job has moved on since you looked.';
     case 'request_reused':
-      return 'This request was made already, and was another one.';
+      return 'Another request had the same id already.';
     case 'conflict':
-      return 'Others were faster; nothing was done.';
+      return 'Another change came first. Nothing was done.';
     case 'invalid_input':
       return `Not acceptable: ${refusal.field ? refusal.field + ': ' : ''}${refusal.detail ?? ''}`;
     case 'no_such_job':
@@ -85,7 +90,7 @@ export function whyNot(refusal, step) {
     case 'no_such_step':
       return 'There is no such step.';
     case 'unauthenticated':
-      return 'Nobody is signed in.';
+      return 'You are not signed in.';
   }
   return refusal.title ? `${refusal.title}.` : `Refused: ${plain(refusal.reason)}.`;
 }
@@ -107,7 +112,7 @@ export function didWhat(record) {
 
 // didWho says whose doing a record is.
 export function didWho(record) {
-  return record.actor || (record.kind === 'expired' ? 'the clock' : record.kind === 'reported' ? 'an executor' : 'nobody in particular');
+  return record.actor || (record.kind === 'expired' ? 'the clock' : record.kind === 'reported' ? 'an executor' : 'an unnamed person');
 }
 
 // consequences lists what a record or a receipt brought about, as short sentences.
