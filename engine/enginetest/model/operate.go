@@ -42,7 +42,7 @@ func (j *Job) OperateJob(code operation.JobCode, now step.Time) operation.Reason
 	s := &j.Steps[j.Current-1]
 	to, legal := j.rules.LegalJob(s.Spec.Type, s.State, code)
 	if !legal {
-		return operation.WrongState
+		return j.illegal(s)
 	}
 	return j.move(to, false, now)
 }
@@ -66,13 +66,21 @@ func (j *Job) Expire(id step.ID, attempt int32, now step.Time) operation.Reason 
 	}
 	to, leads := j.rules.On(s.Spec.Type, s.State, event)
 	if !leads {
-		return operation.WrongState
+		return j.illegal(s)
 	}
 	if reason := j.move(to, false, now); reason != 0 {
 		return reason
 	}
 	j.Last.Event = event
 	return 0
+}
+
+// illegal returns why nothing leads out of the state of a step.
+func (j *Job) illegal(s *Step) operation.Reason {
+	if j.rules.Enters(s.Spec.Type) == 0 {
+		return operation.WrongType // which the rules do not know
+	}
+	return operation.WrongState
 }
 
 // move takes the current step to a state, and the job with it.
