@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -142,8 +143,11 @@ type TargetQuery struct {
 
 // Targets returns targets of a step by index. The status of a target without a
 // finished result is derived: waiting or running while its attempt is active, and
-// terminated or unknown afterwards; a target that was not run again because it had
+// terminated or unknown afterwards, for ever; a target that was not run again because it had
 // succeeded reads succeeded_earlier, with the attempt in which it did.
+//
+// How an earlier attempt ended is in the history alone. A query by Attempt that finds such
+// a target in one reads log2 of the job's version many records, one by one.
 func (e *Engine) Targets(ctx context.Context, job store.JobID, id step.ID, q TargetQuery) ([]store.Target, error) {
 	if q.Attempt < 0 {
 		return nil, invalid("attempt", "%d: attempts count from 1, and 0 means the current one", q.Attempt)
@@ -157,10 +161,14 @@ func (e *Engine) Targets(ctx context.Context, job store.JobID, id step.ID, q Tar
 	if q.Class > store.SucceededTargets {
 		return nil, invalid("class", "class %d is unknown", q.Class)
 	}
-	s, err := e.Step(ctx, job, id)
+	if err := checkStep(id); err != nil {
+		return nil, err
+	}
+	view, err := e.look(ctx, job, id)
 	if err != nil {
 		return nil, err
 	}
+	s := view.Step
 	targets, err := read(ctx, e, job, q.Limit, func(limit int) ([]store.Target, error) {
 		return e.store.Targets(ctx, store.TargetFilter{
 			Scope: e.scope, Job: job, Step: id, Class: q.Class, Attempt: q.Attempt,
@@ -180,15 +188,45 @@ func (e *Engine) Targets(ctx context.Context, job store.JobID, id step.ID, q Tar
 				"meant for attempt %d, but it is attempt %d", q.IfAttempt, after.Step.Attempt)})
 		}
 	}
+	in := s.State
+	if left := func(t store.Target) bool { return !t.Status.Finished() }; q.Attempt != 0 && q.Attempt < s.Attempt && slices.ContainsFunc(targets, left) {
+		if in, err = e.endOf(ctx, view.Job, id, q.Attempt); err != nil {
+			return nil, err
+		}
+	}
 	for i := range targets {
-		targets[i].Result = shown(s, targets[i], q.Attempt)
+		targets[i].Result = shown(s, targets[i], q.Attempt, in)
 	}
 	return targets, nil
 }
 
+// endOf returns the state in which an attempt of a step ended that another one has followed. It
+// is that from which the next one began. Steps, and attempts of a step, only grow along the
+// history, so a binary search finds that record.
+func (e *Engine) endOf(ctx context.Context, job store.Job, id step.ID, attempt int32) (step.State, error) {
+	var next store.Record
+	for from, to := store.Seq(1), job.Version; from <= to; {
+		middle := from + (to-from)/2
+		page, err := e.store.History(ctx, e.scope, job.ID, store.Page[store.Seq]{After: middle - 1, Limit: 1})
+		if err != nil {
+			return 0, e.readError(ctx, job.ID, err)
+		}
+		if len(page) == 0 {
+			return 0, fmt.Errorf("job %d: the history lacks record %d of %d", job.ID, middle, job.Version)
+		}
+		if r := page[0]; r.Step > id || r.Step == id && r.Attempt > attempt {
+			next, to = r, middle-1
+		} else {
+			from = middle + 1
+		}
+	}
+	return next.From, nil
+}
+
 // shown returns what a target of s reads in an attempt or, for 0, in the current or last
-// one. A result of an earlier attempt does not show in one that runs the target again.
-func shown(s store.Step, t store.Target, attempt int32) store.Result {
+// one, which is or ended in the given state. A result of an earlier attempt does not show in
+// one that runs the target again.
+func shown(s store.Step, t store.Target, attempt int32, in step.State) store.Result {
 	current := attempt == 0 || attempt == s.Attempt
 	switch {
 	case s.Attempt == 0:
@@ -202,8 +240,8 @@ func shown(s store.Step, t store.Target, attempt int32) store.Result {
 		t.Result = store.Result{Status: step.TargetWaiting}
 	}
 	switch {
-	case current && s.State.Active():
-	case current && (s.State == step.Terminated || s.State == step.Skipped):
+	case current && in.Active():
+	case in == step.Terminated || in == step.Skipped:
 		t.Status = step.TargetTerminated
 	default:
 		t.Status = step.UnknownStatus

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"math/bits"
 	"slices"
 	"strings"
 	"sync"
@@ -73,6 +74,80 @@ func TestTargetsRead(t *testing.T) {
 	}
 	d.operate(job.ID, 1, operation.NextStep)
 	reads("skipped", 0, "done succeeded_earlier", "broken succeeded", "running terminated", "silent terminated")
+}
+
+// A target reads in an earlier attempt as it read when that ended, whatever came after, and it
+// costs no more than log2 of the version many reads of one record.
+func TestTargetsOfAnEarlierAttempt(t *testing.T) {
+	faults := storetest.NewFaults()
+	d := newDesk(t, faults.Wrap(memstore.New()))
+	job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
+		{Type: step.Script, Name: "before", Targets: []string{"a"}},
+		{Type: step.Script, Name: "run", Targets: []string{"done", "running"}},
+		{Type: step.Script, Name: "after", Targets: []string{"a"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := func(at step.ID, attempt int32, outcome step.Event, statuses ...step.Status) {
+		t.Helper()
+		var results []engine.TargetResult
+		for i, s := range statuses {
+			results = append(results, engine.TargetResult{Target: int32(i), Result: store.Result{Status: s}})
+		}
+		if _, err := d.eng.Report(t.Context(), engine.Report{Job: job.ID, Step: at, Attempt: attempt, Results: results, Outcome: outcome}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := map[int32]string{} // what the second target reads at the end of each attempt
+	read := func(attempt int32) string {
+		t.Helper()
+		targets, err := d.eng.Targets(t.Context(), job.ID, 2, engine.TargetQuery{Attempt: attempt})
+		if err != nil || len(targets) != 2 {
+			t.Fatalf("targets of attempt %d: %v, %v, want both", attempt, targets, err)
+		}
+		return targets[1].Status.String()
+	}
+	look := func(when string) {
+		t.Helper()
+		for attempt := int32(1); attempt <= int32(len(ended)); attempt++ {
+			want, before := ended[attempt], faults.Calls(storetest.History)
+			if got := read(attempt); got != want {
+				t.Errorf("%s, attempt %d reads %s, and when it ended %s", when, attempt, got, want)
+			}
+			header, err := d.eng.Job(t.Context(), job.ID)
+			took, most := faults.Calls(storetest.History)-before, bits.Len64(uint64(header.Version))
+			if took > most || err != nil {
+				t.Errorf("%s, attempt %d takes %d reads of a history of %d records, want at most %d", when, attempt, took, header.Version, most)
+			}
+		}
+	}
+	d.operateJob(job.ID, operation.StartJob)
+	report(1, 1, 0, step.TargetSucceeded)
+	for attempt := int32(1); attempt <= 8; attempt++ {
+		report(2, attempt, 0, step.TargetFailed, step.TargetRunning)
+		if attempt%3 == 0 {
+			report(2, attempt, step.Broke)
+			ended[attempt] = "unknown"
+		} else {
+			d.operateJob(job.ID, operation.TerminateJob)
+			look("while terminating")
+			report(2, attempt, step.Stopped)
+			ended[attempt] = "terminated"
+		}
+		look("when it has ended")
+		if attempt < 8 {
+			d.operate(job.ID, 2, operation.RetryAll)
+			look("when the next has begun")
+		}
+	}
+	d.operate(job.ID, 2, operation.NextStep)
+	look("when it was skipped")
+	report(3, 1, 0, step.TargetSucceeded)
+	look("when the job has ended")
+	if len(ended) != 8 {
+		t.Errorf("%d attempts, want 8", len(ended))
+	}
 }
 
 // An executor that is late does not get the targets of the next attempt for its own.

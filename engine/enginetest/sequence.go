@@ -106,10 +106,17 @@ type tracked struct {
 	reports   []engine.Report            // accepted
 	succeeded map[step.ID]map[int32]bool // targets whose success was accepted since all had to run
 	final     bool                       // nothing can happen to it any more
+	ended     map[step.ID]attempt        // the last attempt of each step that was seen when it was over
 
 	last   Snapshot     // after the last command
 	oracle *model.Job   // after the last command; nil if there is none
 	passed []*model.Job // the states since the last command, that one included
+}
+
+// attempt is an attempt that is over, and the results that can be read of it.
+type attempt struct {
+	number  int32
+	targets []store.Target
 }
 
 func (j *tracked) version() store.Seq { return j.last.Job.Version }

@@ -110,6 +110,7 @@ func (w *sequence) check(j *tracked) {
 		w.follow(j, &s.History[before:][i])
 	}
 	w.checkDue(j)
+	w.checkEarlier(j)
 	w.checkGoesOn(j)
 	if j.oracle != nil {
 		if err := Compare(j.oracle, s); err != nil {
@@ -163,6 +164,34 @@ func (w *sequence) checkDue(j *tracked) {
 			if s.Attempt > 0 && t.Due(s) && j.succeeded[s.ID][t.Index] {
 				w.Fatalf("promise 5: target %d of step %d has succeeded, and attempt %d runs it again", t.Index, s.ID, s.Attempt)
 			}
+		}
+	}
+}
+
+// Promise 3: what was read of an attempt when it was over is read as long as another runs.
+func (w *sequence) checkEarlier(j *tracked) {
+	current := j.last.current()
+	if current.Attempt == 0 || current.Total == 0 {
+		return
+	}
+	read := func(number int32) []store.Target {
+		targets, err := w.engines[1].Targets(context.Background(), j.id, current.ID, engine.TargetQuery{Attempt: number})
+		if err != nil {
+			w.Fatalf("promise 3: targets of attempt %d.%d of job %d: %v", current.ID, number, j.id, err)
+		}
+		return targets
+	}
+	switch was, seen := j.ended[current.ID]; {
+	case current.State.Finished():
+		if j.ended == nil {
+			j.ended = map[step.ID]attempt{}
+		}
+		j.ended[current.ID] = attempt{current.Attempt, read(current.Attempt)}
+	case seen:
+		w.seen["earlier attempt"]++
+		if now := read(was.number); !slices.Equal(now, was.targets) {
+			w.Fatalf("promise 3: of attempt %d.%d of job %d was read\n%+v, and while attempt %d runs\n%+v",
+				current.ID, was.number, j.id, was.targets, current.Attempt, now)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func TestPromises(t *testing.T) {
 			want = append(want, fmt.Sprintf("race: %s meets %s", first, second))
 		}
 	}
-	for _, what := range append(want, "race: 1 passed", "race: 2 passed", "unknown outcome", "final job", "job of more than 10 records") {
+	for _, what := range append(want, "race: 1 passed", "race: 2 passed", "unknown outcome", "earlier attempt", "final job", "job of more than 10 records") {
 		if g.seen[what] < g.seen["sequence"]/200 {
 			t.Errorf("in %d sequences %q came up %d times", g.seen["sequence"], what, g.seen[what])
 		}
