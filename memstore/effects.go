@@ -84,6 +84,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 		}
 		if e := (*h)[0]; c.Scope.Holds(e.Scope) {
 			e.Count++
+			e.Token = c.Token
 			q.move(e, c.Until)
 			claimed = append(claimed, e.Delivery)
 		} else {
@@ -162,7 +163,7 @@ func (s *Store) claimed(ctx context.Context, d store.Delivery, f func(*effect)) 
 	defer s.queue.mu.Unlock()
 	for e := j.oldest; e != nil; e = e.newer { // the oldest are mostly settled first
 		if e.Seq == d.Seq {
-			if e.Count != d.Count {
+			if e.Count != d.Count || e.Token != d.Token {
 				break
 			}
 			f(e)

@@ -14,6 +14,7 @@ type job struct {
 	header   store.Job
 	steps    []stepRow
 	log      history
+	counts   *counts                     // of its scope and shard
 	requests map[store.Request]store.Seq // made when a request is first looked for in a long history
 	oldest   *effect                     // unsettled, a list; guarded by the queue
 	newest   *effect

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/stepgate/stepgate/internal/wake"
@@ -15,8 +16,8 @@ import (
 // It comes from [New]; the zero Store is of no use. What it keeps it never forgets: about
 // 1 kB for a job of five steps and five records, 4 bytes beyond its name for a target that
 // waits and about 45 for one that has reported. Jobs walks the ids in order until its page
-// is full, and passes over the jobs of other scopes and states; every other read costs what
-// it returns.
+// is full, and passes over the jobs of other scopes and states; with a Name it walks its whole
+// window. Counts are kept; every other read costs what it returns.
 type Store struct {
 	shards    [64]shard
 	created   [64]createdShard
@@ -33,9 +34,10 @@ var (
 
 // shard holds the jobs whose ids hash to it.
 type shard struct {
-	mu   sync.Mutex // guards all below, and the jobs but for their effects
-	jobs map[store.JobID]*job
-	_    [64]byte // keeps neighbours off each other's cache line
+	mu     sync.Mutex // guards all below, and the jobs but for their effects
+	jobs   map[store.JobID]*job
+	counts map[store.Scope]*counts
+	_      [64]byte // keeps neighbours off each other's cache line
 }
 
 // createdShard finds jobs by the request that created them.
@@ -43,6 +45,9 @@ type createdShard struct {
 	mu   sync.Mutex // taken before that of a shard
 	jobs map[creation]store.JobID
 }
+
+// counts is how many jobs of one scope in one shard are in each state.
+type counts [16]int // by state, which takes four bits
 
 type creation struct {
 	scope   store.Scope
@@ -54,6 +59,7 @@ func New() *Store {
 	s := &Store{}
 	for i := range s.shards {
 		s.shards[i].jobs = map[store.JobID]*job{}
+		s.shards[i].counts = map[store.Scope]*counts{}
 		s.created[i].jobs = map[creation]store.JobID{}
 	}
 	return s
@@ -188,6 +194,13 @@ func (s *Store) insert(c store.Change) error {
 	}
 	j := newJob(c.Specs)
 	sh.jobs[c.Job.ID] = j
+	j.counts = sh.counts[c.Job.Scope]
+	if j.counts == nil {
+		j.counts = new(counts)
+		sh.counts[c.Job.Scope] = j.counts
+	}
+	j.counts[c.Job.State]++
+	j.header.State = c.Job.State
 	s.apply(j, c)
 	s.ids.add(c.Job.ID)
 	return nil
@@ -196,6 +209,8 @@ func (s *Store) insert(c store.Change) error {
 // apply carries out a change that is known to fit, under the lock of j's shard. Nothing
 // can fail.
 func (s *Store) apply(j *job, c store.Change) {
+	j.counts[j.header.State]--
+	j.counts[c.Job.State]++
 	j.header = c.Job
 	for i := range c.Steps {
 		j.setStep(&c.Steps[i])
@@ -218,7 +233,51 @@ func (s *Store) apply(j *job, c store.Change) {
 
 // Jobs implements store.Store.
 func (s *Store) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
+	if f.Name != "" {
+		return s.named(ctx, f)
+	}
 	var jobs []store.Job
+	err := s.walk(ctx, f, func(j store.Job) bool {
+		if len(jobs) < f.Page.Limit {
+			jobs = append(jobs, j)
+		}
+		return len(jobs) < f.Page.Limit
+	})
+	if err != nil {
+		return nil, err
+	}
+	return jobs, nil
+}
+
+// named is Jobs by a part of the name.
+func (s *Store) named(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
+	window := f
+	window.Newest, window.Page.After = true, 0
+	var jobs []store.Job
+	seen := 0
+	err := s.walk(ctx, window, func(j store.Job) bool {
+		seen++
+		after := j.ID > f.Page.After
+		if f.Newest {
+			after = j.ID < f.Page.After || f.Page.After == 0
+		}
+		if after && f.Named(j.Name) {
+			jobs = append(jobs, j)
+		}
+		return seen < f.Window && !(f.Newest && len(jobs) == f.Page.Limit)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !f.Newest {
+		slices.Reverse(jobs)
+	}
+	return jobs[:min(len(jobs), f.Page.Limit)], nil
+}
+
+// walk calls visit with the jobs of f's scope and states in f's order, from f's page on, until
+// visit returns false.
+func (s *Store) walk(ctx context.Context, f store.JobFilter, visit func(store.Job) bool) error {
 	after, next := f.Page.After, s.ids.after
 	if f.Newest {
 		next = s.ids.before
@@ -228,26 +287,78 @@ func (s *Store) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error
 	}
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 		ids := next(after)
 		if len(ids) == 0 {
-			return jobs, nil
+			return nil
 		}
 		for _, id := range ids {
-			if len(jobs) == f.Page.Limit {
-				return jobs, nil
+			j, sh, err := s.find(ctx, f.Scope, id)
+			if err != nil {
+				continue
 			}
-			if j, sh, err := s.find(ctx, f.Scope, id); err == nil {
-				header := j.header
-				sh.mu.Unlock()
-				if f.States.Empty() || f.States.Has(header.State) {
-					jobs = append(jobs, header)
-				}
+			header := j.header
+			sh.mu.Unlock()
+			if (f.States.Empty() || f.States.Has(header.State)) && !visit(header) {
+				return nil
 			}
 		}
 		after = ids[len(ids)-1]
 	}
+}
+
+// Counts implements store.Store.
+func (s *Store) Counts(ctx context.Context, scope store.Scope, most int) (map[step.State]int, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	total := map[step.State]int{}
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		for of, counts := range sh.counts {
+			if !scope.Holds(of) {
+				continue
+			}
+			for state, n := range counts {
+				if n > 0 {
+					total[step.State(state)] = min(total[step.State(state)]+n, most)
+				}
+			}
+		}
+		sh.mu.Unlock()
+	}
+	return total, nil
+}
+
+// Snapshot implements store.Store.
+func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snapshot, error) {
+	j, sh, err := s.find(ctx, q.Scope, q.Job)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	defer sh.mu.Unlock()
+	snapshot := store.Snapshot{Job: j.header, Steps: make([]store.Step, len(j.steps))}
+	targets := 0
+	for i := range snapshot.Steps {
+		row := &snapshot.Steps[i]
+		j.step(step.ID(i+1), row)
+		row.Payload = ""
+		targets += int(row.Total)
+	}
+	if targets == 0 || targets > q.Targets {
+		return snapshot, nil
+	}
+	snapshot.Targets = make([]store.Target, 0, targets)
+	for i := range j.steps {
+		results := j.steps[i].targets()
+		for t := range int32(results.len()) {
+			snapshot.Targets = append(snapshot.Targets, results.target(t))
+			snapshot.Targets[len(snapshot.Targets)-1].Name = results.name(t)
+		}
+	}
+	return snapshot, nil
 }
 
 // Steps implements store.Store.

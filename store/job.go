@@ -44,6 +44,7 @@ type Job struct {
 	Created  step.Time  `json:"created"`
 	Started  step.Time  `json:"started"`  // zero before the start
 	Finished step.Time  `json:"finished"` // zero while anything is under way
+	Updated  step.Time  `json:"updated"`  // of the last record; no later record has an earlier time
 }
 
 // A Step is one step of a stored job: how it was defined, but for the names of
@@ -121,3 +122,7 @@ func (t Target) Due(s Step) bool { return t.Success < s.Full }
 // A Request identifies one call of a client, so that repeating it is safe: an
 // idempotency key.
 type Request = uuid.UUID
+
+// A Token is drawn for each claim and known to its caller alone: a delivery is deferred
+// and settled only with the token of the claim that took it.
+type Token = uuid.UUID

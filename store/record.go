@@ -126,6 +126,7 @@ type Delivery struct {
 
 	NotBefore step.Time `json:"not_before"`         // it is left alone until then: a lease, or a back-off; zero at first
 	Count     int32     `json:"count"`              // how often it was claimed; fences a claim against later ones
+	Token     Token     `json:"-"`                  // of the last claim; a secret of its caller
 	Failures  int32     `json:"failures,omitzero"`  // deliveries in a row that failed; back-off counts these
 	Delivered bool      `json:"delivered,omitzero"` // of a StopAttempt: it was carried out at least once, and waits for its step to stop
 	LastError string    `json:"last_error"`         // what the last failed delivery came to; empty after one that did not fail

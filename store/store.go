@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/stepgate/stepgate/step"
 )
@@ -34,7 +36,7 @@ var (
 // that a store keeps shares memory with what a caller passed or received, other
 // than strings and step.Names, which nobody can change. A context that has ended
 // before a call fails the call, and nothing is done. Times are arguments: a store
-// reads no clock.
+// reads no clock, but one that is a [Clock] tells the time when asked.
 //
 // Reads see every commit that returned before they began. Where they take a Scope,
 // a job of another scope does not exist for them. Where they take a Page, they
@@ -57,7 +59,8 @@ type Store interface {
 	// a job that does not exist yet. Otherwise it is ErrConflict and nothing
 	// is done; so is the creation of a job if another creation in its scope
 	// carries the same request. After any other error that is not ErrUndone the outcome is
-	// unknown: the change may have been applied, or be applied later. Each record with an
+	// unknown: the change may have been applied, or be applied later. A change can hold
+	// the records of several commands, each with a request of its own. Each record with an
 	// effect makes that effect wait for delivery, claimable at once, whatever
 	// the record's time.
 	Commit(ctx context.Context, c Change) error
@@ -65,6 +68,16 @@ type Store interface {
 	// Jobs returns the headers of the jobs that f selects, by id: ascending or, if f
 	// asks for the newest, descending.
 	Jobs(ctx context.Context, f JobFilter) ([]Job, error)
+
+	// Counts returns how many jobs of the scope are in each state, counted up to most,
+	// which is positive: a count that equals most means most or more. States without a
+	// job are left out.
+	Counts(ctx context.Context, scope Scope, most int) (map[step.State]int, error)
+
+	// Snapshot returns a job with all its steps and, if q asks, all their targets, as of
+	// one moment. It is ErrNotFound if the job does not exist. It costs what it returns,
+	// and a number of round trips that does not depend on the job.
+	Snapshot(ctx context.Context, q SnapshotQuery) (Snapshot, error)
 
 	// Steps returns steps of a job, by id.
 	Steps(ctx context.Context, scope Scope, job JobID, p Page[step.ID]) ([]Step, error)
@@ -81,8 +94,8 @@ type Store interface {
 	Effects(ctx context.Context, scope Scope, job JobID, p Page[Seq]) ([]Delivery, error)
 
 	// Claim takes up to c.Limit unsettled effects that c selects and whose
-	// NotBefore is not after c.Now, and returns them with Count raised by one
-	// and NotBefore at c.Until. No two calls take the same effect at the same
+	// NotBefore is not after c.Now, and returns them with Count raised by one,
+	// NotBefore at c.Until and Token c.Token. No two calls take the same effect at the same
 	// Count. The order is that of NotBefore as far as one store can tell, so
 	// that none is passed over for ever.
 	Claim(ctx context.Context, c Claim) ([]Delivery, error)
@@ -90,12 +103,12 @@ type Store interface {
 	// Defer leaves a claimed effect alone until d.NotBefore and keeps d's Failures,
 	// Delivered and LastError with it; nothing else of the effect changes. It renews a
 	// lease as well as it backs off. It is ErrLeaseLost if the effect is settled or
-	// its Count is not d's; a lease that has run out counts until the effect is claimed
-	// again.
+	// its Count or its Token is not d's; a lease that has run out counts until the effect
+	// is claimed again.
 	Defer(ctx context.Context, d Delivery) error
 
 	// Settle removes a claimed effect for good. It is ErrLeaseLost if the
-	// effect is settled or its Count is not d's.
+	// effect is settled or its Count or its Token is not d's.
 	Settle(ctx context.Context, d Delivery) error
 
 	// Overdue returns up to limit steps whose Deadline is set and not after
@@ -111,6 +124,13 @@ type Waker interface {
 	// earlier, without a commit. The caller calls stop when it no longer listens;
 	// calling it again does nothing.
 	Wake(job JobID) (changed <-chan struct{}, stop func())
+}
+
+// A Clock is a [Store] that tells the time. Engines go by it instead of the clocks of
+// their hosts, so that leases and deadlines of one store are compared with one clock.
+type Clock interface {
+	// Now returns the store's time. It costs at most one round trip.
+	Now(ctx context.Context) (step.Time, error)
 }
 
 // A Query selects a [View].
@@ -141,6 +161,32 @@ type Change struct {
 	Records []Record    // at least one; the last one's Seq is Job.Version
 }
 
+// After returns what v shows once c, which was decided on v, is committed: the header, and of
+// its steps and targets those that v shows. It is pure, and shares no memory with v or c that
+// either can write to.
+func (v View) After(c Change) View {
+	after := View{Job: c.Job, Step: v.Step, Next: v.Next, Targets: slices.Clone(v.Targets), Replay: v.Replay}
+	for _, s := range c.Steps {
+		switch s.ID {
+		case v.Step.ID:
+			after.Step = s
+		case v.Next.ID:
+			after.Next = s
+		}
+	}
+	if len(c.Targets) == 0 || c.Steps[0].ID != v.Step.ID {
+		return after
+	}
+	for _, changed := range c.Targets {
+		for i := range after.Targets {
+			if after.Targets[i].Index == changed.Index {
+				after.Targets[i] = changed
+			}
+		}
+	}
+	return after
+}
+
 // Base returns the version that c was decided on.
 func (c Change) Base() Seq { return c.Job.Version - Seq(len(c.Records)) }
 
@@ -157,7 +203,46 @@ type JobFilter struct {
 	// Newest turns the order round: the greatest ids come first, and Page selects
 	// those that are smaller than After, 0 meaning that there is no bound.
 	Newest bool
+	// Name, if not empty, selects the jobs whose name contains it, of the newest Window jobs
+	// that Scope and States select. ASCII letters match in either case, all else byte for byte.
+	Name   string
+	Window int // of a search by name; must be positive then: a bound on its cost
 	Page   Page[JobID]
+}
+
+// NameWindow is the Window of engines.
+const NameWindow = 10_000
+
+// Named reports whether f's Name is part of name.
+func (f JobFilter) Named(name string) bool {
+	return strings.Contains(lowerASCII(name), lowerASCII(f.Name))
+}
+
+// lowerASCII lowers ASCII letters and nothing else, which every database can do alike.
+func lowerASCII(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+// A SnapshotQuery selects a [Snapshot].
+type SnapshotQuery struct {
+	Scope Scope
+	Job   JobID
+	// Targets is how many targets the caller can take; 0 asks for none. If the steps have more
+	// in all, none are returned: the steps' Totals tell.
+	Targets int
+}
+
+// A Snapshot is a job as of one moment.
+type Snapshot struct {
+	Job     Job
+	Steps   []Step   // all of them, by id, without payloads
+	Targets []Target // of the first step by index, then of the second, and so on, with names
 }
 
 // A TargetFilter selects targets of a step.
@@ -211,6 +296,7 @@ type Claim struct {
 	Effects []Effect // the kinds that are wanted; at least one
 	Now     step.Time
 	Until   step.Time // the end of the lease; after Now
+	Token   Token     // proves later who claimed; kept with each effect
 	Limit   int
 }
 

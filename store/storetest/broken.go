@@ -23,7 +23,7 @@ type Breakage struct {
 // Broken returns the stores that the suite must reject: each of [Promises] is broken by
 // at least one of them. Together they show that the suite bites.
 func Broken() []Breakage {
-	return slices.Concat(brokenCommits, brokenReads, brokenViews, brokenLists, brokenEffects, brokenOverdue, brokenWakes)
+	return slices.Concat(brokenCommits, brokenReads, brokenViews, brokenLists, brokenSnapshots, brokenEffects, brokenOverdue, brokenWakes)
 }
 
 // A patch is a store whose methods can be replaced one by one.
@@ -32,6 +32,8 @@ type patch struct {
 	created func(context.Context, store.Scope, store.Request) (store.Record, error)
 	commit  func(context.Context, store.Change) error
 	jobs    func(context.Context, store.JobFilter) ([]store.Job, error)
+	counts  func(context.Context, store.Scope, int) (map[step.State]int, error)
+	snap    func(context.Context, store.SnapshotQuery) (store.Snapshot, error)
 	steps   func(context.Context, store.Scope, store.JobID, store.Page[step.ID]) ([]store.Step, error)
 	targets func(context.Context, store.TargetFilter) ([]store.Target, error)
 	history func(context.Context, store.Scope, store.JobID, store.Page[store.Seq]) ([]store.Record, error)
@@ -47,7 +49,7 @@ var _ store.Store = (*patch)(nil)
 // replacing breaks a store by replacing methods. It is no [store.Waker] any more.
 func replacing(replace func(s store.Store, p *patch)) func(store.Store) store.Store {
 	return func(s store.Store) store.Store {
-		p := &patch{s.View, s.Created, s.Commit, s.Jobs, s.Steps, s.Targets, s.History, s.Effects, s.Claim, s.Defer, s.Settle, s.Overdue}
+		p := &patch{s.View, s.Created, s.Commit, s.Jobs, s.Counts, s.Snapshot, s.Steps, s.Targets, s.History, s.Effects, s.Claim, s.Defer, s.Settle, s.Overdue}
 		replace(s, p)
 		return p
 	}
@@ -215,6 +217,14 @@ func (p *patch) Commit(ctx context.Context, c store.Change) error { return p.com
 
 func (p *patch) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
 	return p.jobs(ctx, f)
+}
+
+func (p *patch) Counts(ctx context.Context, scope store.Scope, most int) (map[step.State]int, error) {
+	return p.counts(ctx, scope, most)
+}
+
+func (p *patch) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snapshot, error) {
+	return p.snap(ctx, q)
 }
 
 func (p *patch) Steps(ctx context.Context, scope store.Scope, id store.JobID, page store.Page[step.ID]) ([]store.Step, error) {

@@ -140,6 +140,16 @@ var brokenCommits = []Breakage{
 		return s.Commit(ctx, c)
 	})},
 
+	{"one request a commit", "it forgets the requests of all records of a change but the first", []string{
+		"Commit/applies several records at once",
+	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
+		c.Records = slices.Clone(c.Records)
+		for i := range c.Records[1:] {
+			c.Records[i+1].Request = store.Request{}
+		}
+		return s.Commit(ctx, c)
+	})},
+
 	{"one effect a commit", "it forgets the effects of all records of a change but the last", []string{
 		"Commit/applies several records at once",
 	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {

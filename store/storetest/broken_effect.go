@@ -62,6 +62,24 @@ var brokenEffects = []Breakage{
 		"Claim/raises Count and leases until Until",
 	}, claiming(func(c *store.Claim) { c.Until = c.Now + 1 })},
 
+	{"any token", "it forgets who claimed", []string{
+		"Claim/keeps Token with each effect",
+		"Settle and Defer/with another Token are a lost lease and do nothing",
+	}, replacing(func(s store.Store, p *patch) {
+		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			c.Token = store.Token{}
+			return s.Claim(ctx, c)
+		}
+		p.delay = func(ctx context.Context, d store.Delivery) error {
+			d.Token = store.Token{}
+			return s.Defer(ctx, d)
+		}
+		p.settle = func(ctx context.Context, d store.Delivery) error {
+			d.Token = store.Token{}
+			return s.Settle(ctx, d)
+		}
+	})},
+
 	{"any kind", "it claims effects that nobody wants", []string{
 		"Claim/takes the kinds that are wanted",
 	}, claiming(func(c *store.Claim) { c.Effects = everyKind })},

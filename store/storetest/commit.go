@@ -89,6 +89,9 @@ func commitRecords(x trial) {
 	x.do(j, c) // both have one, and they change different steps
 	x.holds(j)
 	same(x, "Effects after a stop and a skip in one commit", x.effects(teamA, 1, everySeq), j.effects())
+	for _, r := range j.records {
+		equal(x, fmt.Sprintf("View with the request of record %d, one of two in a commit, Replay", r.Seq), x.view(store.Query{Job: 1, Request: r.Request}).Replay, &r)
+	}
 }
 
 func commitValues(x trial) {

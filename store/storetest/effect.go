@@ -21,6 +21,7 @@ var effectPromises = []promise{
 
 	{"Claim/takes an effect at once, whatever its record's time", claimTime},
 	{"Claim/raises Count and leases until Until", claimLease},
+	{"Claim/keeps Token with each effect", claimToken},
 	{"Claim/takes no effect again before its lease has run out", claimAgain},
 	{"Claim/takes the kinds that are wanted", claimKinds},
 	{"Claim/takes those of the scope", claimScope},
@@ -41,6 +42,7 @@ var effectPromises = []promise{
 	{"Settle/stands after the lease has run out, until another claims", settleLate},
 	{"Settle/of an effect claimed again is a lost lease and does nothing", settleFenced},
 	{"Settle/of a settled effect is a lost lease", settleTwice},
+	{"Settle and Defer/with another Token are a lost lease and do nothing", tokenFenced},
 }
 
 // asking starts so many jobs, one a millisecond from t0 on, each with a Run to
@@ -147,6 +149,35 @@ func claimLease(x trial) {
 		same(x, fmt.Sprintf("Claim for the %d. time", n+1), byJob(got), claimed(want, n+1, now+7))
 		same(x, "Effects after it", x.effects(teamA, 1, everySeq), claimed(want[:len(want)/2], n+1, now+7))
 	}
+}
+
+// tokenOf returns a token of its own for each n.
+func tokenOf(n byte) store.Token { return store.Token{n, 15: 0xff} }
+
+func claimToken(x trial) {
+	x.asking(2)
+	for n := range byte(3) {
+		now := t0 + step.Time(n+1)*minute
+		want := x.claim(store.Claim{Now: now, Until: now + 7, Token: tokenOf(n)})
+		for _, d := range want {
+			equal(x, fmt.Sprintf("Claim with token %v, Token", tokenOf(n)), d.Token, tokenOf(n))
+		}
+		same(x, "Effects after it", slices.Concat(x.effects(teamA, 1, everySeq), x.effects(teamB, 2, everySeq)), byJob(want))
+	}
+}
+
+func tokenFenced(x trial) {
+	x.asking(1)
+	d := x.claim(store.Claim{Now: t0, Until: t0 + 10, Token: tokenOf(1)})[0]
+	before := x.dump()
+	for _, other := range []store.Token{{}, tokenOf(2)} {
+		guessed := d
+		guessed.Token = other
+		x.is(x.Settle(x.Context(), guessed), store.ErrLeaseLost, "Settle with token %v of an effect claimed with %v", other, d.Token)
+		x.is(x.Defer(x.Context(), failed(guessed, "late")), store.ErrLeaseLost, "Defer with token %v of an effect claimed with %v", other, d.Token)
+		same(x, "all there is after it", x.dump(), before)
+	}
+	x.settle(x.deferTo(d, t0+20))
 }
 
 func claimAgain(x trial) {

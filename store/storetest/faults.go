@@ -15,25 +15,27 @@ type Method string
 
 // The methods of [store.Store], by their names.
 const (
-	View    Method = "View"
-	Created Method = "Created"
-	Commit  Method = "Commit"
-	Jobs    Method = "Jobs"
-	Steps   Method = "Steps"
-	Targets Method = "Targets"
-	History Method = "History"
-	Effects Method = "Effects"
-	Claim   Method = "Claim"
-	Defer   Method = "Defer"
-	Settle  Method = "Settle"
-	Overdue Method = "Overdue"
+	View     Method = "View"
+	Created  Method = "Created"
+	Commit   Method = "Commit"
+	Jobs     Method = "Jobs"
+	Counts   Method = "Counts"
+	Snapshot Method = "Snapshot"
+	Steps    Method = "Steps"
+	Targets  Method = "Targets"
+	History  Method = "History"
+	Effects  Method = "Effects"
+	Claim    Method = "Claim"
+	Defer    Method = "Defer"
+	Settle   Method = "Settle"
+	Overdue  Method = "Overdue"
 
 	Any Method = "any" // in a fault: whichever method is called
 )
 
 // Methods returns every method in the order of the interface.
 func Methods() []Method {
-	return []Method{View, Created, Commit, Jobs, Steps, Targets, History, Effects, Claim, Defer, Settle, Overdue}
+	return []Method{View, Created, Commit, Jobs, Counts, Snapshot, Steps, Targets, History, Effects, Claim, Defer, Settle, Overdue}
 }
 
 // A Kind says what a [Fault] does to its call.

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -64,13 +65,28 @@ func intercept(s store.Store, c caller) store.Store {
 
 // wrap returns s with every call going through f.
 func wrap(s store.Store, f func(context.Context, *call) error) store.Store {
-	if w, ok := s.(store.Waker); ok {
+	waker, wakes := s.(store.Waker)
+	clock, tells := s.(store.Clock)
+	switch w := (wrapped{s, f}); {
+	case wakes && tells:
 		return struct {
 			store.Store
 			store.Waker
-		}{wrapped{s, f}, w}
+			store.Clock
+		}{w, waker, clock}
+	case wakes:
+		return struct {
+			store.Store
+			store.Waker
+		}{w, waker}
+	case tells:
+		return struct {
+			store.Store
+			store.Clock
+		}{w, clock}
+	default:
+		return w
 	}
-	return wrapped{s, f}
 }
 
 type wrapped struct {
@@ -151,6 +167,18 @@ func own(c store.Change) store.Change {
 
 func (s wrapped) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
 	return reading(ctx, s, Jobs, slices.Clone, func(ctx context.Context) ([]store.Job, error) { return s.inner.Jobs(ctx, f) }, f)
+}
+
+func (s wrapped) Counts(ctx context.Context, scope store.Scope, most int) (map[step.State]int, error) {
+	return reading(ctx, s, Counts, maps.Clone, func(ctx context.Context) (map[step.State]int, error) { return s.inner.Counts(ctx, scope, most) }, scope, most)
+}
+
+func (s wrapped) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snapshot, error) {
+	copied := func(x store.Snapshot) store.Snapshot {
+		x.Steps, x.Targets = slices.Clone(x.Steps), slices.Clone(x.Targets)
+		return x
+	}
+	return reading(ctx, s, Snapshot, copied, func(ctx context.Context) (store.Snapshot, error) { return s.inner.Snapshot(ctx, q) }, q)
 }
 
 func (s wrapped) Steps(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[step.ID]) ([]store.Step, error) {

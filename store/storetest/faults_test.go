@@ -43,19 +43,21 @@ func creation(id store.JobID) store.Change {
 
 // calls makes one call of each method, in the order of the interface.
 func calls(ctx context.Context, st store.Store) []error {
-	var errs [12]error
+	var errs [14]error
 	_, errs[0] = st.View(ctx, store.Query{Job: 1})
 	_, errs[1] = st.Created(ctx, store.Scope{}, store.Request{1, 15: 1})
 	errs[2] = st.Commit(ctx, creation(2))
 	_, errs[3] = st.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: 1}})
-	_, errs[4] = st.Steps(ctx, store.Scope{}, 1, store.Page[step.ID]{Limit: 1})
-	_, errs[5] = st.Targets(ctx, store.TargetFilter{Job: 1, Step: 1, Page: store.Page[int32]{After: -1, Limit: 1}})
-	_, errs[6] = st.History(ctx, store.Scope{}, 1, store.Page[store.Seq]{Limit: 1})
-	_, errs[7] = st.Effects(ctx, store.Scope{}, 1, store.Page[store.Seq]{Limit: 1})
-	_, errs[8] = st.Claim(ctx, store.Claim{Effects: []store.Effect{store.RunTargets}, Now: 1, Until: 2, Limit: 1})
-	errs[9] = st.Defer(ctx, store.Delivery{Job: 1, Seq: 1})
-	errs[10] = st.Settle(ctx, store.Delivery{Job: 1, Seq: 1})
-	_, errs[11] = st.Overdue(ctx, store.Scope{}, 1, 1)
+	_, errs[4] = st.Counts(ctx, store.Scope{}, 1)
+	_, errs[5] = st.Snapshot(ctx, store.SnapshotQuery{Job: 1})
+	_, errs[6] = st.Steps(ctx, store.Scope{}, 1, store.Page[step.ID]{Limit: 1})
+	_, errs[7] = st.Targets(ctx, store.TargetFilter{Job: 1, Step: 1, Page: store.Page[int32]{After: -1, Limit: 1}})
+	_, errs[8] = st.History(ctx, store.Scope{}, 1, store.Page[store.Seq]{Limit: 1})
+	_, errs[9] = st.Effects(ctx, store.Scope{}, 1, store.Page[store.Seq]{Limit: 1})
+	_, errs[10] = st.Claim(ctx, store.Claim{Effects: []store.Effect{store.RunTargets}, Now: 1, Until: 2, Limit: 1})
+	errs[11] = st.Defer(ctx, store.Delivery{Job: 1, Seq: 1})
+	errs[12] = st.Settle(ctx, store.Delivery{Job: 1, Seq: 1})
+	_, errs[13] = st.Overdue(ctx, store.Scope{}, 1, 1)
 	return errs[:]
 }
 

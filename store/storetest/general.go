@@ -51,6 +51,10 @@ func concurrentUse(x trial) {
 				x.race(err)
 				_, err = x.Jobs(x.Context(), store.JobFilter{Page: everyJob})
 				x.race(err)
+				_, err = x.Counts(x.Context(), store.Scope{}, most)
+				x.race(err)
+				_, err = x.Snapshot(x.Context(), store.SnapshotQuery{Scope: teamB, Job: id, Targets: most})
+				x.race(err)
 				_, err = x.Steps(x.Context(), teamB, id, everyStep)
 				x.race(err)
 				_, err = x.Targets(x.Context(), store.TargetFilter{Job: 1, Step: 1, Class: store.DueTargets, Page: everyTarget})
@@ -144,6 +148,10 @@ func returnedMemory(x trial) {
 	scribble(v.Targets)
 	scribble(x.jobs(store.JobFilter{Page: everyJob}))
 	scribble(x.steps(teamA, 1, everyStep))
+	snapshot := x.snapshot(store.SnapshotQuery{Job: 1, Targets: most})
+	scribble(snapshot.Steps)
+	scribble(snapshot.Targets)
+	clear(x.counts(store.Scope{}, most))
 	scribble(x.targets(store.TargetFilter{Job: 1, Step: 1, Page: everyTarget}))
 	scribble(x.targets(store.TargetFilter{Job: 1, Step: 1, Class: store.DueTargets, Page: everyTarget}))
 	scribble(x.targets(store.TargetFilter{Job: 1, Step: 1, Attempt: 1, Page: everyTarget}))
@@ -175,6 +183,8 @@ func endedContext(x trial) {
 			{"Commit", func() error { return x.Commit(ctx, j.report(t0, all(step.TargetFailed, 0, 2))) }},
 			{"Commit of a creation", func() error { return x.Commit(ctx, create(2, teamA, t0, script("b", 1))) }},
 			{"Jobs", func() error { _, err := x.Jobs(ctx, store.JobFilter{Page: everyJob}); return err }},
+			{"Counts", func() error { _, err := x.Counts(ctx, teamA, 1); return err }},
+			{"Snapshot", func() error { _, err := x.Snapshot(ctx, store.SnapshotQuery{Job: 1, Targets: 2}); return err }},
 			{"Steps", func() error { _, err := x.Steps(ctx, teamA, 1, everyStep); return err }},
 			{"Targets", func() error {
 				_, err := x.Targets(ctx, store.TargetFilter{Job: 1, Step: 1, Page: everyTarget})
@@ -241,6 +251,10 @@ func otherScope(x trial) {
 		{"View", func() error { _, err := x.View(x.Context(), store.Query{Scope: teamB, Job: 1}); return err }},
 		{"View of a step", func() error { _, err := x.View(x.Context(), store.Query{Scope: teamB, Job: 1, Step: 1}); return err }},
 		{"Created", func() error { _, err := x.Created(x.Context(), teamB, requestOf(1, 1)); return err }},
+		{"Snapshot", func() error {
+			_, err := x.Snapshot(x.Context(), store.SnapshotQuery{Scope: teamB, Job: 1, Targets: most})
+			return err
+		}},
 		{"Steps", func() error { _, err := x.Steps(x.Context(), teamB, 1, everyStep); return err }},
 		{"Targets", func() error {
 			_, err := x.Targets(x.Context(), store.TargetFilter{Scope: teamB, Job: 1, Step: 1, Page: everyTarget})
@@ -266,6 +280,7 @@ func otherScope(x trial) {
 		equal(x, r.name+", the error of a job in another scope and that of an id never used", fmt.Sprint(err), fmt.Sprint(unused[r.name]))
 	}
 	same(x, "Jobs of another scope", x.jobs(store.JobFilter{Scope: teamB, Page: everyJob}), nil)
+	equal(x, "Counts of another scope", x.counts(teamB, most), map[step.State]int{})
 	same(x, "Overdue of another scope", x.overdue(teamB, never, 9), nil)
 	same(x, "Claim in another scope", x.claim(store.Claim{Scope: teamB, Now: never, Until: never + 1}), nil)
 	x.holds(j)

@@ -57,7 +57,7 @@ func create(id store.JobID, scope store.Scope, at step.Time, specs ...step.Spec)
 	c := store.Change{
 		Job: store.Job{
 			ID: id, Scope: scope, Name: fmt.Sprint("job ", id), State: step.Pending,
-			Version: 1, Moved: 1, Current: 1, Steps: int32(len(specs)), Created: at,
+			Version: 1, Moved: 1, Current: 1, Steps: int32(len(specs)), Created: at, Updated: at,
 		},
 		Specs: specs,
 		Records: []store.Record{{
@@ -137,6 +137,7 @@ func report(v store.View, at step.Time, outcome map[int32]step.Status) store.Cha
 func move(v store.View, at step.Time, r store.Record, to step.State) store.Change {
 	job, s := v.Job, v.Step
 	job.Version++
+	job.Updated = at
 	r.Job, r.Seq, r.At, r.Request, r.Actor = job.ID, job.Version, at, requestOf(job.ID, job.Version), "bob"
 	r.Step, r.From, r.To, r.JobFrom = s.ID, s.State, to, job.State
 	switch {
@@ -204,8 +205,8 @@ func effectOf(s store.Step) store.Effect {
 	return store.RunTargets
 }
 
-// then returns a and b, which was decided on what a leads to, as one change. Only
-// its first record carries a request, and b has no targets.
+// then returns a and b, which was decided on what a leads to, as one change of two
+// commands. b has no targets.
 func then(a, b store.Change) store.Change {
 	a.Job = b.Job
 	a.Steps = slices.Clone(a.Steps)
@@ -216,11 +217,7 @@ func then(a, b store.Change) store.Change {
 			a.Steps = append(a.Steps, s)
 		}
 	}
-	records := slices.Clone(b.Records)
-	for i := range records {
-		records[i].Request = store.Request{}
-	}
-	a.Records = slices.Concat(a.Records, records)
+	a.Records = slices.Concat(a.Records, b.Records)
 	return a
 }
 

@@ -67,6 +67,23 @@ func (x trial) jobs(f store.JobFilter) []store.Job {
 	return got
 }
 
+func (x trial) counts(scope store.Scope, atMost int) map[step.State]int {
+	x.Helper()
+	got, err := x.Counts(x.Context(), scope, atMost)
+	x.ok(err, "Counts(%v, %d)", scope, atMost)
+	if got == nil {
+		got = map[step.State]int{}
+	}
+	return got
+}
+
+func (x trial) snapshot(q store.SnapshotQuery) store.Snapshot {
+	x.Helper()
+	got, err := x.Snapshot(x.Context(), q)
+	x.ok(err, "Snapshot(%+v)", q)
+	return got
+}
+
 func (x trial) steps(scope store.Scope, id store.JobID, p store.Page[step.ID]) []store.Step {
 	x.Helper()
 	got, err := x.Steps(x.Context(), scope, id, p)
