@@ -139,6 +139,7 @@ func headTable(group []*store.Change) table {
 		column(group, func(c **store.Change) int64 { return int64((*c).Job.Moved) }),
 		column(group, func(c **store.Change) int64 { return int64((*c).Job.Started) }),
 		column(group, func(c **store.Change) int64 { return int64((*c).Job.Finished) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.Updated) }),
 		column(group, func(c **store.Change) int32 { return int32((*c).Job.Current) }),
 		column(group, func(c **store.Change) int32 { return (*c).Job.Skipped }),
 		column(group, func(c **store.Change) int32 { return (*c).Job.Ignored }),
@@ -267,6 +268,7 @@ func jobTable(group []*store.Change) table {
 		column(group, func(c **store.Change) int64 { return int64((*c).Job.Created) }),
 		column(group, func(c **store.Change) int64 { return int64((*c).Job.Started) }),
 		column(group, func(c **store.Change) int64 { return int64((*c).Job.Finished) }),
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.Updated) }),
 		column(group, func(c **store.Change) int32 { return int32((*c).Job.Current) }),
 		column(group, func(c **store.Change) int32 { return (*c).Job.Steps }),
 		column(group, func(c **store.Change) int32 { return (*c).Job.Skipped }),
@@ -359,6 +361,6 @@ func asJSON(names any) string {
 	return string(text)
 }
 
-// uuid returns a request as a parameter of a type that the driver knows without asking the
-// server what it expects.
+// uuid returns a request or a token as a parameter of a type that the driver knows without
+// asking the server what it expects.
 func uuid(r store.Request) pgtype.UUID { return pgtype.UUID{Bytes: r, Valid: true} }

@@ -142,7 +142,10 @@ func TestTake(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		waiting.Count++
+		if d.Token == waiting.Token {
+			t.Errorf("Take: got token %v, want one of its own", d.Token)
+		}
+		waiting.Count, waiting.Token = waiting.Count+1, d.Token
 		if d != waiting {
 			t.Errorf("Take: got %+v, want %+v", d, waiting)
 		}

@@ -29,7 +29,7 @@ const claimSQL = `WITH due AS MATERIALIZED (
 		ORDER BY e.not_before LIMIT $6 FOR UPDATE SKIP LOCKED
 	) d ORDER BY d.not_before LIMIT $6
 ), claimed AS (
-	UPDATE stepgate_effects e SET not_before = $5, claims = e.claims + 1
+	UPDATE stepgate_effects e SET not_before = $5, claims = e.claims + 1, token = $7
 	FROM due d WHERE e.job = d.job AND e.seq = d.seq RETURNING e.*, d.not_before AS was
 )
 SELECT ` + deliveryColumns + ` FROM claimed e
@@ -56,7 +56,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 	kinds := column(c.Effects, func(e *store.Effect) int16 { return int16(*e) })
 	var claimed []store.Delivery
 	b := newGroup()
-	b.Queue(sql, c.Scope.Type, c.Scope.ID, []int16(kinds), int64(c.Now), int64(c.Until), int64(c.Limit)).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(sql, c.Scope.Type, c.Scope.ID, []int16(kinds), int64(c.Now), int64(c.Until), int64(c.Limit), uuid(c.Token)).Query(func(rows pgx.Rows) (err error) {
 		claimed, err = pgx.CollectRows(rows, scanDelivery)
 		return err
 	})
@@ -66,24 +66,24 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 	return claimed, nil
 }
 
-const deferSQL = `UPDATE stepgate_effects SET not_before = $4, failures = $5, delivered = $6, last_error = $7
-WHERE job = $1 AND seq = $2 AND claims = $3`
+const deferSQL = `UPDATE stepgate_effects SET not_before = $5, failures = $6, delivered = $7, last_error = $8
+WHERE job = $1 AND seq = $2 AND claims = $3 AND token = $4`
 
 // Defer implements store.Store.
 func (s *Store) Defer(ctx context.Context, d store.Delivery) error {
-	return leased(ctx, s.pool, "defer", deferSQL, int64(d.Job), int64(d.Seq), d.Count, int64(d.NotBefore), d.Failures, d.Delivered, d.LastError)
+	return leased(ctx, s.pool, "defer", deferSQL, int64(d.Job), int64(d.Seq), d.Count, uuid(d.Token), int64(d.NotBefore), d.Failures, d.Delivered, d.LastError)
 }
 
-const settleSQL = `DELETE FROM stepgate_effects WHERE job = $1 AND seq = $2 AND claims = $3`
+const settleSQL = `DELETE FROM stepgate_effects WHERE job = $1 AND seq = $2 AND claims = $3 AND token = $4`
 
 // Settle implements store.Store.
 func (s *Store) Settle(ctx context.Context, d store.Delivery) error {
-	return leased(ctx, s.pool, "settle", settleSQL, int64(d.Job), int64(d.Seq), d.Count)
+	return leased(ctx, s.pool, "settle", settleSQL, int64(d.Job), int64(d.Seq), d.Count, uuid(d.Token))
 }
 
 // SettleTx is [Store.Settle] in a transaction of the caller's: it takes effect with that.
 func SettleTx(ctx context.Context, tx pgx.Tx, d store.Delivery) error {
-	return leased(ctx, tx, "settle", settleSQL, int64(d.Job), int64(d.Seq), d.Count)
+	return leased(ctx, tx, "settle", settleSQL, int64(d.Job), int64(d.Seq), d.Count, uuid(d.Token))
 }
 
 // leased runs a statement on one claimed effect, which is lost if there is no such row.
@@ -101,13 +101,13 @@ func leased(ctx context.Context, on interface {
 }
 
 const takeSQL = `WITH taken AS (
-	UPDATE stepgate_effects SET claims = claims + 1 WHERE job = $1 AND seq = $2 RETURNING *
+	UPDATE stepgate_effects SET claims = claims + 1, token = gen_random_uuid() WHERE job = $1 AND seq = $2 RETURNING *
 )
 SELECT ` + deliveryColumns + ` FROM taken e
 JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq JOIN stepgate_jobs j ON j.id = e.job`
 
-// Take claims one effect that a [Carrier] carries: it raises its Count, which fences earlier
-// claims, and leaves its NotBefore alone. It is store.ErrNotFound if the effect is settled.
+// Take claims one effect that a [Carrier] carries: it raises its Count and draws its
+// Token, which fences earlier claims, and leaves its NotBefore alone. It is store.ErrNotFound if the effect is settled.
 func (s *Store) Take(ctx context.Context, job store.JobID, seq store.Seq) (store.Delivery, error) {
 	taken, err := query(ctx, s, "take", scanDelivery, takeSQL, int64(job), int64(seq))
 	if err != nil {

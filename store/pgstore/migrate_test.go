@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
 	"github.com/stepgate/stepgate/store/pgstore/pgtest"
 )
@@ -80,14 +82,46 @@ func TestMigrateForwardAndBack(t *testing.T) {
 			t.Errorf("back at version 0 there are %v, want %v", left, before)
 		}
 	}
+}
+
+// Tables of the first version migrate with their rows: a job's last time is the latest of its
+// records, and who claimed its effects is not known.
+func TestTablesOfVersion1Migrate(t *testing.T) {
+	const latest = 4_000_000_000_000
+	pool := connect(t, pgtest.Schema(t))
 	migrateTo(t, pool, 1)
+	first := objects(t, pool)
+	migrateTo(t, pool, 2)
+	eng := engine.New(open(t, pool))
+	ids := []store.JobID{create(t, eng, asking(1)), start(t, eng, asking(1))}
+	migrateTo(t, pool, 1)
+	if back := objects(t, pool); !slices.Equal(back, first) {
+		t.Errorf("back at version 1 there are\n%s\nwant\n%s", strings.Join(back, "\n"), strings.Join(first, "\n"))
+	}
+	execute(t, pool, `UPDATE stepgate_records SET at = $1 WHERE job = $2 AND seq = 1`, latest, ids[1]) // by a clock that was ahead
+	execute(t, pool, `UPDATE stepgate_effects SET claims = 1, not_before = $1`, latest)
+	if err := pgstore.Migrate(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	st := open(t, pool)
+	for i, id := range ids {
+		v, err := st.View(t.Context(), store.Query{Job: id})
+		want := []step.Time{v.Job.Created, latest}[i]
+		if err != nil || v.Job.Updated != want || want == 0 {
+			t.Errorf("job %d of version 1: got Updated %v and error %v, want %v", id, v.Job.Updated, err, want)
+		}
+	}
+	effects, err := st.Effects(t.Context(), store.Scope{}, ids[1], store.Page[store.Seq]{Limit: 9})
+	if err != nil || len(effects) != 1 || effects[0].Count != 1 || effects[0].Token != (store.Token{}) {
+		t.Errorf("effects of version 1: got %+v and error %v, want one that was claimed once, without a token", effects, err)
+	}
 }
 
 // No way is known to a version that there is not.
 func TestMigrateToUnknownVersion(t *testing.T) {
 	pool := migrated(t)
 	for _, version := range []int{-1, 99} {
-		refused(t, "MigrateTo", pgstore.MigrateTo(t.Context(), pool, version), "no version", "only 0 to 1")
+		refused(t, "MigrateTo", pgstore.MigrateTo(t.Context(), pool, version), "no version", "only 0 to 2")
 	}
 	open(t, pool) // nothing has changed
 }
@@ -149,15 +183,17 @@ func TestOtherVersions(t *testing.T) {
 	want := func(what string, err error, have int, says string) {
 		t.Helper()
 		var schema *pgstore.SchemaError
-		if !errors.As(err, &schema) || *schema != (pgstore.SchemaError{Have: have, Want: 1}) {
+		if !errors.As(err, &schema) || *schema != (pgstore.SchemaError{Have: have, Want: 2}) {
 			t.Errorf("%s on version %d: got error %v, want a SchemaError", what, have, err)
 			return
 		}
 		refused(t, what, err, says)
 	}
 	_, err := pgstore.New(ctx, pool)
-	want("New", err, 0, "no Stepgate tables, want version 1: run Migrate")
+	want("New", err, 0, "no Stepgate tables, want version 2: run Migrate")
 	migrateTo(t, pool, 1)
+	_, err = pgstore.New(ctx, pool)
+	want("New", err, 1, "are of version 1, want 2: run Migrate")
 	execute(t, pool, `UPDATE stepgate_version SET version = 7`)
 	before := objects(t, pool)
 	_, err = pgstore.New(ctx, pool)
@@ -167,7 +203,6 @@ func TestOtherVersions(t *testing.T) {
 	if after := objects(t, pool); !slices.Equal(after, before) || ask[int](t, pool, `SELECT version FROM stepgate_version`) != 7 {
 		t.Errorf("newer tables were changed from\n%v\nto\n%v", before, after)
 	}
-	refused(t, "older", &pgstore.SchemaError{Have: 1, Want: 2}, "are of version 1, want 2: run Migrate")
 }
 
 // Whoever runs the files with a tool of their own ends in the same state, both ways.

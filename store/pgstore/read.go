@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -14,58 +13,6 @@ import (
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
-
-// jobsSQL reads a page of all jobs, or of those of some states: each state's jobs are in order
-// in an index, so a page costs a page of each state at the most. The shape keeps the planner to
-// that index: left with an equation it may take the primary key, in which it passes over the
-// jobs of all other states.
-const (
-	jobsSQL = `SELECT ` + jobColumns + ` FROM stepgate_jobs j
-WHERE j.id > $1 ORDER BY j.id LIMIT $2`
-
-	jobsByStateSQL = `SELECT ` + jobColumns + ` FROM unnest($3::int2[]) AS wanted(state), LATERAL (
-	SELECT * FROM stepgate_jobs j WHERE j.state BETWEEN wanted.state AND wanted.state AND j.id > $1
-	ORDER BY j.state, j.id LIMIT $2
-) j ORDER BY j.id LIMIT $2`
-
-	jobsByScopeSQL = `SELECT ` + jobColumns + ` FROM unnest($3::int2[]) AS wanted(state), LATERAL (
-	SELECT * FROM stepgate_jobs j WHERE j.scope_type = $4 AND j.scope_id = $5 AND j.state BETWEEN wanted.state AND wanted.state AND j.id > $1
-	ORDER BY j.state, j.id LIMIT $2
-) j ORDER BY j.id LIMIT $2`
-)
-
-// The same from the newest job on.
-var newestJobsSQL, newestByStateSQL, newestByScopeSQL = newest(jobsSQL), newest(jobsByStateSQL), newest(jobsByScopeSQL)
-
-func newest(sql string) string {
-	return strings.NewReplacer("j.id > $1", "j.id < $1", "BY j.id", "BY j.id DESC", "BY j.state, j.id", "BY j.state DESC, j.id DESC").Replace(sql)
-}
-
-// Jobs implements store.Store.
-func (s *Store) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
-	after, limit := int64(f.Page.After), int64(f.Page.Limit)
-	all, byState, byScope := jobsSQL, jobsByStateSQL, jobsByScopeSQL
-	if f.Newest {
-		all, byState, byScope = newestJobsSQL, newestByStateSQL, newestByScopeSQL
-		if after == 0 {
-			after = math.MaxInt64
-		}
-	}
-	every := f.Scope == store.Scope{}
-	if every && f.States.Empty() {
-		return query(ctx, s, "jobs", scanJob, all, after, limit)
-	}
-	var states []int16
-	for state := range int16(64) { // all that a set can hold
-		if f.States.Empty() || f.States.Has(step.State(state)) {
-			states = append(states, state)
-		}
-	}
-	if every {
-		return query(ctx, s, "jobs", scanJob, byState, after, limit, states)
-	}
-	return query(ctx, s, "jobs", scanJob, byScope, after, limit, states, f.Scope.Type, f.Scope.ID)
-}
 
 const stepsSQL = `SELECT ` + stepColumns + ` FROM stepgate_jobs j JOIN stepgate_steps s ON s.job = j.id
 WHERE ` + inScope + ` AND j.id = $3 AND s.id > $4::bigint ORDER BY s.id LIMIT $5`

@@ -13,12 +13,12 @@ import (
 // What is read of each table, and where it goes. The order is the same in both.
 
 const jobColumns = `j.id, j.scope_type, j.scope_id, j.name, j.state, j.version, j.moved, j.current,
-	j.steps, j.skipped, j.ignored, j.created, j.started, j.finished`
+	j.steps, j.skipped, j.ignored, j.created, j.started, j.finished, j.updated`
 
 func jobFields(j *store.Job) []any {
 	return []any{
 		(*int64)(&j.ID), &j.Scope.Type, &j.Scope.ID, &j.Name, (*uint8)(&j.State), (*int64)(&j.Version), (*int64)(&j.Moved), (*int64)(&j.Current),
-		&j.Steps, &j.Skipped, &j.Ignored, (*int64)(&j.Created), (*int64)(&j.Started), (*int64)(&j.Finished),
+		&j.Steps, &j.Skipped, &j.Ignored, (*int64)(&j.Created), (*int64)(&j.Started), (*int64)(&j.Finished), (*int64)(&j.Updated),
 	}
 }
 
@@ -70,18 +70,18 @@ func recordFields(r *store.Record) []any {
 }
 
 // deliveryColumns are those of an effect e, of its record r and of the scope of its job j.
-const deliveryColumns = `e.not_before, e.claims, e.failures, e.delivered, e.last_error, j.scope_type, j.scope_id, ` + recordColumns
+const deliveryColumns = `e.not_before, e.claims, e.token, e.failures, e.delivered, e.last_error, j.scope_type, j.scope_id, ` + recordColumns
 
 // scanDelivery reads the deliveryColumns of a row.
 func scanDelivery(row pgx.CollectableRow) (store.Delivery, error) {
 	var d store.Delivery
 	var r store.Record
-	fields := []any{(*int64)(&d.NotBefore), &d.Count, &d.Failures, &d.Delivered, &d.LastError, &d.Scope.Type, &d.Scope.ID}
+	fields := []any{(*int64)(&d.NotBefore), &d.Count, (*[16]byte)(&d.Token), &d.Failures, &d.Delivered, &d.LastError, &d.Scope.Type, &d.Scope.ID}
 	if err := row.Scan(append(fields, recordFields(&r)...)...); err != nil {
 		return d, err
 	}
 	full, _ := r.Delivery(d.Scope)
-	full.NotBefore, full.Count, full.Failures, full.Delivered, full.LastError = d.NotBefore, d.Count, d.Failures, d.Delivered, d.LastError
+	full.NotBefore, full.Count, full.Token, full.Failures, full.Delivered, full.LastError = d.NotBefore, d.Count, d.Token, d.Failures, d.Delivered, d.LastError
 	return full, nil
 }
 

@@ -11,7 +11,7 @@ import (
 // scalars for one change alone, which costs the server less.
 
 const (
-	headColumns = `id bigint, base bigint, version bigint, moved bigint, started bigint, finished bigint,
+	headColumns = `id bigint, base bigint, version bigint, moved bigint, started bigint, finished bigint, updated bigint,
 		current int, skipped int, ignored int, state int2`
 	stateColumns = `job bigint, started bigint, finished bigint, deadline bigint, id int, attempt int, full_attempt int,
 		succeeded int, unfinished int, state int2`
@@ -22,8 +22,8 @@ const (
 		status int2, detail text`
 	setColumns = `job bigint, step int, block int, era int, attempt int, succeeded varbit, finished varbit`
 
-	jobRowColumns = `id bigint, version bigint, moved bigint, created bigint, started bigint, finished bigint, current int, steps int,
-		skipped int, ignored int, state int2, scope_type text, scope_id text, name text`
+	jobRowColumns = `id bigint, version bigint, moved bigint, created bigint, started bigint, finished bigint, updated bigint,
+		current int, steps int, skipped int, ignored int, state int2, scope_type text, scope_id text, name text`
 	creationColumns = `scope_type text, scope_id text, request uuid, job bigint`
 	stepRowColumns  = `job bigint, started bigint, finished bigint, deadline bigint, timeout bigint, id int, total int, attempt int,
 		full_attempt int, succeeded int, unfinished int, type int2, state int2, on_timeout int2, ignore_errors bool,
@@ -164,7 +164,7 @@ const ofFit = `(%s.job IN (SELECT id FROM fit)) IS TRUE`
 // wait for each other.
 func (s *statement) update(heads, states, lines string, withTargets bool) {
 	fmt.Fprintf(s, `WITH fit AS (
-	UPDATE stepgate_jobs j SET version = h.version, moved = h.moved, started = h.started, finished = h.finished,
+	UPDATE stepgate_jobs j SET version = h.version, moved = h.moved, started = h.started, finished = h.finished, updated = h.updated,
 		current = h.current, skipped = h.skipped, ignored = h.ignored, state = h.state
 	FROM %s WHERE j.id = h.id AND j.version = h.base RETURNING j.id
 ), moved AS (

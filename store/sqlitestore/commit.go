@@ -73,7 +73,7 @@ func (c commit) apply(w *conn) error {
 func (c commit) create(w *conn) error {
 	j := &c.Job
 	n, err := w.exec(insertJob, j.ID, j.Scope.Type, j.Scope.ID, j.Name, j.State, j.Version, j.Moved, j.Current,
-		j.Steps, j.Skipped, j.Ignored, j.Created, j.Started, j.Finished, requestOf(&c.Records[0]))
+		j.Steps, j.Skipped, j.Ignored, j.Created, j.Started, j.Finished, j.Updated, idOf(c.Records[0].Request))
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (c commit) create(w *conn) error {
 // steps. It leaves alone what never changes.
 func (c commit) update(w *conn) error {
 	j := &c.Job
-	args := []any{j.ID, c.Base(), j.Version, j.Moved, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished, j.State}
+	args := []any{j.ID, c.Base(), j.Version, j.Moved, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished, j.Updated, j.State}
 	q := updateJob
 	if !slices.ContainsFunc(c.Records, func(r store.Record) bool { return r.JobFrom != r.JobTo }) {
 		q, args = updateJobSteady, args[:len(args)-1]
@@ -179,7 +179,7 @@ func (c commit) putTargets(w *conn) error {
 
 // addRecord adds a record and its effect.
 func addRecord(w *conn, r *store.Record) error {
-	err := w.do(insertRecord, r.Job, r.Seq, r.At, r.Kind, requestOf(r), r.Actor, r.Reason, r.Code, r.JobCode, r.Event,
+	err := w.do(insertRecord, r.Job, r.Seq, r.At, r.Kind, idOf(r.Request), r.Actor, r.Reason, r.Code, r.JobCode, r.Event,
 		r.Step, r.Entered, r.Attempt, r.All, r.From, r.To, r.JobFrom, r.JobTo, r.Succeeded, r.Unfinished, r.Results, r.Targets, r.Effect)
 	if err != nil {
 		return err
@@ -190,10 +190,10 @@ func addRecord(w *conn, r *store.Record) error {
 	return nil
 }
 
-// requestOf returns the request of a record as the database keeps it, nil for none.
-func requestOf(r *store.Record) any {
-	if r.Request == (store.Request{}) {
+// idOf returns a request or a token as the database keeps it, nil for none.
+func idOf(id [16]byte) any {
+	if id == ([16]byte{}) {
 		return nil
 	}
-	return r.Request[:]
+	return id[:]
 }

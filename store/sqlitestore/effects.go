@@ -43,8 +43,8 @@ func (c *claim) apply(w *conn) (err error) {
 	for i := range c.claimed {
 		d := &c.claimed[i]
 		d.Count++
-		d.NotBefore = c.Until
-		if err := w.do(leaseEffect, d.Job, d.Seq, d.Count, d.NotBefore); err != nil {
+		d.NotBefore, d.Token = c.Until, c.Token
+		if err := w.do(leaseEffect, d.Job, d.Seq, d.Count, idOf(d.Token), d.NotBefore); err != nil {
 			return err
 		}
 	}
@@ -78,7 +78,7 @@ type deferral store.Delivery
 func (d deferral) keep() change { return d }
 
 func (d deferral) apply(w *conn) error {
-	return leased(w.exec(deferEffect, d.Job, d.Seq, d.Count, d.NotBefore, d.Failures, d.Delivered, d.LastError))
+	return leased(w.exec(deferEffect, d.Job, d.Seq, d.Count, idOf(d.Token), d.NotBefore, d.Failures, d.Delivered, d.LastError))
 }
 
 // Settle implements store.Store.
@@ -92,7 +92,7 @@ type settlement store.Delivery
 func (d settlement) keep() change { return d }
 
 func (d settlement) apply(w *conn) error {
-	return leased(w.exec(settleEffect, d.Job, d.Seq, d.Count))
+	return leased(w.exec(settleEffect, d.Job, d.Seq, d.Count, idOf(d.Token)))
 }
 
 // leased tells that an effect is not claimed any more by whoever found no row of it.

@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/sqlitestore"
 )
 
@@ -52,7 +55,41 @@ func TestMigrateForwardAndBack(t *testing.T) {
 			t.Errorf("after going back to version 0: got %v, want the table own alone", left)
 		}
 	}
-	refused(t, "MigrateTo(99)", sqlitestore.MigrateTo(t.Context(), db, 99), "no version 99", "only 0 to 1")
+	refused(t, "MigrateTo(99)", sqlitestore.MigrateTo(t.Context(), db, 99), "no version 99", "only 0 to 2")
+}
+
+// A file of the first version migrates with its rows: a job's last time is the latest of its
+// records, and who claimed its effects is not known.
+func TestAFileOfVersion1Migrates(t *testing.T) {
+	const latest = 4_000_000_000_000
+	path := file(t)
+	s := open(t, path)
+	eng := engine.New(s)
+	ids := []store.JobID{create(t, eng), create(t, eng)}
+	if _, err := eng.OperateJob(t.Context(), ids[1], operation.StartJob); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db := database(t, path, "")
+	if err := sqlitestore.MigrateTo(t.Context(), db, 1); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, "UPDATE stepgate_records SET at = ? WHERE job = ? AND seq = 1", latest, ids[1]) // by a clock that was ahead
+	exec(t, db, "UPDATE stepgate_effects SET count = 1, not_before = ?", latest)
+	s = open(t, path)
+	for i, id := range ids {
+		v, err := s.View(t.Context(), store.Query{Job: id})
+		want := []step.Time{v.Job.Created, latest}[i]
+		if err != nil || v.Job.Updated != want || want == 0 {
+			t.Errorf("job %d of version 1: got Updated %v and error %v, want %v", id, v.Job.Updated, err, want)
+		}
+	}
+	effects, err := s.Effects(t.Context(), store.Scope{}, ids[1], store.Page[store.Seq]{Limit: 9})
+	if err != nil || len(effects) != 1 || effects[0].Count != 1 || effects[0].Token != (store.Token{}) {
+		t.Errorf("effects of version 1: got %+v and error %v, want one that was claimed once, without a token", effects, err)
+	}
 }
 
 // Whoever runs the files with a tool of their own ends in the same state.
@@ -91,7 +128,7 @@ func TestOtherVersions(t *testing.T) {
 	want := func(what string, err error, have int, says string) {
 		t.Helper()
 		var schema *sqlitestore.SchemaError
-		if !errors.As(err, &schema) || *schema != (sqlitestore.SchemaError{Have: have, Want: 1}) {
+		if !errors.As(err, &schema) || *schema != (sqlitestore.SchemaError{Have: have, Want: 2}) {
 			t.Errorf("%s on version %d: got error %v, want a SchemaError", what, have, err)
 			return
 		}
@@ -99,6 +136,11 @@ func TestOtherVersions(t *testing.T) {
 	}
 	_, err := sqlitestore.New(t.Context(), db)
 	want("New", err, 0, "run sqlitestore.Migrate")
+	if err := sqlitestore.MigrateTo(t.Context(), db, 1); err != nil {
+		t.Fatal(err)
+	}
+	_, err = sqlitestore.New(t.Context(), db)
+	want("New", err, 1, "run sqlitestore.Migrate")
 	if err := sqlitestore.Migrate(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}

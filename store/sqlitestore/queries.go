@@ -34,8 +34,11 @@ const (
 	settleEffect
 
 	selectJob
-	selectScope
+	findJob
 	selectSteps
+	selectAllSteps
+	selectAllNames
+	selectAllResults
 	selectStanding
 	selectTargets
 	selectNamedTargets
@@ -54,12 +57,21 @@ const (
 	selectNewestJobs
 	selectNewestJobsInStates
 	selectNewestJobsOfScope
+	selectNamedJobs
+	selectNamedJobsInStates
+	selectNamedJobsOfScope
+	selectNewestNamedJobs
+	selectNewestNamedJobsInStates
+	selectNewestNamedJobsOfScope
+
+	countJobs
+	countJobsOfScope
 )
 
 const (
-	jobColumns = `id, scope_type, scope_id, name, state, version, moved, current, steps, skipped, ignored, created, started, finished`
+	jobColumns = `id, scope_type, scope_id, name, state, version, moved, current, steps, skipped, ignored, created, started, finished, updated`
 
-	jobChanges = `version = ?3, moved = ?4, current = ?5, skipped = ?6, ignored = ?7, started = ?8, finished = ?9`
+	jobChanges = `version = ?3, moved = ?4, current = ?5, skipped = ?6, ignored = ?7, started = ?8, finished = ?9, updated = ?10`
 
 	recordColumns = `r.job, r.seq, r.at, r.kind, r.request, r.actor, r.reason, r.code, r.job_code, r.event, r.step, r.entered, r.attempt, r.all_targets,
 		r.from_state, r.to_state, r.job_from, r.job_to, r.succeeded, r.unfinished, r.results, r.targets, r.effect`
@@ -67,7 +79,7 @@ const (
 	resultColumns = `ifnull(r.attempt, 0), ifnull(r.success, 0), ifnull(r.status, 0), ifnull(r.exit_code, 0), ifnull(r.started, 0), ifnull(r.finished, 0), r.detail`
 
 	// Of an effect's delivery: what changes, and what its record and its job say of it.
-	selectDeliveries = `SELECT e.not_before, e.count, e.failures, e.delivered, e.last_error, j.scope_type, j.scope_id,
+	selectDeliveries = `SELECT e.not_before, e.count, e.token, e.failures, e.delivered, e.last_error, j.scope_type, j.scope_id,
 			e.job, e.seq, e.at, r.step, r.entered, r.attempt, r.all_targets, r.job_to, r.effect
 		FROM stepgate_effects e
 		CROSS JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq
@@ -82,8 +94,8 @@ var queries = [...]string{
 	commitTransaction: `COMMIT`,
 	rollback:          `ROLLBACK`,
 
-	insertJob:       `INSERT INTO stepgate_jobs (` + jobColumns + `, request) VALUES (` + places(15) + `) ON CONFLICT DO NOTHING`,
-	updateJob:       `UPDATE stepgate_jobs SET ` + jobChanges + `, state = ?10 WHERE id = ?1 AND version = ?2`,
+	insertJob:       `INSERT INTO stepgate_jobs (` + jobColumns + `, request) VALUES (` + places(16) + `) ON CONFLICT DO NOTHING`,
+	updateJob:       `UPDATE stepgate_jobs SET ` + jobChanges + `, state = ?11 WHERE id = ?1 AND version = ?2`,
 	updateJobSteady: `UPDATE stepgate_jobs SET ` + jobChanges + ` WHERE id = ?1 AND version = ?2`,
 	insertStep: `INSERT INTO stepgate_steps (job, id, type, name, ignore_errors, on_timeout, timeout_ns, total,
 		state, attempt, full_attempt, succeeded, unfinished, started, finished, deadline) VALUES (` + places(16) + `)`,
@@ -99,16 +111,16 @@ var queries = [...]string{
 	insertRecord: `INSERT INTO stepgate_records (` + strings.ReplaceAll(recordColumns, "r.", "") + `) VALUES (` + places(23) + `)`,
 	insertEffect: `INSERT INTO stepgate_effects (job, seq, at, effect, not_before, count, failures, delivered, last_error) VALUES (` + places(9) + `)`,
 
-	leaseEffect:  `UPDATE stepgate_effects SET count = ?3, not_before = ?4 WHERE job = ?1 AND seq = ?2`,
-	deferEffect:  `UPDATE stepgate_effects SET not_before = ?4, failures = ?5, delivered = ?6, last_error = ?7 WHERE job = ?1 AND seq = ?2 AND count = ?3`,
-	settleEffect: `DELETE FROM stepgate_effects WHERE job = ? AND seq = ? AND count = ?`,
+	leaseEffect:  `UPDATE stepgate_effects SET count = ?3, token = ?4, not_before = ?5 WHERE job = ?1 AND seq = ?2`,
+	deferEffect:  `UPDATE stepgate_effects SET not_before = ?5, failures = ?6, delivered = ?7, last_error = ?8 WHERE ` + claimed,
+	settleEffect: `DELETE FROM stepgate_effects WHERE ` + claimed,
 
-	selectJob:   `SELECT ` + jobColumns + ` FROM stepgate_jobs WHERE id = ?`,
-	selectScope: `SELECT scope_type, scope_id FROM stepgate_jobs WHERE id = ?`,
-	selectSteps: `SELECT s.id, s.type, s.name, s.ignore_errors, s.on_timeout, s.timeout_ns, t.confirmers, t.payload, s.total,
-			s.state, s.attempt, s.full_attempt, s.succeeded, s.unfinished, s.started, s.finished, s.deadline
-		FROM stepgate_steps s LEFT JOIN stepgate_step_texts t ON t.job = s.job AND t.step = s.id
-		WHERE s.job = ? AND s.id > ? ORDER BY s.id LIMIT ?`,
+	selectJob:          `SELECT ` + jobColumns + ` FROM stepgate_jobs j WHERE j.id = ?1 AND ` + inScope,
+	findJob:            `SELECT 1 FROM stepgate_jobs j WHERE j.id = ?1 AND ` + inScope,
+	selectSteps:        stepsWith(`t.payload`) + `WHERE s.job = ? AND s.id > ? ORDER BY s.id LIMIT ?`,
+	selectAllSteps:     stepsWith(`''`) + `WHERE s.job = ? ORDER BY s.id`,
+	selectAllNames:     `SELECT step, block, names FROM stepgate_target_names WHERE job = ?`,
+	selectAllResults:   latest,
 	selectStanding:     `SELECT total, attempt, full_attempt FROM stepgate_steps WHERE job = ? AND id = ?`,
 	selectTargets:      selectListed(`''`, ``),
 	selectNamedTargets: selectListed(name("w.value"), names("w.value")),
@@ -126,17 +138,50 @@ var queries = [...]string{
 	selectOverdue: `SELECT s.job, s.id, s.attempt, s.deadline FROM stepgate_steps s CROSS JOIN stepgate_jobs j ON j.id = s.job
 		WHERE s.deadline <> 0 AND s.deadline <= ?1 AND ` + inScope + ` ORDER BY s.deadline, s.job, s.id LIMIT ?5`,
 
-	selectJobs:         selectPage,
-	selectJobsInStates: selectInStates(``),
-	selectJobsOfScope:  selectInStates(ofScope),
+	selectJobs:         page(everyJob),
+	selectJobsInStates: page(inStates(``)),
+	selectJobsOfScope:  page(inStates(ofScope)),
 
-	selectNewestJobs:         newest(selectPage),
-	selectNewestJobsInStates: newest(selectInStates(``)),
-	selectNewestJobsOfScope:  newest(selectInStates(ofScope)),
+	selectNewestJobs:         newest(page(everyJob)),
+	selectNewestJobsInStates: newest(page(inStates(``))),
+	selectNewestJobsOfScope:  newest(page(inStates(ofScope))),
+
+	selectNamedJobs:         named(everyJob),
+	selectNamedJobsInStates: named(inStates(``)),
+	selectNamedJobsOfScope:  named(inStates(ofScope)),
+
+	selectNewestNamedJobs:         newest(named(everyJob)),
+	selectNewestNamedJobsInStates: newest(named(inStates(``))),
+	selectNewestNamedJobsOfScope:  newest(named(inStates(ofScope))),
+
+	countJobs:        counts(``),
+	countJobsOfScope: counts(`scope_type = ?2 AND scope_id = ?3 AND `),
 }
 
-// inScope admits the jobs of a scope, and all of them where ?2 is true.
-const inScope = `(?2 OR j.scope_type = ?3 AND j.scope_id = ?4)`
+const (
+	// inScope admits the jobs of a scope, and all of them where ?2 is true.
+	inScope = `(?2 OR j.scope_type = ?3 AND j.scope_id = ?4)`
+
+	// claimed finds an effect as it was claimed last.
+	claimed = `job = ?1 AND seq = ?2 AND count = ?3 AND token IS ?4`
+
+	// latest looks up the latest result of each target of a job, of those that have one. It
+	// reads no earlier result, and no step that has not begun.
+	latest = `WITH RECURSIVE target (step, idx, total) AS (
+			SELECT id, 0, total FROM stepgate_steps WHERE job = ?1 AND attempt > 0 AND total > 0
+			UNION ALL SELECT step, idx + 1, total FROM target WHERE idx + 1 < total
+		)
+		SELECT r.step, r.idx, r.attempt, r.success, r.status, r.exit_code, r.started, r.finished, r.detail
+		FROM target CROSS JOIN stepgate_results r ON r.job = ?1 AND r.step = target.step AND r.idx = target.idx AND r.attempt = (
+			SELECT max(l.attempt) FROM stepgate_results l WHERE l.job = ?1 AND l.step = target.step AND l.idx = target.idx)`
+)
+
+// stepsWith returns the beginning of the queries for steps, with what they have of the payload.
+func stepsWith(payload string) string {
+	return `SELECT s.id, s.type, s.name, s.ignore_errors, s.on_timeout, s.timeout_ns, t.confirmers, ` + payload + `, s.total,
+			s.state, s.attempt, s.full_attempt, s.succeeded, s.unfinished, s.started, s.finished, s.deadline
+		FROM stepgate_steps s LEFT JOIN stepgate_step_texts t ON t.job = s.job AND t.step = s.id `
+}
 
 // places returns so many placeholders.
 func places(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
@@ -157,22 +202,51 @@ func selectListed(name, names string) string {
 		ORDER BY w.key`
 }
 
+// The queries for jobs have the same parameters: ?1 has a bit for each state, ?2 is the id that
+// the page comes after, ?3 its limit, ?4 and ?5 are the scope, ?6 is part of the name and ?7
+// the window. Each of these selects all jobs that a page is of, in the order of an index.
 const (
-	selectPage = `SELECT ` + jobColumns + ` FROM stepgate_jobs WHERE id > ? ORDER BY id LIMIT ?`
-	ofScope    = `scope_type = ?4 AND scope_id = ?5 AND `
+	everyJob = `SELECT ` + jobColumns + ` FROM stepgate_jobs WHERE {after}`
+	ofScope  = `scope_type = ?4 AND scope_id = ?5 AND `
 )
+
+// inStates returns the query for the jobs in the states that ?1 has. It merges the rows that an
+// index has for each state, as far as the limit asks for them.
+func inStates(scope string) string {
+	return eachState(func(s step.State) string {
+		return fmt.Sprintf(`SELECT %s FROM stepgate_jobs WHERE %sstate = %d AND ?1 >> %[3]d & 1 AND {after}`, jobColumns, scope, s)
+	})
+}
+
+// page returns the query for a page of jobs.
+func page(jobs string) string {
+	return strings.ReplaceAll(jobs, `{after}`, `id > ?2`) + ` ORDER BY id LIMIT ?3`
+}
+
+// named returns the query for a page of those of the newest jobs whose name contains ?6. The
+// function lower of SQLite leaves all but ASCII alone.
+func named(jobs string) string {
+	window := strings.ReplaceAll(jobs, `{after}`, `id > 0`) + ` ORDER BY id DESC LIMIT ?7`
+	return `SELECT * FROM (` + window + `) WHERE instr(lower(name), lower(?6)) AND id > ?2 ORDER BY id LIMIT ?3`
+}
 
 // newest returns a query for a page of jobs the other way round.
 func newest(query string) string {
-	return strings.NewReplacer("id > ?", "id < ?", "ORDER BY id", "ORDER BY id DESC").Replace(query)
+	return strings.NewReplacer("id > ?", "id < ?", "ORDER BY id LIMIT ?3", "ORDER BY id DESC LIMIT ?3").Replace(query)
 }
 
-// selectInStates returns the query for the jobs in the states whose bits ?1 has. It merges
-// what an index has for each state, as far as the limit wants.
-func selectInStates(scope string) string {
+// counts returns the query for how many jobs are in each state, up to ?1 each.
+func counts(scope string) string {
+	return eachState(func(s step.State) string {
+		return fmt.Sprintf(`SELECT %d, (SELECT count(*) FROM (SELECT 1 FROM stepgate_jobs WHERE %sstate = %[1]d LIMIT ?1))`, s, scope)
+	})
+}
+
+// eachState returns all rows of the queries of each state.
+func eachState(arm func(s step.State) string) string {
 	var arms []string
 	for _, s := range step.AllStates() {
-		arms = append(arms, fmt.Sprintf(`SELECT %s FROM stepgate_jobs WHERE %sstate = %d AND ?1 >> %[3]d & 1 AND id > ?2`, jobColumns, scope, s))
+		arms = append(arms, arm(s))
 	}
-	return strings.Join(arms, " UNION ALL ") + " ORDER BY id LIMIT ?3"
+	return strings.Join(arms, " UNION ALL ")
 }

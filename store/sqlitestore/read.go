@@ -2,7 +2,6 @@ package sqlitestore
 
 import (
 	"context"
-	"math"
 
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -37,15 +36,21 @@ func (c *conn) read(ctx context.Context, f func(r *conn) error) error {
 // readJob is read for a job that must be in a scope.
 func (s *Store) readJob(ctx context.Context, scope store.Scope, job store.JobID, f func(r *conn) error) error {
 	return s.read(ctx, func(r *conn) error {
-		found, err := list(r, scanScope, selectScope, job)
+		found, err := list(r, scanFound, findJob, inScopeOf(job, scope)...)
 		if err != nil {
 			return err
 		}
-		if len(found) == 0 || !scope.Holds(found[0]) {
+		if len(found) == 0 {
 			return store.ErrNotFound
 		}
 		return f(r)
 	})
+}
+
+// inScopeOf returns the parameters of a query for a job that must be in a scope. The query asks
+// for both at once, so that a job of another scope costs what one that does not exist costs.
+func inScopeOf(job store.JobID, scope store.Scope) []any {
+	return []any{job, scope == store.Scope{}, scope.Type, scope.ID}
 }
 
 // View implements store.Store. It borrows the writer where that is idle, as what was written
@@ -65,14 +70,10 @@ func (s *Store) View(ctx context.Context, q store.Query) (v store.View, err erro
 }
 
 func (r *conn) view(q store.Query, v *store.View) error {
-	jobs, err := list(r, scanJob, selectJob, q.Job)
+	err := r.header(q.Scope, q.Job, &v.Job)
 	if err != nil {
 		return err
 	}
-	if len(jobs) == 0 || !q.Scope.Holds(jobs[0].Scope) {
-		return store.ErrNotFound
-	}
-	v.Job = jobs[0]
 	id := q.Step
 	if id == 0 {
 		id = v.Job.Current
@@ -106,6 +107,19 @@ func (r *conn) view(q store.Query, v *store.View) error {
 	return err
 }
 
+// header reads the header of a job that must be in a scope.
+func (r *conn) header(scope store.Scope, job store.JobID, j *store.Job) error {
+	jobs, err := list(r, scanJob, selectJob, inScopeOf(job, scope)...)
+	if err != nil {
+		return err
+	}
+	if len(jobs) == 0 {
+		return store.ErrNotFound
+	}
+	*j = jobs[0]
+	return nil
+}
+
 // Created implements store.Store.
 func (s *Store) Created(ctx context.Context, scope store.Scope, request store.Request) (store.Record, error) {
 	var found []store.Record
@@ -120,36 +134,6 @@ func (s *Store) Created(ctx context.Context, scope store.Scope, request store.Re
 		return store.Record{}, failed(err, "look for the job that request %v created", request)
 	}
 	return found[0], nil
-}
-
-// Jobs implements store.Store.
-func (s *Store) Jobs(ctx context.Context, f store.JobFilter) (jobs []store.Job, err error) {
-	states := int64(0)
-	for state := range f.States.All() {
-		states |= 1 << state
-	}
-	if states == 0 {
-		states = -1
-	}
-	after, ofScope, inStates, all := f.Page.After, selectJobsOfScope, selectJobsInStates, selectJobs
-	if f.Newest {
-		ofScope, inStates, all = selectNewestJobsOfScope, selectNewestJobsInStates, selectNewestJobs
-		if after == 0 {
-			after = math.MaxInt64
-		}
-	}
-	err = s.read(ctx, func(r *conn) error {
-		switch {
-		case f.Scope != store.Scope{}:
-			jobs, err = list(r, scanJob, ofScope, states, after, f.Page.Limit, f.Scope.Type, f.Scope.ID)
-		case !f.States.Empty():
-			jobs, err = list(r, scanJob, inStates, states, after, f.Page.Limit)
-		default:
-			jobs, err = list(r, scanJob, all, after, f.Page.Limit)
-		}
-		return err
-	})
-	return jobs, failed(err, "read jobs")
 }
 
 // Steps implements store.Store.

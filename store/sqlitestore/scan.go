@@ -12,10 +12,12 @@ import (
 
 func scanJob(row scanner, j *store.Job) error {
 	return row.Scan(&j.ID, &j.Scope.Type, &j.Scope.ID, &j.Name, &j.State, &j.Version, &j.Moved, &j.Current,
-		&j.Steps, &j.Skipped, &j.Ignored, &j.Created, &j.Started, &j.Finished)
+		&j.Steps, &j.Skipped, &j.Ignored, &j.Created, &j.Started, &j.Finished, &j.Updated)
 }
 
-func scanScope(row scanner, s *store.Scope) error { return row.Scan(&s.Type, &s.ID) }
+func scanFound(row scanner, found *bool) error { return row.Scan(found) }
+
+func scanCount(row scanner, c *count) error { return row.Scan(&c.state, &c.jobs) }
 
 func scanStep(row scanner, s *store.Step) error {
 	var confirmers, payload sql.NullString
@@ -40,6 +42,13 @@ func scanTarget(row scanner, t *store.Target) error {
 	return err
 }
 
+func scanNames(row scanner, n *nameBlock) error { return row.Scan(&n.step, &n.block, &n.list) }
+
+func scanResult(row scanner, r *result) error {
+	t := &r.Target
+	return row.Scan(&r.step, &t.Index, &t.Attempt, &t.Success, &t.Status, &t.ExitCode, &t.Started, &t.Finished, &t.Detail)
+}
+
 func scanBlock(row scanner, b *targetset.Block) error {
 	return row.Scan(&b.Number, &b.Era, (*[]byte)(&b.Succeeded), &b.Attempt, (*[]byte)(&b.Finished))
 }
@@ -53,10 +62,10 @@ func scanDelivery(row scanner, d *store.Delivery) error {
 	var w store.Delivery // what the effect's own row says
 	var scope store.Scope
 	var r store.Record
-	err := row.Scan(&w.NotBefore, &w.Count, &w.Failures, &w.Delivered, &w.LastError, &scope.Type, &scope.ID,
+	err := row.Scan(&w.NotBefore, &w.Count, &w.Token, &w.Failures, &w.Delivered, &w.LastError, &scope.Type, &scope.ID,
 		&r.Job, &r.Seq, &r.At, &r.Step, &r.Entered, &r.Attempt, &r.All, &r.JobTo, &r.Effect)
 	*d, _ = r.Delivery(scope)
-	d.NotBefore, d.Count, d.Failures, d.Delivered, d.LastError = w.NotBefore, w.Count, w.Failures, w.Delivered, w.LastError
+	d.NotBefore, d.Count, d.Token, d.Failures, d.Delivered, d.LastError = w.NotBefore, w.Count, w.Token, w.Failures, w.Delivered, w.LastError
 	return err
 }
 

@@ -66,6 +66,14 @@ func (p *pair) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error)
 	return p.next().Jobs(ctx, f)
 }
 
+func (p *pair) Counts(ctx context.Context, scope store.Scope, most int) (map[step.State]int, error) {
+	return p.next().Counts(ctx, scope, most)
+}
+
+func (p *pair) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snapshot, error) {
+	return p.next().Snapshot(ctx, q)
+}
+
 func (p *pair) Steps(ctx context.Context, scope store.Scope, job store.JobID, page store.Page[step.ID]) ([]store.Step, error) {
 	return p.next().Steps(ctx, scope, job, page)
 }

@@ -27,6 +27,10 @@ var reads = []read{
 	{storetest.Jobs, func(s *stage, st store.Store) (any, error) {
 		return st.Jobs(s.Context(), store.JobFilter{Page: store.Page[store.JobID]{Limit: 9}})
 	}},
+	{storetest.Counts, func(s *stage, st store.Store) (any, error) { return st.Counts(s.Context(), store.Scope{}, 9) }},
+	{storetest.Snapshot, func(s *stage, st store.Store) (any, error) {
+		return st.Snapshot(s.Context(), store.SnapshotQuery{Job: 1})
+	}},
 	{storetest.Steps, func(s *stage, st store.Store) (any, error) {
 		return st.Steps(s.Context(), store.Scope{}, 1, store.Page[step.ID]{Limit: 9})
 	}},

@@ -1,0 +1,134 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// jobsSQL reads a page of all jobs, or of those of some states: each state's jobs are in order
+// in an index, so a page costs a page of each state at the most. The shape keeps the planner to
+// that index: left with an equation it may take the primary key, in which it passes over the
+// jobs of all other states.
+const (
+	jobsSQL = `SELECT ` + jobColumns + ` FROM stepgate_jobs j
+WHERE j.id > $1 ORDER BY j.id LIMIT $2`
+
+	jobsByStateSQL = `SELECT ` + jobColumns + ` FROM unnest($3::int2[]) AS wanted(state), LATERAL (
+	SELECT * FROM stepgate_jobs j WHERE j.state BETWEEN wanted.state AND wanted.state AND j.id > $1
+	ORDER BY j.state, j.id LIMIT $2
+) j ORDER BY j.id LIMIT $2`
+
+	jobsByScopeSQL = `SELECT ` + jobColumns + ` FROM unnest($3::int2[]) AS wanted(state), LATERAL (
+	SELECT * FROM stepgate_jobs j WHERE j.scope_type = $4 AND j.scope_id = $5 AND j.state BETWEEN wanted.state AND wanted.state AND j.id > $1
+	ORDER BY j.state, j.id LIMIT $2
+) j ORDER BY j.id LIMIT $2`
+)
+
+// The same from the newest job on.
+var newestJobsSQL, newestByStateSQL, newestByScopeSQL = newest(jobsSQL), newest(jobsByStateSQL), newest(jobsByScopeSQL)
+
+func newest(sql string) string {
+	return strings.NewReplacer("j.id > $1", "j.id < $1", "BY j.id LIMIT", "BY j.id DESC LIMIT", "BY j.state, j.id LIMIT", "BY j.state DESC, j.id DESC LIMIT").Replace(sql)
+}
+
+// The same of the jobs of a name.
+var (
+	namedJobsSQL, namedByStateSQL, namedByScopeSQL                   = named(jobsSQL, 3), named(jobsByStateSQL, 4), named(jobsByScopeSQL, 6)
+	newestNamedJobsSQL, newestNamedByStateSQL, newestNamedByScopeSQL = newest(namedJobsSQL), newest(namedByStateSQL), newest(namedByScopeSQL)
+)
+
+// named returns the statement for a page of those of the newest jobs that sql selects whose name
+// contains parameter next; the one after that is how many jobs are looked at. In the collation
+// "C" lower knows ASCII alone.
+func named(sql string, next int) string {
+	window := strings.NewReplacer("j.id < $1", "true", "LIMIT $2", fmt.Sprint("LIMIT $", next+1)).Replace(newest(sql))
+	return fmt.Sprintf(`SELECT * FROM (%s) j
+WHERE strpos(lower(j.name COLLATE "C"), lower($%d::text COLLATE "C")) > 0 AND j.id > $1 ORDER BY j.id LIMIT $2`, window, next)
+}
+
+// Jobs implements store.Store. A search by name reads the whole window.
+func (s *Store) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
+	sql, args := pageOfJobs(f)
+	return query(ctx, s, "jobs", scanJob, sql, args...)
+}
+
+// pageOfJobs returns the statement for the jobs that f selects, and its parameters.
+func pageOfJobs(f store.JobFilter) (sql string, args []any) {
+	statements := [...]string{jobsSQL, jobsByStateSQL, jobsByScopeSQL}
+	switch {
+	case f.Name != "" && f.Newest:
+		statements = [...]string{newestNamedJobsSQL, newestNamedByStateSQL, newestNamedByScopeSQL}
+	case f.Name != "":
+		statements = [...]string{namedJobsSQL, namedByStateSQL, namedByScopeSQL}
+	case f.Newest:
+		statements = [...]string{newestJobsSQL, newestByStateSQL, newestByScopeSQL}
+	}
+	after := int64(f.Page.After)
+	if f.Newest && after == 0 {
+		after = math.MaxInt64
+	}
+	args = []any{after, int64(f.Page.Limit)}
+	switch {
+	case f.Scope != store.Scope{}:
+		sql, args = statements[2], append(args, statesOf(f), f.Scope.Type, f.Scope.ID)
+	case !f.States.Empty():
+		sql, args = statements[1], append(args, statesOf(f))
+	default:
+		sql = statements[0]
+	}
+	if f.Name != "" {
+		args = append(args, f.Name, int64(f.Window))
+	}
+	return sql, args
+}
+
+// statesOf returns the states that f selects.
+func statesOf(f store.JobFilter) []int16 {
+	var states []int16
+	for state := range int16(64) { // all that a set can hold
+		if f.States.Empty() || f.States.Has(step.State(state)) {
+			states = append(states, state)
+		}
+	}
+	return states
+}
+
+// countsSQL counts the jobs of each state in an index in which a state's jobs are together, as
+// far as it is asked to.
+const (
+	countsSQL = `SELECT wanted.state, (SELECT count(*) FROM (
+	SELECT FROM stepgate_jobs j WHERE j.state BETWEEN wanted.state AND wanted.state ORDER BY j.state, j.id LIMIT $2
+) counted) FROM unnest($1::int2[]) AS wanted(state)`
+
+	countsOfScopeSQL = `SELECT wanted.state, (SELECT count(*) FROM (
+	SELECT FROM stepgate_jobs j WHERE j.scope_type = $3 AND j.scope_id = $4 AND j.state BETWEEN wanted.state AND wanted.state
+	ORDER BY j.state, j.id LIMIT $2
+) counted) FROM unnest($1::int2[]) AS wanted(state)`
+)
+
+// Counts implements store.Store. It reads entries of an index: at most most of each state.
+func (s *Store) Counts(ctx context.Context, scope store.Scope, most int) (map[step.State]int, error) {
+	counts := map[step.State]int{}
+	sql, args := countsSQL, []any{statesOf(store.JobFilter{}), int64(most)}
+	if scope != (store.Scope{}) {
+		sql, args = countsOfScopeSQL, append(args, scope.Type, scope.ID)
+	}
+	_, err := query(ctx, s, "counts", func(row pgx.CollectableRow) (state step.State, err error) {
+		var jobs int
+		if err = row.Scan((*uint8)(&state), &jobs); jobs > 0 {
+			counts[state] = jobs
+		}
+		return state, err
+	}, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return counts, nil
+}

@@ -1,0 +1,124 @@
+package pgstore
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// The statements of a snapshot. Each looks the job up in its scope first, and finds no row of
+// any other table if there is none. $4 is how many targets the caller can take: if there are
+// more, none are read.
+var (
+	headerSQL = `SELECT ` + jobColumns + ` FROM stepgate_jobs j WHERE j.id = $3 AND ` + inScope
+
+	allStepsSQL = `SELECT ` + strings.Replace(stepColumns, "s.payload", "''", 1) + `
+FROM stepgate_jobs j JOIN stepgate_steps s ON s.job = j.id
+WHERE j.id = $3 AND ` + inScope + ` ORDER BY s.id`
+
+	allNamesSQL = `SELECT n.step, n.block, n.names
+FROM stepgate_jobs j JOIN stepgate_target_names n ON n.job = j.id
+WHERE j.id = $3 AND ` + inScope + ` AND ` + fewTargets
+
+	// allLatestSQL reads the latest result of each target that has one, as latestSQL does.
+	allLatestSQL = `SELECT s.id, ` + resultColumns + `
+FROM stepgate_jobs j JOIN stepgate_steps s ON s.job = j.id, generate_series(0, s.total - 1) AS i(idx), LATERAL (
+	SELECT * FROM stepgate_results r
+	WHERE r.job = s.job AND r.step = s.id AND r.idx BETWEEN i.idx AND i.idx ORDER BY r.idx DESC, r.attempt DESC LIMIT 1
+) r
+WHERE j.id = $3 AND ` + inScope + ` AND s.attempt > 0 AND ` + fewTargets
+)
+
+const fewTargets = `(SELECT sum(t.total) FROM stepgate_steps t WHERE t.job = j.id) <= $4`
+
+// Snapshot implements store.Store. It is one round trip: a read-only transaction of two
+// statements, and of two more if the caller asks for targets.
+func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snapshot, error) {
+	if err := ctx.Err(); err != nil {
+		return store.Snapshot{}, err
+	}
+	var b pgx.Batch
+	b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
+	var jobs []store.Job
+	collect(&b, &jobs, scanJob, headerSQL, q.Scope.Type, q.Scope.ID, int64(q.Job))
+	var snapshot store.Snapshot
+	collect(&b, &snapshot.Steps, scanStep, allStepsSQL, q.Scope.Type, q.Scope.ID, int64(q.Job))
+	var names []nameBlock
+	var results []stepResult
+	if q.Targets > 0 {
+		collect(&b, &names, scanNames, allNamesSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int64(q.Targets))
+		collect(&b, &results, scanStepResult, allLatestSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int64(q.Targets))
+	}
+	b.Queue(`COMMIT`)
+	err := s.pool.SendBatch(ctx, &b).Close()
+	if err == nil && len(jobs) == 0 {
+		err = store.ErrNotFound
+	}
+	if err == nil && len(names) > 0 {
+		snapshot.Targets, err = allTargets(snapshot.Steps, names, results)
+	}
+	if err != nil {
+		return store.Snapshot{}, failed("snapshot", err)
+	}
+	snapshot.Job = jobs[0]
+	return snapshot, nil
+}
+
+// collect queues a statement whose rows are read into all.
+func collect[T any](b *pgx.Batch, all *[]T, scan pgx.RowToFunc[T], sql string, args ...any) {
+	b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
+		*all, err = pgx.CollectRows(rows, scan)
+		return err
+	})
+}
+
+// nameBlock is a row of the names of a step's targets.
+type nameBlock struct {
+	step  step.ID
+	block int
+	names []string
+}
+
+func scanNames(row pgx.CollectableRow) (n nameBlock, err error) {
+	var list []byte
+	if err = row.Scan((*int64)(&n.step), &n.block, &list); err == nil {
+		err = json.Unmarshal(list, &n.names)
+	}
+	return n, err
+}
+
+// stepResult is the latest result of a target of a step.
+type stepResult struct {
+	step step.ID
+	store.Target
+}
+
+func scanStepResult(row pgx.CollectableRow) (r stepResult, err error) {
+	err = row.Scan(append([]any{(*int64)(&r.step)}, resultFields(&r.Target)...)...)
+	return r, err
+}
+
+// allTargets returns the targets of all steps of a job, in order.
+func allTargets(steps []store.Step, names []nameBlock, results []stepResult) ([]store.Target, error) {
+	first := make([]int, len(steps)+1) // of each step among all targets
+	for i := range steps {
+		first[i+1] = first[i] + int(steps[i].Total)
+	}
+	targets := make([]store.Target, first[len(steps)])
+	for _, r := range results {
+		targets[first[r.step-1]+int(r.Index)] = r.Target
+	}
+	for _, n := range names {
+		for i, name := range n.names {
+			index := n.block*namesPerRow + i
+			t := &targets[first[n.step-1]+index]
+			t.Index, t.Name = int32(index), name
+		}
+	}
+	return targets, nil
+}

@@ -1,0 +1,86 @@
+package sqlitestore
+
+import (
+	"context"
+	"math"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// Jobs implements store.Store. A search by name reads the whole window: about 1 ms for 1,000
+// jobs.
+func (s *Store) Jobs(ctx context.Context, f store.JobFilter) (jobs []store.Job, err error) {
+	states := int64(0)
+	for state := range f.States.All() {
+		states |= 1 << state
+	}
+	if states == 0 {
+		states = -1
+	}
+	after := f.Page.After
+	if f.Newest && after == 0 {
+		after = math.MaxInt64
+	}
+	args := []any{states, after, f.Page.Limit}
+	if f.Scope != (store.Scope{}) || f.Name != "" {
+		args = append(args, f.Scope.Type, f.Scope.ID)
+	}
+	if f.Name != "" {
+		args = append(args, f.Name, f.Window)
+	}
+	err = s.read(ctx, func(r *conn) error {
+		jobs, err = list(r, scanJob, pageOf(f), args...)
+		return err
+	})
+	return jobs, failed(err, "read jobs")
+}
+
+// pageOf returns the query for the jobs that f selects.
+func pageOf(f store.JobFilter) query {
+	queries := [...]query{selectJobs, selectJobsInStates, selectJobsOfScope}
+	switch {
+	case f.Name != "" && f.Newest:
+		queries = [...]query{selectNewestNamedJobs, selectNewestNamedJobsInStates, selectNewestNamedJobsOfScope}
+	case f.Name != "":
+		queries = [...]query{selectNamedJobs, selectNamedJobsInStates, selectNamedJobsOfScope}
+	case f.Newest:
+		queries = [...]query{selectNewestJobs, selectNewestJobsInStates, selectNewestJobsOfScope}
+	}
+	switch {
+	case f.Scope != store.Scope{}:
+		return queries[2]
+	case !f.States.Empty():
+		return queries[1]
+	}
+	return queries[0]
+}
+
+// count is how many jobs are in a state.
+type count struct {
+	state step.State
+	jobs  int
+}
+
+// Counts implements store.Store. It reads entries of an index: at most most of each state.
+func (s *Store) Counts(ctx context.Context, scope store.Scope, most int) (map[step.State]int, error) {
+	var found []count
+	err := s.read(ctx, func(r *conn) (err error) {
+		if scope == (store.Scope{}) {
+			found, err = list(r, scanCount, countJobs, most)
+		} else {
+			found, err = list(r, scanCount, countJobsOfScope, most, scope.Type, scope.ID)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, failed(err, "count jobs")
+	}
+	counts := map[step.State]int{}
+	for _, c := range found {
+		if c.jobs > 0 {
+			counts[c.state] = c.jobs
+		}
+	}
+	return counts, nil
+}
