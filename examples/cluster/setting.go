@@ -37,7 +37,7 @@ func prepare(ctx context.Context, o options) (s setting, remove func() error, er
 		return s, nil, err
 	}
 	for _, host := range hosts {
-		err = errors.Join(err, os.MkdirAll(filepath.Join(s.targets(), host), 0o755))
+		err = errors.Join(err, os.MkdirAll(filepath.Join(s.targets(), host), 0o700))
 	}
 	if err == nil {
 		err = s.execute(ctx, "CREATE SCHEMA "+s.Schema)

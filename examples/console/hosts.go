@@ -33,7 +33,7 @@ const pageSize = 1000 // targets that are read at once
 // make makes the directories of the targets that a run is for. What cannot be one is left for
 // the executor to report.
 func (h hosts) make(ctx context.Context, d engine.Delivery) error {
-	if err := os.MkdirAll(h.root, 0o755); err != nil {
+	if err := os.MkdirAll(h.root, 0o700); err != nil {
 		return err
 	}
 	root, err := os.OpenRoot(h.root)
@@ -48,7 +48,7 @@ func (h hosts) make(ctx context.Context, d engine.Delivery) error {
 		}
 		for _, t := range targets {
 			if localexec.CheckTarget(t.Name) == nil {
-				_ = root.MkdirAll(filepath.FromSlash(t.Name), 0o755)
+				_ = root.MkdirAll(filepath.FromSlash(t.Name), 0o700)
 			}
 			from = t.Index + 1
 		}

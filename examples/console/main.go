@@ -105,7 +105,7 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	}
 	h := hosts{eng: eng, root: filepath.Join(dir, "hosts")}
 	h.exec = localexec.New(eng, localexec.Config{
-		Root: h.root, Logs: filepath.Join(dir, "outputs"), Sources: dir, Grace: 2 * time.Second,
+		Root: h.root, Logs: filepath.Join(dir, "outputs"), Grace: 2 * time.Second,
 	})
 	defer dispatch(ctx, eng, h.handle)()
 	fmt.Fprintf(out, "The console is at http://%v/ (jobs in %s, files in %s)\n", listener.Addr(), storeName(o.store), dir)
@@ -121,7 +121,7 @@ func (o options) directory() (dir string, remove func() error, err error) {
 	}
 	dir, err = filepath.Abs(o.dir)
 	if err == nil {
-		err = os.MkdirAll(dir, 0o755)
+		err = os.MkdirAll(dir, 0o700)
 	}
 	return dir, func() error { return nil }, err
 }

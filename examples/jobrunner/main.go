@@ -7,8 +7,8 @@
 //	-grace TIME   how long a script has to end when it is stopped; the default is 5s
 //	-plain        print a line per change even on a terminal
 //
-// Targets are directories below DIR/targets, and are made. Files to be copied are found
-// from the directory of the job file. [ParseJobFile] says what the file holds; two lie
+// Targets are directories below DIR/targets, and are made. Files to be copied lie below the
+// directory of the job file. [ParseJobFile] says what the file holds; two lie
 // beside this program: release.json runs through by itself, rollout.json needs alice.
 //
 // The job is started at once. Lines of standard input operate on it: "2 retry_failed link
@@ -155,7 +155,7 @@ func (o options) run(ctx context.Context, stdin io.Reader, stdout io.Writer) (st
 func makeTargets(root string, spec engine.JobSpec) error {
 	for _, s := range spec.Steps {
 		for _, target := range s.Targets {
-			if err := os.MkdirAll(filepath.Join(root, filepath.FromSlash(target)), 0o755); err != nil {
+			if err := os.MkdirAll(filepath.Join(root, filepath.FromSlash(target)), 0o700); err != nil {
 				return err
 			}
 		}

@@ -44,12 +44,16 @@ func (e *Executor) copyFile(ctx context.Context, target *os.Root, f File, tempor
 		return status, err
 	}
 	defer from.Close()
+	mode, err := f.mode()
+	if err != nil {
+		return step.CopyFailed, err
+	}
 	dir := path.Dir(path.Clean(f.To))
-	if err := target.MkdirAll(filepath.FromSlash(dir), 0o755); err != nil {
+	if err := target.MkdirAll(filepath.FromSlash(dir), directoryOf(mode)); err != nil {
 		return step.CopyFailed, err
 	}
 	temporary = filepath.FromSlash(path.Join(dir, temporary))
-	if err := write(ctx, target, temporary, from, f); err != nil {
+	if err := write(ctx, target, temporary, from, mode); err != nil {
 		return step.CopyFailed, errors.Join(err, remove(target, temporary))
 	}
 	if err := target.Rename(temporary, filepath.FromSlash(f.To)); err != nil {
@@ -68,33 +72,38 @@ func (e *Executor) source(f File) (io.ReadCloser, step.Status, error) {
 	if f.Content != nil {
 		return io.NopCloser(strings.NewReader(*f.Content)), 0, nil
 	}
-	name := f.From
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(e.c.Sources, name)
+	sources, err := os.OpenRoot(e.c.Sources)
+	if err != nil {
+		return nil, step.FetchFailed, err
 	}
+	defer sources.Close()
+	name := filepath.FromSlash(f.From)
 	// Look first: opening a pipe waits for its other end.
-	info, err := os.Stat(name)
+	info, err := sources.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, step.SourceMissing, err
 	case err != nil:
 		return nil, step.FetchFailed, err
 	case !info.Mode().IsRegular():
-		return nil, step.FetchFailed, fmt.Errorf("%s is not a regular file", name)
+		return nil, step.FetchFailed, fmt.Errorf("%s is not a regular file", f.From)
 	}
-	file, err := os.Open(name)
+	file, err := sources.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, step.SourceMissing, err
 	}
 	return file, step.FetchFailed, err
 }
 
+// directoryOf returns the permissions of directories that are made for a file: whoever may
+// read it may get to it.
+func directoryOf(file fs.FileMode) fs.FileMode {
+	readers := file & 0o044
+	return 0o700 | readers | readers>>2
+}
+
 // write makes a new file of what from holds and puts it on the disk.
-func write(ctx context.Context, target *os.Root, name string, from io.Reader, f File) (err error) {
-	mode, err := f.mode()
-	if err != nil {
-		return err
-	}
+func write(ctx context.Context, target *os.Root, name string, from io.Reader, mode fs.FileMode) (err error) {
 	if err := remove(target, name); err != nil {
 		return err
 	}

@@ -37,4 +37,8 @@
 // Where there is no flock or no process group, as on Windows, the executor of an engine is
 // one process, and one that is killed outright leaves its scripts behind. A script that makes
 // a process group of its own for its children looks after them itself.
+//
+// Scripts run as the user of this process and may do what it may: nothing keeps them in their
+// target. Where a file system takes names that differ in case for one, h1 and H1 are two
+// targets with one directory.
 package localexec

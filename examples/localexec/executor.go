@@ -14,17 +14,24 @@ import (
 // A Config sets up an [Executor]. The zero value of each field is its default.
 type Config struct {
 	// Root is the directory that holds the targets; the default is the working
-	// directory. Target NAME is the directory Root/NAME, which must exist. A name that
-	// leads out of Root, by itself or through a symbolic link, is an invalid target.
+	// directory. Target NAME is the directory Root/NAME, which must exist. A directory
+	// has one name: one that is not in its shortest form ([CheckTarget]) or leads through
+	// a symbolic link is an invalid target.
 	Root string
 
-	// Sources is where relative paths of files to be copied begin; the default is the
-	// working directory.
+	// Sources is the directory that files are copied from: a path is relative to it and
+	// leads out of it neither by itself nor through a symbolic link. The default is none:
+	// a file that has no content is refused.
 	Sources string
 
-	// Logs is where the output of scripts is kept; the default is Root with ".logs"
-	// appended. Nothing in it is ever deleted here: the job with id 7 is all in Logs/7.
+	// Logs is where scripts and their output are kept, readable by this process's user
+	// alone; the default is Root with ".logs" appended. The executor deletes nothing
+	// there: all of job 7 is in Logs/7.
 	Logs string
+
+	// Env is the environment of scripts, as NAME=VALUE, beside PWD and the STEPGATE
+	// variables of [Script]. The default is [DefaultEnv]; to add to it, append to it.
+	Env []string
 
 	// OutputLimit is how many bytes are kept of what a target writes to stdout, and
 	// as many of stderr; the default is 1 MiB. The rest is read and dropped.
@@ -77,6 +84,14 @@ func New(eng *engine.Engine, c Config) *Executor {
 	}
 	if logs, err := filepath.Abs(c.Logs); err == nil {
 		c.Logs = logs
+	}
+	if c.Sources != "" {
+		if sources, err := filepath.Abs(c.Sources); err == nil {
+			c.Sources = sources
+		}
+	}
+	if c.Env == nil {
+		c.Env = DefaultEnv()
 	}
 	if c.OutputLimit <= 0 {
 		c.OutputLimit = 1 << 20

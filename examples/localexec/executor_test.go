@@ -171,7 +171,7 @@ func TestFiles(t *testing.T) {
 	l.dispatch()
 	job := l.start(l.files([]localexec.File{
 		{From: "source/app", To: "bin/app", Mode: "755"},
-		{From: filepath.Join(l.dir, "source/app"), To: "app.bak", Mode: "0400"},
+		{From: "source/app", To: "app.bak", Mode: "0400"},
 		{Content: new("key = 1\n"), To: "conf/app.ini"},
 		{Content: new(""), To: "empty"},
 	}, "a", "b"))
@@ -182,8 +182,8 @@ func TestFiles(t *testing.T) {
 	}{
 		{"bin/app", "#!/bin/sh\necho app\n", 0o755},
 		{"app.bak", "#!/bin/sh\necho app\n", 0o400},
-		{"conf/app.ini", "key = 1\n", 0o644},
-		{"empty", "", 0o644},
+		{"conf/app.ini", "key = 1\n", 0o600},
+		{"empty", "", 0o600},
 	} {
 		for _, target := range []string{"a", "b"} {
 			name := filepath.Join("targets", target, want.name)
@@ -215,6 +215,10 @@ func TestFilesThatFail(t *testing.T) {
 	l.write("targets/a/file", "a file\n")
 	l.must(os.Symlink("../..", filepath.Join(l.dir, "targets/a/out")))
 	l.pipe("pipe")
+	outside := t.TempDir()
+	l.must(os.WriteFile(filepath.Join(outside, "secret"), []byte("secret"), 0o600))
+	l.must(os.Symlink(outside, filepath.Join(l.dir, "elsewhere")))
+	l.must(os.Symlink(filepath.Join(outside, "secret"), filepath.Join(l.dir, "link")))
 	for _, c := range []struct {
 		what string
 		file localexec.File
@@ -222,6 +226,8 @@ func TestFilesThatFail(t *testing.T) {
 	}{
 		{"no source", localexec.File{From: "missing", To: "x"}, step.SourceMissing},
 		{"source is a directory", localexec.File{From: "targets", To: "x"}, step.FetchFailed},
+		{"source is a link out of the sources", localexec.File{From: "link", To: "x"}, step.FetchFailed},
+		{"source lies behind a link out of the sources", localexec.File{From: "elsewhere/secret", To: "x"}, step.FetchFailed},
 		{"source is a pipe", localexec.File{From: "pipe", To: "x"}, step.FetchFailed},
 		{"a directory is in the way", localexec.File{Content: new("x"), To: "taken"}, step.CopyFailed},
 		{"a file is in the way of a directory", localexec.File{Content: new("x"), To: "file/x"}, step.CopyFailed},
@@ -269,6 +275,8 @@ func TestPayloadThatCannotBeRead(t *testing.T) {
 		{step.FileTransfer, `{"files":[{"to":"x"}]}`, `payload: files[0].from: empty, and there is no content: want one of the two`},
 		{step.FileTransfer, `{"files":[{"to":"x","from":"x","content":""}]}`, `payload: files[0].from: there is content as well: want one of the two`},
 		{step.FileTransfer, `{"files":[{"to":"x","from":"\u0000"}]}`, `payload: files[0].from: holds a NUL character, which no path does`},
+		{step.FileTransfer, `{"files":[{"to":"x","from":"/etc/passwd"}]}`, `payload: files[0].from: "/etc/passwd": want the path of a file below the sources, such as app/app.ini`},
+		{step.FileTransfer, `{"files":[{"to":"x","from":"a/../../x"}]}`, `payload: files[0].from: "a/../../x": want the path of a file below the sources, such as app/app.ini`},
 		{step.FileTransfer, `{"files":[{"to":"../x","content":""}]}`, `payload: files[0].to: "../x": want the path of a file within the target, such as conf/app.ini`},
 		{step.FileTransfer, `{"files":[{"to":"x","content":""},{"to":"./x","content":""}]}`, `payload: files[1].to: "./x" is written by files[0] already`},
 		{step.FileTransfer, `{"files":[{"to":"x","content":"","mode":"888"}]}`, `payload: files[0].mode: "888": want permissions in octal, such as 0644`},

@@ -21,10 +21,10 @@ type hold struct{ file *os.File }
 // meanwhile: then whoever runs that has seen to it that this one is over.
 func (e *Executor) hold(ctx context.Context, k key) (*hold, error) {
 	name := filepath.Join(e.c.Logs, strconv.FormatInt(int64(k.job), 10), strconv.FormatInt(int64(k.step), 10)+".lock")
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -45,11 +45,11 @@ type recording struct{ stdout, stderr *stream }
 
 func (e *Executor) record(k key, target int32) (recording, error) {
 	base := e.log(k, target)
-	stdout, err := os.Create(base + ".out")
+	stdout, err := create(base + ".out")
 	if err != nil {
 		return recording{}, err
 	}
-	stderr, err := os.Create(base + ".err")
+	stderr, err := create(base + ".err")
 	if err != nil {
 		return recording{}, errors.Join(err, stdout.Close())
 	}
@@ -57,6 +57,11 @@ func (e *Executor) record(k key, target int32) (recording, error) {
 		stdout: &stream{file: stdout, room: e.c.OutputLimit},
 		stderr: &stream{file: stderr, room: e.c.OutputLimit},
 	}, nil
+}
+
+// create is os.Create of a file that others cannot read.
+func create(name string) (*os.File, error) {
+	return os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 }
 
 // close gives the files back. What could not be kept of an output fails no script.

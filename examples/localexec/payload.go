@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,8 +19,8 @@ import (
 )
 
 // A Script is the payload of a script step. It runs once per target, with /bin/sh, in
-// the target's directory, with nothing on its standard input and STEPGATE_JOB,
-// STEPGATE_STEP, STEPGATE_ATTEMPT and STEPGATE_TARGET in its environment. A process that
+// the target's directory, with nothing on its standard input. Its environment is Config.Env,
+// PWD, STEPGATE_JOB, STEPGATE_STEP, STEPGATE_ATTEMPT and STEPGATE_TARGET. A process that
 // it leaves in the background when it exits is left alone, but its output is no longer
 // read; one that it leaves when it is stopped is stopped with it.
 type Script struct {
@@ -32,12 +33,12 @@ type Files struct {
 	Files []File `json:"files"`
 }
 
-// A File is one file to be copied: From a path on this machine or with a given Content.
+// A File is one file to be copied: From a file of Config.Sources or with a given Content.
 type File struct {
-	From    string  `json:"from,omitempty"`    // relative paths begin at Config.Sources
+	From    string  `json:"from,omitempty"`    // slash-separated, below Config.Sources
 	Content *string `json:"content,omitempty"` // instead of From
 	To      string  `json:"to"`                // slash-separated, within the target; directories are made
-	Mode    string  `json:"mode,omitempty"`    // permissions in octal; the default is "0644"
+	Mode    string  `json:"mode,omitempty"`    // permissions in octal; the default is "0600", the owner's alone
 }
 
 // Payload returns s as JSON.
@@ -100,6 +101,8 @@ func (f Files) Check() error {
 			return malformed(at("from"), "there is content as well: want one of the two")
 		case strings.ContainsRune(file.From, 0):
 			return malformed(at("from"), "holds a NUL character, which no path does")
+		case file.From != "" && !isPlace(file.From):
+			return malformed(at("from"), "%q: want the path of a file below the sources, such as app/app.ini", file.From)
 		case !isPlace(file.To):
 			return malformed(at("to"), "%q: want the path of a file within the target, such as conf/app.ini", file.To)
 		case twice:
@@ -114,16 +117,21 @@ func (f Files) Check() error {
 
 func (f File) mode() (fs.FileMode, error) {
 	if f.Mode == "" {
-		return 0o644, nil
+		return 0o600, nil
 	}
 	bits, err := strconv.ParseUint(f.Mode, 8, 9)
 	return fs.FileMode(bits), err
 }
 
-// CheckTarget returns an error that says why no target can have this name, or nil.
+// CheckTarget returns an error that says why no target can have this name, or nil. The name
+// is a slash-separated path below Config.Root in its shortest form, so that no two names are
+// one directory: h2 is a target, and ./h2 and h1/../h2 are not.
 func CheckTarget(name string) error {
 	if !isPlace(name) {
 		return fmt.Errorf("%q: want the path of a directory below the root of all targets", name)
+	}
+	if shortest := filepath.ToSlash(filepath.Clean(filepath.FromSlash(name))); name != shortest {
+		return fmt.Errorf("%q: want the shortest path of the directory, %q", name, shortest)
 	}
 	return nil
 }
@@ -158,6 +166,9 @@ func (e *Executor) plan(a *attempt, s store.Step) (work, error) {
 		}
 		if err := p.Check(); err != nil {
 			return nil, err
+		}
+		if i := slices.IndexFunc(p.Files, func(f File) bool { return f.From != "" }); i >= 0 && e.c.Sources == "" {
+			return nil, malformed(fmt.Sprintf("files[%d].from", i), "%q: this executor has no sources: want content", p.Files[i].From)
 		}
 		return func(ctx context.Context, t store.Target) (store.Result, bool) {
 			return e.copyFiles(ctx, a.key, p.Files, t)

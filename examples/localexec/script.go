@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,11 +29,11 @@ const (
 // size and can be read afterwards.
 func (e *Executor) planScript(a *attempt, p Script) (work, error) {
 	logs := e.logs(a.key)
-	if err := os.MkdirAll(logs, 0o755); err != nil {
+	if err := os.MkdirAll(logs, 0o700); err != nil {
 		return nil, err
 	}
 	file := filepath.Join(logs, "script.sh")
-	if err := os.WriteFile(file, []byte(p.Script), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(p.Script), 0o600); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, t store.Target) (store.Result, bool) { return e.runScript(ctx, a, file, t) }, nil
@@ -52,7 +54,8 @@ func (e *Executor) runScript(ctx context.Context, a *attempt, file string, t sto
 
 	cmd := exec.Command(shell, file)
 	cmd.Dir = filepath.Join(e.c.Root, filepath.FromSlash(t.Name))
-	cmd.Env = append(cmd.Environ(),
+	cmd.Env = append(slices.Clone(e.c.Env),
+		"PWD="+cmd.Dir,
 		"STEPGATE_JOB="+strconv.FormatInt(int64(a.job), 10),
 		"STEPGATE_STEP="+strconv.FormatInt(int64(a.step), 10),
 		"STEPGATE_ATTEMPT="+strconv.FormatInt(int64(a.attempt), 10),
@@ -114,7 +117,24 @@ func gone(p *os.Process, exited <-chan struct{}, within time.Duration) bool {
 	return true
 }
 
-// open returns the directory of a target.
+// inherited are the variables of DefaultEnv: where programs are, who the user is, and how
+// text and time are written.
+var inherited = []string{"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG", "LC_ALL"}
+
+// DefaultEnv returns the environment of scripts if Config.Env is nil: PATH, HOME, USER,
+// LOGNAME, TMPDIR, TZ, LANG and LC_ALL, as far as this process has them. All else, secrets
+// above all, stays with this process. The caller owns the result.
+func DefaultEnv() []string {
+	env := []string{}
+	for _, name := range inherited {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// open returns the directory of a target, which has no other name: see Config.Root.
 func (e *Executor) open(target string) (*os.Root, error) {
 	if err := CheckTarget(target); err != nil {
 		return nil, err
@@ -124,6 +144,14 @@ func (e *Executor) open(target string) (*os.Root, error) {
 		return nil, err
 	}
 	defer root.Close()
+	for i, c := range target + "/" {
+		if c != '/' {
+			continue
+		}
+		if info, err := root.Lstat(filepath.FromSlash(target[:i])); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return nil, fmt.Errorf("target %s: %s is a symbolic link, want a directory", target, target[:i])
+		}
+	}
 	dir, err := root.OpenRoot(filepath.FromSlash(target))
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", target, err)
