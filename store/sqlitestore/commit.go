@@ -16,7 +16,7 @@ import (
 // Commit implements store.Store. A change that does not fit its job is refused with an error
 // of its own, and nothing is done.
 func (s *Store) Commit(ctx context.Context, c store.Change) error {
-	err := check(c)
+	err := undone(check(c))
 	if err == nil {
 		err = s.write(ctx, commit{c})
 	}

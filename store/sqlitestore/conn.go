@@ -20,6 +20,10 @@ type conn struct {
 	prepared [len(queries)]*sql.Stmt // as they are first used
 }
 
+// mostWAL is how many bytes the WAL keeps once it starts over, which it does when no reader
+// needs what is in it. Between two checkpoints a store writes half as much.
+const mostWAL = "8388608"
+
 // background is the context of all that is done within a transaction: what is under way is
 // not interrupted. It costs less, too: for any other the driver starts a goroutine.
 var background = context.Background()
@@ -51,6 +55,7 @@ func (c *conn) setUp(ctx context.Context, timeout time.Duration) error {
 		{"journal_mode", "WAL", "wal", ": the database must be a file, and on a local disk"},
 		{"synchronous", "FULL", "2", ""},
 		{"foreign_keys", "ON", "1", ""},
+		{"journal_size_limit", mostWAL, mostWAL, ""},
 	} {
 		var got string
 		err := c.wait(ctx, func() error { // SQLite does not, where another connection turns WAL on

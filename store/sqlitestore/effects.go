@@ -19,7 +19,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 		return err
 	})
 	if err != nil || len(first) == 0 {
-		return nil, failed(err, "look for effects to claim")
+		return nil, failed(undone(err), "look for effects to claim")
 	}
 	taken := &claim{Claim: c}
 	if err := s.write(ctx, taken); err != nil {

@@ -42,11 +42,11 @@ func TestNoRoomInTheDatabase(t *testing.T) {
 	s := fresh(t)
 	limit(t, s, 40)
 	answers := s.run(t.Context(), []change{commit{creation(1)}, commit{large(2)}, commit{creation(3)}})
-	if answers[0] != nil || answers[2] != nil || code(answers[1]) != sqlite3.SQLITE_FULL {
-		t.Errorf("the answers to two small changes and a large one between them: %v, want the large one to fail as the database is full", answers)
+	if answers[0] != nil || answers[2] != nil || code(answers[1]) != sqlite3.SQLITE_FULL || !errors.Is(answers[1], store.ErrUndone) {
+		t.Errorf("the answers to two small changes and a large one between them: %v, want the large one undone as the database is full", answers)
 	}
 	err := s.Commit(t.Context(), large(2))
-	if code(err) != sqlite3.SQLITE_FULL || !strings.HasPrefix(err.Error(), "sqlitestore: commit version 1 of job 2: ") {
+	if code(err) != sqlite3.SQLITE_FULL || !errors.Is(err, store.ErrUndone) || !strings.HasPrefix(err.Error(), "sqlitestore: commit version 1 of job 2: ") {
 		t.Errorf("Commit without room: got error %v, want one that says what was attempted and that the database is full", err)
 	}
 	whole(t, s, 1, 3)

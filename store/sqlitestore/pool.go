@@ -3,10 +3,13 @@ package sqlitestore
 import (
 	"context"
 	"errors"
+	"fmt"
+
+	"github.com/stepgate/stepgate/store"
 )
 
-// ErrClosed is what every method of a closed [Store] returns.
-var ErrClosed = errors.New("sqlitestore: the store is closed")
+// ErrClosed is the error of every method of a closed [Store].
+var ErrClosed = fmt.Errorf("sqlitestore: the store is closed: %w", store.ErrUndone)
 
 // pool hands out connections, each to one caller at a time.
 type pool struct {

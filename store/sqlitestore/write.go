@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -78,22 +80,36 @@ func (s *Store) together(ctx context.Context, group []change, answers []error) (
 
 // transact runs f in a transaction that may write from its start. It waits for other writers
 // as long as its patience and ctx allow; from then on it goes on to its end. If f or the
-// commit fails, the transaction is rolled back.
+// commit fails, the transaction is rolled back. An error wraps store.ErrUndone, unless the
+// commit may have reached the disk.
 func (c *conn) transact(ctx context.Context, f func() error) error {
-	err := ctx.Err()
-	if err == nil {
-		err = c.wait(ctx, func() error { return c.do(beginWrite) })
-	}
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if err := c.wait(ctx, func() error { return c.do(beginWrite) }); err != nil {
+		return undone(err)
 	}
 	if err := f(); err != nil {
 		_ = c.do(rollback) // fails where SQLite has rolled back by itself
-		return err
+		return undone(err)
 	}
 	if err := c.do(commitTransaction); err != nil {
 		_ = c.do(rollback)
-		return fmt.Errorf("commit: %w", err)
+		err = fmt.Errorf("commit: %w", err)
+		switch code(err) & 0xff {
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT:
+			return undone(err) // it was not written as a whole
+		}
+		return err // a flush may have failed after the write: the commit may be there after a crash
 	}
 	return nil
+}
+
+// undone says of an error that nothing was done. A refusal says so by itself, and the end of a
+// context stays as it is.
+func undone(err error) error {
+	if err == nil || refused(err) || err == context.Canceled || err == context.DeadlineExceeded {
+		return err
+	}
+	return fmt.Errorf("%w: %w", store.ErrUndone, err)
 }

@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"testing"
 
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -182,22 +187,120 @@ func TestAContextEndsTheWaitForAnotherWriter(t *testing.T) {
 	}
 }
 
-// A writer that does not end is an error after the busy timeout, and reads do not mind.
-func TestABusyTimeoutEndsTheWaitForAnotherWriter(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "jobs.db")
-	s, err := Open(path, WithBusyTimeout(1e6))
+// claimedAsk returns a store with a job whose effect was claimed until 10.
+func claimedAsk(t *testing.T, opts ...Option) (*Store, store.Delivery) {
+	t.Helper()
+	s, err := Open(filepath.Join(t.TempDir(), "jobs.db"), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := creation(1)
+	c.Records[0].Effect = store.RunTargets
+	if err := s.Commit(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	claimed, err := s.Claim(t.Context(), claimAt(0))
+	if err != nil || len(claimed) != 1 {
+		t.Fatalf("Claim: got %v and error %v, want one effect", claimed, err)
+	}
+	return s, claimed[0]
+}
+
+// claimAt claims all that is due at a time, until 10 after it.
+func claimAt(now step.Time) store.Claim {
+	return store.Claim{Effects: []store.Effect{store.RunTargets}, Now: now, Until: now + 10, Limit: 1, Token: store.Token{1}}
+}
+
+// undoneAll fails t unless each call that changes something fails with SQLite's error want and
+// says that nothing was done, and nothing was.
+func undoneAll(t *testing.T, s *Store, d store.Delivery, want int) {
+	t.Helper()
+	page := store.Page[store.Seq]{Limit: 9}
+	before, err := s.Effects(t.Context(), store.Scope{}, 1, page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, claim := s.Claim(t.Context(), claimAt(20))
+	for call, err := range map[string]error{
+		"Commit": s.Commit(t.Context(), next(1, 2)), "Commit of a creation": s.Commit(t.Context(), creation(2)),
+		"Claim": claim, "Defer": s.Defer(t.Context(), d), "Settle": s.Settle(t.Context(), d),
+	} {
+		if code(err)&0xff != want || !errors.Is(err, store.ErrUndone) {
+			t.Errorf("%s: got error %v, want SQLite's %d, and that nothing was done", call, err, want)
+		}
+	}
+	after, err := s.Effects(t.Context(), store.Scope{}, 1, page)
+	if err != nil || !slices.Equal(after, before) {
+		t.Errorf("Effects after it: %+v and error %v, want %+v", after, err, before)
+	}
+	if v, err := s.View(t.Context(), store.Query{Job: 1}); err != nil || v.Job.Version != 1 {
+		t.Errorf("View after it: version %d and error %v, want 1", v.Job.Version, err)
+	}
+}
+
+// A writer that does not end is an error after the busy timeout: nothing was done. Reads pass.
+func TestABusyTimeoutEndsTheWaitForAnotherWriter(t *testing.T) {
+	s, d := claimedAsk(t, WithBusyTimeout(1e6))
 	defer hold(t, s)()
-	if err := s.Commit(t.Context(), creation(1)); err == nil || code(err) == 0 {
-		t.Errorf("Commit while another writes: got error %v, want SQLite's", err)
-	}
-	if _, err := s.View(t.Context(), store.Query{Job: 1}); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("View while another writes: got error %v, want not found", err)
-	}
-	if claimed, err := s.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Until: 1, Limit: 1}); err != nil || len(claimed) > 0 {
+	undoneAll(t, s, d, sqlite3.SQLITE_BUSY)
+	if claimed, err := s.Claim(t.Context(), claimAt(5)); err != nil || len(claimed) > 0 {
 		t.Errorf("a claim of nothing while another writes: %v, %v, want nothing and no error", claimed, err)
+	}
+}
+
+// A database that cannot be written to is told as that: nothing was done.
+func TestAReadOnlyDatabaseIsUndone(t *testing.T) {
+	s, d := claimedAsk(t)
+	w, err := s.writers.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.ExecContext(t.Context(), "PRAGMA query_only = ON")
+	s.writers.put(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	undoneAll(t, s, d, sqlite3.SQLITE_READONLY)
+}
+
+// counted counts the commits that reach a store.
+type counted struct {
+	*Store
+	commits int
+}
+
+func (c *counted) Commit(ctx context.Context, change store.Change) error {
+	c.commits++
+	return c.Store.Commit(ctx, change)
+}
+
+// The engine waits out a busy timeout once, and does not call the outcome unknown.
+func TestABusyTimeoutIsWaitedForOnce(t *testing.T) {
+	s := &counted{Store: fresh(t)}
+	eng := engine.New(s)
+	job, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: []string{"a"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := s.writers.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.patience = 1
+	s.writers.put(w)
+	release := hold(t, s.Store)
+	s.commits = 0
+	_, err = eng.OperateJob(t.Context(), job.ID, operation.StartJob)
+	if !errors.Is(err, store.ErrUndone) || errors.Is(err, engine.ErrUnknownOutcome) || s.commits != 1 {
+		t.Errorf("StartJob while another writes: got error %v after %d commits, want that nothing was done, after one", err, s.commits)
+	}
+	release()
+	if _, err = eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+		t.Errorf("StartJob when the other has ended: %v", err)
 	}
 }
