@@ -97,15 +97,27 @@ func (p *page) operate(button, why string) {
 	p.until(`!document.querySelector("dialog")`)
 }
 
-// history returns the sequence numbers of the records that the page shows, from the top.
+// history returns the sequence numbers of the records that the page shows, those of progress
+// among them, from the top.
 func (p *page) history() []store.Seq {
 	p.t.Helper()
+	p.progress()
 	return eval[[]store.Seq](p, fmt.Sprintf(`[...document.querySelectorAll(%s)].map(e => Number(e.dataset.seq))`, quote(records)))
 }
 
-// contiguous waits until the page shows n records, and fails the test unless they are n to 1.
+// progress has the history show the records of progress.
+func (p *page) progress() {
+	p.t.Helper()
+	p.do("progress", evaluate(`document.querySelector("#history-progress:not(:checked)")?.click()`))
+}
+
+// contiguous has the page show n records, older ones among them, and fails the test unless they
+// are n to 1.
 func (p *page) contiguous(n int) {
 	p.t.Helper()
+	p.progress()
+	p.until(fmt.Sprintf(`document.querySelector("[data-history]").dataset.last >= %d`, n))
+	p.until(`document.querySelector("[data-older-records]:not([hidden], [aria-disabled])")?.click(), document.querySelector("[data-older-records]").hidden`)
 	p.until(fmt.Sprintf(`document.querySelectorAll(%s).length >= %d`, quote(records), n))
 	got := p.history()
 	for i, seq := range got {

@@ -146,6 +146,7 @@ func TestReload(t *testing.T) {
 
 	alice.reload()
 	alice.jobIsShown(job)
+	alice.progress()
 	alice.until(fmt.Sprintf(`document.querySelectorAll(%s).length >= %d`, quote(records), len(before)))
 	if state := eval[string](alice, fmt.Sprintf(`document.querySelector(%s).dataset.state`, quote(stepButton(2)))); state == "running" {
 		if now := eval[int](alice, `Number(document.querySelector("[data-progress]").dataset.succeeded)`); now < succeeded {

@@ -40,7 +40,9 @@ export class Stream {
     listen(document, 'visibilitychange', () => this.#visible());
   }
 
-  open() {
+  // open has the records that come after number after handed on.
+  open(after) {
+    this.last = after;
     this.#say('connecting');
     this.#connect();
   }

@@ -1,54 +1,138 @@
-// The history of a job, newest first: who did what, what it changed, and why. It shows every
-// record that came, so that nothing is out of a search's reach.
+// The history of a job, newest first: who did what, what it changed, and why. The page reads the
+// newest records and, when asked, older ones. Records of progress, which can be thousands, are
+// elements only while a person wants to see them.
 
-import { bdi, h, setData, setHidden, setText } from './dom.js';
+import { pages } from './api.js';
+import { bdi, h, replace, setAttribute, setData, setHidden, setText } from './dom.js';
 import { fullTime, isoTime, plural, time } from './format.js';
 import { moves } from './model.js';
 import { consequences, didWhat, didWho } from './words.js';
 
 // Records stand in lists of a hundred, and a list that is out of sight is neither styled nor
-// laid out: whatever happens on the page then costs the same for ten records and ten thousand.
+// laid out: a change of the page then costs the same for ten records and for thousands.
 const chunkSize = 100;
+const atOnce = 500; // records of one read
+const fewMoves = 10; // less of them on opening, and the page reads further,
+const farthest = 2000; // up to this many records
+const most = 2000; // records that are kept while more come
 
-// A History shows the records of one job.
+// A History shows the newest records of one job, whose calls job is.
 export class History {
-  constructor() {
-    this.list = h('div', { class: 'records', role: 'group', tabindex: '0', 'aria-label': 'Records, newest first', data: { history: '', last: 0, received: 0, repeated: 0, gaps: 0 } });
-    this.received = 0;
+  #job;
+  #records = []; // what was read, in order and without a gap
+  #newest = 0; // the number of the last record
+  #first = 0; // the number of the oldest record that was read; 0 before any
+  #reading = false;
+  #closed = new AbortController();
+
+  constructor(job) {
+    this.#job = job;
+    this.list = h('div', { class: 'records', role: 'group', tabindex: '0', 'aria-label': 'Records, newest first', data: { history: '', last: 0, repeated: 0, gaps: 0 } });
     this.total = h('span', { class: 'muted small' });
-    this.progress = h('input', { type: 'checkbox', id: 'history-progress', checked: true, on: { change: () => this.list.classList.toggle('moves-only', !this.progress.checked) } });
-    this.empty = h('p', { class: 'muted' }, 'Nothing has come yet.');
+    this.progress = h('input', { type: 'checkbox', id: 'history-progress', on: { change: () => this.#draw() } });
+    this.shown = h('p', { class: 'muted', data: { shown: '' } }, 'Reading the history…');
+    this.older = h('button', { type: 'button', class: 'quiet', hidden: true, data: { 'older-records': '' }, on: { click: () => this.#read() } }, 'Older records');
     this.el = h('section', { class: 'card history', 'aria-labelledby': 'history-heading' },
       h('div', { class: 'card-head' }, h('h2', { id: 'history-heading' }, 'History'), this.total,
         h('label', { class: 'check' }, this.progress, 'Progress')),
-      this.empty, this.list);
+      this.list, h('div', { class: 'records-foot' }, this.shown, this.older));
   }
 
-  // add shows further records, in their order.
+  // open reads the newest of the records up to number version. Those that come later are added.
+  async open(version) {
+    this.#newest = version;
+    do {
+      if (!await this.#read()) return;
+    } while (this.#first > 1 && this.#records.length < farthest && this.#records.filter(moves).length < fewMoves);
+  }
+
+  close() {
+    this.#closed.abort();
+  }
+
+  // add shows the records that come next.
   add(records, stream) {
-    for (const record of records) this.#chunkOf(record.seq).prepend(row(record));
-    this.received += records.length;
-    setData(this.list, 'last', stream.last);
-    setData(this.list, 'received', this.received);
+    if (!this.#records.length) this.#first = records[0].seq;
+    this.#records.push(...records);
+    this.#newest = records.at(-1).seq;
+    for (const record of records) if (this.#wanted(record)) this.#chunkOf(record.seq).prepend(row(record));
+    if (this.#records.length > most + atOnce && this.list.scrollTop === 0) this.#forget();
     this.count(stream);
-    setText(this.total, plural(this.received, 'record'));
-    setHidden(this.empty, true);
-  }
-
-  // chunkOf returns the list for the next record.
-  #chunkOf(seq) {
-    const number = Math.floor((seq - 1) / chunkSize);
-    if (this.chunk?.number !== number) {
-      this.chunk = Object.assign(h('ol', { class: 'chunk', reversed: true }), { number });
-      this.list.prepend(this.chunk);
-    }
-    return this.chunk;
+    this.#say();
   }
 
   // count shows how the stream fared.
   count(stream) {
+    setData(this.list, 'last', stream.last);
     setData(this.list, 'repeated', stream.repeated);
     setData(this.list, 'gaps', stream.gaps);
+  }
+
+  // read reads the records before the first one, and returns whether that went well.
+  async #read() {
+    if (this.#reading) return false;
+    this.#reading = true;
+    setAttribute(this.older, 'aria-disabled', 'true');
+    try {
+      const end = this.#first ? this.#first - 1 : this.#newest;
+      const after = Math.max(0, Math.floor((end - 1) / chunkSize) * chunkSize + chunkSize - atOnce);
+      const older = [];
+      for await (const items of pages((params) => this.#job.history(params, this.#closed.signal), { after, limit: end - after })) {
+        older.push(...items.filter((record) => record.seq <= end));
+        if (older.at(-1)?.seq === end) break;
+      }
+      this.#records.unshift(...older);
+      this.#first = after + 1;
+      for (const record of older.toReversed()) if (this.#wanted(record)) this.#chunkOf(record.seq).append(row(record));
+      this.#say();
+      return true;
+    } catch (error) {
+      if (!this.#closed.signal.aborted) setText(this.shown, `The page could not read the history: ${error.message}.`);
+      setHidden(this.older, false);
+      return false;
+    } finally {
+      this.#reading = false;
+      setAttribute(this.older, 'aria-disabled', null);
+    }
+  }
+
+  // forget drops the oldest records, which can be read again.
+  #forget() {
+    const from = Math.floor((this.#newest - most) / chunkSize) * chunkSize + 1;
+    this.#records.splice(0, from - this.#first);
+    this.#first = from;
+    for (const chunk of [...this.list.children]) if (chunk.number * chunkSize + 1 < from) chunk.remove();
+  }
+
+  #wanted(record) {
+    return this.progress.checked || moves(record);
+  }
+
+  // draw makes the elements anew.
+  #draw() {
+    replace(this.list);
+    for (const record of this.#records) if (this.#wanted(record)) this.#chunkOf(record.seq).prepend(row(record));
+    this.#say();
+  }
+
+  // chunkOf returns the list for a record.
+  #chunkOf(seq) {
+    const number = Math.floor((seq - 1) / chunkSize);
+    const all = [...this.list.children];
+    const at = all.findIndex((chunk) => chunk.number <= number);
+    if (all[at]?.number === number) return all[at];
+    const chunk = Object.assign(h('ol', { class: 'chunk', reversed: true }), { number });
+    this.list.insertBefore(chunk, all[at] ?? null);
+    return chunk;
+  }
+
+  // say tells which records are shown.
+  #say() {
+    const hidden = this.progress.checked ? 0 : this.#records.filter((record) => !moves(record)).length;
+    const older = this.#first - 1;
+    setText(this.total, plural(this.#newest, 'record'));
+    setText(this.shown, [older > 0 && plural(older, 'older record'), hidden && `${plural(hidden, 'progress record')} hidden`].filter(Boolean).join(', '));
+    setHidden(this.older, older <= 0);
   }
 }
 

@@ -26,7 +26,6 @@ export class JobPage {
   #stale = new Set(); // steps that are to be read again
   #refreshing = false;
   #interrupted = false; // the stream was
-  #ready = 0; // the version that the first answers are as of
   #dialog = null;
   #timers = [];
   #assured = performance.now(); // when it was last looked whether the stream has told all
@@ -49,7 +48,7 @@ export class JobPage {
     this.bar = new StepBar((id) => this.#choose(id));
     this.view = new StepView(app.rules, (code) => this.#operate({ step: this.#selected, code }));
     this.targets = new Targets(this.job);
-    this.history = new History();
+    this.history = new History(this.job);
     this.body = h('div', { class: 'job-body', hidden: true },
       this.bar.el,
       h('div', { class: 'columns' },
@@ -72,12 +71,9 @@ export class JobPage {
   // open reads the job and follows it from then on.
   async open() {
     try {
-      const job = await this.job.get(this.#closed.signal);
-      this.#ready = job.version;
-      this.model.learnJob(job);
-      this.stream.expect(job.version);
-      this.stream.open();
-      const [, first] = await Promise.all([this.#readSteps(job.version), this.job.explain(job.current, this.#closed.signal)]);
+      if (!this.model.job) this.#begin(await this.job.get(this.#closed.signal));
+      const { job, version } = this.model;
+      const [, first] = await Promise.all([this.#readSteps(version), this.job.explain(job.current, this.#closed.signal)]);
       this.model.learnExplanation(first);
     } catch (error) {
       if (!this.#closed.signal.aborted) this.#failed(error);
@@ -89,10 +85,17 @@ export class JobPage {
     this.#timers.push(setInterval(() => this.#tick(), 500), setInterval(() => this.#assure(), assureLost));
   }
 
+  #begin(job) {
+    this.model.begin(job);
+    this.history.open(job.version);
+    this.stream.open(job.version);
+  }
+
   close() {
     this.#closed.abort();
     this.stream.close();
     this.targets.close();
+    this.history.close();
     this.#dialog?.el.close();
     this.#timers.forEach(clearInterval);
   }
@@ -131,9 +134,8 @@ export class JobPage {
     this.history.add(records, this.stream);
     if (!this.model.steps.size) return; // they come with the first answers
     this.#dialog?.tell(records);
-    const news = records.filter((record) => record.seq > this.#ready);
-    this.#moved(news.filter(moves));
-    this.#render(news.some((record) => record.step === this.#selected || record.entered === this.#selected));
+    this.#moved(records.filter(moves));
+    this.#render(records.some((record) => record.step === this.#selected || record.entered === this.#selected));
   }
 
   // moved has the steps read again that changes are about.

@@ -13,9 +13,10 @@ const reopens = (change) => change.effect === 'run' || change.effect === 'ask';
 export class Model {
   job = null; // its header, once it is known
   steps = new Map(); // by number, in their order
-  log = []; // every record so far; that of number n is log[n-1]
+  log = []; // the records since the first answer; that of number n is log[n-1-base]
   explanations = new Map(); // by step
 
+  #base = 0; // the version of the first answer
   #enters; // type -> the state that a step of it takes on entry
   #jobAsOf = 0; // the version that job is known as of
   #asOf = new Map(); // step -> likewise
@@ -27,7 +28,12 @@ export class Model {
 
   // version is the latest that is known of.
   get version() {
-    return Math.max(this.#jobAsOf, this.log.length);
+    return Math.max(this.#jobAsOf, this.#last);
+  }
+
+  // last is the number of the last record.
+  get #last() {
+    return this.#base + this.log.length;
   }
 
   // moved is the version of the last change of a state or an attempt that is known of.
@@ -41,6 +47,12 @@ export class Model {
 
   explanation(step) {
     return this.explanations.get(step);
+  }
+
+  // begin takes the first answer, after whose version records are learned.
+  begin(job) {
+    this.#base = job.version;
+    this.learnJob(job);
   }
 
   // learnJob takes the header that the server gave.
@@ -73,7 +85,7 @@ export class Model {
 
   // learnReceipt takes the answer to an operation, which mostly comes before its record.
   learnReceipt(receipt) {
-    if (receipt.seq <= this.log.length) return;
+    if (receipt.seq <= this.#last) return;
     this.#receipts.push(receipt);
     this.#fold(receipt);
   }
@@ -84,12 +96,12 @@ export class Model {
       this.log.push(record);
       this.#fold(record);
     }
-    this.#receipts = this.#receipts.filter((receipt) => receipt.seq > this.log.length);
+    this.#receipts = this.#receipts.filter((receipt) => receipt.seq > this.#last);
   }
 
   // again applies what is known to have come after version.
   #again(version) {
-    for (const record of this.log.slice(version)) this.#fold(record);
+    for (const record of this.log.slice(Math.max(0, version - this.#base))) this.#fold(record);
     for (const receipt of this.#receipts) this.#fold(receipt);
   }
 
