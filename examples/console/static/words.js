@@ -61,7 +61,7 @@ export function whyNot(refusal, step) {
   const from = (refusal.legal_from ?? []).map(plain);
   switch (refusal.reason) {
     case 'denied':
-      return 'Denied: you may look, but not operate.';
+      return `Denied: ${refusal.detail ?? 'you may not do this'}.`;
     case 'wrong_state': {
       const subject = refusal.job_code ? 'the job' : 'the step';
       const now = plain(refusal.job_code ? refusal.job_state : refusal.state);
