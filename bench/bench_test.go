@@ -83,6 +83,34 @@ func TestCommandWithoutPostgres(t *testing.T) {
 	}
 }
 
+// The figures that the repository shows are those of a whole run: one that is quick, or of some
+// parts, leaves them alone.
+func TestAPartialRunLeavesTheResultsAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes some seconds")
+	}
+	t.Chdir(t.TempDir())
+	t.Setenv("TMPDIR", t.TempDir())
+	tracked := filepath.Join(results, "README.md")
+	if err := os.MkdirAll(results, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(tracked, []byte("of a whole run"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	nobody := fmt.Sprintf("host='%s' user=ann", t.TempDir())
+	if err := command(t.Context(), []string{"-quick", "-only", "transition", "-dsn", nobody}); err != nil {
+		t.Fatal(err)
+	}
+	if page := readPage(t, results); page != "of a whole run" {
+		t.Errorf("%s is overwritten:\n%.200s", tracked, page)
+	}
+	written, err := filepath.Glob(filepath.Join(os.TempDir(), "stepgate-bench-*", "README.md"))
+	if err != nil || len(written) != 1 {
+		t.Errorf("pages written to a temporary folder: %q, %v, want one", written, err)
+	}
+}
+
 func TestCommandKnowsItsParts(t *testing.T) {
 	err := command(t.Context(), []string{"-only", "transition,lunch"})
 	if err == nil || !strings.Contains(err.Error(), `"lunch"`) || !strings.Contains(err.Error(), "intervention") {

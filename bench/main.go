@@ -3,9 +3,10 @@
 //
 //	go run ./bench
 //
-// It writes results/README.md and the plots that it shows, and results/summary.md, which the
-// README of the repository shows. The peers are dependencies of this
-// module alone.
+// It takes ten minutes and writes bench/results: README.md with its plots, and summary.md,
+// which the README of the repository shows. A run that is not whole, with -quick or -only,
+// writes to a new temporary folder instead; -out names a folder for any run, and the disk that
+// SQLite is measured on. The peers are dependencies of this module alone.
 package main
 
 import (
@@ -34,6 +35,9 @@ var parts = []struct {
 	{"rows", written},
 }
 
+// results is the folder of the figures that the repository shows, from its root.
+var results = filepath.Join("bench", "results")
+
 // A run is one call of the command, and what its parts have in common.
 type run struct {
 	out   string // the folder of the page and its plots
@@ -60,21 +64,30 @@ func command(ctx context.Context, args []string) error {
 		names = append(names, p.name)
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	out := flags.String("out", filepath.Join("bench", "results"), "the `folder` that the page and its plots are written to")
-	dsn := flags.String("dsn", "", "the connection `string` of a PostgreSQL; without it "+variable+", or a server that answers on 127.0.0.1:5432")
+	out := flags.String("out", "", "the `folder` of the page and its plots; the default is "+results+", with -quick or -only a new temporary folder")
+	dsn := flags.String("dsn", "", "the connection `string` of a PostgreSQL; the default is "+variable+", or a server that answers on 127.0.0.1:5432")
 	only := flags.String("only", strings.Join(names, ","), "the `parts` to measure")
-	quick := flags.Bool("quick", false, "measure little, and little of it: to see that it works")
+	quick := flags.Bool("quick", false, "a few short turns of everything, to see that it works; the figures say nothing")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	chosen := strings.Split(*only, ",")
 	for _, name := range chosen {
 		if !slices.Contains(names, name) {
-			return fmt.Errorf("there is no part %q: the parts are %s", name, strings.Join(names, ", "))
+			return fmt.Errorf("part %q does not exist: the parts are %s", name, strings.Join(names, ", "))
 		}
 	}
 	r := &run{out: *out, quick: *quick, log: log.Printf}
+	whole := !*quick && !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(chosen, name) })
 	var err error
+	switch {
+	case r.out == "" && whole:
+		r.out = results
+	case r.out == "":
+		if r.out, err = os.MkdirTemp("", "stepgate-bench-"); err != nil {
+			return err
+		}
+	}
 	if r.dsn, err = findServer(ctx, cmp.Or(*dsn, os.Getenv(variable))); err != nil {
 		r.log("no PostgreSQL: %v", err)
 	}
@@ -112,5 +125,6 @@ func (r *run) measure(ctx context.Context, chosen []string) (err error) {
 			return err
 		}
 	}
+	r.log("the page is %s", filepath.Join(r.out, "README.md"))
 	return nil
 }
