@@ -21,22 +21,22 @@ func (r *run) axes() []axis {
 	return []axis{
 		{
 			file: "growth-jobs.svg", title: "Time by jobs stored", x: "jobs stored",
-			note:  fmt.Sprintf("A confirmation is refused or asked for again, on %d jobs from all over the store in turn. The stored jobs have one step and are of 100 scopes.", spread),
+			note:  fmt.Sprintf("*terminate_confirmation* and *restart_confirmation* take turns, on %d jobs spread over the store. The stored jobs have one step each and belong to 100 scopes.", spread),
 			lines: append(r.stepgate(jobs, ofJobs), r.dbosStored(peers), r.riverStored(peers)),
 		},
 		{
 			file: "growth-steps.svg", title: "Time by steps of the job", x: "steps",
-			note:  "A confirmation is refused or asked for again, on the first step of such jobs in turn.",
+			note:  "*terminate_confirmation* and *restart_confirmation* take turns, on the first step of such jobs.",
 			lines: append(r.stepgate(steps, ofSteps), r.dbosForks(steps)),
 		},
 		{
 			file: "growth-records.svg", title: "Time by records of the job", x: "records",
-			note:  "A confirmation is refused or asked for again, on jobs with such a history in turn; an operation adds a record. No peer keeps a history of what people did.",
+			note:  "*terminate_confirmation* and *restart_confirmation* take turns, on jobs with such a history; each operation adds a record. No peer keeps a history of operations.",
 			lines: r.stepgate(records, ofRecords),
 		},
 		{
 			file: "growth-targets.svg", title: "Time of retry failed by targets of the step", x: "targets",
-			note:  fmt.Sprintf("What has failed of so many targets is retried: all of 10, of more %d. After each retry the executor reports that the attempt has come to nothing, so that there is something to retry again; that is not in the figures. No peer has targets.", mostFailed),
+			note:  fmt.Sprintf("The failed ones of that many targets are retried: all of 10, of more targets %d. After each retry the executor reports the attempt abnormal, so that the next retry is legal; the figures exclude that report. No peer has targets.", mostFailed),
 			lines: r.stepgate(targets, ofTargets),
 		},
 	}

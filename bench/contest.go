@@ -106,7 +106,7 @@ func (c contest) run(ctx context.Context) (results []result, err error) {
 
 // turn measures s once.
 func (c contest) turn(ctx context.Context, s subject) (got sample, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.warm+c.each+patience, fmt.Errorf("it was not done %v after its time", patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, c.warm+c.each+patience, fmt.Errorf("its turn had not ended after %v", patience))
 	defer cancel()
 	defer func() {
 		if err != nil && ctx.Err() != nil {

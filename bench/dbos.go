@@ -96,7 +96,7 @@ func (d *durable) messages(name string, callers int, remove func() error) subjec
 	handles := make([]dbos.WorkflowHandle[int], callers)
 	return subject{
 		name: name, close: remove,
-		unit: "a message to a workflow that waits, from Send until Recv has returned there: two commits, of the message, with a NOTIFY, and of its receipt as a step; a third, of the time at which the next Recv gives up, overlaps with the next message",
+		unit: "a message to a waiting workflow, from Send until Recv returns there: two commits, of the message, with a NOTIFY, and of its receipt as a step; a third, of the time at which the next Recv gives up, overlaps with the next message",
 		begin: func(ctx context.Context) error {
 			if err := d.begin(ctx); err != nil {
 				return err

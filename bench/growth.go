@@ -271,7 +271,7 @@ func growths(ctx context.Context, r *run) (section, error) {
 	s := section{
 		title: "How cost grows",
 		words: []string{
-			fmt.Sprintf("The time of one operation of one caller, while there is more and more of something that it does not need. Each figure is the median over %d rounds of the median of up to %d operations; in a round all sizes and all rows take turns in one process and on one server, so that what disturbs one disturbs all. *Most / least* is the ratio of the largest size of the row to its smallest, the median over the rounds. What two readings of the clock take is not in the figures.", p.rounds, p.turn),
+			fmt.Sprintf("The time of one operation of one caller, while the amount of data that it does not need grows. Each figure is the median over %d rounds of the median of up to %d operations; in a round all sizes and all rows take turns in one process and on one server, so that a disturbance meets all. *Most / least* is the ratio of the largest size of the row to its smallest, the median over the rounds. The figures exclude the time of reading the clock twice.", p.rounds, p.turn),
 			"Stepgate's operation is an operator's: load, decide, commit with record and effect.",
 		},
 	}

@@ -109,7 +109,7 @@ func interventions(ctx context.Context, r *run) (section, error) {
 		}
 	}
 	s.words = []string{
-		fmt.Sprintf("Each caller does one thing after another, and what it has done is stored. Each subject has a schema or a file of its own, and %d connections to PostgreSQL at most, which is what DBOS opens by itself. River and DBOS are started before each of their turns and stopped after it, so that no poller of one runs in another's. Allocations are those of this process for one operation: a server's are not in them.", conns),
+		fmt.Sprintf("Each caller makes one call after another, and each call is stored. Each subject has a schema or a file of its own and at most %d connections to PostgreSQL, the default of DBOS. River and DBOS are started before each of their turns and stopped after it, so that no poller of one runs in another's. Allocations are those of this process per operation, without the server's.", conns),
 		units(said),
 	}
 	file := "intervention.svg"

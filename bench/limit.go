@@ -28,7 +28,7 @@ func diskLimit(name, folder string) (subject, error) {
 	var page [8 << 10]byte
 	return subject{
 		name: name,
-		unit: "8 KiB appended to a file and flushed, one after the other, however many callers there are",
+		unit: "8 KiB appended to a file and flushed, one after the other, for any number of callers",
 		begin: func(context.Context) error {
 			_, err := f.Seek(0, io.SeekStart)
 			return errors.Join(err, f.Truncate(0))
@@ -67,7 +67,7 @@ func (r *run) pgbenchLimit(ctx context.Context, name string) (subject, error) {
 	}
 	return subject{
 		name: name,
-		unit: fmt.Sprintf("the one statement that an operation cannot do without, which checks nothing: compare and swap a job, insert a record, insert an effect; pgbench has a client for each caller, %d at most", mostClients),
+		unit: fmt.Sprintf("the minimal statement of an operation, without checks: compare and swap a job, insert a record, insert an effect; pgbench has a client per caller, at most %d", mostClients),
 		turn: func(ctx context.Context, callers int, each time.Duration) (sample, error) {
 			return pgbench(ctx, dsn, script, min(callers, mostClients), each)
 		},

@@ -43,8 +43,8 @@ func TestAhead(t *testing.T) {
 		duels []duel
 		want  string
 	}{
-		{"none", nil, "Nothing could be compared here."},
-		{"unknown", []duel{{"A", "S", "", nan}}, "Nothing could be compared here."},
+		{"none", nil, "No figures to compare here."},
+		{"unknown", []duel{{"A", "S", "", nan}}, "No figures to compare here."},
 		{"behind", []duel{{"A", "S", "", 0.9}, {"B", "S", "", nan}}, "No peer is ahead here."},
 		{"level", []duel{{"A", "S", "", 1.04}}, "No peer is ahead here."},
 		{"ahead", []duel{{"A", "S", "", 1.5}, {"B", "S", "", 0.2}}, "**A peer is ahead**: *A* of *S* (1.5 times)."},

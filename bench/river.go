@@ -120,7 +120,7 @@ func (q *queue) insert(ctx context.Context) (int64, error) {
 func (q *queue) inserts(name string, remove func() error) subject {
 	return subject{
 		name: name, begin: q.begin, end: q.end, close: remove,
-		unit: "Insert of a job, which nobody works: one commit",
+		unit: "Insert of a job without a worker: one commit",
 		op: func(ctx context.Context, _, _ int) error {
 			_, err := q.insert(ctx)
 			return err
@@ -135,7 +135,7 @@ func (q *queue) worked(name string, remove func() error) subject {
 	q.done = w.done
 	return subject{
 		name: name, begin: q.begin, end: q.end, close: remove,
-		unit: "a job whose worker does nothing, from Insert until the event that it is completed; River stores completions together, every 250 ms, or every 50 if a hundred wait",
+		unit: "a job whose worker does nothing, from Insert until its completion event; River stores completions in batches, every 250 ms, or every 50 ms from 100 on",
 		op:   func(ctx context.Context, _, _ int) error { return q.insertAndWait(ctx, &w) },
 	}
 }

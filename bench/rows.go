@@ -219,8 +219,8 @@ func writtenSection(tallies []tally, targets, failed, timed, counted int) sectio
 	s := section{
 		title: "What a retry writes",
 		words: []string{
-			fmt.Sprintf("Of %s targets %s have failed, and are retried. The model beside Stepgate is that of the platform whose API it implements: a row for every target of every attempt, so that an attempt begins with a copy of them all. It is built here with care, in five small tables with no index but their keys: one statement on PostgreSQL, one transaction on SQLite, `INSERT ... SELECT`, with a record, an effect and a check of the state, as Stepgate has them. It knows no requests, which Stepgate carries out once, and writes no record of a report that ends nothing.", whole(targets), whole(failed)),
-			fmt.Sprintf("Rows are those that the database counts as inserted, updated or deleted (`pg_stat_user_tables`, `total_changes()`), an update being one. The log is what goes to the write-ahead log and is flushed before the answer: the distance of `pg_current_wal_insert_lsn()`, which counts whatever else the server is asked for meanwhile, and with Stepgate the `NOTIFY` after a commit; the frames of SQLite's log, which are whole pages. After a checkpoint PostgreSQL logs the whole page at the first change of each. Tables grow by what `pg_total_relation_size` or SQLite's file does, indices included. Times are the median of %d rounds, in which all rows of the table take turns, rows and bytes of %d rounds of their own; the growth is the mean of these. A retry comes twice in a round.", timed, counted),
+			fmt.Sprintf("Of %s targets %s have failed, and are retried. The model beside Stepgate is that of the platform whose API it implements: a row for every target of every attempt, so that an attempt begins with a copy of all rows. The model here has five small tables with no index but their keys: one statement on PostgreSQL, one transaction on SQLite, `INSERT ... SELECT`, with a record, an effect and a check of the state, as Stepgate has them. It has no request ids, by which Stepgate carries out a request once, and writes no record of a report that ends nothing.", whole(targets), whole(failed)),
+			fmt.Sprintf("Rows are those that the database counts as inserted, updated or deleted (`pg_stat_user_tables`, `total_changes()`); an update counts once. The log is the growth of the write-ahead log, which is flushed before the answer: the distance of `pg_current_wal_insert_lsn()`, which includes all other work of the server meanwhile, and of Stepgate the `NOTIFY` after a commit; the frames of SQLite's log, which are whole pages. After a checkpoint PostgreSQL logs the whole page at the first change of each. The growth of tables is that of `pg_total_relation_size` or of SQLite's file, indices included. Times are the median of %d rounds, in which all rows of the table take turns, rows and bytes of %d rounds of their own; the growth is the mean of these. A retry comes twice in a round.", timed, counted),
 		},
 	}
 	for a, title := range actTitles {
@@ -296,7 +296,7 @@ func modelAhead(tallies []tally) string {
 		return "The model is ahead nowhere."
 	}
 	return "**The model is ahead** where Stepgate takes more than it: " + strings.Join(all, "; ") +
-		". There every report to Stepgate is a record of the history and a new version of the job, and changes the sets that tell who is due; the model only marks the rows that it has copied."
+		". Each report to Stepgate makes a record of the history and a new version of the job, and changes the sets of due targets; the model only marks the rows that it has copied."
 }
 
 // together says what a retry and the results of it write.

@@ -48,7 +48,7 @@ func onMemory(ctx context.Context, name string, callers int) (subject, error) {
 	all, err := operators(ctx, eng, callers)
 	return subject{
 		name: name, every: max(4096/callers, 1),
-		unit:  "an operation that is accepted, on jobs of the caller's own, from Operate until its receipt: load, decide, commit, with a record and an effect, which nobody fetches",
+		unit:  "an operation that is accepted, on jobs of the caller's own, from Operate until its receipt: load, decide, commit, with a record and an effect, which stays unclaimed",
 		op:    func(ctx context.Context, caller, _ int) error { return all[caller].operate(ctx, eng) },
 		pause: func(ctx context.Context) error { return settle(ctx, st) },
 	}, err
@@ -67,7 +67,7 @@ func (r *run) onSQLite(ctx context.Context, name string, callers int) (subject, 
 	}
 	return subject{
 		name:  name,
-		unit:  "the same: a read and a commit, which is flushed; what comes at once is committed together",
+		unit:  "the same: a read and a commit, which is flushed; concurrent calls share a commit",
 		op:    func(ctx context.Context, caller, _ int) error { return all[caller].operate(ctx, eng) },
 		close: st.Close,
 	}, nil
@@ -101,7 +101,7 @@ func (r *run) onPostgres(ctx context.Context, name string, callers int) (subject
 	}
 	return subject{
 		name:  name,
-		unit:  "the same: two round trips, of which the second commits; what comes at once goes together",
+		unit:  "the same: two round trips, of which the second commits; concurrent calls share both",
 		op:    func(ctx context.Context, caller, _ int) error { return all[caller].operate(ctx, eng) },
 		end:   func(context.Context) error { pool.Reset(); return nil }, // the connections are others' now
 		close: func() error { st.Close(); return remove() },

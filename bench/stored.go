@@ -15,7 +15,7 @@ import (
 // dbosStored runs workflows while so many are stored that have ended.
 func (r *run) dbosStored(sizes []int) line {
 	return line{
-		name: dbosName, unit: "a workflow of one step, from its start to its result, while there are so many that have ended",
+		name: dbosName, unit: "a workflow of one step, from its start to its result, with that many ended workflows stored",
 		sizes: sizes, absent: r.noPostgres(),
 		system: func(ctx context.Context, size int) (system, error) {
 			d, drop, err := r.dbosOnPostgres(ctx)
@@ -42,7 +42,7 @@ func (r *run) dbosStored(sizes []int) line {
 // dbosForks has a workflow of so many steps run again from its last one. Nobody runs it.
 func (r *run) dbosForks(sizes []int) line {
 	return line{
-		name: "DBOS, PostgreSQL, fork", unit: "`ForkWorkflow` from the last of so many steps, which copies what those before it gave; nobody runs what it makes",
+		name: "DBOS, PostgreSQL, fork", unit: "`ForkWorkflow` from the last of that many steps, which copies the results of the others; the fork is not run",
 		sizes: sizes, absent: r.noPostgres(),
 		system: func(ctx context.Context, size int) (system, error) {
 			d, drop, err := r.dbosOnPostgres(ctx)
@@ -132,7 +132,7 @@ func (d *durable) onlyClient(ctx context.Context, steps int) (dbos.Client, error
 // riverStored inserts jobs while so many are stored that have been completed.
 func (r *run) riverStored(sizes []int) line {
 	return line{
-		name: insertName, unit: "`Insert` of a job, which nobody works, while there are so many that were completed",
+		name: insertName, unit: "`Insert` of a job without a worker, with that many completed jobs stored",
 		sizes: sizes, absent: r.noPostgres(),
 		system: func(ctx context.Context, size int) (system, error) {
 			q, drop, err := r.newQueue(ctx)

@@ -31,7 +31,7 @@ func transitions(ctx context.Context, r *run) (section, error) {
 	s := section{
 		title: "A transition in memory",
 		words: []string{
-			"May this operation pass, and where does it lead? Every machine has the table of Stepgate's standard rules, the lifecycle and the operations of all four step types, and takes a confirmation to and fro between *waiting* and *confirmation terminated*; what is refused is *retry all*, which no confirmation allows. There is one caller for each core; with two, the time is that in which one of the two gets an operation done. The peers keep a state and nothing else: what is alike in Stepgate is the decision, and the whole operation is what a user gets for it.",
+			"May this operation pass, and where does it lead? Every machine has the table of Stepgate's standard rules, the lifecycle and the operations of all four step types, and moves a confirmation between *waiting* and *confirmation terminated*; the refused operation is *retry all*, which no confirmation allows. Each core has one caller; with two, the time is the wall time divided by the operations of both. The peers keep a state and nothing else: their counterpart in Stepgate is the decision; the whole operation also loads and stores the job.",
 		},
 	}
 	s.brief = table{
@@ -111,17 +111,17 @@ func isPeer(name string) bool {
 func transitionSubjects(callers int, accept bool) []subject {
 	return []subject{
 		{name: looplabNew, times: inCall, op: calls(looplab(callers, false, accept)),
-			unit: "making a machine and sending it one event; nothing is stored, and nobody is asked who he is"},
+			unit: "making a machine and sending it one event; nothing is stored or authorized"},
 		{name: looplabReused, times: inCall, op: calls(looplab(callers, true, accept)),
 			unit: "SetState and one event, on a machine of the caller's own"},
 		{name: statelessName, times: inCall, op: calls(statelessMachines(callers, accept)),
 			unit: "FireCtx in the immediate mode, on a machine of the caller's own, with the state in a variable"},
 		{name: mapName, times: inCall, op: typedMap(accept),
-			unit: "one look-up: the state is all there is"},
+			unit: "one look-up; there is nothing but the state"},
 		{name: legalName, times: inCall, op: legal(accept),
 			unit: "one look-up in the compiled rules"},
 		{name: decideName, times: inCall, op: decisions(accept),
-			unit: "the rules, guards, roll-up to the job, record, effect and receipt, or a refusal that says what would be legal; nothing is stored"},
+			unit: "the rules, guards, roll-up to the job, record, effect and receipt, or a refusal that names the legal operations; nothing is stored"},
 		memoryOperations(callers, accept),
 		{name: denseName, times: inCall, op: denseTable().lookUps(accept),
 			unit: "one array element"},

@@ -46,7 +46,7 @@ func ahead(duels []duel) string {
 	}
 	switch {
 	case !known:
-		return "Nothing could be compared here."
+		return "No figures to compare here."
 	case len(order) == 0:
 		return "No peer is ahead here."
 	}
