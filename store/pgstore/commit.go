@@ -14,6 +14,7 @@ import (
 
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
 // Commit implements store.Store. It is one round trip. Changes that come while others of
@@ -43,9 +44,9 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 // returns an answer for each. If they fail together, and it is known that none of them has
 // passed, each is tried alone, so that none fails for a neighbour.
 func (s *Store) commit(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error) []error {
-	fit, undone, err := s.apply(ctx, group, also)
+	fit, again, err := s.apply(ctx, group, also)
 	errs := make([]error, len(group))
-	if undone && len(group) > 1 {
+	if again && len(group) > 1 && !errors.Is(err, ErrTimeout) {
 		for i := range group {
 			errs[i] = s.commit(ctx, group[i:i+1], also)[0]
 		}
@@ -53,8 +54,6 @@ func (s *Store) commit(ctx context.Context, group []store.Change, also func(cont
 	}
 	for i := range group {
 		switch {
-		case isConflict(err):
-			errs[i] = store.ErrConflict
 		case err != nil:
 			errs[i] = err
 		case !fit[group[i].Job.ID]:
@@ -64,14 +63,6 @@ func (s *Store) commit(ctx context.Context, group []store.Change, also func(cont
 		}
 	}
 	return errs
-}
-
-// rolledBack reports whether err means that nothing was done: the server has answered, and
-// its session goes on. It may have been asked to commit what had failed, by a carrier that
-// passed an error over.
-func rolledBack(err error) bool {
-	var refused *pgconn.PgError
-	return errors.Is(err, pgx.ErrTxCommitRollback) || errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR"
 }
 
 // isConflict reports whether err means that an id is taken, that a request was carried out or,
@@ -86,31 +77,49 @@ func isConflict(err error) bool {
 	return refused.Code == serializationFailure || refused.Code == uniqueViolation && strings.HasPrefix(refused.TableName, "stepgate_")
 }
 
-// sender is a pool or a transaction.
+// sender is a connection or a transaction.
 type sender interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
 // apply carries out what fits of a group, all in one transaction, and returns the jobs of
-// what did. An error is of all of it; undone says that it is known that nothing was done, and
+// what did. An error is of all of it; again says that it is known that nothing was done, and
 // that the server goes on.
-func (s *Store) apply(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error) (fit map[store.JobID]bool, undone bool, err error) {
-	if s.carrier == nil && also == nil {
-		fit, err = s.send(ctx, s.pool, group) // a batch is a transaction
-		return fit, rolledBack(err), err
-	}
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+func (s *Store) apply(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error) (fit map[store.JobID]bool, again bool, err error) {
+	err = s.link.Write(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
+		again = false
+		if s.carrier == nil && also == nil {
+			fit, err = s.send(ctx, c, group) // a batch is a transaction
+			again = link.RolledBack(err)
+		} else {
+			fit, again, err = s.transact(ctx, c, group, also)
+		}
+		if isConflict(err) {
+			return store.ErrConflict
+		}
+		return err
+	})
+	return fit, again, err
+}
+
+// transact is apply in a transaction that holds more than the store's statements.
+func (s *Store) transact(ctx context.Context, c *pgx.Conn, group []store.Change, also func(context.Context, pgx.Tx) error) (fit map[store.JobID]bool, again bool, err error) {
+	committing := false
+	err = pgx.BeginFunc(ctx, c, func(tx pgx.Tx) (err error) {
 		if fit, err = s.send(ctx, tx, group); err == nil && len(fit) > 0 {
 			err = s.carry(ctx, tx, group, fit)
 			if err == nil && also != nil {
 				err = also(ctx, tx)
 			}
 		}
-		undone = err != nil && !tx.Conn().IsClosed() // whatever failed: the commit was not sent
+		committing = err == nil
 		return err
 	})
-	return fit, undone || rolledBack(err), err
+	if err != nil && !committing {
+		return fit, !c.IsClosed(), link.Undone(err) // whatever failed: the commit was not sent
+	}
+	return fit, link.RolledBack(err), err
 }
 
 // carry hands the effects of the changes that fit to the carrier, if there is one.

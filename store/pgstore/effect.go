@@ -55,12 +55,15 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 	}
 	kinds := column(c.Effects, func(e *store.Effect) int16 { return int16(*e) })
 	var claimed []store.Delivery
-	b := newGroup()
-	b.Queue(sql, c.Scope.Type, c.Scope.ID, []int16(kinds), int64(c.Now), int64(c.Until), int64(c.Limit), uuid(c.Token)).Query(func(rows pgx.Rows) (err error) {
-		claimed, err = pgx.CollectRows(rows, scanDelivery)
-		return err
+	err := s.link.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		b := newGroup()
+		b.Queue(sql, c.Scope.Type, c.Scope.ID, []int16(kinds), int64(c.Now), int64(c.Until), int64(c.Limit), uuid(c.Token)).Query(func(rows pgx.Rows) (err error) {
+			claimed, err = pgx.CollectRows(rows, scanDelivery)
+			return err
+		})
+		return conn.SendBatch(ctx, b).Close()
 	})
-	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+	if err != nil {
 		return nil, failed("claim", err)
 	}
 	return claimed, nil
@@ -71,33 +74,41 @@ WHERE job = $1 AND seq = $2 AND claims = $3 AND token = $4`
 
 // Defer implements store.Store.
 func (s *Store) Defer(ctx context.Context, d store.Delivery) error {
-	return leased(ctx, s.pool, "defer", deferSQL, int64(d.Job), int64(d.Seq), d.Count, uuid(d.Token), int64(d.NotBefore), d.Failures, d.Delivered, d.LastError)
+	return s.leased(ctx, "defer", deferSQL, int64(d.Job), int64(d.Seq), d.Count, uuid(d.Token), int64(d.NotBefore), d.Failures, d.Delivered, d.LastError)
 }
 
 const settleSQL = `DELETE FROM stepgate_effects WHERE job = $1 AND seq = $2 AND claims = $3 AND token = $4`
 
 // Settle implements store.Store.
 func (s *Store) Settle(ctx context.Context, d store.Delivery) error {
-	return leased(ctx, s.pool, "settle", settleSQL, int64(d.Job), int64(d.Seq), d.Count, uuid(d.Token))
+	return s.leased(ctx, "settle", settleSQL, int64(d.Job), int64(d.Seq), d.Count, uuid(d.Token))
 }
 
 // SettleTx is [Store.Settle] in a transaction of the caller's: it takes effect with that.
 func SettleTx(ctx context.Context, tx pgx.Tx, d store.Delivery) error {
-	return leased(ctx, tx, "settle", settleSQL, int64(d.Job), int64(d.Seq), d.Count, uuid(d.Token))
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return failed("settle", leased(ctx, tx, settleSQL, int64(d.Job), int64(d.Seq), d.Count, uuid(d.Token)))
+}
+
+// leased runs a statement on one claimed effect.
+func (s *Store) leased(ctx context.Context, what, sql string, args ...any) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return failed(what, s.link.Write(ctx, func(ctx context.Context, c *pgx.Conn) error { return leased(ctx, c, sql, args...) }))
 }
 
 // leased runs a statement on one claimed effect, which is lost if there is no such row.
 func leased(ctx context.Context, on interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}, what, sql string, args ...any) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+}, sql string, args ...any) error {
 	tag, err := on.Exec(ctx, sql, args...)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = store.ErrLeaseLost
 	}
-	return failed(what, err)
+	return err
 }
 
 const takeSQL = `WITH taken AS (
@@ -109,9 +120,13 @@ JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq JOIN stepgate_jobs j 
 // Take claims one effect that a [Carrier] carries: it raises its Count and draws its
 // Token, which fences earlier claims, and leaves its NotBefore alone. It is store.ErrNotFound if the effect is settled.
 func (s *Store) Take(ctx context.Context, job store.JobID, seq store.Seq) (store.Delivery, error) {
-	taken, err := query(ctx, s, "take", scanDelivery, takeSQL, int64(job), int64(seq))
+	var taken []store.Delivery
+	err := s.link.Write(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
+		taken, err = fetch(ctx, c, scanDelivery, takeSQL, int64(job), int64(seq))
+		return err
+	})
 	if err != nil {
-		return store.Delivery{}, err
+		return store.Delivery{}, failed("take", err)
 	}
 	if len(taken) == 0 {
 		return store.Delivery{}, fmt.Errorf("pgstore: effect %d of job %d: %w", seq, job, store.ErrNotFound)

@@ -97,7 +97,7 @@ func migrateTo(ctx context.Context, pool *pgxpool.Pool, all []migrate.Migration,
 }
 
 // checkVersion returns a *SchemaError if the tables are of another version than this package.
-func checkVersion(ctx context.Context, on querier) error {
+func checkVersion(ctx context.Context, on *pgx.Conn) error {
 	all, err := migrate.Load(Migrations)
 	if err != nil {
 		return err

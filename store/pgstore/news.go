@@ -7,10 +7,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stepgate/stepgate/internal/wake"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
 // news tells listeners of commits: those of this process at once, those of others by NOTIFY.
@@ -18,7 +20,7 @@ import (
 // it is sent after it. One that is lost, as its process has died in between, costs a listener
 // the time until it polls.
 type news struct {
-	pool      *pgxpool.Pool // the store's
+	link      *link.Link // the store's
 	channel   string
 	listeners wake.List
 	listening sync.Once
@@ -82,7 +84,10 @@ func (n *news) changed(job store.JobID) {
 // notification that a crash of the server loses is of no use any more.
 func (n *news) notify() {
 	for payload := n.next(); payload != ""; payload = n.next() {
-		_, _ = n.pool.Exec(n.ctx, `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`, n.channel, payload)
+		_ = n.link.Write(n.ctx, func(ctx context.Context, c *pgx.Conn) error {
+			_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`, n.channel, payload)
+			return err
+		})
 		rest(n.ctx, notifyEvery)
 	}
 }
@@ -128,29 +133,39 @@ func (n *news) listen() {
 	}
 }
 
-// listenOnce listens until something fails.
+// listenOnce listens until something fails. A connection that is silent for the store's timeout is
+// asked whether it is alive.
 func (n *news) listenOnce() {
-	pooled, err := n.pool.Acquire(n.ctx)
+	conn, err := n.link.Take(n.ctx)
 	if err != nil {
 		return
 	}
-	conn := pooled.Hijack()
 	defer func() {
 		end, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = conn.Close(end)
 	}()
-	if _, err := conn.Exec(n.ctx, `LISTEN `+n.channel); err != nil {
+	if err := n.within(func(ctx context.Context) error { _, err := conn.Exec(ctx, `LISTEN `+n.channel); return err }); err != nil {
 		return
 	}
 	n.listeners.WakeAll() // of what was committed before
 	for {
-		told, err := conn.WaitForNotification(n.ctx)
-		if err != nil {
+		var told *pgconn.Notification
+		err := n.within(func(ctx context.Context) (err error) { told, err = conn.WaitForNotification(ctx); return err })
+		switch {
+		case err == nil:
+			n.wake(told.Payload)
+		case conn.IsClosed() || n.within(conn.Ping) != nil:
 			return
 		}
-		n.wake(told.Payload)
 	}
+}
+
+// within runs f for as long as one call may take.
+func (n *news) within(f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(n.ctx, n.link.Timeout())
+	defer cancel()
+	return f(ctx)
 }
 
 // wake wakes the listeners to the jobs of a notification.

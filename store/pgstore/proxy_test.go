@@ -36,6 +36,7 @@ type outage struct {
 type link struct {
 	client, server net.Conn
 	doomed         bool // its next answer is lost. Guarded by the proxy
+	silent         bool // it stays open, and what is sent on it is lost. Guarded by the proxy
 }
 
 // newProxy returns a proxy, which ends with t.
@@ -120,10 +121,30 @@ func (p *proxy) relay(l *link, to, from net.Conn, passes func(l *link, data []by
 		if err != nil || !passes(l, buffer[:n]) {
 			return
 		}
+		if p.swallows(l) {
+			continue
+		}
 		if _, err := to.Write(buffer[:n]); err != nil {
 			return
 		}
 	}
+}
+
+// silence has the links that there are swallow all that is sent, and returns how many there are.
+// Later ones work.
+func (p *proxy) silence() (links int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.links {
+		l.silent = true
+	}
+	return len(p.links)
+}
+
+func (p *proxy) swallows(l *link) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return l.silent
 }
 
 // sent reports whether what a client sends may pass.

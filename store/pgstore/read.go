@@ -51,26 +51,35 @@ func (s *Store) Targets(ctx context.Context, f store.TargetFilter) ([]store.Targ
 	}
 	var targets []store.Target
 	snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err := pgx.BeginTxFunc(ctx, s.pool, snapshot, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, viewSQL, f.Scope.Type, f.Scope.ID, int64(f.Job), int32(f.Step))
-		if err != nil {
+	err := s.link.Read(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		return pgx.BeginTxFunc(ctx, c, snapshot, func(tx pgx.Tx) (err error) {
+			targets, err = targetsOf(ctx, tx, f)
 			return err
-		}
-		v, err := scanView(rows, &store.Query{Step: f.Step})
-		if err != nil {
-			return err
-		}
-		if f.Attempt != 0 {
-			targets, err = ofAttempt(ctx, tx, f)
-		} else {
-			targets, err = ofClass(ctx, tx, f, v.Step)
-		}
-		if err != nil {
-			return err
-		}
-		return name(ctx, tx, f, targets)
+		})
 	})
 	return targets, failed("targets", err)
+}
+
+// targetsOf returns the targets of a step that f selects.
+func targetsOf(ctx context.Context, tx pgx.Tx, f store.TargetFilter) ([]store.Target, error) {
+	rows, err := tx.Query(ctx, viewSQL, f.Scope.Type, f.Scope.ID, int64(f.Job), int32(f.Step))
+	if err != nil {
+		return nil, err
+	}
+	v, err := scanView(rows, &store.Query{Step: f.Step})
+	if err != nil {
+		return nil, err
+	}
+	var targets []store.Target
+	if f.Attempt != 0 {
+		targets, err = ofAttempt(ctx, tx, f)
+	} else {
+		targets, err = ofClass(ctx, tx, f, v.Step)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return targets, name(ctx, tx, f, targets)
 }
 
 const ofAttemptSQL = `SELECT ` + resultColumns + ` FROM stepgate_results r

@@ -42,6 +42,18 @@ func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snap
 	if err := ctx.Err(); err != nil {
 		return store.Snapshot{}, err
 	}
+	var snapshot store.Snapshot
+	err := s.link.Read(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
+		snapshot, err = readSnapshot(ctx, c, q)
+		return err
+	})
+	if err != nil {
+		return store.Snapshot{}, failed("snapshot", err)
+	}
+	return snapshot, nil
+}
+
+func readSnapshot(ctx context.Context, c *pgx.Conn, q store.SnapshotQuery) (store.Snapshot, error) {
 	var b pgx.Batch
 	b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
 	var jobs []store.Job
@@ -55,7 +67,7 @@ func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snap
 		collect(&b, &results, scanStepResult, allLatestSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int64(q.Targets))
 	}
 	b.Queue(`COMMIT`)
-	err := s.pool.SendBatch(ctx, &b).Close()
+	err := c.SendBatch(ctx, &b).Close()
 	if err == nil && len(jobs) == 0 {
 		err = store.ErrNotFound
 	}
@@ -63,7 +75,7 @@ func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snap
 		snapshot.Targets, err = allTargets(snapshot.Steps, names, results)
 	}
 	if err != nil {
-		return store.Snapshot{}, failed("snapshot", err)
+		return store.Snapshot{}, err
 	}
 	snapshot.Job = jobs[0]
 	return snapshot, nil

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/internal/groupcommit"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
 // A Store keeps jobs in the current schema of a PostgreSQL database. It is safe for concurrent
@@ -42,6 +44,7 @@ type Option func(*config)
 type config struct {
 	lanes   int
 	carrier Carrier
+	timeout time.Duration
 }
 
 // The lanes that a store has by default, and how many changes one group may hold.
@@ -60,6 +63,27 @@ func WithLanes(n int) Option { return func(c *config) { c.lanes = max(n, 0) } }
 // process that shares the schema should have it.
 func WithCarrier(carrier Carrier) Option { return func(c *config) { c.carrier = carrier } }
 
+// WithTimeout sets how long a call waits for the server at most; the default is 10 s. The
+// connection of one that has no answer by then is thrown away, with those of the pool that are
+// idle, which may be as dead; the error is an [ErrTimeout]. A read that has no answer for half of
+// the time is asked again on another connection. A statement that still runs after three quarters,
+// as another program holds a lock that it needs for instance, is canceled, and has then done
+// nothing. A context that ends sooner ends the call sooner.
+func WithTimeout(d time.Duration) Option {
+	return func(c *config) {
+		if d > 0 {
+			c.timeout = d
+		}
+	}
+}
+
+// defaultTimeout is a good deal more than a call takes, and less than a lease.
+const defaultTimeout = 10 * time.Second
+
+// ErrTimeout: the server gave no answer within the time that [WithTimeout] sets. Whether a Commit
+// has taken effect is unknown, unless the error is a store.ErrUndone too.
+var ErrTimeout = link.ErrTimeout
+
 // oldest is the first version of the server that is supported.
 const oldest = 150000
 
@@ -67,15 +91,18 @@ const oldest = 150000
 // the schema is not at the version of this package: [Migrate] brings it there. The caller
 // keeps the ownership of pool, and closes it after the store.
 func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error) {
-	c := config{lanes: defaultLanes}
+	c := config{lanes: defaultLanes, timeout: defaultTimeout}
 	for _, o := range opts {
 		if o != nil {
 			o(&c)
 		}
 	}
+	s := &Store{news: news{link: link.New(pool, c.timeout)}, carrier: c.carrier}
 	var version int
 	var schema *string
-	err := pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_schema()`).Scan(&version, &schema)
+	err := s.link.Read(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		return c.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_schema()`).Scan(&version, &schema)
+	})
 	switch {
 	case err != nil:
 		return nil, failed("open", err)
@@ -84,10 +111,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error
 	case schema == nil:
 		return nil, errNoSchema
 	}
-	if err := checkVersion(ctx, pool); err != nil {
+	if err := s.link.Read(ctx, checkVersion); err != nil {
 		return nil, err
 	}
-	s := &Store{news: news{pool: pool}, carrier: c.carrier}
 	if c.lanes > 0 {
 		s.changes = groupcommit.New(c.lanes, mostInGroup, store.Change.Clone, func(ctx context.Context, group []store.Change) []error {
 			return s.commit(ctx, group, nil)

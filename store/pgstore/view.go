@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
 // inScope holds for the jobs j that a read in the scope of parameters $1 and $2 may see.
@@ -61,14 +62,14 @@ WHERE j.id = $1`
 const replaySQL = `SELECT ` + recordColumns + ` FROM stepgate_records r
 WHERE r.job = $1 AND r.request = $2 AND r.request <> '00000000-0000-0000-0000-000000000000'`
 
-// viewCall is a view that is asked for, and what comes of it.
+// viewCall is a view that is fetch for, and what comes of it.
 type viewCall struct {
 	query store.Query
 	view  store.View
 }
 
 // View implements store.Store. It is one round trip: one statement or, if it looks for
-// targets or a request, a read-only transaction that is sent at once. Views that are asked for
+// targets or a request, a read-only transaction that is sent at once. Views that are fetch for
 // while others of their lane are under way are read together.
 func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
 	if err := ctx.Err(); err != nil {
@@ -94,15 +95,33 @@ func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
 	return call.view, nil
 }
 
-// readGroup answers views that were asked for at once.
+// readGroup answers views that were fetch for at once.
 func (s *Store) readGroup(ctx context.Context, group []*viewCall) []error {
 	if len(group) == 1 {
 		return []error{s.read(ctx, group[0])}
 	}
+	err := s.link.Read(ctx, func(ctx context.Context, conn *pgx.Conn) error { return readTogether(ctx, conn, group) })
+	errs := make([]error, len(group))
+	for i, c := range group {
+		switch {
+		case link.RolledBack(err): // for one of them, perhaps; none fails for a neighbour
+			errs[i] = s.read(ctx, c)
+		case err != nil:
+			errs[i] = err
+		default:
+			errs[i] = answers(&c.view, &c.query)
+		}
+	}
+	return errs
+}
+
+// readTogether answers views with one statement.
+func readTogether(ctx context.Context, conn *pgx.Conn, group []*viewCall) error {
 	b := newGroup()
 	number := make(values[int64], len(group))
-	for i := range number {
+	for i, c := range group {
 		number[i] = int64(i)
+		c.view = store.View{} // an earlier try may have begun to answer
 	}
 	b.Queue(viewsSQL, table{
 		number,
@@ -118,29 +137,19 @@ func (s *Store) readGroup(ctx context.Context, group []*viewCall) []error {
 		})
 		return err
 	})
-	err := s.pool.SendBatch(ctx, b).Close()
-	errs := make([]error, len(group))
-	for i, c := range group {
-		switch {
-		case rolledBack(err): // for one of them, perhaps; none fails for a neighbour
-			errs[i] = s.read(ctx, c)
-		case err != nil:
-			errs[i] = err
-		default:
-			errs[i] = answers(&c.view, &c.query)
-		}
-	}
-	return errs
+	return conn.SendBatch(ctx, b).Close()
 }
 
 // read answers one view.
 func (s *Store) read(ctx context.Context, c *viewCall) error {
 	q := &c.query
-	rows, err := s.pool.Query(ctx, viewSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int32(q.Step))
-	if err == nil {
-		c.view, err = scanView(rows, q)
-	}
-	return err
+	return s.link.Read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, viewSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int32(q.Step))
+		if err == nil {
+			c.view, err = scanView(rows, q)
+		}
+		return err
+	})
 }
 
 // viewRow is a row of a view: its header, with one of its steps.
@@ -181,6 +190,17 @@ func scanView(rows pgx.Rows, q *store.Query) (v store.View, err error) {
 
 // wideView reads a view with targets or with the record of a request.
 func (s *Store) wideView(ctx context.Context, q store.Query) (v store.View, err error) {
+	err = s.link.Read(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
+		v, err = readWide(ctx, c, q)
+		return err
+	})
+	if err != nil {
+		return store.View{}, err
+	}
+	return v, nil
+}
+
+func readWide(ctx context.Context, c *pgx.Conn, q store.Query) (v store.View, err error) {
 	var b pgx.Batch
 	b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
 	b.Queue(viewSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int32(q.Step)).Query(func(rows pgx.Rows) (err error) {
@@ -208,7 +228,7 @@ func (s *Store) wideView(ctx context.Context, q store.Query) (v store.View, err 
 		})
 	}
 	b.Queue(`COMMIT`)
-	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
+	if err := c.SendBatch(ctx, &b).Close(); err != nil {
 		return store.View{}, err
 	}
 	if v.Step.ID == 0 {
@@ -260,17 +280,25 @@ func (s *Store) Created(ctx context.Context, scope store.Scope, request store.Re
 	return records[0], nil
 }
 
-// query returns the rows of a statement.
-func query[T any](ctx context.Context, s *Store, what string, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+// query returns the rows of a statement that changes nothing.
+func query[T any](ctx context.Context, s *Store, what string, scan pgx.RowToFunc[T], sql string, args ...any) (all []T, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	rows, err := s.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, failed(what, err)
-	}
-	all, err := pgx.CollectRows(rows, scan)
+	err = s.link.Read(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
+		all, err = fetch(ctx, c, scan, sql, args...)
+		return err
+	})
 	return all, failed(what, err)
+}
+
+// fetch returns the rows of a statement.
+func fetch[T any](ctx context.Context, on sender, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	rows, err := on.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scan)
 }
 
 // pageOf is query, of rows of one job: it is ErrNotFound if the scope has no such job.
@@ -279,7 +307,7 @@ func pageOf[T any](ctx context.Context, s *Store, what string, scope store.Scope
 	if err != nil || len(rows) > 0 {
 		return rows, err
 	}
-	_, err = s.View(ctx, store.Query{Scope: scope, Job: job}) // jobs are never deleted: whether it exists can be asked later
+	_, err = s.View(ctx, store.Query{Scope: scope, Job: job}) // jobs are never deleted: whether it exists can be fetch later
 	return nil, err
 }
 
