@@ -41,12 +41,13 @@ func TestServerFallsSilent(t *testing.T) {
 }
 
 func fallSilent(t *testing.T, lanes int, pings func(*pgxpool.Config)) {
-	const jobs = 12
+	const jobs = 8
 	dsn, direct := shared(t, hasty)
 	p := newProxy(t)
-	st := open(t, connect(t, dsn, p.between, conns(8), pings), pgstore.WithTimeout(bound), pgstore.WithLanes(lanes))
+	st := open(t, connect(t, dsn, p.between, conns(16), pings), pgstore.WithTimeout(bound), pgstore.WithLanes(lanes))
 	eng, near := engine.New(st), engine.New(open(t, direct))
 
+	defer p.cut() // so that no pool waits for what is silent as it closes
 	ctx, end := context.WithCancel(t.Context())
 	var background sync.WaitGroup
 	defer background.Wait()
@@ -58,7 +59,7 @@ func fallSilent(t *testing.T, lanes int, pings func(*pgxpool.Config)) {
 				delivered <- d.Job.ID
 			}
 			return nil
-		}, engine.SweepEvery(bound/10))
+		}, engine.SweepEvery(bound/10), engine.Lease(4*bound))
 	})
 	w := watching(t, open(t, direct), st)
 	w.told(2)
@@ -68,7 +69,6 @@ func fallSilent(t *testing.T, lanes int, pings func(*pgxpool.Config)) {
 		ids = append(ids, start(t, near, asking(1)))
 	}
 	timed := start(t, near, engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "go?", Timeout: bound}}})
-	defer p.cut() // no pool waits for what is silent as it closes
 	at := time.Now()
 	if p.silence() < 2 {
 		t.Fatal("the store has no connections that could fall silent")

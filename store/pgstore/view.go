@@ -62,14 +62,14 @@ WHERE j.id = $1`
 const replaySQL = `SELECT ` + recordColumns + ` FROM stepgate_records r
 WHERE r.job = $1 AND r.request = $2 AND r.request <> '00000000-0000-0000-0000-000000000000'`
 
-// viewCall is a view that is fetch for, and what comes of it.
+// viewCall is a view that is asked for, and what comes of it.
 type viewCall struct {
 	query store.Query
 	view  store.View
 }
 
 // View implements store.Store. It is one round trip: one statement or, if it looks for
-// targets or a request, a read-only transaction that is sent at once. Views that are fetch for
+// targets or a request, a read-only transaction that is sent at once. Views that are asked for
 // while others of their lane are under way are read together.
 func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
 	if err := ctx.Err(); err != nil {
@@ -95,7 +95,7 @@ func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
 	return call.view, nil
 }
 
-// readGroup answers views that were fetch for at once.
+// readGroup answers views that were asked for at once.
 func (s *Store) readGroup(ctx context.Context, group []*viewCall) []error {
 	if len(group) == 1 {
 		return []error{s.read(ctx, group[0])}
@@ -307,7 +307,7 @@ func pageOf[T any](ctx context.Context, s *Store, what string, scope store.Scope
 	if err != nil || len(rows) > 0 {
 		return rows, err
 	}
-	_, err = s.View(ctx, store.Query{Scope: scope, Job: job}) // jobs are never deleted: whether it exists can be fetch later
+	_, err = s.View(ctx, store.Query{Scope: scope, Job: job}) // jobs are never deleted: whether it exists can be asked later
 	return nil, err
 }
 

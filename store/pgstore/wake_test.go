@@ -52,6 +52,9 @@ func watching(t *testing.T, near, far *pgstore.Store) *watch {
 		defer close(w.records)
 		for r, err := range engine.New(far).Watch(t.Context(), w.job, 2, engine.WatchPoll(time.Hour)) {
 			if err != nil {
+				if t.Context().Err() == nil {
+					t.Errorf("Watch: %v", err)
+				}
 				return // the test has ended
 			}
 			w.records <- r

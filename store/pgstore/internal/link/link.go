@@ -66,10 +66,12 @@ func (l *Link) Read(ctx context.Context, call Call) error {
 // try makes a call on one connection after the other, each for a part of the time that is left,
 // and the last for all of it.
 func (l *Link) try(ctx context.Context, part time.Duration, again func(error) bool, call Call) error {
-	end := time.Now().Add(l.timeout)
+	began := time.Now()
+	end := began.Add(l.timeout)
 	for n := 1; ; n++ {
 		if n == tries {
 			part = 1
+			l.clear(began) // one that breaks may be an accident, and two are an outage
 		}
 		broke, err := l.once(ctx, end, part, call)
 		if !broke || n == tries || ctx.Err() != nil || time.Until(end) <= 0 || !again(err) {
@@ -89,7 +91,7 @@ func (l *Link) Take(ctx context.Context) (*pgx.Conn, error) {
 
 // once makes a call on one connection, and reports whether that broke.
 func (l *Link) once(ctx context.Context, end time.Time, part time.Duration, call Call) (broke bool, err error) {
-	c, err := l.acquire(ctx, end)
+	c, err := l.acquire(ctx, end.Add(-l.timeout/4)) // a call that is cut off soon is better not made
 	if err != nil {
 		return false, Undone(err)
 	}
