@@ -4,25 +4,25 @@
 //	go run . [flags]       in this folder
 //
 //	-dsn DSN       the PostgreSQL; the default is $STEPGATE_PG_DSN, or else a server on 127.0.0.1:5432
-//	-jobs N        how many jobs there are
-//	-workers N     how many processes carry out what jobs ask for
-//	-kills N       how many processes are killed while they do
-//	-seed N        what jobs, people and kills are drawn from
-//	-timeout TIME  how long it may take
-//	-keep          leave the schema and the targets as they are at the end
+//	-jobs N        the number of jobs
+//	-workers N     the number of worker processes
+//	-kills N       the number of processes that are killed meanwhile
+//	-seed N        the seed of jobs, people and kills
+//	-timeout TIME  the time that the run may take
+//	-keep          keep the schema and the targets at the end
 //
-// It starts itself once as the operator, who creates jobs and does with them what people do,
+// It starts itself once as the operator, which creates jobs and operates on them as people do,
 // and several times as a worker: an engine that dispatches effects to package localexec, which
-// runs scripts and copies files. They share nothing but a schema of the database, and the
-// directories of targets and logs. Their clocks differ by seconds; each of them sweeps for
-// deadlines. Meanwhile it kills them with SIGKILL, workers and the operator, and starts them
-// again. What to look at:
-//   - [prove]: what has to be true in the database, whatever was killed when
+// runs scripts and copies files. They share a schema of the database and the directories of
+// targets and logs, and nothing else. Their clocks differ by seconds; each of them sweeps for
+// deadlines. Meanwhile it kills workers and the operator with SIGKILL and starts them again.
+// Worth reading:
+//   - [prove]: what must be true in the database, whatever was killed when
 //   - operator.go: how a program goes on after a crash: it asks again, by the same request ids
-//   - worker.go: all that a worker is
+//   - worker.go: the whole worker
 //
-// The exit status is 0 if every job came to its end and the proof holds. Otherwise it is 1, and
-// it says what is wrong.
+// The exit status is 0 if every job ended and the proof holds. Otherwise it is 1, and the
+// program prints every fault.
 package main
 
 import (
@@ -74,18 +74,18 @@ type options struct {
 func parseOptions(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
-	flags.StringVar(&o.dsn, "dsn", "", "the PostgreSQL; the default is $"+variable+", or else a server on 127.0.0.1:5432")
-	flags.IntVar(&o.jobs, "jobs", 40, "how many jobs there are")
-	flags.IntVar(&o.workers, "workers", 4, "how many processes carry out what jobs ask for")
-	flags.IntVar(&o.kills, "kills", 15, "how many processes are killed while they do")
-	flags.Uint64Var(&o.seed, "seed", 1, "what jobs, people and kills are drawn from")
-	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long it may take")
-	flags.BoolVar(&o.keep, "keep", false, "leave the schema and the targets as they are at the end")
+	flags.StringVar(&o.dsn, "dsn", "", "the connection `string` of a PostgreSQL; the default is $"+variable+", or else a server on 127.0.0.1:5432")
+	flags.IntVar(&o.jobs, "jobs", 40, "the `number` of jobs")
+	flags.IntVar(&o.workers, "workers", 4, "the `number` of worker processes")
+	flags.IntVar(&o.kills, "kills", 15, "the `number` of processes that are killed meanwhile")
+	flags.Uint64Var(&o.seed, "seed", 1, "the `seed` of jobs, people and kills")
+	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "the `time` that the run may take")
+	flags.BoolVar(&o.keep, "keep", false, "keep the schema and the targets at the end")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if flags.NArg() > 0 || o.jobs < 1 || o.jobs > mostJobs || o.workers < 1 || o.kills < 0 || o.timeout <= 0 {
-		return o, fmt.Errorf("want flags only: 1 to %d jobs, a worker or more, and a timeout", mostJobs)
+		return o, fmt.Errorf("want flags only, with 1 to %d jobs, 1 worker or more, and a timeout above 0", mostJobs)
 	}
 	if o.dsn == "" {
 		o.dsn = os.Getenv(variable)
@@ -96,8 +96,8 @@ func parseOptions(args []string) (options, error) {
 	return o, nil
 }
 
-// run runs a cluster in a schema and a directory of its own, proves what came of it, and
-// prints the figures.
+// run runs a cluster in a schema and a directory of its own, proves the outcome, and prints the
+// figures.
 func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	s, remove, err := prepare(ctx, o)
 	if err != nil {
@@ -117,7 +117,7 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	case ctx.Err() != nil:
 		return errors.New("interrupted")
 	case limited.Err() != nil:
-		err = fmt.Errorf("not done within %v", o.timeout)
+		err = fmt.Errorf("the run did not end within %v", o.timeout)
 	case err != nil:
 		return err
 	}

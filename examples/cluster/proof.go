@@ -61,7 +61,7 @@ func prove(ctx context.Context, st store.Store, s setting, acknowledged map[stor
 		p.names[job.Name] = job.ID
 	}
 	if len(jobs) != s.Jobs {
-		p.fault("there are %d jobs, want %d", len(jobs), s.Jobs)
+		p.fault("%d jobs are stored, want %d", len(jobs), s.Jobs)
 	}
 	for i := range s.Jobs {
 		if err := p.job(ctx, i); err != nil {
@@ -113,7 +113,7 @@ func (p *proof) job(ctx context.Context, i int) error {
 	}
 	current := slices.IndexFunc(snapshot.Steps, func(s store.Step) bool { return s.ID == job.Current })
 	if current < 0 || !final(operation.Standard(), job, snapshot.Steps[current]) {
-		p.fault("%s has not come to its end: it is %v in step %d", spec.Name, job.State, job.Current)
+		p.fault("%s has not ended: it is %v in step %d", spec.Name, job.State, job.Current)
 	}
 	if n := len(snapshot.Effects); n > 0 {
 		p.fault("%s: %d effects wait, the first is %v of record %d", spec.Name, n, snapshot.Effects[0].Effect, snapshot.Effects[0].Seq)

@@ -14,7 +14,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A command is what a line of standard input can ask for, beside an operation on a step.
+// A command is a line of standard input that is no operation on a step.
 type command struct {
 	name, args, does string
 	needs            int // arguments, at least
@@ -25,20 +25,20 @@ var commands []command
 
 func init() { // help prints the table that it stands in
 	commands = []command{
-		{"allowed", "STEP", "which operations are legal on a step now", 1, (*session).allowed},
-		{"explain", "STEP", "of every operation, whether it is legal and why not", 1, (*session).explain},
-		{"targets", "STEP", "how the targets of a step fare", 1, (*session).targets},
-		{"output", "STEP TARGET", "what a script wrote on a target in its latest attempt", 2, (*session).output},
-		{"start", "[REASON]", "start the job, which has been done for you", 0, (*session).start},
+		{"allowed", "STEP", "list the operations that are legal on a step now", 1, (*session).allowed},
+		{"explain", "STEP", "say of every operation on a step what it would do, or why it is illegal", 1, (*session).explain},
+		{"targets", "STEP", "list the targets of a step with their status", 1, (*session).targets},
+		{"output", "STEP TARGET", "print the output of a script on a target, from the latest attempt", 2, (*session).output},
+		{"start", "[REASON]", "start the job; the program did so at the beginning", 0, (*session).start},
 		{"terminate", "[REASON]", "terminate the job", 0, (*session).terminate},
-		{"as", "PERSON", "be somebody else", 1, (*session).be},
-		{"wait", "", "take no further line until the job awaits a person", 0, (*session).wait},
-		{"help", "", "this list", 0, (*session).help},
-		{"quit", "", "terminate what runs, and end", 0, (*session).quit},
+		{"as", "PERSON", "operate as another person", 1, (*session).be},
+		{"wait", "", "read the next line when the job awaits a person", 0, (*session).wait},
+		{"help", "", "print this list", 0, (*session).help},
+		{"quit", "", "terminate the job and end", 0, (*session).quit},
 	}
 }
 
-var errUsage = errors.New("type help for what can be done")
+var errUsage = errors.New("type help for the commands")
 
 // obey does what one line asks for, and says what came of it.
 func (s *session) obey(ctx context.Context, line string) {
@@ -61,11 +61,14 @@ func (s *session) dispatch(ctx context.Context, words []string) error {
 		}
 		return c.do(s, ctx, words[1:])
 	}
-	id, err := stepID(words[0])
-	if err != nil || len(words) < 2 {
-		return fmt.Errorf("%q: %w", strings.Join(words, " "), errUsage)
+	code, err := operation.ParseCode(words[0])
+	if err != nil {
+		return fmt.Errorf("%q is no command and no operation: %w", words[0], errUsage)
 	}
-	code, err := operation.ParseCode(words[1])
+	if len(words) < 2 {
+		return fmt.Errorf("%v STEP [REASON]: %w", code, errUsage)
+	}
+	id, err := stepID(words[1])
 	if err != nil {
 		return err
 	}
@@ -76,12 +79,12 @@ func (s *session) dispatch(ctx context.Context, words []string) error {
 func stepID(word string) (step.ID, error) {
 	id, err := strconv.ParseInt(word, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%q is not the number of a step: %w", word, errUsage)
+		return 0, fmt.Errorf("%q is not a step number: %w", word, errUsage)
 	}
 	return step.ID(id), nil
 }
 
-// request says who asks, and why.
+// request are the options of an operation: its actor and its reason.
 func (s *session) request(reason []string) []engine.OperateOption {
 	return []engine.OperateOption{engine.By(s.person), engine.Because(strings.Join(reason, " "))}
 }
@@ -215,7 +218,7 @@ func (s *session) output(ctx context.Context, args []string) error {
 		return err
 	}
 	if id < 1 || int(id) > len(s.progress.targets) {
-		return fmt.Errorf("there is no step %d: %w", id, errUsage)
+		return fmt.Errorf("step %d does not exist: %w", id, errUsage)
 	}
 	for i, name := range s.progress.targets[id-1] {
 		if name != args[1] {
@@ -227,7 +230,7 @@ func (s *session) output(ctx context.Context, args []string) error {
 		}
 		out, err := s.exec.Output(s.job, id, max(targets[0].Attempt, 1), int32(i))
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("no script has run on %s", name)
+			return fmt.Errorf("%s has no output: no script ran there", name)
 		}
 		if err != nil {
 			return err
@@ -252,7 +255,7 @@ func (s *session) wait(context.Context, []string) error {
 
 func (s *session) help(context.Context, []string) error {
 	s.screen.say(
-		"STEP CODE [REASON]  operate on a step; CODE is a name or a number of:",
+		"CODE STEP [REASON]  operate on a step; CODE is the name or the number of an operation:",
 		"                    "+numbered(s.eng.Rules().AllCodes()),
 	)
 	for _, c := range commands {

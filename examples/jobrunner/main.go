@@ -4,25 +4,24 @@
 //
 //	-as PERSON    who operates; the default is $USER, or "operator"
 //	-dir DIR      where targets and logs are, kept afterwards; the default is a temporary directory
-//	-grace TIME   how long a script has to end when it is stopped; the default is 5s
+//	-grace TIME   the time between SIGTERM and SIGKILL of a stopped script; the default is 5s
 //	-plain        print a line per change even on a terminal
 //
 // Targets are directories below DIR/targets, and are made. Files to be copied lie below the
 // directory of the job file. [ParseJobFile] says what the file holds; two lie
 // beside this program: release.json runs through by itself, rollout.json needs alice.
 //
-// The job is started at once. Lines of standard input operate on it: "2 retry_failed link
-// is back" or "2 2 link is back" retries what failed in step 2, "terminate" terminates the
-// job, "help" lists the rest. What the engine refuses is answered with its reason. With
-// "wait" a script can drive a job:
+// The program starts the job at once. Each line of standard input is a command:
+// "retry_failed 2 link is back" retries the failed targets of step 2 for that reason,
+// "terminate" terminates the job, "help" lists all. A refusal is printed with its reason.
+// With "wait" a script can drive a job:
 //
-//	printf '%s\n' wait '2 retry_failed' wait '3 confirm' |
+//	printf '%s\n' wait 'retry_failed 2' wait 'confirm 3' |
 //		go run ./examples/jobrunner -as alice examples/jobrunner/rollout.json
 //
-// The program ends when no operation could have the job go on, when the job has ended and
-// no line is left, or on quit or an interrupt, which terminate what runs. It prints the
-// job's history. The exit status is 0 if the job has succeeded, 1 if not, and 2 if it
-// could not be run at all.
+// The program ends when no operation is legal any more, when the job has ended and standard
+// input too, or on quit or an interrupt, which terminate the job. It prints the job's history.
+// The exit status is 0 if the job succeeded, 1 if it ended otherwise, and 2 if it did not run.
 package main
 
 import (
@@ -77,15 +76,15 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		flags.PrintDefaults()
 	}
 	flags.StringVar(&o.person, "as", o.person, "the `person` who operates")
-	flags.StringVar(&o.dir, "dir", "", "the `directory` of targets and logs, kept afterwards; a temporary one if empty")
-	flags.DurationVar(&o.grace, "grace", 5*time.Second, "how long a script has to end when it is stopped")
+	flags.StringVar(&o.dir, "dir", "", "the `directory` of targets and logs, kept afterwards; the default is a temporary one")
+	flags.DurationVar(&o.grace, "grace", 5*time.Second, "the `time` between SIGTERM and SIGKILL of a stopped script")
 	flags.BoolVar(&o.plain, "plain", false, "print a line per change even on a terminal")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	if flags.NArg() != 1 {
 		flags.Usage()
-		return o, fmt.Errorf("%d arguments, want one job file", flags.NArg())
+		return o, fmt.Errorf("%d arguments: want one job file", flags.NArg())
 	}
 	o.file = flags.Arg(0)
 	return o, nil

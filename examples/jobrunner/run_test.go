@@ -74,9 +74,9 @@ func TestRelease(t *testing.T) {
 func TestRollout(t *testing.T) {
 	status, out, complaints := runs(t, `
 		wait
-		2 confirm
-		2 13
-		9 confirm
+		confirm 2
+		13 2
+		confirm 9
 		start
 		allowed 2
 		explain 2
@@ -84,11 +84,11 @@ func TestRollout(t *testing.T) {
 		output 2 web-2
 		output 1 web-2
 		output 2 web-9
-		2 retry_failed link is back
+		retry_failed 2 link is back
 		wait
-		3 6
+		6 3
 		as alice
-		3 6 looks good
+		6 3 looks good
 		`, "-as", "carol", "rollout.json")
 	if status != 0 || complaints != "" {
 		t.Errorf("status %d, stderr %q, want 0 and nothing", status, complaints)
@@ -98,9 +98,9 @@ func TestRollout(t *testing.T) {
 		"  step 2 install  running  attempt 1  0 of 3 done, 0 failed",
 		"  step 2 install  failed  attempt 1  3 of 3 done, 1 failed",
 		"  web-2: non_zero_exit, exit code 7: web-2: the link is down",
-		"step 2 is failed and awaits a person: 2 retry_failed, 2 ignore_error, 2 retry_all",
+		`step 2 is failed and awaits a person: type "retry_failed 2", "ignore_error 2" or "retry_all 2"`,
 		"refused: job J, step 2: confirm (6) does not apply to a script step; legal now: retry_failed, ignore_error, retry_all",
-		`unknown operation code "13": want one of retry_failed (2), ignore_error (3), confirm (6), retry_all (8), terminate_confirmation (9), restart_confirmation (10), next_step (11), forced_skip (12), custom-32 to custom-63`,
+		`"13" is no command and no operation: type help for the commands`,
 		"refused: job J, step 9: no such step",
 		"refused: job J, step 2: start_job (job 2) is not legal in failed, only in pending; legal now: retry_failed, ignore_error, retry_all",
 		"step 2, carol: retry_failed (2), ignore_error (3), retry_all (8)",
@@ -112,12 +112,12 @@ func TestRollout(t *testing.T) {
 		"  web-3: succeeded",
 		"  unpacking",
 		"  web-2: the link is down",
-		"no script has run on web-2",
+		"web-2 has no output: no script ran there",
 		"step 2 has no target web-9",
 		"accepted: retry_failed on step 2: the step goes from failed to running, attempt 2, 1 target runs",
 		"  step 2 install  running  attempt 2  2 of 3 done, 0 failed",
 		"  step 2 install  succeeded  attempt 2  3 of 3 done, 0 failed",
-		"step 3 is waiting and awaits alice or bob: 3 confirm, 3 terminate_confirmation",
+		`step 3 is waiting and awaits alice or bob: type "confirm 3" or "terminate_confirmation 3"`,
 		"refused: job J, step 3: confirm (6) is for a confirmer of the step, and carol is not one; legal now: none, on the job: terminate_job",
 		"accepted: confirm on step 3: the step goes from waiting to succeeded, step 4 is entered, 3 targets run",
 		"  step 4 go live  succeeded  attempt 1  3 of 3 done, 0 failed",
@@ -139,23 +139,23 @@ func TestSessionEnds(t *testing.T) {
 	}{
 		{
 			"when the job has failed and no line is left", "", []string{"rollout.json"}, 1,
-			[]string{"step 2 is failed and awaits a person: 2 retry_failed, 2 ignore_error, 2 retry_all", "the job is failed"},
+			[]string{`step 2 is failed and awaits a person: type "retry_failed 2", "ignore_error 2" or "retry_all 2"`, "the job is failed"},
 		},
 		{
-			"when a confirmation waits and no line is left", "wait\n2 ignore_error", []string{"rollout.json"}, 1,
-			[]string{"nobody is left to answer", "the job is terminated, 1 step with errors ignored"},
+			"when a confirmation waits and no line is left", "wait\nignore_error 2", []string{"rollout.json"}, 1,
+			[]string{"standard input has ended, and the job awaits a person: it is terminated", "the job is terminated, 1 step with errors ignored"},
 		},
 		{
 			"on quit, and terminates what runs", "quit", []string{endless}, 1,
 			[]string{"accepted: terminate_job: the step goes from running to terminating", "the job is terminated"},
 		},
 		{
-			"on quit when nothing runs", "wait\nquit\n2 retry_all", []string{"rollout.json"}, 1,
+			"on quit when nothing runs", "wait\nquit\nretry_all 2", []string{"rollout.json"}, 1,
 			[]string{"the job is failed"},
 		},
 		{
-			"skipped", "terminate too slow\nwait\n1 next_step never mind", []string{endless}, 0,
-			[]string{"step 1 is terminated and awaits a person: 1 retry_failed, 1 retry_all, 1 next_step, 1 forced_skip", "the job is succeeded, 1 step skipped"},
+			"skipped", "terminate too slow\nwait\nnext_step 1 never mind", []string{endless}, 0,
+			[]string{`step 1 is terminated and awaits a person: type "retry_failed 1", "retry_all 1", "next_step 1" or "forced_skip 1"`, "the job is succeeded, 1 step skipped"},
 		},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -224,13 +224,13 @@ func TestHelp(t *testing.T) {
 	}
 	_, out, _ := runs(t, "help\nfly me\nallowed\nallowed x\nexplain x\ntargets x\noutput x y\noutput 99 y\nquit", "rollout.json")
 	inOrder(t, out,
-		"output STEP TARGET  what a script wrote on a target in its latest attempt",
-		`"fly me": type help for what can be done`,
-		`allowed STEP: type help for what can be done`,
-		`"x" is not the number of a step: type help for what can be done`,
-		`"x" is not the number of a step: type help for what can be done`,
-		`"x" is not the number of a step: type help for what can be done`,
-		`"x" is not the number of a step: type help for what can be done`,
-		`there is no step 99: type help for what can be done`,
+		"output STEP TARGET  print the output of a script on a target, from the latest attempt",
+		`"fly" is no command and no operation: type help for the commands`,
+		`allowed STEP: type help for the commands`,
+		`"x" is not a step number: type help for the commands`,
+		`"x" is not a step number: type help for the commands`,
+		`"x" is not a step number: type help for the commands`,
+		`"x" is not a step number: type help for the commands`,
+		`step 99 does not exist: type help for the commands`,
 	)
 }

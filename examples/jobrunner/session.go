@@ -92,7 +92,7 @@ func (s *session) run(ctx context.Context, stdin io.Reader) error {
 			return err
 		}
 		if s.eof && !s.quitting && s.stuck() {
-			s.screen.say("nobody is left to answer")
+			s.screen.say("standard input has ended, and the job awaits a person: it is terminated")
 			s.obey(work, "quit")
 		}
 	}
@@ -182,16 +182,23 @@ func (s *session) advise(ctx context.Context, r store.Record) {
 		}
 		who = strings.Join(names, " or ")
 	}
-	s.screen.say(fmt.Sprintf("step %d is %v and awaits %s: %s", current.ID, current.State, plain(who), s.choices(current.ID)))
+	s.screen.say(fmt.Sprintf("step %d is %v and awaits %s: type %s", current.ID, current.State, plain(who), s.choices(current.ID)))
 }
 
 // choices writes the legal codes as lines that can be typed.
 func (s *session) choices(id step.ID) string {
-	var all []string
-	for code := range s.legal().All() {
-		all = append(all, fmt.Sprintf("%d %v", id, code))
+	text, codes := "", s.legal()
+	for code := range codes.All() {
+		switch codes = codes.Without(code); {
+		case text == "":
+		case codes.Empty():
+			text += " or "
+		default:
+			text += ", "
+		}
+		text += fmt.Sprintf("%q", fmt.Sprintf("%v %d", code, id))
 	}
-	return strings.Join(all, ", ")
+	return text
 }
 
 // end says what the job has gone through, and returns the state that it has ended in.

@@ -2,19 +2,19 @@
 //
 //	go run ./examples/simulate [flags] FILE...
 //
-//	-rules FILE.json   play by these rules, as operation.Table marshals to JSON, and not by the documented ones
+//	-rules FILE.json   the rules, an operation.Table as JSON; the default is the documented rules
 //	-quiet             print no timelines
 //
 // It prints the timeline of each file: when, who did what, where the step went, and the
-// receipt or the refusal; then the rules, row by row, with how often each moved a step in the
-// files in which everything came as they say, and the reasons of refusals. Package scenario says how a file is written. Its own are a start:
+// receipt or the refusal. Then it prints the rules, row by row, with the number of steps that
+// each has moved in the files that passed, and the reasons of their refusals. Package scenario
+// describes the format. Its own files are a start:
 //
 //	go run ./examples/simulate scenario/testdata/01-*.txt
 //	go run ./examples/simulate -rules scenario/testdata/own/rules.json scenario/testdata/own/*.txt
 //
-// The exit status is 0 if everything came as the files say, 1 if something did not or a file
-// is malformed, which is told with the file and the line, and 2 if a file could not be had at
-// all. The other files are played all the same.
+// The exit status is 0 if all files passed, 1 if one failed or is malformed, which is told with
+// its name and line, and 2 if one could not be read. The other files are played all the same.
 package main
 
 import (
@@ -46,7 +46,7 @@ func run(args []string, out, errOut io.Writer) int {
 		fmt.Fprintln(errOut, "usage: simulate [flags] FILE...")
 		flags.PrintDefaults()
 	}
-	rulesFile := flags.String("rules", "", "play by the rules in `FILE.json`, and not by the documented ones")
+	rulesFile := flags.String("rules", "", "the rules, an operation.Table in `FILE.json`; the default is the documented rules")
 	quiet := flags.Bool("quiet", false, "print no timelines")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -110,7 +110,7 @@ func readRules(path string) (*operation.Rules, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(rules.Types()) == 0 {
-		return nil, fmt.Errorf("%s: rules without step types, want kinds as an operation.Table has them", path)
+		return nil, fmt.Errorf("%s: the rules have no step types: want kinds, as in operation.Table", path)
 	}
 	return rules, nil
 }

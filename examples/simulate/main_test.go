@@ -138,8 +138,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"-rules", none, file(t, text)}, none, notPlayed},
 		{[]string{"-rules", file(t, text), file(t, text)}, "rules: invalid character", notPlayed},
 		{[]string{"-rules", file(t, `{"rows": [{"code": "confirm"}]}`), file(t, text)}, "row 1, confirm", notPlayed},
-		{[]string{"-rules", file(t, `null`), file(t, text)}, "rules without step types", notPlayed},
-		{[]string{"-rules", file(t, `{}`), file(t, text)}, "rules without step types", notPlayed},
+		{[]string{"-rules", file(t, `null`), file(t, text)}, "the rules have no step types", notPlayed},
+		{[]string{"-rules", file(t, `{}`), file(t, text)}, "the rules have no step types", notPlayed},
 	} {
 		status, out, errOut := simulate(c.args...)
 		if status != c.is || out != "" || !strings.Contains(errOut, c.want) {
