@@ -17,8 +17,7 @@ const maxTracked = 500_000
 
 // The repository tracks what people wrote: no large file and no compiled program.
 func TestTrackedFiles(t *testing.T) {
-	needsClone(t)
-	files := strings.Split(strings.TrimSuffix(output(t, "git", "ls-files", "-z"), "\x00"), "\x00")
+	files := tracked(t)
 	if len(files) < 100 {
 		t.Fatalf("git lists %d files: %q", len(files), files)
 	}
@@ -60,19 +59,23 @@ func TestUnfitFilesAreFound(t *testing.T) {
 
 // Git ignores the programs that go build writes, in the root and beside their sources.
 func TestBuildOutputsAreIgnored(t *testing.T) {
-	needsClone(t)
-	programs := strings.Fields(output(t, "go", "list", "-f", `{{if eq .Name "main"}}{{.ImportPath}}{{end}}`, "work"))
-	if len(programs) < 6 {
-		t.Fatalf("go list finds %d programs: %q", len(programs), programs)
+	programs := map[string]bool{} // folders of package main
+	for _, name := range tracked(t, "*.go") {
+		if folder := path.Dir(name); packageOf(t, filepath.Join(root, folder)) == "main" {
+			programs[folder] = true
+		}
 	}
-	for _, program := range programs {
+	if len(programs) < 6 {
+		t.Fatalf("%d programs were found: %v", len(programs), programs)
+	}
+	for program := range programs {
 		name := path.Base(program)
-		for _, built := range []string{name, path.Join(strings.TrimPrefix(program, module+"/"), name)} {
+		for _, built := range []string{name, path.Join(program, name)} {
 			if info, err := os.Stat(filepath.Join(root, built)); err == nil && info.IsDir() {
 				continue // go build refuses to write here
 			}
 			for _, suffix := range []string{"", ".exe"} {
-				if err := command("git", "check-ignore", "-q", "--no-index", built+suffix).Run(); err != nil {
+				if err := git("check-ignore", "-q", "--no-index", built+suffix).Run(); err != nil {
 					t.Errorf(".gitignore has no line for %s: %v", built+suffix, err)
 				}
 			}
@@ -118,29 +121,23 @@ func unfit(t *testing.T, name string) string {
 	return ""
 }
 
-// needsClone skips a test of sources that are no clone, but those of a module's zip.
-func needsClone(t *testing.T) {
+// tracked returns the files that git tracks, of these patterns if there are any. It skips a
+// test whose sources came without git, as in a module's zip.
+func tracked(t *testing.T, patterns ...string) []string {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(root, ".git")); err != nil {
 		t.Skipf("no clone: %v", err)
 	}
-}
-
-func output(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	out, err := command(name, args...).Output()
+	out, err := git(append([]string{"ls-files", "-z", "--"}, patterns...)...).Output()
 	if err != nil {
-		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
+		t.Fatalf("git ls-files: %v", err)
 	}
-	return string(out)
+	return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
 }
 
-// command is a command that runs in the root. Git is told to read it whoever its owner is.
-func command(name string, args ...string) *exec.Cmd {
-	if name == "git" {
-		args = append([]string{"-c", "safe.directory=*"}, args...)
-	}
-	cmd := exec.Command(name, args...)
+// git is a git command in the root, which it reads whoever owns it.
+func git(args ...string) *exec.Cmd {
+	cmd := exec.Command("git", append([]string{"-c", "safe.directory=*"}, args...)...)
 	cmd.Dir = root
 	return cmd
 }
