@@ -15,7 +15,8 @@ import (
 // maxTracked, in bytes, is four times the largest picture.
 const maxTracked = 500_000
 
-// The repository tracks what people wrote: no large file and no compiled program.
+// The repository tracks what people wrote: no large file, no compiled program, and nothing that
+// a test leaves behind.
 func TestTrackedFiles(t *testing.T) {
 	files := tracked(t)
 	if len(files) < 100 {
@@ -25,6 +26,10 @@ func TestTrackedFiles(t *testing.T) {
 		if fault := unfit(t, filepath.Join(root, name)); fault != "" {
 			t.Errorf("%s: %s", name, fault)
 		}
+	}
+	ignored, err := git("ls-files", "-ci", "--exclude-standard").Output()
+	if err != nil || len(ignored) > 0 {
+		t.Errorf("git tracks files that .gitignore names, %v:\n%s", err, ignored)
 	}
 }
 
