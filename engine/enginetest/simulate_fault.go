@@ -4,10 +4,14 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
-var errDead = errors.New("the process has died")
+var (
+	errDead   = errors.New("the process has died")
+	errUndone = fmt.Errorf("the store is read-only: %w", store.ErrUndone)
+)
 
 // plan draws what goes wrong in the next command.
 func (s *simulation) plan(command string) {
@@ -41,6 +45,7 @@ const (
 	failsBefore trouble = "fail before"
 	failsAfter  trouble = "fail after"
 	failsOn     trouble = "fail on and on"
+	undone      trouble = "fail, known to be undone"
 	toldFirst   trouble = "duplicate, told the first"
 	toldSecond  trouble = "duplicate, told the second"
 	delayed     trouble = "delay"
@@ -49,7 +54,7 @@ const (
 	overtaken   trouble = "overtaken"
 )
 
-var troubles = []trouble{failsBefore, failsAfter, failsOn, toldFirst, toldSecond, delayed, stale, staleOn, overtaken}
+var troubles = []trouble{failsBefore, failsAfter, failsOn, undone, toldFirst, toldSecond, delayed, stale, staleOn, overtaken}
 
 // planFault adds one fault of some method that the command calls.
 func (s *simulation) planFault(command string) {
@@ -69,6 +74,8 @@ func (s *simulation) planFault(command string) {
 		f.After = true
 	case failsOn:
 		f.Forever, f.After = true, f.Lag%2 == 0
+	case undone:
+		f.Err = errUndone
 	case toldFirst:
 		f.Kind, f.After, f.Err = storetest.Duplicate, true, nil
 	case toldSecond:

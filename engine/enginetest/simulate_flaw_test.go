@@ -38,6 +38,14 @@ var flaws = []flaw{
 			return store.ErrConflict
 		}}
 	}},
+	{"a commit that took effect told as undone", "promise 1", func(s store.Store) store.Store {
+		return flawed{Store: s, commit: func(ctx context.Context, c store.Change) error {
+			if err := s.Commit(ctx, c); err != nil || c.Records[0].Kind != store.Operated {
+				return err
+			}
+			return store.ErrUndone
+		}}
+	}},
 	{"a commit without its results", "promise", func(s store.Store) store.Store {
 		return flawed{Store: s, commit: func(ctx context.Context, c store.Change) error {
 			c.Targets = nil

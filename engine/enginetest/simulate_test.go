@@ -48,6 +48,7 @@ func TestSimulations(t *testing.T) {
 	writes := []storetest.Method{storetest.Commit, storetest.Claim, storetest.Defer, storetest.Settle}
 	for kind, methods := range map[trouble][]storetest.Method{
 		failsBefore: append(decides, writes...), failsAfter: append(decides, writes...), failsOn: append(decides, writes...),
+		undone:    append(decides, writes...),
 		toldFirst: writes, toldSecond: writes, delayed: writes,
 		stale: {storetest.View}, staleOn: {storetest.View},
 	} {

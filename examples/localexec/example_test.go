@@ -8,6 +8,8 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/examples/localexec"
@@ -15,6 +17,32 @@ import (
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 )
+
+// A target is a directory by its shortest name.
+func ExampleCheckTarget() {
+	for _, name := range []string{"web-1", "eu/web-1", "eu/../web-1", "../web-1"} {
+		fmt.Println(name+":", localexec.CheckTarget(name))
+	}
+	// Output:
+	// web-1: <nil>
+	// eu/web-1: <nil>
+	// eu/../web-1: "eu/../web-1": want the shortest path of the directory, "web-1"
+	// ../web-1: "../web-1": want the path of a directory below the root of all targets
+}
+
+// Scripts see what they need of this process's environment, and what is added to it.
+func ExampleDefaultEnv() {
+	os.Setenv("PGPASSWORD", "secret")
+	defer os.Unsetenv("PGPASSWORD")
+	env := append(localexec.DefaultEnv(), "RELEASE=1.4") // for Config.Env
+	for _, name := range []string{"PATH", "PGPASSWORD", "RELEASE"} {
+		fmt.Println(name, slices.ContainsFunc(env, func(entry string) bool { return strings.HasPrefix(entry, name+"=") }))
+	}
+	// Output:
+	// PATH true
+	// PGPASSWORD false
+	// RELEASE true
+}
 
 func Example() {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -28,6 +29,20 @@ func ExampleFaults() {
 	// Output:
 	// connection lost
 	// 1 <nil>
+}
+
+// A store that knows that nothing was done says so, and so does the engine; of any other failure
+// of a commit the outcome is unknown.
+func ExampleFault_undone() {
+	ctx, spec := context.Background(), engine.JobSpec{Name: "release", Steps: []step.Spec{{Type: step.Confirmation, Name: "go?"}}}
+	for _, failure := range []error{fmt.Errorf("the disk is full: %w", store.ErrUndone), errors.New("connection lost")} {
+		faults := storetest.NewFaults(storetest.Fault{Method: storetest.Commit, Forever: true, Err: failure})
+		_, err := engine.New(faults.Wrap(memstore.New())).Create(ctx, spec)
+		fmt.Println(failure, "- unknown:", errors.Is(err, engine.ErrUnknownOutcome))
+	}
+	// Output:
+	// the disk is full: store: nothing was done - unknown: false
+	// connection lost - unknown: true
 }
 
 // creation returns the change that makes a job of one confirmation.
