@@ -159,8 +159,18 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 	if err != nil {
 		return false, e.explainMiss(ctx, *q, err)
 	}
-	if view.Job.Version > c.doubt.base {
+	read := view.Job.Version
+	if read > c.doubt.base {
 		c.doubt.err = nil // the commit in doubt is found by its id, or came too late
+	}
+	var expiry *Decision
+	if mayMeetDeadline(&view, cmd) {
+		if view, expiry, again, err = e.afterDeadline(ctx, c, view, cmd); err != nil {
+			return false, err
+		}
+		if again {
+			return e.lose(c)
+		}
 	}
 	own := c.doubt.n > 0 || !c.request.given // a request that is found carried out is this one
 	if admitted := own && view.Replay != nil; !admitted {
@@ -177,6 +187,7 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 	if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
 		return false, refusal
 	}
+	c.decision.follow(expiry)
 	if c.request.dry {
 		return false, nil
 	}
@@ -193,14 +204,11 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 	case err == nil:
 		return false, nil
 	case errors.Is(err, store.ErrConflict):
-		if c.lost++; c.lost == maxTries {
-			return false, fmt.Errorf("job %d: %w: gave up after %d tries", c.job, ErrConflict, maxTries)
-		}
 		q.Request, c.sent = c.request.id, c.decision.Report // a driver may have sent it twice
-		return true, nil
+		return e.lose(c)
 	default:
 		q.Request, c.sent = c.request.id, c.decision.Report
-		if c.doubts(err, view.Job.Version) {
+		if c.doubts(err, read) {
 			return true, nil
 		}
 		return false, wrap(c.job, err)
@@ -219,6 +227,60 @@ func (c *call) doubts(err error, base store.Seq) bool {
 	}
 	c.doubt.n++
 	return c.doubt.n < maxUnknowns
+}
+
+// lose counts a race that was lost: another try is due, or one too many was lost.
+func (e *Engine) lose(c *call) (again bool, err error) {
+	if c.lost++; c.lost == maxTries {
+		return false, fmt.Errorf("job %d: %w: gave up after %d tries", c.job, ErrConflict, maxTries)
+	}
+	return true, nil
+}
+
+// mayMeetDeadline reports whether it takes a clock, or a look at the current step, to tell
+// that no deadline has passed before cmd. Most commands are told apart by it at no cost.
+func mayMeetDeadline(v *store.View, cmd Command) bool {
+	if _, expires := cmd.(*Expire); expires || v.Replay != nil {
+		return false
+	}
+	return v.Step.Deadline != 0 || v.Step.ID != v.Job.Current && !v.Job.State.Finished() && v.Job.State != step.Pending
+}
+
+// afterDeadline returns v as the expiry of the job's current step leaves it, and the expiry, or v
+// and nil if no deadline has passed. Another try is due if the job moved meanwhile.
+func (e *Engine) afterDeadline(ctx context.Context, c *call, v store.View, cmd Command) (_ store.View, expiry *Decision, again bool, err error) {
+	current := v
+	if v.Step.ID != v.Job.Current {
+		if current, err = e.load(ctx, v.Job.ID, 0); err != nil || current.Job.Version != v.Job.Version {
+			return v, nil, err == nil, err
+		}
+	}
+	e.stamp(c, cmd)
+	if expiry = e.expiry(&current, c.now); expiry == nil {
+		return v, nil, false, nil
+	}
+	if _, ofJob := cmd.(*OperateJob); ofJob && expiry.Change.Job.Current != v.Step.ID {
+		next, err := e.load(ctx, v.Job.ID, expiry.Change.Job.Current)
+		if err != nil || next.Job.Version != v.Job.Version {
+			return v, nil, err == nil, err
+		}
+		v = next
+	}
+	return v.After(expiry.Change), expiry, false, nil
+}
+
+// expiry returns the decision to expire the step that v shows, or nil if its deadline has not
+// passed. It is nil too where the rules refuse it, which the sweep tells.
+func (e *Engine) expiry(v *store.View, now step.Time) *Decision {
+	if !overdue(v, now) {
+		return nil
+	}
+	expiry := new(Decision)
+	cmd := &Expire{Job: v.Job.ID, Step: v.Step.ID, Attempt: v.Step.Attempt, request: requestID(now, e.random(), e.random())}
+	if e.decide(e.rules, v, cmd, now, expiry) != nil {
+		return nil
+	}
+	return expiry
 }
 
 // load returns what there is to see of a step, 0 being the job's current one.
@@ -359,8 +421,9 @@ func (e *Engine) accepted(ctx context.Context, c *call) Receipt {
 			observed(func() { o.Dry(ctx, receipt, e.took(c)) })
 		}
 	case changed && o.Accepted != nil:
-		record := c.decision.records[0]
-		observed(func() { o.Accepted(ctx, record, e.took(c)) })
+		for _, record := range c.decision.Change.Records { // an expiry that came first, and its own
+			observed(func() { o.Accepted(ctx, record, e.took(c)) })
+		}
 	}
 	return receipt
 }

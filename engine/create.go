@@ -131,7 +131,7 @@ func (e *Engine) created(ctx context.Context, c *call, cmd *Create) (store.Job, 
 	job := view.Job
 	return store.Job{
 		ID: job.ID, Scope: job.Scope, Name: job.Name, State: step.Pending, Version: 1, Moved: 1, Current: 1,
-		Steps: job.Steps, Created: done.At,
+		Steps: job.Steps, Created: done.At, Updated: done.At,
 	}, nil
 }
 

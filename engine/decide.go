@@ -32,6 +32,10 @@ func (d *Decision) Changes() bool { return len(d.Change.Records) > 0 }
 // OperateJob, the current one), the targets of its results, and the record of its
 // request id. Permission is not asked here, but a step's confirmers are.
 //
+// A deadline holds from its moment on: if that of v's step has passed, the command is
+// decided on what its expiry leaves, and the change holds the records of both. A job's
+// times never run backwards: a now before v.Job.Updated is taken for that.
+//
 // The command's own fields are checked as well, against the default limits.
 func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (*Decision, error) {
 	switch {
@@ -43,6 +47,13 @@ func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (*Decisi
 	if refusal := c.check(r, &defaultLimits); refusal != nil {
 		return nil, refusal
 	}
+	var expiry *Decision
+	if meetsDeadline(&v, c, now) {
+		var err error
+		if v, expiry, err = expireFirst(r, v, c, now); err != nil {
+			return nil, err
+		}
+	}
 	if refusal := refused(r, &v, c); refusal != nil {
 		return nil, refusal
 	}
@@ -50,7 +61,53 @@ func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (*Decisi
 	if refusal := decide(r, &v, c, now, d); refusal != nil {
 		return nil, refusal
 	}
+	d.follow(expiry)
 	return d, nil
+}
+
+// overdue reports whether v shows the job's current step, and its deadline has passed.
+func overdue(v *store.View, now step.Time) bool {
+	deadline := v.Step.Deadline
+	return deadline != 0 && deadline <= max(now, v.Job.Updated) && v.Step.ID == v.Job.Current
+}
+
+// meetsDeadline reports whether c, which v is loaded for, comes after a deadline that has
+// passed. A replay is answered as it was then.
+func meetsDeadline(v *store.View, c Command, now step.Time) bool {
+	_, expires := c.(*Expire)
+	return !expires && v.Replay == nil && overdue(v, now)
+}
+
+// expireFirst returns v as the expiry of its step leaves it, and the expiry, which an
+// operation on the job may have taken to the next step: v does not do if there is one after
+// that. Where the expiry is refused, the sweep tells why, and v stays as it is.
+func expireFirst(r *operation.Rules, v store.View, c Command, now step.Time) (store.View, *Decision, error) {
+	expiry := new(Decision)
+	if decide(r, &v, &Expire{Job: v.Job.ID, Step: v.Step.ID, Attempt: v.Step.Attempt}, now, expiry) != nil {
+		return v, nil, nil
+	}
+	left := v.After(expiry.Change)
+	if _, ofJob := c.(*OperateJob); !ofJob || left.Job.Current == left.Step.ID {
+		return left, expiry, nil
+	}
+	if left.Next.ID != step.ID(left.Job.Steps) {
+		return v, nil, invalid("view", "it shows step %d, which has expired, and step %d is current: it must show what comes after that", v.Step.ID, left.Next.ID)
+	}
+	left.Step, left.Next = left.Next, store.Step{}
+	return left, expiry, nil
+}
+
+// follow makes d, which was decided on what expiry leaves, one change with it. Where d
+// changes nothing, the expiry is left to the sweep. A nil expiry is none.
+func (d *Decision) follow(expiry *Decision) {
+	if expiry == nil || !d.Changes() {
+		return
+	}
+	changed := func(s store.Step) bool {
+		return slices.ContainsFunc(d.Change.Steps, func(after store.Step) bool { return after.ID == s.ID })
+	}
+	d.Change.Steps = slices.Concat(d.Change.Steps, slices.DeleteFunc(slices.Clone(expiry.Change.Steps), changed))
+	d.Change.Records = slices.Concat(expiry.Change.Records, d.Change.Records)
 }
 
 // refused returns the refusal of an operation on a step, if the rules refuse it: what is
@@ -66,8 +123,10 @@ func refused(r *operation.Rules, v *store.View, c Command) *Refusal {
 
 var defaultLimits = DefaultLimits() // never changed; a variable, as one of a call would be allocated
 
-// decide is Decide, of a command that has been checked, into d, which the engine reuses.
+// decide is Decide, of a command that has been checked, into d, which the engine reuses. No
+// deadline of v's step has passed, but for an Expire.
 func decide(r *operation.Rules, v *store.View, c Command, now step.Time, d *Decision) *Refusal {
+	now = max(now, v.Job.Updated)
 	switch c := c.(type) {
 	case *Operate:
 		return d.operate(r, v, c, now)
@@ -98,7 +157,7 @@ func (d *Decision) create(c *Create, now step.Time) *Refusal {
 	d.Change = store.Change{
 		Job: store.Job{
 			ID: c.ID, Scope: c.Spec.Scope, Name: c.Spec.Name, State: step.Pending,
-			Version: 1, Moved: 1, Current: 1, Steps: int32(len(steps)), Created: now,
+			Version: 1, Moved: 1, Current: 1, Steps: int32(len(steps)), Created: now, Updated: now,
 		},
 		Specs: c.Spec.Steps, Steps: steps, Records: d.records[:],
 	}
@@ -475,7 +534,7 @@ func (d *Decision) finish() {
 	rec, job, s := &d.records[0], &d.Change.Job, &d.steps[0]
 	rec.Attempt, rec.To, rec.JobTo = s.Attempt, s.State, job.State
 	rec.Succeeded, rec.Unfinished = s.Succeeded, s.Unfinished
-	job.Version = rec.Seq
+	job.Version, job.Updated = rec.Seq, rec.At
 	if rec.Moves() {
 		job.Moved = rec.Seq
 	}

@@ -79,15 +79,34 @@ func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, opts 
 }
 
 // views returns what there is to see of a step and of its job's current one, between
-// which no state and no attempt has changed.
+// which no state and no attempt has changed, as the expiry of a deadline that has passed
+// leaves them.
 func (e *Engine) views(ctx context.Context, job store.JobID, id step.ID) (view, current store.View, err error) {
 	for range maxTries {
-		if view, err = e.load(ctx, job, id); err != nil || view.Job.Current == id {
+		if view, err = e.load(ctx, job, id); err != nil {
 			return view, view, err
 		}
-		if current, err = e.load(ctx, job, 0); err != nil || current.Job.Moved == view.Job.Moved {
-			return view, current, err
+		if current = view; view.Job.Current != id {
+			if current, err = e.load(ctx, job, 0); err != nil {
+				return view, current, err
+			}
 		}
+		if current.Job.Moved != view.Job.Moved {
+			continue
+		}
+		expiry := e.expiry(&current, step.At(e.now()))
+		if expiry == nil {
+			return view, current, nil
+		}
+		if entered := expiry.Change.Job.Current; entered != current.Step.ID {
+			if current, err = e.load(ctx, job, entered); err != nil {
+				return view, current, err
+			}
+			if current.Job.Moved != view.Job.Moved {
+				continue
+			}
+		}
+		return view.After(expiry.Change), current.After(expiry.Change), nil
 	}
 	return view, current, fmt.Errorf("job %d: %w: gave up after %d tries", job, ErrConflict, maxTries)
 }

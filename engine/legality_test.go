@@ -239,7 +239,7 @@ func (s situation) view() store.View {
 	case step.Pending:
 		v.Step.Attempt, v.Step.Full, v.Step.Succeeded, v.Step.Started = 0, 0, 0, 0
 	case step.Running, step.Waiting, step.Terminating:
-		v.Step.Unfinished, v.Step.Deadline = v.Step.Total-v.Step.Succeeded, 14_000
+		v.Step.Unfinished, v.Step.Deadline = v.Step.Total-v.Step.Succeeded, now+1
 	default:
 		v.Step.Finished = 12_000
 	}
@@ -343,7 +343,7 @@ func (b book) after(t *testing.T, v *store.View, row string, to step.State) (sto
 		}
 	}
 	steps = append(steps, s)
-	job.State, job.Version, job.Finished = jobTo, rec.Seq, 0
+	job.State, job.Version, job.Updated, job.Finished = jobTo, rec.Seq, rec.At, 0
 	if to != v.Step.State {
 		job.Moved = rec.Seq
 	}

@@ -19,7 +19,7 @@ func Replay(r *operation.Rules, spec JobSpec, history []store.Record) (store.Job
 	first := history[0]
 	job := store.Job{
 		ID: first.Job, Scope: spec.Scope, Name: spec.Name, State: first.JobTo, Version: 1, Moved: 1, Current: 1,
-		Steps: int32(len(spec.Steps)), Created: first.At,
+		Steps: int32(len(spec.Steps)), Created: first.At, Updated: first.At,
 	}
 	steps := make([]store.Step, len(spec.Steps))
 	for i, s := range spec.Steps {
@@ -78,7 +78,7 @@ func apply(r *operation.Rules, rec store.Record, job *store.Job, steps []store.S
 		begun(next, rec, r.Enters(next.Type), 1)
 		job.Current = rec.Entered
 	}
-	job.State, job.Version = rec.JobTo, rec.Seq
+	job.State, job.Version, job.Updated = rec.JobTo, rec.Seq, rec.At
 	if rec.Moves() {
 		job.Moved = rec.Seq
 	}

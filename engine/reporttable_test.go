@@ -69,6 +69,9 @@ func (m message) command(n int32) engine.Command {
 // show completes a view with what the message is about.
 func (m message) show(v *store.View) {
 	v.Step.IgnoreErrors = m.ignore
+	if m.expire && v.Step.Deadline != 0 {
+		v.Step.Deadline = 14_000
+	}
 	if m.confirm {
 		v.Step.OnTimeout = step.ConfirmOnTimeout
 	}

@@ -20,8 +20,10 @@ import (
 type command struct {
 	kind   kind
 	run    func(*engine.Engine) answer
-	oracle func(*model.Job) (changed bool, refused operation.Reason) // the same to the model
-	strict bool                                                      // the authorizer is asked, and was strict
+	at     step.Time // when it was drawn
+	strict bool      // the authorizer is asked, and was strict
+
+	oracle func(m *model.Job, now step.Time) (changed bool, refused operation.Reason) // the same to the model
 }
 
 // answer is what an engine says to a command.
@@ -80,7 +82,7 @@ func (w *sequence) create() {
 // command draws a command for j: one of any kind, or mostly one that is likely in its state.
 func (w *sequence) command(j *tracked, likely bool) command {
 	s := w.fresh(j)
-	c := command{kind: drawKind(w.T, s, likely)}
+	c := command{kind: drawKind(w.T, s, likely), at: step.At(w.now)}
 	switch c.kind {
 	case starting:
 		w.operation(&c, j, request{jobCode: operation.StartJob, actor: drawActor(w.T, s), id: w.newRequest()})
@@ -101,9 +103,8 @@ func (w *sequence) command(j *tracked, likely bool) command {
 
 // operation has c carry out r, and note it if it was accepted.
 func (w *sequence) operation(c *command, j *tracked, r request) {
-	now := step.At(w.now)
 	c.strict = w.strict
-	c.oracle = func(m *model.Job) (bool, operation.Reason) {
+	c.oracle = func(m *model.Job, now step.Time) (bool, operation.Reason) {
 		var reason operation.Reason
 		if r.jobCode != 0 {
 			reason = m.OperateJob(r.jobCode, now)
@@ -142,9 +143,8 @@ func (w *sequence) newReport(s *Snapshot) engine.Report {
 
 // report has c send r and note what it brought.
 func (w *sequence) report(c *command, j *tracked, r engine.Report) {
-	now := step.At(w.now)
 	w.sent[r.By] = r
-	c.oracle = func(m *model.Job) (bool, operation.Reason) {
+	c.oracle = func(m *model.Job, now step.Time) (bool, operation.Reason) {
 		return m.Report(r.Step, r.Attempt, modelled(r.Results), r.Outcome, now)
 	}
 	c.run = func(e *engine.Engine) (a answer) {
@@ -196,8 +196,7 @@ func (j *tracked) note(r engine.Report, receipt engine.ReportReceipt) {
 
 // sweep has c expire what is overdue. Promise 6: it is none of its business who else does.
 func (w *sequence) sweep(c *command, j *tracked) {
-	now := step.At(w.now)
-	c.oracle = func(m *model.Job) (bool, operation.Reason) {
+	c.oracle = func(m *model.Job, now step.Time) (bool, operation.Reason) {
 		reason := m.Expire(m.Current, m.Steps[m.Current-1].Attempt(), now)
 		return reason == 0, 0 // a sweep refuses nothing
 	}
@@ -242,7 +241,7 @@ func (w *sequence) act(j *tracked) {
 		a.seq = rec.Seq
 	}
 	if j.oracle != nil {
-		changed, refused := c.oracle(j.oracle.Clone())
+		changed, refused := c.oracle(j.oracle.Clone(), step.At(w.now))
 		got, want := a.reason(), denied(refused, c.strict && !a.again)
 		if got != want || (a.seq != 0) != changed {
 			w.Fatalf("promise 8: on job %d, a command to %s is %s, by the model it is %s", j.id, c.kind, verdict(got, a.seq != 0), verdict(want, changed))

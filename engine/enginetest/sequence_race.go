@@ -10,6 +10,7 @@ import (
 
 	"github.com/stepgate/stepgate/engine/enginetest/model"
 	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -144,14 +145,15 @@ type refusal struct {
 }
 
 // check looks for a state in the course of the race in which the model refuses the command
-// for the same reason.
+// for the same reason, at the time before the race or after it.
 func (r refusal) check(w *sequence, j *tracked) {
 	if j.oracle == nil {
 		return
 	}
 	if !slices.ContainsFunc(j.passed, func(m *model.Job) bool {
-		_, reason := r.oracle(m.Clone())
-		return denied(reason, r.strict) == r.reason
+		_, before := r.oracle(m.Clone(), r.at)
+		_, after := r.oracle(m.Clone(), step.At(w.now))
+		return denied(before, r.strict) == r.reason || denied(after, r.strict) == r.reason
 	}) {
 		w.Fatalf("promise 8: in a race on job %d, a command to %s is refused as %v, by the model in none of the %d states passed", j.id, r.kind, r.reason, len(j.passed))
 	}

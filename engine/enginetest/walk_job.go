@@ -38,7 +38,7 @@ type cause uint8
 const (
 	byCommand cause = iota
 	byDelivery
-	byTime // or by a deadline
+	byTime // the deadline passes; that it is applied then is a command
 )
 
 // walk goes through the states of one job, those that are fewer moves away first.
@@ -72,7 +72,7 @@ func (g *walker) explore() (at int32, by move, err error) {
 		return -1, move{command: create}, err
 	}
 	first := &state{
-		job: d.Change.Job, steps: slices.Clone(d.Change.Steps), record: d.Change.Records[0],
+		job: d.Change.Job, steps: slices.Clone(d.Change.Steps), made: slices.Clone(d.Change.Records),
 		oracle: model.New(g.Expect, g.spec.Steps), now: start, parent: -1, by: move{command: create},
 	}
 	for _, s := range g.spec.Steps {
@@ -115,9 +115,6 @@ func (g *walker) try(at int32, s *state, m move) error {
 	case deliver:
 		by, next = byDelivery, s.delivered()
 	default:
-		if _, ok := m.command.(*engine.Expire); ok {
-			by = byTime
-		}
 		var err error
 		if next, err = g.command(s, m); err != nil || next == nil {
 			return err
@@ -172,6 +169,14 @@ func (g *walker) command(s *state, m move) (*state, error) {
 	case *engine.Report:
 		id = c.Step
 	}
+	asked := s
+	s, err := g.beyondView(s, m, id)
+	if err != nil {
+		return nil, err
+	}
+	if _, ofJob := m.command.(*engine.OperateJob); ofJob {
+		id = s.job.Current
+	}
 	view := s.view(id)
 	d, err := g.Decide(g.Rules, view, m.command, s.now)
 	var refusal *engine.Refusal
@@ -179,12 +184,12 @@ func (g *walker) command(s *state, m move) (*state, error) {
 		return nil, fmt.Errorf("promise 1: deciding fails: %w", err)
 	}
 	changes := err == nil && d.Changes()
-	oracle := s.oracle
+	oracle := asked.oracle
 	if changes && !g.alone {
 		oracle = oracle.Clone()
 	}
 	if !g.alone {
-		if err := g.sameVerdict(oracle, m, s, changes, refusal); err != nil {
+		if err := g.sameVerdict(oracle, m, asked, changes, refusal); err != nil {
 			return nil, err
 		}
 	}
@@ -197,10 +202,32 @@ func (g *walker) command(s *state, m move) (*state, error) {
 		return nil, err
 	}
 	next.oracle = oracle
+	if s != asked {
+		next.made = slices.Concat(s.made, next.made)
+	}
 	if !g.alone {
 		return next, sameState(oracle, next)
 	}
 	return next, nil
+}
+
+// beyondView returns s, or where a deadline that has passed is not for Decide to apply, the state
+// that it leaves: of a command on a step that is not the current one, or on the job where the
+// expiry enters a step. So does the engine, which loads both views.
+func (g *walker) beyondView(s *state, m move, id step.ID) (*state, error) {
+	if _, expires := m.command.(*engine.Expire); expires || !s.overdue() {
+		return s, nil
+	}
+	current := s.current()
+	d, err := g.Decide(g.Rules, s.view(current.ID), &engine.Expire{Job: s.job.ID, Step: current.ID, Attempt: current.Attempt}, s.now)
+	if err != nil {
+		return s, nil // compared with the oracle where time passes
+	}
+	_, ofJob := m.command.(*engine.OperateJob)
+	if id == current.ID && !(ofJob && d.Change.Job.Current != id) {
+		return s, nil
+	}
+	return g.apply(s, move{command: &engine.Expire{}}, s.view(current.ID), d)
 }
 
 // sameState compares where the job stands with where the oracle does; check compares the
@@ -257,11 +284,15 @@ func verdict(reason operation.Reason, changes bool) string {
 // apply holds a change against the promises and returns the state that it leaves.
 func (g *walker) apply(s *state, m move, view store.View, d *engine.Decision) (*state, error) {
 	c := &d.Change
-	if len(c.Records) != 1 || c.Base() != s.job.Version || c.Job.Version != c.Records[0].Seq {
-		return nil, fmt.Errorf("promise 1: a change of version %d makes %d records, and version %d", s.job.Version, len(c.Records), c.Job.Version)
+	most := 1
+	if _, expires := m.command.(*engine.Expire); !expires && s.overdue() {
+		most = 2 // the expiry came first
 	}
-	for i, changed := range c.Steps {
-		if changed.ID != s.job.Current+step.ID(i) {
+	if n := len(c.Records); n != most || c.Base() != s.job.Version || c.Job.Version != c.Records[n-1].Seq {
+		return nil, fmt.Errorf("promise 1: a change of version %d makes %d records, and version %d", s.job.Version, n, c.Job.Version)
+	}
+	for _, changed := range c.Steps {
+		if changed.ID < s.job.Current || changed.ID > s.job.Current+step.ID(most) {
 			return nil, fmt.Errorf("promise 2: step %d is current, and step %d changes", s.job.Current, changed.ID)
 		}
 	}
@@ -295,7 +326,7 @@ func (g *walker) apply(s *state, m move, view store.View, d *engine.Decision) (*
 
 // told checks that the answer is what the record says.
 func told(d *engine.Decision) error {
-	rec, got := &d.Change.Records[0], d.Receipt
+	rec, got := &d.Change.Records[len(d.Change.Records)-1], d.Receipt
 	want := engine.Receipt{
 		Request: rec.Request, Job: rec.Job, Seq: rec.Seq, At: rec.At, Code: rec.Code, JobCode: rec.JobCode, Step: rec.Step,
 		From: rec.From, To: rec.To, JobFrom: rec.JobFrom, JobTo: rec.JobTo, Attempt: rec.Attempt, Entered: rec.Entered,
@@ -312,7 +343,7 @@ func told(d *engine.Decision) error {
 
 // repeated asks again with the same request id: the answer is the same, and nothing changes.
 func (g *walker) repeated(m move, view store.View, d *engine.Decision, now step.Time) error {
-	view.Replay = &d.Change.Records[0]
+	view.Replay = &d.Change.Records[len(d.Change.Records)-1]
 	again, err := g.Decide(g.Rules, view, m.command, now)
 	if err != nil || again.Changes() || again.Receipt != d.Receipt {
 		return fmt.Errorf("promise 1: the request was accepted, and repeated with its id it is not answered in the same way: %v", err)
@@ -333,13 +364,18 @@ func (g *walker) onCondition(m move, view store.View, d *engine.Decision, now st
 		asked.IfAttempt, asked.IfVersion = attempt, version
 		return g.Decide(g.Rules, view, &asked, now)
 	}
-	if same, err := ask(view.Step.Attempt, view.Job.Moved); err != nil || same.Receipt != d.Receipt {
+	moved, version := view.Job.Moved, view.Job.Version
+	if len(d.Change.Records) > 1 { // an expiry that came first moved the job
+		version = d.Change.Job.Version - 1
+		moved = version
+	}
+	if same, err := ask(view.Step.Attempt, moved); err != nil || same.Receipt != d.Receipt {
 		return fmt.Errorf("promise 6: the request passes, and not on the condition that nothing has moved: %v", err)
 	}
 	for _, stale := range []struct {
 		attempt int32
 		version store.Seq
-	}{{view.Step.Attempt + 1, 0}, {0, view.Job.Moved - 1}, {0, view.Job.Version + 1}} {
+	}{{view.Step.Attempt + 1, 0}, {0, moved - 1}, {0, version + 1}} {
 		if stale.attempt == 0 && stale.version == 0 {
 			continue // no condition: the job has just been created
 		}
@@ -354,7 +390,7 @@ func (g *walker) onCondition(m move, view store.View, d *engine.Decision, now st
 // it is one that runs all.
 func (g *walker) keepsSuccesses(s, next *state, code operation.Code) error {
 	before, after := s.current(), &next.steps[s.job.Current-1]
-	move, _ := g.Expect.Legal(before.Type, before.State, code)
+	move, _ := g.Expect.Legal(before.Type, next.made[len(next.made)-1].From, code)
 	if move.To == step.Running && move.Guard != operation.DueOnly {
 		return nil
 	}
@@ -403,7 +439,9 @@ func (g *walker) check(s *state) error {
 func (g *walker) history(s *state) []store.Record {
 	history := make([]store.Record, s.job.Version)
 	for {
-		history[s.record.Seq-1] = s.record
+		for _, r := range s.made {
+			history[r.Seq-1] = r
+		}
 		if s.parent < 0 {
 			return history
 		}

@@ -22,9 +22,9 @@ type state struct {
 	stopped bool           // told to terminate, and no person has operated on it since
 	now     step.Time
 
-	parent int32 // the state before; -1 for the first
-	by     move  // that led here
-	record store.Record
+	parent int32          // the state before; -1 for the first
+	by     move           // that led here
+	made   []store.Record // by the move; two if a deadline had passed
 	depth  int
 }
 
@@ -112,7 +112,7 @@ func (s *state) key(attempts int) key {
 func (s *state) after(c *store.Change) *state {
 	next := &state{
 		job: c.Job, steps: slices.Clone(s.steps), targets: s.targets, effect: s.effect, known: s.known,
-		stopped: s.stopped, now: s.now, record: c.Records[0],
+		stopped: s.stopped, now: s.now, made: slices.Clone(c.Records),
 	}
 	for _, changed := range c.Steps {
 		next.steps[changed.ID-1] = changed
@@ -131,14 +131,16 @@ func (s *state) after(c *store.Change) *state {
 	if now.ID != before.ID || now.Attempt != before.Attempt {
 		next.known = false
 	}
-	switch r := &next.record; {
-	case r.Kind == store.JobOperated && r.JobCode == operation.TerminateJob:
-		next.stopped = true
-	case r.Kind == store.Operated:
-		next.stopped = false
-	}
-	if d, ok := next.record.Delivery(store.Scope{}); ok {
-		next.effect = d
+	for i := range c.Records {
+		switch r := &c.Records[i]; {
+		case r.Kind == store.JobOperated && r.JobCode == operation.TerminateJob:
+			next.stopped = true
+		case r.Kind == store.Operated:
+			next.stopped = false
+		}
+		if d, ok := c.Records[i].Delivery(store.Scope{}); ok {
+			next.effect = d
+		}
 	}
 	next.settleUnneeded()
 	return next

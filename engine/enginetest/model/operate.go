@@ -9,8 +9,34 @@ import (
 )
 
 // Operate does what a person asks for on a step, or returns why not: the first reason that
-// applies, in the order of the operation.Reason constants. 0 means that it was accepted.
+// applies, in the order of the operation.Reason constants. 0 means that it was accepted. A
+// deadline that has passed at now is applied first; if the operation is refused, it is not.
 func (j *Job) Operate(id step.ID, code operation.Code, person string, now step.Time) operation.Reason {
+	after := j.afterDeadline(now)
+	reason := after.operate(id, code, person, now)
+	if reason == 0 {
+		*j = *after
+	}
+	return reason
+}
+
+// afterDeadline returns j, or a copy on which the deadline that has passed at now is applied.
+func (j *Job) afterDeadline(now step.Time) *Job {
+	s := &j.Steps[j.Current-1]
+	if len(s.Runs) == 0 {
+		return j
+	}
+	if deadline := s.Runs[len(s.Runs)-1].Deadline; deadline == 0 || deadline > now {
+		return j
+	}
+	after := j.Clone()
+	if after.Expire(j.Current, s.Attempt(), now) != 0 {
+		return j
+	}
+	return after
+}
+
+func (j *Job) operate(id step.ID, code operation.Code, person string, now step.Time) operation.Reason {
 	switch {
 	case !j.rules.Known(code), id < 1:
 		return operation.InvalidInput
@@ -34,8 +60,18 @@ func (j *Job) Operate(id step.ID, code operation.Code, person string, now step.T
 	return j.move(move.To, move.Guard == operation.DueOnly, now)
 }
 
-// OperateJob does what a person asks for on the job, or returns why not.
+// OperateJob does what a person asks for on the job, or returns why not. Deadlines are as for
+// Operate.
 func (j *Job) OperateJob(code operation.JobCode, now step.Time) operation.Reason {
+	after := j.afterDeadline(now)
+	reason := after.operateJob(code, now)
+	if reason == 0 {
+		*j = *after
+	}
+	return reason
+}
+
+func (j *Job) operateJob(code operation.JobCode, now step.Time) operation.Reason {
 	if code != operation.TerminateJob && code != operation.StartJob {
 		return operation.InvalidInput
 	}

@@ -20,12 +20,13 @@ type Answer struct {
 // step.Dropped, or 0 to leave it to the targets. It returns whether that changed anything,
 // or why it was refused, operation.Stale if the attempt is not the one under way; a report
 // that is refused for one result counts for none. What was said of the last attempt of a step
-// may be said again once that is over, and changes nothing.
+// may be said again once that is over, and changes nothing. Deadlines are as for Operate.
 func (j *Job) Report(id step.ID, attempt int32, results []Result, outcome step.Event, now step.Time) (changed bool, refused operation.Reason) {
-	if reason := j.admit(id, attempt, results, outcome); reason != 0 {
+	left := j.afterDeadline(now)
+	if reason := left.admit(id, attempt, results, outcome); reason != 0 {
 		return false, reason
 	}
-	after := j.Clone()
+	after := left.Clone()
 	answer, refused := after.report(id, attempt, results, outcome, now)
 	if answer.Changed {
 		*j = *after
@@ -35,7 +36,7 @@ func (j *Job) Report(id step.ID, attempt int32, results []Result, outcome step.E
 
 // Answer returns what Report would come to, result by result, and changes nothing.
 func (j *Job) Answer(id step.ID, attempt int32, results []Result, outcome step.Event, now step.Time) (Answer, operation.Reason) {
-	return j.Clone().report(id, attempt, results, outcome, now)
+	return j.afterDeadline(now).Clone().report(id, attempt, results, outcome, now)
 }
 
 // report leaves j half changed if it refuses.
