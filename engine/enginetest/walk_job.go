@@ -20,6 +20,7 @@ type walker struct {
 	operations []move
 	reports    []engine.Report // of the present state
 	results    []model.Result  // of the present report
+	snapshot   Snapshot        // of the state that is checked; its history is overwritten by the next
 	states     []*state
 	found      map[key]int32
 	edges      []edge
@@ -416,11 +417,14 @@ func (g *walker) countsOnce(s, next *state, r *engine.Report) error {
 
 // check holds a state, as it was reached, against the invariants and the oracle.
 func (g *walker) check(s *state) error {
-	snapshot := Snapshot{Rules: g.Rules, Spec: g.spec, Job: s.job, Steps: s.steps, Targets: s.targets, History: g.history(s)}
-	if s.effect.Effect != 0 {
-		snapshot.Effects = []store.Delivery{s.effect}
+	g.snapshot = Snapshot{
+		Rules: g.Rules, Spec: g.spec, Job: s.job, Steps: s.steps, Targets: s.targets,
+		History: g.history(s), Effects: g.snapshot.Effects[:0],
 	}
-	if err := g.checker.Check(&snapshot); err != nil {
+	if s.effect.Effect != 0 {
+		g.snapshot.Effects = append(g.snapshot.Effects, s.effect)
+	}
+	if err := g.checker.Check(&g.snapshot); err != nil {
 		return err
 	}
 	if c := s.current(); c.State.Active() && !s.known && s.effect.Effect == 0 {
@@ -429,15 +433,15 @@ func (g *walker) check(s *state) error {
 	if g.alone {
 		return nil
 	}
-	if err := Compare(s.oracle, snapshot); err != nil {
+	if err := Compare(s.oracle, g.snapshot); err != nil {
 		return fmt.Errorf("promise 8: %w", err)
 	}
 	return nil
 }
 
-// history returns the records on the way to s.
+// history returns the records on the way to s. The next call overwrites them.
 func (g *walker) history(s *state) []store.Record {
-	history := make([]store.Record, s.job.Version)
+	history := append(g.snapshot.History[:0], make([]store.Record, s.job.Version)...)
 	for {
 		for _, r := range s.made {
 			history[r.Seq-1] = r
