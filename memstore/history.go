@@ -67,13 +67,15 @@ func (h *history) at(job store.JobID, seq store.Seq) (r store.Record) {
 
 // page returns the records that p selects.
 func (h *history) page(job store.JobID, p store.Page[store.Seq]) []store.Record {
-	var records []store.Record
-	h.walk(max(p.After, 0)+1, func(seq store.Seq, body []byte) bool {
-		if len(records) == p.Limit {
-			return false
-		}
+	after := max(p.After, 0)
+	n := min(int64(p.Limit), int64(h.n)-int64(after))
+	if n <= 0 {
+		return nil
+	}
+	records := make([]store.Record, 0, n)
+	h.walk(after+1, func(seq store.Seq, body []byte) bool {
 		records = append(records, unpack(job, seq, body))
-		return true
+		return int64(len(records)) < n
 	})
 	return records
 }
