@@ -252,13 +252,15 @@ func shown(s store.Step, t store.Target, attempt int32, in step.State) store.Res
 // A JobQuery selects jobs.
 type JobQuery struct {
 	States step.States // the empty set selects all
+	Name   string      // a part of the name, see Jobs; empty selects all
 	Newest bool        // by descending id; ids of the engine's own drawing ascend with time
 	After  store.JobID // jobs with greater ids or, of the newest, with smaller ones; 0 begins at the first
 	Limit  int
 }
 
 // Jobs returns the headers of jobs, by id: ascending or, if q asks for the newest,
-// descending.
+// descending. A Name is looked for among the newest [store.NameWindow] jobs that the rest of q
+// selects, ASCII letters in either case: [Engine.Counts] tells whether there are more.
 func (e *Engine) Jobs(ctx context.Context, q JobQuery) ([]store.Job, error) {
 	if err := e.ready(ctx); err != nil {
 		return nil, err
@@ -266,13 +268,33 @@ func (e *Engine) Jobs(ctx context.Context, q JobQuery) ([]store.Job, error) {
 	if unknown := q.States.Minus(step.StatesOf(step.AllStates()...)); !unknown.Empty() {
 		return nil, invalid("states", "unknown: %v; there are %v", unknown, step.StatesOf(step.AllStates()...))
 	}
+	if refusal := checkText("name", q.Name, maxName); refusal != nil {
+		return nil, refusal
+	}
 	limit, refusal := checkLimit(q.Limit)
 	if refusal != nil {
 		return nil, refusal
 	}
 	return e.store.Jobs(ctx, store.JobFilter{
-		Scope: e.scope, States: q.States, Newest: q.Newest, Page: store.Page[store.JobID]{After: q.After, Limit: limit},
+		Scope: e.scope, States: q.States, Newest: q.Newest, Name: q.Name, Window: store.NameWindow,
+		Page: store.Page[store.JobID]{After: q.After, Limit: limit},
 	})
+}
+
+// MaxCount is the most that [Engine.Counts] counts to.
+const MaxCount = 1_000_000
+
+// Counts returns how many jobs are in each state, counted up to most: a count that equals most
+// means most or more. States without a job are left out. It costs what it counts, at most most
+// for each state; most is 1 to [MaxCount]. The caller owns the result.
+func (e *Engine) Counts(ctx context.Context, most int) (map[step.State]int, error) {
+	if err := e.ready(ctx); err != nil {
+		return nil, err
+	}
+	if most < 1 || most > MaxCount {
+		return nil, invalid("most", "%d: it is 1 to %d", most, MaxCount)
+	}
+	return e.store.Counts(ctx, e.scope, most)
 }
 
 // read checks what the reads of one job have in common and runs get.

@@ -3,6 +3,8 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 	"strings"
@@ -307,4 +309,40 @@ func TestLongErrorIsCut(t *testing.T) {
 	if w := d.waiting(id); len(w) != 1 || w[0].LastError != strings.Repeat("ä", 497)+"..." {
 		t.Errorf("the effect waits as %+v, want 500 characters of its error", w)
 	}
+}
+
+// Counts and a search by name see the jobs of the engine's scope, and refuse what is no bound.
+func TestCountsAndNames(t *testing.T) {
+	ctx, eng := t.Context(), engine.New(memstore.New())
+	biz := store.Scope{Type: "biz", ID: "2"}
+	for i, name := range []string{"Release 1.4", "release 1.5", "backup"} {
+		job, err := eng.In(biz).Create(ctx, engine.JobSpec{Name: name, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if _, err := eng.OperateJob(ctx, job.ID, operation.StartJob); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for most, want := range map[int]map[step.State]int{1: {step.Pending: 1, step.Waiting: 1}, 5: {step.Pending: 2, step.Waiting: 1}} {
+		if got, err := eng.Counts(ctx, most); err != nil || !maps.Equal(got, want) {
+			t.Errorf("Counts(%d) = %v, %v; want %v", most, got, err, want)
+		}
+	}
+	if got, err := eng.In(store.Scope{Type: "biz", ID: "3"}).Counts(ctx, 5); err != nil || len(got) != 0 {
+		t.Errorf("Counts in another scope = %v, %v; want none", got, err)
+	}
+	for _, most := range []int{-1, 0, engine.MaxCount + 1} {
+		_, err := eng.Counts(ctx, most)
+		refusedAs(t, fmt.Sprintf("Counts(%d)", most), err, operation.InvalidInput, "most")
+	}
+	for part, want := range map[string]int{"RELEASE": 2, "1.5": 1, "none": 0, "": 3} {
+		if got, err := eng.Jobs(ctx, engine.JobQuery{Name: part}); err != nil || len(got) != want {
+			t.Errorf("Jobs of the name %q = %v, %v; want %d", part, got, err, want)
+		}
+	}
+	_, err := eng.Jobs(ctx, engine.JobQuery{Name: strings.Repeat("x", 257)})
+	refusedAs(t, "Jobs of a long name", err, operation.InvalidInput, "name")
 }
