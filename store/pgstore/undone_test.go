@@ -1,0 +1,193 @@
+package pgstore_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/pgstore"
+)
+
+// param sets a parameter of the sessions of a pool.
+func param(name, value string) func(*pgxpool.Config) {
+	return func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams[name] = value }
+}
+
+// What the server, or the way to it, has refused is told as undone, and not as in doubt. It has
+// changed nothing.
+func TestRefusalsAreUndone(t *testing.T) {
+	dsn, direct := shared(t)
+	right := open(t, direct)
+	eng := engine.New(right)
+	id := start(t, eng, asking(1))
+	change := refusing(t, right, id, store.Request{})
+	var claimed store.Delivery
+	for _, d := range claim(t, right) {
+		if d.Job == id {
+			claimed = d
+		}
+	}
+	before := rows(t, direct, id, id)
+	for what, c := range map[string]struct {
+		with []func(*pgxpool.Config)
+		lock bool                                // of the job's row, and of its effects
+		make func(t *testing.T, p *pgxpool.Pool) // what is wrong, once the store is open
+		says string
+	}{
+		"a server that only reads": {
+			with: []func(*pgxpool.Config){param("default_transaction_read_only", "on")}, says: "25006",
+		},
+		"a lock that is held for too long": {
+			with: []func(*pgxpool.Config){param("lock_timeout", "50ms")}, lock: true, says: "55P03",
+		},
+		"a statement that takes too long": {
+			with: []func(*pgxpool.Config){param("statement_timeout", "50ms")}, lock: true, says: "57014",
+		},
+		"a connection that could not be made": {
+			make: func(_ *testing.T, p *pgxpool.Pool) { p.Close() }, says: "closed pool",
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			pool := connect(t, dsn, c.with...)
+			st := open(t, pool)
+			if c.make != nil {
+				c.make(t, pool)
+			}
+			release := func() {}
+			if c.lock {
+				release = lock(t, direct, `SELECT FROM stepgate_jobs j, stepgate_effects e WHERE j.id = $1 AND e.job = j.id FOR UPDATE`, int64(id))
+			}
+			defer release()
+			_, err := engine.New(st).Operate(t.Context(), id, 1, operation.TerminateConfirmation)
+			if errors.Is(err, engine.ErrUnknownOutcome) {
+				t.Errorf("Operate: got error %v, want that nothing was done", err)
+			}
+			for call, err := range map[string]error{
+				"Operate": err,
+				"Commit":  st.Commit(t.Context(), change),
+				"Defer":   st.Defer(t.Context(), claimed),
+				"Settle":  st.Settle(t.Context(), claimed),
+				"Commit alongside": st.Commit(pgstore.Alongside(t.Context(), func(context.Context, pgx.Tx) error {
+					t.Error("what is alongside was run")
+					return nil
+				}), change),
+			} {
+				if !errors.Is(err, store.ErrUndone) {
+					t.Errorf("%s: got error %v, want that nothing was done", call, err)
+				}
+				refused(t, call, err, c.says)
+			}
+		})
+	}
+	if after := rows(t, direct, id, id); !slices.Equal(after, before) {
+		t.Errorf("they have left\n%s\nwant\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
+	}
+}
+
+// claim takes all effects that are due.
+func claim(t *testing.T, st *pgstore.Store) []store.Delivery {
+	t.Helper()
+	claimed, err := st.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.AskConfirmers}, Now: later, Until: later + 1, Limit: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return claimed
+}
+
+// A prepared statement that the server has lost is told as undone, and the next call prepares it
+// anew.
+func TestLostStatementIsUndone(t *testing.T) {
+	pool := migrated(t, conns(1))
+	st := open(t, pool)
+	eng := engine.New(st)
+	id := start(t, eng, asking(1))
+	change := refusing(t, st, id, store.Request{})
+	start(t, eng, asking(1))
+	execute(t, pool, `DEALLOCATE ALL`)
+	if err := st.Commit(t.Context(), change); !errors.Is(err, store.ErrUndone) {
+		t.Errorf("Commit by a statement that the server has lost: got error %v, want that nothing was done", err)
+	}
+	if err := st.Commit(t.Context(), change); err != nil {
+		t.Errorf("Commit again: %v", err)
+	}
+}
+
+// An error of what runs alongside a commit is told as undone.
+func TestFailureAlongsideIsUndone(t *testing.T) {
+	st := open(t, migrated(t))
+	eng := engine.New(st)
+	id := start(t, eng, asking(1))
+	runs := 0
+	ctx := pgstore.Alongside(t.Context(), func(context.Context, pgx.Tx) error { runs++; return errOwn })
+	_, err := eng.Operate(ctx, id, 1, operation.TerminateConfirmation)
+	if !errors.Is(err, store.ErrUndone) || !errors.Is(err, errOwn) || errors.Is(err, engine.ErrUnknownOutcome) || runs != 1 {
+		t.Errorf("Operate with a failure alongside: got error %v after %d runs, want that nothing was done after one", err, runs)
+	}
+}
+
+// Where transactions are strict, a call on an effect that others have changed meanwhile is tried
+// again.
+func TestEffectsWhereTransactionsAreStrict(t *testing.T) {
+	dsn, pool := shared(t)
+	st := open(t, connect(t, dsn, strict))
+	eng := engine.New(st)
+	for what, call := range map[string]func(d store.Delivery) error{
+		"Defer":  func(d store.Delivery) error { return st.Defer(t.Context(), d) },
+		"Settle": func(d store.Delivery) error { return st.Settle(t.Context(), d) },
+		"Claim":  func(store.Delivery) error { claim(t, st); return nil },
+	} {
+		start(t, eng, asking(1))
+		d := claim(t, st)[0]
+		tx, err := pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), `LOCK TABLE stepgate_effects IN ACCESS EXCLUSIVE MODE; UPDATE stepgate_effects SET failures = failures + 1`); err != nil {
+			t.Fatal(err)
+		}
+		answer := asked(func() error { return call(d) })
+		blocked(t, pool, 1)
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-answer; err != nil {
+			t.Errorf("%s of an effect that was changed meanwhile: got error %v, want none", what, err)
+		}
+	}
+}
+
+// A commit that the server ends because of a deadlock is tried again.
+func TestDeadlockedCommit(t *testing.T) {
+	pool := migrated(t)
+	st := open(t, pool)
+	id := start(t, engine.New(st), asking(1))
+	change := refusing(t, st, id, store.Request{})
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `SELECT FROM stepgate_steps WHERE job = $1 FOR UPDATE`, int64(id)); err != nil {
+		t.Fatal(err)
+	}
+	answer := asked(func() error { return st.Commit(t.Context(), change) })
+	blocked(t, pool, 1)
+	// The server looks for deadlocks a second after a wait has begun: the commit is found in one.
+	if _, err := tx.Exec(t.Context(), `SELECT FROM stepgate_jobs WHERE id = $1 FOR UPDATE`, int64(id)); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answer; err != nil {
+		t.Errorf("Commit: got error %v, want none", err)
+	}
+}
