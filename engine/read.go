@@ -249,6 +249,32 @@ func shown(s store.Step, t store.Target, attempt int32, in step.State) store.Res
 	return t.Result
 }
 
+// Snapshot returns a job with all its steps, without payloads, as of one moment, and all their
+// targets, in the order of steps and indices, if there are at most so many in all: else, and
+// if targets is 0, none. The Totals of the steps tell how many there are. Targets read as
+// [Engine.Targets] has them.
+func (e *Engine) Snapshot(ctx context.Context, job store.JobID, targets int) (store.Snapshot, error) {
+	if targets < 0 {
+		return store.Snapshot{}, invalid("targets", "%d: it is how many can be taken, 0 or more", targets)
+	}
+	if err := e.readyFor(ctx, job); err != nil {
+		return store.Snapshot{}, err
+	}
+	all, err := e.store.Snapshot(ctx, store.SnapshotQuery{Scope: e.scope, Job: job, Targets: targets})
+	if err != nil {
+		return store.Snapshot{}, e.readError(ctx, job, err)
+	}
+	rest := all.Targets
+	for _, s := range all.Steps {
+		n := min(int(s.Total), len(rest))
+		for i := range rest[:n] {
+			rest[i].Result = shown(s, rest[i], 0, s.State)
+		}
+		rest = rest[n:]
+	}
+	return all, nil
+}
+
 // A JobQuery selects jobs.
 type JobQuery struct {
 	States step.States // the empty set selects all

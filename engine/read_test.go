@@ -173,6 +173,82 @@ func TestTargetsOfAnAttempt(t *testing.T) {
 	}
 }
 
+// A snapshot has what the reads of one job have, in one call of the store, and no target if
+// there are more than the caller can take.
+func TestSnapshot(t *testing.T) {
+	faults := storetest.NewFaults()
+	d := newDesk(t, faults.Wrap(memstore.New()))
+	scope := store.Scope{Type: "biz", ID: "2"}
+	job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Scope: scope, Steps: []step.Spec{
+		{Type: step.Script, Name: "run", Payload: "p", Targets: []string{"done", "running", "silent"}},
+		{Type: step.Confirmation, Name: "ask"},
+		{Type: step.Script, Name: "after", Targets: []string{"a", "b"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := func(target int32, s step.Status) engine.TargetResult {
+		return engine.TargetResult{Target: target, Result: store.Result{Status: s}}
+	}
+	report := func(attempt int32, outcome step.Event, results ...engine.TargetResult) func() {
+		return func() {
+			if _, err := d.eng.Report(t.Context(), engine.Report{Job: job.ID, Step: 1, Attempt: attempt, Results: results, Outcome: outcome}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, do := range []func(){
+		func() {},
+		func() { d.operateJob(job.ID, operation.StartJob) },
+		report(1, 0, status(0, step.TargetSucceeded), status(1, step.TargetRunning)),
+		report(1, step.Broke),
+		func() { d.operate(job.ID, 1, operation.RetryFailed) },
+		report(2, 0, status(1, step.TargetRunning)),
+		func() { d.operateJob(job.ID, operation.TerminateJob) },
+		report(2, step.Stopped),
+		func() { d.operate(job.ID, 1, operation.NextStep) },
+		func() { d.operate(job.ID, 2, operation.Confirm) },
+	} {
+		do()
+		want := store.Snapshot{}
+		var err, err2 error
+		want.Job, err = d.eng.Job(t.Context(), job.ID)
+		want.Steps, err2 = d.eng.Steps(t.Context(), job.ID, 0, 0)
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		for i := range want.Steps {
+			want.Steps[i].Payload = ""
+			targets, err := d.eng.Targets(t.Context(), job.ID, want.Steps[i].ID, engine.TargetQuery{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want.Targets = append(want.Targets, targets...)
+		}
+		for most, targets := range map[int][]store.Target{0: nil, 4: nil, 5: want.Targets, 6: want.Targets} {
+			before := faults.Calls(storetest.Snapshot) + faults.Calls(storetest.View)
+			got, err := d.eng.In(scope).Snapshot(t.Context(), job.ID, most)
+			if calls := faults.Calls(storetest.Snapshot) + faults.Calls(storetest.View) - before; calls != 1 {
+				t.Errorf("a snapshot is %d calls of the store, want 1", calls)
+			}
+			if err != nil || got.Job != want.Job || !slices.Equal(got.Steps, want.Steps) || !slices.Equal(got.Targets, targets) {
+				t.Errorf("version %d, at most %d targets: %v\n got %+v\nwant %+v with targets %+v", want.Job.Version, most, err, got, want, targets)
+			}
+		}
+	}
+	if _, err := d.eng.Snapshot(t.Context(), job.ID, -1); !errors.Is(err, operation.InvalidInput) {
+		t.Errorf("-1 targets: %v, want invalid input", err)
+	}
+	if _, err := d.eng.Snapshot(t.Context(), 0, 0); !errors.Is(err, operation.InvalidInput) {
+		t.Errorf("job 0: %v, want invalid input", err)
+	}
+	for _, eng := range []*engine.Engine{d.eng.In(store.Scope{Type: "biz", ID: "3"}), engine.New(memstore.New())} {
+		if _, err := eng.Snapshot(t.Context(), job.ID, 5); !errors.Is(err, operation.NoSuchJob) {
+			t.Errorf("a job that is not there: %v, want no such job", err)
+		}
+	}
+}
+
 // Jobs are paged by what the last page ended with, from the first on or from the newest.
 func TestJobsByPages(t *testing.T) {
 	d := newDesk(t, memstore.New(), engine.WithJobIDs(func() func(step.Time) store.JobID {

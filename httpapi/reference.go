@@ -83,7 +83,11 @@ func (a *API) newReference() http.Handler {
 		req := &referenceRequest{Request: r, api: a}
 		defer req.done()
 		data, err := req.call(w)
-		a.write(w, http.StatusOK, "application/json", req.envelope(data, err))
+		var answer any = req.envelope(data, err)
+		if status, ok := data.(*jobStatus); ok {
+			answer = statusAnswer{req.envelope(nil, nil), status}
+		}
+		a.write(w, http.StatusOK, "application/json", answer)
 	})
 }
 

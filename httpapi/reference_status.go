@@ -1,27 +1,32 @@
 package httpapi
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
+	"strconv"
+	"strings"
 
-	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
-// maxTargets is how many targets a status tells of, in all steps together. It is one page of
-// the engine's.
-const maxTargets = 10_000
+// maxTargets is how many targets a status tells of, in all steps together: four steps of as many
+// as the platform allows in one. Its clients cannot page.
+const maxTargets = 200_000
 
 // largeStatus is from how many targets on a status is large: few such are made and sent at once,
 // so that clients that do not take theirs cost time and not memory.
 const largeStatus = 1_000
 
 // A jobStatus is the data of get_job_instance_status. Times are Unix milliseconds, null
-// where there is none; states, types and statuses are numbers.
+// where there is none; states, types and statuses are numbers. Its text is made as the client
+// takes it, as it is several times as large as what it tells.
 type jobStatus struct {
-	Finished bool           `json:"finished"`
-	Job      jobInstance    `json:"job_instance"`
-	Steps    []stepInstance `json:"step_instance_list"`
+	store.Snapshot
+	targets bool // are told
+	host    func(target string) Host
 }
 
 type jobInstance struct {
@@ -40,8 +45,7 @@ type stepInstance struct {
 	Name   string  `json:"name"`
 	Status uint8   `json:"status"`
 	times
-	Retries int32      `json:"execute_count"`                // 0 for the first run
-	Targets []ipResult `json:"step_ip_result_list,omitzero"` // left out if it is not asked for, and empty if there are none
+	Retries int32 `json:"execute_count"` // 0 for the first run
 }
 
 // times are those of a job or a step.
@@ -73,77 +77,128 @@ func (r *referenceRequest) status() (any, error) {
 	if err := r.narrow(); err != nil {
 		return nil, err
 	}
-	before, err := r.eng.Job(r.Context(), r.job)
-	for range 10 {
-		if err != nil {
-			return nil, err
-		}
-		status := &jobStatus{}
-		if status.Steps, err = r.steps(withTargets, before); err != nil {
-			return nil, err
-		}
-		var job store.Job
-		if job, err = r.eng.Job(r.Context(), r.job); err == nil && job.Moved == before.Moved { // so the steps are of that moment as well
-			status.Finished, status.Job = job.State.Finished(), referenceJob(job)
-			return status, nil
-		}
-		before = job
+	most := 0
+	if withTargets {
+		most = largeStatus - 1
 	}
-	if err == nil {
-		err = engine.ErrConflict
+	all, err := r.eng.Snapshot(r.Context(), r.job, most)
+	if err != nil {
+		return nil, err
 	}
-	return nil, err
-}
-
-// steps returns the steps of a job and, if they are asked for, their targets.
-func (r *referenceRequest) steps(withTargets bool, job store.Job) ([]stepInstance, error) {
-	all := make([]store.Step, 0, job.Steps)
-	for len(all) < int(job.Steps) {
-		after := step.ID(0)
-		if len(all) > 0 {
-			after = all[len(all)-1].ID
-		}
-		page, err := r.eng.Steps(r.Context(), job.ID, after, 1000)
-		if err != nil {
-			return nil, err
-		}
-		if len(page) == 0 {
-			break
-		}
-		all = append(all, page...)
-	}
-	targets := 0
-	for _, s := range all {
-		targets += int(s.Total)
-	}
-	if withTargets && targets > maxTargets {
+	if n := countTargets(all.Steps); withTargets && n > maxTargets {
 		return nil, unacceptable(fieldTargets, fmt.Sprintf(
-			"the job has %d targets, and %d are the most that are told here: read them in pages with GET /v1/jobs/%d/steps/{step}/targets",
-			targets, maxTargets, job.ID))
-	}
-	if withTargets && targets >= largeStatus {
+			"the job has %d targets, the maximum is %d: read them in pages with GET /v1/jobs/%d/steps/{step}/targets", n, maxTargets, r.job))
+	} else if n > most && withTargets { // their number never changes
 		if err := r.enlarge(); err != nil {
 			return nil, err
 		}
-	}
-	list := make([]stepInstance, 0, len(all))
-	for _, s := range all {
-		instance := referenceStep(s, job)
-		if withTargets {
-			instance.Targets = make([]ipResult, 0, s.Total)
+		if all, err = r.eng.Snapshot(r.Context(), r.job, maxTargets); err != nil {
+			return nil, err
 		}
-		if withTargets && s.Total > 0 {
-			page, err := r.eng.Targets(r.Context(), job.ID, s.ID, engine.TargetQuery{Limit: maxTargets})
-			if err != nil {
-				return nil, err
-			}
-			for _, t := range page {
-				instance.Targets = append(instance.Targets, referenceTarget(t, r.api.c.Host(t.Name)))
-			}
-		}
-		list = append(list, instance)
 	}
-	return list, nil
+	return &jobStatus{all, withTargets, r.api.c.Host}, nil
+}
+
+func countTargets(steps []store.Step) (n int) {
+	for _, s := range steps {
+		n += int(s.Total)
+	}
+	return n
+}
+
+// write writes s.
+func (s *jobStatus) write(w *statusWriter) {
+	w.raw(`{"finished":` + strconv.FormatBool(s.Job.State.Finished()) + `,"job_instance":`)
+	w.value(referenceJob(s.Job))
+	w.raw(`,"step_instance_list":[`)
+	rest := s.Targets
+	for i, row := range s.Steps {
+		if i > 0 {
+			w.raw(",")
+		}
+		w.raw("{")
+		w.fields(referenceStep(row, s.Job))
+		if s.targets {
+			w.raw(`,"step_ip_result_list":[`)
+			for i, t := range rest[:row.Total] {
+				if i > 0 {
+					w.raw(",")
+				}
+				w.value(referenceTarget(t, s.host(t.Name)))
+			}
+			w.raw("]")
+			rest = rest[row.Total:]
+		}
+		w.raw("}")
+	}
+	w.raw("]}")
+}
+
+// A statusAnswer is an envelope with a status.
+type statusAnswer struct {
+	envelope
+	status *jobStatus
+}
+
+// encode writes a as JSON.
+func (a statusAnswer) encode(to io.Writer) {
+	a.Data = json.RawMessage("null")
+	frame, _ := json.Marshal(a.envelope) // a success, which marshals
+	before, after, _ := strings.Cut(string(frame), "null")
+	w := newStatusWriter(to)
+	w.raw(before)
+	a.status.write(w)
+	w.raw(after + "\n")
+	w.flush(1)
+}
+
+// A statusWriter writes JSON piece by piece. It stops at the first error of to.
+type statusWriter struct {
+	to      io.Writer
+	text    bytes.Buffer
+	encoder *json.Encoder // to text
+	err     error
+}
+
+func newStatusWriter(to io.Writer) *statusWriter {
+	w := &statusWriter{to: to}
+	w.encoder = json.NewEncoder(&w.text)
+	w.encoder.SetEscapeHTML(false)
+	return w
+}
+
+// raw writes what is JSON already.
+func (w *statusWriter) raw(text string) {
+	w.text.WriteString(text)
+	w.flush(16 << 10)
+}
+
+// value writes v as encoding/json does.
+func (w *statusWriter) value(v any) {
+	if err := w.encoder.Encode(v); err != nil { // all that is written here marshals: a mistake
+		panic(err)
+	}
+	w.text.Truncate(w.text.Len() - 1) // the end of the line
+}
+
+// fields writes the fields of a struct, which has at least one, without the braces.
+func (w *statusWriter) fields(v any) {
+	at := w.text.Len()
+	w.value(v)
+	text := w.text.Bytes()
+	copy(text[at:], text[at+1:])
+	w.text.Truncate(len(text) - len("{}"))
+}
+
+// flush writes text of at least enough bytes.
+func (w *statusWriter) flush(enough int) {
+	if w.text.Len() < enough {
+		return
+	}
+	if w.err == nil {
+		_, w.err = w.to.Write(w.text.Bytes())
+	}
+	w.text.Reset()
 }
 
 func referenceJob(j store.Job) jobInstance {

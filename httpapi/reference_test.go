@@ -21,6 +21,7 @@ import (
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
 )
 
 var update = flag.Bool("update", false, "write the golden files; read the difference before you commit it")
@@ -646,9 +647,15 @@ func TestReferenceHost(t *testing.T) {
 	}
 }
 
-// 10,000 targets are told, in steps together, and one more is told where else to ask.
+// 200,000 targets are told, in steps together, and one more is told where else to ask. A status
+// costs one snapshot, and two if it is large.
 func TestReferenceStatusOfManyTargets(t *testing.T) {
-	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
+	faults := storetest.NewFaults()
+	p := newPlatform(t, httpapi.Caller{})
+	p.eng = engine.New(faults.Wrap(memstore.New()))
+	p.api = httpapi.New(p.eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
+		return httpapi.Caller{Scope: biz}, nil
+	}})
 	names := func(n int) []string {
 		list := make([]string, n)
 		for i := range list {
@@ -656,82 +663,136 @@ func TestReferenceStatusOfManyTargets(t *testing.T) {
 		}
 		return list
 	}
-	most := p.create(biz, script(names(4_000)...), confirmation(), script(names(6_000)...))
-	more := p.create(biz, script(names(4_000)...), confirmation(), script(names(6_001)...))
+	status := func(job store.JobID, more string, snapshots int) envelope {
+		t.Helper()
+		before := faults.Calls(storetest.Snapshot)
+		answer := p.send("POST", "/api/v3/get_job_instance_status", body(job, more))
+		if n := faults.Calls(storetest.Snapshot) - before; n != snapshots {
+			t.Errorf("job %d%s: %d snapshots, want %d", job, more, n, snapshots)
+		}
+		return answer
+	}
 	const all = `, "return_ip_result": 1`
-	answer := p.send("POST", "/api/v3/get_job_instance_status", body(most, all))
+	few := p.create(biz, script(names(500)...), script(names(499)...))
+	if answer := status(few, all, 1); answer.Code != 0 || strings.Count(string(*answer.Data), `"ip":`) != 999 {
+		t.Errorf("999 targets: %.300v", answer)
+	}
+	fifty := names(50_000)
+	most := p.create(biz, script(fifty...), confirmation(), script(fifty...), script(fifty...), script(fifty...))
+	answer := status(most, all, 2)
 	var data struct {
 		Steps []struct {
-			Targets []struct{} `json:"step_ip_result_list"`
+			Targets []struct {
+				ID int `json:"bk_host_id"`
+			} `json:"step_ip_result_list"`
 		} `json:"step_instance_list"`
 	}
 	if answer.Code != 0 {
-		t.Fatalf("10,000 targets: %+v", answer)
+		t.Fatalf("200,000 targets: %d %q", answer.Code, answer.Message)
 	}
 	p.must(json.Unmarshal(*answer.Data, &data))
-	if len(data.Steps) != 3 || len(data.Steps[0].Targets) != 4_000 || len(data.Steps[2].Targets) != 6_000 {
-		t.Errorf("not all of 10,000 targets are there")
+	for i, s := range data.Steps {
+		if want := 50_000 * min(1, (i-1)*(i-1)); len(s.Targets) != want || want > 0 && s.Targets[49_999].ID != 50_000 {
+			t.Errorf("step %d has %d targets, want %d", i+1, len(s.Targets), want)
+		}
 	}
-	answer = p.send("POST", "/api/v3/get_job_instance_status", body(more, all))
-	if want := "return_ip_result: the job has 10001 targets, and 10000 are the most that are told here: read them in pages with GET /v1/jobs/101/steps/{step}/targets"; answer.Code != 1241002 || answer.Message != want {
-		t.Errorf("10,001 targets: %+v, want 1241002 and %q", answer, want)
+	more := p.create(biz, script(fifty...), script(fifty...), script(fifty...), script(fifty...), script("a"))
+	answer = status(more, all, 1)
+	if want := fmt.Sprintf("return_ip_result: the job has 200001 targets, the maximum is 200000: read them in pages with GET /v1/jobs/%d/steps/{step}/targets", more); answer.Code != 1241002 || answer.Message != want {
+		t.Errorf("200,001 targets: %+v, want 1241002 and %q", answer, want)
 	}
-	if answer := p.send("POST", "/api/v3/get_job_instance_status", body(more, "")); answer.Code != 0 {
-		t.Errorf("10,001 targets that nobody asks for: %+v", answer)
+	if answer := status(more, "", 1); answer.Code != 0 {
+		t.Errorf("200,001 targets that are not asked for: %+v", answer)
 	}
 }
 
-// moving is a store in which something happens right after the steps of a job were read.
-type moving struct {
-	store.Store
-	after func()
-}
-
-func (m *moving) Steps(ctx context.Context, scope store.Scope, job store.JobID, page store.Page[step.ID]) ([]store.Step, error) {
-	steps, err := m.Store.Steps(ctx, scope, job, page)
-	if m.after != nil {
-		m.after()
-	}
-	return steps, err
-}
-
-// Header and steps are of one moment. A job that does not hold still is not told of.
+// Header, steps and targets are of one moment, however fast the job moves: jobs of 20 steps of 5
+// targets, whose steps end one after another without a pause, are asked for without a pause
+// until 500 answers have come. None is refused.
 func TestReferenceStatusIsOfOneMoment(t *testing.T) {
-	for _, moves := range []int{0, 1, 9, 1_000_000} {
-		st := &moving{Store: memstore.New()}
-		p := newPlatform(t, httpapi.Caller{})
-		p.eng = engine.New(st)
-		p.api = httpapi.New(p.eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
-			return httpapi.Caller{Scope: biz}, nil
-		}})
-		job := p.create(biz, confirmation())
+	p := newPlatform(t, httpapi.Caller{Scope: biz})
+	answers := 0
+	for answers < 500 {
+		steps := make([]step.Spec, 20)
+		for i := range steps {
+			steps[i] = script("a", "b", "c", "d", "e")
+		}
+		job := p.create(biz, steps...)
 		p.start(job)
-		left, code := moves, operation.TerminateConfirmation
-		st.after = func() {
-			if left--; left < 0 {
-				return
+		ended := make(chan error, 1)
+		go func() { ended <- p.run(job, 20, 5) }()
+		for running := true; running; answers++ {
+			select {
+			case err := <-ended:
+				p.must(err)
+				running = false
+			default:
 			}
-			_, err := p.eng.Operate(t.Context(), job, 1, code)
-			p.must(err)
-			code = operation.TerminateConfirmation + operation.RestartConfirmation - code
-		}
-		answer := p.send("POST", "/api/v3/get_job_instance_status", body(job, ""))
-		if moves > 10 {
-			if answer.Code != 1240002 || !strings.Contains(answer.Message, "send the request again") {
-				t.Errorf("a job that moves all the time: %+v, want 1240002", answer)
+			answer := p.send("POST", "/api/v3/get_job_instance_status", body(job, `, "return_ip_result": true`))
+			if answer.Code != 0 {
+				t.Fatalf("answer %d: %d %q", answers, answer.Code, answer.Message)
 			}
-			continue
-		}
-		var data struct {
-			Finished bool
-			Job      struct{ Status int }   `json:"job_instance"`
-			Steps    []struct{ Status int } `json:"step_instance_list"`
-		}
-		p.must(json.Unmarshal(*answer.Data, &data))
-		if want := 7 + 6*(moves%2); data.Job.Status != want || data.Steps[0].Status != want || data.Finished != (want == 13) {
-			t.Errorf("after %d moves: %s, want the job and its step in %d", moves, *answer.Data, want)
+			if err := ofOneMoment(*answer.Data, 5); err != nil {
+				t.Fatalf("answer %d: %v in %s", answers, err, *answer.Data)
+			}
 		}
 	}
+}
+
+// run has each target of each step of a job succeed, step by step.
+func (p *platform) run(job store.JobID, steps, targets int) error {
+	for id := range steps {
+		r := engine.Report{Job: job, Step: step.ID(id + 1), Attempt: 1}
+		for i := range targets {
+			r.Results = append(r.Results, engine.TargetResult{Target: int32(i), Result: store.Result{Status: step.TargetSucceeded}})
+		}
+		if _, err := p.eng.Report(p.Context(), r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ofOneMoment returns in what way the status of a job whose steps succeed one after another,
+// all targets of one at once, cannot be of one moment.
+func ofOneMoment(data []byte, targets int) error {
+	const succeeded, running, pending = 3, 2, 1
+	var job struct {
+		Finished bool
+		Job      struct{ Status int } `json:"job_instance"`
+		Steps    []struct {
+			Status  int
+			Targets []struct{ Status int } `json:"step_ip_result_list"`
+		} `json:"step_instance_list"`
+	}
+	if err := json.Unmarshal(data, &job); err != nil {
+		return err
+	}
+	at := 0
+	for at < len(job.Steps) && job.Steps[at].Status == succeeded {
+		at++
+	}
+	if want := map[bool]int{true: succeeded, false: running}[at == len(job.Steps)]; job.Job.Status != want || job.Finished != (want == succeeded) {
+		return fmt.Errorf("the job is %d with %d of %d steps succeeded", job.Job.Status, at, len(job.Steps))
+	}
+	for i, s := range job.Steps {
+		wantStep, wantTarget := pending, 5
+		switch {
+		case i < at:
+			wantStep, wantTarget = succeeded, 9
+		case i == at:
+			wantStep = running
+		}
+		if s.Status != wantStep || len(s.Targets) != targets {
+			return fmt.Errorf("step %d is %d with %d targets, after %d steps that succeeded", i+1, s.Status, len(s.Targets), at)
+		}
+		for k, t := range s.Targets {
+			if t.Status != wantTarget {
+				return fmt.Errorf("target %d of step %d is %d, and the step is %d", k, i+1, t.Status, s.Status)
+			}
+		}
+	}
+	return nil
 }
 
 // down is a store that fails, and says so in words that are not for clients.

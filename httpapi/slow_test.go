@@ -104,12 +104,13 @@ func (d *deadlines) Flush() { d.flushed() }
 // A stuck is a connection whose client takes nothing until it is told to.
 type stuck struct {
 	*httptest.ResponseRecorder
+	first   sync.Once
 	writing chan<- struct{}
 	takes   <-chan struct{}
 }
 
-func (s stuck) Write(text []byte) (int, error) {
-	s.writing <- struct{}{}
+func (s *stuck) Write(text []byte) (int, error) {
+	s.first.Do(func() { s.writing <- struct{}{} })
 	<-s.takes
 	return s.ResponseRecorder.Write(text)
 }
@@ -138,7 +139,7 @@ func TestFewLargeStatuses(t *testing.T) {
 	for i := range answers {
 		answers[i] = httptest.NewRecorder()
 		clients.Go(func() {
-			p.api.ServeHTTP(stuck{answers[i], writing, takes}, httptest.NewRequestWithContext(t.Context(), "GET", large, nil))
+			p.api.ServeHTTP(&stuck{ResponseRecorder: answers[i], writing: writing, takes: takes}, httptest.NewRequestWithContext(t.Context(), "GET", large, nil))
 		})
 		<-writing
 	}
