@@ -108,12 +108,14 @@ func (e *evidence) times() error {
 	if len(e.lines) > 0 {
 		started = e.lines[0].At
 	}
-	if last := e.History[len(e.History)-1]; last.JobTo.Finished() {
+	last := e.History[len(e.History)-1]
+	if last.JobTo.Finished() {
 		finished = last.At
 	}
-	if j := &e.Job; j.Created != e.History[0].At || j.Started != started || j.Finished != finished {
-		return fmt.Errorf("the job was created at %v, started at %v and finished at %v, by its history at %v, %v and %v",
-			j.Created, j.Started, j.Finished, e.History[0].At, started, finished)
+	updated := last.At
+	if j := &e.Job; j.Created != e.History[0].At || j.Started != started || j.Finished != finished || j.Updated != updated {
+		return fmt.Errorf("the job was created at %v, started at %v, finished at %v and updated at %v, by its history at %v, %v, %v and %v",
+			j.Created, j.Started, j.Finished, j.Updated, e.History[0].At, started, finished, updated)
 	}
 	return e.each(func(s *store.Step, _ []store.Target, at stand) error {
 		if s.Started != at.started || s.Finished != at.finished {

@@ -24,6 +24,8 @@ func (e *evidence) chains() error {
 			return fmt.Errorf("record %d stands in the place of record %d", r.Seq, i+1)
 		case r.Job != e.Job.ID:
 			return fmt.Errorf("record %d is of job %d, not of %d", r.Seq, r.Job, e.Job.ID)
+		case i > 0 && r.At < e.History[i-1].At:
+			return fmt.Errorf("record %d is of %v, before the record that it follows, of %v", r.Seq, r.At, e.History[i-1].At)
 		}
 	}
 	job := first.JobTo
