@@ -14,8 +14,11 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The time of a decision: every deadline has passed.
-const late step.Time = 1_000_000
+// The times of decisions: before any deadline, and after all of them.
+const (
+	inTime step.Time = 10_000
+	late   step.Time = 1_000_000
+)
 
 // decisions compares what the engine and the model decide.
 func (c *rulesCheck) decisions() {
@@ -30,6 +33,12 @@ func (c *rulesCheck) decisions() {
 				c.jobOperations(at)
 				c.reports(at)
 				c.expiries(at)
+				if at.expires() {
+					at.now, at.text = late, at.text+", overdue"
+					c.operations(at)
+					c.jobOperations(at)
+					c.reports(at)
+				}
 				if len(c.cells) >= c.most {
 					return
 				}
@@ -52,7 +61,7 @@ func (c *rulesCheck) operations(at *situation) {
 				continue
 			}
 			job := at.job.Clone()
-			want := at.modelled(job, job.Operate(1, code, person, late), model.Answer{})
+			want := at.modelled(job, job.Operate(1, code, person, at.now), model.Answer{})
 			if want.reason == 0 {
 				legal = legal.With(code)
 			}
@@ -85,11 +94,13 @@ func (c *rulesCheck) refusal(at *situation, r *engine.Refusal, legal operation.C
 	}
 }
 
-// expectedJobCodes returns what is legal on the job: nothing is told of it to who asks for a
-// step that is not the current one.
+// expectedJobCodes returns what is legal on the job, once a deadline that has passed is applied: a
+// refusal on a step that is not the current one tells nothing of the job.
 func (c *rulesCheck) expectedJobCodes(at *situation) (codes operation.JobCodes) {
+	left := at.job.Clone()
+	left.Expire(1, at.view.Step.Attempt, at.now) // refused unless it has passed
 	for code := range operation.JobCode(4) {
-		if _, ok := c.expect.LegalJob(at.Type, at.State, code); ok && at.job.Current == 1 {
+		if _, ok := c.expect.LegalJob(at.Type, left.Steps[0].State, code); ok && left.Current == 1 {
 			codes = codes.With(code)
 		}
 	}
@@ -102,7 +113,7 @@ func (c *rulesCheck) jobOperations(at *situation) {
 	}
 	for code := range operation.JobCode(4) {
 		job := at.job.Clone()
-		want := at.modelled(job, job.OperateJob(code, late), model.Answer{})
+		want := at.modelled(job, job.OperateJob(code, at.now), model.Answer{})
 		got, _ := c.decide(at, &engine.OperateJob{Code: code})
 		c.compare(at, code.String(), "", got, want)
 	}
@@ -151,12 +162,12 @@ func (c *rulesCheck) report(at *situation, text string, results []model.Result, 
 		r.Results = append(r.Results, engine.TargetResult{Target: result.Target, Result: store.Result{Status: result.Status, ExitCode: result.ExitCode}})
 	}
 	job := at.job.Clone()
-	answer, _ := job.Answer(1, attempt, results, outcome, late)
-	_, reason := job.Report(1, attempt, results, outcome, late)
+	answer, _ := job.Answer(1, attempt, results, outcome, at.now)
+	_, reason := job.Report(1, attempt, results, outcome, at.now)
 	want := at.modelled(job, reason, answer)
 	got, _ := c.decide(at, r)
 	what := "a report"
-	if event := cmp.Or(got.change.Event, want.change.Event); event != 0 {
+	if event := cmp.Or(got.change.Event, want.change.Event, outcome); event != 0 {
 		what = event.String()
 	}
 	c.compare(at, what, fmt.Sprintf(", attempt %d of %d: %s", attempt, at.view.Step.Attempt, text), got, want)
@@ -205,7 +216,7 @@ func (at *situation) modelled(job *model.Job, reason operation.Reason, answer mo
 
 // decide has the engine decide on a command.
 func (c *rulesCheck) decide(at *situation, command engine.Command) (outcome, *engine.Refusal) {
-	return c.decideAt(at, command, late)
+	return c.decideAt(at, command, at.now)
 }
 
 func (c *rulesCheck) decideAt(at *situation, command engine.Command, now step.Time) (outcome, *engine.Refusal) {
@@ -233,15 +244,19 @@ func (c *rulesCheck) decideAt(at *situation, command engine.Command, now step.Ti
 	}
 	after := at.view
 	after.Targets = slices.Clone(after.Targets)
-	after.Job, after.Step = d.Change.Job, d.Change.Steps[0]
-	after.Job.Version, after.Job.Moved = at.view.Job.Version, at.view.Job.Moved // the model counts no records
-	if len(d.Change.Steps) > 1 {
-		after.Next = d.Change.Steps[1]
+	after.Job = d.Change.Job
+	after.Job.Version, after.Job.Moved, after.Job.Updated = at.view.Job.Version, at.view.Job.Moved, at.view.Job.Updated // the model counts no records
+	for _, s := range d.Change.Steps {
+		if s.ID == 1 {
+			after.Step = s
+		} else {
+			after.Next = s
+		}
 	}
 	for _, t := range d.Change.Targets {
 		after.Targets[t.Index] = t
 	}
-	rec := d.Change.Records[0]
+	rec := d.Change.Records[len(d.Change.Records)-1] // an expiry may have come first
 	return outcomeOf(after, model.Change{
 		Step: rec.Step, Event: rec.Event, From: rec.From, To: rec.To, JobFrom: rec.JobFrom, JobTo: rec.JobTo,
 		Attempt: rec.Attempt, Entered: rec.Entered, Results: int(rec.Results), All: rec.All, Targets: int(rec.Targets),
@@ -258,7 +273,7 @@ func outcomeOf(v store.View, change model.Change, answer model.Answer) outcome {
 // compare compares what came of a command in the engine and in the model.
 func (c *rulesCheck) compare(at *situation, what, how string, got, want outcome) {
 	c.compared++
-	if got == want || c.looked[cell{Type: at.Type, What: what}] {
+	if got == want || c.looked[cell{Type: at.Type, What: what}] || at.now == late && c.looked[cell{Type: at.Type, What: at.expiry().String()}] {
 		return
 	}
 	is, should := got.String(), want.String()

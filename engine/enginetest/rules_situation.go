@@ -18,6 +18,7 @@ type situation struct {
 	text string // what else there is to say of it
 	job  *model.Job
 	view store.View
+	now  step.Time
 	all  bool // look at every code, known or not: in one situation of each state
 }
 
@@ -72,7 +73,7 @@ func (c *rulesCheck) followed(t step.Type, s step.State, text string, spec step.
 		text, runs = "", nil
 	}
 	forge := func(text string, specs ...step.Spec) *situation {
-		return &situation{Type: t, State: s, text: text, job: model.Forge(c.expect, specs, 1, s, runs...)}
+		return &situation{Type: t, State: s, text: text, now: inTime, job: model.Forge(c.expect, specs, 1, s, runs...)}
 	}
 	last := forge(text+", the last step", spec)
 	last.all = first
@@ -138,6 +139,17 @@ func (s *situation) show() *situation {
 	}
 	s.view = s.viewOf(s.job)
 	return s
+}
+
+// expires reports whether step 1 is under way and has a deadline.
+func (s *situation) expires() bool { return s.view.Step.Deadline != 0 && s.job.Current == 1 }
+
+// expiry returns what the deadline of step 1 is as an event.
+func (s *situation) expiry() step.Event {
+	if s.State == step.Waiting && s.view.Step.OnTimeout == step.ConfirmOnTimeout {
+		return step.ExpiredConfirmed
+	}
+	return step.Expired
 }
 
 // viewOf returns the view of a job like that of s, as it stands now.
