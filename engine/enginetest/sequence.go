@@ -116,6 +116,7 @@ type tracked struct {
 // attempt is an attempt that is over, and the results that can be read of it.
 type attempt struct {
 	number  int32
+	version store.Seq // of the job then
 	targets []store.Target
 }
 
