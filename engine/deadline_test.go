@@ -17,7 +17,7 @@ import (
 )
 
 // overdue is a job whose first step has passed its deadline, and no sweep has come by. What comes of it,
-// operation by operation, is in scenario/testdata/38-a-deadline-holds-unswept.txt.
+// operation by operation, is in scenario/testdata/39-a-deadline-holds-unswept.txt.
 type overdue struct {
 	t        *testing.T
 	eng      *engine.Engine

@@ -194,8 +194,31 @@ func (p *pair) report(query store.Query, attempt int32) {
 	p.seen["rejected"] += said.Rejected
 }
 
+// sweep has both apply a deadline that has passed before a command whose view does not show what
+// the expiry leaves: one on the job, or on a step that is not the current one.
+func (p *pair) sweep(q store.Query, c engine.Command) {
+	current := p.model.Steps[p.model.Current-1]
+	switch c.(type) {
+	case *engine.Expire:
+		return
+	case *engine.OperateJob:
+	default:
+		if q.Step == p.model.Current {
+			return
+		}
+	}
+	if n := current.Attempt(); n > 0 {
+		if deadline := current.Runs[n-1].Deadline; deadline != 0 && deadline <= p.now {
+			expiry := &engine.Expire{Job: id, Step: p.model.Current, Attempt: n}
+			_, reason := p.decide(store.Query{Job: id}, expiry)
+			p.verdict("a sweep", reason, p.model.Expire(expiry.Step, n, p.now))
+		}
+	}
+}
+
 // decide has the engine decide and the store commit.
 func (p *pair) decide(q store.Query, c engine.Command) (*engine.Decision, operation.Reason) {
+	p.sweep(q, c)
 	view, err := p.store.View(p.Context(), q)
 	if errors.Is(err, store.ErrNotFound) {
 		if r, ok := c.(*engine.Report); ok && (len(r.Results) == 0 && r.Outcome == 0 || r.Outcome == step.Expired) {
@@ -221,8 +244,9 @@ func (p *pair) decide(q store.Query, c engine.Command) (*engine.Decision, operat
 		if err := p.store.Commit(p.Context(), d.Change); err != nil {
 			p.Fatal(err)
 		}
-		p.record = d.Change.Records[0]
-		p.seen[p.record.Event.String()]++
+		for _, p.record = range d.Change.Records {
+			p.seen[p.record.Event.String()]++
+		}
 	}
 	return d, 0
 }
