@@ -70,6 +70,9 @@ func TestPromisesUnderAnyRules(t *testing.T) {
 	})
 
 	t.Logf("%v", seen)
+	if seen["sequence"] < 500 {
+		return // too few for all that is rare
+	}
 	want := map[string]int{
 		"change that compiles":    seen["change"] / 3,
 		"change that is refused":  seen["change"] / 10,
