@@ -47,7 +47,7 @@ var invariants = []struct {
 	{"one step is active at most", 2, (*evidence).active},
 	{"the job mirrors its current step", 2, (*evidence).mirrors},
 	{"what has passed lies behind, what is pending ahead", 2, (*evidence).order},
-	{"somebody or something can go on", 2, (*evidence).goesOn},
+	{"a person, an executor or a deadline can go on", 2, (*evidence).goesOn},
 	{"a change has its consequences", 1, (*evidence).follows},
 	{"what waits for delivery is the effect of a record", 1, (*evidence).effects},
 	{"steps stand where the history left them", 3, (*evidence).stands},

@@ -68,7 +68,7 @@ func (e *evidence) stops() error {
 			stopped = false
 		}
 		if stopped && (l.JobTo == step.Running || l.JobTo == step.Waiting || l.JobTo == step.Succeeded) {
-			return fmt.Errorf("the job was told to stop, nobody has operated on it since, and record %d leaves it %v", l.Seq, l.JobTo)
+			return fmt.Errorf("the job was told to terminate, no operation on the step has followed, and record %d leaves it %v", l.Seq, l.JobTo)
 		}
 	}
 	return nil

@@ -115,12 +115,12 @@ func (e *evidence) goesOn() error {
 		can = c.Deadline != 0 || e.jobRow(c, operation.TerminateJob) || e.row(c)
 	}
 	if !can {
-		return fmt.Errorf("step %d is %v and waits for nobody: %+v", c.ID, c.State, *c)
+		return fmt.Errorf("step %d is %v, and neither a person, an executor nor a deadline can go on: %+v", c.ID, c.State, *c)
 	}
 	return nil
 }
 
-// row reports whether somebody may do something to a step where it stands.
+// row reports whether an operation is legal on a step where it stands.
 func (e *evidence) row(s *store.Step) bool {
 	for i := range e.table.Rows {
 		row := &e.table.Rows[i]

@@ -125,11 +125,11 @@ var damages = map[string][]struct {
 		{"a step has begun and is pending", busy, func(s *snapshot) { s.Steps[2].State = step.Pending }, "step 3 is pending"},
 		{"a step has passed and not begun", busy, func(s *snapshot) { s.Steps[0] = store.NewStep(1, s.Spec.Steps[0]); s.Steps[0].State = step.Skipped }, "step 1 is skipped"},
 	},
-	"somebody or something can go on": {
-		{"it runs on nothing", busy, func(s *snapshot) { s.Steps[2].Unfinished = 0 }, "step 3 is running and waits for nobody"},
-		{"it is of a type that nobody reports on", busy, func(s *snapshot) { s.Steps[2].Type = step.Confirmation }, "step 3 is running and waits for nobody"},
-		{"it waits in a type that nobody may confirm", busy, func(s *snapshot) { s.Steps[2].State, s.Steps[2].Deadline = step.Waiting, 0 }, "step 3 is waiting and waits for nobody"},
-		{"it cannot be started", busy, func(s *snapshot) { s.Steps[2].State, s.Steps[2].Type = step.Pending, 40 }, "step 3 is pending and waits for nobody"},
+	"a person, an executor or a deadline can go on": {
+		{"it runs on nothing", busy, func(s *snapshot) { s.Steps[2].Unfinished = 0 }, "step 3 is running, and neither"},
+		{"it is of a type that nobody reports on", busy, func(s *snapshot) { s.Steps[2].Type = step.Confirmation }, "step 3 is running, and neither"},
+		{"it waits in a type that nobody may confirm", busy, func(s *snapshot) { s.Steps[2].State, s.Steps[2].Deadline = step.Waiting, 0 }, "step 3 is waiting, and neither"},
+		{"it cannot be started", busy, func(s *snapshot) { s.Steps[2].State, s.Steps[2].Type = step.Pending, 40 }, "step 3 is pending, and neither"},
 	},
 	"a change has its consequences": {
 		{"nobody is told to run", busy, func(s *snapshot) { s.History[3].Effect = store.NoEffect }, "record 4 leads to running"},

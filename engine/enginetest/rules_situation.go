@@ -42,7 +42,7 @@ var questions = []struct {
 	onTimeout  step.Decision
 }{
 	{", ann confirms", []string{"ann"}, step.TerminateOnTimeout},
-	{", anybody confirms, and so does the deadline", nil, step.ConfirmOnTimeout},
+	{", every person confirms, and so does the deadline", nil, step.ConfirmOnTimeout},
 }
 
 // situations yields all situations of a step of type t in state s.

@@ -24,7 +24,7 @@ func (w *sequence) repeat(j *tracked) {
 		}
 		r.actor = "eve"
 		if receipt, err := w.ask(e, j, r); !errors.Is(err, operation.RequestReused) {
-			w.Fatalf("promise 1: request %v of somebody else: got %+v, %v, want a refusal as reused", r.id, receipt, err)
+			w.Fatalf("promise 1: request %v of another caller: got %+v, %v, want a refusal as reused", r.id, receipt, err)
 		}
 	} else {
 		job, err := e.Create(context.Background(), j.spec, engine.By("ann"), engine.RequestID(j.request))
@@ -32,7 +32,7 @@ func (w *sequence) repeat(j *tracked) {
 			w.Fatalf("promise 1: repeated creation: got %+v, %v, want %+v", job, err, j.created)
 		}
 		if job, err = e.Create(context.Background(), j.spec, engine.By("eve"), engine.RequestID(j.request)); !errors.Is(err, operation.RequestReused) {
-			w.Fatalf("promise 1: creation by somebody else: got %+v, %v, want a refusal as reused", job, err)
+			w.Fatalf("promise 1: creation by another caller: got %+v, %v, want a refusal as reused", job, err)
 		}
 	}
 	w.after(j, answer{})

@@ -26,8 +26,8 @@ import (
 // themselves, break, drop what they do, stop when asked, later or never until asked again,
 // and die and forget. Each call of the store may fail before or after it took effect,
 // arrive twice or late, or answer as it did before; while one engine commits, the other
-// may do so first; and at any call an engine may die: it is thrown away, nobody hears its
-// answer, and a new one takes its place.
+// may do so first; and at any call an engine may die: it is thrown away, its answer is
+// lost, and a new one takes its place.
 //
 // First comes safety. After every command all of it is read from the store underneath,
 // where nothing fails, and it must hold that
@@ -40,23 +40,23 @@ import (
 //   - each record is of a request that was made, of a report that was sent on that very
 //     attempt, or of a deadline that has passed;
 //   - a target whose success was accepted is not run again unless a person asked for all;
-//   - an effect waits until it has been delivered, or until nobody needs it any more.
+//   - an effect waits until it has been delivered or is obsolete.
 //
 // Then comes liveness. Nothing fails any more, executors answer honestly, dispatchers and
 // sweepers go on, the clock moves. Within a bounded number of rounds every job must have
 // come to rest: not started, ended, or waiting for a person, with no effect left in the
-// store; and every request that nobody knew the outcome of has been answered.
+// store; and every request of unknown outcome has been answered.
 //
 // Two of the faults break the promises of [store.Store]: a stale read, and a commit that
 // arrives twice whose caller is told of the conflict that the second is. Under these a
 // refusal may be about what was, and may hide that the request has been carried out; all
 // else holds. Dispatchers are spared stale reads: an effect that is looked at in the past may
-// seem to be one that nobody needs. So are executors that ask for the targets of an attempt,
+// seem to be obsolete. So are executors that ask for the targets of an attempt,
 // as they run what they were told and never ask again: they do not believe a stale answer.
 //
-// What it would catch: a change that is lost, doubled or torn, whoever dies when; an answer
-// that is not true; work done again that was done; an effect that is lost; a job that hangs
-// once all is well again. What it does not show: two calls of a store at the same moment
+// What it would catch: a change that is lost, doubled or torn by a crash at any moment; a
+// false answer; work that is done twice; a lost effect; a job that hangs after the faults have
+// stopped. What it does not show: two calls of a store at the same moment
 // (the conformance suite of storetest and the race detector do), the real time that
 // anything takes, an executor that breaks its contract for good, rules that are not meant as
 // they are (see [CheckRules]), and stories longer than a hundred commands.

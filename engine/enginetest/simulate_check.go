@@ -68,7 +68,7 @@ func (s *simulation) findJobs() {
 		}
 		w := s.wished[history[0].Request]
 		if w == nil || w.spec == nil {
-			s.Fatalf("promise 1: nobody asked for job %d: %+v", job.ID, history[0])
+			s.Fatalf("promise 1: no request asked for job %d: %+v", job.ID, history[0])
 		}
 		s.jobs = append(s.jobs, &watched{id: job.ID, spec: *w.spec})
 		s.seen["job"]++
@@ -163,8 +163,8 @@ func (s *simulation) jobOf(id store.JobID) *watched {
 	return nil
 }
 
-// rest is liveness: nothing fails any more, and everybody does what he should, until
-// nothing is left to do.
+// rest is liveness: the faults have stopped, and people and executors keep their contracts
+// until nothing is left to do.
 func (s *simulation) rest() {
 	s.faults.Clear()
 	s.seen["calls that arrived late"] += s.faults.Land()
@@ -176,7 +176,7 @@ func (s *simulation) rest() {
 			s.check()
 		}
 		if w.open {
-			s.Fatalf("promise 1: all is well again, and nobody knows what became of %v", w)
+			s.Fatalf("promise 1: the faults have stopped, and the outcome of %v is still unknown", w)
 		}
 	}
 	const most = 60 // rounds: a step takes no more than a lease or a back-off, a run and a stop
@@ -189,13 +189,13 @@ func (s *simulation) rest() {
 			break
 		}
 		if round == most {
-			s.Fatalf("liveness: all has been well for %d rounds, and still %s", most, unrest)
+			s.Fatalf("liveness: %d rounds after the faults have stopped, still %s", most, unrest)
 		}
 	}
 	s.settled()
 }
 
-// round has everybody do his part once.
+// round has executors, sweepers and the clock do their part once.
 func (s *simulation) round() {
 	for i, x := range s.executors {
 		x.receive(s.engines[i], s.drawMoods())

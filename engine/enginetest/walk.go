@@ -17,7 +17,7 @@ import (
 
 // A Walk is a model check: it goes through the states that small jobs can reach, breadth
 // first, and tries in every one what can happen to a job: each code on each step, on the
-// current one by a confirmer and by somebody else, each job code, reports of the current and
+// current one by a confirmer and by another person, each job code, reports of the current and
 // of other attempts with every kind of result and outcome, the passing of the deadline before
 // and after its time, and the delivery of what waits. What is accepted is also tried on the
 // conditions of a caller who has looked too early, and a second time under its request id.
@@ -28,7 +28,7 @@ import (
 // know); that a state which is not ended has a move other than the passing of time; and
 // that from every state a final one can be reached without a deadline.
 //
-// There are no more states than one can visit because some are taken for one: targets are
+// The states are few enough to visit because some are taken for one: targets are
 // alike; of a step that has passed only its state counts; and attempts are told apart up to a
 // number (see Attempts), beyond which they count as the same. So an error that only shows in
 // a later attempt than that, or only after a certain way through a step that has passed, is
@@ -154,7 +154,7 @@ func (s *WalkStats) add(t WalkStats) {
 	s.Depth = max(s.Depth, t.Depth)
 }
 
-// SmallJobs returns the jobs of so many steps, in every mix of the declared types; nil rules
+// SmallJobs returns the jobs of that many steps, in every mix of the declared types; nil rules
 // are the documented ones. A step that runs has two targets, and one that asks a confirmer;
 // both have a deadline. Jobs of one and two steps come in every variant: errors ignored or
 // not, the deadline confirming or not, and jobs of one step without a deadline and without

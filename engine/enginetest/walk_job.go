@@ -320,7 +320,7 @@ func (g *walker) apply(s *state, m move, view store.View, d *engine.Decision) (*
 		}
 	}
 	if running := next.job.State == step.Running || next.job.State == step.Waiting; running && s.stopped && next.stopped {
-		return nil, fmt.Errorf("promise 7: the job was told to terminate, nobody has operated on it since, and it is %v", next.job.State)
+		return nil, fmt.Errorf("promise 7: the job was told to terminate, no operation on the step has followed, and it is %v", next.job.State)
 	}
 	return next, nil
 }
@@ -428,7 +428,7 @@ func (g *walker) check(s *state) error {
 		return err
 	}
 	if c := s.current(); c.State.Active() && !s.known && s.effect.Effect == 0 {
-		return fmt.Errorf("promise 1: step %d is %v, nobody was told, and nothing waits for delivery", c.ID, c.State)
+		return fmt.Errorf("promise 1: step %d is %v, no effect that says so was delivered, and none waits", c.ID, c.State)
 	}
 	if g.alone {
 		return nil

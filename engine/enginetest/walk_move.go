@@ -30,7 +30,7 @@ func (m move) String() string {
 	case *engine.Create:
 		return "the job is created"
 	case *engine.Operate:
-		return fmt.Sprintf("%s: %v %d", cmp.Or(c.Actor, "nobody"), c.Code, m.step)
+		return fmt.Sprintf("%s: %v %d", cmp.Or(c.Actor, "anonymous"), c.Code, m.step)
 	case *engine.OperateJob:
 		return fmt.Sprintf("%s: %v", c.Actor, c.Code)
 	case *engine.Report:

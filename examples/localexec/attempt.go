@@ -17,7 +17,7 @@ const pageSize = 1000
 
 var (
 	errStopped = errors.New("the attempt was told to stop")
-	errOver    = errors.New("the attempt is over") // nobody wants to know its results any more
+	errOver    = errors.New("the attempt is over") // its results are stale
 )
 
 // A key names an attempt.
@@ -200,7 +200,7 @@ func (e *Executor) work(reporting, working context.Context, a *attempt, d engine
 		results <- engine.TargetResult{Target: t.Index, Result: store.Result{Status: step.TargetRunning, Started: started}}
 		result, interrupted := do(working, t)
 		if interrupted && context.Cause(working) != errStopped {
-			return // it runs again, or nobody wants to know
+			return // it runs again, or its result is stale
 		}
 		result.Started, result.Finished, result.Detail = started, step.At(e.c.Now()), cut(result.Detail, 256)
 		results <- engine.TargetResult{Target: t.Index, Result: result}

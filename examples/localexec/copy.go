@@ -67,7 +67,7 @@ func (e *Executor) copyFile(ctx context.Context, target *os.Root, f File, tempor
 	return step.CopyFailed, syncDir(d)
 }
 
-// source opens what is to be copied.
+// source opens the source of a file.
 func (e *Executor) source(f File) (io.ReadCloser, step.Status, error) {
 	if f.Content != nil {
 		return io.NopCloser(strings.NewReader(*f.Content)), 0, nil
@@ -95,8 +95,8 @@ func (e *Executor) source(f File) (io.ReadCloser, step.Status, error) {
 	return file, step.FetchFailed, err
 }
 
-// directoryOf returns the permissions of directories that are made for a file: whoever may
-// read it may get to it.
+// directoryOf returns the permissions of a directory that is made for a file: the readers of
+// the file can open it.
 func directoryOf(file fs.FileMode) fs.FileMode {
 	readers := file & 0o044
 	return 0o700 | readers | readers>>2

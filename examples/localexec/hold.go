@@ -17,8 +17,8 @@ import (
 // a locked file. It ends with the process that has it and the guards of its scripts.
 type hold struct{ file *os.File }
 
-// hold waits until nobody else holds the step. It is errOver if a later attempt has begun
-// meanwhile: then whoever runs that has seen to it that this one is over.
+// hold waits until no other executor holds the step. It is errOver if a later attempt has begun
+// meanwhile: the executor that runs that one has ended this one.
 func (e *Executor) hold(ctx context.Context, k key) (*hold, error) {
 	name := filepath.Join(e.c.Logs, strconv.FormatInt(int64(k.job), 10), strconv.FormatInt(int64(k.step), 10)+".lock")
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
