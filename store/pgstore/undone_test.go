@@ -136,13 +136,20 @@ func TestFailureAlongsideIsUndone(t *testing.T) {
 // Where transactions are strict, a call on an effect that others have changed meanwhile is tried
 // again.
 func TestEffectsWhereTransactionsAreStrict(t *testing.T) {
+	const change = `UPDATE stepgate_effects SET failures = failures + 1`
 	dsn, pool := shared(t)
-	st := open(t, connect(t, dsn, strict))
+	st := open(t, connect(t, dsn, strict, conns(1)))
 	eng := engine.New(st)
-	for what, call := range map[string]func(d store.Delivery) error{
-		"Defer":  func(d store.Delivery) error { return st.Defer(t.Context(), d) },
-		"Settle": func(d store.Delivery) error { return st.Settle(t.Context(), d) },
-		"Claim":  func(store.Delivery) error { claim(t, st); return nil },
+	for what, c := range map[string]struct {
+		others string // what others do meanwhile: a claim waits for no row
+		call   func(d store.Delivery) error
+	}{
+		"Defer":  {change, func(d store.Delivery) error { return st.Defer(t.Context(), d) }},
+		"Settle": {change, func(d store.Delivery) error { return st.Settle(t.Context(), d) }},
+		"Claim": {`LOCK TABLE stepgate_effects IN ACCESS EXCLUSIVE MODE; ` + change, func(store.Delivery) error {
+			_, err := st.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.AskConfirmers}, Now: later + 1, Until: later + 2, Limit: 9})
+			return err
+		}},
 	} {
 		start(t, eng, asking(1))
 		d := claim(t, st)[0]
@@ -150,10 +157,10 @@ func TestEffectsWhereTransactionsAreStrict(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tx.Exec(t.Context(), `LOCK TABLE stepgate_effects IN ACCESS EXCLUSIVE MODE; UPDATE stepgate_effects SET failures = failures + 1`); err != nil {
+		if _, err := tx.Exec(t.Context(), c.others); err != nil {
 			t.Fatal(err)
 		}
-		answer := asked(func() error { return call(d) })
+		answer := asked(func() error { return c.call(d) })
 		blocked(t, pool, 1)
 		if err := tx.Commit(t.Context()); err != nil {
 			t.Fatal(err)
