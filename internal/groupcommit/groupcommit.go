@@ -5,16 +5,38 @@ package groupcommit
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// Lanes commit changes in groups. A lane has one group under way. Lanes are independent of
-// each other, and changes of one key keep to one lane. It comes from [New].
+var (
+	// ErrNotBegun: the change left the queue before its group began. Nothing was done.
+	ErrNotBegun = errors.New("not begun")
+
+	// ErrAside is run's answer to a change of a group that it has left out, as the others would
+	// wait for it: the change is carried out again, alone and beside its lane. Aside must be set.
+	ErrAside = errors.New("left out of its group")
+)
+
+// Lanes commit changes in groups. A lane waits for one group at a time, and not for those that it
+// has set aside. Lanes are independent of each other, and changes of one key keep to one lane. It
+// comes from [New]; its fields are set before the first use.
 type Lanes[C any] struct {
-	// Repeat lets a group hold several changes of one key. It is set before the first use.
+	// Repeat lets a group hold several changes of one key.
 	Repeat bool
+
+	// Patience is how long the queue of a lane waits for the group that is under way, 0 being
+	// without end. Then the lane sets it aside: the next group begins beside it. A lane has at
+	// most Aside such groups, and without Repeat no group holds a key of theirs.
+	Patience time.Duration
+	Aside    int
+
+	// Queue is how long a change queues at most; 0 is without end.
+	Queue time.Duration
 
 	run   func(ctx context.Context, group []C) []error
 	keep  func(C) C
@@ -25,8 +47,18 @@ type Lanes[C any] struct {
 // lane is where the changes of some keys queue.
 type lane[C any] struct {
 	mu    sync.Mutex // guards all below
-	busy  bool       // a group is under way
+	last  int        // the number of the group that has begun last
+	turn  int        // that of the group that the lane waits for; 0 is none
+	keys  []int64    // of that group
+	aside []aside
 	queue []*waiter[C]
+	timer *time.Timer // ends the patience with turn; nil if nobody queues for its end
+}
+
+// aside is a group that is under way beside its lane.
+type aside struct {
+	turn int
+	keys []int64
 }
 
 // waiter is a change that waits for its group, and then for its answer.
@@ -34,13 +66,25 @@ type waiter[C any] struct {
 	key    int64
 	change C
 	answer chan error // of one; so that nobody waits for a caller who has left
-	group  *group     // it belongs to; nil while it queues. Guarded by the lane
+
+	// Guarded by the lane.
+	group *group // it belongs to; nil while it queues
+	alone bool   // it was left out of a group
+	late  bool   // it has queued for as long as it may
+	left  bool   // its caller waits no longer
 }
 
 // group is what the waiters of a group that is under way have in common.
 type group struct {
 	waiting atomic.Int64 // callers who have not left
 	cancel  context.CancelFunc
+}
+
+// begun is a group that has begun.
+type begun[C any] struct {
+	ctx     context.Context
+	turn    int
+	waiters []*waiter[C]
 }
 
 // New returns so many lanes, each with at most so many changes in a group, which run carries
@@ -53,25 +97,46 @@ func New[C any](lanes, most int, keep func(C) C, run func(ctx context.Context, g
 
 // Do has c carried out and returns run's answer for it. Where nothing is under way in the
 // lane of key, it is at once, alone, and under ctx. Else it queues: if ctx ends before its
-// group has begun, nothing is done; if ctx ends later, the group goes on, and what comes of
-// c is unknown. A group that every caller has left is cancelled. No group holds two changes
-// of one key, other than 0, unless Repeat is set.
+// group has begun, nothing is done, and the error is an ErrNotBegun too; if ctx ends later, the
+// group goes on, and what comes of c is unknown. A group that every caller has left is cancelled.
+// No group holds two changes of one key, other than 0, unless Repeat is set. A panic of run is
+// the caller's if c was carried out at once, and the error of all changes of a group.
 func (l *Lanes[C]) Do(ctx context.Context, key int64, c C) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	ln := l.lane(key)
-	w := ln.enter(key, c, l.keep)
+	turn, w := l.enter(ln, key, c)
 	if w == nil {
-		defer l.leave(ln) // even if run panics
+		defer func() { l.start(ln, l.leave(ln, turn)) }() // even if run panics
 		return l.run(ctx, []C{c})[0]
 	}
-	select {
-	case err := <-w.answer:
-		return err
-	case <-ctx.Done():
-		ln.giveUp(w)
-		return ctx.Err()
+	return l.wait(ctx, ln, w)
+}
+
+// wait waits for the answer of a change that queues.
+func (l *Lanes[C]) wait(ctx context.Context, ln *lane[C], w *waiter[C]) error {
+	var over <-chan time.Time
+	if l.Queue > 0 {
+		timer := time.NewTimer(l.Queue)
+		defer timer.Stop()
+		over = timer.C
+	}
+	for {
+		select {
+		case err := <-w.answer:
+			return err
+		case <-ctx.Done():
+			if ln.giveUp(w) {
+				return fmt.Errorf("%w: %w", ErrNotBegun, ctx.Err())
+			}
+			return ctx.Err()
+		case <-over:
+			if ln.withdraw(w) {
+				return ErrNotBegun
+			}
+			over = nil
+		}
 	}
 }
 
@@ -80,93 +145,214 @@ func (l *Lanes[C]) lane(key int64) *lane[C] {
 	return &l.lanes[uint64(key)*spread>>32%uint64(len(l.lanes))]
 }
 
-// enter takes an idle lane and returns nil, or has c queue in a busy one. What queues is kept
-// outside of the lock, as it may be large.
-func (ln *lane[C]) enter(key int64, c C, keep func(C) C) *waiter[C] {
-	if ln.take() {
-		return nil
+// enter takes an idle lane, for a group of the number turn, or has c queue in a busy one. What
+// queues is kept outside of the lock, as it may be large.
+func (l *Lanes[C]) enter(ln *lane[C], key int64, c C) (turn int, w *waiter[C]) {
+	if turn = l.take(ln, key); turn != 0 {
+		return turn, nil
 	}
-	w := &waiter[C]{key: key, change: keep(c), answer: make(chan error, 1)}
+	w = &waiter[C]{key: key, change: l.keep(c), answer: make(chan error, 1)}
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	if !ln.busy { // by now
-		ln.busy = true
-		return nil
+	if l.idle(ln, key) { // by now
+		return ln.begin(key), nil
 	}
 	ln.queue = append(ln.queue, w)
-	return w
+	l.watch(ln)
+	return 0, w
 }
 
-// take takes the lane if it is idle.
-func (ln *lane[C]) take() bool {
+// take takes the lane if it is idle; 0 means that it is not.
+func (l *Lanes[C]) take(ln *lane[C], key int64) (turn int) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	idle := !ln.busy
-	ln.busy = true
-	return idle
+	if !l.idle(ln, key) {
+		return 0
+	}
+	return ln.begin(key)
 }
 
-// giveUp takes w out of the queue or, if its group is under way, leaves that.
-func (ln *lane[C]) giveUp(w *waiter[C]) {
+// idle reports whether a change of key can be carried out at once. The lane is locked.
+func (l *Lanes[C]) idle(ln *lane[C], key int64) bool {
+	return ln.turn == 0 && (l.Repeat || key == 0 ||
+		!slices.ContainsFunc(ln.aside, func(a aside) bool { return slices.Contains(a.keys, key) }) &&
+			!slices.ContainsFunc(ln.queue, func(w *waiter[C]) bool { return w.key == key }))
+}
+
+// begin has the lane wait for a group from now on, and returns its number. The lane is locked.
+func (ln *lane[C]) begin(keys ...int64) int {
+	ln.last++
+	ln.turn, ln.keys = ln.last, append(ln.keys[:0], keys...)
+	return ln.turn
+}
+
+// watch sets the time at which the group that others queue for is set aside. The lane is locked.
+func (l *Lanes[C]) watch(ln *lane[C]) {
+	if l.Patience > 0 && ln.turn != 0 && ln.timer == nil && len(ln.queue) > 0 {
+		turn := ln.turn
+		ln.timer = time.AfterFunc(l.Patience, func() { l.start(ln, l.pass(ln, turn)) })
+	}
+}
+
+// pass sets a group aside if the lane still waits for it and others queue, and returns what begins.
+func (l *Lanes[C]) pass(ln *lane[C], turn int) []begun[C] {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if ln.turn != turn {
+		return nil
+	}
+	ln.timer = nil
+	if len(ln.queue) == 0 || len(ln.aside) >= l.Aside {
+		return nil // until another change queues, or a group aside ends
+	}
+	ln.aside = append(ln.aside, aside{turn, slices.Clone(ln.keys)})
+	ln.turn = 0
+	return l.next(ln)
+}
+
+// leave ends a group and returns what begins.
+func (l *Lanes[C]) leave(ln *lane[C], turn int) []begun[C] {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if ln.turn == turn {
+		ln.turn = 0
+		if ln.timer != nil {
+			ln.timer.Stop()
+			ln.timer = nil
+		}
+	} else {
+		ln.aside = slices.DeleteFunc(ln.aside, func(a aside) bool { return a.turn == turn })
+	}
+	return l.next(ln)
+}
+
+// next has begin what can: a group, if the lane waits for none, and changes that were left out of
+// one. The lane is locked.
+func (l *Lanes[C]) next(ln *lane[C]) (all []begun[C]) {
+	if len(ln.queue) == 0 {
+		ln.queue = nil
+		return nil
+	}
+	held := map[int64]bool{} // keys of what is under way, or goes before
+	for _, a := range ln.aside {
+		for _, key := range a.keys {
+			held[key] = true
+		}
+	}
+	var group, left []*waiter[C]
+	for _, w := range ln.queue {
+		waits := held[w.key] && w.key != 0 && !l.Repeat
+		switch {
+		case w.alone && !waits && len(ln.aside) < l.Aside:
+			ln.last++
+			ln.aside = append(ln.aside, aside{ln.last, []int64{w.key}})
+			all = append(all, begin(ln.last, []*waiter[C]{w}))
+		case w.alone || waits || ln.turn != 0 || len(group) == l.most:
+			left = append(left, w)
+		default:
+			group = append(group, w)
+		}
+		held[w.key] = true
+	}
+	ln.queue = left
+	if len(group) > 0 {
+		keys := make([]int64, len(group))
+		for i, w := range group {
+			keys[i] = w.key
+		}
+		all = append(all, begin(ln.begin(keys...), group))
+	}
+	l.watch(ln)
+	return all
+}
+
+// begin returns a group that begins. The lane of waiters is locked.
+func begin[C any](turn int, waiters []*waiter[C]) begun[C] {
+	ctx, cancel := context.WithCancel(context.Background())
+	g := &group{cancel: cancel}
+	g.waiting.Store(int64(len(waiters)))
+	for _, w := range waiters {
+		w.group = g
+	}
+	return begun[C]{ctx, turn, waiters}
+}
+
+// start carries groups out in the background, and what follows them.
+func (l *Lanes[C]) start(ln *lane[C], all []begun[C]) {
+	for _, b := range all {
+		go func() {
+			defer func() { l.start(ln, l.leave(ln, b.turn)) }() // however run ends
+			l.carryOut(ln, b)
+		}()
+	}
+}
+
+// carryOut runs a group and answers its callers, even if run panics or ends its goroutine.
+func (l *Lanes[C]) carryOut(ln *lane[C], b begun[C]) {
+	defer b.waiters[0].group.cancel()
+	changes := make([]C, len(b.waiters))
+	for i, w := range b.waiters {
+		changes[i] = w.change
+	}
+	errs := slices.Repeat([]error{errors.New("the goroutine of the group was ended")}, len(changes))
+	defer func() {
+		if p := recover(); p != nil {
+			errs = slices.Repeat([]error{fmt.Errorf("panic: %v", p)}, len(changes))
+		}
+		for i, w := range b.waiters {
+			err := errs[i]
+			if err == ErrAside {
+				if ln.again(w) {
+					continue
+				}
+				err = ErrNotBegun
+			}
+			w.answer <- err
+		}
+	}()
+	errs = l.run(b.ctx, changes)
+}
+
+// again has a change queue that was left out of its group, unless it may not.
+func (ln *lane[C]) again(w *waiter[C]) bool {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if w.left || w.late || w.alone {
+		return false
+	}
+	w.group, w.alone = nil, true
+	ln.queue = append(ln.queue, w)
+	return true
+}
+
+// giveUp takes w out of the queue, and reports that, or leaves its group if that is under way.
+func (ln *lane[C]) giveUp(w *waiter[C]) bool {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	if w.group == nil {
-		ln.queue = slices.DeleteFunc(ln.queue, func(other *waiter[C]) bool { return other == w })
-		return
+		ln.drop(w)
+		return true
 	}
+	w.left = true
 	if w.group.waiting.Add(-1) == 0 {
 		w.group.cancel()
 	}
+	return false
 }
 
-// leave gives a lane up that has no queue, and has the queue carried out of one that has.
-func (l *Lanes[C]) leave(ln *lane[C]) {
-	ctx, waiters := ln.next(l.most, l.Repeat)
-	if waiters == nil {
-		return
-	}
-	go func() {
-		for waiters != nil {
-			l.carryOut(ctx, waiters)
-			ctx, waiters = ln.next(l.most, l.Repeat)
-		}
-	}()
-}
-
-// next takes the next group out of the queue. If there is none, the lane is idle from now on.
-func (ln *lane[C]) next(most int, repeat bool) (context.Context, []*waiter[C]) {
+// withdraw takes w out of the queue, and reports that, or has it not queue again.
+func (ln *lane[C]) withdraw(w *waiter[C]) bool {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	if len(ln.queue) == 0 {
-		ln.busy, ln.queue = false, nil
-		return nil, nil
+	if w.group == nil {
+		ln.drop(w)
+		return true
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	g := &group{cancel: cancel}
-	taken := map[int64]bool{}
-	var waiters, left []*waiter[C]
-	for _, w := range ln.queue {
-		if len(waiters) == most || !repeat && w.key != 0 && taken[w.key] {
-			left = append(left, w)
-			continue
-		}
-		taken[w.key] = true
-		w.group = g
-		waiters = append(waiters, w)
-	}
-	g.waiting.Store(int64(len(waiters)))
-	ln.queue = left
-	return ctx, waiters
+	w.late = true
+	return false
 }
 
-// carryOut runs a group and answers its callers.
-func (l *Lanes[C]) carryOut(ctx context.Context, waiters []*waiter[C]) {
-	defer waiters[0].group.cancel()
-	changes := make([]C, len(waiters))
-	for i, w := range waiters {
-		changes[i] = w.change
-	}
-	for i, err := range l.run(ctx, changes) {
-		waiters[i].answer <- err
-	}
+// drop takes w out of the queue. The lane is locked.
+func (ln *lane[C]) drop(w *waiter[C]) {
+	ln.queue = slices.DeleteFunc(ln.queue, func(other *waiter[C]) bool { return other == w })
 }

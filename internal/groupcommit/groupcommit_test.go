@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stepgate/stepgate/internal/groupcommit"
 )
@@ -129,7 +131,7 @@ func TestAnEndedContextDoesNothing(t *testing.T) {
 		left := b.call(ctx, 2, 2)
 		b.call(t.Context(), 3, 3)
 		cancel()
-		want(t, "one that left the queue", <-left, context.Canceled)
+		want(t, "one that left the queue", <-left, "not begun: context canceled")
 		b.pass <- ok
 		want(t, "the group without it", <-b.began, []int{3})
 		b.pass <- ok
@@ -203,6 +205,148 @@ func TestOneThatPanicsLeavesTheLane(t *testing.T) {
 		_ = lanes.Do(t.Context(), 1, 1)
 	}()
 	want(t, "the next Do", lanes.Do(t.Context(), 1, 1), "second")
+}
+
+// A panic in a group is the error of its changes, as is the end of its goroutine, and the lane
+// goes on.
+func TestAGroupThatDoesNotReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(10)
+		first := b.call(t.Context(), 1, 1)
+		<-b.began
+		for says, end := range map[string]func(int) error{
+			"panic: oh":                            func(int) error { panic("oh") },
+			"the goroutine of the group was ended": func(int) error { runtime.Goexit(); return nil },
+		} {
+			one, two := b.call(t.Context(), 2, 2), b.call(t.Context(), 3, 3)
+			b.pass <- ok
+			want(t, "the group before", <-first, nil)
+			want(t, "the group", <-b.began, []int{2, 3})
+			first = b.call(t.Context(), 4, 4)
+			b.pass <- end
+			want(t, "one of the group", <-one, says)
+			want(t, "another of the group", <-two, says)
+			want(t, "the next group", <-b.began, []int{4})
+		}
+		b.pass <- ok
+		want(t, "its answer", <-first, nil)
+	})
+}
+
+// A group that takes longer than the queue of its lane is patient is set aside, and others begin,
+// but for those of its keys.
+func TestALaneGoesOnBesideAGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(10)
+		b.Patience, b.Aside = time.Second, 1
+		slow := b.call(t.Context(), 1, 1)
+		want(t, "the slow one", <-b.began, []int{1})
+		time.Sleep(time.Hour) // nobody queues: it need not hurry
+		same, other := b.call(t.Context(), 1, 11), b.call(t.Context(), 2, 2)
+		began := time.Now()
+		want(t, "the next group", <-b.began, []int{2})
+		want(t, "the patience", time.Since(began), time.Second)
+		third := b.call(t.Context(), 3, 3)
+		time.Sleep(time.Hour) // no more groups than one are set aside
+		select {
+		case group := <-b.began:
+			t.Errorf("a second group was set aside for %v", group)
+		default:
+		}
+		let := func() {
+			for range b.began {
+				b.pass <- ok
+			}
+		}
+		go let()
+		defer close(b.began)
+		b.pass <- ok
+		b.pass <- ok
+		for _, answer := range []<-chan error{slow, same, other, third, b.call(t.Context(), 1, 12)} {
+			want(t, "an answer", <-answer, nil)
+		}
+	})
+}
+
+// A change that its group has left out is carried out alone, and its lane does not wait for it.
+func TestAChangeIsLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		locked, release, began := 2, make(chan bool), make(chan []int, 10)
+		lanes := groupcommit.New(1, 10, func(c int) int { return c }, func(_ context.Context, group []int) []error {
+			began <- slices.Clone(group)
+			errs := make([]error, len(group))
+			for i, c := range group {
+				switch {
+				case c%10 != locked:
+				case len(group) > 1:
+					errs[i] = groupcommit.ErrAside
+				default:
+					<-release
+				}
+			}
+			return errs
+		})
+		lanes.Patience, lanes.Aside = time.Second, 1
+		call := func(c int) <-chan error {
+			answer := make(chan error, 1)
+			go func() { answer <- lanes.Do(t.Context(), int64(c%10), c) }()
+			synctest.Wait()
+			return answer
+		}
+		first := call(2)
+		want(t, "alone, for as long as it takes", <-began, []int{2})
+		second, third := call(3), call(12)
+		want(t, "beside it", <-began, []int{3})
+		want(t, "its answer", <-second, nil)
+		release <- true
+		want(t, "the answer to the first", <-first, nil)
+		want(t, "the next of the same key", <-began, []int{12})
+		fourth, fifth := call(4), call(22)
+		want(t, "beside it", <-began, []int{4})
+		release <- true
+		want(t, "its answer", <-third, nil)
+		want(t, "the next of the same key", <-began, []int{22})
+		release <- true
+		want(t, "its answer", <-fifth, nil)
+		want(t, "its neighbour", <-fourth, nil)
+
+		locked = 9
+		slow := call(9)
+		<-began
+		locked = 2
+		answers := []<-chan error{call(5), call(2), call(6)}
+		release <- true
+		want(t, "the one before", <-slow, nil)
+		want(t, "the group", <-began, []int{5, 2, 6})
+		want(t, "its first", <-answers[0], nil)
+		want(t, "its last", <-answers[2], nil)
+		want(t, "the one that was left out", <-began, []int{2})
+		seventh := call(7)
+		want(t, "the lane is idle", <-began, []int{7})
+		want(t, "its answer", <-seventh, nil)
+		release <- true
+		want(t, "its answer", <-answers[1], nil)
+	})
+}
+
+// A change queues for no longer than it may.
+func TestAChangeQueuesForATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(10)
+		b.Queue = time.Second
+		first := b.call(t.Context(), 1, 1)
+		<-b.began
+		began, second := time.Now(), b.call(t.Context(), 2, 2)
+		want(t, "one that has queued for too long", <-second, groupcommit.ErrNotBegun)
+		want(t, "the time", time.Since(began), time.Second)
+		third := b.call(t.Context(), 3, 3)
+		b.pass <- ok
+		want(t, "the group without it", <-b.began, []int{3})
+		time.Sleep(time.Hour)
+		b.pass <- ok
+		want(t, "the first", <-first, nil)
+		want(t, "one that takes long, and did not queue for long", <-third, nil)
+	})
 }
 
 // Every change is carried out exactly once, however many callers there are.

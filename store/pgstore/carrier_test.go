@@ -19,6 +19,7 @@ type carrier struct {
 	carried []store.Delivery // of the transactions that were not undone for another reason
 	refuses store.JobID      // it does not carry effects of this job
 	hides   store.JobID      // it fails to, and does not say so
+	panics  store.JobID      // it panics with effects of this job
 }
 
 func (c *carrier) Carry(ctx context.Context, tx pgx.Tx, effects []store.Delivery) error {
@@ -28,6 +29,9 @@ func (c *carrier) Carry(ctx context.Context, tx pgx.Tx, effects []store.Delivery
 		}
 		if d.Job == c.refuses {
 			return errOwn
+		}
+		if d.Job == c.panics {
+			panic("oh")
 		}
 		if d.Job == c.hides {
 			_ = insertOwn(ctx, tx, d.Job, d.Seq) // once more
@@ -98,7 +102,7 @@ func carriedTogether(t *testing.T, pool *pgxpool.Pool, st *pgstore.Store, change
 // Of a group the effects of those changes are carried that pass.
 func TestCarrierOfAGroup(t *testing.T) {
 	pool := withOwn(t)
-	st := open(t, pool, pgstore.WithCarrier(&carrier{}), pgstore.WithLanes(1))
+	st := open(t, pool, pgstore.WithCarrier(&carrier{}), pgstore.WithLanes(1), unhurried)
 	carriedTogether(t, pool, st, ending(t, st, 3), store.ErrConflict, nil, nil)
 }
 
@@ -106,7 +110,7 @@ func TestCarrierOfAGroup(t *testing.T) {
 // those that were committed with it.
 func TestCarrierFails(t *testing.T) {
 	pool, c := withOwn(t), &carrier{}
-	st := open(t, pool, pgstore.WithCarrier(c), pgstore.WithLanes(1))
+	st := open(t, pool, pgstore.WithCarrier(c), pgstore.WithLanes(1), unhurried)
 	changes := ending(t, st, 3)
 	c.refuses = changes[1].Job.ID
 	carriedTogether(t, pool, st, changes, store.ErrConflict, errOwn, nil)
@@ -124,10 +128,37 @@ func TestCarrierFails(t *testing.T) {
 // A carrier that passes over what fails the transaction undoes that change alone, too.
 func TestCarrierHidesAFailure(t *testing.T) {
 	pool, c := withOwn(t), &carrier{}
-	st := open(t, pool, pgstore.WithCarrier(c), pgstore.WithLanes(1))
+	st := open(t, pool, pgstore.WithCarrier(c), pgstore.WithLanes(1), unhurried)
 	changes := ending(t, st, 3)
 	c.hides = changes[2].Job.ID
 	carriedTogether(t, pool, st, changes, store.ErrConflict, nil, pgx.ErrTxCommitRollback)
+}
+
+// A panic of a carrier, or of what runs alongside, is the error of the change whose it is, alone and in
+// a group, and undoes that change alone.
+func TestCarrierPanics(t *testing.T) {
+	pool, c := withOwn(t), &carrier{}
+	st := open(t, pool, pgstore.WithCarrier(c), pgstore.WithLanes(1), unhurried)
+	changes := ending(t, st, 4)
+	c.panics = changes[2].Job.ID
+	panics := func(what string, err error) {
+		t.Helper()
+		if refused(t, what, err, "pgstore: commit: panic: oh"); !errors.Is(err, store.ErrUndone) {
+			t.Errorf("%s: got error %v, want that nothing was done", what, err)
+		}
+	}
+	errs := commitTogether(t, pool, st, changes)
+	if !errors.Is(errs[0], store.ErrConflict) || errs[1] != nil || errs[3] != nil {
+		t.Errorf("the neighbours of a change whose carrier panics: got errors %v, want a conflict, none and none", errs)
+	}
+	panics("Commit in a group", errs[2])
+	panics("Commit alone", st.Commit(t.Context(), changes[2]))
+	c.panics = 0
+	alongside := pgstore.Alongside(t.Context(), func(context.Context, pgx.Tx) error { panic("oh") })
+	panics("Commit with a panic alongside", st.Commit(alongside, changes[2]))
+	if err := st.Commit(t.Context(), changes[2]); err != nil {
+		t.Errorf("Commit of what is carried now: %v", err)
+	}
 }
 
 // Take claims a carried effect, and whoever has taken it before has lost it.

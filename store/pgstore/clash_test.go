@@ -62,7 +62,7 @@ func TestTwoStoresOnTheSameJobs(t *testing.T) {
 	seed := testkit.Seed(t)
 	var all sync.WaitGroup
 	for process := range 2 {
-		st := open(t, connect(t, dsn, hasty, func(c *pgxpool.Config) { c.ConnConfig.Tracer = &locked }), pgstore.WithLanes(1))
+		st := open(t, connect(t, dsn, hasty, func(c *pgxpool.Config) { c.ConnConfig.Tracer = &locked }), pgstore.WithLanes(1), unhurried)
 		eng := engine.New(st)
 		for caller := range callers {
 			random := rand.New(rand.NewPCG(seed, uint64(process*callers+caller)))
@@ -134,7 +134,7 @@ func TestGroupsLockInOneOrder(t *testing.T) {
 		for _, id := range group {
 			changes = append(changes, refusing(t, st, id, store.Request{}))
 		}
-		st := open(t, connect(t, dsn, func(c *pgxpool.Config) { c.ConnConfig.Tracer = &locked }), pgstore.WithLanes(1))
+		st := open(t, connect(t, dsn, func(c *pgxpool.Config) { c.ConnConfig.Tracer = &locked }), pgstore.WithLanes(1), unhurried)
 		answers = append(answers, queueBehind(t, pool, st, changes)...)
 		blocked(t, pool, process+1)
 	}
@@ -164,7 +164,7 @@ func strict(c *pgxpool.Config) {
 // were faster than still is a conflict, alone and in a group.
 func TestConflictWhereTransactionsAreStrict(t *testing.T) {
 	dsn, pool := shared(t)
-	st := open(t, connect(t, dsn, strict), pgstore.WithLanes(1))
+	st := open(t, connect(t, dsn, strict), pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
 	for _, others := range []int{0, 1} {
 		id := start(t, eng, asking(1))

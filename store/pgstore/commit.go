@@ -5,13 +5,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/stepgate/stepgate/internal/groupcommit"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore/internal/link"
@@ -37,32 +40,68 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 	case s.changes == nil:
 		return failed("commit", s.commit(ctx, []store.Change{c}, nil)[0])
 	}
-	return failed("commit", s.changes.Do(ctx, int64(c.Job.ID), c))
+	return failed("commit", queued(s.changes.Do(ctx, int64(c.Job.ID), c)))
+}
+
+// queued returns what is told of the answer of a lane.
+func queued(err error) error {
+	switch {
+	case err == groupcommit.ErrNotBegun:
+		return link.Undone(fmt.Errorf("%w: the calls before it take too long", ErrTimeout))
+	case errors.Is(err, groupcommit.ErrNotBegun):
+		return link.Undone(err)
+	}
+	return err
 }
 
 // commit commits changes of different jobs, together with also, if that is not nil, and
 // returns an answer for each. If they fail together, and it is known that none of them has
-// passed, each is tried alone, so that none fails for a neighbour.
+// passed, each is tried alone, so that none fails for a neighbour. One that a lock keeps waiting
+// is groupcommit.ErrAside, unless it was alone from the first.
 func (s *Store) commit(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error) []error {
-	fit, again, err := s.apply(ctx, group, also)
-	errs := make([]error, len(group))
-	if again && len(group) > 1 && !errors.Is(err, ErrTimeout) {
-		for i := range group {
-			errs[i] = s.commit(ctx, group[i:i+1], also)[0]
-		}
-		return errs
+	if len(group) == 1 {
+		return []error{s.commitOne(ctx, group, also, 0)}
 	}
+	fit, again, err := s.apply(ctx, group, also, s.patience)
+	errs := make([]error, len(group))
 	for i := range group {
 		switch {
+		case again && !errors.Is(err, ErrTimeout):
+			if errs[i] = s.commitOne(ctx, group[i:i+1], also, s.patience); isLocked(errs[i]) {
+				errs[i] = groupcommit.ErrAside
+			}
 		case err != nil:
 			errs[i] = err
-		case !fit[group[i].Job.ID]:
-			errs[i] = store.ErrConflict
 		default:
-			s.changed(group[i].Job.ID)
+			errs[i] = s.committed(fit, group[i].Job.ID)
 		}
 	}
 	return errs
+}
+
+// commitOne commits a group of one.
+func (s *Store) commitOne(ctx context.Context, one []store.Change, also func(context.Context, pgx.Tx) error, patience time.Duration) error {
+	fit, _, err := s.apply(ctx, one, also, patience)
+	if err != nil {
+		return err
+	}
+	return s.committed(fit, one[0].Job.ID)
+}
+
+// committed tells of a change, if it is among those that fit.
+func (s *Store) committed(fit map[store.JobID]bool, job store.JobID) error {
+	if !fit[job] {
+		return store.ErrConflict
+	}
+	s.changed(job)
+	return nil
+}
+
+// isLocked reports whether a lock is why a change was not committed.
+func isLocked(err error) bool {
+	const lockNotAvailable = "55P03"
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == lockNotAvailable
 }
 
 // isConflict reports whether err means that an id is taken, that a request was carried out or,
@@ -85,15 +124,16 @@ type sender interface {
 
 // apply carries out what fits of a group, all in one transaction, and returns the jobs of
 // what did. An error is of all of it; again says that it is known that nothing was done, and
-// that the server goes on.
-func (s *Store) apply(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error) (fit map[store.JobID]bool, again bool, err error) {
+// that the server goes on. Locks are waited for no longer than patience, 0 being the bound of a
+// call.
+func (s *Store) apply(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error, patience time.Duration) (fit map[store.JobID]bool, again bool, err error) {
 	err = s.link.Write(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
 		again = false
 		if s.carrier == nil && also == nil {
-			fit, err = s.send(ctx, c, group) // a batch is a transaction
+			fit, err = s.send(ctx, c, group, patience) // a batch is a transaction
 			again = link.RolledBack(err)
 		} else {
-			fit, again, err = s.transact(ctx, c, group, also)
+			fit, again, err = s.transact(ctx, c, group, also, patience)
 		}
 		if isConflict(err) {
 			return store.ErrConflict
@@ -104,13 +144,13 @@ func (s *Store) apply(ctx context.Context, group []store.Change, also func(conte
 }
 
 // transact is apply in a transaction that holds more than the store's statements.
-func (s *Store) transact(ctx context.Context, c *pgx.Conn, group []store.Change, also func(context.Context, pgx.Tx) error) (fit map[store.JobID]bool, again bool, err error) {
+func (s *Store) transact(ctx context.Context, c *pgx.Conn, group []store.Change, also func(context.Context, pgx.Tx) error, patience time.Duration) (fit map[store.JobID]bool, again bool, err error) {
 	committing := false
 	err = pgx.BeginFunc(ctx, c, func(tx pgx.Tx) (err error) {
-		if fit, err = s.send(ctx, tx, group); err == nil && len(fit) > 0 {
+		if fit, err = s.send(ctx, tx, group, patience); err == nil && len(fit) > 0 {
 			err = s.carry(ctx, tx, group, fit)
 			if err == nil && also != nil {
-				err = also(ctx, tx)
+				err = contain(func() error { return also(ctx, tx) })
 			}
 		}
 		committing = err == nil
@@ -140,14 +180,24 @@ func (s *Store) carry(ctx context.Context, tx pgx.Tx, group []store.Change, fit 
 	if len(effects) == 0 {
 		return nil
 	}
-	return s.carrier.Carry(ctx, tx, effects)
+	return contain(func() error { return s.carrier.Carry(ctx, tx, effects) })
+}
+
+// contain returns what a function of the embedder's does, with a panic as an error.
+func contain(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return f()
 }
 
 // Carried is the NotBefore of an effect that a [Carrier] has taken: nobody claims it.
 const Carried step.Time = math.MaxInt64
 
 // send sends the statements of a group in one round trip and one transaction.
-func (s *Store) send(ctx context.Context, on sender, group []store.Change) (map[store.JobID]bool, error) {
+func (s *Store) send(ctx context.Context, on sender, group []store.Change, patience time.Duration) (map[store.JobID]bool, error) {
 	var creations, updates []*store.Change
 	for i := range group {
 		if c := &group[i]; c.Base() == 0 {
@@ -165,7 +215,7 @@ func (s *Store) send(ctx context.Context, on sender, group []store.Change) (map[
 		})
 		return err
 	}
-	if len(group) == 1 { // not as a batch, which costs the caller more
+	if len(group) == 1 && patience == 0 { // not as a batch, which costs the caller more
 		sql, args := createSQL, []any(nil)
 		if len(creations) > 0 {
 			args = s.creationArgs(creations)
@@ -179,6 +229,9 @@ func (s *Store) send(ctx context.Context, on sender, group []store.Change) (map[
 		return fit, noted(rows)
 	}
 	b := newGroup()
+	if patience > 0 {
+		b.Queue(`SELECT set_config('lock_timeout', $1, true)`, fmt.Sprint(max(patience.Milliseconds(), 1)))
+	}
 	if len(creations) > 0 {
 		slices.SortFunc(creations, func(a, b *store.Change) int { // as for updates: another process may create by the same requests
 			return bytes.Compare(a.Records[0].Request[:], b.Records[0].Request[:])
@@ -238,7 +291,7 @@ type alongsideKey struct{}
 
 // Alongside returns a context that has a commit under it also run f, in its transaction and
 // after everything else: both take effect, or neither does. An error of f fails the commit
-// and undoes it. A commit that is a conflict does not run f; one that is tried again runs it
+// and undoes it, as does a panic. A commit that is a conflict does not run f; one that is tried again runs it
 // again, as does one whose f returns store.ErrConflict. A call of the engine that commits
 // nothing, because a report tells nothing new for instance, does not run f. f writes through tx:
 // a commit that it makes otherwise may queue behind one that waits for tx, and both for ever.

@@ -45,7 +45,7 @@ func rows(t *testing.T, pool *pgxpool.Pool, first, last store.JobID) []string {
 // statement that all share, leave nothing behind and keep no neighbour from passing.
 func TestGroupKeepsAnswersApart(t *testing.T) {
 	ctx, pool := t.Context(), migrated(t)
-	st := open(t, pool, pgstore.WithLanes(1))
+	st := open(t, pool, pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
 	known := store.Request{15: 1}
 	if _, err := eng.Create(ctx, asking(1), engine.RequestID(known)); err != nil {
@@ -102,7 +102,7 @@ func TestGroupKeepsAnswersApart(t *testing.T) {
 // What comes while another change is under way shares one transaction.
 func TestGroupIsOneTransaction(t *testing.T) {
 	pool := migrated(t)
-	st := open(t, pool, pgstore.WithLanes(1))
+	st := open(t, pool, pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
 	var changes []store.Change
 	for range 20 {
@@ -124,7 +124,7 @@ func TestGroupIsOneTransaction(t *testing.T) {
 // is so for its own query alone, and one that the server refuses fails no neighbour.
 func TestViewsOfAGroupKeepApart(t *testing.T) {
 	pool := migrated(t)
-	st := open(t, pool, pgstore.WithLanes(1))
+	st := open(t, pool, pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
 	ours := store.Scope{Type: "biz", ID: "1"}
 	id, scoped := start(t, eng, asking(3)), start(t, eng.In(ours), asking(1))

@@ -112,7 +112,7 @@ func (in *installation) play() {
 // Changes that are committed in a group leave the same rows as each alone does.
 func TestGroupWritesWhatEachAloneWould(t *testing.T) {
 	together, alone := migrated(t), migrated(t)
-	one := install(t, open(t, together, pgstore.WithLanes(1)))
+	one := install(t, open(t, together, pgstore.WithLanes(1), unhurried))
 	two := install(t, open(t, alone, pgstore.WithLanes(0)))
 	one.play()
 	two.play()
@@ -136,7 +136,7 @@ func TestGroupWritesWhatEachAloneWould(t *testing.T) {
 // Views that are read in a group show what each alone shows.
 func TestViewsInAGroupAreAsAlone(t *testing.T) {
 	pool := migrated(t)
-	st, alone := open(t, pool, pgstore.WithLanes(1)), open(t, pool, pgstore.WithLanes(0))
+	st, alone := open(t, pool, pgstore.WithLanes(1), unhurried), open(t, pool, pgstore.WithLanes(0))
 	in := install(t, st)
 	in.play()
 	queries := []store.Query{

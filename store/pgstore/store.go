@@ -18,9 +18,10 @@ import (
 // use, by any number of processes, and passes storetest.Run. It comes from [New].
 type Store struct {
 	news
-	carrier Carrier
-	changes *groupcommit.Lanes[store.Change] // nil without group commit
-	views   *groupcommit.Lanes[*viewCall]    // as changes
+	carrier  Carrier
+	patience time.Duration                    // with a lock, for changes that are committed together
+	changes  *groupcommit.Lanes[store.Change] // nil without group commit
+	views    *groupcommit.Lanes[*viewCall]    // as changes
 }
 
 var (
@@ -31,7 +32,7 @@ var (
 // A Carrier takes effects to where they are carried out, other than by Engine.Dispatch.
 type Carrier interface {
 	// Carry is called with the effects of what tx commits, in tx, after all else. An error
-	// fails the commit and undoes it. The effects wait in the store as well until they are
+	// fails the commit and undoes it, as does a panic. The effects wait in the store as well until they are
 	// settled, so that Engine.Effects tells of them; no claim takes them. It may be called
 	// again with the same effects, if the transaction before was undone. It writes through tx: a
 	// commit that it makes otherwise may queue behind one that waits for tx, and both for ever.
@@ -56,7 +57,8 @@ const (
 // WithLanes sets how many groups of changes are under way at once, each on a connection of its
 // own, and how many of loads; the default is 1. What concerns a job keeps to one lane. More
 // lanes make smaller groups, and pay where the server has cores to spare; 0 loads and commits
-// each alone.
+// each alone. What takes longer than a hundredth of [WithTimeout], as another program holds a lock
+// for instance, goes on beside its lane, which has up to a quarter of the pool's connections for that.
 func WithLanes(n int) Option { return func(c *config) { c.lanes = max(n, 0) } }
 
 // WithCarrier has c carry the effects of every change, in the transaction of the change. Every
@@ -115,11 +117,16 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error
 		return nil, err
 	}
 	if c.lanes > 0 {
+		s.patience = c.timeout / 100
 		s.changes = groupcommit.New(c.lanes, mostInGroup, store.Change.Clone, func(ctx context.Context, group []store.Change) []error {
 			return s.commit(ctx, group, nil)
 		})
 		s.views = groupcommit.New(c.lanes, mostInGroup, func(c *viewCall) *viewCall { return c }, s.readGroup)
 		s.views.Repeat = true
+		s.changes.Patience, s.views.Patience = s.patience, s.patience
+		s.changes.Queue, s.views.Queue = c.timeout, c.timeout
+		s.changes.Aside = max(int(pool.Config().MaxConns)/4/c.lanes, 1)
+		s.views.Aside = s.changes.Aside
 	}
 	hash := fnv.New64a()
 	hash.Write([]byte(*schema))

@@ -87,7 +87,7 @@ func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
 	if s.views == nil {
 		err = s.read(ctx, call)
 	} else {
-		err = s.views.Do(ctx, int64(q.Job), call)
+		err = queued(s.views.Do(ctx, int64(q.Job), call))
 	}
 	if err != nil { // call may still be written to, if ctx has ended
 		return store.View{}, failed("view", err)

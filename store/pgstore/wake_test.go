@@ -100,7 +100,7 @@ func TestCommitsOfAnotherProcessWake(t *testing.T) {
 // A commit of more jobs than a notification names wakes those who listen to any of them.
 func TestManyCommitsOfAnotherProcessWake(t *testing.T) {
 	const jobs = 120
-	near, far, pool := two(t, pgstore.WithLanes(1))
+	near, far, pool := two(t, pgstore.WithLanes(1), unhurried)
 	watching(t, near, far).told(2)
 	var changes []store.Change
 	var woken []<-chan struct{}
