@@ -96,8 +96,10 @@ func TestMalformedJobFiles(t *testing.T) {
 		{job(`"type":"confirmation","name":"c","confirmers":[]`), `j:1:70: steps[0].confirmers: an empty list admits nobody: name someone, or leave the list out to admit whoever the authorizer admits`},
 		{job(`"type":"confirmation","name":"c","confirmers":null`), `j:1:70: steps[0].confirmers: want a list, got null`},
 		{job(`"type":"confirmation","name":"c","on_timeout":"skip"`), `j:1:70: steps[0].on_timeout: want one of terminate, confirm, got "skip"`},
-		{job(`"type":"file_transfer","name":"f","targets":["a"],"files":[{"to":"x"}]`), `j:1:83: steps[0].files[0].from: empty, and there is no content: want one of the two`},
+		{job(`"type":"file_transfer","name":"f","targets":["a"],"files":[{"to":"x"}]`), `j:1:83: steps[0].files[0].from: empty, and so is content: want one of the two`},
 		{job(`"type":"file_transfer","name":"f","targets":["a"],"files":[{"from":"x"}]`), `j:1:83: steps[0].files[0].to: missing`},
+		{script(`"script":"true","targets":["a","b/../a"]`), `j:1:82: steps[0].targets[1]: "b/../a": want the shortest path of the directory, "a"`},
+		{job(`"type":"file_transfer","name":"f","targets":["a"],"files":[{"from":"/etc/passwd","to":"x"}]`), `j:1:91: steps[0].files[0].from: "/etc/passwd": want the path of a file below the sources, such as app/app.ini`},
 		{job(`"type":"file_transfer","name":"f","targets":["a"],"files":[{"from":"x","to":"../x"}]`), `j:1:100: steps[0].files[0].to: "../x": want the path of a file within the target, such as conf/app.ini`},
 	} {
 		t.Run(c.want, func(t *testing.T) {

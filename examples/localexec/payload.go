@@ -78,7 +78,7 @@ func (s Script) Check() error {
 	case strings.TrimSpace(s.Script) == "":
 		return malformed("script", "empty: want the text of a shell script")
 	case strings.ContainsRune(s.Script, 0):
-		return malformed("script", "holds a NUL character, which no script does")
+		return malformed("script", "holds a NUL character: want a text without one")
 	}
 	return nil
 }
@@ -96,11 +96,11 @@ func (f Files) Check() error {
 		first, twice := seen[path.Clean(file.To)]
 		switch {
 		case file.From == "" && file.Content == nil:
-			return malformed(at("from"), "empty, and there is no content: want one of the two")
+			return malformed(at("from"), "empty, and so is content: want one of the two")
 		case file.From != "" && file.Content != nil:
-			return malformed(at("from"), "there is content as well: want one of the two")
+			return malformed(at("from"), "not empty, and content is there too: want one of the two")
 		case strings.ContainsRune(file.From, 0):
-			return malformed(at("from"), "holds a NUL character, which no path does")
+			return malformed(at("from"), "holds a NUL character: want a path without one")
 		case file.From != "" && !isPlace(file.From):
 			return malformed(at("from"), "%q: want the path of a file below the sources, such as app/app.ini", file.From)
 		case !isPlace(file.To):
