@@ -37,6 +37,14 @@ func (c Caller) sees(eng *engine.Engine) (*engine.Engine, error) {
 	return eng.In(c.Scope), nil
 }
 
+// options tells the engine who makes a request.
+func (c Caller) options() []engine.OperateOption {
+	if c.Executor {
+		return []engine.OperateOption{engine.By(c.Person), engine.AsExecutor()}
+	}
+	return []engine.OperateOption{engine.By(c.Person)}
+}
+
 // Credentials are what a client of the reference calls sends to say who it is: in the header
 // X-Bkapi-Authorization, as JSON, or else in the body or the query. If the header is there, it
 // counts alone. A header that is no JSON object of strings is refused before Identify is

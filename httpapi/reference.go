@@ -178,7 +178,7 @@ func (r *referenceRequest) operateStep() (any, error) {
 	if err := r.narrow(); err != nil {
 		return nil, err
 	}
-	if _, err := r.eng.Operate(r.Context(), r.job, step.ID(id), code, engine.By(r.caller.Person)); err != nil {
+	if _, err := r.eng.Operate(r.Context(), r.job, step.ID(id), code, r.caller.options()...); err != nil {
 		return nil, err
 	}
 	return struct {
@@ -195,7 +195,7 @@ func (r *referenceRequest) operateJob() (any, error) {
 	if err := r.narrow(); err != nil {
 		return nil, err
 	}
-	if _, err := r.eng.OperateJob(r.Context(), r.job, code, engine.By(r.caller.Person)); err != nil {
+	if _, err := r.eng.OperateJob(r.Context(), r.job, code, r.caller.options()...); err != nil {
 		return nil, err
 	}
 	return struct {

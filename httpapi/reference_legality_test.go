@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -267,6 +268,35 @@ func TestReferenceNoSuchStep(t *testing.T) {
 		answer := p.send("POST", "/api/v3/operate_step_instance", body(job, `, "operation_code": 6, "step_instance_id": `+id))
 		if answer.Code != 1244007 || answer.Message != "the job has no such step" {
 			t.Errorf("step %s: %+v, want 1244007", id, answer)
+		}
+	}
+}
+
+// The public words of an authorizer reach the client, and no others do. Who is only an executor
+// may do nothing that a person does, with an authorizer or without.
+func TestReferenceDeniedInWords(t *testing.T) {
+	for _, c := range []struct {
+		caller  httpapi.Caller
+		denial  error // of the authorizer
+		message string
+	}{
+		{httpapi.Caller{Person: "eve", Scope: biz}, engine.Public("ask ann"), ": ask ann"},
+		{httpapi.Caller{Person: "eve", Scope: biz}, fmt.Errorf("s3cret: %w", engine.Public("ask ann")), ": ask ann"},
+		{httpapi.Caller{Person: "eve", Scope: biz}, errors.New("s3cret"), ""},
+		{httpapi.Caller{Scope: biz, Executor: true}, nil, ": an executor claims and reports; this is for a person"},
+	} {
+		p := newPlatform(t, c.caller, engine.WithAuthorizer(func(context.Context, engine.Access) error { return nil }))
+		p.start(p.create(biz, confirmation()))
+		p.eng = engine.New(p.st, engine.WithAuthorizer(func(context.Context, engine.Access) error { return c.denial }))
+		p.api = httpapi.New(p.eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) { return c.caller, nil }})
+		for call, what := range map[string]string{"operate_step_instance": "terminate confirmation (9)", "operate_job_instance": "terminate job (1)"} {
+			answer := p.send("POST", "/api/v3/"+call, goodForms[call].String())
+			if want := "permission denied: the person who asks may not do " + what + c.message; answer.Code != 9900403 || answer.Message != want {
+				t.Errorf("%s by %+v: %d %q, want 9900403 and %q", call, c.caller, answer.Code, answer.Message, want)
+			}
+		}
+		if answer := p.send("POST", "/api/v3/get_job_instance_status", goodForms["get_job_instance_status"].String()); answer.Code != 0 {
+			t.Errorf("a status for %+v: %+v, want it", c.caller, answer)
 		}
 	}
 }
