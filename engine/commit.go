@@ -276,8 +276,7 @@ func (e *Engine) expiry(v *store.View, now step.Time) *Decision {
 		return nil
 	}
 	expiry := new(Decision)
-	cmd := &Expire{Job: v.Job.ID, Step: v.Step.ID, Attempt: v.Step.Attempt, request: requestID(now, e.random(), e.random())}
-	if e.decide(e.rules, v, cmd, now, expiry) != nil {
+	if e.decide(e.rules, v, &Expire{Job: v.Job.ID, Step: v.Step.ID, Attempt: v.Step.Attempt}, now, expiry) != nil {
 		return nil
 	}
 	return expiry

@@ -20,11 +20,12 @@ import (
 type job struct {
 	*model.Job
 	version, moved store.Seq
-	last           change // the last record
-	results        int32  // of it
-	done           []done // the requests that were carried out under an id of the client's
-	key            string // equal for equal jobs
-	hash           uint64 // of key
+	updated        step.Time // of the last record; no later one has an earlier time
+	last           change    // the last record
+	results        int32     // of it
+	done           []done    // the requests that were carried out under an id of the client's
+	key            string    // equal for equal jobs
+	hash           uint64    // of key
 
 	taken map[*request]taken // what came of requests that were tried: many orders are alike
 }
@@ -44,7 +45,7 @@ func sequential(rules *model.Rules, specs []step.Spec) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any {
 			return (&job{
-				Job: model.New(rules, specs), version: 1, moved: 1,
+				Job: model.New(rules, specs), version: 1, moved: 1, updated: start,
 				last: change{Seq: 1, JobTo: step.Pending, Effect: string(model.NoEffect)},
 			}).sealed()
 		},
@@ -116,9 +117,13 @@ func (j *job) operate(r request) (*job, answer) {
 		}
 		return j, j.done[i].answer
 	}
-	next := &job{Job: j.Job.Clone(), version: j.version, moved: j.moved, last: j.last, done: j.done}
+	next := j.met(&r)
+	if r.Kind == operateJob {
+		r.Step = next.Current
+	}
+	standing := next.standing(r.Step)
 	reason := operation.Stale
-	if !j.stale(r) {
+	if !next.stale(r) {
 		if r.Kind == operateJob {
 			reason = next.OperateJob(r.JobCode, r.Now)
 		} else {
@@ -126,9 +131,9 @@ func (j *job) operate(r request) (*job, answer) {
 		}
 	}
 	if reason != 0 {
-		return j, refused(reason, j.standing(r.Step))
+		return j, refused(reason, standing)
 	}
-	next.record()
+	next.record(r.Now)
 	if r.Kind == dryRun {
 		would := next.last
 		would.Seq = 0
@@ -147,11 +152,12 @@ func (j *job) stale(r request) bool {
 }
 
 func (j *job) report(r request) (*job, answer) {
-	next := &job{Job: j.Job.Clone(), version: j.version, moved: j.moved, last: j.last, results: j.results, done: j.done}
-	counts, _ := j.Answer(r.Step, r.Attempt, r.Results, r.Outcome, r.Now)
+	next := j.met(&r)
+	standing := next.standing(r.Step)
+	counts, _ := next.Answer(r.Step, r.Attempt, r.Results, r.Outcome, r.Now)
 	changed, reason := next.Report(r.Step, r.Attempt, r.Results, r.Outcome, r.Now)
 	if reason != 0 {
-		return j, refused(reason, j.standing(r.Step))
+		return j, refused(reason, standing)
 	}
 	said := news{
 		State: next.Steps[r.Step-1].State, JobState: next.State,
@@ -160,24 +166,35 @@ func (j *job) report(r request) (*job, answer) {
 	if !changed {
 		return j, reported(said)
 	}
-	next.record()
+	next.record(r.Now)
 	said.Seq = next.version
 	return next.sealed(), reported(said)
 }
 
 // sweep expires the attempt that is overdue, of which a job has at most one.
 func (j *job) sweep(r request) (*job, answer) {
-	next := &job{Job: j.Job.Clone(), version: j.version, moved: j.moved, done: j.done}
-	if reason := next.Expire(j.Current, j.Steps[j.Current-1].Attempt(), r.Now); reason != 0 {
+	next := j.met(&r)
+	if next.version == j.version {
 		return j, expired(0)
 	}
-	next.record()
 	return next.sealed(), expired(1)
 }
 
+// met returns a copy of j as r meets it: once the deadline that has passed is applied. Times do
+// not run backwards, whatever the clock of the engine that is asked.
+func (j *job) met(r *request) *job {
+	next := &job{Job: j.Job.Clone(), version: j.version, moved: j.moved, updated: j.updated, last: j.last, results: j.results, done: j.done}
+	r.Now = max(r.Now, j.updated)
+	if next.Expire(j.Current, j.Steps[j.Current-1].Attempt(), r.Now) == 0 {
+		next.record(r.Now)
+	}
+	return next
+}
+
 // record notes the record of the command that was just carried out.
-func (j *job) record() {
+func (j *job) record(now step.Time) {
 	j.version++
+	j.updated = now
 	did := j.Last
 	j.last = change{
 		Seq: j.version, Step: did.Step, From: did.From, To: did.To, JobFrom: did.JobFrom, JobTo: did.JobTo,
@@ -194,7 +211,7 @@ var hashSeed = maphash.MakeSeed()
 // sealed computes j's key, after which j must not be changed.
 func (j *job) sealed() *job {
 	var b strings.Builder
-	fmt.Fprint(&b, j.version, j.moved, j.last, j.results, j.State, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished)
+	fmt.Fprint(&b, j.version, j.moved, j.updated, j.last, j.results, j.State, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished)
 	for _, s := range j.Steps {
 		fmt.Fprint(&b, s.State, s.Runs)
 	}
@@ -252,6 +269,7 @@ func (j *job) targets(id step.ID) []target {
 }
 
 func (j *job) explain(r request) answer {
+	j = j.met(&r)
 	var codes, jobCodes []operation.Reason
 	for _, code := range operation.AllCodes() {
 		codes = append(codes, j.Job.Clone().Operate(r.Step, code, r.Person, r.Now))
