@@ -54,6 +54,8 @@ var build = sync.OnceValues(func() (string, error) {
 // A console is one that runs, with a memory store of its own.
 type console struct {
 	url string // without a slash at the end
+	cmd *exec.Cmd
+	end func() // it, once
 }
 
 var address = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
@@ -97,7 +99,7 @@ func run(t *testing.T, args ...string) *console {
 			}
 		}
 	}()
-	t.Cleanup(func() {
+	end := sync.OnceFunc(func() {
 		late := time.AfterFunc(patience, func() { _ = kill(cmd) })
 		defer late.Stop()
 		_ = word.Close()
@@ -109,12 +111,13 @@ func run(t *testing.T, args ...string) *console {
 			t.Logf("the console said:\n%s", &said)
 		}
 	})
+	t.Cleanup(end)
 	select {
 	case url, ok := <-found:
 		if !ok {
 			t.Fatal("the console ended before it said its address")
 		}
-		return &console{url}
+		return &console{url, cmd, end}
 	case <-time.After(patience):
 		t.Fatalf("the console says no address")
 		return nil

@@ -12,4 +12,7 @@ func kept(string, ...string) (*exec.Cmd, error) {
 	return nil, fmt.Errorf("the console is run on Unix only: %w", errors.ErrUnsupported)
 }
 
+func halt(*exec.Cmd) error   { return errors.ErrUnsupported }
+func resume(*exec.Cmd) error { return errors.ErrUnsupported }
+
 func kill(cmd *exec.Cmd) error { return cmd.Process.Kill() }

@@ -24,5 +24,10 @@ func kept(program string, args ...string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
+// halt stops a kept command and what it runs where they are, as a machine that hangs would, until
+// resume.
+func halt(cmd *exec.Cmd) error   { return syscall.Kill(-cmd.Process.Pid, syscall.SIGSTOP) }
+func resume(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGCONT) }
+
 // kill ends the whole group of a kept command.
 func kill(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

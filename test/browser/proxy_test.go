@@ -12,15 +12,15 @@ import (
 // connects is reset: the port stays the test's own, so that nobody else is found there.
 type proxy struct {
 	url    string
-	target string
 	port   net.Listener
 	served sync.WaitGroup
 
-	mu    sync.Mutex // guards all below
-	down  bool
-	deaf  bool              // requests pass, and what is answered is cut off
-	conns map[net.Conn]bool // both ends of each connection
-	cuts  int               // connections that were cut while they were open
+	mu     sync.Mutex // guards all below
+	target string
+	down   bool
+	deaf   bool              // requests pass, and what is answered is cut off
+	conns  map[net.Conn]bool // both ends of each connection
+	cuts   int               // connections that were cut while they were open
 }
 
 // newProxy starts a proxy in front of a console; it ends with t.
@@ -55,7 +55,10 @@ func (p *proxy) accept() {
 
 // serve carries one connection until either end closes it, or it is cut.
 func (p *proxy) serve(client net.Conn) {
-	server, err := net.Dial("tcp", p.target)
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	server, err := net.Dial("tcp", target)
 	if err != nil {
 		reset(client)
 		return
@@ -142,6 +145,13 @@ func (p *proxy) mend() {
 	p.down, p.deaf = false, false
 }
 
+// lead has what is connected from now on reach another console.
+func (p *proxy) lead(to *console) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = to.url[len("http://"):]
+}
+
 // severed returns how many open connections have been cut so far.
 func (p *proxy) severed() int {
 	p.mu.Lock()
@@ -173,7 +183,7 @@ func TestProxy(t *testing.T) {
 			go func() { _, _ = io.Copy(c, c) }()
 		}
 	}()
-	p := newProxy(t, &console{"http://" + echo.Addr().String()})
+	p := newProxy(t, &console{url: "http://" + echo.Addr().String()})
 	says := func(c net.Conn) error {
 		if _, err := c.Write([]byte("?")); err != nil {
 			return err

@@ -1,42 +1,53 @@
-// The records of a job as they come: each once and in order, whatever happens to the connection.
+// The records of a job as they come: each once and in order, whatever happens to the connection
+// and to the window that has it.
 
-const firstDelay = 500; // before a stream that was refused is opened again, in milliseconds; doubled each time
-const longestDelay = 10_000;
-const lostAfter = 4_000; // without a connection
+import { Pulse, dead } from './pulse.js';
+import { Share } from './share.js';
+import { Source } from './source.js';
+
+const lostAfter = 4_000; // without a connection, in milliseconds
 const pageSize = 1000; // of the history, where events are missing
 const gather = 40; // milliseconds between two deliveries; the first of a burst does not wait
 const late = 2_000; // a record that is known to exist and does not come
-const closeHidden = 60_000; // a page that nobody looks at gives its connection back
+const closeHidden = 60_000; // a page that is out of sight gives its connection back
+const look = 1_000; // milliseconds between two looks at how long nothing was heard
 
-// A Stream follows a job. onRecords gets records in their order, none twice and none left out;
-// onConnection gets connecting, connected, reconnecting or lost.
+// A Stream follows a job, together with the other windows of a person. on is
+//   records(records): they come in their order, none twice and none left out,
+//   connection(state): connecting, connected, reconnecting or lost,
+//   reset(): the server's history ends before what has come.
 export class Stream {
   last = 0; // the sequence number of the last record that was handed on
   repeated = 0; // events that had come before, and were dropped
   gaps = 0; // how often events were missing, and were read from the history
 
   #job;
+  #name;
   #on;
-  #source = null;
+  #share = null; // while the page is in sight
+  #source = null; // while this window leads
   #early = new Map(); // records that came before one that is missing
   #batch = [];
   #delivered = 0; // when the last batch was, by performance.now
   #delivery = 0;
   #filling = false;
-  #refused = 0; // times in a row
   #known = 0; // a record of this number exists
   #timers = new Set();
   #connection = '';
+  #server = new Pulse();
+  #tried = new Pulse(); // a connection was
   #lost = 0;
   #hidden = 0;
   #closed = new AbortController();
 
-  constructor(job, on) {
+  constructor(job, person, on) {
     this.#job = job;
+    this.#name = `${person} job ${job.id}`;
     this.#on = on;
     const listen = (target, event, f) => target.addEventListener(event, f, { signal: this.#closed.signal });
-    listen(window, 'online', () => this.restart());
-    listen(window, 'pageshow', (event) => event.persisted && this.restart());
+    listen(window, 'online', () => this.#restart());
+    listen(window, 'pagehide', () => this.#leave());
+    listen(window, 'pageshow', (event) => event.persisted && this.#join());
     listen(document, 'visibilitychange', () => this.#visible());
   }
 
@@ -44,21 +55,16 @@ export class Stream {
   open(after) {
     this.last = after;
     this.#say('connecting');
-    this.#connect();
+    this.#join();
+    const timer = setInterval(() => this.#look(), look);
+    this.#closed.signal.addEventListener('abort', () => clearInterval(timer));
   }
 
   close() {
     this.#closed.abort();
-    this.#source?.close();
+    this.#leave();
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
-  }
-
-  // restart opens the stream anew, after the last record that has come.
-  restart() {
-    if (this.#closed.signal.aborted) return;
-    this.#refused = 0;
-    this.#connect();
   }
 
   // expect says that there is a record of this number: if it does not come soon, it is fetched.
@@ -70,29 +76,50 @@ export class Stream {
 
   #missed() {
     this.#fill();
-    this.restart();
+    this.#restart();
   }
 
-  #connect() {
-    this.#source?.close();
-    const source = new EventSource(this.#job.events(this.last));
-    this.#source = source;
-    source.addEventListener('open', () => {
-      if (source !== this.#source) return;
-      this.#refused = 0;
-      this.#say('connected');
+  #join() {
+    if (this.#share || this.#closed.signal.aborted) return;
+    const share = new Share(this.#name, {
+      lead: (signal) => { this.#source = new Source(this.#job, () => this.last, (message) => share.tell(message), signal); },
+      hear: (message) => share === this.#share && this.#hear(message),
+      welcome: () => share.tell({ connection: this.#connection, silence: this.#server.silence, last: this.last }),
     });
-    source.addEventListener('record', (event) => {
-      if (source === this.#source) this.#take(JSON.parse(event.data));
-    });
-    source.addEventListener('error', () => {
-      if (source !== this.#source) return;
-      this.#say('reconnecting');
-      if (source.readyState !== EventSource.CLOSED) return; // it goes on by itself, after the last event
-      const delay = Math.min(firstDelay * 2 ** this.#refused, longestDelay);
-      this.#refused += 1;
-      this.#later(delay, () => source === this.#source && this.#connect());
-    });
+    this.#share = share;
+    share.open();
+  }
+
+  #leave() {
+    this.#share?.close();
+    this.#share = null;
+    this.#source = null;
+  }
+
+  #restart() {
+    this.#tried.beat();
+    if (this.#share?.leads) this.#source.restart();
+  }
+
+  #hear({ records, connection, silence = 0, last = 0, reset }) {
+    if (reset) {
+      this.#on.reset();
+      return;
+    }
+    if (records || connection === 'connected') this.#server.beat(silence);
+    if (connection && this.#server.silence < dead) this.#say(connection);
+    for (const record of records ?? []) this.#take(record);
+    if (last > this.last) {
+      this.#known = Math.max(this.#known, last);
+      this.#fill();
+    }
+  }
+
+  // look ends what was live when nothing has been heard for too long, and tries anew.
+  #look() {
+    if (!this.#share || this.#server.silence < dead) return;
+    this.#say('lost');
+    if (this.#tried.silence >= dead) this.#restart();
   }
 
   #take(record) {
@@ -148,14 +175,8 @@ export class Stream {
 
   #visible() {
     clearTimeout(this.#hidden);
-    if (document.hidden) {
-      this.#hidden = this.#later(closeHidden, () => {
-        this.#source?.close();
-        this.#source = null;
-      });
-    } else if (!this.#source) {
-      this.restart();
-    }
+    if (document.hidden) this.#hidden = this.#later(closeHidden, () => this.#leave());
+    else this.#join();
   }
 
   #say(connection) {

@@ -19,7 +19,8 @@ const fewSteps = 4; // that are read one by one, rather than all
 const assure = 20_000; // milliseconds between two looks at whether the stream has told all
 const assureLost = 3_000; // likewise, while there is no stream
 
-// A JobPage shows a job while it is open. app is {rules, notice(text), connection(state)}.
+// A JobPage shows a job while it is open. app is {rules, person, notice(text), connection(state),
+// again(text)}.
 export class JobPage {
   #app;
   #pinned = 0; // the step that a person chose to look at; 0 follows the job
@@ -37,7 +38,9 @@ export class JobPage {
     this.notice = app.notice;
     this.job = jobCalls(id);
     this.model = new Model(app.rules);
-    this.stream = new Stream(this.job, { records: (records) => this.#records(records), connection: (state) => this.#connection(state) });
+    this.stream = new Stream(this.job, app.person, {
+      records: (records) => this.#records(records), connection: (state) => this.#connection(state), reset: () => this.#reset(),
+    });
 
     this.heading = h('h1', { tabindex: '-1', dir: 'auto' }, `Job ${id}`);
     this.badge = badge('pending', { id: 'job-state' });
@@ -187,10 +190,19 @@ export class JobPage {
     if (document.hidden || performance.now() < due) return;
     this.#assured = performance.now();
     try {
+      const { last } = this.stream;
       const job = await this.job.get(this.#closed.signal);
+      if (job.version < last) this.#reset();
       this.stream.expect(job.version);
     } catch (error) {
       if (error instanceof Problem && error.status === 404) this.#gone();
+    }
+  }
+
+  // reset has all read anew: the server knows less than the page, as after a restore of a backup.
+  #reset() {
+    if (!this.#closed.signal.aborted) {
+      this.#app.again('The server has lost records that this page had shown: its store was probably restored from a backup. The page has read everything anew.');
     }
   }
 

@@ -16,7 +16,13 @@ const notice = document.getElementById('notice');
 
 const app = {
   rules: null,
+  person: '',
   notice: say,
+  // again shows the page anew, and says why.
+  again(text) {
+    show(false);
+    say(text);
+  },
   connection(state) {
     setData(dot, 'connection', state);
     setText(dot.querySelector('.words'), connections[state]);
@@ -85,6 +91,7 @@ function go(event) {
 
 function offer({ person: name, persons }) {
   list(person, persons, (p) => p.name, (p) => h('option', { value: p.name }, `${p.name}, ${p.title}`));
+  app.person = name;
   person.value = name;
   setData(document.body, 'person', name);
 }
