@@ -369,11 +369,11 @@ func TestBadParameters(t *testing.T) {
 	}
 }
 
-// An If-Match is any, or one strong ETag; what it says and what the body says must agree; a
+// An If-Match is any, or one ETag; what it says and what the body says must agree; a
 // call that has no condition takes none.
 func TestConditions(t *testing.T) {
 	for _, given := range [][]string{
-		{`17`}, {`W/"2"`}, {`"2", "3"`}, {`"2"`, `"3"`}, {`"0"`}, {`"02"`}, {`"-2"`}, {``}, {`"`}, {`""`}, {`"x"`}, {`*, "2"`}, {`"9223372036854775808"`},
+		{`17`}, {`"2", "3"`}, {`"2"`, `"3"`}, {`"0"`}, {`"02"`}, {`"-2"`}, {``}, {`"`}, {`""`}, {`"x"`}, {`*, "2"`}, {`"9223372036854775808"`},
 	} {
 		r := newRig(t)
 		var header []string
