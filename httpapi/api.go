@@ -50,7 +50,8 @@ type API struct {
 	c         Config
 	origins   *http.CrossOriginProtection
 	streams   *streams
-	bodies    *bodies
+	persons   *room
+	executors *room
 	statuses  chan struct{} // one for each large status that may be made and sent
 	native    http.Handler
 	reference http.Handler
@@ -70,7 +71,8 @@ func New(eng *engine.Engine, c Config) *API {
 	}
 	a := &API{
 		eng: eng, c: c, origins: http.NewCrossOriginProtection(),
-		streams: newStreams(c.Streams, c.StreamsPerPerson), bodies: newBodies(),
+		streams: newStreams(c.Streams, c.StreamsPerPerson),
+		persons: newRoom(), executors: newRoom(),
 		statuses: make(chan struct{}, 4),
 	}
 	for range cap(a.statuses) {

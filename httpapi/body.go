@@ -26,36 +26,17 @@ func (a *API) impatient(h http.Handler) http.Handler {
 	})
 }
 
-// bodies reads bodies. Those beyond maxOperation wait for one of few buffers, and are decoded
-// one at a time, which takes several times their size: clients that send much, or slowly,
-// cost time and not memory.
-type bodies struct {
-	large    chan *largeBody // those that are free; nil stands for one that was never used
-	decoding chan struct{}
-}
-
-type largeBody [maxJob + 1]byte // one more, to see that it is too large
-
-func newBodies() *bodies {
-	b := &bodies{large: make(chan *largeBody, 2), decoding: make(chan struct{}, 1)}
-	for range cap(b.large) {
-		b.large <- nil
-	}
-	b.decoding <- struct{}{}
-	return b
-}
-
 var (
-	errBusy     = errors.New("too many large bodies at once: try again")
+	errBusy     = errors.New("too many large requests at once: try again")
 	errTooLarge = errors.New("the body is too large")
 	errCut      = errors.New("the body did not arrive, or not in time")
 )
 
-// read reads the whole body of r, at most so many bytes up to maxJob, and has use look at it,
-// who must not keep it. It takes as long as within to read a small body, to wait for a buffer
-// for a large one, and to read the rest of that. It fails with one of the errors above, with
-// that of r's context, or with what use returns.
-func (b *bodies) read(w http.ResponseWriter, r *http.Request, most int64, within time.Duration, use func(data []byte) error) error {
+// body reads the whole body of r, at most so many bytes up to maxJob, and has use look at it,
+// which must not keep it. It takes as long as within to read a small body, to wait for the client's
+// share for a large one, to read the rest of that, and to wait for a turn to decode it. It fails
+// with one of the errors above, with that of r's context, or with what use returns.
+func (b *room) body(w http.ResponseWriter, r *http.Request, client string, most int64, within time.Duration, use func(data []byte) error) error {
 	if r.ContentLength > most {
 		return fmt.Errorf("%w: it has %d bytes, %d are the most", errTooLarge, r.ContentLength, most)
 	}
@@ -65,16 +46,17 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, most int64, within
 	body := http.MaxBytesReader(w, r.Body, most)
 	data, cause := fill(body, make([]byte, 0, 512), maxOperation+1)
 	if cause == nil { // it is a large one
-		buffer, err := take(r.Context(), b.large, within)
+		size := most + 1
+		if r.ContentLength >= 0 {
+			size = r.ContentLength + 1
+		}
+		held, err := b.bodies.take(r.Context(), client, size, within)
 		if err != nil {
 			return err
 		}
-		if buffer == nil {
-			buffer = new(largeBody)
-		}
-		defer func() { b.large <- buffer }()
+		defer held.release()
 		patience()
-		data, cause = fill(body, append(buffer[:0], data...), len(buffer))
+		data, cause = fill(body, data, int(size))
 	}
 	var beyond *http.MaxBytesError
 	switch {
@@ -85,11 +67,11 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, most int64, within
 	}
 	_ = connection.SetReadDeadline(time.Time{}) // or it would end the request
 	if len(data) > maxOperation {
-		turn, err := take(r.Context(), b.decoding, within)
+		turn, err := b.decoding.take(r.Context(), client, 1, within)
 		if err != nil {
 			return err
 		}
-		defer func() { b.decoding <- turn }()
+		defer turn.release()
 	}
 	return use(data)
 }

@@ -35,6 +35,7 @@ type call struct {
 type reply struct {
 	status int       // 0 means 200
 	body   any       // as JSON; nil for no content
+	held   *share    // of the room, until the answer is taken
 	moved  store.Seq // for an ETag; 0 for none
 	at     string    // for a Location
 	stream func()    // instead of all: writes the answer itself
@@ -79,6 +80,7 @@ func (a *API) choose(w http.ResponseWriter, r *http.Request, routes []route) {
 func (a *API) serve(w http.ResponseWriter, r *http.Request, route route) {
 	c := &call{Request: r, w: w, api: a}
 	answer, err := c.run(route)
+	defer answer.held.release()
 	switch {
 	case err != nil:
 		a.fail(w, problemOf(err))
@@ -120,20 +122,23 @@ func (c *call) run(route route) (answer reply, err error) {
 	if err := c.acceptsJSON(); err != nil {
 		return reply{}, err
 	}
-	err = c.api.bodies.read(c.w, c.Request, route.body, c.api.c.BodyTimeout, func(data []byte) error {
+	err = c.room().body(c.w, c.Request, c.caller.Person, route.body, c.api.c.BodyTimeout, func(data []byte) error {
 		c.body = data
 		answer, err = route.handle(c)
 		return err
 	})
-	switch {
-	case errors.Is(err, errBusy):
-		p := newProblem(reasonBusy, err.Error())
-		p.header = http.Header{"Retry-After": {"1"}}
-		return reply{}, p
-	case errors.Is(err, errTooLarge), errors.Is(err, errCut):
-		return reply{}, invalid("body", err.Error())
+	if errors.Is(err, errTooLarge) || errors.Is(err, errCut) {
+		err = invalid("body", err.Error())
 	}
 	return answer, err
+}
+
+// room returns where there is a share of the caller's.
+func (c *call) room() *room {
+	if c.caller.Executor {
+		return c.api.executors
+	}
+	return c.api.persons
 }
 
 // identify finds out who calls, and what he sees.
@@ -219,9 +224,9 @@ func (a *API) fail(w http.ResponseWriter, p *problem) {
 
 // write answers with v as JSON.
 func (a *API) write(w http.ResponseWriter, status int, kind string, v any) {
-	if page, ok := v.(interface{ encode(io.Writer) }); ok {
+	if long, ok := v.(interface{ encode(io.Writer) }); ok {
 		a.begin(w, status, kind)
-		page.encode(w)
+		long.encode(w)
 		return
 	}
 	var text bytes.Buffer

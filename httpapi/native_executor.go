@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/step"
@@ -78,15 +80,53 @@ type claimBody struct {
 
 // wireDelivery is an [engine.Delivery] on the wire.
 type wireDelivery struct {
-	Effect  store.Effect `json:"effect"`
-	Seq     store.Seq    `json:"seq"`
-	At      step.Time    `json:"at"`
-	Job     store.Job    `json:"job"`
-	Step    wireStep     `json:"step"`
-	Attempt int32        `json:"attempt"`
-	All     bool         `json:"all"`
-	Ended   step.State   `json:"ended,omitzero"`
-	Count   int32        `json:"count"`
+	deliveryHead
+	Step *wireStep `json:"step"`
+	deliveryTail
+}
+
+// deliveryHead and deliveryTail are the short fields of a delivery.
+type deliveryHead struct {
+	Effect store.Effect `json:"effect"`
+	Seq    store.Seq    `json:"seq"`
+	At     step.Time    `json:"at"`
+	Job    store.Job    `json:"job"`
+}
+
+type deliveryTail struct {
+	Attempt int32      `json:"attempt"`
+	All     bool       `json:"all"`
+	Ended   step.State `json:"ended,omitzero"`
+	Count   int32      `json:"count"`
+}
+
+func deliveryOf(d *engine.Delivery) wireDelivery {
+	return wireDelivery{
+		deliveryHead{Effect: d.Effect, Seq: d.Seq, At: d.At, Job: d.Job},
+		wholeStep(&d.Step),
+		deliveryTail{Attempt: d.Attempt, All: d.All, Ended: d.Ended, Count: d.Count},
+	}
+}
+
+// wireDeliveries are what a claim answers with.
+type wireDeliveries struct {
+	Items []wireDelivery `json:"items"`
+}
+
+func (d *wireDeliveries) encode(to io.Writer) {
+	pieces(to, func(w *jsonWriter) {
+		w.raw(`{"items":`)
+		list(w, slices.Values(d.Items), func(d wireDelivery) {
+			w.raw("{")
+			w.fields(d.deliveryHead)
+			w.raw(`,"step":`)
+			d.Step.write(w)
+			w.raw(",")
+			w.fields(d.deliveryTail)
+			w.raw("}")
+		})
+		w.raw("}")
+	})
 }
 
 // How many effects one claim takes: payloads make them large.
@@ -119,13 +159,10 @@ func (c *call) claim(b *claimBody) (reply, error) {
 	}
 	claimed, err := c.claimed(q)
 	items := make([]wireDelivery, len(claimed))
-	for i, d := range claimed {
-		items[i] = wireDelivery{
-			Effect: d.Effect, Seq: d.Seq, At: d.At, Job: d.Job, Step: wholeStep(d.Step),
-			Attempt: d.Attempt, All: d.All, Ended: d.Ended, Count: d.Count,
-		}
+	for i := range claimed {
+		items[i] = deliveryOf(&claimed[i])
 	}
-	return reply{body: wirePage[wireDelivery]{Items: items}}, err
+	return reply{body: &wireDeliveries{items}}, err
 }
 
 // claimed claims. A claim that waits while the server shuts down has found nothing.

@@ -24,11 +24,17 @@ func (c *call) jobs() (reply, error) {
 	if q.Newest, err = c.flag("newest", false); err != nil {
 		return reply{}, err
 	}
-	if q.After, q.Limit, err = page[store.JobID](c); err != nil {
+	if q.After, q.Limit, err = after[store.JobID](c); err != nil {
 		return reply{}, err
 	}
-	jobs, err := c.eng.Jobs(c.Context(), q)
-	return reply{body: pageOf(jobs, q.Limit, func(j store.Job) store.JobID { return j.ID })}, err
+	jobs := page[store.Job, store.JobID]{
+		call: c, after: q.After, key: func(j *store.Job) store.JobID { return j.ID }, write: marshalled[store.Job],
+		get: func(after store.JobID, limit int) ([]store.Job, error) {
+			q.After, q.Limit = after, limit
+			return c.eng.Jobs(c.Context(), q)
+		},
+	}
+	return answer(jobs.open(q.Limit))
 }
 
 func (c *call) getJob() (reply, error) {
@@ -41,41 +47,42 @@ func (c *call) getJob() (reply, error) {
 }
 
 func (c *call) steps() (reply, error) {
-	return list(c, c.eng.Steps, stepOf, func(s wireStep) step.ID { return s.ID })
+	p := page[store.Step, step.ID]{heavy: true, key: func(s *store.Step) step.ID { return s.ID }}
+	p.write = func(w *jsonWriter, s *store.Step) { stepOf(s).write(w) }
+	return pageOf(c, p, c.eng.Steps)
 }
 
 func (c *call) history() (reply, error) {
-	return list(c, c.eng.History, same, func(r store.Record) store.Seq { return r.Seq })
+	p := page[store.Record, store.Seq]{key: func(r *store.Record) store.Seq { return r.Seq }, write: marshalled[store.Record]}
+	return pageOf(c, p, c.eng.History)
 }
 
 func (c *call) effects() (reply, error) {
-	return list(c, c.eng.Effects, same, func(d store.Delivery) store.Seq { return d.Seq })
+	p := page[store.Delivery, store.Seq]{key: func(d *store.Delivery) store.Seq { return d.Seq }, write: marshalled[store.Delivery]}
+	return pageOf(c, p, c.eng.Effects)
 }
 
-func same[T any](v T) T { return v }
+// marshalled writes v as it marshals.
+func marshalled[T any](w *jsonWriter, v *T) { w.value(v) }
 
-// list answers with a page of what belongs to the job in the path, each as wire has it.
-func list[T, W any, K ~int64](c *call, get rows[T, K], wire func(T) W, key func(W) K) (reply, error) {
+// pageOf answers with a page of what belongs to the job in the path.
+func pageOf[T any, K ~int64](c *call, p page[T, K], get func(context.Context, store.JobID, K, int) ([]T, error)) (reply, error) {
 	job, err := c.job()
 	if err != nil {
 		return reply{}, err
 	}
-	after, limit, err := page[K](c)
-	if err != nil {
+	var limit int
+	if p.after, limit, err = after[K](c); err != nil {
 		return reply{}, err
 	}
-	all, err := get(c.Context(), job, after, limit)
-	if err != nil {
-		return reply{}, err
-	}
-	items := make([]W, len(all))
-	for i := range all {
-		items[i] = wire(all[i])
-	}
-	return reply{body: pageOf(items, limit, key)}, nil
+	p.call, p.get = c, func(after K, limit int) ([]T, error) { return get(c.Context(), job, after, limit) }
+	return answer(p.open(limit))
 }
 
-type rows[T any, K ~int64] func(ctx context.Context, job store.JobID, after K, limit int) ([]T, error)
+// answer answers with a page.
+func answer[T any, K ~int32 | ~int64](p *page[T, K], err error) (reply, error) {
+	return reply{body: p}, err
+}
 
 // getStep reads the job first: the ETag is then never ahead of the step.
 func (c *call) getStep() (reply, error) {
@@ -83,12 +90,14 @@ func (c *call) getStep() (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	job, err := c.eng.Job(c.Context(), id)
-	if err != nil {
-		return reply{}, err
-	}
-	s, err := c.eng.Step(c.Context(), id, stepID)
-	return reply{body: wholeStep(s), moved: job.Moved}, err
+	return c.admitted(func() (any, int64, store.Seq, error) {
+		job, err := c.eng.Job(c.Context(), id)
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		s, err := c.eng.Step(c.Context(), id, stepID)
+		return wholeStep(&s), bytesOf(&s), job.Moved, err
+	})
 }
 
 func (c *call) explain() (reply, error) {
@@ -96,11 +105,22 @@ func (c *call) explain() (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	x, err := c.eng.Explain(c.Context(), job, stepID, engine.By(c.caller.Person))
-	return reply{
-		body:  wireExplanation{Job: x.Job, Step: stepOf(x.Step), Codes: x.Codes, JobCodes: x.JobCodes},
-		moved: x.Job.Moved,
-	}, err
+	return c.admitted(func() (any, int64, store.Seq, error) {
+		x, err := c.eng.Explain(c.Context(), job, stepID, engine.By(c.caller.Person))
+		x.Step.Payload = "" // is not told
+		answer := &wireExplanation{Job: x.Job, Step: stepOf(&x.Step), Codes: x.Codes, JobCodes: x.JobCodes}
+		return answer, bytesOf(&x.Step), x.Job.Moved, err
+	})
+}
+
+// admitted answers with what read returns, which may be large, and with an ETag.
+func (c *call) admitted(read func() (body any, bytes int64, moved store.Seq, err error)) (reply, error) {
+	answer, held, err := admit(c.Context(), c.room(), c.caller.Person, c.api.c.WriteTimeout, func() (reply, int64, error) {
+		body, bytes, moved, err := read()
+		return reply{body: body, moved: moved}, bytes, err
+	})
+	answer.held = held
+	return answer, err
 }
 
 func (c *call) targets() (reply, error) {
@@ -131,14 +151,15 @@ func (c *call) targets() (reply, error) {
 			return reply{}, err
 		}
 	}
-	q.Limit = int(limit)
-	targets, err := c.eng.Targets(c.Context(), job, stepID, q)
-	if err != nil {
-		return reply{}, err
+	targets := page[store.Target, int32]{
+		call: c, after: q.From, key: func(t *store.Target) int32 { return t.Index + 1 }, write: marshalled[store.Target],
+		get: func(from int32, limit int) ([]store.Target, error) {
+			q.From, q.Limit = from, limit
+			return c.eng.Targets(c.Context(), job, stepID, q)
+		},
 	}
-	answer := pageOf(targets, q.Limit, func(t store.Target) int32 { return t.Index + 1 })
 	if only != nil {
-		answer.Items = slices.DeleteFunc(answer.Items, func(t store.Target) bool { return !slices.Contains(only, t.Status) })
+		targets.keep = func(t *store.Target) bool { return slices.Contains(only, t.Status) }
 	}
-	return reply{body: answer}, nil
+	return answer(targets.open(int(limit)))
 }

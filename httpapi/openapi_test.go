@@ -512,7 +512,7 @@ func TestStepHasEveryField(t *testing.T) {
 		ID: 1, Type: 3, Name: "n", IgnoreErrors: true, OnTimeout: 1, Timeout: 1, Confirmers: step.NamesOf([]string{"ann"}), Payload: "p",
 		Total: 1, State: 7, Attempt: 1, Full: 1, Succeeded: 1, Unfinished: 1, Started: 1, Finished: 1, Deadline: 1,
 	}
-	text, err := json.Marshal(wholeStep(s))
+	text, err := json.Marshal(wholeStep(&s))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -124,6 +124,9 @@ func problemOf(err error) *problem {
 	case errors.As(err, &unknown):
 		p = newProblem(reasonUnknownOutcome, "repeat the request with this request_id to find out: it is carried out once")
 		p.Request = &unknown.Request
+	case errors.Is(err, errBusy):
+		p = newProblem(reasonBusy, err.Error())
+		p.header = http.Header{"Retry-After": {"1"}}
 	case errors.Is(err, store.ErrLeaseLost):
 		p = newProblem(reasonLeaseLost, "")
 	case errors.As(err, &ahead):

@@ -75,8 +75,8 @@ func (c *call) flag(name string, otherwise bool) (bool, error) {
 	return false, invalid(name, "it is true or false")
 }
 
-// page returns where a page begins, and its limit, 0 if none is given.
-func page[K ~int64](c *call) (after K, limit int, err error) {
+// after returns where a page begins, and its limit, 0 if none is given.
+func after[K ~int64](c *call) (after K, limit int, err error) {
 	if after, err = param[K](c, "after"); err != nil {
 		return 0, 0, err
 	}

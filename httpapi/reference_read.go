@@ -50,7 +50,7 @@ func (r *referenceRequest) read(w http.ResponseWriter, more []string) (f fields,
 	if r.Method == http.MethodGet {
 		return queryFields(r.URL.RawQuery, known)
 	}
-	err = r.api.bodies.read(w, r.Request, maxOperation, r.api.c.BodyTimeout, func(data []byte) error {
+	err = r.api.persons.body(w, r.Request, "", maxOperation, r.api.c.BodyTimeout, func(data []byte) error {
 		f, err = strictjson.Fields(data, known...)
 		if len(data) == 0 {
 			err = errors.New("empty, must be a JSON object")

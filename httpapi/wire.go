@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/google/uuid"
 
@@ -18,74 +18,26 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// What a page of a list is on the wire. Next is absent if the page is not full; with it, the
-// next page may still be empty.
-type wirePage[T any] struct {
-	Items []T    `json:"items"`
-	Next  *int64 `json:"next,omitempty"`
-}
-
-// encode writes p as JSON, a few items at a time: of all of it there is no text, however long it
-// is, while a slow client takes it. It stops at the first error of to.
-func (p wirePage[T]) encode(to io.Writer) {
-	const enough = 16 << 10
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	before := `{"items":[`
-	for i := range p.Items {
-		text.WriteString(before)
-		before = ","
-		if err := encoder.Encode(&p.Items[i]); err != nil { // of what is sent, all marshals: a mistake here
-			panic(err)
-		}
-		text.Truncate(text.Len() - 1) // the end of the line
-		if text.Len() >= enough {
-			if _, err := text.WriteTo(to); err != nil {
-				return
-			}
-		}
-	}
-	if len(p.Items) == 0 {
-		text.WriteString(before)
-	}
-	text.WriteByte(']')
-	if p.Next != nil {
-		fmt.Fprintf(&text, `,"next":%d`, *p.Next)
-	}
-	text.WriteString("}\n")
-	_, _ = text.WriteTo(to)
-}
-
-// pageOf returns a page of rows, of which at most limit were asked for, 0 meaning 100; next
-// says what to ask for after a row.
-func pageOf[T any, K ~int32 | ~int64](rows []T, limit int, next func(T) K) wirePage[T] {
-	if limit == 0 {
-		limit = 100
-	}
-	p := wirePage[T]{Items: rows}
-	if rows == nil {
-		p.Items = []T{}
-	}
-	if n := len(rows); n >= limit {
-		after := int64(next(rows[n-1]))
-		p.Next = &after
-	}
-	return p
-}
-
 // wireStep is a [store.Step] on the wire: durations are milliseconds there as everywhere else.
 type wireStep struct {
+	stepSpec
+	Confirmers step.Names `json:"confirmers"`
+	Payload    *string    `json:"payload,omitempty"` // absent in lists
+	stepState
+}
+
+// stepSpec and stepState are the short fields of a step: its definition, and where it stands.
+type stepSpec struct {
 	ID           step.ID       `json:"id"`
 	Type         step.Type     `json:"type"`
 	Name         string        `json:"name"`
 	IgnoreErrors bool          `json:"ignore_errors"`
 	OnTimeout    step.Decision `json:"on_timeout"`
 	TimeoutMS    int64         `json:"timeout_ms"`
-	Confirmers   step.Names    `json:"confirmers"`
-	Payload      *string       `json:"payload,omitempty"` // absent in lists
-	Total        int32         `json:"total"`
+}
 
+type stepState struct {
+	Total      int32      `json:"total"`
 	State      step.State `json:"state"`
 	Attempt    int32      `json:"attempt"`
 	Full       int32      `json:"full"`
@@ -97,20 +49,59 @@ type wireStep struct {
 }
 
 // stepOf returns s for the wire, without its payload.
-func stepOf(s store.Step) wireStep {
-	return wireStep{
-		ID: s.ID, Type: s.Type, Name: s.Name, IgnoreErrors: s.IgnoreErrors, OnTimeout: s.OnTimeout,
-		TimeoutMS: milliseconds(s.Timeout), Confirmers: s.Confirmers, Total: s.Total,
-		State: s.State, Attempt: s.Attempt, Full: s.Full, Succeeded: s.Succeeded, Unfinished: s.Unfinished,
-		Started: s.Started, Finished: s.Finished, Deadline: s.Deadline,
+func stepOf(s *store.Step) *wireStep {
+	return &wireStep{
+		stepSpec: stepSpec{
+			ID: s.ID, Type: s.Type, Name: s.Name, IgnoreErrors: s.IgnoreErrors, OnTimeout: s.OnTimeout,
+			TimeoutMS: milliseconds(s.Timeout),
+		},
+		Confirmers: s.Confirmers,
+		stepState: stepState{
+			Total: s.Total, State: s.State, Attempt: s.Attempt, Full: s.Full, Succeeded: s.Succeeded, Unfinished: s.Unfinished,
+			Started: s.Started, Finished: s.Finished, Deadline: s.Deadline,
+		},
 	}
 }
 
 // wholeStep is stepOf with the payload.
-func wholeStep(s store.Step) wireStep {
+func wholeStep(s *store.Step) *wireStep {
 	w := stepOf(s)
 	w.Payload = &s.Payload
 	return w
+}
+
+// bytesOf returns how many bytes of a step are long fields.
+func bytesOf(s *store.Step) int64 {
+	n := len(s.Payload)
+	for name := range s.Confirmers.All() {
+		n += len(name) + int(unsafe.Sizeof(name))
+	}
+	return int64(n)
+}
+
+// write writes s as it marshals.
+func (s *wireStep) write(w *jsonWriter) {
+	w.raw("{")
+	w.fields(s.stepSpec)
+	w.raw(`,"confirmers":`)
+	w.names(s.Confirmers)
+	if s.Payload != nil {
+		w.raw(`,"payload":`)
+		w.long(*s.Payload)
+	}
+	w.raw(",")
+	w.fields(s.stepState)
+	w.raw("}")
+}
+
+func (s *wireStep) encode(to io.Writer) { pieces(to, s.write) }
+
+// pieces writes an answer piece by piece.
+func pieces(to io.Writer, write func(*jsonWriter)) {
+	w := newJSONWriter(to)
+	write(w)
+	w.raw("\n")
+	w.flush(0)
 }
 
 // milliseconds returns d in whole milliseconds, rounded up as deadlines are.
@@ -134,9 +125,23 @@ func duration(field string, ms int64) (time.Duration, error) {
 // wireExplanation is an [engine.Explanation] on the wire.
 type wireExplanation struct {
 	Job      store.Job           `json:"job"`
-	Step     wireStep            `json:"step"`
+	Step     *wireStep           `json:"step"`
 	Codes    []engine.Verdict    `json:"codes"`
 	JobCodes []engine.JobVerdict `json:"job_codes"`
+}
+
+func (x *wireExplanation) encode(to io.Writer) {
+	pieces(to, func(w *jsonWriter) {
+		w.raw(`{"job":`)
+		w.value(x.Job)
+		w.raw(`,"step":`)
+		x.Step.write(w)
+		w.raw(`,"codes":`)
+		w.value(x.Codes)
+		w.raw(`,"job_codes":`)
+		w.value(x.JobCodes)
+		w.raw("}")
+	})
 }
 
 // A word is one of an alphabet as clients write it: a name, or a number.

@@ -274,7 +274,8 @@ func (s *site) executors() {
 	s.want(204, "agent", "POST", fmt.Sprintf("%s/effects/%.0f/settle", path, d["seq"]), `{"count":1}`)
 	s.want(200, "ann", "GET", path+"/effects", "") // a stop that was delivered
 	s.want(200, "agent", "POST", report, `{"attempt":1,"outcome":"stopped","reason":"as told"}`)
-	s.want(409, "agent", "POST", report, `{"attempt":1,"outcome":5}`)
+	s.want(200, "ann", "POST", path+"/steps/1/operate", `{"code":"retry_all"}`)
+	s.want(409, "agent", "POST", report, `{"attempt":1,"outcome":5}`) // of an attempt before
 	s.want(200, "ann", "GET", path+"/history", "")
 	s.want(200, "agent", "POST", "/v1/effects/claim", `{"effects":["run",4],"lease_ms":1000,"limit":100,"wait_ms":0}`)
 }
@@ -383,24 +384,33 @@ func (s *site) failures() {
 	s.st.moves.Store(false)
 }
 
-// busy has one large body wait in the store, and another one for its turn.
+// busy has a large body wait in the store, and another one of its kind of client for its turn.
 func (s *site) busy() {
 	run := s.create(runs)
 	large := fmt.Sprintf(`{"name":"job","steps":[{"type":1,"name":"s","targets":["a"],"payload":%q}]}`, strings.Repeat("x", 100<<10))
-	g := &gate{make(chan struct{}), make(chan struct{})}
-	s.st.stuck.Store(g)
-	var first sync.WaitGroup
-	first.Go(func() { s.want(201, "ann", "POST", "/v1/jobs", large) })
-	<-g.come
-	if v := s.want(503, "ann", "POST", "/v1/jobs", large); v["reason"] != "busy" {
-		s.Errorf("the second large body: %v", v)
-	}
 	report := `{"attempt":1,"outcome":"abandoned"}` + strings.Repeat(" ", 100<<10)
-	if v := s.want(503, "agent", "POST", run+"/steps/1/report", report); v["reason"] != "busy" {
-		s.Errorf("a large report: %v", v)
+	for _, c := range []struct {
+		person, path, body string
+		status             int
+	}{
+		{"ann", "/v1/jobs", large, 201},
+		{"agent", run + "/steps/1/report", report, 200},
+	} {
+		g := &gate{make(chan struct{}), make(chan struct{})}
+		s.st.stuck.Store(g)
+		var first sync.WaitGroup
+		first.Go(func() {
+			if status, text := s.send(c.person, "POST", c.path, c.body); status != c.status {
+				s.Errorf("the first large body of %s: status %d: %s", c.person, status, text)
+			}
+		})
+		<-g.come
+		if status, text := s.send(c.person, "POST", c.path, c.body); status != 503 || !strings.Contains(string(text), `"busy"`) {
+			s.Errorf("the second large body of %s: status %d: %s", c.person, status, text)
+		}
+		close(g.open)
+		first.Wait()
 	}
-	close(g.open)
-	first.Wait()
 }
 
 // unseen reports what the document has and the traffic had not.
