@@ -29,6 +29,8 @@ type Config struct {
 	// Goroutines and connections may outlive a store and serve the next one. That is why
 	// [Check] plays nothing in a bubble of synctest if there is an Open: an engine that backs
 	// off then takes real time, some milliseconds per conflict.
+	//
+	// Except in the store's own tests, the time is the test's: a store.Clock is not asked.
 	Open func(t testing.TB) store.Store
 
 	// Engine makes an engine on a store; nil means engine.New. The options must be

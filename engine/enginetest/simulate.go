@@ -117,7 +117,7 @@ type effect struct {
 // play plays one story.
 func (how stories) play(t *rapid.T) {
 	s := &simulation{
-		T: t, stories: how, good: how.Open(openTB{T: t}), faults: storetest.NewFaults(), now: time.UnixMilli(1_800_000_000_000),
+		T: t, stories: how, good: storetest.WithoutClock(how.Open(openTB{T: t})), faults: storetest.NewFaults(), now: time.UnixMilli(1_800_000_000_000),
 		wished: map[store.Request]*wish{}, sent: map[string]*message{}, handed: map[effect]bool{}, checker: NewChecker(how.Rules),
 	}
 	s.store = s.faults.Wrap(s.good)

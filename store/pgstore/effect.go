@@ -11,9 +11,10 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-const effectsSQL = `SELECT ` + deliveryColumns + ` FROM stepgate_jobs j
-JOIN stepgate_effects e ON e.job = j.id JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq
-WHERE ` + inScope + ` AND j.id = $3 AND e.seq > $4 ORDER BY e.seq LIMIT $5`
+const effectsSQL = `SELECT ` + deliveryColumns + ` FROM stepgate_jobs j, LATERAL (
+	SELECT * FROM stepgate_effects e WHERE e.job = j.id AND e.seq > $4 ORDER BY e.job, e.seq LIMIT $5
+) e JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq
+WHERE j.id = $3 AND ` + inScope + ` ORDER BY e.seq`
 
 // Effects implements store.Store.
 func (s *Store) Effects(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {

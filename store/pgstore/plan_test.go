@@ -37,6 +37,10 @@ var (
 		"creation": createSQL, "created": createdSQL,
 		"change": aloneSQL[0], "change of two steps": aloneSQL[1], "report": aloneReportSQL[0], "report of two steps": aloneReportSQL[1],
 		"jobs": jobsSQL, "jobs by state": jobsByStateSQL, "jobs by scope": jobsByScopeSQL,
+		"named jobs": namedJobsSQL, "named by state": namedByStateSQL, "named by scope": namedByScopeSQL,
+		"newest named": newestNamedJobsSQL, "newest named by state": newestNamedByStateSQL, "newest named by scope": newestNamedByScopeSQL,
+		"counts": countsSQL, "counts of a scope": countsOfScopeSQL,
+		"header": headerSQL, "all steps": allStepsSQL, "all names": allNamesSQL, "all latest results": allLatestSQL,
 		"newest jobs": newestJobsSQL, "newest by state": newestByStateSQL, "newest by scope": newestByScopeSQL,
 		"steps": stepsSQL, "history": historySQL,
 		"overdue": overdueSQL, "results of an attempt": ofAttemptSQL, "target sets": setsSQL, "names": namesSQL,
@@ -129,6 +133,10 @@ func TestJobsOfAStateAreReadInOrder(t *testing.T) {
 		newestByStateSQL: "Index Scan Backward using stepgate_jobs_by_state",
 		jobsByScopeSQL:   "Index Scan using stepgate_jobs_by_scope",
 		newestByScopeSQL: "Index Scan Backward using stepgate_jobs_by_scope",
+		namedByStateSQL:  "Index Scan Backward using stepgate_jobs_by_state",
+		namedByScopeSQL:  "Index Scan Backward using stepgate_jobs_by_scope",
+		countsSQL:        "Index Only Scan using stepgate_jobs_by_state",
+		countsOfScopeSQL: "Index Only Scan using stepgate_jobs_by_scope",
 	} {
 		if plan := generic(t, pool, sql); !strings.Contains(plan, want) {
 			t.Errorf("%s\nis planned as\n%s\nwant %q in it", sql, plan, want)
@@ -140,7 +148,7 @@ func TestJobsOfAStateAreReadInOrder(t *testing.T) {
 // of how many there are: in the index of attempts it would read all of a step for each target.
 func TestLatestResultsAreLookedUp(t *testing.T) {
 	pool := filled(t, `SET plan_cache_mode = force_generic_plan`)
-	for name, sql := range map[string]string{"latest": latestSQL, "latest of the current step": latestOfCurrentSQL} {
+	for name, sql := range map[string]string{"latest": latestSQL, "latest of the current step": latestOfCurrentSQL, "all latest": allLatestSQL} {
 		if plan := generic(t, pool, sql); !strings.Contains(plan, "using stepgate_results_pkey") {
 			t.Errorf("%s: not by its key\n%s", name, plan)
 		}
@@ -177,6 +185,10 @@ func TestCallsUseIndexes(t *testing.T) {
 			"newest Jobs":      second(st.Jobs(ctx, store.JobFilter{Newest: true, Page: store.Page[store.JobID]{Limit: 10}})),
 			"newest by state":  second(st.Jobs(ctx, store.JobFilter{Newest: true, States: step.StatesOf(step.Running), Page: store.Page[store.JobID]{Limit: 10}})),
 			"newest by scope":  second(st.Jobs(ctx, store.JobFilter{Newest: true, Scope: scope, Page: store.Page[store.JobID]{Limit: 10}})),
+			"Jobs of a name":   second(st.Jobs(ctx, store.JobFilter{Scope: scope, Name: "b", Window: 100, Page: store.Page[store.JobID]{Limit: 10}})),
+			"Counts":           second(st.Counts(ctx, store.Scope{}, 10)),
+			"Counts by scope":  second(st.Counts(ctx, scope, 10)),
+			"Snapshot":         second(st.Snapshot(ctx, store.SnapshotQuery{Job: 7, Targets: 10_000})),
 			"Steps":            second(st.Steps(ctx, scope, 7, store.Page[step.ID]{Limit: 10})),
 			"History":          second(st.History(ctx, scope, 7, store.Page[store.Seq]{Limit: 10})),
 			"Effects":          second(st.Effects(ctx, scope, 7, store.Page[store.Seq]{Limit: 10})),
@@ -232,5 +244,36 @@ func TestAViewReadsTwoSteps(t *testing.T) {
 		if found := read.FindStringSubmatch(plan); found == nil || found[1] != "2" {
 			t.Errorf("a view of a job of 1,000 steps does not read two of them:\n%s", plan)
 		}
+	}
+}
+
+// What asks for a job of another scope reads its header and nothing else, so that it takes as long
+// as for a job that does not exist.
+func TestAnotherScopeReadsTheHeaderAlone(t *testing.T) {
+	pool := filled(t, many+`SET plan_cache_mode = force_generic_plan`)
+	table := regexp.MustCompile(`.*on stepgate_(\w+).*`)
+	for name, q := range map[string]struct {
+		sql  string
+		args string // after the scope and the job
+	}{
+		"view": {viewSQL, ", 0"}, "header": {headerSQL, ""}, "all steps": {allStepsSQL, ""},
+		"all names": {allNamesSQL, ", 10000"}, "all latest results": {allLatestSQL, ", 10000"},
+		"steps": {stepsSQL, ", 0, 10"}, "history": {historySQL, ", 0, 10"}, "effects": {effectsSQL, ", 0, 10"},
+	} {
+		execute(t, pool, `PREPARE asked AS `+q.sql)
+		rows, err := pool.Query(t.Context(), `EXPLAIN (ANALYZE, TIMING OFF) EXECUTE asked('biz', 'another', 7`+q.args+`)`, pgx.QueryExecModeSimpleProtocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range plan {
+			if found := table.FindStringSubmatch(line); found != nil && found[1] != "jobs" && !strings.Contains(line, "never executed") {
+				t.Errorf("%s in another scope reads more than the header:\n%s", name, strings.Join(plan, "\n"))
+			}
+		}
+		execute(t, pool, `DEALLOCATE asked`)
 	}
 }

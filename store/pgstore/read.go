@@ -14,16 +14,20 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-const stepsSQL = `SELECT ` + stepColumns + ` FROM stepgate_jobs j JOIN stepgate_steps s ON s.job = j.id
-WHERE ` + inScope + ` AND j.id = $3 AND s.id > $4::bigint ORDER BY s.id LIMIT $5`
+// The statements for pages of one job find it in its scope first. Their shape keeps the planner to
+// that: left with a join it may read the page, and then find that the job is of another scope.
+const stepsSQL = `SELECT ` + stepColumns + ` FROM stepgate_jobs j, LATERAL (
+	SELECT * FROM stepgate_steps s WHERE s.job = j.id AND s.id > $4::bigint ORDER BY s.job, s.id LIMIT $5
+) s WHERE j.id = $3 AND ` + inScope + ` ORDER BY s.id`
 
 // Steps implements store.Store.
 func (s *Store) Steps(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[step.ID]) ([]store.Step, error) {
 	return pageOf(ctx, s, "steps", scope, job, scanStep, stepsSQL, int64(p.After), int64(p.Limit))
 }
 
-const historySQL = `SELECT ` + recordColumns + ` FROM stepgate_jobs j JOIN stepgate_records r ON r.job = j.id
-WHERE ` + inScope + ` AND j.id = $3 AND r.seq > $4 ORDER BY r.seq LIMIT $5`
+const historySQL = `SELECT ` + recordColumns + ` FROM stepgate_jobs j, LATERAL (
+	SELECT * FROM stepgate_records r WHERE r.job = j.id AND r.seq > $4 ORDER BY r.job, r.seq LIMIT $5
+) r WHERE j.id = $3 AND ` + inScope + ` ORDER BY r.seq`
 
 // History implements store.Store.
 func (s *Store) History(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Record, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
+	"github.com/stepgate/stepgate/store/storetest"
 )
 
 // An installation makes the same jobs whatever the store, and changes to them of all kinds.
@@ -29,7 +30,7 @@ type installation struct {
 func install(t testing.TB, st store.Store) *installation {
 	t.Helper()
 	in := &installation{TB: t, Store: st}
-	in.eng = engine.New(st,
+	in.eng = engine.New(storetest.WithoutClock(st),
 		engine.WithClock(func() time.Time { return time.UnixMilli(1_000_000) }),
 		engine.WithRandom(func() uint64 { in.drawn++; return in.drawn }),
 		engine.WithJobIDs(func(step.Time) store.JobID { in.job++; return in.job }))

@@ -11,27 +11,28 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The statements of a snapshot. Each looks the job up in its scope first, and finds no row of
-// any other table if there is none. $4 is how many targets the caller can take: if there are
+// The statements of a snapshot. Each looks the job up in its scope first, and reads no other table
+// if there is none: OFFSET 0 keeps the planner from joining the other way round. $4 is how many targets the caller can take: if there are
 // more, none are read.
 var (
 	headerSQL = `SELECT ` + jobColumns + ` FROM stepgate_jobs j WHERE j.id = $3 AND ` + inScope
 
 	allStepsSQL = `SELECT ` + strings.Replace(stepColumns, "s.payload", "''", 1) + `
-FROM stepgate_jobs j JOIN stepgate_steps s ON s.job = j.id
+FROM stepgate_jobs j, LATERAL (SELECT * FROM stepgate_steps s WHERE s.job = j.id OFFSET 0) s
 WHERE j.id = $3 AND ` + inScope + ` ORDER BY s.id`
 
 	allNamesSQL = `SELECT n.step, n.block, n.names
-FROM stepgate_jobs j JOIN stepgate_target_names n ON n.job = j.id
+FROM stepgate_jobs j, LATERAL (SELECT * FROM stepgate_target_names n WHERE n.job = j.id OFFSET 0) n
 WHERE j.id = $3 AND ` + inScope + ` AND ` + fewTargets
 
 	// allLatestSQL reads the latest result of each target that has one, as latestSQL does.
 	allLatestSQL = `SELECT s.id, ` + resultColumns + `
-FROM stepgate_jobs j JOIN stepgate_steps s ON s.job = j.id, generate_series(0, s.total - 1) AS i(idx), LATERAL (
+FROM stepgate_jobs j, LATERAL (SELECT * FROM stepgate_steps s WHERE s.job = j.id AND s.attempt > 0 OFFSET 0) s,
+generate_series(0, s.total - 1) AS i(idx), LATERAL (
 	SELECT * FROM stepgate_results r
 	WHERE r.job = s.job AND r.step = s.id AND r.idx BETWEEN i.idx AND i.idx ORDER BY r.idx DESC, r.attempt DESC LIMIT 1
 ) r
-WHERE j.id = $3 AND ` + inScope + ` AND s.attempt > 0 AND ` + fewTargets
+WHERE j.id = $3 AND ` + inScope + ` AND ` + fewTargets
 )
 
 const fewTargets = `(SELECT sum(t.total) FROM stepgate_steps t WHERE t.job = j.id) <= $4`

@@ -19,6 +19,7 @@ import (
 type Store struct {
 	news
 	carrier  Carrier
+	now      func() time.Time                 // nil: the server's
 	patience time.Duration                    // with a lock, for changes that are committed together
 	changes  *groupcommit.Lanes[store.Change] // nil without group commit
 	views    *groupcommit.Lanes[*viewCall]    // as changes
@@ -46,6 +47,7 @@ type config struct {
 	lanes   int
 	carrier Carrier
 	timeout time.Duration
+	now     func() time.Time
 }
 
 // The lanes that a store has by default, and how many changes one group may hold.
@@ -99,7 +101,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error
 			o(&c)
 		}
 	}
-	s := &Store{news: news{link: link.New(pool, c.timeout)}, carrier: c.carrier}
+	s := &Store{news: news{link: link.New(pool, c.timeout)}, carrier: c.carrier, now: c.now}
 	var version int
 	var schema *string
 	err := s.link.Read(ctx, func(ctx context.Context, c *pgx.Conn) error {

@@ -9,11 +9,12 @@ import (
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
 )
 
 // Processes whose clocks differ by seconds sweep at once, and each overdue attempt expires
 // once: as soon as it is overdue by one of their clocks, and not earlier by the clock of the
-// one that expires it.
+// one that expires it. So it is where they do not go by the store's clock.
 func TestSweepersWithDifferentClocks(t *testing.T) {
 	const overdue, notYet = 40, 20
 	skews := []time.Duration{-3 * time.Second, -1500 * time.Millisecond, 0, 1500 * time.Millisecond, 3 * time.Second}
@@ -23,7 +24,7 @@ func TestSweepersWithDifferentClocks(t *testing.T) {
 	began := time.UnixMilli(1_800_000_000_000)
 	set(began)
 	process := func(st store.Store, skew time.Duration) *engine.Engine {
-		return engine.New(st, engine.WithClock(func() time.Time { return clock.Load().Add(skew) }))
+		return engine.New(storetest.WithoutClock(st), engine.WithClock(func() time.Time { return clock.Load().Add(skew) }))
 	}
 
 	const first = 20 * time.Second // from began to the first sweeps

@@ -37,6 +37,18 @@ func TestRoundTrips(t *testing.T) {
 					_, err := st.View(ctx, store.Query{Job: id, Targets: []int32{0, 1}, Request: store.Request{1}})
 					return err
 				}},
+				{"Snapshot", 1, runs, func(ctx context.Context, id store.JobID) error {
+					_, err := st.Snapshot(ctx, store.SnapshotQuery{Job: id, Targets: 2})
+					return err
+				}},
+				{"Counts", 1, asks, func(ctx context.Context, _ store.JobID) error {
+					_, err := st.Counts(ctx, store.Scope{}, 10)
+					return err
+				}},
+				{"Jobs of a name", 1, asks, func(ctx context.Context, _ store.JobID) error {
+					_, err := st.Jobs(ctx, store.JobFilter{Name: "job", Window: 10, Page: store.Page[store.JobID]{Limit: 1}})
+					return err
+				}},
 				{"Commit", 1, asks, func(ctx context.Context, id store.JobID) error {
 					return st.Commit(ctx, refusing(t, st, id, store.Request{})) // which is decided outside of ctx
 				}},

@@ -13,6 +13,7 @@ import (
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
 )
 
 // Play plays so many commands on a store that is fresh and empty, and writes down at the end
@@ -31,7 +32,7 @@ func play(ctx context.Context, st store.Store, seed uint64, commands, handlers i
 		handlers: handlers,
 		now:      start,
 	}
-	p.engine = engine.New(st,
+	p.engine = engine.New(storetest.WithoutClock(st),
 		engine.WithClock(func() time.Time { return p.now }),
 		engine.WithRandom(func() uint64 { return p.number }),
 		engine.WithJobIDs(func(step.Time) store.JobID { return p.newJobID() }),

@@ -14,6 +14,7 @@ import (
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
 )
 
 // A client asks, remembers what it was shown, and asks for what should be possible then;
@@ -36,7 +37,7 @@ func newClient(dice *rand.Rand, e *engine.Engine, st store.Store, j recorded) *c
 	return &client{
 		Rand: dice, store: st, id: j.id, specs: j.specs,
 		engine: e.In(j.scope),
-		sweeps: engine.New(st, engine.WithClock(func() time.Time { return clock.Std() })).In(j.scope),
+		sweeps: engine.New(storetest.WithoutClock(st), engine.WithClock(func() time.Time { return clock.Std() })).In(j.scope),
 		clock:  &clock,
 		seen:   sight{current: 1, state: step.Pending, version: 1},
 	}

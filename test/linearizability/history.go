@@ -17,6 +17,7 @@ import (
 	"github.com/stepgate/stepgate/engine/enginetest/model"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
 )
 
 // start is the time by the clocks of the engines that carry out requests: it stands still,
@@ -59,7 +60,7 @@ func Record(ctx context.Context, st store.Store, seed uint64) (History, error) {
 	for i := range engines {
 		engines[i] = engine.New(pace{st}, engine.WithClock(start.Std), engine.WithObserver(observer))
 	}
-	calm := engine.New(unwrap(st), engine.WithClock(start.Std)) // before and after, when nobody interferes
+	calm := engine.New(storetest.WithoutClock(unwrap(st)), engine.WithClock(start.Std)) // before and after, when nobody interferes
 	for i := range 1 + dice.IntN(2) {
 		spec := drawJob(dice, i)
 		created, err := calm.Create(ctx, spec)

@@ -1,0 +1,36 @@
+package pgstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var _ store.Clock = (*Store)(nil)
+
+// WithClock replaces the server's clock, for tests that move time; nil keeps it. Give engines the
+// same function, by engine.WithClock, and they go by it alone. Every process that shares the schema
+// must have it.
+func WithClock(now func() time.Time) Option { return func(c *config) { c.now = now } }
+
+// Now implements store.Clock: the server's clock_timestamp, in whole milliseconds. It is one round
+// trip.
+func (s *Store) Now(ctx context.Context) (step.Time, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if s.now != nil {
+		return step.At(s.now()), nil
+	}
+	var now step.Time
+	err := s.link.Read(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		return c.QueryRow(ctx, nowSQL).Scan((*int64)(&now))
+	})
+	return now, failed("now", err)
+}
+
+const nowSQL = `SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint`

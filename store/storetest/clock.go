@@ -1,0 +1,18 @@
+package storetest
+
+import "github.com/stepgate/stepgate/store"
+
+// WithoutClock returns s without its store.Clock, so that an engine on it goes by its own clock
+// alone, for tests that move that.
+func WithoutClock(s store.Store) store.Store {
+	if _, tells := s.(store.Clock); !tells {
+		return s
+	}
+	if waker, wakes := s.(store.Waker); wakes {
+		return struct {
+			store.Store
+			store.Waker
+		}{s, waker}
+	}
+	return struct{ store.Store }{s}
+}
