@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/stepgate/stepgate/engine"
@@ -24,6 +26,7 @@ func (c *call) jobs() (reply, error) {
 	if q.Newest, err = c.flag("newest", false); err != nil {
 		return reply{}, err
 	}
+	q.Name = c.query.Get("name")
 	if q.After, q.Limit, err = after[store.JobID](c); err != nil {
 		return reply{}, err
 	}
@@ -34,7 +37,52 @@ func (c *call) jobs() (reply, error) {
 			return c.eng.Jobs(c.Context(), q)
 		},
 	}
+	if q.Name != "" {
+		beyond, err := c.beyondWindow(q.States)
+		if err != nil {
+			return reply{}, err
+		}
+		jobs.tail = fmt.Sprintf(`,"window":%d,"beyond":%v`, store.NameWindow, beyond)
+	}
 	return answer(jobs.open(q.Limit))
+}
+
+// beyondWindow reports whether there are more jobs in some states, none meaning any, than a name is
+// looked for among.
+func (c *call) beyondWindow(states step.States) (bool, error) {
+	counts, err := c.eng.Counts(c.Context(), store.NameWindow+1)
+	n := 0
+	for state, count := range counts {
+		if states.Empty() || states.Has(state) {
+			n += count
+		}
+	}
+	return n > store.NameWindow, err
+}
+
+// wireCounts are the jobs in each state, counted up to Most.
+type wireCounts struct {
+	Counts map[step.State]int `json:"counts"`
+	Most   int                `json:"most"`
+}
+
+// How far jobs are counted.
+const (
+	countsMost    = 1000 // if it is not said
+	maxCountsMost = 10_000
+)
+
+func (c *call) counts() (reply, error) {
+	most, err := param32(c, "most")
+	if err != nil {
+		return reply{}, err
+	}
+	if most > maxCountsMost || most == 0 && c.query.Has("most") {
+		return reply{}, invalid("most", fmt.Sprintf("must be 1 to %d; the default is %d", maxCountsMost, countsMost))
+	}
+	answer := wireCounts{Most: cmp.Or(int(most), countsMost)}
+	answer.Counts, err = c.eng.Counts(c.Context(), answer.Most)
+	return reply{body: answer}, err
 }
 
 func (c *call) getJob() (reply, error) {

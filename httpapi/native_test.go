@@ -325,3 +325,68 @@ func TestHistoryAhead(t *testing.T) {
 		t.Errorf("after the last record: %v", v)
 	}
 }
+
+// Jobs are counted by state, in the scope of who asks, and no further than asked.
+func TestCounts(t *testing.T) {
+	r := newRig(t)
+	for range 3 {
+		r.asking()
+	}
+	r.running("a")
+	r.report(r.running("a"), 0, step.NonZeroExit)
+	for query, want := range map[string]string{
+		"":              `{"counts":{"failed":1,"running":1,"waiting":3},"most":1000}`,
+		"?most=2":       `{"counts":{"failed":1,"running":1,"waiting":2},"most":2}`,
+		"?most=10000":   `{"counts":{"failed":1,"running":1,"waiting":3},"most":10000}`,
+		"?most=0":       "most",
+		"?most=10001":   "most",
+		"?most=-1":      "most",
+		"?most=1&x=1":   "query",
+		"?most=1&most=": "most",
+	} {
+		w := r.ask("ann", "GET", "/v1/jobs/counts"+query, "")
+		if text := strings.TrimSpace(w.Body.String()); text != want && !(w.Code == 400 && strings.Contains(text, fmt.Sprintf(`"field":%q`, want))) {
+			t.Errorf("%s: status %d, %s, want %s", query, w.Code, text, want)
+		}
+	}
+	if w := r.ask("ann", "GET", "/v1/jobs/counts", "", "X-Scope", "3"); strings.TrimSpace(w.Body.String()) != `{"counts":{},"most":1000}` {
+		t.Errorf("in another scope: %s", w.Body)
+	}
+}
+
+// A job is found by a part of its name, and the page says among how many, and whether there are more.
+func TestJobsByName(t *testing.T) {
+	var last store.JobID
+	r := newRig(t, engine.WithJobIDs(func(step.Time) store.JobID { last++; return last }))
+	r.asking() // "job"
+	create := func(name string) {
+		if _, err := r.eng.Create(t.Context(), engine.JobSpec{Name: name, Scope: scope, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create("Release 1.2")
+	create("release 1.3")
+	for query, want := range map[string]int{"name=RELEASE": 2, "name=1.2": 1, "name=nothing": 0, "name=e&state=waiting": 0, "name=JO&state=waiting&newest=true": 1} {
+		v := r.want(200, "ann", "GET", "/v1/jobs?"+query, "")
+		if len(v["items"].([]any)) != want || v["window"] != 10_000.0 || v["beyond"] != false {
+			t.Errorf("%s: %v, want %d of 10,000 and none beyond", query, v, want)
+		}
+	}
+	for _, query := range []string{"", "?name="} {
+		if v := r.want(200, "ann", "GET", "/v1/jobs"+query, ""); len(v["items"].([]any)) != 3 || v["window"] != nil || v["beyond"] != nil {
+			t.Errorf("%s: %v, want all and no window", query, v)
+		}
+	}
+	if v := r.want(400, "ann", "GET", "/v1/jobs?name="+strings.Repeat("x", 257), ""); v["field"] != "name" {
+		t.Errorf("a name that is too long: %v", v)
+	}
+	for range 9_998 {
+		create("one of many")
+	}
+	if v := r.want(200, "ann", "GET", "/v1/jobs?name=job", ""); len(v["items"].([]any)) != 0 || v["beyond"] != true {
+		t.Errorf("the 10,001st job: %v, want that there are more", v)
+	}
+	if v := r.want(200, "ann", "GET", "/v1/jobs?name=job&state=waiting", ""); len(v["items"].([]any)) != 1 || v["beyond"] != false {
+		t.Errorf("the only one in its state: %v", v)
+	}
+}

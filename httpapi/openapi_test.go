@@ -180,11 +180,16 @@ var wireTypes = map[string]struct {
 	"LifecycleRow":  {reflect.TypeFor[step.Row](), false},
 	"Row":           {reflect.TypeFor[operation.Row](), false},
 	"JobRow":        {reflect.TypeFor[operation.JobRow](), false},
-	"JobPage":       {reflect.TypeFor[wirePage[store.Job]](), false},
-	"StepPage":      {reflect.TypeFor[wirePage[wireStep]](), false},
-	"TargetPage":    {reflect.TypeFor[wirePage[store.Target]](), false},
-	"RecordPage":    {reflect.TypeFor[wirePage[store.Record]](), false},
-	"EffectPage":    {reflect.TypeFor[wirePage[store.Delivery]](), false},
+	"JobCounts":     {reflect.TypeFor[wireCounts](), false},
+	"JobPage": {reflect.TypeFor[struct {
+		wirePage[store.Job]
+		Window *int  `json:"window,omitempty"`
+		Beyond *bool `json:"beyond,omitempty"`
+	}](), false},
+	"StepPage":   {reflect.TypeFor[wirePage[wireStep]](), false},
+	"TargetPage": {reflect.TypeFor[wirePage[store.Target]](), false},
+	"RecordPage": {reflect.TypeFor[wirePage[store.Record]](), false},
+	"EffectPage": {reflect.TypeFor[wirePage[store.Delivery]](), false},
 }
 
 // neverSent are fields that a type has and no answer.
@@ -314,6 +319,13 @@ func (d described) misfit(s object, of reflect.Type) string {
 		want, format = "integer", "int32"
 	case reflect.Int64:
 		want, format = "integer", "int64"
+	case reflect.Map:
+		values, _ := whole["additionalProperties"].(object)
+		names, _ := whole["propertyNames"].(object)
+		if kind != "object" || values == nil || names == nil {
+			return fmt.Sprintf("type %v, it is a map", kind)
+		}
+		return d.misfit(names, of.Key()) + d.misfit(values, of.Elem())
 	case reflect.Slice:
 		if kind != "array" {
 			return fmt.Sprintf("type %v, it is a list", kind)

@@ -16,6 +16,7 @@ type page[T any, K ~int32 | ~int64] struct {
 	key   func(*T) K
 	keep  func(*T) bool // nil keeps all
 	heavy bool          // one row may be large
+	tail  string        // fields of the page after its items, with a comma before each
 
 	after K // the key of the last row that was read
 	left  int
@@ -131,7 +132,7 @@ func (p *page[T, K]) encode(to io.Writer) {
 			break
 		}
 	}
-	end := "]"
+	end := "]" + p.tail
 	if p.more {
 		end += `,"next":` + strconv.FormatInt(int64(p.after), 10)
 	}

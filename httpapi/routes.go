@@ -16,8 +16,9 @@ var routes = []route{
 	{method: "GET", path: "/v1/openapi.json", open: true, handle: (*call).openAPI},
 	{method: "GET", path: "/v1/rules", handle: (*call).rules},
 
-	{method: "GET", path: "/v1/jobs", query: []string{"state", "after", "limit", "newest"}, handle: (*call).jobs},
+	{method: "GET", path: "/v1/jobs", query: []string{"state", "name", "after", "limit", "newest"}, handle: (*call).jobs},
 	{method: "POST", path: "/v1/jobs", body: maxJob, handle: with((*call).create)},
+	{method: "GET", path: "/v1/jobs/counts", query: []string{"most"}, handle: (*call).counts},
 	{method: "GET", path: "/v1/jobs/{job}", handle: (*call).getJob},
 	{method: "POST", path: "/v1/jobs/{job}/start", body: maxOperation, conditional: true, handle: with((*call).start)},
 	{method: "POST", path: "/v1/jobs/{job}/terminate", body: maxOperation, conditional: true, handle: with((*call).terminate)},

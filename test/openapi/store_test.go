@@ -66,6 +66,13 @@ func (f *faulty) Jobs(ctx context.Context, q store.JobFilter) ([]store.Job, erro
 	return f.Store.Jobs(ctx, q)
 }
 
+func (f *faulty) Counts(ctx context.Context, scope store.Scope, most int) (map[step.State]int, error) {
+	if err := f.fail(); err != nil {
+		return nil, err
+	}
+	return f.Store.Counts(ctx, scope, most)
+}
+
 func (f *faulty) Steps(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[step.ID]) ([]store.Step, error) {
 	if err := f.fail(); err != nil {
 		return nil, err
