@@ -15,13 +15,15 @@ import (
 // shown to the client. It must be safe for concurrent use, and leave the body of r alone.
 type Identify func(r *http.Request, c Credentials) (Caller, error)
 
-// A Caller is who makes a request, and what he sees. The zero Caller sees nothing: each of
-// his requests is refused.
+// A Caller is who makes a request, and what they see. The zero Caller sees nothing: each of
+// its requests is refused. A Caller with Executor and without Person is only an executor, and is
+// denied everything that a person does: to create, start, terminate and operate. The authorizer
+// sees whether a person is an executor as well.
 type Caller struct {
 	Person    string      // for the history, the authorizer and lists of confirmers
-	Scope     store.Scope // the jobs of this scope exist for him, and no others
-	AllScopes bool        // instead of Scope: all jobs exist for him
-	Executor  bool        // he may claim and settle effects, and report
+	Scope     store.Scope // the jobs of this scope exist for the caller, and no others
+	AllScopes bool        // instead of Scope: all jobs exist for the caller
+	Executor  bool        // may claim and settle effects, and report
 }
 
 // sees returns the engine as c sees it.

@@ -390,3 +390,57 @@ func TestJobsByName(t *testing.T) {
 		t.Errorf("the only one in its state: %v", v)
 	}
 }
+
+// Only an executor can do nothing that a person does, and a person nothing that an executor does;
+// both can read. What both are is told to the authorizer.
+func TestExecutorsAndPersons(t *testing.T) {
+	var asked []engine.Access
+	r := newRig(t, engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
+		asked = append(asked, a)
+		return nil
+	}))
+	var caller httpapi.Caller
+	r.api = httpapi.New(r.eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) { return caller, nil }})
+	creation := `{"name":"n","steps":[{"type":"confirmation","name":"go?"}]}`
+	pending, err := r.eng.Create(t.Context(), engine.JobSpec{Name: "job", Scope: scope, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, asking, running := fmt.Sprintf("/v1/jobs/%d", pending.ID), fmt.Sprintf("/v1/jobs/%d", r.asking()), fmt.Sprintf("/v1/jobs/%d", r.running("a"))
+	persons := []struct{ path, body string }{
+		{"/v1/jobs", creation}, {at + "/start", ""}, {running + "/terminate", ""},
+		{asking + "/steps/1/operate", `{"code":"confirm","dry_run":true}`}, {asking + "/steps/1/operate", `{"code":"confirm"}`},
+	}
+	caller = httpapi.Caller{Scope: scope, Executor: true}
+	for _, c := range persons {
+		if v := r.want(403, "", "POST", c.path, c.body); v["reason"] != "denied" {
+			t.Errorf("%s by an executor: %v", c.path, v)
+		}
+	}
+	for _, v := range r.want(200, "", "GET", asking+"/steps/1/explain", "")["codes"].([]any) {
+		if v.(map[string]any)["legal"] != false {
+			t.Errorf("an executor may %v", v)
+		}
+	}
+	r.want(200, "", "POST", "/v1/effects/claim", "")
+	caller = httpapi.Caller{Person: "ann", Scope: scope}
+	for _, path := range []string{"/v1/effects/claim", running + "/steps/1/report", running + "/effects/2/settle", running + "/effects/2/renew", running + "/effects/2/fail"} {
+		if v := r.want(403, "", "POST", path, ""); v["reason"] != "not_executor" {
+			t.Errorf("%s by a person: %v", path, v)
+		}
+	}
+	caller.Executor, asked = true, nil
+	for _, c := range persons {
+		if w := r.ask("", "POST", c.path, c.body); w.Code/100 != 2 {
+			t.Errorf("%s by one who is both: status %d, %s", c.path, w.Code, w.Body)
+		}
+	}
+	for _, a := range asked {
+		if a.Actor != "ann" || !a.Executor {
+			t.Errorf("the authorizer was asked %+v, want ann, who is an executor", a)
+		}
+	}
+	if len(asked) < len(persons) {
+		t.Errorf("the authorizer was asked %d times", len(asked))
+	}
+}

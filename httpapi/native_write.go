@@ -64,7 +64,7 @@ func (c *call) create(b *createBody) (reply, error) {
 		}
 		spec.Steps[i] = s
 	}
-	opts := []engine.OperateOption{engine.By(c.caller.Person), engine.Because(b.Reason)}
+	opts := append(c.caller.options(), engine.Because(b.Reason))
 	if b.RequestID != nil {
 		id, err := requestID(*b.RequestID)
 		if err != nil {
@@ -96,8 +96,7 @@ type operateBody struct {
 
 // options returns what b and the If-Match header say.
 func (b *moreBody) options(c *call) ([]engine.OperateOption, error) {
-	opts := make([]engine.OperateOption, 0, 6)
-	opts = append(opts, engine.By(c.caller.Person), engine.Because(b.Reason))
+	opts := append(c.caller.options(), engine.Because(b.Reason))
 	switch {
 	case b.IfVersion != nil && c.ifMatch != 0 && *b.IfVersion != c.ifMatch:
 		return nil, invalid("if_version", "the If-Match header says another one")
