@@ -52,7 +52,7 @@ type API struct {
 	streams   *streams
 	persons   *room
 	executors *room
-	statuses  chan struct{} // one for each large status that may be made and sent
+	statuses  *room // of whoever asks for one
 	native    http.Handler
 	reference http.Handler
 }
@@ -73,10 +73,7 @@ func New(eng *engine.Engine, c Config) *API {
 		eng: eng, c: c, origins: http.NewCrossOriginProtection(),
 		streams: newStreams(c.Streams, c.StreamsPerPerson),
 		persons: newRoom(), executors: newRoom(),
-		statuses: make(chan struct{}, 4),
-	}
-	for range cap(a.statuses) {
-		a.statuses <- struct{}{}
+		statuses: newStatusRoom(),
 	}
 	for _, origin := range c.TrustedOrigins {
 		if err := a.origins.AddTrustedOrigin(origin); err != nil {

@@ -73,7 +73,7 @@ type referenceRequest struct {
 	scope  store.Scope    // that the request names
 	job    store.JobID    // likewise
 	eng    *engine.Engine // of the scope, once it is known that the caller sees it
-	large  bool           // its answer is one of api.statuses
+	held   *share         // of api.statuses, until the answer is taken; nil for a small one
 }
 
 // newReference returns the handler of the reference platform's calls. Every answer has the
@@ -81,8 +81,8 @@ type referenceRequest struct {
 func (a *API) newReference() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		req := &referenceRequest{Request: r, api: a}
-		defer req.done()
 		data, err := req.call(w)
+		defer req.held.release()
 		var answer any = req.envelope(data, err)
 		if status, ok := data.(*jobStatus); ok {
 			answer = statusAnswer{req.envelope(nil, nil), status}
@@ -136,23 +136,6 @@ func (r *referenceRequest) run(w http.ResponseWriter, call referenceCall) (any, 
 	}
 	r.job = store.JobID(job)
 	return call.answer(r)
-}
-
-// enlarge waits until another large status may be made and sent.
-func (r *referenceRequest) enlarge() error {
-	if r.large {
-		return nil
-	}
-	_, err := take(r.Context(), r.api.statuses, r.api.c.WriteTimeout)
-	r.large = err == nil
-	return err
-}
-
-// done is called when r is answered.
-func (r *referenceRequest) done() {
-	if r.large {
-		r.api.statuses <- struct{}{}
-	}
 }
 
 // narrow has r.eng see the scope of the request and no other. It comes after all that can be

@@ -1,10 +1,11 @@
 package httpapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,9 +17,15 @@ import (
 // as the platform allows in one. Its clients cannot page.
 const maxTargets = 200_000
 
-// largeStatus is from how many targets on a status is large: few such are made and sent at once,
-// so that clients that do not take theirs cost time and not memory.
-const largeStatus = 1_000
+// fewTargets is up to how many targets a status is read without a turn.
+const fewTargets = 2_000
+
+// newStatusRoom returns the room of statuses. They are larger than other answers, and are held
+// whole, as they are of one moment.
+func newStatusRoom() *room {
+	const client = 32 << 20
+	return &room{reading: newBudget(2, 1), answers: newBudget(2*client, client)}
+}
 
 // A jobStatus is the data of get_job_instance_status. Times are Unix milliseconds, null
 // where there is none; states, types and statuses are numbers. Its text is made as the client
@@ -77,26 +84,64 @@ func (r *referenceRequest) status() (any, error) {
 	if err := r.narrow(); err != nil {
 		return nil, err
 	}
-	most := 0
-	if withTargets {
-		most = largeStatus - 1
-	}
-	all, err := r.eng.Snapshot(r.Context(), r.job, most)
+	all, err := r.snapshot(withTargets)
 	if err != nil {
 		return nil, err
 	}
-	if n := countTargets(all.Steps); withTargets && n > maxTargets {
-		return nil, unacceptable(fieldTargets, fmt.Sprintf(
+	return &jobStatus{all, withTargets, r.api.c.Host}, nil
+}
+
+// snapshot returns the job, once it is small or r holds a share of the room for it. What has to
+// wait for its share, or for its turn, is dropped and read again.
+func (r *referenceRequest) snapshot(withTargets bool) (store.Snapshot, error) {
+	read := func(most int) (all store.Snapshot, bytes int64, err error) {
+		all, err = r.eng.Snapshot(r.Context(), r.job, most)
+		return all, trim(&all), err
+	}
+	most := 0
+	if withTargets {
+		most = fewTargets
+	}
+	all, bytes, err := read(most)
+	if err != nil {
+		return store.Snapshot{}, err
+	}
+	n := countTargets(all.Steps)
+	if withTargets && n > maxTargets {
+		return store.Snapshot{}, unacceptable(fieldTargets, fmt.Sprintf(
 			"the job has %d targets, the maximum is %d: read them in pages with GET /v1/jobs/%d/steps/{step}/targets", n, maxTargets, r.job))
-	} else if n > most && withTargets { // their number never changes
-		if err := r.enlarge(); err != nil {
-			return nil, err
+	}
+	room, person, within := r.api.statuses, r.caller.Person, r.api.c.WriteTimeout
+	if !withTargets || n <= fewTargets {
+		if r.held.covers(bytes) {
+			return all, nil
 		}
-		if all, err = r.eng.Snapshot(r.Context(), r.job, maxTargets); err != nil {
-			return nil, err
+		if r.held, err = room.answers.take(r.Context(), person, bytes, 0); err == nil {
+			return all, nil
 		}
 	}
-	return &jobStatus{all, withTargets, r.api.c.Host}, nil
+	all = store.Snapshot{} // not held while r waits
+	if withTargets {
+		most = maxTargets
+	}
+	all, r.held, err = admit(r.Context(), room, person, within, func() (store.Snapshot, int64, error) { return read(most) })
+	return all, err
+}
+
+var stepSize, targetSize = int64(reflect.TypeFor[store.Step]().Size()), int64(reflect.TypeFor[store.Target]().Size())
+
+// trim drops what a status does not tell, and returns how many bytes the rest has.
+func trim(all *store.Snapshot) (bytes int64) {
+	for i := range all.Steps {
+		s := &all.Steps[i]
+		s.Confirmers = step.Names{}
+		bytes += stepSize + int64(len(s.Name))
+	}
+	for i := range all.Targets {
+		t := &all.Targets[i]
+		bytes += targetSize + int64(len(t.Name)+len(t.Detail))
+	}
+	return bytes
 }
 
 func countTargets(steps []store.Step) (n int) {
@@ -107,31 +152,22 @@ func countTargets(steps []store.Step) (n int) {
 }
 
 // write writes s.
-func (s *jobStatus) write(w *statusWriter) {
+func (s *jobStatus) write(w *jsonWriter) {
 	w.raw(`{"finished":` + strconv.FormatBool(s.Job.State.Finished()) + `,"job_instance":`)
 	w.value(referenceJob(s.Job))
-	w.raw(`,"step_instance_list":[`)
+	w.raw(`,"step_instance_list":`)
 	rest := s.Targets
-	for i, row := range s.Steps {
-		if i > 0 {
-			w.raw(",")
-		}
+	list(w, slices.Values(s.Steps), func(row store.Step) {
 		w.raw("{")
 		w.fields(referenceStep(row, s.Job))
 		if s.targets {
-			w.raw(`,"step_ip_result_list":[`)
-			for i, t := range rest[:row.Total] {
-				if i > 0 {
-					w.raw(",")
-				}
-				w.value(referenceTarget(t, s.host(t.Name)))
-			}
-			w.raw("]")
+			w.raw(`,"step_ip_result_list":`)
+			list(w, slices.Values(rest[:row.Total]), func(t store.Target) { w.value(referenceTarget(t, s.host(t.Name))) })
 			rest = rest[row.Total:]
 		}
 		w.raw("}")
-	}
-	w.raw("]}")
+	})
+	w.raw("}")
 }
 
 // A statusAnswer is an envelope with a status.
@@ -145,60 +181,11 @@ func (a statusAnswer) encode(to io.Writer) {
 	a.Data = json.RawMessage("null")
 	frame, _ := json.Marshal(a.envelope) // a success, which marshals
 	before, after, _ := strings.Cut(string(frame), "null")
-	w := newStatusWriter(to)
+	w := newJSONWriter(to)
 	w.raw(before)
 	a.status.write(w)
 	w.raw(after + "\n")
 	w.flush(1)
-}
-
-// A statusWriter writes JSON piece by piece. It stops at the first error of to.
-type statusWriter struct {
-	to      io.Writer
-	text    bytes.Buffer
-	encoder *json.Encoder // to text
-	err     error
-}
-
-func newStatusWriter(to io.Writer) *statusWriter {
-	w := &statusWriter{to: to}
-	w.encoder = json.NewEncoder(&w.text)
-	w.encoder.SetEscapeHTML(false)
-	return w
-}
-
-// raw writes what is JSON already.
-func (w *statusWriter) raw(text string) {
-	w.text.WriteString(text)
-	w.flush(16 << 10)
-}
-
-// value writes v as encoding/json does.
-func (w *statusWriter) value(v any) {
-	if err := w.encoder.Encode(v); err != nil { // all that is written here marshals: a mistake
-		panic(err)
-	}
-	w.text.Truncate(w.text.Len() - 1) // the end of the line
-}
-
-// fields writes the fields of a struct, which has at least one, without the braces.
-func (w *statusWriter) fields(v any) {
-	at := w.text.Len()
-	w.value(v)
-	text := w.text.Bytes()
-	copy(text[at:], text[at+1:])
-	w.text.Truncate(len(text) - len("{}"))
-}
-
-// flush writes text of at least enough bytes.
-func (w *statusWriter) flush(enough int) {
-	if w.text.Len() < enough {
-		return
-	}
-	if w.err == nil {
-		_, w.err = w.to.Write(w.text.Bytes())
-	}
-	w.text.Reset()
 }
 
 func referenceJob(j store.Job) jobInstance {
