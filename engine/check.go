@@ -2,7 +2,9 @@ package engine
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/stepgate/stepgate/operation"
@@ -42,11 +44,67 @@ func isPlain(text string) bool {
 	return true
 }
 
+// checkName refuses what is no name. Names are compared byte for byte, and printed on one
+// line among other words: see [step.Spec].
 func checkName(field, name string) *Refusal {
 	if name == "" {
 		return invalid(field, "empty")
 	}
-	return checkText(field, name, maxName)
+	return checkPerson(field, name)
+}
+
+// checkPerson is checkName of a name that may be missing.
+func checkPerson(field, name string) *Refusal {
+	if err := checkText(field, name, maxName); err != nil {
+		return err
+	}
+	if odd := oddity(name); odd != "" {
+		return invalid(field, "%s", odd)
+	}
+	return nil
+}
+
+// oddity says what text has that does not belong on a line among other words, or "".
+func oddity(text string) string {
+	if isWord(text) {
+		return ""
+	}
+	for _, r := range text {
+		switch {
+		case unicode.IsControl(r):
+			return fmt.Sprintf("control character %U", r)
+		case unicode.In(r, unicode.Zl, unicode.Zp):
+			return fmt.Sprintf("line separator %U", r)
+		case unicode.Is(unicode.Bidi_Control, r):
+			return fmt.Sprintf("direction character %U", r)
+		}
+	}
+	if strings.TrimSpace(text) != text {
+		return "white space at an end"
+	}
+	if !utf8.ValidString(text) {
+		return "not UTF-8"
+	}
+	return ""
+}
+
+// isWord reports whether text is printable ASCII without a blank at an end: the quick answer.
+func isWord(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return text == "" || text[0] != ' ' && text[len(text)-1] != ' '
+}
+
+// quoted returns text for a message of one line: as it is if it could be a name, and quoted
+// as Go does if not.
+func quoted(text string) string {
+	if text == "" || oddity(text) != "" {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 func checkJob(id store.JobID) *Refusal {
@@ -63,6 +121,7 @@ func checkStep(id step.ID) *Refusal {
 	return nil
 }
 
+// checkScope checks the scope of a new job.
 func checkScope(s store.Scope) *Refusal {
 	if err := checkName("scope.type", s.Type); err != nil {
 		return err
@@ -70,17 +129,31 @@ func checkScope(s store.Scope) *Refusal {
 	return checkName("scope.id", s.ID)
 }
 
+// checkSight checks the scope that an engine is narrowed to. It may be one of older jobs,
+// whose names were less strict.
+func checkSight(s store.Scope) *Refusal {
+	for _, part := range [...]struct{ field, text string }{{"scope.type", s.Type}, {"scope.id", s.ID}} {
+		if part.text == "" {
+			return invalid(part.field, "empty")
+		}
+		if err := checkText(part.field, part.text, maxName); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func noCommand() *Refusal { return invalid("Command", "nil") }
 
-// checkPerson checks who asks, why, and on what condition.
-func checkPerson(actor, reason string, ifAttempt int32, ifVersion store.Seq, limits *Limits) *Refusal {
+// checkRequest checks who asks, why, and on what condition.
+func checkRequest(actor, reason string, ifAttempt int32, ifVersion store.Seq, limits *Limits) *Refusal {
 	switch {
 	case ifAttempt < 0:
 		return invalid("if_attempt", "%d: attempts count from 1", ifAttempt)
 	case ifVersion < 0:
 		return invalid("if_version", "%d: versions count from 1", ifVersion)
 	}
-	if err := checkText("actor", actor, maxName); err != nil {
+	if err := checkPerson("actor", actor); err != nil {
 		return err
 	}
 	return checkText("reason", reason, limits.Reason)
@@ -93,7 +166,7 @@ func (c *Operate) check(r *operation.Rules, limits *Limits) *Refusal {
 	case !r.AllCodes().Has(c.Code):
 		return invalid("code", "operation code %d is unknown; there are %v", c.Code, r.AllCodes())
 	}
-	return checkPerson(c.Actor, c.Reason, c.IfAttempt, c.IfVersion, limits)
+	return checkRequest(c.Actor, c.Reason, c.IfAttempt, c.IfVersion, limits)
 }
 
 func (c *OperateJob) check(_ *operation.Rules, limits *Limits) *Refusal {
@@ -103,7 +176,7 @@ func (c *OperateJob) check(_ *operation.Rules, limits *Limits) *Refusal {
 	case !c.Code.Valid():
 		return invalid("code", "job operation code %d is unknown; there are %v", c.Code, operation.JobCodesOf(operation.AllJobCodes()...))
 	}
-	return checkPerson(c.Actor, c.Reason, c.IfAttempt, c.IfVersion, limits)
+	return checkRequest(c.Actor, c.Reason, c.IfAttempt, c.IfVersion, limits)
 }
 
 func (c *Expire) check(*operation.Rules, *Limits) *Refusal {
@@ -117,7 +190,7 @@ func (c *Create) check(r *operation.Rules, limits *Limits) *Refusal {
 	if c == nil {
 		return noCommand()
 	}
-	if err := checkPerson(c.Actor, c.Reason, 0, 0, limits); err != nil {
+	if err := checkRequest(c.Actor, c.Reason, 0, 0, limits); err != nil {
 		return err
 	}
 	if err := checkName("name", c.Spec.Name); err != nil {
@@ -242,7 +315,7 @@ func (c *Report) check(_ *operation.Rules, limits *Limits) *Refusal {
 			return err
 		}
 	}
-	if err := checkText("actor", c.By, maxName); err != nil {
+	if err := checkPerson("actor", c.By); err != nil {
 		return err
 	}
 	return checkText("reason", c.Reason, limits.Reason)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -488,7 +489,7 @@ func TestFail(t *testing.T) {
 		if len(w) != 1 || w[0].Failures != 1 || !strings.HasPrefix(w[0].LastError, errBroken.Error()+"\uFFFD: ää") || len([]rune(w[0].LastError)) != 500 {
 			t.Errorf("the effect waits as %+v, want one failure and 500 characters of its reason", w)
 		}
-		if len(d.failures) != 1 || !errors.Is(d.failures[0], errBroken) || !strings.HasSuffix(d.failures[0].Error(), cause.Error()) {
+		if len(d.failures) != 1 || !errors.Is(d.failures[0], errBroken) || !strings.HasSuffix(d.failures[0].Error(), strconv.Quote(cause.Error())) {
 			t.Errorf("the observer was told %v, want the reason", d.failures)
 		}
 	})

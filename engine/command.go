@@ -25,8 +25,8 @@ type Create struct {
 
 // A JobSpec defines a job that is to be created.
 type JobSpec struct {
-	Name  string      `json:"name"`           // what people call the job: 1 to 256 characters
-	Scope store.Scope `json:"scope,omitzero"` // on an engine narrowed by In: its scope, or zero for the same
+	Name  string      `json:"name"`           // what people call the job: see step.Spec for what a name may hold
+	Scope store.Scope `json:"scope,omitzero"` // two names, or zero for none; on an engine narrowed by In, its scope or zero for the same
 	Steps []step.Spec `json:"steps"`          // at least one
 }
 
@@ -61,7 +61,7 @@ type Report struct {
 	Job     store.JobID
 	Step    step.ID
 	Attempt int32
-	By      string         // which executor, for the history; may be empty
+	By      string         // the executor's name, for the history; empty for none
 	Results []TargetResult // at most 10,000
 
 	// Outcome ends the attempt whatever its targets say: step.Stopped,

@@ -20,7 +20,7 @@ func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []Opera
 	}
 	if e.narrowed {
 		if spec.Scope != (store.Scope{}) && spec.Scope != e.scope {
-			return store.Job{}, invalid("scope", "%v, but the engine is narrowed to %v", spec.Scope, e.scope)
+			return store.Job{}, invalid("scope", "the engine is narrowed to %s %s", quoted(e.scope.Type), quoted(e.scope.ID))
 		}
 		spec.Scope = e.scope
 	}

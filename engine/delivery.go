@@ -145,7 +145,7 @@ func (c *courier) stillStopping(ctx context.Context, claimed store.Delivery) boo
 
 // fail tells of a delivery that has failed, keeps why, and has the effect delivered again.
 func (c *courier) fail(ctx context.Context, claimed store.Delivery, cause error) error {
-	c.failed(ctx, fmt.Errorf("job %d: %v of step %d, attempt %d: %w", claimed.Job, claimed.Effect, claimed.Step, claimed.Attempt, cause))
+	c.failed(ctx, fmt.Errorf("job %d: %v of step %d, attempt %d: %w", claimed.Job, claimed.Effect, claimed.Step, claimed.Attempt, lineError{cause}))
 	claimed.Failures, claimed.LastError = claimed.Failures+1, brief(cause)
 	return c.leave(ctx, claimed, c.rest(claimed))
 }

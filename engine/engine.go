@@ -69,11 +69,11 @@ func (e *Engine) ready(ctx context.Context) error {
 		return invalid("Store", "nil")
 	}
 	if e.narrowed {
-		if err := checkScope(e.scope); err != nil {
+		if err := checkSight(e.scope); err != nil {
 			return err
 		}
 		if e.widened {
-			return invalid("scope", "%v, but the engine was narrowed to another one before", e.scope)
+			return invalid("scope", "the engine is narrowed to another scope already")
 		}
 	}
 	if ctx == nil {

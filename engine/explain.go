@@ -47,7 +47,7 @@ func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, opts 
 	if err := checkStep(id); err != nil {
 		return Explanation{}, err
 	}
-	if err := checkPerson(c.request.actor, c.request.reason, 0, 0, &e.limits); err != nil {
+	if err := checkRequest(c.request.actor, c.request.reason, 0, 0, &e.limits); err != nil {
 		return Explanation{}, err
 	}
 	view, current, err := e.views(ctx, job, id)

@@ -335,6 +335,13 @@ var (
 // badTexts are no names, and but for the first no texts either.
 var badTexts = []string{"", long, strings.Repeat("é", 257), "a\x00b", "\xff\xfe", "a\xc3"}
 
+// oddNames are texts, and no names: what a line of a log, a terminal or a page would make
+// something else of, and what looks like another name.
+var oddNames = []string{
+	"eve\n2026-01-01 INFO accepted", "a\rb", "a\tb", "\x1b[2J", "a\x7f", "a\u0085b", "a\u009bb", "a\u2028b", "a\u2029b",
+	"a\u202eb", "\u2066a\u2069", "a\u200f", "\u061ca", " ", "\u3000", " ann", "ann ", "ann\u00a0", "\u2003ann", "é ",
+}
+
 // A mistake is a request that no state of a job could make acceptable.
 type mistake struct {
 	name  string
@@ -406,7 +413,7 @@ func mistakes() []mistake {
 	operate("if version -1", "if_version", engine.IfVersion(-1))
 	operate("zero request id", "request_id", engine.RequestID(store.Request{}))
 	operate("zero option", "Options", engine.OperateOption{})
-	for _, text := range badTexts[1:] {
+	for _, text := range append(badTexts[1:], oddNames...) {
 		operate(fmt.Sprintf("by %.10q", text), "actor", engine.By(text))
 	}
 	for _, text := range []string{strings.Repeat("x", 2001), strings.Repeat("é", 2001), "a\x00b", "\xff"} {
@@ -414,7 +421,7 @@ func mistakes() []mistake {
 	}
 
 	// Definitions.
-	for _, text := range badTexts {
+	for _, text := range append(badTexts, oddNames...) {
 		create(fmt.Sprintf("name %.10q", text), "name", func(j *engine.JobSpec) { j.Name = text })
 		create(fmt.Sprintf("step name %.10q", text), "steps[1].name", func(j *engine.JobSpec) { j.Steps[1].Name = text })
 		create(fmt.Sprintf("target %.10q", text), "steps[0].targets[1]", func(j *engine.JobSpec) { j.Steps[0].Targets[1] = text })
@@ -461,6 +468,9 @@ func mistakes() []mistake {
 	}
 	for _, outcome := range []step.Event{step.Entered, step.AllSucceeded, step.SomeFailed, step.FailuresIgnored, step.Expired, step.ExpiredConfirmed, 10, 255} {
 		report(fmt.Sprintf("outcome %d", outcome), "outcome", func(r *engine.Report) { r.Outcome = outcome })
+	}
+	for _, text := range oddNames {
+		report(fmt.Sprintf("by %.10q", text), "actor", func(r *engine.Report) { r.By = text })
 	}
 	for _, text := range badTexts[1:] {
 		report(fmt.Sprintf("by %.10q", text), "actor", func(r *engine.Report) { r.By = text })

@@ -160,8 +160,8 @@ const (
 	setExecutor
 )
 
-// By says who asks. Without it nobody in particular does, who is on no list of
-// confirmers.
+// By names the person who asks: see [step.Spec] for what a name may hold. The default is the
+// anonymous actor, who is never a confirmer.
 func By(person string) OperateOption { return OperateOption{set: setBy, text: person} }
 
 // Because says why, for the history.

@@ -45,7 +45,8 @@ type Refusal struct {
 	cause error
 }
 
-// Error names the subject, what is wrong and what would be right.
+// Error names the subject, what is wrong and what would be right, on one line: names and
+// words that are not plain are quoted.
 func (r *Refusal) Error() string {
 	var b strings.Builder
 	switch {
@@ -67,9 +68,9 @@ func (r *Refusal) Error() string {
 	case operation.Denied:
 		fmt.Fprintf(&b, "%s denied to %s", r.operation(), r.person())
 		if r.cause != nil {
-			fmt.Fprintf(&b, ": %v", r.cause)
+			fmt.Fprintf(&b, ": %s", quoted(r.cause.Error()))
 		} else if r.Detail != "" {
-			fmt.Fprintf(&b, ": %s", r.Detail)
+			fmt.Fprintf(&b, ": %s", quoted(r.Detail))
 		}
 	case operation.RequestReused:
 		fmt.Fprintf(&b, "the request id stands for another request: %s", r.Detail)
@@ -110,9 +111,9 @@ func (r *Refusal) operation() string {
 
 func (r *Refusal) person() string {
 	if r.Actor == "" {
-		return "nobody in particular"
+		return "the anonymous actor"
 	}
-	return r.Actor
+	return quoted(r.Actor)
 }
 
 // Is reports whether target is r's Reason.
@@ -132,6 +133,13 @@ func Public(text string) error { return &publicError{text} }
 type publicError struct{ text string }
 
 func (e *publicError) Error() string { return e.text }
+
+// lineError is an error whose text is quoted if it is not plain.
+type lineError struct{ error }
+
+func (e lineError) Error() string { return quoted(e.error.Error()) }
+
+func (e lineError) Unwrap() error { return e.error }
 
 func invalid(field, format string, args ...any) *Refusal {
 	return &Refusal{Reason: operation.InvalidInput, Field: field, Detail: fmt.Sprintf(format, args...)}

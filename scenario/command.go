@@ -24,14 +24,14 @@ type Command interface {
 // Job has a job created. The actions after it are about this job, unless it was refused.
 type Job struct {
 	Name  string
-	By    string // a person; "" for nobody in particular
+	By    string // a person; "" for the anonymous actor
 	Steps []step.Spec
 	Options
 }
 
 // Operate has a person operate on a step.
 type Operate struct {
-	Person string // "" for nobody in particular
+	Person string // "" for the anonymous actor
 	Code   operation.Code
 	Step   step.ID
 	Options
@@ -39,7 +39,7 @@ type Operate struct {
 
 // OperateJob has a person operate on the job.
 type OperateJob struct {
-	Person string // "" for nobody in particular
+	Person string // "" for the anonymous actor
 	Code   operation.JobCode
 	Options
 }

@@ -91,10 +91,10 @@ deliver and die
 
 // Names and texts neither break the table nor forge a row of it.
 func TestTimelineCannotBeForged(t *testing.T) {
-	const text = `job "a\nb c"
+	const text = `job "a b c"
   script copy, targets a
 ann: start_job
-report 1.1 by "x\ty\nz w": abnormal "lost"
+report 1.1 by "x y z w": abnormal "lost"
 deny ann, because "no\n09:00:00  eve\tconfirm 1\x1b[2K"
 ann: retry_failed 1
   refused denied
@@ -102,13 +102,13 @@ deliver failing "no\vmail"
 job hotfix
   script copy, targets a
 `
-	const want = `09:00:00  "a\nb c"  nobody       job "a\nb c"                                             pending
-09:00:00  "a\nb c"  ann          start_job                                                pending -> running   job running, run 1.1 on 1 target
-09:00:00  "a\nb c"  "x\ty\nz w"  report 1.1: abnormal "lost"                              running -> abnormal  job abnormal, the job has ended
-09:00:00            stage        deny ann, because "no\n09:00:00  eve\tconfirm 1\x1b[2K"
-09:00:00  "a\nb c"  ann          retry_failed 1                                                                refused, denied: job 1, step 1: retry_failed (2) denied to ann: no\n09:00:00  eve\tconfirm 1\x1b[2K
-09:00:00  "a\nb c"  dispatcher   delivers job_ended abnormal                                                   failed: no\vmail
-09:00:00  hotfix    nobody       job hotfix                                               pending
+	const want = `09:00:00  "a b c"  nobody      job "a b c"                                              pending
+09:00:00  "a b c"  ann         start_job                                                pending -> running   job running, run 1.1 on 1 target
+09:00:00  "a b c"  "x y z w"   report 1.1: abnormal "lost"                              running -> abnormal  job abnormal, the job has ended
+09:00:00           stage       deny ann, because "no\n09:00:00  eve\tconfirm 1\x1b[2K"
+09:00:00  "a b c"  ann         retry_failed 1                                                                refused, denied: job 1, step 1: retry_failed (2) denied to ann: "no\n09:00:00  eve\tconfirm 1\x1b[2K"
+09:00:00  "a b c"  dispatcher  delivers job_ended abnormal                                                   failed: no\vmail
+09:00:00  hotfix   nobody      job hotfix                                               pending
 `
 	if got := play(t, "x.txt", text, scenario.Config{}).Timeline.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

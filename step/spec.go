@@ -13,25 +13,32 @@ import (
 // An ID is a step's position in its job, from 1.
 type ID int64
 
-// A Spec defines one step of a job that is to be created. Which fields apply
-// depends on what the type's lifecycle does on entry: a step that runs (script,
-// file transfer, SQL) has targets, a step that asks (confirmation) has none.
+// A Spec defines one step of a new job. Which fields apply depends on what the
+// type's lifecycle does on entry: a step that runs (script, file transfer, SQL)
+// has targets, a step that asks (confirmation) has none.
+//
+// A name, of a step, target or confirmer here and of a job, person or scope
+// elsewhere, is 1 to 256 characters of UTF-8. It holds no control character, no
+// line separator (U+2028, U+2029) and no direction character (Unicode's
+// Bidi_Control), and neither begins nor ends with white space. Names are compared
+// byte for byte, without case folding or Unicode normalization: a program that
+// takes names from people normalizes them first.
 type Spec struct {
 	Type Type   `json:"type"`
-	Name string `json:"name"` // what people call the step: 1 to 256 characters
+	Name string `json:"name"` // what people call the step
 
-	// Targets are the names of the hosts that the step runs on, at least one,
-	// each 1 to 256 characters, no name twice. From then on a target is known
-	// by its index here, from 0. Only on a step that runs.
+	// Targets are the names of the hosts that the step runs on: at least one,
+	// no name twice. From then on a target is known by its index here, from 0.
+	// Only on a step that runs.
 	Targets []string `json:"targets,omitzero"`
 
 	// IgnoreErrors lets the job go on when targets have failed. Only on a step
 	// that runs.
 	IgnoreErrors bool `json:"ignore_errors,omitempty"`
 
-	// Confirmers are the people who may confirm or refuse. A list that names
-	// nobody present admits nobody; no list (nil) admits whoever the authorizer
-	// admits. Only on a step that asks.
+	// Confirmers are the people who may confirm or refuse, no name twice. Without
+	// a list (nil) the authorizer alone decides; an empty list is invalid. Only on
+	// a step that asks.
 	Confirmers []string `json:"confirmers,omitzero"`
 
 	// Timeout bounds each attempt, or each round of asking, from its start; 0
@@ -39,7 +46,7 @@ type Spec struct {
 	// are rounded up.
 	Timeout time.Duration `json:"timeout_ns,omitempty"` // nanoseconds in JSON
 
-	// OnTimeout is what a passed deadline decides. Only on a step that asks and has a
+	// OnTimeout is the decision at the deadline. Only on a step that asks and has a
 	// Timeout.
 	OnTimeout Decision `json:"on_timeout,omitempty"`
 
@@ -48,7 +55,7 @@ type Spec struct {
 	Payload string `json:"payload,omitempty"`
 }
 
-// A Decision is what the deadline of a confirmation decides.
+// A Decision is the outcome of a confirmation at its deadline.
 type Decision uint8
 
 const (
@@ -79,8 +86,8 @@ func (d *Decision) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// Names is an immutable list of names. It can be shared freely: nobody can
-// change it. The zero Names is no list, which differs from an empty one.
+// Names is an immutable list of names, safe to share. The zero Names is no list,
+// which differs from an empty one.
 type Names struct{ list *[]string }
 
 // NamesOf returns a copy of list as Names; nil gives no list.

@@ -151,7 +151,7 @@ func likelyKinds(s *Snapshot) (draws []kind) {
 }
 
 // drawActor draws somebody who may confirm the current step, somebody who may not unless
-// everybody may, or nobody in particular.
+// everybody may, or the anonymous actor.
 func drawActor(t *rapid.T, s *Snapshot) string {
 	return rapid.SampledFrom([]string{s.confirmer(), "bob", ""}).Draw(t, "actor")
 }
