@@ -5,11 +5,13 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/internal/migrate"
+	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
 // Migrations holds migrations/NUMBER_NAME.up.sql and .down.sql for each version of the schema,
@@ -40,7 +42,7 @@ func (e *SchemaError) Error() string {
 // Migrate brings the tables in the current schema to the version of this package, whatever
 // older version they are at. It is a *[SchemaError] if they are at a newer one. Any number of
 // processes may call it at once: one migrates, and the others wait for it. All of it is one
-// transaction.
+// transaction. A ctx without a deadline ends it after 10 minutes.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	all, err := migrate.Load(Migrations)
 	if err != nil {
@@ -60,8 +62,23 @@ func MigrateTo(ctx context.Context, pool *pgxpool.Pool, version int) error {
 }
 
 func migrateTo(ctx context.Context, pool *pgxpool.Pool, all []migrate.Migration, version int, mayGoBack bool) error {
+	bound := 10 * time.Minute
+	if deadline, ok := ctx.Deadline(); ok {
+		bound = time.Until(deadline)
+	}
+	err := link.New(pool, bound).Write(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		return migrateOn(ctx, c, all, version, mayGoBack)
+	})
+	var wrong *SchemaError
+	if errors.As(err, &wrong) || errors.Is(err, errNoSchema) {
+		return err
+	}
+	return failed("migrate", err)
+}
+
+func migrateOn(ctx context.Context, c *pgx.Conn, all []migrate.Migration, version int, mayGoBack bool) error {
 	afterTheLock := pgx.TxOptions{IsoLevel: pgx.ReadCommitted} // see what was committed while it was waited for
-	err := pgx.BeginTxFunc(ctx, pool, afterTheLock, func(tx pgx.Tx) error {
+	return pgx.BeginTxFunc(ctx, c, afterTheLock, func(tx pgx.Tx) error {
 		// Under a lock of the schema's own, which ends with the transaction.
 		var schema *string
 		err := tx.QueryRow(ctx, `SELECT current_schema() FROM pg_advisory_xact_lock(hashtextextended('stepgate.' || current_schema(), 0))`).Scan(&schema)
@@ -89,11 +106,6 @@ func migrateTo(ctx context.Context, pool *pgxpool.Pool, all []migrate.Migration,
 		}
 		return nil
 	})
-	var wrong *SchemaError
-	if errors.As(err, &wrong) || err == errNoSchema {
-		return err
-	}
-	return failed("migrate", err)
 }
 
 // checkVersion returns a *SchemaError if the tables are of another version than this package.

@@ -81,9 +81,6 @@ func WithTimeout(d time.Duration) Option {
 	}
 }
 
-// defaultTimeout is a good deal more than a call takes, and less than a lease.
-const defaultTimeout = 10 * time.Second
-
 // ErrTimeout: the server gave no answer within the time that [WithTimeout] sets. Whether a Commit
 // has taken effect is unknown, unless the error is a store.ErrUndone too.
 var ErrTimeout = link.ErrTimeout
@@ -95,7 +92,7 @@ const oldest = 150000
 // the schema is not at the version of this package: [Migrate] brings it there. The caller
 // keeps the ownership of pool, and closes it after the store.
 func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error) {
-	c := config{lanes: defaultLanes, timeout: defaultTimeout}
+	c := config{lanes: defaultLanes, timeout: link.DefaultTimeout}
 	for _, o := range opts {
 		if o != nil {
 			o(&c)

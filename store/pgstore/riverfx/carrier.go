@@ -14,6 +14,7 @@ import (
 
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
+	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
 // A Reference is the arguments of a River job: it names the effect to carry out, which says
@@ -52,6 +53,7 @@ func queueOf(e store.Effect) string {
 type Carrier struct {
 	config
 	pool   *pgxpool.Pool
+	link   *link.Link            // to pool
 	insert *river.Client[pgx.Tx] // works no jobs
 	jobs   string                // the name of River's table of jobs, as SQL writes it
 	rescue time.Duration         // RescueStuckJobsAfter of clients that work
@@ -67,6 +69,7 @@ type config struct {
 	stop      time.Duration
 	sweep     time.Duration
 	reconcile time.Duration
+	timeout   time.Duration
 }
 
 // Configure has f adjust the configuration of each River client before it is made: the one
@@ -93,6 +96,13 @@ func ReconcileEvery(d time.Duration) Option {
 	return func(c *config) { c.reconcile = positive(d, c.reconcile) }
 }
 
+// WithTimeout sets how long [Worker.Reconcile] waits for an answer of the server at most; the default
+// is 10 s. pgstore.WithTimeout does so for the calls of the store, and River has a bound of 10 s for
+// its own.
+func WithTimeout(d time.Duration) Option {
+	return func(c *config) { c.timeout = positive(d, c.timeout) }
+}
+
 func positive(d, otherwise time.Duration) time.Duration {
 	if d > 0 {
 		return d
@@ -108,12 +118,14 @@ func New(pool *pgxpool.Pool, opts ...Option) (*Carrier, error) {
 	}
 	c := &Carrier{pool: pool, config: config{
 		configure: func(*river.Config) {}, stop: 30 * time.Second, sweep: time.Second, reconcile: 15 * time.Second,
+		timeout: link.DefaultTimeout,
 	}}
 	for _, o := range opts {
 		if o != nil {
 			o(&c.config)
 		}
 	}
+	c.link = link.New(pool, c.timeout)
 	insertOnly := c.riverConfig(river.NewWorkers())
 	c.rescue = insertOnly.RescueStuckJobsAfter
 	insertOnly.Queues, insertOnly.Workers, insertOnly.PeriodicJobs = nil, nil, nil

@@ -5,17 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
 // Migrate brings River's own tables, in the current schema of pool's connections, to the
 // version that this package works with. Any number of processes may call it at once: one
 // migrates, and the others wait for it. It takes two connections of pool. River's command-line
-// tool does the same.
+// tool does the same. A ctx without a deadline ends it after 10 minutes.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	if _, ok := ctx.Deadline(); !ok {
+		bounded, cancel := context.WithTimeout(ctx, 10*time.Minute)
+		defer cancel()
+		ctx = bounded
+	}
 	if err := migrate(ctx, pool); err != nil {
 		return fmt.Errorf("riverfx: migrate: %w", err)
 	}
@@ -36,7 +44,11 @@ func migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = lock.Rollback(context.WithoutCancel(ctx)) }()
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), link.DefaultTimeout)
+		defer cancel()
+		_ = lock.Rollback(end)
+	}()
 	if _, err := lock.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('stepgate.river.' || current_schema(), 0))`); err != nil {
 		return err
 	}

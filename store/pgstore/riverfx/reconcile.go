@@ -154,14 +154,19 @@ func (w *Worker) adopt(ctx context.Context) error {
 func (w *Worker) orphans(ctx context.Context) ([]orphan, error) {
 	sql := strings.ReplaceAll(orphansSQL, "{river_job}", w.carrier.jobs)
 	ends := []int16{int16(store.RunTargets), int16(store.StopAttempt)}
-	rows, err := w.carrier.pool.Query(ctx, sql, Kind, int64(pgstore.Carried), ends, w.carrier.rescue)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (o orphan, err error) {
-		err = row.Scan(&o.Job, &o.Seq, &o.effect, &o.last.job, &o.last.state, &o.last.attempt, &o.last.cause)
-		return o, err
+	var all []orphan
+	err := w.carrier.link.Read(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		rows, err := c.Query(ctx, sql, Kind, int64(pgstore.Carried), ends, w.carrier.rescue)
+		if err != nil {
+			return err
+		}
+		all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (o orphan, err error) {
+			err = row.Scan(&o.Job, &o.Seq, &o.effect, &o.last.job, &o.last.state, &o.last.attempt, &o.last.cause)
+			return o, err
+		})
+		return err
 	})
+	return all, err
 }
 
 // mend ends what River has ended, and has River carry everything else again.
@@ -176,8 +181,12 @@ func (w *Worker) mend(ctx context.Context, o orphan) error {
 	}
 	again := carrying(o.Job, o.Seq, o.effect)
 	again.InsertOpts.UniqueOpts = onePerEffect // others may do the same
-	_, err := w.carrier.insert.InsertMany(ctx, []river.InsertManyParams{again})
-	return err
+	return w.carrier.link.Write(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+			_, err := w.carrier.insert.InsertManyTx(ctx, tx, []river.InsertManyParams{again})
+			return err
+		})
+	})
 }
 
 // onePerEffect keeps a River job from being made beside another one of its effect, if that is

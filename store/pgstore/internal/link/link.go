@@ -17,6 +17,9 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
+// DefaultTimeout is a good deal more than a call takes, and less than a lease.
+const DefaultTimeout = 10 * time.Second
+
 // ErrTimeout: the call had no answer within its bound.
 var ErrTimeout = errors.New("no answer in time")
 
