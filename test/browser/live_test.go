@@ -48,12 +48,20 @@ func TestHaltedServer(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
 	job := c.client(t, "alice").question()
-	bob := b.as(t, "bob", c.url)
-	pages := []*page{bob, bob.another()}
-	for _, p := range pages {
+	list, one := b.as(t, "alice", c.url), b.as(t, "bob", c.url)
+	other := one
+	for _, p := range []*page{list, one} {
 		p.timed()
 		p.allow("net::ERR_")
-		p.job(job)
+	}
+	list.list()
+	one.job(job)
+	other = one.another()
+	other.timed()
+	other.job(job)
+	pages := []*page{list, one, other}
+	for _, p := range pages {
+		p.sees(connected())
 	}
 
 	if err := halt(c.cmd); err != nil {
@@ -83,7 +91,8 @@ func TestHaltedServer(t *testing.T) {
 	for _, p := range pages {
 		p.sees(connected())
 	}
-	for _, p := range pages {
+	list.sees(row(job) + `[data-state="confirmation_terminated"]`)
+	for _, p := range pages[1:] {
 		p.shown(toggles[0].to, 1, toggles[0].to)
 		p.contiguous(3)
 	}

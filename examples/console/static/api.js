@@ -61,6 +61,7 @@ export const getSession = () => call('GET', '/session');
 export const setSession = (person) => call('POST', '/session', { body: { person } });
 
 export const getRules = () => call('GET', '/v1/rules');
+export const countJobs = (params, signal) => call('GET', '/v1/jobs/counts' + query(params), { signal });
 export const listJobs = (params, signal) => call('GET', '/v1/jobs' + query(params), { signal });
 
 // jobCalls are the calls about one job.

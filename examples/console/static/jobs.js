@@ -1,135 +1,189 @@
-// The list of jobs, newest first, read again each second while somebody looks.
+// The list of jobs, newest first. While a person looks, the server is asked each second, by one of
+// the windows that show the same list. Counts and searches are the server's, so that the page
+// says nothing of all jobs that it does not know.
 
-import { listJobs } from './api.js';
+import { Problem, countJobs, listJobs } from './api.js';
 import { bdi, h, list, setAttribute, setData, setHidden, setText } from './dom.js';
 import { count, fullTime, plural, spent, time } from './format.js';
 import { badge, icon, setBadge } from './icons.js';
+import { Pulse, dead } from './pulse.js';
+import { Share } from './share.js';
 import { plain } from './words.js';
 
-const every = 1000; // milliseconds
+const every = 1000; // milliseconds between two reads
+const typing = 250; // without a key, until a search begins
 const pageSize = 100;
 const mostAtOnce = 1000; // jobs in one call
+const mostCounted = 1000; // jobs of a state
 
-// The order of chips: what needs somebody, what is under way, what is done.
+// The order of chips: what needs a person, what is under way, what is done.
 const states = ['failed', 'abnormal', 'waiting', 'terminated', 'confirmation_terminated', 'abandoned', 'running', 'terminating', 'pending', 'succeeded'];
 
-// A JobsPage shows the list while it is open. app is {connection(state)}.
+// A JobsPage shows the list while it is open. app is {person, connection(state)}.
 export class JobsPage {
   #app;
-  #wanted = pageSize; // how many jobs are shown at most
-  #state = ''; // the one that is asked for; empty for all
-  #jobs = []; // what is shown, but for the text filter
-  #timer = 0;
-  #reading = null;
+  #query = { state: '', text: '', wanted: pageSize }; // an empty state is all, and wanted jobs are shown at most
+  #share = null; // of the windows with this query
+  #answer = null; // the latest
+  #server = new Pulse();
+  #search = 0; // a timer
+  #ticks = 0; // likewise
   #closed = new AbortController();
 
   constructor(app) {
     this.#app = app;
     this.heading = h('h1', { tabindex: '-1' }, 'Jobs');
     this.chips = h('div', { class: 'chips', role: 'group', 'aria-label': 'Filter by state' });
-    this.filter = h('input', { type: 'search', id: 'filter', placeholder: 'Filter by name', autocomplete: 'off', 'aria-label': 'Filter by name', on: { input: () => this.#show() } });
+    this.filter = h('input', { type: 'search', id: 'filter', placeholder: 'Search by name or id', maxlength: 256, autocomplete: 'off', 'aria-label': 'Search by name or id', on: { input: () => this.#typed() } });
     // The roles are said because a narrow page lays the table out as something else.
     this.rows = h('tbody', { role: 'rowgroup' });
     this.table = h('table', { class: 'jobs', role: 'table' }, h('caption', { class: 'visually-hidden' }, 'Jobs, newest first'),
       h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, [['State', ''], ['Name', ''], ['Step', ''], ['Scope', 'wide'], ['Created', 'wide'], ['Took', 'number']]
         .map(([name, kind]) => h('th', { scope: 'col', role: 'columnheader', class: kind }, name)))), this.rows);
-    this.empty = h('p', { class: 'muted empty' }, 'Reading the jobs…');
-    this.older = h('button', { type: 'button', class: 'quiet', hidden: true, data: { older: '' }, on: { click: () => this.#more() } }, 'Older jobs');
+    this.empty = h('p', { class: 'muted empty', role: 'status' }, 'Reading the jobs…');
+    this.older = h('button', { type: 'button', class: 'quiet', hidden: true, data: { older: '' }, on: { click: () => this.#ask({ wanted: this.#query.wanted + pageSize }) } }, 'Older jobs');
     this.total = h('p', { class: 'muted small', data: { total: '' } });
     this.el = h('div', { class: 'jobs-page', data: { page: 'jobs' } },
       h('div', { class: 'title-row' }, h('div', { class: 'title' }, this.heading), this.filter),
       this.chips, h('section', { class: 'card flush', 'aria-label': 'Jobs' }, this.table, this.empty),
       h('div', { class: 'list-foot' }, this.total, this.older));
-    document.addEventListener('visibilitychange', () => !document.hidden && this.#poll(), { signal: this.#closed.signal });
+    setHidden(this.table, true);
+    document.addEventListener('visibilitychange', () => (document.hidden ? this.#leave() : this.#join()), { signal: this.#closed.signal });
   }
 
-  async open() {
+  open() {
     document.title = 'Jobs · Stepgate';
     this.#app.connection('connecting');
-    await this.#poll();
+    this.#join();
+    this.#ticks = setInterval(() => this.#server.silence >= dead && this.#app.connection('lost'), every);
   }
 
   close() {
     this.#closed.abort();
-    this.#reading?.abort();
-    clearTimeout(this.#timer);
+    this.#leave();
+    clearTimeout(this.#search);
+    clearInterval(this.#ticks);
   }
 
-  async #poll() {
-    clearTimeout(this.#timer);
-    this.#reading?.abort();
-    if (this.#closed.signal.aborted || document.hidden) return;
-    const reading = new AbortController();
-    this.#reading = reading;
-    try {
-      const [all, chosen] = await Promise.all([this.#read('', reading.signal), this.#state ? this.#read(this.#state, reading.signal) : null]);
-      if (reading.signal.aborted) return;
-      this.#app.connection('connected');
-      this.#count(all);
-      this.#jobs = (chosen ?? all).jobs;
-      this.more = (chosen ?? all).more;
-      this.#show();
-    } catch (error) {
-      if (reading.signal.aborted) return;
-      this.#app.connection('lost');
-      if (!this.#jobs.length) setText(this.empty, `The jobs cannot be read: ${error.message}.`);
+  #join() {
+    if (this.#share || this.#closed.signal.aborted || document.hidden) return;
+    const { state, text, wanted } = this.#query;
+    const share = new Share(`${this.#app.person} jobs ${wanted} ${state} ${text}`, {
+      lead: (signal) => this.#poll(share, this.#query, signal),
+      hear: (told) => share === this.#share && this.#hear(told),
+      welcome: () => this.#answer && share.tell({ answer: this.#answer, silence: this.#server.silence }),
+    });
+    this.#share = share;
+    share.open();
+  }
+
+  #leave() {
+    this.#share?.close();
+    this.#share = null;
+  }
+
+  // ask changes the query.
+  #ask(change) {
+    this.#query = { ...this.#query, ...change };
+    this.#answer = null;
+    this.#leave();
+    this.#join();
+  }
+
+  #typed() {
+    clearTimeout(this.#search);
+    this.#search = setTimeout(() => {
+      const text = this.filter.value.trim();
+      if (text !== this.#query.text) this.#ask({ text, wanted: pageSize });
+    }, typing);
+  }
+
+  // poll tells all windows the server's answers until signal is aborted.
+  async #poll(share, query, signal) {
+    while (!signal.aborted) {
+      try {
+        const [counted, found] = await Promise.all([countJobs({ most: mostCounted }, signal), read(query, signal)]);
+        share.tell({ answer: { ...counted, ...found } });
+      } catch (error) {
+        if (!signal.aborted) share.tell({ failed: error.message, refused: error instanceof Problem });
+      }
+      await new Promise((resolve) => setTimeout(resolve, every));
     }
-    this.#timer = setTimeout(() => this.#poll(), every);
   }
 
-  // read reads as many jobs as are wanted, and whether there are more.
-  async #read(state, signal) {
-    const jobs = [];
-    let after;
-    do {
-      const page = await listJobs({ newest: true, state, after, limit: Math.min(this.#wanted - jobs.length, mostAtOnce) }, signal);
-      jobs.push(...page.items);
-      after = page.next;
-    } while (after !== undefined && after !== null && jobs.length < this.#wanted);
-    return { jobs, more: after !== undefined && after !== null };
+  #hear({ answer, silence = 0, failed, refused }) {
+    if (!answer) {
+      this.#app.connection(refused ? 'refused' : 'lost');
+      if (!this.#answer) setText(this.empty, `The page could not read the jobs: ${failed}.`);
+      return;
+    }
+    this.#answer = answer;
+    this.#server.beat(silence);
+    if (silence < dead) this.#app.connection('connected');
+    this.#count(answer);
+    this.#show(answer);
   }
 
-  #more() {
-    this.#wanted += pageSize;
-    this.#poll();
-  }
-
-  #choose(state) {
-    this.#state = state === this.#state ? '' : state;
-    this.#wanted = pageSize;
-    this.#poll();
-  }
-
-  // count shows how many of the jobs that were read are in which state.
-  #count({ jobs, more }) {
-    const counts = new Map();
-    for (const job of jobs) counts.set(job.state, (counts.get(job.state) ?? 0) + 1);
-    const known = [...states, ...[...counts.keys()].filter((state) => !states.includes(state))];
-    const shown = ['', ...known.filter((state) => counts.has(state) || state === this.#state)];
-    const scope = more ? ` among the newest ${count(jobs.length)}` : '';
+  // count shows how many jobs there are in each state. A count of most is most or more.
+  #count({ counts, most }) {
+    const { state: chosen } = this.#query;
+    const numbers = new Map(Object.entries(counts).filter(([, n]) => n > 0));
+    const known = [...states, ...[...numbers.keys()].filter((state) => !states.includes(state))];
+    const shown = ['', ...known.filter((state) => numbers.has(state) || state === chosen)];
+    numbers.set('', [...numbers.values()].reduce((sum, n) => sum + n, 0));
+    const open = (state) => (state ? numbers.get(state) >= most : Object.values(counts).some((n) => n >= most));
     list(this.chips, shown, (state) => state, (state) => {
       const number = h('span', { class: 'count' });
       return Object.assign(h('button', { type: 'button', class: 'chip', data: { 'filter-state': state || 'all' }, on: { click: () => this.#choose(state) } },
         state && icon(state), h('span', {}, state ? plain(state) : 'all'), number), { number });
     }, (el, state) => {
-      const n = state ? counts.get(state) ?? 0 : jobs.length;
-      setText(el.number, count(n) + (more ? '+' : ''));
+      const n = numbers.get(state) ?? 0;
+      setText(el.number, count(n) + (open(state) ? '+' : ''));
       setData(el, 'count', n);
-      setAttribute(el, 'title', more ? `${plural(n, 'job')}${scope}` : null);
-      setAttribute(el, 'aria-pressed', state === this.#state ? 'true' : 'false');
+      setAttribute(el, 'title', open(state) ? `${plural(n, 'job')} or more` : null);
+      setAttribute(el, 'aria-pressed', state === chosen ? 'true' : 'false');
     });
   }
 
-  #show() {
-    const text = this.filter.value.trim().toLowerCase();
-    const shown = this.#jobs.filter((job) => job.name.toLowerCase().includes(text));
-    list(this.rows, shown, (job) => job.id, create, update);
-    setHidden(this.empty, shown.length > 0);
-    setHidden(this.table, shown.length === 0);
-    setText(this.empty, this.#jobs.length ? 'No job of this name.' : this.#state ? `No job is ${plain(this.#state)}.` : 'There are no jobs yet.');
-    setText(this.total, shown.length ? `${plural(shown.length, 'job')}${this.more ? ', and older ones' : ''}` : '');
-    setHidden(this.older, !this.more);
+  #choose(state) {
+    this.#ask({ state: state === this.#query.state ? '' : state, wanted: pageSize });
   }
+
+  #show({ jobs, more, window, beyond }) {
+    const { state, text } = this.#query;
+    const among = text && beyond ? ` among the newest ${count(window)}` : '';
+    list(this.rows, jobs, (job) => job.id, create, update);
+    setHidden(this.empty, jobs.length > 0);
+    setHidden(this.table, jobs.length === 0);
+    if (text) setText(this.empty, `No ${state ? `${plain(state)} job` : 'job'} has this id, or this in its name${among}.`);
+    else setText(this.empty, state ? `No job is ${plain(state)}.` : 'There are no jobs yet.');
+    setText(this.total, jobs.length ? `${plural(jobs.length, 'job')}${among}${more ? ', and older ones' : ''}` : '');
+    setHidden(this.older, !more);
+  }
+}
+
+// read returns as many jobs of a query as are wanted, whether there are more, and whether the
+// name was looked for in some only. A number is the id of a job, too, which comes first.
+async function read({ state, text, wanted }, signal) {
+  const [found, named] = await Promise.all([withId(text, state, signal), withName(state, text, wanted, signal)]);
+  return { ...named, jobs: [...found, ...named.jobs.filter((job) => job.id !== found[0]?.id)] };
+}
+
+async function withName(state, name, wanted, signal) {
+  const jobs = [];
+  let page = {};
+  do {
+    page = await listJobs({ newest: true, state, name, after: page.next, limit: Math.min(wanted + 1 - jobs.length, mostAtOnce) }, signal);
+    jobs.push(...page.items);
+  } while (page.next !== undefined && jobs.length <= wanted);
+  return { jobs: jobs.slice(0, wanted), more: jobs.length > wanted, window: page.window, beyond: page.beyond };
+}
+
+async function withId(text, state, signal) {
+  const id = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(id) || id < 1) return [];
+  const { items } = await listJobs({ state, after: id - 1, limit: 1 }, signal); // which is no error if there is none
+  return items.filter((job) => job.id === id);
 }
 
 function create(job) {
