@@ -52,7 +52,7 @@ type API struct {
 	streams   *streams
 	persons   *room
 	executors *room
-	statuses  *room // of whoever asks for one
+	statuses  *room // of clients of get_job_instance_status
 	native    http.Handler
 	reference http.Handler
 }

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -90,18 +89,4 @@ func fill(body io.Reader, data []byte, most int) ([]byte, error) {
 		}
 	}
 	return data, nil
-}
-
-// take takes what is free, if anything is in time.
-func take[T any](ctx context.Context, free chan T, within time.Duration) (taken T, err error) {
-	timer := time.NewTimer(within)
-	defer timer.Stop()
-	select {
-	case taken = <-free:
-		return taken, nil
-	case <-timer.C:
-		return taken, errBusy
-	case <-ctx.Done():
-		return taken, ctx.Err()
-	}
 }
