@@ -12,10 +12,10 @@ import (
 
 // A ClaimQuery selects effects to claim.
 type ClaimQuery struct {
-	Effects []store.Effect // the kinds that are wanted, in any order; none means all
-	Lease   time.Duration  // how long they are the caller's: 1 s to 1 h; 0 means 30 s
-	Limit   int            // at most so many, as in a read
-	Wait    time.Duration  // how long to wait for something to be due: 1 min at most; 0 does not wait
+	Effects []store.Effect // kinds, in any order; none means all
+	Lease   time.Duration  // lease duration without a renewal: 1 s to 1 h; 0 means 30 s
+	Limit   int            // maximum of effects, as in a read
+	Wait    time.Duration  // maximum wait for a due effect: 1 min at most; 0 does not wait
 }
 
 const (
@@ -45,20 +45,23 @@ func (q *ClaimQuery) kinds() ([]store.Effect, *Refusal) {
 	return slices.DeleteFunc(slices.Clone(allEffects), unwanted), nil
 }
 
-// Claim hands out effects that are due, for executors that fetch their work: those in other
-// processes, which [Engine.Dispatch] cannot call. An effect is the caller's for the time of the
-// lease, which [Engine.Renew] renews, and is answered for with [Engine.Settle] or
-// [Engine.Fail]; otherwise it is handed out again when the lease has run out. What an executor
-// owes beside that is said at [Handler]. Questions and ends of jobs are effects as well:
-// whoever claims only what it can carry out leaves them to others.
+// Claim hands out due effects to executors that fetch their work: those in other processes,
+// which [Engine.Dispatch] cannot call. Each claim draws a token and leases its effects to the
+// caller, who renews the lease with [Engine.Renew] and ends it with [Engine.Settle] or
+// [Engine.Fail]; these take the token. An effect whose lease has run out is handed out again.
+// [Handler] says what else an executor owes. Questions and ends of jobs are effects as well:
+// an executor claims only the kinds that it can carry out.
 //
-// Any number of claimers and dispatchers can share a store: at any time an effect is with one
-// of them at most, or its lease has run out. What nobody needs any more is settled unseen.
-// Effects come in the order in which they fell due, as far as the store can tell. The caller
-// owns the result. It is empty if nothing was due and nothing came up within q.Wait; fewer than
-// q.Limit may be handed out although there are more. If ctx ends, the error is ctx's, and what
-// was claimed is due again at once. An effect whose job cannot be read has failed: the observer
-// is told, and it comes again later, as after [Engine.Fail].
+// Any number of claimers and dispatchers can share a store: no effect is with two of them
+// unless the first one's lease has run out, by the engine's time (see [WithClock]). Obsolete
+// effects are settled unseen. Effects come in the order in which they fell due, as far as the
+// store can tell.
+//
+// The caller owns the result. It is empty if nothing fell due within q.Wait, and can hold
+// fewer than q.Limit although more are due. If ctx ends, the error is ctx's, and what was
+// claimed is due again at once. Each call of the store is bounded by the lease and by 30 s.
+// An effect whose job cannot be read has failed: the observer is told, and the effect comes
+// again later, as after [Engine.Fail].
 func (e *Engine) Claim(ctx context.Context, q ClaimQuery) ([]Delivery, error) {
 	if err := e.ready(ctx); err != nil {
 		return nil, err
@@ -95,17 +98,17 @@ func (e *Engine) Claim(ctx context.Context, q ClaimQuery) ([]Delivery, error) {
 	}
 }
 
-// due claims effects until there are some that somebody needs, or none is due any more.
+// due claims effects until some are needed or none is due.
 func (c *courier) due(ctx context.Context, kinds []store.Effect, limit int) ([]Delivery, error) {
-	const atOnce = 64 // are looked at
+	const atOnce = 64 // views
 	for {
-		claimed, err := c.claim(ctx, kinds, limit)
+		claimed, _, err := c.claim(ctx, kinds, limit)
 		if err != nil || len(claimed) == 0 {
 			return nil, err
 		}
 		shown := make([]*Delivery, len(claimed))
 		each(len(claimed), atOnce, func(i int) { shown[i] = c.show(ctx, claimed[i]) })
-		if err := ctx.Err(); err != nil { // whoever asked has gone
+		if err := ctx.Err(); err != nil { // the caller has gone
 			each(len(claimed), atOnce, func(i int) {
 				if shown[i] != nil {
 					c.end(ctx, claimed[i], err)
@@ -125,17 +128,20 @@ func (c *courier) due(ctx context.Context, kinds []store.Effect, limit int) ([]D
 	}
 }
 
-// Claimed names an effect as it was claimed once. It is a fence: once the effect is settled,
-// or claimed again, it is good for nothing but [store.ErrLeaseLost]. Until then it is good,
-// even if the lease has run out.
+// Claimed names one claim of an effect. It is a fence and a secret: without the token that
+// the claim drew, or after the effect was settled or claimed again, it is refused with
+// [store.ErrLeaseLost]. Until then it holds, even if the lease has run out.
 type Claimed struct {
 	Job   store.JobID `json:"job"`
 	Seq   store.Seq   `json:"seq"`
 	Count int32       `json:"count"`
+	Token store.Token `json:"token"` // zero only for a claim from before there were tokens
 }
 
 // Claimed names d for [Engine.Settle], [Engine.Renew] and [Engine.Fail].
-func (d Delivery) Claimed() Claimed { return Claimed{d.Job.ID, d.Seq, d.Count} }
+func (d Delivery) Claimed() Claimed {
+	return Claimed{Job: d.Job.ID, Seq: d.Seq, Count: d.Count, Token: d.Token}
+}
 
 func (c Claimed) check() *Refusal {
 	switch {
@@ -147,66 +153,62 @@ func (c Claimed) check() *Refusal {
 	return nil
 }
 
-// held returns a claimed effect as it stands, or an error that is store.ErrLeaseLost if
-// it is not the caller's any more.
-func (e *Engine) held(ctx context.Context, c Claimed) (store.Delivery, error) {
-	if err := c.check(); err != nil {
-		return store.Delivery{}, err
-	}
-	found, err := e.Effects(ctx, c.Job, c.Seq-1, 1)
-	if err != nil {
-		return store.Delivery{}, err
-	}
-	if len(found) == 0 || found[0].Seq != c.Seq || found[0].Count != c.Count {
-		return store.Delivery{}, fmt.Errorf("job %d: effect %d, delivery %d: %w", c.Job, c.Seq, c.Count, store.ErrLeaseLost)
-	}
-	return found[0], nil
-}
-
-// Settle says that a claimed effect was carried out, or that somebody answers for it from now
-// on: it is not delivered again. Only a stop is, every 30 s, until its step has stopped.
-//
-// The error is [store.ErrLeaseLost], with the job's id, if the effect was settled or claimed
-// again since, or if the job has no such effect: somebody else carries it out by now. A
-// repetition of a call that has passed is answered so too, but for a stop whose step has not
-// stopped: that begins its 30 s anew. It is a *[Refusal] if there is no such job in the engine's
-// scope. After an error of the store the call can be repeated.
-//
-// Settle, Renew and Fail of one delivery are for one caller at a time: of two that come at
-// once the later one stands.
-func (e *Engine) Settle(ctx context.Context, c Claimed) error {
-	d, err := e.held(ctx, c)
-	if err != nil {
+// held calls f with a claimed effect as it stands, unless it is not the caller's any more.
+func (e *Engine) held(ctx context.Context, claimed Claimed, f func(context.Context, *courier, store.Delivery) error) error {
+	if err := e.readyFor(ctx, claimed.Job); err != nil {
 		return err
 	}
-	return e.courier().done(ctx, d)
+	if err := claimed.check(); err != nil {
+		return err
+	}
+	return within(ctx, storeWait, func(ctx context.Context) error {
+		found, err := e.effects(ctx, claimed.Job, claimed.Seq-1, 1)
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 || found[0].Seq != claimed.Seq || found[0].Count != claimed.Count || found[0].Token != claimed.Token {
+			return fmt.Errorf("job %d: effect %d, delivery %d: %w", claimed.Job, claimed.Seq, claimed.Count, store.ErrLeaseLost)
+		}
+		return f(ctx, e.courier(), found[0])
+	})
 }
 
-// Renew gives a claimed effect a new lease, which begins now: 1 s to 1 h, 0 meaning 30 s. Its
-// errors are those of [Engine.Settle]. Whoever has lost the lease stops what it does: somebody
-// else does it.
+// Settle ends a claim: the effect was carried out, or its executor will report by other means.
+// The effect is not delivered again, but for a stop, which is delivered every 30 s until its
+// step has stopped.
+//
+// The error is [store.ErrLeaseLost], with the job's id, if the effect was settled or claimed
+// again since, if the token is not that of the claim, or if the job has no such effect: another
+// executor carries it out. A repetition of a call that has passed gets the same answer, but for
+// a stop whose step has not stopped: that begins its 30 s anew. The error is a *[Refusal] if the
+// engine's scope has no such job. After an error of the store, and after 30 s without an answer
+// of the store, which is an error, the call can be repeated.
+//
+// Settle, Renew and Fail of one delivery are for one caller at a time: of two at once, the last
+// one wins.
+func (e *Engine) Settle(ctx context.Context, c Claimed) error {
+	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error { return by.done(ctx, d) })
+}
+
+// Renew gives a claimed effect a new lease from now on: 1 s to 1 h, 0 meaning 30 s. Its errors
+// are those of [Engine.Settle]. An executor that has lost the lease must stop: another one
+// carries the effect out. So must one whose last renewal that passed is older than the lease.
 func (e *Engine) Renew(ctx context.Context, c Claimed, lease time.Duration) error {
 	if err := checkLease(lease); err != nil {
 		return err
 	}
-	d, err := e.held(ctx, c)
-	if err != nil {
-		return err
-	}
-	return e.courier().leave(ctx, d, cmp.Or(lease, defaultLease))
+	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error {
+		return by.leave(ctx, d, cmp.Or(lease, defaultLease))
+	})
 }
 
-// Fail says that a claimed effect could not be carried out. It is delivered again after 1 s,
-// which doubles with each further failure in a row up to 5 min, and up to 30 s for a stop.
-// 500 characters of cause are kept for [Engine.Effects]; the observer is told of all of it. Its
-// errors are those of [Engine.Settle], but that a repetition counts as another failure.
+// Fail ends a claim whose effect could not be carried out. The effect is delivered again after
+// 1 s, doubled with each further failure in a row, up to 5 min, or 30 s for a stop.
+// [Engine.Effects] keeps 500 characters of cause; the observer is told all of it. Its errors
+// are those of [Engine.Settle], but a repetition counts as another failure.
 func (e *Engine) Fail(ctx context.Context, c Claimed, cause error) error {
 	if cause == nil {
 		return invalid("Cause", "nil")
 	}
-	d, err := e.held(ctx, c)
-	if err != nil {
-		return err
-	}
-	return e.courier().fail(ctx, d, cause)
+	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error { return by.fail(ctx, d, cause) })
 }

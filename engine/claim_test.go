@@ -83,7 +83,7 @@ func TestClaim(t *testing.T) {
 			claimed := d.claim(engine.ClaimQuery{})
 			slices.SortFunc(claimed, func(a, b engine.Delivery) int { return int(a.Job.ID-b.Job.ID) + int(a.Seq-b.Seq) })
 			for i := range claimed {
-				claimed[i].Count -= count
+				claimed[i].Count, claimed[i].Token = claimed[i].Count-count, store.Token{}
 			}
 			return claimed
 		}
@@ -93,7 +93,7 @@ func TestClaim(t *testing.T) {
 		if _, err := d.eng.Deliver(t.Context(), func(_ context.Context, x engine.Delivery) error {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			x.Count--
+			x.Count, x.Token = x.Count-1, store.Token{}
 			pushed = append(pushed, x)
 			return nil
 		}); err != nil {
@@ -134,7 +134,7 @@ func TestClaim(t *testing.T) {
 			d := newDesk(t, memstore.New())
 			id := d.script()
 			first := d.claimOne(engine.ClaimQuery{Lease: lease})
-			if want := (engine.Claimed{Job: id, Seq: 2, Count: 1}); first.Claimed() != want {
+			if want := (engine.Claimed{Job: id, Seq: 2, Count: 1, Token: first.Token}); first.Claimed() != want {
 				t.Errorf("Claimed: %+v, want %+v", first.Claimed(), want)
 			}
 			time.Sleep(lasts - time.Millisecond)

@@ -64,10 +64,14 @@ func (e *Engine) open(ctx context.Context, c *call, job store.JobID, opts []Oper
 
 // prepare checks what every request has.
 func (e *Engine) prepare(ctx context.Context, c *call, opts []OperateOption) error {
+	err := e.ready(ctx)
+	if err == nil {
+		err = e.clock.sync(ctx)
+	}
 	if e.observe.timed() {
 		c.began = e.now()
 	}
-	if err := e.ready(ctx); err != nil {
+	if err != nil {
 		return err
 	}
 	if err := c.request.apply(opts); err != nil {

@@ -12,34 +12,35 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Delivery is an effect as whoever carries it out gets it: what has to be done, and where
-// the job stood when it was taken from the store.
+// A Delivery is an effect on its way to its executor: the work to do, and the state of the
+// job when the effect was taken from the store.
 type Delivery struct {
 	Effect  store.Effect `json:"effect"`
 	Seq     store.Seq    `json:"seq"` // of the record that asked for it; with Job.ID it identifies the effect
 	At      step.Time    `json:"at"`  // of that record
 	Job     store.Job    `json:"job"`
 	Step    store.Step   `json:"step"`           // that runs, stops or asks; its Payload and Confirmers say how and whom
-	Attempt int32        `json:"attempt"`        // that is to be run, stopped or asked for
+	Attempt int32        `json:"attempt"`        // to run, stop or ask for
 	All     bool         `json:"all"`            // of a RunTargets: all targets, and not only those that have not succeeded
 	Ended   step.State   `json:"ended,omitzero"` // of a JobEnded: the state that the job ended in
-	Count   int32        `json:"count"`          // how often it was delivered, this time included
+	Count   int32        `json:"count"`          // deliveries, this one included
+	Token   store.Token  `json:"token"`          // of this delivery's claim; a secret of its executor
 }
 
-// NewDelivery returns an effect as whoever carries it out gets it, given its step and its job
-// as they stand now. Like [Obsolete] it is for those who carry effects by other means than
+// NewDelivery returns an effect for its executor, given its step and its job as they stand
+// now. Like [Obsolete] it is for programs that carry effects by other means than
 // [Engine.Dispatch] and [Engine.Claim].
 func NewDelivery(d store.Delivery, v store.View) Delivery {
 	return Delivery{
 		Effect: d.Effect, Seq: d.Seq, At: d.At, Job: v.Job, Step: v.Step,
-		Attempt: d.Attempt, All: d.All, Ended: d.JobTo, Count: d.Count,
+		Attempt: d.Attempt, All: d.All, Ended: d.JobTo, Count: d.Count, Token: d.Token,
 	}
 }
 
-// Obsolete reports whether nobody needs an effect any more, given its step as it stands
-// now: a dispatcher then settles it unseen. Once obsolete it stays so, as attempts only
-// grow, and a step that was looked at too early makes nothing obsolete. The end of a job
-// always is delivered, and a stop at least once.
+// Obsolete reports whether an effect is needed no more, given its step as it stands now: a
+// dispatcher then settles it unseen. Once obsolete it stays so, as attempts only grow, and an
+// older state of the step makes nothing obsolete. The end of a job is always delivered, and a
+// stop at least once.
 func Obsolete(d store.Delivery, s store.Step) bool {
 	switch d.Effect {
 	case store.RunTargets:
@@ -52,46 +53,66 @@ func Obsolete(d store.Delivery, s store.Step) bool {
 	return false
 }
 
-// stopping reports whether the attempt that is to stop may still run.
+// stopping reports whether the attempt that d stops may still run.
 func stopping(d store.Delivery, s store.Step) bool {
 	return s.Attempt < d.Attempt || s.Attempt == d.Attempt && !s.State.Finished()
 }
 
-// A courier is what takes effects to those who carry them out, and keeps what came of it.
+// A courier takes effects to their executors, and keeps the outcome of deliveries.
 type courier struct {
 	*Engine
-	lease     time.Duration // how long an effect belongs to whoever says nothing
-	first     time.Duration // how long it is left alone after a failure, doubled with each further one,
-	most      time.Duration // and what that comes to at most
-	stopEvery time.Duration // how often a stop is delivered while its step has not stopped
+	lease     time.Duration // lease duration without a renewal
+	first     time.Duration // back-off after a failure, doubled with each further one in a row,
+	most      time.Duration // and its maximum
+	stopEvery time.Duration // between deliveries of a stop whose step has not stopped
+	told      func(error)   // gets each failure that the observer gets; may be nil; safe for concurrent use
 }
 
-// defaultLease is also that of a [ClaimQuery].
-const defaultLease = 30 * time.Second
+const (
+	defaultLease = 30 * time.Second // also that of a [ClaimQuery]
+	storeWait    = 30 * time.Second // bound of a call to the store that has no shorter one
+)
 
 func (e *Engine) courier() *courier {
 	return &courier{Engine: e, lease: defaultLease, first: time.Second, most: 5 * time.Minute, stopEvery: 30 * time.Second}
 }
 
-// allEffects are the kinds of which one is delivered.
+// wait returns the bound of a call to the store about effects: after the lease its answer
+// is worth nothing.
+func (c *courier) wait() time.Duration { return min(c.lease, storeWait) }
+
+// allEffects are the kinds that are delivered.
 var allEffects = []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded}
 
-// claim takes up to limit effects that are due.
-func (c *courier) claim(ctx context.Context, kinds []store.Effect, limit int) ([]store.Delivery, error) {
-	now := step.At(c.now())
-	return c.store.Claim(ctx, store.Claim{
-		Scope: c.scope, Effects: kinds, Now: now, Until: now.Add(c.lease), Limit: limit,
+// claim takes up to limit due effects. Their leases last from since on, by the clock of
+// package time.
+func (c *courier) claim(ctx context.Context, kinds []store.Effect, limit int) (claimed []store.Delivery, since time.Time, err error) {
+	since = time.Now()
+	err = within(ctx, c.wait(), func(ctx context.Context) error {
+		if err := c.clock.sync(ctx); err != nil {
+			return err
+		}
+		now := step.At(c.now())
+		claimed, err = c.store.Claim(ctx, store.Claim{
+			Scope: c.scope, Effects: kinds, Now: now, Until: now.Add(c.lease), Token: token(c.random(), c.random()), Limit: limit,
+		})
+		return err
 	})
+	return claimed, since, err
 }
 
-// show returns a claimed effect as it is delivered. It is nil if nobody needs the effect any
-// more, which is settled unseen, and if it cannot be told where its job stands, which ends it
-// as a delivery does that fails.
+// show returns a claimed effect for its executor. It returns nil after it has settled an
+// obsolete one, and after it has ended, as a delivery that failed, one whose job it could
+// not read.
 func (c *courier) show(ctx context.Context, claimed store.Delivery) *Delivery {
-	view, err := c.store.View(ctx, store.Query{Scope: c.scope, Job: claimed.Job, Step: claimed.Step})
+	var view store.View
+	err := within(ctx, c.wait(), func(ctx context.Context) (err error) {
+		view, err = c.view(ctx, claimed)
+		return err
+	})
 	switch {
 	case errors.Is(err, store.ErrNotFound) || err == nil && Obsolete(claimed, view.Step):
-		c.keep(ctx, func(ctx context.Context) error { return c.settle(ctx, claimed) })
+		_ = c.keep(ctx, func(ctx context.Context) error { return c.settle(ctx, claimed) })
 	case err != nil:
 		c.end(ctx, claimed, err)
 	default:
@@ -101,35 +122,49 @@ func (c *courier) show(ctx context.Context, claimed store.Delivery) *Delivery {
 	return nil
 }
 
-// end keeps what came of a delivery: an error, or nil if the effect was carried out. One that
-// was cut short by the end of ctx has not failed, and is due again at once.
-func (c *courier) end(ctx context.Context, claimed store.Delivery, err error) {
-	c.keep(ctx, func(kept context.Context) error {
+func (c *courier) view(ctx context.Context, claimed store.Delivery) (store.View, error) {
+	return c.store.View(ctx, store.Query{Scope: c.scope, Job: claimed.Job, Step: claimed.Step})
+}
+
+// end keeps the outcome of a delivery: an error, or nil if the effect was carried out. It
+// reports whether that was so and is kept. A delivery that the end of ctx cut short has not
+// failed: the effect is due again at once. One that has lost its lease keeps nothing.
+func (c *courier) end(ctx context.Context, claimed store.Delivery, err error) bool {
+	kept := c.keep(ctx, func(kept context.Context) error {
 		switch {
 		case err == nil:
 			return c.done(kept, claimed)
-		case errors.Is(err, store.ErrLeaseLost): // whoever has it now will settle it
+		case errors.Is(err, store.ErrLeaseLost):
 			return nil
 		case ctx.Err() != nil:
 			return c.leave(kept, claimed, 0)
 		}
 		return c.fail(kept, claimed, err)
 	})
+	return err == nil && kept == nil
 }
 
-// keep runs what gives a lease back, even if ctx has ended, for as long as the lease lasts and 30 s
-// at most, and tells of its failure. The lease runs out then, and the effect is delivered again;
-// if it was lost already, that has begun, and all is well.
-func (c *courier) keep(ctx context.Context, f func(context.Context) error) {
-	kept, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(c.lease, defaultLease))
-	defer cancel()
-	if err := f(kept); err != nil && !errors.Is(err, store.ErrLeaseLost) {
+// keep calls f, which gives a lease back, even if ctx has ended, and tells of its failure. f
+// has as long as the lease lasts, and 30 s at most; then the lease has run out, and the effect
+// is delivered again. A lease that was lost is told of where it was noticed, not here.
+func (c *courier) keep(ctx context.Context, f func(context.Context) error) error {
+	err := within(context.WithoutCancel(ctx), c.wait(), f)
+	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
 		c.failed(ctx, err)
 	}
+	return err
 }
 
-// done settles an effect that was carried out. A stop waits until its step has stopped, and is
-// delivered again until then.
+// failed tells of a failure.
+func (c *courier) failed(ctx context.Context, err error) {
+	if c.told != nil {
+		c.told(err)
+	}
+	c.Engine.failed(ctx, err)
+}
+
+// done settles an effect that was carried out. A stop stays, and is delivered again, until its
+// step has stopped.
 func (c *courier) done(ctx context.Context, claimed store.Delivery) error {
 	if claimed.Effect == store.StopAttempt && c.stillStopping(ctx, claimed) {
 		claimed.Failures, claimed.Delivered, claimed.LastError = 0, true, ""
@@ -139,23 +174,31 @@ func (c *courier) done(ctx context.Context, claimed store.Delivery) error {
 }
 
 func (c *courier) stillStopping(ctx context.Context, claimed store.Delivery) bool {
-	view, err := c.store.View(ctx, store.Query{Scope: c.scope, Job: claimed.Job, Step: claimed.Step})
+	view, err := c.view(ctx, claimed)
 	return err != nil || stopping(claimed, view.Step)
 }
 
-// fail tells of a delivery that has failed, keeps why, and has the effect delivered again.
+// fail tells of a delivery that has failed, keeps the cause, and backs off.
 func (c *courier) fail(ctx context.Context, claimed store.Delivery, cause error) error {
-	c.failed(ctx, fmt.Errorf("job %d: %v of step %d, attempt %d: %w", claimed.Job, claimed.Effect, claimed.Step, claimed.Attempt, lineError{cause}))
+	c.failed(ctx, failure(claimed, cause))
 	claimed.Failures, claimed.LastError = claimed.Failures+1, brief(cause)
 	return c.leave(ctx, claimed, c.rest(claimed))
+}
+
+// failure says which delivery failed.
+func failure(d store.Delivery, cause error) error {
+	return fmt.Errorf("job %d: %v of step %d, attempt %d: %w", d.Job, d.Effect, d.Step, d.Attempt, lineError{cause})
 }
 
 func (c *courier) settle(ctx context.Context, claimed store.Delivery) error {
 	return about(claimed, "settle", c.store.Settle(ctx, claimed))
 }
 
-// leave leaves an effect alone for a while, and has what it says of its deliveries kept.
+// leave leaves an effect alone from now on, and keeps what claimed says of its deliveries.
 func (c *courier) leave(ctx context.Context, claimed store.Delivery, alone time.Duration) error {
+	if err := c.clock.sync(ctx); err != nil {
+		return about(claimed, "defer", err)
+	}
 	claimed.NotBefore = step.At(c.now()).Add(alone)
 	return about(claimed, "defer", c.store.Defer(ctx, claimed))
 }
@@ -168,8 +211,8 @@ func about(d store.Delivery, what string, err error) error {
 	return fmt.Errorf("job %d: %s effect %d: %w", d.Job, what, d.Seq, err)
 }
 
-// rest returns how long an effect is left alone whose last delivery has failed. A stop, which
-// is delivered again and again, rests no longer than if it had not.
+// rest returns the back-off of an effect whose last delivery has failed. That of a stop,
+// which is delivered again and again, does not exceed stopEvery.
 func (c *courier) rest(failed store.Delivery) time.Duration {
 	most := c.most
 	if failed.Effect == store.StopAttempt {
@@ -185,8 +228,8 @@ func (c *courier) rest(failed store.Delivery) time.Duration {
 	return min(delay, most)
 }
 
-// brief cuts an error to what is kept with an effect, of UTF-8 and without NUL, which databases
-// do not take.
+// brief cuts an error to the 500 characters that are kept with an effect: UTF-8 without NUL,
+// which databases refuse.
 func brief(err error) string {
 	const most = 500
 	text := []rune(strings.ReplaceAll(err.Error(), "\x00", "\uFFFD"))
@@ -196,7 +239,7 @@ func brief(err error) string {
 	return string(text)
 }
 
-// each calls f with every number below n, with so many at once at most.
+// each calls f with every number below n, most calls at once.
 func each(n, most int, f func(i int)) {
 	slots := make(chan struct{}, most)
 	var calls sync.WaitGroup
@@ -208,4 +251,15 @@ func each(n, most int, f func(i int)) {
 		})
 	}
 	calls.Wait()
+}
+
+// within calls f with a ctx that ends after d at the latest, and says so if f failed of that.
+func within(ctx context.Context, d time.Duration, f func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	err := f(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("the store did not answer within %v: %w", d, err)
+	}
+	return err
 }

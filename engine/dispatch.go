@@ -11,22 +11,33 @@ import (
 )
 
 // A Handler carries out one effect. It must be safe for concurrent use. nil settles the
-// effect; an error or a panic has it delivered again later. While it runs, its lease is
-// renewed; ctx ends when the lease is lost or the dispatcher stops.
+// effect; after an error or a panic the effect is delivered again later.
 //
-// Effects come at least once and in no order. A handler of RunTargets may return at
-// once, and report later, or return when the attempt is done: the second has a run
-// that died with its process delivered again. What an executor owes is this. A run of
-// attempt n first ends whatever still runs of an earlier attempt. A stop of attempt n
-// ends every attempt up to n. A run is dropped after a stop of its attempt or a later
-// one, and below an attempt already seen. A run delivered twice runs once; after a
-// crash, only the targets without an accepted result run again ([store.UnfinishedTargets]). The
-// end of a job ends what still runs of the attempt that it names or of an earlier one: a
-// deadline passes whether the executor knows of it or not.
+// While the handler runs, the dispatcher renews its lease, and bounds each renewal by a third
+// of the lease. ctx ends when the dispatcher stops, and when the lease is lost: the store
+// refuses a renewal, as the effect was claimed again, or the last renewal that passed is older
+// than the lease, as the store does not answer. context.Cause(ctx) is then a
+// [store.ErrLeaseLost], and the observer is told once. From that moment on another handler can
+// carry the effect out, so a handler returns when ctx ends. If it returns nil all the same, the
+// effect is settled unless it was claimed again: the claim's token decides. An error is not
+// kept then, and the effect is due at once.
 //
-// All of this follows without remembering past jobs if a run first enters a list of what
-// runs, and then asks the engine whether its step still runs in its attempt
-// ([TargetQuery].IfAttempt): whoever stops it meanwhile finds it on the list.
+// Effects come at least once and in no order. A handler of RunTargets returns at once and
+// reports later, or returns when the attempt is done: then a run that died with its process
+// is delivered again. An executor owes this:
+//
+//   - A run of attempt n first ends what still runs of earlier attempts.
+//   - A stop of attempt n ends every attempt up to n.
+//   - A run is dropped after a stop of its attempt or a later one, and if a later attempt was
+//     seen.
+//   - A run delivered twice runs once. After a crash, only the targets without an accepted
+//     result run again ([store.UnfinishedTargets]).
+//   - The end of a job ends what still runs of the attempt that it names or of an earlier one:
+//     a deadline can pass without the executor.
+//
+// All of this follows without a memory of past jobs if a run first enters a list of runs, and
+// then asks the engine whether its step still runs in its attempt ([TargetQuery].IfAttempt): a
+// stop that comes meanwhile finds the run on the list.
 type Handler func(ctx context.Context, d Delivery) error
 
 // A DispatchOption sets up [Engine.Dispatch] and [Engine.Deliver].
@@ -35,15 +46,15 @@ type DispatchOption func(*dispatch)
 type dispatch struct {
 	*courier
 	handler Handler
-	runs    int
+	runs    int // maximum at once, as are the next two
 	stops   int
 	notices int
 	poll    time.Duration
 	sweep   time.Duration
 }
 
-// Runs bounds how many runs are carried out at once; the default is 64. Runs, stops, and
-// the rest have places of their own, so that no stop waits for a run or a question.
+// Runs sets the maximum of runs at once; the default is 64. Runs, stops, and the rest have
+// places of their own, so that no stop waits for a run or a question.
 func Runs(n int) DispatchOption {
 	return func(d *dispatch) {
 		if n > 0 {
@@ -52,8 +63,7 @@ func Runs(n int) DispatchOption {
 	}
 }
 
-// Notices bounds how many questions and ends of jobs are carried out at once; the default
-// is 16.
+// Notices sets the maximum of questions and ends of jobs at once; the default is 16.
 func Notices(n int) DispatchOption {
 	return func(d *dispatch) {
 		if n > 0 {
@@ -62,32 +72,31 @@ func Notices(n int) DispatchOption {
 	}
 }
 
-// Lease sets how long an effect belongs to a dispatcher that says nothing; the default
-// is 30 s. A third of it is how often it is renewed while its handler runs.
+// Lease sets the lease duration without a renewal; the default is 30 s. While a handler runs,
+// its lease is renewed each third of that.
 func Lease(d time.Duration) DispatchOption {
 	return func(c *dispatch) { c.lease = positive(d, c.lease) }
 }
 
-// Poll sets how often the store is asked for effects whose time has come; the default
-// is 200 ms. A store that can wake the dispatcher does so for new ones.
+// Poll sets how often the store is asked for effects that time has made due; the default is
+// 200 ms. A [store.Waker] wakes the dispatcher for new ones.
 func Poll(d time.Duration) DispatchOption {
 	return func(c *dispatch) { c.poll = positive(d, c.poll) }
 }
 
-// Backoff sets how long an effect is left alone after its first failure, which doubles
-// with each further one in a row, and the most that it comes to. The default is 1 s and
-// 5 min.
+// Backoff sets how long an effect rests after its first failure, doubled with each further
+// one in a row, and the maximum. The default is 1 s and 5 min.
 func Backoff(first, most time.Duration) DispatchOption {
 	return func(c *dispatch) { c.first, c.most = positive(first, c.first), positive(most, c.most) }
 }
 
-// StopEvery sets how often a stop is delivered again while its step is still
-// terminating; the default is 30 s.
+// StopEvery sets how often a stop is delivered again while its step is terminating; the
+// default is 30 s.
 func StopEvery(d time.Duration) DispatchOption {
 	return func(c *dispatch) { c.stopEvery = positive(d, c.stopEvery) }
 }
 
-// SweepEvery sets how often a dispatcher expires what is overdue; the default is 1 s.
+// SweepEvery sets how often a dispatcher expires overdue attempts; the default is 1 s.
 func SweepEvery(d time.Duration) DispatchOption {
 	return func(c *dispatch) { c.sweep = positive(d, c.sweep) }
 }
@@ -124,12 +133,13 @@ var (
 	notices     = []store.Effect{store.AskConfirmers, store.JobEnded}
 )
 
-// Dispatch hands the effects of jobs to h, at least once each, and expires what is
-// overdue, until ctx ends; then it waits for the handlers and returns nil. Only a call that
-// cannot begin is an error: without a handler, or with a ctx that has ended. Any number of
-// dispatchers can share a store. Failures of the store and of handlers are told to the
-// observer, and an effect's last one can be read with [Engine.Effects]; none of them ends
-// the dispatch or holds up another effect.
+// Dispatch hands the effects of jobs to h, at least once each, and expires overdue attempts,
+// until ctx ends; then it waits for the handlers and returns nil. An error means that it could
+// not begin: h is nil, or ctx has ended. Any number of dispatchers can share a store.
+//
+// The observer is told of failures of the store and of handlers; [Engine.Effects] has the last
+// one of each effect. None of them ends the dispatch or holds up another effect: each call of
+// the store is bounded by the lease and by 30 s, and a handler holds one place.
 func (e *Engine) Dispatch(ctx context.Context, h Handler, opts ...DispatchOption) error {
 	d, err := e.dispatcher(ctx, h, opts)
 	if err != nil {
@@ -150,32 +160,49 @@ func (e *Engine) Dispatch(ctx context.Context, h Handler, opts ...DispatchOption
 	return nil
 }
 
-// Deliver hands every effect that is due to h, and what follows from them, until none is
-// due any more, and returns how many it delivered. It is for handlers that return soon:
-// tests, and programs that call it from a timer of their own. It does not sweep.
+// Deliver hands every due effect to h, and what follows from them, until none is due. It
+// returns how many were carried out and settled, without the obsolete ones, and the failures
+// of handlers and of the store, joined: an effect that failed is delivered again by a later
+// call, once its back-off is over. Deliver is for handlers that return soon: tests, and
+// programs with a timer of their own. It does not sweep.
 func (e *Engine) Deliver(ctx context.Context, h Handler, opts ...DispatchOption) (int, error) {
 	d, err := e.dispatcher(ctx, h, opts)
 	if err != nil {
 		return 0, err
 	}
-	for n := 0; ; {
-		claimed, err := d.claim(ctx, allEffects, d.runs)
+	var (
+		mu       sync.Mutex // guards all below
+		done     int
+		failures []error
+	)
+	d.told = func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		failures = append(failures, err)
+	}
+	for {
+		claimed, since, err := d.claim(ctx, allEffects, d.runs)
 		if err != nil || len(claimed) == 0 {
-			return n, err
+			return done, errors.Join(append(failures, err)...)
 		}
-		n += len(claimed)
-		each(len(claimed), d.runs, func(i int) { d.deliver(ctx, claimed[i]) })
+		each(len(claimed), d.runs, func(i int) {
+			if d.deliver(ctx, claimed[i], since) {
+				mu.Lock()
+				defer mu.Unlock()
+				done++
+			}
+		})
 	}
 }
 
-// lane delivers effects of some kinds, at most so many at once.
+// lane delivers effects of some kinds, most at once.
 func (d *dispatch) lane(ctx context.Context, kinds []store.Effect, most int) {
 	slots := make(chan struct{}, most)
 	var handlers sync.WaitGroup
 	defer handlers.Wait()
 	for ctx.Err() == nil {
 		changed, stop := d.wake(0)
-		claimed, err := d.claim(ctx, kinds, cap(slots)-len(slots))
+		claimed, since, err := d.claim(ctx, kinds, cap(slots)-len(slots))
 		if err != nil && ctx.Err() == nil {
 			d.failed(ctx, fmt.Errorf("claim effects: %w", err))
 		}
@@ -183,7 +210,7 @@ func (d *dispatch) lane(ctx context.Context, kinds []store.Effect, most int) {
 			slots <- struct{}{}
 			handlers.Go(func() {
 				defer func() { <-slots }()
-				d.deliver(ctx, c)
+				d.deliver(ctx, c, since)
 			})
 		}
 		if len(claimed) == 0 {
@@ -203,32 +230,89 @@ func waitForSlot(ctx context.Context, slots chan struct{}) {
 	}
 }
 
-// deliver carries out one claimed effect and settles it, or has it delivered again.
-func (d *dispatch) deliver(ctx context.Context, claimed store.Delivery) {
-	if shown := d.show(ctx, claimed); shown != nil {
-		d.end(ctx, claimed, d.handle(ctx, claimed, *shown))
+// deliver has one claimed effect carried out, keeps the outcome, and reports whether it was
+// carried out and settled. The lease began at since.
+func (d *dispatch) deliver(ctx context.Context, claimed store.Delivery, since time.Time) bool {
+	shown := d.show(ctx, claimed)
+	return shown != nil && d.end(ctx, claimed, d.handle(ctx, claimed, since, *shown))
+}
+
+// handle calls the handler and renews the lease until it returns, even if ctx has ended. If
+// the handler fails after the lease was lost, the error is that one.
+func (d *dispatch) handle(ctx context.Context, claimed store.Delivery, since time.Time, shown Delivery) error {
+	handling, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	lost := func(err error) {
+		cancel(err)
+		d.failed(ctx, err)
+	}
+	if time.Since(since) >= d.lease { // the store took that long to answer
+		lost(d.ranOut(claimed, nil))
+		return context.Cause(handling)
+	}
+	running, done := context.WithCancel(context.WithoutCancel(ctx))
+	var renewal sync.WaitGroup
+	renewal.Go(func() { d.renew(running, claimed, since, lost) })
+	err := contain(func() error { return d.handler(handling, shown) })
+	done()
+	renewal.Wait()
+	if cause := context.Cause(handling); err != nil && errors.Is(cause, store.ErrLeaseLost) {
+		return cause
+	}
+	return err
+}
+
+// renew renews a lease each third of it until running ends. It calls lost once, when another
+// claim has the effect or when the last renewal that passed is older than the lease. In the
+// second case it goes on: while the handler comes to its end, no other needs to begin.
+func (d *dispatch) renew(running context.Context, claimed store.Delivery, since time.Time, lost func(error)) {
+	every := max(d.lease/3, time.Millisecond)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	ends := since.Add(d.lease)
+	over := time.NewTimer(time.Until(ends))
+	defer over.Stop()
+	var failed error // the last renewal, if it did not pass
+	for told := false; ; {
+		due := false
+		select {
+		case <-running.Done():
+			return
+		case <-over.C:
+		case <-tick.C:
+			due = true
+		}
+		now := time.Now()
+		if !told && !now.Before(ends) {
+			told = true
+			lost(d.ranOut(claimed, failed))
+		}
+		if !due {
+			continue
+		}
+		bound := every
+		if !told {
+			bound = min(bound, ends.Sub(now))
+		}
+		failed = within(running, bound, func(ctx context.Context) error { return d.leave(ctx, claimed, d.lease) })
+		switch {
+		case failed == nil:
+			ends = now.Add(d.lease)
+			over.Reset(time.Until(ends))
+		case errors.Is(failed, store.ErrLeaseLost):
+			if !told {
+				lost(failure(claimed, failed))
+			}
+			return
+		}
 	}
 }
 
-// handle runs the handler and renews the lease meanwhile, for as long as the handler takes,
-// even if ctx has ended. If the lease is lost, that is the error.
-func (d *dispatch) handle(ctx context.Context, claimed store.Delivery, shown Delivery) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	running, done := context.WithCancel(context.WithoutCancel(ctx))
-	var renewal sync.WaitGroup
-	defer renewal.Wait()
-	defer done()
-	defer cancel(nil)
-	renewal.Go(func() {
-		for sleep(running, max(d.lease/3, time.Millisecond)) == nil {
-			if err := d.leave(running, claimed, d.lease); errors.Is(err, store.ErrLeaseLost) {
-				cancel(store.ErrLeaseLost) // somebody else carries it out by now
-			}
-		}
-	})
-	err := contain(func() error { return d.handler(ctx, shown) })
-	if errors.Is(context.Cause(ctx), store.ErrLeaseLost) {
-		return store.ErrLeaseLost
+// ranOut says that a lease has run out, and why the last renewal failed, if one did.
+func (d *dispatch) ranOut(claimed store.Delivery, cause error) error {
+	err := fmt.Errorf("%w: no renewal has passed for %v", store.ErrLeaseLost, d.lease)
+	if cause != nil {
+		err = fmt.Errorf("%w: %w", err, cause)
 	}
-	return err
+	return failure(claimed, err)
 }

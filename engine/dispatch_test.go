@@ -191,14 +191,15 @@ func TestDeliver(t *testing.T) {
 	t.Run("keeps a panic to the effect that caused it", func(t *testing.T) {
 		d := newDesk(t, memstore.New())
 		bad, good := d.script(), d.script()
-		if _, err := d.eng.Deliver(t.Context(), func(_ context.Context, x engine.Delivery) error {
+		n, err := d.eng.Deliver(t.Context(), func(_ context.Context, x engine.Delivery) error {
 			if x.Job.ID == bad {
 				panic("on purpose")
 			}
 			d.note(x)
 			return nil
-		}); err != nil {
-			t.Fatal(err)
+		})
+		if n != 1 || err == nil || !strings.Contains(err.Error(), fmt.Sprintf("job %d: run of step 1, attempt 1: panic: on purpose", bad)) {
+			t.Errorf("Deliver of two, one of which panics: %d, %v, want 1 and the panic", n, err)
 		}
 		d.wantLog("run 1")
 		if w := d.waiting(bad); len(w) != 1 || !strings.Contains(w[0].LastError, "on purpose") || w[0].Count != 1 || w[0].Failures != 1 {
@@ -546,8 +547,8 @@ func TestDispatch(t *testing.T) {
 		defer stop()
 		time.Sleep(11 * time.Second) // a third of the lease
 		synctest.Wait()
-		if !ended || len(d.failures) > 0 {
-			t.Errorf("ended: %v, failures: %v; want the handler's context ended, which is no failure", ended, d.failures)
+		if !ended || len(d.failures) != 1 || !errors.Is(d.failures[0], store.ErrLeaseLost) {
+			t.Errorf("ended: %v, failures: %v; want the handler's context ended, and the observer told once", ended, d.failures)
 		}
 	})
 	bubble("hands an effect over at once when it ends", func(t *testing.T) {

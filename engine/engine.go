@@ -29,6 +29,7 @@ type Engine struct {
 type shared struct {
 	config
 	store store.Store
+	clock *clock            // tells now, if the store has a clock
 	gates [64]chan struct{} // a report of a job holds the gate of its stripe
 	calls sync.Pool         // of *call
 
@@ -43,6 +44,9 @@ func New(s store.Store, opts ...Option) *Engine {
 		if o != nil {
 			o(&e.config)
 		}
+	}
+	if e.clock = newClock(e.now, s); e.clock.store != nil {
+		e.now = e.clock.now
 	}
 	for i := range e.gates {
 		e.gates[i] = make(chan struct{}, 1)
@@ -196,9 +200,9 @@ func (e *Engine) enter(ctx context.Context, job store.JobID) (leave func(), err 
 }
 
 // Sweep expires every attempt whose deadline has passed, and returns how many, with
-// every error that there was: one job that cannot be expired does not hold up the others.
-// It is harmless if others do it at the same time: each attempt expires once.
-// [Engine.Dispatch] sweeps by itself.
+// every error that there was: one job that cannot be expired does not hold up the others,
+// and a store that does not answer holds up each for 30 s at most. Any number of sweeps
+// can run at once: each attempt expires once. [Engine.Dispatch] sweeps by itself.
 func (e *Engine) Sweep(ctx context.Context) (int, error) {
 	if err := e.ready(ctx); err != nil {
 		return 0, err
@@ -206,14 +210,14 @@ func (e *Engine) Sweep(ctx context.Context) (int, error) {
 	const batch = 1000
 	expired := 0
 	for limit := batch; ; {
-		overdue, err := e.store.Overdue(ctx, e.scope, step.At(e.now()), limit)
+		overdue, err := e.overdue(ctx, limit)
 		if err != nil {
 			return expired, err
 		}
 		var failures []error
 		left := 0 // that are still overdue, and come first in the next list
 		for _, o := range overdue {
-			err := e.expire(ctx, o)
+			err := within(ctx, storeWait, func(ctx context.Context) error { return e.expire(ctx, o) })
 			switch {
 			case err == nil:
 				expired++
@@ -230,6 +234,18 @@ func (e *Engine) Sweep(ctx context.Context) (int, error) {
 		}
 		limit = left + batch
 	}
+}
+
+// overdue returns the first steps that are overdue.
+func (e *Engine) overdue(ctx context.Context, limit int) (overdue []store.Overdue, err error) {
+	err = within(ctx, storeWait, func(ctx context.Context) error {
+		if err := e.clock.sync(ctx); err != nil {
+			return err
+		}
+		overdue, err = e.store.Overdue(ctx, e.scope, step.At(e.now()), limit)
+		return err
+	})
+	return overdue, err
 }
 
 func (e *Engine) expire(ctx context.Context, o store.Overdue) error {

@@ -353,11 +353,13 @@ func ExampleEngine_Renew() {
 // What still has to be delivered can be read, with the reason of the last failure.
 func ExampleEngine_Effects() {
 	eng, job := release()
-	must(eng.Deliver(ctx, func(context.Context, engine.Delivery) error { return errors.New("no connection to web-1") }))
+	fmt.Println(eng.Deliver(ctx, func(context.Context, engine.Delivery) error { return errors.New("no connection to web-1") }))
 	for _, d := range must(eng.Effects(ctx, job, 0, 0)) {
 		fmt.Println(d.Effect, "step", d.Step, "tried", d.Count, "times:", d.LastError)
 	}
-	// Output: run step 1 tried 1 times: no connection to web-1
+	// Output:
+	// 0 job 100: run of step 1, attempt 1: no connection to web-1
+	// run step 1 tried 1 times: no connection to web-1
 }
 
 // A watch yields the history and then its tail.

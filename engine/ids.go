@@ -25,3 +25,11 @@ func requestID(now step.Time, hi, lo uint64) store.Request {
 	binary.BigEndian.PutUint64(id[8:], 1<<63|lo>>2)
 	return id
 }
+
+// token returns a UUID of version 4, which is never the zero token.
+func token(hi, lo uint64) store.Token {
+	var t store.Token
+	binary.BigEndian.PutUint64(t[:8], hi&^0xf000|0x4000)
+	binary.BigEndian.PutUint64(t[8:], 1<<63|lo>>2)
+	return t
+}

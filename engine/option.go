@@ -41,9 +41,22 @@ func WithRules(r *operation.Rules) Option {
 	}
 }
 
-// WithClock replaces time.Now; nil keeps it. It is read once per
-// operation, and once more for an observer. Waiting, of a
-// dispatcher for its next poll for instance, goes by the time of package time all the same.
+// WithClock replaces time.Now as the host's clock; nil keeps it. It is read once per
+// operation, and once more for an observer. Waiting, of a dispatcher for its next poll for
+// instance, goes by the time of package time all the same.
+//
+// On a store that is a [store.Clock] the engine's time is the store's: the engine reads the
+// store's clock when it first needs the time, and again when 30 s have passed or the host's
+// clock was set, and adds the time since then by the host's clock. A reading is one round
+// trip of one call, bounded by 5 s. The engine's time is behind the store's by the way of the
+// answer, and not ahead of it. While the store's clock cannot be read, the last reading
+// stays; without any, calls that need the time fail and change nothing.
+//
+// On any other store, engines in several processes go by the clocks of their hosts. The
+// difference that leases bear is a third of the shortest lease: a clock that is further
+// ahead can take effects that are held. Deadlines, back-offs and the times of records are
+// off by the difference. After a clock was set back by d, what was leased or put off before
+// can rest longer by d.
 func WithClock(now func() time.Time) Option {
 	return func(c *config) {
 		if now != nil {
@@ -52,9 +65,9 @@ func WithClock(now func() time.Time) Option {
 	}
 }
 
-// WithRandom replaces the source of job ids, request ids and jitter; nil keeps it. It must
-// be safe for concurrent use. The default is math/rand/v2's, which the runtime seeds and
-// which cannot be predicted from its output.
+// WithRandom replaces the source of job ids, request ids, the tokens of claims and jitter;
+// nil keeps it. It must be safe for concurrent use. The default is math/rand/v2's, which the
+// runtime seeds and which cannot be predicted from its output.
 func WithRandom(random func() uint64) Option {
 	return func(c *config) {
 		if random != nil {

@@ -121,8 +121,17 @@ func (e *Engine) ahead(ctx context.Context, job store.JobID, after store.Seq) er
 // Effects returns up to limit effects of a job that are not settled yet and come
 // after the sequence number after: what still has to be delivered, how often that was
 // tried, and why it failed. A stop that was delivered, and whose step has not stopped yet,
-// is among them.
+// is among them. Their tokens are zero: those are secrets of claims.
 func (e *Engine) Effects(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Delivery, error) {
+	effects, err := e.effects(ctx, job, after, limit)
+	for i := range effects {
+		effects[i].Token = store.Token{}
+	}
+	return effects, err
+}
+
+// effects is Effects with the tokens.
+func (e *Engine) effects(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Delivery, error) {
 	return read(ctx, e, job, limit, func(limit int) ([]store.Delivery, error) {
 		return e.store.Effects(ctx, e.scope, job, store.Page[store.Seq]{After: after, Limit: limit})
 	})

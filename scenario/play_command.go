@@ -169,6 +169,11 @@ func (j *stored) target(id step.ID, target string) (int32, error) {
 	return int32(i), nil
 }
 
+// failing is what a handler fails with that a scenario lets fail.
+type failing string
+
+func (f failing) Error() string { return string(f) }
+
 func (p *player) deliver(c *Deliver, eng *engine.Engine) outcome {
 	var o outcome
 	if c.Dies {
@@ -186,10 +191,13 @@ func (p *player) deliver(c *Deliver, eng *engine.Engine) outcome {
 				Job: d.Job.ID, Seq: d.Seq, Effect: d.Effect, Step: d.Step.ID, Attempt: d.Attempt, All: d.All, JobTo: d.Ended, At: d.At,
 			})
 			if c.Failing != "" {
-				return errors.New(c.Failing)
+				return failing(c.Failing)
 			}
 			return nil
 		})
+		if errors.Is(o.err, failing(c.Failing)) {
+			o.err = nil // as it should
+		}
 	}
 	slices.SortStableFunc(o.deliveries, func(a, b store.Delivery) int { // which come in no order
 		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Seq, b.Seq))

@@ -18,7 +18,7 @@ func TestInvariantsCoverEveryField(t *testing.T) {
 	free := []string{
 		"History.Request", "History.Actor", "History.Reason", "History.Results", "History.At",
 		"Targets.Status", "Targets.ExitCode", "Targets.Started", "Targets.Finished", "Targets.Detail",
-		"Effects.NotBefore", "Effects.Count", "Effects.LastError",
+		"Effects.NotBefore", "Effects.Count", "Effects.Token", "Effects.LastError",
 
 		"busy History[6].Event", "done History[6].Event", // what was told to stop may have stopped or broken
 		"done History[12].Succeeded",    // of two targets that succeeded one after the other, the other was first

@@ -153,9 +153,12 @@ func (e *evidence) effects() error {
 		}
 		want, ok := e.History[d.Seq-1].Delivery(e.Job.Scope)
 		got := d
-		got.NotBefore, got.Count, got.Failures, got.Delivered, got.LastError = 0, 0, 0, false, ""
+		got.NotBefore, got.Count, got.Token, got.Failures, got.Delivered, got.LastError = 0, 0, store.Token{}, 0, false, ""
 		if !ok || got != want {
 			return fmt.Errorf("what waits is %+v, record %d asked for %+v", got, d.Seq, want)
+		}
+		if d.Count == 0 && d.Token != (store.Token{}) {
+			return fmt.Errorf("effect %v of record %d was never claimed, and has token %v", d.Effect, d.Seq, d.Token)
 		}
 		if d.Failures < 0 || d.Failures > d.Count || d.Delivered && (d.Effect != store.StopAttempt || d.Failures == d.Count) {
 			return fmt.Errorf("effect %v of record %d was claimed %d times, failed %d times in a row, and delivered is %v", d.Effect, d.Seq, d.Count, d.Failures, d.Delivered)

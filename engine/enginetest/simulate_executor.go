@@ -69,7 +69,7 @@ func (x *executor) receive(e *engine.Engine, moods [4]mood) {
 	_, err := e.Deliver(context.Background(), func(_ context.Context, d engine.Delivery) error {
 		return x.handle(d, moods[d.Seq%4])
 	}, engine.Runs(1), engine.Lease(3*time.Second), engine.Backoff(time.Second, 3*time.Second), engine.StopEvery(2*time.Second))
-	if x.calm && err != nil {
+	if x.calm && err != nil && !errors.Is(err, errUnderWay) {
 		x.Fatalf("Deliver: %v", err)
 	}
 }

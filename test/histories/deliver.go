@@ -61,6 +61,9 @@ func (p *player) deliver(ctx context.Context, j *job, _ *store.View) {
 	slices.SortFunc(delivered, func(a, b engine.Delivery) int {
 		return cmp.Or(cmp.Compare(a.Job.ID, b.Job.ID), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Count, b.Count))
 	})
+	if errors.Is(err, errHandler) {
+		err = nil // as it should
+	}
 	answers(p.History, delivered, err)
 	p.row(n)
 	p.Tally["delivered"] += n
@@ -176,7 +179,7 @@ func (p *player) deferred(d store.Delivery) store.Delivery {
 	}
 	if p.oneIn(4) { // nothing else is to be looked at
 		return store.Delivery{
-			Job: d.Job, Seq: d.Seq, Count: d.Count,
+			Job: d.Job, Seq: d.Seq, Count: d.Count, Token: d.Token,
 			NotBefore: d.NotBefore, Failures: d.Failures, Delivered: d.Delivered, LastError: d.LastError,
 		}
 	}
