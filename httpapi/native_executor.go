@@ -94,17 +94,18 @@ type deliveryHead struct {
 }
 
 type deliveryTail struct {
-	Attempt int32      `json:"attempt"`
-	All     bool       `json:"all"`
-	Ended   step.State `json:"ended,omitzero"`
-	Count   int32      `json:"count"`
+	Attempt int32       `json:"attempt"`
+	All     bool        `json:"all"`
+	Ended   step.State  `json:"ended,omitzero"`
+	Count   int32       `json:"count"`
+	Token   store.Token `json:"token"`
 }
 
 func deliveryOf(d *engine.Delivery) wireDelivery {
 	return wireDelivery{
 		deliveryHead{Effect: d.Effect, Seq: d.Seq, At: d.At, Job: d.Job},
 		wholeStep(&d.Step),
-		deliveryTail{Attempt: d.Attempt, All: d.All, Ended: d.Ended, Count: d.Count},
+		deliveryTail{Attempt: d.Attempt, All: d.All, Ended: d.Ended, Count: d.Count, Token: d.Token},
 	}
 }
 
@@ -180,25 +181,28 @@ func (c *call) claimed(q engine.ClaimQuery) ([]engine.Delivery, error) {
 	return claimed, err
 }
 
-// settleBody names one delivery of the effect in the path.
+// settleBody names one delivery of the effect in the path, and proves that the caller claimed it.
 type settleBody struct {
-	Count int32 `json:"count"`
+	Count int32  `json:"count"`
+	Token string `json:"token"`
 }
 
 // renewBody asks for a new lease.
 type renewBody struct {
-	Count   int32 `json:"count"`
-	LeaseMS int64 `json:"lease_ms"`
+	Count   int32  `json:"count"`
+	Token   string `json:"token"`
+	LeaseMS int64  `json:"lease_ms"`
 }
 
 // failBody says why an effect could not be carried out.
 type failBody struct {
 	Count int32  `json:"count"`
+	Token string `json:"token"`
 	Error string `json:"error"`
 }
 
 func (c *call) settle(b *settleBody) (reply, error) {
-	return c.answerFor(b.Count, func(claimed engine.Claimed) error {
+	return c.answerFor(b.Count, b.Token, func(claimed engine.Claimed) error {
 		return c.eng.Settle(c.Context(), claimed)
 	})
 }
@@ -208,7 +212,7 @@ func (c *call) renew(b *renewBody) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return c.answerFor(b.Count, func(claimed engine.Claimed) error {
+	return c.answerFor(b.Count, b.Token, func(claimed engine.Claimed) error {
 		return c.eng.Renew(c.Context(), claimed, lease)
 	})
 }
@@ -217,13 +221,13 @@ func (c *call) failed(b *failBody) (reply, error) {
 	if b.Error == "" {
 		return reply{}, invalid("error", "it is missing: say why")
 	}
-	return c.answerFor(b.Count, func(claimed engine.Claimed) error {
+	return c.answerFor(b.Count, b.Token, func(claimed engine.Claimed) error {
 		return c.eng.Fail(c.Context(), claimed, errors.New(b.Error))
 	})
 }
 
 // answerFor does something to a delivery of the effect in the path.
-func (c *call) answerFor(count int32, do func(engine.Claimed) error) (reply, error) {
+func (c *call) answerFor(count int32, text string, do func(engine.Claimed) error) (reply, error) {
 	job, err := c.job()
 	if err != nil {
 		return reply{}, err
@@ -232,5 +236,9 @@ func (c *call) answerFor(count int32, do func(engine.Claimed) error) (reply, err
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{status: http.StatusNoContent}, do(engine.Claimed{Job: job, Seq: store.Seq(seq), Count: count})
+	token, err := claimToken(text)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusNoContent}, do(engine.Claimed{Job: job, Seq: store.Seq(seq), Count: count, Token: token})
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
+const anyToken = "0190f5b4-7d3c-4a52-9d0f-3f6f5d6c8e1a"
+
 const anyRequest = `"request_id":"01981f5e-6d30-7c11-9a52-3f6f5d6c8e1a"`
 
 // passing returns a path and a body that a route accepts from agent, of a job that is made
@@ -44,11 +46,14 @@ func (r *rig) passing(route httpapi.Route) (job store.JobID, path, body string) 
 	case "effects/claim":
 		job, body = r.running("a"), `{"effects":["run"],"limit":1}`
 	case "jobs/{job}/effects/{seq}/settle":
-		job, body = r.claimed(), `{"count":1}`
+		d := r.claimed()
+		job, body = d.Job.ID, fmt.Sprintf(`{"count":1,"token":"%v"}`, d.Token)
 	case "jobs/{job}/effects/{seq}/renew":
-		job, body = r.claimed(), `{"count":1,"lease_ms":60000}`
+		d := r.claimed()
+		job, body = d.Job.ID, fmt.Sprintf(`{"count":1,"token":"%v","lease_ms":60000}`, d.Token)
 	case "jobs/{job}/effects/{seq}/fail":
-		job, body = r.claimed(), `{"count":1,"error":"e"}`
+		d := r.claimed()
+		job, body = d.Job.ID, fmt.Sprintf(`{"count":1,"token":"%v","error":"e"}`, d.Token)
 	default:
 		if route.Method == "POST" {
 			r.Fatalf("what does %s accept?", route.Path)
@@ -59,7 +64,7 @@ func (r *rig) passing(route httpapi.Route) (job store.JobID, path, body string) 
 }
 
 // claimed returns a running job whose effect was claimed once.
-func (r *rig) claimed() store.JobID {
+func (r *rig) claimed() engine.Delivery {
 	r.Helper()
 	job := r.running("a")
 	for {
@@ -67,8 +72,8 @@ func (r *rig) claimed() store.JobID {
 		if err != nil || len(claimed) == 0 {
 			r.Fatalf("claimed %v, %v", claimed, err)
 		}
-		if slices.ContainsFunc(claimed, func(d engine.Delivery) bool { return d.Job.ID == job }) {
-			return job
+		if i := slices.IndexFunc(claimed, func(d engine.Delivery) bool { return d.Job.ID == job }); i >= 0 {
+			return claimed[i]
 		}
 	}
 }
@@ -302,8 +307,11 @@ func TestFieldsAreNamed(t *testing.T) {
 		{"/v1/effects/claim", `{"limit":101}`, "limit", "1 to 100"},
 		{"/v1/effects/claim", `{"lease_ms":10}`, "lease_ms", "1s to 1h"},
 		{"/v1/effects/claim", `{"wait_ms":60001}`, "wait_ms", "0 to 1m"},
-		{fmt.Sprintf("/v1/jobs/%d/effects/2/settle", job), `{}`, "count", "count from 1"},
-		{fmt.Sprintf("/v1/jobs/%d/effects/0/settle", job), `{"count":1}`, "seq", "count from 1"},
+		{fmt.Sprintf("/v1/jobs/%d/effects/2/settle", job), `{"token":"` + anyToken + `"}`, "count", "count from 1"},
+		{fmt.Sprintf("/v1/jobs/%d/effects/2/settle", job), `{"count":1}`, "token", "the token of the delivery"},
+		{fmt.Sprintf("/v1/jobs/%d/effects/2/renew", job), `{"count":1,"token":"1"}`, "token", "the token of the delivery"},
+		{fmt.Sprintf("/v1/jobs/%d/effects/2/fail", job), `{"count":1,"token":"urn:uuid:` + anyToken + `","error":"e"}`, "token", "the token of the delivery"},
+		{fmt.Sprintf("/v1/jobs/%d/effects/0/settle", job), `{"count":1,"token":"` + anyToken + `"}`, "seq", "count from 1"},
 		{fmt.Sprintf("/v1/jobs/%d/effects/2/fail", job), `{"count":1}`, "error", "it is missing"},
 	} {
 		v := r.want(400, "agent", "POST", c.path, c.body)
@@ -597,12 +605,16 @@ func TestExecutorStory(t *testing.T) {
 		path, body string
 		status     int
 	}{
-		{"/renew", `{"count":1}`, 204},
-		{"/renew", `{"count":2}`, 409},
-		{"/fail", `{"count":1,"error":"no agent"}`, 204},
-		{"/settle", `{"count":1}`, 204},
-		{"/settle", `{"count":1}`, 409},
+		{"/renew", `{"count":1,"token":"{token}"}`, 204},
+		{"/renew", `{"count":2,"token":"{token}"}`, 409},
+		{"/renew", `{"count":1,"token":"` + anyToken + `"}`, 409}, // another executor's guess
+		{"/fail", `{"count":1,"token":"` + anyToken + `","error":"e"}`, 409},
+		{"/settle", `{"count":1,"token":"00000000-0000-0000-0000-000000000000"}`, 409},
+		{"/fail", `{"count":1,"token":"{token}","error":"no agent"}`, 204},
+		{"/settle", `{"count":1,"token":"{token}"}`, 204},
+		{"/settle", `{"count":1,"token":"{token}"}`, 409},
 	} {
+		c.body = strings.ReplaceAll(c.body, "{token}", d["token"].(string))
 		w := r.ask("agent", "POST", at+c.path, c.body)
 		if w.Code != c.status || w.Code == 204 && w.Body.Len() > 0 || w.Code == 409 && !strings.Contains(w.Body.String(), "lease_lost") {
 			t.Errorf("%s %s: status %d, %s", c.path, c.body, w.Code, w.Body)

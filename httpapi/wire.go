@@ -200,6 +200,15 @@ func requestID(text string) (store.Request, error) {
 	return id, nil
 }
 
+// claimToken reads the token of a claim, as the delivery says it.
+func claimToken(text string) (store.Token, error) {
+	token, err := uuid.Parse(text)
+	if err != nil || len(text) != len(token.String()) {
+		return token, invalid("token", "the token of the delivery is asked for, a UUID")
+	}
+	return token, nil
+}
+
 // words reads a list of an alphabet's words that commas separate.
 func words[T any](field, text string, read func(string) (T, error)) ([]T, error) {
 	var all []T

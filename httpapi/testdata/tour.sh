@@ -23,11 +23,13 @@ say 'It starts.'
 ann "$base/v1/jobs/$job/start" -d '{"reason": "the change board agreed"}'
 
 say 'An executor, in any language, takes what is to be done, says what came of it, and that it has done it.'
-executor "$base/v1/effects/claim" -d '{"effects": ["run"]}'
+claimed=$(executor "$base/v1/effects/claim" -d '{"effects": ["run"]}')
+echo "$claimed"
+token=$(echo "$claimed" | sed 's/.*"token":"\([^"]*\)".*/\1/')
 executor "$step/report" -d '{"attempt": 1, "results": [
   {"target": 0, "status": "succeeded", "started": 1700000003000, "finished": 1700000003250},
   {"target": 1, "status": "non_zero_exit", "exit_code": 100, "detail": "no space left"}]}'
-executor "$base/v1/jobs/$job/effects/2/settle" -d '{"count": 1}'
+executor "$base/v1/jobs/$job/effects/2/settle" -d '{"count": 1, "token": "'"$token"'"}'
 
 say 'The step has failed. Which buttons does a page show to ann?'
 ann "$step/explain" | grep -o '"[a-z_]*code":"[a-z_]*","legal":true'

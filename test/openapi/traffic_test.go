@@ -230,7 +230,7 @@ func (s *site) jobs() {
 	s.want(200, "ann", "GET", path+"/effects", "") // the end of the job
 	d := s.claim(path, "job_ended")
 	at := fmt.Sprintf("%s/effects/%.0f", path, d["seq"])
-	s.want(204, "agent", "POST", at+"/fail", `{"count":1,"error":"nobody listens"}`)
+	s.want(204, "agent", "POST", at+"/fail", fmt.Sprintf(`{"count":1,"token":%q,"error":"nobody listens"}`, d["token"]))
 	s.want(200, "ann", "GET", path+"/effects", "") // and that it failed
 }
 
@@ -261,18 +261,18 @@ func (s *site) executors() {
 	report := path + "/steps/1/report"
 	d := s.claim(path, "run")
 	at := fmt.Sprintf("%s/effects/%.0f", path, d["seq"])
-	s.want(204, "agent", "POST", at+"/renew", `{"count":1,"lease_ms":60000}`)
+	s.want(204, "agent", "POST", at+"/renew", fmt.Sprintf(`{"count":1,"token":%q,"lease_ms":60000}`, d["token"]))
 	for _, name := range []string{"renew", "settle"} {
-		s.want(409, "agent", "POST", at+"/"+name, `{"count":7}`)
+		s.want(409, "agent", "POST", at+"/"+name, fmt.Sprintf(`{"count":7,"token":%q}`, d["token"]))
 	}
-	s.want(409, "agent", "POST", at+"/fail", `{"count":7,"error":"e"}`)
-	s.want(204, "agent", "POST", at+"/settle", `{"count":1}`)
+	s.want(409, "agent", "POST", at+"/fail", fmt.Sprintf(`{"count":7,"token":%q,"error":"e"}`, d["token"]))
+	s.want(204, "agent", "POST", at+"/settle", fmt.Sprintf(`{"count":1,"token":%q}`, d["token"]))
 	s.want(200, "agent", "POST", report, `{"attempt":1,"results":[{"target":0,"status":104,"exit_code":1,"started":1,"finished":2,"detail":"full"}]}`)
 	s.want(200, "agent", "POST", report, `{"attempt":1,"results":[{"target":0,"status":"succeeded"}]}`) // rejected
 	s.want(200, "ann", "GET", path+"/steps/1/targets?status=non_zero_exit", "")
 	s.want(200, "ann", "POST", path+"/terminate", "")
 	d = s.claim(path, "stop")
-	s.want(204, "agent", "POST", fmt.Sprintf("%s/effects/%.0f/settle", path, d["seq"]), `{"count":1}`)
+	s.want(204, "agent", "POST", fmt.Sprintf("%s/effects/%.0f/settle", path, d["seq"]), fmt.Sprintf(`{"count":1,"token":%q}`, d["token"]))
 	s.want(200, "ann", "GET", path+"/effects", "") // a stop that was delivered
 	s.want(200, "agent", "POST", report, `{"attempt":1,"outcome":"stopped","reason":"as told"}`)
 	s.want(200, "ann", "POST", path+"/steps/1/operate", `{"code":"retry_all"}`)
