@@ -14,8 +14,8 @@ import (
 
 // Folder is where a store keeps its migrations, in the file system that it embeds: for each
 // version, from 1 and without a gap, 0001_name.up.sql and 0001_name.down.sql. Each file
-// leaves its version, or the one before, in the database itself, so that somebody who runs
-// the files with a tool of their own ends in the same state.
+// leaves its [Schema], or the one before, in the database itself, so that the files can be run
+// with any tool.
 const Folder = "migrations"
 
 // A Migration leads from the version before to its own, and back.
@@ -24,6 +24,18 @@ type Migration struct {
 	Name    string
 	Up      string // the SQL that leads to Version
 	Down    string // the SQL that leads back to Version-1
+}
+
+// A Schema is what a database says of its own. The zero Schema is of one without.
+type Schema struct {
+	Version int
+	Oldest  int // programs of this version and later can use it; 0 is those of Version alone
+}
+
+// Suits reports whether a program whose last migration leads to version can use the schema: rolling
+// deployments have programs run that are older than the schema.
+func (s Schema) Suits(version int) bool {
+	return s.Version == version || s.Version > version && s.Oldest != 0 && s.Oldest <= version
 }
 
 // A Step is one migration in one direction.

@@ -95,3 +95,26 @@ func TestPlan(t *testing.T) {
 		}
 	}
 }
+
+// A program suits a schema of its own version, and a later one that says so.
+func TestSuits(t *testing.T) {
+	for _, c := range []struct {
+		schema  migrate.Schema
+		program int
+		want    bool
+	}{
+		{migrate.Schema{}, 1, false},
+		{migrate.Schema{Version: 1}, 1, true},
+		{migrate.Schema{Version: 1}, 2, false},
+		{migrate.Schema{Version: 2}, 1, false},
+		{migrate.Schema{Version: 3, Oldest: 2}, 1, false},
+		{migrate.Schema{Version: 3, Oldest: 2}, 2, true},
+		{migrate.Schema{Version: 3, Oldest: 2}, 3, true},
+		{migrate.Schema{Version: 3, Oldest: 2}, 4, false},
+		{migrate.Schema{Version: 3, Oldest: 3}, 2, false},
+	} {
+		if got := c.schema.Suits(c.program); got != c.want {
+			t.Errorf("%+v suits a program of version %d: got %v, want %v", c.schema, c.program, got, c.want)
+		}
+	}
+}

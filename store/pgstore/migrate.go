@@ -23,7 +23,8 @@ var Migrations embed.FS
 
 var errNoSchema = errors.New("pgstore: there is no current schema: the search_path names none that exists")
 
-// A SchemaError says that the tables are not of the version that this package works with.
+// A SchemaError says that the tables are not of a version that this package works with: its own, or
+// a later one that says that programs of this version can use it.
 type SchemaError struct {
 	Have int // 0 for no tables
 	Want int
@@ -40,7 +41,8 @@ func (e *SchemaError) Error() string {
 }
 
 // Migrate brings the tables in the current schema to the version of this package, whatever
-// older version they are at. It is a *[SchemaError] if they are at a newer one. Any number of
+// older version they are at. Tables of a newer one that this package can use stay as they are; it is
+// a *[SchemaError] if it cannot. Any number of
 // processes may call it at once: one migrates, and the others wait for it. All of it is one
 // transaction. A ctx without a deadline ends it after 10 minutes.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
@@ -88,14 +90,16 @@ func migrateOn(ctx context.Context, c *pgx.Conn, all []migrate.Migration, versio
 		case schema == nil:
 			return errNoSchema
 		}
-		have, err := readVersion(ctx, tx)
-		if err != nil {
+		have, err := readSchema(ctx, tx)
+		switch {
+		case err != nil:
 			return err
+		case !mayGoBack && have.Version >= version && have.Suits(version):
+			return nil
+		case have.Version > len(all) || have.Version > version && !mayGoBack:
+			return &SchemaError{Have: have.Version, Want: len(all)}
 		}
-		if have > len(all) || have > version && !mayGoBack {
-			return &SchemaError{Have: have, Want: len(all)}
-		}
-		steps, err := migrate.Plan(all, have, version)
+		steps, err := migrate.Plan(all, have.Version, version)
 		if err != nil {
 			return err
 		}
@@ -108,34 +112,35 @@ func migrateOn(ctx context.Context, c *pgx.Conn, all []migrate.Migration, versio
 	})
 }
 
-// checkVersion returns a *SchemaError if the tables are of another version than this package.
+// checkVersion returns a *SchemaError if this package cannot use the tables.
 func checkVersion(ctx context.Context, on *pgx.Conn) error {
 	all, err := migrate.Load(Migrations)
 	if err != nil {
 		return err
 	}
-	have, err := readVersion(ctx, on)
+	have, err := readSchema(ctx, on)
 	if err != nil {
 		return failed("read the schema's version", err)
 	}
-	if have != len(all) {
-		return &SchemaError{Have: have, Want: len(all)}
+	if !have.Suits(len(all)) {
+		return &SchemaError{Have: have.Version, Want: len(all)}
 	}
 	return nil
 }
 
-// querier is a pool or a transaction.
+// querier is a connection or a transaction.
 type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// readVersion returns the version that the tables in the current schema are at.
-func readVersion(ctx context.Context, on querier) (version int, err error) {
+// readSchema returns what the tables in the current schema say of themselves.
+func readSchema(ctx context.Context, on querier) (s migrate.Schema, err error) {
 	var there bool
 	err = on.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'stepgate_version')`).Scan(&there)
 	if err != nil || !there {
-		return 0, err
+		return s, err
 	}
-	err = on.QueryRow(ctx, `SELECT version FROM stepgate_version`).Scan(&version)
-	return version, err
+	// The first version has no column oldest.
+	err = on.QueryRow(ctx, `SELECT version, coalesce((to_jsonb(v) ->> 'oldest')::int, 0) FROM stepgate_version v`).Scan(&s.Version, &s.Oldest)
+	return s, err
 }

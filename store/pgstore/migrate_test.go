@@ -2,6 +2,7 @@ package pgstore_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
 	"github.com/stepgate/stepgate/store/pgstore/pgtest"
+	"github.com/stepgate/stepgate/store/storetest"
 )
 
 // objects returns the columns and the indexes of all tables in the schema of pool, a line each.
@@ -121,7 +123,7 @@ func TestTablesOfVersion1Migrate(t *testing.T) {
 func TestMigrateToUnknownVersion(t *testing.T) {
 	pool := migrated(t)
 	for _, version := range []int{-1, 99} {
-		refused(t, "MigrateTo", pgstore.MigrateTo(t.Context(), pool, version), "no version", "only 0 to 2")
+		refused(t, "MigrateTo", pgstore.MigrateTo(t.Context(), pool, version), "no version", fmt.Sprint("only 0 to ", current))
 	}
 	open(t, pool) // nothing has changed
 }
@@ -183,7 +185,7 @@ func TestOtherVersions(t *testing.T) {
 	want := func(what string, err error, have int, says string) {
 		t.Helper()
 		var schema *pgstore.SchemaError
-		if !errors.As(err, &schema) || *schema != (pgstore.SchemaError{Have: have, Want: 2}) {
+		if !errors.As(err, &schema) || *schema != (pgstore.SchemaError{Have: have, Want: current}) {
 			t.Errorf("%s on version %d: got error %v, want a SchemaError", what, have, err)
 			return
 		}
@@ -250,5 +252,69 @@ func TestNoCurrentSchema(t *testing.T) {
 		"New": err, "Migrate": pgstore.Migrate(t.Context(), pool), "MigrateTo(0)": pgstore.MigrateTo(t.Context(), pool, 0),
 	} {
 		refused(t, what, err, "pgstore: there is no current schema", "search_path")
+	}
+}
+
+// current is the version of the schema.
+const current = 2
+
+// lives are promises that use every table.
+var lives = []string{
+	"Commit/applies all of a change", "Claim/raises Count and leases until Until", "Settle/removes an effect for good",
+	"Snapshot/has the header, all steps without payloads and all targets with names",
+}
+
+// A program can use tables of a later version that only adds what has a default, and says so: the
+// processes of a rolling deployment that start anew do.
+func TestLaterVersionThatSuits(t *testing.T) {
+	pool := migrated(t, hasty)
+	tables := []string{"jobs", "creations", "steps", "target_names", "results", "target_sets", "records", "effects"}
+	for _, table := range tables {
+		execute(t, pool, `ALTER TABLE stepgate_`+table+` ADD COLUMN novelty integer NOT NULL DEFAULT 7`)
+	}
+	later := func(oldest int) {
+		execute(t, pool, `UPDATE stepgate_version SET version = $1, oldest = $2`, current+1, oldest)
+	}
+	later(current)
+	before := objects(t, pool)
+	if err := pgstore.Migrate(t.Context(), pool); err != nil {
+		t.Errorf("Migrate on a later version that suits: %v", err)
+	}
+	for _, f := range storetest.Check(t, emptied(pool), lives...) {
+		t.Errorf("on a later version that suits: %s: %s", f.Promise, f.Message)
+	}
+	var schema *pgstore.SchemaError
+	if err := pgstore.MigrateTo(t.Context(), pool, current); !errors.As(err, &schema) {
+		t.Errorf("MigrateTo from a later version: got error %v, want a SchemaError", err)
+	}
+	later(current + 1)
+	_, err := pgstore.New(t.Context(), pool)
+	for what, err := range map[string]error{"New": err, "Migrate": pgstore.Migrate(t.Context(), pool)} {
+		if !errors.As(err, &schema) || schema.Have != current+1 {
+			t.Errorf("%s on a later version that does not suit: got error %v, want a SchemaError", what, err)
+		}
+	}
+	if after := objects(t, pool); !slices.Equal(after, before) {
+		t.Errorf("the later tables were changed from\n%v\nto\n%v", before, after)
+	}
+}
+
+// Each migration but the first says which programs can use its tables.
+func TestMigrationsSayWhomTheySuit(t *testing.T) {
+	for version := 2; version <= current; version++ {
+		names, err := fs.Glob(pgstore.Migrations, fmt.Sprintf("migrations/%04d_*.sql", version))
+		if err != nil || len(names) != 2 {
+			t.Fatalf("the files of version %d: %v, %v", version, names, err)
+		}
+		for _, name := range names {
+			if text, err := pgstore.Migrations.ReadFile(name); err != nil || !strings.Contains(string(text), "oldest") {
+				t.Errorf("%s does not say oldest, %v", name, err)
+			}
+		}
+		pool := connect(t, pgtest.Schema(t))
+		migrateTo(t, pool, version)
+		if oldest := ask[int](t, pool, `SELECT oldest FROM stepgate_version`); oldest < 1 || oldest > version {
+			t.Errorf("version %d suits programs of version %d and later, want one from 1 to %[1]d", version, oldest)
+		}
 	}
 }

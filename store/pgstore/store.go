@@ -89,7 +89,7 @@ var ErrTimeout = link.ErrTimeout
 const oldest = 150000
 
 // New returns the store in the current schema of pool's connections. It is a *[SchemaError] if
-// the schema is not at the version of this package: [Migrate] brings it there. The caller
+// the schema is of a version that this package cannot use: [Migrate] brings an older one there. The caller
 // keeps the ownership of pool, and closes it after the store.
 func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error) {
 	c := config{lanes: defaultLanes, timeout: link.DefaultTimeout}

@@ -15,7 +15,8 @@ import (
 //go:embed migrations/*.sql
 var Migrations embed.FS
 
-// A SchemaError says that a database is at another version of the schema than was wanted.
+// A SchemaError says that a database is at a version of the schema that this package does not work
+// with: its own, or a later one that says that programs of this version can use it.
 type SchemaError struct {
 	Have int // 0 for no schema
 	Want int // what this package works with
@@ -29,13 +30,13 @@ func (e *SchemaError) Error() string {
 	return fmt.Sprintf("sqlitestore: the schema is at version %d, want %d: %s", e.Have, e.Want, remedy)
 }
 
-// Migrate brings the schema of a database to the version that this package works with. It is
-// a *[SchemaError] if it is beyond that. Where several do so at once, one does it and the
-// others wait.
+// Migrate brings the schema of a database to the version that this package works with. A later
+// one that this package can use stays as it is; it is a *[SchemaError] if it cannot. Where several do
+// so at once, one does it and the others wait.
 func Migrate(ctx context.Context, db *sql.DB) error {
 	version, err := wanted()
 	if err == nil {
-		err = migrateTo(ctx, db, version)
+		err = migrateTo(ctx, db, version, false)
 	}
 	return failed(err, "migrate")
 }
@@ -43,31 +44,33 @@ func Migrate(ctx context.Context, db *sql.DB) error {
 // MigrateTo brings the schema of a database to any version, forward or back. Going back
 // forgets what the older version has no place for: version 0 has none for anything.
 func MigrateTo(ctx context.Context, db *sql.DB, version int) error {
-	return failed(migrateTo(ctx, db, version), "migrate to version %d", version)
+	return failed(migrateTo(ctx, db, version, true), "migrate to version %d", version)
 }
 
-func migrateTo(ctx context.Context, db *sql.DB, version int) error {
+func migrateTo(ctx context.Context, db *sql.DB, version int, mayGoBack bool) error {
 	c, err := take(ctx, db, newOptions(nil).busy, true)
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.transact(ctx, func() error { return c.migrateTo(version) }), c.end())
+	return errors.Join(c.transact(ctx, func() error { return c.migrateTo(version, mayGoBack) }), c.end())
 }
 
 // migrateTo runs the migrations that lead to a version, within a transaction.
-func (c *conn) migrateTo(version int) error {
+func (c *conn) migrateTo(version int, mayGoBack bool) error {
 	all, err := migrate.Load(Migrations)
 	if err != nil {
 		return err
 	}
-	have, err := c.version()
-	if err != nil {
+	have, err := c.schema()
+	switch {
+	case err != nil:
 		return err
+	case !mayGoBack && have.Version >= version && have.Suits(version):
+		return nil
+	case have.Version > len(all):
+		return &SchemaError{Have: have.Version, Want: len(all)}
 	}
-	if have > len(all) {
-		return &SchemaError{Have: have, Want: len(all)}
-	}
-	steps, err := migrate.Plan(all, have, version)
+	steps, err := migrate.Plan(all, have.Version, version)
 	if err != nil {
 		return err
 	}
@@ -79,30 +82,33 @@ func (c *conn) migrateTo(version int) error {
 	return nil
 }
 
-// version returns the version that the schema is at, 0 if there is none.
-func (c *conn) version() (version int, err error) {
-	var tables int
-	const find = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'stepgate_version'"
-	if err := c.QueryRowContext(background, find).Scan(&tables); err != nil || tables == 0 {
-		return 0, err
+// schema returns what the database says of its schema.
+func (c *conn) schema() (s migrate.Schema, err error) {
+	const find = "SELECT count(*), count(*) FILTER (WHERE name = 'oldest') FROM pragma_table_info('stepgate_version')"
+	var columns, oldest int
+	if err := c.QueryRowContext(background, find).Scan(&columns, &oldest); err != nil || columns == 0 {
+		return s, err
 	}
-	err = c.QueryRowContext(background, "SELECT version FROM stepgate_version").Scan(&version)
-	return version, err
+	read := "SELECT version, 0 FROM stepgate_version" // of the first version
+	if oldest > 0 {
+		read = "SELECT version, oldest FROM stepgate_version"
+	}
+	err = c.QueryRowContext(background, read).Scan(&s.Version, &s.Oldest)
+	return s, err
 }
 
-// checkVersion is a *[SchemaError] if the schema is not at the version that this package
-// works with.
+// checkVersion is a *[SchemaError] if this package cannot use the schema.
 func (c *conn) checkVersion() error {
 	want, err := wanted()
 	if err != nil {
 		return err
 	}
-	have, err := c.version()
+	have, err := c.schema()
 	if err != nil {
 		return fmt.Errorf("read the version of the schema: %w", err)
 	}
-	if have != want {
-		return &SchemaError{have, want}
+	if !have.Suits(want) {
+		return &SchemaError{have.Version, want}
 	}
 	return nil
 }

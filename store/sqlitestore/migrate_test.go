@@ -3,7 +3,9 @@ package sqlitestore_test
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 	"testing"
 
@@ -12,10 +14,11 @@ import (
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/sqlitestore"
+	"github.com/stepgate/stepgate/store/storetest"
 )
 
 // objects returns the definitions of all tables and indexes of a database.
-func objects(t *testing.T, db *sql.DB) map[string]string {
+func objects(t testing.TB, db *sql.DB) map[string]string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), "SELECT name, coalesce(sql, '') FROM sqlite_schema")
 	if err != nil {
@@ -144,7 +147,7 @@ func TestOtherVersions(t *testing.T) {
 	if err := sqlitestore.Migrate(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
-	exec(t, db, "UPDATE stepgate_version SET version = 7")
+	exec(t, db, "UPDATE stepgate_version SET version = 7, oldest = 7")
 	_, err = sqlitestore.New(t.Context(), db)
 	want("New", err, 7, "use the version of this package that made it")
 	_, err = sqlitestore.Open(path)
@@ -171,5 +174,77 @@ func TestMigrateAtOnce(t *testing.T) {
 		close(ready)
 		all.Wait()
 		create(t, engine.New(open(t, path)))
+	}
+}
+
+// current is the version of the schema.
+const current = 2
+
+// lives are promises that use every table.
+var lives = []string{
+	"Commit/applies all of a change", "Claim/raises Count and leases until Until", "Settle/removes an effect for good",
+	"Snapshot/has the header, all steps without payloads and all targets with names",
+}
+
+// A program can use a file of a later version that only adds what has a default, and says so.
+func TestLaterVersionThatSuits(t *testing.T) {
+	later := func(t testing.TB, oldest int) *sql.DB {
+		db := database(t, file(t), "")
+		if err := sqlitestore.Migrate(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		for table := range objects(t, db) {
+			if strings.HasPrefix(table, "stepgate_") && table != "stepgate_version" && isTable(t, db, table) {
+				exec(t, db, "ALTER TABLE "+table+" ADD COLUMN novelty INTEGER NOT NULL DEFAULT 7")
+			}
+		}
+		exec(t, db, "UPDATE stepgate_version SET version = ?, oldest = ?", current+1, oldest)
+		return db
+	}
+	for _, f := range storetest.Check(t, func(t testing.TB) store.Store { return onto(t, later(t, current)) }, lives...) {
+		t.Errorf("on a later version that suits: %s: %s", f.Promise, f.Message)
+	}
+	var schema *sqlitestore.SchemaError
+	if err := sqlitestore.MigrateTo(t.Context(), later(t, current), current); !errors.As(err, &schema) {
+		t.Errorf("MigrateTo from a later version: got error %v, want a SchemaError", err)
+	}
+	db := later(t, current+1)
+	_, err := sqlitestore.New(t.Context(), db)
+	for what, err := range map[string]error{"New": err, "Migrate": sqlitestore.Migrate(t.Context(), db)} {
+		if !errors.As(err, &schema) || schema.Have != current+1 {
+			t.Errorf("%s on a later version that does not suit: got error %v, want a SchemaError", what, err)
+		}
+	}
+}
+
+// isTable tells a table from an index.
+func isTable(t testing.TB, db *sql.DB, name string) (is bool) {
+	t.Helper()
+	if err := db.QueryRowContext(t.Context(), "SELECT type = 'table' FROM sqlite_schema WHERE name = ?", name).Scan(&is); err != nil {
+		t.Fatal(err)
+	}
+	return is
+}
+
+// Each migration but the first says which programs can use its tables.
+func TestMigrationsSayWhomTheySuit(t *testing.T) {
+	for version := 2; version <= current; version++ {
+		names, err := fs.Glob(sqlitestore.Migrations, fmt.Sprintf("migrations/%04d_*.sql", version))
+		if err != nil || len(names) != 2 {
+			t.Fatalf("the files of version %d: %v, %v", version, names, err)
+		}
+		for _, name := range names {
+			if text, err := sqlitestore.Migrations.ReadFile(name); err != nil || !strings.Contains(string(text), "oldest") {
+				t.Errorf("%s does not say oldest, %v", name, err)
+			}
+		}
+		db := database(t, file(t), "")
+		if err := sqlitestore.MigrateTo(t.Context(), db, version); err != nil {
+			t.Fatal(err)
+		}
+		var oldest int
+		if err := db.QueryRowContext(t.Context(), "SELECT oldest FROM stepgate_version").Scan(&oldest); err != nil || oldest < 1 || oldest > version {
+			t.Errorf("version %d suits programs of version %d and later, %v, want one from 1 to %[1]d", version, oldest, err)
+		}
 	}
 }

@@ -55,7 +55,7 @@ func migrated(ctx context.Context, db *sql.DB, opts []Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := migrateTo(ctx, db, version); err != nil {
+	if err := migrateTo(ctx, db, version, false); err != nil {
 		return nil, err
 	}
 	return newStore(ctx, db, opts)

@@ -5,4 +5,8 @@ UPDATE stepgate_jobs j SET updated = coalesce((SELECT max(r.at) FROM stepgate_re
 -- Of the last claim, zero before the first.
 ALTER TABLE stepgate_effects ADD COLUMN token uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000';
 
-UPDATE stepgate_version SET version = 2;
+-- Programs of this version and later can use the schema. A later migration that they can live with, as
+-- it only adds what has a default for instance, leaves it; every other one raises it.
+ALTER TABLE stepgate_version ADD COLUMN oldest integer NOT NULL DEFAULT 0;
+
+UPDATE stepgate_version SET version = 2, oldest = 2;

@@ -4,4 +4,8 @@ UPDATE stepgate_jobs SET updated = coalesce((SELECT max(r.at) FROM stepgate_reco
 
 ALTER TABLE stepgate_effects ADD COLUMN token BLOB; -- 16 bytes, of the last claim; NULL for none
 
-UPDATE stepgate_version SET version = 2;
+-- Programs of this version and later can use the schema. A later migration that they can live with, as
+-- it only adds what has a default for instance, leaves it; every other one raises it.
+ALTER TABLE stepgate_version ADD COLUMN oldest INTEGER NOT NULL DEFAULT 0;
+
+UPDATE stepgate_version SET version = 2, oldest = 2;
