@@ -220,6 +220,9 @@ func checkSpec(s *step.Spec, r *operation.Rules, limits *Limits) *Refusal {
 	if err := checkName("name", s.Name); err != nil {
 		return err
 	}
+	if n := len(s.Payload); n > limits.Payload {
+		return invalid("payload", "%d bytes: the maximum is %d", n, limits.Payload)
+	}
 	if err := checkText("payload", s.Payload, len(s.Payload)); err != nil {
 		return err
 	}
@@ -327,6 +330,12 @@ func (r *TargetResult) check() *Refusal {
 		return invalid("target", "%d: targets count from 0", r.Target)
 	case !r.Status.Valid():
 		return invalid("status", "target status %d is unknown", r.Status)
+	case r.Started < 0 || r.Started > step.MaxTime:
+		return invalid("started", "%d: want Unix milliseconds, 0 to %d", r.Started, step.MaxTime)
+	case r.Finished < 0 || r.Finished > step.MaxTime:
+		return invalid("finished", "%d: want Unix milliseconds, 0 to %d", r.Finished, step.MaxTime)
+	case r.Finished != 0 && r.Finished < r.Started:
+		return invalid("finished", "%d: before the start at %d", r.Finished, r.Started)
 	}
 	return checkText("detail", r.Detail, maxDetail)
 }

@@ -76,7 +76,8 @@ type Report struct {
 // MaxResults is how many results one report can hold.
 const MaxResults = 10_000
 
-// A TargetResult is the result of one target.
+// A TargetResult is the result of one target. Its times are the executor's: zero for not
+// known, or up to [step.MaxTime], and the finish is not before the start.
 type TargetResult struct {
 	Target int32 // its index in the step's definition, from 0
 	store.Result

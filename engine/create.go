@@ -92,7 +92,7 @@ func (e *Engine) nextJobID(c *call) store.JobID {
 	if e.jobID != nil {
 		return e.jobID(now)
 	}
-	return jobID(now, e.random())
+	return e.ids.next(now, e.random())
 }
 
 // created answers a creation that has been carried out with the job as it was then,

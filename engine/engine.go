@@ -32,6 +32,7 @@ type shared struct {
 	clock *clock            // tells now, if the store has a clock
 	gates [64]chan struct{} // a report of a job holds the gate of its stripe
 	calls sync.Pool         // of *call
+	ids   jobIDs
 
 	// decide is the package's function but in tests, which break it on purpose.
 	decide func(r *operation.Rules, v *store.View, c Command, now step.Time, d *Decision) *Refusal

@@ -15,3 +15,6 @@ func (e *Engine) Break(wrap func(DecideFunc) DecideFunc) { e.decide = wrap(e.dec
 
 // CheckName returns why text is no name, or nil.
 func CheckName(text string) *Refusal { return checkName("name", text) }
+
+// NewJobIDs returns what draws the ids of one engine.
+func NewJobIDs() func(now step.Time, random uint64) store.JobID { return new(jobIDs).next }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -10,11 +11,25 @@ import (
 // epoch is 2024-01-01 in UTC: 41 bits of milliseconds from there last until 2093.
 const epoch step.Time = 1_704_067_200_000
 
-// jobID returns an id of 41 bits of time, from epoch on, and 12 bits of randomness. Ids ascend with
-// time and stay below 2^53.
-func jobID(now step.Time, random uint64) store.JobID {
-	ms := uint64(now-epoch) & (1<<41 - 1)
-	return max(1, store.JobID(ms<<12|random&(1<<12-1)))
+// jobIDs draws job ids that ascend strictly. It is safe for concurrent use.
+type jobIDs struct{ last atomic.Int64 }
+
+// next returns an id of 41 bits of time, from epoch on, and 12 bits of randomness. If that is
+// not above the last one, as within a millisecond or after the clock was set back, it is 1 to
+// 16 above the last one instead. Only after 2093, when the time starts over, so do the ids.
+func (d *jobIDs) next(now step.Time, random uint64) store.JobID {
+	ms := uint64(max(now, epoch)-epoch) & (1<<41 - 1)
+	drawn := max(1, store.JobID(ms<<12|random&(1<<12-1)))
+	for {
+		last := d.last.Load()
+		id := max(drawn, store.JobID(last)+1+store.JobID(random>>12&15))
+		if id > store.MaxJobID {
+			id = drawn
+		}
+		if d.last.CompareAndSwap(last, int64(id)) {
+			return id
+		}
+	}
 }
 
 // requestID returns a UUID of version 7, as RFC 9562 lays it out. google/uuid makes

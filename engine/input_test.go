@@ -429,6 +429,7 @@ func mistakes() []mistake {
 		create(fmt.Sprintf("scope type %.10q", text), "scope.type", func(j *engine.JobSpec) { j.Scope.Type = text })
 		create(fmt.Sprintf("scope id %.10q", text), "scope.id", func(j *engine.JobSpec) { j.Scope.ID = text })
 	}
+	create("a payload of 1 MiB and a byte", "steps[1].payload", func(j *engine.JobSpec) { j.Steps[1].Payload = strings.Repeat("x", 1<<20+1) })
 	create("no steps", "steps", func(j *engine.JobSpec) { j.Steps = nil })
 	create("1,001 steps", "steps", func(j *engine.JobSpec) { j.Steps = make([]step.Spec, 1_001) })
 	for _, typ := range []step.Type{0, 5, 32, 63, 64, 255} {
@@ -469,6 +470,11 @@ func mistakes() []mistake {
 	for _, outcome := range []step.Event{step.Entered, step.AllSucceeded, step.SomeFailed, step.FailuresIgnored, step.Expired, step.ExpiredConfirmed, 10, 255} {
 		report(fmt.Sprintf("outcome %d", outcome), "outcome", func(r *engine.Report) { r.Outcome = outcome })
 	}
+	for _, at := range []step.Time{-1, math.MinInt64, step.MaxTime + 1, 1_764_500_000_000_000_000, math.MaxInt64} {
+		report(fmt.Sprintf("started %d", at), "results[1].started", func(r *engine.Report) { r.Results[1].Started = at })
+		report(fmt.Sprintf("finished %d", at), "results[1].finished", func(r *engine.Report) { r.Results[1].Finished = at })
+	}
+	report("a finish before the start", "results[1].finished", func(r *engine.Report) { r.Results[1].Started, r.Results[1].Finished = 9, 8 })
 	for _, text := range oddNames {
 		report(fmt.Sprintf("by %.10q", text), "actor", func(r *engine.Report) { r.By = text })
 	}
@@ -608,6 +614,7 @@ func TestTheLimitsThemselvesAreAccepted(t *testing.T) {
 		steps[i] = plain(step.Script, longest)
 	}
 	steps[0].Timeout = math.MaxInt64
+	steps[1].Payload = strings.Repeat("x", 1<<20)
 	job, err := s.eng.Create(t.Context(), engine.JobSpec{Name: longest, Steps: steps}, engine.By(longest), engine.Because(strings.Repeat("é", 2_000)))
 	if err != nil {
 		t.Fatalf("Create of 1,000 steps with names of 256 characters: %v", err)
@@ -623,6 +630,13 @@ func TestTheLimitsThemselvesAreAccepted(t *testing.T) {
 		Results: []engine.TargetResult{{Result: store.Result{Status: good, Detail: longest}}},
 	}); err != nil {
 		t.Errorf("Report with a detail of 256 characters: %v", err)
+	}
+	for _, times := range [][2]step.Time{{0, 0}, {1, 1}, {0, 5}, {5, 0}, {1, step.MaxTime}, {step.MaxTime, step.MaxTime}} {
+		if _, err := s.eng.Report(t.Context(), engine.Report{Job: s.blue, Step: 1, Attempt: 1, Results: []engine.TargetResult{
+			{Target: 0, Result: store.Result{Status: good, Started: times[0], Finished: times[1]}},
+		}}); err != nil {
+			t.Errorf("Report with the times %v: %v", times, err)
+		}
 	}
 	if _, err := s.eng.Steps(t.Context(), job.ID, 0, 10_000); err != nil {
 		t.Errorf("Steps with a limit of 10,000: %v", err)
@@ -643,7 +657,7 @@ func TestTheLimitsThemselvesAreAccepted(t *testing.T) {
 }
 
 func TestLimitsOfTheEmbedderHold(t *testing.T) {
-	s := newSite(t, engine.WithLimits(engine.Limits{Steps: 2, Targets: 3, Reason: 7}))
+	s := newSite(t, engine.WithLimits(engine.Limits{Steps: 2, Targets: 3, Reason: 7, Payload: 5}))
 	before := s.everything(t)
 	create := func(spec ...step.Spec) error {
 		_, err := s.eng.Create(t.Context(), engine.JobSpec{Name: "more", Steps: spec}, engine.Because("reasons"))
@@ -655,6 +669,9 @@ func TestLimitsOfTheEmbedderHold(t *testing.T) {
 	refusedAs(t, "Create of 3 steps", create(script, script, script), operation.InvalidInput, "steps")
 	refusedAs(t, "Create of 4 targets", create(script, more), operation.InvalidInput, "steps[1].targets")
 	refusedAs(t, "Create of 4 confirmers", create(asks), operation.InvalidInput, "steps[0].confirmers")
+	heavy := script
+	heavy.Payload = "ééé" // bytes count
+	refusedAs(t, "Create of a payload of 6 bytes", create(heavy), operation.InvalidInput, "steps[0].payload")
 	_, err := s.eng.Operate(t.Context(), s.blue, 1, operation.RetryAll, engine.Because("eight ch"))
 	refusedAs(t, "Operate because of 8 characters", err, operation.InvalidInput, "reason")
 	_, err = s.eng.Report(t.Context(), engine.Report{Job: s.blue, Step: 1, Attempt: 1, Outcome: step.Broke, Reason: "eight ch"})

@@ -42,8 +42,9 @@ func WithRules(r *operation.Rules) Option {
 }
 
 // WithClock replaces time.Now as the host's clock; nil keeps it. It is read once per
-// operation, and once more for an observer. Waiting, of a dispatcher for its next poll for
-// instance, goes by the time of package time all the same.
+// operation, and once more for an observer. A moment before 1970 or after [step.MaxTime] counts
+// as the nearest one between. Waiting, as of a dispatcher for its next poll, goes by package
+// time all the same.
 //
 // On a store that is a [store.Clock] the engine's time is the store's: the engine reads the
 // store's clock when it first needs the time, and again when 30 s have passed or the host's
@@ -60,9 +61,21 @@ func WithRules(r *operation.Rules) Option {
 func WithClock(now func() time.Time) Option {
 	return func(c *config) {
 		if now != nil {
-			c.now = now
+			c.now = func() time.Time { return sane(now()) }
 		}
 	}
+}
+
+// sane returns the moment nearest to t that the times of a job can hold.
+func sane(t time.Time) time.Time {
+	first, last := time.UnixMilli(1), step.MaxTime.Std() // 0 means never
+	switch {
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	}
+	return t
 }
 
 // WithRandom replaces the source of job ids, request ids, the tokens of claims and jitter;
@@ -76,10 +89,13 @@ func WithRandom(random func() uint64) Option {
 	}
 }
 
-// WithJobIDs replaces the source of job ids, which are otherwise 41 bits of
-// milliseconds since 2024 and 12 bits of randomness, so that they ascend. An id that
-// is taken is drawn again, for a moment that is a millisecond later. nil keeps that
-// source. An id outside of 1 to [store.MaxJobID] fails the creation.
+// WithJobIDs replaces the source of job ids; nil keeps it. An id that is taken is drawn again,
+// for a moment that is a millisecond later. An id outside of 1 to [store.MaxJobID] fails the
+// creation.
+//
+// The default draws 41 bits of milliseconds since 2024 and 12 bits of randomness. The ids that
+// one engine draws ascend strictly, within a millisecond and after its clock was set back. Those
+// of several engines ascend as far as their clocks agree: see [JobQuery].After.
 func WithJobIDs(next func(now step.Time) store.JobID) Option {
 	return func(c *config) { c.jobID = next }
 }
@@ -104,8 +120,8 @@ type Access struct {
 	Step     store.Step        `json:"step,omitzero"`     // the step in question, or the job's current one; zero for a creation
 }
 
-// WithLimits replaces the limits; a limit of 0 keeps its default. More than 4,000,000
-// targets a step are not to be had.
+// WithLimits replaces the limits; a limit of 0 keeps its default. The maximum is 4,000,000
+// targets per step. Limits apply to requests: what is stored stays readable.
 func WithLimits(l Limits) Option {
 	return func(c *config) {
 		if l.Steps > 0 {
@@ -117,6 +133,9 @@ func WithLimits(l Limits) Option {
 		if l.Reason > 0 {
 			c.limits.Reason = l.Reason
 		}
+		if l.Payload > 0 {
+			c.limits.Payload = l.Payload
+		}
 	}
 }
 
@@ -125,10 +144,14 @@ type Limits struct {
 	Steps   int // of a job
 	Targets int // of a step; also bounds a list of confirmers
 	Reason  int // characters
+	Payload int // bytes of a step's payload
 }
 
-// DefaultLimits returns 1,000 steps, 1,000,000 targets a step and 2,000 characters.
-func DefaultLimits() Limits { return Limits{Steps: 1_000, Targets: 1_000_000, Reason: 2_000} }
+// DefaultLimits returns 1,000 steps, 1,000,000 targets per step, 2,000 characters of a reason
+// and 1 MiB of payload per step.
+func DefaultLimits() Limits {
+	return Limits{Steps: 1_000, Targets: 1_000_000, Reason: 2_000, Payload: 1 << 20}
+}
 
 // WithObserver has o told of every request that was accepted, refused, tried as a dry run
 // or failed. A replay, and a report that changes nothing, tell nobody; neither do reads.

@@ -288,13 +288,21 @@ func (e *Engine) Snapshot(ctx context.Context, job store.JobID, targets int) (st
 type JobQuery struct {
 	States step.States // the empty set selects all
 	Name   string      // a part of the name, see Jobs; empty selects all
-	Newest bool        // by descending id; ids of the engine's own drawing ascend with time
-	After  store.JobID // jobs with greater ids or, of the newest, with smaller ones; 0 begins at the first
+	Newest bool        // by descending id
 	Limit  int
+
+	// After selects jobs with greater ids or, of the newest, with smaller ones; 0 begins
+	// at the first. A follower that goes on from the last id it has seen misses no job
+	// that one engine creates after another, by the default ids. Jobs that are created
+	// at the same time, or by several processes, can appear below that id: ids are drawn
+	// before jobs are stored, by clocks that differ. Such a follower begins each look an
+	// overlap earlier, of more than a creation takes and clocks differ, and passes over
+	// what it has seen: 4096 below an id is a millisecond earlier.
+	After store.JobID
 }
 
 // Jobs returns the headers of jobs, by id: ascending or, if q asks for the newest,
-// descending. A Name is looked for among the newest [store.NameWindow] jobs that the rest of q
+// descending. The default ids ascend in the order in which one engine creates jobs. A Name is looked for among the newest [store.NameWindow] jobs that the rest of q
 // selects, ASCII letters in either case: [Engine.Counts] tells whether there are more.
 func (e *Engine) Jobs(ctx context.Context, q JobQuery) ([]store.Job, error) {
 	if err := e.ready(ctx); err != nil {

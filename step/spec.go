@@ -50,8 +50,9 @@ type Spec struct {
 	// Timeout.
 	OnTimeout Decision `json:"on_timeout,omitempty"`
 
-	// Payload is for whoever executes the step: a script, a list of files. It
-	// is UTF-8 without NUL, of any length, and is kept and handed on as it is.
+	// Payload is for the executor: a script, a list of files. It is UTF-8 without
+	// NUL, 1 MiB at most if the engine sets no other limit, and is kept and handed
+	// on as it is.
 	Payload string `json:"payload,omitempty"`
 }
 

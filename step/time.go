@@ -6,6 +6,10 @@ import "time"
 // never. It holds no location and no pointer, so that stores keep it as it is.
 type Time int64
 
+// MaxTime is the last moment that a report can name and that a JavaScript Date can hold, in
+// the year 275760.
+const MaxTime Time = 8_640_000_000_000_000
+
 // At returns t in whole milliseconds; the zero time.Time gives the zero Time.
 func At(t time.Time) Time {
 	if t.IsZero() {
