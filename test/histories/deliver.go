@@ -3,6 +3,7 @@ package histories
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -77,6 +78,7 @@ func (p *player) claim(ctx context.Context, j *job, _ *store.View) {
 		Scope: p.from(j).scope, Effects: one(p, someEffects), Now: now,
 		Until: now + 1 + step.Time(p.IntN(60_000)), Limit: one(p, []int{1, 2, 5, 1000}),
 	}
+	binary.BigEndian.PutUint64(c.Token[:], p.Uint64())
 	before := p.waiting(ctx)
 	p.ask("claim %+v", c)
 	var all []store.Delivery
@@ -101,6 +103,7 @@ func (p *player) claim(ctx context.Context, j *job, _ *store.View) {
 		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Seq, b.Seq))
 	})
 	answers(p.History, all, nil)
+	p.row(slices.ContainsFunc(all, func(d store.Delivery) bool { return d.Token != c.Token })) // which no row shows
 	p.held = append(p.held, all...)
 	p.Tally["claimed"] += len(all)
 }
@@ -143,6 +146,9 @@ func (p *player) release(ctx context.Context, j *job, at *store.View) {
 	}
 	for range 4 {
 		d := one(p, p.held[p.IntN(len(p.held)):]) // rather one that was claimed of late
+		if p.oneIn(8) {
+			d.Token[0]++ // that of no claim
+		}
 		var err error
 		if p.oneIn(2) {
 			p.ask("settle effect %d of job %d, count %d", d.Seq, d.Job, d.Count)

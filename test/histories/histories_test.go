@@ -23,6 +23,8 @@ var unseen = map[string]string{
 	"check, then commit":      "it takes two at once",
 	"busy":                    "it takes two at once",
 	"torn view":               "it takes two at once",
+	"torn snapshot":           "it takes two at once",
+	"undone, but done":        "no caller leaves in mid-call",
 	"asleep":                  "nobody waits to be woken",
 	"stop once":               "nobody waits to be woken",
 	"forbidden, not absent":   "how an error is worded is not compared",

@@ -3,6 +3,7 @@ package histories
 import (
 	"context"
 	"math"
+	"strings"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/step"
@@ -15,6 +16,9 @@ var reads = []func(p *player, ctx context.Context, e viewpoint, j *job, at *stor
 	(*player).readView,
 	(*player).readCreated,
 	(*player).readJobs,
+	(*player).readNamed,
+	(*player).readCounts,
+	(*player).readSnapshot,
 	(*player).readSteps,
 	(*player).readTargets,
 	(*player).readTargets,
@@ -71,6 +75,45 @@ func (p *player) readJobs(ctx context.Context, e viewpoint, j *job, at *store.Vi
 		f.Page = page
 		return p.store.Jobs(ctx, f)
 	})
+}
+
+// readNamed looks for part of a name, in either case.
+func (p *player) readNamed(ctx context.Context, e viewpoint, j *job, at *store.View) {
+	name := []rune(one(p, p.jobs).spec.Name)
+	from := p.IntN(len(name))
+	f := store.JobFilter{
+		Scope: e.scope, Newest: p.oneIn(2), Window: one(p, []int{1, 3, 1000}),
+		Name: one(p, []func(string) string{strings.ToUpper, strings.ToLower, strings.Clone})(string(name[from : from+1+p.IntN(len(name)-from)])),
+	}
+	if p.oneIn(3) {
+		f.States = step.StatesOf(at.Job.State)
+	}
+	p.ask("jobs of the name %q of the newest %d in states %v, newest first %v, %v", f.Name, f.Window, f.States, f.Newest, e)
+	pages(p, j.id, func(j store.Job) store.JobID { return j.ID }, func(page store.Page[store.JobID]) ([]store.Job, error) {
+		f.Page = page
+		return p.store.Jobs(ctx, f)
+	})
+}
+
+func (p *player) readCounts(ctx context.Context, e viewpoint, _ *job, _ *store.View) {
+	most := one(p, []int{1, 2, 1000})
+	p.ask("counts, %d at most, %v", most, e)
+	counts, err := p.store.Counts(ctx, e.scope, most)
+	answer(p.History, counts, err)
+}
+
+// readSnapshot reads a job as of one moment, with as many targets as it has, or one less.
+func (p *player) readSnapshot(ctx context.Context, e viewpoint, j *job, _ *store.View) {
+	q := store.SnapshotQuery{Scope: e.scope, Job: j.id}
+	for _, s := range j.spec.Steps {
+		q.Targets += len(s.Targets)
+	}
+	q.Targets = max(q.Targets-p.IntN(2), 0)
+	p.ask("snapshot %+v", q)
+	s, err := p.store.Snapshot(ctx, q)
+	answer(p.History, s.Job, err)
+	answers(p.History, s.Steps, nil)
+	answers(p.History, s.Targets, nil)
 }
 
 func (p *player) readSteps(ctx context.Context, e viewpoint, j *job, at *store.View) {
