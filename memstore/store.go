@@ -272,7 +272,7 @@ func (s *Store) named(ctx context.Context, f store.JobFilter) ([]store.Job, erro
 	if !f.Newest {
 		slices.Reverse(jobs)
 	}
-	return jobs[:min(len(jobs), f.Page.Limit)], nil
+	return jobs[:min(len(jobs), max(f.Page.Limit, 0))], nil
 }
 
 // walk calls visit with the jobs of f's scope and states in f's order, from f's page on, until

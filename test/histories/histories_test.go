@@ -25,6 +25,7 @@ var unseen = map[string]string{
 	"torn view":               "it takes two at once",
 	"torn snapshot":           "it takes two at once",
 	"undone, but done":        "no caller leaves in mid-call",
+	"trimmed":                 "an engine refuses names with blank ends",
 	"asleep":                  "nobody waits to be woken",
 	"stop once":               "nobody waits to be woken",
 	"forbidden, not absent":   "how an error is worded is not compared",
