@@ -26,6 +26,7 @@
 // What to look at:
 //   - site.go: how the API is mounted and who its callers are
 //   - static/model.js: how a page keeps up with a job, event by event
+//   - static/share.js: how all windows of a person get by with one stream
 //   - static/dialog.js: how a person acts on what they saw, once, and learns what else happened
 package main
 

@@ -1,14 +1,9 @@
 package browser
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"testing"
-
-	"github.com/chromedp/cdproto/cdp"
-	cdppage "github.com/chromedp/cdproto/page"
-	"github.com/chromedp/chromedp"
 
 	"github.com/stepgate/stepgate/step"
 )
@@ -30,10 +25,7 @@ const clockwork = `{
 // timed has every document that p opens from now on run by a clock that skip puts forward.
 func (p *page) timed() {
 	p.t.Helper()
-	p.do("clockwork", func(ctx context.Context, s *chromedp.Target) (chromedp.Void, error) {
-		_, err := cdp.Call(ctx, s, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: clockwork})
-		return chromedp.Void{}, err
-	})
+	p.always(clockwork)
 }
 
 // skip puts the page's clock forward.

@@ -53,10 +53,7 @@ func newPage(t *testing.T, browser context.Context, origin string, options ...ch
 	p.ctx = ctx
 	t.Cleanup(cancel)
 	t.Cleanup(p.judge)
-	p.do("open", func(ctx context.Context, s *chromedp.Target) (chromedp.Void, error) {
-		_, err := cdp.Call(ctx, s, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: watcher})
-		return chromedp.Void{}, err
-	})
+	p.always(watcher)
 	p.resize(1280, 800)
 	return p
 }
@@ -142,6 +139,15 @@ func (p *page) try(actions ...chromedp.Action[chromedp.Void]) error {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	return chromedp.Do(ctx, actions...)
+}
+
+// always has every document that p opens from now on begin with a script.
+func (p *page) always(script string) {
+	p.t.Helper()
+	p.do("always", func(ctx context.Context, s *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, s, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+		return chromedp.Void{}, err
+	})
 }
 
 // open goes to a path of the console.

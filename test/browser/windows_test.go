@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -94,6 +95,81 @@ func TestEightJobs(t *testing.T) {
 	}
 	if n := streams(alice); n != 3 {
 		t.Errorf("eight windows on eight jobs hold %d streams, want 3: the browser has six connections", n)
+	}
+}
+
+// A leader that is frozen, as windows that a phone puts aside are, loses its lead to a window
+// that is not.
+func TestFrozenWindow(t *testing.T) {
+	t.Parallel()
+	b, c := start(t), run(t)
+	operator := c.client(t, "alice")
+	job := operator.question()
+	alice := b.as(t, "alice", c.url)
+	alice.job(job)
+	other := alice.another()
+	other.timed()
+	other.job(job)
+	alice.do("freeze", command(cdppage.SetWebLifecycleState, cdppage.SetWebLifecycleStateParams{State: "frozen"}))
+	for range 2 { // looks of the other one
+		other.skip("30")
+	}
+	if _, err := operator.operate(job, 1, toggles[0].code); err != nil {
+		t.Fatal(err)
+	}
+	other.shown(toggles[0].to, 1, toggles[0].to)
+	other.until(`document.querySelector("[data-history]").dataset.gaps === "0"`)
+	alice.do("thaw", command(cdppage.SetWebLifecycleState, cdppage.SetWebLifecycleStateParams{State: "active"}))
+	alice.shown(toggles[0].to, 1, toggles[0].to)
+	other.operate(onStep(toggles[1].code), "") // the browser takes the first one for hidden from now on
+	for _, p := range []*page{alice, other} {
+		p.shown(toggles[1].to, 1, toggles[1].to)
+		p.contiguous(4)
+	}
+}
+
+// Where the browser has no locks, each window asks the server, and none holds a connection.
+func TestWithoutLocks(t *testing.T) {
+	t.Parallel()
+	b, c := start(t), run(t)
+	job := c.client(t, "alice").question()
+	alice := b.as(t, "alice", c.url)
+	windows := []*page{alice}
+	for range 6 {
+		windows = append(windows, alice.another())
+	}
+	for _, p := range windows {
+		p.always(`Object.defineProperty(navigator, "locks", {value: undefined})`)
+		p.always(`globalThis.EventSource = class { constructor() { console.error("a stream is opened") } }`)
+		p.job(job)
+	}
+	for i, p := range []*page{windows[0], windows[6]} {
+		p.operate(onStep(toggles[i].code), "")
+		for _, other := range windows {
+			other.shown(toggles[i].to, 1, toggles[i].to)
+		}
+	}
+	for _, p := range windows {
+		p.contiguous(4)
+	}
+	alice.list()
+	alice.until(counts(map[string]int{"waiting": 1}))
+}
+
+// A window knows when another one has become a different person, which the whole browser is then.
+func TestWindowsAreOfOnePerson(t *testing.T) {
+	t.Parallel()
+	b, c := start(t), run(t)
+	alice := b.as(t, "alice", c.url)
+	other := alice.another()
+	alice.list()
+	other.job(c.client(t, "alice").question())
+	other.legal(onStep(operation.Confirm))
+	alice.do("become", evaluate(`person.value = "carol", person.dispatchEvent(new Event("change"))`))
+	alice.shows(notice, "You are carol now")
+	other.until(`document.querySelector("#person").value === "carol"`)
+	if got := other.illegal(onStep(operation.Confirm)); !strings.Contains(got, "carol") && !strings.Contains(got, "Denied") {
+		t.Errorf("the other window says %q at confirm, want that carol may not", got)
 	}
 }
 

@@ -96,10 +96,18 @@ function offer({ person: name, persons }) {
   setData(document.body, 'person', name);
 }
 
+// All windows of a browser are of one person: a cookie says which.
+const session = new BroadcastChannel('stepgate session');
+session.addEventListener('message', async () => {
+  offer(await getSession());
+  show(false);
+});
+
 async function become(name) {
   person.disabled = true;
   try {
     offer(await setSession(name));
+    session.postMessage(name);
     show(false);
     say(`You are ${name} now.`);
   } catch (error) {
