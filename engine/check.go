@@ -27,7 +27,7 @@ func checkText(field, text string, most int) *Refusal {
 	case !utf8.ValidString(text):
 		return invalid(field, "not UTF-8")
 	case n > most:
-		return invalid(field, "%d characters, %d are the most", n, most)
+		return invalid(field, "%d characters: the maximum is %d", n, most)
 	case strings.ContainsRune(text, 0):
 		return invalid(field, "holds a NUL character")
 	}
@@ -164,7 +164,7 @@ func (c *Operate) check(r *operation.Rules, limits *Limits) *Refusal {
 	case c == nil:
 		return noCommand()
 	case !r.AllCodes().Has(c.Code):
-		return invalid("code", "operation code %d is unknown; there are %v", c.Code, r.AllCodes())
+		return invalid("code", "unknown operation code %d: want one of %v", c.Code, r.AllCodes())
 	}
 	return checkRequest(c.Actor, c.Reason, c.IfAttempt, c.IfVersion, limits)
 }
@@ -174,7 +174,7 @@ func (c *OperateJob) check(_ *operation.Rules, limits *Limits) *Refusal {
 	case c == nil:
 		return noCommand()
 	case !c.Code.Valid():
-		return invalid("code", "job operation code %d is unknown; there are %v", c.Code, operation.JobCodesOf(operation.AllJobCodes()...))
+		return invalid("code", "unknown job operation code %d: want one of %v", c.Code, operation.JobCodesOf(operation.AllJobCodes()...))
 	}
 	return checkRequest(c.Actor, c.Reason, c.IfAttempt, c.IfVersion, limits)
 }
@@ -203,9 +203,9 @@ func (c *Create) check(r *operation.Rules, limits *Limits) *Refusal {
 	}
 	switch n := len(c.Spec.Steps); {
 	case n == 0:
-		return invalid("steps", "none: a job has at least one step")
+		return invalid("steps", "none: a job has at least one")
 	case n > limits.Steps:
-		return invalid("steps", "%d steps, %d are the most", n, limits.Steps)
+		return invalid("steps", "%d steps: the maximum is %d", n, limits.Steps)
 	}
 	for i := range c.Spec.Steps {
 		if err := checkSpec(&c.Spec.Steps[i], r, limits); err != nil {
@@ -227,7 +227,7 @@ func checkSpec(s *step.Spec, r *operation.Rules, limits *Limits) *Refusal {
 		return err
 	}
 	if s.Timeout < 0 {
-		return invalid("timeout_ns", "%v: it is 0 for none, or positive", s.Timeout)
+		return invalid("timeout_ns", "%v: want 0 for none, or a positive duration", s.Timeout)
 	}
 	switch r.Enters(s.Type) {
 	case step.Running:
@@ -235,18 +235,18 @@ func checkSpec(s *step.Spec, r *operation.Rules, limits *Limits) *Refusal {
 	case step.Waiting:
 		return checkWaiting(s, limits)
 	}
-	return invalid("type", "step type %d is unknown; there are %v", s.Type, step.TypesOf(r.Types()...))
+	return invalid("type", "unknown step type %d: want one of %v", s.Type, step.TypesOf(r.Types()...))
 }
 
 // checkRunning checks what only a step that runs on targets may define.
 func checkRunning(s *step.Spec, limits *Limits) *Refusal {
 	switch {
 	case s.Confirmers != nil:
-		return invalid("confirmers", "a %v step asks nobody", s.Type)
+		return invalid("confirmers", "a %v step has no confirmers", s.Type)
 	case s.OnTimeout != 0:
-		return invalid("on_timeout", "a %v step asks nobody", s.Type)
+		return invalid("on_timeout", "a %v step has no decision at its deadline", s.Type)
 	case len(s.Targets) == 0:
-		return invalid("targets", "none: a %v step runs on at least one target", s.Type)
+		return invalid("targets", "none: a %v step has at least one", s.Type)
 	}
 	return checkList("targets", s.Targets, limits.Targets)
 }
@@ -255,16 +255,16 @@ func checkRunning(s *step.Spec, limits *Limits) *Refusal {
 func checkWaiting(s *step.Spec, limits *Limits) *Refusal {
 	switch {
 	case len(s.Targets) > 0:
-		return invalid("targets", "a %v step runs on no target", s.Type)
+		return invalid("targets", "a %v step has no targets", s.Type)
 	case s.IgnoreErrors:
 		return invalid("ignore_errors", "a %v step has no errors to ignore", s.Type)
 	case !s.OnTimeout.Valid():
-		return invalid("on_timeout", "decision %d is unknown; there are %v (%d) and %v (%d)", s.OnTimeout,
+		return invalid("on_timeout", "unknown decision %d: want %v (%d) or %v (%d)", s.OnTimeout,
 			step.TerminateOnTimeout, step.TerminateOnTimeout, step.ConfirmOnTimeout, step.ConfirmOnTimeout)
 	case s.OnTimeout != 0 && s.Timeout == 0:
-		return invalid("on_timeout", "it needs a timeout, after which to %v", s.OnTimeout)
+		return invalid("on_timeout", "%v needs a timeout", s.OnTimeout)
 	case s.Confirmers != nil && len(s.Confirmers) == 0:
-		return invalid("confirmers", "an empty list admits nobody: name someone, or leave the list out to admit whoever the authorizer admits")
+		return invalid("confirmers", "empty: name at least one person, or leave the list out to let the authorizer decide alone")
 	}
 	return checkList("confirmers", s.Confirmers, limits.Targets)
 }
@@ -273,7 +273,7 @@ func checkWaiting(s *step.Spec, limits *Limits) *Refusal {
 // twice.
 func checkList(field string, names []string, most int) *Refusal {
 	if len(names) > most {
-		return invalid(field, "%d names, %d are the most", len(names), most)
+		return invalid(field, "%d names: the maximum is %d", len(names), most)
 	}
 	seen := make(map[string]int, len(names))
 	for i, name := range names {
@@ -303,14 +303,14 @@ func (c *Report) check(_ *operation.Rules, limits *Limits) *Refusal {
 	case c.Attempt < 1:
 		return invalid("attempt", "%d: attempts count from 1", c.Attempt)
 	case len(c.Results) > MaxResults:
-		return invalid("results", "%d results, %d are the most", len(c.Results), MaxResults)
+		return invalid("results", "%d results: the maximum is %d", len(c.Results), MaxResults)
 	case len(c.Results) == 0 && c.Outcome == 0:
-		return invalid("results", "none, and no outcome: the report says nothing")
+		return invalid("results", "no results and no outcome: the report is empty")
 	}
 	switch c.Outcome {
 	case 0, step.Stopped, step.Broke, step.Dropped:
 	default:
-		return invalid("outcome", "%v is not for an executor to report: it is %v, %v or %v", c.Outcome, step.Stopped, step.Broke, step.Dropped)
+		return invalid("outcome", "%v: an executor reports %v, %v or %v", c.Outcome, step.Stopped, step.Broke, step.Dropped)
 	}
 	for i := range c.Results {
 		if err := c.Results[i].check(); err != nil {
@@ -329,7 +329,7 @@ func (r *TargetResult) check() *Refusal {
 	case r.Target < 0:
 		return invalid("target", "%d: targets count from 0", r.Target)
 	case !r.Status.Valid():
-		return invalid("status", "target status %d is unknown", r.Status)
+		return invalid("status", "unknown target status %d", r.Status)
 	case r.Started < 0 || r.Started > step.MaxTime:
 		return invalid("started", "%d: want Unix milliseconds, 0 to %d", r.Started, step.MaxTime)
 	case r.Finished < 0 || r.Finished > step.MaxTime:

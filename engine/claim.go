@@ -26,7 +26,7 @@ const (
 
 func checkLease(d time.Duration) *Refusal {
 	if d != 0 && (d < minLease || d > maxLease) {
-		return invalid("lease", "%v: it is %v to %v, or 0 for %v", d, minLease, maxLease, defaultLease)
+		return invalid("lease", "%v: want %v to %v, or 0 for %v", d, minLease, maxLease, defaultLease)
 	}
 	return nil
 }
@@ -38,7 +38,7 @@ func (q *ClaimQuery) kinds() ([]store.Effect, *Refusal) {
 	}
 	for i, effect := range q.Effects {
 		if !slices.Contains(allEffects, effect) {
-			return nil, invalid(fmt.Sprintf("effects[%d]", i), "%v (%d) is nothing to deliver; there are %v", effect, effect, allEffects)
+			return nil, invalid(fmt.Sprintf("effects[%d]", i), "%v (%d) is not delivered: want one of %v", effect, effect, allEffects)
 		}
 	}
 	unwanted := func(e store.Effect) bool { return !slices.Contains(q.Effects, e) }
@@ -74,7 +74,7 @@ func (e *Engine) Claim(ctx context.Context, q ClaimQuery) ([]Delivery, error) {
 		return nil, err
 	}
 	if q.Wait < 0 || q.Wait > maxWait {
-		return nil, invalid("wait", "%v: it is 0 to %v", q.Wait, maxWait)
+		return nil, invalid("wait", "%v: want 0 to %v", q.Wait, maxWait)
 	}
 	limit, refusal := checkLimit(q.Limit)
 	if refusal != nil {

@@ -23,7 +23,7 @@ type Create struct {
 	Spec    JobSpec
 }
 
-// A JobSpec defines a job that is to be created.
+// A JobSpec defines a new job.
 type JobSpec struct {
 	Name  string      `json:"name"`           // what people call the job: see step.Spec for what a name may hold
 	Scope store.Scope `json:"scope,omitzero"` // two names, or zero for none; on an engine narrowed by In, its scope or zero for the same
@@ -73,7 +73,7 @@ type Report struct {
 	request store.Request // made by the engine
 }
 
-// MaxResults is how many results one report can hold.
+// MaxResults is the maximum of results in one report.
 const MaxResults = 10_000
 
 // A TargetResult is the result of one target. Its times are the executor's: zero for not

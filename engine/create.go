@@ -74,7 +74,7 @@ func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) (store.Jo
 		case errors.Is(err, store.ErrConflict):
 			look, taken = true, true // by this very request, or by another job
 			if c.lost++; c.lost == maxTries {
-				return store.Job{}, c.orUnknown(fmt.Errorf("create: %w: drew %d ids, and all were taken", ErrConflict, maxTries))
+				return store.Job{}, c.orUnknown(fmt.Errorf("create: %w: all of %d ids were taken", ErrConflict, maxTries))
 			}
 		default:
 			look = true

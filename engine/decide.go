@@ -250,7 +250,7 @@ func staleness(v *store.View, ifAttempt int32, ifVersion store.Seq) string {
 	case ifVersion != 0 && ifVersion < v.Job.Moved:
 		return fmt.Sprintf("decided on version %d, but the job moved in version %d", ifVersion, v.Job.Moved)
 	case ifVersion > v.Job.Version:
-		return fmt.Sprintf("version %d is yet to come, the job is at %d", ifVersion, v.Job.Version)
+		return fmt.Sprintf("version %d does not exist yet, the job is at version %d", ifVersion, v.Job.Version)
 	case ifAttempt != 0 && ifAttempt != v.Step.Attempt:
 		return fmt.Sprintf("meant for attempt %d, but it is attempt %d", ifAttempt, v.Step.Attempt)
 	}
@@ -542,7 +542,7 @@ func (d *Decision) finish() {
 }
 
 // move takes the step to a state and the job with it, and notes what follows. What
-// follows depends on the state alone, whoever or whatever brought it about. With
+// follows depends on the state alone, not on what led to it. With
 // dueOnly, a new attempt covers only the targets that have not succeeded. It is refused
 // if the next step would have to start and is of a type that the rules do not know, as
 // when another process has created the job by newer ones.

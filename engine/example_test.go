@@ -165,7 +165,7 @@ func ExampleIfVersion() {
 	fmt.Println(err)
 	// Output:
 	// <nil>
-	// job 100, step 1: terminate_job (job 1) came too late: decided on version 2, but the job moved in version 4; legal now: forced_skip
+	// job 100, step 1: terminate_job (job 1) is stale: decided on version 2, but the job moved in version 4; legal now: forced_skip
 }
 
 // An operation can insist on the attempt that the person has looked at.

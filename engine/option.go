@@ -100,8 +100,8 @@ func WithJobIDs(next func(now step.Time) store.JobID) Option {
 	return func(c *config) { c.jobID = next }
 }
 
-// WithAuthorizer has f asked before every operation of a person and every creation,
-// on the very state that is decided on: again after each conflict. An error, a panic
+// WithAuthorizer calls f before every operation of a person and every creation, with the
+// state that the decision is made on: again after each conflict. An error, a panic
 // or an ended context is a denial. The error is the refusal's cause, found by errors.Is
 // and errors.As: to tell reasons apart, look at [Refusal].Reason. Clients see no more of it
 // than the words of [Public]. f must be safe for concurrent use.
@@ -115,7 +115,7 @@ type Access struct {
 	Executor bool              `json:"executor,omitzero"` // the person is an executor as well: see [AsExecutor]
 	Code     operation.Code    `json:"code,omitzero"`     // of an operation on a step
 	JobCode  operation.JobCode `json:"job_code,omitzero"` // of an operation on a job
-	Create   bool              `json:"create"`            // a job is to be created
+	Create   bool              `json:"create"`            // of the creation of a job
 	Job      store.Job         `json:"job"`               // as it is; for a creation, as it would be, but for its id
 	Step     store.Step        `json:"step,omitzero"`     // the step in question, or the job's current one; zero for a creation
 }
@@ -153,21 +153,20 @@ func DefaultLimits() Limits {
 	return Limits{Steps: 1_000, Targets: 1_000_000, Reason: 2_000, Payload: 1 << 20}
 }
 
-// WithObserver has o told of every request that was accepted, refused, tried as a dry run
-// or failed. A replay, and a report that changes nothing, tell nobody; neither do reads.
-// This is where logs, metrics and traces plug in.
+// WithObserver calls o for every request that was accepted, refused, tried as a dry run or
+// failed: the place for logs, metrics and traces. It is not called for a replay, a report that
+// changes nothing, or a read.
 func WithObserver(o Observer) Option { return func(c *config) { c.observe = o } }
 
-// An Observer is told what became of requests, after the commit and under no lock. Its
-// functions may be nil; they must be safe for concurrent use; a panic in one is
-// contained. Refusals are told here and to the caller, who shares them and must leave
-// them alone as well, and nowhere else.
+// An Observer is told the outcome of requests, after the commit and under no lock. Its
+// functions may be nil; they must be safe for concurrent use; a panic in one is contained.
+// A refusal is shared with the caller of the request: both must not change it.
 type Observer struct {
 	Accepted   func(ctx context.Context, r store.Record, took time.Duration)
 	Refused    func(ctx context.Context, r *Refusal, took time.Duration)
 	Dry        func(ctx context.Context, r Receipt, took time.Duration)
-	Conflicted func(ctx context.Context, job store.JobID, lost int, took time.Duration) // so many commits of a request lost a race
-	Failed     func(ctx context.Context, err error)                                     // a request or a delivery failed for another reason than a refusal
+	Conflicted func(ctx context.Context, job store.JobID, lost int, took time.Duration) // lost commits of one request lost a race
+	Failed     func(ctx context.Context, err error)                                     // a request or a delivery failed, and was not refused
 }
 
 // timed reports whether o wants to know how long requests take.
@@ -175,8 +174,8 @@ func (o *Observer) timed() bool {
 	return o.Accepted != nil || o.Refused != nil || o.Dry != nil || o.Conflicted != nil
 }
 
-// An OperateOption says more about a request: who asks, why, and on what condition.
-// Options that do not apply to a call are ignored by it.
+// An OperateOption adds to a request: who asks, why, and on what condition. A call ignores
+// the options that do not apply to it.
 type OperateOption struct {
 	set     setting
 	text    string
@@ -200,7 +199,7 @@ const (
 // anonymous actor, who is never a confirmer.
 func By(person string) OperateOption { return OperateOption{set: setBy, text: person} }
 
-// Because says why, for the history.
+// Because gives the reason, for the history.
 func Because(reason string) OperateOption { return OperateOption{set: setReason, text: reason} }
 
 // IfAttempt refuses the request as stale unless the step's attempt is n.
@@ -213,7 +212,7 @@ func IfVersion(v store.Seq) OperateOption { return OperateOption{set: setVersion
 // RequestID makes the request safe to repeat: a second one with the same id is
 // answered with the receipt of the first. It is an error if the two differ in step,
 // code, person or reason. Ids are unique per job, those of creations per scope.
-// Refused requests are not remembered. Without this option the engine makes an id.
+// Refused requests are not remembered. By default the engine draws an id.
 func RequestID(id store.Request) OperateOption {
 	return OperateOption{set: setRequest, request: id}
 }
@@ -226,7 +225,7 @@ func DryRun() OperateOption { return OperateOption{set: setDryRun} }
 // every creation is denied, dry runs included.
 func AsExecutor() OperateOption { return OperateOption{set: setExecutor} }
 
-// request is what the options of one call come to.
+// request holds the options of one call.
 type request struct {
 	actor, reason string
 	ifAttempt     int64

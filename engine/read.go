@@ -11,7 +11,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Pages of a read: a limit of 0 means 100, and 10,000 is the most.
+// Pages of a read: the default limit is 100, the maximum 10,000.
 const (
 	defaultLimit = 100
 	maxLimit     = 10_000
@@ -22,7 +22,7 @@ func checkLimit(limit int) (int, *Refusal) {
 	case limit == 0:
 		return defaultLimit, nil
 	case limit < 0 || limit > maxLimit:
-		return 0, invalid("limit", "%d: it is 1 to %d, or 0 for %d", limit, maxLimit, defaultLimit)
+		return 0, invalid("limit", "%d: want 1 to %d, or 0 for %d", limit, maxLimit, defaultLimit)
 	}
 	return limit, nil
 }
@@ -168,7 +168,7 @@ func (e *Engine) Targets(ctx context.Context, job store.JobID, id step.ID, q Tar
 		return nil, invalid("from", "%d: targets count from 0", q.From)
 	}
 	if q.Class > store.SucceededTargets {
-		return nil, invalid("class", "class %d is unknown", q.Class)
+		return nil, invalid("class", "unknown class %d", q.Class)
 	}
 	if err := checkStep(id); err != nil {
 		return nil, err
@@ -264,7 +264,7 @@ func shown(s store.Step, t store.Target, attempt int32, in step.State) store.Res
 // [Engine.Targets] has them.
 func (e *Engine) Snapshot(ctx context.Context, job store.JobID, targets int) (store.Snapshot, error) {
 	if targets < 0 {
-		return store.Snapshot{}, invalid("targets", "%d: it is how many can be taken, 0 or more", targets)
+		return store.Snapshot{}, invalid("targets", "%d: want the maximum, 0 or more", targets)
 	}
 	if err := e.readyFor(ctx, job); err != nil {
 		return store.Snapshot{}, err
@@ -309,7 +309,7 @@ func (e *Engine) Jobs(ctx context.Context, q JobQuery) ([]store.Job, error) {
 		return nil, err
 	}
 	if unknown := q.States.Minus(step.StatesOf(step.AllStates()...)); !unknown.Empty() {
-		return nil, invalid("states", "unknown: %v; there are %v", unknown, step.StatesOf(step.AllStates()...))
+		return nil, invalid("states", "unknown states: %v; want some of %v", unknown, step.StatesOf(step.AllStates()...))
 	}
 	if refusal := checkText("name", q.Name, maxName); refusal != nil {
 		return nil, refusal
@@ -335,7 +335,7 @@ func (e *Engine) Counts(ctx context.Context, most int) (map[step.State]int, erro
 		return nil, err
 	}
 	if most < 1 || most > MaxCount {
-		return nil, invalid("most", "%d: it is 1 to %d", most, MaxCount)
+		return nil, invalid("most", "%d: want 1 to %d", most, MaxCount)
 	}
 	return e.store.Counts(ctx, e.scope, most)
 }

@@ -75,7 +75,7 @@ func (r *Refusal) Error() string {
 	case operation.RequestReused:
 		fmt.Fprintf(&b, "the request id stands for another request: %s", r.Detail)
 	case operation.Stale:
-		fmt.Fprintf(&b, "%s came too late: %s", r.operation(), r.Detail)
+		fmt.Fprintf(&b, "%s is stale: %s", r.operation(), r.Detail)
 	case operation.WrongType:
 		fmt.Fprintf(&b, "%s does not apply to a %v step", r.operation(), r.Type)
 		if r.Detail != "" {
@@ -84,7 +84,10 @@ func (r *Refusal) Error() string {
 	case operation.NotCurrent:
 		fmt.Fprintf(&b, "%s is for the current step, which is %d", r.operation(), r.Current)
 	case operation.WrongState:
-		fmt.Fprintf(&b, "%s is not legal in %v, only in %v", r.operation(), r.State, r.LegalFrom)
+		fmt.Fprintf(&b, "%s is not legal in %v", r.operation(), r.State)
+		if !r.LegalFrom.Empty() {
+			fmt.Fprintf(&b, ", only in %v", r.LegalFrom)
+		}
 	case operation.NothingToRetry:
 		fmt.Fprintf(&b, "%s has nothing to run: every target has succeeded", r.operation())
 	case operation.NotConfirmer:
@@ -145,9 +148,9 @@ func invalid(field, format string, args ...any) *Refusal {
 	return &Refusal{Reason: operation.InvalidInput, Field: field, Detail: fmt.Sprintf(format, args...)}
 }
 
-// ErrConflict: others were faster so often that the request was given up. Nothing has
-// changed; it can be repeated.
-var ErrConflict = errors.New("others were faster, nothing was done")
+// ErrConflict: the request lost 100 races against other changes of the job. Nothing changed;
+// it can be repeated.
+var ErrConflict = errors.New("other changes were faster, nothing was done")
 
 // ErrUnknownOutcome: the store failed in mid-commit and could not be asked what
 // came of it. The request may have been carried out, or be carried out yet.

@@ -138,7 +138,7 @@ func (r *Rules) addRow(row Row) error {
 	case row.Guard == DueOnly && row.To != step.Running:
 		return fmt.Errorf("guard %v is for rows that lead to running, not to %v", row.Guard, row.To)
 	case row.From.Has(step.Pending):
-		return fmt.Errorf("it starts in pending, where only the start of a job leads out of")
+		return fmt.Errorf("it starts in pending, and only the start of a job leads out of pending")
 	}
 	return r.each(row.On, row.From, row.To, func(k *kind) error {
 		if row.Guard == ConfirmerOnly && k.Enters() != step.Waiting {
@@ -165,7 +165,7 @@ func (r *Rules) checkJobRow(row JobRow) error {
 		case starts && (row.From != step.StatesOf(step.Pending) || row.To != k.Enters()):
 			return fmt.Errorf("a %v step must start from pending to %v", k.Type, k.Enters())
 		case !starts && row.From.Has(step.Pending):
-			return fmt.Errorf("it starts in pending, where only the start of a job leads out of")
+			return fmt.Errorf("it starts in pending, and only the start of a job leads out of pending")
 		case row.Code == TerminateJob && (row.To.Passed() || !row.To.Finished() && row.To != step.Terminating):
 			return fmt.Errorf("it leads to %v, and a job that was told to terminate would go on", row.To)
 		}
@@ -185,7 +185,7 @@ func (r *Rules) each(on step.Types, from step.States, to step.State, f func(*kin
 	}
 	switch {
 	case to == step.Pending:
-		return fmt.Errorf("it leads to pending, where only a job's creation puts a step")
+		return fmt.Errorf("it leads to pending, and only the creation of a job does")
 	case to == step.Terminating && from != step.StatesOf(step.Running):
 		return fmt.Errorf("it leads from %v to terminating, but only what runs can be stopped", from)
 	case from.Has(to) && to != step.Running && to != step.Waiting:
@@ -234,7 +234,7 @@ func (k *kind) compile(t Table) error {
 		}
 	}
 	if k.Enters() == step.Waiting && k.codes[step.Waiting].Empty() && k.job[step.Waiting].Empty() {
-		return fmt.Errorf("step type %v: no row leads out of waiting, where nobody but a deadline could decide", k.Type)
+		return fmt.Errorf("step type %v: no row leads out of waiting, so that only a deadline could decide", k.Type)
 	}
 	return nil
 }

@@ -220,7 +220,7 @@ func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
 		{row(8, script, step.Succeeded, running, 0), "rules: row 1, retry_all: it starts in succeeded, but a step that has passed lies behind its job"},
 		{row(8, script, skipped, running, 0), "rules: row 1, retry_all: it starts in skipped, but a step that has passed lies behind its job"},
 		{row(8, script, step.ErrorIgnored, running, 0), "rules: row 1, retry_all: it starts in error_ignored, but a step that has passed lies behind its job"},
-		{row(8, script, failed, step.Pending, 0), "rules: row 1, retry_all: it leads to pending, where only a job's creation puts a step"},
+		{row(8, script, failed, step.Pending, 0), "rules: row 1, retry_all: it leads to pending, and only the creation of a job does"},
 		{row(8, script, failed, step.Waiting, 0), "rules: row 1, retry_all: it leads to waiting, but a script step is active in running"},
 		{row(8, asks, step.Waiting, running, 0), "rules: row 1, retry_all: it leads to running, but a confirmation step is active in waiting"},
 		{row(8, script, failed, 8, 0), "rules: machine script: retry_all leads to unknown state 8"},
@@ -231,19 +231,19 @@ func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
 		{func(t *operation.Table) { t.Rows = append(t.Rows, t.Rows[3]) }, "rules: machine script: two rows for retry_all in failed, to running and to running"},
 		{row(32, asks, step.Waiting, step.Terminating, 0), "rules: row 1, custom-32: it leads from waiting to terminating, but only what runs can be stopped"},
 		{row(32, script, failed, step.Terminating, 0), "rules: row 1, custom-32: it leads from failed to terminating, but only what runs can be stopped"},
-		{row(32, script, step.Pending, step.Skipped, 0), "rules: row 1, custom-32: it starts in pending, where only the start of a job leads out of"},
+		{row(32, script, step.Pending, step.Skipped, 0), "rules: row 1, custom-32: it starts in pending, and only the start of a job leads out of pending"},
 		{row(32, script, failed, step.Failed, 0), "rules: row 1, custom-32: it leads from failed to itself, and nothing would follow"},
 		{func(t *operation.Table) {
 			t.Rows = slices.DeleteFunc(t.Rows, func(r operation.Row) bool { return r.From.Has(step.Waiting) })
 			t.Job = slices.DeleteFunc(t.Job, func(r operation.JobRow) bool { return r.From.Has(step.Waiting) })
-		}, "rules: step type confirmation: no row leads out of waiting, where nobody but a deadline could decide"},
+		}, "rules: step type confirmation: no row leads out of waiting, so that only a deadline could decide"},
 
 		// rows of jobs
 		{jobRow(0, script, abnormal, step.Terminated), "rules: job row 5, job operation code(0): unknown job code 0"},
 		{jobRow(3, script, abnormal, step.Terminated), "rules: job row 5, job operation code(3): unknown job code 3"},
 		{jobRow(1, custom, abnormal, step.Terminated), "rules: job row 5, terminate_job: step type custom-32 is not declared"},
 		{func(t *operation.Table) { t.Job[0].On = step.Types{} }, "rules: job row 1, terminate_job: it applies to no step type"},
-		{jobRow(1, script, step.Pending, step.Terminated), "rules: job row 5, terminate_job: it starts in pending, where only the start of a job leads out of"},
+		{jobRow(1, script, step.Pending, step.Terminated), "rules: job row 5, terminate_job: it starts in pending, and only the start of a job leads out of pending"},
 		{func(t *operation.Table) { t.Job[0].To = step.Skipped }, "rules: job row 1, terminate_job: it leads to skipped, and a job that was told to terminate would go on"},
 		{jobRow(1, script, abnormal, running), "rules: job row 5, terminate_job: it leads to running, and a job that was told to terminate would go on"},
 		{jobRow(2, script, abnormal, running), "rules: job row 5, start_job: a script step must start from pending to running"},

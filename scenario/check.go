@@ -8,7 +8,7 @@ import (
 	"github.com/stepgate/stepgate/engine"
 )
 
-// check holds what came of an action against what is wanted, and notes what would have been
+// check compares the outcome of an action with what is wanted, and notes what would have been
 // right.
 func (p *player) check(i int, o outcome) {
 	a := &p.Actions[i]

@@ -86,7 +86,7 @@ type Deliver struct {
 }
 
 // Crash takes the store down at the next commit.
-type Crash struct{ After bool } // it took effect, and nobody is told
+type Crash struct{ After bool } // it took effect, and the answer is lost
 
 // Restart has the store up again, with new engines on it.
 type Restart struct{}

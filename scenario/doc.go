@@ -1,5 +1,5 @@
 // Package scenario reads and plays scenarios: files that tell a story about jobs, read like a
-// play, and check at each turn that what comes of it is what they say. They run against any
+// play, and check at each turn that the outcome is what they say. They run against any
 // rules, any store and any engine made of them. [Parse] reads a file, [Play] plays it, [Test]
 // makes subtests of a folder of files, and a [Coverage] says which rows of the rules they have
 // shown.
@@ -93,10 +93,10 @@
 //	expect PERSON on N: CODE, ...         what is legal for the person on step N, and on the job
 //	expect PERSON on N in full: CODE, CODE is REASON, ...    every code, and why not
 //
-// A scope can be added to each: expect job in biz/3: refused no_such_job. What is to be said
-// may go on below the line.
+// A scope can be added to each: expect job in biz/3: refused no_such_job. An
+// expectation may go on below the line.
 //
-// # What must come of it
+// # Expected outcomes
 //
 // Below an action stand clauses KEY VALUE, as many or few as matter: the fields of
 // [engine.Receipt] below an operation, of [engine.ReportReceipt] below a report (of its

@@ -193,7 +193,7 @@ func delivery(d store.Delivery) string {
 	return text
 }
 
-// waiting says in words what an effect is about and what came of its deliveries so far.
+// waiting says in words what an effect is about and how its deliveries went so far.
 func waiting(d store.Delivery) string {
 	text := delivery(d)
 	if d.Delivered {

@@ -80,7 +80,7 @@ func (a *Action) extent() (keep, last int) {
 	return keep, last
 }
 
-// defaults returns the clauses that tell most of what came of an action.
+// defaults returns the clauses that tell most of the outcome of an action.
 func (a *Action) defaults(kind string, o outcome) []Clause {
 	var refusal *engine.Refusal
 	switch {

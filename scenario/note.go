@@ -10,8 +10,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// note enters what came of an action into the timeline. What was written is read from the
-// store itself, so that it is there even if nobody was told of it.
+// note enters the outcome of an action into the timeline. What was written is read from the
+// store itself, so that it is there even if its answer was lost.
 func (p *player) note(a *Action, o outcome) {
 	records := p.news()
 	switch c := a.Command.(type) {

@@ -172,7 +172,7 @@ func (p *parser) order(a *Action) *mistake {
 		was := p.awaits
 		p.awaits = 0
 		if !a.Command.shape().commits {
-			return &mistake{a.Command.String(), fmt.Sprintf("an action that changes something, as line %d is to get in its way", was)}
+			return &mistake{a.Command.String(), fmt.Sprintf("an action that changes something, as line %d comes in between", was)}
 		}
 	}
 	return nil
@@ -183,7 +183,7 @@ func (p *parser) wanted(c Command, rows []row) []Clause {
 	var all []Clause
 	could := c.shape()
 	if len(rows) > 0 && !could.list && could.fields == nil {
-		p.fail(rows[0].line, &mistake{"an indented line", fmt.Sprintf("none below %q, of which nothing comes", c)})
+		p.fail(rows[0].line, &mistake{"an indented line", fmt.Sprintf("none below %q, which has no outcome", c)})
 		return nil
 	}
 	for _, r := range rows {

@@ -16,7 +16,7 @@ import (
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
-// A Result is what came of a play.
+// A Result is the outcome of a play.
 type Result struct {
 	Scenario *Scenario
 	Timeline Timeline
@@ -235,7 +235,7 @@ func (p *player) missed() {
 	p.crash, p.delayed = 0, false
 }
 
-// act does what an action says and holds what came of it against what is wanted.
+// act does what an action says and compares the outcome with what is wanted.
 func (p *player) act(i int, eng *engine.Engine) {
 	a := &p.Actions[i]
 	o := p.do(a, eng)

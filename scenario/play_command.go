@@ -16,7 +16,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// An outcome is what came of a command: facts or a list, or an error.
+// An outcome is the result of a command: facts, a list, or an error.
 type outcome struct {
 	facts facts
 	list  []string

@@ -59,7 +59,7 @@ func playFile(ctx context.Context, path string, c Config) (*Result, error) {
 	}
 	again, unreadable := Parse(path, []byte(result.Golden))
 	if unreadable != nil {
-		return result, errors.Join(err, fmt.Errorf("%s is left alone, as what came could not be read again:\n%w", path, unreadable))
+		return result, errors.Join(err, fmt.Errorf("%s is unchanged, as its golden text does not parse:\n%w", path, unreadable))
 	}
 	if err := os.WriteFile(path, []byte(result.Golden), 0o644); err != nil {
 		return result, err

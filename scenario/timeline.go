@@ -53,7 +53,7 @@ type Entry struct {
 	Unwanted bool // the action is not what the file wants: a Mismatch tells of its Line
 }
 
-// An Outcome is what came of something.
+// An Outcome says how something ended.
 type Outcome string
 
 const (
@@ -67,7 +67,7 @@ const (
 )
 
 // String returns the timeline as a table, a line for each entry: when, who and what, where
-// the step went, and what came of it. The job is named if there are several.
+// the step went, and the outcome. The job is named if there are several.
 func (t Timeline) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -149,7 +149,7 @@ func (e Entry) way() string {
 	return ""
 }
 
-// Came says in words what came of it: the receipt, the refusal, or the error.
+// Came says the outcome in words: the receipt, the refusal, or the error.
 func (e Entry) Came() string {
 	switch {
 	case e.Refusal != nil:

@@ -24,7 +24,7 @@ func TestUpdateLeavesWhatItCouldNotRead(t *testing.T) {
 	c := Config{Update: true, Open: func() store.Store { return doubting{memstore.New()} }}
 	result, err := playFile(t.Context(), path, c)
 	if err == nil || !strings.Contains(err.Error(), path+":3: expect job: ?: want what golden mode writes") ||
-		!strings.Contains(err.Error(), path+" is left alone, as what came could not be read again:\n"+path+`:3: expect job: unknown outcome: got "unknown outcome"`) {
+		!strings.Contains(err.Error(), path+" is unchanged, as its golden text does not parse:\n"+path+`:3: expect job: unknown outcome: got "unknown outcome"`) {
 		t.Errorf("got %v", err)
 	}
 	if data, _ := os.ReadFile(path); string(data) != text || result == nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/stepgate/stepgate/internal/enum"
 )
 
-// THE STEP TYPES AND THEIR LIFECYCLES. What happens to a step when nobody
+// THE STEP TYPES AND THEIR LIFECYCLES. The course of a step when no person
 // interferes: one row per event, the states it is met in, and where it leads.
 // What people may do beside it is the table of package operation.
 
@@ -24,7 +24,7 @@ var executed = []Row{
 	{AllSucceeded, StatesOf(Running), Succeeded},
 	{SomeFailed, StatesOf(Running), Failed},
 	{FailuresIgnored, StatesOf(Running), ErrorIgnored},
-	{Stopped, StatesOf(Running), Terminated}, // though nobody asked
+	{Stopped, StatesOf(Running), Terminated}, // unasked
 	{Broke, StatesOf(Running), Abnormal},
 	{Dropped, StatesOf(Running, Terminating), Abandoned},
 	{Expired, StatesOf(Running), Abnormal},
@@ -43,7 +43,7 @@ var confirmed = []Row{
 	{ExpiredConfirmed, StatesOf(Waiting), Succeeded},
 }
 
-// An Event is what moves a step along when nobody interferes.
+// An Event moves a step along without a person.
 type Event uint8
 
 const (

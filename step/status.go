@@ -38,7 +38,7 @@ const (
 	TaskError         Status = 399 // the transfer task failed as a whole
 	TargetTerminated  Status = 403 // stopped before it finished
 	TerminateFailed   Status = 404 // could not be stopped
-	UnknownStatus     Status = 500 // its attempt is over and nobody reported a result
+	UnknownStatus     Status = 500 // its attempt is over and no result was reported
 )
 
 var statusNames = enum.New("target status",

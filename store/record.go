@@ -86,7 +86,7 @@ const (
 	RunTargets    Effect = 1 // run the attempt on the targets that are due
 	StopAttempt   Effect = 2 // stop this and every earlier attempt of the step
 	AskConfirmers Effect = 3 // ask the confirmers
-	JobEnded      Effect = 4 // tell whoever waits for the job; it may run again later
+	JobEnded      Effect = 4 // tell those who wait for the job; it may run again later
 )
 
 var effectNames = enum.New("effect",

@@ -34,7 +34,7 @@ var (
 //
 // Methods are safe for concurrent use. Values go in and values come out: nothing
 // that a store keeps shares memory with what a caller passed or received, other
-// than strings and step.Names, which nobody can change. A context that has ended
+// than strings and step.Names, which are immutable. A context that has ended
 // before a call fails the call, and nothing is done. Times are arguments: a store
 // reads no clock, but one that is a [Clock] tells the time when asked.
 //
@@ -193,7 +193,7 @@ func (c Change) Base() Seq { return c.Job.Version - Seq(len(c.Records)) }
 // A Page selects a part of an ordered result.
 type Page[K ~int32 | ~int64] struct {
 	After K   // rows with greater keys; targets, which count from 0, start at -1
-	Limit int // at most so many; must be positive
+	Limit int // the maximum of rows; must be positive
 }
 
 // A JobFilter selects jobs.

@@ -209,7 +209,7 @@ func TestCannotRun(t *testing.T) {
 		{"flag provided but not defined: -x", []string{"-x", "release.json"}},
 		{"open missing.json: no such file or directory", []string{"missing.json"}},
 		{bad + ":1:22: steps[0].name: missing", []string{bad}},
-		{"job: invalid actor: 300 characters, 256 are the most", []string{"-as", strings.Repeat("a", 300), "release.json"}},
+		{"job: invalid actor: 300 characters: the maximum is 256", []string{"-as", strings.Repeat("a", 300), "release.json"}},
 	} {
 		status, out, complaints := runs(t, "", c.args...)
 		if status != 2 || out != "" || !strings.Contains(complaints, c.want) {
