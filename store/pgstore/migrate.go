@@ -83,7 +83,7 @@ func migrateOn(ctx context.Context, c *pgx.Conn, all []migrate.Migration, versio
 	return pgx.BeginTxFunc(ctx, c, afterTheLock, func(tx pgx.Tx) error {
 		// Under a lock of the schema's own, which ends with the transaction.
 		var schema *string
-		err := tx.QueryRow(ctx, `SELECT current_schema() FROM pg_advisory_xact_lock(hashtextextended('stepgate.' || current_schema(), 0))`).Scan(&schema)
+		err := tx.QueryRow(ctx, `SELECT current_schema() FROM pg_advisory_xact_lock(hashtextextended('stepgate.' || current_schema(), 0))`, anywhere).Scan(&schema)
 		switch {
 		case err != nil:
 			return err
@@ -136,11 +136,11 @@ type querier interface {
 // readSchema returns what the tables in the current schema say of themselves.
 func readSchema(ctx context.Context, on querier) (s migrate.Schema, err error) {
 	var there bool
-	err = on.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'stepgate_version')`).Scan(&there)
+	err = on.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'stepgate_version')`, anywhere).Scan(&there)
 	if err != nil || !there {
 		return s, err
 	}
 	// The first version has no column oldest.
-	err = on.QueryRow(ctx, `SELECT version, coalesce((to_jsonb(v) ->> 'oldest')::int, 0) FROM stepgate_version v`).Scan(&s.Version, &s.Oldest)
+	err = on.QueryRow(ctx, `SELECT version, coalesce((to_jsonb(v) ->> 'oldest')::int, 0) FROM stepgate_version v`, anywhere).Scan(&s.Version, &s.Oldest)
 	return s, err
 }

@@ -162,8 +162,11 @@ func (n *news) listenOnce() {
 }
 
 // within runs f for as long as one call may take.
-func (n *news) within(f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(n.ctx, n.link.Timeout())
+func (n *news) within(f func(context.Context) error) error { return within(n.ctx, n.link.Timeout(), f) }
+
+// within runs f for d at most.
+func within(ctx context.Context, d time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	return f(ctx)
 }

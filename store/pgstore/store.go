@@ -90,7 +90,8 @@ const oldest = 150000
 
 // New returns the store in the current schema of pool's connections. It is a *[SchemaError] if
 // the schema is of a version that this package cannot use: [Migrate] brings an older one there. The caller
-// keeps the ownership of pool, and closes it after the store.
+// keeps the ownership of pool, and closes it after the store. It is a *[PoolerError] if the exec mode
+// of pool needs prepared statements and a transaction pooler loses them.
 func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error) {
 	c := config{lanes: defaultLanes, timeout: link.DefaultTimeout}
 	for _, o := range opts {
@@ -101,8 +102,13 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error
 	s := &Store{news: news{link: link.New(pool, c.timeout)}, carrier: c.carrier, now: c.now}
 	var version int
 	var schema *string
+	var session uint32
+	pooled := false
 	err := s.link.Read(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		return c.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_schema()`).Scan(&version, &schema)
+		err := c.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_schema(), pg_backend_pid()`, anywhere).
+			Scan(&version, &schema, &session)
+		pooled = session != c.PgConn().PID()
+		return err
 	})
 	switch {
 	case err != nil:
@@ -113,6 +119,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error
 		return nil, errNoSchema
 	}
 	if err := s.link.Read(ctx, checkVersion); err != nil {
+		return nil, err
+	}
+	if err := s.checkPooler(ctx, pool.Config().ConnConfig.DefaultQueryExecMode, pooled); err != nil {
 		return nil, err
 	}
 	if c.lanes > 0 {
