@@ -12,8 +12,24 @@
 // once is committed together ([WithLanes]). Commits are as durable as the server makes them:
 // with its defaults, what was acknowledged survives a crash of the server.
 //
-// Whoever runs migrations with a tool of their own finds them in [Migrations]. A transaction
-// pooler between the store and the server must let prepared statements through, or the pool
-// must be set up not to use them (pgx.QueryExecModeExec), and LISTEN does not pass it: watchers
-// then poll.
+// [Migrations] has the migrations as files, for other tools.
+//
+// # Failover
+//
+// A call ends within [WithTimeout], whatever the network does, and a dead connection delays no other
+// call for longer. An error that is a store.ErrUndone changed nothing; after any other error of a
+// commit the outcome is unknown. A pool keeps the place of a connection that does not answer its
+// own ping for 15 s: give it more than one. connect_timeout in the connection string bounds
+// dialing. TCP keepalives, and TCP_USER_TIMEOUT for data under way, have the kernel find dead
+// connections sooner: set them in pgx's DialFunc.
+//
+// # Clock
+//
+// The server's clock decides on leases, due times and deadlines ([Store.Now]).
+//
+// # Poolers
+//
+// A transaction pooler must keep prepared statements, or the pool needs an exec mode without them:
+// cache_describe, exec or simple_protocol. [New] returns a *[PoolerError] otherwise. LISTEN does not
+// pass such a pooler: watchers then poll.
 package pgstore
