@@ -8,7 +8,7 @@ import (
 )
 
 // policy is what the page may load and do: its own scripts, styles, images and requests, and
-// nothing of anybody else's. Nothing may make a script out of a string.
+// nothing from elsewhere. Nothing may make a script out of a string.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
 	"font-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 

@@ -39,7 +39,7 @@ func (l lab) dispatches(t *testing.T) lab {
 	return l
 }
 
-// ask sends a request as a browser on the page would. who may be nobody.
+// ask sends a request as a browser on the page would. who may be empty.
 func (l lab) ask(t *testing.T, who, method, path, body string, header ...string) *http.Response {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:8080"+path, strings.NewReader(body))

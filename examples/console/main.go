@@ -14,7 +14,7 @@
 // against (package httpapi, at /v1/ and /api/), and an executor (package localexec) for which
 // a host is a directory below DIR/hosts, made when a step first runs on it. What scripts print
 // is kept below DIR/outputs. A durable store outlives the temporary directory: jobs of an
-// earlier run then have lost their outputs, and their hosts start empty. Give such a store a
+// earlier run then have lost their outputs, and their hosts start empty. Give a durable store a
 // DIR of its own, and to several consoles on one PostgreSQL the same.
 //
 // It is an example. The sign-in is for show: a visitor chooses to be alice, bob or carol, and
@@ -98,7 +98,7 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer listener.Close() // in case that nobody serves it
+	defer listener.Close() // if it is not served
 
 	eng := engine.New(st, engine.WithAuthorizer(authorize))
 	if err := createSamples(ctx, eng); err != nil {
@@ -161,7 +161,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
-		return server.Close() // whoever is still connected takes nothing
+		return server.Close() // a client that takes nothing is still connected
 	}
 	return nil
 }

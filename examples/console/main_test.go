@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// A console that is told to end does so although somebody follows a job, and takes its
+// A console that is told to end does so although a client follows a job, and takes its
 // temporary directory along.
 func TestItBeginsAndEnds(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())

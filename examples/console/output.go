@@ -30,7 +30,7 @@ const mostOutput = 64 << 10
 // GET /output?job=&step=&attempt=&target=, and stream=stdout or stderr for one of the two.
 func (o outputs) get(w http.ResponseWriter, r *http.Request) {
 	if _, err := identify(r, httpapi.Credentials{}); err != nil {
-		http.Error(w, "nobody has signed in", http.StatusUnauthorized)
+		http.Error(w, "sign in first: POST /session", http.StatusUnauthorized)
 		return
 	}
 	q, err := parseOutputQuery(r.URL.RawQuery)

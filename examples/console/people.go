@@ -13,7 +13,7 @@ import (
 	"github.com/stepgate/stepgate/httpapi"
 )
 
-// A person is somebody to be on the page.
+// A person is one that a visitor can act as.
 type person struct {
 	Name  string `json:"name"`
 	Title string `json:"title"`
@@ -43,28 +43,28 @@ func authorize(_ context.Context, a engine.Access) error {
 	return nil
 }
 
-// cookie is the name of the cookie that says who somebody is. Cookies do not know ports: it
+// cookie is the name of the cookie that names the person. Cookies do not know ports: it
 // must not be what another program on this machine calls its own.
 const cookie = "stepgate-console-person"
 
-var errNobody = errors.New("nobody has signed in")
+var errNoPerson = errors.New("the request has no signed-in person")
 
 // identify is the demo's [httpapi.Identify]: it believes the cookie.
 func identify(r *http.Request, _ httpapi.Credentials) (httpapi.Caller, error) {
 	c, err := r.Cookie(cookie)
 	if err != nil {
-		return httpapi.Caller{}, errNobody
+		return httpapi.Caller{}, errNoPerson
 	}
 	p, ok := personNamed(c.Value)
 	if !ok {
-		return httpapi.Caller{}, errNobody
+		return httpapi.Caller{}, errNoPerson
 	}
 	return httpapi.Caller{Person: p.Name, AllScopes: true}, nil
 }
 
 // A session is the answer to who one is, and could be.
 type session struct {
-	Person  string   `json:"person"` // empty if nobody has signed in
+	Person  string   `json:"person"` // empty before signing in
 	Persons []person `json:"persons"`
 }
 
@@ -73,7 +73,7 @@ func getSession(w http.ResponseWriter, r *http.Request) {
 	answer(w, session{Person: caller.Person, Persons: people})
 }
 
-// postSession makes somebody a person of his choice. It is no authentication.
+// postSession signs a visitor in as the person of their choice. It is no authentication.
 func postSession(w http.ResponseWriter, r *http.Request) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		http.Error(w, "the body must be application/json", http.StatusUnsupportedMediaType)

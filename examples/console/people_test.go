@@ -31,7 +31,7 @@ func TestSigningIn(t *testing.T) {
 	}
 	answer := l.ask(t, "alice", "POST", "/session", `{"person":"bob"}`)
 	if got := who(answer); got != "bob" {
-		t.Errorf("whoever becomes bob is %q", got)
+		t.Errorf("after becoming bob, the person is %q", got)
 	}
 	set := answer.Cookies()
 	if len(set) != 1 || set[0].Value != "bob" || !set[0].HttpOnly || set[0].SameSite != http.SameSiteStrictMode || set[0].Path != "/" {
@@ -39,7 +39,7 @@ func TestSigningIn(t *testing.T) {
 	}
 }
 
-func TestNobodyElseSignsIn(t *testing.T) {
+func TestUnknownPersonsDoNotSignIn(t *testing.T) {
 	l := newLab(t)
 	for _, c := range []struct {
 		body, kind string

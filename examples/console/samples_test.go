@@ -104,7 +104,7 @@ func TestTheReleaseIsRepairedAndApproved(t *testing.T) {
 		t.Errorf("the repaired web-3 prints %q to stderr", got)
 	}
 	if _, err := l.eng.Operate(t.Context(), id, 3, operation.Confirm, engine.By("bob")); !errors.Is(err, operation.NotConfirmer) {
-		t.Errorf("bob approves: %v, want him to be no confirmer", err)
+		t.Errorf("bob approves: %v, want a refusal: only alice confirms", err)
 	}
 	if _, err := l.eng.Operate(t.Context(), id, 3, operation.Confirm, engine.By("alice")); err != nil {
 		t.Errorf("alice approves: %v", err)

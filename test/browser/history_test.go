@@ -8,7 +8,7 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// A long history is shown newest first, in one read, and the rest when somebody asks for it.
+// A long history is shown newest first, in one read, and the rest when a person asks for it.
 func TestLongHistory(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -67,7 +67,7 @@ func TestProgressIsFolded(t *testing.T) {
 	alice.shows(`[data-shown]`, "hidden")
 	alice.recorded("started the job")
 	if eval[bool](alice, `document.querySelector("[data-history] .progress") !== null`) {
-		t.Error("records of progress are shown before anybody asks for them")
+		t.Error("records of progress are shown before a person asks for them")
 	}
 	alice.click(`.history .check`)
 	alice.sees(`[data-history] .progress`)

@@ -11,8 +11,8 @@ import (
 )
 
 // How long it takes from a click on the button of a dialog until the new state is on the screen,
-// and from the request of somebody else. The figures are printed and judged by whoever reads
-// them: they depend on what else the machine does.
+// and from the request of another person. The figures are printed for a reader to judge: they
+// depend on what else the machine does.
 func TestLatency(t *testing.T) {
 	b, c := start(t), run(t)
 	operations := 60

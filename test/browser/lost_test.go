@@ -68,8 +68,8 @@ func TestLostConnection(t *testing.T) {
 	}
 }
 
-// Whoever gets no answer is told that nobody knows, and gets to know: what was asked for is found
-// if it was done, and done once if it is asked for again.
+// A person who gets no answer is told that the outcome is unknown, and learns it: the request is
+// found if it was done, and done once if it is sent again.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)

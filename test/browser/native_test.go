@@ -17,7 +17,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A client is somebody who uses the native API beside the people in front of their pages.
+// A client uses the native API beside the people in front of their pages.
 type client struct {
 	t      *testing.T
 	url    string
@@ -90,7 +90,7 @@ func (c client) must(method, path string, body, answer any) {
 	}
 }
 
-// A spec is a step of a job that is to be created.
+// A spec is a step of a job to create.
 type spec struct {
 	Type       step.Type `json:"type"`
 	Name       string    `json:"name"`

@@ -25,7 +25,7 @@ import (
 )
 
 // A page is a tab of a browser, in a window of its own: what is hidden behind another tab
-// draws nothing. It is watched: an error on its console, an exception that nobody caught or a
+// draws nothing. It is watched: an error on its console, an uncaught exception or a
 // breach of the content security policy fails the test.
 type page struct {
 	t      *testing.T

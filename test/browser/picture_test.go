@@ -17,10 +17,10 @@ import (
 
 var update = flag.Bool("update", false, "write the README's pictures of the console")
 
-// The README's pictures: the list, and the sample job as somebody finds it after the failure.
+// The README's pictures: the list, and the sample job as a person finds it after the failure.
 func TestPictures(t *testing.T) {
 	if testing.Short() {
-		t.Skip("nobody looks at them")
+		t.Skip("the pictures take time, and are for the README")
 	}
 	b, c := start(t), run(t)
 	alice := c.client(t, "alice")

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A proxy is a wire between browser and console that can be cut. While it is, whoever
-// connects is reset: the port stays the test's own, so that nobody else is found there.
+// A proxy is a wire between browser and console that can be cut. While it is, new
+// connections are reset: the port stays the test's own, and no other program is found there.
 type proxy struct {
 	url    string
 	port   net.Listener

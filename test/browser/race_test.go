@@ -28,7 +28,7 @@ var toggles = []struct {
 }
 
 // Two persons press the same button at the same time: it is done once, and the other one is told
-// by whom and what he can do now.
+// by whom and what is legal now.
 func TestRace(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)

@@ -191,7 +191,7 @@ func TestAccessibility(t *testing.T) {
 		alice.list()
 		alice.sees(row(sample.ID) + `[data-state="failed"]`)
 		if got := eval[string](alice, lightness); got != scheme {
-			t.Errorf("whoever prefers a %s page gets a %s one", scheme, got)
+			t.Errorf("a person who prefers a %s page gets a %s one", scheme, got)
 		}
 		alice.accessible("the list, " + scheme)
 
@@ -226,7 +226,7 @@ const lightness = `(() => {
 	return r + g + b > 3 * 128 ? "light" : "dark"
 })()`
 
-// Whoever prefers that nothing moves is spared it; for the others, what runs turns.
+// Nothing moves for a person who prefers that; for others, the sign of what runs turns.
 func TestMotion(t *testing.T) {
 	b, c := start(t), run(t)
 	job := c.client(t, "alice").create("for long",
@@ -241,6 +241,6 @@ func TestMotion(t *testing.T) {
 	alice.operate(onJob(operation.TerminateJob), "")
 	alice.shown(step.Terminated, 1, step.Terminated)
 	if n := eval[int](alice, moving); n != 0 {
-		t.Errorf("%d animations for somebody who wants none", n)
+		t.Errorf("%d animations for a person who wants none", n)
 	}
 }

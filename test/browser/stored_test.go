@@ -12,8 +12,7 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// Whatever numbers a store holds as times, the page shows a dash for what is no moment, and the
-// rest of the page.
+// The page shows a dash for a stored number that is no moment, and the rest as ever.
 func TestOddTimes(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)

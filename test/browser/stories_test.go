@@ -15,7 +15,7 @@ const (
 	rollout = "rollout 2.0 to all nodes"
 )
 
-// Somebody sees which target of the sample job has failed, with what, and has it run again.
+// A person sees which target of the sample job has failed, with what, and retries it.
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -95,7 +95,7 @@ func TestConfirmation(t *testing.T) {
 	}
 }
 
-// Somebody without rights sees all there is, and can do nothing.
+// A viewer sees everything and can do nothing.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)

@@ -1,5 +1,5 @@
 // The calls of the server. Each either returns the answer, or throws a Problem, which is the
-// server's refusal, or Lost, when no answer came and nobody knows what was done.
+// server's refusal, or Lost, when no answer came and the outcome is unknown.
 
 import { heed } from './format.js';
 

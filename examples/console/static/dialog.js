@@ -223,7 +223,7 @@ export class OperationDialog {
     }
   }
 
-  // lost says that nobody knows what was done, and tries to find out from the history.
+  // lost says that the outcome is unknown, and looks for it in the history.
   async #lost() {
     this.#enter('lost');
     setData(this.el, 'reason', 'lost');

@@ -24,7 +24,7 @@ const assureLost = 3_000; // likewise, while there is no stream
 export class JobPage {
   #app;
   #pinned = 0; // the step that a person chose to look at; 0 follows the job
-  #stale = new Set(); // steps that are to be read again
+  #stale = new Set(); // steps to read again
   #refreshing = false;
   #interrupted = false; // the stream was
   #dialog = null;
@@ -284,7 +284,7 @@ export class JobPage {
   }
 }
 
-// situation says where a job stands, and who is to go on.
+// situation says where a job stands, and who goes on.
 function situation(job, step) {
   if (!step) return '';
   const name = `Step ${count(step.id)} of ${count(job.steps)}, ${isolated(step.name)},`;

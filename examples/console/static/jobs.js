@@ -114,7 +114,10 @@ export class JobsPage {
   #hear({ answer, silence = 0, failed, refused }) {
     if (!answer) {
       this.#app.connection(refused ? 'refused' : 'lost');
-      if (!this.#answer) setText(this.empty, `The page could not read the jobs: ${failed}.`);
+      if (this.#answer) return;
+      setText(this.empty, `The page could not read the jobs: ${failed}.`);
+      setHidden(this.empty, false);
+      setHidden(this.table, true);
       return;
     }
     this.#answer = answer;

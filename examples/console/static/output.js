@@ -1,4 +1,4 @@
-// What scripts have printed, read when somebody asks for it.
+// What scripts have printed, read when a person asks for it.
 
 import { h, replace, setData, setText } from './dom.js';
 import { isolated } from './words.js';

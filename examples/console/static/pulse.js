@@ -7,7 +7,7 @@ export class Pulse {
   #ticks = performance.now();
   #date = Date.now();
 
-  // beat says that something was heard of, so many milliseconds ago.
+  // beat says that something was heard of ago milliseconds before now.
   beat(ago = 0) {
     this.#ticks = performance.now() - ago;
     this.#date = Date.now() - ago;
