@@ -16,6 +16,15 @@ type ClaimQuery struct {
 	Lease   time.Duration  // lease duration without a renewal: 1 s to 1 h; 0 means 30 s
 	Limit   int            // maximum of effects, as in a read
 	Wait    time.Duration  // maximum wait for a due effect: 1 min at most; 0 does not wait
+
+	// Bytes bounds the payloads and confirmers in the result: no effect is added once they have
+	// reached it, so that only the last one can exceed it. 0 does not bound them.
+	Bytes int
+
+	// Turn, if not nil, is called before each look for effects, and what it returns after a look
+	// that has found none: a caller with little memory has looks wait there for their turn, and
+	// a claim that waits for effects has none. Its error is that of the claim.
+	Turn func(ctx context.Context) (done func(), err error)
 }
 
 const (
@@ -73,6 +82,9 @@ func (e *Engine) Claim(ctx context.Context, q ClaimQuery) ([]Delivery, error) {
 	if err := checkLease(q.Lease); err != nil {
 		return nil, err
 	}
+	if q.Bytes < 0 {
+		return nil, invalid("bytes", "%d: it is 1 or more, or 0 for no bound", q.Bytes)
+	}
 	if q.Wait < 0 || q.Wait > maxWait {
 		return nil, invalid("wait", "%v: want 0 to %v", q.Wait, maxWait)
 	}
@@ -85,7 +97,7 @@ func (e *Engine) Claim(ctx context.Context, q ClaimQuery) ([]Delivery, error) {
 	for over := time.Now().Add(q.Wait); ; {
 		// Listen first and claim then, so that no commit falls between.
 		changed, stop := e.wake(0)
-		due, err := c.due(ctx, kinds, limit)
+		due, err := c.look(ctx, q, kinds, limit)
 		left := time.Until(over)
 		waits := err == nil && len(due) == 0 && left > 0
 		if waits {
@@ -96,6 +108,77 @@ func (e *Engine) Claim(ctx context.Context, q ClaimQuery) ([]Delivery, error) {
 			return due, err
 		}
 	}
+}
+
+// look claims effects once, in a turn of its own.
+func (c *courier) look(ctx context.Context, q ClaimQuery, kinds []store.Effect, limit int) (due []Delivery, err error) {
+	if q.Turn != nil {
+		done, err := q.Turn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer func() {
+			if len(due) == 0 {
+				done()
+			}
+		}()
+	}
+	if q.Bytes > 0 {
+		return c.dueWithin(ctx, kinds, limit, q.Bytes)
+	}
+	return c.due(ctx, kinds, limit)
+}
+
+// dueWithin is due for a bound on bytes: effects are shown one by one, and claimed in as large
+// batches as those shown so far let expect to fit. What does not fit is given back, due at once.
+func (c *courier) dueWithin(ctx context.Context, kinds []store.Effect, limit, bytes int) ([]Delivery, error) {
+	var (
+		due  []Delivery
+		from []store.Delivery // each of due as it was claimed
+		held int              // bytes of due
+	)
+	for batch, more := min(limit, 4), true; more && len(due) < limit && held < bytes; {
+		claimed, _, err := c.claim(ctx, kinds, batch)
+		if err != nil && len(due) == 0 {
+			return nil, err
+		}
+		more = len(claimed) == batch
+		for i, d := range claimed {
+			if held >= bytes || ctx.Err() != nil {
+				c.giveBack(ctx, claimed[i:])
+				break
+			}
+			if shown := c.show(ctx, d); shown != nil {
+				due, from, held = append(due, *shown), append(from, d), held+sizeOf(shown)
+			}
+		}
+		if err := ctx.Err(); err != nil { // the caller has gone
+			c.giveBack(ctx, from)
+			return nil, err
+		}
+		batch *= 2 // while all were obsolete
+		if len(due) > 0 {
+			batch = max(1, (bytes-held)/max(1, held/len(due)))
+		}
+		batch = min(batch, limit-len(due))
+	}
+	return due, nil
+}
+
+// giveBack has claimed effects due again at once.
+func (c *courier) giveBack(ctx context.Context, claimed []store.Delivery) {
+	for _, d := range claimed {
+		_ = c.keep(ctx, func(ctx context.Context) error { return c.leave(ctx, d, 0) })
+	}
+}
+
+// sizeOf returns how many bytes the payload and the confirmers of a delivery have.
+func sizeOf(d *Delivery) int {
+	n := len(d.Step.Payload)
+	for name := range d.Step.Confirmers.All() {
+		n += len(name)
+	}
+	return n
 }
 
 // due claims effects until some are needed or none is due.

@@ -454,8 +454,8 @@ func (e *Engine) conflicted(ctx context.Context, c *call) {
 	}
 }
 
-// took returns how long a request has taken so far. A clock that was set meanwhile makes that 0.
-func (e *Engine) took(c *call) time.Duration { return max(e.now().Sub(c.began), 0) }
+// took returns how long a request has taken so far.
+func (e *Engine) took(c *call) time.Duration { return e.now().Sub(c.began) }
 
 // failed tells the observer of a failure that no caller may see.
 func (e *Engine) failed(ctx context.Context, err error) {

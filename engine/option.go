@@ -166,7 +166,7 @@ type Observer struct {
 	Refused    func(ctx context.Context, r *Refusal, took time.Duration)
 	Dry        func(ctx context.Context, r Receipt, took time.Duration)
 	Conflicted func(ctx context.Context, job store.JobID, lost int, took time.Duration) // lost commits of one request lost a race
-	Failed     func(ctx context.Context, err error)                                     // a request or a delivery failed, and was not refused; or a handler lost its lease
+	Failed     func(ctx context.Context, err error)                                     // a request or a delivery failed, and was not refused
 }
 
 // timed reports whether o wants to know how long requests take.

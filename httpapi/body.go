@@ -55,7 +55,7 @@ func (b *room) body(w http.ResponseWriter, r *http.Request, client string, most 
 		}
 		defer held.release()
 		patience()
-		data, cause = fill(body, data, int(size))
+		data, cause = fill(body, append(make([]byte, 0, size), data...), int(size))
 	}
 	var beyond *http.MaxBytesError
 	switch {

@@ -30,12 +30,13 @@ type share struct {
 	granted chan struct{} // closed once the share is held
 }
 
-// take waits for a share of n of a client, or of all that one client can have if n is more.
+// take waits for a share of n of a client, or of all there is if n is more. A share of more than a
+// client can have is its only one.
 // Clients wait for what they hold themselves, and for others only if the budget is exhausted,
 // in the order in which they came. It fails with errBusy if that takes longer than within, and
 // with ctx's error; 0 does not wait.
 func (b *budget) take(ctx context.Context, client string, n int64, within time.Duration) (*share, error) {
-	s := &share{b, client, min(n, b.mostOfOne), make(chan struct{})}
+	s := &share{b, client, min(n, b.most), make(chan struct{})}
 	b.mu.Lock()
 	b.waiting = append(b.waiting, s)
 	b.grant()
@@ -72,7 +73,7 @@ func (b *budget) grant() {
 	left := b.waiting[:0]
 	exhausted := false
 	for _, s := range b.waiting {
-		own := b.of[s.client]+s.n <= b.mostOfOne
+		own := b.of[s.client] == 0 || b.of[s.client]+s.n <= b.mostOfOne
 		exhausted = exhausted || own && b.held+s.n > b.most
 		if !own || exhausted {
 			left = append(left, s)
@@ -109,7 +110,7 @@ func (s *share) release() { s.shrink(0) }
 func (s *share) covers(n int64) bool {
 	if s != nil {
 		n -= s.n
-		if s.n == s.budget.mostOfOne { // there is no more
+		if s.n == s.budget.most { // there is no more
 			n = 0
 		}
 	}

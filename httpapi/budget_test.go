@@ -80,8 +80,8 @@ func TestBudgetIsPerClientBeforeItIsShared(t *testing.T) {
 		for _, s := range got {
 			s.release()
 		}
-		if all, err := b.take(t.Context(), "g", 1<<40, 0); err != nil || all.n != 4 || !all.covers(1<<40) {
-			t.Errorf("more than a client can have: %+v, %v; want all that it can", all, err)
+		if all, err := b.take(t.Context(), "g", 1<<40, 0); err != nil || all.n != 10 || !all.covers(1<<40) {
+			t.Errorf("more than there is: %+v, %v; want all", all, err)
 		}
 		(*share)(nil).release()
 	})
@@ -91,7 +91,7 @@ func TestBudgetIsPerClientBeforeItIsShared(t *testing.T) {
 func TestAdmitHoldsNothingForThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom()
-		stalled, err := r.answers.take(t.Context(), "ann", 3<<20, 0)
+		stalled, err := r.answers.take(t.Context(), "ann", 4<<20, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestAdmitHoldsNothingForThoseWhoWait(t *testing.T) {
 		var admitted *share
 		go func() {
 			var v string
-			if v, admitted, err = admit(t.Context(), r, "ann", time.Hour, read); v != "rows" || err != nil {
+			if v, admitted, err = admit(t.Context(), r, "ann", time.Hour, "large", read); v != "rows" || err != nil {
 				t.Errorf("admitted %q, %v", v, err)
 			}
 		}()
@@ -108,23 +108,23 @@ func TestAdmitHoldsNothingForThoseWhoWait(t *testing.T) {
 		if reads != 1 || r.reading.held != 0 || r.answers.held != stalled.n {
 			t.Errorf("while it waits: %d reads, %d turns and %d bytes are held", reads, r.reading.held, r.answers.held)
 		}
-		if _, s, err := admit(t.Context(), r, "bob", 0, read); err != nil || s.n != 2<<20 {
+		if _, s, err := admit(t.Context(), r, "bob", 0, "large", read); err != nil || s.n != 2<<20 {
 			t.Errorf("another client: %+v, %v", s, err)
 		} else {
 			s.release()
 		}
-		if _, s, err := admit(t.Context(), r, "ann", 0, func() (string, int64, error) { return "", maxOperation, nil }); err != nil || s != nil {
+		if _, s, err := admit(t.Context(), r, "ann", 0, "small", func() (string, int64, error) { return "", maxOperation, nil }); err != nil || s != nil {
 			t.Errorf("a small answer: %+v, %v", s, err)
 		}
-		if _, _, err := admit(t.Context(), r, "ann", time.Second, read); err != errBusy {
+		if _, _, err := admit(t.Context(), r, "ann", time.Second, "large", read); err != errBusy {
 			t.Errorf("a large one that waits too long: %v", err)
 		}
-		if _, _, err := admit(t.Context(), r, "ann", 0, func() (string, int64, error) { return "", 0, io.ErrNoProgress }); err != io.ErrNoProgress {
+		if _, _, err := admit(t.Context(), r, "ann", 0, "broken", func() (string, int64, error) { return "", 0, io.ErrNoProgress }); err != io.ErrNoProgress {
 			t.Errorf("a read that fails: %v", err)
 		}
 		stalled.release()
 		synctest.Wait()
-		if reads != 4 || admitted == nil || r.reading.held != 0 {
+		if reads != 3 || admitted == nil || r.reading.held != 0 {
 			t.Errorf("%d reads, and it holds %+v", reads, admitted)
 		}
 	})

@@ -121,9 +121,13 @@ func (s *source) get(after store.JobID, limit int) (all []store.Job, err error) 
 }
 
 func (s *source) page(c *call, heavy bool) *page[store.Job, store.JobID] {
-	return &page[store.Job, store.JobID]{
-		call: c, get: s.get, write: marshalled[store.Job], key: func(j *store.Job) store.JobID { return j.ID }, heavy: heavy,
+	p := &page[store.Job, store.JobID]{
+		call: c, get: s.get, write: marshalled[store.Job], key: func(j *store.Job) store.JobID { return j.ID },
 	}
+	if heavy {
+		p.size = func(j *store.Job) int64 { return int64(len(j.Name)) }
+	}
+	return p
 }
 
 // A page is written in parts, and reads as if it were of one: all items up to the limit, and

@@ -130,10 +130,12 @@ func (d *wireDeliveries) encode(to io.Writer) {
 	})
 }
 
-// How many effects one claim takes: payloads make them large.
+// How many effects one claim takes, and how many bytes of payloads: with one more payload they
+// fit into maxAnswer.
 const (
 	claimLimit    = 10 // if it does not say
 	maxClaimLimit = 100
+	claimBytes    = 1 << 20
 )
 
 func (c *call) claim(b *claimBody) (reply, error) {
@@ -158,12 +160,24 @@ func (c *call) claim(b *claimBody) (reply, error) {
 	if b.Limit > 0 {
 		q.Limit = int(b.Limit)
 	}
+	var held *share
+	q.Bytes = claimBytes
+	q.Turn = func(ctx context.Context) (func(), error) {
+		held, err = c.room().answers.take(ctx, c.caller.Person, maxAnswer, c.api.c.WriteTimeout)
+		return held.release, err
+	}
 	claimed, err := c.claimed(q)
 	items := make([]wireDelivery, len(claimed))
+	bytes := int64(0)
 	for i := range claimed {
 		items[i] = deliveryOf(&claimed[i])
+		bytes += bytesOf(&claimed[i].Step)
 	}
-	return reply{body: &wireDeliveries{items}}, err
+	if bytes <= maxOperation {
+		bytes = 0
+	}
+	held.shrink(bytes)
+	return reply{body: &wireDeliveries{items}, held: held}, err
 }
 
 // claimed claims. A claim that waits while the server shuts down has found nothing.

@@ -95,7 +95,7 @@ func (c *call) getJob() (reply, error) {
 }
 
 func (c *call) steps() (reply, error) {
-	p := page[store.Step, step.ID]{heavy: true, key: func(s *store.Step) step.ID { return s.ID }}
+	p := page[store.Step, step.ID]{size: bytesOf, key: func(s *store.Step) step.ID { return s.ID }}
 	p.write = func(w *jsonWriter, s *store.Step) { stepOf(s).write(w) }
 	return pageOf(c, p, c.eng.Steps)
 }
@@ -139,7 +139,7 @@ func (c *call) getStep() (reply, error) {
 		return reply{}, err
 	}
 	return c.admitted(func() (any, int64, store.Seq, error) {
-		job, err := c.eng.Job(c.Context(), id)
+		job, err := c.header(id)
 		if err != nil {
 			return nil, 0, 0, err
 		}
@@ -161,9 +161,21 @@ func (c *call) explain() (reply, error) {
 	})
 }
 
+// header returns the header of a job, as a list has it: [engine.Engine.Job] reads the payload of the
+// current step as well.
+func (c *call) header(id store.JobID) (store.Job, error) {
+	if id > 0 {
+		jobs, err := c.eng.Jobs(c.Context(), engine.JobQuery{After: id - 1, Limit: 1})
+		if err == nil && len(jobs) == 1 && jobs[0].ID == id {
+			return jobs[0], nil
+		}
+	}
+	return c.eng.Job(c.Context(), id) // or why there is none
+}
+
 // admitted answers with what read returns, which may be large, and with an ETag.
 func (c *call) admitted(read func() (body any, bytes int64, moved store.Seq, err error)) (reply, error) {
-	answer, held, err := admit(c.Context(), c.room(), c.caller.Person, c.api.c.WriteTimeout, func() (reply, int64, error) {
+	answer, held, err := admit(c.Context(), c.room(), c.caller.Person, c.api.c.WriteTimeout, c.URL.Path, func() (reply, int64, error) {
 		body, bytes, moved, err := read()
 		return reply{body: body, moved: moved}, bytes, err
 	})

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"io"
+	"slices"
 	"strconv"
 )
 
@@ -14,31 +15,39 @@ type page[T any, K ~int32 | ~int64] struct {
 	get   func(after K, limit int) ([]T, error)
 	write func(*jsonWriter, *T)
 	key   func(*T) K
-	keep  func(*T) bool // nil keeps all
-	heavy bool          // one row may be large
-	tail  string        // fields of the page after its items, with a comma before each
+	keep  func(*T) bool  // nil keeps all
+	size  func(*T) int64 // bytes of a row's long fields; nil if it has none
+	tail  string         // fields of the page after its items, with a comma before each
 
 	after K // the key of the last row that was read
 	left  int
-	part  part[K] // the next one to be written
-	large *share  // of large parts; nil for small ones
-	held  *share  // of part, if heavy
-	more  bool    // there may be rows after after
-	any   bool    // an item was written
+	part  part[T, K] // the next one to be written
+	large *share     // of large parts; nil for small ones
+	held  *share     // of part, if it is large
+	more  bool       // there may be rows after after
+	any   bool       // an item was written
 }
 
-// A part is some rows as text.
-type part[K any] struct {
+// A part is some rows: as text or, if one may be large, as they were read.
+type part[T, K any] struct {
 	text  *jsonWriter
+	items []T
 	rows  int
 	after K
 	more  bool
 }
 
+// A partName names a part of a heavy page.
+type partName struct {
+	job   string
+	after int64
+	left  int
+}
+
 // A small part has as much as every answer has without a share, and a large one about 1 MiB: the
 // rest of its share is for the rows of which it is made.
 const (
-	partRows, partText           = 200, maxOperation
+	partRows, partText           = 200, 48 << 10 // a buffer doubles: to maxOperation
 	largePartRows, largePartText = 4000, 1 << 20
 	largePart                    = 2 << 20
 	pageLimit                    = 100    // rows of a page that does not say
@@ -51,7 +60,7 @@ func (p *page[T, K]) open(limit int) (*page[T, K], error) {
 	if limit == 0 {
 		p.left = pageLimit
 	}
-	if p.left > partRows && p.left <= maxPageLimit && !p.heavy {
+	if p.left > partRows && p.left <= maxPageLimit && p.size == nil {
 		p.large, _ = p.call.room().answers.take(p.call.Context(), p.call.caller.Person, largePart, 0)
 	}
 	if err := p.next(); err != nil {
@@ -68,9 +77,9 @@ func (p *page[T, K]) release() {
 
 // next has the next part.
 func (p *page[T, K]) next() (err error) {
-	if p.heavy {
+	if p.size != nil {
 		c := p.call
-		p.part, p.held, err = admit(c.Context(), c.room(), c.caller.Person, c.api.c.WriteTimeout, p.read)
+		p.part, p.held, err = admit(c.Context(), c.room(), c.caller.Person, c.api.c.WriteTimeout, partName{c.PathValue("job"), int64(p.after), p.left}, p.read)
 	} else {
 		p.part, _, err = p.read()
 	}
@@ -82,7 +91,7 @@ func (p *page[T, K]) next() (err error) {
 }
 
 // read reads a part, and returns how many bytes it holds.
-func (p *page[T, K]) read() (part part[K], bytes int64, err error) {
+func (p *page[T, K]) read() (part part[T, K], bytes int64, err error) {
 	rows, enough := partRows, partText
 	if p.large != nil {
 		rows, enough = largePartRows, largePartText
@@ -97,6 +106,18 @@ func (p *page[T, K]) read() (part part[K], bytes int64, err error) {
 		return part, 0, err
 	}
 	part.text, part.after = newJSONWriter(nil), p.after
+	if p.size != nil {
+		for part.rows < len(all) && bytes < partText {
+			bytes += p.size(&all[part.rows])
+			part.rows++
+		}
+		part.items = slices.Clone(all[:part.rows])
+		if part.rows > 0 {
+			part.after = p.key(&all[part.rows-1])
+		}
+		part.more = part.rows < len(all) || len(all) >= rows
+		return part, bytes, nil
+	}
 	anyBefore := p.any
 	for part.rows < len(all) && part.text.text.Len() < enough {
 		row := &all[part.rows]
@@ -124,6 +145,9 @@ func (p *page[T, K]) encode(to io.Writer) {
 	for {
 		p.any = p.any || p.part.text.text.Len() > 0
 		_, err := p.part.text.text.WriteTo(to)
+		if len(p.part.items) > 0 {
+			err = p.stream(to)
+		}
 		p.held.release()
 		if err != nil {
 			return
@@ -137,4 +161,18 @@ func (p *page[T, K]) encode(to io.Writer) {
 		end += `,"next":` + strconv.FormatInt(int64(p.after), 10)
 	}
 	_, _ = io.WriteString(to, end+"}\n")
+}
+
+// stream writes the items of a part, piece by piece.
+func (p *page[T, K]) stream(to io.Writer) error {
+	w := newJSONWriter(to)
+	for i := range p.part.items {
+		if p.any {
+			w.raw(",")
+		}
+		p.any = true
+		p.write(w, &p.part.items[i])
+	}
+	w.flush(0)
+	return w.err
 }

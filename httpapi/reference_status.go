@@ -124,7 +124,7 @@ func (r *referenceRequest) snapshot(withTargets bool) (store.Snapshot, error) {
 	if withTargets {
 		most = maxTargets
 	}
-	all, r.held, err = admit(r.Context(), room, person, within, func() (store.Snapshot, int64, error) { return read(most) })
+	all, r.held, err = admit(r.Context(), room, person, within, nil, func() (store.Snapshot, int64, error) { return read(most) })
 	return all, err
 }
 

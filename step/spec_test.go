@@ -73,3 +73,19 @@ func TestASpecRoundTripsThroughJSON(t *testing.T) {
 		}
 	}
 }
+
+// Names read as a []string does, however they are spelled.
+func TestNamesReadAsAList(t *testing.T) {
+	for _, text := range []string{
+		`null`, `[]`, `["a"]`, `[ "a" , "b" ]`, `["a","b",""]`, `["\u0061","\"","\\"]`, `["ä","\u2028","�"]`, "[\"\xff\"]", "[\n\"a\"\n]",
+		`["a",]`, `["a" "b"]`, `["a"`, `["a`, `["a"]]`, `"a"`, `[1]`, `["a",null]`, ``,
+	} {
+		var want []string
+		wantErr := json.Unmarshal([]byte(text), &want)
+		got := step.NamesOf([]string{"before"})
+		gotErr := got.UnmarshalJSON([]byte(text))
+		if (gotErr == nil) != (wantErr == nil) || gotErr == nil && !got.Equal(step.NamesOf(want)) {
+			t.Errorf("%q reads as %v, %v; want %v, %v", text, got, gotErr, want, wantErr)
+		}
+	}
+}

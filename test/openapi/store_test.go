@@ -20,6 +20,7 @@ type faulty struct {
 	looks atomic.Int64 // while it does
 
 	stuck atomic.Pointer[gate] // a commit stays here
+	slow  atomic.Pointer[gate] // a read of steps or a claim stays here
 }
 
 // A gate keeps who comes until it is opened.
@@ -34,7 +35,16 @@ func (f *faulty) fail() error {
 	return nil
 }
 
+// wait waits at a gate, once.
+func wait(at *atomic.Pointer[gate]) {
+	if g := at.Swap(nil); g != nil {
+		close(g.come)
+		<-g.open
+	}
+}
+
 func (f *faulty) View(ctx context.Context, q store.Query) (store.View, error) {
+	wait(&f.slow)
 	if err := f.fail(); err != nil {
 		return store.View{}, err
 	}
@@ -46,10 +56,7 @@ func (f *faulty) View(ctx context.Context, q store.Query) (store.View, error) {
 }
 
 func (f *faulty) Commit(ctx context.Context, c store.Change) error {
-	if g := f.stuck.Swap(nil); g != nil {
-		close(g.come)
-		<-g.open
-	}
+	wait(&f.stuck)
 	switch {
 	case f.torn.Load() || f.down.Load():
 		return errDown
@@ -74,6 +81,7 @@ func (f *faulty) Counts(ctx context.Context, scope store.Scope, most int) (map[s
 }
 
 func (f *faulty) Steps(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[step.ID]) ([]store.Step, error) {
+	wait(&f.slow)
 	if err := f.fail(); err != nil {
 		return nil, err
 	}
@@ -95,6 +103,7 @@ func (f *faulty) Effects(ctx context.Context, scope store.Scope, job store.JobID
 }
 
 func (f *faulty) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+	wait(&f.slow)
 	if err := f.fail(); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func (s *site) open(opts ...engine.Option) {
 		return nil
 	}))
 	server := httptest.NewServer(httpapi.New(engine.New(s.st, opts...), httpapi.Config{
-		StreamsPerPerson: 1, BodyTimeout: time.Second,
+		StreamsPerPerson: 1, BodyTimeout: time.Second, WriteTimeout: time.Second,
 		Identify: func(r *http.Request, _ httpapi.Credentials) (httpapi.Caller, error) {
 			person := r.Header.Get("X-Person")
 			if person == "" {
@@ -385,29 +386,35 @@ func (s *site) failures() {
 	s.st.moves.Store(false)
 }
 
-// busy has a large body wait in the store, and another one of its kind of client for its turn.
+// busy has a request wait in the store, and another one of the same client for its turn: large
+// bodies in a commit, and what may have a large answer in a read.
 func (s *site) busy() {
 	run := s.create(runs)
 	large := fmt.Sprintf(`{"name":"job","steps":[{"type":1,"name":"s","targets":["a"],"payload":%q}]}`, strings.Repeat("x", 100<<10))
 	report := `{"attempt":1,"outcome":"abandoned"}` + strings.Repeat(" ", 100<<10)
 	for _, c := range []struct {
-		person, path, body string
-		status             int
+		person, method, path, body string
+		at                         *atomic.Pointer[gate]
+		status                     int
 	}{
-		{"ann", "/v1/jobs", large, 201},
-		{"agent", run + "/steps/1/report", report, 200},
+		{"ann", "GET", run + "/steps", "", &s.st.slow, 200},
+		{"ann", "GET", run + "/steps/1", "", &s.st.slow, 200},
+		{"ann", "GET", run + "/steps/1/explain", "", &s.st.slow, 200},
+		{"agent", "POST", "/v1/effects/claim", "", &s.st.slow, 200},
+		{"ann", "POST", "/v1/jobs", large, &s.st.stuck, 201},
+		{"agent", "POST", run + "/steps/1/report", report, &s.st.stuck, 200},
 	} {
 		g := &gate{make(chan struct{}), make(chan struct{})}
-		s.st.stuck.Store(g)
+		c.at.Store(g)
 		var first sync.WaitGroup
 		first.Go(func() {
-			if status, text := s.send(c.person, "POST", c.path, c.body); status != c.status {
-				s.Errorf("the first large body of %s: status %d: %s", c.person, status, text)
+			if status, text := s.send(c.person, c.method, c.path, c.body); status != c.status {
+				s.Errorf("the first %s %s: status %d: %s", c.method, c.path, status, text)
 			}
 		})
 		<-g.come
-		if status, text := s.send(c.person, "POST", c.path, c.body); status != 503 || !strings.Contains(string(text), `"busy"`) {
-			s.Errorf("the second large body of %s: status %d: %s", c.person, status, text)
+		if status, text := s.send(c.person, c.method, c.path, c.body); status != 503 || !strings.Contains(string(text), `"busy"`) {
+			s.Errorf("the second %s %s: status %d: %s", c.method, c.path, status, text)
 		}
 		close(g.open)
 		first.Wait()

@@ -2,10 +2,10 @@ package riverfx
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
@@ -138,19 +138,12 @@ func (w *Worker) Reconcile(ctx context.Context) (int, error) {
 	return n, errors.Join(failures...)
 }
 
-// adopt takes the effects that wait for a dispatcher, and leaves alone those that one holds, by
-// the server's clock. Its token is secret: no executor settles what River carries.
+// adopt takes the effects that wait for a dispatcher.
 func (w *Worker) adopt(ctx context.Context) error {
-	now, err := w.st.Now(ctx)
-	if err != nil {
-		return err
-	}
-	var token store.Token
-	_, _ = rand.Read(token[:]) // it does not fail
 	for {
 		claimed, err := w.st.Claim(ctx, store.Claim{
 			Effects: []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded},
-			Now:     now, Until: pgstore.Carried, Token: token, Limit: 1000,
+			Now:     step.At(time.Now()), Until: pgstore.Carried, Limit: 1000,
 		})
 		if err != nil || len(claimed) == 0 {
 			return err

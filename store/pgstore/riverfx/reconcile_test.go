@@ -201,48 +201,6 @@ func TestEffectsOfADispatcherAreAdopted(t *testing.T) {
 	p.await(job, 1, step.Succeeded, 0)
 }
 
-// What a dispatcher holds is left alone until its lease has run out by the store's clock, however
-// far ahead the host's is. Then it has a token that nobody knows.
-func TestEffectsThatADispatcherHoldsAreNotAdopted(t *testing.T) {
-	p := newProcess(t)
-	now := time.Now().Add(-time.Hour)
-	clock := func() time.Time { return now }
-	plain := *p
-	for _, q := range []*process{p, &plain} {
-		opts := []pgstore.Option{pgstore.WithClock(clock)}
-		if q == p {
-			opts = append(opts, pgstore.WithCarrier(p.carrier))
-		}
-		st, err := pgstore.New(t.Context(), p.pool, opts...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(st.Close)
-		q.st, q.eng = st, engine.New(st, engine.WithClock(clock))
-	}
-	job := plain.start(script("a"))
-	held, err := plain.eng.Claim(t.Context(), engine.ClaimQuery{})
-	if err != nil || len(held) != 1 {
-		t.Fatalf("Claim: %+v, %v, want the run", held, err)
-	}
-	now = now.Add(30*time.Second - time.Millisecond)
-	p.reconcile()
-	if got := p.riverJobs(); len(got) != 0 {
-		t.Errorf("River jobs %v within the lease, want none", got)
-	}
-	now = now.Add(time.Millisecond)
-	p.reconcile()
-	if got := p.riverJobs(); len(got) != 1 {
-		t.Errorf("River jobs %v after the lease, want one", got)
-	}
-	for _, token := range []store.Token{{}, held[0].Token} {
-		err := p.eng.Settle(t.Context(), engine.Claimed{Job: job, Seq: held[0].Seq, Count: held[0].Count + 1, Token: token})
-		if !errors.Is(err, store.ErrLeaseLost) {
-			t.Errorf("Settle of what River carries, with token %v: %v, want %v", token, err, store.ErrLeaseLost)
-		}
-	}
-}
-
 // A worker pauses in a run, longer than River waits for it. In the last attempt of the River
 // job, that ends the attempt of the step; before, another worker carries it out. What the
 // paused one says later changes nothing.
