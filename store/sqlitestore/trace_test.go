@@ -84,14 +84,14 @@ func (s tracedStmt) note() {
 	s.trace.statements = append(s.trace.statements, s.query)
 }
 
-func (s tracedStmt) Exec(args []driver.Value) (driver.Result, error) {
+func (s tracedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	s.note()
-	return s.Stmt.Exec(args)
+	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
 }
 
-func (s tracedStmt) Query(args []driver.Value) (driver.Rows, error) {
+func (s tracedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	s.note()
-	return s.Stmt.Query(args)
+	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
 }
 
 // steps returns the definition of a job in a scope.
