@@ -16,6 +16,21 @@
 // Changes that come while one is on its way to the disk are committed together, each with its
 // own answer: many callers share the price of one flush.
 //
+// # Errors
+//
+// An error that is a store.ErrUndone changed nothing: another program held the lock for longer than
+// the busy timeout, the database is read-only or full, or SQLite rolled the change back for another
+// reason. The outcome is unknown after an error of the disk at the commit itself, and after the end
+// of a context while the change was under way.
+//
+// # Costs
+//
+// A read costs what it returns, with these exceptions. A claim and a sweep in a scope pass over the
+// due effects and deadlines of other scopes. A search by name reads its window, newest first. A count
+// reads up to its bound of index entries per state. A job of another scope costs what an unused id
+// costs. The WAL grows while a reader needs it, 33 kB per operation, and is cut back to 8 MiB when it
+// starts over. The store has no clock: engines go by that of the machine.
+//
 // # Your own tables beside it
 //
 // All names begin with stepgate_, so that the tables of a program can live in the same file,

@@ -31,8 +31,8 @@ func WithReaders(n int) Option {
 }
 
 // WithBusyTimeout sets how long the store waits for other processes, and other connections of
-// this one, to end their transactions; the default is 10 s. A caller whose context ends first
-// waits no longer than that.
+// this one, to end their transactions; the default is 10 s. A call waits for it once, and for
+// that of the call before it in the queue at most. The end of its context ends the wait.
 func WithBusyTimeout(d time.Duration) Option {
 	return func(o *options) {
 		if d > 0 {
