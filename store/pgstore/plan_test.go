@@ -277,3 +277,31 @@ func TestAnotherScopeReadsTheHeaderAlone(t *testing.T) {
 		execute(t, pool, `DEALLOCATE asked`)
 	}
 }
+
+// A search by name and a count read as many rows of each state as they are bounded to, of however
+// many there are.
+func TestASearchReadsItsWindow(t *testing.T) {
+	const bound = 20
+	pool := filled(t, many+`UPDATE stepgate_jobs SET scope_id = '7', state = 2; ANALYZE stepgate_jobs; SET plan_cache_mode = force_generic_plan`)
+	read := regexp.MustCompile(`(?:on|using) stepgate_jobs.*actual rows=(\d+)`)
+	for sql, args := range map[string][]any{
+		namedJobsSQL:     {int64(0), int64(5), "none", int64(bound)},
+		namedByStateSQL:  {int64(0), int64(5), []int16{2}, "none", int64(bound)},
+		namedByScopeSQL:  {int64(0), int64(5), []int16{2}, "biz", "7", "none", int64(bound)},
+		countsSQL:        {[]int16{2}, int64(bound)},
+		countsOfScopeSQL: {[]int16{2}, int64(bound), "biz", "7"},
+	} {
+		rows, err := pool.Query(t.Context(), "EXPLAIN (ANALYZE, TIMING OFF) "+sql, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := strings.Join(lines, "\n")
+		if found := read.FindStringSubmatch(plan); found == nil || found[1] != fmt.Sprint(bound) {
+			t.Errorf("of 3,000 jobs not %d are read:\n%s", bound, plan)
+		}
+	}
+}

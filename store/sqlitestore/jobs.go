@@ -8,8 +8,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Jobs implements store.Store. A search by name reads the whole window: about 1 ms for 1,000
-// jobs.
+// Jobs implements store.Store. A search by name reads the whole window: 3 ms for 1,000 jobs, 40 ms for
+// 10,000.
 func (s *Store) Jobs(ctx context.Context, f store.JobFilter) (jobs []store.Job, err error) {
 	states := int64(0)
 	for state := range f.States.All() {
