@@ -8,42 +8,41 @@ import (
 	"github.com/stepgate/stepgate/engine"
 )
 
-// A Config sets up an [API]. But for Identify, the zero value of each field is its default.
+// A Config configures an [API]. The zero value of each field but Identify selects its default.
 type Config struct {
-	// Identify says who makes a request. Without it, every request is refused.
+	// Identify authenticates a request. If it is nil, the API refuses every request.
 	Identify Identify
 
-	// Streams is how many event streams are open at once, and StreamsPerPerson how many of
-	// one person; the defaults are 256 and 16.
+	// Streams is the maximum of open event streams, and StreamsPerPerson the maximum per
+	// person; the defaults are 256 and 16.
 	Streams, StreamsPerPerson int
 
-	// StreamFor is how long an event stream lasts at most. Its client then comes back where it
-	// broke off, and Identify is asked again; the default is one hour.
+	// StreamFor is the maximum duration of an event stream; the default is one hour. The client
+	// then reconnects and resumes the stream, and Identify authenticates it again.
 	StreamFor time.Duration
 
-	// TrustedOrigins are origins ("https://ops.example.com") whose pages may write. Writes
-	// from pages of other origins than the one asked are refused. That a browser lets such a
-	// page ask takes CORS headers as well, which are the embedder's.
+	// TrustedOrigins are origins ("https://ops.example.com") whose pages may write. The API
+	// refuses writes from pages of any other origin than its own. Browsers also require CORS
+	// headers, which the embedder sets.
 	TrustedOrigins []string
 
-	// BodyTimeout is how long a client has to send a body, and WriteTimeout how long to take
-	// an answer, or one event of a stream; the defaults are 20 s each. They replace those of
-	// the server.
+	// BodyTimeout bounds the time in which a client sends a body, and WriteTimeout the time in
+	// which it receives an answer, or one event of a stream; the defaults are 20 s each. They
+	// replace the timeouts of the server.
 	BodyTimeout, WriteTimeout time.Duration
 
-	// Heartbeat is the interval of an event stream's beats, which show that it is alive; the
-	// default is 15 s.
+	// Heartbeat is the interval of an event stream's beats; the default is 15 s.
 	Heartbeat time.Duration
 
-	// Host says how clients of the reference calls are told of a target; the default is
+	// Host maps a target's name to the host that the reference calls return; the default is
 	// [ParseHost].
 	Host func(target string) Host
 }
 
 // An API serves an engine over HTTP: [API.Reference] under /api/ and [API.Native] under /v1/.
-// It is safe for concurrent use. A middleware that wraps the ResponseWriter must give it Unwrap,
-// as [http.ResponseController] has it: without, event streams are answered with 500, and slow
-// clients are not cut off. Event streams and waiting claims end with their request's context and,
+// It is safe for concurrent use. A middleware that wraps the ResponseWriter must implement Unwrap
+// for [http.ResponseController]: otherwise the API answers event streams with 500 and does not
+// disconnect slow clients. Event streams and waiting claims end with their request's context and,
 // on a server of [NewServer], with its Shutdown.
 type API struct {
 	eng       *engine.Engine
@@ -57,7 +56,7 @@ type API struct {
 	reference http.Handler
 }
 
-// New returns the API of eng. It panics if a trusted origin is not one: that is a mistake in
+// New returns the API of eng. It panics if a trusted origin is malformed: that is a mistake in
 // the program.
 func New(eng *engine.Engine, c Config) *API {
 	c.Streams = positive(c.Streams, 256)
@@ -91,7 +90,7 @@ func positive[N int | time.Duration](n, otherwise N) N {
 	return otherwise
 }
 
-// ServeHTTP serves both.
+// ServeHTTP serves both APIs.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/api/") { // a ServeMux would redirect what it takes for untidy
 		a.reference.ServeHTTP(w, r)
@@ -104,9 +103,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *API) Native() http.Handler { return a.native }
 
 // Reference returns the handler of the reference platform's calls, for paths that begin with
-// /api/: operate_step_instance, operate_job_instance and get_job_instance_status, at each place
-// where clients of that platform ask for them. Its answers are HTTP 200 with a code in the
-// body, as those clients read them, to unknown paths and methods as well. docs/reference.md
-// says what they may send. A client that uses GET may put its credentials into the URL, which
-// Identify no longer sees there, but handlers before this one do.
+// /api/: operate_step_instance, operate_job_instance and get_job_instance_status, under each
+// path prefix that clients of that platform use. Each answer is HTTP 200 with a code in the
+// body, also for unknown paths and methods. docs/reference.md specifies the requests. A client
+// that uses GET may put its credentials into the URL: the handler removes them before Identify
+// sees the request, but outer handlers see them.
 func (a *API) Reference() http.Handler { return a.reference }

@@ -11,18 +11,18 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// An Identify says who makes a request, or why nobody that it knows does. The error is not
-// shown to the client. It must be safe for concurrent use, and leave the body of r alone.
+// An Identify authenticates a request. Its error refuses the request and is hidden from the
+// client. It must be safe for concurrent use, and must not read the body of r.
 type Identify func(r *http.Request, c Credentials) (Caller, error)
 
-// A Caller is who makes a request, and what they see. The zero Caller sees nothing: each of
-// its requests is refused. A Caller with Executor and without Person is only an executor, and is
-// denied everything that a person does: to create, start, terminate and operate. The authorizer
-// sees whether a person is an executor as well.
+// A Caller identifies the client of a request and the jobs that it sees. The API refuses each
+// request of the zero Caller, which sees no jobs. A Caller with Executor and without Person is
+// only an executor: the API denies it create, start, terminate and operate. The authorizer
+// learns whether a person is an executor too.
 type Caller struct {
 	Person    string      // for the history, the authorizer and lists of confirmers
-	Scope     store.Scope // the jobs of this scope exist for the caller, and no others
-	AllScopes bool        // instead of Scope: all jobs exist for the caller
+	Scope     store.Scope // the caller sees the jobs of this scope only
+	AllScopes bool        // instead of Scope: the caller sees all jobs
 	Executor  bool        // may claim and settle effects, and report
 }
 
@@ -39,7 +39,7 @@ func (c Caller) sees(eng *engine.Engine) (*engine.Engine, error) {
 	return eng.In(c.Scope), nil
 }
 
-// options tells the engine who makes a request.
+// options identifies the caller to the engine.
 func (c Caller) options() []engine.OperateOption {
 	if c.Executor {
 		return []engine.OperateOption{engine.By(c.Person), engine.AsExecutor()}
@@ -47,12 +47,12 @@ func (c Caller) options() []engine.OperateOption {
 	return []engine.OperateOption{engine.By(c.Person)}
 }
 
-// Credentials are what a client of the reference calls sends to say who it is: in the header
-// X-Bkapi-Authorization, as JSON, or else in the body or the query. If the header is there, it
-// counts alone. A header that is no JSON object of strings is refused before Identify is
-// called. Credentials are zero on the native API, whose clients use headers of the embedder's
-// choice. They reach Identify and nothing else, the request that Identify sees does not hold
-// them, and however they are printed, logged or marshalled, they read "[redacted]".
+// Credentials authenticate a client of the reference calls. The client sends them in the header
+// X-Bkapi-Authorization, as JSON, or else in the body or the query. The header, if present,
+// replaces the other two. The API refuses a header that is not a JSON object of strings before it
+// calls Identify. Credentials are zero on the native API, whose clients use headers of the
+// embedder's choice. Only Identify receives them, and the request that it receives does not hold
+// them. Printed, logged or marshalled, they read "[redacted]".
 type Credentials struct {
 	AppCode     string // bk_app_code
 	AppSecret   string // bk_app_secret

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A Host is how clients of the reference calls are told of a target.
+// A Host is a target as the reference calls return it.
 type Host struct {
 	ID      int64  // bk_host_id; 0 for none
 	CloudID int64  // bk_cloud_id

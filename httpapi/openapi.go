@@ -8,8 +8,8 @@ import (
 //go:embed openapi.json
 var document []byte
 
-// OpenAPI returns the OpenAPI 3.1 document of the native API, which is served at
-// /v1/openapi.json as well. The caller owns the result.
+// OpenAPI returns the OpenAPI 3.1 document of the native API, which the API also serves at
+// /v1/openapi.json. The caller owns the result.
 func OpenAPI() []byte { return slices.Clone(document) }
 
 func (c *call) openAPI() (reply, error) {

@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// NewServer returns a server for h, which bounds the time for the headers of a request and
-// between two requests: a handler has no say in those. The caller starts and ends it. Shutdown
-// ends event streams and waiting claims of an [API] within h, which would keep it waiting, and
-// no other request: this goes by the server's BaseContext, from which another one must derive.
+// NewServer returns a server for h that bounds the time for the headers of a request (5 s) and
+// between two requests (2 min), which a handler cannot bound. The caller starts and ends it.
+// Shutdown ends the event streams and waiting claims of an [API] within h, which would otherwise
+// delay it, and no other request. It signals them through the server's BaseContext: a replacement
+// must derive from that.
 func NewServer(addr string, h http.Handler) *http.Server {
 	ending, end := context.WithCancel(context.Background())
 	base := context.WithValue(context.Background(), endingKey{}, ending)
