@@ -70,6 +70,10 @@ func (s *Store) shard(id store.JobID) *shard {
 	return &s.shards[uint64(id)*spread>>(64-6)]
 }
 
+// noJob stands for one that does not exist, so that its scope is compared as well: an unused
+// id takes as long as a job of another scope.
+var noJob = &job{header: store.Job{Scope: store.Scope{Type: "none", ID: "none"}}}
+
 // find locks the shard of a job and returns both, or ErrNotFound and no lock.
 func (s *Store) find(ctx context.Context, scope store.Scope, id store.JobID) (*job, *shard, error) {
 	if err := ctx.Err(); err != nil {
@@ -77,7 +81,11 @@ func (s *Store) find(ctx context.Context, scope store.Scope, id store.JobID) (*j
 	}
 	sh := s.shard(id)
 	sh.mu.Lock()
-	if j := sh.jobs[id]; j != nil && scope.Holds(j.header.Scope) {
+	j, found := sh.jobs[id]
+	if !found {
+		j = noJob
+	}
+	if scope.Holds(j.header.Scope) && found {
 		return j, sh, nil
 	}
 	sh.mu.Unlock()
