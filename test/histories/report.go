@@ -119,9 +119,17 @@ func (p *player) results(targets []int32, successes int) []engine.TargetResult {
 			r.Status = one(p, statuses)
 		}
 		if p.oneIn(3) {
-			r.ExitCode, r.Started, r.Finished, r.Detail = p.exitCode(), p.moment(), p.moment(), p.detail()
+			r.ExitCode, r.Detail = p.exitCode(), p.detail()
+			r.Started, r.Finished = p.moment(), p.moment()
+			if r.Started > r.Finished && r.Finished != 0 {
+				r.Started, r.Finished = r.Finished, r.Started
+			}
 		}
 		results[i] = r
+	}
+	if len(results) > 0 && p.oneIn(40) { // an engine refuses the whole report
+		r := &results[p.IntN(len(results))]
+		r.Started, r.Finished = one(p, []step.Time{-1, 2, math.MaxInt64, math.MinInt64}), 1
 	}
 	return results
 }
@@ -133,7 +141,7 @@ func (p *player) exitCode() int32 {
 // moment draws a time that a host's clock may show.
 func (p *player) moment() step.Time {
 	if p.oneIn(20) {
-		return one(p, []step.Time{0, 1, -1, math.MaxInt64, math.MinInt64})
+		return one(p, []step.Time{0, 1, step.MaxTime})
 	}
 	return step.At(p.now) - step.Time(p.IntN(100_000))
 }
