@@ -74,8 +74,9 @@ func TestBudgetIsPerClientBeforeItIsShared(t *testing.T) {
 		holds("a1", "b1", "c1")
 		got["b1"].shrink(2)
 		holds("a1", "b1", "c1", "d1")
-		got["a1"].release()
-		got["a1"].release() // is idempotent
+		a1 := got["a1"] // read before others are woken, who write to the map
+		a1.release()
+		a1.release() // is idempotent
 		holds("a1", "b1", "c1", "d1", "a2", "e1")
 		for _, s := range got {
 			s.release()
