@@ -205,3 +205,28 @@ func TestCloneSharesNothing(t *testing.T) {
 		t.Errorf("the clone of nothing: got %+v", empty)
 	}
 }
+
+// After shows what a change leaves of what the view shows, and shares no memory with either.
+func TestViewAfter(t *testing.T) {
+	v := store.View{
+		Job: store.Job{ID: 1, Version: 4, Current: 1}, Step: store.Step{ID: 1, State: step.Running}, Next: store.Step{ID: 2, State: step.Pending},
+		Targets: []store.Target{{Index: 7}, {Index: 3, Attempt: 1}}, Replay: &store.Record{Seq: 2},
+	}
+	ended := store.Target{Index: 3, Attempt: 2, Result: store.Result{Status: step.TargetFailed}}
+	c := store.Change{
+		Job:   store.Job{ID: 1, Version: 5, Current: 2},
+		Steps: []store.Step{{ID: 1, State: step.Skipped}, {ID: 2, State: step.Running}, {ID: 9}}, Targets: []store.Target{ended, {Index: 8}},
+	}
+	want := store.View{Job: c.Job, Step: c.Steps[0], Next: c.Steps[1], Targets: []store.Target{{Index: 7}, ended}, Replay: v.Replay}
+	got := v.After(c)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("After: got %+v, want %+v", got, want)
+	}
+	if got.Targets[0].Name = "scribbled"; v.Targets[0].Name != "" || v.Targets[1].Attempt != 1 {
+		t.Errorf("the view after a write to what After returned: %+v", v.Targets)
+	}
+	c.Steps = c.Steps[1:] // the targets are those of step 2 now, which v does not show
+	if got := v.After(c); got.Step != v.Step || got.Next != c.Steps[0] || !reflect.DeepEqual(got.Targets, v.Targets) {
+		t.Errorf("After a change of the next step's targets: got %+v", got)
+	}
+}
