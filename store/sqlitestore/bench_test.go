@@ -241,7 +241,7 @@ func ofJobs(b *testing.B, db *sql.DB, eng *engine.Engine, jobs int) func(int) er
 	}
 	for _, copy := range []string{
 		`INSERT INTO stepgate_jobs SELECT id + n, scope_type, scope_id, name, randomblob(16), state, version, moved, current, steps,
-			skipped, ignored, created, started, finished FROM stepgate_jobs JOIN n WHERE id = ?2`,
+			skipped, ignored, created, started, finished, updated FROM stepgate_jobs JOIN n WHERE id = ?2`,
 		`INSERT INTO stepgate_steps SELECT job + n, id, type, name, ignore_errors, on_timeout, timeout_ns, total, state, attempt,
 			full_attempt, succeeded, unfinished, started, finished, deadline FROM n JOIN stepgate_steps WHERE job = ?2`,
 		`INSERT INTO stepgate_records SELECT job + n, seq, at, kind, randomblob(16), actor, reason, code, job_code, event, step, entered,
