@@ -60,7 +60,7 @@ func ExampleNew() {
 	ask("Bearer ann's", "POST", "/v1/jobs/1/steps/1/operate", `{"code": "confirm"}`)
 	ask("Bearer ann's", "POST", "/v1/jobs/1/steps/1/operate", `{"code": "confirm"}`)
 	// Output:
-	// GET /v1/jobs/1: 401 {"type":"urn:stepgate:problem:unauthenticated","title":"nobody that is known makes this request","status":401,"reason":"unauthenticated"}
+	// GET /v1/jobs/1: 401 {"type":"urn:stepgate:problem:unauthenticated","title":"the caller is unknown","status":401,"reason":"unauthenticated"}
 	// POST /v1/jobs: 201 ETag "1"
 	// POST /v1/jobs/1/start: 200 ETag "2"
 	// POST /v1/jobs/1/steps/1/operate: 200 ETag "3"

@@ -78,7 +78,7 @@ var problems = map[string]struct {
 	operation.NothingToRetry.String(): {http.StatusConflict, "every target has succeeded already"},
 	operation.NotConfirmer.String():   {http.StatusForbidden, "the person is not a confirmer of the step"},
 
-	reasonUnauthenticated: {http.StatusUnauthorized, "nobody that is known makes this request"},
+	reasonUnauthenticated: {http.StatusUnauthorized, "the caller is unknown"},
 	reasonNotExecutor:     {http.StatusForbidden, "this is for executors"},
 	reasonCrossOrigin:     {http.StatusForbidden, "the page of another origin may not write"},
 	reasonNoSuchRoute:     {http.StatusNotFound, "there is nothing at this path"},
@@ -87,7 +87,7 @@ var problems = map[string]struct {
 	reasonBusy:            {http.StatusServiceUnavailable, "the server is busy, nothing was done"},
 	reasonTooManyStreams:  {http.StatusTooManyRequests, "too many event streams are open"},
 	reasonAhead:           {http.StatusConflict, "the cursor is ahead of the history"},
-	reasonLeaseLost:       {http.StatusConflict, "the effect is settled, or somebody else has it"},
+	reasonLeaseLost:       {http.StatusConflict, "the effect is settled, or another claim has taken it"},
 	reasonConflict:        {http.StatusServiceUnavailable, "others were faster, nothing was done"},
 	reasonUnknownOutcome:  {http.StatusInternalServerError, "the outcome is unknown"},
 	reasonInternal:        {http.StatusInternalServerError, "something failed that is not the client's fault"},
