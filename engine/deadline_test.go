@@ -16,8 +16,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// overdue is a job whose first step has passed its deadline, and no sweep has come by. What comes of it,
-// operation by operation, is in scenario/testdata/39-a-deadline-holds-unswept.txt.
+// An overdue is a job whose first step has passed its deadline unswept. The scenario
+// 39-a-deadline-holds-unswept.txt has the outcome of each operation.
 type overdue struct {
 	t        *testing.T
 	eng      *engine.Engine

@@ -48,7 +48,7 @@ func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (*Decisi
 		return nil, refusal
 	}
 	var expiry *Decision
-	if meetsDeadline(&v, c, now) {
+	if comesAfterDeadline(&v, c) && overdue(&v, now) {
 		var err error
 		if v, expiry, err = expireFirst(r, v, c, now); err != nil {
 			return nil, err
@@ -71,19 +71,35 @@ func overdue(v *store.View, now step.Time) bool {
 	return deadline != 0 && deadline <= max(now, v.Job.Updated) && v.Step.ID == v.Job.Current
 }
 
-// meetsDeadline reports whether c, which v is loaded for, comes after a deadline that has
-// passed. A replay is answered as it was then.
-func meetsDeadline(v *store.View, c Command, now step.Time) bool {
+// comesAfterDeadline reports whether a deadline that has passed is applied before c: not before
+// an expiry, nor before a replay, which is answered as it was then.
+func comesAfterDeadline(v *store.View, c Command) bool {
 	_, expires := c.(*Expire)
-	return !expires && v.Replay == nil && overdue(v, now)
+	return !expires && v.Replay == nil
 }
 
-// expireFirst returns v as the expiry of its step leaves it, and the expiry, which an
-// operation on the job may have taken to the next step: v does not do if there is one after
-// that. Where the expiry is refused, the sweep tells why, and v stays as it is.
-func expireFirst(r *operation.Rules, v store.View, c Command, now step.Time) (store.View, *Decision, error) {
+// A decider is decide or, in tests, a broken one.
+type decider func(r *operation.Rules, v *store.View, c Command, now step.Time, d *Decision) *Refusal
+
+// expiry returns the decision to expire the step that v shows, or nil if its deadline has not
+// passed. It is nil too where the rules refuse the expiry, which the sweep tells.
+func (decide decider) expiry(r *operation.Rules, v *store.View, now step.Time) *Decision {
+	if !overdue(v, now) {
+		return nil
+	}
 	expiry := new(Decision)
-	if decide(r, &v, &Expire{Job: v.Job.ID, Step: v.Step.ID, Attempt: v.Step.Attempt}, now, expiry) != nil {
+	if decide(r, v, &Expire{Job: v.Job.ID, Step: v.Step.ID, Attempt: v.Step.Attempt}, now, expiry) != nil {
+		return nil
+	}
+	return expiry
+}
+
+// expireFirst returns v as the expiry of its overdue step leaves it, and the expiry. An operation
+// on the job then meets the step that the expiry entered: v does not show what comes after that
+// one, and is refused where there is such a step.
+func expireFirst(r *operation.Rules, v store.View, c Command, now step.Time) (store.View, *Decision, error) {
+	expiry := decider(decide).expiry(r, &v, now)
+	if expiry == nil {
 		return v, nil, nil
 	}
 	left := v.After(expiry.Change)

@@ -35,7 +35,7 @@ type shared struct {
 	ids   jobIDs
 
 	// decide is the package's function but in tests, which break it on purpose.
-	decide func(r *operation.Rules, v *store.View, c Command, now step.Time, d *Decision) *Refusal
+	decide decider
 }
 
 // New returns an engine on s.

@@ -94,7 +94,7 @@ func (e *Engine) views(ctx context.Context, job store.JobID, id step.ID) (view, 
 		if current.Job.Moved != view.Job.Moved {
 			continue
 		}
-		expiry := e.expiry(&current, step.At(e.now()))
+		expiry := e.decide.expiry(e.rules, &current, step.At(e.now()))
 		if expiry == nil {
 			return view, current, nil
 		}

@@ -258,10 +258,9 @@ func shown(s store.Step, t store.Target, attempt int32, in step.State) store.Res
 	return t.Result
 }
 
-// Snapshot returns a job with all its steps, without payloads, as of one moment, and all their
-// targets, in the order of steps and indices, if there are at most so many in all: else, and
-// if targets is 0, none. The Totals of the steps tell how many there are. Targets read as
-// [Engine.Targets] has them.
+// Snapshot returns a job with all its steps, without payloads, as of one moment. It returns all
+// their targets too, in the order of steps and indices, if they are at most targets in number, and
+// none if they are more: the Totals of the steps tell. Targets read as [Engine.Targets] has them.
 func (e *Engine) Snapshot(ctx context.Context, job store.JobID, targets int) (store.Snapshot, error) {
 	if targets < 0 {
 		return store.Snapshot{}, invalid("targets", "%d: want the maximum, 0 or more", targets)

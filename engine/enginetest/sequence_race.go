@@ -41,8 +41,8 @@ func (h hooked) Commit(ctx context.Context, c store.Change) error {
 	case "took effect":
 		_ = h.Store.Commit(ctx, c) // or it was a conflict
 	case "takes effect later":
-		c.Specs, c.Steps, c.Targets, c.Records = slices.Clone(c.Specs), slices.Clone(c.Steps), slices.Clone(c.Targets), slices.Clone(c.Records)
-		w.late = &c
+		late := c.Clone()
+		w.late = &late
 	}
 	if !first {
 		w.meet(c)

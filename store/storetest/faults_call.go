@@ -151,18 +151,9 @@ func (s wrapped) Created(ctx context.Context, scope store.Scope, r store.Request
 
 func (s wrapped) Commit(ctx context.Context, c store.Change) error {
 	return changing(ctx, s, Commit, func(ctx context.Context) error { return s.inner.Commit(ctx, c) }, func() func(context.Context) {
-		c := own(c)
+		c := c.Clone()
 		return func(ctx context.Context) { _ = s.inner.Commit(ctx, c) }
 	})
-}
-
-// own returns a copy of c, which is its caller's only until Commit has returned.
-func own(c store.Change) store.Change {
-	c.Specs, c.Steps, c.Targets, c.Records = slices.Clone(c.Specs), slices.Clone(c.Steps), slices.Clone(c.Targets), slices.Clone(c.Records)
-	for i := range c.Specs {
-		c.Specs[i].Targets, c.Specs[i].Confirmers = slices.Clone(c.Specs[i].Targets), slices.Clone(c.Specs[i].Confirmers)
-	}
-	return c
 }
 
 func (s wrapped) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
