@@ -59,8 +59,8 @@ func TestCommandWithoutPostgres(t *testing.T) {
 		t.Skip("it takes some seconds")
 	}
 	dir := t.TempDir()
-	nobody := fmt.Sprintf("host='%s' user=ann password=sentinel", t.TempDir()) // no server listens on a socket in it
-	if err := command(t.Context(), []string{"-quick", "-out", dir, "-dsn", nobody, "-only", "intervention,growth,rows"}); err != nil {
+	unreachable := fmt.Sprintf("host='%s' user=ann password=sentinel", t.TempDir()) // no server listens on a socket in it
+	if err := command(t.Context(), []string{"-quick", "-out", dir, "-dsn", unreachable, "-only", "intervention,growth,rows"}); err != nil {
 		t.Fatal(err)
 	}
 	page := readPage(t, dir)
@@ -98,8 +98,8 @@ func TestAPartialRunLeavesTheResultsAlone(t *testing.T) {
 	if err := os.WriteFile(tracked, []byte("of a whole run"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	nobody := fmt.Sprintf("host='%s' user=ann", t.TempDir())
-	if err := command(t.Context(), []string{"-quick", "-only", "transition", "-dsn", nobody}); err != nil {
+	unreachable := fmt.Sprintf("host='%s' user=ann", t.TempDir())
+	if err := command(t.Context(), []string{"-quick", "-only", "transition", "-dsn", unreachable}); err != nil {
 		t.Fatal(err)
 	}
 	if page := readPage(t, results); page != "of a whole run" {

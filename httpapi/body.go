@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What a body may hold, in bytes.
+// The maximum sizes of a body, in bytes.
 const (
 	maxOperation = 64 << 10 // of an operation, and whatever else is small
 	maxJob       = 4 << 20  // of a job that is created, and of a report
@@ -26,18 +26,18 @@ func (a *API) impatient(h http.Handler) http.Handler {
 }
 
 var (
-	errBusy     = errors.New("too many large requests at once: try again")
+	errBusy     = errors.New("too many large requests or answers at once: try again")
 	errTooLarge = errors.New("the body is too large")
-	errCut      = errors.New("the body did not arrive, or not in time")
+	errCut      = errors.New("the body did not arrive completely and in time")
 )
 
-// body reads the whole body of r, at most so many bytes up to maxJob, and has use look at it,
-// which must not keep it. It takes as long as within to read a small body, to wait for the client's
+// body reads the whole body of r, most bytes at the maximum, and calls use with it, which must
+// not keep it. most is at most maxJob. It takes as long as within to read a small body, to wait for the client's
 // share for a large one, to read the rest of that, and to wait for a turn to decode it. It fails
 // with one of the errors above, with that of r's context, or with what use returns.
 func (b *room) body(w http.ResponseWriter, r *http.Request, client string, most int64, within time.Duration, use func(data []byte) error) error {
 	if r.ContentLength > most {
-		return fmt.Errorf("%w: it has %d bytes, %d are the most", errTooLarge, r.ContentLength, most)
+		return fmt.Errorf("%w: it has %d bytes, the maximum is %d", errTooLarge, r.ContentLength, most)
 	}
 	connection := http.NewResponseController(w)
 	patience := func() { _ = connection.SetReadDeadline(time.Now().Add(within)) }
@@ -60,7 +60,7 @@ func (b *room) body(w http.ResponseWriter, r *http.Request, client string, most 
 	var beyond *http.MaxBytesError
 	switch {
 	case errors.As(cause, &beyond):
-		return fmt.Errorf("%w: %d bytes are the most", errTooLarge, most)
+		return fmt.Errorf("%w: the maximum is %d bytes", errTooLarge, most)
 	case cause != io.EOF:
 		return errCut
 	}

@@ -42,7 +42,7 @@ func (c *call) events() (reply, error) {
 		return reply{}, err
 	}
 	if !flushes(c.w) {
-		return reply{}, newProblem(reasonInternal, "the server cannot stream: a middleware wraps the response writer and has neither Flush nor Unwrap")
+		return reply{}, newProblem(reasonInternal, "the server cannot stream: a middleware wraps the response writer without Flush or Unwrap")
 	}
 	if !c.api.streams.open(c.caller.Person) {
 		p := newProblem(reasonTooManyStreams, "")

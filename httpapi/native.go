@@ -18,7 +18,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A call is one request of somebody who is known.
+// A call is one authenticated request.
 type call struct {
 	*http.Request
 	w      http.ResponseWriter
@@ -71,7 +71,7 @@ func (a *API) choose(w http.ResponseWriter, r *http.Request, routes []route) {
 		}
 		allow = append(allow, route.method)
 	}
-	p := newProblem(reasonMethod, "the path takes "+strings.Join(allow, " and "))
+	p := newProblem(reasonMethod, "the path allows "+strings.Join(allow, " and "))
 	p.header = http.Header{"Allow": {strings.Join(allow, ", ")}}
 	a.fail(w, p)
 }
@@ -141,10 +141,10 @@ func (c *call) room() *room {
 	return c.api.persons
 }
 
-// identify finds out who calls, and what he sees.
+// identify authenticates the caller and selects the jobs that it sees.
 func (c *call) identify(executor bool) (err error) {
 	if c.api.c.Identify == nil {
-		return newProblem(reasonUnauthenticated, "the server does not say who may ask")
+		return newProblem(reasonUnauthenticated, "the server has no authentication configured")
 	}
 	c.caller, err = c.api.c.Identify(c.Request, Credentials{})
 	if err == nil {
@@ -170,7 +170,7 @@ func (c *call) acceptsJSON() error {
 		return newProblem(reasonContentType, "")
 	}
 	if c.Header.Get("Content-Encoding") != "" {
-		return newProblem(reasonContentType, "it must not be encoded")
+		return newProblem(reasonContentType, "the body must have no Content-Encoding")
 	}
 	return nil
 }
@@ -198,7 +198,7 @@ func (c *call) condition(takes bool) (store.Seq, error) {
 	case c.Method == http.MethodGet || len(given) == 0:
 		return 0, nil
 	case !takes:
-		return 0, invalid("If-Match", "this call takes no condition")
+		return 0, invalid("If-Match", "this call takes no condition: omit the header")
 	case len(given) == 1 && given[0] == "*":
 		return 0, nil
 	}

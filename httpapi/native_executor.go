@@ -33,7 +33,7 @@ type resultBody struct {
 
 func (b *resultBody) result(at string) (r engine.TargetResult, err error) {
 	if b.Target == nil {
-		return r, invalid(at+".target", "it is missing")
+		return r, invalid(at+".target", "missing")
 	}
 	r.Target = *b.Target
 	r.Result = store.Result{ExitCode: b.ExitCode, Started: b.Started, Finished: b.Finished, Detail: b.Detail}
@@ -62,7 +62,7 @@ func (c *call) report(b *reportBody) (reply, error) {
 	}
 	receipt, err := c.eng.Report(c.Context(), r)
 	if errors.Is(err, engine.ErrUnknownOutcome) { // its request id is the engine's own
-		return reply{}, newProblem(reasonUnknownOutcome, "report again: what is known already changes nothing")
+		return reply{}, newProblem(reasonUnknownOutcome, "repeat the report: reports are idempotent")
 	}
 	if receipt.Rejected == nil {
 		receipt.Rejected = []engine.Rejection{}
@@ -155,7 +155,7 @@ func (c *call) claim(b *claimBody) (reply, error) {
 		return reply{}, err
 	}
 	if b.Limit < 0 || b.Limit > maxClaimLimit {
-		return reply{}, invalid("limit", fmt.Sprintf("it is 1 to %d, or 0 for %d", maxClaimLimit, claimLimit))
+		return reply{}, invalid("limit", fmt.Sprintf("must be 1 to %d, or 0 for %d", maxClaimLimit, claimLimit))
 	}
 	if b.Limit > 0 {
 		q.Limit = int(b.Limit)
@@ -233,7 +233,7 @@ func (c *call) renew(b *renewBody) (reply, error) {
 
 func (c *call) failed(b *failBody) (reply, error) {
 	if b.Error == "" {
-		return reply{}, invalid("error", "it is missing: say why")
+		return reply{}, invalid("error", "missing: must be the reason of the failure")
 	}
 	return c.answerFor(b.Count, b.Token, func(claimed engine.Claimed) error {
 		return c.eng.Fail(c.Context(), claimed, errors.New(b.Error))

@@ -192,7 +192,7 @@ func (c *call) targets() (reply, error) {
 	if c.query.Has("class") {
 		class, ok := classes[c.query.Get("class")]
 		if !ok {
-			return reply{}, invalid("class", "unknown: it is all, due, unfinished, failed or succeeded")
+			return reply{}, invalid("class", "unknown: want one of all, due, unfinished, failed, succeeded")
 		}
 		q.Class = class
 	}

@@ -54,7 +54,7 @@ func (c *call) create(b *createBody) (reply, error) {
 	if b.Scope != nil {
 		spec.Scope = *b.Scope
 		if !c.caller.AllScopes && spec.Scope != c.caller.Scope {
-			return reply{}, invalid("scope", "it is another one than the one that this person sees: leave it out")
+			return reply{}, invalid("scope", "must be the caller's own scope: omit it")
 		}
 	}
 	for i := range b.Steps {
@@ -99,7 +99,7 @@ func (b *moreBody) options(c *call) ([]engine.OperateOption, error) {
 	opts := append(c.caller.options(), engine.Because(b.Reason))
 	switch {
 	case b.IfVersion != nil && c.ifMatch != 0 && *b.IfVersion != c.ifMatch:
-		return nil, invalid("if_version", "the If-Match header says another one")
+		return nil, invalid("if_version", "must equal the version in the If-Match header")
 	case b.IfVersion != nil:
 		opts = append(opts, engine.IfVersion(*b.IfVersion))
 	case c.ifMatch != 0:

@@ -61,16 +61,16 @@ const (
 	reasonInternal        = "internal"
 )
 
-// What each reason is, in words and in HTTP.
+// The title and the HTTP status of each reason.
 var problems = map[string]struct {
 	status int
 	title  string
 }{
-	operation.InvalidInput.String():   {http.StatusBadRequest, "the request is not acceptable"},
+	operation.InvalidInput.String():   {http.StatusBadRequest, "the request is invalid"},
 	operation.NoSuchJob.String():      {http.StatusNotFound, "there is no such job"},
 	operation.NoSuchStep.String():     {http.StatusNotFound, "the job has no such step"},
-	operation.Denied.String():         {http.StatusForbidden, "the person may not do this"},
-	operation.RequestReused.String():  {http.StatusUnprocessableEntity, "the request id stands for another request"},
+	operation.Denied.String():         {http.StatusForbidden, "the person lacks the permission"},
+	operation.RequestReused.String():  {http.StatusUnprocessableEntity, "the request id belongs to another request"},
 	operation.Stale.String():          {http.StatusConflict, "the job has moved on"},
 	operation.WrongType.String():      {http.StatusConflict, "the operation does not apply to this type of step"},
 	operation.NotCurrent.String():     {http.StatusConflict, "the step is not the job's current one"},
@@ -79,18 +79,18 @@ var problems = map[string]struct {
 	operation.NotConfirmer.String():   {http.StatusForbidden, "the person is not a confirmer of the step"},
 
 	reasonUnauthenticated: {http.StatusUnauthorized, "the caller is unknown"},
-	reasonNotExecutor:     {http.StatusForbidden, "this is for executors"},
-	reasonCrossOrigin:     {http.StatusForbidden, "the page of another origin may not write"},
-	reasonNoSuchRoute:     {http.StatusNotFound, "there is nothing at this path"},
-	reasonMethod:          {http.StatusMethodNotAllowed, "the path does not take this method"},
+	reasonNotExecutor:     {http.StatusForbidden, "the caller is not an executor"},
+	reasonCrossOrigin:     {http.StatusForbidden, "pages of other origins may not write"},
+	reasonNoSuchRoute:     {http.StatusNotFound, "unknown path"},
+	reasonMethod:          {http.StatusMethodNotAllowed, "the path does not allow this method"},
 	reasonContentType:     {http.StatusUnsupportedMediaType, "the body must be application/json"},
 	reasonBusy:            {http.StatusServiceUnavailable, "the server is busy, nothing was done"},
 	reasonTooManyStreams:  {http.StatusTooManyRequests, "too many event streams are open"},
 	reasonAhead:           {http.StatusConflict, "the cursor is ahead of the history"},
 	reasonLeaseLost:       {http.StatusConflict, "the effect is settled, or another claim has taken it"},
-	reasonConflict:        {http.StatusServiceUnavailable, "others were faster, nothing was done"},
+	reasonConflict:        {http.StatusServiceUnavailable, "concurrent changes, nothing was done"},
 	reasonUnknownOutcome:  {http.StatusInternalServerError, "the outcome is unknown"},
-	reasonInternal:        {http.StatusInternalServerError, "something failed that is not the client's fault"},
+	reasonInternal:        {http.StatusInternalServerError, "the server failed"},
 }
 
 func newProblem(reason, detail string) *problem {
@@ -107,8 +107,8 @@ func invalid(field, detail string) *problem {
 	return p
 }
 
-// problemOf returns err as a problem. What an error that is no refusal says stays here: it
-// may name what clients must not know.
+// problemOf returns err as a problem. Errors other than refusals are hidden from
+// clients: they may leak internals.
 func problemOf(err error) *problem {
 	var (
 		p       *problem
@@ -122,7 +122,7 @@ func problemOf(err error) *problem {
 	case errors.As(err, &refusal):
 		return refused(refusal)
 	case errors.As(err, &unknown):
-		p = newProblem(reasonUnknownOutcome, "repeat the request with this request_id to find out: it is carried out once")
+		p = newProblem(reasonUnknownOutcome, "repeat the request with this request_id: the server carries it out at most once")
 		p.Request = &unknown.Request
 	case errors.Is(err, errBusy):
 		p = newProblem(reasonBusy, err.Error())
@@ -141,7 +141,7 @@ func problemOf(err error) *problem {
 	return p
 }
 
-// misused returns a refusal of a field. One that is the program's is no client's fault.
+// misused returns a refusal of a field. A field of the program's is an internal error.
 func misused(r *engine.Refusal) *problem {
 	switch field := r.Field; {
 	case field == "" || 'A' <= field[0] && field[0] <= 'Z':
@@ -153,8 +153,8 @@ func misused(r *engine.Refusal) *problem {
 	}
 }
 
-// refused returns a refusal as a problem. A job or a step that is not there has no number in
-// it, so that nobody learns whether it is there for others.
+// refused returns a refusal as a problem. It omits the number of an unknown job or
+// step: the answer is the same for one outside the caller's scope.
 func refused(r *engine.Refusal) *problem {
 	p := newProblem(r.Reason.String(), r.Detail)
 	switch r.Reason {
@@ -163,7 +163,7 @@ func refused(r *engine.Refusal) *problem {
 	case operation.InvalidInput:
 		return misused(r)
 	case operation.RequestReused:
-		p.Detail = "it came with another step, code, person or reason, or created another job"
+		p.Detail = "the earlier request had another step, code, person or reason, or created another job"
 	}
 	p.Job, p.Step, p.Code, p.JobCode = r.Job, r.Step, r.Code, r.JobCode
 	if r.State != 0 {

@@ -20,14 +20,14 @@ func query(raw string, known []string) (url.Values, error) {
 	}
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, invalid("query", "it is not well-formed")
+		return nil, invalid("query", "malformed")
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(known, name) {
-			return nil, invalid("query", fmt.Sprintf("unknown parameter %s; there are %v", strictjson.Quote(name), known))
+			return nil, invalid("query", fmt.Sprintf("unknown parameter %s; want one of %v", strictjson.Quote(name), known))
 		}
 		if len(values[name]) > 1 {
-			return nil, invalid(name, "given twice")
+			return nil, invalid(name, "duplicate")
 		}
 	}
 	return values, nil
@@ -38,7 +38,7 @@ func query(raw string, known []string) (url.Values, error) {
 func number(field, text string) (int64, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || strconv.FormatInt(n, 10) != text || n < 0 {
-		return 0, invalid(field, "a whole number is asked for, of digits alone, below 2^63")
+		return 0, invalid(field, "must be a whole number below 2^63, in digits only")
 	}
 	return n, nil
 }
@@ -56,7 +56,7 @@ func param[N ~int64](c *call, name string) (N, error) {
 func param32(c *call, name string) (int32, error) {
 	n, err := param[int64](c, name)
 	if err == nil && n > math.MaxInt32 {
-		err = invalid(name, "it is at most 2^31 - 1")
+		err = invalid(name, "the maximum is 2^31 - 1")
 	}
 	return int32(n), err
 }
@@ -72,7 +72,7 @@ func (c *call) flag(name string, otherwise bool) (bool, error) {
 	case "false":
 		return false, nil
 	}
-	return false, invalid(name, "it is true or false")
+	return false, invalid(name, "must be true or false")
 }
 
 // after returns where a page begins, and its limit, 0 if none is given.

@@ -64,7 +64,7 @@ func referenceCallAt(path string) (name string, ok bool) {
 	return "", false
 }
 
-// A referenceRequest is one request of somebody who is known.
+// A referenceRequest is one authenticated request.
 type referenceRequest struct {
 	*http.Request
 	api    *API
@@ -95,7 +95,7 @@ func (a *API) newReference() http.Handler {
 func (r *referenceRequest) call(w http.ResponseWriter) (any, error) {
 	name, ok := referenceCallAt(r.URL.Path)
 	if !ok {
-		return nil, unacceptable("path", "no such call, there are "+strings.Join(slices.Sorted(maps.Keys(referenceCalls)), ", "))
+		return nil, unacceptable("path", "unknown call, want one of "+strings.Join(slices.Sorted(maps.Keys(referenceCalls)), ", "))
 	}
 	call := referenceCalls[name]
 	if !slices.Contains(call.methods, r.Method) {

@@ -25,14 +25,14 @@ const (
 	systemID           = "stepgate"
 	systemName         = "Stepgate"
 	messageSuccess     = "success"
-	messageOutcome     = "the outcome is unknown: look at the job's status before you send the request again"
-	messageConflict    = "others changed the job at the same time, and nothing was done: send the request again"
-	messageBusy        = "the server is busy, and nothing was done: send the request again"
-	messageInternal    = "something failed on the server, and nothing was done: send the request again later"
+	messageOutcome     = "the outcome is unknown: read the job's status before you repeat the request"
+	messageConflict    = "concurrent changes of the job, nothing was done: repeat the request"
+	messageBusy        = "the server is busy, nothing was done: repeat the request"
+	messageInternal    = "the server failed, nothing was done: repeat the request later"
 	messageNoSuchJob   = "there is no such job"
 	messageNoSuchStep  = "the job has no such step"
 	messageNotKnown    = "permission denied"
-	messageCrossOrigin = "permission denied: the page of another origin may not write"
+	messageCrossOrigin = "permission denied: pages of other origins may not write"
 )
 
 // A referenceError is an answer that is no success.
@@ -45,7 +45,7 @@ type referenceError struct {
 func (e *referenceError) Error() string { return e.message }
 
 var (
-	errNotKnown    = &referenceError{code: codeDenied, message: messageNotKnown} // says nothing, as nobody is known that it could be said to
+	errNotKnown    = &referenceError{code: codeDenied, message: messageNotKnown} // without details: the client is not authenticated
 	errCrossOrigin = &referenceError{code: codeDenied, message: messageCrossOrigin}
 	errNoSuchJob   = &referenceError{code: codeNoSuchJob, message: messageNoSuchJob}
 )
@@ -75,8 +75,8 @@ func (r *referenceRequest) envelope(data any, err error) envelope {
 	return envelope{Code: e.code, Message: e.message, Permission: e.permission, RequestID: id, JobRequest: id}
 }
 
-// answerTo returns what an error comes to. What one that is no refusal says stays here: it
-// may name what clients must not know.
+// answerTo returns what an error comes to. Errors other than refusals are hidden from
+// clients: they may leak internals.
 func (r *referenceRequest) answerTo(err error) *referenceError {
 	var (
 		answer  *referenceError
@@ -111,7 +111,7 @@ func refer(r *engine.Refusal, scope store.Scope) *referenceError {
 			why = ": " + r.Detail
 		}
 		return &referenceError{
-			code: codeDenied, message: "permission denied: the person who asks may not do " + asked(r) + why, permission: missing(r, scope),
+			code: codeDenied, message: "permission denied: the caller may not do " + asked(r) + why, permission: missing(r, scope),
 		}
 	case operation.InvalidInput:
 		return unacceptable(fieldOf(r), r.Detail)
@@ -135,7 +135,7 @@ func fieldOf(r *engine.Refusal) string {
 	case "code":
 		return fieldCode
 	case "actor":
-		return "the person who asks"
+		return "the caller"
 	}
 	return "the request"
 }
@@ -165,7 +165,7 @@ func inWords(r *engine.Refusal) string {
 	case operation.NothingToRetry:
 		why = "every target has succeeded already"
 	case operation.NotConfirmer:
-		why = "it is for the step's confirmers, and the person who asks is not one of them"
+		why = "it is for the step's confirmers, and the caller is not one of them"
 	default:
 		why = r.Detail
 	}

@@ -117,13 +117,13 @@ func TestReferenceRefusesFields(t *testing.T) {
 		for name := range good.with("bk_token", `""`) {
 			for _, other := range []string{strings.ToUpper(name), strings.ToUpper(name[:1]) + name[1:], strings.Replace(name, "s", "ſ", 1), strings.Replace(name, "k", "\u212a", 1)} {
 				if other != name {
-					p.refuses(call, good.with(name, "").with(other, "1").String(), fmt.Sprintf("body: %s: the field is written %s", name, name))
+					p.refuses(call, good.with(name, "").with(other, "1").String(), fmt.Sprintf("body: %s: the field name is spelled %s", name, name))
 				}
 			}
 			text := good.with(name, "1").String()
-			p.refuses(call, text[:len(text)-1]+fmt.Sprintf(", %q: 1}", name), "body: "+name+": it stands twice")
-			p.refuses(call, good.with(name, "NaN").String(), "body: "+name+": this is not well-formed JSON, at or after byte ")
-			p.refuses(call, good.with(name, "\"\xff\"").String(), "body: the text is not UTF-8")
+			p.refuses(call, text[:len(text)-1]+fmt.Sprintf(", %q: 1}", name), "body: "+name+": duplicate field")
+			p.refuses(call, good.with(name, "NaN").String(), "body: "+name+": malformed JSON at or after byte ")
+			p.refuses(call, good.with(name, "\"\xff\"").String(), "body: the text must be UTF-8")
 			p.refuses(call, good.with(name, `"\ud800"`).String(), "body: the escape at byte ")
 		}
 	}
@@ -147,23 +147,23 @@ func TestReferenceRefusesBodies(t *testing.T) {
 		for body, want := range map[string]string{
 			"":                                "body: empty, must be a JSON object",
 			" ":                               "body: unexpected EOF",
-			"null":                            "body: an object is asked for",
-			"[]":                              "body: an object is asked for",
-			"[" + text + "]":                  "body: an object is asked for",
-			"bk_scope_type=biz":               "body: this is not well-formed JSON",
-			"\ufeff" + text:                   "body: this is not well-formed JSON",
+			"null":                            "body: must be an object",
+			"[]":                              "body: must be an object",
+			"[" + text + "]":                  "body: must be an object",
+			"bk_scope_type=biz":               "body: malformed JSON",
+			"\ufeff" + text:                   "body: malformed JSON",
 			text[:len(text)-1]:                "body: ",
-			text + text:                       "body: there is more after the end of the document",
-			text + "x":                        "body: there is more after the end of the document",
-			text + "\x00":                     "body: there is more after the end of the document",
+			text + text:                       "body: trailing data after the document",
+			text + "x":                        "body: trailing data after the document",
+			text + "\x00":                     "body: trailing data after the document",
 			text[:len(text)-1] + ",}":         "body: ",
-			"{'a': 1}":                        "body: this is not well-formed JSON",
-			good.with("other", deep).String(): "body: objects and lists lie more than 32 deep in each other",
-			good.with("other", `{"x": [{"y": 1, "y": 2}]}`).String():         "body: a key stands twice",
-			good.with("other", "\"\xc3\x28\"").String():                      "body: the text is not UTF-8",
+			"{'a': 1}":                        "body: malformed JSON",
+			good.with("other", deep).String(): "body: the maximum depth is 32 levels",
+			good.with("other", `{"x": [{"y": 1, "y": 2}]}`).String():         "body: duplicate key",
+			good.with("other", "\"\xc3\x28\"").String():                      "body: the text must be UTF-8",
 			good.with("other", `"`+strings.Repeat("x", 64<<10)+`"`).String(): "body: the maximum is 65536 bytes",
 			good.with("other", strings.Repeat("[", 100_000)).String():        "body: the maximum is 65536 bytes",
-			good.with("other", strings.Repeat("[", 60_000)).String():         "body: objects and lists lie more than 32 deep in each other",
+			good.with("other", strings.Repeat("[", 60_000)).String():         "body: the maximum depth is 32 levels",
 			good.String() + strings.Repeat(" ", 64<<10-len(good.String())+1): "body: the maximum is 65536 bytes",
 		} {
 			p.refuses(call, body, want)
@@ -171,7 +171,7 @@ func TestReferenceRefusesBodies(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/v3/"+call, io.MultiReader(strings.NewReader(text), broken{}))
 		w := httptest.NewRecorder()
 		p.api.ServeHTTP(w, r)
-		if answer := readEnvelope(t, "a body that breaks off", w); answer.Code != 1241002 || answer.Message != "body: did not arrive as a whole and in time" {
+		if answer := readEnvelope(t, "a body that breaks off", w); answer.Code != 1241002 || answer.Message != "body: did not arrive completely and in time" {
 			t.Errorf("a body that breaks off: %+v", answer)
 		}
 		if n := len(p.history(100)); n != 2 {
@@ -254,16 +254,16 @@ func TestReferenceRefusesQueries(t *testing.T) {
 		return q.Encode()
 	}
 	refuses("", "bk_scope_type: missing, must be ")
-	refuses("%zz", "query: not well-formed")
-	refuses(good.Encode()+";", "query: not well-formed")
+	refuses("%zz", "query: malformed")
+	refuses(good.Encode()+";", "query: malformed")
 	for _, name := range []string{"bk_scope_type", "bk_scope_id", "job_instance_id"} {
 		refuses(with(name), name+": missing, must be ")
 		refuses(with(name, ""), name+": ")
 		refuses(with(name, "\xff"), name+": must be UTF-8")
 	}
 	for _, name := range []string{"bk_scope_type", "bk_scope_id", "job_instance_id", "return_ip_result", "bk_token"} {
-		refuses(with(name, "1", "1"), name+": given twice")
-		refuses(with(strings.ToUpper(name), "1"), name+": the field is written "+name)
+		refuses(with(name, "1", "1"), name+": duplicate")
+		refuses(with(strings.ToUpper(name), "1"), name+": the field name is spelled "+name)
 	}
 	for _, value := range []string{"0", "-1", "+5", " 5", "1.0", "1e2", "null", "9223372036854775808", "٥", `"100"`} {
 		refuses(with("job_instance_id", value), "job_instance_id: must be a whole number from 1 to 9007199254740991, or a string of its digits")
@@ -293,7 +293,7 @@ func TestReferenceSlowBody(t *testing.T) {
 			t.Fatal(err)
 		}
 		text, err := io.ReadAll(answer.Body)
-		if err != nil || !strings.Contains(string(text), `"code":1241002,"message":"body: did not arrive as a whole and in time"`) {
+		if err != nil || !strings.Contains(string(text), `"code":1241002,"message":"body: did not arrive completely and in time"`) {
 			t.Errorf("%s, %v", text, err)
 		}
 		if took := time.Since(began); took != 20*time.Second {

@@ -214,7 +214,7 @@ func TestReferenceMessages(t *testing.T) {
 			"step 2 is failed (4), and the job is failed (4); legal now: ignore error (3), retry all (8); legal now on the job: none"},
 		{cell{typ: 4, state: step.Failed, current: true, left: true}, 6, "confirm (6) was refused: it does not apply to a step of type sql (4); " +
 			"step 2 is failed (4), and the job is failed (4); legal now: retry failed (2), ignore error (3), retry all (8); legal now on the job: none"},
-		{cell{typ: 3, state: step.Waiting, current: true, list: true}, 9, "terminate confirmation (9) was refused: it is for the step's confirmers, and the person who asks is not one of them; " +
+		{cell{typ: 3, state: step.Waiting, current: true, list: true}, 9, "terminate confirmation (9) was refused: it is for the step's confirmers, and the caller is not one of them; " +
 			"step 2 is waiting (7), and the job is waiting (7); legal now: none; legal now on the job: terminate job (1)"},
 		{cell{typ: 2, state: step.Failed, left: true}, 8, "retry all (8) was refused: it is for the job's current step, which is 1; " +
 			"step 2 is failed (4), and the job is waiting (7); legal now: none"},
@@ -239,13 +239,13 @@ func TestReferenceDenied(t *testing.T) {
 	}{
 		{
 			"/api/v3/operate_step_instance", body(job, `, "step_instance_id": 1, "operation_code": 2`),
-			"permission denied: the person who asks may not do retry failed (2)",
+			"permission denied: the caller may not do retry failed (2)",
 			`{"system_id":"stepgate","system_name":"Stepgate","actions":[{"id":"retry_failed","name":"retry failed","related_resource_types":[` +
 				`{"system_id":"stepgate","system_name":"Stepgate","type":"biz","type_name":"business","instances":[[{"type":"biz","type_name":"business","id":"1","name":"1"}]]}]}]}`,
 		},
 		{
 			"/api/v3/operate_job_instance", fmt.Sprintf(`{"bk_scope_type": "biz_set", "bk_scope_id": 2, "job_instance_id": "%d", "operation_code": "2"}`, in),
-			"permission denied: the person who asks may not do start job (2)",
+			"permission denied: the caller may not do start job (2)",
 			`{"system_id":"stepgate","system_name":"Stepgate","actions":[{"id":"start_job","name":"start job","related_resource_types":[` +
 				`{"system_id":"stepgate","system_name":"Stepgate","type":"biz_set","type_name":"business set","instances":[[{"type":"biz_set","type_name":"business set","id":"2","name":"2"}]]}]}]}`,
 		},
@@ -291,7 +291,7 @@ func TestReferenceDeniedInWords(t *testing.T) {
 		p.api = httpapi.New(p.eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) { return c.caller, nil }})
 		for call, what := range map[string]string{"operate_step_instance": "terminate confirmation (9)", "operate_job_instance": "terminate job (1)"} {
 			answer := p.send("POST", "/api/v3/"+call, goodForms[call].String())
-			if want := "permission denied: the person who asks may not do " + what + c.message; answer.Code != 9900403 || answer.Message != want {
+			if want := "permission denied: the caller may not do " + what + c.message; answer.Code != 9900403 || answer.Message != want {
 				t.Errorf("%s by %+v: %d %q, want 9900403 and %q", call, c.caller, answer.Code, answer.Message, want)
 			}
 		}

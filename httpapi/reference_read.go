@@ -67,14 +67,14 @@ func (r *referenceRequest) read(w http.ResponseWriter, more []string) (f fields,
 	case errors.Is(err, errTooLarge):
 		return nil, unacceptable("body", fmt.Sprintf("the maximum is %d bytes", maxOperation))
 	}
-	return nil, unacceptable("body", "did not arrive as a whole and in time")
+	return nil, unacceptable("body", "did not arrive completely and in time")
 }
 
 // queryFields reads the fields of a query, where everything is a string.
 func queryFields(raw string, known []string) (fields, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, unacceptable("query", "not well-formed")
+		return nil, unacceptable("query", "malformed")
 	}
 	f := fields{}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -84,9 +84,9 @@ func queryFields(raw string, known []string) (fields, error) {
 		case at < 0:
 			continue
 		case name != known[at]:
-			return nil, unacceptable(known[at], "the field is written "+known[at])
+			return nil, unacceptable(known[at], "the field name is spelled "+known[at])
 		case len(given) > 1:
-			return nil, unacceptable(name, "given twice")
+			return nil, unacceptable(name, "duplicate")
 		case !utf8.ValidString(given[0]):
 			return nil, unacceptable(name, "must be UTF-8")
 		}
@@ -224,7 +224,7 @@ func (r *referenceRequest) credentials() (Credentials, error) {
 		return r.fields.credentials()
 	}
 	if len(given) > 1 {
-		return Credentials{}, unacceptable(headerCredentials, "given twice")
+		return Credentials{}, unacceptable(headerCredentials, "duplicate")
 	}
 	f, err := strictjson.Fields([]byte(given[0]), credentialFields...)
 	var c Credentials

@@ -184,7 +184,7 @@ func TestReferencePaths(t *testing.T) {
 // the calls, with what there is instead. Nothing of the request is told.
 func TestReferenceIsNotThere(t *testing.T) {
 	p := newPlatform(t, httpapi.Caller{Person: "ann", AllScopes: true})
-	const noCall = "path: no such call, there are get_job_instance_status, operate_job_instance, operate_step_instance"
+	const noCall = "path: unknown call, want one of get_job_instance_status, operate_job_instance, operate_step_instance"
 	for _, c := range []struct{ method, path, message, allow string }{
 		{"POST", "/api/", noCall, ""},
 		{"POST", "/api/v3/", noCall, ""},
@@ -231,7 +231,7 @@ func TestReferenceNotKnown(t *testing.T) {
 		"an error and a caller": {func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
 			return known, errors.New("s3cret: expired")
 		}, "", "permission denied"},
-		"another origin": {func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) { return known, nil }, "https://elsewhere.example", "permission denied: the page of another origin may not write"},
+		"another origin": {func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) { return known, nil }, "https://elsewhere.example", "permission denied: pages of other origins may not write"},
 	} {
 		p := newPlatform(t, known)
 		p.api = httpapi.New(p.eng, httpapi.Config{Identify: c.identify})
@@ -316,20 +316,20 @@ func TestReferenceCredentials(t *testing.T) {
 func TestReferenceRefusesCredentials(t *testing.T) {
 	p := waiting(t)
 	for _, c := range []struct{ header, message string }{
-		{`S3CRET`, "this is not well-formed JSON, at or after byte 0"},
+		{`S3CRET`, "malformed JSON at or after byte 0"},
 		{`{"bk_token": "S3CRET`, "bk_token: unexpected EOF"},
-		{`{"bk_token": S3CRET}`, "bk_token: this is not well-formed JSON, at or after byte 13"},
-		{`{"bk_token": "S3CRET"} x`, "there is more after the end of the document"},
-		{`{"bk_token": "S3CRET", "bk_token": "S3CRET"}`, "bk_token: it stands twice"},
-		{`{"BK_TOKEN": "S3CRET"}`, "bk_token: the field is written bk_token"},
-		{`["S3CRET"]`, "an object is asked for"},
-		{`null`, "an object is asked for"},
-		{`"S3CRET"`, "an object is asked for"},
-		{"{\"bk_token\": \"S3CRET\xff\"}", "the text is not UTF-8"},
+		{`{"bk_token": S3CRET}`, "bk_token: malformed JSON at or after byte 13"},
+		{`{"bk_token": "S3CRET"} x`, "trailing data after the document"},
+		{`{"bk_token": "S3CRET", "bk_token": "S3CRET"}`, "bk_token: duplicate field"},
+		{`{"BK_TOKEN": "S3CRET"}`, "bk_token: the field name is spelled bk_token"},
+		{`["S3CRET"]`, "must be an object"},
+		{`null`, "must be an object"},
+		{`"S3CRET"`, "must be an object"},
+		{"{\"bk_token\": \"S3CRET\xff\"}", "the text must be UTF-8"},
 		{`{"bk_token": ["S3CRET"]}`, "bk_token: must be a string"},
 		{`{"bk_app_code": 7}`, "bk_app_code: must be a string"},
 		{`{"access_token": true}`, "access_token: must be a string"},
-		{`{"other": ` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, "objects and lists lie more than 32 deep in each other"},
+		{`{"other": ` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, "the maximum depth is 32 levels"},
 	} {
 		for call, good := range goodForms {
 			r := httptest.NewRequestWithContext(t.Context(), "POST", "/api/v3/"+call, strings.NewReader(good.String()))
@@ -345,7 +345,7 @@ func TestReferenceRefusesCredentials(t *testing.T) {
 	r.Header["X-Bkapi-Authorization"] = []string{`{}`, `{}`}
 	w := httptest.NewRecorder()
 	p.api.ServeHTTP(w, r)
-	if answer := readEnvelope(t, "two headers", w); answer.Message != "X-Bkapi-Authorization: given twice" {
+	if answer := readEnvelope(t, "two headers", w); answer.Message != "X-Bkapi-Authorization: duplicate" {
 		t.Errorf("two headers: %+v", answer)
 	}
 	if n := len(p.history(100)); n != 2 {
@@ -393,8 +393,8 @@ func TestReferenceBusiness(t *testing.T) {
 		{`"bk_biz_id": [2]`, store.Scope{}, "", number},
 		{`"bk_biz_id": null`, store.Scope{}, "", "bk_scope_type: missing, must be " + both + ", or bk_biz_id instead of the scope"},
 		{`"bk_biz_id": ""`, store.Scope{}, "", "bk_scope_type: missing, must be " + both + ", or bk_biz_id instead of the scope"},
-		{`"bk_biz_id": 2, "bk_biz_id": 2`, store.Scope{}, "", "body: bk_biz_id: it stands twice"},
-		{`"BK_BIZ_ID": 2`, store.Scope{}, "", "body: bk_biz_id: the field is written bk_biz_id"},
+		{`"bk_biz_id": 2, "bk_biz_id": 2`, store.Scope{}, "", "body: bk_biz_id: duplicate field"},
+		{`"BK_BIZ_ID": 2`, store.Scope{}, "", "body: bk_biz_id: the field name is spelled bk_biz_id"},
 	} {
 		p := newPlatform(t, httpapi.Caller{Person: "ann", AllScopes: true})
 		p.create(c.scope, confirmation(), confirmation())
@@ -818,9 +818,9 @@ func TestReferenceFailures(t *testing.T) {
 		down    down
 		message string
 	}{
-		{down{view: errors.New("s3cret")}, "something failed on the server, and nothing was done: send the request again later"},
-		{down{commit: store.ErrConflict}, "others changed the job at the same time, and nothing was done: send the request again"},
-		{down{commit: errors.New("s3cret")}, "the outcome is unknown: look at the job's status before you send the request again"},
+		{down{view: errors.New("s3cret")}, "the server failed, nothing was done: repeat the request later"},
+		{down{commit: store.ErrConflict}, "concurrent changes of the job, nothing was done: repeat the request"},
+		{down{commit: errors.New("s3cret")}, "the outcome is unknown: read the job's status before you repeat the request"},
 	} {
 		st := &down{Store: memstore.New()}
 		p := newPlatform(t, httpapi.Caller{})

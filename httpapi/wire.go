@@ -117,7 +117,7 @@ func milliseconds(d time.Duration) int64 {
 func duration(field string, ms int64) (time.Duration, error) {
 	const most = int64(math.MaxInt64 / time.Millisecond)
 	if ms < 0 || ms > most {
-		return 0, invalid(field, fmt.Sprintf("it is 0 to %d", most))
+		return 0, invalid(field, fmt.Sprintf("must be 0 to %d", most))
 	}
 	return time.Duration(ms) * time.Millisecond, nil
 }
@@ -195,7 +195,7 @@ var classes = map[string]store.Class{
 func requestID(text string) (store.Request, error) {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != len(id.String()) {
-		return id, invalid("request_id", "a UUID is asked for, as in 0190f5b4-7d3c-7a52-9d0f-3f6f5d6c8e1a")
+		return id, invalid("request_id", "must be a UUID, as in 0190f5b4-7d3c-7a52-9d0f-3f6f5d6c8e1a")
 	}
 	return id, nil
 }
@@ -204,7 +204,7 @@ func requestID(text string) (store.Request, error) {
 func claimToken(text string) (store.Token, error) {
 	token, err := uuid.Parse(text)
 	if err != nil || len(text) != len(token.String()) {
-		return token, invalid("token", "the token of the delivery is asked for, a UUID")
+		return token, invalid("token", "must be the token of the delivery, a UUID")
 	}
 	return token, nil
 }

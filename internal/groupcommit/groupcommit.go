@@ -52,7 +52,7 @@ type lane[C any] struct {
 	keys  []int64    // of that group
 	aside []aside
 	queue []*waiter[C]
-	timer *time.Timer // ends the patience with turn; nil if nobody queues for its end
+	timer *time.Timer // ends the patience with turn; nil if no change queues for its end
 }
 
 // aside is a group that is under way beside its lane.
@@ -98,7 +98,7 @@ func New[C any](lanes, most int, keep func(C) C, run func(ctx context.Context, g
 // Do has c carried out and returns run's answer for it. Where nothing is under way in the
 // lane of key, it is at once, alone, and under ctx. Else it queues: if ctx ends before its
 // group has begun, nothing is done, and the error is an ErrNotBegun too; if ctx ends later, the
-// group goes on, and what comes of c is unknown. A group that every caller has left is cancelled.
+// group goes on, and the outcome of c is unknown. A group that every caller has left is cancelled.
 // No group holds two changes of one key, other than 0, unless Repeat is set. A panic of run is
 // the caller's if c was carried out at once, and the error of all changes of a group.
 func (l *Lanes[C]) Do(ctx context.Context, key int64, c C) error {

@@ -241,7 +241,7 @@ func TestALaneGoesOnBesideAGroup(t *testing.T) {
 		b.Patience, b.Aside = time.Second, 1
 		slow := b.call(t.Context(), 1, 1)
 		want(t, "the slow one", <-b.began, []int{1})
-		time.Sleep(time.Hour) // nobody queues: it need not hurry
+		time.Sleep(time.Hour) // no change queues: it need not hurry
 		same, other := b.call(t.Context(), 1, 11), b.call(t.Context(), 2, 2)
 		began := time.Now()
 		want(t, "the next group", <-b.began, []int{2})

@@ -29,8 +29,8 @@ const (
 // are errors. The names of v's fields must be lower-case ASCII. An error that lies in one value is an [*Error].
 func Unmarshal(data []byte, v any) error { return unmarshal(data, v, true) }
 
-// Request is Unmarshal for what programs send, in which null is an error as well: who says
-// nothing of a field leaves it out.
+// Request is Unmarshal for what programs send, in which null is an error as well: a client
+// omits a field instead.
 func Request(data []byte, v any) error { return unmarshal(data, v, false) }
 
 // An Error says what is wrong with one value. It names no type of Go's and repeats nothing of
@@ -52,9 +52,9 @@ func unmarshal(data []byte, v any, nulls bool) error {
 	w.key = func(_ int, key string, again bool) error {
 		switch {
 		case again:
-			return &Error{w.path.String(), "key " + Quote(key) + " stands twice"}
+			return &Error{w.path.String(), "key " + Quote(key) + " is a duplicate"}
 		case !plain(key):
-			return &Error{w.path.String(), "unknown field " + Quote(key) + ": fields are written in lower case"}
+			return &Error{w.path.String(), "unknown field " + Quote(key) + ": field names are in lower case"}
 		}
 		return nil
 	}
@@ -81,20 +81,20 @@ func unmarshal(data []byte, v any, nulls bool) error {
 func wanted(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:
-		return "true or false is asked for"
+		return "must be true or false"
 	case reflect.String:
-		return "a string is asked for"
+		return "must be a string"
 	case reflect.Slice, reflect.Array:
-		return "a list is asked for"
+		return "must be a list"
 	case reflect.Struct, reflect.Map:
-		return "an object is asked for"
+		return "must be an object"
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return fmt.Sprintf("a whole number of %d bits is asked for", t.Bits())
+		return fmt.Sprintf("must be a whole number of %d bits", t.Bits())
 	}
-	return "another value is asked for"
+	return "must be another type of value"
 }
 
-// Quote returns the beginning of a name that somebody has written, for a message.
+// Quote returns the beginning of a client's name for a field, quoted for a message.
 func Quote(name string) string { return strconv.QuoteToASCII(brief(name)) }
 
 func brief(name string) string {
@@ -140,7 +140,7 @@ func pathAt(data []byte, offset int64) string {
 }
 
 // Fields reads the one JSON object that data is, and returns those of its fields that are
-// known, each as it stands. The other fields are nobody's business: there may be any, in any
+// known, each as it stands. Fields ignores others, in any
 // case. A field whose name differs from a known one in case alone is an error, and so is
 // whatever else [Unmarshal] refuses, wherever it stands. An error quotes nothing of data,
 // which may hold secrets: it says what is wrong, at which byte, and in which known field.
@@ -155,7 +155,7 @@ func Fields(data []byte, known ...string) (map[string]json.RawMessage, error) {
 				case key == name:
 					field = name
 				case strings.EqualFold(key, name):
-					return fmt.Errorf("%s: the field is written %s", name, name)
+					return fmt.Errorf("%s: the field name is spelled %s", name, name)
 				}
 			}
 		}
@@ -163,13 +163,13 @@ func Fields(data []byte, known ...string) (map[string]json.RawMessage, error) {
 		case !again:
 			return nil
 		case depth == 0 && field != "":
-			return errors.New("it stands twice")
+			return errors.New("duplicate field")
 		}
-		return fmt.Errorf("a key stands twice, the second time before byte %d", w.tokens.InputOffset())
+		return fmt.Errorf("duplicate key before byte %d", w.tokens.InputOffset())
 	}
 	err := w.document(data)
 	if malformed := (*json.SyntaxError)(nil); errors.As(err, &malformed) {
-		err = fmt.Errorf("this is not well-formed JSON, at or after byte %d", w.tokens.InputOffset())
+		err = fmt.Errorf("malformed JSON at or after byte %d", w.tokens.InputOffset())
 	}
 	if err != nil && err != errMore && field != "" && !strings.HasPrefix(err.Error(), field+": ") {
 		err = fmt.Errorf("%s: %w", field, err)
@@ -179,7 +179,7 @@ func Fields(data []byte, known ...string) (map[string]json.RawMessage, error) {
 	}
 	var all map[string]json.RawMessage
 	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) || json.Unmarshal(data, &all) != nil {
-		return nil, errors.New("an object is asked for")
+		return nil, errors.New("must be an object")
 	}
 	for name := range all {
 		if !slices.Contains(known, name) {
@@ -189,7 +189,7 @@ func Fields(data []byte, known ...string) (map[string]json.RawMessage, error) {
 	return all, nil
 }
 
-var errMore = errors.New("there is more after the end of the document")
+var errMore = errors.New("trailing data after the document")
 
 // A walker reads a document token by token.
 type walker struct {
@@ -212,10 +212,10 @@ func newWalker(data []byte) *walker {
 // document reads the whole of data, on which w was made.
 func (w *walker) document(data []byte) error {
 	if !utf8.Valid(data) {
-		return errors.New("the text is not UTF-8")
+		return errors.New("the text must be UTF-8")
 	}
 	if at := halfRune(data); at >= 0 {
-		return fmt.Errorf("the escape at byte %d is half a character", at)
+		return fmt.Errorf("the escape at byte %d is an unpaired surrogate", at)
 	}
 	if err := w.walk(0); err != nil {
 		return err
@@ -239,19 +239,19 @@ func (w *walker) walk(depth int) error {
 		return errHere
 	}
 	if token == nil && w.noNulls {
-		return &Error{w.path.String(), "null is no value here: leave the field out"}
+		return &Error{w.path.String(), "must not be null: omit the field"}
 	}
 	opens, ok := token.(json.Delim)
 	if !ok {
 		return nil
 	}
 	if depth == MaxDepth {
-		return fmt.Errorf("objects and lists lie more than %d deep in each other", MaxDepth)
+		return fmt.Errorf("the maximum depth is %d levels", MaxDepth)
 	}
 	var seen map[string]bool
 	if opens == '{' {
 		if w.objects++; w.objects > MaxObjects {
-			return fmt.Errorf("there are more than %d objects in all", MaxObjects)
+			return fmt.Errorf("the maximum is %d objects in total", MaxObjects)
 		}
 		seen = map[string]bool{}
 	}
@@ -267,7 +267,7 @@ func (w *walker) walk(depth int) error {
 				return err
 			}
 			if i == MaxKeys {
-				return fmt.Errorf("an object has more than %d keys", MaxKeys)
+				return fmt.Errorf("the maximum is %d keys per object", MaxKeys)
 			}
 			seen[key] = true
 			at = place{key: key, index: -1}
