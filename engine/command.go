@@ -17,7 +17,7 @@ type Command interface {
 // Create makes a job.
 type Create struct {
 	ID      store.JobID
-	Request store.Request
+	Request store.RequestID
 	Actor   string
 	Reason  string
 	Spec    JobSpec
@@ -33,7 +33,7 @@ type JobSpec struct {
 // Operate is a person's operation on a step.
 type Operate struct {
 	Code    operation.Code
-	Request store.Request
+	Request store.RequestID
 	Actor   string
 	Reason  string
 
@@ -44,7 +44,7 @@ type Operate struct {
 // OperateJob is a person's operation on a job.
 type OperateJob struct {
 	Code    operation.JobCode
-	Request store.Request
+	Request store.RequestID
 	Actor   string
 	Reason  string
 
@@ -70,7 +70,7 @@ type Report struct {
 	Outcome step.Event
 	Reason  string // why, for an outcome
 
-	request store.Request // made by the engine
+	request store.RequestID // made by the engine
 }
 
 // MaxResults is the maximum of results in one report.
@@ -89,5 +89,5 @@ type Expire struct {
 	Step    step.ID
 	Attempt int32
 
-	request store.Request // made by the engine
+	request store.RequestID // made by the engine
 }

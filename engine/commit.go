@@ -402,7 +402,7 @@ func (e *Engine) accepted(ctx context.Context, c *call) Receipt {
 	switch changed := c.decision.Changes(); {
 	case c.request.dry:
 		if changed {
-			receipt.Seq, receipt.Request = 0, store.Request{}
+			receipt.Seq, receipt.Request = 0, store.RequestID{}
 		}
 		if o.Dry != nil {
 			observed(func() { o.Dry(ctx, receipt, e.took(c)) })

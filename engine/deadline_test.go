@@ -71,7 +71,7 @@ func TestADeadlineComesFirst(t *testing.T) {
 		t.Fatalf("restart_confirmation of an overdue confirmation = %+v, %v", receipt, err)
 	}
 	history := d.history()
-	if !slices.Equal(d.accepted, history[2:]) || history[2].Kind != store.Expired || history[2].Request != (store.Request{}) {
+	if !slices.Equal(d.accepted, history[2:]) || history[2].Kind != store.Expired || history[2].Request != (store.RequestID{}) {
 		t.Errorf("the observer was told %+v, the history has %+v", d.accepted, history[2:])
 	}
 	if len(d.asked) != 1 || d.asked[0].Step.State != step.ConfirmationTerminated || d.asked[0].Job.State != step.ConfirmationTerminated {

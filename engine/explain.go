@@ -127,7 +127,7 @@ func (e *Engine) tryOut(ctx context.Context, c *call, cmd Command) (Receipt, *Re
 		return Receipt{}, refusal, nil
 	}
 	receipt := c.decision.Receipt
-	receipt.Seq, receipt.Request = 0, store.Request{}
+	receipt.Seq, receipt.Request = 0, store.RequestID{}
 	return receipt, nil, nil
 }
 

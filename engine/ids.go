@@ -34,8 +34,8 @@ func (d *jobIDs) next(now step.Time, random uint64) store.JobID {
 
 // requestID returns a UUID of version 7, as RFC 9562 lays it out. google/uuid makes
 // them as well, but from a clock and a random source of its own.
-func requestID(now step.Time, hi, lo uint64) store.Request {
-	var id store.Request
+func requestID(now step.Time, hi, lo uint64) store.RequestID {
+	var id store.RequestID
 	binary.BigEndian.PutUint64(id[:8], uint64(now)<<16|0x7000|hi&0x0fff)
 	binary.BigEndian.PutUint64(id[8:], 1<<63|lo>>2)
 	return id

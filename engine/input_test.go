@@ -411,7 +411,7 @@ func mistakes() []mistake {
 	operate("if attempt -1", "if_attempt", engine.IfAttempt(-1))
 	operate("if version 0", "if_version", engine.IfVersion(0))
 	operate("if version -1", "if_version", engine.IfVersion(-1))
-	operate("zero request id", "request_id", engine.RequestID(store.Request{}))
+	operate("zero request id", "request_id", engine.RequestID(store.RequestID{}))
 	operate("zero option", "Options", engine.OperateOption{})
 	for _, text := range append(badTexts[1:], oddNames...) {
 		operate(fmt.Sprintf("by %.10q", text), "actor", engine.By(text))

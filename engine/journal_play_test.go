@@ -214,7 +214,7 @@ func (p *player) sweep(after time.Duration) {
 func (p *player) ctx() context.Context { return p.Context() }
 
 // request returns the next request id that is not of the engine's making.
-func (p *player) request() store.Request {
+func (p *player) request() store.RequestID {
 	p.made++
 	return uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "%d %d", p.job, p.made))
 }

@@ -784,14 +784,14 @@ func compare(t *testing.T, call string, explained engine.Receipt, refused *engin
 	d.must(err)
 	dry, dryErr := run(d, engine.DryRun())
 	got, err := run(twin)
-	if dry.Seq != 0 || dry.Request != (store.Request{}) {
+	if dry.Seq != 0 || dry.Request != (store.RequestID{}) {
 		t.Errorf("%s: a dry run has request %v and record %d, want neither", call, dry.Request, dry.Seq)
 	}
 	if err == nil && got.Seq != before.Version+1 {
 		t.Errorf("%s: record %d after version %d", call, got.Seq, before.Version)
 	}
 	for _, r := range []*engine.Receipt{&explained, &dry, &got} {
-		r.Request, r.Seq, r.Job = store.Request{}, 0, 0
+		r.Request, r.Seq, r.Job = store.RequestID{}, 0, 0
 	}
 	if explained != dry || dry != got {
 		t.Errorf("%s:\nexplained %+v\nthe dry run %+v\nin earnest %+v", call, explained, dry, got)

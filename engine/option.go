@@ -180,7 +180,7 @@ type OperateOption struct {
 	set     setting
 	text    string
 	number  int64
-	request store.Request
+	request store.RequestID
 }
 
 type setting uint8
@@ -213,7 +213,7 @@ func IfVersion(v store.Seq) OperateOption { return OperateOption{set: setVersion
 // answered with the receipt of the first. It is an error if the two differ in step,
 // code, person or reason. Ids are unique per job, those of creations per scope.
 // Refused requests are not remembered. By default the engine draws an id.
-func RequestID(id store.Request) OperateOption {
+func RequestID(id store.RequestID) OperateOption {
 	return OperateOption{set: setRequest, request: id}
 }
 
@@ -230,7 +230,7 @@ type request struct {
 	actor, reason string
 	ifAttempt     int64
 	ifVersion     store.Seq
-	id            store.Request
+	id            store.RequestID
 	given         bool // id was given by the caller
 	dry           bool
 	executor      bool // by the caller's own word
@@ -255,7 +255,7 @@ func (r *request) apply(opts []OperateOption) *Refusal {
 			}
 		case setRequest:
 			r.id, r.given = o.request, true
-			if r.id == (store.Request{}) {
+			if r.id == (store.RequestID{}) {
 				return invalid("request_id", "the zero id stands for no request")
 			}
 		case setDryRun:

@@ -10,7 +10,7 @@ import (
 // accepted operation that did nothing. It is rebuilt from the job's history, so a
 // repeated request gets the same receipt, however far the job has moved on.
 type Receipt struct {
-	Request store.Request     `json:"request"`
+	Request store.RequestID   `json:"request"`
 	Job     store.JobID       `json:"job"`
 	Seq     store.Seq         `json:"seq"` // of the record, and the job's version after it; 0 for a dry run
 	At      step.Time         `json:"at"`

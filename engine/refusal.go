@@ -163,7 +163,7 @@ var ErrUnknownOutcome = errors.New("the outcome is unknown")
 // request.
 type UnknownOutcomeError struct {
 	Job     store.JobID
-	Request store.Request
+	Request store.RequestID
 	Err     error // the store's
 }
 

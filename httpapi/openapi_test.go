@@ -267,7 +267,7 @@ var alphabets = map[reflect.Type]string{
 	reflect.TypeFor[step.Event](): "Event", reflect.TypeFor[step.Decision](): "Decision", reflect.TypeFor[operation.Code](): "Code",
 	reflect.TypeFor[operation.JobCode](): "JobCode", reflect.TypeFor[operation.Guard](): "Guard", reflect.TypeFor[operation.Reason](): "Reason",
 	reflect.TypeFor[store.Kind](): "Kind", reflect.TypeFor[store.Effect](): "Effect", reflect.TypeFor[step.Time](): "Time",
-	reflect.TypeFor[store.Request](): "RequestID",
+	reflect.TypeFor[store.RequestID](): "RequestID",
 }
 
 // misfit says in what way a schema does not describe a type of Go's, "" for none.

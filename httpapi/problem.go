@@ -37,7 +37,7 @@ type problem struct {
 	LegalJob  *operation.JobCodes `json:"legal_job,omitempty"`
 	LegalFrom *step.States        `json:"legal_from,omitempty"`
 
-	Request *store.Request `json:"request_id,omitempty"` // of an unknown outcome: to repeat it with
+	Request *store.RequestID `json:"request_id,omitempty"` // of an unknown outcome: to repeat it with
 
 	header http.Header // to answer with, beside the usual ones
 }

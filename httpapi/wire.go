@@ -192,7 +192,7 @@ var classes = map[string]store.Class{
 }
 
 // requestID reads an idempotency key in the one form that such ids have on the wire.
-func requestID(text string) (store.Request, error) {
+func requestID(text string) (store.RequestID, error) {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != len(id.String()) {
 		return id, invalid("request_id", "must be a UUID, as in 0190f5b4-7d3c-7a52-9d0f-3f6f5d6c8e1a")

@@ -81,7 +81,7 @@ func (h *history) page(job store.JobID, p store.Page[store.Seq]) []store.Record 
 }
 
 // find returns the sequence number of the record that carries request, or 0.
-func (h *history) find(request store.Request) (found store.Seq) {
+func (h *history) find(request store.RequestID) (found store.Seq) {
 	h.walk(1, func(seq store.Seq, body []byte) bool {
 		if requestOf(body) == request {
 			found = seq
@@ -92,10 +92,10 @@ func (h *history) find(request store.Request) (found store.Seq) {
 }
 
 // requests returns the sequence numbers of all records that carry a request.
-func (h *history) requests() map[store.Request]store.Seq {
-	all := make(map[store.Request]store.Seq, h.n)
+func (h *history) requests() map[store.RequestID]store.Seq {
+	all := make(map[store.RequestID]store.Seq, h.n)
 	h.walk(1, func(seq store.Seq, body []byte) bool {
-		if request := requestOf(body); request != (store.Request{}) {
+		if request := requestOf(body); request != (store.RequestID{}) {
 			all[request] = seq
 		}
 		return true
@@ -110,7 +110,7 @@ const (
 	flagAll
 )
 
-func requestOf(body []byte) (request store.Request) {
+func requestOf(body []byte) (request store.RequestID) {
 	if body[0]&flagRequest != 0 {
 		copy(request[:], body[1:])
 	}
@@ -122,7 +122,7 @@ func pack(b []byte, r *store.Record) []byte {
 	if r.All {
 		flags |= flagAll
 	}
-	if r.Request != (store.Request{}) {
+	if r.Request != (store.RequestID{}) {
 		b = append(b, flags|flagRequest)
 		b = append(b, r.Request[:]...)
 	} else {

@@ -14,9 +14,9 @@ type job struct {
 	header   store.Job
 	steps    []stepRow
 	log      history
-	counts   *counts                     // of its scope and shard
-	requests map[store.Request]store.Seq // made when a request is first looked for in a long history
-	oldest   *effect                     // unsettled, a list; guarded by the queue
+	counts   *counts                       // of its scope and shard
+	requests map[store.RequestID]store.Seq // made when a request is first looked for in a long history
+	oldest   *effect                       // unsettled, a list; guarded by the queue
 	newest   *effect
 }
 
@@ -102,7 +102,7 @@ func (row *stepRow) targets() *targets {
 const longHistory = 16
 
 // recordOf returns the record that carries request, or nil.
-func (j *job) recordOf(request store.Request) *store.Record {
+func (j *job) recordOf(request store.RequestID) *store.Record {
 	seq := store.Seq(0)
 	if j.log.len() < longHistory {
 		seq = j.log.find(request)
@@ -121,7 +121,7 @@ func (j *job) recordOf(request store.Request) *store.Record {
 
 func (j *job) append(r *store.Record) {
 	j.log.append(r)
-	if j.requests != nil && r.Request != (store.Request{}) {
+	if j.requests != nil && r.Request != (store.RequestID{}) {
 		j.requests[r.Request] = r.Seq
 	}
 }

@@ -51,7 +51,7 @@ type counts [16]int // by state, which takes four bits
 
 type creation struct {
 	scope   store.Scope
-	request store.Request
+	request store.RequestID
 }
 
 // New returns an empty store.
@@ -114,14 +114,14 @@ func (s *Store) View(ctx context.Context, q store.Query) (v store.View, err erro
 	if len(q.Targets) > 0 {
 		v.Targets = j.steps[id-1].targets().rows(q.Targets)
 	}
-	if q.Request != (store.Request{}) {
+	if q.Request != (store.RequestID{}) {
 		v.Replay = j.recordOf(q.Request)
 	}
 	return v, nil
 }
 
 // Created implements store.Store.
-func (s *Store) Created(ctx context.Context, scope store.Scope, request store.Request) (store.Record, error) {
+func (s *Store) Created(ctx context.Context, scope store.Scope, request store.RequestID) (store.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return store.Record{}, err
 	}
@@ -140,7 +140,7 @@ func (s *Store) Created(ctx context.Context, scope store.Scope, request store.Re
 	return j.log.at(id, 1), nil
 }
 
-func (s *Store) createdShard(request store.Request) *createdShard {
+func (s *Store) createdShard(request store.RequestID) *createdShard {
 	return &s.created[request[15]&63]
 }
 
@@ -176,7 +176,7 @@ func (s *Store) create(c store.Change) error {
 		return errors.New("memstore: a job's steps and their definitions differ in number")
 	}
 	request := c.Records[0].Request
-	if request != (store.Request{}) {
+	if request != (store.RequestID{}) {
 		index := s.createdShard(request)
 		index.mu.Lock()
 		defer index.mu.Unlock()

@@ -119,9 +119,9 @@ type Result struct {
 // succeeded since the attempt that last covered all targets.
 func (t Target) Due(s Step) bool { return t.Success < s.Full }
 
-// A Request identifies one call of a client, so that repeating it is safe: an
+// A RequestID identifies one call of a client, so that repeating it is safe: an
 // idempotency key.
-type Request = uuid.UUID
+type RequestID = uuid.UUID
 
 // A Token is drawn for each claim and known to its caller alone: a delivery is deferred
 // and settled only with the token of the claim that took it.

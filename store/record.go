@@ -14,7 +14,7 @@ type Record struct {
 	Seq     Seq       `json:"seq"`
 	At      step.Time `json:"at"`
 	Kind    Kind      `json:"kind"`
-	Request Request   `json:"request"` // of the call that made the change; zero for an expiry that came before a command
+	Request RequestID `json:"request"` // of the call that made the change; zero for an expiry that came before a command
 	Actor   string    `json:"actor,omitempty"`
 	Reason  string    `json:"reason,omitempty"`
 

@@ -52,7 +52,7 @@ type Store interface {
 	// Created returns the Created record that carries request, of the job of
 	// exactly this scope, the zero Scope meaning none; ErrNotFound if there is
 	// none.
-	Created(ctx context.Context, scope Scope, request Request) (Record, error)
+	Created(ctx context.Context, scope Scope, request RequestID) (Record, error)
 
 	// Commit applies c, all of it or nothing, if the job's version is the one
 	// that c was decided on: c.Job.Version less the number of c.Records; 0 for
@@ -137,9 +137,9 @@ type Clock interface {
 type Query struct {
 	Scope   Scope
 	Job     JobID
-	Step    step.ID // 0 selects the job's current step
-	Targets []int32 // indices into the step's targets, in any order
-	Request Request // look for the record that carries it; the zero Request looks for none
+	Step    step.ID   // 0 selects the job's current step
+	Targets []int32   // indices into the step's targets, in any order
+	Request RequestID // look for the record that carries it; the zero RequestID looks for none
 }
 
 // A View is all that deciding on one command needs.

@@ -101,7 +101,7 @@ type sequence struct {
 type tracked struct {
 	id        store.JobID
 	spec      engine.JobSpec
-	request   store.Request              // of its creation
+	request   store.RequestID            // of its creation
 	created   store.Job                  // as it was then
 	requests  []request                  // accepted
 	reports   []engine.Report            // accepted
@@ -182,7 +182,7 @@ func (w *sequence) number() uint64 {
 	return w.numbers * 0x9e3779b97f4a7c15
 }
 
-func (w *sequence) newRequest() (id store.Request) {
+func (w *sequence) newRequest() (id store.RequestID) {
 	binary.BigEndian.PutUint64(id[:], w.number())
 	return id
 }

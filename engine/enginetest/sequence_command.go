@@ -46,7 +46,7 @@ type request struct {
 	step    step.ID
 	code    operation.Code
 	jobCode operation.JobCode // if it is one on the job
-	id      store.Request
+	id      store.RequestID
 	actor   string
 	receipt engine.Receipt // once it was accepted
 }

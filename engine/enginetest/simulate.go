@@ -97,7 +97,7 @@ type simulation struct {
 
 	jobs    []*watched
 	wishes  []*wish // in the order in which they were first made
-	wished  map[store.Request]*wish
+	wished  map[store.RequestID]*wish
 	sent    map[string]*message // by who sent it
 	checker *Checker
 	handed  map[effect]bool // the effects that a handler has been given
@@ -118,7 +118,7 @@ type effect struct {
 func (how stories) play(t *rapid.T) {
 	s := &simulation{
 		T: t, stories: how, good: storetest.WithoutClock(how.Open(openTB{T: t})), faults: storetest.NewFaults(), now: time.UnixMilli(1_800_000_000_000),
-		wished: map[store.Request]*wish{}, sent: map[string]*message{}, handed: map[effect]bool{}, checker: NewChecker(how.Rules),
+		wished: map[store.RequestID]*wish{}, sent: map[string]*message{}, handed: map[effect]bool{}, checker: NewChecker(how.Rules),
 	}
 	s.store = s.faults.Wrap(s.good)
 	for i := range s.engines {
@@ -150,7 +150,7 @@ func (s *simulation) number() uint64 {
 	return s.numbers * 0x9e3779b97f4a7c15
 }
 
-func (s *simulation) newRequest() (id store.Request) {
+func (s *simulation) newRequest() (id store.RequestID) {
 	binary.BigEndian.PutUint64(id[:], s.number())
 	return id
 }

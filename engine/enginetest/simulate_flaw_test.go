@@ -61,7 +61,7 @@ var flaws = []flaw{
 	}},
 	{"requests that are not found again", "promise", func(s store.Store) store.Store {
 		return flawed{Store: s, view: func(ctx context.Context, q store.Query) (store.View, error) {
-			q.Request = store.Request{}
+			q.Request = store.RequestID{}
 			return s.View(ctx, q)
 		}}
 	}},

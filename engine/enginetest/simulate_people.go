@@ -14,7 +14,7 @@ import (
 
 // A wish is one request of a person, however often it is made, and what is known of it.
 type wish struct {
-	id      store.Request
+	id      store.RequestID
 	spec    *engine.JobSpec // of a creation
 	job     store.JobID
 	step    step.ID // 0 for an operation on the job

@@ -70,7 +70,7 @@ func TestCluster(t *testing.T) {
 		t.Errorf("the tables are as they were, and the proof fails:\n%v", err)
 	}
 	t.Run("a record that was acknowledged is another's", func(t *testing.T) {
-		_, err := proveIn(t.Context(), s, map[store.Request]bool{{1}: true})
+		_, err := proveIn(t.Context(), s, map[store.RequestID]bool{{1}: true})
 		if err == nil || !strings.Contains(err.Error(), "was acknowledged and is in no history") {
 			t.Errorf("the proof says %v", err)
 		}
@@ -108,7 +108,7 @@ var tampers = []tamper{
 }
 
 // isFound wants the proof to fail for x, and leaves the table as it was.
-func (x tamper) isFound(t *testing.T, s setting, acknowledged map[store.Request]bool) {
+func (x tamper) isFound(t *testing.T, s setting, acknowledged map[store.RequestID]bool) {
 	execute := func(sql string) {
 		t.Helper()
 		if err := s.execute(t.Context(), sql); err != nil {

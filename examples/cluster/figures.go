@@ -28,18 +28,18 @@ const (
 type ledger struct {
 	mu           sync.Mutex // guards all below
 	count        map[string]int
-	acknowledged map[store.Request]bool // requests that were carried out
+	acknowledged map[store.RequestID]bool // requests that were carried out
 }
 
 func newLedger() *ledger {
-	return &ledger{count: map[string]int{}, acknowledged: map[store.Request]bool{}}
+	return &ledger{count: map[string]int{}, acknowledged: map[store.RequestID]bool{}}
 }
 
 // listen writes down what a process tells until it ends.
 func (l *ledger) listen(said io.Reader) {
 	for lines := bufio.NewScanner(said); lines.Scan(); {
 		what, id, carriedOut := strings.Cut(lines.Text(), " ")
-		var request store.Request
+		var request store.RequestID
 		err := request.UnmarshalText([]byte(id))
 		l.mu.Lock()
 		l.count[what]++

@@ -90,7 +90,7 @@ func (s setting) chance(job int, current store.Step) *rand.Rand {
 }
 
 // draw returns a request id.
-func draw(r *rand.Rand) (id store.Request) {
+func draw(r *rand.Rand) (id store.RequestID) {
 	binary.BigEndian.PutUint64(id[:8], r.Uint64())
 	binary.BigEndian.PutUint64(id[8:], r.Uint64())
 	return id

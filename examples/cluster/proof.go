@@ -34,7 +34,7 @@ type proof struct {
 	store    store.Store
 	checker  *enginetest.Checker
 	names    map[string]store.JobID
-	requests map[store.Request]store.JobID
+	requests map[store.RequestID]store.JobID
 	found    findings
 	faults   []error
 }
@@ -48,9 +48,9 @@ type proof struct {
 //   - no attempt expired twice;
 //   - no target succeeded twice without being told to run on all again;
 //   - no effect waits for delivery.
-func prove(ctx context.Context, st store.Store, s setting, acknowledged map[store.Request]bool) (findings, error) {
+func prove(ctx context.Context, st store.Store, s setting, acknowledged map[store.RequestID]bool) (findings, error) {
 	p := proof{
-		setting: s, store: st, checker: enginetest.NewChecker(nil), names: map[string]store.JobID{}, requests: map[store.Request]store.JobID{},
+		setting: s, store: st, checker: enginetest.NewChecker(nil), names: map[string]store.JobID{}, requests: map[store.RequestID]store.JobID{},
 		found: findings{jobs: map[step.State]int{}},
 	}
 	jobs, err := st.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: s.Jobs + 1}})
@@ -77,7 +77,7 @@ func prove(ctx context.Context, st store.Store, s setting, acknowledged map[stor
 }
 
 // proveIn is prove on a connection of its own to the database of s.
-func proveIn(ctx context.Context, s setting, acknowledged map[store.Request]bool) (findings, error) {
+func proveIn(ctx context.Context, s setting, acknowledged map[store.RequestID]bool) (findings, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
 	st, closeAll, err := s.open(ctx)
@@ -126,7 +126,7 @@ func (p *proof) job(ctx context.Context, i int) error {
 func (p *proof) once(name string, history []store.Record) {
 	expired := map[attempt]bool{}
 	for _, r := range history {
-		if other := p.requests[r.Request]; other != 0 || r.Request == (store.Request{}) {
+		if other := p.requests[r.Request]; other != 0 || r.Request == (store.RequestID{}) {
 			p.fault("%s: the request of record %d, %v, was carried out before, on job %d", name, r.Seq, r.Request, other)
 		}
 		p.requests[r.Request] = r.Job

@@ -31,7 +31,7 @@ var wishes = map[step.State]struct {
 // A click is one operation that somebody asks for, however often it is sent.
 type click struct {
 	by      string
-	id      store.Request
+	id      store.RequestID
 	code    operation.Code
 	jobCode operation.JobCode
 	seen    store.Seq // the version that the choice was made on

@@ -56,7 +56,7 @@ func TestAlongsideFails(t *testing.T) {
 	eng := engine.New(st)
 	execute(t, pool, `INSERT INTO own VALUES (0, 0)`)
 	id := start(t, eng, asking(1))
-	change := refusing(t, st, id, store.Request{})
+	change := refusing(t, st, id, store.RequestID{})
 	before := rows(t, pool, id, id)
 	for what, c := range map[string]struct {
 		f    func(ctx context.Context, tx pgx.Tx) error
@@ -131,8 +131,8 @@ func TestAlongsideIsForOneCommit(t *testing.T) {
 	pool := migrated(t)
 	st := open(t, pool, pgstore.WithLanes(0))
 	eng := engine.New(st)
-	change := refusing(t, st, start(t, eng, asking(1)), store.Request{})
-	other := refusing(t, st, start(t, eng, asking(1)), store.Request{})
+	change := refusing(t, st, start(t, eng, asking(1)), store.RequestID{})
+	other := refusing(t, st, start(t, eng, asking(1)), store.RequestID{})
 	ran := 0
 	ctx := pgstore.Alongside(t.Context(), func(ctx context.Context, _ pgx.Tx) error {
 		if ran++; ran > 1 {

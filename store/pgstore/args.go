@@ -282,7 +282,7 @@ func jobTable(group []*store.Change) table {
 
 // requestTable returns creationColumns.
 func requestTable(group []*store.Change) table {
-	group = slices.DeleteFunc(slices.Clone(group), func(c *store.Change) bool { return c.Records[0].Request == (store.Request{}) })
+	group = slices.DeleteFunc(slices.Clone(group), func(c *store.Change) bool { return c.Records[0].Request == (store.RequestID{}) })
 	return table{
 		column(group, func(c **store.Change) string { return (*c).Job.Scope.Type }),
 		column(group, func(c **store.Change) string { return (*c).Job.Scope.ID }),
@@ -363,4 +363,4 @@ func asJSON(names any) string {
 
 // uuid returns a request or a token as a parameter of a type that the driver knows without
 // asking the server what it expects.
-func uuid(r store.Request) pgtype.UUID { return pgtype.UUID{Bytes: r, Valid: true} }
+func uuid(r store.RequestID) pgtype.UUID { return pgtype.UUID{Bytes: r, Valid: true} }

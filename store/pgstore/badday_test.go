@@ -26,7 +26,7 @@ func TestClosedPool(t *testing.T) {
 	eng := engine.New(st)
 	id := start(t, eng, asking(1))
 	effect := store.Delivery{Job: id, Seq: 2}
-	change, before := refusing(t, st, id, store.Request{}), rows(t, direct, 1, store.MaxJobID)
+	change, before := refusing(t, st, id, store.RequestID{}), rows(t, direct, 1, store.MaxJobID)
 	pool.Close()
 	_, newErr := pgstore.New(ctx, pool)
 	for what, call := range map[string]func() error{
@@ -35,7 +35,7 @@ func TestClosedPool(t *testing.T) {
 		"MigrateTo": func() error { return pgstore.MigrateTo(ctx, pool, 0) },
 		"View":      func() error { _, err := st.View(ctx, store.Query{Job: id}); return err },
 		"wide View": func() error { _, err := st.View(ctx, store.Query{Job: id, Targets: []int32{0}}); return err },
-		"Created":   func() error { _, err := st.Created(ctx, store.Scope{}, store.Request{1}); return err },
+		"Created":   func() error { _, err := st.Created(ctx, store.Scope{}, store.RequestID{1}); return err },
 		"Commit":    func() error { return st.Commit(ctx, change) },
 		"Commit alongside": func() error {
 			return st.Commit(pgstore.Alongside(ctx, func(context.Context, pgx.Tx) error { return nil }), change)
@@ -85,7 +85,7 @@ func TestStatementTimeout(t *testing.T) {
 	id := start(t, patient, asking(1))
 	before := rows(t, direct, id, id)
 	operate := func(eng *engine.Engine) (engine.Receipt, error) {
-		return eng.Operate(t.Context(), id, 1, operation.TerminateConfirmation, engine.RequestID(store.Request{1}))
+		return eng.Operate(t.Context(), id, 1, operation.TerminateConfirmation, engine.RequestID(store.RequestID{1}))
 	}
 	release := lockJob(t, direct, id)
 	_, err := operate(impatient)

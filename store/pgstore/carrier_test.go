@@ -75,7 +75,7 @@ func ending(t *testing.T, st *pgstore.Store, jobs int) []store.Change {
 	t.Helper()
 	var changes []store.Change
 	for range jobs {
-		changes = append(changes, refusing(t, st, start(t, engine.New(st), asking(1)), store.Request{}))
+		changes = append(changes, refusing(t, st, start(t, engine.New(st), asking(1)), store.RequestID{}))
 	}
 	changes[0].Job.Version++
 	changes[0].Records[0].Seq++

@@ -55,9 +55,9 @@ func TestTwoStoresOnTheSameJobs(t *testing.T) {
 		ids[i] = start(t, engine.New(open(t, pool)), asking(1))
 	}
 	var mu sync.Mutex // guards accepted
-	accepted := map[store.JobID]map[store.Seq]store.Request{}
+	accepted := map[store.JobID]map[store.Seq]store.RequestID{}
 	for _, id := range ids {
-		accepted[id] = map[store.Seq]store.Request{}
+		accepted[id] = map[store.Seq]store.RequestID{}
 	}
 	seed := testkit.Seed(t)
 	var all sync.WaitGroup
@@ -132,7 +132,7 @@ func TestGroupsLockInOneOrder(t *testing.T) {
 	for process, group := range [][]store.JobID{{first, second, last}, {last, third, first}} {
 		var changes []store.Change
 		for _, id := range group {
-			changes = append(changes, refusing(t, st, id, store.Request{}))
+			changes = append(changes, refusing(t, st, id, store.RequestID{}))
 		}
 		st := open(t, connect(t, dsn, func(c *pgxpool.Config) { c.ConnConfig.Tracer = &locked }), pgstore.WithLanes(1), unhurried)
 		answers = append(answers, queueBehind(t, pool, st, changes)...)
@@ -168,9 +168,9 @@ func TestConflictWhereTransactionsAreStrict(t *testing.T) {
 	eng := engine.New(st)
 	for _, others := range []int{0, 1} {
 		id := start(t, eng, asking(1))
-		changes := []store.Change{refusing(t, st, id, store.Request{})}
+		changes := []store.Change{refusing(t, st, id, store.RequestID{})}
 		for range others {
-			changes = append(changes, refusing(t, st, start(t, eng, asking(1)), store.Request{}))
+			changes = append(changes, refusing(t, st, start(t, eng, asking(1)), store.RequestID{}))
 		}
 		tx, err := pool.Begin(t.Context())
 		if err != nil {

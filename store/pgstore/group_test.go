@@ -47,21 +47,21 @@ func TestGroupKeepsAnswersApart(t *testing.T) {
 	ctx, pool := t.Context(), migrated(t)
 	st := open(t, pool, pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
-	known := store.Request{15: 1}
+	known := store.RequestID{15: 1}
 	if _, err := eng.Create(ctx, asking(1), engine.RequestID(known)); err != nil {
 		t.Fatal(err)
 	}
 	again := start(t, eng, asking(1))
 	for _, code := range alternating {
-		request := store.Request{15: byte(code)}
+		request := store.RequestID{15: byte(code)}
 		if _, err := eng.Operate(ctx, again, 1, code, engine.RequestID(request)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	stale := refusing(t, st, start(t, eng, asking(1)), store.Request{15: 2})
+	stale := refusing(t, st, start(t, eng, asking(1)), store.RequestID{15: 2})
 	stale.Job.Version++
 	stale.Records[0].Seq++
-	creation := func(id store.JobID, request store.Request) store.Change {
+	creation := func(id store.JobID, request store.RequestID) store.Change {
 		return decide(t, st, store.Query{}, &engine.Create{ID: id, Request: request, Spec: asking(2)})
 	}
 	group := []struct {
@@ -69,14 +69,14 @@ func TestGroupKeepsAnswersApart(t *testing.T) {
 		change store.Change
 		want   error
 	}{
-		{"a change", refusing(t, st, start(t, eng, asking(1)), store.Request{15: 3}), nil},
+		{"a change", refusing(t, st, start(t, eng, asking(1)), store.RequestID{15: 3}), nil},
 		{"one on another version", stale, store.ErrConflict},
-		{"one whose request was carried out", refusing(t, st, again, store.Request{15: byte(alternating[0])}), store.ErrConflict},
-		{"a creation", creation(101, store.Request{15: 4}), nil},
-		{"one whose id is taken", creation(create(t, eng, asking(1)), store.Request{15: 5}), store.ErrConflict},
+		{"one whose request was carried out", refusing(t, st, again, store.RequestID{15: byte(alternating[0])}), store.ErrConflict},
+		{"a creation", creation(101, store.RequestID{15: 4}), nil},
+		{"one whose id is taken", creation(create(t, eng, asking(1)), store.RequestID{15: 5}), store.ErrConflict},
 		{"one whose request is known", creation(102, known), store.ErrConflict},
-		{"a creation after those", creation(103, store.Request{15: 6}), nil},
-		{"a change after those", refusing(t, st, start(t, eng, asking(1)), store.Request{15: 3}), nil},
+		{"a creation after those", creation(103, store.RequestID{15: 6}), nil},
+		{"a change after those", refusing(t, st, start(t, eng, asking(1)), store.RequestID{15: 3}), nil},
 	}
 	var changes []store.Change
 	var before [][]string
@@ -106,7 +106,7 @@ func TestGroupIsOneTransaction(t *testing.T) {
 	eng := engine.New(st)
 	var changes []store.Change
 	for range 20 {
-		changes = append(changes, refusing(t, st, start(t, eng, asking(1)), store.Request{}))
+		changes = append(changes, refusing(t, st, start(t, eng, asking(1)), store.RequestID{}))
 	}
 	before := ask[int](t, pool, `SELECT count(DISTINCT xmin::text) FROM stepgate_records`)
 	for i, err := range commitTogether(t, pool, st, changes) {

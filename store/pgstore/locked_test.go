@@ -33,7 +33,7 @@ func TestLockedJobDelaysNoOther(t *testing.T) {
 			pool := migrated(t, hasty, conns(8))
 			st := open(t, pool, pgstore.WithLanes(lanes), pgstore.WithTimeout(patience))
 			eng := engine.New(st)
-			change := func() store.Change { return refusing(t, st, start(t, eng, asking(1)), store.Request{}) }
+			change := func() store.Change { return refusing(t, st, start(t, eng, asking(1)), store.RequestID{}) }
 			commit := func(c store.Change) <-chan error { return asked(func() error { return st.Commit(t.Context(), c) }) }
 			locked := change()
 			release := lockJob(t, pool, locked.Job.ID)
@@ -69,7 +69,7 @@ func TestLockedJobInAGroup(t *testing.T) {
 	execute(t, pool, `CREATE TABLE own (job bigint, seq bigint, PRIMARY KEY (job, seq))`)
 	var changes []store.Change
 	for range 5 {
-		changes = append(changes, refusing(t, seed, start(t, engine.New(seed), asking(1)), store.Request{}))
+		changes = append(changes, refusing(t, seed, start(t, engine.New(seed), asking(1)), store.RequestID{}))
 	}
 	release := lockJob(t, pool, changes[2].Job.ID)
 	answers := queueBehind(t, pool, st, changes)
@@ -94,7 +94,7 @@ func TestJobStaysLocked(t *testing.T) {
 		pool := migrated(t)
 		st := open(t, pool, pgstore.WithLanes(lanes), pgstore.WithTimeout(bound))
 		eng := engine.New(open(t, pool))
-		change := refusing(t, st, start(t, eng, asking(1)), store.Request{})
+		change := refusing(t, st, start(t, eng, asking(1)), store.RequestID{})
 		release := lockJob(t, pool, change.Job.ID)
 		began := time.Now()
 		answers := []<-chan error{

@@ -34,7 +34,7 @@ func TestServerGoesAwayInMidCommit(t *testing.T) {
 	}
 	for turn, o := range []outage{{passes: true}, {}, {passes: true, stays: true}, {stays: true}} {
 		o.mark = fmt.Sprint("somebody ", turn)
-		request := store.Request{15: byte(turn + 1)}
+		request := store.RequestID{15: byte(turn + 1)}
 		for _, call := range calls {
 			t.Run(fmt.Sprintf("%s,passes=%v,stays=%v", call.what, o.passes, o.stays), func(t *testing.T) {
 				p.takeAway(o)
@@ -50,7 +50,7 @@ func TestServerGoesAwayInMidCommit(t *testing.T) {
 				if err != nil {
 					t.Fatalf("got error %v, want none", err)
 				}
-				if got := ask[store.Request](t, direct, `SELECT request FROM stepgate_records WHERE job = $1 AND seq = $2`, int64(id), int64(seq)); got != request {
+				if got := ask[store.RequestID](t, direct, `SELECT request FROM stepgate_records WHERE job = $1 AND seq = $2`, int64(id), int64(seq)); got != request {
 					t.Errorf("the answer is record %d of job %d, which is that of request %v, want %v", seq, id, got, request)
 				}
 				if n := ask[int](t, direct, `SELECT count(*) FROM stepgate_records WHERE actor = $1 AND kind = $2`, o.mark, int16(call.kind)); n != 1 {

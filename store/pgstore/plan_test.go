@@ -178,7 +178,7 @@ func TestCallsUseIndexes(t *testing.T) {
 		now := step.Time(100 * (n + 1))
 		for call, err := range map[string]error{
 			"View":             second(st.View(ctx, store.Query{Job: 7})),
-			"wide View":        second(st.View(ctx, store.Query{Job: 7, Targets: []int32{1, 2, 3}, Request: store.Request{1}})),
+			"wide View":        second(st.View(ctx, store.Query{Job: 7, Targets: []int32{1, 2, 3}, Request: store.RequestID{1}})),
 			"Jobs":             second(st.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: 10}})),
 			"Jobs by state":    second(st.Jobs(ctx, store.JobFilter{States: step.StatesOf(step.Running), Page: store.Page[store.JobID]{Limit: 10}})),
 			"Jobs by scope":    second(st.Jobs(ctx, store.JobFilter{Scope: scope, Page: store.Page[store.JobID]{Limit: 10}})),

@@ -45,7 +45,7 @@ func decide(t testing.TB, st store.Store, q store.Query, cmd engine.Command) sto
 
 // refusing returns the change that an operation on the first step of a job makes, which is one
 // of those that [asking] makes.
-func refusing(t testing.TB, st store.Store, id store.JobID, request store.Request) store.Change {
+func refusing(t testing.TB, st store.Store, id store.JobID, request store.RequestID) store.Change {
 	t.Helper()
 	return decide(t, st, store.Query{Job: id, Step: 1}, &engine.Operate{Code: operation.TerminateConfirmation, Request: request})
 }
@@ -112,7 +112,7 @@ func (w *waited) Done() <-chan struct{} {
 func queueBehind(t testing.TB, pool *pgxpool.Pool, st *pgstore.Store, changes []store.Change) (answers []<-chan error) {
 	t.Helper()
 	held := start(t, engine.New(st), asking(1))
-	change := refusing(t, st, held, store.Request{})
+	change := refusing(t, st, held, store.RequestID{})
 	release, others := lockJob(t, pool, held), stuck(t, pool)
 	first := asked(func() error { return st.Commit(t.Context(), change) })
 	blocked(t, pool, others+1)
@@ -142,7 +142,7 @@ func TestContextEndsTheQueueing(t *testing.T) {
 	st := open(t, pool, pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
 	held, id := start(t, eng, asking(1)), start(t, eng, asking(1))
-	before, change, other := rows(t, pool, id, id), refusing(t, st, id, store.Request{}), refusing(t, st, held, store.Request{})
+	before, change, other := rows(t, pool, id, id), refusing(t, st, id, store.RequestID{}), refusing(t, st, held, store.RequestID{})
 	release := lockJob(t, pool, held)
 	first := asked(func() error { return st.Commit(t.Context(), other) })
 	blocked(t, pool, 1)
@@ -172,7 +172,7 @@ func TestNeighbourOfAStuckChangePasses(t *testing.T) {
 	st := open(t, pool, pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
 	locked, free := start(t, eng, asking(1)), start(t, eng, asking(1))
-	changes := []store.Change{refusing(t, st, locked, store.Request{}), refusing(t, st, free, store.Request{})}
+	changes := []store.Change{refusing(t, st, locked, store.RequestID{}), refusing(t, st, free, store.RequestID{})}
 	lockJob(t, pool, locked)
 	answers := queueBehind(t, pool, st, changes)
 	var began time.Time

@@ -99,12 +99,12 @@ func (in *installation) play() {
 	in.change(&engine.Expire{Job: in.job, Step: 1, Attempt: 1})
 
 	in.start(ask, runs(2))
-	in.change(&engine.Operate{Code: operation.Confirm, Actor: "Böb", Reason: "why\tnot", Request: store.Request{15: 1}})
+	in.change(&engine.Operate{Code: operation.Confirm, Actor: "Böb", Reason: "why\tnot", Request: store.RequestID{15: 1}})
 
 	in.start(ask)
 	in.change(&engine.OperateJob{Code: operation.TerminateJob})
 
-	for _, request := range []store.Request{{}, {15: 2}} {
+	for _, request := range []store.RequestID{{}, {15: 2}} {
 		in.job++
 		in.change(&engine.Create{ID: in.job, Request: request, Spec: engine.JobSpec{Name: "later", Steps: []step.Spec{runs(300), ask}}})
 	}

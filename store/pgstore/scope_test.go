@@ -99,7 +99,7 @@ func TestAnotherScopeIsTheStatementsOfAnUnusedID(t *testing.T) {
 				return second(st.View(ctx, store.Query{Scope: other, Job: id}))
 			},
 			"View with targets and a request": func(ctx context.Context, id store.JobID) error {
-				return second(st.View(ctx, store.Query{Scope: other, Job: id, Targets: []int32{0}, Request: store.Request{1}}))
+				return second(st.View(ctx, store.Query{Scope: other, Job: id, Targets: []int32{0}, Request: store.RequestID{1}}))
 			},
 			"Snapshot": func(ctx context.Context, id store.JobID) error {
 				return second(st.Snapshot(ctx, store.SnapshotQuery{Scope: other, Job: id, Targets: 100}))

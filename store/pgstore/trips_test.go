@@ -21,7 +21,7 @@ func TestRoundTrips(t *testing.T) {
 			st := open(t, migrated(t, conns(1), counting(&w)), pgstore.WithLanes(lanes))
 			eng := engine.New(st)
 			requests := byte(0)
-			once := func() engine.OperateOption { requests++; return engine.RequestID(store.Request{15: requests}) }
+			once := func() engine.OperateOption { requests++; return engine.RequestID(store.RequestID{15: requests}) }
 			asks, runs := asking(2), engine.JobSpec{Name: "job", Steps: []step.Spec{runs(2)}}
 			for _, c := range []struct {
 				what string
@@ -34,7 +34,7 @@ func TestRoundTrips(t *testing.T) {
 					return err
 				}},
 				{"View with targets and a request", 1, runs, func(ctx context.Context, id store.JobID) error {
-					_, err := st.View(ctx, store.Query{Job: id, Targets: []int32{0, 1}, Request: store.Request{1}})
+					_, err := st.View(ctx, store.Query{Job: id, Targets: []int32{0, 1}, Request: store.RequestID{1}})
 					return err
 				}},
 				{"Snapshot", 1, runs, func(ctx context.Context, id store.JobID) error {
@@ -50,7 +50,7 @@ func TestRoundTrips(t *testing.T) {
 					return err
 				}},
 				{"Commit", 1, asks, func(ctx context.Context, id store.JobID) error {
-					return st.Commit(ctx, refusing(t, st, id, store.Request{})) // which is decided outside of ctx
+					return st.Commit(ctx, refusing(t, st, id, store.RequestID{})) // which is decided outside of ctx
 				}},
 				{"Claim", 1, asks, func(ctx context.Context, _ store.JobID) error {
 					_, err := st.Claim(ctx, store.Claim{Effects: []store.Effect{store.AskConfirmers}, Until: 1, Limit: 1})

@@ -28,7 +28,7 @@ func TestRefusalsAreUndone(t *testing.T) {
 	right := open(t, direct)
 	eng := engine.New(right)
 	id := start(t, eng, asking(1))
-	change := refusing(t, right, id, store.Request{})
+	change := refusing(t, right, id, store.RequestID{})
 	var claimed store.Delivery
 	for _, d := range claim(t, right) {
 		if d.Job == id {
@@ -109,7 +109,7 @@ func TestLostStatementIsUndone(t *testing.T) {
 	st := open(t, pool)
 	eng := engine.New(st)
 	id := start(t, eng, asking(1))
-	change := refusing(t, st, id, store.Request{})
+	change := refusing(t, st, id, store.RequestID{})
 	start(t, eng, asking(1))
 	execute(t, pool, `DEALLOCATE ALL`)
 	if err := st.Commit(t.Context(), change); !errors.Is(err, store.ErrUndone) {
@@ -176,7 +176,7 @@ func TestDeadlockedCommit(t *testing.T) {
 	pool := migrated(t)
 	st := open(t, pool)
 	id := start(t, engine.New(st), asking(1))
-	change := refusing(t, st, id, store.Request{})
+	change := refusing(t, st, id, store.RequestID{})
 	tx, err := pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -78,7 +78,7 @@ func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
 	if q.Step < 0 || q.Step > math.MaxInt32 {
 		return store.View{}, store.ErrNotFound // no job has so many
 	}
-	if len(q.Targets) > 0 || q.Request != (store.Request{}) {
+	if len(q.Targets) > 0 || q.Request != (store.RequestID{}) {
 		v, err := s.wideView(ctx, q)
 		return v, failed("view", err)
 	}
@@ -221,7 +221,7 @@ func readWide(ctx context.Context, c *pgx.Conn, q store.Query) (v store.View, er
 		})
 	}
 	var replay []store.Record
-	if q.Request != (store.Request{}) {
+	if q.Request != (store.RequestID{}) {
 		b.Queue(replaySQL, int64(q.Job), uuid(q.Request)).Query(func(rows pgx.Rows) (err error) {
 			replay, err = pgx.CollectRows(rows, scanRecord)
 			return err
@@ -269,7 +269,7 @@ const createdSQL = `SELECT ` + recordColumns + ` FROM stepgate_creations c JOIN 
 WHERE c.scope_type = $1 AND c.scope_id = $2 AND c.request = $3`
 
 // Created implements store.Store.
-func (s *Store) Created(ctx context.Context, scope store.Scope, request store.Request) (store.Record, error) {
+func (s *Store) Created(ctx context.Context, scope store.Scope, request store.RequestID) (store.Record, error) {
 	records, err := query(ctx, s, "created", scanRecord, createdSQL, scope.Type, scope.ID, uuid(request))
 	if err == nil && len(records) == 0 {
 		err = store.ErrNotFound

@@ -212,8 +212,11 @@ func TestDatabaseClosedFirst(t *testing.T) {
 // calls returns a call of each method.
 func calls(s store.Store, job store.JobID) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
-		"View":    func(ctx context.Context) error { _, err := s.View(ctx, store.Query{Job: job}); return err },
-		"Created": func(ctx context.Context) error { _, err := s.Created(ctx, store.Scope{}, store.Request{1}); return err },
+		"View": func(ctx context.Context) error { _, err := s.View(ctx, store.Query{Job: job}); return err },
+		"Created": func(ctx context.Context) error {
+			_, err := s.Created(ctx, store.Scope{}, store.RequestID{1})
+			return err
+		},
 		"Commit": func(ctx context.Context) error {
 			return s.Commit(ctx, store.Change{Job: store.Job{ID: job, Version: 2}, Records: []store.Record{{Job: job, Seq: 2}}})
 		},

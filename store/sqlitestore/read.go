@@ -97,7 +97,7 @@ func (r *conn) view(q store.Query, v *store.View) error {
 			return err
 		}
 	}
-	if q.Request == (store.Request{}) {
+	if q.Request == (store.RequestID{}) {
 		return nil
 	}
 	records, err := list(r, scanRecord, selectReplay, q.Job, q.Request[:])
@@ -121,7 +121,7 @@ func (r *conn) header(scope store.Scope, job store.JobID, j *store.Job) error {
 }
 
 // Created implements store.Store.
-func (s *Store) Created(ctx context.Context, scope store.Scope, request store.Request) (store.Record, error) {
+func (s *Store) Created(ctx context.Context, scope store.Scope, request store.RequestID) (store.Record, error) {
 	var found []store.Record
 	err := s.read(ctx, func(r *conn) (err error) {
 		found, err = list(r, scanRecord, selectCreated, scope.Type, scope.ID, request[:])

@@ -56,7 +56,7 @@ func (p *pair) View(ctx context.Context, q store.Query) (store.View, error) {
 	return p.next().View(ctx, q)
 }
 
-func (p *pair) Created(ctx context.Context, scope store.Scope, request store.Request) (store.Record, error) {
+func (p *pair) Created(ctx context.Context, scope store.Scope, request store.RequestID) (store.Record, error) {
 	return p.next().Created(ctx, scope, request)
 }
 

@@ -150,7 +150,7 @@ func TestAnotherScopeIsTheStatementsOfAnUnusedID(t *testing.T) {
 	for name, call := range map[string]func(id store.JobID) error{
 		"View": func(id store.JobID) error { return second(s.View(ctx, store.Query{Scope: other, Job: id})) },
 		"View with targets and a request": func(id store.JobID) error {
-			return second(s.View(ctx, store.Query{Scope: other, Job: id, Targets: []int32{0}, Request: store.Request{1}}))
+			return second(s.View(ctx, store.Query{Scope: other, Job: id, Targets: []int32{0}, Request: store.RequestID{1}}))
 		},
 		"Snapshot": func(id store.JobID) error {
 			return second(s.Snapshot(ctx, store.SnapshotQuery{Scope: other, Job: id, Targets: 100}))

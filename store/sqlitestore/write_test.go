@@ -105,7 +105,7 @@ func TestARequestIsKeptOnce(t *testing.T) {
 	}
 	same := func(id store.JobID, version store.Seq) error {
 		c := next(id, version)
-		c.Records[0].Request = store.Request{7}
+		c.Records[0].Request = store.RequestID{7}
 		return s.Commit(ctx, c)
 	}
 	if err := same(1, 2); err != nil {

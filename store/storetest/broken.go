@@ -29,7 +29,7 @@ func Broken() []Breakage {
 // A patch is a store whose methods can be replaced one by one.
 type patch struct {
 	view    func(context.Context, store.Query) (store.View, error)
-	created func(context.Context, store.Scope, store.Request) (store.Record, error)
+	created func(context.Context, store.Scope, store.RequestID) (store.Record, error)
 	commit  func(context.Context, store.Change) error
 	jobs    func(context.Context, store.JobFilter) ([]store.Job, error)
 	counts  func(context.Context, store.Scope, int) (map[step.State]int, error)
@@ -209,7 +209,7 @@ func (f wakeFunc) Wake(id store.JobID) (<-chan struct{}, func()) { return f(id) 
 
 func (p *patch) View(ctx context.Context, q store.Query) (store.View, error) { return p.view(ctx, q) }
 
-func (p *patch) Created(ctx context.Context, scope store.Scope, r store.Request) (store.Record, error) {
+func (p *patch) Created(ctx context.Context, scope store.Scope, r store.RequestID) (store.Record, error) {
 	return p.created(ctx, scope, r)
 }
 

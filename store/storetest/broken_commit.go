@@ -105,7 +105,7 @@ var brokenCommits = []Breakage{
 	{"requests unique everywhere", "it refuses a request that another scope or another kind of record knows", []string{
 		"Commit/the same request in another scope, or of another kind, is none",
 	}, replacing(func(s store.Store, p *patch) {
-		known := map[store.Request]bool{}
+		known := map[store.RequestID]bool{}
 		p.commit = func(ctx context.Context, c store.Change) error {
 			if c.Base() == 0 && known[c.Records[0].Request] {
 				return store.ErrConflict
@@ -145,7 +145,7 @@ var brokenCommits = []Breakage{
 	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
 		c.Records = slices.Clone(c.Records)
 		for i := range c.Records[1:] {
-			c.Records[i+1].Request = store.Request{}
+			c.Records[i+1].Request = store.RequestID{}
 		}
 		return s.Commit(ctx, c)
 	})},

@@ -123,7 +123,7 @@ var brokenReads = []Breakage{
 	{"no scope is every scope", "it finds a creation of any scope in the zero scope", []string{
 		"Created/is of exactly the scope, and the zero scope means none",
 	}, replacing(func(s store.Store, p *patch) {
-		p.created = func(ctx context.Context, scope store.Scope, r store.Request) (store.Record, error) {
+		p.created = func(ctx context.Context, scope store.Scope, r store.RequestID) (store.Record, error) {
 			got, err := s.Created(ctx, scope, r)
 			if scope == (store.Scope{}) && err != nil {
 				return s.Created(ctx, teamA, r)
@@ -135,7 +135,7 @@ var brokenReads = []Breakage{
 	{"latest for created", "it returns the latest record of the job that a request made", []string{
 		"Created/is the record that made the job",
 	}, replacing(func(s store.Store, p *patch) {
-		p.created = func(ctx context.Context, scope store.Scope, r store.Request) (store.Record, error) {
+		p.created = func(ctx context.Context, scope store.Scope, r store.RequestID) (store.Record, error) {
 			got, err := s.Created(ctx, scope, r)
 			if err != nil {
 				return got, err
@@ -199,7 +199,7 @@ var brokenViews = []Breakage{
 	{"requests forgotten", "it finds no replay", []string{
 		"View/replay is the record that carries the request",
 	}, viewing(func(ctx context.Context, s store.Store, q store.Query) (store.View, error) {
-		q.Request = store.Request{}
+		q.Request = store.RequestID{}
 		return s.View(ctx, q)
 	})},
 
@@ -217,8 +217,8 @@ var brokenViews = []Breakage{
 		"View/replay is none for a request that no record of the job carries",
 	}, viewing(func(ctx context.Context, s store.Store, q store.Query) (store.View, error) {
 		v, err := s.View(ctx, q)
-		if all, _ := s.History(ctx, q.Scope, q.Job, everySeq); q.Request == (store.Request{}) {
-			if i := slices.IndexFunc(all, func(r store.Record) bool { return r.Request == store.Request{} }); i >= 0 {
+		if all, _ := s.History(ctx, q.Scope, q.Job, everySeq); q.Request == (store.RequestID{}) {
+			if i := slices.IndexFunc(all, func(r store.Record) bool { return r.Request == store.RequestID{} }); i >= 0 {
 				v.Replay = &all[i]
 			}
 		}

@@ -104,7 +104,7 @@ func commitValues(x trial) {
 	}
 	c := create(store.MaxJobID, store.Scope{Type: odd, ID: " "}, never, specs...)
 	c.Job.Name = odd
-	c.Records[0].Actor, c.Records[0].Reason, c.Records[0].Request = odd, odd, store.Request{0xff, 15: 0xff}
+	c.Records[0].Actor, c.Records[0].Reason, c.Records[0].Request = odd, odd, store.RequestID{0xff, 15: 0xff}
 	j := x.create(c)
 	x.holds(j)
 	for i, s := range x.steps(c.Job.Scope, c.Job.ID, everyStep) {
@@ -234,7 +234,7 @@ func commitOtherRequest(x trial) {
 	x.started(1, teamA, t0, script("a", 1))
 	for i, c := range []struct {
 		scope   store.Scope
-		request store.Request
+		request store.RequestID
 	}{{teamB, requestOf(1, 1)}, {store.Scope{}, requestOf(1, 1)}, {teamA, requestOf(1, 2)}} {
 		made := create(store.JobID(i+2), c.scope, t0, script("a", 1))
 		made.Records[0].Request = c.request

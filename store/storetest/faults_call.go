@@ -141,11 +141,11 @@ func (s wrapped) View(ctx context.Context, q store.Query) (store.View, error) {
 		return v
 	}
 	whoever := q
-	whoever.Request = store.Request{} // see change
+	whoever.Request = store.RequestID{} // see change
 	return reading(ctx, s, View, copied, func(ctx context.Context) (store.View, error) { return s.inner.View(ctx, q) }, whoever)
 }
 
-func (s wrapped) Created(ctx context.Context, scope store.Scope, r store.Request) (store.Record, error) {
+func (s wrapped) Created(ctx context.Context, scope store.Scope, r store.RequestID) (store.Record, error) {
 	return reading(ctx, s, Created, itself, func(ctx context.Context) (store.Record, error) { return s.inner.Created(ctx, scope, r) }, scope, r)
 }
 

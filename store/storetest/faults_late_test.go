@@ -45,7 +45,7 @@ func asked(version store.Seq) store.Change {
 		Job:   store.Job{ID: 1, State: step.Waiting, Version: version, Moved: version, Current: 1, Steps: 1},
 		Steps: []store.Step{s},
 		Records: []store.Record{{
-			Job: 1, Seq: version, Kind: store.Operated, Request: store.Request{2, 15: byte(version)}, Step: 1,
+			Job: 1, Seq: version, Kind: store.Operated, Request: store.RequestID{2, 15: byte(version)}, Step: 1,
 			Attempt: int32(version), To: step.Waiting, JobTo: step.Waiting, Effect: store.AskConfirmers,
 		}},
 	}
@@ -117,7 +117,7 @@ func (s *stage) waiting() []store.Delivery {
 func (s *stage) pass(n int) {
 	s.Helper()
 	for range n {
-		_, err := s.faulty.Created(s.Context(), store.Scope{}, store.Request{1, 15: 1})
+		_, err := s.faulty.Created(s.Context(), store.Scope{}, store.RequestID{1, 15: 1})
 		s.must(err)
 	}
 }

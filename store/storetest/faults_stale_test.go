@@ -19,10 +19,10 @@ type read struct {
 
 var reads = []read{
 	{storetest.View, func(s *stage, st store.Store) (any, error) {
-		return st.View(s.Context(), store.Query{Job: 1, Request: store.Request{2, 15: 3}})
+		return st.View(s.Context(), store.Query{Job: 1, Request: store.RequestID{2, 15: 3}})
 	}},
 	{storetest.Created, func(s *stage, st store.Store) (any, error) {
-		return st.Created(s.Context(), store.Scope{}, store.Request{1, 15: 2})
+		return st.Created(s.Context(), store.Scope{}, store.RequestID{1, 15: 2})
 	}},
 	{storetest.Jobs, func(s *stage, st store.Store) (any, error) {
 		return st.Jobs(s.Context(), store.JobFilter{Page: store.Page[store.JobID]{Limit: 9}})
@@ -130,7 +130,7 @@ func TestAStaleViewLooksForItsOwnRequest(t *testing.T) {
 	s := newStage(t)
 	view := func(request byte) store.View {
 		t.Helper()
-		v, err := s.faulty.View(t.Context(), store.Query{Job: 1, Request: store.Request{2, 15: request}})
+		v, err := s.faulty.View(t.Context(), store.Query{Job: 1, Request: store.RequestID{2, 15: request}})
 		s.must(err)
 		return v
 	}
@@ -168,7 +168,7 @@ func TestAStaleAnswerIsItsCallersOwn(t *testing.T) {
 	s.must(s.good.Commit(t.Context(), script))
 	s.faults.Add(storetest.Fault{Method: storetest.View, Kind: storetest.Stale, Forever: true, Lag: 8})
 	for i := range 3 {
-		v, err := s.faulty.View(t.Context(), store.Query{Job: 5, Targets: []int32{0}, Request: store.Request{1, 15: 5}})
+		v, err := s.faulty.View(t.Context(), store.Query{Job: 5, Targets: []int32{0}, Request: store.RequestID{1, 15: 5}})
 		s.must(err)
 		if v.Job.Version != 1 || len(v.Targets) != 1 || v.Targets[0].Detail != "" || v.Replay == nil || v.Replay.Actor != "" {
 			t.Fatalf("answer %d: got %+v, want it as it is in the store", i, v)

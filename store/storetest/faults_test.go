@@ -52,7 +52,7 @@ func creation(id store.JobID) store.Change {
 		Job:     store.Job{ID: id, State: step.Pending, Version: 1, Moved: 1, Current: 1, Steps: 1},
 		Specs:   []step.Spec{spec},
 		Steps:   []store.Step{store.NewStep(1, spec)},
-		Records: []store.Record{{Job: id, Seq: 1, Kind: store.Created, Request: store.Request{1, 15: byte(id)}, JobTo: step.Pending}},
+		Records: []store.Record{{Job: id, Seq: 1, Kind: store.Created, Request: store.RequestID{1, 15: byte(id)}, JobTo: step.Pending}},
 	}
 }
 
@@ -60,7 +60,7 @@ func creation(id store.JobID) store.Change {
 func calls(ctx context.Context, st store.Store) []error {
 	var errs [14]error
 	_, errs[0] = st.View(ctx, store.Query{Job: 1})
-	_, errs[1] = st.Created(ctx, store.Scope{}, store.Request{1, 15: 1})
+	_, errs[1] = st.Created(ctx, store.Scope{}, store.RequestID{1, 15: 1})
 	errs[2] = st.Commit(ctx, creation(2))
 	_, errs[3] = st.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: 1}})
 	_, errs[4] = st.Counts(ctx, store.Scope{}, 1)

@@ -46,7 +46,7 @@ func confirmation(name string, confirmers ...string) step.Spec {
 }
 
 // requestOf returns the request that the record of this number carries.
-func requestOf(id store.JobID, seq store.Seq) (r store.Request) {
+func requestOf(id store.JobID, seq store.Seq) (r store.RequestID) {
 	binary.BigEndian.PutUint64(r[:8], uint64(id))
 	binary.BigEndian.PutUint64(r[8:], uint64(seq))
 	return r

@@ -109,9 +109,9 @@ func viewNoReplay(x trial) {
 	j := x.create(create(1, teamA, t0, script("a", 2)))
 	x.started(2, teamA, t0, script("a", 2))
 	c := then(start(j.view(1), t0), j.with(start(j.view(1), t0)).report(t0, nil))
-	c.Records[1].Request = store.Request{}
+	c.Records[1].Request = store.RequestID{}
 	x.do(j, c)
-	for what, request := range map[string]store.Request{
+	for what, request := range map[string]store.RequestID{
 		"a request that nobody made": requestOf(1, 99), "a request of another job": requestOf(2, 1), "the zero request": {},
 	} {
 		if r := x.view(store.Query{Job: 1, Request: request}).Replay; r != nil {
@@ -197,7 +197,7 @@ func created(x trial) {
 
 func notCreated(x trial) {
 	x.started(1, teamA, t0, script("a", 1))
-	for what, request := range map[string]store.Request{"that nobody made": requestOf(9, 9), "that started a job": requestOf(1, 2)} {
+	for what, request := range map[string]store.RequestID{"that nobody made": requestOf(9, 9), "that started a job": requestOf(1, 2)} {
 		_, err := x.Created(x.Context(), teamA, request)
 		x.is(err, store.ErrNotFound, "Created with a request %s", what)
 	}

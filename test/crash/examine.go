@@ -64,12 +64,12 @@ func (f findings) String() string {
 type examination struct {
 	findings
 	book   *book
-	stands map[store.Request]effect // where requests were found
+	stands map[store.RequestID]effect // where requests were found
 }
 
 // examine examines the jobs that are to be looked at, of which all must be at rest.
 func examine(ctx context.Context, st store.Store, b *book, look func(store.Job) bool) (findings, error) {
-	x := examination{findings: findings{}, book: b, stands: map[store.Request]effect{}}
+	x := examination{findings: findings{}, book: b, stands: map[store.RequestID]effect{}}
 	jobs, err := allJobs(ctx, st)
 	if err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func (x *examination) job(s *enginetest.Snapshot) {
 
 // record finds who asked for a record.
 func (x *examination) record(r store.Record) {
-	if r.Request == (store.Request{}) {
+	if r.Request == (store.RequestID{}) {
 		return // it belongs to the one before
 	}
 	at := effect{r.Job, r.Seq}
@@ -171,7 +171,7 @@ func (x *examination) record(r store.Record) {
 }
 
 // once notes where a request stands, and that it stands nowhere else.
-func (x *examination) once(request store.Request, at effect) {
+func (x *examination) once(request store.RequestID, at effect) {
 	if before, ok := x.stands[request]; ok {
 		x.add(doubled, "%v is record %d of job %d, and record %d of job %d", request, before.seq, before.job, at.seq, at.job)
 		return

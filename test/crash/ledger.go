@@ -17,8 +17,8 @@ import (
 
 // A line is one entry of a ledger.
 type line struct {
-	Word    word          `json:"word"`
-	Request store.Request `json:"request,omitzero"` // of an ask and of its answer; the zero one for effects
+	Word    word            `json:"word"`
+	Request store.RequestID `json:"request,omitzero"` // of an ask and of its answer; the zero one for effects
 
 	// What is asked for: a job of some shape, an operation on a step or on a job, or else
 	// that a report is taken. An answer has the job that there is now, and the record.
@@ -77,7 +77,7 @@ func (l *ledger) close() error { return l.file.Close() }
 
 // A book is what a ledger says, in order.
 type book struct {
-	asks     map[store.Request]*asked
+	asks     map[store.RequestID]*asked
 	order    []*asked // as they were asked first
 	handled  map[effect]bool
 	settles  map[effect]bool
@@ -111,7 +111,7 @@ type effect struct {
 
 func newBook() *book {
 	return &book{
-		asks:    map[store.Request]*asked{},
+		asks:    map[store.RequestID]*asked{},
 		handled: map[effect]bool{}, settles: map[effect]bool{}, settled: map[effect]bool{},
 		touched: map[store.JobID]bool{},
 	}

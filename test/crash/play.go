@@ -156,7 +156,7 @@ func (p *player) drop(id store.JobID) {
 	p.jobs = slices.DeleteFunc(p.jobs, func(j store.JobID) bool { return j == id })
 }
 
-func (p *player) newRequest() (id store.Request) {
+func (p *player) newRequest() (id store.RequestID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range id {

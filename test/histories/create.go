@@ -55,7 +55,7 @@ func (p *player) steps() []step.Spec {
 // repeatCreation asks for a creation again, as it was or with something changed, or has the
 // store create what it must not.
 func (p *player) repeatCreation(ctx context.Context, j *job, _ *store.View) {
-	if j.created.ID == (store.Request{}) || p.oneIn(4) {
+	if j.created.ID == (store.RequestID{}) || p.oneIn(4) {
 		p.createAnyhow(ctx, j)
 		return
 	}
@@ -78,7 +78,7 @@ func (p *player) repeatCreation(ctx context.Context, j *job, _ *store.View) {
 // createAnyhow has the store create a job of the id or of the request of another one.
 func (p *player) createAnyhow(ctx context.Context, j *job) {
 	c := &engine.Create{ID: j.id, Request: p.newRequest(), Spec: j.spec}
-	if id := j.created.ID; id != (store.Request{}) && p.oneIn(2) {
+	if id := j.created.ID; id != (store.RequestID{}) && p.oneIn(2) {
 		c.ID, c.Request = p.newJobID(), id
 	}
 	p.ask("commit the creation of job %d by request %v, which is taken", c.ID, c.Request)

@@ -14,7 +14,7 @@ import (
 // A request is who asks, why, and on what condition.
 type request struct {
 	Actor, Reason string
-	ID            store.Request
+	ID            store.RequestID
 	IfAttempt     int32
 	IfVersion     store.Seq
 	Dry           bool
@@ -22,7 +22,7 @@ type request struct {
 
 func (r request) options() []engine.OperateOption {
 	opts := []engine.OperateOption{engine.By(r.Actor), engine.Because(r.Reason)}
-	if r.ID != (store.Request{}) {
+	if r.ID != (store.RequestID{}) {
 		opts = append(opts, engine.RequestID(r.ID))
 	}
 	if r.IfAttempt != 0 {
@@ -39,7 +39,7 @@ func (r request) options() []engine.OperateOption {
 
 func (r request) String() string {
 	text := fmt.Sprintf("by %q because of %.40q", r.Actor, r.Reason)
-	if r.ID != (store.Request{}) {
+	if r.ID != (store.RequestID{}) {
 		text += fmt.Sprintf(", request %v", r.ID)
 	}
 	if r.IfAttempt != 0 {

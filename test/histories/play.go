@@ -205,7 +205,7 @@ func (p *player) oneIn(n int) bool { return p.IntN(n) == 0 }
 func one[T any](p *player, of []T) T { return of[p.IntN(len(of))] }
 
 // newRequest draws a request id.
-func (p *player) newRequest() (id store.Request) {
+func (p *player) newRequest() (id store.RequestID) {
 	binary.BigEndian.PutUint64(id[:8], p.Uint64())
 	binary.BigEndian.PutUint64(id[8:], p.Uint64())
 	return id

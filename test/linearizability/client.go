@@ -175,7 +175,7 @@ func (c *client) call(ctx context.Context, r request) answer {
 	if r.IfVersion != 0 {
 		opts = append(opts, engine.IfVersion(r.IfVersion))
 	}
-	if r.ID != (store.Request{}) {
+	if r.ID != (store.RequestID{}) {
 		opts = append(opts, engine.RequestID(r.ID))
 	}
 	switch r.Kind {

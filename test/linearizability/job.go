@@ -107,7 +107,7 @@ func (j *job) operate(r request) (*job, answer) {
 	if int(r.Step) > len(j.Steps) {
 		return j, refused(operation.NoSuchStep, standing{})
 	}
-	if i := slices.IndexFunc(j.done, func(d done) bool { return r.ID != (store.Request{}) && d.request.ID == r.ID }); i >= 0 {
+	if i := slices.IndexFunc(j.done, func(d done) bool { return r.ID != (store.RequestID{}) && d.request.ID == r.ID }); i >= 0 {
 		asked := r
 		if r.Kind == operateJob {
 			asked.Step = j.done[i].request.Step // whichever was current then
@@ -139,7 +139,7 @@ func (j *job) operate(r request) (*job, answer) {
 		would.Seq = 0
 		return j, accepted(would)
 	}
-	if r.ID != (store.Request{}) {
+	if r.ID != (store.RequestID{}) {
 		next.done = append(slices.Clip(j.done), done{r, accepted(next.last)})
 	}
 	return next.sealed(), accepted(next.last)

@@ -142,7 +142,7 @@ func (l *lagging) View(ctx context.Context, q store.Query) (store.View, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.views++
-	if old, ok := l.replica[place{q.Job, q.Step}]; ok && l.views%4 == 0 && q.Targets == nil && q.Request == (store.Request{}) {
+	if old, ok := l.replica[place{q.Job, q.Step}]; ok && l.views%4 == 0 && q.Targets == nil && q.Request == (store.RequestID{}) {
 		return old, nil
 	}
 	return l.Store.View(ctx, q)

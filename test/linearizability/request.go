@@ -35,8 +35,8 @@ type request struct {
 	Code    operation.Code
 	JobCode operation.JobCode
 	Person  string
-	ID      store.Request // given by the client, who may repeat it; zero if the engine makes one
-	Again   bool          // it repeats an earlier one
+	ID      store.RequestID // given by the client, who may repeat it; zero if the engine makes one
+	Again   bool            // it repeats an earlier one
 
 	IfAttempt int32
 	IfVersion store.Seq
@@ -80,7 +80,7 @@ func (r request) String() string {
 	if r.IfVersion != 0 {
 		fmt.Fprintf(&b, " if version %d", r.IfVersion)
 	}
-	if r.ID != (store.Request{}) {
+	if r.ID != (store.RequestID{}) {
 		fmt.Fprintf(&b, " as %x", r.ID[:4])
 	}
 	if r.Again {
