@@ -407,6 +407,10 @@ func TestConditions(t *testing.T) {
 	if v := r.want(400, "ann", "POST", path(), `{"code":"confirm","if_version":1}`, "If-Match", `"2"`); v["field"] != "if_version" {
 		t.Errorf("two versions: %v", v)
 	}
+	r.want(200, "ann", "POST", path(), `{"code":"confirm","if_attempt":1}`)
+	if v := r.want(409, "ann", "POST", path(), `{"code":"confirm","if_attempt":2}`); v["reason"] != "stale" {
+		t.Errorf("another attempt: %v", v)
+	}
 	for _, route := range httpapi.Routes() {
 		if route.Method != "POST" || route.Conditional {
 			continue
@@ -574,6 +578,11 @@ func TestStoreFailures(t *testing.T) {
 	v := r.want(500, "ann", "POST", operate, `{"code":"confirm",`+anyRequest+`}`)
 	if v["reason"] != "unknown_outcome" || v["request_id"] != anyRequest[len(anyRequest)-37:len(anyRequest)-1] || strings.Contains(fmt.Sprint(v), "s3cret") {
 		t.Errorf("a commit that fails: %v", v)
+	}
+	report := fmt.Sprintf("/v1/jobs/%d/steps/1/report", r.running("a"))
+	v = r.want(500, "agent", "POST", report, `{"attempt":1,"results":[{"target":0,"status":"succeeded"}]}`)
+	if _, told := v["request_id"]; v["reason"] != "unknown_outcome" || told {
+		t.Errorf("a report whose commit fails: %v, want no request id, which no report takes", v)
 	}
 	f.view.Store(true)
 	if v := r.want(500, "ann", "GET", get, ""); v["reason"] != "internal" || len(v) != 4 {

@@ -155,6 +155,57 @@ func TestGroupsLockInOneOrder(t *testing.T) {
 	}
 }
 
+// Two processes that create jobs by the same requests, in groups of opposite orders, make each job
+// once and do not wait for each other.
+func TestCreationsLockInOneOrder(t *testing.T) {
+	dsn, pool := shared(t)
+	var locked deadlocks
+	requests := []store.RequestID{{15: 1}, {15: 2}, {15: 3}}
+	held := requests[1] // so that each group waits for it, or for the other group
+	release := lock(t, pool, `INSERT INTO stepgate_creations (scope_type, scope_id, request, job) VALUES ('', '', $1, 1)`, held[:])
+	var answers []<-chan error
+	for process := range 2 {
+		st := open(t, connect(t, dsn, func(c *pgxpool.Config) { c.ConnConfig.Tracer = &locked }), pgstore.WithLanes(1), unhurried)
+		var changes []store.Change
+		for i, request := range requests {
+			id := store.JobID(1 + process*len(requests) + i)
+			changes = append(changes, decide(t, st, store.Query{}, &engine.Create{ID: id, Request: request, Spec: asking(1)}))
+		}
+		if process == 1 {
+			slices.Reverse(changes)
+		}
+		answers = append(answers, queueBehind(t, pool, st, changes)...)
+		blocked(t, pool, process+1)
+	}
+	release()
+	passed := 0
+	for _, answer := range answers {
+		switch err := <-answer; {
+		case err == nil:
+			passed++
+		case err != store.ErrConflict:
+			t.Errorf("Commit of a creation: got error %v, want nil or a conflict", err)
+		}
+	}
+	if n := locked.Load(); n > 0 || passed != len(requests) {
+		t.Errorf("%d statements were deadlocked and %d creations passed, want 0 and %d", n, passed, len(requests))
+	}
+}
+
+// A claim passes over an effect that another transaction holds, and takes it later.
+func TestClaimWaitsForNone(t *testing.T) {
+	pool := migrated(t)
+	st := open(t, pool)
+	held, free := start(t, engine.New(st), asking(1)), start(t, engine.New(st), asking(1))
+	release := lock(t, pool, `SELECT FROM stepgate_effects WHERE job = $1 FOR UPDATE`, int64(held))
+	for _, want := range []store.JobID{free, held} {
+		if claimed := claim(t, st); len(claimed) != 1 || claimed[0].Job != want {
+			t.Errorf("Claim: got %+v, want the effect of job %d", claimed, want)
+		}
+		release()
+	}
+}
+
 // strict has transactions see nothing that was committed after they began.
 func strict(c *pgxpool.Config) {
 	c.ConnConfig.RuntimeParams["default_transaction_isolation"] = "repeatable read"
