@@ -87,9 +87,11 @@ func TestMoves(t *testing.T) {
 	}
 	again := running
 	again.Kind, again.Effect = store.Operated, store.RunTargets // a custom operation that starts over
-	stopped := running
-	stopped.To, stopped.JobTo = step.Terminated, step.Terminated
-	for _, r := range []store.Record{again, stopped, {Kind: store.Created, JobTo: step.Pending}} {
+	asked := running
+	asked.Effect = store.AskConfirmers
+	left, stopped := running, running
+	left.To, stopped.JobTo = step.Skipped, step.Terminated // a step alone, and a job alone
+	for _, r := range []store.Record{again, asked, left, stopped, {Kind: store.Created, JobTo: step.Pending}} {
 		if !r.Moves() {
 			t.Errorf("%+v does not move the job", r)
 		}
@@ -114,6 +116,24 @@ func TestNewStepSharesNothing(t *testing.T) {
 	spec.Confirmers[0] = "eve"
 	if s.ID != 3 || s.State != step.Pending || !s.Confirmers.Has("ann") || s.Timeout != time.Minute || s.OnTimeout != step.ConfirmOnTimeout {
 		t.Errorf("NewStep: %+v, want what was defined", s)
+	}
+	if s := store.NewStep(1, step.Spec{Targets: []string{"a", "b"}}); s.Total != 2 {
+		t.Errorf("NewStep of two targets: got a total of %d", s.Total)
+	}
+}
+
+// ASCII letters of a name match in either case, all else byte for byte.
+func TestNamed(t *testing.T) {
+	for _, c := range []struct {
+		search, name string
+		want         bool
+	}{
+		{"LEASE", "Release 1.4", true}, {"release", "RELEASE", true}, {"azAZ", "AZaz", true},
+		{"\u00c9lan", "\u00c9LAN", true}, {"\u00e9lan", "\u00c9lan", false}, {"@[`{", "`{@[", false}, {"x", "release", false},
+	} {
+		if got := (store.JobFilter{Name: c.search}).Named(c.name); got != c.want {
+			t.Errorf("JobFilter{Name: %q}.Named(%q): got %v, want %v", c.search, c.name, got, c.want)
+		}
 	}
 }
 
@@ -174,6 +194,14 @@ func TestDelivery(t *testing.T) {
 	}
 	if got, ok := (store.Record{Seq: 6}).Delivery(scope); ok {
 		t.Errorf("Delivery of a record without effect: %+v, want none", got)
+	}
+}
+
+// A delivery's token stays with the caller of its claim.
+func TestDeliveryJSON(t *testing.T) {
+	text, err := json.Marshal(store.Delivery{Job: 7, Token: store.Token{0xab, 0xcd}})
+	if err != nil || strings.Contains(strings.ToLower(string(text)), "abcd") || strings.Contains(strings.ToLower(string(text)), "token") {
+		t.Errorf("Marshal: got %s and error %v, want no token in it", text, err)
 	}
 }
 

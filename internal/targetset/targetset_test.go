@@ -112,7 +112,12 @@ func TestAddLeavesItsArgumentsAlone(t *testing.T) {
 	one := targetset.Changed(&s, []store.Target{{Index: 0, Attempt: 1, Success: 1, Result: store.Result{Status: step.TargetSucceeded}}})
 	two := targetset.Changed(&s, []store.Target{{Index: 2, Attempt: 1, Result: store.Result{Status: step.TargetFailed}}})
 	both := one[0].Add(two[0])
-	if got := fmt.Sprint(one[0].Succeeded, two[0].Finished, both.Succeeded, both.Finished); got != "[128] [32] [128] [160]" {
-		t.Errorf("the bits of one, of two and of both: got %s, want [128] [32] [128] [160]", got)
+	for what, c := range map[string]struct {
+		block targetset.Block
+		want  string
+	}{"one": {one[0], "[128] [128]"}, "two": {two[0], "[0] [32]"}, "both": {both, "[128] [160]"}} {
+		if got := fmt.Sprint(c.block.Succeeded, c.block.Finished); got != c.want {
+			t.Errorf("the bits of %s: got %s, want %s", what, got, c.want)
+		}
 	}
 }

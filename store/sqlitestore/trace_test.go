@@ -22,8 +22,9 @@ type trace struct {
 	driver driver.Driver
 	name   string
 
-	mu         sync.Mutex // guards statements
+	mu         sync.Mutex // guards all below
 	statements []string
+	failing    string // a statement that fails once it was carried out
 }
 
 // traced opens a file with a trace.
@@ -53,6 +54,19 @@ func (tr *trace) of(call func() error) ([]string, error) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	return slices.Clone(tr.statements), err
+}
+
+// fail has a statement fail once it was carried out, until the next call of fail.
+func (tr *trace) fail(statement string) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.failing = statement
+}
+
+func (tr *trace) fails() string {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.failing
 }
 
 func (tr *trace) Connect(context.Context) (driver.Conn, error) {
@@ -86,7 +100,11 @@ func (s tracedStmt) note() {
 
 func (s tracedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	s.note()
-	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+	result, err := s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+	if err == nil && s.query == s.trace.fails() {
+		err = errors.New("disk I/O error")
+	}
+	return result, err
 }
 
 func (s tracedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
@@ -137,6 +155,22 @@ func TestASnapshotIsAFixedNumberOfStatements(t *testing.T) {
 					size, targets, err, len(statements), want, strings.Join(statements, "\n"))
 			}
 		}
+	}
+}
+
+// A commit of which the database does not say that it failed whole may have passed, as this
+// one has: the store does not say that nothing was done.
+func TestAFailedFlushIsUnknown(t *testing.T) {
+	db, tr := traced(t)
+	s := onto(t, db)
+	tr.fail("COMMIT")
+	err := s.Commit(t.Context(), store.Change{Job: store.Job{ID: 1, Version: 1}, Records: []store.Record{{Job: 1, Seq: 1}}})
+	tr.fail("")
+	if err == nil || errors.Is(err, store.ErrUndone) {
+		t.Errorf("Commit whose flush fails: got error %v, want one that leaves the outcome unknown", err)
+	}
+	if found, err := s.Jobs(t.Context(), store.JobFilter{Page: store.Page[store.JobID]{Limit: 9}}); err != nil || len(found) != 1 {
+		t.Errorf("Jobs after it: got %+v and error %v, want the one that was committed", found, err)
 	}
 }
 

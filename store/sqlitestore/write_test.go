@@ -48,6 +48,25 @@ func next(id store.JobID, version store.Seq) store.Change {
 	return c
 }
 
+// Every connection has what the package promises: a commit is on the disk when it returns, and
+// what belongs to a job that is deleted goes with it.
+func TestConnectionsAreSetUp(t *testing.T) {
+	s := fresh(t)
+	for name, p := range map[string]pool{"the writer": s.writers, "a reader": s.readers} {
+		c, err := p.take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"} {
+			var got string
+			if err := c.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+				t.Errorf("%s of %s: got %s and error %v, want %s", pragma, name, got, err, want)
+			}
+		}
+		p.put(c)
+	}
+}
+
 // Of a group each change has its own answer: one that is refused, and one that fails half
 // way, leave nothing behind and keep no neighbour from being applied.
 func TestAGroupKeepsItsChangesApart(t *testing.T) {

@@ -96,6 +96,12 @@ var brokenEffects = []Breakage{
 		return slices.SortedFunc(slices.Values(ds), func(a, b store.Delivery) int { return cmp.Compare(a.At, b.At) })
 	})},
 
+	{"kind by kind", "it claims all that is due of one kind before it looks at the next", []string{
+		"Claim/takes them in the order of NotBefore",
+	}, claimingBy(func(ds []store.Delivery) []store.Delivery {
+		return slices.SortedStableFunc(slices.Values(ds), func(a, b store.Delivery) int { return cmp.Compare(a.Effect, b.Effect) })
+	})},
+
 	{"claimed twice", "it answers a claim as it answered the last one of that time", []string{
 		"Claim/of two at once takes none twice at one Count",
 	}, replacing(func(s store.Store, p *patch) {

@@ -73,6 +73,28 @@ var brokenReads = []Breakage{
 		return errors.Join(do(context.WithoutCancel(ctx)), ctx.Err())
 	})},
 
+	{"early sweep", "it takes for overdue what is overdue by its own clock", []string{
+		"General/a store reads no clock",
+	}, replacing(func(s store.Store, p *patch) {
+		p.overdue = func(ctx context.Context, scope store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
+			return s.Overdue(ctx, scope, max(now, step.At(time.Now())), limit)
+		}
+	})},
+
+	{"handed-out replay", "it returns the record that it keeps of a request", []string{
+		"General/nothing kept shares memory with what was returned",
+	}, replacing(func(s store.Store, p *patch) {
+		kept := map[store.RequestID]*store.Record{}
+		p.view = func(ctx context.Context, q store.Query) (store.View, error) {
+			v, err := s.View(ctx, q)
+			if kept[q.Request] == nil {
+				kept[q.Request] = v.Replay
+			}
+			v.Replay = kept[q.Request]
+			return v, err
+		}
+	})},
+
 	{"own clock", "it claims what is claimable by its own clock", []string{
 		"General/a store reads no clock",
 	}, claiming(func(c *store.Claim) { c.Now = max(c.Now, step.At(time.Now())) })},

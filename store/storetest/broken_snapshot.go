@@ -36,6 +36,14 @@ var brokenSnapshots = []Breakage{
 		}
 	})},
 
+	{"no window below a page", "it looks for a name among all jobs below a page", []string{
+		"Jobs/of a name are looked for among the newest Window that the filter selects",
+	}, askingForNewest(func(f *store.JobFilter) {
+		if f.Name != "" && f.Page.After > 0 {
+			f.Window = most
+		}
+	})},
+
 	{"counts of all", "it counts the jobs of every scope", []string{
 		"General/a job of another scope does not exist",
 		"Counts/are those of the scope, by state",

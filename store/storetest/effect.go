@@ -227,11 +227,14 @@ func claimLimit(x trial) {
 	same(x, "all claims together", byJob(got), claimed(want, 1, never))
 }
 
-// claimOrder gives effects their times by Defer and by a lease; one was never claimed,
-// and so comes first though its record is the latest. Those of one time come in any order.
+// claimOrder gives effects of two kinds their times by Defer and by a lease; one was never
+// claimed, and so comes first though its record is the latest. Those of one time come in any
+// order.
 func claimOrder(x trial) {
 	times := []step.Time{50, 10, 40, 20, 60, 30, 20}
-	x.asking(len(times))
+	for i := range times {
+		x.started(store.JobID(i+1), teamA, t0+step.Time(i), []step.Spec{script("a", 1), confirmation("a")}[i%2])
+	}
 	for _, d := range x.claim(store.Claim{Now: t0 + 9, Until: t0 + minute}) {
 		x.deferTo(d, t0+times[d.Job-1])
 	}

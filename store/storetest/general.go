@@ -160,6 +160,8 @@ func returnedMemory(x trial) {
 	scribble(x.overdue(teamA, never, most))
 	same(x, "all there is after every result was written to", x.dump(), before)
 	x.holds(j)
+	again := x.view(store.Query{Job: 1, Request: requestOf(1, 2)})
+	equal(x, "View with the same request after its Replay was written to, Replay", again.Replay, &j.records[1])
 
 	scribble(x.claim(store.Claim{Now: t0, Until: t0 + minute}))
 	same(x, "Effects after the result of Claim was written to", x.effects(teamA, 1, everySeq), claimed(j.effects(), 1, t0+minute))
@@ -215,6 +217,7 @@ func noClock(x trial) {
 	same(x, "Claim at 9 of what was recorded far ahead", x.claim(store.Claim{Now: 9, Until: ahead}), claimed(future.effects(), 1, ahead))
 	same(x, "Claim 1 ms before far ahead, of two leases until 10 and far ahead", x.claim(store.Claim{Now: ahead - 1, Until: ahead + 5}), claimed(past.effects(), 2, ahead+5))
 	same(x, "Claim far ahead, of two leases until then and later", x.claim(store.Claim{Now: ahead, Until: ahead + 5}), claimed(future.effects(), 2, ahead+5))
+	same(x, "Overdue at 5 of deadlines at 6 and far ahead", x.overdue(teamA, 5, 9), nil)
 	same(x, "Overdue at 6 of deadlines at 6 and far ahead", x.overdue(teamA, 6, 9), []store.Overdue{{Job: 1, Step: 1, Attempt: 1, Deadline: 6}})
 }
 

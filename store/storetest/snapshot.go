@@ -80,6 +80,8 @@ func jobsWindow(x trial) {
 			same(x, fmt.Sprintf("Jobs of the name x in scope %v, states %v, newest %v, of a window of %d", c.scope, c.states, newest, c.window), got, want)
 		}
 	}
+	below := store.JobFilter{Name: "x", Window: 3, Newest: true, Page: store.Page[store.JobID]{After: 6, Limit: most}}
+	same(x, "Jobs of the name x below 6, of a window of the jobs 4 to 6", x.jobs(below), nil)
 }
 
 func counts(x trial) {
