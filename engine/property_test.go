@@ -82,9 +82,9 @@ var breakages = []breakage{
 				rec := &d.Change.Records[0]
 				rec.To, rec.JobTo, rec.Effect = rec.From, rec.JobFrom, store.NoEffect
 				d.Change.Steps[0] = v.Step
-				version := d.Change.Job.Version
+				header := d.Change.Job
 				d.Change.Job = v.Job
-				d.Change.Job.Version = version
+				d.Change.Job.Version, d.Change.Job.Updated = header.Version, header.Updated
 			}
 		}),
 	},

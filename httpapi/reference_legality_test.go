@@ -75,7 +75,7 @@ func (p *platform) job(c cell) store.JobID {
 		job.Current, job.State = 2, c.state.OfJob(false)
 	}
 	job.Version++
-	job.Moved = job.Version
+	job.Moved, job.Updated = job.Version, 1
 	p.must(p.st.Commit(p.Context(), store.Change{Job: job, Steps: []store.Step{s}, Records: []store.Record{{
 		Job: id, Seq: job.Version, At: 1, Kind: store.Reported, Step: 2, JobTo: job.State,
 	}}}))

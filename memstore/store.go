@@ -149,8 +149,8 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if len(c.Records) == 0 {
-		return errors.New("memstore: a change without a record")
+	if err := c.Check(); err != nil {
+		return err
 	}
 	if c.Base() == 0 {
 		return s.create(c)
@@ -164,7 +164,7 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 	}
 	for i := range c.Steps {
 		if !j.has(c.Steps[i].ID) {
-			return errors.New("memstore: a change of a step that the job does not have")
+			return errors.New("memstore: a change whose header tells of more steps than the job has")
 		}
 	}
 	s.apply(j, c)
@@ -172,9 +172,6 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 }
 
 func (s *Store) create(c store.Change) error {
-	if len(c.Steps) != len(c.Specs) {
-		return errors.New("memstore: a job's steps and their definitions differ in number")
-	}
 	request := c.Records[0].Request
 	if request != (store.RequestID{}) {
 		index := s.createdShard(request)

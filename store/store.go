@@ -23,6 +23,10 @@ var (
 	// done.
 	ErrLeaseLost = errors.New("store: lease lost")
 
+	// ErrMalformed: the change contradicts itself, and no job could take it; see [Change.Check]. It
+	// is ErrUndone as well.
+	ErrMalformed = errors.New("store: malformed change")
+
 	// ErrUndone: the call failed, and the store knows that it changed nothing. A
 	// store wraps it with the cause. Without it, and without one of the errors
 	// above, the outcome of a failed call is unknown.
@@ -58,7 +62,8 @@ type Store interface {
 	// that c was decided on: c.Job.Version less the number of c.Records; 0 for
 	// a job that does not exist yet. Otherwise it is ErrConflict and nothing
 	// is done; so is the creation of a job if another creation in its scope
-	// carries the same request. After any other error that is not ErrUndone the outcome is
+	// carries the same request. A change that [Change.Check] refuses fails with what that
+	// returns, as it is, and nothing is done. After any other error that is not ErrUndone the outcome is
 	// unknown: the change may have been applied, or be applied later. A change can hold
 	// the records of several commands, each with a request of its own. Each record with an
 	// effect makes that effect wait for delivery, claimable at once, whatever

@@ -27,11 +27,8 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	switch {
-	case len(c.Records) == 0:
-		return errors.New("pgstore: a change without a record")
-	case c.Base() == 0 && len(c.Steps) != len(c.Specs):
-		return errors.New("pgstore: a job's steps and their definitions differ in number")
+	if err := c.Check(); err != nil {
+		return err
 	}
 	switch also := alongside(ctx); {
 	case also != nil:

@@ -13,36 +13,16 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Commit implements store.Store. A change that does not fit its job is refused with an error
-// of its own, and nothing is done.
+// Commit implements store.Store.
 func (s *Store) Commit(ctx context.Context, c store.Change) error {
-	err := undone(check(c))
-	if err == nil {
-		err = s.write(ctx, commit{c})
+	if err := c.Check(); err != nil { // before it joins a group, which it would spoil
+		return err
 	}
+	err := s.write(ctx, commit{c})
 	if code(err) == sqlite3.SQLITE_CONSTRAINT_UNIQUE {
 		return store.ErrConflict // the job has a record of the request
 	}
 	return failed(err, "commit version %d of job %d", c.Job.Version, c.Job.ID)
-}
-
-// check refuses what no job could take, so that it does not spoil a group.
-func check(c store.Change) error {
-	if len(c.Records) == 0 {
-		return errors.New("a change has no record, want at least one")
-	}
-	if c.Base() == 0 && len(c.Steps) != len(c.Specs) {
-		return errors.New("a job's steps and their definitions differ in number")
-	}
-	if len(c.Targets) > 0 && len(c.Steps) == 0 {
-		return errors.New("a change of targets has no step")
-	}
-	for _, t := range c.Targets {
-		if t.Index < 0 || t.Index >= c.Steps[0].Total {
-			return errors.New("a change of a target that its step does not have")
-		}
-	}
-	return nil
 }
 
 // commit is a change of a job.

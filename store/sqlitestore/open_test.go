@@ -218,7 +218,10 @@ func calls(s store.Store, job store.JobID) map[string]func(context.Context) erro
 			return err
 		},
 		"Commit": func(ctx context.Context) error {
-			return s.Commit(ctx, store.Change{Job: store.Job{ID: job, Version: 2}, Records: []store.Record{{Job: job, Seq: 2}}})
+			return s.Commit(ctx, store.Change{
+				Job:     store.Job{ID: job, State: step.Pending, Version: 2, Current: 1, Steps: 1},
+				Records: []store.Record{{Job: job, Seq: 2, Kind: store.Reported, JobTo: step.Pending}},
+			})
 		},
 		"Jobs": func(ctx context.Context) error {
 			_, err := s.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: 1}})

@@ -19,7 +19,7 @@ import (
 func TestValuesAreKeptWhole(t *testing.T) {
 	db := database(t, file(t), "")
 	s := onto(t, db)
-	number := rapid.Int32Range(0, math.MaxInt32)
+	number, states := rapid.Int32Range(0, math.MaxInt32), step.AllStates()
 	rapid.Check(t, func(rt *rapid.T) {
 		ctx := context.Background()
 		empty(t, db)
@@ -30,7 +30,7 @@ func TestValuesAreKeptWhole(t *testing.T) {
 			r := store.Record{
 				Job: 1, Seq: store.Seq(seq + 1),
 				At:         step.Time(rapid.Int64().Draw(rt, "at")),
-				Kind:       rapid.SampledFrom([]store.Kind{store.Created, store.Operated, store.JobOperated, store.Reported, store.Expired}).Draw(rt, "kind"),
+				Kind:       rapid.SampledFrom([]store.Kind{store.Operated, store.JobOperated, store.Reported, store.Expired}).Draw(rt, "kind"),
 				Request:    uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, "request")),
 				Actor:      rapid.String().Draw(rt, "actor"),
 				Reason:     rapid.String().Draw(rt, "reason"),
@@ -42,10 +42,10 @@ func TestValuesAreKeptWhole(t *testing.T) {
 				Entered:    step.ID(number.Draw(rt, "entered")),
 				Attempt:    number.Draw(rt, "attempt"),
 				All:        rapid.Bool().Draw(rt, "all"),
-				From:       step.State(rapid.Uint8().Draw(rt, "from")),
-				To:         step.State(rapid.Uint8().Draw(rt, "to")),
-				JobFrom:    step.State(rapid.Uint8().Draw(rt, "job from")),
-				JobTo:      step.State(rapid.Uint8().Draw(rt, "job to")),
+				From:       rapid.SampledFrom(states).Draw(rt, "from"),
+				To:         rapid.SampledFrom(states).Draw(rt, "to"),
+				JobFrom:    rapid.SampledFrom(states).Draw(rt, "job from"),
+				JobTo:      rapid.SampledFrom(states).Draw(rt, "job to"),
 				Succeeded:  number.Draw(rt, "succeeded"),
 				Unfinished: number.Draw(rt, "unfinished"),
 				Results:    number.Draw(rt, "results"),
@@ -54,8 +54,11 @@ func TestValuesAreKeptWhole(t *testing.T) {
 			if slices.ContainsFunc(want, func(w store.Record) bool { return w.Request == r.Request }) {
 				r.Request = uuid.UUID{}
 			}
+			if r.Seq == 1 {
+				r.Kind = store.Created
+			}
 			want = append(want, r)
-			c := store.Change{Job: store.Job{ID: 1, Version: r.Seq, Current: 1, Steps: 1}, Records: []store.Record{r}}
+			c := store.Change{Job: store.Job{ID: 1, State: r.JobTo, Version: r.Seq, Current: 1, Steps: 1, Updated: r.At}, Records: []store.Record{r}}
 			if r.Seq == 1 {
 				c.Specs, c.Steps = []step.Spec{spec}, []store.Step{store.NewStep(1, spec)}
 			}
@@ -93,8 +96,8 @@ func TestClassesOfManyTargets(t *testing.T) {
 	st := store.NewStep(1, spec)
 	st.State, st.Attempt, st.Full = step.Running, 1, 1
 	c := store.Change{
-		Job: store.Job{ID: 1, Version: 1, Current: 1, Steps: 1}, Specs: []step.Spec{spec}, Steps: []store.Step{st},
-		Records: []store.Record{{Job: 1, Seq: 1, Kind: store.Created}},
+		Job: store.Job{ID: 1, State: step.Running, Version: 1, Current: 1, Steps: 1}, Specs: []step.Spec{spec}, Steps: []store.Step{st},
+		Records: []store.Record{{Job: 1, Seq: 1, Kind: store.Created, JobTo: step.Running}},
 	}
 	want := map[store.Class][]int32{}
 	for i := range int32(total) {

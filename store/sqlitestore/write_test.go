@@ -141,32 +141,6 @@ func TestARequestIsKeptOnce(t *testing.T) {
 	}
 }
 
-// A change that does not fit its job is refused whole, and says what is wrong.
-func TestMalformedChange(t *testing.T) {
-	ctx, s := t.Context(), fresh(t)
-	if err := s.Commit(ctx, creation(1)); err != nil {
-		t.Fatal(err)
-	}
-	for name, spoil := range map[string]func(*store.Change){
-		"without a record":                         func(c *store.Change) { c.Records = nil },
-		"of a step that is not there":              func(c *store.Change) { c.Steps[0].ID = 2 },
-		"of a target that is not there":            func(c *store.Change) { c.Targets = []store.Target{{Index: 2}} },
-		"of a target before the first":             func(c *store.Change) { c.Targets = []store.Target{{Index: -1}} },
-		"of targets of no step":                    func(c *store.Change) { c.Targets, c.Steps = []store.Target{{}}, nil },
-		"that creates fewer steps than it defines": func(c *store.Change) { *c = creation(2); c.Steps = nil },
-	} {
-		c := next(1, 2)
-		spoil(&c)
-		if err := s.Commit(ctx, c); err == nil || errors.Is(err, store.ErrConflict) {
-			t.Errorf("Commit of a change %s: %v, want an error of its own", name, err)
-		}
-	}
-	jobs, err := s.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: 9}})
-	if err != nil || len(jobs) != 1 || jobs[0].Version != 1 {
-		t.Errorf("the jobs after it: %+v, %v, want the first at version 1", jobs, err)
-	}
-}
-
 // hold takes the lock of those who write, as another process would, until t or the returned
 // function ends it.
 func hold(t *testing.T, s *Store) (release func()) {

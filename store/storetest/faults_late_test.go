@@ -214,10 +214,14 @@ func TestALateCallOwnsItsArguments(t *testing.T) {
 		inner := committing{memstore.New(), func(c store.Change) { sent = append(sent, c) }}
 		st := storetest.NewFaults(fault).Wrap(inner)
 		ctx, cancel := context.WithCancel(t.Context())
-		spec := step.Spec{Type: step.Script, Name: "a", Targets: []string{"h"}, Confirmers: []string{"ann"}}
-		c := creation(7)
-		c.Specs, c.Steps = []step.Spec{spec}, []store.Step{store.NewStep(1, spec)}
-		c.Targets = []store.Target{{Index: 0}}
+		ran := func() store.Change { // a creation with all that a change can hold
+			spec := step.Spec{Type: step.Script, Name: "a", Targets: []string{"h"}, Confirmers: []string{"ann"}}
+			c := creation(7)
+			c.Specs, c.Steps = []step.Spec{spec}, []store.Step{store.NewStep(1, spec)}
+			c.Steps[0].Attempt, c.Targets = 1, []store.Target{{Index: 0, Attempt: 1}}
+			return c
+		}
+		c := ran()
 		_ = st.Commit(ctx, c)
 		sent = nil
 		c.Specs[0].Targets[0], c.Specs[0].Confirmers[0], c.Specs[0].Name = "x", "x", "x"
@@ -225,11 +229,7 @@ func TestALateCallOwnsItsArguments(t *testing.T) {
 		cancel()
 		_, _ = st.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: 1}})
 
-		want := creation(7)
-		spec = step.Spec{Type: step.Script, Name: "a", Targets: []string{"h"}, Confirmers: []string{"ann"}}
-		want.Specs, want.Steps = []step.Spec{spec}, []store.Step{store.NewStep(1, spec)}
-		want.Targets = []store.Target{{Index: 0}}
-		if !reflect.DeepEqual(sent, []store.Change{want}) {
+		if want := ran(); !reflect.DeepEqual(sent, []store.Change{want}) {
 			t.Errorf("%+v: what arrived late is\n%+v, want\n%+v", fault, sent, want)
 		}
 		if _, err := inner.View(t.Context(), store.Query{Job: 7}); err != nil {

@@ -1,0 +1,151 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var malformedPromises = []promise{
+	{"Commit/a malformed change fails alike in every store and changes nothing", commitMalformed},
+}
+
+// A defect makes a change malformed.
+type defect struct {
+	spoil func(c *store.Change)
+	why   string // what store.Change.Check says of it
+}
+
+// ofCreations are the defects of a change that creates job 2, of two scripts and a confirmation.
+var ofCreations = []defect{
+	{func(c *store.Change) { c.Steps = c.Steps[:2] }, "2 steps and 3 definitions, want as many"},
+	{func(c *store.Change) { c.Job.Steps = 4 }, "3 steps, want 4, as the header says"},
+	{func(c *store.Change) { c.Steps[1].ID = 3 }, "step 3 in the place of step 2"},
+	{func(c *store.Change) { c.Steps[1].Total = 3 }, "step 2 of 3 targets, want 2, as it is defined"},
+	{func(c *store.Change) { c.Steps[1].Payload = "reboot" }, "step 2 is not as it is defined"},
+	{func(c *store.Change) { c.Steps[2].Confirmers = step.NamesOf([]string{"bob"}) }, "step 3 is not as it is defined"},
+	{func(c *store.Change) { c.Records[0].Kind = store.Reported }, "record 1 is reported, want the first one and no other created"},
+	{func(c *store.Change) { *c = shift(*c, 1) }, "record 2 is created, want the first one and no other created"},
+}
+
+// ofReports are the defects of a change to version 3 of job 1, which ends step 1 of three targets
+// and enters step 2 of three.
+var ofReports = []defect{
+	{func(c *store.Change) { c.Job.ID = 0 }, "id 0, want 1 to 9007199254740991"},
+	{func(c *store.Change) { c.Job.ID = store.MaxJobID + 1 }, "id 9007199254740992, want 1 to 9007199254740991"},
+	{func(c *store.Change) { c.Records = nil }, "no record, want at least one"},
+	{func(c *store.Change) { c.Job.Version = 0 }, "version 0 with 1 records, want no more than the version"},
+	{func(c *store.Change) { c.Job.State = 63 }, "state 63, want one that is declared"},
+	{func(c *store.Change) { c.Job.State = step.Failed }, "state failed, want running, where the last record led"},
+	{func(c *store.Change) { c.Job.Moved = 4 }, "moved in version 4, want at most 3, its own"},
+	{func(c *store.Change) { c.Job.Current = 4 }, "current step 4, want 1 to 3"},
+	{func(c *store.Change) { c.Job.Skipped, c.Job.Ignored = 2, 2 }, "2 steps skipped and 2 ignored, want at most 3"},
+	{func(c *store.Change) { c.Job.Updated-- }, "updated at 999999, want 1000000, the time of the last record"},
+
+	{func(c *store.Change) { c.Records[0].Job = 2 }, "record 3 is of job 2"},
+	{func(c *store.Change) { c.Records[0].Seq = 4 }, "record 4 in the place of record 3"},
+	{func(c *store.Change) { c.Records[0].To = 63 }, "record 3 leads from state 2 to 63, the job from 2 to 2, want declared ones"},
+	{func(c *store.Change) { c.Records[0].Effect = 99 }, "record 3 has effect 99, want one that is declared"},
+	{func(c *store.Change) { follow(c); c.Records[1].JobFrom = step.Failed }, "record 4 leads the job from failed, want from running, where the one before it led"},
+	{func(c *store.Change) { follow(c); c.Records[0].At++ }, "record 4 is of time 1000000, want none before 1000001, that of the one before it"},
+	{func(c *store.Change) { follow(c); c.Records[1].Request = c.Records[0].Request }, "records 3 and 4 of request 00000000-0000-0001-0000-000000000003"},
+
+	{func(c *store.Change) { c.Specs = []step.Spec{script("a", 3)} }, "definitions of steps, want them in the creation alone"},
+	{func(c *store.Change) { c.Steps[1].ID = 4 }, "step 4, want 1 to 3"},
+	{func(c *store.Change) { c.Steps[1].ID = 1 }, "step 1 twice"},
+	{func(c *store.Change) { c.Steps[1].State = 0 }, "step 2 in state 0, want one that is declared"},
+	{func(c *store.Change) { c.Steps[1].Full = 2 }, "step 2 in attempt 1, which covers all since attempt 2"},
+	{func(c *store.Change) { c.Steps[1].Unfinished = -1 }, "step 2 with 3 targets, 0 succeeded and -1 unfinished"},
+
+	{func(c *store.Change) { c.Steps = nil }, "results without a step"},
+	{func(c *store.Change) { c.Targets[2].Index = 3 }, "a result of target 3 of step 1, which has 3"},
+	{func(c *store.Change) { c.Targets[2].Index = 9000 }, "a result of target 9000 of step 1, which has 3"},
+	{func(c *store.Change) { c.Targets[0].Index = -1 }, "a result of target -1 of step 1, which has 3"},
+	{func(c *store.Change) { c.Targets[2].Index = 0 }, "two results of target 0 of step 1"},
+	{func(c *store.Change) { c.Targets[2].Attempt = 2 }, "a result of target 2 in attempt 2 of step 1, want 1 to 1"},
+	{func(c *store.Change) { c.Targets[2].Success = 2 }, "a result of target 2 in attempt 1, its latest success in attempt 2"},
+	{func(c *store.Change) { c.Targets[2].Name = "host" }, "a result of target 2 with its name"},
+}
+
+// follow adds a record to c that changes nothing else.
+func follow(c *store.Change) {
+	last := c.Records[len(c.Records)-1]
+	r := store.Record{Job: last.Job, Seq: last.Seq + 1, At: last.At, Kind: store.Reported, Step: last.Step, JobFrom: last.JobTo, JobTo: last.JobTo}
+	c.Records = append(slices.Clone(c.Records), r)
+	c.Job.Version++
+}
+
+func commitMalformed(x trial) {
+	j := x.started(1, teamA, t0, script("a", 3), script("b", 3), confirmation("c"))
+	before := x.dump()
+	check := func(d defect, c store.Change) {
+		d.spoil(&c)
+		err := x.Commit(x.Context(), c)
+		x.is(err, store.ErrMalformed, "Commit of a change with %s", d.why)
+		x.is(err, store.ErrUndone, "Commit of a change with %s", d.why)
+		want := fmt.Sprintf("store: malformed change of job %d: %s", c.Job.ID, d.why)
+		equal(x, "Commit of a malformed change, the error", fmt.Sprint(err), want)
+		same(x, "all there is after a Commit of a change with "+d.why, x.dump(), before)
+	}
+	for _, d := range ofCreations {
+		check(d, create(2, teamA, t0, script("a", 2), script("b", 2), confirmation("c", "alice")))
+	}
+	for _, d := range ofReports {
+		check(d, j.report(t0, all(step.TargetSucceeded, 0, 3)))
+	}
+	c := j.report(t0, all(step.TargetSucceeded, 0, 3))
+	follow(&c)
+	x.do(j, c) // what is left once there is no defect
+	x.holds(j)
+	x.holds(x.create(create(2, teamA, t0, script("a", 2), script("b", 2), confirmation("c", "alice"))))
+}
+
+var brokenMalformed = []Breakage{
+	{"forgiving", "it drops the results of targets that the step does not have, and commits the rest", []string{
+		"Commit/a malformed change fails alike in every store and changes nothing",
+	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
+		return s.Commit(ctx, forgiven(c))
+	})},
+
+	{"checked too late", "it refuses a malformed change once it has committed what fits of it", []string{
+		"Commit/a malformed change fails alike in every store and changes nothing",
+	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
+		err := s.Commit(ctx, forgiven(c))
+		if malformed := c.Check(); malformed != nil {
+			return malformed
+		}
+		return err
+	})},
+
+	{"malformed told as a conflict", "it calls a malformed change a conflict, which its caller would try again", []string{
+		"Commit/a malformed change fails alike in every store and changes nothing",
+	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
+		err := s.Commit(ctx, c)
+		if errors.Is(err, store.ErrMalformed) {
+			return store.ErrConflict
+		}
+		return err
+	})},
+
+	{"words of its own", "it says in words of its own what is wrong with a change", []string{
+		"Commit/a malformed change fails alike in every store and changes nothing",
+	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
+		err := s.Commit(ctx, c)
+		if errors.Is(err, store.ErrMalformed) {
+			return fmt.Errorf("commit: %w", err)
+		}
+		return err
+	})},
+}
+
+// forgiven returns c without results of targets that its step does not have.
+func forgiven(c store.Change) store.Change {
+	if len(c.Steps) > 0 {
+		c.Targets = slices.DeleteFunc(slices.Clone(c.Targets), func(t store.Target) bool { return t.Index >= c.Steps[0].Total })
+	}
+	return c
+}
