@@ -26,7 +26,8 @@ var (
 
 const (
 	root    = "../.."         // of the repository, seen from here
-	mostOld = 10              // entries that are gone, at most
+	least   = 200             // faults on the list
+	mostOld = 10              // entries that are gone
 	bound   = 3 * time.Minute // for the tests of one command
 )
 
@@ -65,6 +66,9 @@ func TestFaultsApply(t *testing.T) {
 	}
 	if gone > mostOld {
 		t.Errorf("%d entries are gone, want at most %d", gone, mostOld)
+	}
+	if n := len(names) - gone; n < least {
+		t.Errorf("the list has %d faults, want at least %d", n, least)
 	}
 	t.Logf("%d faults, and %d that are gone", len(names)-gone, gone)
 }
