@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -160,15 +161,29 @@ func hold(t *testing.T, s *Store) (release func()) {
 	}
 }
 
-// Whoever waits for another writer does so until its context ends; then nothing is done.
+// impatient is a context that ends when it is waited for often enough.
+type impatient struct {
+	context.Context
+	cancel context.CancelFunc
+	waits  atomic.Int32 // left
+}
+
+func (c *impatient) Done() <-chan struct{} {
+	if c.waits.Add(-1) == 0 {
+		c.cancel()
+	}
+	return c.Context.Done()
+}
+
+// A call that waits for another writer does so until its context ends; then nothing is done.
 func TestAContextEndsTheWaitForAnotherWriter(t *testing.T) {
 	s := fresh(t)
 	release := hold(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
-	answer := make(chan error)
-	go func() { answer <- s.Commit(ctx, creation(1)) }()
-	cancel()
-	if err := <-answer; !errors.Is(err, context.Canceled) {
+	defer cancel()
+	waiting := &impatient{Context: ctx, cancel: cancel}
+	waiting.waits.Store(5)
+	if err := s.Commit(waiting, creation(1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("Commit while another writes, and its context ends: got error %v, want %v", err, context.Canceled)
 	}
 	release()
