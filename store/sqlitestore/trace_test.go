@@ -163,8 +163,13 @@ func TestASnapshotIsAFixedNumberOfStatements(t *testing.T) {
 func TestAFailedFlushIsUnknown(t *testing.T) {
 	db, tr := traced(t)
 	s := onto(t, db)
+	spec := step.Spec{Type: step.Confirmation, Name: "ok"}
+	created := store.Change{
+		Job: store.Job{ID: 1, State: step.Pending, Version: 1, Current: 1, Steps: 1}, Specs: []step.Spec{spec}, Steps: []store.Step{store.NewStep(1, spec)},
+		Records: []store.Record{{Job: 1, Seq: 1, Kind: store.Created, JobTo: step.Pending}},
+	}
 	tr.fail("COMMIT")
-	err := s.Commit(t.Context(), store.Change{Job: store.Job{ID: 1, Version: 1}, Records: []store.Record{{Job: 1, Seq: 1}}})
+	err := s.Commit(t.Context(), created)
 	tr.fail("")
 	if err == nil || errors.Is(err, store.ErrUndone) {
 		t.Errorf("Commit whose flush fails: got error %v, want one that leaves the outcome unknown", err)
