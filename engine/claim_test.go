@@ -363,6 +363,22 @@ func TestSettle(t *testing.T) {
 			t.Errorf("%+v still wait, want none", w)
 		}
 	})
+	bubble("settles no other effect of the same claim if it is repeated", func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		id := d.terminating()
+		d.outcome(id, 1, step.Stopped)
+		claimed := d.claim(engine.ClaimQuery{}) // the stop, which was never delivered, and the end of the job
+		if len(claimed) != 2 || claimed[0].Effect != store.StopAttempt || claimed[0].Token != claimed[1].Token {
+			t.Fatalf("Claim: %+v, want a stop and an end by one token", claimed)
+		}
+		d.ok(d.eng.Settle(t.Context(), claimed[0].Claimed()))
+		if err := d.eng.Settle(t.Context(), claimed[0].Claimed()); !errors.Is(err, store.ErrLeaseLost) {
+			t.Errorf("Settle again: %v, want a lost lease", err)
+		}
+		if w := d.waiting(id); len(w) != 1 || w[0].Effect != store.JobEnded {
+			t.Errorf("%+v still wait, want the end of the job", w)
+		}
+	})
 	bubble("has a stop delivered again until its step has stopped", func(t *testing.T) {
 		d := newDesk(t, memstore.New())
 		id := d.terminating()

@@ -146,6 +146,28 @@ func TestUnknownOutcome(t *testing.T) {
 			}
 		}
 	})
+	t.Run("names the request of every commit, of which the first may come late", func(t *testing.T) {
+		faults := storetest.NewFaults()
+		d := newDesk(t, faults.Wrap(memstore.New()))
+		id := d.script()
+		d.outcome(id, 1, step.Broke)
+		faults.Add(
+			storetest.Fault{Method: storetest.Commit, Call: 1, Kind: storetest.Delay, Lag: 100, Err: errBroken},
+			storetest.Fault{Method: storetest.Commit, Call: 2, Err: errBroken},
+			storetest.Fault{Method: storetest.Commit, Call: 3, Err: errBroken},
+		)
+		_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll)
+		var unknown *engine.UnknownOutcomeError
+		if !errors.As(err, &unknown) {
+			t.Fatalf("Operate: %v, want an unknown outcome", err)
+		}
+		faults.Clear()
+		faults.Land()
+		receipt, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.RequestID(unknown.Request))
+		if err != nil || receipt.Seq != 4 {
+			t.Errorf("the request again, after the first commit came: %+v, %v, want the receipt of version 4", receipt, err)
+		}
+	})
 	t.Run("of a commit that keeps failing is reported after three tries", func(t *testing.T) {
 		faults := storetest.NewFaults()
 		d := newDesk(t, faults.Wrap(memstore.New()))
@@ -161,6 +183,9 @@ func TestUnknownOutcome(t *testing.T) {
 		}
 		if _, err := d.eng.Create(t.Context(), asking1()); !errors.Is(err, engine.ErrUnknownOutcome) {
 			t.Errorf("Create: %v, want an unknown outcome", err)
+		}
+		if len(d.failures) != 2 {
+			t.Errorf("the observer was told of %v, want both failures", d.failures)
 		}
 	})
 	t.Run("is none if the job has left the version: then the commit in doubt came too late", func(t *testing.T) {
@@ -799,13 +824,19 @@ func TestReplayRefuses(t *testing.T) {
 		"another job":      {func(h []store.Record) []store.Record { h[1].Job++; return h }, "record 2 is of job"},
 		"another step":     {func(h []store.Record) []store.Record { h[1].Step = 2; return h }, "record 2 is about step 2"},
 		"another state":    {func(h []store.Record) []store.Record { h[2].From = step.Failed; return h }, "record 3 starts in failed"},
+		"an earlier state": {func(h []store.Record) []store.Record { h[2].From = step.Pending; return h }, "record 3 starts in pending"},
+		"a job behind":     {func(h []store.Record) []store.Record { h[2].JobFrom = step.Pending; return h }, "record 3 starts with the job in pending"},
+		"a step left out":  {func(h []store.Record) []store.Record { h[2].Entered = 3; return h }, "record 3 enters step 3 after step 1 of 3"},
 		"a job elsewhere":  {func(h []store.Record) []store.Record { h[2].JobFrom = step.Failed; return h }, "record 3 starts with the job in failed"},
 		"no such step":     {func(h []store.Record) []store.Record { return h[:2] }, "is about step 1 of 0"},
 		"a step too many":  {func(h []store.Record) []store.Record { h[2].Entered = 2; return h }, "record 3 enters step 2"},
 	} {
 		spec := spec
-		if name == "no such step" {
+		switch name {
+		case "no such step":
 			spec.Steps = nil
+		case "a step left out":
+			spec.Steps = slices.Repeat(spec.Steps, 3)
 		}
 		_, _, err := engine.Replay(operation.Standard(), spec, c.spoil(slices.Clone(good)))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

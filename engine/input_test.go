@@ -445,6 +445,7 @@ func mistakes() []mistake {
 	create("an empty list of confirmers of a script", "steps[0].confirmers", func(j *engine.JobSpec) { j.Steps[0].Confirmers = []string{} })
 	create("a timeout decision of a script", "steps[0].on_timeout", func(j *engine.JobSpec) { j.Steps[0].OnTimeout = step.ConfirmOnTimeout })
 	create("an unknown timeout decision", "steps[1].on_timeout", func(j *engine.JobSpec) { j.Steps[1].OnTimeout = 2 })
+	create("a timeout decision without a timeout", "steps[1].on_timeout", func(j *engine.JobSpec) { j.Steps[1].OnTimeout, j.Steps[1].Timeout = step.ConfirmOnTimeout, 0 })
 	create("an empty list of confirmers", "steps[1].confirmers", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{} })
 	create("the same confirmer twice", "steps[1].confirmers[1]", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{"ann", "ann"} })
 	create("a negative timeout", "steps[0].timeout_ns", func(j *engine.JobSpec) { j.Steps[0].Timeout = -1 })

@@ -7,12 +7,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
+
+// A request without an id gets one of its own: a UUID of version 7.
+func TestDefaultRequestIDs(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	id := d.script()
+	receipt, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob)
+	if got := uuid.UUID(receipt.Request); err != nil || got.Version() != 7 || got.Variant() != uuid.RFC4122 {
+		t.Errorf("the id is %v of version %d, %v, want version 7", got, got.Version(), err)
+	}
+}
 
 // A job id is the milliseconds since 2024 and 12 bits of randomness, and fits JavaScript's
 // numbers whatever the clock says.

@@ -407,3 +407,17 @@ func TestEveryResultMeetsWhatIsKnownOfItsTarget(t *testing.T) {
 		}
 	}
 }
+
+// Two failures of one target are the same result only if their exit codes are.
+func TestAnotherExitCodeIsAnotherResult(t *testing.T) {
+	v := situation{typ: step.Script, state: step.Running, current: true, left: true}.view()
+	v.Targets = []store.Target{{Index: 2, Attempt: atAttempt, Result: store.Result{Status: step.NonZeroExit, ExitCode: 1}}}
+	for code, repeated := range map[int32]bool{1: true, 2: false} {
+		d, err := engine.Decide(operation.Standard(), v, &engine.Report{Job: 7, Step: 2, Attempt: atAttempt, Results: []engine.TargetResult{
+			{Target: 2, Result: store.Result{Status: step.NonZeroExit, ExitCode: code}},
+		}}, now)
+		if err != nil || (d.Report.Repeated == 1) != repeated || (len(d.Report.Rejected) == 0) != repeated {
+			t.Errorf("exit code %d after 1: %+v, %v, want it repeated: %v", code, d, err, repeated)
+		}
+	}
+}

@@ -83,11 +83,15 @@ func TestWatch(t *testing.T) {
 			d.outcome(id, 1, step.Broke)
 			ctx, cancel := context.WithCancel(t.Context())
 			w := watch(ctx, d.eng, id, 0, engine.WithoutProgress())
+			all := watch(ctx, d.eng, id, 0)
 			synctest.Wait()
 			cancel()
 			synctest.Wait()
 			if len(w.seqs) != 3 || w.seqs[2] != 4 {
 				t.Errorf("yielded %v, want 1, 2 and 4, and not the progress in 3", w.seqs)
+			}
+			if len(all.seqs) != 4 {
+				t.Errorf("yielded %v without the option, want 1 to 4", all.seqs)
 			}
 		})
 	})
