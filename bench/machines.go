@@ -63,7 +63,7 @@ func perCaller(callers int, one func() mover) []mover {
 type cell struct {
 	typ   step.Type
 	state step.State
-	label step.Label
+	cause step.Cause
 }
 
 // cells returns the table as a map: where each cell leads. A cell that leads nowhere is not in
@@ -73,7 +73,7 @@ func cells() map[cell]step.State {
 	for _, t := range operation.Standard().Types() {
 		for _, tr := range operation.Standard().Machine(t).Transitions() {
 			for from := range tr.From.All() {
-				all[cell{t, from, tr.Label}] = tr.To
+				all[cell{t, from, tr.Cause}] = tr.To
 			}
 		}
 	}
@@ -86,14 +86,14 @@ type dense [8][16][256]step.State
 func denseTable() *dense {
 	var d dense
 	for c, to := range cells() {
-		d[c.typ][c.state][c.label] = to
+		d[c.typ][c.state][c.cause] = to
 	}
 	return &d
 }
 
 // lookUps returns an op that looks the cells up in the table.
 func (d *dense) lookUps(accept bool) func(ctx context.Context, caller, n int) error {
-	codes := labels(accept)
+	codes := causes(accept)
 	return func(context.Context, int, int) error {
 		at := moves[0].from
 		for i := range inCall {
@@ -111,7 +111,7 @@ func (d *dense) lookUps(accept bool) func(ctx context.Context, caller, n int) er
 
 // typedMap returns an op that looks the cells up in a map keyed by them.
 func typedMap(accept bool) func(ctx context.Context, caller, n int) error {
-	table, codes := cells(), labels(accept)
+	table, codes := cells(), causes(accept)
 	return func(context.Context, int, int) error {
 		at := moves[0].from
 		for i := range inCall {
@@ -129,11 +129,11 @@ func typedMap(accept bool) func(ctx context.Context, caller, n int) error {
 
 // legal returns an op that asks Stepgate's compiled rules.
 func legal(accept bool) func(ctx context.Context, caller, n int) error {
-	rules, codes := operation.Standard(), codes(accept)
+	rules, causes := operation.Standard(), causes(accept)
 	return func(context.Context, int, int) error {
 		at := moves[0].from
 		for i := range inCall {
-			move, ok := rules.Legal(step.Confirmation, at, codes[i&1])
+			move, ok := rules.Move(step.Confirmation, at, causes[i&1])
 			if ok != accept {
 				return errWrong
 			}
@@ -153,9 +153,9 @@ func codes(accept bool) [2]operation.Code {
 	return [2]operation.Code{moves[0].code, moves[1].code}
 }
 
-func labels(accept bool) [2]step.Label {
+func causes(accept bool) [2]step.Cause {
 	c := codes(accept)
-	return [2]step.Label{c[0].Label(), c[1].Label()}
+	return [2]step.Cause{c[0].Cause(), c[1].Cause()}
 }
 
 // place names a state of a step of some type for machines that have one set of states.
@@ -166,7 +166,7 @@ func looplabEvents() fsm.Events {
 	var events fsm.Events
 	for _, t := range operation.Standard().Types() {
 		for _, tr := range operation.Standard().Machine(t).Transitions() {
-			event := fsm.EventDesc{Name: tr.Name, Dst: place(t, tr.To)}
+			event := fsm.EventDesc{Name: tr.Cause.String(), Dst: place(t, tr.To)}
 			for from := range tr.From.All() {
 				event.Src = append(event.Src, place(t, from))
 			}

@@ -18,17 +18,17 @@ func TestMachinesAreTheSame(t *testing.T) {
 		machine := operation.Standard().Machine(typ)
 		for _, s := range step.AllStates() {
 			for _, tr := range machine.Transitions() {
-				want, ok := machine.Next(s, tr.Label)
-				if got := table[cell{typ, s, tr.Label}]; got != want {
-					t.Errorf("the map: %v in %v, %s leads to %v, want %v", typ, s, tr.Name, got, want)
+				want, ok := machine.Next(s, tr.Cause)
+				if got := table[cell{typ, s, tr.Cause}]; got != want {
+					t.Errorf("the map: %v in %v, %s leads to %v, want %v", typ, s, tr.Cause.String(), got, want)
 				}
-				if got := dense[typ][s][tr.Label]; got != want {
-					t.Errorf("the array: %v in %v, %s leads to %v, want %v", typ, s, tr.Name, got, want)
+				if got := dense[typ][s][tr.Cause]; got != want {
+					t.Errorf("the array: %v in %v, %s leads to %v, want %v", typ, s, tr.Cause.String(), got, want)
 				}
 				if ok && want != s {
 					m := fsm.NewFSM(place(typ, s), events, nil)
-					if err := m.Event(context.Background(), tr.Name); err != nil || m.Current() != place(typ, want) {
-						t.Errorf("looplab: %v in %v, %s leads to %s, want %v: %v", typ, s, tr.Name, m.Current(), want, err)
+					if err := m.Event(context.Background(), tr.Cause.String()); err != nil || m.Current() != place(typ, want) {
+						t.Errorf("looplab: %v in %v, %s leads to %s, want %v: %v", typ, s, tr.Cause.String(), m.Current(), want, err)
 					}
 				}
 				checked++

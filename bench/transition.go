@@ -130,7 +130,7 @@ func transitionSubjects(callers int, accept bool) []subject {
 
 // decisions returns an op that decides on the two states in turn.
 func decisions(accept bool) func(ctx context.Context, caller, n int) error {
-	rules, codes := operation.Standard(), codes(accept)
+	rules, causes := operation.Standard(), causes(accept)
 	var views [2]store.View
 	for i := range views {
 		views[i] = store.View{
@@ -142,7 +142,7 @@ func decisions(accept bool) func(ctx context.Context, caller, n int) error {
 	return func(context.Context, int, int) error {
 		command := engine.Operate{Actor: "ann"}
 		for i := range inCall {
-			command.Code = codes[i&1]
+			command.Cause = causes[i&1]
 			d, err := engine.Decide(rules, views[i&1], &command, 1_000)
 			if (err == nil) != accept || accept && d.Change.Job.State != moves[i&1].to {
 				return errors.Join(errWrong, err)

@@ -154,7 +154,7 @@ func BenchmarkDecide(b *testing.B) {
 	}
 	for _, code := range []operation.Code{operation.TerminateConfirmation, operation.RetryAll} {
 		b.Run(code.String(), func(b *testing.B) {
-			command := engine.Operate{Actor: "ann", Code: code}
+			command := engine.Operate{Actor: "ann", Cause: code.Cause()}
 			b.ReportAllocs()
 			for b.Loop() {
 				if d, _ := engine.Decide(rules, v, &command, 1_000); (d != nil) != (code == operation.TerminateConfirmation) {
@@ -185,7 +185,7 @@ func BenchmarkLooplabEvent(b *testing.B) {
 	var events fsm.Events
 	for _, t := range operation.Standard().Types() {
 		for _, tr := range operation.Standard().Machine(t).Transitions() {
-			desc := fsm.EventDesc{Name: tr.Name, Dst: fmt.Sprintf("%v %v", t, tr.To)}
+			desc := fsm.EventDesc{Name: tr.Cause.String(), Dst: fmt.Sprintf("%v %v", t, tr.To)}
 			for from := range tr.From.All() {
 				desc.Src = append(desc.Src, fmt.Sprintf("%v %v", t, from))
 			}

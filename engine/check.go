@@ -163,20 +163,33 @@ func (c *Operate) check(r *operation.Rules, limits *Limits) *Refusal {
 	switch {
 	case c == nil:
 		return noCommand()
-	case !r.AllCodes().Has(c.Code):
-		return invalid("code", "unknown operation code %d: want one of %v", c.Code, r.AllCodes())
+	case c.Cause.OfJob() && !r.Causes().Has(c.Cause) && !isDocumented(c.Cause):
+		return unknownCode(r, step.Cause.OfJob, c.Cause.Code())
+	case !c.Cause.OfJob() && (!c.Cause.OfStep() || !r.Causes().Has(c.Cause)):
+		return unknownCode(r, step.Cause.OfStep, uint8(c.Cause))
 	}
 	return checkRequest(c.Actor, c.Reason, c.IfAttempt, c.IfVersion, limits)
 }
 
-func (c *OperateJob) check(_ *operation.Rules, limits *Limits) *Refusal {
-	switch {
-	case c == nil:
-		return noCommand()
-	case !c.Code.Valid():
-		return invalid("code", "unknown job operation code %d: want one of %v", c.Code, operation.JobCodesOf(operation.AllJobCodes()...))
+// isDocumented reports whether an operation on the job is one of the document's: without a row it
+// is never legal, but no mistake of the caller.
+func isDocumented(c step.Cause) bool {
+	return c == operation.StartJob.Cause() || c == operation.TerminateJob.Cause()
+}
+
+// unknownCode refuses an operation that the rules do not know: on a step, or on a job.
+func unknownCode(r *operation.Rules, ofKind func(step.Cause) bool, code uint8) *Refusal {
+	noun := "operation code"
+	if ofKind(operation.StartJob.Cause()) {
+		noun = "job operation code"
 	}
-	return checkRequest(c.Actor, c.Reason, c.IfAttempt, c.IfVersion, limits)
+	var want step.Causes
+	for c := range r.Causes().All() {
+		if ofKind(c) {
+			want = want.With(c)
+		}
+	}
+	return invalid("code", "unknown %s %d: want one of %v", noun, code, want)
 }
 
 func (c *Expire) check(*operation.Rules, *Limits) *Refusal {

@@ -6,8 +6,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Command is what [Decide] decides on: *Create, *Operate, *OperateJob, *Report
-// or *Expire, and nothing else. People operate, executors report, time expires;
+// A Command is what [Decide] decides on: *Create, *Operate, *Report or *Expire, and
+// nothing else. People operate, executors report, time expires;
 // the three are different types so that none can do another's work.
 type Command interface {
 	// check refuses what no state of the job could make acceptable.
@@ -30,26 +30,15 @@ type JobSpec struct {
 	Steps []step.Spec `json:"steps"`          // at least one
 }
 
-// Operate is a person's operation on a step.
+// Operate is a person's operation, on a step or on the job.
 type Operate struct {
-	Code    operation.Code
+	Cause   step.Cause // the operation's: operation.Code and operation.JobCode have it
 	Request store.RequestID
 	Actor   string
 	Reason  string
 
-	IfAttempt int32     // the step's attempt must be this one; 0 asks for none
+	IfAttempt int32     // the attempt of the step, or of the current one, must be this one; 0 asks for none
 	IfVersion store.Seq // nothing may have moved since this version; 0 asks for none
-}
-
-// OperateJob is a person's operation on a job.
-type OperateJob struct {
-	Code    operation.JobCode
-	Request store.RequestID
-	Actor   string
-	Reason  string
-
-	IfAttempt int32     // as for Operate, of the current step
-	IfVersion store.Seq // as for Operate
 }
 
 // A Report is what an executor says of one attempt of a step. It names results,
@@ -67,7 +56,7 @@ type Report struct {
 	// Outcome ends the attempt whatever its targets say: step.Stopped,
 	// step.Broke (abnormal) or step.Dropped (abandoned). 0 leaves it to the
 	// targets: the attempt ends with the last one that is due.
-	Outcome step.Event
+	Outcome step.Cause
 	Reason  string // why, for an outcome
 
 	request store.RequestID // made by the engine

@@ -19,11 +19,10 @@ const (
 // call is the memory of one request. Calls are reused, so that an operation costs
 // the store's allocations and none of its own.
 type call struct {
-	request    request
-	operate    Operate
-	operateJob OperateJob
-	view       store.View
-	decision   Decision
+	request  request
+	operate  Operate
+	view     store.View
+	decision Decision
 
 	began   time.Time // zero until the clock was read
 	now     step.Time
@@ -96,8 +95,6 @@ func (e *Engine) stamp(c *call, cmd Command) {
 	}
 	switch cmd := cmd.(type) {
 	case *Operate:
-		cmd.Request = c.request.id
-	case *OperateJob:
 		cmd.Request = c.request.id
 	case *Create:
 		cmd.Request = c.request.id
@@ -181,13 +178,14 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 			return false, err
 		}
 	}
-	if refusal := refused(e.rules, &view, cmd); refusal != nil {
+	move, refusal := judge(e.rules, &view, cmd)
+	if refusal != nil {
 		return false, refusal
 	}
 	e.stamp(c, cmd)
 	c.view = view
 	c.reset()
-	if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
+	if refusal := e.decide(e.rules, &c.view, cmd, move, c.now, &c.decision); refusal != nil {
 		return false, refusal
 	}
 	c.decision.follow(expiry)
@@ -260,7 +258,7 @@ func (e *Engine) afterDeadline(ctx context.Context, c *call, v store.View, cmd C
 	if expiry = e.decide.expiry(e.rules, &current, c.now); expiry == nil {
 		return v, nil, false, nil
 	}
-	if _, ofJob := cmd.(*OperateJob); ofJob && expiry.Change.Job.Current != v.Step.ID {
+	if ofJob(cmd) && expiry.Change.Job.Current != v.Step.ID {
 		next, err := e.load(ctx, v.Job.ID, expiry.Change.Job.Current)
 		if err != nil || next.Job.Version != v.Job.Version {
 			return v, nil, err == nil, err
@@ -321,11 +319,9 @@ func (e *Engine) permit(ctx context.Context, c *call, v *store.View, cmd Command
 	a := Access{Job: v.Job, Step: v.Step, Executor: c.request.executor}
 	switch cmd := cmd.(type) {
 	case *Operate:
-		a.Actor, a.Code = cmd.Actor, cmd.Code
-	case *OperateJob:
-		a.Actor, a.JobCode = cmd.Actor, cmd.Code
+		a.Actor, a.Cause = cmd.Actor, cmd.Cause
 	case *Create:
-		a.Actor, a.Create = cmd.Actor, true
+		a.Actor, a.Cause = cmd.Actor, step.Created
 	default:
 		return nil
 	}
@@ -334,8 +330,10 @@ func (e *Engine) permit(ctx context.Context, c *call, v *store.View, cmd Command
 		return nil
 	}
 	refusal := &Refusal{
-		Reason: operation.Denied, Job: a.Job.ID, Step: a.Step.ID, Code: a.Code, JobCode: a.JobCode,
-		Actor: a.Actor, cause: err,
+		Reason: operation.Denied, Job: a.Job.ID, Step: a.Step.ID, Actor: a.Actor, cause: err,
+	}
+	if cmd, ok := cmd.(*Operate); ok {
+		refusal.Cause = cmd.Cause
 	}
 	if words := (*publicError)(nil); errors.As(err, &words) {
 		refusal.Detail = words.text

@@ -26,17 +26,17 @@ import (
 
 var errBroken = errors.New("the connection broke")
 
-// records returns the kinds of a job's records.
-func (d *desk) records(id store.JobID) (kinds []store.Kind) {
+// records returns the causes of a job's records.
+func (d *desk) records(id store.JobID) (causes []step.Cause) {
 	d.Helper()
 	history, err := d.eng.History(d.Context(), id, 0, 0)
 	if err != nil {
 		d.Fatal(err)
 	}
 	for _, r := range history {
-		kinds = append(kinds, r.Kind)
+		causes = append(causes, r.Cause)
 	}
-	return kinds
+	return causes
 }
 
 func TestUnknownOutcome(t *testing.T) {
@@ -66,7 +66,7 @@ func TestUnknownOutcome(t *testing.T) {
 			faults.Add(fault)
 			d.operateJob(id, operation.TerminateJob)
 
-			want := []store.Kind{store.Created, store.JobOperated, store.Reported, store.Operated, store.JobOperated}
+			want := []step.Cause{step.Created, operation.StartJob.Cause(), step.Broke, operation.RetryAll.Cause(), operation.TerminateJob.Cause()}
 			if got := d.records(id); !slices.Equal(got, want) {
 				t.Errorf("the history is %v, want %v", got, want)
 			}
@@ -404,7 +404,7 @@ type crowded struct {
 }
 
 func (c *crowded) Commit(ctx context.Context, change store.Change) error {
-	if change.Records[0].Kind == store.Reported {
+	if cause := change.Records[0].Cause; cause == step.Results || cause.IsEvent() {
 		n := c.now.Add(1)
 		defer c.now.Add(-1)
 		for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
@@ -605,9 +605,9 @@ func TestObserver(t *testing.T) {
 	}
 	eng := engine.New(memstore.New(), engine.WithClock(func() time.Time { now = now.Add(time.Millisecond); return now }),
 		engine.WithObserver(engine.Observer{
-			Accepted: func(_ context.Context, r store.Record, took time.Duration) { tell(r.Kind.String(), took) },
+			Accepted: func(_ context.Context, r store.Record, took time.Duration) { tell(r.Cause.String(), took) },
 			Refused:  func(_ context.Context, r *engine.Refusal, took time.Duration) { tell(r.Reason.String(), took) },
-			Dry:      func(_ context.Context, r engine.Receipt, took time.Duration) { tell("dry "+r.Code.String(), took) },
+			Dry:      func(_ context.Context, r engine.Receipt, took time.Duration) { tell("dry "+r.Cause.String(), took) },
 			Conflicted: func(_ context.Context, _ store.JobID, lost int, took time.Duration) {
 				tell(fmt.Sprint("lost ", lost), took) // which nobody does here
 			},
@@ -628,7 +628,7 @@ func TestObserver(t *testing.T) {
 	if _, err := eng.Explain(t.Context(), job.ID, 1); err != nil { // tells nobody
 		t.Error(err)
 	}
-	want := []string{"created after 1ms", "job_operated after 1ms", "dry confirm after 1ms", "wrong_type after 1ms"}
+	want := []string{"created after 1ms", "start_job after 1ms", "dry confirm after 1ms", "wrong_type after 1ms"}
 	if !slices.Equal(told, want) {
 		t.Errorf("the observer was told %q, want %q", told, want)
 	}
@@ -668,11 +668,11 @@ func TestAuthorizer(t *testing.T) {
 // An explanation asks the authorizer about what the rules allow, once for each code, and about
 // nothing else. It calls legal what a dry run lets pass, whatever the authorizer says.
 func TestExplainAsksOnlyAboutWhatTheRulesAllow(t *testing.T) {
-	for _, denied := range []operation.Codes{{}, operation.CodesOf(operation.RetryFailed, operation.Confirm), operation.CodesOf(operation.AllCodes()...)} {
+	for _, denied := range []step.Causes{{}, operation.CausesOf(operation.RetryFailed, operation.Confirm), operation.CausesOf(operation.AllCodes()...)} {
 		var asked []string
 		d := newDesk(t, memstore.New(), engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
-			asked = append(asked, fmt.Sprint(a.Code, a.JobCode))
-			if denied.Has(a.Code) || a.JobCode == operation.TerminateJob && denied.Has(operation.RetryFailed) {
+			asked = append(asked, a.Cause.String())
+			if denied.Has(a.Cause) || a.Cause == operation.TerminateJob.Cause() && denied.Has(operation.RetryFailed.Cause()) {
 				return errors.New("not on shift")
 			}
 			return nil
@@ -689,25 +689,25 @@ func TestExplainAsksOnlyAboutWhatTheRulesAllow(t *testing.T) {
 				t.Fatal(err)
 			}
 			rules := d.eng.Rules()
-			allowed := rules.Codes(s.Type, s.State).Len() + rules.JobCodes(s.Type, s.State).Len()
+			allowed := rules.Legal(operation.Standing{Type: s.Type, State: s.State}).Len()
 			asked = nil
 			x, err := d.eng.Explain(t.Context(), id, 1)
 			if err != nil || len(asked) != allowed {
 				t.Errorf("Explain in %v asked about %v, %v; the rules allow %d", s.State, asked, err, allowed)
 			}
-			for _, v := range x.Codes {
-				_, err := d.eng.Operate(t.Context(), id, 1, v.Code, engine.DryRun())
+			for _, v := range x.Causes {
+				var err error
+				if v.Cause.OfJob() {
+					_, err = d.eng.OperateJob(t.Context(), id, operation.JobCode(v.Cause.Code()), engine.DryRun())
+				} else {
+					_, err = d.eng.Operate(t.Context(), id, 1, operation.Code(v.Cause), engine.DryRun())
+				}
 				if v.Legal != (err == nil) {
-					t.Errorf("%v in %v: explained as legal %v, and run dry with %v", v.Code, s.State, v.Legal, err)
+					t.Errorf("%v in %v: explained as legal %v, and run dry with %v", v.Cause, s.State, v.Legal, err)
 				}
-				_, legal := rules.Legal(s.Type, s.State, v.Code)
+				_, legal := rules.Move(s.Type, s.State, v.Cause)
 				if !v.Legal && legal != (v.Refusal.Reason == operation.Denied) {
-					t.Errorf("%v in %v, legal %v, is explained with %v", v.Code, s.State, legal, v.Refusal)
-				}
-			}
-			for _, v := range x.JobCodes {
-				if _, err := d.eng.OperateJob(t.Context(), id, v.Code, engine.DryRun()); v.Legal != (err == nil) {
-					t.Errorf("%v in %v: explained as legal %v, and run dry with %v", v.Code, s.State, v.Legal, err)
+					t.Errorf("%v in %v, legal %v, is explained with %v", v.Cause, s.State, legal, v.Refusal)
 				}
 			}
 		}
@@ -767,8 +767,10 @@ func TestExecutorsAreNoPersons(t *testing.T) {
 			},
 			"Allowed": func(opts ...engine.OperateOption) error {
 				x, err := eng.Explain(t.Context(), id, 1, opts...)
-				if err == nil && x.JobCodes[0].Refusal != nil {
-					return x.JobCodes[0].Refusal // to terminate it, which is legal
+				for _, v := range x.Causes {
+					if v.Cause == operation.TerminateJob.Cause() && v.Refusal != nil {
+						return v.Refusal // although it is legal
+					}
 				}
 				return err
 			},
@@ -851,7 +853,7 @@ func TestReplayRefuses(t *testing.T) {
 func TestACommitThatIsSentTwice(t *testing.T) {
 	faults := storetest.NewFaults()
 	d := newDesk(t, faults.Wrap(memstore.New()), engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
-		if a.JobCode == operation.TerminateJob && a.Job.State != step.Running {
+		if a.Cause == operation.TerminateJob.Cause() && a.Job.State != step.Running {
 			return errors.New("only what runs is terminated")
 		}
 		return nil
@@ -897,7 +899,7 @@ func TestARepetitionIsDenied(t *testing.T) {
 func TestAuthorizerIsNotAskedAboutWhatIsDone(t *testing.T) {
 	faults := storetest.NewFaults()
 	d := newDesk(t, faults.Wrap(memstore.New()), engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
-		if a.Code == operation.RetryFailed && a.Job.State != step.Abnormal {
+		if a.Cause == operation.RetryFailed.Cause() && a.Job.State != step.Abnormal {
 			return errors.New("retries are for jobs that broke")
 		}
 		return nil
@@ -976,10 +978,7 @@ func TestOlderRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	told := []error{}
-	for _, v := range x.Codes {
-		told = append(told, v.Refusal)
-	}
-	for _, v := range x.JobCodes {
+	for _, v := range x.Causes {
 		told = append(told, v.Refusal)
 	}
 	_, err = older.Operate(t.Context(), job.ID, 2, operation.ForcedSkip)
@@ -1116,10 +1115,10 @@ func TestWrongJobIDs(t *testing.T) {
 func TestAnswersMarshal(t *testing.T) {
 	eng, job := release()
 	x := must(eng.Explain(ctx, job, 1))
-	if x.Codes[0].Refusal == nil || x.JobCodes[0].Receipt.To != step.Terminating {
+	if x.Causes[0].Refusal == nil || !slices.ContainsFunc(x.Causes, func(v engine.Verdict) bool { return v.Receipt.To == step.Terminating }) {
 		t.Fatalf("Explain: %+v, want a refusal and a receipt to look at", x)
 	}
-	values := []any{x, engine.Refusal{Reason: operation.Denied}, engine.Receipt{}, engine.ReportReceipt{}, engine.Rejection{}, engine.Access{Job: x.Job}, store.Record{JobTo: step.Pending, Kind: store.Created}}
+	values := []any{x, engine.Refusal{Reason: operation.Denied}, engine.Receipt{}, engine.ReportReceipt{}, engine.Rejection{}, engine.Access{Job: x.Job}, store.Record{JobTo: step.Pending, Cause: step.Created}}
 	for _, d := range must(eng.Effects(ctx, job, 0, 0)) {
 		values = append(values, d)
 	}
@@ -1130,7 +1129,7 @@ func TestAnswersMarshal(t *testing.T) {
 	for _, v := range values {
 		if data, err := json.Marshal(v); err != nil {
 			t.Errorf("%T does not marshal: %v", v, err)
-		} else if strings.Contains(string(data), "Codes\"") {
+		} else if strings.Contains(string(data), "Causes\"") {
 			t.Errorf("%T has a field without a stable name: %s", v, data)
 		}
 	}
@@ -1174,7 +1173,7 @@ func TestNilOptions(t *testing.T) {
 	for range eng.Watch(t.Context(), job.ID, 0, nil) {
 		break
 	}
-	if _, err := engine.Decide(nil, store.View{}, &engine.Operate{Code: operation.Confirm}, 1); !errors.Is(err, operation.InvalidInput) {
+	if _, err := engine.Decide(nil, store.View{}, &engine.Operate{Cause: operation.Confirm.Cause()}, 1); !errors.Is(err, operation.InvalidInput) {
 		t.Errorf("Decide without rules: %v, want it refused", err)
 	}
 }

@@ -54,7 +54,7 @@ func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) (store.Jo
 		}
 		c.job = cmd.ID
 		c.reset()
-		if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
+		if refusal := e.decide(e.rules, &c.view, cmd, operation.Move{}, c.now, &c.decision); refusal != nil {
 			if refusal.Field == "job" {
 				refusal.Field = "WithJobIDs" // the caller has not named the id
 			}

@@ -71,7 +71,7 @@ func TestADeadlineComesFirst(t *testing.T) {
 		t.Fatalf("restart_confirmation of an overdue confirmation = %+v, %v", receipt, err)
 	}
 	history := d.history()
-	if !slices.Equal(d.accepted, history[2:]) || history[2].Kind != store.Expired || history[2].Request != (store.RequestID{}) {
+	if !slices.Equal(d.accepted, history[2:]) || history[2].Cause != step.Expired || history[2].Request != (store.RequestID{}) {
 		t.Errorf("the observer was told %+v, the history has %+v", d.accepted, history[2:])
 	}
 	if len(d.asked) != 1 || d.asked[0].Step.State != step.ConfirmationTerminated || d.asked[0].Job.State != step.ConfirmationTerminated {
@@ -120,17 +120,18 @@ func TestARefusalLeavesTheExpiryToTheSweep(t *testing.T) {
 // and the version that it shows is a condition on which the operation passes.
 func TestExplainMeetsTheDeadline(t *testing.T) {
 	d := newOverdue(t, memstore.New(), confirmedLate)
-	for id, want := range map[step.ID]operation.Codes{
-		1: {}, 2: operation.CodesOf(operation.Confirm, operation.TerminateConfirmation), 3: {},
+	terminate := operation.CausesOf(operation.TerminateJob)
+	for id, want := range map[step.ID]step.Causes{
+		1: terminate, 2: operation.CausesOf(operation.Confirm, operation.TerminateConfirmation).Union(terminate), 3: terminate,
 	} {
 		x, err := d.eng.Explain(t.Context(), d.job, id)
 		allowed, err2 := d.eng.Allowed(t.Context(), d.job, id)
 		if err != nil || err2 != nil || allowed != want || x.Job.Current != 2 || x.Job.State != step.Waiting || x.Job.Version != 3 || x.Step.ID != id {
 			t.Errorf("step %d: %v is allowed, of %+v, %v; want %v", id, allowed, x.Job, err, want)
 		}
-		for _, v := range x.JobCodes {
-			if v.Legal != (v.Code == operation.TerminateJob) {
-				t.Errorf("step %d: %v is legal: %v", id, v.Code, v.Legal)
+		for _, v := range x.Causes {
+			if v.Cause.OfJob() && v.Legal != (v.Cause == operation.TerminateJob.Cause()) {
+				t.Errorf("step %d: %v is legal: %v", id, v.Cause, v.Legal)
 			}
 		}
 	}

@@ -29,7 +29,7 @@ func (d *Decision) Changes() bool { return len(d.Change.Records) > 0 }
 // decision, or with a *[Refusal]. It is a pure function: it has no clock, context,
 // randomness, lock or I/O, leaves its arguments alone, and gives equal results for
 // equal arguments. v must show what the command is about: its step (for an
-// OperateJob, the current one), the targets of its results, and the record of its
+// operation on the job, the current one), the targets of its results, and the record of its
 // request id. Permission is not asked here, but a step's confirmers are.
 //
 // A deadline holds from its moment on: if that of v's step has passed, the command is
@@ -54,11 +54,12 @@ func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (*Decisi
 			return nil, err
 		}
 	}
-	if refusal := refused(r, &v, c); refusal != nil {
+	move, refusal := judge(r, &v, c)
+	if refusal != nil {
 		return nil, refusal
 	}
 	d := new(Decision)
-	if refusal := decide(r, &v, c, now, d); refusal != nil {
+	if refusal := decide(r, &v, c, move, now, d); refusal != nil {
 		return nil, refusal
 	}
 	d.follow(expiry)
@@ -79,7 +80,7 @@ func comesAfterDeadline(v *store.View, c Command) bool {
 }
 
 // A decider is decide or, in tests, a broken one.
-type decider func(r *operation.Rules, v *store.View, c Command, now step.Time, d *Decision) *Refusal
+type decider func(r *operation.Rules, v *store.View, c Command, move operation.Move, now step.Time, d *Decision) *Refusal
 
 // expiry returns the decision to expire the step that v shows, or nil if its deadline has not
 // passed. It is nil too where the rules refuse the expiry, which the sweep tells.
@@ -88,7 +89,7 @@ func (decide decider) expiry(r *operation.Rules, v *store.View, now step.Time) *
 		return nil
 	}
 	expiry := new(Decision)
-	if decide(r, v, &Expire{Job: v.Job.ID, Step: v.Step.ID, Attempt: v.Step.Attempt}, now, expiry) != nil {
+	if decide(r, v, &Expire{Job: v.Job.ID, Step: v.Step.ID, Attempt: v.Step.Attempt}, operation.Move{}, now, expiry) != nil {
 		return nil
 	}
 	return expiry
@@ -103,7 +104,7 @@ func expireFirst(r *operation.Rules, v store.View, c Command, now step.Time) (st
 		return v, nil, nil
 	}
 	left := v.After(expiry.Change)
-	if _, ofJob := c.(*OperateJob); !ofJob || left.Job.Current == left.Step.ID {
+	if !ofJob(c) || left.Job.Current == left.Step.ID {
 		return left, expiry, nil
 	}
 	if left.Next.ID != step.ID(left.Job.Steps) {
@@ -126,28 +127,51 @@ func (d *Decision) follow(expiry *Decision) {
 	d.Change.Records = slices.Concat(expiry.Change.Records, d.Change.Records)
 }
 
-// refused returns the refusal of an operation on a step, if the rules refuse it: what is
-// refused needs no memory for a decision, no clock and no request id. decide does not count on
-// it, and refuses the same.
-func refused(r *operation.Rules, v *store.View, c Command) *Refusal {
-	if c, ok := c.(*Operate); ok {
-		_, refusal := c.judge(r, v)
-		return refusal
+// ofJob reports whether c is an operation on the job, which meets its current step.
+func ofJob(c Command) bool {
+	o, ok := c.(*Operate)
+	return ok && o.Cause.OfJob()
+}
+
+// judge answers the one question of legality, once for a command: what its row does, or the
+// refusal. It needs no clock, no request id and no memory for a decision. Commands of executors
+// and deadlines are judged by what they find, as they are decided; they and the replay of a
+// request have no row here.
+func judge(r *operation.Rules, v *store.View, cmd Command) (operation.Move, *Refusal) {
+	c, ok := cmd.(*Operate)
+	if !ok || v.Replay != nil {
+		return operation.Move{}, nil
 	}
-	return nil
+	if stale := staleness(v, c.IfAttempt, c.IfVersion); stale != "" {
+		return operation.Move{}, refuse(r, v, &Refusal{Reason: operation.Stale, Cause: c.Cause, Actor: c.Actor, Detail: stale})
+	}
+	move, reason := r.Judge(standing(v), c.Cause)
+	if reason == 0 {
+		reason = unmet(&v.Step, move.Guard, c.Actor)
+	}
+	if reason != 0 {
+		return move, refuse(r, v, &Refusal{Reason: reason, Cause: c.Cause, Actor: c.Actor})
+	}
+	return move, nil
+}
+
+// standing returns where an operation meets the job that v shows.
+func standing(v *store.View) operation.Standing {
+	return operation.Standing{
+		Type: v.Step.Type, State: v.Step.State, Job: v.Job.State,
+		Behind: v.Step.ID != v.Job.Current, Sealed: v.Job.Sealed,
+	}
 }
 
 var defaultLimits = DefaultLimits() // never changed; a variable, as one of a call would be allocated
 
-// decide is Decide, of a command that has been checked, into d, which the engine reuses. No
-// deadline of v's step has passed, but for an Expire.
-func decide(r *operation.Rules, v *store.View, c Command, now step.Time, d *Decision) *Refusal {
+// decide is Decide, of a command that has been checked and judged, into d, which the engine
+// reuses. No deadline of v's step has passed, but for an Expire.
+func decide(r *operation.Rules, v *store.View, c Command, move operation.Move, now step.Time, d *Decision) *Refusal {
 	now = max(now, v.Job.Updated)
 	switch c := c.(type) {
 	case *Operate:
-		return d.operate(r, v, c, now)
-	case *OperateJob:
-		return d.operateJob(r, v, c, now)
+		return d.operate(r, v, c, move, now)
 	case *Report:
 		return d.report(r, v, c, now)
 	case *Expire:
@@ -167,7 +191,7 @@ func (d *Decision) create(c *Create, now step.Time) *Refusal {
 		steps[i] = store.NewStep(step.ID(i+1), spec)
 	}
 	d.records[0] = store.Record{
-		Job: c.ID, Seq: 1, At: now, Kind: store.Created, Request: c.Request, Actor: c.Actor, Reason: c.Reason,
+		Job: c.ID, Seq: 1, At: now, Cause: step.Created, Request: c.Request, Actor: c.Actor, Reason: c.Reason,
 		JobTo: step.Pending,
 	}
 	d.Change = store.Change{
@@ -181,83 +205,28 @@ func (d *Decision) create(c *Create, now step.Time) *Refusal {
 	return nil
 }
 
-func (d *Decision) operate(r *operation.Rules, v *store.View, c *Operate, now step.Time) *Refusal {
+func (d *Decision) operate(r *operation.Rules, v *store.View, c *Operate, move operation.Move, now step.Time) *Refusal {
 	if v.Replay != nil {
-		return d.replay(v, &store.Record{Kind: store.Operated, Step: v.Step.ID, Code: c.Code, Actor: c.Actor, Reason: c.Reason})
+		return d.replay(v, c)
 	}
-	move, refusal := c.judge(r, v)
-	if refusal != nil {
-		return refusal
-	}
-	rec := d.begin(v, store.Operated, now)
-	rec.Code, rec.Request, rec.Actor, rec.Reason = c.Code, c.Request, c.Actor, c.Reason
-	if refusal := d.move(r, v, move.To, move.Guard == operation.DueOnly); refusal != nil {
+	rec := d.begin(v, c.Cause, now)
+	rec.Request, rec.Actor, rec.Reason = c.Request, c.Actor, c.Reason
+	if refusal := d.move(r, v, move); refusal != nil {
 		return refusal
 	}
 	d.finish()
 	return nil
-}
-
-// judge returns what c does, or why it is refused. A replay is not refused.
-func (c *Operate) judge(r *operation.Rules, v *store.View) (operation.Move, *Refusal) {
-	if v.Replay != nil {
-		return operation.Move{}, nil
-	}
-	if stale := staleness(v, c.IfAttempt, c.IfVersion); stale != "" {
-		return operation.Move{}, refuse(r, v, &Refusal{Reason: operation.Stale, Code: c.Code, Actor: c.Actor, Detail: stale})
-	}
-	move, reason := judge(r, v, c.Code, c.Actor)
-	if reason != 0 {
-		return move, refuse(r, v, &Refusal{Reason: reason, Code: c.Code, Actor: c.Actor})
-	}
-	return move, nil
-}
-
-// judge applies the rules to one code: where it leads, or the first reason in the
-// order of precedence why it is not legal for this person.
-func judge(r *operation.Rules, v *store.View, code operation.Code, actor string) (operation.Move, operation.Reason) {
-	s := &v.Step
-	move, ok := r.Legal(s.Type, s.State, code)
-	switch {
-	case !ok && r.States(s.Type, code).Empty():
-		return move, operation.WrongType
-	case s.ID != v.Job.Current:
-		return move, operation.NotCurrent
-	case !ok:
-		return move, operation.WrongState
-	}
-	return move, unmet(s, move.Guard, actor)
 }
 
 // unmet returns why a guard does not let a person pass, or 0 if it does.
 func unmet(s *store.Step, g operation.Guard, actor string) operation.Reason {
 	switch {
-	case g == operation.DueOnly && s.Succeeded == s.Total:
+	case g == operation.SomeDue && s.Succeeded == s.Total:
 		return operation.NothingToRetry
-	case g == operation.ConfirmerOnly && s.Confirmers.IsSet() && (actor == "" || !s.Confirmers.Has(actor)):
+	case g == operation.Approver && s.Confirmers.IsSet() && (actor == "" || !s.Confirmers.Has(actor)):
 		return operation.NotConfirmer
 	}
 	return 0
-}
-
-func (d *Decision) operateJob(r *operation.Rules, v *store.View, c *OperateJob, now step.Time) *Refusal {
-	if v.Replay != nil {
-		return d.replay(v, &store.Record{Kind: store.JobOperated, Step: v.Replay.Step, JobCode: c.Code, Actor: c.Actor, Reason: c.Reason})
-	}
-	if stale := staleness(v, c.IfAttempt, c.IfVersion); stale != "" {
-		return refuse(r, v, &Refusal{Reason: operation.Stale, JobCode: c.Code, Actor: c.Actor, Detail: stale})
-	}
-	to, ok := r.LegalJob(v.Step.Type, v.Step.State, c.Code)
-	if !ok {
-		return refuse(r, v, &Refusal{Reason: operation.WrongState, JobCode: c.Code, Actor: c.Actor})
-	}
-	rec := d.begin(v, store.JobOperated, now)
-	rec.JobCode, rec.Request, rec.Actor, rec.Reason = c.Code, c.Request, c.Actor, c.Reason
-	if refusal := d.move(r, v, to, false); refusal != nil {
-		return refusal
-	}
-	d.finish()
-	return nil
 }
 
 // staleness says in words in what way the caller looked at an older state, or "".
@@ -276,45 +245,36 @@ func staleness(v *store.View, ifAttempt int32, ifVersion store.Seq) string {
 // refuse completes a refusal with where the job stands and what would be legal.
 func refuse(r *operation.Rules, v *store.View, refusal *Refusal) *Refusal {
 	s := &v.Step
-	if r.Enters(s.Type) == 0 && refusal.Reason > operation.Stale { // whatever the rules say of a code
+	if r.Enters(s.Type) == 0 && refusal.Reason > operation.Stale && refusal.Reason != operation.Sealed { // whatever the rules say of a cause
 		refusal.Reason = operation.WrongType
 		refusal.Detail = fmt.Sprintf("type %v is not declared in this engine's rules", s.Type)
 	}
 	refusal.Job, refusal.Step = v.Job.ID, s.ID
 	refusal.Type, refusal.State, refusal.Attempt = s.Type, s.State, s.Attempt
 	refusal.JobState, refusal.Current, refusal.Version = v.Job.State, v.Job.Current, v.Job.Version
-	if s.ID == v.Job.Current {
-		refusal.Legal = r.Codes(s.Type, s.State)
-		for _, g := range [...]operation.Guard{operation.DueOnly, operation.ConfirmerOnly} {
-			if unmet(s, g, refusal.Actor) != 0 {
-				refusal.Legal = refusal.Legal.Minus(r.Guarded(s.Type, s.State, g))
-			}
+	at := standing(v)
+	refusal.Legal = r.Legal(at)
+	for _, g := range [...]operation.Guard{operation.SomeDue, operation.Approver} {
+		if unmet(s, g, refusal.Actor) != 0 {
+			refusal.Legal = refusal.Legal.Minus(r.Guarded(at, g))
 		}
-		refusal.LegalJob = r.JobCodes(s.Type, s.State)
 	}
-	switch {
-	case refusal.JobCode != 0:
-		refusal.LegalFrom = r.JobStates(s.Type, refusal.JobCode)
-	case refusal.Code != 0:
-		refusal.LegalFrom = r.States(s.Type, refusal.Code)
+	if refusal.Cause != 0 {
+		refusal.LegalFrom = r.From(s.Type, refusal.Cause)
 	}
 	return refusal
 }
 
 // replay answers a request that has been carried out with the receipt of then, if it
 // is the same request.
-func (d *Decision) replay(v *store.View, asked *store.Record) *Refusal {
+func (d *Decision) replay(v *store.View, asked *Operate) *Refusal {
 	done := v.Replay
 	was := ""
 	switch {
-	case done.Kind != asked.Kind:
-		was = fmt.Sprintf("a %v record", done.Kind)
-	case done.Step != asked.Step:
+	case done.Cause.OfStep() && asked.Cause.OfStep() && done.Step != v.Step.ID:
 		was = fmt.Sprintf("step %d", done.Step)
-	case done.Code != asked.Code:
-		was = fmt.Sprintf("operation %v", done.Code)
-	case done.JobCode != asked.JobCode:
-		was = fmt.Sprintf("operation %v", done.JobCode)
+	case done.Cause != asked.Cause:
+		was = done.Cause.String()
 	case done.Actor != asked.Actor:
 		was = fmt.Sprintf("person %q", done.Actor)
 	case done.Reason != asked.Reason:
@@ -324,7 +284,7 @@ func (d *Decision) replay(v *store.View, asked *store.Record) *Refusal {
 		return nil
 	}
 	return &Refusal{
-		Reason: operation.RequestReused, Job: v.Job.ID, Step: v.Step.ID, Code: asked.Code, JobCode: asked.JobCode,
+		Reason: operation.RequestReused, Job: v.Job.ID, Step: v.Step.ID, Cause: asked.Cause,
 		Actor: asked.Actor, Detail: fmt.Sprintf("in version %d it was %s", done.Seq, was),
 	}
 }
@@ -352,23 +312,27 @@ func (d *Decision) report(r *operation.Rules, v *store.View, c *Report, now step
 	case !s.State.Active() || s.ID != v.Job.Current:
 		return tooLate(r, v, c)
 	}
-	if _, ok := r.On(s.Type, s.State, step.Stopped); !ok {
+	if _, ok := r.Move(s.Type, s.State, step.Stopped); !ok {
 		return refuse(r, v, &Refusal{Reason: operation.WrongType}) // it waits for a person
 	}
-	rec := d.begin(v, store.Reported, now)
-	rec.Request, rec.Actor, rec.Reason, rec.Event = c.request, c.By, c.Reason, c.Outcome
-	d.Report, d.steps[0], d.Change.Targets = told, after, targets
-	if rec.Event == 0 && d.steps[0].Unfinished == 0 {
-		rec.Event = completion(&d.steps[0])
+	event := c.Outcome
+	if event == 0 && after.Unfinished == 0 {
+		event = completion(&after)
 	}
-	if to, ok := r.On(s.Type, s.State, rec.Event); ok {
-		if refusal := d.move(r, v, to, false); refusal != nil {
+	d.Report = told
+	if event == 0 {
+		if len(targets) == 0 {
+			return nil
+		}
+		event = step.Results
+	}
+	rec := d.begin(v, event, now)
+	rec.Request, rec.Actor, rec.Reason = c.request, c.By, c.Reason
+	d.steps[0], d.Change.Targets = after, targets
+	if move, ok := r.Move(s.Type, s.State, event); ok {
+		if refusal := d.move(r, v, move); refusal != nil {
 			return refusal
 		}
-	}
-	if rec.Event == 0 && len(targets) == 0 {
-		d.Change.Records = nil
-		return nil
 	}
 	rec.Results = int32(len(targets))
 	d.finish()
@@ -422,9 +386,9 @@ func repeats(r *operation.Rules, s *store.Step, c *Report, told ReportReceipt) b
 }
 
 // leads reports whether an outcome ends an attempt of s in the state that s is in.
-func leads(r *operation.Rules, s *store.Step, outcome step.Event) bool {
+func leads(r *operation.Rules, s *store.Step, outcome step.Cause) bool {
 	for _, from := range [...]step.State{step.Running, step.Terminating} {
-		if to, ok := r.On(s.Type, from, outcome); ok && to == s.State {
+		if move, ok := r.Move(s.Type, from, outcome); ok && move.To == s.State {
 			return true
 		}
 	}
@@ -432,7 +396,7 @@ func leads(r *operation.Rules, s *store.Step, outcome step.Event) bool {
 }
 
 // completion returns the event that the last finished target of s is.
-func completion(s *store.Step) step.Event {
+func completion(s *store.Step) step.Cause {
 	switch {
 	case s.Succeeded == s.Total:
 		return step.AllSucceeded
@@ -521,13 +485,13 @@ func (d *Decision) expire(r *operation.Rules, v *store.View, c *Expire, now step
 	if s.State == step.Waiting && s.OnTimeout == step.ConfirmOnTimeout {
 		event = step.ExpiredConfirmed
 	}
-	to, ok := r.On(s.Type, s.State, event)
+	move, ok := r.Move(s.Type, s.State, event)
 	if !ok {
 		return refuse(r, v, &Refusal{Reason: operation.WrongState})
 	}
-	rec := d.begin(v, store.Expired, now)
-	rec.Request, rec.Event, rec.Reason = c.request, event, "deadline"
-	if refusal := d.move(r, v, to, false); refusal != nil {
+	rec := d.begin(v, event, now)
+	rec.Request, rec.Reason = c.request, "deadline"
+	if refusal := d.move(r, v, move); refusal != nil {
 		return refusal
 	}
 	d.finish()
@@ -535,10 +499,10 @@ func (d *Decision) expire(r *operation.Rules, v *store.View, c *Expire, now step
 }
 
 // begin starts a change of the job and the step that v shows, and its record.
-func (d *Decision) begin(v *store.View, kind store.Kind, now step.Time) *store.Record {
+func (d *Decision) begin(v *store.View, cause step.Cause, now step.Time) *store.Record {
 	d.steps[0] = v.Step
 	d.records[0] = store.Record{
-		Job: v.Job.ID, Seq: v.Job.Version + 1, At: now, Kind: kind,
+		Job: v.Job.ID, Seq: v.Job.Version + 1, At: now, Cause: cause,
 		Step: v.Step.ID, From: v.Step.State, To: v.Step.State, JobFrom: v.Job.State,
 	}
 	d.Change = store.Change{Job: v.Job, Steps: d.steps[:1], Records: d.records[:]}
@@ -555,72 +519,4 @@ func (d *Decision) finish() {
 		job.Moved = rec.Seq
 	}
 	d.Receipt = receiptOf(rec)
-}
-
-// move takes the step to a state and the job with it, and notes what follows. What
-// follows depends on the state alone, not on what led to it. With
-// dueOnly, a new attempt covers only the targets that have not succeeded. It is refused
-// if the next step would have to start and is of a type that the rules do not know, as
-// when another process has created the job by newer ones.
-func (d *Decision) move(r *operation.Rules, v *store.View, to step.State, dueOnly bool) *Refusal {
-	rec, job, s := &d.records[0], &d.Change.Job, &d.steps[0]
-	switch {
-	case to == step.Running || to == step.Waiting:
-		start(s, to, !dueOnly, rec)
-		job.State, job.Finished = to, 0
-		if job.Started == 0 {
-			job.Started = rec.At
-		}
-		return nil
-	case to == step.Terminating: // the attempt is still under way
-		s.State, job.State = to, to
-		rec.Effect = store.StopAttempt
-		return nil
-	}
-	if !s.State.Finished() {
-		s.Finished = rec.At // and if it was, the attempt ended then, not now
-	}
-	s.State, s.Deadline = to, 0
-	switch to {
-	case step.Skipped:
-		job.Skipped++
-	case step.ErrorIgnored:
-		job.Ignored++
-	}
-	if to.Passed() && v.Next.ID != 0 {
-		enters := r.Enters(v.Next.Type)
-		if enters == 0 {
-			return refuse(r, v, &Refusal{Reason: operation.WrongType, Code: rec.Code, JobCode: rec.JobCode, Actor: rec.Actor,
-				Detail: fmt.Sprintf("step %d would start, and its type %v is not declared in this engine's rules", v.Next.ID, v.Next.Type)})
-		}
-		d.steps[1] = v.Next
-		d.Change.Steps = d.steps[:2]
-		next := &d.steps[1]
-		start(next, enters, true, rec)
-		rec.Entered = next.ID
-		job.Current, job.State, job.Finished = next.ID, next.State, 0
-		return nil
-	}
-	job.State, job.Finished = to.OfJob(true), rec.At
-	rec.Effect = store.JobEnded
-	return nil
-}
-
-// start begins the next attempt of s, on all targets or on those that are due.
-func start(s *store.Step, to step.State, all bool, rec *store.Record) {
-	s.State = to
-	s.Attempt++
-	s.Started, s.Finished, s.Deadline = rec.At, 0, 0
-	if s.Timeout > 0 {
-		s.Deadline = rec.At.Add(s.Timeout)
-	}
-	if all {
-		s.Full, s.Succeeded = s.Attempt, 0
-	}
-	s.Unfinished = s.Total - s.Succeeded
-	rec.All, rec.Targets = all, s.Unfinished
-	rec.Effect = store.RunTargets
-	if to == step.Waiting {
-		rec.Effect = store.AskConfirmers
-	}
 }

@@ -69,7 +69,7 @@ func (d *desk) operate(id store.JobID, s step.ID, code operation.Code) {
 	}
 }
 
-func (d *desk) outcome(id store.JobID, attempt int32, outcome step.Event) {
+func (d *desk) outcome(id store.JobID, attempt int32, outcome step.Cause) {
 	d.Helper()
 	if _, err := d.eng.Report(d.Context(), engine.Report{Job: id, Step: 1, Attempt: attempt, Outcome: outcome}); err != nil {
 		d.Fatal(err)

@@ -107,18 +107,14 @@ func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.
 	if err := checkStep(id); err != nil {
 		return err
 	}
-	c.operate = Operate{
-		Code: code, Actor: c.request.actor, Reason: c.request.reason,
-		IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
+	if code.Cause() == 0 {
+		return unknownCode(e.rules, step.Cause.OfStep, uint8(code))
 	}
-	if err := c.operate.check(e.rules, &e.limits); err != nil {
-		return err
-	}
-	return e.carryOut(ctx, c, store.Query{Scope: e.scope, Job: job, Step: id}, &c.operate)
+	return e.carryOutOperation(ctx, c, store.Query{Scope: e.scope, Job: job, Step: id}, code.Cause())
 }
 
-// OperateJob has a person start or terminate a job. It answers as [Engine.Operate]
-// does.
+// OperateJob has a person operate on a job: start it, terminate it. It answers as
+// [Engine.Operate] does.
 func (e *Engine) OperateJob(ctx context.Context, job store.JobID, code operation.JobCode, opts ...OperateOption) (Receipt, error) {
 	c := e.take()
 	defer e.calls.Put(c)
@@ -132,14 +128,21 @@ func (e *Engine) operateJob(ctx context.Context, c *call, job store.JobID, code 
 	if err := e.open(ctx, c, job, opts); err != nil {
 		return err
 	}
-	c.operateJob = OperateJob{
-		Code: code, Actor: c.request.actor, Reason: c.request.reason,
+	if code.Cause() == 0 {
+		return unknownCode(e.rules, step.Cause.OfJob, uint8(code))
+	}
+	return e.carryOutOperation(ctx, c, store.Query{Scope: e.scope, Job: job}, code.Cause())
+}
+
+func (e *Engine) carryOutOperation(ctx context.Context, c *call, q store.Query, cause step.Cause) error {
+	c.operate = Operate{
+		Cause: cause, Actor: c.request.actor, Reason: c.request.reason,
 		IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
 	}
-	if err := c.operateJob.check(e.rules, &e.limits); err != nil {
+	if err := c.operate.check(e.rules, &e.limits); err != nil {
 		return err
 	}
-	return e.carryOut(ctx, c, store.Query{Scope: e.scope, Job: job}, &c.operateJob)
+	return e.carryOut(ctx, c, q, &c.operate)
 }
 
 // Create stores a new job, pending, and returns its header as it was created. The

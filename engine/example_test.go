@@ -102,11 +102,11 @@ func ExampleEngine_Explain() {
 	eng, job := release()
 	fail(eng, job)
 	x := must(eng.Explain(ctx, job, 1, engine.By("bob")))
-	for _, v := range x.Codes {
+	for _, v := range x.Causes {
 		if v.Legal {
-			fmt.Printf("%v: to %v\n", v.Code, v.Receipt.To)
+			fmt.Printf("%v: to %v\n", v.Cause, v.Receipt.To)
 		} else {
-			fmt.Printf("%v: no, %v\n", v.Code, v.Refusal.Reason)
+			fmt.Printf("%v: no, %v\n", v.Cause, v.Refusal.Reason)
 		}
 	}
 	// Output:
@@ -118,6 +118,8 @@ func ExampleEngine_Explain() {
 	// restart_confirmation: no, wrong_type
 	// next_step: no, wrong_state
 	// forced_skip: no, wrong_state
+	// terminate_job: no, wrong_state
+	// start_job: no, wrong_state
 }
 
 func ExampleEngine_Allowed() {
@@ -181,7 +183,7 @@ func ExampleIfAttempt() {
 // The authorizer decides on the state that the operation is decided on.
 func ExampleWithAuthorizer() {
 	eng, job := release(engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
-		if a.Code == operation.IgnoreError && a.Actor != "ann" {
+		if a.Cause == operation.IgnoreError.Cause() && a.Actor != "ann" {
 			return errors.New("only ann may ignore errors")
 		}
 		return nil
@@ -370,15 +372,15 @@ func ExampleEngine_Watch() {
 		if err != nil {
 			break
 		}
-		fmt.Println(record.Seq, record.Kind, "job", record.JobTo)
+		fmt.Println(record.Seq, record.Cause, "job", record.JobTo)
 		if record.JobTo.Finished() {
 			break
 		}
 	}
 	// Output:
 	// 1 created job pending
-	// 2 job_operated job running
-	// 3 reported job failed
+	// 2 start_job job running
+	// 3 some_failed job failed
 }
 
 // A deadline takes effect when it is swept, as a dispatcher does by itself.
@@ -419,24 +421,24 @@ func ExampleWithObserver() {
 	}))
 	eng, job := release(engine.WithObserver(engine.Observer{
 		Accepted: func(_ context.Context, r store.Record, _ time.Duration) {
-			log.Info("accepted", "job", r.Job, "kind", r.Kind, "by", r.Actor, "code", r.Code, "job_code", r.JobCode, "state", r.JobTo)
+			log.Info("accepted", "job", r.Job, "cause", r.Cause, "by", r.Actor, "state", r.JobTo)
 		},
 		Refused: func(_ context.Context, r *engine.Refusal, _ time.Duration) {
-			log.Warn("refused", "job", r.Job, "step", r.Step, "code", r.Code, "reason", r.Reason, "legal", r.Legal)
+			log.Warn("refused", "job", r.Job, "step", r.Step, "cause", r.Cause, "reason", r.Reason, "legal", r.Legal)
 		},
 	}))
 	_, _ = eng.Operate(ctx, job, 1, operation.Confirm)
 	// Output:
-	// level=INFO msg=accepted job=100 kind=created by=bob code="" job_code="" state=pending
-	// level=INFO msg=accepted job=100 kind=job_operated by=bob code="" job_code=start_job state=running
-	// level=WARN msg=refused job=100 step=1 code=confirm reason=wrong_type legal=none
+	// level=INFO msg=accepted job=100 cause=created by=bob state=pending
+	// level=INFO msg=accepted job=100 cause=start_job by=bob state=running
+	// level=WARN msg=refused job=100 step=1 cause=confirm reason=wrong_type legal=terminate_job
 }
 
 // Rules are a value: this engine knows no forced skip while a step terminates.
 func ExampleWithRules() {
 	table := operation.StandardTable()
 	for i, row := range table.Rows {
-		if row.Code == operation.ForcedSkip {
+		if row.Cause == operation.ForcedSkip.Cause() {
 			table.Rows[i].From = row.From.Without(step.Terminating)
 		}
 	}
@@ -461,9 +463,9 @@ func ExampleDecide() {
 		Job:  store.Job{ID: 100, State: step.Failed, Version: 3, Current: 1, Steps: 1},
 		Step: store.Step{ID: 1, Type: step.Script, State: step.Failed, Attempt: 1, Full: 1, Total: 10, Succeeded: 7},
 	}
-	d, err := engine.Decide(operation.Standard(), view, &engine.Operate{Code: operation.RetryFailed}, 1_000)
+	d, err := engine.Decide(operation.Standard(), view, &engine.Operate{Cause: operation.RetryFailed.Cause()}, 1_000)
 	fmt.Println(d.Receipt.To, "on", d.Receipt.Targets, "targets", err)
-	_, err = engine.Decide(operation.Standard(), view, &engine.Operate{Code: operation.ForcedSkip}, 1_000)
+	_, err = engine.Decide(operation.Standard(), view, &engine.Operate{Cause: operation.ForcedSkip.Cause()}, 1_000)
 	fmt.Println(errors.Is(err, operation.WrongState))
 	// Output:
 	// running on 3 targets <nil>

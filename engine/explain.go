@@ -11,26 +11,17 @@ import (
 
 // An Explanation says of every code whether a person could use it now.
 type Explanation struct {
-	Job      store.Job    `json:"job"` // as of one moment: its Version is one for IfVersion
-	Step     store.Step   `json:"step"`
-	Codes    []Verdict    `json:"codes"`     // on the step, every code of the rules in ascending order
-	JobCodes []JobVerdict `json:"job_codes"` // on the job, likewise
+	Job    store.Job  `json:"job"` // as of one moment: its Version is one for IfVersion
+	Step   store.Step `json:"step"`
+	Causes []Verdict  `json:"causes"` // every operation of the rules in ascending order: on the step, then on the job
 }
 
-// A Verdict says of one code whether it would pass.
+// A Verdict says of one operation whether it would pass.
 type Verdict struct {
-	Code    operation.Code `json:"code"`
-	Legal   bool           `json:"legal"`
-	Receipt Receipt        `json:"receipt,omitzero"`  // what would follow, as of a dry run, if Legal
-	Refusal *Refusal       `json:"refusal,omitempty"` // why not, if not
-}
-
-// A JobVerdict says of one job code whether it would pass.
-type JobVerdict struct {
-	Code    operation.JobCode `json:"code"`
-	Legal   bool              `json:"legal"`
-	Receipt Receipt           `json:"receipt,omitzero"`
-	Refusal *Refusal          `json:"refusal,omitempty"`
+	Cause   step.Cause `json:"cause"`
+	Legal   bool       `json:"legal"`
+	Receipt Receipt    `json:"receipt,omitzero"`  // what would follow, as of a dry run, if Legal
+	Refusal *Refusal   `json:"refusal,omitempty"` // why not, if not
 }
 
 // Explain answers for a step and a person (see [By]) what every operation would do, so that
@@ -55,25 +46,19 @@ func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, opts 
 		return Explanation{}, err
 	}
 	x := Explanation{Job: view.Job, Step: view.Step}
-	c.view = view
-	for code := range e.rules.AllCodes().All() {
+	causes := e.rules.Causes().Union(operation.CausesOf(operation.AllJobCodes()...))
+	for cause := range causes.All() {
+		c.view = view
+		if cause.OfJob() {
+			c.view = current
+		}
 		receipt, refusal, err := e.tryOut(ctx, c, &Operate{
-			Code: code, Actor: c.request.actor, IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
+			Cause: cause, Actor: c.request.actor, IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
 		})
 		if err != nil {
 			return Explanation{}, err
 		}
-		x.Codes = append(x.Codes, Verdict{Code: code, Legal: refusal == nil, Receipt: receipt, Refusal: refusal})
-	}
-	c.view = current
-	for _, code := range operation.AllJobCodes() {
-		receipt, refusal, err := e.tryOut(ctx, c, &OperateJob{
-			Code: code, Actor: c.request.actor, IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
-		})
-		if err != nil {
-			return Explanation{}, err
-		}
-		x.JobCodes = append(x.JobCodes, JobVerdict{Code: code, Legal: refusal == nil, Receipt: receipt, Refusal: refusal})
+		x.Causes = append(x.Causes, Verdict{Cause: cause, Legal: refusal == nil, Receipt: receipt, Refusal: refusal})
 	}
 	return x, nil
 }
@@ -116,7 +101,11 @@ func (e *Engine) views(ctx context.Context, job store.JobID, id step.ID) (view, 
 func (e *Engine) tryOut(ctx context.Context, c *call, cmd Command) (Receipt, *Refusal, error) {
 	c.reset()
 	e.stamp(c, cmd)
-	if refusal := e.decide(e.rules, &c.view, cmd, c.now, &c.decision); refusal != nil {
+	move, refusal := judge(e.rules, &c.view, cmd)
+	if refusal != nil {
+		return Receipt{}, refusal, nil
+	}
+	if refusal := e.decide(e.rules, &c.view, cmd, move, c.now, &c.decision); refusal != nil {
 		return Receipt{}, refusal, nil
 	}
 	if err := e.permit(ctx, c, &c.view, cmd); err != nil {
@@ -131,18 +120,18 @@ func (e *Engine) tryOut(ctx context.Context, c *call, cmd Command) (Receipt, *Re
 	return receipt, nil, nil
 }
 
-// Allowed is the short form of [Engine.Explain]: the codes that would pass. It is a
+// Allowed is the short form of [Engine.Explain]: the operations that would pass. It is a
 // *[Refusal] with reason operation.WrongType if the rules do not declare the step's type.
-func (e *Engine) Allowed(ctx context.Context, job store.JobID, id step.ID, opts ...OperateOption) (operation.Codes, error) {
+func (e *Engine) Allowed(ctx context.Context, job store.JobID, id step.ID, opts ...OperateOption) (step.Causes, error) {
 	x, err := e.Explain(ctx, job, id, opts...)
-	var codes operation.Codes
-	for _, v := range x.Codes {
+	var causes step.Causes
+	for _, v := range x.Causes {
 		if v.Refusal != nil && e.rules.Enters(x.Step.Type) == 0 {
-			return codes, v.Refusal
+			return causes, v.Refusal
 		}
 		if v.Legal {
-			codes = codes.With(v.Code)
+			causes = causes.With(v.Cause)
 		}
 	}
-	return codes, err
+	return causes, err
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // DecideFunc is what an engine decides with.
-type DecideFunc = func(r *operation.Rules, v *store.View, c Command, now step.Time, d *Decision) *Refusal
+type DecideFunc = func(r *operation.Rules, v *store.View, c Command, move operation.Move, now step.Time, d *Decision) *Refusal
 
 // Break replaces the decisions of e by what wrap makes of them. It is how the tests build
 // engines that are broken on purpose.

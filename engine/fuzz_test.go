@@ -76,7 +76,7 @@ func (d *dice) view() store.View {
 		v.Targets = append(v.Targets, store.Target{Index: int32(d.n(4)), Attempt: int32(d.n(4)), Success: int32(d.n(4)), Result: d.result()})
 	}
 	if d.n(8) == 7 {
-		v.Replay = &store.Record{Seq: store.Seq(d.n(4)), Kind: store.Kind(d.n(8)), Step: step.ID(d.n(4)), Code: operation.Code(d.n(16)), JobCode: operation.JobCode(d.n(4))}
+		v.Replay = &store.Record{Seq: store.Seq(d.n(4)), Cause: step.Cause(d.n(256)), Step: step.ID(d.n(4))}
 	}
 	return v
 }
@@ -103,11 +103,11 @@ func (d *dice) command() engine.Command {
 	ifAttempt, ifVersion := int32(d.n(4)), store.Seq(d.n(4))
 	switch d.n(5) {
 	case 0:
-		return &engine.Operate{Code: operation.Code(d.n(256)), Actor: actor, IfAttempt: ifAttempt, IfVersion: ifVersion}
+		return &engine.Operate{Cause: step.Cause(d.n(256)), Actor: actor, IfAttempt: ifAttempt, IfVersion: ifVersion}
 	case 1:
-		return &engine.OperateJob{Code: operation.JobCode(d.n(256)), Actor: actor, IfAttempt: ifAttempt, IfVersion: ifVersion}
+		return &engine.Operate{Cause: step.JobCause(uint8(d.n(64))), Actor: actor, IfAttempt: ifAttempt, IfVersion: ifVersion}
 	case 2:
-		r := &engine.Report{Job: store.JobID(d.n(3)), Step: step.ID(d.n(4)), Attempt: int32(d.n(4)), By: actor, Outcome: step.Event(d.n(256))}
+		r := &engine.Report{Job: store.JobID(d.n(3)), Step: step.ID(d.n(4)), Attempt: int32(d.n(4)), By: actor, Outcome: step.Cause(d.n(256))}
 		for range d.n(4) {
 			r.Results = append(r.Results, engine.TargetResult{Target: int32(d.n(4)), Result: d.result()})
 		}
@@ -136,10 +136,10 @@ func FuzzJSON(f *testing.F) {
 	for _, s := range []string{
 		`{"name":"release","scope":{"type":"biz","id":"2"},"steps":[{"type":"script","name":"copy","targets":["a","b"],"timeout_ns":9000000000},{"type":"confirmation","name":"ask","confirmers":["ann"],"timeout_ns":1,"on_timeout":"confirm"}]}`,
 		`{"name":"release","steps":[{"type":"confirmation","name":"ask","confirmers":[]}]}`,
-		`{"request":"0198c0de-0000-7000-8000-000000000001","job":1,"seq":2,"at":6,"code":"retry_failed","step":1,"from":"failed","to":"running","attempt":2,"entered":0,"targets":1,"effect":"run"}`,
+		`{"request":"0198c0de-0000-7000-8000-000000000001","job":1,"seq":2,"at":6,"cause":"retry_failed","step":1,"from":"failed","to":"running","attempt":2,"entered":0,"targets":1,"effect":"run"}`,
 		`{"seq":3,"state":"failed","job_state":"failed","accepted":1,"repeated":0,"rejected":[{"target":1,"stands":"succeeded","rejected":"failed"}]}`,
-		`{"reason":"wrong_state","code":"confirm","job":1,"step":1,"state":"running","legal":["forced_skip"],"legal_job":["terminate_job"],"legal_from":["waiting"]}`,
-		`{"job":{"id":1,"state":"running"},"step":{"id":1,"type":"sql","state":"running"},"codes":[{"code":"confirm","legal":false,"refusal":{"reason":"wrong_type"}}],"job_codes":[{"code":"start_job","legal":true}]}`,
+		`{"reason":"wrong_state","cause":"confirm","job":1,"step":1,"state":"running","legal":["forced_skip","terminate_job"],"legal_from":["waiting"]}`,
+		`{"job":{"id":1,"state":"running"},"step":{"id":1,"type":"sql","state":"running"},"causes":[{"cause":"confirm","legal":false,"refusal":{"reason":"wrong_type"}},{"cause":"start_job","legal":true}]}`,
 		`{"effect":"ask","seq":2,"job":{},"step":{},"count":1}`, `{"steps":[{"type":"64"}]}`, `{"reason":12}`, `{"legal":"AQ=="}`, `{}`, `nul`,
 	} {
 		f.Add([]byte(s))

@@ -468,7 +468,7 @@ func mistakes() []mistake {
 		report(fmt.Sprintf("target %d", target), "results[1].target", func(r *engine.Report) { r.Results[1].Target = target })
 		report(fmt.Sprintf("target %d and an outcome", target), "results[0].target", func(r *engine.Report) { r.Results[0].Target, r.Outcome = target, step.Broke })
 	}
-	for _, outcome := range []step.Event{step.Entered, step.AllSucceeded, step.SomeFailed, step.FailuresIgnored, step.Expired, step.ExpiredConfirmed, 10, 255} {
+	for _, outcome := range []step.Cause{step.Entered, step.AllSucceeded, step.SomeFailed, step.FailuresIgnored, step.Expired, step.ExpiredConfirmed, 10, 74, 129, step.Created, step.Results, 255} {
 		report(fmt.Sprintf("outcome %d", outcome), "outcome", func(r *engine.Report) { r.Outcome = outcome })
 	}
 	for _, at := range []step.Time{-1, math.MinInt64, step.MaxTime + 1, 1_764_500_000_000_000_000, math.MaxInt64} {
@@ -713,14 +713,14 @@ func TestDecideRefusesMistakesToo(t *testing.T) {
 	}{
 		{"no command", failed, nil, "Command"},
 		{"operate code 0", failed, &engine.Operate{}, "code"},
-		{"operate code 99", failed, &engine.Operate{Code: 99}, "code"},
-		{"operate by \\xff", failed, &engine.Operate{Code: operation.RetryAll, Actor: "\xff"}, "actor"},
-		{"operate because too much", failed, &engine.Operate{Code: operation.RetryAll, Reason: reason}, "reason"},
-		{"operate if attempt -1", failed, &engine.Operate{Code: operation.RetryAll, IfAttempt: -1}, "if_attempt"},
-		{"operate if version -1", failed, &engine.Operate{Code: operation.RetryAll, IfVersion: -1}, "if_version"},
-		{"operate job code 0", running, &engine.OperateJob{}, "code"},
-		{"operate job code 9", running, &engine.OperateJob{Code: 9}, "code"},
-		{"operate job by NUL", running, &engine.OperateJob{Code: operation.TerminateJob, Actor: "\x00"}, "actor"},
+		{"operate code 99", failed, &engine.Operate{Cause: 99}, "code"},
+		{"operate by \\xff", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), Actor: "\xff"}, "actor"},
+		{"operate because too much", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), Reason: reason}, "reason"},
+		{"operate if attempt -1", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), IfAttempt: -1}, "if_attempt"},
+		{"operate if version -1", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), IfVersion: -1}, "if_version"},
+		{"operate job code 0", running, &engine.Operate{Cause: step.JobCause(0)}, "code"},
+		{"operate job code 9", running, &engine.Operate{Cause: step.JobCause(9)}, "code"},
+		{"operate job by NUL", running, &engine.Operate{Cause: operation.TerminateJob.Cause(), Actor: "\x00"}, "actor"},
 		{"report attempt 0", running, report(func(r *engine.Report) { r.Attempt = 0 }), "attempt"},
 		{"report nothing", running, report(func(r *engine.Report) { r.Results = nil }), "results"},
 		{"report too much", running, report(func(r *engine.Report) { r.Results = results(10_001, good) }), "results"},
@@ -746,7 +746,7 @@ func TestDecideRefusesMistakesToo(t *testing.T) {
 
 func TestDecideRefusesACommandThatPointsNowhere(t *testing.T) {
 	for _, cmd := range []engine.Command{
-		(*engine.Create)(nil), (*engine.Operate)(nil), (*engine.OperateJob)(nil), (*engine.Report)(nil), (*engine.Expire)(nil),
+		(*engine.Create)(nil), (*engine.Operate)(nil), (*engine.Report)(nil), (*engine.Expire)(nil),
 	} {
 		func() {
 			defer func() {
@@ -921,7 +921,7 @@ func garbageSpec(rt *rapid.T) engine.JobSpec {
 func garbageReport(rt *rapid.T, job store.JobID, id step.ID) engine.Report {
 	return engine.Report{
 		Job: job, Step: id, Attempt: int32(garbageNumber(rt, "attempt", 1)), By: garbageText(rt, "by"), Reason: garbageText(rt, "reason"),
-		Outcome: step.Event(rapid.Uint8Range(0, 12).Draw(rt, "outcome")),
+		Outcome: rapid.SampledFrom([]step.Cause{0, 0, step.Stopped, step.Broke, step.Dropped, step.Expired, step.Results, 2, 74, 129, 255}).Draw(rt, "outcome"),
 		Results: rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) engine.TargetResult {
 			return engine.TargetResult{Target: int32(garbageNumber(rt, "target", 0, 1, 2)), Result: store.Result{
 				Status: step.Status(rapid.Uint16Range(0, 20).Draw(rt, "status")), ExitCode: int32(garbageNumber(rt, "exit code")),
@@ -954,13 +954,13 @@ func TestDecideNeverPanics(t *testing.T) {
 			v.Targets = append(v.Targets, store.Target{Index: small(rt, "index"), Attempt: small(rt, "attempt"), Success: small(rt, "success")})
 		}
 		if rapid.Bool().Draw(rt, "replayed") {
-			v.Replay = &store.Record{Kind: store.Kind(rapid.Uint8().Draw(rt, "kind")), Step: step.ID(small(rt, "step"))}
+			v.Replay = &store.Record{Cause: step.Cause(rapid.Uint8().Draw(rt, "cause")), Step: step.ID(small(rt, "step"))}
 		}
 		report := garbageReport(rt, 7, 2)
 		cmd := rapid.SampledFrom([]engine.Command{
 			nil, &engine.Create{ID: 7, Spec: garbageSpec(rt)}, &report, &engine.Expire{Job: 7, Step: 2, Attempt: small(rt, "attempt")},
-			&engine.Operate{Code: operation.Code(rapid.Uint8().Draw(rt, "code")), Actor: garbageText(rt, "actor"), IfVersion: store.Seq(garbageNumber(rt, "if version"))},
-			&engine.OperateJob{Code: operation.JobCode(rapid.Uint8().Draw(rt, "job code")), IfAttempt: small(rt, "if attempt")},
+			&engine.Operate{Cause: step.Cause(rapid.Uint8().Draw(rt, "cause")), Actor: garbageText(rt, "actor"), IfVersion: store.Seq(garbageNumber(rt, "if version"))},
+			&engine.Operate{Cause: step.JobCause(rapid.Uint8Range(0, 63).Draw(rt, "job code")), IfAttempt: small(rt, "if attempt")},
 		}).Draw(rt, "command")
 		d, err := engine.Decide(operation.Standard(), v, cmd, step.Time(garbageNumber(rt, "now")))
 		if refusal, ok := err.(*engine.Refusal); err != nil && (!ok || refusal.Error() == "" || d != nil) {

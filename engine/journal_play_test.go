@@ -179,7 +179,7 @@ func (p *player) operateJob(code operation.JobCode, by, reason string) {
 
 // report reports a status of each target from the first on, but for those that are 0, and an
 // outcome if it is not 0.
-func (p *player) report(id step.ID, attempt int32, outcome step.Event, statuses ...step.Status) {
+func (p *player) report(id step.ID, attempt int32, outcome step.Cause, statuses ...step.Status) {
 	p.Helper()
 	r := engine.Report{Job: p.job, Step: id, Attempt: attempt, By: "executor-1", Outcome: outcome}
 	if outcome != 0 {

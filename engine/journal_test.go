@@ -5,6 +5,9 @@ package engine_test
 // never changed. A version that reads one differently would do so with its users' data as
 // well.
 //
+// The folder first is of the time before any release, and is read as it is converted: see
+// journal_convert_test.go.
+//
 // The folder unreleased is the journal of what is not released yet. It may be recorded anew,
 // as long as no user has such data:
 //
@@ -164,20 +167,22 @@ func replays(t *testing.T, j journaled) {
 // from the rules of today is no fault: what was legal then has happened.
 func readRules(t *testing.T, path string) {
 	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := readFile(t, path)
 	table, err := operation.ParseTable(data)
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
-	wantSame(t, path, data, table)
+	if !isFirst(path) {
+		wantSame(t, path, data, table)
+	}
 	then, err := table.Compile()
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
 	for _, d := range operation.Diff(then, operation.Standard()) {
+		if isFirst(path) {
+			t.Errorf("%s is converted wrong: %v", path, d)
+		}
 		t.Logf("%s: since then, %v", path, d)
 	}
 }
@@ -187,7 +192,9 @@ func readRules(t *testing.T, path string) {
 func readAlphabets(t *testing.T, path string) map[string]map[string]string {
 	t.Helper()
 	var then map[string]map[string]string
-	wantSame(t, path, read(t, path, &then), then)
+	if file := read(t, path, &then); !isFirst(path) {
+		wantSame(t, path, file, then)
+	}
 	today := alphabets()
 	for alphabet, names := range then {
 		for number, name := range names {
@@ -208,19 +215,33 @@ func readJobs(t *testing.T, dir string) map[string]journaled {
 	jobs := map[string]journaled{}
 	for _, path := range files {
 		var j journaled
-		wantSame(t, path, read(t, path, &j), &j)
+		if file := read(t, path, &j); !isFirst(path) {
+			wantSame(t, path, file, &j)
+		}
 		jobs[strings.TrimSuffix(filepath.Base(path), ".json")] = j
 	}
 	return jobs
 }
 
-// read reads a file into v, in which each of its fields must have a place.
-func read(t *testing.T, path string, v any) []byte {
+func isFirst(path string) bool { return filepath.Base(filepath.Dir(path)) == first }
+
+// readFile returns a file of a journal, converted if it is of the first.
+func readFile(t *testing.T, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if isFirst(path) {
+		return converted(t, filepath.Base(path), data)
+	}
+	return data
+}
+
+// read reads a file into v, in which each of its fields must have a place.
+func read(t *testing.T, path string, v any) []byte {
+	t.Helper()
+	data := readFile(t, path)
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
@@ -284,11 +305,10 @@ func writeJournal(t *testing.T, version string) {
 // alphabets returns today's alphabets: of each, the numbers and their names.
 func alphabets() map[string]map[string]string {
 	return map[string]map[string]string{
-		"step type": spelled[step.Type](), "state": spelled[step.State](), "event": spelled[step.Event](),
+		"step type": spelled[step.Type](), "state": spelled[step.State](), "cause": spelled[step.Cause](),
 		"target status": spelled[step.Status](), "timeout decision": spelled[step.Decision](),
-		"operation code": spelled[operation.Code](), "job operation code": spelled[operation.JobCode](),
-		"guard": spelled[operation.Guard](), "reason": spelled[operation.Reason](),
-		"record kind": spelled[store.Kind](), "effect": spelled[store.Effect](),
+		"consequence": spelled[step.Do](), "guard": spelled[operation.Guard](), "reason": spelled[operation.Reason](),
+		"effect": spelled[store.Effect](),
 	}
 }
 
@@ -317,7 +337,7 @@ func spelled[T interface {
 }
 
 // covers asserts that the jobs of a journal between them use whatever a store can keep: each
-// type, state, event, status, decision, code, job code, kind and effect that there was.
+// type, state, status, decision, cause and effect that there was.
 func covers(t *testing.T, jobs map[string]journaled, words map[string]map[string]string) {
 	t.Helper()
 	used := map[string]map[string]bool{}
@@ -341,19 +361,16 @@ func covers(t *testing.T, jobs map[string]journaled, words map[string]map[string
 			}
 		}
 		for _, rec := range j.History {
-			use("record kind", rec.Kind)
-			use("operation code", rec.Code)
-			use("job operation code", rec.JobCode)
-			use("event", rec.Event)
+			use("cause", rec.Cause)
 			use("state", rec.From, rec.To, rec.JobFrom, rec.JobTo)
 			use("effect", rec.Effect)
 			if rec.Entered != 0 {
-				use("event", step.Entered) // which has no record of its own
+				use("cause", step.Entered) // which has no record of its own
 			}
 		}
 	}
 	for _, alphabet := range slices.Sorted(maps.Keys(words)) {
-		if alphabet == "guard" || alphabet == "reason" {
+		if alphabet == "guard" || alphabet == "reason" || alphabet == "consequence" {
 			continue // are not kept with a job
 		}
 		for _, name := range words[alphabet] {

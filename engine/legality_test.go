@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -285,23 +286,22 @@ func (b book) verdict(t *testing.T, s situation, v *store.View, code operation.C
 	return reached(t, cell), 0
 }
 
-// legal returns the set of codes that would pass for a person, and those of the job. A view
+// legal returns the set of operations that would pass for a person, on the step and on the job. A view
 // of a step that is not the current one shows nothing of that one, so nothing is said then.
-func (b book) legal(t *testing.T, s situation, v *store.View, person string) (operation.Codes, operation.JobCodes) {
+func (b book) legal(t *testing.T, s situation, v *store.View, person string) step.Causes {
 	t.Helper()
-	var codes operation.Codes
-	var jobCodes operation.JobCodes
+	var legal step.Causes
 	for _, code := range operation.AllCodes() {
 		if _, reason := b.verdict(t, s, v, code, person); reason == 0 {
-			codes = codes.With(code)
+			legal = legal.With(code.Cause())
 		}
 	}
 	for _, code := range operation.AllJobCodes() {
 		if s.current && reached(t, b.grids[s.typ][s.state.String()][jobColumn(code)]) != 0 {
-			jobCodes = jobCodes.With(code)
+			legal = legal.With(code.Cause())
 		}
 	}
-	return codes, jobCodes
+	return legal
 }
 
 // legalFrom returns the states in which a column is legal on steps of a type.
@@ -371,7 +371,7 @@ func (b book) after(t *testing.T, v *store.View, row string, to step.State) (sto
 // receipt is what a record says to the person who caused it.
 func receipt(r store.Record) engine.Receipt {
 	return engine.Receipt{
-		Request: r.Request, Job: r.Job, Seq: r.Seq, At: r.At, Code: r.Code, JobCode: r.JobCode, Step: r.Step,
+		Request: r.Request, Job: r.Job, Seq: r.Seq, At: r.At, Cause: r.Cause, Step: r.Step,
 		From: r.From, To: r.To, JobFrom: r.JobFrom, JobTo: r.JobTo, Attempt: r.Attempt, Entered: r.Entered,
 		Targets: r.Targets, Effect: r.Effect,
 	}
@@ -426,7 +426,7 @@ func (b book) refusal(t *testing.T, s situation, v *store.View, col, person stri
 		Job: 7, Step: 2, Actor: person, Type: s.typ, State: s.state, JobState: v.Job.State,
 		Attempt: v.Step.Attempt, Current: v.Job.Current, Version: atVersion, LegalFrom: b.legalFrom(t, s.typ, col),
 	}
-	r.Legal, r.LegalJob = b.legal(t, s, v, person)
+	r.Legal = b.legal(t, s, v, person)
 	return r
 }
 
@@ -441,16 +441,16 @@ func TestEveryOperationIsDecidedByTheBook(t *testing.T) {
 			for _, code := range []operation.Code{2, 3, 6, 8, 9, 10, 11, 12} {
 				cells++
 				v := s.view()
-				cmd := &engine.Operate{Code: code, Request: someRequest, Actor: person, Reason: "because"}
+				cmd := &engine.Operate{Cause: code.Cause(), Request: someRequest, Actor: person, Reason: "because"}
 				call := fmt.Sprintf("%v by %q on %v", code, person, s)
 				d, err := engine.Decide(rules, v, cmd, now)
-				if v.Job != s.view().Job || v.Next != s.view().Next || *cmd != (engine.Operate{Code: code, Request: someRequest, Actor: person, Reason: "because"}) {
+				if v.Job != s.view().Job || v.Next != s.view().Next || *cmd != (engine.Operate{Cause: code.Cause(), Request: someRequest, Actor: person, Reason: "because"}) {
 					t.Errorf("%s: Decide changed its arguments", call)
 				}
 				to, reason := b.verdict(t, s, &v, code, person)
 				if reason != 0 {
 					want := b.refusal(t, s, &v, column(code), person)
-					want.Reason, want.Code = reason, code
+					want.Reason, want.Cause = reason, code.Cause()
 					checkRefusal(t, call, d, err, want)
 					continue
 				}
@@ -459,7 +459,7 @@ func TestEveryOperationIsDecidedByTheBook(t *testing.T) {
 					continue
 				}
 				rec, job, steps := b.after(t, &v, column(code), to)
-				rec.Kind, rec.Code, rec.Request, rec.Actor, rec.Reason = store.Operated, code, someRequest, person, "because"
+				rec.Cause, rec.Request, rec.Actor, rec.Reason = code.Cause(), someRequest, person, "because"
 				checkDecision(t, call, d, rec, job, steps)
 			}
 		}
@@ -480,11 +480,11 @@ func TestEveryJobOperationIsDecidedByTheBook(t *testing.T) {
 			for _, code := range []operation.JobCode{1, 2} {
 				v := s.view()
 				call := fmt.Sprintf("%v by %q on %v", code, person, s)
-				d, err := engine.Decide(rules, v, &engine.OperateJob{Code: code, Request: someRequest, Actor: person, Reason: "because"}, now)
+				d, err := engine.Decide(rules, v, &engine.Operate{Cause: code.Cause(), Request: someRequest, Actor: person, Reason: "because"}, now)
 				to := reached(t, b.grids[s.typ][s.state.String()][jobColumn(code)])
 				if to == 0 {
 					want := b.refusal(t, s, &v, jobColumn(code), person)
-					want.Reason, want.JobCode = operation.WrongState, code
+					want.Reason, want.Cause = operation.WrongState, code.Cause()
 					checkRefusal(t, call, d, err, want)
 					continue
 				}
@@ -493,7 +493,7 @@ func TestEveryJobOperationIsDecidedByTheBook(t *testing.T) {
 					continue
 				}
 				rec, job, steps := b.after(t, &v, jobRow(code, s.typ), to)
-				rec.Kind, rec.JobCode, rec.Request, rec.Actor, rec.Reason = store.JobOperated, code, someRequest, person, "because"
+				rec.Cause, rec.Request, rec.Actor, rec.Reason = code.Cause(), someRequest, person, "because"
 				checkDecision(t, call, d, rec, job, steps)
 			}
 		}
@@ -517,7 +517,7 @@ func TestStaleComesBeforeEveryOtherReasonOfTheState(t *testing.T) {
 					{v.Step.Attempt, 0, false}, {v.Step.Attempt + 1, 0, true}, {atAttempt - 1, atVersion, true}, {v.Step.Attempt, 1, true},
 				} {
 					call := fmt.Sprintf("%v by %q on %v, if attempt %d, if version %d", code, person, s, c.attempt, c.version)
-					_, err := engine.Decide(rules, v, &engine.Operate{Code: code, Actor: person, IfAttempt: c.attempt, IfVersion: c.version}, now)
+					_, err := engine.Decide(rules, v, &engine.Operate{Cause: code.Cause(), Actor: person, IfAttempt: c.attempt, IfVersion: c.version}, now)
 					_, reason := b.verdict(t, s, &v, code, person)
 					if c.stale {
 						reason = operation.Stale
@@ -548,7 +548,7 @@ func TestAReplayComesBeforeStaleAndGivesTheReceiptOfThen(t *testing.T) {
 	eachSituation(t, func(s situation) {
 		for _, code := range operation.AllCodes() {
 			done := store.Record{
-				Job: 7, Seq: 5, At: 3_000, Kind: store.Operated, Request: someRequest, Actor: confirmer, Reason: "because", Code: code,
+				Job: 7, Seq: 5, At: 3_000, Cause: code.Cause(), Request: someRequest, Actor: confirmer, Reason: "because",
 				Step: 2, Attempt: 2, From: step.Failed, To: step.Running, JobFrom: step.Failed, JobTo: step.Running, Targets: 2, Effect: store.RunTargets,
 			}
 			for _, c := range []struct {
@@ -556,9 +556,9 @@ func TestAReplayComesBeforeStaleAndGivesTheReceiptOfThen(t *testing.T) {
 				reason operation.Reason
 			}{
 				{func(*store.Record) {}, 0},
-				{func(r *store.Record) { r.Kind = store.JobOperated }, operation.RequestReused},
+				{func(r *store.Record) { r.Cause = step.JobCause(uint8(code)) }, operation.RequestReused},
 				{func(r *store.Record) { r.Step = 1 }, operation.RequestReused},
-				{func(r *store.Record) { r.Code = code + 50 }, operation.RequestReused},
+				{func(r *store.Record) { r.Cause = code.Cause() + 50 }, operation.RequestReused},
 				{func(r *store.Record) { r.Actor = nobody }, operation.RequestReused},
 				{func(r *store.Record) { r.Reason = "" }, operation.RequestReused},
 			} {
@@ -568,7 +568,7 @@ func TestAReplayComesBeforeStaleAndGivesTheReceiptOfThen(t *testing.T) {
 				v.Replay = &was
 				call := fmt.Sprintf("a repetition of %v on %v, carried out as %+v", code, s, was)
 				d, err := engine.Decide(rules, v, &engine.Operate{
-					Code: code, Request: someRequest, Actor: confirmer, Reason: "because", IfAttempt: 99, IfVersion: 1,
+					Cause: code.Cause(), Request: someRequest, Actor: confirmer, Reason: "because", IfAttempt: 99, IfVersion: 1,
 				}, now)
 				checkReason(t, call, err, c.reason)
 				if err == nil && (d.Changes() || d.Receipt != receipt(done)) {
@@ -615,7 +615,7 @@ func (d *drive) on(code operation.Code) {
 }
 
 // report has the step's three targets finish with these statuses; 0 stands for nothing yet.
-func (d *drive) report(outcome step.Event, statuses ...step.Status) {
+func (d *drive) report(outcome step.Cause, statuses ...step.Status) {
 	d.t.Helper()
 	r := engine.Report{Job: d.job, Step: d.step, Attempt: 1, Outcome: outcome}
 	for i, status := range statuses {
@@ -741,30 +741,31 @@ func agree(t *testing.T, b book, s situation, behind bool, j journey, person str
 	if err != nil {
 		t.Fatalf("Explain of %v to %q: %v", s, person, err)
 	}
-	if len(x.Codes) != 8 || len(x.JobCodes) != 2 {
-		t.Fatalf("Explain of %v tells of %d codes and %d job codes, want 8 and 2", s, len(x.Codes), len(x.JobCodes))
+	split := slices.IndexFunc(x.Causes, func(v engine.Verdict) bool { return v.Cause.OfJob() })
+	if len(x.Causes) != 10 || split != 8 {
+		t.Fatalf("Explain of %v tells of %d operations, those on the job from %d on, want 10 and 8", s, len(x.Causes), split)
 	}
 	v := store.View{Job: x.Job, Step: x.Step}
-	var legal operation.Codes
-	for _, verdict := range x.Codes {
-		code := verdict.Code
+	var legal step.Causes
+	for _, verdict := range x.Causes[:split] {
+		code := operation.Code(verdict.Cause)
 		call := fmt.Sprintf("%v by %q on %v", code, person, s)
 		to, reason := b.verdict(t, s, &v, code, person)
 		if verdict.Legal != (reason == 0) || verdict.Refusal != nil && verdict.Refusal.Reason != reason || verdict.Legal && verdict.Receipt.To != to {
 			t.Errorf("%s: Explain says %+v; want %v or %v", call, verdict, to, reason)
 		}
 		if verdict.Legal {
-			legal = legal.With(code)
+			legal = legal.With(verdict.Cause)
 		}
 		compare(t, call, verdict.Receipt, verdict.Refusal, d, arrive(t, eng, s, behind, j), func(d *drive, opts ...engine.OperateOption) (engine.Receipt, error) {
 			return eng.Operate(t.Context(), d.job, d.step, code, append(opts, engine.By(person))...)
 		})
 	}
-	if codes, err := eng.Allowed(t.Context(), d.job, d.step, engine.By(person)); codes != legal || err != nil {
-		t.Errorf("Allowed to %q on %v = %v, %v; want %v", person, s, codes, err, legal)
-	}
-	for _, verdict := range x.JobCodes {
-		code := verdict.Code
+	for _, verdict := range x.Causes[split:] {
+		code := operation.JobCode(verdict.Cause.Code())
+		if verdict.Legal {
+			legal = legal.With(verdict.Cause)
+		}
 		call := fmt.Sprintf("%v by %q on %v", code, person, s)
 		current, err := eng.Step(t.Context(), d.job, x.Job.Current)
 		d.must(err)
@@ -774,6 +775,9 @@ func agree(t *testing.T, b book, s situation, behind bool, j journey, person str
 		compare(t, call, verdict.Receipt, verdict.Refusal, d, arrive(t, eng, s, behind, j), func(d *drive, opts ...engine.OperateOption) (engine.Receipt, error) {
 			return eng.OperateJob(t.Context(), d.job, code, append(opts, engine.By(person))...)
 		})
+	}
+	if codes, err := eng.Allowed(t.Context(), d.job, d.step, engine.By(person)); codes != legal || err != nil {
+		t.Errorf("Allowed to %q on %v = %v, %v; want %v", person, s, codes, err, legal)
 	}
 }
 
@@ -839,14 +843,17 @@ func TestExplainIsOfOneMoment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, verdict := range x.JobCodes {
-			if want := verdict.Code == operation.TerminateJob; verdict.Legal != want {
+		for _, verdict := range x.Causes {
+			if !verdict.Cause.OfJob() {
+				continue
+			}
+			if want := verdict.Cause == operation.TerminateJob.Cause(); verdict.Legal != want {
 				t.Errorf("Explain of step %d while step 1 ends: the job is %v at version %d, and %v is legal: %v (%v); want %v",
-					id, x.Job.State, x.Job.Version, verdict.Code, verdict.Legal, verdict.Refusal, want)
+					id, x.Job.State, x.Job.Version, verdict.Cause, verdict.Legal, verdict.Refusal, want)
 			}
 			if r := verdict.Refusal; r != nil && (r.Version != x.Job.Version || r.Current != x.Job.Current) {
 				t.Errorf("Explain of step %d while step 1 ends: the header is of version %d, step %d, the verdict on %v of version %d, step %d",
-					id, x.Job.Version, x.Job.Current, verdict.Code, r.Version, r.Current)
+					id, x.Job.Version, x.Job.Current, verdict.Cause, r.Version, r.Current)
 			}
 		}
 	}

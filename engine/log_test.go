@@ -20,13 +20,13 @@ func TestEverythingIsLogged(t *testing.T) {
 	logged := []any{
 		store.Record{}, store.Delivery{}, store.Job{}, store.Step{}, store.Target{}, engine.Receipt{}, engine.ReportReceipt{},
 		engine.Rejection{}, &engine.Refusal{}, engine.Explanation{}, engine.Delivery{}, engine.Access{}, step.Spec{}, operation.Table{},
-		store.Record{Kind: 99, Code: 99, JobCode: 99, Event: 99, From: 99, To: 8, Effect: 99},
-		&engine.Refusal{Reason: 99, Type: 99, State: 99, Legal: operation.CodesOf(1)},
+		store.Record{Cause: 99, From: 99, To: 8, Effect: 99},
+		&engine.Refusal{Reason: 99, Type: 99, State: 99, Legal: step.CausesOf(1, 250)},
 		store.Target{Result: store.Result{Status: 999}},
-		step.State(0), step.Type(0), step.Event(0), step.Status(0), step.Decision(0), operation.Code(0), operation.JobCode(0),
-		operation.Guard(0), operation.Reason(0), store.Kind(0), store.Effect(0),
-		step.State(99), step.Type(99), step.Event(99), step.Status(999), step.Decision(99), operation.Code(99), operation.JobCode(99),
-		operation.Guard(99), operation.Reason(99), store.Kind(99), store.Effect(99),
+		step.State(0), step.Type(0), step.Cause(0), step.Do(0), step.Status(0), step.Decision(0), operation.Code(0), operation.JobCode(0),
+		operation.Guard(0), operation.Reason(0), store.Effect(0),
+		step.State(99), step.Type(99), step.Cause(99), step.Cause(250), step.Do(99), step.Status(999), step.Decision(99), operation.Code(99), operation.JobCode(99),
+		operation.Guard(99), operation.Reason(99), store.Effect(99),
 	}
 	for _, v := range logged {
 		if data, err := json.Marshal(v); err != nil {
@@ -41,7 +41,7 @@ func TestEverythingIsLogged(t *testing.T) {
 	}
 	// A zero value that has no name reads back.
 	for _, v := range []any{
-		new(step.State), new(step.Type), new(step.Event), new(operation.Code), new(operation.JobCode), new(operation.Reason), new(store.Kind),
+		new(step.State), new(step.Type), new(step.Cause), new(step.Do), new(step.Decision), new(operation.Guard), new(store.Effect), new(operation.Code), new(operation.JobCode), new(operation.Reason),
 	} {
 		data, err := json.Marshal(v)
 		if err = errors.Join(err, json.Unmarshal(data, v)); string(data) != `""` || err != nil {

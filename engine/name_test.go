@@ -128,7 +128,7 @@ func TestPlainNamesAreNotQuoted(t *testing.T) {
 	for actor, want := range map[string]string{
 		"bob": "bob", "Bob Smith": "Bob Smith", "böb": "böb", "": "the anonymous actor", "bob ": `"bob "`, "b\x1b[2Jb": `"b\x1b[2Jb"`, "\u202ebob": `"\u202ebob"`,
 	} {
-		r := engine.Refusal{Reason: operation.Denied, Code: operation.Confirm, Job: 1, Step: 2, Actor: actor, Detail: "ask ann"}
+		r := engine.Refusal{Reason: operation.Denied, Cause: operation.Confirm.Cause(), Job: 1, Step: 2, Actor: actor, Detail: "ask ann"}
 		if got, want := r.Error(), "job 1, step 2: confirm (6) denied to "+want+": ask ann"; got != want {
 			t.Errorf("the refusal of %q reads %q, want %q", actor, got, want)
 		}

@@ -111,13 +111,11 @@ func WithAuthorizer(f func(ctx context.Context, a Access) error) Option {
 
 // Access is what an authorizer decides on.
 type Access struct {
-	Actor    string            `json:"actor"`
-	Executor bool              `json:"executor,omitzero"` // the person is an executor as well: see [AsExecutor]
-	Code     operation.Code    `json:"code,omitzero"`     // of an operation on a step
-	JobCode  operation.JobCode `json:"job_code,omitzero"` // of an operation on a job
-	Create   bool              `json:"create"`            // of the creation of a job
-	Job      store.Job         `json:"job"`               // as it is; for a creation, as it would be, but for its id
-	Step     store.Step        `json:"step,omitzero"`     // the step in question, or the job's current one; zero for a creation
+	Actor    string     `json:"actor"`
+	Executor bool       `json:"executor,omitzero"` // the person is an executor as well: see [AsExecutor]
+	Cause    step.Cause `json:"cause"`             // the operation, or step.Created
+	Job      store.Job  `json:"job"`               // as it is; for a creation, as it would be, but for its id
+	Step     store.Step `json:"step,omitzero"`     // the step in question, or the job's current one; zero for a creation
 }
 
 // WithLimits replaces the limits; a limit of 0 keeps its default. The maximum is 4,000,000

@@ -48,13 +48,13 @@ var breakages = []breakage{
 		name:   "no attempt fence",
 		caught: "promise 4",
 		decide: func(decide engine.DecideFunc) engine.DecideFunc {
-			return func(r *operation.Rules, v *store.View, c engine.Command, now step.Time, d *engine.Decision) *engine.Refusal {
+			return func(r *operation.Rules, v *store.View, c engine.Command, move operation.Move, now step.Time, d *engine.Decision) *engine.Refusal {
 				if report, ok := c.(*engine.Report); ok && v.Step.State.Active() {
 					unfenced := *report
 					unfenced.Attempt = v.Step.Attempt
 					c = &unfenced
 				}
-				return decide(r, v, c, now, d)
+				return decide(r, v, c, move, now, d)
 			}
 		},
 	},
@@ -67,7 +67,7 @@ var breakages = []breakage{
 		name:   "a retry that runs successes again",
 		caught: "promise 5",
 		decide: changed(func(c engine.Command, _ *store.View, d *engine.Decision) {
-			if op, ok := c.(*engine.Operate); ok && op.Code == operation.RetryFailed {
+			if op, ok := c.(*engine.Operate); ok && op.Cause == operation.RetryFailed.Cause() {
 				s, rec := &d.Change.Steps[0], &d.Change.Records[0]
 				s.Full, s.Succeeded, s.Unfinished = s.Attempt, 0, s.Total
 				rec.All, rec.Succeeded, rec.Unfinished = true, 0, s.Total
@@ -78,7 +78,7 @@ var breakages = []breakage{
 		name:   "a terminate that is lost",
 		caught: "promise 7",
 		decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
-			if op, ok := c.(*engine.OperateJob); ok && op.Code == operation.TerminateJob {
+			if op, ok := c.(*engine.Operate); ok && op.Cause == operation.TerminateJob.Cause() {
 				rec := &d.Change.Records[0]
 				rec.To, rec.JobTo, rec.Effect = rec.From, rec.JobFrom, store.NoEffect
 				d.Change.Steps[0] = v.Step
@@ -103,11 +103,11 @@ var breakages = []breakage{
 		name:   "a stop that the executor cannot end",
 		caught: "promise 8",
 		decide: func(decide engine.DecideFunc) engine.DecideFunc {
-			return func(r *operation.Rules, v *store.View, c engine.Command, now step.Time, d *engine.Decision) *engine.Refusal {
+			return func(r *operation.Rules, v *store.View, c engine.Command, move operation.Move, now step.Time, d *engine.Decision) *engine.Refusal {
 				if report, ok := c.(*engine.Report); ok && report.Outcome == step.Stopped && report.Attempt == v.Step.Attempt && v.Step.State == step.Terminating {
 					return &engine.Refusal{Reason: operation.WrongState, Job: v.Job.ID, Step: v.Step.ID}
 				}
-				return decide(r, v, c, now, d)
+				return decide(r, v, c, move, now, d)
 			}
 		},
 	},
@@ -126,10 +126,10 @@ var breakages = []breakage{
 		name:   "a refusal for the wrong reason",
 		caught: "promise 8",
 		decide: func(decide engine.DecideFunc) engine.DecideFunc {
-			return func(r *operation.Rules, v *store.View, c engine.Command, now step.Time, d *engine.Decision) *engine.Refusal {
-				refusal := decide(r, v, c, now, d)
-				if refusal != nil && refusal.JobCode != 0 && refusal.Reason == operation.WrongState {
-					refusal.Reason = operation.WrongType
+			return func(r *operation.Rules, v *store.View, c engine.Command, move operation.Move, now step.Time, d *engine.Decision) *engine.Refusal {
+				refusal := decide(r, v, c, move, now, d)
+				if report, ok := c.(*engine.Report); ok && refusal != nil && report.Outcome != 0 && refusal.Reason == operation.Stale {
+					refusal.Reason = operation.WrongState
 				}
 				return refusal
 			}
@@ -140,8 +140,8 @@ var breakages = []breakage{
 // changed returns decisions of which f changes those that change a job that there is.
 func changed(f func(engine.Command, *store.View, *engine.Decision)) func(engine.DecideFunc) engine.DecideFunc {
 	return func(decide engine.DecideFunc) engine.DecideFunc {
-		return func(r *operation.Rules, v *store.View, c engine.Command, now step.Time, d *engine.Decision) *engine.Refusal {
-			refusal := decide(r, v, c, now, d)
+		return func(r *operation.Rules, v *store.View, c engine.Command, move operation.Move, now step.Time, d *engine.Decision) *engine.Refusal {
+			refusal := decide(r, v, c, move, now, d)
 			if _, creates := c.(*engine.Create); refusal == nil && d.Changes() && !creates {
 				f(c, v, d)
 			}

@@ -45,7 +45,7 @@ func TestTargetsRead(t *testing.T) {
 			t.Errorf("%s, attempt %d reads %q, want %q", when, attempt, got, want)
 		}
 	}
-	report := func(attempt int32, outcome step.Event, results ...engine.TargetResult) {
+	report := func(attempt int32, outcome step.Cause, results ...engine.TargetResult) {
 		t.Helper()
 		if _, err := d.eng.Report(t.Context(), engine.Report{Job: job.ID, Step: 1, Attempt: attempt, Results: results, Outcome: outcome}); err != nil {
 			t.Fatal(err)
@@ -91,7 +91,7 @@ func TestTargetsOfAnEarlierAttempt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := func(at step.ID, attempt int32, outcome step.Event, statuses ...step.Status) {
+	report := func(at step.ID, attempt int32, outcome step.Cause, statuses ...step.Status) {
 		t.Helper()
 		var results []engine.TargetResult
 		for i, s := range statuses {
@@ -190,7 +190,7 @@ func TestSnapshot(t *testing.T) {
 	status := func(target int32, s step.Status) engine.TargetResult {
 		return engine.TargetResult{Target: target, Result: store.Result{Status: s}}
 	}
-	report := func(attempt int32, outcome step.Event, results ...engine.TargetResult) func() {
+	report := func(attempt int32, outcome step.Cause, results ...engine.TargetResult) func() {
 		return func() {
 			if _, err := d.eng.Report(t.Context(), engine.Report{Job: job.ID, Step: 1, Attempt: attempt, Results: results, Outcome: outcome}); err != nil {
 				t.Fatal(err)

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -10,12 +9,11 @@ import (
 // accepted operation that did nothing. It is rebuilt from the job's history, so a
 // repeated request gets the same receipt, however far the job has moved on.
 type Receipt struct {
-	Request store.RequestID   `json:"request"`
-	Job     store.JobID       `json:"job"`
-	Seq     store.Seq         `json:"seq"` // of the record, and the job's version after it; 0 for a dry run
-	At      step.Time         `json:"at"`
-	Code    operation.Code    `json:"code,omitzero"`
-	JobCode operation.JobCode `json:"job_code,omitzero"`
+	Request store.RequestID `json:"request"`
+	Job     store.JobID     `json:"job"`
+	Seq     store.Seq       `json:"seq"` // of the record, and the job's version after it; 0 for a dry run
+	At      step.Time       `json:"at"`
+	Cause   step.Cause      `json:"cause"`
 
 	Step    step.ID      `json:"step"`          // the step that was operated on
 	From    step.State   `json:"from,omitzero"` // of the step
@@ -31,7 +29,7 @@ type Receipt struct {
 // receiptOf returns what r says to the person who caused it.
 func receiptOf(r *store.Record) Receipt {
 	return Receipt{
-		Request: r.Request, Job: r.Job, Seq: r.Seq, At: r.At, Code: r.Code, JobCode: r.JobCode,
+		Request: r.Request, Job: r.Job, Seq: r.Seq, At: r.At, Cause: r.Cause,
 		Step: r.Step, From: r.From, To: r.To, JobFrom: r.JobFrom, JobTo: r.JobTo,
 		Attempt: r.Attempt, Entered: r.Entered, Targets: r.Targets, Effect: r.Effect,
 	}

@@ -18,14 +18,13 @@ import (
 // the program and not the request gets wrong begins with a capital letter: Store, Handler,
 // Context, Options, Command, Rules, Cause, WithJobIDs.
 type Refusal struct {
-	Reason  operation.Reason  `json:"reason"`
-	Code    operation.Code    `json:"code,omitzero"`     // what was asked for; 0 if it was not an operation on a step
-	JobCode operation.JobCode `json:"job_code,omitzero"` // likewise, on a job
-	Job     store.JobID       `json:"job"`
-	Step    step.ID           `json:"step"` // 0 for a request about the job alone
-	Actor   string            `json:"actor,omitempty"`
-	Field   string            `json:"field,omitempty"`  // of an InvalidInput: see below
-	Detail  string            `json:"detail,omitempty"` // in words, where there is more to say
+	Reason operation.Reason `json:"reason"`
+	Cause  step.Cause       `json:"cause,omitzero"` // the operation that was asked for; 0 if it was none
+	Job    store.JobID      `json:"job"`
+	Step   step.ID          `json:"step"` // 0 for a request about the job alone
+	Actor  string           `json:"actor,omitempty"`
+	Field  string           `json:"field,omitempty"`  // of an InvalidInput: see below
+	Detail string           `json:"detail,omitempty"` // in words, where there is more to say
 
 	// Where the job stands. Zero where the reason comes before the state:
 	// InvalidInput, NoSuchJob, NoSuchStep, Denied, RequestReused.
@@ -38,9 +37,8 @@ type Refusal struct {
 
 	// What the rules would let this person do now, confirmers included; whether the
 	// authorizer would is not asked ([Engine.Allowed] does).
-	Legal     operation.Codes    `json:"legal"`
-	LegalJob  operation.JobCodes `json:"legal_job"`  // not told of a step that is not current
-	LegalFrom step.States        `json:"legal_from"` // the states in which the code would be legal on a step of this type
+	Legal     step.Causes `json:"legal"`      // on the step and on the job; none for a step that is not current
+	LegalFrom step.States `json:"legal_from"` // the states in which the operation would be legal on a step of this type
 
 	cause error
 }
@@ -92,11 +90,21 @@ func (r *Refusal) Error() string {
 		fmt.Fprintf(&b, "%s has nothing to run: every target has succeeded", r.operation())
 	case operation.NotConfirmer:
 		fmt.Fprintf(&b, "%s is for a confirmer of the step, and %s is not one", r.operation(), r.person())
+	case operation.Sealed:
+		fmt.Fprintf(&b, "the job is sealed, and %s is not legal any more", r.operation())
 	}
 	if r.State != 0 {
-		fmt.Fprintf(&b, "; legal now: %v", r.Legal)
-		if !r.LegalJob.Empty() {
-			fmt.Fprintf(&b, ", on the job: %v", r.LegalJob)
+		var ofStep, ofJob step.Causes
+		for c := range r.Legal.All() {
+			if c.OfJob() {
+				ofJob = ofJob.With(c)
+			} else {
+				ofStep = ofStep.With(c)
+			}
+		}
+		fmt.Fprintf(&b, "; legal now: %v", ofStep)
+		if !ofJob.Empty() {
+			fmt.Fprintf(&b, ", on the job: %v", ofJob)
 		}
 	}
 	return b.String()
@@ -104,10 +112,10 @@ func (r *Refusal) Error() string {
 
 func (r *Refusal) operation() string {
 	switch {
-	case r.Code != 0:
-		return fmt.Sprintf("%v (%d)", r.Code, r.Code)
-	case r.JobCode != 0:
-		return fmt.Sprintf("%v (job %d)", r.JobCode, r.JobCode)
+	case r.Cause.OfStep():
+		return fmt.Sprintf("%v (%d)", r.Cause, r.Cause.Code())
+	case r.Cause.OfJob():
+		return fmt.Sprintf("%v (job %d)", r.Cause, r.Cause.Code())
 	}
 	return "the request"
 }

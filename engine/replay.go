@@ -13,7 +13,7 @@ import (
 // error names the first record that does not continue the one before it. It is for
 // audits: the result equals what the store holds.
 func Replay(r *operation.Rules, spec JobSpec, history []store.Record) (store.Job, []store.Step, error) {
-	if len(history) == 0 || history[0].Kind != store.Created || history[0].Seq != 1 {
+	if len(history) == 0 || history[0].Cause != step.Created || history[0].Seq != 1 {
 		return store.Job{}, nil, fmt.Errorf("replay: the history does not begin with the creation of the job")
 	}
 	first := history[0]
@@ -72,6 +72,11 @@ func apply(r *operation.Rules, rec store.Record, job *store.Job, steps []store.S
 			job.Ignored++
 		}
 	}
+	if at := (operation.Standing{Type: s.Type, State: rec.From, Job: rec.JobFrom}); rec.Cause.OfJob() {
+		if m, _ := r.Judge(at, rec.Cause); m.Do == step.Seal {
+			job.Sealed = true
+		}
+	}
 	s.State, s.Succeeded, s.Unfinished = rec.To, rec.Succeeded, rec.Unfinished
 	if rec.Entered != 0 {
 		next := &steps[rec.Entered-1]
@@ -88,7 +93,7 @@ func apply(r *operation.Rules, rec store.Record, job *store.Job, steps []store.S
 	case rec.From != rec.To || rec.JobFrom != rec.JobTo:
 		job.Finished = rec.At
 	}
-	if job.Started == 0 {
+	if job.Started == 0 && (rec.Effect == store.RunTargets || rec.Effect == store.AskConfirmers) {
 		job.Started = rec.At
 	}
 }

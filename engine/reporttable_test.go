@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"testing"
@@ -16,9 +17,9 @@ import (
 // A message is what an executor or the clock has to say: one column of the book.
 type message struct {
 	column  string
-	event   step.Event // as the record must have it
+	event   step.Cause // as the record must have it
 	results []step.Status
-	outcome step.Event
+	outcome step.Cause
 	ignore  bool // on a step that ignores errors
 	expire  bool // no report, but the deadline
 	confirm bool // on a step whose deadline confirms
@@ -196,9 +197,9 @@ func checkReported(t *testing.T, b book, call string, m message, v *store.View, 
 	t.Helper()
 	counted, rows := m.count(*v)
 	rec, job, steps := b.after(t, &counted, to.String(), to)
-	rec.Kind, rec.Event, rec.Reason = store.Expired, m.event, "deadline"
+	rec.Cause, rec.Reason = m.event, "deadline"
 	if !m.expire {
-		rec.Kind, rec.Actor, rec.Reason, rec.Results = store.Reported, "executor 1", "link lost", int32(len(rows))
+		rec.Cause, rec.Actor, rec.Reason, rec.Results = cmp.Or(m.event, step.Results), "executor 1", "link lost", int32(len(rows))
 		r := d.Report
 		if r.Seq != rec.Seq || r.State != to || r.JobState != rec.JobTo || r.Accepted != len(rows) || r.Repeated != 0 || len(r.Rejected) != 0 {
 			t.Errorf("%s: the report's receipt is %+v; want record %d, %v, job %v, %d accepted", call, r, rec.Seq, to, rec.JobTo, len(rows))
@@ -261,7 +262,7 @@ func TestAReportRepeatedAfterTheEnd(t *testing.T) {
 	all := []engine.TargetResult{result(0, good), result(1, wrong), result(2, step.TargetRunning)}
 	for _, c := range []struct {
 		results []engine.TargetResult
-		outcome step.Event
+		outcome step.Cause
 		in      step.States
 		want    string // the numbers of results that are repeated and rejected
 	}{

@@ -77,7 +77,7 @@ func BenchmarkOperateOverHTTP(b *testing.B) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		receipt.Code = o.Code
+		receipt.Cause = o.Code.Cause()
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(receipt)
 	})

@@ -72,7 +72,7 @@ func TestLongAnswersAreWrittenInPieces(t *testing.T) {
 		d := engine.Delivery{Effect: store.RunTargets, Seq: 3, Job: store.Job{ID: 1, Name: "j", State: step.Running}, Step: s, Count: 1}
 		for _, v := range []interface{ encode(io.Writer) }{
 			stepOf(&s), wholeStep(&s),
-			&wireExplanation{Job: d.Job, Step: stepOf(&s), Codes: []engine.Verdict{}, JobCodes: nil},
+			&wireExplanation{Job: d.Job, Step: stepOf(&s), Causes: []engine.Verdict{}},
 			&wireDeliveries{Items: []wireDelivery{}}, &wireDeliveries{Items: []wireDelivery{deliveryOf(&d), deliveryOf(&d)}},
 		} {
 			var got pieceCounter

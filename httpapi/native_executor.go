@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/enum"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -56,7 +58,7 @@ func (c *call) report(b *reportBody) (reply, error) {
 		}
 	}
 	if b.Outcome != nil {
-		if r.Outcome, err = parse("outcome", *b.Outcome, step.ParseEvent); err != nil {
+		if r.Outcome, err = parse("outcome", *b.Outcome, parseOutcome); err != nil {
 			return reply{}, err
 		}
 	}
@@ -68,6 +70,22 @@ func (c *call) report(b *reportBody) (reply, error) {
 		receipt.Rejected = []engine.Rejection{}
 	}
 	return reply{body: receipt}, err
+}
+
+// parseOutcome reads an event by its name, or by its number among the events, from 1. Which
+// events an executor may report is not asked here.
+func parseOutcome(text string) (step.Cause, error) {
+	_, err := strconv.Atoi(text)
+	isNumber := err == nil
+	for _, event := range step.AllCauses() {
+		if event.IsEvent() && isNumber && text == strconv.Itoa(int(event.Code())) {
+			return event, nil
+		}
+	}
+	if event, err := step.ParseCause(text); err == nil && event.IsEvent() && !isNumber {
+		return event, nil
+	}
+	return 0, enum.Unknown("outcome", text, "stopped (5)", "broke (6)", "dropped (7)")
 }
 
 // claimBody selects effects to claim.

@@ -21,16 +21,15 @@ import (
 type verdict struct {
 	engine.Receipt
 
-	Status    int                `json:"status"`
-	Reason    operation.Reason   `json:"reason"`
-	Current   step.ID            `json:"current"`
-	Version   store.Seq          `json:"version"`
-	StepType  step.Type          `json:"step_type"`
-	State     step.State         `json:"state"`
-	JobState  step.State         `json:"job_state"`
-	Legal     operation.Codes    `json:"legal"`
-	LegalJob  operation.JobCodes `json:"legal_job"`
-	LegalFrom step.States        `json:"legal_from"`
+	Status    int              `json:"status"`
+	Reason    operation.Reason `json:"reason"`
+	Current   step.ID          `json:"current"`
+	Version   store.Seq        `json:"version"`
+	StepType  step.Type        `json:"step_type"`
+	State     step.State       `json:"state"`
+	JobState  step.State       `json:"job_state"`
+	Legal     step.Causes      `json:"legal"`
+	LegalFrom step.States      `json:"legal_from"`
 }
 
 func (p *platform) native(target, body string) (status int, v verdict) {
@@ -67,9 +66,9 @@ func (p *platform) holds(call string, job store.JobID, status int, got verdict, 
 		p.Fatalf("%s: %v", call, err)
 	}
 	wanted := verdict{
-		Receipt: engine.Receipt{Job: r.Job, Step: r.Step, Code: r.Code, JobCode: r.JobCode, Attempt: r.Attempt},
+		Receipt: engine.Receipt{Job: r.Job, Step: r.Step, Cause: r.Cause, Attempt: r.Attempt},
 		Status:  statuses[r.Reason], Reason: r.Reason, Current: r.Current, Version: r.Version, StepType: r.Type,
-		State: r.State, JobState: r.JobState, Legal: r.Legal, LegalJob: r.LegalJob, LegalFrom: r.LegalFrom,
+		State: r.State, JobState: r.JobState, Legal: r.Legal, LegalFrom: r.LegalFrom,
 	}
 	if status != wanted.Status || got != wanted || records != 2 {
 		p.Errorf("%s: status %d, %d records, %+v; want %d, 2 and %+v", call, status, records, got, wanted.Status, wanted)
@@ -103,7 +102,7 @@ func TestNativeOperateJobHasTheEnginesVerdict(t *testing.T) {
 	})
 }
 
-// An explanation has the same verdicts, code by code.
+// An explanation has the same verdicts, operation by operation.
 func TestExplainHasTheEnginesVerdict(t *testing.T) {
 	p := newPlatform(t, httpapi.Caller{Person: "bob", Scope: biz})
 	eachCell(func(c cell) {
@@ -116,9 +115,9 @@ func TestExplainHasTheEnginesVerdict(t *testing.T) {
 		p.must(json.Unmarshal(w.Body.Bytes(), &got))
 		same := func(a, b engine.Verdict) bool {
 			a.Receipt.At = b.Receipt.At
-			return a.Code == b.Code && a.Legal == b.Legal && a.Receipt == b.Receipt && fmt.Sprint(a.Refusal) == fmt.Sprint(b.Refusal)
+			return a.Cause == b.Cause && a.Legal == b.Legal && a.Receipt == b.Receipt && fmt.Sprint(a.Refusal) == fmt.Sprint(b.Refusal)
 		}
-		if w.Code != 200 || got.Job != want.Job || !slices.EqualFunc(got.Codes, want.Codes, same) || len(got.JobCodes) != len(want.JobCodes) {
+		if w.Code != 200 || got.Job != want.Job || !slices.EqualFunc(got.Causes, want.Causes, same) {
 			t.Errorf("%v: status %d, %+v; want %+v", c, w.Code, got, want)
 		}
 	})

@@ -156,7 +156,7 @@ func (c *call) explain() (reply, error) {
 	return c.admitted(func() (any, int64, store.Seq, error) {
 		x, err := c.eng.Explain(c.Context(), job, stepID, c.caller.options()...)
 		x.Step.Payload = "" // is not told
-		answer := &wireExplanation{Job: x.Job, Step: stepOf(&x.Step), Codes: x.Codes, JobCodes: x.JobCodes}
+		answer := &wireExplanation{Job: x.Job, Step: stepOf(&x.Step), Causes: x.Causes}
 		return answer, bytesOf(&x.Step), x.Job.Moved, err
 	})
 }

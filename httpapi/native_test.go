@@ -125,7 +125,7 @@ func TestNativeStory(t *testing.T) {
 	if v := r.want(200, "ann", "POST", at+"/steps/1/operate", `{"code":6}`, "If-Match", `"2"`); v["entered"] != 2.0 {
 		t.Errorf("confirm: %v", v)
 	}
-	if v := r.want(200, "ann", "GET", at+"/steps/2/explain", ""); len(v["codes"].([]any)) != 8 {
+	if v := r.want(200, "ann", "GET", at+"/steps/2/explain", ""); len(v["causes"].([]any)) != 10 {
 		t.Errorf("explain: %v", v)
 	}
 	for path, n := range map[string]int{
@@ -138,6 +138,66 @@ func TestNativeStory(t *testing.T) {
 		}
 	}
 	r.want(200, "ann", "GET", "/v1/rules", "")
+}
+
+// A job that an embedder's own operation has sealed refuses all that would move it, natively and
+// on the reference's calls, and says so in its header.
+func TestSealedJobRefuses(t *testing.T) {
+	seal := operation.JobCode(40)
+	table := operation.StandardTable()
+	table.Rows = append(table.Rows, operation.Row{Cause: seal.Cause(), From: step.StatesOf(step.Failed), Do: step.Seal})
+	rules, err := table.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, engine.WithRules(rules))
+	job := r.running("a")
+	at := fmt.Sprintf("/v1/jobs/%d", job)
+	r.want(200, "agent", "POST", at+"/steps/1/report", `{"attempt":1,"results":[{"target":0,"status":"failed"}]}`)
+	if v := r.want(200, "ann", "GET", at, ""); v["sealed"] != nil {
+		t.Errorf("a job that is not sealed: %v", v)
+	}
+	if _, err := r.eng.OperateJob(t.Context(), job, seal); err != nil {
+		t.Fatal(err)
+	}
+	if v := r.want(200, "ann", "GET", at, ""); v["sealed"] != true || v["state"] != "failed" {
+		t.Errorf("the sealed job: %v", v)
+	}
+	for path, body := range map[string]string{"/steps/1/operate": `{"code":"retry_failed"}`, "/start": "", "/terminate": ""} {
+		v := r.want(409, "ann", "POST", at+path, body)
+		if v["reason"] != "sealed" || fmt.Sprint(v["legal"]) != "[]" || !strings.Contains(fmt.Sprint(v["detail"]), "the job is sealed") {
+			t.Errorf("%s: %v", path, v)
+		}
+	}
+	w := r.ask("ann", "POST", "/api/v3/operate_job_instance", fmt.Sprintf(`{"bk_scope_type":"biz","bk_scope_id":"2","job_instance_id":%d,"operation_code":1}`, job))
+	const want = `"code":1241003,"message":"terminate job (1) was refused: the job is sealed, and final; ` +
+		`step 1 is failed (4), and the job is failed (4); legal now: none; legal now on the job: none"`
+	if !strings.Contains(w.Body.String(), want) {
+		t.Errorf("got %s, want %s", w.Body, want)
+	}
+}
+
+// An outcome is read by its name, by the name that it had before, and by its number among the
+// events; the history has today's name.
+func TestOutcomesAreReadByEachName(t *testing.T) {
+	r := newRig(t)
+	for given, want := range map[string]string{
+		`"stopped"`: "stopped", `"broke"`: "broke", `"dropped"`: "dropped", `"abnormal"`: "broke", `"abandoned"`: "dropped",
+		"5": "stopped", "6": "broke", "7": "dropped",
+	} {
+		at := fmt.Sprintf("/v1/jobs/%d", r.running("a"))
+		r.want(200, "agent", "POST", at+"/steps/1/report", `{"attempt":1,"outcome":`+given+`}`)
+		history := r.want(200, "ann", "GET", at+"/history?after=2", "")["items"].([]any)
+		if got := history[0].(map[string]any)["cause"]; got != want {
+			t.Errorf("outcome %s is recorded as %v, want %s", given, got, want)
+		}
+	}
+	at := fmt.Sprintf("/v1/jobs/%d", r.running("a"))
+	for _, given := range []string{`"retry_failed"`, `"results"`, "70", "0", "10", "2"} {
+		if v := r.want(400, "agent", "POST", at+"/steps/1/report", `{"attempt":1,"outcome":`+given+`}`); v["field"] != "outcome" {
+			t.Errorf("outcome %s: %v", given, v)
+		}
+	}
 }
 
 // running returns a job whose one script step runs on targets.
@@ -417,7 +477,7 @@ func TestExecutorsAndPersons(t *testing.T) {
 			t.Errorf("%s by an executor: %v", c.path, v)
 		}
 	}
-	for _, v := range r.want(200, "", "GET", asking+"/steps/1/explain", "")["codes"].([]any) {
+	for _, v := range r.want(200, "", "GET", asking+"/steps/1/explain", "")["causes"].([]any) {
 		if v.(map[string]any)["legal"] != false {
 			t.Errorf("an executor may %v", v)
 		}

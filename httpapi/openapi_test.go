@@ -167,7 +167,6 @@ var wireTypes = map[string]struct {
 	"Receipt":       {reflect.TypeFor[engine.Receipt](), false},
 	"Refusal":       {reflect.TypeFor[engine.Refusal](), false},
 	"Verdict":       {reflect.TypeFor[engine.Verdict](), false},
-	"JobVerdict":    {reflect.TypeFor[engine.JobVerdict](), false},
 	"Explanation":   {reflect.TypeFor[wireExplanation](), false},
 	"Delivery":      {reflect.TypeFor[wireDelivery](), false},
 	"Deliveries": {reflect.TypeFor[struct {
@@ -177,9 +176,8 @@ var wireTypes = map[string]struct {
 	"Rejection":     {reflect.TypeFor[engine.Rejection](), false},
 	"Rules":         {reflect.TypeFor[operation.Table](), false},
 	"StepKind":      {reflect.TypeFor[step.Kind](), false},
-	"LifecycleRow":  {reflect.TypeFor[step.Row](), false},
+	"LifecycleRow":  {reflect.TypeFor[step.Transition](), false},
 	"Row":           {reflect.TypeFor[operation.Row](), false},
-	"JobRow":        {reflect.TypeFor[operation.JobRow](), false},
 	"JobCounts":     {reflect.TypeFor[wireCounts](), false},
 	"JobPage": {reflect.TypeFor[struct {
 		wirePage[store.Job]
@@ -264,9 +262,9 @@ func TestDocumentDescribesTheObjects(t *testing.T) {
 // alphabets says which schemas describe the words of the wire.
 var alphabets = map[reflect.Type]string{
 	reflect.TypeFor[step.State](): "State", reflect.TypeFor[step.Status](): "Status", reflect.TypeFor[step.Type](): "Type",
-	reflect.TypeFor[step.Event](): "Event", reflect.TypeFor[step.Decision](): "Decision", reflect.TypeFor[operation.Code](): "Code",
-	reflect.TypeFor[operation.JobCode](): "JobCode", reflect.TypeFor[operation.Guard](): "Guard", reflect.TypeFor[operation.Reason](): "Reason",
-	reflect.TypeFor[store.Kind](): "Kind", reflect.TypeFor[store.Effect](): "Effect", reflect.TypeFor[step.Time](): "Time",
+	reflect.TypeFor[step.Cause](): "Cause", reflect.TypeFor[step.Do](): "Do", reflect.TypeFor[step.Decision](): "Decision",
+	reflect.TypeFor[operation.Guard](): "Guard", reflect.TypeFor[operation.Reason](): "Reason",
+	reflect.TypeFor[store.Effect](): "Effect", reflect.TypeFor[step.Time](): "Time",
 	reflect.TypeFor[store.RequestID](): "RequestID",
 }
 
@@ -302,10 +300,10 @@ func (d described) misfit(s object, of reflect.Type) string {
 			return fmt.Sprintf("type %v", kind)
 		}
 		return ""
-	case reflect.TypeFor[step.States](), reflect.TypeFor[step.Types](), reflect.TypeFor[operation.Codes](), reflect.TypeFor[operation.JobCodes]():
+	case reflect.TypeFor[step.States](), reflect.TypeFor[step.Types](), reflect.TypeFor[step.Causes]():
 		element := map[reflect.Type]reflect.Type{
 			reflect.TypeFor[step.States](): reflect.TypeFor[step.State](), reflect.TypeFor[step.Types](): reflect.TypeFor[step.Type](),
-			reflect.TypeFor[operation.Codes](): reflect.TypeFor[operation.Code](), reflect.TypeFor[operation.JobCodes](): reflect.TypeFor[operation.JobCode](),
+			reflect.TypeFor[step.Causes](): reflect.TypeFor[step.Cause](),
 		}[of]
 		return d.misfit(whole["items"].(object), element)
 	}
@@ -352,7 +350,8 @@ func numbersOf[T ~uint8 | ~uint16](all []T) (numbers []float64) {
 	return numbers
 }
 
-// declared returns what an alphabet without a function for it has, from its zero on.
+// declared returns what an alphabet without a function for it has, from its zero on, which has a
+// name and marshals as empty text.
 func declared[T interface {
 	~uint8
 	fmt.Stringer
@@ -362,7 +361,7 @@ func declared[T interface {
 	UnmarshalText([]byte) error
 }]() (all []T) {
 	for v := range math.MaxUint8 {
-		if name, err := T(v).MarshalText(); err == nil && len(name) > 0 && P(new(T)).UnmarshalText(name) == nil {
+		if P(new(T)).UnmarshalText([]byte(T(v).String())) == nil {
 			all = append(all, T(v))
 		}
 	}
@@ -375,17 +374,17 @@ func TestDocumentHasTheAlphabets(t *testing.T) {
 	enums := map[string][]string{
 		"State": namesOf(step.AllStates()), "Status": append([]string{"none"}, namesOf(step.AllStatuses())...),
 		"Type": namesOf([]step.Type{step.Script, step.FileTransfer, step.Confirmation, step.SQL}), "Code": namesOf(operation.AllCodes()),
-		"JobCode": namesOf(operation.AllJobCodes()), "Event": namesOf(step.AllEvents()), "Reason": namesOf(operation.AllReasons()),
-		"Decision": namesOf(declared[step.Decision]()), "Guard": namesOf(declared[operation.Guard]()),
-		"Kind": namesOf(declared[store.Kind]()), "Effect": namesOf(declared[store.Effect]()),
+		"Cause": namesOf(step.AllCauses()), "Do": namesOf(step.AllDos()), "Reason": namesOf(operation.AllReasons()),
+		"Decision": namesOf(declared[step.Decision]()), "Guard": append([]string{""}, namesOf(declared[operation.Guard]()[1:])...),
+		"Effect":     append([]string{""}, namesOf(declared[store.Effect]()[1:])...),
 		"GivenState": namesOf(step.AllStates()), "GivenStatus": namesOf(step.AllStatuses()), "GivenType": nil, "GivenCode": nil,
 		"GivenDecision": nil, "GivenEffect": namesOf(declared[store.Effect]()[1:]),
-		"GivenOutcome": namesOf([]step.Event{step.Stopped, step.Broke, step.Dropped}),
+		"GivenOutcome": append(namesOf([]step.Cause{step.Stopped, step.Broke, step.Dropped}), "abnormal", "abandoned"),
 	}
 	numbers := map[string][]float64{
 		"GivenState": numbersOf(step.AllStates()), "GivenStatus": numbersOf(step.AllStatuses()),
 		"GivenType": {1, 2, 3, 4}, "GivenCode": numbersOf(operation.AllCodes()), "GivenDecision": numbersOf(declared[step.Decision]()),
-		"GivenEffect": numbersOf(declared[store.Effect]()[1:]), "GivenOutcome": numbersOf([]step.Event{step.Stopped, step.Broke, step.Dropped}),
+		"GivenEffect": numbersOf(declared[store.Effect]()[1:]), "GivenOutcome": {5, 6, 7},
 	}
 	for name, want := range enums {
 		var words []string

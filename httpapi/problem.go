@@ -21,21 +21,19 @@ type problem struct {
 	Field  string `json:"field,omitempty"`
 
 	// Of a refusal, where the job stands.
-	Job      store.JobID       `json:"job,omitzero"`
-	Step     step.ID           `json:"step,omitzero"`
-	Code     operation.Code    `json:"code,omitzero"`
-	JobCode  operation.JobCode `json:"job_code,omitzero"`
-	Current  step.ID           `json:"current,omitzero"`
-	Version  store.Seq         `json:"version,omitzero"`
-	Attempt  int32             `json:"attempt,omitzero"`
-	StepType step.Type         `json:"step_type,omitzero"`
-	State    step.State        `json:"state,omitzero"`
-	JobState step.State        `json:"job_state,omitzero"`
+	Job      store.JobID `json:"job,omitzero"`
+	Step     step.ID     `json:"step,omitzero"`
+	Cause    step.Cause  `json:"cause,omitzero"`
+	Current  step.ID     `json:"current,omitzero"`
+	Version  store.Seq   `json:"version,omitzero"`
+	Attempt  int32       `json:"attempt,omitzero"`
+	StepType step.Type   `json:"step_type,omitzero"`
+	State    step.State  `json:"state,omitzero"`
+	JobState step.State  `json:"job_state,omitzero"`
 
 	// And what would be legal instead. Absent where the reason comes before the state.
-	Legal     *operation.Codes    `json:"legal,omitempty"`
-	LegalJob  *operation.JobCodes `json:"legal_job,omitempty"`
-	LegalFrom *step.States        `json:"legal_from,omitempty"`
+	Legal     *step.Causes `json:"legal,omitempty"`
+	LegalFrom *step.States `json:"legal_from,omitempty"`
 
 	Request *store.RequestID `json:"request_id,omitempty"` // of an unknown outcome: to repeat it with
 
@@ -77,6 +75,7 @@ var problems = map[string]struct {
 	operation.WrongState.String():     {http.StatusConflict, "the operation is not legal in this state"},
 	operation.NothingToRetry.String(): {http.StatusConflict, "every target has succeeded already"},
 	operation.NotConfirmer.String():   {http.StatusForbidden, "the person is not a confirmer of the step"},
+	operation.Sealed.String():         {http.StatusConflict, "the job is sealed: it is final"},
 
 	reasonUnauthenticated: {http.StatusUnauthorized, "the caller is unknown"},
 	reasonNotExecutor:     {http.StatusForbidden, "the caller is not an executor"},
@@ -165,11 +164,11 @@ func refused(r *engine.Refusal) *problem {
 	case operation.RequestReused:
 		p.Detail = "the earlier request had another step, code, person or reason, or created another job"
 	}
-	p.Job, p.Step, p.Code, p.JobCode = r.Job, r.Step, r.Code, r.JobCode
+	p.Job, p.Step, p.Cause = r.Job, r.Step, r.Cause
 	if r.State != 0 {
 		p.Detail = r.Error()
 		p.Current, p.Version, p.Attempt, p.StepType, p.State, p.JobState = r.Current, r.Version, r.Attempt, r.Type, r.State, r.JobState
-		p.Legal, p.LegalJob, p.LegalFrom = &r.Legal, &r.LegalJob, &r.LegalFrom
+		p.Legal, p.LegalFrom = &r.Legal, &r.LegalFrom
 	}
 	return p
 }

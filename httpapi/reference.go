@@ -154,14 +154,14 @@ func (r *referenceRequest) operateStep() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	code, err := codeAmong(r.fields, r.eng.Rules().AllCodes())
+	cause, err := operationAmong(r.fields, only(r.eng.Rules().Causes(), step.Cause.OfStep))
 	if err != nil {
 		return nil, err
 	}
 	if err := r.narrow(); err != nil {
 		return nil, err
 	}
-	if _, err := r.eng.Operate(r.Context(), r.job, step.ID(id), code, r.caller.options()...); err != nil {
+	if _, err := r.eng.Operate(r.Context(), r.job, step.ID(id), operation.Code(cause.Code()), r.caller.options()...); err != nil {
 		return nil, err
 	}
 	return struct {
@@ -171,14 +171,14 @@ func (r *referenceRequest) operateStep() (any, error) {
 }
 
 func (r *referenceRequest) operateJob() (any, error) {
-	code, err := codeAmong(r.fields, operation.JobCodesOf(operation.AllJobCodes()...))
+	cause, err := operationAmong(r.fields, operation.CausesOf(operation.AllJobCodes()...))
 	if err != nil {
 		return nil, err
 	}
 	if err := r.narrow(); err != nil {
 		return nil, err
 	}
-	if _, err := r.eng.OperateJob(r.Context(), r.job, code, r.caller.options()...); err != nil {
+	if _, err := r.eng.OperateJob(r.Context(), r.job, operation.JobCode(cause.Code()), r.caller.options()...); err != nil {
 		return nil, err
 	}
 	return struct {

@@ -111,14 +111,14 @@ func refer(r *engine.Refusal, scope store.Scope) *referenceError {
 			why = ": " + r.Detail
 		}
 		return &referenceError{
-			code: codeDenied, message: "permission denied: the caller may not do " + asked(r) + why, permission: missing(r, scope),
+			code: codeDenied, message: "permission denied: the caller may not do " + named(r.Cause) + why, permission: missing(r, scope),
 		}
 	case operation.InvalidInput:
 		return unacceptable(fieldOf(r), r.Detail)
 	case operation.NotConfirmer:
 		return &referenceError{code: codeNotConfirmer, message: inWords(r)}
 	case operation.WrongState:
-		if r.JobCode == operation.StartJob {
+		if r.Cause == operation.StartJob.Cause() {
 			return &referenceError{code: codeStarted, message: inWords(r)}
 		}
 	}
@@ -140,14 +140,6 @@ func fieldOf(r *engine.Refusal) string {
 	return "the request"
 }
 
-// asked returns what a refusal refuses.
-func asked(r *engine.Refusal) string {
-	if r.JobCode != 0 {
-		return named(r.JobCode)
-	}
-	return named(r.Code)
-}
-
 // inWords says why an operation was refused, where the job stands, and what would be legal
 // now, with the numbers that clients know.
 func inWords(r *engine.Refusal) string {
@@ -166,20 +158,36 @@ func inWords(r *engine.Refusal) string {
 		why = "every target has succeeded already"
 	case operation.NotConfirmer:
 		why = "it is for the step's confirmers, and the caller is not one of them"
+	case operation.Sealed:
+		why = "the job is sealed, and final"
 	default:
 		why = r.Detail
 	}
-	now := "legal now: " + listed(r.Legal)
+	now := "legal now: " + listed(only(r.Legal, step.Cause.OfStep))
 	if r.Step == r.Current { // or it is not told
-		now += "; legal now on the job: " + listed(r.LegalJob)
+		now += "; legal now on the job: " + listed(only(r.Legal, step.Cause.OfJob))
 	}
 	return fmt.Sprintf("%s was refused: %s; step %d is %s, and the job is %s; %s",
-		asked(r), why, r.Step, named(r.State), named(r.JobState), now)
+		named(r.Cause), why, r.Step, named(r.State), named(r.JobState), now)
 }
 
-// named returns a code, a state or a type in words and as its number.
+// named returns an operation, a state or a type in words and as its number.
 func named[T step.Element](v T) string {
-	return fmt.Sprintf("%s (%d)", strings.ReplaceAll(v.String(), "_", " "), v)
+	number := uint8(v)
+	if cause, ok := any(v).(step.Cause); ok {
+		number = cause.Code()
+	}
+	return fmt.Sprintf("%s (%d)", strings.ReplaceAll(v.String(), "_", " "), number)
+}
+
+// only returns the causes of one sort.
+func only(causes step.Causes, sort func(step.Cause) bool) step.Causes {
+	for cause := range causes.All() {
+		if !sort(cause) {
+			causes = causes.Without(cause)
+		}
+	}
+	return causes
 }
 
 func listed[T step.Element](set step.Set[T]) string {
@@ -224,10 +232,7 @@ type resource struct {
 
 // missing returns the permission to do in a scope what a refusal denies.
 func missing(r *engine.Refusal, scope store.Scope) *permission {
-	id := r.Code.String()
-	if r.JobCode != 0 {
-		id = r.JobCode.String()
-	}
+	id := r.Cause.String()
 	typeName := "business"
 	if scope.Type == "biz_set" {
 		typeName = "business set"

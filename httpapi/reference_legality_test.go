@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 
@@ -77,7 +76,7 @@ func (p *platform) job(c cell) store.JobID {
 	job.Version++
 	job.Moved, job.Updated = job.Version, 1
 	p.must(p.st.Commit(p.Context(), store.Change{Job: job, Steps: []store.Step{s}, Records: []store.Record{{
-		Job: id, Seq: job.Version, At: 1, Kind: store.Reported, Step: 2, JobTo: job.State,
+		Job: id, Seq: job.Version, At: 1, Cause: step.Results, Step: 2, JobTo: job.State,
 	}}}))
 	return id
 }
@@ -164,14 +163,14 @@ func (p *platform) agrees(call string, job store.JobID, answer envelope, want en
 	if answer.Code != wireCodes[r.Reason] || len(records) != 2 {
 		p.Errorf("%s: code %d and %d records, want %d and 2, as %v", call, answer.Code, len(records), wireCodes[r.Reason], err)
 	}
-	says := []string{fmt.Sprintf("(%d) was refused: ", max(uint8(r.Code), uint8(r.JobCode))), fmt.Sprintf("step %d is ", r.Step)}
-	says = append(says, inWords(r.State), "the job is "+inWords(r.JobState), "; legal now: "+strings.Join(all(r.Legal), ", "))
+	says := []string{fmt.Sprintf("(%d) was refused: ", r.Cause.Code()), fmt.Sprintf("step %d is ", r.Step)}
+	says = append(says, inWords(r.State), "the job is "+inWords(r.JobState), "; legal now: "+strings.Join(all(r.Legal, step.Cause.OfStep), ", "))
 	if r.Step == r.Current {
-		says = append(says, "; legal now on the job: "+strings.Join(all(r.LegalJob), ", "))
+		says = append(says, "; legal now on the job: "+strings.Join(all(r.Legal, step.Cause.OfJob), ", "))
 	}
 	switch r.Reason {
 	case operation.WrongState:
-		says = append(says, "only in "+strings.Join(all(r.LegalFrom), ", "))
+		says = append(says, "only in "+strings.Join(all(r.LegalFrom, step.State.Valid), ", "))
 	case operation.WrongType:
 		says = append(says, "a step of type "+inWords(r.Type))
 	case operation.NotCurrent:
@@ -186,16 +185,23 @@ func (p *platform) agrees(call string, job store.JobID, answer envelope, want en
 }
 
 func inWords[T step.Element](v T) string {
-	return strings.ReplaceAll(v.String(), "_", " ") + fmt.Sprintf(" (%d)", v)
+	number := uint8(v)
+	if cause, ok := any(v).(step.Cause); ok {
+		number = cause.Code()
+	}
+	return strings.ReplaceAll(v.String(), "_", " ") + fmt.Sprintf(" (%d)", number)
 }
 
-func all[T step.Element](set step.Set[T]) []string {
-	if set.Empty() {
-		return []string{"none"}
-	}
+// all returns the words of those in a set that are of a sort.
+func all[T step.Element](set step.Set[T], sort func(T) bool) []string {
 	var words []string
-	for _, v := range slices.Collect(set.All()) {
-		words = append(words, inWords(v))
+	for v := range set.All() {
+		if sort(v) {
+			words = append(words, inWords(v))
+		}
+	}
+	if words == nil {
+		return []string{"none"}
 	}
 	return words
 }

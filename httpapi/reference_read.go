@@ -137,13 +137,15 @@ func (f fields) id(name string, most int64) (int64, error) {
 	return n, nil
 }
 
-// codeAmong returns the operation code, which must be among the known ones.
-func codeAmong[C step.Element](f fields, known step.Set[C]) (C, error) {
+// operationAmong returns the operation by its code, which must be that of a known one.
+func operationAmong(f fields, known step.Causes) (step.Cause, error) {
 	n, ok := f.number(fieldCode)
-	if !ok || n > math.MaxUint8 || !known.Has(C(n)) {
-		return 0, f.wrong(fieldCode, "one of "+listed(known))
+	for cause := range known.All() {
+		if ok && n == int64(cause.Code()) {
+			return cause, nil
+		}
 	}
-	return C(n), nil
+	return 0, f.wrong(fieldCode, "one of "+listed(known))
 }
 
 // flag returns a truth value, false if it is not there.

@@ -593,7 +593,7 @@ func TestReferenceStatus(t *testing.T) {
 	p.must(err)
 	_, err = p.eng.Operate(t.Context(), job, 1, operation.Confirm, engine.By("ann"))
 	p.must(err)
-	report := func(outcome step.Event, results ...engine.TargetResult) {
+	report := func(outcome step.Cause, results ...engine.TargetResult) {
 		t.Helper()
 		s, err := p.eng.Step(t.Context(), job, 2)
 		p.must(err)

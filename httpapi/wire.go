@@ -28,12 +28,12 @@ type wireStep struct {
 
 // stepSpec and stepState are the short fields of a step: its definition, and where it stands.
 type stepSpec struct {
-	ID           step.ID       `json:"id"`
-	Type         step.Type     `json:"type"`
-	Name         string        `json:"name"`
-	IgnoreErrors bool          `json:"ignore_errors"`
-	OnTimeout    step.Decision `json:"on_timeout"`
-	TimeoutMS    int64         `json:"timeout_ms"`
+	ID           step.ID   `json:"id"`
+	Type         step.Type `json:"type"`
+	Name         string    `json:"name"`
+	IgnoreErrors bool      `json:"ignore_errors"`
+	OnTimeout    string    `json:"on_timeout"` // a step.Decision by its name, the zero one too
+	TimeoutMS    int64     `json:"timeout_ms"`
 }
 
 type stepState struct {
@@ -52,7 +52,7 @@ type stepState struct {
 func stepOf(s *store.Step) *wireStep {
 	return &wireStep{
 		stepSpec: stepSpec{
-			ID: s.ID, Type: s.Type, Name: s.Name, IgnoreErrors: s.IgnoreErrors, OnTimeout: s.OnTimeout,
+			ID: s.ID, Type: s.Type, Name: s.Name, IgnoreErrors: s.IgnoreErrors, OnTimeout: s.OnTimeout.String(),
 			TimeoutMS: milliseconds(s.Timeout),
 		},
 		Confirmers: s.Confirmers,
@@ -124,10 +124,9 @@ func duration(field string, ms int64) (time.Duration, error) {
 
 // wireExplanation is an [engine.Explanation] on the wire.
 type wireExplanation struct {
-	Job      store.Job           `json:"job"`
-	Step     *wireStep           `json:"step"`
-	Codes    []engine.Verdict    `json:"codes"`
-	JobCodes []engine.JobVerdict `json:"job_codes"`
+	Job    store.Job        `json:"job"`
+	Step   *wireStep        `json:"step"`
+	Causes []engine.Verdict `json:"causes"`
 }
 
 func (x *wireExplanation) encode(to io.Writer) {
@@ -136,10 +135,8 @@ func (x *wireExplanation) encode(to io.Writer) {
 		w.value(x.Job)
 		w.raw(`,"step":`)
 		x.Step.write(w)
-		w.raw(`,"codes":`)
-		w.value(x.Codes)
-		w.raw(`,"job_codes":`)
-		w.value(x.JobCodes)
+		w.raw(`,"causes":`)
+		w.value(x.Causes)
 		w.raw("}")
 	})
 }

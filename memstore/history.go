@@ -3,7 +3,6 @@ package memstore
 import (
 	"encoding/binary"
 
-	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -103,8 +102,8 @@ func (h *history) requests() map[store.RequestID]store.Seq {
 	return all
 }
 
-// A packed record begins with its flags and, if it has one, its request. States are
-// four bits each; numbers are varints, most of them of one byte.
+// A packed record begins with its flags and, if it has one, its request. Causes, effects and
+// states are a byte each; numbers are varints, most of them of one byte.
 const (
 	flagRequest = 1 << iota
 	flagAll
@@ -128,8 +127,7 @@ func pack(b []byte, r *store.Record) []byte {
 	} else {
 		b = append(b, flags)
 	}
-	b = append(b, byte(r.Kind), byte(r.Code), byte(r.JobCode), byte(r.Event), byte(r.Effect),
-		byte(r.From)<<4|byte(r.To), byte(r.JobFrom)<<4|byte(r.JobTo))
+	b = append(b, byte(r.Cause), byte(r.Effect), byte(r.From), byte(r.To), byte(r.JobFrom), byte(r.JobTo))
 	b = binary.AppendVarint(b, int64(r.At))
 	for _, n := range [...]int64{
 		int64(r.Step), int64(r.Entered), int64(r.Attempt), int64(r.Succeeded), int64(r.Unfinished),
@@ -147,13 +145,11 @@ func unpack(job store.JobID, seq store.Seq, b []byte) store.Record {
 		b = b[len(r.Request):]
 	}
 	b = b[1:]
-	r.Kind, r.Code, r.JobCode = store.Kind(b[0]), operation.Code(b[1]), operation.JobCode(b[2])
-	r.Event, r.Effect = step.Event(b[3]), store.Effect(b[4])
-	r.From, r.To = step.State(b[5]>>4), step.State(b[5]&15)
-	r.JobFrom, r.JobTo = step.State(b[6]>>4), step.State(b[6]&15)
-	at, n := binary.Varint(b[7:])
+	r.Cause, r.Effect = step.Cause(b[0]), store.Effect(b[1])
+	r.From, r.To, r.JobFrom, r.JobTo = step.State(b[2]), step.State(b[3]), step.State(b[4]), step.State(b[5])
+	at, n := binary.Varint(b[6:])
 	r.At = step.Time(at)
-	b = b[7+n:]
+	b = b[6+n:]
 	next := func() int64 {
 		v, n := binary.Uvarint(b)
 		b = b[n:]

@@ -10,7 +10,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/stepgate/stepgate/memstore"
-	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
@@ -31,13 +30,10 @@ func TestRecordsAreKeptWhole(t *testing.T) {
 			r := store.Record{
 				Job: 1, Seq: store.Seq(seq + 1),
 				At:         step.Time(rapid.Int64().Draw(t, "at")),
-				Kind:       rapid.SampledFrom([]store.Kind{store.Operated, store.JobOperated, store.Reported, store.Expired}).Draw(t, "kind"),
+				Cause:      rapid.SampledFrom(step.AllCauses()).Filter(func(c step.Cause) bool { return c != step.Created }).Draw(t, "cause"),
 				Request:    uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "request")),
 				Actor:      rapid.String().Draw(t, "actor"),
 				Reason:     rapid.String().Draw(t, "reason"),
-				Code:       operation.Code(rapid.Uint8().Draw(t, "code")),
-				JobCode:    operation.JobCode(rapid.Uint8().Draw(t, "job code")),
-				Event:      step.Event(rapid.Uint8().Draw(t, "event")),
 				Effect:     store.Effect(rapid.Uint8Range(0, 4).Draw(t, "effect")),
 				Step:       step.ID(number.Draw(t, "step")),
 				Entered:    step.ID(number.Draw(t, "entered")),
@@ -53,7 +49,7 @@ func TestRecordsAreKeptWhole(t *testing.T) {
 				Targets:    number.Draw(t, "targets"),
 			}
 			if r.Seq == 1 {
-				r.Kind = store.Created
+				r.Cause = step.Created
 			}
 			want = append(want, r)
 			c := store.Change{Job: store.Job{ID: 1, State: r.JobTo, Version: r.Seq, Current: 1, Steps: 1, Updated: r.At}, Records: []store.Record{r}}
@@ -94,7 +90,7 @@ func TestJobsOfManyBlocksComeInOrder(t *testing.T) {
 	for i := range jobs {
 		id := store.JobID(i*stride%jobs + 1)
 		c := created
-		c.Job.ID, c.Records = id, []store.Record{{Job: id, Seq: 1, Kind: store.Created, JobTo: step.Pending}}
+		c.Job.ID, c.Records = id, []store.Record{{Job: id, Seq: 1, Cause: step.Created, JobTo: step.Pending}}
 		if err := s.Commit(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +136,7 @@ func BenchmarkDueTargets(b *testing.B) {
 			st.State, st.Attempt, st.Full = step.Failed, 1, 1
 			c := store.Change{
 				Job: store.Job{ID: 1, State: step.Failed, Version: 1, Current: 1, Steps: 1}, Specs: []step.Spec{spec}, Steps: []store.Step{st},
-				Records: []store.Record{{Job: 1, Seq: 1, Kind: store.Created, JobTo: step.Failed}},
+				Records: []store.Record{{Job: 1, Seq: 1, Cause: step.Created, JobTo: step.Failed}},
 			}
 			for i := range targets {
 				t := store.Target{Index: int32(i), Attempt: 1, Result: store.Result{Status: step.TargetFailed}}

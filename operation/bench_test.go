@@ -33,13 +33,13 @@ func questions() []question {
 const legalCells = 3*11 + 3
 
 // What does one legality decision cost? All 384 cells in turn.
-func BenchmarkLegal(b *testing.B) {
+func BenchmarkMove(b *testing.B) {
 	r, all := operation.Standard(), questions()
 	legal, i := 0, 0
 	b.ReportAllocs()
 	for b.Loop() {
 		q := all[i]
-		if _, ok := r.Legal(q.typ, q.state, q.code); ok {
+		if _, ok := r.Move(q.typ, q.state, q.code.Cause()); ok {
 			legal++
 		}
 		if i++; i == len(all) {

@@ -1,12 +1,14 @@
 package operation
 
 import (
+	"fmt"
+
 	"github.com/stepgate/stepgate/internal/enum"
 	"github.com/stepgate/stepgate/step"
 )
 
-// A Code is an operation on a step. The numbers are the wire values and never
-// change; 32 to 63 belong to embedders and print as "custom-32".
+// A Code is an operation on a step. The numbers are the wire values and never change;
+// 32 to 63 belong to embedders and print as "custom-32", unless step.Cause.Register names them.
 type Code uint8
 
 const (
@@ -20,8 +22,9 @@ const (
 	ForcedSkip            Code = 12 // go on without waiting for the stop
 )
 
-// A JobCode is an operation on a job. Step code 2 and job code 2 are not the
-// same thing, so the two have different types and different names.
+// A JobCode is an operation on a job. Step code 2 and job code 2 are not the same thing, so
+// the two have different types, and a call that mixes them up does not compile. 32 to 63
+// belong to embedders and print as "custom-job-32".
 type JobCode uint8
 
 const (
@@ -29,161 +32,126 @@ const (
 	StartJob     JobCode = 2 // enter the first step
 )
 
-// THE LEGALITY TABLE. A code is legal on a step of these types in these states,
-// leads there, and is guarded so. What follows from a state is the same for every
-// row: running starts the next attempt, waiting asks the confirmers, a state that
-// has passed enters the next step or ends the job succeeded, terminating tells
-// the executor to stop, and any other ends the job in that state.
-//
-// Forced skip is legal in terminating, because a stop that is never acknowledged
-// must have a way out, and in terminated, because the acknowledgement may arrive
-// while the operator is reaching for the button.
-
-var rows = []Row{ // code, on, from, to, guard
-	{RetryFailed, work, in(step.Failed, step.Abnormal, step.Terminated), step.Running, DueOnly},
-	{IgnoreError, work, in(step.Failed, step.Abnormal), step.ErrorIgnored, Unguarded},
-	{Confirm, asks, in(step.Waiting), step.Succeeded, ConfirmerOnly},
-	{RetryAll, work, in(step.Failed, step.Abnormal, step.Terminated), step.Running, Unguarded},
-	{TerminateConfirmation, asks, in(step.Waiting), step.ConfirmationTerminated, ConfirmerOnly},
-	{RestartConfirmation, asks, in(step.ConfirmationTerminated), step.Waiting, Unguarded},
-	{NextStep, work, in(step.Terminated), step.Skipped, Unguarded},
-	{ForcedSkip, work, in(step.Terminating, step.Terminated), step.Skipped, Unguarded},
+// An operation is a Code or a JobCode.
+type operation interface {
+	~uint8
+	Cause() step.Cause
 }
 
-var jobRows = []JobRow{ // code, current step's type, its state and so the job's, where it goes
-	{TerminateJob, work, in(step.Running), step.Terminating},
-	{TerminateJob, asks, in(step.Waiting), step.Terminated},
-	{StartJob, work, in(step.Pending), step.Running},
-	{StartJob, asks, in(step.Pending), step.Waiting},
+// CausesOf returns the set of the causes that the given operations are.
+func CausesOf[C operation](codes ...C) step.Causes {
+	var s step.Causes
+	for _, code := range codes {
+		s = s.With(code.Cause())
+	}
+	return s
 }
-
-var (
-	work = step.TypesOf(step.Script, step.FileTransfer, step.SQL)
-	asks = step.TypesOf(step.Confirmation)
-	in   = step.StatesOf
-)
-
-// A Row is one line of the legality table of steps.
-type Row struct {
-	Code  Code        `json:"code"`
-	On    step.Types  `json:"on"`   // the types that it applies to
-	From  step.States `json:"from"` // the states in which it is legal
-	To    step.State  `json:"to"`   // where the step goes
-	Guard Guard       `json:"guard"`
-}
-
-// A JobRow is one line of the legality table of jobs. The state of a job that has
-// not ended is that of its current step, so a row says what becomes of both.
-type JobRow struct {
-	Code JobCode     `json:"code"`
-	On   step.Types  `json:"on"` // the types of the current step
-	From step.States `json:"from"`
-	To   step.State  `json:"to"`
-}
-
-// A Guard is what an operation asks for beyond the right type and state.
-type Guard uint8
-
-const (
-	Unguarded     Guard = 0 // nothing
-	DueOnly       Guard = 1 // a target that has not succeeded; the next attempt runs only such targets
-	ConfirmerOnly Guard = 2 // a person on the step's list of confirmers, if it has one
-)
-
-var codeNames = enum.Open("operation code",
-	enum.Entry[Code]{Value: RetryFailed, Name: "retry_failed"},
-	enum.Entry[Code]{Value: IgnoreError, Name: "ignore_error"},
-	enum.Entry[Code]{Value: Confirm, Name: "confirm"},
-	enum.Entry[Code]{Value: RetryAll, Name: "retry_all"},
-	enum.Entry[Code]{Value: TerminateConfirmation, Name: "terminate_confirmation"},
-	enum.Entry[Code]{Value: RestartConfirmation, Name: "restart_confirmation"},
-	enum.Entry[Code]{Value: NextStep, Name: "next_step"},
-	enum.Entry[Code]{Value: ForcedSkip, Name: "forced_skip"},
-)
-
-var jobCodeNames = enum.New("job operation code",
-	enum.Entry[JobCode]{Value: TerminateJob, Name: "terminate_job"},
-	enum.Entry[JobCode]{Value: StartJob, Name: "start_job"},
-)
-
-var guardNames = enum.New("guard",
-	enum.Entry[Guard]{Value: Unguarded, Name: "none"},
-	enum.Entry[Guard]{Value: DueOnly, Name: "due_only"},
-	enum.Entry[Guard]{Value: ConfirmerOnly, Name: "confirmer_only"},
-)
-
-// Codes is a set of operation codes.
-type Codes = step.Set[Code]
-
-// CodesOf returns the set of the given codes.
-func CodesOf(codes ...Code) Codes { return step.SetOf(codes...) }
-
-// JobCodes is a set of operation codes of a job.
-type JobCodes = step.Set[JobCode]
-
-// JobCodesOf returns the set of the given codes.
-func JobCodesOf(codes ...JobCode) JobCodes { return step.SetOf(codes...) }
 
 // AllCodes returns every documented code in ascending order.
-func AllCodes() []Code { return codeNames.All() }
+func AllCodes() []Code { return declared[Code](step.Cause.OfStep) }
+
+// AllJobCodes returns every documented job code in ascending order.
+func AllJobCodes() []JobCode { return declared[JobCode](step.Cause.OfJob) }
+
+func declared[C operation](ofKind func(step.Cause) bool) []C {
+	var codes []C
+	for _, cause := range step.AllCauses() {
+		if ofKind(cause) {
+			codes = append(codes, C(cause.Code()))
+		}
+	}
+	return codes
+}
 
 // ParseCode reads a code's name or number.
-func ParseCode(s string) (Code, error) { return codeNames.Parse(s) }
+func ParseCode(s string) (Code, error) { return parse[Code]("operation code", s) }
 
-// Valid reports whether c is documented or belongs to embedders. Whether a rule
-// set has rows for it is [Rules.Codes]' business.
-func (c Code) Valid() bool { return codeNames.Known(c) }
+// ParseJobCode reads a job code's name or number.
+func ParseJobCode(s string) (JobCode, error) { return parse[JobCode]("job operation code", s) }
 
-func (c Code) String() string { return codeNames.String(c) }
+// parse reads an operation's number, which is not that of its cause, or its name, which is.
+func parse[C operation](noun, s string) (C, error) {
+	for n := C(1); n < 64; n++ {
+		cause := n.Cause()
+		if cause.Valid() && (fmt.Sprint(uint8(n)) == s || cause.String() == s) {
+			return n, nil
+		}
+	}
+	if cause, err := step.ParseCause(s); err == nil && cause.String() != s {
+		if n := C(cause.Code()); n.Cause() == cause && fmt.Sprint(uint8(cause)) != s { // as "custom-32", though it has a name
+			return n, nil
+		}
+	}
+	var want []string
+	for n := C(1); n < 64; n++ {
+		if n.Cause().Valid() && n < enum.CustomMin {
+			want = append(want, fmt.Sprintf("%v (%d)", n.Cause(), uint8(n)))
+		}
+	}
+	return 0, enum.Unknown(noun, s, append(want, "32 to 63 for embedders")...)
+}
+
+// Cause returns the cause that c is.
+func (c Code) Cause() step.Cause {
+	if c >= 64 {
+		return 0
+	}
+	return step.Cause(c)
+}
+
+// Valid reports whether c is documented or belongs to embedders. Whether a rule set has rows
+// for it is [Rules.Causes]' business.
+func (c Code) Valid() bool { return c.Cause().Valid() }
+
+func (c Code) String() string { return text(c, "operation code") }
 
 // MarshalText returns the stable name of c, or empty text for the zero Code. An unknown Code
 // marshals as it prints, and does not unmarshal.
-func (c Code) MarshalText() ([]byte, error) { return codeNames.MarshalText(c) }
+func (c Code) MarshalText() ([]byte, error) { return marshal(c) }
 
 // UnmarshalText accepts what [ParseCode] accepts, and empty text for the zero Code.
-func (c *Code) UnmarshalText(text []byte) (err error) {
-	*c, err = codeNames.UnmarshalText(text)
-	return err
+func (c *Code) UnmarshalText(text []byte) error { return unmarshal(c, text, ParseCode) }
+
+// Cause returns the cause that c is.
+func (c JobCode) Cause() step.Cause {
+	if c == 0 || c >= 64 {
+		return 0
+	}
+	return step.JobCause(uint8(c))
 }
 
-// Label returns how a [step.Machine] knows c.
-func (c Code) Label() step.Label { return step.Label(c) }
+// Valid reports whether c is documented or belongs to embedders.
+func (c JobCode) Valid() bool { return c.Cause().Valid() }
 
-// AllJobCodes returns every job code in ascending order.
-func AllJobCodes() []JobCode { return jobCodeNames.All() }
-
-// ParseJobCode reads a job code's name or number.
-func ParseJobCode(s string) (JobCode, error) { return jobCodeNames.Parse(s) }
-
-// Valid reports whether c is declared.
-func (c JobCode) Valid() bool { return jobCodeNames.Known(c) }
-
-func (c JobCode) String() string { return jobCodeNames.String(c) }
+func (c JobCode) String() string { return text(c, "job operation code") }
 
 // MarshalText returns the stable name of c, or empty text for the zero JobCode. An unknown JobCode
 // marshals as it prints, and does not unmarshal.
-func (c JobCode) MarshalText() ([]byte, error) { return jobCodeNames.MarshalText(c) }
+func (c JobCode) MarshalText() ([]byte, error) { return marshal(c) }
 
 // UnmarshalText accepts what [ParseJobCode] accepts, and empty text for the zero JobCode.
-func (c *JobCode) UnmarshalText(text []byte) (err error) {
-	*c, err = jobCodeNames.UnmarshalText(text)
-	return err
+func (c *JobCode) UnmarshalText(text []byte) error { return unmarshal(c, text, ParseJobCode) }
+
+func text[C operation](c C, noun string) string {
+	if cause := c.Cause(); cause.Valid() {
+		return cause.String()
+	}
+	return fmt.Sprintf("%s(%d)", noun, uint8(c))
 }
 
-// Label returns how a [step.Machine] knows c.
-func (c JobCode) Label() step.Label { return step.JobLabel(uint8(c)) }
+func marshal[C interface {
+	operation
+	fmt.Stringer
+}](c C) ([]byte, error) {
+	if c == 0 {
+		return []byte{}, nil
+	}
+	return []byte(c.String()), nil
+}
 
-// Valid reports whether g is declared.
-func (g Guard) Valid() bool { return guardNames.Known(g) }
-
-func (g Guard) String() string { return guardNames.String(g) }
-
-// MarshalText returns the stable name of g. An unknown Guard marshals as it prints, and does
-// not unmarshal.
-func (g Guard) MarshalText() ([]byte, error) { return guardNames.MarshalText(g) }
-
-// UnmarshalText reads what MarshalText writes, or a number.
-func (g *Guard) UnmarshalText(text []byte) (err error) {
-	*g, err = guardNames.UnmarshalText(text)
+func unmarshal[C operation](c *C, text []byte, parse func(string) (C, error)) (err error) {
+	if *c = 0; len(text) > 0 {
+		*c, err = parse(string(text))
+	}
 	return err
 }

@@ -21,11 +21,11 @@ var (
 
 	wireJobCodes = map[int]string{1: "terminate_job", 2: "start_job"}
 
-	wireGuards = map[int]string{0: "none", 1: "due_only", 2: "confirmer_only"}
+	wireGuards = map[int]string{0: "free", 1: "some_due", 2: "approver"}
 
 	wireReasons = map[int]string{
 		1: "invalid_input", 2: "no_such_job", 3: "no_such_step", 4: "denied", 5: "request_reused", 6: "stale",
-		7: "wrong_type", 8: "not_current", 9: "wrong_state", 10: "nothing_to_retry", 11: "not_confirmer",
+		7: "wrong_type", 8: "not_current", 9: "wrong_state", 10: "nothing_to_retry", 11: "not_confirmer", 12: "sealed",
 	}
 )
 
@@ -60,7 +60,11 @@ func speak[T letter, P text[T]](t *testing.T, wire map[int]string, valid func(T)
 		if !known {
 			continue
 		}
-		if v.String() != name || string(data) != name {
+		text := name
+		if v == 0 {
+			text = "" // the zero value has a name to print, and no text
+		}
+		if v.String() != name || string(data) != text {
 			t.Errorf("%T(%d) prints %q and marshals to %q, want %q", v, i, v, data, name)
 		}
 		if err := P(&got).UnmarshalText([]byte(name)); got != v || err != nil {
@@ -68,8 +72,8 @@ func speak[T letter, P text[T]](t *testing.T, wire map[int]string, valid func(T)
 		}
 	}
 	got := T(1)
-	if err := P(&got).UnmarshalText(nil); (err == nil) != (wire[0] == "") || got != 0 {
-		t.Errorf("%T.UnmarshalText of nothing = %v, %v; want the zero value if it has no name", got, got, err)
+	if err := P(&got).UnmarshalText(nil); err != nil || got != 0 {
+		t.Errorf("%T.UnmarshalText of nothing = %v, %v; want the zero value", got, got, err)
 	}
 	for _, s := range []string{"no such thing", "-1", "258", "2.0", "02"} {
 		if err := P(&got).UnmarshalText([]byte(s)); err == nil {
@@ -101,7 +105,14 @@ func TestCodesAreThoseOfTheWire(t *testing.T) {
 }
 
 func TestJobCodesAreThoseOfTheWire(t *testing.T) {
-	speak(t, wireJobCodes, operation.JobCode.Valid)
+	all := map[int]string{}
+	for i := 32; i <= 63; i++ { // the embedders' own
+		all[i] = fmt.Sprintf("custom-job-%d", i)
+	}
+	for i, name := range wireJobCodes {
+		all[i] = name
+	}
+	speak(t, all, operation.JobCode.Valid)
 	if got, want := operation.AllJobCodes(), []operation.JobCode{1, 2}; !slices.Equal(got, want) {
 		t.Errorf("AllJobCodes() = %v, want %v", got, want)
 	}
@@ -124,34 +135,53 @@ func TestStepCodesAndJobCodesShareNoName(t *testing.T) {
 	}
 }
 
-func TestCodesHaveLabelsOfTheirOwn(t *testing.T) {
-	seen := map[step.Label]bool{}
-	for _, e := range step.AllEvents() {
-		seen[e.Label()] = true
-	}
-	for _, c := range operation.AllCodes() {
-		if l := c.Label(); seen[l] || l != step.Label(c) {
-			t.Errorf("%v has label %d, want %d of its own", c, l, c)
-		} else {
-			seen[l] = true
+// An operation and its cause have one name; a number is read as the operation's own.
+func TestEveryOperationIsACauseOfItsName(t *testing.T) {
+	for n := range 256 {
+		code, job := operation.Code(n), operation.JobCode(n)
+		if want := step.Cause(n); n >= 64 {
+			if code.Cause() != 0 || job.Cause() != 0 {
+				t.Errorf("operations %d have the causes %v and %v, want none", n, code.Cause(), job.Cause())
+			}
+		} else if code.Cause() != want || n > 0 && job.Cause() != 128+want {
+			t.Errorf("operations %d have the causes %d and %d, want %d and %d", n, code.Cause(), job.Cause(), want, 128+want)
+		}
+		if code.Valid() && code.String() != code.Cause().String() || job.Valid() && job.String() != job.Cause().String() {
+			t.Errorf("operations %d are %v and %v, their causes %v and %v", n, code, job, code.Cause(), job.Cause())
 		}
 	}
-	for _, c := range operation.AllJobCodes() {
-		if l := c.Label(); seen[l] {
-			t.Errorf("%v has label %d, which is taken", c, l)
-		} else {
-			seen[l] = true
+}
+
+// A name that an embedder gives a code is read and printed; its number and plain name still read.
+func TestARegisteredCodeIsReadByNameAndNumber(t *testing.T) {
+	operation.Code(61).Cause().Register("redeploy") // in this process only, of which no other test looks at 61
+	for _, text := range []string{"redeploy", "61", "custom-61"} {
+		if got, err := operation.ParseCode(text); got != 61 || err != nil || got.String() != "redeploy" {
+			t.Errorf("ParseCode(%q) = %v, %v; want 61, redeploy", text, got, err)
+		}
+		if got, err := operation.ParseJobCode(text); err == nil && text != "61" {
+			t.Errorf("ParseJobCode(%q) = %v, want an error", text, got)
 		}
 	}
 }
 
 func TestGuardsKeepTheirNumbers(t *testing.T) { speak(t, wireGuards, operation.Guard.Valid) }
 
+// Guards had other names before 0.1: rules in JSON that hold them still read.
+func TestOldNamesOfGuardsAreRead(t *testing.T) {
+	for old, want := range map[string]operation.Guard{"none": operation.Free, "due_only": operation.SomeDue, "confirmer_only": operation.Approver} {
+		var got operation.Guard
+		if err := got.UnmarshalText([]byte(old)); got != want || err != nil {
+			t.Errorf("UnmarshalText(%s) = %v, %v; want %v", old, got, err, want)
+		}
+	}
+}
+
 func TestReasonsStandInTheOrderOfPrecedence(t *testing.T) {
 	speak(t, wireReasons, func(r operation.Reason) bool { _, ok := wireReasons[int(r)]; return ok })
 	want := []operation.Reason{
 		operation.InvalidInput, operation.NoSuchJob, operation.NoSuchStep, operation.Denied, operation.RequestReused,
-		operation.Stale, operation.WrongType, operation.NotCurrent, operation.WrongState, operation.NothingToRetry,
+		operation.Stale, operation.Sealed, operation.WrongType, operation.NotCurrent, operation.WrongState, operation.NothingToRetry,
 		operation.NotConfirmer,
 	}
 	if got := operation.AllReasons(); !slices.Equal(got, want) {
@@ -170,10 +200,10 @@ func TestAReasonIsASentinel(t *testing.T) {
 }
 
 func TestSetsOfCodesPrintTheirNames(t *testing.T) {
-	if got, want := operation.CodesOf(12, 2, 32).String(), "retry_failed, forced_skip, custom-32"; got != want {
-		t.Errorf("CodesOf(12, 2, 32) = %q, want %q", got, want)
+	if got, want := operation.CausesOf[operation.Code](12, 2, 32).String(), "retry_failed, forced_skip, custom-32"; got != want {
+		t.Errorf("CausesOf(12, 2, 32) = %q, want %q", got, want)
 	}
-	if got, want := operation.JobCodesOf(2, 1).String(), "terminate_job, start_job"; got != want {
-		t.Errorf("JobCodesOf(2, 1) = %q, want %q", got, want)
+	if got, want := operation.CausesOf[operation.JobCode](2, 1).String(), "terminate_job, start_job"; got != want {
+		t.Errorf("CausesOf(2, 1) = %q, want %q", got, want)
 	}
 }

@@ -9,18 +9,18 @@ import (
 )
 
 // May an operator retry a script step that was stopped? And one that still runs?
-func ExampleRules_Legal() {
+func ExampleRules_Move() {
 	rules := operation.Standard()
 	for _, state := range []step.State{step.Terminated, step.Running} {
-		move, ok := rules.Legal(step.Script, state, operation.RetryFailed)
+		move, ok := rules.Move(step.Script, state, operation.RetryFailed.Cause())
 		if !ok {
-			fmt.Printf("%v: no, only in %v\n", state, rules.States(step.Script, operation.RetryFailed))
+			fmt.Printf("%v: no, only in %v\n", state, rules.From(step.Script, operation.RetryFailed.Cause()))
 			continue
 		}
-		fmt.Printf("%v: yes, to %v, %v\n", state, move.To, move.Guard)
+		fmt.Printf("%v: yes, to %v, %v, if %v\n", state, move.To, move.Do, move.Guard)
 	}
 	// Output:
-	// terminated: yes, to running, due_only
+	// terminated: yes, to running, run_due, if some_due
 	// running: no, only in failed, abnormal, terminated
 }
 
@@ -46,7 +46,7 @@ func ExampleTable() {
 	table.Kinds = append(table.Kinds, kind)
 	table.Like(container, step.Script)
 	for i, row := range table.Rows {
-		if row.Code == operation.IgnoreError {
+		if row.Cause == operation.IgnoreError.Cause() {
 			table.Rows[i].From = row.From.Without(step.Abnormal)
 		}
 	}
@@ -57,7 +57,7 @@ func ExampleTable() {
 		return
 	}
 	for _, d := range operation.Diff(operation.Standard(), rules) {
-		if d.Code == operation.IgnoreError {
+		if d.Cause == operation.IgnoreError.Cause() {
 			fmt.Println(d)
 		}
 	}
@@ -72,10 +72,49 @@ func ExampleTable() {
 func ExampleTable_Compile() {
 	table := operation.StandardTable()
 	table.Rows = append(table.Rows, operation.Row{
-		Code: operation.RetryAll, On: step.TypesOf(step.Script), From: step.StatesOf(step.Succeeded), To: step.Running,
+		Cause: operation.RetryAll.Cause(), On: step.TypesOf(step.Script), From: step.StatesOf(step.Succeeded), To: step.Running, Do: step.RunAll,
 	})
 	_, err := table.Compile()
 	fmt.Println(err)
 	// Output:
-	// rules: row 9, retry_all: it starts in succeeded, but a step that has passed lies behind its job
+	// rules: row 13, retry_all: it starts in succeeded, but a step that has passed lies behind its job
+}
+
+// An operation of an embedder's own is a name and a row. This one is for the whole job: it
+// moves no step, and makes a job that has ended final.
+func ExampleRow() {
+	const Archive operation.JobCode = 32
+	Archive.Cause().Register("archive_job")
+
+	table := operation.StandardTable()
+	table.Rows = append(table.Rows, operation.Row{
+		Cause: Archive.Cause(), From: step.StatesOf(step.Succeeded, step.Failed), Do: step.Seal,
+	})
+	rules, err := table.Compile()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	at := operation.Standing{Type: step.Script, State: step.Failed, Job: step.Failed}
+	fmt.Println("legal:", rules.Legal(at))
+	at.Sealed = true
+	fmt.Println("legal when it is sealed:", rules.Legal(at))
+	_, reason := rules.Judge(at, operation.RetryAll.Cause())
+	fmt.Println("retry:", reason)
+	// Output:
+	// legal: retry_failed, ignore_error, retry_all, archive_job
+	// legal when it is sealed: none
+	// retry: sealed
+}
+
+// A row must be like its consequence: the table of consequences in package step says how.
+func ExampleTable_Compile_consequence() {
+	table := operation.StandardTable()
+	table.Rows = append(table.Rows, operation.Row{
+		Cause: operation.Code(40).Cause(), On: step.TypesOf(step.Script), From: step.StatesOf(step.Running), To: step.Running, Do: step.RunDue,
+	})
+	_, err := table.Compile()
+	fmt.Println(err)
+	// Output:
+	// rules: row 13, custom-40: run_due starts in failed, abnormal, terminated, confirmation_terminated, abandoned, not in running
 }

@@ -2,7 +2,7 @@ package operation
 
 import "github.com/stepgate/stepgate/internal/enum"
 
-// A Reason says why a request was refused. The constants stand in the order of
+// A Reason says why a request was refused. [AllReasons] has the order of
 // precedence: the first that applies is given. A Reason is an error, so that
 // errors.Is(err, operation.WrongState) asks for it; the refusal itself, with the
 // state and what would be legal, is package engine's.
@@ -20,21 +20,23 @@ const (
 	WrongState     Reason = 9  // the code does not apply in this state
 	NothingToRetry Reason = 10 // every target has succeeded already
 	NotConfirmer   Reason = 11 // the person is not on the step's list of confirmers
+	Sealed         Reason = 12 // the job is final: no operation is legal; it comes before WrongType
 )
 
-var reasonNames = enum.New("reason",
-	enum.Entry[Reason]{Value: InvalidInput, Name: "invalid_input"},
-	enum.Entry[Reason]{Value: NoSuchJob, Name: "no_such_job"},
-	enum.Entry[Reason]{Value: NoSuchStep, Name: "no_such_step"},
-	enum.Entry[Reason]{Value: Denied, Name: "denied"},
-	enum.Entry[Reason]{Value: RequestReused, Name: "request_reused"},
-	enum.Entry[Reason]{Value: Stale, Name: "stale"},
-	enum.Entry[Reason]{Value: WrongType, Name: "wrong_type"},
-	enum.Entry[Reason]{Value: NotCurrent, Name: "not_current"},
-	enum.Entry[Reason]{Value: WrongState, Name: "wrong_state"},
-	enum.Entry[Reason]{Value: NothingToRetry, Name: "nothing_to_retry"},
-	enum.Entry[Reason]{Value: NotConfirmer, Name: "not_confirmer"},
-)
+var reasonNames = enum.New("reason", []enum.Entry[Reason]{
+	{Value: InvalidInput, Name: "invalid_input"},
+	{Value: NoSuchJob, Name: "no_such_job"},
+	{Value: NoSuchStep, Name: "no_such_step"},
+	{Value: Denied, Name: "denied"},
+	{Value: RequestReused, Name: "request_reused"},
+	{Value: Stale, Name: "stale"},
+	{Value: Sealed, Name: "sealed"},
+	{Value: WrongType, Name: "wrong_type"},
+	{Value: NotCurrent, Name: "not_current"},
+	{Value: WrongState, Name: "wrong_state"},
+	{Value: NothingToRetry, Name: "nothing_to_retry"},
+	{Value: NotConfirmer, Name: "not_confirmer"},
+})
 
 // AllReasons returns every reason in the order of precedence.
 func AllReasons() []Reason { return reasonNames.All() }

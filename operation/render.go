@@ -12,39 +12,46 @@ func (r *Rules) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| code | on | from state | step goes to | job goes to | and then |\n|---|---|---|---|---|---|\n")
 	for _, row := range r.table.Rows {
-		fmt.Fprintf(&b, "| %d %v | %v | %v | %v | %v | %s |\n",
-			row.Code, row.Code, row.On, row.From, row.To, row.To.OfJob(false), consequence(row.To, row.Guard))
-	}
-	for _, row := range r.table.Job {
-		fmt.Fprintf(&b, "| job %d %v | %v | %v | %v | %v | %s |\n",
-			row.Code, row.Code, row.On, row.From, row.To, row.To.OfJob(false), consequence(row.To, Unguarded))
+		on, to, jobTo := row.On.String(), row.To.String(), row.To.OfJob(false).String()
+		if row.On.Empty() {
+			on = "the whole job"
+		}
+		if row.To == 0 {
+			to, jobTo = "stays", "stays"
+		}
+		fmt.Fprintf(&b, "| %s | %v | %v | %v | %v | %s |\n", caption(row.Cause), on, row.From, to, jobTo, consequence(row))
 	}
 	return b.String()
 }
 
-// consequence says in words what follows when a person takes a step to a state.
-func consequence(to step.State, g Guard) string {
-	switch {
-	case g == DueOnly:
-		return "next attempt, only the targets that have not succeeded; there must be one"
-	case to == step.Running:
-		return "next attempt, all targets"
-	case to == step.Waiting:
-		return "the confirmers are asked, in a new attempt"
-	case to == step.Terminating:
-		return "the executor is told to stop the attempt"
-	case to.Passed():
-		return "the next step starts, or the job ends succeeded" + by(g)
-	default:
-		return "the job has ended" + by(g)
-	}
+// consequences says in words what follows a row.
+var consequences = map[step.Do]string{
+	step.RunDue: "next attempt, only the targets that have not succeeded",
+	step.RunAll: "next attempt, all targets",
+	step.Ask:    "the confirmers are asked, in a new attempt",
+	step.Accept: "the next step starts, or the job ends succeeded",
+	step.Vote:   "the next step starts, or the job ends succeeded",
+	step.Pass:   "the next step starts, or the job ends succeeded",
+	step.Stop:   "the executor is told to stop the attempt",
+	step.End:    "the job has ended",
+	step.Seal:   "the job is final",
 }
 
-func by(g Guard) string {
-	if g == ConfirmerOnly {
-		return "; confirmers only"
+func consequence(row Row) string {
+	words := consequences[row.Do]
+	switch {
+	case row.Do == step.Enter && row.To == step.Waiting:
+		words = consequences[step.Ask]
+	case row.Do == step.Enter:
+		words = consequences[step.RunAll]
 	}
-	return ""
+	switch row.Guard {
+	case SomeDue:
+		return words + "; there must be one"
+	case Approver:
+		return words + "; confirmers only"
+	}
+	return words
 }
 
 // Mermaid returns the state machine of step type t as a Mermaid state diagram,
@@ -66,7 +73,7 @@ func (r *Rules) Mermaid(t step.Type) string {
 			if labels[e] == nil {
 				order = append(order, e)
 			}
-			labels[e] = append(labels[e], caption(tr))
+			labels[e] = append(labels[e], label(tr.Cause))
 			seen = seen.With(from).With(tr.To)
 		}
 	}
@@ -91,98 +98,100 @@ func (r *Rules) exits(k *kind, s step.State) bool {
 	return false
 }
 
-// caption returns the words of a transition: operations carry their number.
-func caption(t step.Transition) string {
-	if code := Code(t.Label); code.Valid() && code.Label() == t.Label {
-		return fmt.Sprintf("%d %s", code, t.Name)
+// label returns the words of an edge: operations on a step carry their number.
+func label(c step.Cause) string {
+	if c.OfStep() {
+		return caption(c)
 	}
-	return t.Name
+	return c.String()
 }
 
-// A Difference is a cell in which two rule sets disagree: what one code, job code or
-// event does to a step of one type in one state.
-type Difference struct {
-	Type  step.Type
-	State step.State
+// caption returns the words of a cause: operations carry their number.
+func caption(c step.Cause) string {
+	switch {
+	case c.OfStep():
+		return fmt.Sprintf("%d %v", c.Code(), c)
+	case c.OfJob():
+		return fmt.Sprintf("job %d %v", c.Code(), c)
+	}
+	return c.String()
+}
 
-	// One of these is set.
-	Code    Code
-	JobCode JobCode
-	Event   step.Event
+// A Difference is a cell in which two rule sets disagree: what one cause does to a step of one
+// type in one state, or for the whole job in one state.
+type Difference struct {
+	Type  step.Type // 0 for the whole job
+	State step.State
+	Cause step.Cause
 
 	Was, Is Move // the zero Move where it leads nowhere
 }
 
 func (d Difference) String() string {
-	cell := fmt.Sprintf("%v on %v in %v", d.label(), d.Type, d.State)
+	on := fmt.Sprint("on ", d.Type)
+	if d.Type == 0 {
+		on = "on the whole job"
+	}
+	cell := fmt.Sprintf("%v %s in %v", d.Cause, on, d.State)
+	none := Move{}
 	switch {
-	case d.Event != 0 && d.Was.To == 0:
+	case d.Cause.IsEvent() && d.Was == none:
 		return fmt.Sprintf("%s now leads to %v", cell, d.Is.To)
-	case d.Event != 0 && d.Is.To == 0:
+	case d.Cause.IsEvent() && d.Is == none:
 		return fmt.Sprintf("%s leads nowhere any more", cell)
-	case d.Was.To == 0:
+	case d.Was == none && d.Is.To == 0:
+		return fmt.Sprintf("%s became legal", cell)
+	case d.Was == none:
 		return fmt.Sprintf("%s became legal, to %v", cell, d.Is.To)
-	case d.Is.To == 0:
+	case d.Is == none:
 		return fmt.Sprintf("%s became illegal", cell)
 	case d.Was.To != d.Is.To:
 		return fmt.Sprintf("%s leads to %v instead of %v", cell, d.Is.To, d.Was.To)
+	case d.Was.Do != d.Is.Do:
+		return fmt.Sprintf("%s is followed by %v instead of %v", cell, d.Is.Do, d.Was.Do)
 	default:
 		return fmt.Sprintf("%s is guarded by %v instead of %v", cell, d.Is.Guard, d.Was.Guard)
 	}
 }
 
-func (d Difference) label() fmt.Stringer {
-	switch {
-	case d.Code != 0:
-		return d.Code
-	case d.JobCode != 0:
-		return d.JobCode
-	default:
-		return d.Event
-	}
-}
-
 // Diff returns every cell in which is differs from was: by type and state, and there the
-// codes, the job codes and the events of the lifecycle. Types that only one of them
-// declares count.
+// operations on a step, on the job and the events of the lifecycle; last, the rows for the
+// whole job. Types that only one of them declares count.
 func Diff(was, is *Rules) []Difference {
 	var diffs []Difference
-	for t := range step.Type(64) {
+	for t := range step.Type(len(was.kinds)) {
 		if was.kind(t) == nil && is.kind(t) == nil {
 			continue
 		}
 		for _, s := range step.AllStates() {
-			diffs = append(diffs, diffCell(was, is, t, s)...)
+			diffs = append(diffs, diffCell(t, s, was.cell(t, s), is.cell(t, s))...)
 		}
+	}
+	for _, s := range step.AllStates() {
+		diffs = append(diffs, diffCell(0, s, &was.whole[s], &is.whole[s])...)
 	}
 	return diffs
 }
 
-func diffCell(was, is *Rules, t step.Type, s step.State) []Difference {
+// cell returns what r says of a step of type t in state s: nothing, if t is not declared.
+func (r *Rules) cell(t step.Type, s step.State) *cell {
+	if k := r.kind(t); k != nil {
+		return &k.cells[s]
+	}
+	return new(cell)
+}
+
+func diffCell(t step.Type, s step.State, was, is *cell) []Difference {
 	var diffs []Difference
-	add := func(d Difference) {
-		if d.Was != d.Is {
-			d.Type, d.State = t, s
-			diffs = append(diffs, d)
+	add := func(ofKind func(step.Cause) bool) {
+		for c := range step.Cause(rowCauses) {
+			if ofKind(c) && was.moves[c] != is.moves[c] {
+				diffs = append(diffs, Difference{Type: t, State: s, Cause: c, Was: was.moves[c], Is: is.moves[c]})
+			}
 		}
 	}
-	for code := range was.Codes(t, s).Union(is.Codes(t, s)).All() {
-		d := Difference{Code: code}
-		d.Was, _ = was.Legal(t, s, code)
-		d.Is, _ = is.Legal(t, s, code)
-		add(d)
-	}
-	for _, code := range AllJobCodes() {
-		d := Difference{JobCode: code}
-		d.Was.To, _ = was.LegalJob(t, s, code)
-		d.Is.To, _ = is.LegalJob(t, s, code)
-		add(d)
-	}
-	for _, e := range step.AllEvents() {
-		d := Difference{Event: e}
-		d.Was.To, _ = was.On(t, s, e)
-		d.Is.To, _ = is.On(t, s, e)
-		add(d)
-	}
+	add(step.Cause.OfStep)
+	add(step.Cause.OfJob)
+	add(step.Cause.IsEvent)
 	return diffs
 }

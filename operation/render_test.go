@@ -59,7 +59,7 @@ func TestADiagramShowsEveryCodeWhereItIsLegal(t *testing.T) {
 		diagram := r.Mermaid(typ)
 		for _, s := range step.AllStates() {
 			for _, code := range operation.AllCodes() {
-				move, ok := r.Legal(typ, s, code)
+				move, ok := r.Move(typ, s, code.Cause())
 				shown := false
 				for line := range strings.Lines(diagram) {
 					arrow, labels, _ := strings.Cut(strings.TrimSpace(line), ": ")
@@ -110,11 +110,31 @@ func TestDiffNamesEveryCellThatChanged(t *testing.T) {
 			"next_step on file_transfer in terminated became illegal",
 			"next_step on sql in terminated leads to error_ignored instead of skipped",
 		}},
-		{"a guard dropped", func(t *operation.Table) { t.Rows[2].Guard = operation.Unguarded }, []string{
-			"confirm on confirmation in waiting is guarded by none instead of confirmer_only",
+		{"a guard dropped", func(t *operation.Table) { t.Rows[2].Guard = operation.Free }, []string{
+			"confirm on confirmation in waiting is guarded by free instead of approver",
 		}},
-		{"a job row led elsewhere", func(t *operation.Table) { t.Job[1].To = step.ConfirmationTerminated }, []string{
+		{"a job row led elsewhere", func(t *operation.Table) { t.Rows[9].To = step.ConfirmationTerminated }, []string{
 			"terminate_job on confirmation in waiting leads to confirmation_terminated instead of terminated",
+		}},
+		{"a consequence changed", func(t *operation.Table) {
+			t.Rows[0].Do = step.RunAll
+			t.Rows[0].On = step.TypesOf(step.SQL, step.Script)
+			t.Rows[0].From = step.StatesOf(step.Failed)
+		}, []string{
+			"retry_failed on script in failed is followed by run_all instead of run_due",
+			"retry_failed on script in abnormal became illegal",
+			"retry_failed on script in terminated became illegal",
+			"retry_failed on file_transfer in failed became illegal",
+			"retry_failed on file_transfer in abnormal became illegal",
+			"retry_failed on file_transfer in terminated became illegal",
+			"retry_failed on sql in failed is followed by run_all instead of run_due",
+			"retry_failed on sql in abnormal became illegal",
+			"retry_failed on sql in terminated became illegal",
+		}},
+		{"a row for the whole job added", func(t *operation.Table) {
+			t.Rows = append(t.Rows, operation.Row{Cause: step.JobCause(33), From: step.StatesOf(step.Failed), Do: step.Seal})
+		}, []string{
+			"custom-job-33 on the whole job in failed became legal",
 		}},
 		{"a lifecycle changed", func(t *operation.Table) { t.Kinds[2].Lifecycle[1].To = step.Abnormal }, []string{
 			"expired on confirmation in waiting leads to abnormal instead of confirmation_terminated",
@@ -122,7 +142,6 @@ func TestDiffNamesEveryCellThatChanged(t *testing.T) {
 		{"a type dropped", func(t *operation.Table) {
 			t.Kinds = slices.Delete(t.Kinds, 2, 3)
 			t.Rows = slices.DeleteFunc(t.Rows, func(r operation.Row) bool { return r.On.Has(step.Confirmation) })
-			t.Job = slices.DeleteFunc(t.Job, func(r operation.JobRow) bool { return r.On.Has(step.Confirmation) })
 		}, []string{
 			"start_job on confirmation in pending became illegal",
 			"entered on confirmation in pending leads nowhere any more",

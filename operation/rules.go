@@ -14,12 +14,11 @@ import (
 type Table struct {
 	Kinds []step.Kind `json:"kinds"`
 	Rows  []Row       `json:"rows"`
-	Job   []JobRow    `json:"job"`
 }
 
 // StandardTable returns the documented rules as data. The caller owns the result.
 func StandardTable() Table {
-	return Table{Kinds: step.Kinds(), Rows: slices.Clone(rows), Job: slices.Clone(jobRows)}
+	return Table{Kinds: step.Kinds(), Rows: slices.Clone(rows)}
 }
 
 // ParseTable reads a table from the JSON that it marshals to. Unknown fields and names, keys
@@ -41,36 +40,47 @@ func (t *Table) Like(typ, model step.Type) {
 			t.Rows[i].On = t.Rows[i].On.With(typ)
 		}
 	}
-	for i := range t.Job {
-		if t.Job[i].On.Has(model) {
-			t.Job[i].On = t.Job[i].On.With(typ)
-		}
-	}
 }
 
 // Rules is a compiled table: one finite state machine per step type, and
 // legality decided by index. It is immutable and safe for concurrent use.
 type Rules struct {
-	table Table
-	codes Codes // that have a row
-	kinds [64]*kind
+	table  Table
+	causes step.Causes // that have a row
+	kinds  [64]*kind
+	whole  [step.MaxStates]cell // by the job's state: the rows for the whole job
 }
 
 // kind is what the rules say of one step type.
 type kind struct {
 	step.Kind
+	enters  step.State
 	machine *step.Machine
-	moves   [64][16]Move    // by code and state; the zero Move is illegal
-	from    [64]step.States // by code: where it is legal
-	codes   [16]Codes       // by state: what is legal
-	guarded [3][16]Codes    // by guard and state: what of it has that guard
-	job     [16]JobCodes    // by state of the current step: what is legal on the job
+	cells   [step.MaxStates]cell   // by state
+	from    [rowCauses]step.States // by cause: where it leads anywhere
 }
 
-// A Move is what a legal operation does: where the step goes, and what it asks
-// for before that.
+// rowCauses bounds the causes that stand in rows.
+const rowCauses = 192
+
+// cell is what the rules say of one state.
+type cell struct {
+	moves   [rowCauses]Move // by cause; the zero Move is illegal
+	legal   step.Causes     // the operations among them
+	guarded [3]step.Causes  // by guard: those that have it
+}
+
+func (c *cell) add(row Row) {
+	c.moves[row.Cause] = Move{To: row.To, Do: row.Do, Guard: row.Guard}
+	c.legal = c.legal.With(row.Cause)
+	c.guarded[row.Guard] = c.guarded[row.Guard].With(row.Cause)
+}
+
+// A Move is what a cause does where it is legal: where the step goes, what follows, and what
+// it asks for before. The zero Move is none.
 type Move struct {
 	To    step.State
+	Do    step.Do
 	Guard Guard
 }
 
@@ -87,8 +97,9 @@ func mustCompile(t Table) *Rules {
 // Standard returns the documented rules.
 func Standard() *Rules { return standard }
 
-// Compile checks t and compiles it. The error names the row and what is wrong
-// with it. t is left alone and may be changed afterwards.
+// Compile checks t and compiles it: the table of consequences (see [step.Do]) says what each
+// row must be like. The error names the row and what is wrong with it. t is left alone and
+// may be changed afterwards.
 func (t Table) Compile() (*Rules, error) {
 	r := &Rules{table: t.clone()}
 	for _, k := range r.table.Kinds {
@@ -98,18 +109,13 @@ func (t Table) Compile() (*Rules, error) {
 		if r.kinds[k.Type] != nil {
 			return nil, fmt.Errorf("rules: step type %v is declared twice", k.Type)
 		}
-		r.kinds[k.Type] = &kind{Kind: k}
+		r.kinds[k.Type] = &kind{Kind: k, enters: k.Enters()}
 	}
 	for i, row := range r.table.Rows {
 		if err := r.addRow(row); err != nil {
-			return nil, fmt.Errorf("rules: row %d, %v: %w", i+1, row.Code, err)
+			return nil, fmt.Errorf("rules: row %d, %v: %w", i+1, row.Cause, err)
 		}
-		r.codes = r.codes.With(row.Code)
-	}
-	for i, row := range r.table.Job {
-		if err := r.checkJobRow(row); err != nil {
-			return nil, fmt.Errorf("rules: job row %d, %v: %w", i+1, row.Code, err)
-		}
+		r.causes = r.causes.With(row.Cause)
 	}
 	for _, k := range r.table.Kinds {
 		if err := r.kinds[k.Type].compile(r.table); err != nil {
@@ -120,131 +126,117 @@ func (t Table) Compile() (*Rules, error) {
 }
 
 func (t Table) clone() Table {
-	own := Table{Kinds: slices.Clone(t.Kinds), Rows: slices.Clone(t.Rows), Job: slices.Clone(t.Job)}
+	own := Table{Kinds: slices.Clone(t.Kinds), Rows: slices.Clone(t.Rows)}
 	for i := range own.Kinds {
 		own.Kinds[i].Lifecycle = slices.Clone(own.Kinds[i].Lifecycle)
 	}
 	return own
 }
 
-// addRow checks what a machine does not know of, codes and guards and what a
-// type can do, and enters row into the look-ups of its types.
+// addRow checks row and enters it into the look-ups of its types, or of the whole job.
 func (r *Rules) addRow(row Row) error {
 	switch {
-	case !row.Code.Valid():
-		return fmt.Errorf("unknown code %d; 32 to 63 are for embedders", row.Code)
+	case !row.Cause.Valid() || !row.Cause.OfStep() && !row.Cause.OfJob():
+		return fmt.Errorf("%v is not an operation; 32 to 63 are for embedders", row.Cause)
 	case !row.Guard.Valid():
 		return fmt.Errorf("unknown guard %d", row.Guard)
-	case row.Guard == DueOnly && row.To != step.Running:
-		return fmt.Errorf("guard %v is for rows that lead to running, not to %v", row.Guard, row.To)
-	case row.From.Has(step.Pending):
-		return fmt.Errorf("it starts in pending, and only the start of a job leads out of pending")
+	case row.On.Empty():
+		return r.addWhole(row)
 	}
-	return r.each(row.On, row.From, row.To, func(k *kind) error {
-		if row.Guard == ConfirmerOnly && k.Enters() != step.Waiting {
-			return fmt.Errorf("guard %v is for steps that wait for a person, and %v does not", row.Guard, k.Type)
-		}
-		for from := range row.From.All() {
-			if from.Valid() {
-				k.moves[row.Code][from] = Move{To: row.To, Guard: row.Guard}
-				k.codes[from] = k.codes[from].With(row.Code)
-				k.guarded[row.Guard][from] = k.guarded[row.Guard][from].With(row.Code)
-			}
-		}
-		k.from[row.Code] = k.from[row.Code].Union(row.From)
-		return nil
-	})
-}
-
-func (r *Rules) checkJobRow(row JobRow) error {
-	if !row.Code.Valid() {
-		return fmt.Errorf("unknown job code %d", row.Code)
-	}
-	return r.each(row.On, row.From, row.To, func(k *kind) error {
-		switch starts := row.Code == StartJob; {
-		case starts && (row.From != step.StatesOf(step.Pending) || row.To != k.Enters()):
-			return fmt.Errorf("a %v step must start from pending to %v", k.Type, k.Enters())
-		case !starts && row.From.Has(step.Pending):
-			return fmt.Errorf("it starts in pending, and only the start of a job leads out of pending")
-		case row.Code == TerminateJob && (row.To.Passed() || !row.To.Finished() && row.To != step.Terminating):
-			return fmt.Errorf("it leads to %v, and a job that was told to terminate would go on", row.To)
-		}
-		return nil
-	})
-}
-
-// each checks the types and states of a row and calls f with each of its kinds.
-func (r *Rules) each(on step.Types, from step.States, to step.State, f func(*kind) error) error {
-	if on.Empty() {
-		return fmt.Errorf("it applies to no step type")
-	}
-	for s := range from.All() {
-		if s.Passed() {
-			return fmt.Errorf("it starts in %v, but a step that has passed lies behind its job", s)
-		}
-	}
-	switch {
-	case to == step.Pending:
-		return fmt.Errorf("it leads to pending, and only the creation of a job does")
-	case to == step.Terminating && from != step.StatesOf(step.Running):
-		return fmt.Errorf("it leads from %v to terminating, but only what runs can be stopped", from)
-	case from.Has(to) && to != step.Running && to != step.Waiting:
-		return fmt.Errorf("it leads from %v to itself, and nothing would follow", to)
-	}
-	for t := range on.All() {
+	for t := range row.On.All() {
 		k := r.kind(t)
 		if k == nil {
 			return fmt.Errorf("step type %v is not declared", t)
 		}
-		if other := (to == step.Running || to == step.Waiting) && to != k.Enters(); other {
-			return fmt.Errorf("it leads to %v, but a %v step is active in %v", to, t, k.Enters())
-		}
-		if err := f(k); err != nil {
+		if err := k.check(row); err != nil {
 			return err
 		}
+		for from := range row.From.All() {
+			k.cells[from].add(row)
+		}
+		k.from[row.Cause] = k.from[row.Cause].Union(row.From)
+	}
+	return nil
+}
+
+// addWhole enters a row for the whole job.
+func (r *Rules) addWhole(row Row) error {
+	switch {
+	case !row.Do.Whole() && row.Do.Valid():
+		return fmt.Errorf("it applies to no step type, and %v is not for the whole job", row.Do)
+	case !row.Cause.OfJob():
+		return fmt.Errorf("it is for the whole job, and the cause of a step moves a step")
+	case row.Guard != Free:
+		return fmt.Errorf("guard %v is for steps, and the row is for the whole job", row.Guard)
+	}
+	if err := row.Do.Check(0, row.From, row.To); err != nil {
+		return err
+	}
+	for from := range row.From.All() {
+		if was := r.whole[from].moves[row.Cause]; was != (Move{}) {
+			return fmt.Errorf("two rows for the whole job in %v", from)
+		}
+		r.whole[from].add(row)
+	}
+	return nil
+}
+
+// check returns what is wrong with a row on steps of k's type, or nil.
+func (k *kind) check(row Row) error {
+	for s := range row.From.All() {
+		switch {
+		case s.Passed():
+			return fmt.Errorf("it starts in %v, but a step that has passed lies behind its job", s)
+		case !s.Valid():
+			return fmt.Errorf("it starts in unknown state %d", s)
+		}
+	}
+	if err := row.Do.Check(k.enters, row.From, row.To); err != nil {
+		return err
+	}
+	start := row.Cause == StartJob.Cause()
+	switch {
+	case start != (row.Do == step.Enter):
+		return fmt.Errorf("enter is for the start of a job, and the start of a job enters its first step")
+	case row.From.Has(step.Pending) && !row.Cause.OfJob():
+		return fmt.Errorf("it starts in pending, and only an operation on the job leads out of pending")
+	case row.Cause == TerminateJob.Cause() && (row.To.Passed() || row.To == k.enters):
+		return fmt.Errorf("it leads to %v, and a job that was told to terminate would go on", row.To)
+	case row.Do == step.RunDue && row.Guard != SomeDue:
+		return fmt.Errorf("%v needs guard %v, as an attempt on nothing would never end", row.Do, SomeDue)
+	case row.Guard == SomeDue && k.enters != step.Running:
+		return fmt.Errorf("guard %v is for steps that run, and %v does not", row.Guard, k.Type)
+	case row.Guard == Approver && k.enters != step.Waiting:
+		return fmt.Errorf("guard %v is for steps that ask, and %v does not", row.Guard, k.Type)
 	}
 	return nil
 }
 
 // compile builds k's machine of the lifecycle and all rows that apply to it.
 func (k *kind) compile(t Table) error {
-	transitions := k.Transitions()
+	transitions := slices.Clone(k.Lifecycle)
 	for _, row := range t.Rows {
 		if row.On.Has(k.Type) {
-			transitions = append(transitions, transition(row.Code, row.From, row.To))
+			transitions = append(transitions, step.Transition{Cause: row.Cause, From: row.From, To: row.To, Do: row.Do})
 		}
-	}
-	starts := false
-	for _, row := range t.Job {
-		if row.On.Has(k.Type) {
-			transitions = append(transitions, transition(row.Code, row.From, row.To))
-			starts = starts || row.Code == StartJob
-		}
-	}
-	if !starts {
-		return fmt.Errorf("step type %v: no row starts a job whose first step it is", k.Type)
 	}
 	var err error
 	if k.machine, err = step.NewMachine(k.Type.String(), transitions); err != nil {
 		return err
 	}
-	for _, code := range AllJobCodes() {
-		for s := range k.machine.From(code.Label()).All() {
-			k.job[s] = k.job[s].With(code)
+	for _, row := range k.Lifecycle {
+		for from := range row.From.All() {
+			k.cells[from].moves[row.Cause] = Move{To: row.To, Do: row.Do}
 		}
+		k.from[row.Cause] = k.from[row.Cause].Union(row.From)
 	}
-	if k.Enters() == step.Waiting && k.codes[step.Waiting].Empty() && k.job[step.Waiting].Empty() {
+	switch {
+	case k.from[StartJob.Cause()].Empty():
+		return fmt.Errorf("step type %v: no row starts a job whose first step it is", k.Type)
+	case k.enters == step.Waiting && k.cells[step.Waiting].legal.Empty():
 		return fmt.Errorf("step type %v: no row leads out of waiting, so that only a deadline could decide", k.Type)
 	}
 	return nil
-}
-
-// transition returns a row of either table as a row of a machine.
-func transition(code interface {
-	Label() step.Label
-	String() string
-}, from step.States, to step.State) step.Transition {
-	return step.Transition{Label: code.Label(), Name: code.String(), From: from, To: to}
 }
 
 func (r *Rules) kind(t step.Type) *kind {
@@ -257,85 +249,94 @@ func (r *Rules) kind(t step.Type) *kind {
 // Table returns the rules as data. The caller owns the result.
 func (r *Rules) Table() Table { return r.table.clone() }
 
-// Legal returns what code does to a step of type t in state s, and whether it is
-// legal there, guards aside.
-func (r *Rules) Legal(t step.Type, s step.State, code Code) (Move, bool) {
-	k := r.kinds[t&63]
-	if k == nil || s >= 16 || code >= 64 || t >= 64 {
+// Move returns what cause does to a step of type t in state s: an operation, guards aside, or
+// an event of the lifecycle. It is the zero Move if the rules have no row for it. Rows for the
+// whole job are not asked.
+func (r *Rules) Move(t step.Type, s step.State, cause step.Cause) (Move, bool) {
+	k := r.kind(t)
+	if k == nil || s >= step.MaxStates || cause >= rowCauses {
 		return Move{}, false
 	}
-	m := k.moves[code][s]
-	return m, m.To != 0
+	m := k.cells[s].moves[cause]
+	return m, m.Do != 0
 }
 
-// LegalJob returns where code takes the current step, of type t and in state s,
-// and whether it is legal there.
-func (r *Rules) LegalJob(t step.Type, s step.State, code JobCode) (step.State, bool) {
-	k := r.kind(t)
-	if k == nil || !code.Valid() {
-		return 0, false
-	}
-	return k.machine.Next(s, code.Label())
+// A Standing is where an operation meets a job: what its legality depends on, guards aside.
+type Standing struct {
+	Type   step.Type  // of the step that it is about; of the current one for an operation on the job
+	State  step.State // of that step
+	Job    step.State // of the job
+	Behind bool       // the step is not the job's current one
+	Sealed bool       // the job is
 }
 
-// On returns where a lifecycle event takes a step of type t in state s, and
-// whether it takes it anywhere.
-func (r *Rules) On(t step.Type, s step.State, e step.Event) (step.State, bool) {
-	k := r.kind(t)
-	if k == nil || !e.Valid() {
-		return 0, false
+// Judge answers whether an operation is legal, guards aside: with what it does, or with the
+// first [Reason] in the order of precedence why it is not: Sealed, WrongType, NotCurrent or
+// WrongState.
+func (r *Rules) Judge(at Standing, cause step.Cause) (Move, Reason) {
+	move, ok := r.Move(at.Type, at.State, cause)
+	if !ok && cause.OfJob() && cause < rowCauses && at.Job < step.MaxStates {
+		move = r.whole[at.Job].moves[cause]
+		ok = move.Do != 0
 	}
-	return k.machine.Next(s, e.Label())
+	switch {
+	case at.Sealed:
+		return Move{}, Sealed
+	case !ok && !cause.OfJob() && r.From(at.Type, cause).Empty():
+		return Move{}, WrongType
+	case at.Behind && !cause.OfJob():
+		return Move{}, NotCurrent
+	case !ok:
+		return Move{}, WrongState
+	}
+	return move, 0
 }
 
-// Codes returns the codes that are legal on a step of type t in state s, guards
-// aside.
-func (r *Rules) Codes(t step.Type, s step.State) Codes {
-	k := r.kind(t)
-	if k == nil || s >= 16 {
-		return Codes{}
-	}
-	return k.codes[s]
+// Legal returns the operations that are legal, guards aside: on the step only if it is the
+// job's current one, and on the job.
+func (r *Rules) Legal(at Standing) step.Causes {
+	return r.each(at, func(c *cell) step.Causes { return c.legal })
 }
 
-// Guarded returns those of the codes that are legal on a step of type t in state s that
-// have guard g.
-func (r *Rules) Guarded(t step.Type, s step.State, g Guard) Codes {
-	k := r.kind(t)
-	if k == nil || s >= 16 || !g.Valid() {
-		return Codes{}
+// Guarded returns those of the legal operations that have guard g.
+func (r *Rules) Guarded(at Standing, g Guard) step.Causes {
+	if !g.Valid() {
+		return step.Causes{}
 	}
-	return k.guarded[g][s]
+	return r.each(at, func(c *cell) step.Causes { return c.guarded[g] })
 }
 
-// States returns the states in which code is legal on a step of type t: none if
-// code does not apply to t at all.
-func (r *Rules) States(t step.Type, code Code) step.States {
-	k := r.kind(t)
-	if k == nil || code >= 64 {
-		return step.States{}
+// each returns what the cells that apply say.
+func (r *Rules) each(at Standing, of func(*cell) step.Causes) step.Causes {
+	var causes step.Causes
+	if at.Sealed {
+		return causes
 	}
-	return k.from[code]
+	if k := r.kind(at.Type); k != nil && at.State < step.MaxStates && !at.Behind {
+		causes = of(&k.cells[at.State])
+	}
+	if at.Job < step.MaxStates && !at.Behind {
+		causes = causes.Union(of(&r.whole[at.Job]))
+	}
+	return causes
 }
 
-// JobCodes returns the job codes that are legal while the current step is of type
-// t and in state s.
-func (r *Rules) JobCodes(t step.Type, s step.State) JobCodes {
+// From returns the states in which cause leads anywhere on a step of type t: none if it does
+// not apply to t at all. For the cause of a job that is the current step's type, and states
+// of the job in which a row for the whole job is legal count as well.
+func (r *Rules) From(t step.Type, cause step.Cause) step.States {
+	var from step.States
 	k := r.kind(t)
-	if k == nil || s >= 16 {
-		return JobCodes{}
+	if k == nil || cause >= rowCauses {
+		return from
 	}
-	return k.job[s]
-}
-
-// JobStates returns the states in which code is legal on a job whose current step
-// is of type t.
-func (r *Rules) JobStates(t step.Type, code JobCode) step.States {
-	k := r.kind(t)
-	if k == nil || !code.Valid() {
-		return step.States{}
+	from = k.from[cause]
+	for s := range r.whole {
+		if r.whole[s].moves[cause].Do != 0 {
+			from = from.With(step.State(s))
+		}
 	}
-	return k.machine.From(code.Label())
+	return from
 }
 
 // Kind returns the declaration of step type t, and whether there is one. Its
@@ -359,8 +360,8 @@ func (r *Rules) Types() []step.Type {
 	return types
 }
 
-// AllCodes returns every code that has a row: what is not among them is unknown.
-func (r *Rules) AllCodes() Codes { return r.codes }
+// Causes returns every operation that has a row: what is not among them is unknown.
+func (r *Rules) Causes() step.Causes { return r.causes }
 
 // Enters returns the state that a step of type t takes on entry: Running,
 // Waiting, or 0 if t is not declared.
@@ -369,7 +370,7 @@ func (r *Rules) Enters(t step.Type) step.State {
 	if k == nil {
 		return 0
 	}
-	return k.Enters()
+	return k.enters
 }
 
 // Machine returns the finite state machine of step type t, or nil if t is not

@@ -47,24 +47,40 @@ func compile(t *testing.T, table operation.Table) *operation.Rules {
 
 // where is the documented legality as the reference gives it; engine/testdata has the
 // same as a grid, with everything that follows.
-var where = map[operation.Code]struct {
+var where = []struct {
+	cause step.Cause
 	on    []step.Type
 	from  []step.State
 	to    step.State
+	do    step.Do
 	guard operation.Guard
 }{
-	2:  {[]step.Type{1, 2, 4}, []step.State{4, 9, 11}, 2, operation.DueOnly},
-	3:  {[]step.Type{1, 2, 4}, []step.State{4, 9}, 6, operation.Unguarded},
-	6:  {[]step.Type{3}, []step.State{7}, 3, operation.ConfirmerOnly},
-	8:  {[]step.Type{1, 2, 4}, []step.State{4, 9, 11}, 2, operation.Unguarded},
-	9:  {[]step.Type{3}, []step.State{7}, 13, operation.ConfirmerOnly},
-	10: {[]step.Type{3}, []step.State{13}, 7, operation.Unguarded},
-	11: {[]step.Type{1, 2, 4}, []step.State{11}, 5, operation.Unguarded},
-	12: {[]step.Type{1, 2, 4}, []step.State{10, 11}, 5, operation.Unguarded},
+	{2, []step.Type{1, 2, 4}, []step.State{4, 9, 11}, 2, step.RunDue, operation.SomeDue},
+	{3, []step.Type{1, 2, 4}, []step.State{4, 9}, 6, step.Accept, operation.Free},
+	{6, []step.Type{3}, []step.State{7}, 3, step.Vote, operation.Approver},
+	{8, []step.Type{1, 2, 4}, []step.State{4, 9, 11}, 2, step.RunAll, operation.Free},
+	{9, []step.Type{3}, []step.State{7}, 13, step.End, operation.Approver},
+	{10, []step.Type{3}, []step.State{13}, 7, step.Ask, operation.Free},
+	{11, []step.Type{1, 2, 4}, []step.State{11}, 5, step.Pass, operation.Free},
+	{12, []step.Type{1, 2, 4}, []step.State{10, 11}, 5, step.Pass, operation.Free},
+	{129, []step.Type{1, 2, 4}, []step.State{2}, 10, step.Stop, operation.Free},
+	{129, []step.Type{3}, []step.State{7}, 11, step.End, operation.Free},
+	{130, []step.Type{1, 2, 4}, []step.State{1}, 2, step.Enter, operation.Free},
+	{130, []step.Type{3}, []step.State{1}, 7, step.Enter, operation.Free},
 }
 
-// Every type, state and code that their number can name, documented or not: Legal says
-// where a code leads, Codes what is legal in a state, States where a code is legal.
+// documented returns what an operation does as the reference gives it.
+func documented(typ step.Type, s step.State, c step.Cause) (operation.Move, bool) {
+	for _, w := range where {
+		if w.cause == c && slices.Contains(w.on, typ) && slices.Contains(w.from, s) {
+			return operation.Move{To: w.to, Do: w.do, Guard: w.guard}, true
+		}
+	}
+	return operation.Move{}, false
+}
+
+// Every type, state and operation that their number can name, documented or not: Move says
+// what an operation does, Legal what is legal in a state, From where an operation is legal.
 func TestTheStandardRulesAreThoseOfTheReference(t *testing.T) {
 	r := operation.Standard()
 	for typ := range step.Type(255) {
@@ -72,39 +88,84 @@ func TestTheStandardRulesAreThoseOfTheReference(t *testing.T) {
 			if t.Failed() {
 				return // one state says it all
 			}
-			for code := range operation.Code(255) {
-				w, ok := where[code]
-				ok = ok && slices.Contains(w.on, typ) && slices.Contains(w.from, s)
-				want := operation.Move{}
-				if ok {
-					want = operation.Move{To: w.to, Guard: w.guard}
+			legal := r.Legal(operation.Standing{Type: typ, State: s, Job: s})
+			for c := range step.Cause(255) {
+				if c.IsEvent() {
+					continue // engine/testdata/reports.txt
 				}
-				if got, legal := r.Legal(typ, s, code); legal != ok || got != want {
-					t.Errorf("Legal(%v, %v, %v) = %v, %v; want %v, %v", typ, s, code, got, legal, want, ok)
+				want, ok := documented(typ, s, c)
+				if got, legal := r.Move(typ, s, c); legal != ok || got != want {
+					t.Errorf("Move(%v, %v, %v) = %v, %v; want %v, %v", typ, s, c, got, legal, want, ok)
 				}
-				if code < 64 && (r.Codes(typ, s).Has(code) != ok || s < 64 && r.States(typ, code).Has(s) != ok) {
-					t.Errorf("Codes(%v, %v) = %v and States(%v, %v) = %v; want %v", typ, s, r.Codes(typ, s), typ, code, r.States(typ, code), ok)
-				}
-			}
-			for code := range operation.JobCode(255) {
-				want := step.State(0)
-				switch work := typ == 1 || typ == 2 || typ == 4; {
-				case code == 1 && work && s == 2:
-					want = 10
-				case code == 1 && typ == 3 && s == 7:
-					want = 11
-				case code == 2 && work && s == 1:
-					want = 2
-				case code == 2 && typ == 3 && s == 1:
-					want = 7
-				}
-				if got, legal := r.LegalJob(typ, s, code); got != want || legal != (want != 0) {
-					t.Errorf("LegalJob(%v, %v, %v) = %v, %v; want %v", typ, s, code, got, legal, want)
-				}
-				if s < 64 && code < 64 && (r.JobCodes(typ, s).Has(code) != (want != 0) || r.JobStates(typ, code).Has(s) != (want != 0)) {
-					t.Errorf("JobCodes(%v, %v) = %v and JobStates(%v, %v) = %v; want %v", typ, s, r.JobCodes(typ, s), typ, code, r.JobStates(typ, code), want != 0)
+				if legal.Has(c) != ok || r.From(typ, c).Has(s) != ok {
+					t.Errorf("Legal(%v, %v) = %v and From(%v, %v) = %v; want %v", typ, s, legal, typ, c, r.From(typ, c), ok)
 				}
 			}
+		}
+	}
+}
+
+// One question has one answer: the first reason in the order of precedence, or what follows.
+func TestJudgeGivesTheFirstReason(t *testing.T) {
+	r := operation.Standard()
+	for _, typ := range r.Types() {
+		for _, s := range step.AllStates() {
+			for c := range r.Causes().All() {
+				for _, at := range []operation.Standing{
+					{Type: typ, State: s, Job: s},
+					{Type: typ, State: s, Job: s, Behind: true},
+					{Type: typ, State: s, Job: s, Sealed: true},
+					{Type: typ, State: s, Job: s, Sealed: true, Behind: true},
+				} {
+					want, legal := documented(typ, s, c)
+					applies := c.OfJob() || slices.ContainsFunc(step.AllStates(), func(s step.State) bool { _, ok := documented(typ, s, c); return ok })
+					reason := operation.Reason(0)
+					switch {
+					case at.Sealed:
+						reason = operation.Sealed
+					case !applies:
+						reason = operation.WrongType
+					case at.Behind && c.OfStep():
+						reason = operation.NotCurrent
+					case !legal:
+						reason = operation.WrongState
+					}
+					if reason != 0 {
+						want = operation.Move{}
+					}
+					if got, why := r.Judge(at, c); got != want || why != reason {
+						t.Errorf("Judge(%+v, %v) = %v, %v; want %v, %v", at, c, got, why, want, reason)
+					}
+					if has := r.Legal(at).Has(c); has != (reason == 0 && !at.Behind) {
+						t.Errorf("Legal(%+v) has %v: %v; Judge says %v", at, c, has, reason)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A row for the whole job is legal in the states of the job, whatever the type of its current
+// step, and moves no step.
+func TestARowForTheWholeJobMovesNoStep(t *testing.T) {
+	archive := step.JobCause(32)
+	r := compile(t, table(func(t *operation.Table) {
+		t.Rows = append(t.Rows, operation.Row{Cause: archive, From: step.StatesOf(step.Failed, step.Succeeded), Do: step.Seal})
+	}))
+	for _, typ := range r.Types() {
+		for _, job := range step.AllStates() {
+			at := operation.Standing{Type: typ, State: step.Skipped, Job: job}
+			ok := job == step.Failed || job == step.Succeeded
+			move, reason := r.Judge(at, archive)
+			if want := (operation.Move{Do: step.Seal}); ok && (move != want || reason != 0) || !ok && reason != operation.WrongState {
+				t.Errorf("Judge(%+v, archive) = %v, %v", at, move, reason)
+			}
+			if r.Legal(at).Has(archive) != ok || r.From(typ, archive) != step.StatesOf(step.Failed, step.Succeeded) {
+				t.Errorf("Legal(%+v) = %v, From(%v) = %v", at, r.Legal(at), typ, r.From(typ, archive))
+			}
+		}
+		if _, ok := r.Move(typ, step.Failed, archive); ok || !r.Machine(typ).From(archive).Empty() {
+			t.Errorf("the row for the whole job moves a %v step", typ)
 		}
 	}
 }
@@ -114,8 +175,8 @@ func TestTheStandardRulesDeclareTheDocumentedTypesAndCodes(t *testing.T) {
 	if got, want := r.Types(), []step.Type{1, 2, 3, 4}; !slices.Equal(got, want) {
 		t.Errorf("Types() = %v, want %v", got, want)
 	}
-	if got, want := r.AllCodes(), operation.CodesOf(2, 3, 6, 8, 9, 10, 11, 12); got != want {
-		t.Errorf("AllCodes() = %v, want %v", got, want)
+	if got, want := r.Causes(), step.CausesOf(2, 3, 6, 8, 9, 10, 11, 12, 129, 130); got != want {
+		t.Errorf("Causes() = %v, want %v", got, want)
 	}
 	for typ, want := range map[step.Type]step.State{0: 0, 1: 2, 2: 2, 3: 7, 4: 2, 5: 0, 32: 0, 63: 0, 64: 0, 255: 0} {
 		if got := r.Enters(typ); got != want {
@@ -135,21 +196,21 @@ func TestTheStandardRulesDeclareTheDocumentedTypesAndCodes(t *testing.T) {
 // types and states that do not exist lead nowhere.
 func TestEventsOfTheUnknownLeadNowhere(t *testing.T) {
 	r := operation.Standard()
-	if to, ok := r.On(step.Script, step.Running, step.Broke); to != step.Abnormal || !ok {
-		t.Errorf("On(script, running, abnormal) = %v, %v; want abnormal", to, ok)
+	if move, ok := r.Move(step.Script, step.Running, step.Broke); move.To != step.Abnormal || move.Do != step.End || !ok {
+		t.Errorf("Move(script, running, broke) = %v, %v; want abnormal, end", move, ok)
 	}
 	for _, c := range []struct {
 		typ   step.Type
 		state step.State
-		event step.Event
-	}{{0, 2, 6}, {32, 2, 6}, {200, 2, 6}, {1, 0, 6}, {1, 8, 6}, {1, 18, 6}, {1, 2, 0}, {1, 2, 10}, {1, 2, 138}, {1, 2, 255}} {
-		if to, ok := r.On(c.typ, c.state, c.event); ok {
-			t.Errorf("On(%d, %d, %d) = %v, want nowhere", c.typ, c.state, c.event, to)
+		cause step.Cause
+	}{{0, 2, 70}, {32, 2, 70}, {200, 2, 70}, {1, 0, 70}, {1, 8, 70}, {1, 18, 70}, {1, 40, 70}, {1, 2, 64}, {1, 2, 74}, {1, 2, 192}, {1, 2, 193}, {1, 2, 255}} {
+		if move, ok := r.Move(c.typ, c.state, c.cause); ok {
+			t.Errorf("Move(%d, %d, %d) = %v, want nowhere", c.typ, c.state, c.cause, move)
 		}
 	}
 }
 
-// The compiled table and a looplab/fsm machine of it agree on every type, state and label.
+// The compiled table and a looplab/fsm machine of it agree on every type, state and cause.
 func TestEveryMachineAgreesWithLooplab(t *testing.T) {
 	for _, r := range []*operation.Rules{operation.Standard(), compile(t, table(withType))} {
 		for _, typ := range r.Types() {
@@ -157,19 +218,19 @@ func TestEveryMachineAgreesWithLooplab(t *testing.T) {
 			for _, s := range step.AllStates() {
 				for _, row := range m.Transitions() {
 					peer := m.FSM(s)
-					to, legal := m.Next(s, row.Label)
-					if can := peer.Can(row.Name); can != legal {
-						t.Errorf("%v: %s in %v: looplab says %v, Next says %v", typ, row.Name, s, can, legal)
+					to, legal := m.Next(s, row.Cause)
+					if can := peer.Can(row.Cause.String()); can != legal {
+						t.Errorf("%v: %v in %v: looplab says %v, Next says %v", typ, row.Cause, s, can, legal)
 					}
-					err := peer.Event(context.Background(), row.Name)
+					err := peer.Event(context.Background(), row.Cause.String())
 					if moved := err == nil || errors.As(err, new(fsm.NoTransitionError)); moved != legal || legal && peer.Current() != to.String() {
-						t.Errorf("%v: %s in %v: looplab goes to %s (%v), Next to %v, %v", typ, row.Name, s, peer.Current(), err, to, legal)
+						t.Errorf("%v: %v in %v: looplab goes to %s (%v), Next to %v, %v", typ, row.Cause, s, peer.Current(), err, to, legal)
 					}
 				}
 				for _, code := range operation.AllCodes() {
-					_, legal := r.Legal(typ, s, code)
+					_, legal := r.Move(typ, s, code.Cause())
 					if can := m.FSM(s).Can(code.String()); can != legal {
-						t.Errorf("%v: %v in %v: looplab says %v, Legal says %v", typ, code, s, can, legal)
+						t.Errorf("%v: %v in %v: looplab says %v, Move says %v", typ, code, s, can, legal)
 					}
 				}
 			}
@@ -178,21 +239,23 @@ func TestEveryMachineAgreesWithLooplab(t *testing.T) {
 }
 
 func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
-	row := func(code operation.Code, on step.Type, from, to step.State, g operation.Guard) func(*operation.Table) {
+	row := func(code operation.Code, on step.Type, from, to step.State, do step.Do, g operation.Guard) func(*operation.Table) {
 		return func(t *operation.Table) {
-			t.Rows = []operation.Row{{Code: code, On: step.TypesOf(on), From: step.StatesOf(from), To: to, Guard: g}}
+			t.Rows[0] = operation.Row{Cause: step.Cause(code), On: step.TypesOf(on), From: step.StatesOf(from), To: to, Do: do, Guard: g}
 		}
 	}
-	jobRow := func(code operation.JobCode, on step.Type, from, to step.State) func(*operation.Table) {
-		return func(t *operation.Table) {
-			t.Job = append(t.Job, operation.JobRow{Code: code, On: step.TypesOf(on), From: step.StatesOf(from), To: to})
-		}
+	add := func(row operation.Row) func(*operation.Table) {
+		return func(t *operation.Table) { t.Rows = append(t.Rows, row) }
+	}
+	jobRow := func(code operation.JobCode, on step.Type, from, to step.State, do step.Do) func(*operation.Table) {
+		return add(operation.Row{Cause: step.JobCause(uint8(code)), On: step.TypesOf(on), From: step.StatesOf(from), To: to, Do: do})
 	}
 	const (
 		script, asks      = step.Script, step.Confirmation
 		failed, running   = step.Failed, step.Running
 		skipped, abnormal = step.Skipped, step.Abnormal
 	)
+	whole := step.JobCause(32)
 	for _, c := range []struct {
 		edit func(*operation.Table)
 		want string
@@ -201,55 +264,54 @@ func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
 		{func(t *operation.Table) { t.Kinds[0].Type = 9 }, "rules: step type 9: not declared; 32 to 63 are for embedders"},
 		{func(t *operation.Table) { t.Kinds[1].Type = script }, "rules: step type script is declared twice"},
 		{func(t *operation.Table) { t.Kinds[2].Lifecycle = nil }, "rules: step type confirmation: on entry it must go from pending to running or waiting, not to state(0)"},
-		{func(t *operation.Table) { t.Job = t.Job[:3] }, "rules: step type confirmation: no row starts a job whose first step it is"},
+		{func(t *operation.Table) { t.Rows = t.Rows[:11] }, "rules: step type confirmation: no row starts a job whose first step it is"},
 		{func(t *operation.Table) {
-			t.Kinds[0].Lifecycle = append(t.Kinds[0].Lifecycle, step.Row{On: step.Broke, From: step.StatesOf(running), To: failed})
-		}, "rules: machine script: two rows for abnormal in running, to abnormal and to failed"},
+			t.Kinds[0].Lifecycle = append(t.Kinds[0].Lifecycle, step.Transition{Cause: step.Broke, From: step.StatesOf(running), To: failed, Do: step.End})
+		}, "rules: machine script: two rows for broke in running, to abnormal and to failed"},
 
-		// rows: codes and guards
-		{row(0, script, failed, running, 0), "rules: row 1, operation code(0): unknown code 0; 32 to 63 are for embedders"},
-		{row(4, script, failed, running, 0), "rules: row 1, operation code(4): unknown code 4; 32 to 63 are for embedders"},
-		{row(200, script, failed, running, 0), "rules: row 1, operation code(200): unknown code 200; 32 to 63 are for embedders"},
-		{row(2, script, failed, running, 9), "rules: row 1, retry_failed: unknown guard 9"},
-		{row(3, script, failed, skipped, operation.DueOnly), "rules: row 1, ignore_error: guard due_only is for rows that lead to running, not to skipped"},
-		{row(3, script, failed, skipped, operation.ConfirmerOnly), "rules: row 1, ignore_error: guard confirmer_only is for steps that wait for a person, and script does not"},
+		// rows: causes and guards
+		{row(0, script, failed, running, step.RunAll, 0), "rules: row 1, cause(0): cause(0) is not an operation; 32 to 63 are for embedders"},
+		{row(4, script, failed, running, step.RunAll, 0), "rules: row 1, cause(4): cause(4) is not an operation; 32 to 63 are for embedders"},
+		{row(70, script, failed, running, step.RunAll, 0), "rules: row 1, broke: broke is not an operation; 32 to 63 are for embedders"},
+		{row(131, script, abnormal, step.Terminated, step.End, 0), "rules: row 1, cause(131): cause(131) is not an operation; 32 to 63 are for embedders"},
+		{row(192, script, failed, running, step.RunAll, 0), "rules: row 1, created: created is not an operation; 32 to 63 are for embedders"},
+		{row(2, script, failed, running, step.RunAll, 9), "rules: row 1, retry_failed: unknown guard 9"},
+		{row(6, asks, step.Waiting, step.Succeeded, step.Vote, operation.SomeDue), "rules: row 1, confirm: guard some_due is for steps that run, and confirmation does not"},
+		{row(3, script, failed, skipped, step.Pass, operation.Approver), "rules: row 1, ignore_error: guard approver is for steps that ask, and script does not"},
 
 		// rows: types and states
-		{func(t *operation.Table) { t.Rows[1].On = step.Types{} }, "rules: row 2, ignore_error: it applies to no step type"},
-		{row(2, custom, failed, running, 0), "rules: row 1, retry_failed: step type custom-32 is not declared"},
-		{row(8, script, step.Succeeded, running, 0), "rules: row 1, retry_all: it starts in succeeded, but a step that has passed lies behind its job"},
-		{row(8, script, skipped, running, 0), "rules: row 1, retry_all: it starts in skipped, but a step that has passed lies behind its job"},
-		{row(8, script, step.ErrorIgnored, running, 0), "rules: row 1, retry_all: it starts in error_ignored, but a step that has passed lies behind its job"},
-		{row(8, script, failed, step.Pending, 0), "rules: row 1, retry_all: it leads to pending, and only the creation of a job does"},
-		{row(8, script, failed, step.Waiting, 0), "rules: row 1, retry_all: it leads to waiting, but a script step is active in running"},
-		{row(8, asks, step.Waiting, running, 0), "rules: row 1, retry_all: it leads to running, but a confirmation step is active in waiting"},
-		{row(8, script, failed, 8, 0), "rules: machine script: retry_all leads to unknown state 8"},
-		{row(8, script, failed, 0, 0), "rules: machine script: retry_all leads to unknown state 0"},
-		{row(8, script, 12, running, 0), "rules: machine script: retry_all starts in unknown state 12"},
-		{row(8, script, 60, running, 0), "rules: machine script: retry_all starts in unknown state 60"},
-		{func(t *operation.Table) { t.Rows[3].From = step.States{} }, "rules: machine script: retry_all to running starts in no state"},
+		{func(t *operation.Table) { t.Rows[1].On = step.Types{} }, "rules: row 2, ignore_error: it applies to no step type, and accept is not for the whole job"},
+		{row(2, custom, failed, running, step.RunAll, 0), "rules: row 1, retry_failed: step type custom-32 is not declared"},
+		{row(8, script, step.Succeeded, running, step.RunAll, 0), "rules: row 1, retry_all: it starts in succeeded, but a step that has passed lies behind its job"},
+		{row(8, script, skipped, running, step.RunAll, 0), "rules: row 1, retry_all: it starts in skipped, but a step that has passed lies behind its job"},
+		{row(8, script, step.ErrorIgnored, running, step.RunAll, 0), "rules: row 1, retry_all: it starts in error_ignored, but a step that has passed lies behind its job"},
+		{row(8, script, 12, running, step.RunAll, 0), "rules: row 1, retry_all: it starts in unknown state 12"},
+		{row(8, script, 60, running, step.RunAll, 0), "rules: row 1, retry_all: it starts in unknown state 60"},
+		{func(t *operation.Table) { t.Rows[3].From = step.States{} }, "rules: row 4, retry_all: it starts in no state"},
 		{func(t *operation.Table) { t.Rows = append(t.Rows, t.Rows[3]) }, "rules: machine script: two rows for retry_all in failed, to running and to running"},
-		{row(32, asks, step.Waiting, step.Terminating, 0), "rules: row 1, custom-32: it leads from waiting to terminating, but only what runs can be stopped"},
-		{row(32, script, failed, step.Terminating, 0), "rules: row 1, custom-32: it leads from failed to terminating, but only what runs can be stopped"},
-		{row(32, script, step.Pending, step.Skipped, 0), "rules: row 1, custom-32: it starts in pending, and only the start of a job leads out of pending"},
-		{row(32, script, failed, step.Failed, 0), "rules: row 1, custom-32: it leads from failed to itself, and nothing would follow"},
+		{row(32, script, step.Pending, skipped, step.Pass, 0), "rules: row 1, custom-32: it starts in pending, and only an operation on the job leads out of pending"},
+		{row(32, script, failed, failed, step.End, 0), "rules: row 1, custom-32: it leads from failed to itself, and end would end what has ended"},
 		{func(t *operation.Table) {
 			t.Rows = slices.DeleteFunc(t.Rows, func(r operation.Row) bool { return r.From.Has(step.Waiting) })
-			t.Job = slices.DeleteFunc(t.Job, func(r operation.JobRow) bool { return r.From.Has(step.Waiting) })
 		}, "rules: step type confirmation: no row leads out of waiting, so that only a deadline could decide"},
 
 		// rows of jobs
-		{jobRow(0, script, abnormal, step.Terminated), "rules: job row 5, job operation code(0): unknown job code 0"},
-		{jobRow(3, script, abnormal, step.Terminated), "rules: job row 5, job operation code(3): unknown job code 3"},
-		{jobRow(1, custom, abnormal, step.Terminated), "rules: job row 5, terminate_job: step type custom-32 is not declared"},
-		{func(t *operation.Table) { t.Job[0].On = step.Types{} }, "rules: job row 1, terminate_job: it applies to no step type"},
-		{jobRow(1, script, step.Pending, step.Terminated), "rules: job row 5, terminate_job: it starts in pending, and only the start of a job leads out of pending"},
-		{func(t *operation.Table) { t.Job[0].To = step.Skipped }, "rules: job row 1, terminate_job: it leads to skipped, and a job that was told to terminate would go on"},
-		{jobRow(1, script, abnormal, running), "rules: job row 5, terminate_job: it leads to running, and a job that was told to terminate would go on"},
-		{jobRow(2, script, abnormal, running), "rules: job row 5, start_job: a script step must start from pending to running"},
-		{jobRow(2, script, step.Pending, step.Abandoned), "rules: job row 5, start_job: a script step must start from pending to running"},
-		{jobRow(2, asks, step.Pending, step.Terminated), "rules: job row 5, start_job: a confirmation step must start from pending to waiting"},
-		{jobRow(1, script, running, step.Terminated), "rules: machine script: two rows for terminate_job in running, to terminating and to terminated"},
+		{jobRow(1, custom, abnormal, step.Terminated, step.End), "rules: row 13, terminate_job: step type custom-32 is not declared"},
+		{func(t *operation.Table) { t.Rows[8].To, t.Rows[8].Do = skipped, step.Pass }, "rules: row 9, terminate_job: it leads to skipped, and a job that was told to terminate would go on"},
+		{jobRow(1, script, abnormal, running, step.Enter), "rules: row 13, terminate_job: enter starts in pending, not in abnormal"},
+		{jobRow(32, script, step.Pending, running, step.Enter), "rules: row 13, custom-job-32: enter is for the start of a job, and the start of a job enters its first step"},
+		{jobRow(2, script, abnormal, step.Terminated, step.End), "rules: row 13, start_job: enter is for the start of a job, and the start of a job enters its first step"},
+		{jobRow(1, script, running, step.Terminated, step.End), "rules: machine script: two rows for terminate_job in running, to terminating and to terminated"},
+
+		// rows for the whole job
+		{add(operation.Row{Cause: 32, From: step.StatesOf(failed), Do: step.Seal}), "rules: row 13, custom-32: it is for the whole job, and the cause of a step moves a step"},
+		{add(operation.Row{Cause: whole, From: step.StatesOf(failed), Do: step.Seal, Guard: operation.SomeDue}), "rules: row 13, custom-job-32: guard some_due is for steps, and the row is for the whole job"},
+		{add(operation.Row{Cause: whole, From: step.StatesOf(failed)}), "rules: row 13, custom-job-32: unknown consequence 0"},
+		{add(operation.Row{Cause: whole, From: step.StatesOf(running), Do: step.Seal}), "rules: row 13, custom-job-32: seal starts in succeeded, failed, skipped, error_ignored, abnormal, terminated, confirmation_terminated, abandoned, not in running"},
+		{func(t *operation.Table) {
+			seal := operation.Row{Cause: whole, From: step.StatesOf(failed), Do: step.Seal}
+			t.Rows = append(t.Rows, seal, seal)
+		}, "rules: row 14, custom-job-32: two rows for the whole job in failed"},
 	} {
 		r, err := table(c.edit).Compile()
 		if err == nil || err.Error() != c.want {
@@ -261,11 +323,92 @@ func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
 	}
 }
 
+// The table of consequences, line by line: a row that fits is compiled, and one that does not
+// fit in one way is refused for it.
+func TestARowMustFitItsConsequence(t *testing.T) {
+	const script, asks = step.Script, step.Confirmation
+	type row struct {
+		on       step.Type // 0: the whole job
+		from, to step.State
+	}
+	for _, c := range []struct {
+		do    step.Do
+		fits  row
+		wrong map[string]row // by what is said
+	}{
+		{step.RunDue, row{script, 4, 2}, map[string]row{"run_due leads to running, not to skipped": {script, 4, 5}, "run_due starts in failed, abnormal, terminated, confirmation_terminated, abandoned, not in running": {script, 2, 2}, "run_due is for steps that run, and this type enters waiting": {asks, 13, 2}}},
+		{step.RunAll, row{script, 9, 2}, map[string]row{"run_all leads to running, not to waiting": {script, 4, 7}, "not in terminating": {script, 10, 2}, "run_all is for steps that run": {asks, 13, 2}, "for the whole job": {0, 4, 2}}},
+		{step.Ask, row{asks, 13, 7}, map[string]row{"ask leads to waiting, not to succeeded": {asks, 13, 3}, "not in waiting": {asks, 7, 7}, "ask is for steps that ask": {script, 4, 7}}},
+		{step.Accept, row{script, 4, 6}, map[string]row{"accept leads to succeeded, skipped, error_ignored, not to failed": {script, 9, 4}, "not in running": {script, 2, 6}, "accept is for steps that run": {asks, 13, 3}}},
+		{step.Vote, row{asks, 7, 3}, map[string]row{"vote leads to succeeded, skipped, error_ignored, not to waiting": {asks, 7, 7}, "vote starts in waiting, not in confirmation_terminated": {asks, 13, 3}, "vote is for steps that ask": {script, 4, 3}}},
+		{step.Pass, row{script, 2, 5}, map[string]row{"pass leads to succeeded, skipped, error_ignored, not to terminated": {script, 4, 11}, "for the whole job": {0, 4, 5}}},
+		{step.Stop, row{script, 2, 10}, map[string]row{"stop leads to terminating, not to terminated": {script, 2, 11}, "stop starts in running, not in failed": {script, 4, 10}, "stop is for steps that run": {asks, 7, 10}}},
+		{step.End, row{asks, 7, 14}, map[string]row{"not to succeeded": {script, 4, 3}, "not to terminating": {script, 2, 10}, "it leads from failed to itself": {script, 4, 4}}},
+		{step.Seal, row{0, 3, 0}, map[string]row{"seal is for the whole job": {script, 4, 5}, "seal moves no state, and the row leads to failed": {0, 4, 4}, "not in waiting": {0, 7, 0}}},
+		{step.RunNext, row{}, map[string]row{"run_next is not supported yet": {script, 11, 2}}},
+		{step.Open, row{}, map[string]row{"open is not supported yet": {script, 4, 2}}},
+		{step.Unvote, row{}, map[string]row{"unvote is not supported yet": {asks, 7, 7}}},
+		{step.Hold, row{}, map[string]row{"hold is not supported yet": {0, 2, 0}, "hold is not supported": {0, 7, 0}}},
+		{step.Release, row{}, map[string]row{"release is not supported yet": {0, 2, 0}}},
+		{step.Note, row{}, map[string]row{"note is not supported yet": {0, 3, 0}}},
+		{step.Mark, row{}, map[string]row{"mark is not supported yet": {script, 4, 0}}},
+		{step.Unmark, row{}, map[string]row{"unmark is not supported yet": {script, 4, 0}}},
+	} {
+		with := func(r row) error {
+			add := operation.Row{Cause: 40, From: step.StatesOf(r.from), To: r.to, Do: c.do}
+			if c.do == step.RunDue {
+				add.Guard = operation.SomeDue
+			}
+			if c.do == step.RunDue {
+				add.Guard = operation.SomeDue
+			}
+			if r.on == 0 {
+				add.Cause = step.JobCause(40)
+			} else {
+				add.On = step.TypesOf(r.on)
+			}
+			_, err := table(func(t *operation.Table) { t.Rows = append(t.Rows, add) }).Compile()
+			return err
+		}
+		if c.fits != (row{}) {
+			if err := with(c.fits); err != nil {
+				t.Errorf("Compile of a row with %v that fits: %v", c.do, err)
+			}
+		}
+		for want, r := range c.wrong {
+			if err := with(r); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("Compile of a row with %v, %+v = %v; want an error that says %q", c.do, r, err, want)
+			}
+		}
+	}
+	if _, err := table(func(t *operation.Table) { t.Rows[0].Guard = operation.Free }).Compile(); err == nil || !strings.Contains(err.Error(), "run_due needs guard some_due") {
+		t.Errorf("Compile of a retry of what is due, without its guard = %v; want an error that names it", err)
+	}
+	again := func(t *operation.Table) {
+		t.Rows = append(t.Rows, operation.Row{Cause: operation.TerminateJob.Cause(), On: step.TypesOf(script), From: step.StatesOf(step.Failed), To: step.Running, Do: step.RunAll})
+	}
+	if _, err := table(again).Compile(); err == nil || !strings.Contains(err.Error(), "a job that was told to terminate would go on") {
+		t.Errorf("Compile of a terminate_job that runs a step again = %v; want an error that says so", err)
+	}
+	for _, row := range operation.StandardTable().Rows { // enter has one cause, and its row must fit as it is
+		if row.Do == step.Enter {
+			if err := step.Enter.Check(step.Running, step.StatesOf(step.Failed), step.Running); err == nil {
+				t.Error("enter may start in failed, want pending alone")
+			}
+			if err := step.Enter.Check(step.Running, step.StatesOf(step.Pending), step.Waiting); err == nil {
+				t.Error("enter may lead a step that runs to waiting")
+			}
+			return
+		}
+	}
+	t.Error("the standard table enters no step")
+}
+
 func TestATableAndItsRulesShareNoMemory(t *testing.T) {
 	mine := operation.StandardTable()
 	r := compile(t, mine)
 	spoil := func(table operation.Table) {
-		table.Rows[0].Code, table.Job[0].Code = customCode, operation.StartJob
+		table.Rows[0].Cause, table.Rows[8].Cause = customCode.Cause(), operation.StartJob.Cause()
 		table.Kinds[0].Title, table.Kinds[0].Lifecycle[0].To = "spoiled", step.Abandoned
 	}
 	spoil(mine)
@@ -281,14 +424,11 @@ func TestATableAndItsRulesShareNoMemory(t *testing.T) {
 func TestLikeGivesATypeTheRowsOfAnother(t *testing.T) {
 	r := compile(t, table(withType))
 	for _, s := range step.AllStates() {
-		for _, code := range operation.AllCodes() {
-			want, wantOK := r.Legal(step.Script, s, code)
-			if got, ok := r.Legal(custom, s, code); got != want || ok != wantOK {
-				t.Errorf("Legal(custom-32, %v, %v) = %v, %v; want %v, %v as for a script", s, code, got, ok, want, wantOK)
+		for c := range step.Cause(192) {
+			want, wantOK := r.Move(step.Script, s, c)
+			if got, ok := r.Move(custom, s, c); got != want || ok != wantOK {
+				t.Errorf("Move(custom-32, %v, %v) = %v, %v; want %v, %v as for a script", s, c, got, ok, want, wantOK)
 			}
-		}
-		if got, want := r.JobCodes(custom, s), r.JobCodes(step.Script, s); got != want {
-			t.Errorf("JobCodes(custom-32, %v) = %v, want %v as for a script", s, got, want)
 		}
 	}
 	if got := r.Enters(custom); got != step.Running {
@@ -298,13 +438,13 @@ func TestLikeGivesATypeTheRowsOfAnother(t *testing.T) {
 
 func TestACustomCodeIsOneRow(t *testing.T) {
 	r := compile(t, table(func(t *operation.Table) {
-		t.Rows = append(t.Rows, operation.Row{Code: customCode, On: step.TypesOf(step.Script), From: step.StatesOf(step.Failed), To: step.Abandoned})
+		t.Rows = append(t.Rows, operation.Row{Cause: customCode.Cause(), On: step.TypesOf(step.Script), From: step.StatesOf(step.Failed), To: step.Abandoned, Do: step.End})
 	}))
-	if move, ok := r.Legal(step.Script, step.Failed, customCode); !ok || move.To != step.Abandoned {
-		t.Errorf("Legal(script, failed, custom-32) = %v, %v; want abandoned", move, ok)
+	if move, ok := r.Move(step.Script, step.Failed, customCode.Cause()); !ok || move.To != step.Abandoned {
+		t.Errorf("Move(script, failed, custom-32) = %v, %v; want abandoned", move, ok)
 	}
-	if !r.AllCodes().Has(customCode) || operation.Standard().AllCodes().Has(customCode) {
-		t.Error("AllCodes() must have custom-32 where a row declares it, and nowhere else")
+	if !r.Causes().Has(customCode.Cause()) || operation.Standard().Causes().Has(customCode.Cause()) {
+		t.Error("Causes() must have custom-32 where a row declares it, and nowhere else")
 	}
 }
 
@@ -328,14 +468,14 @@ func TestATableRoundTripsThroughJSON(t *testing.T) {
 
 func TestATableInJSONSpeaksInNames(t *testing.T) {
 	data, err := json.Marshal(operation.StandardTable().Rows[0])
-	want := `{"code":"retry_failed","on":["script","file_transfer","sql"],"from":["failed","abnormal","terminated"],"to":"running","guard":"due_only"}`
+	want := `{"cause":"retry_failed","on":["script","file_transfer","sql"],"from":["failed","abnormal","terminated"],"to":"running","do":"run_due","guard":"some_due"}`
 	if string(data) != want || err != nil {
 		t.Errorf("json.Marshal(row 1) = %s, %v; want %s", data, err, want)
 	}
-	data, err = json.Marshal(operation.StandardTable().Job[0])
-	want = `{"code":"terminate_job","on":["script","file_transfer","sql"],"from":["running"],"to":"terminating"}`
+	data, err = json.Marshal(operation.Row{Cause: step.JobCause(32), From: step.StatesOf(step.Failed), Do: step.Seal})
+	want = `{"cause":"custom-job-32","on":[],"from":["failed"],"do":"seal","guard":""}`
 	if string(data) != want || err != nil {
-		t.Errorf("json.Marshal(job row 1) = %s, %v; want %s", data, err, want)
+		t.Errorf("json.Marshal(a row for the whole job) = %s, %v; want %s", data, err, want)
 	}
 }
 
@@ -348,10 +488,10 @@ func TestParseTableRefusesWhatItDoesNotKnow(t *testing.T) {
 	for i, bad := range []string{
 		"", "null x", "[]", `{"kinds":[],"extra":1}`, good + "{}", good + " x", good[:len(good)-1],
 		strings.Replace(good, `"rows"`, `"Rows"`, 1),
-		strings.Replace(good, `"guard"`, `"guard":"due_only","guard"`, 1),
+		strings.Replace(good, `"guard"`, `"guard":"some_due","guard"`, 1),
 		strings.Replace(good, `"retry_failed"`, `"retry"`, 1),
-		strings.Replace(good, `"due_only"`, `"due"`, 1),
-		strings.Replace(good, `"start_job"`, `"retry_failed"`, 1),
+		strings.Replace(good, `"some_due"`, `"due"`, 1),
+		strings.Replace(good, `"start_job"`, `"start"`, 1),
 		strings.Replace(good, `"to":"abnormal"`, `"to":"8"`, 1),
 		strings.Replace(good, `["script","file_transfer","sql"]`, `["script","tape"]`, 1),
 		strings.Replace(good, `["script","file_transfer","sql"]`, `"AQIE"`, 1), // the base64 of 1, 2, 4
@@ -367,10 +507,10 @@ func TestParseTableRefusesWhatItDoesNotKnow(t *testing.T) {
 
 func TestAnEmptyTableCompilesToRulesOfNothing(t *testing.T) {
 	r := compile(t, operation.Table{})
-	if len(r.Types()) != 0 || !r.AllCodes().Empty() {
-		t.Errorf("an empty table declares types %v and codes %v, want none", r.Types(), r.AllCodes())
+	if len(r.Types()) != 0 || !r.Causes().Empty() {
+		t.Errorf("an empty table declares types %v and causes %v, want none", r.Types(), r.Causes())
 	}
-	if _, ok := r.Legal(step.Script, step.Failed, operation.RetryAll); ok {
+	if _, ok := r.Move(step.Script, step.Failed, operation.RetryAll.Cause()); ok {
 		t.Error("an empty table allows a retry")
 	}
 }
@@ -383,17 +523,16 @@ func TestLookupsTakeAnyNumber(t *testing.T) {
 		for _, s := range numbers {
 			for _, n := range numbers {
 				typ, s := step.Type(typ), step.State(s)
-				_, legal := r.Legal(typ, s, operation.Code(n))
-				_, job := r.LegalJob(typ, s, operation.JobCode(n))
-				_, on := r.On(typ, s, step.Event(n))
-				leads := legal || job || on || !r.Codes(typ, s).Empty() || !r.JobCodes(typ, s).Empty() ||
-					!r.Guarded(typ, s, operation.Guard(n)).Empty()
-				if outside := !typ.Valid() || !s.Valid(); outside && leads {
+				_, leads := r.Move(typ, s, step.Cause(n))
+				at := operation.Standing{Type: typ, State: s, Job: s}
+				some := leads || !r.Legal(at).Empty() || !r.Guarded(at, operation.Guard(n)).Empty()
+				if outside := !typ.Valid() || !s.Valid(); outside && some {
 					t.Errorf("a step of type %d in state %d is led somewhere by %d", typ, s, n)
 				}
-				if n > 63 && (legal || job || on || !r.States(typ, operation.Code(n)).Empty() || !r.JobStates(typ, operation.JobCode(n)).Empty()) {
+				if !step.Cause(n).Valid() && (leads || !r.From(typ, step.Cause(n)).Empty()) {
 					t.Errorf("%d leads a step of type %d in state %d somewhere", n, typ, s)
 				}
+				r.Judge(at, step.Cause(n))
 			}
 		}
 	}

@@ -6,13 +6,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Command is what an action says: a *[Job], *[Operate], *[OperateJob], *[Report],
-// *[Wait], *[Sweep], *[Deliver], *[Crash], *[Restart], *[Deny], *[Allow], *[TurnTo] or
+// A Command is what an action says: a *[Job], *[Operate], *[Report], *[Wait],
+// *[Sweep], *[Deliver], *[Crash], *[Restart], *[Deny], *[Allow], *[TurnTo] or
 // *[Look], and nothing else. Its String is how it reads in a file.
 type Command interface {
 	fmt.Stringer
@@ -29,18 +28,11 @@ type Job struct {
 	Options
 }
 
-// Operate has a person operate on a step.
+// Operate has a person operate on a step or on the job.
 type Operate struct {
-	Person string // "" for the anonymous actor
-	Code   operation.Code
-	Step   step.ID
-	Options
-}
-
-// OperateJob has a person operate on the job.
-type OperateJob struct {
-	Person string // "" for the anonymous actor
-	Code   operation.JobCode
+	Person string     // "" for the anonymous actor
+	Cause  step.Cause // the operation's: operation.Code and operation.JobCode have it
+	Step   step.ID    // 0 for an operation on the job
 	Options
 }
 
@@ -61,7 +53,7 @@ type Report struct {
 	By      string      // the executor; may be empty
 	In      store.Scope // as in Options
 	Results []TargetResult
-	Outcome step.Event // or 0
+	Outcome step.Cause // or 0
 	Reason  string
 }
 
@@ -140,12 +132,15 @@ func (c *Job) String() string {
 	return "job " + name(c.Name) + by + c.options()
 }
 
-func (c *Operate) String() string    { return person(c.Person) + ": " + c.what() }
-func (c *OperateJob) String() string { return person(c.Person) + ": " + c.what() }
+func (c *Operate) String() string { return person(c.Person) + ": " + c.what() }
 
 // what is the command without who gives it.
-func (c *Operate) what() string    { return fmt.Sprintf("%v %d%s", c.Code, c.Step, c.options()) }
-func (c *OperateJob) what() string { return c.Code.String() + c.options() }
+func (c *Operate) what() string {
+	if c.Cause.OfJob() {
+		return c.Cause.String() + c.options()
+	}
+	return fmt.Sprintf("%v %d%s", c.Cause, c.Step, c.options())
+}
 
 func (o Options) options() string {
 	var b strings.Builder

@@ -114,13 +114,13 @@ func TestNoJobIsToldOnce(t *testing.T) {
 func TestEntriesTellWhatWasWritten(t *testing.T) {
 	c := scenario.Config{Open: func() store.Store {
 		return lying{memstore.New(), func(_ *store.View, _ []store.Step, h []store.Record) {
-			if r := &h[len(h)-1]; r.JobCode != 0 {
-				r.JobCode, r.Code = 0, operation.ForcedSkip
+			if r := &h[len(h)-1]; r.Cause.OfJob() {
+				r.Cause = operation.ForcedSkip.Cause()
 			}
 		}}
 	}}
 	result, _ := mismatches(t, release+"ann: start_job\n", c)
-	if e := result.Timeline[1]; e.Record == nil || e.Code != operation.ForcedSkip || e.JobCode != 0 {
+	if e := result.Timeline[1]; e.Record == nil || e.Cause != operation.ForcedSkip.Cause() {
 		t.Errorf("the entry is %+v", e)
 	}
 }

@@ -10,28 +10,21 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// A Cell is a place in the rules: a code, a job code or an event that moves a step of one type
-// from one state.
+// A Cell is a place in the rules: what one cause does to a step of one type in one state, or, in
+// a row for the whole job, to a job in one state.
 type Cell struct {
-	Type step.Type
-	From step.State
-
-	// One of these is set.
-	Code    operation.Code
-	JobCode operation.JobCode
-	Event   step.Event
+	Cause step.Cause
+	Type  step.Type  // 0 for the whole job
+	From  step.State // of the step, or of the job
 }
 
-func (c Cell) String() string { return fmt.Sprintf("%v on %v in %v", c.label(), c.Type, c.From) }
+func (c Cell) String() string { return fmt.Sprintf("%v on %s in %v", c.Cause, subject(c.Type), c.From) }
 
-func (c Cell) label() fmt.Stringer {
-	switch {
-	case c.Code != 0:
-		return c.Code
-	case c.JobCode != 0:
-		return c.JobCode
+func subject(t step.Type) string {
+	if t == 0 {
+		return "the whole job"
 	}
-	return c.Event
+	return t.String()
 }
 
 // Cells returns every cell of the legality table of r, row by row, then every cell of the
@@ -46,26 +39,45 @@ func Cells(r *operation.Rules) []Cell {
 
 // A ruleRow is a row of the rules, or the lifecycle of a type for an event.
 type ruleRow struct {
-	label fmt.Stringer
-	on    step.Types
+	cause step.Cause
+	on    step.Types // empty for the whole job
 	from  step.States
-	to    step.State
+	to    step.State // 0: no state moves
 	cells []Cell
 }
 
+func (r ruleRow) subject() string {
+	if r.on.Empty() {
+		return subject(0)
+	}
+	return r.on.String()
+}
+
+func (r ruleRow) target() string {
+	if r.to == 0 {
+		return "stays"
+	}
+	return r.to.String()
+}
+
 func rows(r *operation.Rules) []ruleRow {
-	reached := map[step.Type]step.States{}
+	reached := map[step.Type]step.States{} // of the whole job under 0
 	for _, typ := range r.Types() {
 		reached[typ] = reachable(r.Machine(typ))
+		for state := range reached[typ].All() {
+			reached[0] = reached[0].With(state.OfJob(true)).With(state.OfJob(false))
+		}
 	}
 	var all []ruleRow
-	add := func(label fmt.Stringer, on step.Types, from step.States, to step.State, cell Cell) {
-		row := ruleRow{label: label, on: on, from: from, to: to}
+	add := func(cause step.Cause, on step.Types, from step.States, to step.State) {
+		row := ruleRow{cause: cause, on: on, from: from, to: to}
+		if on.Empty() {
+			on = step.TypesOf(0)
+		}
 		for typ := range on.All() {
 			for state := range from.All() {
 				if reached[typ].Has(state) {
-					cell.Type, cell.From = typ, state
-					row.cells = append(row.cells, cell)
+					row.cells = append(row.cells, Cell{cause, typ, state})
 				}
 			}
 		}
@@ -73,14 +85,11 @@ func rows(r *operation.Rules) []ruleRow {
 	}
 	table := r.Table()
 	for _, row := range table.Rows {
-		add(row.Code, row.On, row.From, row.To, Cell{Code: row.Code})
-	}
-	for _, row := range table.Job {
-		add(row.Code, row.On, row.From, row.To, Cell{JobCode: row.Code})
+		add(row.Cause, row.On, row.From, row.To)
 	}
 	for _, kind := range table.Kinds {
 		for _, row := range kind.Lifecycle {
-			add(row.On, step.TypesOf(kind.Type), row.From, row.To, Cell{Event: row.On})
+			add(row.Cause, step.TypesOf(kind.Type), row.From, row.To)
 		}
 	}
 	return all
@@ -94,7 +103,7 @@ func reachable(m *step.Machine) step.States {
 		for _, t := range m.Transitions() {
 			for from := range t.From.All() {
 				if states.Has(from) {
-					states = states.With(t.To)
+					states = states.Union(m.Lands(from, t.Cause))
 				}
 			}
 		}
@@ -108,7 +117,7 @@ func reachable(m *step.Machine) step.States {
 // Coverage is of no use.
 type Coverage struct {
 	Rules   *operation.Rules
-	Cells   map[Cell]int             // how often each moved a step
+	Cells   map[Cell]int             // how often each took effect
 	Reasons map[operation.Reason]int // how often each was the reason of a refusal
 }
 
@@ -122,13 +131,27 @@ func NewCoverage(r *operation.Rules) *Coverage {
 // it is not what the file wants: that of a play that failed is better left out.
 func (c *Coverage) Add(t Timeline) {
 	for _, e := range t {
-		switch moved := e.Code != 0 || e.JobCode != 0 || e.Event != 0; {
+		switch {
 		case e.Refusal != nil:
 			c.Reasons[e.Refusal.Reason]++
-		case e.Record != nil && moved:
-			c.Cells[Cell{Type: e.Type, From: e.From, Code: e.Code, JobCode: e.JobCode, Event: e.Event}]++
+		case e.Record != nil:
+			if cell, ok := c.cell(e); ok {
+				c.Cells[cell]++
+			}
 		}
 	}
+}
+
+// cell returns the cell that an entry shows, and whether it shows one: the creation of a job and
+// results of targets alone stand in no row.
+func (c *Coverage) cell(e Entry) (Cell, bool) {
+	if !e.Cause.OfStep() && !e.Cause.OfJob() && !e.Cause.IsEvent() {
+		return Cell{}, false
+	}
+	if _, ok := c.Rules.Move(e.Type, e.From, e.Cause); !ok && e.Cause.OfJob() {
+		return Cell{Cause: e.Cause, From: e.JobFrom}, true
+	}
+	return Cell{e.Cause, e.Type, e.From}, true
 }
 
 // Missing returns the cells that nothing has exercised, in the order of [Cells].
@@ -136,9 +159,18 @@ func (c *Coverage) Missing() []Cell {
 	return slices.DeleteFunc(Cells(c.Rules), func(cell Cell) bool { return c.Cells[cell] > 0 })
 }
 
-// MissingReasons returns the reasons for which nothing was refused.
+// MissingReasons returns the reasons for which nothing was refused. One that the rules never
+// lead to is left out: sealed, where no row seals a job.
 func (c *Coverage) MissingReasons() []operation.Reason {
-	return slices.DeleteFunc(operation.AllReasons(), func(r operation.Reason) bool { return c.Reasons[r] > 0 })
+	return slices.DeleteFunc(c.reasons(), func(r operation.Reason) bool { return c.Reasons[r] > 0 })
+}
+
+// reasons returns the reasons that the rules can lead to.
+func (c *Coverage) reasons() []operation.Reason {
+	seals := func(row operation.Row) bool { return row.Do == step.Seal }
+	return slices.DeleteFunc(operation.AllReasons(), func(r operation.Reason) bool {
+		return r == operation.Sealed && !slices.ContainsFunc(c.Rules.Table().Rows, seals)
+	})
 }
 
 // String returns the legality table, the lifecycles and the reasons as a table with counts,
@@ -149,10 +181,10 @@ func (c *Coverage) String() string {
 	fmt.Fprintln(w, "count\trow\ton\tfrom\tto\tmissing")
 	for _, row := range rows(c.Rules) {
 		count, missing := c.of(row)
-		fmt.Fprintf(w, "%d\t%v\t%v\t%v\t%v\t%s\n", count, row.label, row.on, row.from, row.to, missing)
+		fmt.Fprintf(w, "%d\t%v\t%s\t%v\t%s\t%s\n", count, row.cause, row.subject(), row.from, row.target(), missing)
 	}
 	fmt.Fprintln(w, "\ncount\trefused as")
-	for _, reason := range operation.AllReasons() {
+	for _, reason := range c.reasons() {
 		missing := ""
 		if c.Reasons[reason] == 0 {
 			missing = "missing"
@@ -160,7 +192,7 @@ func (c *Coverage) String() string {
 		fmt.Fprintf(w, "%d\t%v\t%s\n", c.Reasons[reason], reason, missing)
 	}
 	_ = w.Flush() // a Builder takes everything
-	cells, reasons := len(Cells(c.Rules)), len(operation.AllReasons())
+	cells, reasons := len(Cells(c.Rules)), len(c.reasons())
 	return trimLines(b.String()) + fmt.Sprintf("\n%d of %d cells, %d of %d reasons\n",
 		cells-len(c.Missing()), cells, reasons-len(c.MissingReasons()), reasons)
 }
@@ -171,7 +203,7 @@ func (c *Coverage) of(row ruleRow) (count int, missing string) {
 	for _, cell := range row.cells {
 		count += c.Cells[cell]
 		if c.Cells[cell] == 0 {
-			none = append(none, fmt.Sprintf("%v in %v", cell.Type, cell.From))
+			none = append(none, fmt.Sprintf("%s in %v", subject(cell.Type), cell.From))
 		}
 	}
 	if count == 0 && len(row.cells) > 0 {

@@ -18,7 +18,7 @@
 //	bob: retry_failed 1, because "web-2 is back"
 //	  to running, attempt 2, targets 1
 //	ann: retry_failed 1
-//	  refused wrong_state, legal none, legal_job terminate_job
+//	  refused wrong_state, legal terminate_job
 //	expect step 1: running, attempt 2
 //
 // # Lines
@@ -27,8 +27,8 @@
 // indented below it say what must have come of it. A line that begins with # is a comment.
 // Words are apart by blanks, and whatever is listed by commas. A name or a text that has
 // blanks, commas or quotes, begins with # or ends in a colon stands between quotes, as in Go.
-// Codes, types, states, statuses and reasons have their stable names, those of embedders
-// included: custom-32.
+// Operations, types, states, statuses and reasons have their stable names, those of embedders
+// included: custom-32. An operation without a step is one on the job.
 //
 // # What happens
 //
@@ -42,7 +42,7 @@
 //	turn to NAME
 //	    the actions after it are about that job, the latest if there are several of this name
 //
-//	PERSON: CODE STEP [, OPTION ...]
+//	PERSON: OPERATION STEP [, OPTION ...]
 //	PERSON: start_job [, OPTION ...]
 //	PERSON: terminate_job [, OPTION ...]
 //	    operates on a step or on the job; "nobody" gives no name. An OPTION is one of
@@ -53,7 +53,7 @@
 //	      dry_run
 //
 //	report STEP.ATTEMPT [by EXECUTOR] [in TYPE/ID]: TARGET STATUS [exit N] [detail "TEXT"], ...
-//	report STEP.ATTEMPT [by EXECUTOR] [in TYPE/ID]: ..., stopped | abnormal "WHY" | abandoned "WHY"
+//	report STEP.ATTEMPT [by EXECUTOR] [in TYPE/ID]: ..., stopped | broke "WHY" | dropped "WHY"
 //	    an executor reports results, or how the attempt has ended, or both
 //
 //	wait DURATION             moves the clock
@@ -85,13 +85,13 @@
 //	expect step N: CLAUSE, ...
 //	expect target N.NAME: CLAUSE, ...     a target of step N
 //	expect record N: CLAUSE, ...          a record of the history
-//	expect history: WHAT, ...             what each record tells of: created, start_job, some_failed
+//	expect history: WHAT, ...             what each record tells of: created, start_job, results, some_failed
 //	expect effects: EFFECT, ...           what waits for delivery: run 1.1 all, run 1.2 due, stop 1.2,
 //	                                      ask 2.1, job_ended failed, run 2.1 all tried 1: WHY;
 //	                                      a stop that waits for its step: stop 1.2 delivered
 //	expect jobs: NAME STATE, ...          all jobs
-//	expect PERSON on N: CODE, ...         what is legal for the person on step N, and on the job
-//	expect PERSON on N in full: CODE, CODE is REASON, ...    every code, and why not
+//	expect PERSON on N: OPERATION, ...    what is legal for the person on step N, and on the job
+//	expect PERSON on N in full: OPERATION, OPERATION is REASON, ...    every one, and why not
 //
 // A scope can be added to each: expect job in biz/3: refused no_such_job. An
 // expectation may go on below the line.
@@ -105,7 +105,7 @@
 // of things has blanks instead of commas: legal_from failed abnormal terminated. The first value
 // after expect needs no key if it is a state, a status, or what the record tells of. Below
 // sweep stands "1 expired", below deliver what was delivered; a list is given whole, or as none.
-// What there is none of reads none, too: a code, a state, an effect, a scope, a list of
+// What there is none of reads none, too: an operation, a state, an effect, a scope, a list of
 // confirmers, the id of a request. But a number reads 0, a text "" and a time never. In a list
 // of confirmers the quotes count: ann "b c" are two.
 //

@@ -103,9 +103,6 @@ func (c *Job) shape() shape { return shape{fields: ofJob, refusable: true, commi
 func (c *Operate) shape() shape {
 	return shape{fields: ofReceipt, refusable: true, commits: !c.DryRun}
 }
-func (c *OperateJob) shape() shape {
-	return shape{fields: ofReceipt, refusable: true, commits: !c.DryRun}
-}
 func (*Report) shape() shape  { return shape{fields: ofReport, refusable: true, commits: true} }
 func (*Sweep) shape() shape   { return shape{list: true, commits: true} }
 func (*Deliver) shape() shape { return shape{list: true} }
@@ -156,7 +153,7 @@ func targetFacts(t store.Target) facts {
 
 func recordFacts(r store.Record) facts {
 	f := factsOf(r)
-	f["state"] = deed(r)
+	f["state"] = r.Cause.String()
 	return f
 }
 
@@ -164,19 +161,6 @@ func refusalFacts(r *engine.Refusal) facts {
 	f := factsOf(*r)
 	f[refused], f["says"] = f["reason"], r.Error()
 	return f
-}
-
-// deed says in a word what a record tells of.
-func deed(r store.Record) string {
-	switch {
-	case r.Code != 0:
-		return r.Code.String()
-	case r.JobCode != 0:
-		return r.JobCode.String()
-	case r.Event != 0:
-		return r.Event.String()
-	}
-	return r.Kind.String()
 }
 
 // delivery says in words what an effect is about.
@@ -205,22 +189,16 @@ func waiting(d store.Delivery) string {
 	return text
 }
 
-// verdicts says which codes are legal; in full, of each code whether it is, or why not.
+// verdicts says which operations are legal; in full, of each whether it is, or why not.
 func verdicts(x engine.Explanation, full bool) []string {
 	var all []string
-	add := func(code fmt.Stringer, refusal *engine.Refusal) {
+	for _, v := range x.Causes {
 		switch {
-		case refusal == nil:
-			all = append(all, code.String())
+		case v.Legal:
+			all = append(all, v.Cause.String())
 		case full:
-			all = append(all, fmt.Sprintf("%v is %v", code, refusal.Reason))
+			all = append(all, fmt.Sprintf("%v is %v", v.Cause, v.Refusal.Reason))
 		}
-	}
-	for _, v := range x.Codes {
-		add(v.Code, v.Refusal)
-	}
-	for _, v := range x.JobCodes {
-		add(v.Code, v.Refusal)
 	}
 	return all
 }

@@ -97,7 +97,7 @@ func (a *Action) defaults(kind string, o outcome) []Clause {
 	}
 	keys := []string{"state"}
 	switch c := a.Command.(type) {
-	case *Operate, *OperateJob:
+	case *Operate:
 		keys = []string{"from", "to", "job_to"}
 		if r := o.receipt; r.Effect == store.RunTargets || r.Effect == store.AskConfirmers || r.Effect == store.StopAttempt {
 			keys = append(keys, "attempt", "targets")
@@ -132,7 +132,7 @@ func (a *Action) defaults(kind string, o outcome) []Clause {
 func refusalDefaults(r *engine.Refusal) []Clause {
 	f := refusalFacts(r)
 	all := []Clause{{Key: refused, Value: f[refused]}}
-	keys := []string{"state", "legal", "legal_job"}
+	keys := []string{"state", "legal"}
 	switch {
 	case r.Field != "":
 		keys = []string{"field"}

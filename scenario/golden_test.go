@@ -96,7 +96,7 @@ var goldens = []struct{ name, file, want string }{
 	{
 		"a refusal that nobody wanted",
 		"ann: start_job, if_attempt 3\n# why\nann: start_job\n",
-		"ann: start_job, if_attempt 3\n  refused stale, state pending, legal none, legal_job start_job\n# why\nann: start_job\n",
+		"ann: start_job, if_attempt 3\n  refused stale, state pending, legal start_job\n# why\nann: start_job\n",
 	},
 	{
 		"an acceptance in the place of a refusal",
@@ -142,9 +142,9 @@ var goldens = []struct{ name, file, want string }{
 	},
 	{
 		"what there is none of, which is left out unless it is asked for",
-		"expect record 1: ?\nexpect record 1: created, actor ann, from running, code confirm, job_code start_job\n" +
+		"expect record 1: ?\nexpect record 1: created, actor ann, from running, effect run, cause results\n" +
 			"job ask\n  confirmation ask, confirmers \"none\"\n  confirmation ask\nexpect step 1: confirmers none\nexpect step 2: confirmers \"none\", on_timeout none\n",
-		"expect record 1: created\nexpect record 1: created, actor \"\", from none, code none, job_code none\n" +
+		"expect record 1: created\nexpect record 1: created, actor \"\", from none, effect none, cause created\n" +
 			"job ask\n  confirmation ask, confirmers \"none\"\n  confirmation ask\nexpect step 1: confirmers \"none\"\nexpect step 2: confirmers none, on_timeout terminate\n",
 	},
 	{
@@ -155,8 +155,8 @@ var goldens = []struct{ name, file, want string }{
 	{
 		"the ends of lines, as they are beside it",
 		"ann: start_job\n\tto waiting\r\nann: confirm 1\r\nexpect job: waiting\nbob: confirm 1",
-		"ann: start_job\n  to running\nann: confirm 1\r\n  refused wrong_type, state running, legal none, legal_job terminate_job\r\nexpect job: running\n" +
-			"bob: confirm 1\n  refused wrong_type, state running, legal none, legal_job terminate_job\n",
+		"ann: start_job\n  to running\nann: confirm 1\r\n  refused wrong_type, state running, legal terminate_job\r\nexpect job: running\n" +
+			"bob: confirm 1\n  refused wrong_type, state running, legal terminate_job\n",
 	},
 	{
 		"a text that must be quoted",

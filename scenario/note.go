@@ -21,7 +21,7 @@ func (p *player) note(a *Action, o outcome) {
 		p.noteDeliveries(a, c, o)
 	case *Restart, *Deny, *Allow:
 		p.tell(a)
-	case *Job, *Operate, *OperateJob, *Report:
+	case *Job, *Operate, *Report:
 		p.noteRequest(a, o, records)
 	}
 }
@@ -54,9 +54,7 @@ func (p *player) request(a *Action) (e Entry, dry bool) {
 	case *Job:
 		e.Who, e.What, dry = person(c.By), "job "+name(c.Name)+c.options(), c.DryRun
 	case *Operate:
-		e.Who, e.What, e.Step, e.Code, dry = person(c.Person), c.what(), c.Step, c.Code, c.DryRun
-	case *OperateJob:
-		e.Who, e.What, e.JobCode, dry = person(c.Person), c.what(), c.Code, c.DryRun
+		e.Who, e.What, e.Step, e.Cause, dry = person(c.Person), c.what(), c.Step, c.Cause, c.DryRun
 	case *Report:
 		said := *c
 		said.By = "" // it stands under who
@@ -127,7 +125,7 @@ func (p *player) news() []store.Record {
 // record enters a record that came of e, and the step that was entered with it.
 func (p *player) record(e Entry, r *store.Record) {
 	e.Record, e.Job, e.Step, e.Attempt = r, r.Job, r.Step, r.Attempt
-	e.Code, e.JobCode, e.Event = r.Code, r.JobCode, r.Event
+	e.Cause = r.Cause
 	e.From, e.To, e.JobFrom, e.JobTo = r.From, r.To, r.JobFrom, r.JobTo
 	if job := p.find(r.Job); job != nil {
 		e.JobName = job.Name
@@ -139,7 +137,7 @@ func (p *player) record(e Entry, r *store.Record) {
 	}
 	next := Entry{
 		Line: e.Line, At: e.At, Who: "engine", Outcome: Accepted, JobName: e.JobName, Job: e.Job, Step: r.Entered, Attempt: 1,
-		JobFrom: r.JobTo, JobTo: r.JobTo, From: step.Pending, To: r.JobTo, Event: step.Entered, Record: r,
+		JobFrom: r.JobTo, JobTo: r.JobTo, From: step.Pending, To: r.JobTo, Cause: step.Entered, Record: r,
 	}
 	next.What = "enters step " + show(r.Entered)
 	p.typed(&next)

@@ -192,7 +192,26 @@ func (p *parser) wanted(c Command, rows []row) []Clause {
 			p.fail(r.line, m)
 		}
 	}
+	for i := range all {
+		if all[i].isCause(c) {
+			if cause, ok := parseWord(all[i].Value); ok {
+				all[i].Value = cause.String() // which may have had another name
+			}
+		}
+	}
 	return all
+}
+
+// isCause reports whether a clause of what is wanted of c has the name of a cause.
+func (cl Clause) isCause(c Command) bool {
+	look, looks := c.(*Look)
+	switch {
+	case !looks:
+		return cl.Key == "cause"
+	case look.At == OneRecord:
+		return cl.Key == "cause" || cl.Key == "state"
+	}
+	return look.At == TheHistory && cl.Key == ""
 }
 
 // row appends the clauses of a line to those before it.

@@ -95,13 +95,17 @@ func parseOperation(person string, tokens []token) (Command, *mistake) {
 	}
 	what := parts[0]
 	name := what[0].text
-	jobCode, err := operation.ParseJobCode(name)
+	jobName := name
+	if number, ok := strings.CutPrefix(name, "custom-"); ok && !strings.HasPrefix(number, "job-") {
+		jobName = "custom-job-" + number // without a step it is the job's
+	}
+	jobCode, err := operation.ParseJobCode(jobName)
 	onJob := err == nil
 	code, err := operation.ParseCode(name)
 	onStep := err == nil
 	switch {
 	case onJob && len(what) == 1:
-		return &OperateJob{Person: person, Code: jobCode, Options: options}, nil
+		return &Operate{Person: person, Cause: jobCode.Cause(), Options: options}, nil
 	case onJob && !onStep:
 		return nil, got(what[1:], "a comma after "+name+", or nothing")
 	case !onStep:
@@ -113,7 +117,7 @@ func parseOperation(person string, tokens []token) (Command, *mistake) {
 	if err != nil || len(what) > 2 {
 		return nil, got(what[1:], "the number of a step, and a comma before anything else")
 	}
-	return &Operate{Person: person, Code: code, Step: step.ID(id), Options: options}, nil
+	return &Operate{Person: person, Cause: code.Cause(), Step: step.ID(id), Options: options}, nil
 }
 
 func allNames[T fmt.Stringer](all []T) string {

@@ -64,8 +64,8 @@ func parseReportHead(tokens []token) (*Report, *mistake) {
 // parse reads one thing that a report says: TARGET STATUS [exit N] [detail "TEXT"], or how
 // the attempt has ended.
 func (c *Report) parse(tokens []token) *mistake {
-	outcome, err := step.ParseEvent(tokens[0].text)
-	isOutcome := err == nil && tokens[0].text == outcome.String() && (outcome == step.Stopped || outcome == step.Broke || outcome == step.Dropped)
+	outcome, ok := parseWord(tokens[0].text)
+	isOutcome := ok && (outcome == step.Stopped || outcome == step.Broke || outcome == step.Dropped)
 	if isOutcome && (len(tokens) == 1 || len(tokens) == 2 && tokens[1].kind == quoted) {
 		c.Outcome = outcome
 		if len(tokens) == 2 {
@@ -74,9 +74,10 @@ func (c *Report) parse(tokens []token) *mistake {
 		return nil
 	}
 	if !isName(tokens[0]) || len(tokens) < 2 {
-		return got(tokens, `TARGET STATUS, or one of stopped, abnormal "WHY", abandoned "WHY"`)
+		return got(tokens, `TARGET STATUS, or one of stopped, broke "WHY", dropped "WHY"`)
 	}
 	r := TargetResult{Target: tokens[0].text}
+	var err error
 	if r.Status, err = step.ParseStatus(tokens[1].text); err != nil || tokens[1].kind != word {
 		return got(tokens[1:2], "the status of a target: "+allNames(step.AllStatuses()))
 	}
@@ -96,4 +97,13 @@ func (c *Report) parse(tokens []token) *mistake {
 	}
 	c.Results = append(c.Results, r)
 	return nil
+}
+
+// parseWord reads the name of a cause, the one that it had before included, but no number.
+func parseWord(text string) (step.Cause, bool) {
+	if _, err := strconv.Atoi(text); err == nil {
+		return 0, false
+	}
+	cause, err := step.ParseCause(text)
+	return cause, err == nil
 }

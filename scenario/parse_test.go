@@ -55,8 +55,8 @@ func TestParse(t *testing.T) {
 			},
 			Outcome: step.Broke, Reason: "lost",
 		}},
-		{Line: 9, Command: &scenario.OperateJob{Person: "ann", Code: operation.StartJob, Options: scenario.Options{Request: "go"}}},
-		{Line: 10, Command: &scenario.Operate{Code: operation.RetryFailed, Step: 1, Options: scenario.Options{
+		{Line: 9, Command: &scenario.Operate{Person: "ann", Cause: operation.StartJob.Cause(), Options: scenario.Options{Request: "go"}}},
+		{Line: 10, Command: &scenario.Operate{Cause: operation.RetryFailed.Cause(), Step: 1, Options: scenario.Options{
 			Because: "it's back", IfAttempt: 1, IfVersion: 2, DryRun: true,
 		}}, Want: []scenario.Clause{
 			{Line: 11, Key: "refused", Value: "wrong_state"}, {Line: 12, Key: "legal", Value: "none"}, {Line: 12, Key: "says", Value: "not legal"},
@@ -107,6 +107,27 @@ func TestStringParsesToTheSame(t *testing.T) {
 	}
 }
 
+// What ends an attempt can be written by the name that it had before, and is written by today's.
+func TestFormerNamesAreRead(t *testing.T) {
+	const former = "report 1.1: abnormal \"lost\"\nreport 1.1: abandoned\nexpect history: created, abnormal, abandoned\n" +
+		"expect record 2: abnormal, cause abandoned, to abnormal\nexpect step 1: abnormal\nexpect jobs: release abandoned\n"
+	const now = "report 1.1: broke \"lost\"\nreport 1.1: dropped\nexpect history: created, broke, dropped\n" +
+		"expect record 2: broke, cause dropped, to abnormal\nexpect step 1: abnormal\nexpect jobs: release abandoned\n"
+	s, want := parse(t, "x.txt", former), parse(t, "x.txt", now)
+	if got := s.String(); got != now || !reflect.DeepEqual(s.Actions, want.Actions) {
+		t.Errorf("got\n%s\nwant\n%s", got, now)
+	}
+}
+
+// An embedder's operation without a step is one on the job, and reads as that.
+func TestOperationsOfEmbeddersOnTheJob(t *testing.T) {
+	s := parse(t, "x.txt", "ann: custom-32\nann: custom-job-32\nann: 32\nann: custom-32 1\n")
+	const want = "ann: custom-job-32\nann: custom-job-32\nann: custom-job-32\nann: custom-32 1\n"
+	if got := s.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 // malformed are mistakes of form: what a line after a job says, which line is wrong, what of it, and what would be right.
 var malformed = []struct {
 	text string
@@ -142,10 +163,10 @@ var malformed = []struct {
 	{"reprot 1.1: a succeeded", 4, `"reprot 1.1: a succeeded"`, "PERSON: CODE STEP, or one of job, report"},
 	{"report 1.1: a sucess", 4, `"sucess"`, "agent_error"},
 	{"report 1.1: a", 4, `"a"`, "TARGET STATUS"},
-	{"report 1.1: stoped", 4, `"stoped"`, "stopped, abnormal"},
+	{"report 1.1: stoped", 4, `"stoped"`, "stopped, broke"},
 	{"report 1.1: a succeeded exit x", 4, `"exit x"`, "exit N"},
 	{"report 1.1: a succeeded exit 1 2", 4, `"2"`, "detail"},
-	{"report 1.1: expired", 4, `"expired"`, "stopped, abnormal"},
+	{"report 1.1: expired", 4, `"expired"`, "stopped, broke"},
 	{"report 1.1: stopped, a succeeded", 4, `"a succeeded"`, "nothing after stopped"},
 	{"report 1: stopped", 4, `"1"`, "STEP.ATTEMPT"},
 	{"report one.two: stopped", 4, `"one.two"`, "STEP.ATTEMPT"},

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -33,13 +34,7 @@ func (p *player) do(a *Action, eng *engine.Engine) outcome {
 	case *Job:
 		return p.create(c, eng)
 	case *Operate:
-		return p.operate(eng, c.In, func(eng *engine.Engine, job store.JobID) (engine.Receipt, error) {
-			return eng.Operate(p.ctx, job, c.Step, c.Code, requestOptions(c.Person, c.Options)...)
-		})
-	case *OperateJob:
-		return p.operate(eng, c.In, func(eng *engine.Engine, job store.JobID) (engine.Receipt, error) {
-			return eng.OperateJob(p.ctx, job, c.Code, requestOptions(c.Person, c.Options)...)
-		})
+		return p.operate(c, in(eng, c.In))
 	case *Report:
 		return p.report(c, eng)
 	case *Look:
@@ -128,12 +123,17 @@ func (p *player) turn(name string) error {
 	return fmt.Errorf("there is no job %q", name)
 }
 
-func (p *player) operate(eng *engine.Engine, scope store.Scope, do func(*engine.Engine, store.JobID) (engine.Receipt, error)) outcome {
+func (p *player) operate(c *Operate, eng *engine.Engine) outcome {
 	job, err := p.current()
 	if err != nil {
 		return outcome{err: err}
 	}
-	r, err := do(in(eng, scope), job.id)
+	var r engine.Receipt
+	if opts := requestOptions(c.Person, c.Options); c.Cause.OfJob() {
+		r, err = eng.OperateJob(p.ctx, job.id, operation.JobCode(c.Cause.Code()), opts...)
+	} else {
+		r, err = eng.Operate(p.ctx, job.id, c.Step, operation.Code(c.Cause.Code()), opts...)
+	}
 	return outcome{facts: factsOf(r), receipt: r, err: err}
 }
 
@@ -249,7 +249,7 @@ func (p *player) look(c *Look, eng *engine.Engine) (o outcome) {
 		var history []store.Record
 		history, o.err = eng.History(p.ctx, job.id, 0, mostRows)
 		for _, r := range history {
-			o.list = append(o.list, deed(r))
+			o.list = append(o.list, r.Cause.String())
 		}
 	case TheEffects:
 		var effects []store.Delivery

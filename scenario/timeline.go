@@ -10,7 +10,6 @@ import (
 	"unicode"
 
 	"github.com/stepgate/stepgate/engine"
-	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -39,10 +38,7 @@ type Entry struct {
 	From, To       step.State
 	JobFrom, JobTo step.State
 
-	// What moved Step, if something did: one of these.
-	Code    operation.Code
-	JobCode operation.JobCode
-	Event   step.Event
+	Cause step.Cause // what was written, or else the operation that was asked for; 0 if it was none
 
 	Record  *store.Record         // what was written; nil if nothing was
 	Receipt *engine.Receipt       // of an operation that was accepted, repeated or tried
@@ -180,7 +176,7 @@ func (e Entry) follows() []string {
 	var targets int32
 	id, attempt := e.Step, e.Attempt
 	switch {
-	case e.Record != nil && e.Record.Entered != 0 && e.Event != step.Entered:
+	case e.Record != nil && e.Record.Entered != 0 && e.Cause != step.Entered:
 		return nil // the entry of the step that was entered says it
 	case e.Record != nil:
 		effect, targets = e.Record.Effect, e.Record.Targets

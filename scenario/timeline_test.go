@@ -104,7 +104,7 @@ job hotfix
 `
 	const want = `09:00:00  "a b c"  nobody      job "a b c"                                              pending
 09:00:00  "a b c"  ann         start_job                                                pending -> running   job running, run 1.1 on 1 target
-09:00:00  "a b c"  "x y z w"   report 1.1: abnormal "lost"                              running -> abnormal  job abnormal, the job has ended
+09:00:00  "a b c"  "x y z w"   report 1.1: broke "lost"                                 running -> abnormal  job abnormal, the job has ended
 09:00:00           stage       deny ann, because "no\n09:00:00  eve\tconfirm 1\x1b[2K"
 09:00:00  "a b c"  ann         retry_failed 1                                                                refused, denied: job 1, step 1: retry_failed (2) denied to ann: "no\n09:00:00  eve\tconfirm 1\x1b[2K"
 09:00:00  "a b c"  dispatcher  delivers job_ended abnormal                                                   failed: no\vmail
@@ -149,23 +149,23 @@ func TestEntriesAreData(t *testing.T) {
 	at := func(i int) scenario.Entry { return entries[i] }
 
 	if e := at(1); e.Line != 4 || e.Job != 1 || e.JobName != "release" || e.Step != 1 || e.Type != step.Script || e.Attempt != 1 ||
-		e.JobCode != operation.StartJob || e.From != step.Pending || e.To != step.Running || e.JobTo != step.Running ||
+		e.Cause != operation.StartJob.Cause() || e.From != step.Pending || e.To != step.Running || e.JobTo != step.Running ||
 		e.Outcome != scenario.Accepted || e.Record.Seq != 2 || e.Receipt.Seq != 2 {
 		t.Errorf("the start is %+v", e)
 	}
 	if e := at(3); e.Outcome != scenario.Refused || e.Refusal.Reason != operation.Denied || !errors.Is(e.Err, operation.Denied) || e.Record != nil || e.From != 0 {
 		t.Errorf("the denial is %+v", e)
 	}
-	if e := at(4); e.Line != 8 || e.Who != "agent" || e.Event != 0 || e.Report.Accepted != 1 || e.Record.Results != 1 {
+	if e := at(4); e.Line != 8 || e.Who != "agent" || e.Cause != step.Results || e.Report.Accepted != 1 || e.Record.Results != 1 {
 		t.Errorf("the report in between is %+v", e)
 	}
-	if e := at(5); e.Line != 9 || e.Event != step.SomeFailed || e.From != step.Running || e.To != step.Failed || len(e.Report.Rejected) != 1 {
+	if e := at(5); e.Line != 9 || e.Cause != step.SomeFailed || e.From != step.Running || e.To != step.Failed || len(e.Report.Rejected) != 1 {
 		t.Errorf("the report is %+v", e)
 	}
 	if e := at(7); e.Outcome != scenario.Tried || e.Record != nil || e.To != step.ErrorIgnored || e.Receipt.Seq != 0 {
 		t.Errorf("the dry run is %+v", e)
 	}
-	if e := at(9); e.Event != step.Entered || e.Step != 2 || e.Type != step.Confirmation || e.From != step.Pending || e.To != step.Waiting || e.Record != at(8).Record {
+	if e := at(9); e.Cause != step.Entered || e.Step != 2 || e.Type != step.Confirmation || e.From != step.Pending || e.To != step.Waiting || e.Record != at(8).Record {
 		t.Errorf("the entry of step 2 is %+v", e)
 	}
 	if e := at(10); e.Outcome != scenario.Repeated || e.Record != nil || e.From != 0 || e.Receipt.Seq != at(8).Record.Seq {
@@ -180,8 +180,8 @@ func TestEntriesAreData(t *testing.T) {
 
 	c := scenario.NewCoverage(nil)
 	c.Add(entries)
-	started := scenario.Cell{Type: step.Script, From: step.Pending, JobCode: operation.StartJob}
-	terminated := scenario.Cell{Type: step.Confirmation, From: step.Waiting, JobCode: operation.TerminateJob}
+	started := scenario.Cell{Type: step.Script, From: step.Pending, Cause: operation.StartJob.Cause()}
+	terminated := scenario.Cell{Type: step.Confirmation, From: step.Waiting, Cause: operation.TerminateJob.Cause()}
 	if c.Cells[started] != 1 || c.Cells[terminated] != 1 || len(c.Cells) != 5 || c.Reasons[operation.Denied] != 1 || len(c.Reasons) != 3 {
 		t.Errorf("it covers %v and %v", c.Cells, c.Reasons)
 	}

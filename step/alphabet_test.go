@@ -3,6 +3,7 @@ package step_test
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -32,9 +33,18 @@ var (
 
 	wireDecisions = map[int]string{0: "terminate", 1: "confirm"}
 
-	wireEvents = map[int]string{
-		1: "entered", 2: "all_succeeded", 3: "some_failed", 4: "failures_ignored", 5: "stopped", 6: "abnormal",
-		7: "abandoned", 8: "expired", 9: "expired_confirmed",
+	wireDos = map[int]string{
+		1: "enter", 2: "run_due", 3: "run_all", 4: "run_next", 5: "ask", 6: "open", 7: "accept", 8: "vote", 9: "unvote",
+		10: "pass", 11: "stop", 12: "end", 13: "hold", 14: "release", 15: "seal", 16: "note", 17: "mark", 18: "unmark",
+	}
+
+	wireCauses = map[int]string{
+		2: "retry_failed", 3: "ignore_error", 6: "confirm", 8: "retry_all", 9: "terminate_confirmation",
+		10: "restart_confirmation", 11: "next_step", 12: "forced_skip",
+		65: "entered", 66: "all_succeeded", 67: "some_failed", 68: "failures_ignored", 69: "stopped", 70: "broke",
+		71: "dropped", 72: "expired", 73: "expired_confirmed",
+		129: "terminate_job", 130: "start_job",
+		192: "created", 193: "results",
 	}
 )
 
@@ -78,7 +88,11 @@ func speak[T letter, P text[T]](t *testing.T, least, most int, wire map[int]stri
 			}
 			continue
 		}
-		if v.String() != name || string(data) != name || err != nil {
+		want := name
+		if v == 0 {
+			want = "" // the zero value has a name to print, and no text
+		}
+		if v.String() != name || string(data) != want || err != nil {
 			t.Errorf("%T(%d) prints %q and marshals to %q, %v; want %q", v, i, v, data, err, name)
 		}
 		for _, s := range []string{name, strconv.Itoa(i)} {
@@ -96,8 +110,8 @@ func speak[T letter, P text[T]](t *testing.T, least, most int, wire map[int]stri
 			t.Errorf("parsing %T %q gives %d, %v; want an error", got, s, got, err)
 		}
 		got := T(1)
-		if err := P(&got).UnmarshalText([]byte(s)); (err == nil) != (s == "" && wire[0] == "" && least == 0) || got != 0 {
-			t.Errorf("%T.UnmarshalText(%q) = %v, %d; want an error, but for the empty text of a nameless zero", got, s, err, got)
+		if err := P(&got).UnmarshalText([]byte(s)); (err == nil) != (s == "") || got != 0 {
+			t.Errorf("%T.UnmarshalText(%q) = %v, %d; want an error, but for the empty text of the zero", got, s, err, got)
 		}
 	}
 }
@@ -133,9 +147,56 @@ func TestDecisionsAreThoseOfTheSpec(t *testing.T) {
 	speak(t, 0, 255, wireDecisions, step.Decision.Valid, step.ParseDecision)
 }
 
-func TestEventsKeepTheirNumbers(t *testing.T) {
-	speak(t, 0, 255, wireEvents, step.Event.Valid, step.ParseEvent)
-	inOrder(t, "AllEvents()", step.AllEvents(), wireEvents)
+func TestCausesKeepTheirNumbers(t *testing.T) {
+	all := map[int]string{}
+	for i := 32; i <= 63; i++ { // the embedders' own
+		all[i], all[128+i] = fmt.Sprintf("custom-%d", i), fmt.Sprintf("custom-job-%d", i)
+	}
+	for i, name := range wireCauses {
+		all[i] = name
+	}
+	speak(t, 0, 255, all, step.Cause.Valid, step.ParseCause)
+	inOrder(t, "AllCauses()", step.AllCauses(), wireCauses)
+	for old, want := range map[string]step.Cause{"abnormal": step.Broke, "abandoned": step.Dropped} {
+		if got, err := step.ParseCause(old); got != want || err != nil {
+			t.Errorf("ParseCause(%s) = %v, %v; want %v, which was called so", old, got, err, want)
+		}
+	}
+}
+
+// A cause is of one kind, and its code counts from the start of that kind.
+func TestEveryCauseIsOfOneKind(t *testing.T) {
+	for c := range step.Cause(255) {
+		ofStep, isEvent, ofJob := c >= 1 && c <= 63, c >= 65 && c <= 127, c >= 129 && c <= 191
+		if c.OfStep() != ofStep || c.IsEvent() != isEvent || c.OfJob() != ofJob {
+			t.Errorf("cause %d: of a step %v, an event %v, of a job %v; want %v, %v, %v", c, c.OfStep(), c.IsEvent(), c.OfJob(), ofStep, isEvent, ofJob)
+		}
+		if ofJob && step.JobCause(c.Code()) != c || ofStep && step.Cause(c.Code()) != c {
+			t.Errorf("cause %d has code %d, which is another cause", c, c.Code())
+		}
+	}
+}
+
+func TestConsequencesKeepTheirNumbers(t *testing.T) {
+	speak(t, 0, 255, wireDos, step.Do.Valid, func(s string) (d step.Do, err error) {
+		if err = d.UnmarshalText([]byte(s)); s == "" {
+			err = errors.New("empty")
+		}
+		return d, err
+	})
+	inOrder(t, "AllDos()", step.AllDos(), wireDos)
+}
+
+// Each process names its own types and causes; this one names two.
+func TestAnEmbedderNamesTypesAndCauses(t *testing.T) {
+	step.Type(60).Register("container")
+	step.JobCause(60).Register("archive_job")
+	if typ, err := step.ParseType("container"); typ != 60 || err != nil || typ.String() != "container" {
+		t.Errorf("ParseType(container) = %v, %v; want type 60", typ, err)
+	}
+	if c, err := step.ParseCause("archive_job"); c != 188 || err != nil || c.String() != "archive_job" {
+		t.Errorf("ParseCause(archive_job) = %v, %v; want cause 188", c, err)
+	}
 }
 
 func inOrder[T letter](t *testing.T, call string, got []T, wire map[int]string) {
@@ -154,7 +215,7 @@ func TestUnknownLettersPrintTheirNumber(t *testing.T) {
 	for got, want := range map[fmt.Stringer]string{
 		step.State(8): "state(8)", step.State(12): "state(12)", step.State(15): "state(15)", step.State(0): "state(0)",
 		step.Type(0): "step type(0)", step.Type(5): "step type(5)", step.Type(64): "step type(64)",
-		step.Status(4): "target status(4)", step.Event(0): "event(0)", step.Decision(2): "timeout decision(2)",
+		step.Status(4): "target status(4)", step.Cause(0): "cause(0)", step.Do(0): "consequence(0)", step.Decision(2): "timeout decision(2)",
 	} {
 		if got.String() != want {
 			t.Errorf("%T prints %q, want %q", got, got, want)
@@ -162,12 +223,12 @@ func TestUnknownLettersPrintTheirNumber(t *testing.T) {
 	}
 }
 
-// The zero Status reads and writes as "none", so that a target without a result can
-// be kept as JSON.
-func TestNoStatusRoundTripsAsNone(t *testing.T) {
+// The zero Status writes as no text and reads as that and as "none", so that a target without a
+// result can be kept as JSON.
+func TestNoStatusRoundTrips(t *testing.T) {
 	data, err := json.Marshal(step.Status(0))
-	if string(data) != `"none"` || err != nil {
-		t.Fatalf("json.Marshal(Status(0)) = %s, %v; want \"none\"", data, err)
+	if string(data) != `""` || err != nil {
+		t.Fatalf("json.Marshal(Status(0)) = %s, %v; want no text", data, err)
 	}
 	got := step.TargetFailed
 	if err := json.Unmarshal(data, &got); got != 0 || err != nil {

@@ -11,13 +11,13 @@ import (
 
 // What an alphabet reads it prints, and what it prints it reads. Nothing else is a letter.
 func FuzzAlphabets(f *testing.F) {
-	for _, s := range []string{"script", "32", "custom-63", "waiting", "timed_out", "none", "confirm", "expired_confirmed", "0", "014", "+7", "custom-4", "65537", "", "\xff"} {
+	for _, s := range []string{"script", "32", "custom-63", "waiting", "timed_out", "none", "confirm", "expired_confirmed", "abnormal", "custom-job-63", "193", "0", "014", "+7", "custom-4", "65537", "", "\xff"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		spell(t, s, step.ParseType, step.Type.Valid)
 		spell(t, s, step.ParseState, step.State.Valid)
-		spell(t, s, step.ParseEvent, step.Event.Valid)
+		spell(t, s, step.ParseCause, step.Cause.Valid)
 		spell(t, s, step.ParseStatus, step.Status.Valid)
 		spell(t, s, step.ParseDecision, step.Decision.Valid)
 	})
@@ -37,8 +37,12 @@ func spell[T letter, P text[T]](t *testing.T, s string, parse func(string) (T, e
 		return
 	}
 	name, err := v.MarshalText()
-	back, backErr := parse(string(name))
-	if !valid(v) || err != nil || backErr != nil || back != v || string(name) != v.String() {
+	text := string(name)
+	if v == 0 { // marshals as no text
+		text = v.String()
+	}
+	back, backErr := parse(text)
+	if !valid(v) || err != nil || backErr != nil || back != v || text != v.String() {
 		t.Fatalf("%T %q: %v prints %q, %v, which reads %v, %v", v, s, v, name, err, back, backErr)
 	}
 }
@@ -48,7 +52,7 @@ func FuzzJSON(f *testing.F) {
 	for _, s := range []string{
 		`{"type":"script","name":"copy","targets":["a","b"],"ignore_errors":true,"timeout_ns":9000,"payload":"\ud800 x"}`,
 		`{"type":"confirmation","name":"ask","confirmers":["ann"],"timeout_ns":1,"on_timeout":"confirm"}`,
-		`{"type":"custom-40","title":"tape","lifecycle":[{"on":"entered","from":["pending"],"to":"running"}]}`,
+		`{"type":"custom-40","title":"tape","lifecycle":[{"cause":"entered","from":["pending"],"to":"running","do":"enter"}]}`,
 		`["pending","running","14"]`, `["custom-32",null]`, `[]`, `null`, `"AQI="`, `[null]`, `{"type":null}`, `["script"`,
 	} {
 		f.Add([]byte(s))
@@ -57,21 +61,21 @@ func FuzzJSON(f *testing.F) {
 		testkit.RoundTrip[step.Names](t, data)
 		testkit.RoundTrip[step.States](t, data)
 		testkit.RoundTrip[step.Types](t, data)
-		testkit.RoundTrip[step.Set[step.Event]](t, data)
+		testkit.RoundTrip[step.Causes](t, data)
 		testkit.RoundTrip[step.Spec](t, data)
 		testkit.RoundTrip[step.Kind](t, data)
 	})
 }
 
-// A set made of any bytes has those below 64 for members, once each and in order.
+// A set made of any bytes has them for members, once each and in order.
 func FuzzSet(f *testing.F) {
 	f.Add([]byte{1, 63, 1, 64, 255, 0}, []byte{1, 2})
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		s, u := setOf(a), setOf(b)
 		for v := range 256 {
-			e := step.Event(v)
-			in, also := v < 64 && slices.Contains(a, byte(v)), v < 64 && slices.Contains(b, byte(v))
-			if s.Has(e) != in || s.Union(u).Has(e) != (in || also) || s.Minus(u).Has(e) != (in && !also) || s.Without(e).Has(e) || s.With(e).Has(e) != (v < 64) {
+			e := step.Cause(v)
+			in, also := slices.Contains(a, byte(v)), slices.Contains(b, byte(v))
+			if s.Has(e) != in || s.Union(u).Has(e) != (in || also) || s.Minus(u).Has(e) != (in && !also) || s.Without(e).Has(e) || !s.With(e).Has(e) {
 				t.Fatalf("sets of %d and %d are wrong about %d", a, b, v)
 			}
 		}
@@ -82,9 +86,9 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-func setOf(values []byte) (s step.Set[step.Event]) {
+func setOf(values []byte) (s step.Causes) {
 	for _, v := range values {
-		s = s.With(step.Event(v))
+		s = s.With(step.Cause(v))
 	}
 	return s
 }
@@ -121,8 +125,7 @@ func FuzzMachine(f *testing.F) {
 		var ts []step.Transition
 		for row := range slices.Chunk(rows, 3) {
 			if len(row) == 3 && len(ts) < 100 {
-				label := step.Label(row[0])
-				ts = append(ts, step.Transition{Label: label, Name: "label " + string('A'+rune(label)), From: step.StatesOf(step.State(row[1])), To: step.State(row[2])})
+				ts = append(ts, step.Transition{Cause: step.Cause(row[0]), From: step.StatesOf(step.State(row[1])), To: step.State(row[2])})
 			}
 		}
 		m, err := step.NewMachine("fuzz", ts)
@@ -131,15 +134,15 @@ func FuzzMachine(f *testing.F) {
 		}
 		for _, row := range ts {
 			for from := range row.From.All() {
-				if to, ok := m.Next(from, row.Label); !ok || to != row.To {
-					t.Fatalf("Next(%v, %d) = %v, %v, want %v", from, row.Label, to, ok, row.To)
+				if to, ok := m.Next(from, row.Cause); !ok || to != row.To {
+					t.Fatalf("Next(%v, %d) = %v, %v, want %v", from, row.Cause, to, ok, row.To)
 				}
 			}
 		}
 		for state := range 256 {
-			for label := range 256 {
-				if to, ok := m.Next(step.State(state), step.Label(label)); ok != (to != 0) || ok && !to.Valid() {
-					t.Fatalf("Next(%d, %d) = %d, %v", state, label, to, ok)
+			for cause := range 256 {
+				if to, ok := m.Next(step.State(state), step.Cause(cause)); ok != (to != 0) || ok && !to.Valid() {
+					t.Fatalf("Next(%d, %d) = %d, %v", state, cause, to, ok)
 				}
 			}
 		}

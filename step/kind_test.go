@@ -16,13 +16,13 @@ func edit(typ step.Type, f func(k *step.Kind)) step.Kind {
 }
 
 // without returns rows less those of an event in a state.
-func without(rows []step.Row, on step.Event, from step.State) []step.Row {
+func without(rows []step.Transition, on step.Cause, from step.State) []step.Transition {
 	for i := range rows {
-		if rows[i].On == on {
+		if rows[i].Cause == on {
 			rows[i].From = rows[i].From.Without(from)
 		}
 	}
-	return slices.DeleteFunc(rows, func(r step.Row) bool { return r.From.Empty() })
+	return slices.DeleteFunc(rows, func(r step.Transition) bool { return r.From.Empty() })
 }
 
 func TestTheDocumentedKindsAreInOrder(t *testing.T) {
@@ -60,15 +60,15 @@ func TestAStepThatRunsEntersRunningAndOneThatAsksWaiting(t *testing.T) {
 }
 
 func TestCheckSaysWhatIsWrongWithAKind(t *testing.T) {
-	add := func(rows ...step.Row) func(*step.Kind) {
+	add := func(rows ...step.Transition) func(*step.Kind) {
 		return func(k *step.Kind) { k.Lifecycle = append(k.Lifecycle, rows...) }
 	}
-	drop := func(on step.Event, from step.State) func(*step.Kind) {
+	drop := func(on step.Cause, from step.State) func(*step.Kind) {
 		return func(k *step.Kind) { k.Lifecycle = without(k.Lifecycle, on, from) }
 	}
-	redirect := func(on step.Event, from, to step.State) func(*step.Kind) {
+	redirect := func(on step.Cause, from, to step.State, do step.Do) func(*step.Kind) {
 		return func(k *step.Kind) {
-			k.Lifecycle = append(without(k.Lifecycle, on, from), step.Row{On: on, From: step.StatesOf(from), To: to})
+			k.Lifecycle = append(without(k.Lifecycle, on, from), step.Transition{Cause: on, From: step.StatesOf(from), To: to, Do: do})
 		}
 	}
 	for _, c := range []struct {
@@ -79,17 +79,23 @@ func TestCheckSaysWhatIsWrongWithAKind(t *testing.T) {
 		{step.Script, func(k *step.Kind) { k.Type = 0 }, "step type 0: not declared; 32 to 63 are for embedders"},
 		{step.Script, func(k *step.Kind) { k.Type = 200 }, "step type 200: not declared; 32 to 63 are for embedders"},
 		{step.Script, func(k *step.Kind) { k.Lifecycle = nil }, "step type script: on entry it must go from pending to running or waiting, not to state(0)"},
-		{step.Script, redirect(step.Entered, step.Pending, step.Succeeded), "step type script: on entry it must go from pending to running or waiting, not to succeeded"},
-		{step.Script, add(step.Row{On: 77, From: step.StatesOf(step.Running), To: step.Failed}), "step type script: unknown event 77"},
-		{step.Script, func(k *step.Kind) { k.Lifecycle[0].From = step.StatesOf(step.Pending, step.Failed) }, "step type script: it is entered from pending only, not from pending, failed"},
-		{step.Script, add(step.Row{On: step.Stopped, From: step.StatesOf(step.Failed), To: step.Terminated}), "step type script: event stopped does not happen in failed"},
-		{step.Script, add(step.Row{On: step.ExpiredConfirmed, From: step.StatesOf(step.Running), To: step.Failed}), "step type script: event expired_confirmed does not happen in running"},
-		{step.Confirmation, add(step.Row{On: step.AllSucceeded, From: step.StatesOf(step.Waiting), To: step.Succeeded}), "step type confirmation: event all_succeeded does not happen in waiting"},
-		{step.Confirmation, add(step.Row{On: step.Expired, From: step.StatesOf(step.Running), To: step.Abnormal}), "step type confirmation: event expired does not happen in running"},
-		{step.SQL, redirect(step.Broke, step.Running, step.Terminating), "step type sql: event abnormal ends an attempt, it cannot lead to terminating"},
-		{step.SQL, redirect(step.AllSucceeded, step.Terminating, step.Succeeded), "step type sql: event all_succeeded leads from terminating to succeeded, and the stop is lost"},
-		{step.SQL, redirect(step.Expired, step.Terminating, step.Skipped), "step type sql: event expired leads from terminating to skipped, and the stop is lost"},
-		{step.FileTransfer, drop(step.Dropped, step.Terminating), "step type file_transfer: event abandoned leads nowhere from terminating"},
+		{step.Script, redirect(step.Entered, step.Pending, step.Succeeded, step.Enter), "step type script: on entry it must go from pending to running or waiting, not to succeeded"},
+		{step.Script, add(step.Transition{Cause: 77, From: step.StatesOf(step.Running), To: step.Failed, Do: step.End}), "step type script: cause(77) is not an event"},
+		{step.Script, add(step.Transition{Cause: 2, From: step.StatesOf(step.Running), To: step.Failed, Do: step.End}), "step type script: retry_failed is not an event"},
+		{step.Script, func(k *step.Kind) { k.Lifecycle[0].Do = step.RunAll }, "step type script: entered must lead from pending with enter, not from pending with run_all"},
+		{step.Script, func(k *step.Kind) { k.Lifecycle[2].Do = 0 }, "step type script: event some_failed: unknown consequence 0"},
+		{step.Script, func(k *step.Kind) { k.Lifecycle[2].Do = step.Accept }, "step type script: event some_failed: accept leads to succeeded, skipped, error_ignored, not to failed"},
+		{step.Script, func(k *step.Kind) { k.Lifecycle[2].Do = step.RunNext }, "step type script: event some_failed: run_next is not supported yet"},
+		{step.Confirmation, func(k *step.Kind) { k.Lifecycle[2].Do = step.Vote }, "step type confirmation: event expired_confirmed is not a person's, and cannot vote"},
+		{step.Script, func(k *step.Kind) { k.Lifecycle[0].From = step.StatesOf(step.Pending, step.Failed) }, "step type script: entered must lead from pending with enter, not from pending, failed with enter"},
+		{step.Script, add(step.Transition{Cause: step.Stopped, From: step.StatesOf(step.Failed), To: step.Terminated, Do: step.End}), "step type script: event stopped does not happen in failed"},
+		{step.Script, add(step.Transition{Cause: step.ExpiredConfirmed, From: step.StatesOf(step.Running), To: step.Failed, Do: step.End}), "step type script: event expired_confirmed does not happen in running"},
+		{step.Confirmation, add(step.Transition{Cause: step.AllSucceeded, From: step.StatesOf(step.Waiting), To: step.Succeeded, Do: step.End}), "step type confirmation: event all_succeeded does not happen in waiting"},
+		{step.Confirmation, add(step.Transition{Cause: step.Expired, From: step.StatesOf(step.Running), To: step.Abnormal, Do: step.End}), "step type confirmation: event expired does not happen in running"},
+		{step.SQL, redirect(step.Broke, step.Running, step.Terminating, step.Stop), "step type sql: event broke ends an attempt, it cannot lead to terminating"},
+		{step.SQL, redirect(step.AllSucceeded, step.Terminating, step.Succeeded, step.Pass), "step type sql: event all_succeeded leads from terminating to succeeded, and the stop is lost"},
+		{step.SQL, redirect(step.Expired, step.Terminating, step.Skipped, step.Pass), "step type sql: event expired leads from terminating to skipped, and the stop is lost"},
+		{step.FileTransfer, drop(step.Dropped, step.Terminating), "step type file_transfer: event dropped leads nowhere from terminating"},
 		{step.FileTransfer, drop(step.Expired, step.Running), "step type file_transfer: event expired leads nowhere from running"},
 		{step.FileTransfer, func(k *step.Kind) { k.Lifecycle = k.Lifecycle[:1] }, "step type file_transfer: event all_succeeded leads nowhere from running, terminating"},
 		{step.Confirmation, drop(step.ExpiredConfirmed, step.Waiting), "step type confirmation: event expired_confirmed leads nowhere from waiting"},
@@ -103,7 +109,7 @@ func TestCheckSaysWhatIsWrongWithAKind(t *testing.T) {
 func TestAKindMayLeadWhereItLikes(t *testing.T) {
 	lenient := edit(step.Script, func(k *step.Kind) {
 		k.Type = 32
-		k.Lifecycle = append(without(k.Lifecycle, step.Broke, step.Running), step.Row{On: step.Broke, From: step.StatesOf(step.Running), To: step.Failed})
+		k.Lifecycle = append(without(k.Lifecycle, step.Broke, step.Running), step.Transition{Cause: step.Broke, From: step.StatesOf(step.Running), To: step.Failed, Do: step.End})
 	})
 	if err := lenient.Check(); err != nil {
 		t.Errorf("Check() of a kind whose abnormal attempts have failed: %v", err)

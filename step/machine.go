@@ -9,25 +9,8 @@ import (
 	"github.com/looplab/fsm"
 )
 
-// A Label is what a [Machine] moves on. 1 to 63 are operation codes of a step, 65 to 127
-// events of the lifecycle, 129 to 191 operation codes of a job.
-type Label uint8
-
-const (
-	eventLabels Label = 64
-	jobLabels   Label = 128
-)
-
-// JobLabel returns how a [Machine] knows the job operation of this code, 1 to 63.
-func JobLabel(code uint8) Label { return jobLabels + Label(code) }
-
-// A Transition is one row of a machine.
-type Transition struct {
-	Label Label
-	Name  string // the label in words, for diagrams and errors; one name per label
-	From  States
-	To    State
-}
+// MaxStates bounds the numbers of states: they are below it, for arrays that states index.
+const MaxStates = 32
 
 // A Machine is the finite state machine of one step type: its lifecycle and the
 // operations that apply to it, compiled into a table that decides by index. It
@@ -35,42 +18,39 @@ type Transition struct {
 type Machine struct {
 	name        string
 	transitions []Transition
-	next        [192][16]State
+	next        [ownCauses][MaxStates]cell
+}
+
+// cell is what a cause does in a state; the zero cell is nothing.
+type cell struct {
+	to State
+	do Do
 }
 
 // NewMachine compiles transitions and checks them: a duplicate row, an unknown
 // state, and a state that can be reached from Pending and is neither finished nor
 // has an exit are errors. So is any difference from the same table walked, state
-// by state and label by label, through a looplab/fsm machine.
+// by state and cause by cause, through a looplab/fsm machine.
 func NewMachine(name string, transitions []Transition) (*Machine, error) {
 	m := &Machine{name: name, transitions: slices.Clone(transitions)}
-	names := map[Label]string{}
-	labels := map[string]Label{}
 	for _, t := range transitions {
-		if t.Label == 0 || int(t.Label) >= len(m.next) || t.Name == "" {
-			return nil, fmt.Errorf("machine %s: a transition to %v has no label", name, t.To)
+		if t.Cause == 0 || t.Cause >= ownCauses || !t.Cause.Valid() {
+			return nil, fmt.Errorf("machine %s: a transition to %v has no cause that moves steps: %v", name, t.To, t.Cause)
 		}
-		if known, ok := names[t.Label]; ok && known != t.Name {
-			return nil, fmt.Errorf("machine %s: label %d has two names, %s and %s", name, t.Label, known, t.Name)
-		}
-		if known, ok := labels[t.Name]; ok && known != t.Label {
-			return nil, fmt.Errorf("machine %s: name %s stands for two labels, %d and %d", name, t.Name, known, t.Label)
-		}
-		names[t.Label], labels[t.Name] = t.Name, t.Label
 		if !t.To.Valid() {
-			return nil, fmt.Errorf("machine %s: %s leads to unknown state %d", name, t.Name, t.To)
+			return nil, fmt.Errorf("machine %s: %v leads to unknown state %d", name, t.Cause, t.To)
 		}
 		if t.From.Empty() {
-			return nil, fmt.Errorf("machine %s: %s to %v starts in no state", name, t.Name, t.To)
+			return nil, fmt.Errorf("machine %s: %v to %v starts in no state", name, t.Cause, t.To)
 		}
 		for from := range t.From.All() {
 			if !from.Valid() {
-				return nil, fmt.Errorf("machine %s: %s starts in unknown state %d", name, t.Name, from)
+				return nil, fmt.Errorf("machine %s: %v starts in unknown state %d", name, t.Cause, from)
 			}
-			if to := m.next[t.Label][from]; to != 0 {
-				return nil, fmt.Errorf("machine %s: two rows for %s in %v, to %v and to %v", name, t.Name, from, to, t.To)
+			if was := m.next[t.Cause][from]; was.to != 0 {
+				return nil, fmt.Errorf("machine %s: two rows for %v in %v, to %v and to %v", name, t.Cause, from, was.to, t.To)
 			}
-			m.next[t.Label][from] = t.To
+			m.next[t.Cause][from] = cell{t.To, t.Do}
 		}
 	}
 	if err := m.checkExits(); err != nil {
@@ -82,23 +62,34 @@ func NewMachine(name string, transitions []Transition) (*Machine, error) {
 	return m, nil
 }
 
-// Next returns where label leads from s, and whether it leads anywhere.
-func (m *Machine) Next(s State, label Label) (State, bool) {
-	if s >= 16 || int(label) >= len(m.next) {
+// Next returns where cause leads from s when nothing is in the way, and whether it leads
+// anywhere.
+func (m *Machine) Next(s State, cause Cause) (State, bool) {
+	if s >= MaxStates || cause >= ownCauses {
 		return 0, false
 	}
-	to := m.next[label][s]
+	to := m.next[cause][s].to
 	return to, to != 0
 }
 
-// From returns the states in which label leads anywhere.
-func (m *Machine) From(label Label) States {
+// Lands returns the states in which a step can be after cause in s: where it leads, and where
+// it may land instead; none if it leads nowhere.
+func (m *Machine) Lands(s State, cause Cause) States {
+	to, ok := m.Next(s, cause)
+	if !ok {
+		return States{}
+	}
+	return m.next[cause][s].do.Instead().With(to)
+}
+
+// From returns the states in which cause leads anywhere.
+func (m *Machine) From(cause Cause) States {
 	var from States
-	if int(label) >= len(m.next) {
+	if cause >= ownCauses {
 		return from
 	}
-	for s, to := range m.next[label] {
-		if to != 0 {
+	for s, c := range m.next[cause] {
+		if c.to != 0 {
 			from = from.With(State(s))
 		}
 	}
@@ -114,15 +105,13 @@ func (m *Machine) checkExits() error {
 	seen := StatesOf(Pending)
 	for queue := []State{Pending}; len(queue) > 0; queue = queue[1:] {
 		s, exits := queue[0], 0
-		for label := range m.next {
-			to := m.next[label][s]
-			if to == 0 {
-				continue
-			}
-			exits++
-			if !seen.Has(to) {
-				seen = seen.With(to)
-				queue = append(queue, to)
+		for cause := range ownCauses {
+			for to := range m.Lands(s, cause).Without(s).All() {
+				exits++
+				if !seen.Has(to) {
+					seen = seen.With(to)
+					queue = append(queue, to)
+				}
 			}
 		}
 		if exits == 0 && !s.Finished() {
@@ -133,8 +122,10 @@ func (m *Machine) checkExits() error {
 }
 
 // FSM returns a looplab/fsm machine of the same table, standing in s, for
-// looplab's visualizers and for cross-checks. Deciding never uses one: it holds
-// its current state, takes locks, and costs a hundred times as much.
+// looplab's visualizers and for cross-checks. As looplab's machine knows one destination per
+// event and state, each other landing place has an event of its own, "confirm, waiting".
+// Deciding never uses one: it holds its current state, takes locks, and costs a hundred times
+// as much.
 func (m *Machine) FSM(s State) *fsm.FSM {
 	var events fsm.Events
 	for _, t := range m.transitions {
@@ -142,7 +133,10 @@ func (m *Machine) FSM(s State) *fsm.FSM {
 		for f := range t.From.All() {
 			from = append(from, f.String())
 		}
-		events = append(events, fsm.EventDesc{Name: t.Name, Src: from, Dst: t.To.String()})
+		events = append(events, fsm.EventDesc{Name: t.Cause.String(), Src: from, Dst: t.To.String()})
+		for instead := range t.Do.Instead().All() {
+			events = append(events, fsm.EventDesc{Name: t.Cause.String() + ", " + instead.String(), Src: from, Dst: instead.String()})
+		}
 	}
 	return fsm.NewFSM(s.String(), events, nil)
 }
@@ -150,20 +144,33 @@ func (m *Machine) FSM(s State) *fsm.FSM {
 // checkAgainstFSM compares every cell of m with looplab's machine.
 func (m *Machine) checkAgainstFSM() error {
 	machine := m.FSM(Pending)
+	goes := func(s State, event string) string { // where looplab's machine goes, or ""
+		machine.SetState(s.String())
+		if !machine.Can(event) { // which costs a fifth of an Event that is refused
+			return ""
+		}
+		if err := machine.Event(context.Background(), event); err != nil && !errors.As(err, new(fsm.NoTransitionError)) {
+			return ""
+		}
+		return machine.Current()
+	}
 	for _, s := range AllStates() {
 		for _, t := range m.transitions {
-			machine.SetState(s.String())
-			got, want := "", ""
-			if machine.Can(t.Name) { // which costs a fifth of an Event that is refused
-				if err := machine.Event(context.Background(), t.Name); err == nil || errors.As(err, new(fsm.NoTransitionError)) {
-					got = machine.Current()
-				}
-			}
-			if to, ok := m.Next(s, t.Label); ok {
+			want := ""
+			if to, ok := m.Next(s, t.Cause); ok {
 				want = to.String()
 			}
-			if got != want {
-				return fmt.Errorf("machine %s: %s in %v leads to %q here and to %q in looplab/fsm", m.name, t.Name, s, want, got)
+			if got := goes(s, t.Cause.String()); got != want {
+				return fmt.Errorf("machine %s: %v in %v leads to %q here and to %q in looplab/fsm", m.name, t.Cause, s, want, got)
+			}
+			for instead := range t.Do.Instead().All() {
+				want := ""
+				if m.Lands(s, t.Cause).Has(instead) {
+					want = instead.String()
+				}
+				if got := goes(s, t.Cause.String()+", "+instead.String()); got != want {
+					return fmt.Errorf("machine %s: %v in %v lands in %q here and in %q in looplab/fsm", m.name, t.Cause, s, want, got)
+				}
 			}
 		}
 	}

@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	begin step.Label = 1
-	end   step.Label = 2
-	again step.Label = 3
+	begin step.Cause = 65
+	end   step.Cause = 67
+	again step.Cause = 8
 )
 
 // sound is a machine with nothing wrong.
 var sound = []step.Transition{
-	{Label: begin, Name: "begin", From: step.StatesOf(step.Pending), To: step.Running},
-	{Label: end, Name: "end", From: step.StatesOf(step.Running), To: step.Failed},
-	{Label: again, Name: "again", From: step.StatesOf(step.Failed, step.Running), To: step.Running},
+	{Cause: begin, From: step.StatesOf(step.Pending), To: step.Running, Do: step.Enter},
+	{Cause: end, From: step.StatesOf(step.Running), To: step.Failed, Do: step.End},
+	{Cause: again, From: step.StatesOf(step.Failed, step.Running), To: step.Running, Do: step.RunAll},
 }
 
 func TestAMachineLeadsWhereItsRowsSayAndNowhereElse(t *testing.T) {
@@ -28,19 +28,19 @@ func TestAMachineLeadsWhereItsRowsSayAndNowhereElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for label := range step.Label(255) {
+	for cause := range step.Cause(255) {
 		if t.Failed() {
-			break // one label says it all
+			break // one cause says it all
 		}
 		for s := range step.State(255) {
 			var want step.State
 			for _, row := range sound {
-				if row.Label == label && row.From.Has(s) {
+				if row.Cause == cause && row.From.Has(s) {
 					want = row.To
 				}
 			}
-			if got, ok := m.Next(s, label); ok != (want != 0) || got != want {
-				t.Errorf("Next(%v, %d) = %v, %v; want %v", s, label, got, ok, want)
+			if got, ok := m.Next(s, cause); ok != (want != 0) || got != want {
+				t.Errorf("Next(%v, %d) = %v, %v; want %v", s, cause, got, ok, want)
 			}
 		}
 	}
@@ -48,7 +48,7 @@ func TestAMachineLeadsWhereItsRowsSayAndNowhereElse(t *testing.T) {
 		t.Errorf("From(again) = %v, want %v", got, want)
 	}
 	if got := m.From(99); !got.Empty() {
-		t.Errorf("From(a label without rows) = %v, want none", got)
+		t.Errorf("From(a cause without rows) = %v, want none", got)
 	}
 }
 
@@ -58,8 +58,8 @@ func TestAMachineSharesNoMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows[0].Name = "mine"
-	m.Transitions()[1].Name = "mine too"
+	rows[0].Cause = 9
+	m.Transitions()[1].Cause = 9
 	for i, row := range m.Transitions() {
 		if row != sound[i] {
 			t.Errorf("row %d is %+v after the caller changed copies, want %+v", i, row, sound[i])
@@ -75,20 +75,20 @@ func TestNewMachineSaysWhatIsWrong(t *testing.T) {
 		rows []step.Transition
 		want string
 	}{
-		{with(step.Transition{Name: "odd", From: step.StatesOf(step.Failed), To: step.Running}), "machine m: a transition to running has no label"},
-		{with(step.Transition{Label: 9, From: step.StatesOf(step.Failed), To: step.Running}), "machine m: a transition to running has no label"},
-		{with(step.Transition{Label: begin, Name: "odd", From: step.StatesOf(step.Failed), To: step.Running}), "machine m: label 1 has two names, begin and odd"},
-		{with(step.Transition{Label: 9, Name: "begin", From: step.StatesOf(step.Failed), To: step.Running}), "machine m: name begin stands for two labels, 1 and 9"},
-		{with(step.Transition{Label: 9, Name: "odd", From: step.StatesOf(step.Failed), To: 8}), "machine m: odd leads to unknown state 8"},
-		{with(step.Transition{Label: 9, Name: "odd", From: step.StatesOf(step.Failed), To: 0}), "machine m: odd leads to unknown state 0"},
-		{with(step.Transition{Label: 9, Name: "odd", From: step.StatesOf(step.Failed), To: 77}), "machine m: odd leads to unknown state 77"},
-		{with(step.Transition{Label: 9, Name: "odd", To: step.Running}), "machine m: odd to running starts in no state"},
-		{with(step.Transition{Label: 9, Name: "odd", From: step.StatesOf(step.Failed, 12), To: step.Running}), "machine m: odd starts in unknown state 12"},
-		{with(step.Transition{Label: 9, Name: "odd", From: step.StatesOf(60), To: step.Running}), "machine m: odd starts in unknown state 60"},
-		{with(step.Transition{Label: end, Name: "end", From: step.StatesOf(step.Running), To: step.Failed}), "machine m: two rows for end in running, to failed and to failed"},
-		{with(step.Transition{Label: end, Name: "end", From: step.StatesOf(step.Running), To: step.Abnormal}), "machine m: two rows for end in running, to failed and to abnormal"},
+		{with(step.Transition{From: step.StatesOf(step.Failed), To: step.Running}), "machine m: a transition to running has no cause that moves steps: cause(0)"},
+		{with(step.Transition{Cause: step.Results, From: step.StatesOf(step.Failed), To: step.Running}), "machine m: a transition to running has no cause that moves steps: results"},
+		{with(step.Transition{Cause: 5, From: step.StatesOf(step.Failed), To: step.Running}), "machine m: a transition to running has no cause that moves steps: cause(5)"},
+		{with(step.Transition{Cause: 9, From: step.StatesOf(step.Failed), To: 8}), "machine m: terminate_confirmation leads to unknown state 8"},
+		{with(step.Transition{Cause: 9, From: step.StatesOf(step.Failed), To: 0}), "machine m: terminate_confirmation leads to unknown state 0"},
+		{with(step.Transition{Cause: 9, From: step.StatesOf(step.Failed), To: 77}), "machine m: terminate_confirmation leads to unknown state 77"},
+		{with(step.Transition{Cause: 9, To: step.Running}), "machine m: terminate_confirmation to running starts in no state"},
+		{with(step.Transition{Cause: 9, From: step.StatesOf(step.Failed, 12), To: step.Running}), "machine m: terminate_confirmation starts in unknown state 12"},
+		{with(step.Transition{Cause: 9, From: step.StatesOf(60), To: step.Running}), "machine m: terminate_confirmation starts in unknown state 60"},
+		{with(step.Transition{Cause: end, From: step.StatesOf(step.Running), To: step.Failed, Do: step.End}), "machine m: two rows for some_failed in running, to failed and to failed"},
+		{with(step.Transition{Cause: end, From: step.StatesOf(step.Running), To: step.Abnormal, Do: step.End}), "machine m: two rows for some_failed in running, to failed and to abnormal"},
+		{with(step.Transition{Cause: 9, From: step.StatesOf(step.Failed), To: step.Waiting, Do: step.Ask}, step.Transition{Cause: 10, From: step.StatesOf(step.Waiting), To: step.Waiting, Do: step.Ask}), "machine m: waiting is not finished and nothing leads out of it"},
 		{sound[:1], "machine m: running is not finished and nothing leads out of it"},
-		{with(step.Transition{Label: 9, Name: "odd", From: step.StatesOf(step.Failed), To: step.Terminating}), "machine m: terminating is not finished and nothing leads out of it"},
+		{with(step.Transition{Cause: 9, From: step.StatesOf(step.Failed), To: step.Terminating}), "machine m: terminating is not finished and nothing leads out of it"},
 		{nil, "machine m: pending is not finished and nothing leads out of it"},
 	} {
 		m, err := step.NewMachine("m", c.rows)
@@ -102,26 +102,26 @@ func TestNewMachineSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestAnUnreachableStateNeedsNoExit(t *testing.T) {
-	rows := append([]step.Transition{{Label: 9, Name: "odd", From: step.StatesOf(step.Abandoned), To: step.Terminating}}, sound...)
+	rows := append([]step.Transition{{Cause: 9, From: step.StatesOf(step.Abandoned), To: step.Terminating}}, sound...)
 	if _, err := step.NewMachine("m", rows); err != nil {
 		t.Errorf("NewMachine with a row from a state that nothing leads to: %v", err)
 	}
 }
 
 // walk asserts that a machine and looplab's machine of the same table agree in every
-// state on every label.
+// state on every cause.
 func walk(t *testing.T, m *step.Machine) {
 	t.Helper()
 	for _, s := range step.AllStates() {
 		for _, row := range m.Transitions() {
 			peer := m.FSM(s)
-			want, legal := m.Next(s, row.Label)
-			if got := peer.Can(row.Name); got != legal {
-				t.Errorf("%s in %v: looplab says %v, Next says %v", row.Name, s, got, legal)
+			want, legal := m.Next(s, row.Cause)
+			if got := peer.Can(row.Cause.String()); got != legal {
+				t.Errorf("%v in %v: looplab says %v, Next says %v", row.Cause, s, got, legal)
 			}
-			err := peer.Event(context.Background(), row.Name)
+			err := peer.Event(context.Background(), row.Cause.String())
 			if moved := err == nil || errors.As(err, new(fsm.NoTransitionError)); moved != legal || legal && peer.Current() != want.String() {
-				t.Errorf("%s in %v: looplab goes to %s (%v), Next to %v, %v", row.Name, s, peer.Current(), err, want, legal)
+				t.Errorf("%v in %v: looplab goes to %s (%v), Next to %v, %v", row.Cause, s, peer.Current(), err, want, legal)
 			}
 		}
 	}
@@ -130,9 +130,9 @@ func walk(t *testing.T, m *step.Machine) {
 func TestMachinesOfLifecyclesAgreeWithLooplab(t *testing.T) {
 	for _, k := range step.Kinds() {
 		exits := []step.Transition{ // the operations that every lifecycle relies on
-			{Label: 12, Name: "skip", From: step.StatesOf(step.Terminating, step.Waiting), To: step.Skipped},
+			{Cause: 12, From: step.StatesOf(step.Terminating, step.Waiting), To: step.Skipped, Do: step.Pass},
 		}
-		m, err := step.NewMachine(k.Type.String(), append(k.Transitions(), exits...))
+		m, err := step.NewMachine(k.Type.String(), append(k.Lifecycle, exits...))
 		if err != nil {
 			t.Errorf("NewMachine(%v): %v", k.Type, err)
 			continue
@@ -141,23 +141,26 @@ func TestMachinesOfLifecyclesAgreeWithLooplab(t *testing.T) {
 	}
 }
 
-func TestLabelsOfTheThreeAlphabetsDoNotMeet(t *testing.T) {
-	seen := map[step.Label]bool{}
-	for code := 1; code <= 63; code++ {
-		seen[step.Label(code)] = true
+// A row that may land elsewhere lands there in looplab's machine too, by an event of its own.
+func TestAMachineHasEveryLandingPlace(t *testing.T) {
+	m, err := step.NewMachine("votes", []step.Transition{
+		{Cause: 65, From: step.StatesOf(step.Pending), To: step.Waiting, Do: step.Enter},
+		{Cause: 6, From: step.StatesOf(step.Waiting), To: step.Succeeded, Do: step.Vote},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, e := range step.AllEvents() {
-		if l := e.Label(); seen[l] || l < 65 || l > 127 {
-			t.Errorf("event %v has label %d, want one of its own in 65 to 127", e, l)
-		} else {
-			seen[l] = true
-		}
+	if got, want := m.Lands(step.Waiting, 6), step.StatesOf(step.Succeeded, step.Waiting); got != want {
+		t.Errorf("Lands(waiting, confirm) = %v, want %v", got, want)
 	}
-	for code := uint8(1); code < 64; code++ {
-		if l := step.JobLabel(code); seen[l] || l < 129 || l > 191 {
-			t.Errorf("job code %d has label %d, want one of its own in 129 to 191", code, l)
-		} else {
-			seen[l] = true
-		}
+	if got := m.Lands(step.Pending, 6); !got.Empty() {
+		t.Errorf("Lands(pending, confirm) = %v, want none", got)
+	}
+	if got, want := m.Lands(step.Pending, 65), step.StatesOf(step.Waiting); got != want {
+		t.Errorf("Lands(pending, entered) = %v, want %v", got, want)
+	}
+	peer := m.FSM(step.Waiting)
+	if err := peer.Event(context.Background(), "confirm, waiting"); !errors.As(err, new(fsm.NoTransitionError)) || peer.Current() != "waiting" {
+		t.Errorf("looplab's machine goes from waiting by \"confirm, waiting\" to %s, %v; want it to stay", peer.Current(), err)
 	}
 }

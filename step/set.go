@@ -15,10 +15,9 @@ type Element interface {
 	String() string
 }
 
-// A Set is an immutable set of small values: states, step types, operation codes. It is
-// a plain comparable value of one word; the zero Set is empty. Values above 63 are never
-// members.
-type Set[T Element] struct{ bits uint64 }
+// A Set is an immutable set of small values: states, step types, causes. It is a plain
+// comparable value of four words; the zero Set is empty.
+type Set[T Element] struct{ bits [4]uint64 }
 
 // SetOf returns the set of the given values.
 func SetOf[T Element](values ...T) Set[T] {
@@ -30,32 +29,56 @@ func SetOf[T Element](values ...T) Set[T] {
 }
 
 // Has reports whether v is in s.
-func (s Set[T]) Has(v T) bool { return s.bits&(1<<v) != 0 }
+func (s Set[T]) Has(v T) bool { return s.bits[v>>6]&(1<<(v&63)) != 0 }
 
 // With returns s and v.
-func (s Set[T]) With(v T) Set[T] { return Set[T]{s.bits | 1<<v} }
+func (s Set[T]) With(v T) Set[T] {
+	s.bits[v>>6] |= 1 << (v & 63)
+	return s
+}
 
 // Without returns s less v.
-func (s Set[T]) Without(v T) Set[T] { return Set[T]{s.bits &^ (1 << v)} }
+func (s Set[T]) Without(v T) Set[T] {
+	s.bits[v>>6] &^= 1 << (v & 63)
+	return s
+}
 
 // Union returns what is in s or in t.
-func (s Set[T]) Union(t Set[T]) Set[T] { return Set[T]{s.bits | t.bits} }
+func (s Set[T]) Union(t Set[T]) Set[T] {
+	for i := range s.bits {
+		s.bits[i] |= t.bits[i]
+	}
+	return s
+}
 
 // Minus returns what is in s and not in t.
-func (s Set[T]) Minus(t Set[T]) Set[T] { return Set[T]{s.bits &^ t.bits} }
+func (s Set[T]) Minus(t Set[T]) Set[T] {
+	for i := range s.bits {
+		s.bits[i] &^= t.bits[i]
+	}
+	return s
+}
 
 // Len returns the number of members.
-func (s Set[T]) Len() int { return bits.OnesCount64(s.bits) }
+func (s Set[T]) Len() int {
+	n := 0
+	for _, word := range s.bits {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
 
 // Empty reports whether s has no member.
-func (s Set[T]) Empty() bool { return s.bits == 0 }
+func (s Set[T]) Empty() bool { return s == Set[T]{} }
 
 // All returns the members in ascending order.
 func (s Set[T]) All() iter.Seq[T] {
 	return func(yield func(T) bool) {
-		for left := s.bits; left != 0; left &= left - 1 {
-			if !yield(T(bits.TrailingZeros64(left))) {
-				return
+		for i, left := range s.bits {
+			for ; left != 0; left &= left - 1 {
+				if !yield(T(i<<6 | bits.TrailingZeros64(left))) {
+					return
+				}
 			}
 		}
 	}

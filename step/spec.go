@@ -66,10 +66,10 @@ const (
 	ConfirmOnTimeout   Decision = 1 // the step is confirmed, and the job goes on
 )
 
-var decisionNames = enum.New("timeout decision",
-	enum.Entry[Decision]{Value: TerminateOnTimeout, Name: "terminate"},
-	enum.Entry[Decision]{Value: ConfirmOnTimeout, Name: "confirm"},
-)
+var decisionNames = enum.New("timeout decision", []enum.Entry[Decision]{
+	{Value: TerminateOnTimeout, Name: "terminate"},
+	{Value: ConfirmOnTimeout, Name: "confirm"},
+})
 
 // ParseDecision reads a decision's name or number.
 func ParseDecision(s string) (Decision, error) { return decisionNames.Parse(s) }
@@ -79,11 +79,11 @@ func (d Decision) Valid() bool { return decisionNames.Known(d) }
 
 func (d Decision) String() string { return decisionNames.String(d) }
 
-// MarshalText returns the stable name of d. An unknown Decision marshals as it prints, and does
-// not unmarshal.
+// MarshalText returns the stable name of d, or empty text for the zero Decision. An unknown
+// Decision marshals as it prints, and does not unmarshal.
 func (d Decision) MarshalText() ([]byte, error) { return decisionNames.MarshalText(d) }
 
-// UnmarshalText accepts what [ParseDecision] accepts.
+// UnmarshalText accepts what [ParseDecision] accepts, and empty text for the zero Decision.
 func (d *Decision) UnmarshalText(text []byte) (err error) {
 	*d, err = decisionNames.UnmarshalText(text)
 	return err

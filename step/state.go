@@ -23,20 +23,20 @@ const (
 	Abandoned              State = 14 // the executor dropped it for good
 )
 
-var stateNames = enum.New("state",
-	enum.Entry[State]{Value: Pending, Name: "pending"},
-	enum.Entry[State]{Value: Running, Name: "running"},
-	enum.Entry[State]{Value: Succeeded, Name: "succeeded"},
-	enum.Entry[State]{Value: Failed, Name: "failed"},
-	enum.Entry[State]{Value: Skipped, Name: "skipped"},
-	enum.Entry[State]{Value: ErrorIgnored, Name: "error_ignored"},
-	enum.Entry[State]{Value: Waiting, Name: "waiting"},
-	enum.Entry[State]{Value: Abnormal, Name: "abnormal"},
-	enum.Entry[State]{Value: Terminating, Name: "terminating"},
-	enum.Entry[State]{Value: Terminated, Name: "terminated"},
-	enum.Entry[State]{Value: ConfirmationTerminated, Name: "confirmation_terminated"},
-	enum.Entry[State]{Value: Abandoned, Name: "abandoned"},
-)
+var stateNames = enum.New("state", []enum.Entry[State]{
+	{Value: Pending, Name: "pending"},
+	{Value: Running, Name: "running"},
+	{Value: Succeeded, Name: "succeeded"},
+	{Value: Failed, Name: "failed"},
+	{Value: Skipped, Name: "skipped"},
+	{Value: ErrorIgnored, Name: "error_ignored"},
+	{Value: Waiting, Name: "waiting"},
+	{Value: Abnormal, Name: "abnormal"},
+	{Value: Terminating, Name: "terminating"},
+	{Value: Terminated, Name: "terminated"},
+	{Value: ConfirmationTerminated, Name: "confirmation_terminated"},
+	{Value: Abandoned, Name: "abandoned"},
+})
 
 // The classes of states.
 var (

@@ -41,39 +41,39 @@ const (
 	UnknownStatus     Status = 500 // its attempt is over and no result was reported
 )
 
-var statusNames = enum.New("target status",
-	enum.Entry[Status]{Value: AgentError, Name: "agent_error"},
-	enum.Entry[Status]{Value: InvalidTarget, Name: "invalid_target"},
-	enum.Entry[Status]{Value: SucceededEarlier, Name: "succeeded_earlier"},
-	enum.Entry[Status]{Value: TargetWaiting, Name: "waiting"},
-	enum.Entry[Status]{Value: TargetRunning, Name: "running"},
-	enum.Entry[Status]{Value: TargetSucceeded, Name: "succeeded"},
-	enum.Entry[Status]{Value: TargetFailed, Name: "failed"},
-	enum.Entry[Status]{Value: NotDelivered, Name: "not_delivered"},
-	enum.Entry[Status]{Value: TargetTimedOut, Name: "timed_out"},
-	enum.Entry[Status]{Value: LogError, Name: "log_error"},
-	enum.Entry[Status]{Value: ScriptLogTimeout, Name: "script_log_timeout"},
-	enum.Entry[Status]{Value: FileLogTimeout, Name: "file_log_timeout"},
-	enum.Entry[Status]{Value: AgentNotInstalled, Name: "agent_not_installed"},
-	enum.Entry[Status]{Value: ScriptFailed, Name: "script_failed"},
-	enum.Entry[Status]{Value: ScriptTimedOut, Name: "script_timed_out"},
-	enum.Entry[Status]{Value: ScriptTerminated, Name: "script_terminated"},
-	enum.Entry[Status]{Value: NonZeroExit, Name: "non_zero_exit"},
-	enum.Entry[Status]{Value: CopyFailed, Name: "copy_failed"},
-	enum.Entry[Status]{Value: SourceMissing, Name: "source_missing"},
-	enum.Entry[Status]{Value: FileError, Name: "file_error"},
-	enum.Entry[Status]{Value: FileTimedOut, Name: "file_timed_out"},
-	enum.Entry[Status]{Value: FileAgentError, Name: "file_agent_error"},
-	enum.Entry[Status]{Value: NoSuchUser, Name: "no_such_user"},
-	enum.Entry[Status]{Value: BadPassword, Name: "bad_password"},
-	enum.Entry[Status]{Value: FetchFailed, Name: "fetch_failed"},
-	enum.Entry[Status]{Value: TooLarge, Name: "too_large"},
-	enum.Entry[Status]{Value: TransferError, Name: "transfer_error"},
-	enum.Entry[Status]{Value: TaskError, Name: "task_error"},
-	enum.Entry[Status]{Value: TargetTerminated, Name: "terminated"},
-	enum.Entry[Status]{Value: TerminateFailed, Name: "terminate_failed"},
-	enum.Entry[Status]{Value: UnknownStatus, Name: "unknown"},
-)
+var statusNames = enum.New("target status", []enum.Entry[Status]{
+	{Value: AgentError, Name: "agent_error"},
+	{Value: InvalidTarget, Name: "invalid_target"},
+	{Value: SucceededEarlier, Name: "succeeded_earlier"},
+	{Value: TargetWaiting, Name: "waiting"},
+	{Value: TargetRunning, Name: "running"},
+	{Value: TargetSucceeded, Name: "succeeded"},
+	{Value: TargetFailed, Name: "failed"},
+	{Value: NotDelivered, Name: "not_delivered"},
+	{Value: TargetTimedOut, Name: "timed_out"},
+	{Value: LogError, Name: "log_error"},
+	{Value: ScriptLogTimeout, Name: "script_log_timeout"},
+	{Value: FileLogTimeout, Name: "file_log_timeout"},
+	{Value: AgentNotInstalled, Name: "agent_not_installed"},
+	{Value: ScriptFailed, Name: "script_failed"},
+	{Value: ScriptTimedOut, Name: "script_timed_out"},
+	{Value: ScriptTerminated, Name: "script_terminated"},
+	{Value: NonZeroExit, Name: "non_zero_exit"},
+	{Value: CopyFailed, Name: "copy_failed"},
+	{Value: SourceMissing, Name: "source_missing"},
+	{Value: FileError, Name: "file_error"},
+	{Value: FileTimedOut, Name: "file_timed_out"},
+	{Value: FileAgentError, Name: "file_agent_error"},
+	{Value: NoSuchUser, Name: "no_such_user"},
+	{Value: BadPassword, Name: "bad_password"},
+	{Value: FetchFailed, Name: "fetch_failed"},
+	{Value: TooLarge, Name: "too_large"},
+	{Value: TransferError, Name: "transfer_error"},
+	{Value: TaskError, Name: "task_error"},
+	{Value: TargetTerminated, Name: "terminated"},
+	{Value: TerminateFailed, Name: "terminate_failed"},
+	{Value: UnknownStatus, Name: "unknown"},
+})
 
 // AllStatuses returns every declared status in ascending order.
 func AllStatuses() []Status { return statusNames.All() }
@@ -97,21 +97,16 @@ func (s Status) String() string {
 	return statusNames.String(s)
 }
 
-// MarshalText returns the stable name of s, or "none" for the zero Status. An unknown Status
+// MarshalText returns the stable name of s, or empty text for the zero Status. An unknown Status
 // marshals as it prints, and does not unmarshal.
-func (s Status) MarshalText() ([]byte, error) {
-	if s == 0 {
-		return []byte("none"), nil
-	}
-	return statusNames.MarshalText(s)
-}
+func (s Status) MarshalText() ([]byte, error) { return statusNames.MarshalText(s) }
 
-// UnmarshalText accepts what MarshalText writes and what [ParseStatus] accepts.
+// UnmarshalText accepts what MarshalText writes, what [ParseStatus] accepts, and "none" for the
+// zero Status.
 func (s *Status) UnmarshalText(text []byte) (err error) {
 	if string(text) == "none" {
-		*s = 0
-		return nil
+		text = nil
 	}
-	*s, err = statusNames.Parse(string(text))
+	*s, err = statusNames.UnmarshalText(text)
 	return err
 }

@@ -5,7 +5,7 @@ import "github.com/stepgate/stepgate/internal/enum"
 // A Type says what a step does, and so which lifecycle it has and which
 // operations apply to it. The numbers are the wire values and never change.
 // 32 to 63 belong to embedders: they are declared by a [Kind] in a rule set
-// and print as "custom-32".
+// and print as "custom-32" unless [Type.Register] names them.
 type Type uint8
 
 const (
@@ -15,12 +15,18 @@ const (
 	SQL          Type = 4 // runs SQL on every target, and behaves as a script
 )
 
-var typeNames = enum.Open("step type",
-	enum.Entry[Type]{Value: Script, Name: "script"},
-	enum.Entry[Type]{Value: FileTransfer, Name: "file_transfer"},
-	enum.Entry[Type]{Value: Confirmation, Name: "confirmation"},
-	enum.Entry[Type]{Value: SQL, Name: "sql"},
-)
+var typeNames = enum.New("step type", []enum.Entry[Type]{
+	{Value: Script, Name: "script"},
+	{Value: FileTransfer, Name: "file_transfer"},
+	{Value: Confirmation, Name: "confirmation"},
+	{Value: SQL, Name: "sql"},
+}, enum.Custom[Type]())
+
+// Register names a type that belongs to embedders, for this process: once, at start-up, before
+// anything is parsed or printed. It panics if t belongs to no embedder or has another name, or
+// the name another type, as that is a mistake in the program. Numbers, and "custom-32", are
+// always read as well, since another process may not have registered the name.
+func (t Type) Register(name string) { typeNames.Register(t, name) }
 
 // ParseType reads a type's name or number.
 func ParseType(s string) (Type, error) { return typeNames.Parse(s) }

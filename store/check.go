@@ -89,8 +89,8 @@ func (c *Change) history() string {
 			return fmt.Sprintf("record %d is of job %d", seq, r.Job)
 		case r.Seq != seq:
 			return fmt.Sprintf("record %d in the place of record %d", r.Seq, seq)
-		case (r.Kind == Created) != (seq == 1):
-			return fmt.Sprintf("record %d is %v, want the first one and no other created", seq, r.Kind)
+		case (r.Cause == step.Created) != (seq == 1):
+			return fmt.Sprintf("record %d is %v, want the first one and no other created", seq, r.Cause)
 		case !stateOrNone(r.From) || !stateOrNone(r.To) || !stateOrNone(r.JobFrom) || !states.Has(r.JobTo):
 			return fmt.Sprintf("record %d leads from state %d to %d, the job from %d to %d, want declared ones", seq, r.From, r.To, r.JobFrom, r.JobTo)
 		case r.Effect > JobEnded:

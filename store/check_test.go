@@ -14,7 +14,7 @@ import (
 func created(steps int) store.Change {
 	c := store.Change{
 		Job:     store.Job{ID: 1, State: step.Pending, Version: 1, Moved: 1, Current: 1, Steps: int32(steps)},
-		Records: []store.Record{{Job: 1, Seq: 1, Kind: store.Created, JobTo: step.Pending}},
+		Records: []store.Record{{Job: 1, Seq: 1, Cause: step.Created, JobTo: step.Pending}},
 	}
 	for i := range steps {
 		spec := step.Spec{Type: step.Script, Name: fmt.Sprint("step ", i), Targets: []string{"a", "b"}, Confirmers: []string{"ann", "bob"}}
@@ -29,7 +29,7 @@ func reported(targets int) store.Change {
 	c := store.Change{
 		Job:     store.Job{ID: 1, State: step.Running, Version: 3, Moved: 2, Current: 1, Steps: 2},
 		Steps:   []store.Step{{ID: 1, Type: step.Script, Total: int32(targets), State: step.Running, Attempt: 1, Full: 1}, {ID: 2, State: step.Pending}},
-		Records: []store.Record{{Job: 1, Seq: 3, Kind: store.Reported, Step: 1, From: step.Running, To: step.Running, JobFrom: step.Running, JobTo: step.Running}},
+		Records: []store.Record{{Job: 1, Seq: 3, Cause: step.Results, Step: 1, From: step.Running, To: step.Running, JobFrom: step.Running, JobTo: step.Running}},
 	}
 	for i := range targets {
 		c.Targets = append(c.Targets, store.Target{Index: int32(i), Attempt: 1, Success: 1})

@@ -34,13 +34,14 @@ type Job struct {
 	ID       JobID      `json:"id"`
 	Scope    Scope      `json:"scope"`
 	Name     string     `json:"name"`
-	State    step.State `json:"state"`   // mirrors the current step, see step.State.OfJob
-	Version  Seq        `json:"version"` // the sequence number of the last record
-	Moved    Seq        `json:"moved"`   // that of the last record that changed a state or an attempt
-	Current  step.ID    `json:"current"` // the step that is, or was last, under way; the first before the start
-	Steps    int32      `json:"steps"`   // how many there are
-	Skipped  int32      `json:"skipped"` // how many of them ended skipped
-	Ignored  int32      `json:"ignored"` // how many ended with their error ignored
+	State    step.State `json:"state"`           // mirrors the current step, see step.State.OfJob
+	Version  Seq        `json:"version"`         // the sequence number of the last record
+	Moved    Seq        `json:"moved"`           // that of the last record that changed a state or an attempt
+	Current  step.ID    `json:"current"`         // the step that is, or was last, under way; the first before the start
+	Steps    int32      `json:"steps"`           // how many there are
+	Skipped  int32      `json:"skipped"`         // how many of them ended skipped
+	Ignored  int32      `json:"ignored"`         // how many ended with their error ignored
+	Sealed   bool       `json:"sealed,omitzero"` // it has ended for good: no operation is legal
 	Created  step.Time  `json:"created"`
 	Started  step.Time  `json:"started"`  // zero before the start
 	Finished step.Time  `json:"finished"` // zero while anything is under way

@@ -2,7 +2,6 @@ package store
 
 import (
 	"github.com/stepgate/stepgate/internal/enum"
-	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 )
 
@@ -10,17 +9,13 @@ import (
 // what the outside world must do about it. Records are never changed. Each starts
 // where the last one ended.
 type Record struct {
-	Job     JobID     `json:"job"`
-	Seq     Seq       `json:"seq"`
-	At      step.Time `json:"at"`
-	Kind    Kind      `json:"kind"`
-	Request RequestID `json:"request"` // of the call that made the change; zero for an expiry that came before a command
-	Actor   string    `json:"actor,omitempty"`
-	Reason  string    `json:"reason,omitempty"`
-
-	Code    operation.Code    `json:"code,omitzero"`     // of an Operated record
-	JobCode operation.JobCode `json:"job_code,omitzero"` // of a JobOperated record
-	Event   step.Event        `json:"event,omitzero"`    // of a Reported or Expired record; 0 if results only
+	Job     JobID      `json:"job"`
+	Seq     Seq        `json:"seq"`
+	At      step.Time  `json:"at"`
+	Cause   step.Cause `json:"cause"`   // an operation, an event, step.Created or step.Results
+	Request RequestID  `json:"request"` // of the call that made the change; zero for an expiry that came before a command
+	Actor   string     `json:"actor,omitempty"`
+	Reason  string     `json:"reason,omitempty"`
 
 	Step    step.ID    `json:"step"`    // the step that it is about; 0 for a Created record
 	Entered step.ID    `json:"entered"` // the step that was entered as Step had passed, or 0; its attempt is 1
@@ -38,44 +33,9 @@ type Record struct {
 	Effect     Effect `json:"effect,omitzero"`
 }
 
-// A Kind says what made a record.
-type Kind uint8
-
-const (
-	Created     Kind = 1 // a job came to be
-	Operated    Kind = 2 // a person operated on a step
-	JobOperated Kind = 3 // a person operated on the job
-	Reported    Kind = 4 // an executor reported on an attempt
-	Expired     Kind = 5 // a deadline passed
-)
-
-var kindNames = enum.New("record kind",
-	enum.Entry[Kind]{Value: Created, Name: "created"},
-	enum.Entry[Kind]{Value: Operated, Name: "operated"},
-	enum.Entry[Kind]{Value: JobOperated, Name: "job_operated"},
-	enum.Entry[Kind]{Value: Reported, Name: "reported"},
-	enum.Entry[Kind]{Value: Expired, Name: "expired"},
-)
-
-func (k Kind) String() string { return kindNames.String(k) }
-
-// MarshalText returns the stable name of k, or empty text for the zero Kind. An unknown Kind
-// marshals as it prints, and does not unmarshal.
-func (k Kind) MarshalText() ([]byte, error) { return kindNames.MarshalText(k) }
-
-// UnmarshalText reads what MarshalText writes, or a number.
-func (k *Kind) UnmarshalText(text []byte) (err error) {
-	*k, err = kindNames.UnmarshalText(text)
-	return err
-}
-
-// Moves reports whether r changed a state or an attempt, and not results alone.
-func (r Record) Moves() bool {
-	return r.From != r.To || r.JobFrom != r.JobTo || r.Kind == Created || r.reopens()
-}
-
-// reopens reports whether r started a new attempt of Step.
-func (r Record) reopens() bool { return r.Effect == RunTargets || r.Effect == AskConfirmers }
+// Moves reports whether r changed where the job stands, and not results alone: an operation
+// that was meant for what was there before is then stale.
+func (r Record) Moves() bool { return r.Cause != step.Results }
 
 // An Effect is something that the outside world must do because of a record. A
 // record has at most one, so a job and a sequence number identify it.
@@ -89,21 +49,21 @@ const (
 	JobEnded      Effect = 4 // tell those who wait for the job; it may run again later
 )
 
-var effectNames = enum.New("effect",
-	enum.Entry[Effect]{Value: NoEffect, Name: "none"},
-	enum.Entry[Effect]{Value: RunTargets, Name: "run"},
-	enum.Entry[Effect]{Value: StopAttempt, Name: "stop"},
-	enum.Entry[Effect]{Value: AskConfirmers, Name: "ask"},
-	enum.Entry[Effect]{Value: JobEnded, Name: "job_ended"},
-)
+var effectNames = enum.New("effect", []enum.Entry[Effect]{
+	{Value: NoEffect, Name: "none"},
+	{Value: RunTargets, Name: "run"},
+	{Value: StopAttempt, Name: "stop"},
+	{Value: AskConfirmers, Name: "ask"},
+	{Value: JobEnded, Name: "job_ended"},
+})
 
 // Valid reports whether e is declared.
 func (e Effect) Valid() bool { return effectNames.Known(e) }
 
 func (e Effect) String() string { return effectNames.String(e) }
 
-// MarshalText returns the stable name of e. An unknown Effect marshals as it prints, and does
-// not unmarshal.
+// MarshalText returns the stable name of e, or empty text for the zero Effect. An unknown Effect
+// marshals as it prints, and does not unmarshal.
 func (e Effect) MarshalText() ([]byte, error) { return effectNames.MarshalText(e) }
 
 // UnmarshalText reads what MarshalText writes, or a number.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,38 +18,24 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The names and numbers of kinds and effects are what stores keep: they never change.
-func TestAlphabets(t *testing.T) {
-	for number, name := range []string{1: "created", 2: "operated", 3: "job_operated", 4: "reported", 5: "expired"} {
-		if number == 0 {
-			continue
-		}
-		var back store.Kind
-		text, err := store.Kind(number).MarshalText()
-		if err != nil || string(text) != name || back.UnmarshalText(text) != nil || int(back) != number || back.String() != name {
-			t.Errorf("kind %d: %q, %v, and back %d, want %q", number, text, err, back, name)
-		}
-	}
+// The names and numbers of effects are what stores keep: they never change. No effect is the
+// empty text, and its old name is still read.
+func TestAlphabet(t *testing.T) {
 	for number, name := range []string{"none", "run", "stop", "ask", "job_ended"} {
-		var back store.Effect
-		text, err := store.Effect(number).MarshalText()
-		if err != nil || string(text) != name || back.UnmarshalText(text) != nil || int(back) != number || !back.Valid() || back.String() != name {
-			t.Errorf("effect %d: %q, %v, and back %d, want %q", number, text, err, back, name)
+		effect, want := store.Effect(number), name
+		if number == 0 {
+			want = ""
+		}
+		var back, named store.Effect
+		text, err := effect.MarshalText()
+		if err != nil || string(text) != want || back.UnmarshalText(text) != nil || back != effect || !back.Valid() || back.String() != name {
+			t.Errorf("effect %d: %q, %v, and back %d, want %q", number, text, err, back, want)
+		}
+		if err := named.UnmarshalText([]byte(name)); err != nil || named != effect {
+			t.Errorf("effect %q reads as %d and error %v, want %d", name, named, err, number)
 		}
 	}
 	var unknown *enum.UnknownError
-	for kind, want := range map[store.Kind]string{0: "", 6: "record kind(6)"} {
-		text, err := kind.MarshalText()
-		if string(text) != want || err != nil {
-			t.Errorf("kind %d marshals to %q, %v; want %q", kind, text, err, want)
-		}
-		if err := new(store.Kind).UnmarshalText(text); (kind == 0) != (err == nil) || err != nil && !errors.As(err, &unknown) {
-			t.Errorf("kind %d unmarshals from %q with %v", kind, text, err)
-		}
-	}
-	if !errors.As(new(store.Effect).UnmarshalText(nil), &unknown) { // its zero has a name
-		t.Error("no text is an effect")
-	}
 	if store.Effect(5).Valid() || !errors.As(new(store.Effect).UnmarshalText([]byte("5")), &unknown) {
 		t.Error("effect 5 is known")
 	}
@@ -57,14 +44,14 @@ func TestAlphabets(t *testing.T) {
 // A record reads as JSON what it was written as.
 func TestRecordJSON(t *testing.T) {
 	for _, want := range []store.Record{
-		{Job: 1, Seq: 1, At: 5, Kind: store.Created, Actor: "ann", JobTo: step.Pending},
+		{Job: 1, Seq: 1, At: 5, Cause: step.Created, Actor: "ann", JobTo: step.Pending},
 		{
-			Job: 1, Seq: 2, At: 6, Kind: store.Operated, Request: uuid.MustParse("0198c0de-0000-7000-8000-000000000001"), Actor: "ann",
-			Reason: "because", Code: operation.RetryFailed, Step: 1, Attempt: 2, From: step.Failed, To: step.Running,
+			Job: 1, Seq: 2, At: 6, Cause: operation.RetryFailed.Cause(), Request: uuid.MustParse("0198c0de-0000-7000-8000-000000000001"), Actor: "ann",
+			Reason: "because", Step: 1, Attempt: 2, From: step.Failed, To: step.Running,
 			JobFrom: step.Failed, JobTo: step.Running, Succeeded: 3, Unfinished: 1, Targets: 1, Effect: store.RunTargets,
 		},
 		{
-			Job: 1, Seq: 3, At: 7, Kind: store.Reported, Event: step.AllSucceeded, Step: 1, Entered: 2, Attempt: 2, All: true,
+			Job: 1, Seq: 3, At: 7, Cause: step.AllSucceeded, Step: 1, Entered: 2, Attempt: 2, All: true,
 			From: step.Running, To: step.Succeeded, JobFrom: step.Running, JobTo: step.Waiting, Results: 1, Effect: store.AskConfirmers,
 		},
 	} {
@@ -79,21 +66,13 @@ func TestRecordJSON(t *testing.T) {
 	}
 }
 
-// A record moves its job if it changed a state or started an attempt.
+// A record moves its job unless it is of results alone, whatever it has left as it was: what was
+// asked for before a vote or an attempt that starts over was asked for on another state.
 func TestMoves(t *testing.T) {
-	running := store.Record{Kind: store.Reported, From: step.Running, To: step.Running, JobFrom: step.Running, JobTo: step.Running}
-	if running.Moves() {
-		t.Errorf("results alone move the job: %+v", running)
-	}
-	again := running
-	again.Kind, again.Effect = store.Operated, store.RunTargets // a custom operation that starts over
-	asked := running
-	asked.Effect = store.AskConfirmers
-	left, stopped := running, running
-	left.To, stopped.JobTo = step.Skipped, step.Terminated // a step alone, and a job alone
-	for _, r := range []store.Record{again, asked, left, stopped, {Kind: store.Created, JobTo: step.Pending}} {
-		if !r.Moves() {
-			t.Errorf("%+v does not move the job", r)
+	for _, cause := range slices.Concat(step.AllCauses(), []step.Cause{32, step.JobCause(63)}) {
+		same := store.Record{Cause: cause, From: step.Waiting, To: step.Waiting, JobFrom: step.Waiting, JobTo: step.Waiting}
+		if got, want := same.Moves(), cause != step.Results; got != want {
+			t.Errorf("a record of %v moves its job: %v, want %v", cause, got, want)
 		}
 	}
 }

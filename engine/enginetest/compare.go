@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -26,6 +27,8 @@ func Compare(m *model.Job, s Snapshot) error {
 		return fmt.Errorf("the job is %v at step %d, by the model %v at step %d", j.State, j.Current, m.State, m.Current)
 	case int(j.Skipped) != m.Skipped || int(j.Ignored) != m.Ignored:
 		return fmt.Errorf("the job counts %d steps skipped and %d ignored, by the model %d and %d", j.Skipped, j.Ignored, m.Skipped, m.Ignored)
+	case j.Sealed != m.Sealed:
+		return fmt.Errorf("the job is sealed: %v, by the model: %v", j.Sealed, m.Sealed)
 	case j.Started != m.Started || j.Finished != m.Finished:
 		return fmt.Errorf("the job started at %v and finished at %v, by the model at %v and %v", j.Started, j.Finished, m.Started, m.Finished)
 	}
@@ -34,7 +37,7 @@ func Compare(m *model.Job, s Snapshot) error {
 			return fmt.Errorf("step %d %w", i+1, err)
 		}
 	}
-	if r := &s.History[len(s.History)-1]; r.Kind != store.Created {
+	if r := &s.History[len(s.History)-1]; r.Cause != step.Created {
 		if got, want := changeOf(r), m.Last; got != want {
 			return fmt.Errorf("record %d says %+v, by the model it is %+v", r.Seq, got, want)
 		}
@@ -43,7 +46,7 @@ func Compare(m *model.Job, s Snapshot) error {
 }
 
 func compareStep(m *model.Step, s *store.Step, targets []store.Target) error {
-	var run model.Run
+	run := model.Run{Finished: m.Ended} // if there was none
 	if len(m.Runs) > 0 {
 		run = m.Runs[len(m.Runs)-1]
 	}
@@ -74,7 +77,7 @@ func compareStep(m *model.Step, s *store.Step, targets []store.Target) error {
 // changeOf returns what a record says in the words of the model, which are those of store.
 func changeOf(r *store.Record) model.Change {
 	return model.Change{
-		Step: r.Step, Event: r.Event, From: r.From, To: r.To, JobFrom: r.JobFrom, JobTo: r.JobTo, Attempt: r.Attempt, Entered: r.Entered,
+		Step: r.Step, Cause: r.Cause, From: r.From, To: r.To, JobFrom: r.JobFrom, JobTo: r.JobTo, Attempt: r.Attempt, Entered: r.Entered,
 		Results: int(r.Results), All: r.All, Targets: int(r.Targets), Effect: model.Effect(r.Effect.String()),
 	}
 }

@@ -29,9 +29,9 @@ func both(t *testing.T) (*model.Job, enginetest.Snapshot) {
 		}
 	}
 	s.operateJob(operation.StartJob)
-	accepted(m.OperateJob(operation.StartJob, at()))
+	accepted(m.OperateJob(operation.StartJob, "bob", at()))
 	s.operateJob(operation.TerminateJob)
-	accepted(m.OperateJob(operation.TerminateJob, at()))
+	accepted(m.OperateJob(operation.TerminateJob, "bob", at()))
 	s.operate(1, operation.ForcedSkip, "bob")
 	accepted(m.Operate(1, operation.ForcedSkip, "bob", at()))
 

@@ -32,7 +32,7 @@ func TestNilRulesAreTheDocumentedOnes(t *testing.T) {
 	}
 	s.Steps[2].Attempt--
 
-	if reason := model.New(nil, s.Spec.Steps).OperateJob(operation.StartJob, 1); reason != 0 {
+	if reason := model.New(nil, s.Spec.Steps).OperateJob(operation.StartJob, "", 1); reason != 0 {
 		t.Errorf("the model refuses to start a job: %v", reason)
 	}
 	seen := map[step.Type]bool{}

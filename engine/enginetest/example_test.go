@@ -28,7 +28,7 @@ func deployment(narrow bool) *operation.Rules {
 
 	// Nobody passes over SQL of which they cannot know how far it came.
 	for i, row := range table.Rows {
-		if narrow && row.Code == operation.ForcedSkip {
+		if narrow && row.Cause == operation.ForcedSkip.Cause() {
 			table.Rows[i].On = row.On.Without(step.SQL)
 		}
 	}
@@ -44,8 +44,8 @@ func deployment(narrow bool) *operation.Rules {
 func meant() *model.Rules {
 	rules := model.Documented()
 	rules.Like(HealthCheck, step.Script)
-	rules.Forbid(step.SQL, step.Terminating, operation.ForcedSkip)
-	rules.Forbid(step.SQL, step.Terminated, operation.ForcedSkip)
+	rules.Forbid(step.SQL, step.Terminating, operation.ForcedSkip.Cause())
+	rules.Forbid(step.SQL, step.Terminated, operation.ForcedSkip.Cause())
 	return rules
 }
 
@@ -58,10 +58,10 @@ func ExampleCheckRules() {
 	// Output:
 	// as they are meant to be: <nil>
 	// not narrowed: rules: not what is expected of them, cells that differ: 2
-	//   sql in terminating: forced_skip: got legal, to skipped, want illegal
-	//   sql in terminated: forced_skip: got legal, to skipped, want illegal
+	//   sql in terminating: forced_skip: got legal, pass to skipped, want illegal
+	//   sql in terminated: forced_skip: got legal, pass to skipped, want illegal
 	// against the document: rules: not what is expected of them, cells that differ: 3
-	//   sql in terminating: forced_skip: got illegal, want legal, to skipped
-	//   sql in terminated: forced_skip: got illegal, want legal, to skipped
+	//   sql in terminating: forced_skip: got illegal, want legal, pass to skipped
+	//   sql in terminated: forced_skip: got illegal, want legal, pass to skipped
 	//   custom-40: the type: got one that is entered in running, want none
 }

@@ -17,7 +17,7 @@ import (
 func ExampleWalk() {
 	table := operation.StandardTable()
 	for i, row := range table.Rows {
-		if row.Code == operation.ForcedSkip {
+		if row.Cause == operation.ForcedSkip.Cause() {
 			table.Rows[i].From = row.From.With(step.Running)
 		}
 	}

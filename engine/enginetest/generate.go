@@ -56,12 +56,12 @@ func Commands(s Snapshot) *rapid.Generator[Call] {
 		c := Call{Step: s.Job.Current}
 		switch drawKind(t, &s, true) {
 		case starting:
-			c.Command = &engine.OperateJob{Code: operation.StartJob, Actor: drawActor(t, &s)}
+			c.Command = &engine.Operate{Cause: operation.StartJob.Cause(), Actor: drawActor(t, &s)}
 		case terminating:
-			c.Command = &engine.OperateJob{Code: operation.TerminateJob, Actor: drawActor(t, &s)}
+			c.Command = &engine.Operate{Cause: operation.TerminateJob.Cause(), Actor: drawActor(t, &s)}
 		case operating:
 			op := &engine.Operate{Actor: drawActor(t, &s)}
-			c.Step, op.Code = drawOperation(t, &s, op.Actor)
+			c.Step, op.Cause = drawOperation(t, &s, op.Actor)
 			c.Command = op
 		case reporting:
 			r := drawReport(t, &s)
@@ -138,10 +138,11 @@ func likelyKinds(s *Snapshot) (draws []kind) {
 	case step.Waiting:
 		draws = append(draws, expiring, expiring)
 	}
-	if !s.Rules.Codes(c.Type, c.State).Empty() {
+	legal := s.Rules.Legal(s.standing(c))
+	if !legal.Minus(starts).Empty() {
 		draws = append(draws, operating, operating, operating, operating)
 	}
-	if _, ok := s.Rules.LegalJob(c.Type, c.State, operation.TerminateJob); ok {
+	if legal.Has(operation.TerminateJob.Cause()) {
 		draws = append(draws, terminating)
 	}
 	if len(draws) == 0 {
@@ -164,15 +165,23 @@ func (s *Snapshot) confirmer() string {
 	return "ann"
 }
 
-// drawOperation draws an operation: mostly on the current step, mostly a legal one.
-func drawOperation(t *rapid.T, s *Snapshot, actor string) (step.ID, operation.Code) {
+// starts are the operations that are drawn as starting and terminating.
+var starts = operation.CausesOf(operation.StartJob, operation.TerminateJob)
+
+// standing returns where an operation meets a step.
+func (s *Snapshot) standing(at *store.Step) operation.Standing {
+	return operation.Standing{Type: at.Type, State: at.State, Job: s.Job.State, Behind: at.ID != s.Job.Current, Sealed: s.Job.Sealed}
+}
+
+// drawOperation draws an operation: mostly on the current step or on the job, mostly a legal one.
+func drawOperation(t *rapid.T, s *Snapshot, actor string) (step.ID, step.Cause) {
 	id := s.Job.Current
 	if rapid.IntRange(0, 15).Draw(t, "anywhere") == 15 {
 		id = step.ID(rapid.IntRange(1, len(s.Steps)).Draw(t, "step"))
 	}
-	codes := s.Rules.AllCodes()
+	codes := s.Rules.Causes().Minus(starts)
 	if rapid.IntRange(0, 7).Draw(t, "any code") < 7 {
-		if legal := s.legal(&s.Steps[id-1], actor); !legal.Empty() {
+		if legal := s.legal(&s.Steps[id-1], actor).Minus(starts); !legal.Empty() {
 			codes = legal
 		}
 	}
@@ -181,17 +190,23 @@ func drawOperation(t *rapid.T, s *Snapshot, actor string) (step.ID, operation.Co
 	}
 	all := slices.Collect(codes.All())
 	slices.Reverse(all) // an embedder's first
-	return id, rapid.SampledFrom(all).Draw(t, "code")
+	cause := rapid.SampledFrom(all).Draw(t, "code")
+	if cause.OfJob() {
+		id = s.Job.Current
+	}
+	return id, cause
 }
 
-// legal returns what the rules let a person do to a step, guards included.
-func (s *Snapshot) legal(at *store.Step, actor string) operation.Codes {
-	codes := s.Rules.Codes(at.Type, at.State)
+// legal returns what the rules let a person do to a step, and to the job if it is the current
+// one, guards included.
+func (s *Snapshot) legal(at *store.Step, actor string) step.Causes {
+	standing := s.standing(at)
+	codes := s.Rules.Legal(standing)
 	if at.Succeeded == at.Total {
-		codes = codes.Minus(s.Rules.Guarded(at.Type, at.State, operation.DueOnly))
+		codes = codes.Minus(s.Rules.Guarded(standing, operation.SomeDue))
 	}
 	if at.Confirmers.IsSet() && !at.Confirmers.Has(actor) {
-		codes = codes.Minus(s.Rules.Guarded(at.Type, at.State, operation.ConfirmerOnly))
+		codes = codes.Minus(s.Rules.Guarded(standing, operation.Approver))
 	}
 	return codes
 }
@@ -203,7 +218,7 @@ func drawReport(t *rapid.T, s *Snapshot) engine.Report {
 		r.Results = drawResults(t, s, 0)
 	}
 	if len(r.Results) == 0 || rapid.IntRange(0, 7).Draw(t, "outcome?") == 7 {
-		r.Outcome = rapid.SampledFrom([]step.Event{
+		r.Outcome = rapid.SampledFrom([]step.Cause{
 			step.Stopped, step.Broke, step.Broke, step.Stopped, step.Stopped, step.Broke, step.Stopped, step.Broke,
 			step.Stopped, step.Broke, step.Stopped, step.Broke, step.Stopped, step.Broke, step.Stopped, step.Dropped,
 		}).Draw(t, "outcome")

@@ -51,27 +51,39 @@ const custom step.Type = 32
 
 var ruleChanges = []ruleChange{
 	{"add a code", func(d *draft) {
-		on := d.types()
-		row := operation.Row{Code: d.code(), On: on, From: d.starts(on), To: d.end(on)}
+		row := d.follow(operation.Row{Cause: d.cause(), On: d.types()})
 		if rapid.Bool().Draw(d.T, "guarded") {
 			row.Guard = d.guard(row)
+		}
+		d.Rows = append(d.Rows, row)
+	}},
+	{"add a row for the whole job", func(d *draft) {
+		row := operation.Row{Cause: step.JobCause(d.number()), Do: step.Seal, From: d.starts(step.Seal, step.Types{})}
+		if d.seldom() {
+			row.Do = rapid.SampledFrom([]step.Do{step.Hold, step.Note, step.End}).Draw(d.T, "do")
 		}
 		d.Rows = append(d.Rows, row)
 	}},
 	{"have an event lead elsewhere", func(d *draft) {
 		kind, _ := one(d, d.Kinds)
 		if row, ok := one(d, kind.Lifecycle); ok {
-			row.To = d.end(step.TypesOf(kind.Type))
+			row.Do = rapid.SampledFrom([]step.Do{step.End, step.Accept, step.End, step.Pass}).Draw(d.T, "do")
+			row.To = d.end(row.Do, step.TypesOf(kind.Type))
 		}
 	}},
 	{"let a row start in another state too", func(d *draft) {
 		if row, ok := one(d, d.Rows); ok {
-			row.From = row.From.With(d.start(row.On))
+			row.From = row.From.With(d.start(row.Do, row.On))
 		}
 	}},
 	{"have a row lead elsewhere", func(d *draft) {
 		if row, ok := one(d, d.Rows); ok {
-			row.To = d.end(row.On)
+			row.To = d.end(row.Do, row.On)
+		}
+	}},
+	{"have something else follow a row", func(d *draft) {
+		if row, ok := one(d, d.Rows); ok {
+			*row = d.follow(*row)
 		}
 	}},
 	{"add a type", func(d *draft) {
@@ -96,38 +108,21 @@ var ruleChanges = []ruleChange{
 			row.On = row.On.Without(member(d, row.On))
 		}
 	}},
-	{"add a job row", func(d *draft) {
-		on := d.types()
-		d.Job = append(d.Job, operation.JobRow{Code: operation.TerminateJob, On: on, From: d.starts(on), To: d.end(on)})
-	}},
-	{"let a job row start in another state too", func(d *draft) {
-		if row, ok := one(d, d.Job); ok {
-			row.From = row.From.With(d.start(row.On))
-		}
-	}},
-	{"have a job row lead elsewhere", func(d *draft) {
-		if row, ok := one(d, d.Job); ok {
-			row.To = d.end(row.On)
-		}
+	{"add a row that terminates", func(d *draft) {
+		d.Rows = append(d.Rows, d.follow(operation.Row{Cause: operation.TerminateJob.Cause(), On: d.types()}))
 	}},
 	{"leave a type alone in a state", func(d *draft) {
 		kind, _ := one(d, d.Kinds)
-		state := d.start(step.TypesOf(kind.Type))
+		only := step.TypesOf(kind.Type)
+		state := d.start(step.Pass, only)
+		d.Rows = slices.DeleteFunc(d.Rows, func(row operation.Row) bool { return row.On == only && row.From.Has(state) })
 		for i, row := range d.Rows {
 			if row.From.Has(state) {
 				d.Rows[i].On = row.On.Without(kind.Type)
 			}
 		}
-		for i, row := range d.Job {
-			if row.From.Has(state) {
-				d.Job[i].On = row.On.Without(kind.Type)
-			}
-		}
-		d.Rows = slices.DeleteFunc(d.Rows, func(row operation.Row) bool { return row.On.Empty() })
-		d.Job = slices.DeleteFunc(d.Job, func(row operation.JobRow) bool { return row.On.Empty() })
 	}},
 	{"drop a row", func(d *draft) { d.Rows = without(d, d.Rows) }},
-	{"drop a job row", func(d *draft) { d.Job = without(d, d.Job) }},
 }
 
 // A draft is a table that is being changed.
@@ -168,8 +163,15 @@ func (d *draft) state(label string, sensible, odd []step.State) step.State {
 	return rapid.SampledFrom(sensible).Draw(d.T, label)
 }
 
-func (d *draft) code() operation.Code {
-	return operation.Code(rapid.IntRange(32, 35).Draw(d.T, "code"))
+// number draws the number of an embedder's operation.
+func (d *draft) number() uint8 { return uint8(rapid.IntRange(32, 35).Draw(d.T, "code")) }
+
+// cause draws an embedder's operation on a step or, less often, on a job.
+func (d *draft) cause() step.Cause {
+	if rapid.IntRange(0, 3).Draw(d.T, "on the job") == 3 {
+		return step.JobCause(d.number())
+	}
+	return step.Cause(d.number())
 }
 
 // types draws one type, or all that are entered as it is.
@@ -191,43 +193,97 @@ func (d *draft) ask(on step.Types) bool {
 	return slices.ContainsFunc(d.Kinds, func(k step.Kind) bool { return on.Has(k.Type) && k.Enters() == step.Waiting })
 }
 
-// start draws a state for a row to start in.
-func (d *draft) start(on step.Types) step.State {
-	sensible := []step.State{step.Running, step.Failed, step.Terminating, step.Abnormal, step.Terminated, step.Abandoned}
+// follow returns a row with a consequence that is drawn, and the states that it needs.
+func (d *draft) follow(row operation.Row) operation.Row {
+	sensible := []step.Do{step.RunAll, step.RunDue, step.Accept, step.Pass, step.Stop, step.End}
+	if d.ask(row.On) {
+		sensible = []step.Do{step.Ask, step.Vote, step.Pass, step.End}
+	}
+	if d.seldom() {
+		sensible = step.AllDos()
+	}
+	row.Do = rapid.SampledFrom(sensible).Draw(d.T, "do")
+	row.From, row.To = d.starts(row.Do, row.On), d.end(row.Do, row.On)
+	if row.Cause.OfJob() && (row.Do == step.End || row.Do == step.Pass) && rapid.Bool().Draw(d.T, "before the start") {
+		row.From = row.From.With(step.Pending)
+	}
+	if row.Guard = operation.Free; row.Do == step.RunDue && !d.seldom() {
+		row.Guard = operation.SomeDue
+	}
+	return row
+}
+
+// start draws a state for a row with a consequence to start in.
+func (d *draft) start(do step.Do, on step.Types) step.State {
+	underWay := []step.State{step.Running, step.Terminating}
+	ended := []step.State{step.Failed, step.Abnormal, step.Terminated, step.Abandoned}
 	if d.ask(on) {
-		sensible = []step.State{step.Waiting, step.ConfirmationTerminated, step.Terminated}
+		underWay = []step.State{step.Waiting}
+		ended = []step.State{step.ConfirmationTerminated, step.Terminated}
+	}
+	sensible := ended
+	switch do {
+	case step.Enter:
+		sensible = []step.State{step.Pending}
+	case step.Vote, step.Stop:
+		sensible = underWay[:1]
+	case step.End:
+		sensible = underWay
+	case step.Pass:
+		sensible = slices.Concat(underWay, ended)
+	case step.Seal:
+		sensible = append(ended, step.Succeeded, step.ConfirmationTerminated)
 	}
 	return d.state("from", sensible, []step.State{step.Pending, step.Succeeded, step.Skipped, step.ErrorIgnored, step.Waiting, step.Running})
 }
 
-func (d *draft) starts(on step.Types) (states step.States) {
+func (d *draft) starts(do step.Do, on step.Types) (states step.States) {
 	for range rapid.IntRange(1, 3).Draw(d.T, "states") {
-		states = states.With(d.start(on))
+		states = states.With(d.start(do, on))
 	}
 	return states
 }
 
-// end draws a state for a row to lead to.
-func (d *draft) end(on step.Types) step.State {
-	sensible := []step.State{step.Terminated, step.Failed, step.Abnormal, step.Skipped, step.Abandoned, step.ErrorIgnored, step.Succeeded}
-	if d.ask(on) {
-		sensible = append(sensible, step.Waiting, step.ConfirmationTerminated)
-	} else {
-		sensible = append(sensible, step.Running, step.Running, step.Terminating)
+// end draws a state for a row with a consequence to lead to.
+func (d *draft) end(do step.Do, on step.Types) step.State {
+	var sensible []step.State
+	switch do {
+	case step.RunAll, step.RunDue, step.RunNext:
+		sensible = []step.State{step.Running}
+	case step.Ask:
+		sensible = []step.State{step.Waiting}
+	case step.Enter:
+		sensible = []step.State{step.Running}
+		if d.ask(on) {
+			sensible = []step.State{step.Waiting}
+		}
+	case step.Stop:
+		sensible = []step.State{step.Terminating}
+	case step.Accept, step.Vote, step.Pass:
+		sensible = []step.State{step.Skipped, step.ErrorIgnored, step.Succeeded}
+	case step.End:
+		sensible = []step.State{step.Terminated, step.Failed, step.Abnormal, step.Abandoned}
+		if d.ask(on) {
+			sensible = append(sensible, step.ConfirmationTerminated)
+		}
+	default:
+		sensible = []step.State{0}
 	}
 	return d.state("to", sensible, []step.State{step.Waiting, step.Running, step.Pending, step.Terminating})
 }
 
 // guard draws a guard for a row.
 func (d *draft) guard(row operation.Row) operation.Guard {
-	guards := []operation.Guard{operation.Unguarded}
+	guards := []operation.Guard{operation.Free}
 	switch {
 	case d.seldom():
-		guards = append(guards, operation.DueOnly, operation.ConfirmerOnly)
+		guards = append(guards, operation.SomeDue, operation.Approver)
+	case row.Do == step.RunDue:
+		guards = []operation.Guard{operation.SomeDue}
 	case d.ask(row.On):
-		guards = append(guards, operation.ConfirmerOnly)
-	case row.To == step.Running:
-		guards = append(guards, operation.DueOnly)
+		guards = append(guards, operation.Approver)
+	default:
+		guards = append(guards, operation.SomeDue)
 	}
 	return rapid.SampledFrom(guards).Draw(d.T, "guard")
 }

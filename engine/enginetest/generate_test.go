@@ -70,7 +70,7 @@ func TestGenerators(t *testing.T) {
 			}
 			seen["accepted"]++
 			for _, r := range d.Change.Records {
-				seen[r.Kind.String()]++
+				seen[what(&r)]++
 			}
 			s.Job = d.Change.Job
 			for _, changed := range d.Change.Steps {
@@ -88,7 +88,8 @@ func TestGenerators(t *testing.T) {
 		for range 20 {
 			now = now.Add(8 * time.Second)
 			call := enginetest.Commands(s).Draw(t, "command")
-			_, ofJob := call.Command.(*engine.OperateJob)
+			op, ok := call.Command.(*engine.Operate)
+			ofJob := ok && op.Cause.OfJob()
 			if current := s.Steps[s.Job.Current-1]; current.Deadline != 0 && current.Deadline <= now && (ofJob || call.Step != current.ID) {
 				// One view does not show what the expiry leaves: the engine loads another.
 				play(enginetest.Call{Step: current.ID, Command: &engine.Expire{Job: s.Job.ID, Step: current.ID, Attempt: current.Attempt}})
@@ -103,11 +104,24 @@ func TestGenerators(t *testing.T) {
 	if all := seen["accepted"] + seen["refused"]; seen["accepted"] < all/3 || seen["refused"] < all/10 {
 		t.Errorf("of %d commands %d were accepted and %d refused", all, seen["accepted"], seen["refused"])
 	}
-	for _, kind := range []string{"operated", "job_operated", "reported", "expired", "rules that differ"} {
+	for _, kind := range []string{"on a step", "on the job", "by report", "by time", "rules that differ"} {
 		if seen[kind] < seen["accepted"]/200 {
 			t.Errorf("in %d accepted commands %q came up %d times", seen["accepted"], kind, seen[kind])
 		}
 	}
+}
+
+// what says what made a record.
+func what(r *store.Record) string {
+	switch {
+	case r.Cause.OfStep():
+		return "on a step"
+	case r.Cause.OfJob():
+		return "on the job"
+	case r.Cause == step.Expired || r.Cause == step.ExpiredConfirmed:
+		return "by time"
+	}
+	return "by report"
 }
 
 // An executor's results are at least one, and of targets that there are; its report says

@@ -105,14 +105,20 @@ func (e *evidence) counts() error {
 // times: every time that is kept is that of the record that brought it about.
 func (e *evidence) times() error {
 	var started, finished step.Time
-	if len(e.lines) > 0 {
-		started = e.lines[0].At
+	for i := range e.lines {
+		l := &e.lines[i]
+		if begins := l.Effect == store.RunTargets || l.Effect == store.AskConfirmers; begins && started == 0 {
+			started = l.At
+		}
+		switch {
+		case l.move.Do == step.Seal: // it had ended before
+		case l.JobTo.Finished():
+			finished = l.At
+		default:
+			finished = 0
+		}
 	}
-	last := e.History[len(e.History)-1]
-	if last.JobTo.Finished() {
-		finished = last.At
-	}
-	updated := last.At
+	updated := e.History[len(e.History)-1].At
 	if j := &e.Job; j.Created != e.History[0].At || j.Started != started || j.Finished != finished || j.Updated != updated {
 		return fmt.Errorf("the job was created at %v, started at %v, finished at %v and updated at %v, by its history at %v, %v, %v and %v",
 			j.Created, j.Started, j.Finished, j.Updated, e.History[0].At, started, finished, updated)
@@ -125,11 +131,11 @@ func (e *evidence) times() error {
 	})
 }
 
-// moved: the header names the last record that changed a state or an attempt.
+// moved: the header names the last record that is more than results.
 func (e *evidence) moved() error {
 	want := store.Seq(1)
 	for i := range e.lines {
-		if l := &e.lines[i]; l.From != l.To || l.JobFrom != l.JobTo || l.after.attempt != l.before.attempt {
+		if l := &e.lines[i]; l.Cause != step.Results {
 			want = l.Seq
 		}
 	}

@@ -23,8 +23,7 @@ type line struct {
 	spec   *step.Spec
 	before stand
 	after  stand
-	to     step.State      // where the rows lead, 0 if nowhere
-	guard  operation.Guard // of the row
+	move   operation.Move // what the row says that it is of: To is where it leads, 0 if nowhere
 }
 
 // stand is where a step stands, as the records up to some moment have it.
@@ -55,7 +54,7 @@ func weigh(s *Snapshot, table *operation.Table, lines []line) evidence {
 			break
 		}
 		l := line{Record: r, spec: &s.Spec.Steps[r.Step-1], before: e.last}
-		l.to, l.guard = e.ruled(&l)
+		l.move = e.ruled(&l)
 		l.after = l.left()
 		e.last = l.after
 		if r.Entered != 0 {
@@ -95,42 +94,50 @@ func (l *line) left() stand {
 	return s
 }
 
-// ruled returns where the rows of the rules have l lead, 0 if nowhere, and its guard.
-func (e *evidence) ruled(l *line) (step.State, operation.Guard) {
-	switch {
-	case l.Kind == store.Operated:
-		for i := range e.table.Rows {
-			if row := &e.table.Rows[i]; row.Code == l.Code && row.On.Has(l.spec.Type) && row.From.Has(l.From) {
-				return row.To, row.Guard
-			}
-		}
-	case l.Kind == store.JobOperated:
-		for i := range e.table.Job {
-			if row := &e.table.Job[i]; row.Code == l.JobCode && row.On.Has(l.spec.Type) && row.From.Has(l.From) {
-				return row.To, operation.Unguarded
-			}
-		}
-	case l.Kind == store.Reported && l.Event == 0:
-		return l.From, operation.Unguarded
-	case l.Kind == store.Reported || l.Kind == store.Expired:
-		return e.leads(l.spec.Type, l.From, l.Event), operation.Unguarded
-	}
-	return 0, operation.Unguarded
+// byPerson, byReport and byTime report what made a record, unless it created the job.
+func byPerson(r *store.Record) bool { return r.Cause.OfStep() || r.Cause.OfJob() }
+
+func byReport(r *store.Record) bool {
+	return r.Cause == step.Results || r.Cause.IsEvent() && !byTime(r) && r.Cause != step.Entered
 }
 
-// leads returns where the lifecycle of a type has an event lead, 0 if nowhere.
-func (e *evidence) leads(t step.Type, from step.State, event step.Event) step.State {
+func byTime(r *store.Record) bool { return r.Cause == step.Expired || r.Cause == step.ExpiredConfirmed }
+
+// ruled returns what the rows of the rules say of l: of the rows on an operation the first that
+// fits, those for the whole job last. What moves no state leads to where it starts.
+func (e *evidence) ruled(l *line) operation.Move {
+	switch {
+	case l.Cause == step.Results:
+		return operation.Move{To: l.From}
+	case !byPerson(l.Record):
+		return e.leads(l.spec.Type, l.From, l.Cause)
+	}
+	for i := range e.table.Rows {
+		if row := &e.table.Rows[i]; row.Cause == l.Cause && row.On.Has(l.spec.Type) && row.From.Has(l.From) {
+			return operation.Move{To: row.To, Do: row.Do, Guard: row.Guard}
+		}
+	}
+	for i := range e.table.Rows {
+		if row := &e.table.Rows[i]; row.Cause == l.Cause && row.On.Empty() && row.From.Has(l.JobFrom) {
+			return operation.Move{To: l.From, Do: row.Do, Guard: row.Guard}
+		}
+	}
+	return operation.Move{}
+}
+
+// leads returns what the lifecycle of a type says of an event; To is 0 if it leads nowhere.
+func (e *evidence) leads(t step.Type, from step.State, event step.Cause) operation.Move {
 	for i := range e.table.Kinds {
 		if e.table.Kinds[i].Type != t {
 			continue
 		}
 		for k := range e.table.Kinds[i].Lifecycle {
-			if row := &e.table.Kinds[i].Lifecycle[k]; row.On == event && row.From.Has(from) {
-				return row.To
+			if row := &e.table.Kinds[i].Lifecycle[k]; row.Cause == event && row.From.Has(from) {
+				return operation.Move{To: row.To, Do: row.Do}
 			}
 		}
 	}
-	return 0
+	return operation.Move{}
 }
 
 // isLast reports whether no step follows.

@@ -20,7 +20,7 @@ func TestInvariantsCoverEveryField(t *testing.T) {
 		"Targets.Status", "Targets.ExitCode", "Targets.Started", "Targets.Finished", "Targets.Detail",
 		"Effects.NotBefore", "Effects.Count", "Effects.Token", "Effects.LastError",
 
-		"busy History[6].Event", "done History[6].Event", // what was told to stop may have stopped or broken
+		"busy History[6].Cause", "done History[6].Cause", // what was told to stop may have stopped or broken
 		"done History[12].Succeeded",    // of two targets that succeeded one after the other, the other was first
 		"retried Targets[0][2].Attempt", // a failure of the attempt before last
 	}

@@ -13,7 +13,7 @@ import (
 func (e *evidence) chains() error {
 	first := e.History[0]
 	if first != (store.Record{
-		Job: first.Job, Seq: first.Seq, At: first.At, Kind: store.Created, Request: first.Request, Actor: first.Actor, Reason: first.Reason,
+		Job: first.Job, Seq: first.Seq, At: first.At, Cause: step.Created, Request: first.Request, Actor: first.Actor, Reason: first.Reason,
 		JobTo: step.Pending,
 	}) {
 		return fmt.Errorf("record 1 is not the creation of a job that is pending, and nothing else: %+v", first)
@@ -31,13 +31,13 @@ func (e *evidence) chains() error {
 	job := first.JobTo
 	for i := range e.lines {
 		switch l := &e.lines[i]; {
-		case l.Kind == store.Created:
+		case l.Cause == step.Created:
 			return fmt.Errorf("record %d creates the job a second time", l.Seq)
 		case l.JobFrom != job:
 			return fmt.Errorf("record %d starts with the job in %v, but it is in %v", l.Seq, l.JobFrom, job)
 		case l.From != l.before.state:
 			return fmt.Errorf("record %d starts in %v, but step %d is in %v", l.Seq, l.From, l.Step, l.before.state)
-		case l.Attempt != l.after.attempt && l.Kind != store.Reported && l.Kind != store.Expired:
+		case l.Attempt != l.after.attempt && byPerson(l.Record):
 			return fmt.Errorf("record %d leaves step %d in attempt %d, it is in attempt %d", l.Seq, l.Step, l.Attempt, l.after.attempt)
 		}
 		job = e.lines[i].JobTo
@@ -62,20 +62,22 @@ func (e *evidence) stops() error {
 	for i := range e.lines {
 		l := &e.lines[i]
 		switch {
-		case l.Kind == store.JobOperated && l.JobCode == operation.TerminateJob || l.To == step.Terminating:
+		case l.move.Do == step.Seal: // nothing moves
+			continue
+		case l.Cause == operation.TerminateJob.Cause() || l.To == step.Terminating:
 			stopped = true
-		case l.Kind == store.Operated:
+		case byPerson(l.Record):
 			stopped = false
 		}
 		if stopped && (l.JobTo == step.Running || l.JobTo == step.Waiting || l.JobTo == step.Succeeded) {
-			return fmt.Errorf("the job was told to terminate, no operation on the step has followed, and record %d leaves it %v", l.Seq, l.JobTo)
+			return fmt.Errorf("the job was told to terminate, no other operation has followed, and record %d leaves it %v", l.Seq, l.JobTo)
 		}
 	}
 	return nil
 }
 
-// retries: a row that is guarded by what is due runs that and there must be some; any other
-// start runs every target.
+// retries: a row that runs what is due runs that, and there is some if its guard says so; any
+// other start runs every target, the first one too.
 func (e *evidence) retries() error {
 	documented := e.Rules == operation.Standard()
 	for i := range e.lines {
@@ -87,18 +89,18 @@ func (e *evidence) retries() error {
 		due := total - l.before.succeeded
 		switch {
 		case l.Effect != store.RunTargets && l.Effect != store.AskConfirmers:
-		case l.Entered != 0 || l.Kind != store.Operated || l.guard != operation.DueOnly:
+		case l.Entered != 0 || l.move.Do != step.RunDue || l.before.attempt == 0:
 			if !l.All || l.Targets != total {
 				return fmt.Errorf("record %d starts all of %d targets, and it says %d and all is %v", l.Seq, total, l.Targets, l.All)
 			}
-			if documented && l.Kind == store.Operated && l.To == step.Running && l.Code != operation.RetryAll {
-				return fmt.Errorf("record %d has every target run for %v", l.Seq, l.Code)
+			if documented && l.Cause.OfStep() && l.To == step.Running && l.Cause != operation.RetryAll.Cause() {
+				return fmt.Errorf("record %d has every target run for %v", l.Seq, l.Cause)
 			}
 		case l.All || l.Targets != due || l.Succeeded != l.before.succeeded:
 			return fmt.Errorf("%v is for what is due, %d of %d targets, and record %d has %d run, all is %v and %d stay succeeded of %d",
-				l.Code, due, total, l.Seq, l.Targets, l.All, l.Succeeded, l.before.succeeded)
+				l.Cause, due, total, l.Seq, l.Targets, l.All, l.Succeeded, l.before.succeeded)
 		case due == 0:
-			return fmt.Errorf("%v is for what is due, and by record %d nothing was", l.Code, l.Seq)
+			return fmt.Errorf("%v is for what is due, and by record %d nothing was", l.Cause, l.Seq)
 		}
 	}
 	return nil
@@ -108,16 +110,16 @@ func (e *evidence) retries() error {
 func (e *evidence) fenced() error {
 	for i := range e.lines {
 		l := &e.lines[i]
-		if l.Kind != store.Reported && l.Kind != store.Expired {
+		if byPerson(l.Record) {
 			continue
 		}
 		switch {
 		case l.Attempt != l.before.attempt:
-			return fmt.Errorf("record %d, %v, is of attempt %d, while it is attempt %d", l.Seq, l.Kind, l.Attempt, l.before.attempt)
+			return fmt.Errorf("record %d, %v, is of attempt %d, while it is attempt %d", l.Seq, l.Cause, l.Attempt, l.before.attempt)
 		case !l.From.Active():
-			return fmt.Errorf("record %d, %v, is of a step that is %v", l.Seq, l.Kind, l.From)
+			return fmt.Errorf("record %d, %v, is of a step that is %v", l.Seq, l.Cause, l.From)
 		case l.begins():
-			return fmt.Errorf("record %d, %v, starts an attempt", l.Seq, l.Kind)
+			return fmt.Errorf("record %d, %v, starts an attempt", l.Seq, l.Cause)
 		}
 	}
 	return nil
@@ -136,13 +138,13 @@ func (e *evidence) once() error {
 			if want := total - l.Succeeded; l.All && l.Succeeded != 0 || l.Unfinished != want || l.Results != 0 {
 				return fmt.Errorf("record %d starts an attempt, all is %v, with %d succeeded, %d unfinished and %d results", l.Seq, l.All, l.Succeeded, l.Unfinished, l.Results)
 			}
-		case l.Kind != store.Reported:
+		case !byReport(l.Record):
 			if succeeded != 0 || finished != 0 || l.Results != 0 {
 				return fmt.Errorf("record %d is no report and has %d targets succeed, %d finish and %d results change", l.Seq, succeeded, finished, l.Results)
 			}
 		case succeeded < 0 || finished < succeeded || l.Results < finished || l.Results > total:
 			return fmt.Errorf("record %d has %d targets succeed and %d finish by %d results on %d targets", l.Seq, succeeded, finished, l.Results, total)
-		case l.Results == 0 && l.Event == 0:
+		case l.Results == 0 && l.Cause == step.Results:
 			return fmt.Errorf("record %d is a report that says nothing", l.Seq)
 		}
 	}
@@ -155,22 +157,18 @@ func (e *evidence) legal() error {
 	for i := range e.lines {
 		l := &e.lines[i]
 		total := int32(len(l.spec.Targets))
-		byCount := l.Event == step.AllSucceeded || l.Event == step.SomeFailed || l.Event == step.FailuresIgnored
-		byTime := l.Event == step.Expired || l.Event == step.ExpiredConfirmed
+		byCount := l.Cause == step.AllSucceeded || l.Cause == step.SomeFailed || l.Cause == step.FailuresIgnored
 		switch {
-		case l.To != l.to:
-			return fmt.Errorf("record %d, %s, leads from %v to %v, by the rules to %v", l.Seq, what(l.Record), l.From, l.To, l.to)
-		case (l.Code != 0) != (l.Kind == store.Operated), (l.JobCode != 0) != (l.Kind == store.JobOperated),
-			l.Event != 0 && l.Kind != store.Reported && l.Kind != store.Expired:
-			return fmt.Errorf("record %d, %v, has code %v, job code %v and event %v", l.Seq, l.Kind, l.Code, l.JobCode, l.Event)
-		case byTime != (l.Kind == store.Expired):
-			return fmt.Errorf("record %d, %v, has event %v", l.Seq, l.Kind, l.Event)
-		case l.Kind == store.Reported && l.Event == 0 && l.Unfinished == 0:
+		case l.To != l.move.To && !l.move.Do.Instead().Has(l.To):
+			return fmt.Errorf("record %d, %v, leads from %v to %v, by the rules to %v", l.Seq, l.Cause, l.From, l.To, l.move.To)
+		case l.move.Do == step.Vote && (l.To == l.move.To) != (l.before.unfinished <= 1):
+			return fmt.Errorf("record %d, %v, leads to %v, and %d votes were missing", l.Seq, l.Cause, l.To, l.before.unfinished)
+		case l.Cause == step.Results && l.Unfinished == 0:
 			return fmt.Errorf("record %d reports the last target and does not end the attempt", l.Seq)
-		case byCount && (l.Unfinished != 0 || (l.Event == step.AllSucceeded) != (l.Succeeded == total)),
-			byCount && l.Succeeded != total && (l.Event == step.FailuresIgnored) != l.spec.IgnoreErrors:
+		case byCount && (l.Unfinished != 0 || (l.Cause == step.AllSucceeded) != (l.Succeeded == total)),
+			byCount && l.Succeeded != total && (l.Cause == step.FailuresIgnored) != l.spec.IgnoreErrors:
 			return fmt.Errorf("record %d is %v with %d succeeded and %d unfinished of %d targets, errors ignored: %v",
-				l.Seq, l.Event, l.Succeeded, l.Unfinished, total, l.spec.IgnoreErrors)
+				l.Seq, l.Cause, l.Succeeded, l.Unfinished, total, l.spec.IgnoreErrors)
 		}
 	}
 	return nil
@@ -180,8 +178,8 @@ func (e *evidence) legal() error {
 func (e *evidence) admits() error {
 	for i := range e.lines {
 		l := &e.lines[i]
-		if l.guard == operation.ConfirmerOnly && l.spec.Confirmers != nil && !slices.Contains(l.spec.Confirmers, l.Actor) {
-			return fmt.Errorf("record %d, %s, is by %q, who is none of %v", l.Seq, what(l.Record), l.Actor, l.spec.Confirmers)
+		if l.move.Guard == operation.Approver && l.spec.Confirmers != nil && !slices.Contains(l.spec.Confirmers, l.Actor) {
+			return fmt.Errorf("record %d, %v, is by %q, who is none of %v", l.Seq, l.Cause, l.Actor, l.spec.Confirmers)
 		}
 	}
 	return nil
@@ -192,15 +190,15 @@ func (e *evidence) admits() error {
 func (e *evidence) deadlines() error {
 	for i := range e.lines {
 		l := &e.lines[i]
-		if l.Kind != store.Expired {
+		if !byTime(l.Record) {
 			continue
 		}
 		confirms := l.From == step.Waiting && l.spec.OnTimeout == step.ConfirmOnTimeout
 		switch {
 		case l.spec.Timeout == 0 || l.At < l.before.started.Add(l.spec.Timeout):
 			return fmt.Errorf("record %d expires at %v what began at %v and has %v", l.Seq, l.At, l.before.started, l.spec.Timeout)
-		case confirms != (l.Event == step.ExpiredConfirmed):
-			return fmt.Errorf("record %d, %v, is of a step that is to %v", l.Seq, l.Event, l.spec.OnTimeout)
+		case confirms != (l.Cause == step.ExpiredConfirmed):
+			return fmt.Errorf("record %d, %v, is of a step that is to %v", l.Seq, l.Cause, l.spec.OnTimeout)
 		}
 	}
 	for i := range e.Steps {
@@ -216,40 +214,48 @@ func (e *evidence) deadlines() error {
 	return nil
 }
 
-// final: nothing starts in a state that the job cannot leave.
+// final: nothing starts in a state that the job cannot leave, or after a seal.
 func (e *evidence) final() error {
 	documented := e.Rules == operation.Standard()
+	sealed := false
 	for i := range e.lines {
 		switch l := &e.lines[i]; {
+		case sealed:
+			return fmt.Errorf("record %d, %v, follows a seal", l.Seq, l.Cause)
+		case l.move.Do == step.Seal:
+			sealed = true
 		case l.JobFrom == step.Succeeded || l.From.Passed(),
 			documented && l.From == step.Abandoned,
 			documented && l.From == step.Terminated && l.spec.Type == step.Confirmation:
-			return fmt.Errorf("record %d, %s, starts in %v on a %v step, the job being %v, which is final", l.Seq, what(l.Record), l.From, l.spec.Type, l.JobFrom)
+			return fmt.Errorf("record %d, %v, starts in %v on a %v step, the job being %v, which is final", l.Seq, l.Cause, l.From, l.spec.Type, l.JobFrom)
 		}
+	}
+	if e.Job.Sealed != sealed {
+		return fmt.Errorf("the job is sealed: %v, by its history: %v", e.Job.Sealed, sealed)
 	}
 	return nil
 }
 
-// follows: what follows from a change depends on where it leads, whoever made it.
+// follows: what follows from a change is what the row says, whoever made it.
 func (e *evidence) follows() error {
 	for i := range e.lines {
 		l := &e.lines[i]
 		var entered step.ID
 		job, effect := l.To, store.JobEnded
-		switch {
-		case l.Kind == store.Reported && l.Event == 0:
+		switch do := l.move.Do; {
+		case l.Cause == step.Results, do == step.Seal, do == step.Vote && l.before.unfinished > 1:
 			job, effect = l.JobFrom, store.NoEffect
 		case l.To == step.Running:
 			effect = store.RunTargets
 		case l.To == step.Waiting:
 			effect = store.AskConfirmers
-		case l.To == step.Terminating:
+		case do == step.Stop:
 			effect = store.StopAttempt
-		case l.To.Passed() && e.isLast(l.Step):
+		case (do == step.Accept || do == step.Vote || do == step.Pass) && e.isLast(l.Step):
 			job = step.Succeeded
-		case l.To.Passed():
+		case do == step.Accept || do == step.Vote || do == step.Pass:
 			entered = l.Step + 1
-			job, effect = e.leads(e.Spec.Steps[l.Step].Type, step.Pending, step.Entered), store.RunTargets
+			job, effect = e.leads(e.Spec.Steps[l.Step].Type, step.Pending, step.Entered).To, store.RunTargets
 			if job == step.Waiting {
 				effect = store.AskConfirmers
 			}
@@ -264,15 +270,4 @@ func (e *evidence) follows() error {
 		}
 	}
 	return nil
-}
-
-// what says what made r.
-func what(r *store.Record) string {
-	switch r.Kind {
-	case store.Operated:
-		return fmt.Sprint(r.Kind, ": ", r.Code)
-	case store.JobOperated:
-		return fmt.Sprint(r.Kind, ": ", r.JobCode)
-	}
-	return fmt.Sprint(r.Kind, ": ", r.Event)
 }

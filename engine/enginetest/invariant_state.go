@@ -108,11 +108,11 @@ func (e *evidence) goesOn() error {
 	can := true
 	switch c.State {
 	case step.Pending:
-		can = e.jobRow(c, operation.StartJob)
+		can = e.row(c, operation.StartJob.Cause())
 	case step.Running, step.Terminating:
-		can = c.Unfinished > 0 && e.leads(c.Type, c.State, step.Stopped) != 0
+		can = c.Unfinished > 0 && e.leads(c.Type, c.State, step.Stopped).To != 0
 	case step.Waiting:
-		can = c.Deadline != 0 || e.jobRow(c, operation.TerminateJob) || e.row(c)
+		can = c.Deadline != 0 || e.row(c, 0)
 	}
 	if !can {
 		return fmt.Errorf("step %d is %v, and neither a person, an executor nor a deadline can go on: %+v", c.ID, c.State, *c)
@@ -120,20 +120,12 @@ func (e *evidence) goesOn() error {
 	return nil
 }
 
-// row reports whether an operation is legal on a step where it stands.
-func (e *evidence) row(s *store.Step) bool {
+// row reports whether an operation, any or this one, is legal on a step where it stands.
+func (e *evidence) row(s *store.Step, cause step.Cause) bool {
 	for i := range e.table.Rows {
 		row := &e.table.Rows[i]
-		if row.On.Has(s.Type) && row.From.Has(s.State) && (row.Guard != operation.ConfirmerOnly || !s.Confirmers.IsSet() || s.Confirmers.Len() > 0) {
-			return true
-		}
-	}
-	return false
-}
-
-func (e *evidence) jobRow(s *store.Step, code operation.JobCode) bool {
-	for i := range e.table.Job {
-		if row := &e.table.Job[i]; row.Code == code && row.On.Has(s.Type) && row.From.Has(s.State) {
+		if row.On.Has(s.Type) && row.From.Has(s.State) && (cause == 0 || row.Cause == cause) &&
+			(row.Guard != operation.Approver || !s.Confirmers.IsSet() || s.Confirmers.Len() > 0) {
 			return true
 		}
 	}

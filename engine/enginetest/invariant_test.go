@@ -32,8 +32,8 @@ var damages = map[string][]struct {
 	},
 	"the history chains": {
 		{"a record is missing", busy, func(s *snapshot) { s.History = slices.Delete(s.History, 4, 5) }, "record 6 stands in the place of record 5"},
-		{"the first is no creation", busy, func(s *snapshot) { s.History[0].Kind = store.Reported }, "record 1 is not the creation"},
-		{"a second creation", busy, func(s *snapshot) { s.History[4].Kind = store.Created }, "record 5 creates the job a second time"},
+		{"the first is no creation", busy, func(s *snapshot) { s.History[0].Cause = step.Results }, "record 1 is not the creation"},
+		{"a second creation", busy, func(s *snapshot) { s.History[4].Cause = step.Created }, "record 5 creates the job a second time"},
 		{"a record of another job", busy, func(s *snapshot) { s.History[4].Job++ }, "record 5 is of job"},
 		{"a clock was set back", busy, func(s *snapshot) { s.History[5].At = s.History[4].At - 1 }, "record 6 is of"},
 		{"a job's state is lost", busy, func(s *snapshot) { s.History[6].JobFrom = step.Running }, "record 7 starts with the job in running, but it is in terminating"},
@@ -46,7 +46,7 @@ var damages = map[string][]struct {
 	},
 	"a stop is never lost": {
 		{"it goes on although it was told to stop", busy, func(s *snapshot) { s.History[5].JobTo = step.Running }, "record 6 leaves it running"},
-		{"it runs after the stop, and nobody asked", busy, func(s *snapshot) { s.History[7].Kind = store.Reported }, "record 8 leaves it running"},
+		{"it runs after the stop, and nobody asked", busy, func(s *snapshot) { s.History[7].Cause = step.AllSucceeded }, "record 8 leaves it running"},
 	},
 	"a retry runs what is due": {
 		{"it runs all", busy, func(s *snapshot) { s.History[3].All = true }, "retry_failed is for what is due, 1 of 2 targets"},
@@ -55,17 +55,17 @@ var damages = map[string][]struct {
 		{"nothing was due", busy, func(s *snapshot) { s.History[2].Succeeded, s.History[3].Succeeded, s.History[3].Targets = 2, 2, 0 }, "by record 4 nothing was"},
 		{"retry all leaves some out", busy, func(s *snapshot) { s.History[7].All = false }, "record 8 starts all of 2 targets"},
 		{"a step is entered for some", busy, func(s *snapshot) { s.History[11].Targets = 1 }, "record 12 starts all of 2 targets"},
-		{"another code runs all", busy, func(s *snapshot) { s.History[7].Code = operation.NextStep }, "record 8 has every target run for next_step"},
+		{"another code runs all", busy, func(s *snapshot) { s.History[7].Cause = operation.NextStep.Cause() }, "record 8 has every target run for next_step"},
 	},
 	"a success is not run again": {
 		{"all count as due again", retried, func(s *snapshot) { s.Steps[0].Full = 3 }, "step 1 last ran on all targets in attempt 3, by its history in 1"},
 		{"a target has run again", retried, func(s *snapshot) { s.Targets[0][0].Attempt = 2 }, "target 0 of step 1 has succeeded in attempt 1, and attempt 2 ran it again"},
 	},
 	"a report is of the attempt under way": {
-		{"a report of the attempt before", busy, func(s *snapshot) { s.History[4].Attempt = 1 }, "record 5, reported, is of attempt 1, while it is attempt 2"},
+		{"a report of the attempt before", busy, func(s *snapshot) { s.History[4].Attempt = 1 }, "record 5, results, is of attempt 1, while it is attempt 2"},
 		{"a deadline of the next attempt", busy, func(s *snapshot) { s.History[9].Attempt = 2 }, "record 10, expired, is of attempt 2, while it is attempt 1"},
-		{"a report of what has ended", busy, func(s *snapshot) { s.History[4].From = step.Failed }, "record 5, reported, is of a step that is failed"},
-		{"a report that starts an attempt", busy, func(s *snapshot) { s.History[4].Effect, s.History[4].Attempt = store.RunTargets, 2 }, "record 5, reported, starts an attempt"},
+		{"a report of what has ended", busy, func(s *snapshot) { s.History[4].From = step.Failed }, "record 5, results, is of a step that is failed"},
+		{"a report that starts an attempt", busy, func(s *snapshot) { s.History[4].Effect, s.History[4].Attempt = store.RunTargets, 2 }, "record 5, results, starts an attempt"},
 	},
 	"a result counts once": {
 		{"more succeed than there are", busy, func(s *snapshot) { s.History[12].Succeeded = 2 }, "record 13 counts 2 succeeded and 1 unfinished of 2 targets"},
@@ -73,7 +73,7 @@ var damages = map[string][]struct {
 		{"a success is taken back", retried, func(s *snapshot) { s.History[4].Succeeded = 0 }, "record 5 has -1 targets succeed"},
 		{"an attempt starts with too few", busy, func(s *snapshot) { s.History[3].Unfinished = 0 }, "record 4 starts an attempt, all is false, with 1 succeeded, 0 unfinished"},
 		{"a person changes results", busy, func(s *snapshot) { s.History[5].Results = 1 }, "record 6 is no report"},
-		{"a deadline counts", busy, func(s *snapshot) { s.History[6].Kind, s.History[6].Unfinished = store.Expired, 0 }, "record 7 is no report"},
+		{"a deadline counts", busy, func(s *snapshot) { s.History[6].Cause, s.History[6].Unfinished = step.Expired, 0 }, "record 7 is no report"},
 		{"a report says nothing", busy, func(s *snapshot) { s.History[4].Results = 0 }, "record 5 is a report that says nothing"},
 	},
 	"a result is of an attempt that was": {
@@ -84,18 +84,18 @@ var damages = map[string][]struct {
 		{"it is waiting", retried, func(s *snapshot) { s.Targets[0][2].Status = step.TargetWaiting }, "target 2 of step 1"},
 	},
 	"a record is legal where it starts": {
-		{"a code that leads elsewhere", busy, func(s *snapshot) { s.History[3].Code = operation.IgnoreError }, "record 4, operated: ignore_error, leads from failed to running, by the rules to error_ignored"},
-		{"a code that is not legal", busy, func(s *snapshot) { s.History[3].Code = operation.ForcedSkip }, "record 4, operated: forced_skip, leads from failed to running, by the rules to state(0)"},
-		{"an event that leads elsewhere", busy, func(s *snapshot) { s.History[8].Event = step.SomeFailed }, "record 9, reported: some_failed, leads from running to succeeded, by the rules to failed"},
-		{"results that lead somewhere", busy, func(s *snapshot) { s.History[12].To = step.Failed }, "record 13, reported: event(0), leads from running to failed, by the rules to running"},
-		{"an operation with an event", busy, func(s *snapshot) { s.History[3].Event = step.Broke }, "record 4, operated, has code retry_failed"},
-		{"a report by time", busy, func(s *snapshot) { s.History[9].Kind = store.Reported }, "record 10, reported, has event expired"},
+		{"a code that leads elsewhere", busy, func(s *snapshot) { s.History[3].Cause = operation.IgnoreError.Cause() }, "record 4, ignore_error, leads from failed to running, by the rules to error_ignored"},
+		{"a code that is not legal", busy, func(s *snapshot) { s.History[3].Cause = operation.ForcedSkip.Cause() }, "record 4, forced_skip, leads from failed to running, by the rules to state(0)"},
+		{"an event that leads elsewhere", busy, func(s *snapshot) { s.History[8].Cause = step.SomeFailed }, "record 9, some_failed, leads from running to succeeded, by the rules to failed"},
+		{"results that lead somewhere", busy, func(s *snapshot) { s.History[12].To = step.Failed }, "record 13, results, leads from running to failed, by the rules to running"},
+		{"an operation by an executor", busy, func(s *snapshot) { s.History[3].Cause = step.Broke }, "record 4, broke, leads from failed to running, by the rules to state(0)"},
+		{"a report by time", busy, func(s *snapshot) { s.History[9].Cause = step.Stopped }, "record 10, stopped, leads from waiting to confirmation_terminated, by the rules to state(0)"},
 		{"an attempt that does not end", busy, func(s *snapshot) { s.History[12].Unfinished = 0 }, "record 13 reports the last target and does not end the attempt"},
 		{"all succeeded although one has not", busy, func(s *snapshot) { s.History[8].Succeeded = 1 }, "record 9 is all_succeeded with 1 succeeded"},
 		{"errors are ignored that are not to be", done, func(s *snapshot) { s.Spec.Steps[2].IgnoreErrors = false }, "record 14 is failures_ignored"},
 	},
 	"a guard admits confirmers only": {
-		{"bob confirms", busy, func(s *snapshot) { s.History[11].Actor = "bob" }, `record 12, operated: confirm, is by "bob", who is none of [ann]`},
+		{"bob confirms", busy, func(s *snapshot) { s.History[11].Actor = "bob" }, `record 12, confirm, is by "bob", who is none of [ann]`},
 	},
 	"a deadline has its time": {
 		{"it passes early", busy, func(s *snapshot) { s.History[9].At -= 55_000 }, "record 10 expires at"},
@@ -105,8 +105,9 @@ var damages = map[string][]struct {
 		{"it outlives its attempt", busy, func(s *snapshot) { s.Steps[0].Deadline = 1 }, "step 1 is succeeded with a deadline at"},
 	},
 	"nothing starts in a final state": {
-		{"after the job has succeeded", busy, func(s *snapshot) { s.History[7].JobFrom = step.Succeeded }, "record 8, operated: retry_all, starts in terminated on a script step, the job being succeeded"},
+		{"after the job has succeeded", busy, func(s *snapshot) { s.History[7].JobFrom = step.Succeeded }, "record 8, retry_all, starts in terminated on a script step, the job being succeeded"},
 		{"after it was abandoned", busy, func(s *snapshot) { s.History[7].From = step.Abandoned }, "starts in abandoned"},
+		{"a seal that nobody set", done, func(s *snapshot) { s.Job.Sealed = true }, "the job is sealed: true, by its history: false"},
 		{"after a confirmation was terminated", busy, func(s *snapshot) { s.History[10].From = step.Terminated }, "starts in terminated on a confirmation step"},
 	},
 	"one step is active at most": {

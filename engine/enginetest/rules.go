@@ -15,13 +15,13 @@ import (
 
 // CheckRules holds rules against what they are meant to be, by what they do: a step of every
 // type is put into every state, with and without targets to retry, with and without a list
-// of confirmers, as the last step of its job and before a step of every type, as the current
-// step and not; and then everything that a person, an executor or a deadline can ask for is
-// decided by engine.Decide and by the model. Verdict and reason, the states of step and job,
-// attempts, counts, times, the step that is entered, the effect, the results that count, and
-// what a refusal says would be legal must be the same. So must the look-ups of rules, of
-// which not every one takes part in deciding; what looks different is not told again for
-// what is decided on it.
+// of confirmers, with votes missing, as the last step of its job and before a step of every
+// type, as the current step and not, in a job that is sealed and not; and then everything that
+// a person, an executor or a deadline can ask for is decided by engine.Decide and by the model.
+// Verdict and reason, the states of step and job, attempts, counts, times, the step that is
+// entered, the effect, the results that count, and what a refusal says would be legal must be
+// the same. So must the look-ups of rules, of which not every one takes part in deciding; what
+// looks different is not told again for what is decided on it.
 //
 // What expect says of things that there are not is a slip that no rules can be held to: if
 // there is any, the error tells of that and of nothing else. See [model.Rules.Misnamed].
@@ -36,10 +36,10 @@ func CheckRules(rules *operation.Rules, expect *model.Rules) error {
 	for seen := range c.seen {
 		c.looked[cell{Type: seen.Type, What: seen.What}] = true
 	}
-	for code := range operation.Code(64) {
-		if c.rules.AllCodes().Has(code) != c.expect.Known(code) { // refused for another reason on every type
+	for cause := range rowCauses {
+		if c.wholes[cause] || isOperation(cause) && c.rules.Causes().Has(cause) != c.expect.Known(cause) { // it differs on every type
 			for _, t := range append(slices.Clone(c.types), c.undeclared()...) {
-				c.looked[cell{Type: t, What: code.String()}] = true
+				c.looked[cell{Type: t, What: cause.String()}] = true
 			}
 		}
 	}
@@ -75,9 +75,10 @@ type rulesCheck struct {
 	rules   *operation.Rules
 	expect  *model.Rules
 	decider func(*operation.Rules, store.View, engine.Command, step.Time) (*engine.Decision, error)
-	types   []step.Type     // that either declares
-	codes   operation.Codes // that either knows
-	most    int             // lines are enough
+	types   []step.Type         // that either declares
+	causes  step.Causes         // the operations that either knows, and those on a job that are always known
+	wholes  map[step.Cause]bool // that differ on a whole job
+	most    int                 // lines are enough
 
 	cells  []string
 	seen   map[cell]bool      // that have a line
@@ -87,10 +88,15 @@ type rulesCheck struct {
 	situated, compared int // situations and decisions that were looked at
 }
 
+// rowCauses bounds the causes that rules say something of.
+const rowCauses step.Cause = 192
+
+func isOperation(cause step.Cause) bool { return cause.OfStep() || cause.OfJob() }
+
 // A cell is what a line of the error is about. Each has one line: one difference shows in
 // many look-ups and in many situations.
 type cell struct {
-	Type  step.Type
+	Type  step.Type  // 0 for the whole job
 	State step.State // 0 for all of them
 	What  string
 }
@@ -103,16 +109,18 @@ func newRulesCheck(rules *operation.Rules, expect *model.Rules) *rulesCheck {
 		seen:    map[cell]bool{},
 		spoilt:  map[step.Type]bool{},
 		looked:  map[cell]bool{},
+		wholes:  map[step.Cause]bool{},
 		most:    1 << 30,
+		causes:  starts,
 	}
 	for t := range step.Type(64) {
 		if c.rules.Enters(t) != 0 || c.expect.Enters(t) != 0 {
 			c.types = append(c.types, t)
 		}
 	}
-	for code := range operation.Code(64) {
-		if c.rules.AllCodes().Has(code) || c.expect.Known(code) {
-			c.codes = c.codes.With(code)
+	for cause := range rowCauses {
+		if isOperation(cause) && (c.rules.Causes().Has(cause) || c.expect.Known(cause)) {
+			c.causes = c.causes.With(cause)
 		}
 	}
 	return c
@@ -133,7 +141,10 @@ func (c *rulesCheck) differ(t step.Type, s step.State, what, situation, got, wan
 	}
 	c.seen[key], c.spoilt[t] = true, true
 	line := fmt.Sprintf("%v in %v%s: %s: got %s, want %s", t, s, situation, what, got, want)
-	if s == 0 {
+	switch {
+	case t == 0:
+		line = fmt.Sprintf("the whole job in %v: %s: got %s, want %s", s, what, got, want)
+	case s == 0:
 		line = fmt.Sprintf("%v: %s: got %s, want %s", t, what, got, want)
 	}
 	c.cells = append(c.cells, line)
@@ -141,29 +152,32 @@ func (c *rulesCheck) differ(t step.Type, s step.State, what, situation, got, wan
 
 // lookups compares what the rules and the model answer when they are asked.
 func (c *rulesCheck) lookups() {
+	for s := range step.State(step.MaxStates) {
+		c.wholeOf(s)
+	}
 	for _, t := range c.types {
 		if !c.declared(t) {
 			continue
 		}
-		for s := range step.State(16) {
+		for s := range step.State(step.MaxStates) {
 			c.cellsOf(t, s)
 		}
-		if c.spoilt[t] {
+		if c.spoilt[t] || c.spoilt[0] {
 			continue // sets differ as their members do
 		}
-		for s := range step.State(16) {
+		for s := range step.State(step.MaxStates) {
 			c.setsOf(t, s)
 		}
 		c.statesOf(t)
 	}
-	var known operation.Codes
-	for code := range operation.Code(64) {
-		if c.expect.Known(code) {
-			known = known.With(code)
+	var known step.Causes
+	for cause := range rowCauses {
+		if isOperation(cause) && c.expect.Known(cause) {
+			known = known.With(cause)
 		}
 	}
-	if got := c.rules.AllCodes(); got != known && len(c.cells) == 0 {
-		c.cells = append(c.cells, fmt.Sprintf("the codes that there are: got %v, want %v", got, known))
+	if got := c.rules.Causes(); got != known && len(c.cells) == 0 {
+		c.cells = append(c.cells, fmt.Sprintf("the operations that there are: got %v, want %v", got, known))
 	}
 }
 
@@ -184,27 +198,40 @@ func (c *rulesCheck) declared(t step.Type) bool {
 	return false
 }
 
+// wholeOf compares what everything does to a whole job in one state.
+func (c *rulesCheck) wholeOf(job step.State) {
+	var legal step.Causes
+	for cause := range rowCauses {
+		if !cause.OfJob() {
+			continue
+		}
+		got, _ := c.rules.Judge(operation.Standing{Job: job}, cause)
+		do, expected := c.expect.OnWhole(job, cause)
+		if want := (operation.Move{Do: do}); got != want {
+			c.wholes[cause] = true
+			c.differ(0, job, cause.String(), "", moveInWords(got, got.Do != 0), moveInWords(want, expected))
+		}
+		if expected {
+			legal = legal.With(cause)
+		}
+	}
+	if got := c.rules.Legal(operation.Standing{Job: job}); got != legal && !c.spoilt[0] {
+		c.differ(0, job, "Legal", "", got.String(), legal.String())
+	}
+}
+
 // cellsOf compares where everything leads from one state.
 func (c *rulesCheck) cellsOf(t step.Type, s step.State) {
-	for code := range operation.Code(64) {
-		got, legal := c.rules.Legal(t, s, code)
-		want, expected := c.expect.Legal(t, s, code)
-		if got != want || legal != expected {
-			c.differ(t, s, code.String(), "", moveInWords(got, legal), moveInWords(want, expected))
+	for cause := range rowCauses {
+		got, legal := c.rules.Move(t, s, cause)
+		want, expected := c.expect.Move(t, s, cause)
+		if got == want && legal == expected {
+			continue
 		}
-	}
-	for code := range operation.JobCode(4) {
-		got, legal := c.rules.LegalJob(t, s, code)
-		want, expected := c.expect.LegalJob(t, s, code)
-		if got != want || legal != expected {
-			c.differ(t, s, code.String(), "", moveInWords(operation.Move{To: got}, legal), moveInWords(operation.Move{To: want}, expected))
-		}
-	}
-	for e := range step.Event(16) {
-		got, _ := c.rules.On(t, s, e)
-		want, _ := c.expect.On(t, s, e)
-		if got != want {
-			c.differ(t, s, e.String(), "", stateInWords(got), stateInWords(want))
+		if cause.IsEvent() {
+			c.differ(t, s, cause.String(), "", eventInWords(got), eventInWords(want))
+		} else {
+			c.differ(t, s, cause.String(), "", moveInWords(got, legal), moveInWords(want, expected))
 		}
 	}
 }
@@ -213,74 +240,57 @@ func moveInWords(m operation.Move, ok bool) string {
 	switch {
 	case !ok:
 		return "illegal"
-	case m.Guard != operation.Unguarded:
-		return fmt.Sprintf("legal, to %v, guard %v", m.To, m.Guard)
+	case m.To == 0:
+		return fmt.Sprintf("legal, %v", m.Do)
+	case m.Guard != operation.Free:
+		return fmt.Sprintf("legal, %v to %v, guard %v", m.Do, m.To, m.Guard)
 	}
-	return fmt.Sprintf("legal, to %v", m.To)
+	return fmt.Sprintf("legal, %v to %v", m.Do, m.To)
 }
 
-func stateInWords(to step.State) string {
-	if to == 0 {
+func eventInWords(m operation.Move) string {
+	if m.To == 0 {
 		return "nothing"
 	}
-	return to.String()
+	return fmt.Sprintf("%v to %v", m.Do, m.To)
 }
 
-// setsOf compares the sets of codes that are legal in one state.
+// setsOf compares the sets of operations that are legal in one state, of a job of which no
+// whole row holds.
 func (c *rulesCheck) setsOf(t step.Type, s step.State) {
-	var codes operation.Codes
-	var guarded [3]operation.Codes
-	for code := range operation.Code(64) {
-		if move, ok := c.expect.Legal(t, s, code); ok {
-			codes = codes.With(code)
-			guarded[move.Guard] = guarded[move.Guard].With(code)
+	var legal step.Causes
+	var guarded [3]step.Causes
+	for cause := range rowCauses {
+		if move, ok := c.expect.Move(t, s, cause); ok && isOperation(cause) {
+			legal = legal.With(cause)
+			guarded[move.Guard] = guarded[move.Guard].With(cause)
 		}
 	}
-	if got := c.rules.Codes(t, s); got != codes {
-		c.differ(t, s, "Codes", "", got.String(), codes.String())
+	at := operation.Standing{Type: t, State: s}
+	if got := c.rules.Legal(at); got != legal {
+		c.differ(t, s, "Legal", "", got.String(), legal.String())
 	}
 	for g, want := range guarded {
-		if got := c.rules.Guarded(t, s, operation.Guard(g)); got != want {
+		if got := c.rules.Guarded(at, operation.Guard(g)); got != want {
 			c.differ(t, s, fmt.Sprintf("Guarded by %v", operation.Guard(g)), "", got.String(), want.String())
 		}
 	}
-	var jobCodes operation.JobCodes
-	for code := range operation.JobCode(4) {
-		if _, ok := c.expect.LegalJob(t, s, code); ok {
-			jobCodes = jobCodes.With(code)
-		}
-	}
-	if got := c.rules.JobCodes(t, s); got != jobCodes {
-		c.differ(t, s, "JobCodes", "", got.String(), jobCodes.String())
-	}
 }
 
-// statesOf compares the sets of states in which a code is legal.
+// statesOf compares the sets of states in which a cause leads anywhere.
 func (c *rulesCheck) statesOf(t step.Type) {
-	for code := range operation.Code(64) {
-		if got, want := c.rules.States(t, code), c.expectedStates(t, code); got != want {
-			c.differ(t, 0, fmt.Sprintf("States of %v", code), "", got.String(), want.String())
-		}
-	}
-	for code := range operation.JobCode(4) {
-		if got, want := c.rules.JobStates(t, code), c.expectedJobStates(t, code); got != want {
-			c.differ(t, 0, fmt.Sprintf("JobStates of %v", code), "", got.String(), want.String())
+	for cause := range rowCauses {
+		if got, want := c.rules.From(t, cause), c.expectedStates(t, cause); got != want {
+			c.differ(t, 0, fmt.Sprintf("From of %v", cause), "", got.String(), want.String())
 		}
 	}
 }
 
-func (c *rulesCheck) expectedStates(t step.Type, code operation.Code) (states step.States) {
-	for s := range step.State(16) {
-		if _, ok := c.expect.Legal(t, s, code); ok {
-			states = states.With(s)
-		}
-	}
-	return states
-}
-
-func (c *rulesCheck) expectedJobStates(t step.Type, code operation.JobCode) (states step.States) {
-	for s := range step.State(16) {
-		if _, ok := c.expect.LegalJob(t, s, code); ok {
+func (c *rulesCheck) expectedStates(t step.Type, cause step.Cause) (states step.States) {
+	for s := range step.State(step.MaxStates) {
+		_, moves := c.expect.Move(t, s, cause)
+		_, whole := c.expect.OnWhole(s, cause)
+		if moves || whole {
 			states = states.With(s)
 		}
 	}

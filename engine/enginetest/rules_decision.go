@@ -30,13 +30,11 @@ func (c *rulesCheck) decisions() {
 			for at := range c.situations(t, s) {
 				c.situated++
 				c.operations(at)
-				c.jobOperations(at)
 				c.reports(at)
 				c.expiries(at)
 				if at.expires() {
 					at.now, at.text = late, at.text+", overdue"
 					c.operations(at)
-					c.jobOperations(at)
 					c.reports(at)
 				}
 				if len(c.cells) >= c.most {
@@ -47,27 +45,39 @@ func (c *rulesCheck) decisions() {
 	}
 }
 
-// operations compares what becomes of every code, and which ones a refusal says are legal.
+// operations compares what becomes of every operation on the step and on the job, and which
+// ones a refusal says are legal.
 func (c *rulesCheck) operations(at *situation) {
 	people := []string{"ann", "bob", ""}
 	if c.expect.Enters(at.Type) != step.Waiting {
 		people = people[:1]
 	}
+	left := at.job.Clone()
+	left.Expire(1, at.view.Step.Attempt, at.now) // refused unless the deadline has passed
 	for _, person := range people {
-		var legal operation.Codes
+		var legal step.Causes
 		var refused []*engine.Refusal
-		for code := range operation.Code(64) {
-			if !at.all && !c.codes.Has(code) {
+		for cause := range rowCauses {
+			switch {
+			case !at.all && !c.causes.Has(cause), cause >= 64 && !cause.OfJob():
+				continue
+			case cause.OfJob() && at.job.Current != 1: // which the view does not show
 				continue
 			}
 			job := at.job.Clone()
-			want := at.modelled(job, job.Operate(1, code, person, at.now), model.Answer{})
-			if want.reason == 0 {
-				legal = legal.With(code)
+			var reason operation.Reason
+			if cause.OfJob() {
+				reason = job.OperateJob(operation.JobCode(cause.Code()), person, at.now)
+			} else {
+				reason = job.Operate(1, operation.Code(cause), person, at.now)
 			}
-			got, refusal := c.decide(at, &engine.Operate{Code: code, Actor: person})
-			c.compare(at, code.String(), fmt.Sprintf(", by %q", person), got, want)
-			if refusal != nil && refusal.Reason != operation.InvalidInput {
+			want := at.modelled(job, reason, model.Answer{})
+			if want.reason == 0 && left.Current == 1 {
+				legal = legal.With(cause)
+			}
+			got, refusal := c.decide(at, &engine.Operate{Cause: cause, Actor: person})
+			c.compare(at, cause.String(), fmt.Sprintf(", by %q", person), got, want)
+			if refusal != nil && refusal.Reason != operation.InvalidInput && (!cause.OfJob() || left.Current == 1) {
 				refused = append(refused, refusal)
 			}
 		}
@@ -79,43 +89,15 @@ func (c *rulesCheck) operations(at *situation) {
 
 // refusal compares what a refusal says would be legal, unless a cell differs anyhow. That
 // goes by the step alone, and not by whether there is a next step that could not start.
-func (c *rulesCheck) refusal(at *situation, r *engine.Refusal, legal operation.Codes) {
-	if next := at.view.Next; c.spoilt[at.Type] || next.ID != 0 && c.expect.Enters(next.Type) == 0 {
+func (c *rulesCheck) refusal(at *situation, r *engine.Refusal, legal step.Causes) {
+	if next := at.view.Next; c.spoilt[at.Type] || c.spoilt[0] || next.ID != 0 && c.expect.Enters(next.Type) == 0 {
 		return
 	}
 	if r.Legal != legal {
 		c.differ(at.Type, at.State, "what a refusal says is legal", at.text, r.Legal.String(), legal.String())
 	}
-	if want := c.expectedJobCodes(at); r.LegalJob != want {
-		c.differ(at.Type, at.State, "what a refusal says is legal on the job", at.text, r.LegalJob.String(), want.String())
-	}
-	if want := c.expectedStates(at.Type, r.Code); r.LegalFrom != want {
-		c.differ(at.Type, at.State, fmt.Sprintf("the states in which a refusal says %v is legal", r.Code), at.text, r.LegalFrom.String(), want.String())
-	}
-}
-
-// expectedJobCodes returns what is legal on the job, once a deadline that has passed is applied: a
-// refusal on a step that is not the current one tells nothing of the job.
-func (c *rulesCheck) expectedJobCodes(at *situation) (codes operation.JobCodes) {
-	left := at.job.Clone()
-	left.Expire(1, at.view.Step.Attempt, at.now) // refused unless it has passed
-	for code := range operation.JobCode(4) {
-		if _, ok := c.expect.LegalJob(at.Type, left.Steps[0].State, code); ok && left.Current == 1 {
-			codes = codes.With(code)
-		}
-	}
-	return codes
-}
-
-func (c *rulesCheck) jobOperations(at *situation) {
-	if at.job.Current != 1 {
-		return
-	}
-	for code := range operation.JobCode(4) {
-		job := at.job.Clone()
-		want := at.modelled(job, job.OperateJob(code, at.now), model.Answer{})
-		got, _ := c.decide(at, &engine.OperateJob{Code: code})
-		c.compare(at, code.String(), "", got, want)
+	if want := c.expectedStates(at.Type, r.Cause); r.LegalFrom != want {
+		c.differ(at.Type, at.State, fmt.Sprintf("the states in which a refusal says %v is legal", r.Cause), at.text, r.LegalFrom.String(), want.String())
 	}
 }
 
@@ -124,7 +106,7 @@ func (c *rulesCheck) jobOperations(at *situation) {
 var reports = []struct {
 	text    string
 	results []model.Result
-	outcome step.Event
+	outcome step.Cause
 }{
 	{"the last target succeeded", []model.Result{{Target: 1, Status: step.TargetSucceeded}}, 0},
 	{"the last target failed", []model.Result{{Target: 1, Status: step.NonZeroExit, ExitCode: 1}}, 0},
@@ -135,8 +117,8 @@ var reports = []struct {
 	{"a target failed, then succeeded", []model.Result{{Target: 1, Status: step.TargetFailed}, {Target: 1, Status: step.TargetSucceeded}}, 0},
 	{"a target that is not there", []model.Result{{Target: 1, Status: step.TargetSucceeded}, {Target: 2, Status: step.TargetSucceeded}}, 0},
 	{"stopped", nil, step.Stopped},
-	{"abnormal", nil, step.Broke},
-	{"abandoned", nil, step.Dropped},
+	{"broke", nil, step.Broke},
+	{"dropped", nil, step.Dropped},
 	{"both targets succeeded, and stopped", []model.Result{{Target: 0, Status: step.TargetSucceeded}, {Target: 1, Status: step.TargetSucceeded}}, step.Stopped},
 	{"an outcome that is none", nil, step.Expired},
 	{"nothing", nil, 0},
@@ -156,7 +138,7 @@ func (c *rulesCheck) reports(at *situation) {
 	}
 }
 
-func (c *rulesCheck) report(at *situation, text string, results []model.Result, outcome step.Event, attempt int32) {
+func (c *rulesCheck) report(at *situation, text string, results []model.Result, outcome step.Cause, attempt int32) {
 	r := &engine.Report{Job: at.view.Job.ID, Step: 1, Attempt: attempt, Outcome: outcome}
 	for _, result := range results {
 		r.Results = append(r.Results, engine.TargetResult{Target: result.Target, Result: store.Result{Status: result.Status, ExitCode: result.ExitCode}})
@@ -167,7 +149,7 @@ func (c *rulesCheck) report(at *situation, text string, results []model.Result, 
 	want := at.modelled(job, reason, answer)
 	got, _ := c.decide(at, r)
 	what := "a report"
-	if event := cmp.Or(got.change.Event, want.change.Event, outcome); event != 0 {
+	if event := cmp.Or(got.change.Cause, want.change.Cause, outcome); event != 0 && event != step.Results {
 		what = event.String()
 	}
 	c.compare(at, what, fmt.Sprintf(", attempt %d of %d: %s", attempt, at.view.Step.Attempt, text), got, want)
@@ -189,7 +171,7 @@ func (c *rulesCheck) expiries(at *situation) {
 		want := at.modelled(job, job.Expire(1, try.attempt, try.now), model.Answer{})
 		got, _ := c.decideAt(at, &engine.Expire{Job: at.view.Job.ID, Step: 1, Attempt: try.attempt}, try.now)
 		what := "a deadline"
-		if event := cmp.Or(got.change.Event, want.change.Event); event != 0 {
+		if event := cmp.Or(got.change.Cause, want.change.Cause); event != 0 {
 			what = event.String()
 		}
 		c.compare(at, what, ", "+try.text, got, want)
@@ -258,7 +240,7 @@ func (c *rulesCheck) decideAt(at *situation, command engine.Command, now step.Ti
 	}
 	rec := d.Change.Records[len(d.Change.Records)-1] // an expiry may have come first
 	return outcomeOf(after, model.Change{
-		Step: rec.Step, Event: rec.Event, From: rec.From, To: rec.To, JobFrom: rec.JobFrom, JobTo: rec.JobTo,
+		Step: rec.Step, Cause: rec.Cause, From: rec.From, To: rec.To, JobFrom: rec.JobFrom, JobTo: rec.JobTo,
 		Attempt: rec.Attempt, Entered: rec.Entered, Results: int(rec.Results), All: rec.All, Targets: int(rec.Targets),
 		Effect: model.Effect(rec.Effect.String()),
 	}, answer), nil

@@ -37,7 +37,7 @@ func TestCheckRulesCatchesEveryMutant(t *testing.T) {
 			continue
 		case len(looked.cells) != len(diff):
 			t.Errorf("%s: looking up finds %d cells, want the %d that differ: %v", name, len(looked.cells), len(diff), looked.cells)
-		case len(decided.cells) == 0:
+		case len(decided.cells) == 0 && !decidedAlike(diff):
 			t.Errorf("%s: caught by looking up, but not by deciding: %v", name, looked.cells)
 		}
 		caught++
@@ -72,7 +72,7 @@ func mutants(table operation.Table) iter.Seq2[string, operation.Table] {
 		more := true
 		mutate := func(name string, change func(t *operation.Table)) {
 			if more {
-				t := operation.Table{Kinds: slices.Clone(table.Kinds), Rows: slices.Clone(table.Rows), Job: slices.Clone(table.Job)}
+				t := operation.Table{Kinds: slices.Clone(table.Kinds), Rows: slices.Clone(table.Rows)}
 				for i := range t.Kinds {
 					t.Kinds[i].Lifecycle = slices.Clone(t.Kinds[i].Lifecycle)
 				}
@@ -86,68 +86,64 @@ func mutants(table operation.Table) iter.Seq2[string, operation.Table] {
 		}
 
 		for i, row := range table.Rows {
-			name := fmt.Sprintf("row %d, %v", i+1, row.Code)
+			name := fmt.Sprintf("row %d, %v", i+1, row.Cause)
 			mutate(name+" dropped", func(t *operation.Table) { t.Rows = slices.Delete(t.Rows, i, i+1) })
-			for _, code := range append(operation.AllCodes(), 32) {
-				if code != row.Code {
-					mutate(fmt.Sprintf("%s as %v", name, code), func(t *operation.Table) { t.Rows[i].Code = code })
+			for _, cause := range append(step.AllCauses(), 0, 32, 64, 128, step.JobCause(32)) {
+				if cause != row.Cause {
+					mutate(fmt.Sprintf("%s as %v", name, cause), func(t *operation.Table) { t.Rows[i].Cause = cause })
 				}
 			}
 			for what, on := range toggled(row.On, types) {
 				mutate(name+what, func(t *operation.Table) { t.Rows[i].On = on })
 			}
+			mutate(name+" for the whole job", func(t *operation.Table) { t.Rows[i].On = step.Types{} })
+			mutate(name+" seals the whole job", func(t *operation.Table) {
+				t.Rows[i].On, t.Rows[i].To, t.Rows[i].Do, t.Rows[i].Guard = step.Types{}, 0, step.Seal, operation.Free
+			})
 			for what, from := range toggled(row.From, step.AllStates()) {
 				mutate(name+what, func(t *operation.Table) { t.Rows[i].From = from })
 			}
 			for to := range otherStates(row.To) {
 				mutate(fmt.Sprintf("%s to %v", name, to), func(t *operation.Table) { t.Rows[i].To = to })
 			}
-			for _, guard := range []operation.Guard{operation.Unguarded, operation.DueOnly, operation.ConfirmerOnly} {
+			for do := range otherDos(row.Do) {
+				mutate(fmt.Sprintf("%s with %v", name, do), func(t *operation.Table) { t.Rows[i].Do = do })
+			}
+			for _, guard := range []operation.Guard{operation.Free, operation.SomeDue, operation.Approver, 3} {
 				if guard != row.Guard {
 					mutate(fmt.Sprintf("%s guarded by %v", name, guard), func(t *operation.Table) { t.Rows[i].Guard = guard })
 				}
 			}
 		}
-
-		for i, row := range table.Job {
-			name := fmt.Sprintf("job row %d, %v", i+1, row.Code)
-			mutate(name+" dropped", func(t *operation.Table) { t.Job = slices.Delete(t.Job, i, i+1) })
-			for _, code := range operation.AllJobCodes() {
-				if code != row.Code {
-					mutate(fmt.Sprintf("%s as %v", name, code), func(t *operation.Table) { t.Job[i].Code = code })
-				}
-			}
-			for what, on := range toggled(row.On, types) {
-				mutate(name+what, func(t *operation.Table) { t.Job[i].On = on })
-			}
-			for what, from := range toggled(row.From, step.AllStates()) {
-				mutate(name+what, func(t *operation.Table) { t.Job[i].From = from })
-			}
-			for to := range otherStates(row.To) {
-				mutate(fmt.Sprintf("%s to %v", name, to), func(t *operation.Table) { t.Job[i].To = to })
-			}
+		for _, s := range step.AllStates() {
+			mutate(fmt.Sprintf("a seal in %v", s), func(t *operation.Table) {
+				t.Rows = append(t.Rows, operation.Row{Cause: step.JobCause(32), From: step.StatesOf(s), Do: step.Seal})
+			})
 		}
 
 		for k, kind := range table.Kinds {
 			mutate(fmt.Sprintf("type %v dropped", kind.Type), func(t *operation.Table) { t.Kinds = slices.Delete(t.Kinds, k, k+1) })
 			for i, row := range kind.Lifecycle {
-				name := fmt.Sprintf("%v row %d, %v", kind.Type, i+1, row.On)
-				change := func(what string, change func(*step.Row)) {
+				name := fmt.Sprintf("%v row %d, %v", kind.Type, i+1, row.Cause)
+				change := func(what string, change func(*step.Transition)) {
 					mutate(name+what, func(t *operation.Table) { change(&t.Kinds[k].Lifecycle[i]) })
 				}
 				mutate(name+" dropped", func(t *operation.Table) {
 					t.Kinds[k].Lifecycle = slices.Delete(t.Kinds[k].Lifecycle, i, i+1)
 				})
-				for _, event := range step.AllEvents() {
-					if event != row.On {
-						change(fmt.Sprintf(" on %v", event), func(r *step.Row) { r.On = event })
+				for _, cause := range append(step.AllCauses(), 0, 32, 64, 128, step.JobCause(32)) {
+					if cause != row.Cause {
+						change(fmt.Sprintf(" on %v", cause), func(r *step.Transition) { r.Cause = cause })
 					}
 				}
+				for do := range otherDos(row.Do) {
+					change(fmt.Sprintf(" with %v", do), func(r *step.Transition) { r.Do = do })
+				}
 				for what, from := range toggled(row.From, step.AllStates()) {
-					change(what, func(r *step.Row) { r.From = from })
+					change(what, func(r *step.Transition) { r.From = from })
 				}
 				for to := range otherStates(row.To) {
-					change(fmt.Sprintf(" to %v", to), func(r *step.Row) { r.To = to })
+					change(fmt.Sprintf(" to %v", to), func(r *step.Transition) { r.To = to })
 				}
 			}
 		}
@@ -180,6 +176,36 @@ func otherStates(but step.State) iter.Seq[step.State] {
 	}
 }
 
+// decidedAlike reports whether rules differ in nothing that any decision shows: as long as a step
+// has no batches, accepting it is passing it, and before the first attempt every target is due.
+func decidedAlike(diff []operation.Difference) bool {
+	passes := step.SetOf(step.Accept, step.Pass)
+	for _, d := range diff {
+		was, is := d.Was, d.Is
+		if passes.Has(was.Do) && passes.Has(is.Do) {
+			is.Do = was.Do
+		}
+		if d.State == step.Pending && is.Guard == operation.SomeDue {
+			is.Guard = was.Guard
+		}
+		if was != is {
+			return false
+		}
+	}
+	return true
+}
+
+// otherDos yields every consequence but one, and none.
+func otherDos(but step.Do) iter.Seq[step.Do] {
+	return func(yield func(step.Do) bool) {
+		for _, do := range append(step.AllDos(), 0) {
+			if do != but && !yield(do) {
+				return
+			}
+		}
+	}
+}
+
 // Whatever rules compile, they pass once the model is told of them: what is decided follows
 // from the cells, and from nothing that only the documented rules have.
 func TestCheckRulesPassesWhateverIsExpected(t *testing.T) {
@@ -203,20 +229,17 @@ func modelOf(rules *operation.Rules) *model.Rules {
 	}
 	for _, t := range rules.Types() {
 		for _, s := range step.AllStates() {
-			for code := range operation.Code(64) {
-				if move, ok := rules.Legal(t, s, code); ok {
-					m.Allow(t, s, code, move.To, move.Guard)
+			for cause := range rowCauses {
+				if move, ok := rules.Move(t, s, cause); ok {
+					m.Allow(t, s, cause, move.To, move.Do, move.Guard)
 				}
 			}
-			for _, code := range operation.AllJobCodes() {
-				if to, ok := rules.LegalJob(t, s, code); ok {
-					m.AllowJob(t, s, code, to)
-				}
-			}
-			for _, e := range step.AllEvents() {
-				if to, ok := rules.On(t, s, e); ok {
-					m.Lead(t, s, e, to)
-				}
+		}
+	}
+	for _, s := range step.AllStates() {
+		for cause := range rowCauses {
+			if move, _ := rules.Judge(operation.Standing{Job: s}, cause); cause.OfJob() && move.Do != 0 {
+				m.AllowWhole(s, cause, move.Do)
 			}
 		}
 	}

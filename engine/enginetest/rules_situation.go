@@ -19,7 +19,7 @@ type situation struct {
 	job  *model.Job
 	view store.View
 	now  step.Time
-	all  bool // look at every code, known or not: in one situation of each state
+	all  bool // look at every operation, known or not: in one situation of each state
 }
 
 // The progress of a step in a situation: the status of each target in each attempt. The
@@ -79,6 +79,20 @@ func (c *rulesCheck) followed(t step.Type, s step.State, text string, spec step.
 	last.all = first
 	if !yield(last.show()) {
 		return false
+	}
+	if first && s == step.Waiting {
+		votes := forge(text+", 2 votes are missing", spec)
+		votes.job.Steps[0].Votes = 2
+		if !yield(votes.show()) {
+			return false
+		}
+	}
+	if first && last.job.Finished != 0 {
+		sealed := forge(text+", sealed", spec)
+		sealed.job.Sealed = true
+		if !yield(sealed.show()) {
+			return false
+		}
 	}
 	for i, next := range c.nexts() {
 		if !first && i > 1 {
@@ -145,7 +159,7 @@ func (s *situation) show() *situation {
 func (s *situation) expires() bool { return s.view.Step.Deadline != 0 && s.job.Current == 1 }
 
 // expiry returns what the deadline of step 1 is as an event.
-func (s *situation) expiry() step.Event {
+func (s *situation) expiry() step.Cause {
 	if s.State == step.Waiting && s.view.Step.OnTimeout == step.ConfirmOnTimeout {
 		return step.ExpiredConfirmed
 	}
@@ -156,6 +170,7 @@ func (s *situation) expiry() step.Event {
 func (s *situation) viewOf(job *model.Job) store.View {
 	v := s.view
 	v.Job.State, v.Job.Current = job.State, job.Current
+	v.Job.Sealed = job.Sealed
 	v.Job.Skipped, v.Job.Ignored = int32(job.Skipped), int32(job.Ignored)
 	v.Job.Started, v.Job.Finished = job.Started, job.Finished
 	row(&v.Step, &job.Steps[0])
@@ -177,6 +192,7 @@ func (s *situation) viewOf(job *model.Job) store.View {
 func row(r *store.Step, s *model.Step) {
 	r.State, r.Attempt, r.Full = s.State, s.Attempt(), s.Full()
 	r.Succeeded, r.Unfinished = int32(s.Succeeded()), int32(s.Unfinished())
+	r.Finished = s.Ended
 	if len(s.Runs) > 0 {
 		run := s.Runs[len(s.Runs)-1]
 		r.Started, r.Finished, r.Deadline = run.Started, run.Finished, run.Deadline

@@ -43,26 +43,47 @@ func TestCheckRulesSaysWhatDiffers(t *testing.T) {
 		{
 			name: "a code became legal", table: func(t *operation.Table) { t.Rows[6].From = t.Rows[6].From.With(step.Failed) },
 			want: []string{
-				"script in failed: next_step: got legal, to skipped, want illegal",
-				"file_transfer in failed: next_step: got legal, to skipped, want illegal",
-				"sql in failed: next_step: got legal, to skipped, want illegal",
+				"script in failed: next_step: got legal, pass to skipped, want illegal",
+				"file_transfer in failed: next_step: got legal, pass to skipped, want illegal",
+				"sql in failed: next_step: got legal, pass to skipped, want illegal",
 			},
 		},
 		{
 			name: "a row is gone", table: func(t *operation.Table) { t.Rows = slices.Delete(t.Rows, 5, 6) },
-			want: []string{"confirmation in confirmation_terminated: restart_confirmation: got illegal, want legal, to waiting"},
+			want: []string{"confirmation in confirmation_terminated: restart_confirmation: got illegal, want legal, ask to waiting"},
 		},
 		{
-			name: "a guard is gone", table: func(t *operation.Table) { t.Rows[2].Guard = operation.Unguarded },
-			want: []string{"confirmation in waiting: confirm: got legal, to succeeded, want legal, to succeeded, guard confirmer_only"},
+			name: "a guard is gone", table: func(t *operation.Table) { t.Rows[2].Guard = operation.Free },
+			want: []string{"confirmation in waiting: confirm: got legal, vote to succeeded, want legal, vote to succeeded, guard approver"},
 		},
 		{
-			name: "a job row leads elsewhere", table: func(t *operation.Table) { t.Job[1].To = step.Abandoned },
-			want: []string{"confirmation in waiting: terminate_job: got legal, to abandoned, want legal, to terminated"},
+			name: "a job row leads elsewhere", table: func(t *operation.Table) { t.Rows[9].To = step.Abandoned },
+			want: []string{"confirmation in waiting: terminate_job: got legal, end to abandoned, want legal, end to terminated"},
 		},
 		{
 			name: "a report leads elsewhere", table: func(t *operation.Table) { t.Kinds[3].Lifecycle[5].To = step.Failed },
-			want: []string{"sql in running: abnormal: got failed, want abnormal"},
+			want: []string{"sql in running: broke: got end to failed, want end to abnormal"},
+		},
+		{
+			name: "something else follows", table: func(t *operation.Table) { t.Rows[1].Do = step.Pass },
+			want: []string{
+				"script in failed: ignore_error: got legal, pass to error_ignored, want legal, accept to error_ignored",
+				"script in abnormal: ignore_error: got legal, pass to error_ignored, want legal, accept to error_ignored",
+				"file_transfer in failed: ignore_error: got legal, pass to error_ignored, want legal, accept to error_ignored",
+				"file_transfer in abnormal: ignore_error: got legal, pass to error_ignored, want legal, accept to error_ignored",
+				"sql in failed: ignore_error: got legal, pass to error_ignored, want legal, accept to error_ignored",
+				"sql in abnormal: ignore_error: got legal, pass to error_ignored, want legal, accept to error_ignored",
+			},
+		},
+		{
+			name: "the whole job can be sealed", table: func(t *operation.Table) {
+				t.Rows = append(t.Rows, operation.Row{Cause: step.JobCause(32), From: step.StatesOf(step.Failed), Do: step.Seal})
+			},
+			want: []string{"the whole job in failed: custom-job-32: got legal, seal, want illegal"},
+		},
+		{
+			name: "the whole job cannot be sealed", expect: func(r *model.Rules) { r.AllowWhole(step.Succeeded, step.JobCause(32), step.Seal) },
+			want: []string{"the whole job in succeeded: custom-job-32: got illegal, want legal, seal"},
 		},
 		{
 			name: "a type is expected and not declared", expect: func(r *model.Rules) { r.Like(40, step.Confirmation) },
@@ -74,14 +95,14 @@ func TestCheckRulesSaysWhatDiffers(t *testing.T) {
 		},
 		{
 			name: "what there is not is expected", expect: func(r *model.Rules) {
-				r.Allow(step.Script, step.Failed, 64, step.Running, operation.Unguarded)
-				r.Allow(step.Script, 70, operation.RetryAll, step.Running, operation.Unguarded)
-				r.AllowJob(step.Script, step.Failed, 5, step.Running)
-				r.Lead(70, step.Pending, step.Entered, step.Running)
+				r.Allow(step.Script, step.Failed, 64, step.Running, step.RunAll, operation.Free)
+				r.Allow(step.Script, 70, operation.RetryAll.Cause(), step.Running, step.RunAll, operation.Free)
+				r.Allow(step.Script, step.Failed, 133, step.Running, step.RunAll, operation.Free)
+				r.Lead(70, step.Pending, step.Entered, step.Running, step.Enter)
 			},
 			want: []string{
-				"script in failed: job operation code(5), to running: there is no such job code",
-				"script in failed: operation code(64), to running: there is no such code",
+				"script in failed: cause(133), to running: there is no such cause",
+				"script in failed: cause(64), to running: there is no such cause",
 				"script in state(70): retry_all, to running: there is no such state",
 				"step type(70) in pending: entered, to running: the type cannot be entered",
 			},
@@ -111,7 +132,7 @@ func TestCheckRulesSaysWhatDiffers(t *testing.T) {
 func TestRulesErrorIsBounded(t *testing.T) {
 	expect := model.Documented()
 	for s := range otherStates(step.Waiting) {
-		expect.Allow(step.Confirmation, s, operation.Confirm, step.Skipped, operation.Unguarded)
+		expect.Allow(step.Confirmation, s, operation.Confirm.Cause(), step.Skipped, step.Vote, operation.Free)
 	}
 	err := CheckRules(nil, expect)
 	if err == nil {
@@ -132,7 +153,7 @@ func TestDecisionsAreComparedByThemselves(t *testing.T) {
 		want  string
 	}{
 		{
-			name: "a retry of all", table: func(t *operation.Table) { t.Rows[0].Guard = operation.Unguarded },
+			name: "a retry of all", table: func(t *operation.Table) { t.Rows[0].Do = step.RunAll },
 			want: `script in failed, 1 of 2 targets has succeeded, the last step, by "ann": retry_failed: ` +
 				`got to running, the job to running, targets to run: 2, effect run, want to running, the job to running, targets to run: 1, effect run`,
 		},
@@ -147,7 +168,9 @@ func TestDecisionsAreComparedByThemselves(t *testing.T) {
 				`got refused, wrong_state, want to skipped, the job to succeeded, effect job_ended`,
 		},
 		{
-			name: "an executor that is believed", table: func(t *operation.Table) { t.Kinds[0].Lifecycle[4].To = step.Succeeded },
+			name: "an executor that is believed", table: func(t *operation.Table) {
+				t.Kinds[0].Lifecycle[4].To, t.Kinds[0].Lifecycle[4].Do = step.Succeeded, step.Accept
+			},
 			want: `script in running, 1 of 2 targets has succeeded, the last step, attempt 2 of 2: stopped: stopped: ` +
 				`got to succeeded, the job to succeeded, effect job_ended, want to terminated, the job to terminated, effect job_ended`,
 		},
@@ -175,7 +198,7 @@ func TestEveryPartOfADecisionIsCompared(t *testing.T) {
 		harm func(*engine.Decision)
 	}{
 		{"no effect", func(d *engine.Decision) { d.Change.Records[0].Effect = store.NoEffect }},
-		{"no event", func(d *engine.Decision) { d.Change.Records[0].Event = 0 }},
+		{"no event", func(d *engine.Decision) { d.Change.Records[0].Cause = step.Results }},
 		{"another state", func(d *engine.Decision) { d.Change.Steps[0].State = step.Abandoned }},
 		{"another job state", func(d *engine.Decision) { d.Change.Job.State = step.Abandoned }},
 		{"another attempt", func(d *engine.Decision) { d.Change.Steps[0].Attempt++ }},
@@ -187,6 +210,7 @@ func TestEveryPartOfADecisionIsCompared(t *testing.T) {
 		{"no end of the step", func(d *engine.Decision) { d.Change.Steps[0].Finished = 0 }},
 		{"no end of the job", func(d *engine.Decision) { d.Change.Job.Finished = 0 }},
 		{"an end of the job", func(d *engine.Decision) { d.Change.Job.Finished = 5 }},
+		{"sealed", func(d *engine.Decision) { d.Change.Job.Sealed = true }},
 		{"no skip counted", func(d *engine.Decision) { d.Change.Job.Skipped = 0 }},
 		{"no ignored counted", func(d *engine.Decision) { d.Change.Job.Ignored = 0 }},
 		{"no next step", func(d *engine.Decision) { d.Change.Steps = d.Change.Steps[:1] }},
@@ -216,9 +240,9 @@ func TestEveryPartOfARefusalIsCompared(t *testing.T) {
 		harm func(*engine.Refusal)
 	}{
 		{"another reason", func(r *engine.Refusal) { r.Reason = operation.Denied }},
-		{"nothing legal", func(r *engine.Refusal) { r.Legal = operation.Codes{} }},
+		{"nothing legal", func(r *engine.Refusal) { r.Legal = step.Causes{} }},
 		{"legal from nowhere", func(r *engine.Refusal) { r.LegalFrom = step.States{} }},
-		{"nothing legal on the job", func(r *engine.Refusal) { r.LegalJob = operation.JobCodes{} }},
+		{"nothing legal on the job", func(r *engine.Refusal) { r.Legal = r.Legal.Minus(starts) }},
 	} {
 		t.Run(broken.name, func(t *testing.T) {
 			differs(t, func(_ *engine.Decision, err error) {

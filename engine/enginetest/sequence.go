@@ -205,13 +205,10 @@ func (w *sequence) open() []*tracked {
 
 // admit is an authorizer that looks at the state.
 func (w *sequence) admit(_ context.Context, a engine.Access) error {
-	legal := !w.strict || a.Create
-	if a.Code != 0 {
-		_, ok := w.Rules.Legal(a.Step.Type, a.Step.State, a.Code)
-		legal = legal || ok
-	} else if a.JobCode != 0 {
-		_, ok := w.Rules.LegalJob(a.Step.Type, a.Step.State, a.JobCode)
-		legal = legal || ok
+	legal := !w.strict || a.Cause == step.Created
+	if !legal {
+		_, reason := w.Rules.Judge(operation.Standing{Type: a.Step.Type, State: a.Step.State, Job: a.Job.State, Sealed: a.Job.Sealed}, a.Cause)
+		legal = legal || reason == 0
 	}
 	if !legal {
 		return errors.New("not now")
@@ -222,7 +219,7 @@ func (w *sequence) admit(_ context.Context, a engine.Access) error {
 // denied returns the reason that an engine gives while the authorizer is strict, which
 // comes before those that the rules have.
 func denied(reason operation.Reason, strict bool) operation.Reason {
-	if strict && (reason == operation.WrongType || reason == operation.NotCurrent || reason == operation.WrongState) {
+	if strict && (reason == operation.WrongType || reason == operation.NotCurrent || reason == operation.WrongState || reason == operation.Sealed) {
 		return operation.Denied
 	}
 	return reason

@@ -28,7 +28,7 @@ func (w *sequence) after(j *tracked, a answer) {
 	w.checkAccepted()
 	before, version := j.version(), w.header(j).Version
 	expired := store.Seq(0) // whether an expiry came first
-	if news := w.history(j); len(news) == 2 && news[0].Kind == store.Expired {
+	if news := w.history(j); len(news) == 2 && byTime(&news[0]) {
 		expired = 1
 	}
 	switch {
@@ -51,7 +51,7 @@ func (w *sequence) checkOthers(j *tracked) {
 			continue
 		}
 		for _, r := range w.history(other) {
-			if r.Kind != store.Expired {
+			if !byTime(&r) {
 				w.Fatalf("promise 1: a command to job %d did this to job %d: %+v", j.id, other.id, r)
 			}
 		}
@@ -126,13 +126,16 @@ func (w *sequence) check(j *tracked) {
 // follow has the model do what a new record says, and notes what came up.
 func (w *sequence) follow(j *tracked, r *store.Record) {
 	w.seen["record"]++
-	w.seen[what(r)]++
+	w.seen[r.Cause.String()]++
+	if s := j.last.Job; s.Sealed && s.Version == r.Seq {
+		w.seen["seal"]++
+	}
 	w.seen[fmt.Sprint("step type: ", j.spec.Steps[r.Step-1].Type)]++
-	if r.Kind == store.Operated && r.Effect == store.RunTargets && r.All && r.Entered == 0 {
+	if byPerson(r) && r.Effect == store.RunTargets && r.All && r.Entered == 0 {
 		j.succeeded[r.Step] = nil
 	}
 	report := w.sent[r.Actor]
-	if r.Kind == store.Reported && (report.Job != r.Job || report.Step != r.Step || report.Attempt != r.Attempt) {
+	if byReport(r) && (report.Job != r.Job || report.Step != r.Step || report.Attempt != r.Attempt) {
 		w.Fatalf("promise 4: a report of attempt %d.%d of job %d was counted for attempt %d.%d of job %d",
 			report.Step, report.Attempt, report.Job, r.Step, r.Attempt, r.Job)
 	}
@@ -141,21 +144,21 @@ func (w *sequence) follow(j *tracked, r *store.Record) {
 	}
 	j.oracle = j.oracle.Clone()
 	if changed, reason := apply(j.oracle, r, report); !changed {
-		w.Fatalf("promise 6: record %d, %s, starts in %v: there, by the model, the command is %s", r.Seq, what(r), r.From, verdict(reason, changed))
+		w.Fatalf("promise 6: record %d, %v, starts in %v: there, by the model, the command is %s", r.Seq, r.Cause, r.From, verdict(reason, changed))
 	}
 	j.passed = append(j.passed, j.oracle)
 }
 
 // apply has the model do what made a record, which was a report if the record says so.
 func apply(m *model.Job, r *store.Record, report engine.Report) (changed bool, refused operation.Reason) {
-	switch r.Kind {
-	case store.Operated:
-		refused = m.Operate(r.Step, r.Code, r.Actor, r.At)
-	case store.JobOperated:
-		refused = m.OperateJob(r.JobCode, r.At)
-	case store.Expired:
+	switch {
+	case r.Cause.OfStep():
+		refused = m.Operate(r.Step, operation.Code(r.Cause.Code()), r.Actor, r.At)
+	case r.Cause.OfJob():
+		refused = m.OperateJob(operation.JobCode(r.Cause.Code()), r.Actor, r.At)
+	case byTime(r):
 		refused = m.Expire(r.Step, r.Attempt, r.At)
-	case store.Reported:
+	default:
 		return m.Report(report.Step, report.Attempt, modelled(report.Results), report.Outcome, r.At)
 	}
 	return refused == 0, refused
@@ -206,7 +209,7 @@ func (w *sequence) checkEarlier(j *tracked) {
 // any more to one that is final.
 func (w *sequence) checkGoesOn(j *tracked) {
 	ctx, ann, c := context.Background(), engine.By("ann"), j.last.current()
-	legal, legalJob := j.last.legal(c, "ann"), w.Rules.JobCodes(c.Type, c.State)
+	legal := j.last.legal(c, "ann")
 	codes, err := w.engines[1].Allowed(ctx, j.id, c.ID, ann)
 	overdue := c.Deadline != 0 && c.Deadline <= step.At(w.now) // she is told what is legal after the expiry
 	if err != nil || codes != legal && !overdue {
@@ -217,7 +220,7 @@ func (w *sequence) checkGoesOn(j *tracked) {
 			w.Fatalf("promise 2: job %d cannot be started: %v", j.id, err)
 		}
 	}
-	if final := c.State.Finished() && legal.Empty() && legalJob.Empty(); final != j.final {
+	if final := c.State.Finished() && legal.Empty(); final != j.final {
 		j.final = final
 		w.seen["final job"]++
 	}

@@ -44,8 +44,7 @@ func (a answer) reason() operation.Reason {
 // request is an operation of a person.
 type request struct {
 	step    step.ID
-	code    operation.Code
-	jobCode operation.JobCode // if it is one on the job
+	cause   step.Cause
 	id      store.RequestID
 	actor   string
 	receipt engine.Receipt // once it was accepted
@@ -85,12 +84,12 @@ func (w *sequence) command(j *tracked, likely bool) command {
 	c := command{kind: drawKind(w.T, s, likely), at: step.At(w.now)}
 	switch c.kind {
 	case starting:
-		w.operation(&c, j, request{jobCode: operation.StartJob, actor: drawActor(w.T, s), id: w.newRequest()})
+		w.operation(&c, j, request{cause: operation.StartJob.Cause(), actor: drawActor(w.T, s), id: w.newRequest()})
 	case terminating:
-		w.operation(&c, j, request{jobCode: operation.TerminateJob, actor: drawActor(w.T, s), id: w.newRequest()})
+		w.operation(&c, j, request{cause: operation.TerminateJob.Cause(), actor: drawActor(w.T, s), id: w.newRequest()})
 	case operating:
 		r := request{actor: drawActor(w.T, s), id: w.newRequest()}
-		r.step, r.code = drawOperation(w.T, s, r.actor)
+		r.step, r.cause = drawOperation(w.T, s, r.actor)
 		w.operation(&c, j, r)
 	case reporting:
 		w.report(&c, j, w.newReport(s))
@@ -106,10 +105,10 @@ func (w *sequence) operation(c *command, j *tracked, r request) {
 	c.strict = w.strict
 	c.oracle = func(m *model.Job, now step.Time) (bool, operation.Reason) {
 		var reason operation.Reason
-		if r.jobCode != 0 {
-			reason = m.OperateJob(r.jobCode, now)
+		if r.cause.OfJob() {
+			reason = m.OperateJob(operation.JobCode(r.cause.Code()), r.actor, now)
 		} else {
-			reason = m.Operate(r.step, r.code, r.actor, now)
+			reason = m.Operate(r.step, operation.Code(r.cause), r.actor, now)
 		}
 		return reason == 0, reason
 	}
@@ -127,10 +126,10 @@ func (w *sequence) operation(c *command, j *tracked, r request) {
 }
 
 func (w *sequence) ask(e *engine.Engine, j *tracked, r request) (engine.Receipt, error) {
-	if r.jobCode != 0 {
-		return e.OperateJob(context.Background(), j.id, r.jobCode, engine.By(r.actor), engine.RequestID(r.id))
+	if r.cause.OfJob() {
+		return e.OperateJob(context.Background(), j.id, operation.JobCode(r.cause.Code()), engine.By(r.actor), engine.RequestID(r.id))
 	}
-	return e.Operate(context.Background(), j.id, r.step, r.code, engine.By(r.actor), engine.RequestID(r.id))
+	return e.Operate(context.Background(), j.id, r.step, operation.Code(r.cause), engine.By(r.actor), engine.RequestID(r.id))
 }
 
 // newReport draws a report of an executor that has sent none before, so that its record can
@@ -237,7 +236,7 @@ func (w *sequence) act(j *tracked) {
 	a := c.run(w.engine())
 	w.land()
 	if c.kind == expiring { // a sweep does not say what it did
-		rec, _ := w.recordOf(j, func(rec store.Record) bool { return rec.Kind == store.Expired })
+		rec, _ := w.recordOf(j, func(rec store.Record) bool { return byTime(&rec) })
 		a.seq = rec.Seq
 	}
 	if j.oracle != nil {

@@ -114,7 +114,7 @@ func (w *sequence) race(j *tracked) {
 	w.checkAccepted()
 	now := w.load(j)
 	for _, r := range now.History[before:] {
-		if r.Kind == store.Expired { // a sweep does not say what it did
+		if byTime(&r) { // a sweep does not say what it did
 			versions = append(versions, r.Seq)
 		}
 	}

@@ -26,18 +26,14 @@ func TestPromises(t *testing.T) {
 	t.Logf("%v", g.seen)
 	var want []string
 	for _, code := range operation.AllCodes() {
-		want = append(want, "operated: "+code.String())
+		want = append(want, code.String())
 	}
 	for _, code := range operation.AllJobCodes() {
-		want = append(want, "job_operated: "+code.String())
+		want = append(want, code.String())
 	}
-	for _, event := range step.AllEvents() {
-		switch event {
-		case step.Entered: // never has a record of its own
-		case step.Expired, step.ExpiredConfirmed:
-			want = append(want, "expired: "+event.String())
-		default:
-			want = append(want, "reported: "+event.String())
+	for _, cause := range step.AllCauses() {
+		if cause.IsEvent() && cause != step.Entered { // which never has a record of its own
+			want = append(want, cause.String())
 		}
 	}
 	for _, first := range kinds {
@@ -74,13 +70,15 @@ func TestPromisesUnderAnyRules(t *testing.T) {
 		return // too few for all that is rare
 	}
 	want := map[string]int{
-		"change that compiles":    seen["change"] / 3,
-		"change that is refused":  seen["change"] / 10,
-		"record":                  seen["sequence"] * 60 / 3,
-		"operated: custom-32":     seen["sequence"] / 10,
-		"step type: custom-32":    seen["sequence"] / 10,
-		"expired: expired":        seen["sequence"] / 10,
-		"job_operated: start_job": seen["sequence"],
+		"change that compiles":   seen["change"] / 3,
+		"change that is refused": seen["change"] / 10,
+		"record":                 seen["sequence"] * 60 / 3,
+		"custom-32":              seen["sequence"] / 10,
+		"step type: custom-32":   seen["sequence"] / 10,
+		"expired":                seen["sequence"] / 10,
+		"start_job":              seen["sequence"],
+		"custom-job-32":          seen["sequence"] / 20,
+		"seal":                   seen["sequence"] / 50,
 	}
 	for _, what := range slices.Sorted(maps.Keys(want)) {
 		if seen[what] < want[what] {

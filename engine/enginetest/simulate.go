@@ -206,7 +206,7 @@ func (s *simulation) kinds() []string {
 func (s *simulation) asks(j *watched) bool {
 	at := j.last.current()
 	return at.State != step.Running && at.State != step.Terminating && // else an executor has the word
-		(!s.Rules.Codes(at.Type, at.State).Empty() || !s.Rules.JobCodes(at.Type, at.State).Empty())
+		!s.Rules.Legal(j.last.standing(at)).Empty()
 }
 
 // act plays a command of a kind on an engine.

@@ -84,10 +84,10 @@ func (s *simulation) attribute(j *watched, news []store.Record) {
 		if r.Attempt > 2 {
 			s.seen["record: of attempt 3 or later"]++
 		}
-		switch r.Kind {
-		case store.Expired: // that its time had come is an invariant
-			s.seen["record: expired: "+r.Event.String()]++
-		case store.Reported:
+		switch {
+		case byTime(r): // that its time had come is an invariant
+			s.seen["record: "+r.Cause.String()]++
+		case byReport(r):
 			m := s.sent[r.Actor]
 			switch {
 			case m == nil || !m.isOf(r):
@@ -98,7 +98,7 @@ func (s *simulation) attribute(j *watched, news []store.Record) {
 			if m.records++; m.records > 1 {
 				s.Fatalf("promise 1: report %+v was counted twice, as record %+v too", m.Report, *r)
 			}
-			s.seen["record: reported: "+r.Event.String()]++
+			s.seen["record: reported: "+r.Cause.String()]++
 		default:
 			w := s.wished[r.Request]
 			switch {

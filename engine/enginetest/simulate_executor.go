@@ -223,7 +223,7 @@ func (x *executor) goOn(e *engine.Engine, r *run, what int) {
 		x.simulation.seen["executor: contradicts"]++
 		x.report(e, r, x.results([]int32{0, 0}), 0)
 	case 2:
-		outcome := drawn(x.simulation, "outcome", []step.Event{step.Broke, step.Stopped, step.Broke, step.Stopped, step.Dropped})
+		outcome := drawn(x.simulation, "outcome", []step.Cause{step.Broke, step.Stopped, step.Broke, step.Stopped, step.Dropped})
 		x.simulation.seen["executor: "+outcome.String()]++
 		r.over = x.report(e, r, x.results(piece), outcome)
 	case 3: // what it has said already

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -32,7 +33,7 @@ var flaws = []flaw{
 	{"no compare-and-swap", "promise", overwriting},
 	{"a conflict told of a commit that took effect", "promise", func(s store.Store) store.Store {
 		return flawed{Store: s, commit: func(ctx context.Context, c store.Change) error {
-			if err := s.Commit(ctx, c); err != nil || c.Records[0].Kind != store.Reported || c.Records[0].Event == 0 {
+			if err := s.Commit(ctx, c); err != nil || !byReport(&c.Records[0]) || c.Records[0].Cause == step.Results {
 				return err
 			}
 			return store.ErrConflict
@@ -40,7 +41,7 @@ var flaws = []flaw{
 	}},
 	{"a commit that took effect told as undone", "promise 1", func(s store.Store) store.Store {
 		return flawed{Store: s, commit: func(ctx context.Context, c store.Change) error {
-			if err := s.Commit(ctx, c); err != nil || c.Records[0].Kind != store.Operated {
+			if err := s.Commit(ctx, c); err != nil || !c.Records[0].Cause.OfStep() {
 				return err
 			}
 			return store.ErrUndone

@@ -18,8 +18,7 @@ type wish struct {
 	spec    *engine.JobSpec // of a creation
 	job     store.JobID
 	step    step.ID // 0 for an operation on the job
-	code    operation.Code
-	jobCode operation.JobCode
+	cause   step.Cause
 	actor   string
 	reason  string
 	dry     bool
@@ -51,10 +50,8 @@ func (w *wish) what() string {
 	switch {
 	case w.spec != nil:
 		return "create"
-	case w.jobCode != 0:
-		return w.jobCode.String()
 	}
-	return w.code.String()
+	return w.cause.String()
 }
 
 // create has a person create a job.
@@ -86,11 +83,11 @@ func (s *simulation) operate(e *engine.Engine) {
 	}
 	switch {
 	case likely == starting || now.Job.State == step.Pending && !s.oneIn(8, "too early"):
-		w.jobCode = operation.StartJob
+		w.cause = operation.StartJob.Cause()
 	case likely == terminating:
-		w.jobCode = operation.TerminateJob
+		w.cause = operation.TerminateJob.Cause()
 	default:
-		w.step, w.code = drawOperation(s.T, &now, w.actor)
+		w.step, w.cause = drawOperation(s.T, &now, w.actor)
 	}
 	w.reason = drawn(s, "reason", []string{"", "because"})
 	w.dry = s.oneIn(16, "dry")
@@ -197,11 +194,11 @@ func (s *simulation) send(e *engine.Engine, w *wish) (engine.Receipt, store.Job,
 	case w.spec != nil:
 		created, err := e.Create(ctx, *w.spec, opts...)
 		return engine.Receipt{Job: created.ID, Seq: created.Version}, created, err
-	case w.jobCode != 0:
-		receipt, err := e.OperateJob(ctx, w.job, w.jobCode, opts...)
+	case w.cause.OfJob():
+		receipt, err := e.OperateJob(ctx, w.job, operation.JobCode(w.cause.Code()), opts...)
 		return receipt, store.Job{}, err
 	}
-	receipt, err := e.Operate(ctx, w.job, w.step, w.code, opts...)
+	receipt, err := e.Operate(ctx, w.job, w.step, operation.Code(w.cause), opts...)
 	return receipt, store.Job{}, err
 }
 
@@ -221,7 +218,7 @@ func (s *simulation) accepted(w *wish, receipt engine.Receipt, created store.Job
 	}
 	r := history[0]
 	stored := engine.Receipt{
-		Request: r.Request, Job: r.Job, Seq: r.Seq, At: r.At, Code: r.Code, JobCode: r.JobCode, Step: r.Step, From: r.From, To: r.To,
+		Request: r.Request, Job: r.Job, Seq: r.Seq, At: r.At, Cause: r.Cause, Step: r.Step, From: r.From, To: r.To,
 		JobFrom: r.JobFrom, JobTo: r.JobTo, Attempt: r.Attempt, Entered: r.Entered, Targets: r.Targets, Effect: r.Effect,
 	}
 	if w.spec == nil && stored != receipt || r.Request != w.id {
@@ -234,13 +231,8 @@ func (w *wish) isOf(r *store.Record) bool {
 	if w.dry || r.Actor != w.actor || r.Reason != w.reason {
 		return false
 	}
-	switch r.Kind {
-	case store.Created:
+	if r.Cause == step.Created {
 		return w.spec != nil
-	case store.Operated:
-		return w.job == r.Job && w.step == r.Step && w.code == r.Code && w.code != 0
-	case store.JobOperated:
-		return w.job == r.Job && w.jobCode == r.JobCode && w.jobCode != 0
 	}
-	return false
+	return byPerson(r) && w.job == r.Job && w.cause == r.Cause && (w.cause.OfJob() || w.step == r.Step)
 }

@@ -21,7 +21,7 @@ type message struct {
 
 // report sends a report and sees whether the answer is true. It returns whether the
 // executor need not say it again: it was taken, or nobody waits for it.
-func (x *executor) report(e *engine.Engine, r *run, results []engine.TargetResult, outcome step.Event) bool {
+func (x *executor) report(e *engine.Engine, r *run, results []engine.TargetResult, outcome step.Cause) bool {
 	if len(results) == 0 && outcome == 0 {
 		return false
 	}
@@ -97,5 +97,5 @@ func (x *executor) stands(m *message, receipt engine.ReportReceipt) {
 // isOf reports whether a record is what comes of m. Promise 4: it is of the attempt that
 // the report is about.
 func (m *message) isOf(r *store.Record) bool {
-	return r.Kind == store.Reported && r.Job == m.Job && r.Step == m.Step && r.Attempt == m.Attempt && (r.Event == m.Outcome || m.Outcome == 0)
+	return byReport(r) && r.Job == m.Job && r.Step == m.Step && r.Attempt == m.Attempt && (r.Cause == m.Outcome || m.Outcome == 0)
 }

@@ -39,7 +39,7 @@ func TestSimulations(t *testing.T) {
 		"effect: run", "effect: stop", "effect: ask", "effect: job_ended", "effect: delivered again",
 		"executor: dies", "executor: late", "executor: contradicts", "executor: repeats", "executor: runs", "executor: runs what is left",
 		"executor: fetches and keeps", "executor: fetches and fails", "executor: fetches and settles", "executor: has lost what it has fetched",
-		"executor: stopped", "executor: abnormal", "executor: abandoned", "executor: asks again for its targets",
+		"executor: stopped", "executor: broke", "executor: dropped", "executor: asks again for its targets",
 		"report: counted", "report: nothing new", "report: refused", "report: unknown", "report: failed",
 		"rest: pending", "rest: waiting", "rest: succeeded", "rest: failed", "rest: abnormal", "rest: terminated",
 		"rest: confirmation_terminated", "rest: abandoned",

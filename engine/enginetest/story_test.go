@@ -55,7 +55,7 @@ func (s *story) operateJob(code operation.JobCode) {
 }
 
 // report sends an outcome, if there is one, and one status per target, 0 for none.
-func (s *story) report(id step.ID, attempt int32, outcome step.Event, statuses ...step.Status) {
+func (s *story) report(id step.ID, attempt int32, outcome step.Cause, statuses ...step.Status) {
 	s.Helper()
 	s.now = s.now.Add(time.Second)
 	r := engine.Report{Job: s.id, Step: id, Attempt: attempt, Outcome: outcome}

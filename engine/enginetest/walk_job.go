@@ -27,19 +27,25 @@ type walker struct {
 	stats      WalkStats
 }
 
+// ofJob reports whether m is an operation on the job, which meets its current step.
+func (m move) ofJob() bool {
+	c, ok := m.command.(*engine.Operate)
+	return ok && c.Cause.OfJob()
+}
+
 // edge is a transition between two states.
 type edge struct {
 	from, to int32
-	by       cause
+	by       way
 }
 
-// cause is what made a transition.
-type cause uint8
+// way is what made a transition.
+type way uint8
 
 const (
-	byCommand cause = iota
+	byCommand way = iota
 	byDelivery
-	byTime // the deadline passes; that it is applied then is a command
+	byClock // the deadline passes; that it is applied then is a command
 )
 
 // walk goes through the states of one job, those that are fewer moves away first.
@@ -112,7 +118,7 @@ func (g *walker) try(at int32, s *state, m move) error {
 	by, next := byCommand, (*state)(nil)
 	switch m.around {
 	case timePasses:
-		by, next = byTime, s.later()
+		by, next = byClock, s.later()
 	case deliver:
 		by, next = byDelivery, s.delivered()
 	default:
@@ -166,7 +172,9 @@ func (g *walker) command(s *state, m move) (*state, error) {
 	id := s.job.Current
 	switch c := m.command.(type) {
 	case *engine.Operate:
-		id = m.step
+		if m.step != 0 {
+			id = m.step
+		}
 	case *engine.Report:
 		id = c.Step
 	}
@@ -175,7 +183,7 @@ func (g *walker) command(s *state, m move) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ofJob := m.command.(*engine.OperateJob); ofJob {
+	if m.ofJob() {
 		id = s.job.Current
 	}
 	view := s.view(id)
@@ -224,8 +232,7 @@ func (g *walker) beyondView(s *state, m move, id step.ID) (*state, error) {
 	if err != nil {
 		return s, nil // compared with the oracle where time passes
 	}
-	_, ofJob := m.command.(*engine.OperateJob)
-	if id == current.ID && !(ofJob && d.Change.Job.Current != id) {
+	if id == current.ID && !(m.ofJob() && d.Change.Job.Current != id) {
 		return s, nil
 	}
 	return g.apply(s, move{command: &engine.Expire{}}, s.view(current.ID), d)
@@ -249,9 +256,11 @@ func (g *walker) sameVerdict(oracle *model.Job, m move, s *state, changes bool, 
 	wantChange := true
 	switch c := m.command.(type) {
 	case *engine.Operate:
-		want = oracle.Operate(m.step, c.Code, c.Actor, s.now)
-	case *engine.OperateJob:
-		want = oracle.OperateJob(c.Code, s.now)
+		if m.ofJob() {
+			want = oracle.OperateJob(operation.JobCode(c.Cause.Code()), c.Actor, s.now)
+			break
+		}
+		want = oracle.Operate(m.step, operation.Code(c.Cause), c.Actor, s.now)
 	case *engine.Report:
 		g.results = g.results[:0]
 		for _, r := range c.Results {
@@ -302,17 +311,15 @@ func (g *walker) apply(s *state, m move, view store.View, d *engine.Decision) (*
 	}
 	next := s.after(c)
 	switch op := m.command.(type) {
-	case *engine.Operate, *engine.OperateJob:
+	case *engine.Operate:
 		if err := g.repeated(m, view, d, s.now); err != nil {
 			return nil, err
 		}
 		if err := g.onCondition(m, view, d, s.now); err != nil {
 			return nil, err
 		}
-		if op, ok := op.(*engine.Operate); ok {
-			if err := g.keepsSuccesses(s, next, op.Code); err != nil {
-				return nil, err
-			}
+		if err := g.keepsSuccesses(s, next, op.Cause); err != nil {
+			return nil, err
 		}
 	case *engine.Report:
 		if err := g.countsOnce(s, next, op); err != nil {
@@ -320,7 +327,7 @@ func (g *walker) apply(s *state, m move, view store.View, d *engine.Decision) (*
 		}
 	}
 	if running := next.job.State == step.Running || next.job.State == step.Waiting; running && s.stopped && next.stopped {
-		return nil, fmt.Errorf("promise 7: the job was told to terminate, no operation on the step has followed, and it is %v", next.job.State)
+		return nil, fmt.Errorf("promise 7: the job was told to terminate, no other operation has followed, and it is %v", next.job.State)
 	}
 	return next, nil
 }
@@ -329,14 +336,14 @@ func (g *walker) apply(s *state, m move, view store.View, d *engine.Decision) (*
 func told(d *engine.Decision) error {
 	rec, got := &d.Change.Records[len(d.Change.Records)-1], d.Receipt
 	want := engine.Receipt{
-		Request: rec.Request, Job: rec.Job, Seq: rec.Seq, At: rec.At, Code: rec.Code, JobCode: rec.JobCode, Step: rec.Step,
+		Request: rec.Request, Job: rec.Job, Seq: rec.Seq, At: rec.At, Cause: rec.Cause, Step: rec.Step,
 		From: rec.From, To: rec.To, JobFrom: rec.JobFrom, JobTo: rec.JobTo, Attempt: rec.Attempt, Entered: rec.Entered,
 		Targets: rec.Targets, Effect: rec.Effect,
 	}
 	if got != want {
 		return fmt.Errorf("promise 1: the answer is %+v, and the record says %+v", got, want)
 	}
-	if r := d.Report; rec.Kind == store.Reported && (r.Seq != rec.Seq || r.State != rec.To || r.JobState != rec.JobTo) {
+	if r := d.Report; byReport(rec) && (r.Seq != rec.Seq || r.State != rec.To || r.JobState != rec.JobTo) {
 		return fmt.Errorf("promise 1: the answer to the report is %+v, and the record says version %d, %v, %v", r, rec.Seq, rec.To, rec.JobTo)
 	}
 	return nil
@@ -356,12 +363,7 @@ func (g *walker) repeated(m move, view store.View, d *engine.Decision, now step.
 // any other the request is refused.
 func (g *walker) onCondition(m move, view store.View, d *engine.Decision, now step.Time) error {
 	ask := func(attempt int32, version store.Seq) (*engine.Decision, error) {
-		if c, ok := m.command.(*engine.Operate); ok {
-			asked := *c
-			asked.IfAttempt, asked.IfVersion = attempt, version
-			return g.Decide(g.Rules, view, &asked, now)
-		}
-		asked := *m.command.(*engine.OperateJob)
+		asked := *m.command.(*engine.Operate)
 		asked.IfAttempt, asked.IfVersion = attempt, version
 		return g.Decide(g.Rules, view, &asked, now)
 	}
@@ -389,15 +391,15 @@ func (g *walker) onCondition(m move, view store.View, d *engine.Decision, now st
 
 // keepsSuccesses checks that an operation runs no target again that has succeeded, unless
 // it is one that runs all.
-func (g *walker) keepsSuccesses(s, next *state, code operation.Code) error {
+func (g *walker) keepsSuccesses(s, next *state, cause step.Cause) error {
 	before, after := s.current(), &next.steps[s.job.Current-1]
-	move, _ := g.Expect.Legal(before.Type, next.made[len(next.made)-1].From, code)
-	if move.To == step.Running && move.Guard != operation.DueOnly {
+	move, _ := g.Expect.Move(before.Type, next.made[len(next.made)-1].From, cause)
+	if move.Do == step.RunAll || move.Do == step.Enter {
 		return nil
 	}
 	for i, t := range s.targets[before.ID-1] {
 		if !t.Due(*before) && next.targets[before.ID-1][i].Due(*after) {
-			return fmt.Errorf("promise 5: target %d has succeeded, and %v has it run again", i, code)
+			return fmt.Errorf("promise 5: target %d has succeeded, and %v has it run again", i, cause)
 		}
 	}
 	return nil
@@ -472,7 +474,7 @@ func (g *walker) stuck() (at int32, err error) {
 	moves := make([]bool, len(g.states))
 	into := make([][]int32, len(g.states))
 	for _, e := range g.edges {
-		if e.by != byTime {
+		if e.by != byClock {
 			moves[e.from] = true
 			into[e.to] = append(into[e.to], e.from)
 		}

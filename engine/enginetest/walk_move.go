@@ -30,9 +30,10 @@ func (m move) String() string {
 	case *engine.Create:
 		return "the job is created"
 	case *engine.Operate:
-		return fmt.Sprintf("%s: %v %d", cmp.Or(c.Actor, "anonymous"), c.Code, m.step)
-	case *engine.OperateJob:
-		return fmt.Sprintf("%s: %v", c.Actor, c.Code)
+		if c.Cause.OfJob() {
+			return fmt.Sprintf("%s: %v", c.Actor, c.Cause)
+		}
+		return fmt.Sprintf("%s: %v %d", cmp.Or(c.Actor, "anonymous"), c.Cause, m.step)
 	case *engine.Report:
 		var says []string
 		for _, r := range c.Results {
@@ -53,14 +54,19 @@ func (m move) String() string {
 func operations(r *operation.Rules, steps int) []move {
 	var moves []move
 	for id := range step.ID(steps) {
-		for code := range r.AllCodes().All() {
+		for cause := range r.Causes().All() {
+			if cause.OfJob() {
+				continue
+			}
 			for _, person := range []string{"ann", "bob", ""}[:max(2, 4-steps)] {
-				moves = append(moves, move{step: id + 1, command: &engine.Operate{Code: code, Actor: person}})
+				moves = append(moves, move{step: id + 1, command: &engine.Operate{Cause: cause, Actor: person}})
 			}
 		}
 	}
-	for _, code := range operation.AllJobCodes() {
-		moves = append(moves, move{command: &engine.OperateJob{Code: code, Actor: "bob"}})
+	for cause := range r.Causes().Union(starts).All() {
+		if cause.OfJob() {
+			moves = append(moves, move{command: &engine.Operate{Cause: cause, Actor: "bob"}})
+		}
 	}
 	return moves
 }
@@ -69,7 +75,7 @@ func operations(r *operation.Rules, steps int) []move {
 // is not even the current one: the first reason to refuse it has nothing to do with who asks.
 func (m move) aside(current step.ID) bool {
 	c, ok := m.command.(*engine.Operate)
-	return ok && m.step != current && c.Actor != "ann"
+	return ok && m.step != 0 && m.step != current && c.Actor != "ann"
 }
 
 // happenings yields what executors and time may do in s, and what is delivered. The moves may
@@ -119,7 +125,7 @@ var (
 	oneSucceeds  = []engine.TargetResult{say(0, step.TargetSucceeded)}
 	oneOfTwo     = []engine.TargetResult{say(0, step.TargetSucceeded), say(1, step.NonZeroExit)}
 	bothSucceed  = []engine.TargetResult{say(0, step.TargetSucceeded), say(1, step.TargetSucceeded)}
-	endsOutcomes = []step.Event{step.Stopped, step.Broke, step.Dropped}
+	endsOutcomes = []step.Cause{step.Stopped, step.Broke, step.Dropped}
 )
 
 func say(target int32, status step.Status) engine.TargetResult {
@@ -130,7 +136,7 @@ func say(target int32, status step.Status) engine.TargetResult {
 // what must not count of others.
 func (s *state) reports(all []engine.Report) []engine.Report {
 	c := s.current()
-	about := func(id step.ID, attempt int32, outcome step.Event, results []engine.TargetResult) {
+	about := func(id step.ID, attempt int32, outcome step.Cause, results []engine.TargetResult) {
 		all = append(all, engine.Report{Job: s.job.ID, Step: id, Attempt: attempt, Outcome: outcome, Results: results})
 	}
 	stale := func(id step.ID, attempt int32) {

@@ -53,6 +53,7 @@ type key struct {
 	job     step.State
 	attempt int32 // of the current step, up to the number that is told apart
 	targets [2]standing
+	sealed  bool
 	pending store.Effect
 	known   bool
 	stopped bool
@@ -91,7 +92,7 @@ func standingOf(s *store.Step, t store.Target) standing {
 func (s *state) key(attempts int) key {
 	current := s.current()
 	k := key{
-		current: s.job.Current, state: current.State, job: s.job.State, pending: s.effect.Effect,
+		current: s.job.Current, state: current.State, job: s.job.State, sealed: s.job.Sealed, pending: s.effect.Effect,
 		attempt: min(current.Attempt, int32(attempts)),
 		known:   s.known, stopped: s.stopped, overdue: s.overdue(),
 	}
@@ -133,9 +134,9 @@ func (s *state) after(c *store.Change) *state {
 	}
 	for i := range c.Records {
 		switch r := &c.Records[i]; {
-		case r.Kind == store.JobOperated && r.JobCode == operation.TerminateJob:
+		case r.Cause == operation.TerminateJob.Cause():
 			next.stopped = true
-		case r.Kind == store.Operated:
+		case byPerson(r):
 			next.stopped = false
 		}
 		if d, ok := c.Records[i].Delivery(store.Scope{}); ok {

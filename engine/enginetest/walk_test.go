@@ -11,6 +11,7 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/engine/enginetest"
+	"github.com/stepgate/stepgate/engine/enginetest/model"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -74,7 +75,7 @@ func TestWalkFinds(t *testing.T) {
 		{
 			name: "a retry that runs successes again", says: "promise 5", moves: 4,
 			decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
-				if op, ok := c.(*engine.Operate); ok && op.Code == operation.RetryFailed {
+				if op, ok := c.(*engine.Operate); ok && op.Cause == operation.RetryFailed.Cause() {
 					s, rec := &d.Change.Steps[0], &d.Change.Records[len(d.Change.Records)-1]
 					s.Full, s.Succeeded, s.Unfinished = s.Attempt, 0, s.Total
 					rec.All, rec.Succeeded, rec.Unfinished = true, 0, s.Total
@@ -84,7 +85,7 @@ func TestWalkFinds(t *testing.T) {
 		{
 			name: "a terminate that is accepted and dropped", says: "promise 7", moves: 3,
 			decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
-				if op, ok := c.(*engine.OperateJob); ok && op.Code == operation.TerminateJob {
+				if op, ok := c.(*engine.Operate); ok && op.Cause == operation.TerminateJob.Cause() {
 					rec, version := &d.Change.Records[0], d.Change.Job.Version
 					rec.To, rec.JobTo, rec.Effect = rec.From, rec.JobFrom, store.NoEffect
 					d.Change.Job, d.Change.Steps[0] = v.Job, v.Step
@@ -114,7 +115,7 @@ func TestWalkFinds(t *testing.T) {
 			name: "a confirmation by anybody", says: "promise 6", moves: 3,
 			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
 				op, ok := c.(*engine.Operate)
-				if !ok || op.Code != operation.Confirm || op.Actor != "bob" || v.Replay != nil {
+				if !ok || op.Cause != operation.Confirm.Cause() || op.Actor != "bob" || v.Replay != nil {
 					return engine.Decide(r, v, c, now)
 				}
 				byAnn := *op
@@ -188,8 +189,8 @@ func TestWalkFinds(t *testing.T) {
 		{
 			name: "a condition that is not looked at", says: "promise 6", moves: 2,
 			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
-				if job, ok := c.(*engine.OperateJob); ok {
-					c = &engine.OperateJob{Code: job.Code, Actor: job.Actor}
+				if op, ok := c.(*engine.Operate); ok && op.Cause.OfJob() {
+					c = &engine.Operate{Cause: op.Cause, Actor: op.Actor}
 				}
 				return engine.Decide(r, v, c, now)
 			},
@@ -219,6 +220,30 @@ func TestWalkFinds(t *testing.T) {
 				t.Errorf("with the model: got %v, want a breach in at most %d moves", err, broken.moves)
 			}
 		})
+	}
+}
+
+// A job that can be sealed is walked to its seals and no further, under rules that the model is
+// told of: the row has as many cells as states, and what follows is said once.
+func TestWalkOfJobsThatCanBeSealed(t *testing.T) {
+	t.Parallel()
+	seal, table, expect := step.JobCause(32), operation.StandardTable(), model.Documented()
+	table.Rows = append(table.Rows, operation.Row{Cause: seal, From: step.StatesOf(step.Failed, step.Terminated), Do: step.Seal})
+	expect.AllowWhole(step.Failed, seal, step.Seal)
+	expect.AllowWhole(step.Terminated, seal, step.Seal)
+	rules, err := table.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs := enginetest.SmallJobs(rules, 1)
+	stats, err := enginetest.Walk{Rules: rules, Expect: expect, Jobs: jobs}.Run()
+	without, err2 := enginetest.Walk{Jobs: jobs}.Run()
+	if err != nil || err2 != nil || stats.States <= without.States {
+		t.Errorf("the walk with a seal: %v, %v; without: %v, %v; want more states", stats, err, without, err2)
+	}
+	expect.ForbidWhole(step.Terminated, seal)
+	if _, err := (enginetest.Walk{Rules: rules, Expect: expect, Jobs: jobs}).Run(); err == nil || !strings.Contains(err.Error(), "bob: custom-job-32") {
+		t.Errorf("a seal that is not expected: %v, want the way to it", err)
 	}
 }
 

@@ -80,7 +80,7 @@ func (o *operator) see(ctx context.Context, i int) error {
 
 // final reports whether a job has come to its end: nobody can have it go on.
 func final(r *operation.Rules, job store.Job, current store.Step) bool {
-	return job.State.Finished() && r.Codes(current.Type, current.State).Empty()
+	return job.State.Finished() && r.Legal(operation.Standing{Type: current.Type, State: current.State, Job: job.State, Sealed: job.Sealed}).Empty()
 }
 
 // chance returns what the choices about a job are drawn from while a step of it stands in

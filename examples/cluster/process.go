@@ -120,9 +120,9 @@ func (t teller) tell(what string, of ...any) { fmt.Fprintln(t.out, append([]any{
 // observer tells of every request that an engine has answered.
 func (t teller) observer() engine.Observer {
 	return engine.Observer{
-		Accepted: func(_ context.Context, r store.Record, _ time.Duration) { t.tell(r.Kind.String(), r.Request) },
+		Accepted: func(_ context.Context, r store.Record, _ time.Duration) { t.tell(r.Cause.String(), r.Request) },
 		Refused: func(_ context.Context, r *engine.Refusal, _ time.Duration) {
-			if r.Code != 0 || r.JobCode != 0 {
+			if r.Cause != 0 {
 				t.tell(refused)
 			} else {
 				t.tell(late)

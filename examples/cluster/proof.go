@@ -130,11 +130,11 @@ func (p *proof) once(name string, history []store.Record) {
 			p.fault("%s: the request of record %d, %v, was carried out before, on job %d", name, r.Seq, r.Request, other)
 		}
 		p.requests[r.Request] = r.Job
-		switch r.Kind {
-		case store.Operated, store.JobOperated:
+		switch {
+		case r.Cause.OfStep() || r.Cause.OfJob():
 			p.found.operated++
 			continue
-		case store.Expired:
+		case r.Cause == step.Expired || r.Cause == step.ExpiredConfirmed:
 			p.found.expired++
 		default:
 			continue

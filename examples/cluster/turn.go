@@ -17,45 +17,44 @@ import (
 // wishes are what people want to do about a step, likelier things more often; 0 leaves it
 // alone. In the end, or if a wish is not legal, they get on with it.
 var wishes = map[step.State]struct {
-	first []operation.Code
-	end   operation.Code
+	first []step.Cause
+	end   step.Cause
 }{
-	step.Failed:                 {[]operation.Code{operation.RetryFailed, operation.RetryFailed, operation.RetryAll, operation.IgnoreError}, operation.IgnoreError},
-	step.Abnormal:               {[]operation.Code{operation.RetryFailed, operation.RetryFailed, operation.RetryAll, operation.IgnoreError}, operation.IgnoreError},
-	step.Terminated:             {[]operation.Code{operation.RetryFailed, operation.RetryAll, operation.NextStep, operation.ForcedSkip}, operation.NextStep},
-	step.Terminating:            {[]operation.Code{0, 0, operation.ForcedSkip}, 0},
-	step.Waiting:                {[]operation.Code{0, operation.Confirm, operation.Confirm, operation.TerminateConfirmation}, operation.Confirm},
-	step.ConfirmationTerminated: {[]operation.Code{operation.RestartConfirmation}, operation.RestartConfirmation},
+	step.Failed:                 {[]step.Cause{operation.RetryFailed.Cause(), operation.RetryFailed.Cause(), operation.RetryAll.Cause(), operation.IgnoreError.Cause()}, operation.IgnoreError.Cause()},
+	step.Abnormal:               {[]step.Cause{operation.RetryFailed.Cause(), operation.RetryFailed.Cause(), operation.RetryAll.Cause(), operation.IgnoreError.Cause()}, operation.IgnoreError.Cause()},
+	step.Terminated:             {[]step.Cause{operation.RetryFailed.Cause(), operation.RetryAll.Cause(), operation.NextStep.Cause(), operation.ForcedSkip.Cause()}, operation.NextStep.Cause()},
+	step.Terminating:            {[]step.Cause{0, 0, operation.ForcedSkip.Cause()}, 0},
+	step.Waiting:                {[]step.Cause{0, operation.Confirm.Cause(), operation.Confirm.Cause(), operation.TerminateConfirmation.Cause()}, operation.Confirm.Cause()},
+	step.ConfirmationTerminated: {[]step.Cause{operation.RestartConfirmation.Cause()}, operation.RestartConfirmation.Cause()},
 }
 
 // A click is one operation that somebody asks for, however often it is sent.
 type click struct {
-	by      string
-	id      store.RequestID
-	code    operation.Code
-	jobCode operation.JobCode
-	seen    store.Seq // the version that the choice was made on
+	by    string
+	id    store.RequestID
+	cause step.Cause // the operation's; 0 for none
+	seen  store.Seq  // the version that the choice was made on
 }
 
 // choose sets what is done about a job whose current step is s, and reports whether
 // anything is.
-func (c *click) choose(r *rand.Rand, s store.Step, legal operation.Codes) bool {
+func (c *click) choose(r *rand.Rand, s store.Step, legal step.Causes) bool {
 	switch wish, ok := wishes[s.State]; {
 	case s.State == step.Pending:
-		c.jobCode = operation.StartJob
+		c.cause = operation.StartJob.Cause()
 	case s.State == step.Running && s.Name == endless && s.Attempt == 1, s.State == step.Waiting && r.IntN(10) == 0:
-		c.jobCode = operation.TerminateJob
+		c.cause = operation.TerminateJob.Cause()
 	case !ok: // it is not a person's turn
 	case s.Attempt >= mostAttempts:
-		c.code = wish.end
+		c.cause = wish.end
 	default:
-		c.code = wish.first[r.IntN(len(wish.first))]
-		forever := c.code == 0 && s.State == step.Waiting && s.Timeout == 0
-		if forever || c.code != 0 && !legal.Has(c.code) {
-			c.code = wish.end
+		c.cause = wish.first[r.IntN(len(wish.first))]
+		forever := c.cause == 0 && s.State == step.Waiting && s.Timeout == 0
+		if forever || c.cause != 0 && !legal.Has(c.cause) {
+			c.cause = wish.end
 		}
 	}
-	return c.code != 0 || c.jobCode != 0
+	return c.cause != 0
 }
 
 // turn does what people do about a job that they see with s under way: mostly one of them
@@ -73,7 +72,7 @@ func (o *operator) turn(ctx context.Context, r *rand.Rand, job store.Job, s stor
 	}
 	two := one
 	two.by, two.id = confirmers[1], draw(r)
-	if s.State == step.Waiting && one.code != 0 && r.IntN(3) == 0 {
+	if s.State == step.Waiting && one.cause.OfStep() && r.IntN(3) == 0 {
 		if err := o.meddle(ctx, job.ID, s.ID, two); err != nil {
 			return err
 		}
@@ -131,10 +130,10 @@ func (o *operator) race(ctx context.Context, job store.JobID, id step.ID, one, t
 func (o *operator) send(ctx context.Context, job store.JobID, id step.ID, c click) (receipt engine.Receipt, err error) {
 	options := []engine.OperateOption{engine.By(c.by), engine.RequestID(c.id), engine.IfVersion(c.seen)}
 	for {
-		if c.jobCode != 0 {
-			receipt, err = o.eng.OperateJob(ctx, job, c.jobCode, options...)
+		if c.cause.OfJob() {
+			receipt, err = o.eng.OperateJob(ctx, job, operation.JobCode(c.cause.Code()), options...)
 		} else {
-			receipt, err = o.eng.Operate(ctx, job, id, c.code, options...)
+			receipt, err = o.eng.Operate(ctx, job, id, operation.Code(c.cause.Code()), options...)
 		}
 		if ctx.Err() != nil || !errors.Is(err, engine.ErrUnknownOutcome) && !errors.Is(err, engine.ErrConflict) {
 			return receipt, err

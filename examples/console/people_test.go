@@ -100,14 +100,9 @@ func TestAViewerIsDeniedWhatTheRulesAllow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range explained.Codes { // of a job that has not begun
-		if v.Legal || v.Refusal.Reason == operation.Denied {
-			t.Errorf("%v: %+v, want it refused by the rules", v.Code, v)
-		}
-	}
-	for _, v := range explained.JobCodes {
-		if v.Legal || (v.Refusal.Reason == operation.Denied) != (v.Code == operation.StartJob) {
-			t.Errorf("%v: %+v, want a start denied, and else a refusal by the rules", v.Code, v)
+	for _, v := range explained.Causes { // of a job that has not begun
+		if v.Legal || (v.Refusal.Reason == operation.Denied) != (v.Cause == operation.StartJob.Cause()) {
+			t.Errorf("%v: %+v, want a start denied, and else a refusal by the rules", v.Cause, v)
 		}
 	}
 }

@@ -95,9 +95,9 @@ func (s *session) accept(r engine.Receipt, err error) error {
 		return fmt.Errorf("refused: %w", err)
 	}
 	s.until = r.Seq
-	did := fmt.Sprintf("accepted: %v on step %d", r.Code, r.Step)
-	if r.JobCode != 0 {
-		did = fmt.Sprintf("accepted: %v", r.JobCode)
+	did := fmt.Sprintf("accepted: %v", r.Cause)
+	if r.Cause.OfStep() {
+		did += fmt.Sprintf(" on step %d", r.Step)
 	}
 	s.screen.say(did + consequences(r))
 	return nil
@@ -135,19 +135,21 @@ func (s *session) allowed(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	codes, err := s.eng.Allowed(ctx, s.job, id, engine.By(s.person))
+	allowed, err := s.eng.Allowed(ctx, s.job, id, engine.By(s.person))
 	if err != nil {
 		return err
 	}
-	s.screen.say(fmt.Sprintf("step %d, %s: %v", id, plain(s.person), numbered(codes)))
+	s.screen.say(fmt.Sprintf("step %d, %s: %v", id, plain(s.person), numbered(allowed)))
 	return nil
 }
 
-// numbered names codes with their numbers.
-func numbered(codes operation.Codes) string {
+// numbered names the operations on a step among causes, with their numbers.
+func numbered(causes step.Causes) string {
 	var all []string
-	for code := range codes.All() {
-		all = append(all, fmt.Sprintf("%v (%d)", code, code))
+	for cause := range causes.All() {
+		if cause.OfStep() {
+			all = append(all, fmt.Sprintf("%v (%d)", cause, cause.Code()))
+		}
 	}
 	if len(all) == 0 {
 		return "none"
@@ -164,18 +166,12 @@ func (s *session) explain(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	verdict := func(legal bool, what any, code uint8, r engine.Receipt, why *engine.Refusal) {
-		if legal {
-			s.screen.say(fmt.Sprintf("yes  %v (%d)%s", what, code, consequences(r)))
+	for _, v := range x.Causes {
+		if v.Legal {
+			s.screen.say(fmt.Sprintf("yes  %v (%d)%s", v.Cause, v.Cause.Code(), consequences(v.Receipt)))
 		} else {
-			s.screen.say(plain(fmt.Sprintf("no   %v (%d): %v", what, code, why)))
+			s.screen.say(plain(fmt.Sprintf("no   %v (%d): %v", v.Cause, v.Cause.Code(), v.Refusal)))
 		}
-	}
-	for _, v := range x.Codes {
-		verdict(v.Legal, v.Code, uint8(v.Code), v.Receipt, v.Refusal)
-	}
-	for _, v := range x.JobCodes {
-		verdict(v.Legal, v.Code, uint8(v.Code), v.Receipt, v.Refusal)
 	}
 	return nil
 }
@@ -256,7 +252,7 @@ func (s *session) wait(context.Context, []string) error {
 func (s *session) help(context.Context, []string) error {
 	s.screen.say(
 		"CODE STEP [REASON]  operate on a step; CODE is the name or the number of an operation:",
-		"                    "+numbered(s.eng.Rules().AllCodes()),
+		"                    "+numbered(s.eng.Rules().Causes()),
 	)
 	for _, c := range commands {
 		s.screen.say(fmt.Sprintf("%-18s  %s", strings.TrimSpace(c.name+" "+c.args), c.does))

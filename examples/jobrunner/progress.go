@@ -21,7 +21,7 @@ type progress struct {
 // apply goes on to the state after r.
 func (p *progress) apply(r store.Record) {
 	p.job.Version, p.job.State = r.Seq, r.JobTo
-	if r.Kind == store.Created {
+	if r.Cause == step.Created {
 		return
 	}
 	s := &p.steps[r.Step-1]

@@ -147,9 +147,15 @@ func (s *session) over() bool {
 }
 
 // legal returns what the rules admit on the current step.
-func (s *session) legal() operation.Codes {
+func (s *session) legal() step.Causes {
 	current := s.progress.current()
-	return s.eng.Rules().Codes(current.Type, current.State)
+	legal := s.eng.Rules().Legal(operation.Standing{Type: current.Type, State: current.State, Sealed: s.progress.job.Sealed})
+	for cause := range legal.All() {
+		if !cause.OfStep() {
+			legal = legal.Without(cause)
+		}
+	}
+	return legal
 }
 
 // stuck reports whether the job waits for a person, and for nothing else.
@@ -171,7 +177,7 @@ func (s *session) advise(ctx context.Context, r store.Record) {
 			s.screen.say(target(t))
 		}
 	}
-	if r.Reason != "" && r.Kind == store.Reported {
+	if r.Reason != "" && isReport(r) {
 		s.screen.say("  " + plain(r.Reason))
 	}
 	who := "a person"
@@ -185,18 +191,18 @@ func (s *session) advise(ctx context.Context, r store.Record) {
 	s.screen.say(fmt.Sprintf("step %d is %v and awaits %s: type %s", current.ID, current.State, plain(who), s.choices(current.ID)))
 }
 
-// choices writes the legal codes as lines that can be typed.
+// choices writes the legal operations as lines that can be typed.
 func (s *session) choices(id step.ID) string {
-	text, codes := "", s.legal()
-	for code := range codes.All() {
-		switch codes = codes.Without(code); {
+	text, left := "", s.legal()
+	for cause := range left.All() {
+		switch left = left.Without(cause); {
 		case text == "":
-		case codes.Empty():
+		case left.Empty():
 			text += " or "
 		default:
 			text += ", "
 		}
-		text += fmt.Sprintf("%q", fmt.Sprintf("%v %d", code, id))
+		text += fmt.Sprintf("%q", fmt.Sprintf("%v %d", cause, id))
 	}
 	return text
 }
@@ -232,26 +238,30 @@ func outcome(job store.Job) string {
 	return text
 }
 
+// isReport reports whether r tells of a report, and not of a deadline.
+func isReport(r store.Record) bool {
+	expired := r.Cause == step.Expired || r.Cause == step.ExpiredConfirmed
+	return r.Cause == step.Results || r.Cause.IsEvent() && !expired
+}
+
 // event is one line of the history.
 func event(r store.Record, created step.Time) string {
 	text := fmt.Sprintf("%4d %8s  ", r.Seq, seconds(r.At.Sub(created)))
-	switch r.Kind {
-	case store.Operated:
-		text += fmt.Sprintf("step %d %v", r.Step, r.Code)
-	case store.JobOperated:
-		text += r.JobCode.String()
-	case store.Reported:
+	switch {
+	case r.Cause.OfStep():
+		text += fmt.Sprintf("step %d %v", r.Step, r.Cause)
+	case isReport(r):
 		text += fmt.Sprintf("step %d reported", r.Step)
 		if r.Results > 0 {
 			text += " " + number(r.Results, "result")
 		}
-		if r.Event != 0 {
-			text += fmt.Sprintf(" %v", r.Event)
+		if r.Cause != step.Results {
+			text += fmt.Sprintf(" %v", r.Cause)
 		}
-	case store.Expired:
+	case r.Cause.IsEvent():
 		text += fmt.Sprintf("step %d expired", r.Step)
 	default:
-		text += r.Kind.String()
+		text += r.Cause.String()
 	}
 	if r.Actor != "" {
 		text += " by " + r.Actor

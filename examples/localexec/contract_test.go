@@ -270,7 +270,7 @@ func TestStop(t *testing.T) {
 		l.terminate(job)
 		l.settles(l.stop(job, 1))
 		l.untilState(job, 1, step.Terminated)
-		if history, err := l.eng.History(l.ctx, job, 3, 0); err != nil || len(history) != 1 || history[0].Event != step.Stopped {
+		if history, err := l.eng.History(l.ctx, job, 3, 0); err != nil || len(history) != 1 || history[0].Cause != step.Stopped {
 			t.Errorf("history ends with %+v, %v, want one report that it has stopped", history, err)
 		}
 		l.settles(l.stop(job, 1)) // stale, and that is fine

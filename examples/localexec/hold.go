@@ -103,10 +103,16 @@ func (a *attempt) heed(r store.Record) {
 	switch {
 	case r.Step != a.step, r.Attempt < a.attempt: // it is about another one
 	case r.Attempt == a.attempt && r.To == step.Running: // a has begun
-	case r.Kind == store.Reported && r.Unfinished == 0: // a ends by itself: these were its last results
+	case isReport(r) && r.Unfinished == 0: // a ends by itself: these were its last results
 	case r.Attempt == a.attempt && r.To == step.Terminating:
 		a.stop(errStopped)
 	default:
 		a.drop(errOver)
 	}
+}
+
+// isReport reports whether r tells of a report: of results alone, or of an event that is no
+// deadline.
+func isReport(r store.Record) bool {
+	return r.Cause == step.Results || r.Cause.IsEvent() && r.Cause != step.Expired
 }

@@ -163,7 +163,7 @@ func printHistory(ctx context.Context, out io.Writer, eng *engine.Engine, job st
 		if !r.Moves() {
 			continue
 		}
-		line := fmt.Sprintf("%-9s  %-13s  job %v", r.Actor, what(r), r.JobTo)
+		line := fmt.Sprintf("%-9s  %-13s  job %v", r.Actor, r.Cause, r.JobTo)
 		if r.Step != 0 {
 			line += fmt.Sprintf(", step %d %v", r.Step, r.To)
 		}
@@ -176,17 +176,4 @@ func printHistory(ctx context.Context, out io.Writer, eng *engine.Engine, job st
 		fmt.Fprintln(out, "  "+line)
 	}
 	return nil
-}
-
-// what says what a record is about.
-func what(r store.Record) string {
-	switch r.Kind {
-	case store.Operated:
-		return r.Code.String()
-	case store.JobOperated:
-		return r.JobCode.String()
-	case store.Reported, store.Expired:
-		return r.Event.String()
-	}
-	return r.Kind.String()
 }

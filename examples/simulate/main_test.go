@@ -137,7 +137,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"-rule", "x"}, "usage: simulate [flags] FILE...", notPlayed},
 		{[]string{"-rules", none, file(t, text)}, none, notPlayed},
 		{[]string{"-rules", file(t, text), file(t, text)}, "rules: invalid character", notPlayed},
-		{[]string{"-rules", file(t, `{"rows": [{"code": "confirm"}]}`), file(t, text)}, "row 1, confirm", notPlayed},
+		{[]string{"-rules", file(t, `{"rows": [{"cause": "confirm"}]}`), file(t, text)}, "row 1, confirm", notPlayed},
 		{[]string{"-rules", file(t, `null`), file(t, text)}, "the rules have no step types", notPlayed},
 		{[]string{"-rules", file(t, `{}`), file(t, text)}, "the rules have no step types", notPlayed},
 	} {

@@ -32,7 +32,7 @@ executor "$step/report" -d '{"attempt": 1, "results": [
 executor "$base/v1/jobs/$job/effects/2/settle" -d '{"count": 1, "token": "'"$token"'"}'
 
 say 'The step has failed. Which buttons does a page show to ann?'
-ann "$step/explain" | grep -o '"[a-z_]*code":"[a-z_]*","legal":true'
+ann "$step/explain" | grep -o '"cause":"[a-z_]*","legal":true'
 
 say 'Whatever else is refused, with what would be legal instead.'
 ann "$step/operate" -d '{"code": "next_step"}'

@@ -15,14 +15,9 @@ type (
 )
 
 var (
-	fruits = enum.New("fruit",
-		enum.Entry[narrow]{Value: 3, Name: "pear"},
-		enum.Entry[narrow]{Value: 1, Name: "apple"},
-		enum.Entry[narrow]{Value: 200, Name: "fig"})
-	tools = enum.Open("tool",
-		enum.Entry[narrow]{Value: 1, Name: "saw"},
-		enum.Entry[narrow]{Value: 100, Name: "file"})
-	codes = enum.New("code", enum.Entry[wide]{Value: 500, Name: "unknown"})
+	fruits = enum.New("fruit", []enum.Entry[narrow]{{Value: 3, Name: "pear", Old: "peer"}, {Value: 1, Name: "apple"}, {Value: 200, Name: "fig"}})
+	tools  = enum.New("tool", []enum.Entry[narrow]{{Value: 1, Name: "saw"}, {Value: 100, Name: "file"}}, enum.Custom[narrow]())
+	codes  = enum.New("code", []enum.Entry[wide]{{Value: 500, Name: "unknown"}})
 )
 
 func TestAllKeepsTheOrderOfDeclaration(t *testing.T) {
@@ -90,26 +85,27 @@ func TestTextRoundTripsForEveryKnownValue(t *testing.T) {
 	}
 }
 
-// What marshals never fails: the zero value is no text, unless it has a name, and an
-// unknown one is as it prints.
+// What marshals never fails: the zero value is no text, and an unknown one is as it prints.
 func TestEveryValueMarshals(t *testing.T) {
-	named := enum.New("choice", enum.Entry[narrow]{Value: 0, Name: "no"}, enum.Entry[narrow]{Value: 1, Name: "yes"})
+	named := enum.New("choice", []enum.Entry[narrow]{{Value: 0, Name: "no"}, {Value: 1, Name: "yes"}})
 	for _, c := range []struct {
 		names *enum.Names[narrow]
 		v     narrow
 		want  string
-	}{{fruits, 0, ""}, {tools, 0, ""}, {named, 0, "no"}, {fruits, 2, "fruit(2)"}, {tools, 64, "tool(64)"}, {tools, 40, "custom-40"}, {fruits, 3, "pear"}} {
+	}{{fruits, 0, ""}, {tools, 0, ""}, {named, 0, ""}, {fruits, 2, "fruit(2)"}, {tools, 64, "tool(64)"}, {tools, 40, "custom-40"}, {fruits, 3, "pear"}} {
 		if text, err := c.names.MarshalText(c.v); string(text) != c.want || err != nil {
 			t.Errorf("MarshalText(%d) = %q, %v; want %q", c.v, text, err, c.want)
 		}
 	}
-	if got, err := named.UnmarshalText(nil); err == nil {
-		t.Errorf("UnmarshalText of nothing = %d, though the zero has a name", got)
+	for _, text := range []string{"", "no"} {
+		if got, err := named.UnmarshalText([]byte(text)); got != 0 || err != nil || named.String(0) != "no" {
+			t.Errorf("UnmarshalText(%q) = %d, %v; want 0, which prints as no", text, got, err)
+		}
 	}
 }
 
 func TestParseTakesNamesAndPlainNumbersOnly(t *testing.T) {
-	for s, want := range map[string]narrow{"pear": 3, "3": 3, "apple": 1, "1": 1, "200": 200} {
+	for s, want := range map[string]narrow{"pear": 3, "peer": 3, "3": 3, "apple": 1, "1": 1, "200": 200} {
 		if got, err := fruits.Parse(s); got != want || err != nil {
 			t.Errorf("fruits.Parse(%q) = %d, %v; want %d", s, got, err, want)
 		}
@@ -163,7 +159,7 @@ func TestUnknownErrorsStayShortAndPrintable(t *testing.T) {
 func TestNewRefusesADuplicate(t *testing.T) {
 	for want, entries := range map[string][]enum.Entry[narrow]{
 		`enum: fruit 1 declared twice`:       {{Value: 1, Name: "apple"}, {Value: 1, Name: "pear"}},
-		`enum: fruit "apple" declared twice`: {{Value: 1, Name: "apple"}, {Value: 2, Name: "apple"}},
+		`enum: fruit "apple" declared twice`: {{Value: 1, Name: "apple"}, {Value: 2, Name: "pear", Old: "apple"}},
 	} {
 		func() {
 			defer func() {
@@ -171,7 +167,46 @@ func TestNewRefusesADuplicate(t *testing.T) {
 					t.Errorf("New panics with %v, want %s", got, want)
 				}
 			}()
-			enum.New("fruit", entries...)
+			enum.New("fruit", entries)
 		}()
+	}
+}
+
+// An embedder's value prints under its name once it has one, and is read under its number
+// and its plain name all the same.
+func TestARegisteredNameIsReadAndPrinted(t *testing.T) {
+	pets := enum.New("pet", []enum.Entry[narrow]{{Value: 1, Name: "cat"}},
+		enum.Range[narrow]{Prefix: "own-", First: 160, Last: 191, Base: 128}, enum.Custom[narrow]())
+	pets.Register(162, "ferret")
+	pets.Register(162, "ferret") // twice is once
+	if got := pets.String(162); got != "ferret" {
+		t.Errorf("String(162) = %q, want ferret", got)
+	}
+	for text, want := range map[string]narrow{"ferret": 162, "162": 162, "own-34": 162, "own-35": 163, "custom-34": 34} {
+		if got, err := pets.Parse(text); got != want || err != nil {
+			t.Errorf("Parse(%q) = %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for want, register := range map[string]func(){
+		"pet 162 is named ferret and cannot be named newt":           func() { pets.Register(162, "newt") },
+		"pet 163: the name ferret stands for 162":                    func() { pets.Register(163, "ferret") },
+		"pet 163: the name cat stands for 1":                         func() { pets.Register(163, "cat") },
+		"pet 1 does not belong to embedders":                         func() { pets.Register(1, "kitten") },
+		"pet 192 does not belong to embedders":                       func() { pets.Register(192, "dog") },
+		`pet 163: the name "" is not a word of a-z, 0-9 and _`:       func() { pets.Register(163, "") },
+		`pet 163: the name "own-36" is not a word of a-z, 0-9 and _`: func() { pets.Register(163, "own-36") },
+		`pet 163: the name "7up" is not a word of a-z, 0-9 and _`:    func() { pets.Register(163, "7up") },
+	} {
+		func() {
+			defer func() {
+				if got := recover(); got != want {
+					t.Errorf("Register panics with %v, want %s", got, want)
+				}
+			}()
+			register()
+		}()
+	}
+	if got := pets.String(163); got != "own-35" {
+		t.Errorf("String(163) after refused names = %q, want own-35", got)
 	}
 }

@@ -144,6 +144,7 @@ func headTable(group []*store.Change) table {
 		column(group, func(c **store.Change) int32 { return (*c).Job.Skipped }),
 		column(group, func(c **store.Change) int32 { return (*c).Job.Ignored }),
 		column(group, func(c **store.Change) int16 { return int16((*c).Job.State) }),
+		column(group, func(c **store.Change) bool { return (*c).Job.Sealed }),
 	}
 }
 
@@ -181,10 +182,7 @@ func lineTable(group []*store.Change) table {
 		column(records, func(r *row) int32 { return r.row.Unfinished }),
 		column(records, func(r *row) int32 { return r.row.Results }),
 		column(records, func(r *row) int32 { return r.row.Targets }),
-		column(records, func(r *row) int16 { return int16(r.row.Kind) }),
-		column(records, func(r *row) int16 { return int16(r.row.Code) }),
-		column(records, func(r *row) int16 { return int16(r.row.JobCode) }),
-		column(records, func(r *row) int16 { return int16(r.row.Event) }),
+		column(records, func(r *row) int16 { return int16(r.row.Cause) }),
 		column(records, func(r *row) int16 { return int16(r.row.From) }),
 		column(records, func(r *row) int16 { return int16(r.row.To) }),
 		column(records, func(r *row) int16 { return int16(r.row.JobFrom) }),
@@ -274,6 +272,7 @@ func jobTable(group []*store.Change) table {
 		column(group, func(c **store.Change) int32 { return (*c).Job.Skipped }),
 		column(group, func(c **store.Change) int32 { return (*c).Job.Ignored }),
 		column(group, func(c **store.Change) int16 { return int16((*c).Job.State) }),
+		column(group, func(c **store.Change) bool { return (*c).Job.Sealed }),
 		column(group, func(c **store.Change) string { return (*c).Job.Scope.Type }),
 		column(group, func(c **store.Change) string { return (*c).Job.Scope.ID }),
 		column(group, func(c **store.Change) string { return (*c).Job.Name }),

@@ -13,12 +13,12 @@ import (
 // What is read of each table, and where it goes. The order is the same in both.
 
 const jobColumns = `j.id, j.scope_type, j.scope_id, j.name, j.state, j.version, j.moved, j.current,
-	j.steps, j.skipped, j.ignored, j.created, j.started, j.finished, j.updated`
+	j.steps, j.skipped, j.ignored, j.created, j.started, j.finished, j.updated, j.sealed`
 
 func jobFields(j *store.Job) []any {
 	return []any{
 		(*int64)(&j.ID), &j.Scope.Type, &j.Scope.ID, &j.Name, (*uint8)(&j.State), (*int64)(&j.Version), (*int64)(&j.Moved), (*int64)(&j.Current),
-		&j.Steps, &j.Skipped, &j.Ignored, (*int64)(&j.Created), (*int64)(&j.Started), (*int64)(&j.Finished), (*int64)(&j.Updated),
+		&j.Steps, &j.Skipped, &j.Ignored, (*int64)(&j.Created), (*int64)(&j.Started), (*int64)(&j.Finished), (*int64)(&j.Updated), &j.Sealed,
 	}
 }
 
@@ -57,13 +57,13 @@ func resultFields(t *store.Target) []any {
 	}
 }
 
-const recordColumns = `r.job, r.seq, r.at, r.kind, r.request, r.actor, r.reason, r.code, r.job_code, r.event,
+const recordColumns = `r.job, r.seq, r.at, r.cause, r.request, r.actor, r.reason,
 	r.step, r.entered, r.attempt, r.full_run, r.from_state, r.to_state, r.job_from, r.job_to,
 	r.succeeded, r.unfinished, r.results, r.targets, r.effect`
 
 func recordFields(r *store.Record) []any {
 	return []any{
-		(*int64)(&r.Job), (*int64)(&r.Seq), (*int64)(&r.At), (*uint8)(&r.Kind), (*[16]byte)(&r.Request), &r.Actor, &r.Reason, (*uint8)(&r.Code), (*uint8)(&r.JobCode), (*uint8)(&r.Event),
+		(*int64)(&r.Job), (*int64)(&r.Seq), (*int64)(&r.At), (*uint8)(&r.Cause), (*[16]byte)(&r.Request), &r.Actor, &r.Reason,
 		(*int64)(&r.Step), (*int64)(&r.Entered), &r.Attempt, &r.All, (*uint8)(&r.From), (*uint8)(&r.To), (*uint8)(&r.JobFrom), (*uint8)(&r.JobTo),
 		&r.Succeeded, &r.Unfinished, &r.Results, &r.Targets, (*uint8)(&r.Effect),
 	}

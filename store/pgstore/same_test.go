@@ -99,10 +99,11 @@ func (in *installation) play() {
 	in.change(&engine.Expire{Job: in.job, Step: 1, Attempt: 1})
 
 	in.start(ask, runs(2))
-	in.change(&engine.Operate{Code: operation.Confirm, Actor: "Böb", Reason: "why\tnot", Request: store.RequestID{15: 1}})
+	in.change(&engine.Operate{Cause: operation.Confirm.Cause(), Actor: "Böb", Reason: "why\tnot", Request: store.RequestID{15: 1}})
 
 	in.start(ask)
-	in.change(&engine.OperateJob{Code: operation.TerminateJob})
+	in.change(&engine.Operate{Cause: operation.TerminateJob.Cause()})
+	in.changes[len(in.changes)-1].Job.Sealed = true
 
 	for _, request := range []store.RequestID{{}, {15: 2}} {
 		in.job++

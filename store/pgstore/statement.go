@@ -12,18 +12,18 @@ import (
 
 const (
 	headColumns = `id bigint, base bigint, version bigint, moved bigint, started bigint, finished bigint, updated bigint,
-		current int, skipped int, ignored int, state int2`
+		current int, skipped int, ignored int, state int2, sealed bool`
 	stateColumns = `job bigint, started bigint, finished bigint, deadline bigint, id int, attempt int, full_attempt int,
 		succeeded int, unfinished int, state int2`
 	lineColumns = `job bigint, seq bigint, at bigint, request uuid, step int, entered int, attempt int, succeeded int, unfinished int,
-		results int, targets int, kind int2, code int2, job_code int2, event int2, from_state int2, to_state int2,
+		results int, targets int, cause int2, from_state int2, to_state int2,
 		job_from int2, job_to int2, effect int2, full_run bool, actor text, reason text`
 	outcomeColumns = `job bigint, started bigint, finished bigint, step int, idx int, attempt int, success int, exit_code int,
 		status int2, detail text`
 	setColumns = `job bigint, step int, block int, era int, attempt int, succeeded varbit, finished varbit`
 
 	jobRowColumns = `id bigint, version bigint, moved bigint, created bigint, started bigint, finished bigint, updated bigint,
-		current int, steps int, skipped int, ignored int, state int2, scope_type text, scope_id text, name text`
+		current int, steps int, skipped int, ignored int, state int2, sealed bool, scope_type text, scope_id text, name text`
 	creationColumns = `scope_type text, scope_id text, request uuid, job bigint`
 	stepRowColumns  = `job bigint, started bigint, finished bigint, deadline bigint, timeout bigint, id int, total int, attempt int,
 		full_attempt int, succeeded int, unfinished int, type int2, state int2, on_timeout int2, ignore_errors bool,
@@ -165,7 +165,7 @@ const ofFit = `(%s.job IN (SELECT id FROM fit)) IS TRUE`
 func (s *statement) update(heads, states, lines string, withTargets bool) {
 	fmt.Fprintf(s, `WITH fit AS (
 	UPDATE stepgate_jobs j SET version = h.version, moved = h.moved, started = h.started, finished = h.finished, updated = h.updated,
-		current = h.current, skipped = h.skipped, ignored = h.ignored, state = h.state
+		current = h.current, skipped = h.skipped, ignored = h.ignored, state = h.state, sealed = h.sealed
 	FROM %s WHERE j.id = h.id AND j.version = h.base RETURNING j.id
 ), moved AS (
 	UPDATE stepgate_steps s SET started = n.started, finished = n.finished, deadline = n.deadline, attempt = n.attempt,

@@ -66,7 +66,7 @@ func TestSweepersWithDifferentClocks(t *testing.T) {
 			}
 			due := !deadline.After(now.Add(skews[len(skews)-1]))
 			switch {
-			case !due && len(history) > 0, due && (len(history) != 1 || history[0].Kind != store.Expired):
+			case !due && len(history) > 0, due && (len(history) != 1 || history[0].Cause != step.Expired):
 				t.Errorf("round %d, at %v: job %d with deadline %v has history %+v", round, now, id, deadline, history)
 			case due && history[0].At < step.At(deadline):
 				t.Errorf("round %d: job %d with deadline %v was expired by a sweeper for which it was %v", round, id, deadline, history[0].At)

@@ -225,7 +225,7 @@ func ofSteps(b *testing.B, _ *sql.DB, eng *engine.Engine, steps int) func(int) e
 func ofRecords(b *testing.B, db *sql.DB, eng *engine.Engine, records int) func(int) error {
 	ids := started(b, eng, 16, asking(5))
 	exec(b, db, `WITH RECURSIVE n (seq) AS (SELECT 3 UNION ALL SELECT seq + 1 FROM n WHERE seq < ?)
-		INSERT INTO stepgate_records SELECT job, n.seq, at, kind, randomblob(16), actor, reason, code, job_code, event, step, entered,
+		INSERT INTO stepgate_records SELECT job, n.seq, at, cause, randomblob(16), actor, reason, step, entered,
 			attempt, all_targets, to_state, to_state, job_to, job_to, succeeded, unfinished, results, targets, 0
 		FROM stepgate_records r JOIN n WHERE r.seq = 2`, records)
 	exec(b, db, `UPDATE stepgate_jobs SET version = ?1, moved = ?1`, records)
@@ -241,10 +241,10 @@ func ofJobs(b *testing.B, db *sql.DB, eng *engine.Engine, jobs int) func(int) er
 	}
 	for _, copy := range []string{
 		`INSERT INTO stepgate_jobs SELECT id + n, scope_type, scope_id, name, randomblob(16), state, version, moved, current, steps,
-			skipped, ignored, created, started, finished, updated FROM stepgate_jobs JOIN n WHERE id = ?2`,
+			skipped, ignored, created, started, finished, updated, sealed FROM stepgate_jobs JOIN n WHERE id = ?2`,
 		`INSERT INTO stepgate_steps SELECT job + n, id, type, name, ignore_errors, on_timeout, timeout_ns, total, state, attempt,
 			full_attempt, succeeded, unfinished, started, finished, deadline FROM n JOIN stepgate_steps WHERE job = ?2`,
-		`INSERT INTO stepgate_records SELECT job + n, seq, at, kind, randomblob(16), actor, reason, code, job_code, event, step, entered,
+		`INSERT INTO stepgate_records SELECT job + n, seq, at, cause, randomblob(16), actor, reason, step, entered,
 			attempt, all_targets, from_state, to_state, job_from, job_to, succeeded, unfinished, results, targets, effect
 			FROM n JOIN stepgate_records WHERE job = ?2`,
 	} {

@@ -53,7 +53,7 @@ func (c commit) apply(w *conn) error {
 func (c commit) create(w *conn) error {
 	j := &c.Job
 	n, err := w.exec(insertJob, j.ID, j.Scope.Type, j.Scope.ID, j.Name, j.State, j.Version, j.Moved, j.Current,
-		j.Steps, j.Skipped, j.Ignored, j.Created, j.Started, j.Finished, j.Updated, idOf(c.Records[0].Request))
+		j.Steps, j.Skipped, j.Ignored, j.Created, j.Started, j.Finished, j.Updated, j.Sealed, idOf(c.Records[0].Request))
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (c commit) create(w *conn) error {
 // steps. It leaves alone what never changes.
 func (c commit) update(w *conn) error {
 	j := &c.Job
-	args := []any{j.ID, c.Base(), j.Version, j.Moved, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished, j.Updated, j.State}
+	args := []any{j.ID, c.Base(), j.Version, j.Moved, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished, j.Updated, j.Sealed, j.State}
 	q := updateJob
 	if !slices.ContainsFunc(c.Records, func(r store.Record) bool { return r.JobFrom != r.JobTo }) {
 		q, args = updateJobSteady, args[:len(args)-1]
@@ -159,7 +159,7 @@ func (c commit) putTargets(w *conn) error {
 
 // addRecord adds a record and its effect.
 func addRecord(w *conn, r *store.Record) error {
-	err := w.do(insertRecord, r.Job, r.Seq, r.At, r.Kind, idOf(r.Request), r.Actor, r.Reason, r.Code, r.JobCode, r.Event,
+	err := w.do(insertRecord, r.Job, r.Seq, r.At, r.Cause, idOf(r.Request), r.Actor, r.Reason,
 		r.Step, r.Entered, r.Attempt, r.All, r.From, r.To, r.JobFrom, r.JobTo, r.Succeeded, r.Unfinished, r.Results, r.Targets, r.Effect)
 	if err != nil {
 		return err

@@ -55,6 +55,11 @@
 // instance, iofs.New(sqlitestore.Migrations, "migrations"). Each file keeps the table
 // stepgate_version in step, and is to run in a transaction.
 //
+// An earlier release refuses a file that a later one has migrated with a [SchemaError]. That is
+// looked at once, by [Open] and [New]: end the programs of the earlier release before you migrate.
+// The commits of one that runs on fail, and change nothing. Version 2 rewrites the history: 15 s
+// for a million records.
+//
 // # Backup
 //
 // Copying the file alone while the store is open misses what is in the WAL. Run

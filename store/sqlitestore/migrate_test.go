@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/internal/firstschema"
 	"github.com/stepgate/stepgate/store/sqlitestore"
 	"github.com/stepgate/stepgate/store/storetest"
 )
@@ -246,5 +248,58 @@ func TestMigrationsSayWhomTheySuit(t *testing.T) {
 		if err := db.QueryRowContext(t.Context(), "SELECT oldest FROM stepgate_version").Scan(&oldest); err != nil || oldest < 1 || oldest > version {
 			t.Errorf("version %d suits programs of version %d and later, %v, want one from 1 to %[1]d", version, oldest, err)
 		}
+	}
+}
+
+// A file that a program of the first version has written has all of it after the migration, and
+// its jobs go on. Back at version 1 it has what that program wrote, but for the order of columns.
+func TestAFileWrittenByVersion1(t *testing.T) {
+	written := func() string {
+		data, err := os.ReadFile("testdata/version1.db")
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := file(t)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	firstschema.Check(t, open(t, written()))
+
+	db := database(t, written(), "")
+	const records = `SELECT json_group_array(json_array(job, seq, at, kind, hex(request), actor, reason, code, job_code, event, step, entered, attempt,
+		all_targets, from_state, to_state, job_from, job_to, succeeded, unfinished, results, targets, effect)) FROM (SELECT * FROM stepgate_records ORDER BY job, seq)`
+	read := func() (all string) {
+		if err := db.QueryRowContext(t.Context(), records).Scan(&all); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	for i, m := range firstschema.Makers() {
+		exec(t, db, `INSERT INTO stepgate_records SELECT job, 100 + ?, at, ?, NULL, actor, reason, ?, ?, ?, step, entered, attempt,
+			all_targets, from_state, to_state, job_from, job_to, succeeded, unfinished, results, targets, effect
+			FROM stepgate_records WHERE job = 1 AND seq = 1`, i, m.Kind, m.Code, m.JobCode, m.Event)
+	}
+	before := read()
+	if err := sqlitestore.Migrate(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range firstschema.Makers() {
+		var got step.Cause
+		if err := db.QueryRowContext(t.Context(), "SELECT cause FROM stepgate_records WHERE job = 1 AND seq = 100 + ?", i).Scan(&got); err != nil || got != m.Cause {
+			t.Errorf("the cause of a record of %+v: got %d, %v", m, got, err)
+		}
+	}
+	// A program of version 1 asks for this at its start, and refuses all but 1.
+	var version int
+	if err := db.QueryRowContext(t.Context(), "SELECT version FROM stepgate_version").Scan(&version); err != nil || version != 2 {
+		t.Errorf("a program of version 1 reads version %d, %v, want 2", version, err)
+	}
+	if err := sqlitestore.MigrateTo(t.Context(), db, 1); err != nil {
+		t.Fatal(err)
+	}
+	if after := read(); after != before {
+		t.Errorf("the records of version 1 after a way forward and back:\n got %s\nwant %s", after, before)
 	}
 }

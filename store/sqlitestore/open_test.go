@@ -220,7 +220,7 @@ func calls(s store.Store, job store.JobID) map[string]func(context.Context) erro
 		"Commit": func(ctx context.Context) error {
 			return s.Commit(ctx, store.Change{
 				Job:     store.Job{ID: job, State: step.Pending, Version: 2, Current: 1, Steps: 1},
-				Records: []store.Record{{Job: job, Seq: 2, Kind: store.Reported, JobTo: step.Pending}},
+				Records: []store.Record{{Job: job, Seq: 2, Cause: step.Results, JobTo: step.Pending}},
 			})
 		},
 		"Jobs": func(ctx context.Context) error {

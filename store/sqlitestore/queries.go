@@ -69,11 +69,11 @@ const (
 )
 
 const (
-	jobColumns = `id, scope_type, scope_id, name, state, version, moved, current, steps, skipped, ignored, created, started, finished, updated`
+	jobColumns = `id, scope_type, scope_id, name, state, version, moved, current, steps, skipped, ignored, created, started, finished, updated, sealed`
 
-	jobChanges = `version = ?3, moved = ?4, current = ?5, skipped = ?6, ignored = ?7, started = ?8, finished = ?9, updated = ?10`
+	jobChanges = `version = ?3, moved = ?4, current = ?5, skipped = ?6, ignored = ?7, started = ?8, finished = ?9, updated = ?10, sealed = ?11`
 
-	recordColumns = `r.job, r.seq, r.at, r.kind, r.request, r.actor, r.reason, r.code, r.job_code, r.event, r.step, r.entered, r.attempt, r.all_targets,
+	recordColumns = `r.job, r.seq, r.at, r.cause, r.request, r.actor, r.reason, r.step, r.entered, r.attempt, r.all_targets,
 		r.from_state, r.to_state, r.job_from, r.job_to, r.succeeded, r.unfinished, r.results, r.targets, r.effect`
 
 	resultColumns = `ifnull(r.attempt, 0), ifnull(r.success, 0), ifnull(r.status, 0), ifnull(r.exit_code, 0), ifnull(r.started, 0), ifnull(r.finished, 0), r.detail`
@@ -94,8 +94,8 @@ var queries = [...]string{
 	commitTransaction: `COMMIT`,
 	rollback:          `ROLLBACK`,
 
-	insertJob:       `INSERT INTO stepgate_jobs (` + jobColumns + `, request) VALUES (` + places(16) + `) ON CONFLICT DO NOTHING`,
-	updateJob:       `UPDATE stepgate_jobs SET ` + jobChanges + `, state = ?11 WHERE id = ?1 AND version = ?2`,
+	insertJob:       `INSERT INTO stepgate_jobs (` + jobColumns + `, request) VALUES (` + places(17) + `) ON CONFLICT DO NOTHING`,
+	updateJob:       `UPDATE stepgate_jobs SET ` + jobChanges + `, state = ?12 WHERE id = ?1 AND version = ?2`,
 	updateJobSteady: `UPDATE stepgate_jobs SET ` + jobChanges + ` WHERE id = ?1 AND version = ?2`,
 	insertStep: `INSERT INTO stepgate_steps (job, id, type, name, ignore_errors, on_timeout, timeout_ns, total,
 		state, attempt, full_attempt, succeeded, unfinished, started, finished, deadline) VALUES (` + places(16) + `)`,
@@ -108,7 +108,7 @@ var queries = [...]string{
 			started = excluded.started, finished = excluded.finished, detail = excluded.detail`,
 	selectSet:    `SELECT block, era, succeeded, attempt, finished FROM stepgate_target_sets WHERE job = ? AND step = ? AND block = ?`,
 	putSet:       `REPLACE INTO stepgate_target_sets (job, step, block, era, succeeded, attempt, finished) VALUES (` + places(7) + `)`,
-	insertRecord: `INSERT INTO stepgate_records (` + strings.ReplaceAll(recordColumns, "r.", "") + `) VALUES (` + places(23) + `)`,
+	insertRecord: `INSERT INTO stepgate_records (` + strings.ReplaceAll(recordColumns, "r.", "") + `) VALUES (` + places(20) + `)`,
 	insertEffect: `INSERT INTO stepgate_effects (job, seq, at, effect, not_before, count, failures, delivered, last_error) VALUES (` + places(9) + `)`,
 
 	leaseEffect:  `UPDATE stepgate_effects SET count = ?3, token = ?4, not_before = ?5 WHERE job = ?1 AND seq = ?2`,

@@ -12,7 +12,7 @@ import (
 
 func scanJob(row scanner, j *store.Job) error {
 	return row.Scan(&j.ID, &j.Scope.Type, &j.Scope.ID, &j.Name, &j.State, &j.Version, &j.Moved, &j.Current,
-		&j.Steps, &j.Skipped, &j.Ignored, &j.Created, &j.Started, &j.Finished, &j.Updated)
+		&j.Steps, &j.Skipped, &j.Ignored, &j.Created, &j.Started, &j.Finished, &j.Updated, &j.Sealed)
 }
 
 func scanFound(row scanner, found *bool) error { return row.Scan(found) }
@@ -54,7 +54,7 @@ func scanBlock(row scanner, b *targetset.Block) error {
 }
 
 func scanRecord(row scanner, r *store.Record) error {
-	return row.Scan(&r.Job, &r.Seq, &r.At, &r.Kind, &r.Request, &r.Actor, &r.Reason, &r.Code, &r.JobCode, &r.Event,
+	return row.Scan(&r.Job, &r.Seq, &r.At, &r.Cause, &r.Request, &r.Actor, &r.Reason,
 		&r.Step, &r.Entered, &r.Attempt, &r.All, &r.From, &r.To, &r.JobFrom, &r.JobTo, &r.Succeeded, &r.Unfinished, &r.Results, &r.Targets, &r.Effect)
 }
 

@@ -56,7 +56,7 @@ func TestSweepersExpireEachAttemptOnce(t *testing.T) {
 	}
 	for _, id := range ids {
 		records, err := stores[1].History(t.Context(), store.Scope{}, id, store.Page[store.Seq]{Limit: 10})
-		if err != nil || len(records) != 3 || records[2].Kind != store.Expired {
+		if err != nil || len(records) != 3 || records[2].Cause != step.Expired {
 			t.Errorf("history of job %d: %+v, %v, want a creation, a start and one expiry", id, records, err)
 		}
 	}

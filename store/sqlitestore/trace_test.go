@@ -166,7 +166,7 @@ func TestAFailedFlushIsUnknown(t *testing.T) {
 	spec := step.Spec{Type: step.Confirmation, Name: "ok"}
 	created := store.Change{
 		Job: store.Job{ID: 1, State: step.Pending, Version: 1, Current: 1, Steps: 1}, Specs: []step.Spec{spec}, Steps: []store.Step{store.NewStep(1, spec)},
-		Records: []store.Record{{Job: 1, Seq: 1, Kind: store.Created, JobTo: step.Pending}},
+		Records: []store.Record{{Job: 1, Seq: 1, Cause: step.Created, JobTo: step.Pending}},
 	}
 	tr.fail("COMMIT")
 	err := s.Commit(t.Context(), created)

@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -30,13 +29,10 @@ func TestValuesAreKeptWhole(t *testing.T) {
 			r := store.Record{
 				Job: 1, Seq: store.Seq(seq + 1),
 				At:         step.Time(rapid.Int64().Draw(rt, "at")),
-				Kind:       rapid.SampledFrom([]store.Kind{store.Operated, store.JobOperated, store.Reported, store.Expired}).Draw(rt, "kind"),
+				Cause:      rapid.SampledFrom(step.AllCauses()).Filter(func(c step.Cause) bool { return c != step.Created }).Draw(rt, "cause"),
 				Request:    uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, "request")),
 				Actor:      rapid.String().Draw(rt, "actor"),
 				Reason:     rapid.String().Draw(rt, "reason"),
-				Code:       operation.Code(rapid.Uint8().Draw(rt, "code")),
-				JobCode:    operation.JobCode(rapid.Uint8().Draw(rt, "job code")),
-				Event:      step.Event(rapid.Uint8().Draw(rt, "event")),
 				Effect:     store.Effect(rapid.Uint8Range(0, 4).Draw(rt, "effect")),
 				Step:       step.ID(number.Draw(rt, "step")),
 				Entered:    step.ID(number.Draw(rt, "entered")),
@@ -55,7 +51,7 @@ func TestValuesAreKeptWhole(t *testing.T) {
 				r.Request = uuid.UUID{}
 			}
 			if r.Seq == 1 {
-				r.Kind = store.Created
+				r.Cause = step.Created
 			}
 			want = append(want, r)
 			c := store.Change{Job: store.Job{ID: 1, State: r.JobTo, Version: r.Seq, Current: 1, Steps: 1, Updated: r.At}, Records: []store.Record{r}}
@@ -97,7 +93,7 @@ func TestClassesOfManyTargets(t *testing.T) {
 	st.State, st.Attempt, st.Full = step.Running, 1, 1
 	c := store.Change{
 		Job: store.Job{ID: 1, State: step.Running, Version: 1, Current: 1, Steps: 1}, Specs: []step.Spec{spec}, Steps: []store.Step{st},
-		Records: []store.Record{{Job: 1, Seq: 1, Kind: store.Created, JobTo: step.Running}},
+		Records: []store.Record{{Job: 1, Seq: 1, Cause: step.Created, JobTo: step.Running}},
 	}
 	want := map[store.Class][]int32{}
 	for i := range int32(total) {

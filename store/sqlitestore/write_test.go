@@ -37,7 +37,7 @@ func creation(id store.JobID) store.Change {
 	return store.Change{
 		Job:   store.Job{ID: id, Name: "job", State: step.Pending, Version: 1, Current: 1, Steps: 1},
 		Specs: []step.Spec{spec}, Steps: []store.Step{store.NewStep(1, spec)},
-		Records: []store.Record{{Job: id, Seq: 1, Kind: store.Created, JobTo: step.Pending}},
+		Records: []store.Record{{Job: id, Seq: 1, Cause: step.Created, JobTo: step.Pending}},
 	}
 }
 
@@ -45,7 +45,7 @@ func creation(id store.JobID) store.Change {
 func next(id store.JobID, version store.Seq) store.Change {
 	c := creation(id)
 	c.Specs, c.Job.Version = nil, version
-	c.Records = []store.Record{{Job: id, Seq: version, Kind: store.Reported, Step: 1, JobFrom: step.Pending, JobTo: step.Pending}}
+	c.Records = []store.Record{{Job: id, Seq: version, Cause: step.Results, Step: 1, JobFrom: step.Pending, JobTo: step.Pending}}
 	return c
 }
 

@@ -160,6 +160,25 @@ var brokenCommits = []Breakage{
 		return s.Commit(ctx, c)
 	})},
 
+	{"seal lost", "it forgets that a job is sealed", []string{
+		"Commit/applies all of a change",
+		"Commit/keeps values as they are",
+	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
+		c.Job.Sealed = false
+		return s.Commit(ctx, c)
+	})},
+
+	{"cause cut off", "it keeps the causes of records in seven bits", []string{
+		"Commit/applies all of a change",
+		"Commit/keeps values as they are",
+	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
+		c.Records = slices.Clone(c.Records)
+		for i := range c.Records {
+			c.Records[i].Cause &= 127
+		}
+		return s.Commit(ctx, c)
+	})},
+
 	{"lists lost", "it forgets who may confirm", []string{
 		"Commit/creates a job on version 0",
 		"Commit/keeps values as they are",

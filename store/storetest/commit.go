@@ -59,8 +59,9 @@ func commitAll(x trial) {
 		func(at step.Time) store.Change { return terminate(j.view(2), at) },
 		func(at step.Time) store.Change { return skip(j.view(2), at) },
 		func(at step.Time) store.Change {
-			return move(j.view(3), at, store.Record{Kind: store.Operated, Code: operation.Confirm, Reason: "fine"}, step.Succeeded)
+			return move(j.view(3), at, store.Record{Cause: operation.Confirm.Cause(), Reason: "fine"}, step.Succeeded)
 		},
+		func(at step.Time) store.Change { return seal(j.view(3), at) },
 	} {
 		x.do(j, next(t0+step.Time(i)))
 		x.holds(j)
@@ -103,7 +104,7 @@ func commitValues(x trial) {
 		{Type: step.Confirmation, Name: "no list"},
 	}
 	c := create(store.MaxJobID, store.Scope{Type: odd, ID: " "}, never, specs...)
-	c.Job.Name = odd
+	c.Job.Name, c.Job.Sealed = odd, true
 	c.Records[0].Actor, c.Records[0].Reason, c.Records[0].Request = odd, odd, store.RequestID{0xff, 15: 0xff}
 	j := x.create(c)
 	x.holds(j)
@@ -112,7 +113,7 @@ func commitValues(x trial) {
 	}
 
 	c = start(j.view(1), never)
-	c.Records[0].Code, c.Records[0].Kind, c.Records[0].JobCode = 127, store.Operated, 0
+	c.Records[0].Cause = 255
 	x.do(j, c)
 	c = report(j.view(1, 0, 1, 2, 3), never, all(step.TargetFailed, 0, 4))
 	c.Targets[0].Result = store.Result{Status: step.UnknownStatus, ExitCode: -1 << 31, Started: 1, Finished: never, Detail: strings.Repeat("\u4e16", 256)}

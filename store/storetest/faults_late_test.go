@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
@@ -45,7 +46,7 @@ func asked(version store.Seq) store.Change {
 		Job:   store.Job{ID: 1, State: step.Waiting, Version: version, Moved: version, Current: 1, Steps: 1},
 		Steps: []store.Step{s},
 		Records: []store.Record{{
-			Job: 1, Seq: version, Kind: store.Operated, Request: store.RequestID{2, 15: byte(version)}, Step: 1,
+			Job: 1, Seq: version, Cause: operation.Confirm.Cause(), Request: store.RequestID{2, 15: byte(version)}, Step: 1,
 			Attempt: int32(version), To: step.Waiting, JobTo: step.Waiting, Effect: store.AskConfirmers,
 		}},
 	}

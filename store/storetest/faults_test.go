@@ -52,7 +52,7 @@ func creation(id store.JobID) store.Change {
 		Job:     store.Job{ID: id, State: step.Pending, Version: 1, Moved: 1, Current: 1, Steps: 1},
 		Specs:   []step.Spec{spec},
 		Steps:   []store.Step{store.NewStep(1, spec)},
-		Records: []store.Record{{Job: id, Seq: 1, Kind: store.Created, Request: store.RequestID{1, 15: byte(id)}, JobTo: step.Pending}},
+		Records: []store.Record{{Job: id, Seq: 1, Cause: step.Created, Request: store.RequestID{1, 15: byte(id)}, JobTo: step.Pending}},
 	}
 }
 

@@ -61,7 +61,7 @@ func create(id store.JobID, scope store.Scope, at step.Time, specs ...step.Spec)
 		},
 		Specs: specs,
 		Records: []store.Record{{
-			Job: id, Seq: 1, At: at, Kind: store.Created, Request: requestOf(id, 1), Actor: "alice", JobTo: step.Pending,
+			Job: id, Seq: 1, At: at, Cause: step.Created, Request: requestOf(id, 1), Actor: "alice", JobTo: step.Pending,
 		}},
 	}
 	for i, spec := range specs {
@@ -72,27 +72,34 @@ func create(id store.JobID, scope store.Scope, at step.Time, specs ...step.Spec)
 
 // start enters the first step, which is that of v.
 func start(v store.View, at step.Time) store.Change {
-	return move(v, at, store.Record{Kind: store.JobOperated, JobCode: operation.StartJob, All: true}, entered(v.Step))
+	return move(v, at, store.Record{Cause: operation.StartJob.Cause(), All: true}, entered(v.Step))
 }
 
 // retry starts the next attempt, of what is due or of all.
 func retry(v store.View, at step.Time, code operation.Code) store.Change {
-	return move(v, at, store.Record{Kind: store.Operated, Code: code, All: code == operation.RetryAll}, step.Running)
+	return move(v, at, store.Record{Cause: code.Cause(), All: code == operation.RetryAll}, step.Running)
 }
 
 // skip goes on without the step.
 func skip(v store.View, at step.Time) store.Change {
-	return move(v, at, store.Record{Kind: store.Operated, Code: operation.ForcedSkip}, step.Skipped)
+	return move(v, at, store.Record{Cause: operation.ForcedSkip.Cause()}, step.Skipped)
 }
 
 // terminate asks the executor to stop.
 func terminate(v store.View, at step.Time) store.Change {
-	return move(v, at, store.Record{Kind: store.JobOperated, JobCode: operation.TerminateJob}, step.Terminating)
+	return move(v, at, store.Record{Cause: operation.TerminateJob.Cause()}, step.Terminating)
 }
 
 // expire ends an attempt whose deadline has passed.
 func expire(v store.View, at step.Time) store.Change {
-	return move(v, at, store.Record{Kind: store.Expired, Event: step.Expired, Reason: "deadline"}, step.Abnormal)
+	return move(v, at, store.Record{Cause: step.Expired, Reason: "deadline"}, step.Abnormal)
+}
+
+// seal makes the job final, and moves no step.
+func seal(v store.View, at step.Time) store.Change {
+	c := move(v, at, store.Record{Cause: step.JobCause(40)}, v.Step.State)
+	c.Job.Sealed = true
+	return c
 }
 
 // report is what an executor says of v.Targets: to each its outcome.
@@ -120,11 +127,11 @@ func report(v store.View, at step.Time, outcome map[int32]step.Status) store.Cha
 			t.Success = t.Attempt
 		}
 	}
-	r, to := store.Record{Kind: store.Reported, Results: int32(len(v.Targets))}, v.Step.State
+	r, to := store.Record{Cause: step.Results, Results: int32(len(v.Targets))}, v.Step.State
 	if v.Step.Unfinished == 0 {
-		r.Event, to = step.SomeFailed, step.Failed
+		r.Cause, to = step.SomeFailed, step.Failed
 		if v.Step.Succeeded == v.Step.Total {
-			r.Event, to = step.AllSucceeded, step.Succeeded
+			r.Cause, to = step.AllSucceeded, step.Succeeded
 		}
 	}
 	c := move(v, at, r, to)

@@ -28,7 +28,7 @@ var ofCreations = []defect{
 	{func(c *store.Change) { c.Steps[1].Total = 3 }, "step 2 of 3 targets, want 2, as it is defined"},
 	{func(c *store.Change) { c.Steps[1].Payload = "reboot" }, "step 2 is not as it is defined"},
 	{func(c *store.Change) { c.Steps[2].Confirmers = step.NamesOf([]string{"bob"}) }, "step 3 is not as it is defined"},
-	{func(c *store.Change) { c.Records[0].Kind = store.Reported }, "record 1 is reported, want the first one and no other created"},
+	{func(c *store.Change) { c.Records[0].Cause = step.Results }, "record 1 is results, want the first one and no other created"},
 	{func(c *store.Change) { *c = shift(*c, 1) }, "record 2 is created, want the first one and no other created"},
 }
 
@@ -74,7 +74,7 @@ var ofReports = []defect{
 // follow adds a record to c that changes nothing else.
 func follow(c *store.Change) {
 	last := c.Records[len(c.Records)-1]
-	r := store.Record{Job: last.Job, Seq: last.Seq + 1, At: last.At, Kind: store.Reported, Step: last.Step, JobFrom: last.JobTo, JobTo: last.JobTo}
+	r := store.Record{Job: last.Job, Seq: last.Seq + 1, At: last.At, Cause: step.Results, Step: last.Step, JobFrom: last.JobTo, JobTo: last.JobTo}
 	c.Records = append(slices.Clone(c.Records), r)
 	c.Job.Version++
 }

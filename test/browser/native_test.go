@@ -29,11 +29,11 @@ func (c *console) client(t *testing.T, person string) client { return client{t, 
 
 // A problem is how the API refuses.
 type problem struct {
-	Status int             `json:"status"`
-	Title  string          `json:"title"`
-	Detail string          `json:"detail"`
-	Reason string          `json:"reason"`
-	Legal  operation.Codes `json:"legal"`
+	Status int         `json:"status"`
+	Title  string      `json:"title"`
+	Detail string      `json:"detail"`
+	Reason string      `json:"reason"`
+	Legal  step.Causes `json:"legal"`
 }
 
 func (p *problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail) }

@@ -140,7 +140,7 @@ func TestSelfLoop(t *testing.T) {
 	alice := b.as(t, "alice", c.rewritten(t, func(path string, answer map[string]any) {
 		if path == "/v1/rules" {
 			answer["rows"] = append(answer["rows"].([]any), map[string]any{
-				"code": "custom-32", "on": []any{"confirmation"}, "from": []any{"waiting"}, "to": "waiting",
+				"cause": "custom-32", "on": []any{"confirmation"}, "from": []any{"waiting"}, "to": "waiting",
 			})
 		}
 	}))

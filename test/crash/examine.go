@@ -151,7 +151,7 @@ func (x *examination) record(r store.Record) {
 	at := effect{r.Job, r.Seq}
 	x.once(r.Request, at)
 	request := r.Request
-	if r.Kind == store.Reported {
+	if isReport(r) {
 		var err error
 		if request, err = uuid.Parse(r.Actor); err != nil {
 			x.add(doubled, "record %d of job %d is of %q, who never was", r.Seq, r.Job, r.Actor)
@@ -183,13 +183,18 @@ func (x *examination) once(request store.RequestID, at effect) {
 func (a *asked) isOf(r store.Record) bool {
 	switch {
 	case a.Shape != 0:
-		return r.Kind == store.Created
-	case a.Code != 0:
-		return r.Kind == store.Operated && r.Job == a.Job && r.Step == a.Step && r.Code == a.Code
-	case a.JobCode != 0:
-		return r.Kind == store.JobOperated && r.Job == a.Job && r.JobCode == a.JobCode
+		return r.Cause == step.Created
+	case a.Cause.OfStep():
+		return r.Job == a.Job && r.Step == a.Step && r.Cause == a.Cause
+	case a.Cause.OfJob():
+		return r.Job == a.Job && r.Cause == a.Cause
 	}
-	return r.Kind == store.Reported && r.Job == a.Job && r.Step == a.Step && int(r.Results) <= len(a.Results)
+	return isReport(r) && r.Job == a.Job && r.Step == a.Step && int(r.Results) <= len(a.Results)
+}
+
+// isReport reports whether an executor's report made r.
+func isReport(r store.Record) bool {
+	return r.Cause == step.Results || r.Cause.IsEvent() && r.Cause != step.Expired && r.Cause != step.ExpiredConfirmed
 }
 
 // kept looks for a request that was acknowledged.

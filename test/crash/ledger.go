@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/stepgate/stepgate/engine"
-	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -25,11 +24,10 @@ type line struct {
 	Shape   int                   `json:"shape,omitzero"` // index into shapes, plus 1
 	Job     store.JobID           `json:"job,omitzero"`
 	Step    step.ID               `json:"step,omitzero"`
-	Code    operation.Code        `json:"code,omitzero"`
-	JobCode operation.JobCode     `json:"job_code,omitzero"`
+	Cause   step.Cause            `json:"cause,omitzero"`
 	Attempt int32                 `json:"attempt,omitzero"`
 	Results []engine.TargetResult `json:"results,omitzero"`
-	Outcome step.Event            `json:"outcome,omitzero"`
+	Outcome step.Cause            `json:"outcome,omitzero"`
 
 	Seq store.Seq `json:"seq,omitzero"` // of the record, or of the effect
 	Why string    `json:"why,omitzero"` // of a no that is not a refusal

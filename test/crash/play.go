@@ -114,14 +114,9 @@ func (p *player) turn(ctx context.Context, dice *rand.Rand) error {
 		return err
 	}
 	var legal []line
-	for _, v := range x.Codes {
-		if v.Legal {
-			legal = append(legal, line{Job: id, Step: x.Step.ID, Code: v.Code})
-		}
-	}
-	for _, v := range x.JobCodes {
-		if v.Legal && (v.Code != operation.TerminateJob || dice.IntN(6) == 0) {
-			legal = append(legal, line{Job: id, Step: x.Step.ID, JobCode: v.Code})
+	for _, v := range x.Causes {
+		if v.Legal && (v.Cause != operation.TerminateJob.Cause() || dice.IntN(6) == 0) {
+			legal = append(legal, line{Job: id, Step: x.Step.ID, Cause: v.Cause})
 		}
 	}
 	switch {
@@ -250,11 +245,11 @@ func (p *player) request(ctx context.Context, a line) (store.JobID, store.Seq, e
 			p.mu.Unlock()
 		}
 		return job.ID, job.Version, err
-	case a.Code != 0:
-		receipt, err := p.engine.Operate(ctx, a.Job, a.Step, a.Code, opts...)
+	case a.Cause.OfStep():
+		receipt, err := p.engine.Operate(ctx, a.Job, a.Step, operation.Code(a.Cause), opts...)
 		return a.Job, receipt.Seq, err
-	case a.JobCode != 0:
-		receipt, err := p.engine.OperateJob(ctx, a.Job, a.JobCode, opts...)
+	case a.Cause.OfJob():
+		receipt, err := p.engine.OperateJob(ctx, a.Job, operation.JobCode(a.Cause.Code()), opts...)
 		return a.Job, receipt.Seq, err
 	}
 	// Reports carry no request id: the executor's name tells this one from all others.

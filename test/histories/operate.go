@@ -54,19 +54,26 @@ func (r request) String() string {
 	return text
 }
 
-// asked is an operation on a step, or on the job if it has a job code.
+// asked is an operation on a step or on the job.
 type asked struct {
-	step    step.ID
-	code    operation.Code
-	jobCode operation.JobCode
+	step  step.ID
+	cause step.Cause
 	request
 }
 
 func (a asked) String() string {
-	if a.jobCode != 0 {
-		return fmt.Sprintf("%v %v", a.jobCode, a.request)
+	if a.cause.OfJob() {
+		return fmt.Sprintf("%v %v", a.cause, a.request)
 	}
-	return fmt.Sprintf("%v on step %d %v", a.code, a.step, a.request)
+	return fmt.Sprintf("%v on step %d %v", a.cause, a.step, a.request)
+}
+
+// of asks an engine for the operation on a job.
+func (a asked) of(ctx context.Context, e viewpoint, j *job) (engine.Receipt, error) {
+	if a.cause.OfJob() {
+		return e.OperateJob(ctx, j.id, operation.JobCode(a.cause.Code()), a.options()...)
+	}
+	return e.Operate(ctx, j.id, a.step, operation.Code(a.cause), a.options()...)
 }
 
 // act does what is likely where a job stands.
@@ -91,11 +98,11 @@ func (p *player) actAnyhow(ctx context.Context, j *job, at *store.View) {
 	a := asked{step: step.ID(p.IntN(len(j.spec.Steps)+2) + 1), request: p.request(at)}
 	switch p.IntN(12) {
 	case 0:
-		a.jobCode = one(p, operation.AllJobCodes())
+		a.cause = one(p, operation.AllJobCodes()).Cause()
 	case 1:
-		a.code = operation.Code(p.IntN(40))
+		a.cause = step.Cause(p.IntN(40))
 	default:
-		a.code = one(p, operation.AllCodes())
+		a.cause = one(p, operation.AllCodes()).Cause()
 	}
 	p.operate(ctx, j, a)
 }
@@ -104,27 +111,30 @@ func (p *player) actAnyhow(ctx context.Context, j *job, at *store.View) {
 func (p *player) asked(j *job, at *store.View) asked {
 	a := asked{step: at.Job.Current, request: p.request(at)}
 	s := &at.Step
-	legal, legalJob := operation.Standard().Codes(s.Type, s.State), operation.Standard().JobCodes(s.Type, s.State)
+	legal := operation.Standard().Legal(operation.Standing{Type: s.Type, State: s.State, Job: at.Job.State})
 	if j.endless || j.stubborn && !p.oneIn(6) {
 		legal = legal.Minus(goingOn)
 		if s.State == step.Waiting {
-			legalJob = operation.JobCodes{} // it would end the job for good
+			legal = legal.Minus(ofJob) // it would end the job for good
 		}
 	}
-	codes, jobCodes := slices.Collect(legal.All()), slices.Collect(legalJob.All())
+	onStep, onJob := slices.Collect(legal.Minus(ofJob).All()), slices.Collect(legal.Minus(legal.Minus(ofJob)).All())
 	switch {
-	case len(codes)+len(jobCodes) == 0:
-		a.code = operation.RetryFailed
-	case len(codes) == 0, len(jobCodes) > 0 && p.oneIn(20):
-		a.jobCode = one(p, jobCodes)
+	case len(onStep)+len(onJob) == 0:
+		a.cause = operation.RetryFailed.Cause()
+	case len(onStep) == 0, len(onJob) > 0 && p.oneIn(20):
+		a.cause = one(p, onJob)
 	default:
-		a.code = one(p, codes)
+		a.cause = one(p, onStep)
 	}
 	return a
 }
 
-// goingOn are the codes that go on to the next step.
-var goingOn = operation.CodesOf(operation.Confirm, operation.IgnoreError, operation.NextStep, operation.ForcedSkip)
+// ofJob are the operations on the job.
+var ofJob = operation.CausesOf(operation.AllJobCodes()...)
+
+// goingOn are the operations that go on to the next step.
+var goingOn = operation.CausesOf(operation.Confirm, operation.IgnoreError, operation.NextStep, operation.ForcedSkip)
 
 // request draws who asks and how.
 func (p *player) request(at *store.View) request {
@@ -151,13 +161,7 @@ func (p *player) request(at *store.View) request {
 func (p *player) operate(ctx context.Context, j *job, a asked) {
 	e := p.from(j)
 	p.ask("job %d: %v, %v", j.id, a, e)
-	var receipt engine.Receipt
-	var err error
-	if a.jobCode != 0 {
-		receipt, err = e.OperateJob(ctx, j.id, a.jobCode, a.options()...)
-	} else {
-		receipt, err = e.Operate(ctx, j.id, a.step, a.code, a.options()...)
-	}
+	receipt, err := a.of(ctx, e, j)
 	answer(p.History, receipt, err)
 	if err != nil {
 		return
@@ -166,11 +170,7 @@ func (p *player) operate(ctx context.Context, j *job, a asked) {
 		p.Tally["dry"]++
 		return
 	}
-	if a.jobCode != 0 {
-		p.Tally["accepted: "+a.jobCode.String()]++
-	} else {
-		p.Tally["accepted: "+a.code.String()]++
-	}
+	p.Tally["accepted: "+a.cause.String()]++
 	a.ID, a.step = receipt.Request, receipt.Step // an id that the engine made is as good
 	j.done = append(j.done, a)
 }
@@ -190,31 +190,21 @@ func (p *player) repeat(ctx context.Context, j *job, at *store.View) {
 	case 2:
 		a.step++
 	case 3:
-		a.code = one(p, operation.AllCodes())
-		a.jobCode = 0
+		a.cause = one(p, operation.AllCodes()).Cause()
 	case 4:
-		a.jobCode = one(p, operation.AllJobCodes())
+		a.cause = one(p, operation.AllJobCodes()).Cause()
 	}
 	p.Tally["repeated"]++
 	e := p.from(j)
 	p.ask("job %d: repeat %v, %v", j.id, a, e)
-	var receipt engine.Receipt
-	var err error
-	if a.jobCode != 0 {
-		receipt, err = e.OperateJob(ctx, j.id, a.jobCode, a.options()...)
-	} else {
-		receipt, err = e.Operate(ctx, j.id, a.step, a.code, a.options()...)
-	}
+	receipt, err := a.of(ctx, e, j)
 	answer(p.History, receipt, err)
 }
 
 // decide draws an operation and decides on it where a view shows a job, nil if it is refused.
 func (p *player) decide(j *job, view *store.View) *engine.Decision {
 	a := p.asked(j, view)
-	var c engine.Command = &engine.Operate{Code: a.code, Request: p.newRequest(), Actor: a.Actor, Reason: a.Reason}
-	if a.jobCode != 0 {
-		c = &engine.OperateJob{Code: a.jobCode, Request: p.newRequest(), Actor: a.Actor, Reason: a.Reason}
-	}
+	c := &engine.Operate{Cause: a.cause, Request: p.newRequest(), Actor: a.Actor, Reason: a.Reason}
 	p.ask("job %d: decide on version %d: %v", view.Job.ID, view.Job.Version, a)
 	d, err := engine.Decide(operation.Standard(), *view, c, step.At(p.now))
 	if err != nil {

@@ -158,9 +158,8 @@ func (p *player) look(ctx context.Context, j *job) (*store.View, bool) {
 		return nil, false
 	}
 	p.rowsOf(&view)
-	rules := operation.Standard()
 	s := &view.Step
-	j.over = s.State.Finished() && rules.Codes(s.Type, s.State).Empty() && rules.JobCodes(s.Type, s.State).Empty()
+	j.over = s.State.Finished() && operation.Standard().Legal(operation.Standing{Type: s.Type, State: s.State, Job: view.Job.State}).Empty()
 	if j.views = append(j.views, view); len(j.views) > 4 {
 		j.views = j.views[1:]
 	}

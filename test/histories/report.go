@@ -21,7 +21,7 @@ func (p *player) report(ctx context.Context, j *job, at *store.View) {
 	case n < 14:
 		r.Results = p.results(p.anyTargets(at.Step.Total), p.IntN(101))
 	case n < 20:
-		r.Outcome, r.Reason = one(p, []step.Event{step.Stopped, step.Stopped, step.Broke, step.Broke, step.Broke}), p.reason()
+		r.Outcome, r.Reason = one(p, []step.Cause{step.Stopped, step.Stopped, step.Broke, step.Broke, step.Broke}), p.reason()
 	case n < 21 && !j.endless && p.oneIn(3):
 		r.Outcome = step.Dropped
 	default:

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
@@ -105,8 +104,15 @@ func (c *client) oneIn(n int) bool { return c.IntN(n) == 0 }
 // operate draws an operation: mostly one that is legal in what c saw last.
 func (c *client) operate(r *request) {
 	typ := c.specs[c.seen.current-1].Type
-	codes := slices.Collect(operation.Standard().Codes(typ, c.seen.state).All())
-	jobCodes := slices.Collect(operation.Standard().JobCodes(typ, c.seen.state).All())
+	var codes []operation.Code
+	var jobCodes []operation.JobCode
+	for cause := range operation.Standard().Legal(operation.Standing{Type: typ, State: c.seen.state, Job: c.seen.state}).All() {
+		if cause.OfJob() {
+			jobCodes = append(jobCodes, operation.JobCode(cause.Code()))
+		} else {
+			codes = append(codes, operation.Code(cause))
+		}
+	}
 	if c.seen.state == step.Waiting && !c.oneIn(4) {
 		jobCodes = nil // the end of the job comes soon enough
 	}
@@ -245,14 +251,11 @@ func (c *client) read(ctx context.Context, r request) answer {
 	case explain:
 		got, err := e.Explain(ctx, c.id, r.Step, engine.By(r.Person))
 		return c.when(err, func() answer {
-			var codes, jobCodes []operation.Reason
-			for _, v := range got.Codes {
-				codes = append(codes, reasonOf(v.Refusal))
+			var reasons []operation.Reason
+			for _, v := range got.Causes {
+				reasons = append(reasons, reasonOf(v.Refusal))
 			}
-			for _, v := range got.JobCodes {
-				jobCodes = append(jobCodes, reasonOf(v.Refusal))
-			}
-			return explained(c.header(got.Job), c.row(got.Step), codes, jobCodes)
+			return explained(c.header(got.Job), c.row(got.Step), reasons)
 		})
 	}
 	panic("what is " + string(r.Kind) + "?")

@@ -125,7 +125,7 @@ func (j *job) operate(r request) (*job, answer) {
 	reason := operation.Stale
 	if !next.stale(r) {
 		if r.Kind == operateJob {
-			reason = next.OperateJob(r.JobCode, r.Now)
+			reason = next.OperateJob(r.JobCode, r.Person, r.Now)
 		} else {
 			reason = next.Operate(r.Step, r.Code, r.Person, r.Now)
 		}
@@ -270,12 +270,12 @@ func (j *job) targets(id step.ID) []target {
 
 func (j *job) explain(r request) answer {
 	j = j.met(&r)
-	var codes, jobCodes []operation.Reason
+	var reasons []operation.Reason
 	for _, code := range operation.AllCodes() {
-		codes = append(codes, j.Job.Clone().Operate(r.Step, code, r.Person, r.Now))
+		reasons = append(reasons, j.Job.Clone().Operate(r.Step, code, r.Person, r.Now))
 	}
 	for _, code := range operation.AllJobCodes() {
-		jobCodes = append(jobCodes, j.Job.Clone().OperateJob(code, r.Now))
+		reasons = append(reasons, j.Job.Clone().OperateJob(code, r.Person, r.Now))
 	}
-	return explained(j.header(), j.row(r.Step), codes, jobCodes)
+	return explained(j.header(), j.row(r.Step), reasons)
 }

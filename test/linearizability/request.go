@@ -43,7 +43,7 @@ type request struct {
 
 	Attempt int32 // of a report
 	Results []model.Result
-	Outcome step.Event
+	Outcome step.Cause
 
 	Now   step.Time  // by the clock of the engine that is asked
 	State step.State // of a list
@@ -187,7 +187,7 @@ type target struct {
 
 func listed(targets []target) answer { return answer(fmt.Sprintf("%+v", targets)) }
 
-// explained is the answer to Explain: why each code would be refused, 0 if it would not.
-func explained(h header, r row, codes, jobCodes []operation.Reason) answer {
-	return answer(fmt.Sprintf("%+v %+v %d %d", h, r, codes, jobCodes))
+// explained is the answer to Explain: why each operation would be refused, 0 if it would not.
+func explained(h header, r row, reasons []operation.Reason) answer {
+	return answer(fmt.Sprintf("%+v %+v %d", h, r, reasons))
 }

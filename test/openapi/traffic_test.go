@@ -152,6 +152,7 @@ func TestTraffic(t *testing.T) {
 	s.executors()
 	s.refusals()
 	s.foreignRules()
+	s.sealed()
 	s.events()
 	s.failures()
 	s.busy()
@@ -316,9 +317,6 @@ func (s *site) foreignRules() {
 	for i := range t.Rows {
 		t.Rows[i].On = t.Rows[i].On.Without(step.SQL)
 	}
-	for i := range t.Job {
-		t.Job[i].On = t.Job[i].On.Without(step.SQL)
-	}
 	rules, err := t.Compile()
 	if err != nil {
 		s.Fatal(err)
@@ -326,6 +324,38 @@ func (s *site) foreignRules() {
 	before := s.url
 	s.open(engine.WithRules(rules))
 	s.want(200, "ann", "GET", path+"/steps/1/explain", "")
+	s.url = before
+}
+
+// sealed seals a job by an operation of the program's own.
+func (s *site) sealed() {
+	path := s.create(runs)
+	s.want(200, "agent", "POST", path+"/steps/1/report", `{"attempt":1,"outcome":"broke"}`)
+	seal, t := ops.JobCode(40), ops.StandardTable()
+	t.Rows = append(t.Rows, ops.Row{Cause: seal.Cause(), From: step.StatesOf(step.Abnormal), Do: step.Seal})
+	rules, err := t.Compile()
+	if err != nil {
+		s.Fatal(err)
+	}
+	before := s.url
+	s.open(engine.WithRules(rules))
+	s.want(200, "ann", "GET", "/v1/rules", "")
+	s.want(200, "ann", "GET", path+"/steps/1/explain", "")
+	var job store.JobID
+	if _, err := fmt.Sscanf(path, "/v1/jobs/%d", &job); err != nil {
+		s.Fatal(err)
+	}
+	if _, err := engine.New(s.st, engine.WithRules(rules)).OperateJob(s.Context(), job, seal); err != nil {
+		s.Fatal(err)
+	}
+	for call, body := range map[string]string{"/steps/1/operate": `{"code":"retry_all"}`, "/start": "", "/terminate": ""} {
+		if v := s.want(409, "ann", "POST", path+call, body); v["reason"] != "sealed" {
+			s.Errorf("%s of a sealed job: %v", call, v)
+		}
+	}
+	s.want(200, "ann", "GET", path, "")
+	s.want(200, "ann", "GET", path+"/steps/1/explain", "")
+	s.want(200, "ann", "GET", path+"/history", "")
 	s.url = before
 }
 

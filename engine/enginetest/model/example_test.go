@@ -12,7 +12,7 @@ import (
 func Example() {
 	job := model.New(model.Documented(), []step.Spec{{Type: step.Script, Name: "copy", Targets: []string{"web-1", "web-2"}}})
 	fmt.Println("retry:", job.Operate(1, operation.RetryFailed, "ann", 0))
-	fmt.Println("start:", job.OperateJob(operation.StartJob, 0) == 0, job.State)
+	fmt.Println("start:", job.OperateJob(operation.StartJob, "ann", 0) == 0, job.State)
 	changed, _ := job.Report(1, 1, []model.Result{{Target: 0, Status: step.TargetSucceeded}, {Target: 1, Status: step.NonZeroExit}}, 0, 0)
 	fmt.Println("report:", changed, job.State)
 	fmt.Println("retry:", job.Operate(1, operation.RetryFailed, "ann", 0) == 0, job.State)

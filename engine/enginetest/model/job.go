@@ -14,6 +14,7 @@ type Job struct {
 	Steps    []Step // step 1 first
 	Skipped  int    // how many steps were passed over
 	Ignored  int    // how many steps were passed with errors ignored
+	Sealed   bool   // it has ended for good
 	Started  step.Time
 	Finished step.Time // 0 while anything is under way
 	Last     Change    // what the last command that changed anything did
@@ -25,7 +26,9 @@ type Job struct {
 type Step struct {
 	Spec  step.Spec
 	State step.State
-	Runs  []Run // one for each attempt, attempt 1 first
+	Runs  []Run     // one for each attempt, attempt 1 first
+	Ended step.Time // when it ended before its first attempt, or 0
+	Votes int       // of a step that asks: how many are missing. 0 is as good as 1, the next one passes it
 }
 
 // A Run is one attempt of a step, or one round of asking.
@@ -55,7 +58,7 @@ type Result struct {
 // A Change is what one command did to a job.
 type Change struct {
 	Step           step.ID
-	Event          step.Event // that a report or a deadline was; 0 for results alone and for operations
+	Cause          step.Cause // an operation, an event, or step.Results
 	From, To       step.State // of the step
 	JobFrom, JobTo step.State
 	Attempt        int32   // of the step, after
@@ -132,9 +135,10 @@ func (s *Step) Succeeded() int {
 	return n
 }
 
-// Unfinished returns how many targets have not finished in the current or last attempt.
+// Unfinished returns how many targets have not finished in the current or last attempt, or how
+// many votes are missing.
 func (s *Step) Unfinished() int {
-	n := 0
+	n := s.Votes
 	if len(s.Runs) > 0 {
 		for _, t := range s.Runs[len(s.Runs)-1].Targets {
 			if !finished(t.Status) {

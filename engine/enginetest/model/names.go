@@ -15,7 +15,7 @@ var states = []step.State{
 	step.Terminating, step.Terminated, step.ConfirmationTerminated, step.Abandoned,
 }
 
-var events = []step.Event{
+var events = []step.Cause{
 	step.Entered, step.AllSucceeded, step.SomeFailed, step.FailuresIgnored, step.Stopped, step.Broke, step.Dropped,
 	step.Expired, step.ExpiredConfirmed,
 }
@@ -29,53 +29,75 @@ var statuses = []step.Status{
 	step.UnknownStatus,
 }
 
-var codes = []operation.Code{
-	operation.RetryFailed, operation.IgnoreError, operation.Confirm, operation.RetryAll, operation.TerminateConfirmation,
-	operation.RestartConfirmation, operation.NextStep, operation.ForcedSkip,
+var codes = []step.Cause{
+	retryFailed, ignoreError, confirm, retryAll, terminateConfirmation, restartConfirmation, nextStep, forcedSkip,
 }
 
-var jobCodes = []operation.JobCode{operation.TerminateJob, operation.StartJob}
+var jobCodes = []step.Cause{terminateJob, startJob}
 
-var guards = []operation.Guard{operation.Unguarded, operation.DueOnly, operation.ConfirmerOnly}
+var dos = []step.Do{
+	step.Enter, step.RunDue, step.RunAll, step.RunNext, step.Ask, step.Open, step.Accept, step.Vote, step.Unvote, step.Pass,
+	step.Stop, step.End, step.Hold, step.Release, step.Seal, step.Note, step.Mark, step.Unmark,
+}
 
-// The types and the codes of embedders, whose names the document does not know.
-const firstCustom, lastCustom = 32, 63
+var guards = []operation.Guard{operation.Free, operation.SomeDue, operation.Approver}
+
+// The types of embedders, and the causes of embedders on a step and on a job, whose names the
+// document does not know.
+const (
+	firstCustom, lastCustom       = 32, 63
+	firstCustomJob, lastCustomJob = 160, 191
+)
 
 // Misnamed returns a line for each cell of r that says something of what there is not: a
-// type that cannot be entered, a state, a code, an event or a guard without a name. What is
+// type that cannot be entered, a state, a cause, a consequence or a guard without a name. What is
 // said there takes no part in anything, so it is a slip of whoever said it. The lines are
 // sorted.
 func (r *Rules) Misnamed() []string {
 	var lines []string
-	look := func(t step.Type, from step.State, noun string, what fmt.Stringer, known bool, to step.State, guard operation.Guard) {
-		line := fmt.Sprintf("%v in %v: %v, to %v", t, from, what, to)
+	look := func(c cell, move operation.Move) {
+		line := fmt.Sprintf("%v in %v: %v, to %v", c.Type, c.State, c.Cause, move.To)
 		var slips []string
-		if t > lastCustom || r.Enters(t) == 0 {
+		if c.Type > lastCustom || r.Enters(c.Type) == 0 {
 			slips = append(slips, "the type cannot be entered")
 		}
-		if !slices.Contains(states, from) || !slices.Contains(states, to) {
+		if !slices.Contains(states, c.State) || !slices.Contains(states, move.To) {
 			slips = append(slips, "there is no such state")
 		}
-		if !known {
-			slips = append(slips, "there is no such "+noun)
+		known := slices.Contains(codes, c.Cause) || c.Cause >= firstCustom && c.Cause <= lastCustom || slices.Contains(events, c.Cause)
+		if !known && !onJob(c.Cause) {
+			slips = append(slips, "there is no such cause")
 		}
-		if !slices.Contains(guards, guard) {
-			slips = append(slips, fmt.Sprintf("there is no guard %d", guard))
+		if !slices.Contains(dos, move.Do) {
+			slips = append(slips, fmt.Sprintf("there is no consequence %d", move.Do))
+		}
+		if !slices.Contains(guards, move.Guard) {
+			slips = append(slips, fmt.Sprintf("there is no guard %d", move.Guard))
 		}
 		for _, slip := range slips {
 			lines = append(lines, line+": "+slip)
 		}
 	}
-	for cell, move := range r.operations {
-		known := slices.Contains(codes, cell.Code) || cell.Code >= firstCustom && cell.Code <= lastCustom
-		look(cell.Type, cell.State, "code", cell.Code, known, move.To, move.Guard)
+	for c, move := range r.cells {
+		look(c, move)
 	}
-	for cell, to := range r.jobs {
-		look(cell.Type, cell.State, "job code", cell.Code, slices.Contains(jobCodes, cell.Code), to, operation.Unguarded)
-	}
-	for cell, to := range r.events {
-		look(cell.Type, cell.State, "event", cell.Event, slices.Contains(events, cell.Event), to, operation.Unguarded)
+	for c, do := range r.whole {
+		line := fmt.Sprintf("the whole job in %v: %v", c.Job, c.Cause)
+		if !slices.Contains(states, c.Job) {
+			lines = append(lines, line+": there is no such state")
+		}
+		if !onJob(c.Cause) {
+			lines = append(lines, line+": there is no such operation on a job")
+		}
+		if !slices.Contains(dos, do) {
+			lines = append(lines, fmt.Sprintf("%s: there is no consequence %d", line, do))
+		}
 	}
 	slices.Sort(lines)
 	return lines
+}
+
+// onJob says which causes are operations on a job.
+func onJob(cause step.Cause) bool {
+	return slices.Contains(jobCodes, cause) || cause >= firstCustomJob && cause <= lastCustomJob
 }

@@ -13,7 +13,7 @@ import (
 func TestTheModelKnowsEveryStatus(t *testing.T) {
 	for status := range step.Status(1000) {
 		j := model.New(model.Documented(), []step.Spec{{Type: step.Script, Targets: []string{"a", "b"}}})
-		if reason := j.OperateJob(operation.StartJob, 1); reason != 0 {
+		if reason := j.OperateJob(operation.StartJob, "", 1); reason != 0 {
 			t.Fatal(reason)
 		}
 		_, reason := j.Report(1, 1, []model.Result{{Status: status}}, 0, 2)
@@ -29,16 +29,23 @@ func TestWhatIsNamedIsNotMisnamed(t *testing.T) {
 	r.Like(32, step.Script)
 	r.Like(63, step.Confirmation)
 	for _, s := range step.AllStates() {
-		for code := range operation.Code(64) {
-			if slices.Contains(operation.AllCodes(), code) || code >= 32 {
-				r.Allow(step.Script, s, code, s, operation.DueOnly)
+		for cause := range step.Cause(192) {
+			switch {
+			case !cause.Valid():
+			case cause.OfStep():
+				r.Allow(step.Script, s, cause, s, step.RunDue, operation.SomeDue)
+			case cause.OfJob():
+				r.Allow(32, s, cause, s, step.End, operation.Free)
+				r.AllowWhole(s, cause, step.Seal)
+			default:
+				r.Lead(63, s, cause, step.Waiting, step.Enter)
 			}
 		}
-		for _, code := range operation.AllJobCodes() {
-			r.AllowJob(32, s, code, s)
-		}
-		for _, e := range step.AllEvents() {
-			r.Lead(63, s, e, step.Waiting)
+	}
+	for _, do := range step.AllDos() {
+		r.Allow(step.Script, step.Running, 2, step.Failed, do, operation.Free)
+		if got := r.Misnamed(); len(got) > 0 {
+			t.Errorf("with %v, Misnamed() = %q, want nothing", do, got)
 		}
 	}
 	if got := r.Misnamed(); len(got) > 0 {
@@ -49,36 +56,43 @@ func TestWhatIsNamedIsNotMisnamed(t *testing.T) {
 // What is said of a type, a state, a code, an event or a guard that there is not is told, a
 // line each, sorted.
 func TestMisnamed(t *testing.T) {
-	const retry, none = operation.RetryAll, operation.Unguarded
+	const retry, none, run = step.Cause(8), operation.Free, step.RunAll
 	for _, c := range []struct {
 		say  func(*model.Rules)
 		want []string
 	}{
 		{func(r *model.Rules) {
-			r.Allow(step.Script, step.Failed, 64, step.Running, none)
-			r.Allow(step.Script, step.Failed, 4, step.Running, none)
+			r.Allow(step.Script, step.Failed, 64, step.Running, run, none)
+			r.Allow(step.Script, step.Failed, 4, step.Running, run, none)
 		}, []string{
-			"script in failed: operation code(4), to running: there is no such code",
-			"script in failed: operation code(64), to running: there is no such code",
+			"script in failed: cause(4), to running: there is no such cause",
+			"script in failed: cause(64), to running: there is no such cause",
 		}},
-		{func(r *model.Rules) { r.AllowJob(step.Script, step.Failed, 5, step.Running) },
-			[]string{"script in failed: job operation code(5), to running: there is no such job code"}},
-		{func(r *model.Rules) { r.Allow(step.Script, 8, retry, step.Running, none) },
+		{func(r *model.Rules) { r.Allow(step.Script, step.Failed, 133, step.Running, run, none) },
+			[]string{"script in failed: cause(133), to running: there is no such cause"}},
+		{func(r *model.Rules) { r.Allow(step.Script, 8, retry, step.Running, run, none) },
 			[]string{"script in state(8): retry_all, to running: there is no such state"}},
-		{func(r *model.Rules) { r.Allow(step.Script, 70, retry, 80, none) },
+		{func(r *model.Rules) { r.Allow(step.Script, 70, retry, 80, run, none) },
 			[]string{"script in state(70): retry_all, to state(80): there is no such state"}},
-		{func(r *model.Rules) { r.Lead(step.Script, step.Running, 10, 12) }, []string{
-			"script in running: event(10), to state(12): there is no such event",
-			"script in running: event(10), to state(12): there is no such state",
+		{func(r *model.Rules) { r.Lead(step.Script, step.Running, 74, 12, step.End) }, []string{
+			"script in running: cause(74), to state(12): there is no such cause",
+			"script in running: cause(74), to state(12): there is no such state",
 		}},
-		{func(r *model.Rules) { r.Lead(step.Script, step.Running, step.Stopped, 0) },
+		{func(r *model.Rules) { r.Lead(step.Script, step.Running, step.Stopped, 0, step.End) },
 			[]string{"script in running: stopped, to state(0): there is no such state"}},
-		{func(r *model.Rules) { r.Allow(step.Script, step.Failed, retry, step.Running, 3) },
+		{func(r *model.Rules) { r.Allow(step.Script, step.Failed, retry, step.Running, 0, none) },
+			[]string{"script in failed: retry_all, to running: there is no consequence 0"}},
+		{func(r *model.Rules) { r.Allow(step.Script, step.Failed, retry, step.Running, run, 3) },
 			[]string{"script in failed: retry_all, to running: there is no guard 3"}},
-		{func(r *model.Rules) { r.Allow(40, step.Failed, retry, step.Running, none) },
+		{func(r *model.Rules) { r.Allow(40, step.Failed, retry, step.Running, run, none) },
 			[]string{"custom-40 in failed: retry_all, to running: the type cannot be entered"}},
-		{func(r *model.Rules) { r.Lead(70, step.Pending, step.Entered, step.Running) },
+		{func(r *model.Rules) { r.Lead(70, step.Pending, step.Entered, step.Running, step.Enter) },
 			[]string{"step type(70) in pending: entered, to running: the type cannot be entered"}},
+		{func(r *model.Rules) { r.AllowWhole(70, retry, 19) }, []string{
+			"the whole job in state(70): retry_all: there is no consequence 19",
+			"the whole job in state(70): retry_all: there is no such operation on a job",
+			"the whole job in state(70): retry_all: there is no such state",
+		}},
 	} {
 		r := model.Documented()
 		c.say(r)

@@ -37,50 +37,73 @@ func (j *Job) afterDeadline(now step.Time) *Job {
 }
 
 func (j *Job) operate(id step.ID, code operation.Code, person string, now step.Time) operation.Reason {
+	cause := code.Cause()
 	switch {
-	case !j.rules.Known(code), id < 1:
+	case cause == 0 || !j.rules.Known(cause), id < 1:
 		return operation.InvalidInput
 	case int(id) > len(j.Steps):
 		return operation.NoSuchStep
 	}
 	s := &j.Steps[id-1]
-	move, legal := j.rules.Legal(s.Spec.Type, s.State, code)
+	move, legal := j.rules.Move(s.Spec.Type, s.State, cause)
 	switch {
-	case !j.rules.Applies(s.Spec.Type, code):
+	case j.Sealed:
+		return operation.Sealed
+	case !j.rules.Applies(s.Spec.Type, cause):
 		return operation.WrongType
 	case id != j.Current:
 		return operation.NotCurrent
 	case !legal:
 		return operation.WrongState
-	case move.Guard == operation.DueOnly && s.Succeeded() == len(s.Spec.Targets):
+	}
+	if reason := unmet(s, move.Guard, person); reason != 0 {
+		return reason
+	}
+	return j.move(cause, move, now)
+}
+
+// unmet returns why a guard does not let a person pass, or 0.
+func unmet(s *Step, guard operation.Guard, person string) operation.Reason {
+	switch {
+	case guard == operation.SomeDue && s.Succeeded() == len(s.Spec.Targets):
 		return operation.NothingToRetry
-	case move.Guard == operation.ConfirmerOnly && s.Spec.Confirmers != nil && !slices.Contains(s.Spec.Confirmers, person):
+	case guard == operation.Approver && s.Spec.Confirmers != nil && !slices.Contains(s.Spec.Confirmers, person):
 		return operation.NotConfirmer
 	}
-	return j.move(move.To, move.Guard == operation.DueOnly, now)
+	return 0
 }
 
 // OperateJob does what a person asks for on the job, or returns why not. Deadlines are as for
 // Operate.
-func (j *Job) OperateJob(code operation.JobCode, now step.Time) operation.Reason {
+func (j *Job) OperateJob(code operation.JobCode, person string, now step.Time) operation.Reason {
 	after := j.afterDeadline(now)
-	reason := after.operateJob(code, now)
+	reason := after.operateJob(code, person, now)
 	if reason == 0 {
 		*j = *after
 	}
 	return reason
 }
 
-func (j *Job) operateJob(code operation.JobCode, now step.Time) operation.Reason {
-	if code != operation.TerminateJob && code != operation.StartJob {
+func (j *Job) operateJob(code operation.JobCode, person string, now step.Time) operation.Reason {
+	cause := code.Cause()
+	if cause == 0 || cause != terminateJob && cause != startJob && !j.rules.Known(cause) {
 		return operation.InvalidInput
 	}
+	if j.Sealed {
+		return operation.Sealed
+	}
 	s := &j.Steps[j.Current-1]
-	to, legal := j.rules.LegalJob(s.Spec.Type, s.State, code)
+	move, legal := j.rules.Move(s.Spec.Type, s.State, cause)
+	if !legal {
+		move.Do, legal = j.rules.OnWhole(j.State, cause)
+	}
 	if !legal {
 		return j.illegal(s)
 	}
-	return j.move(to, false, now)
+	if reason := unmet(s, move.Guard, person); reason != 0 {
+		return reason
+	}
+	return j.move(cause, move, now)
 }
 
 // Expire applies the deadline of an attempt, or returns why not: operation.Stale if the
@@ -100,15 +123,11 @@ func (j *Job) Expire(id step.ID, attempt int32, now step.Time) operation.Reason 
 	if s.State == step.Waiting && s.Spec.OnTimeout == step.ConfirmOnTimeout {
 		event = step.ExpiredConfirmed
 	}
-	to, leads := j.rules.On(s.Spec.Type, s.State, event)
+	move, leads := j.rules.Move(s.Spec.Type, s.State, event)
 	if !leads {
 		return j.illegal(s)
 	}
-	if reason := j.move(to, false, now); reason != 0 {
-		return reason
-	}
-	j.Last.Event = event
-	return 0
+	return j.move(event, move, now)
 }
 
 // illegal returns why nothing leads out of the state of a step.
@@ -119,55 +138,44 @@ func (j *Job) illegal(s *Step) operation.Reason {
 	return operation.WrongState
 }
 
-// move takes the current step to a state, and the job with it.
-func (j *Job) move(to step.State, dueOnly bool, now step.Time) operation.Reason {
+// move does what a cause does: to the current step, and to the job with it.
+func (j *Job) move(cause step.Cause, m operation.Move, now step.Time) operation.Reason {
 	s := &j.Steps[j.Current-1]
-	change := Change{Step: j.Current, From: s.State, JobFrom: j.State}
-	last := int(j.Current) == len(j.Steps)
+	change := Change{Step: j.Current, Cause: cause, From: s.State, JobFrom: j.State}
 
-	switch to {
-	case step.Running, step.Waiting:
-		change.start(s, to, dueOnly, now)
-		j.State = to
-		j.Finished = 0
-		if j.Started == 0 {
-			j.Started = now
+	switch m.Do {
+	case step.Enter, step.RunAll, step.Ask:
+		j.begin(&change, m.To, false, now)
+	case step.RunDue:
+		j.begin(&change, m.To, true, now)
+
+	case step.Vote:
+		if s.Votes > 1 { // it was not the last one
+			s.Votes--
+			break
+		}
+		s.Votes = 0
+		if reason := j.pass(&change, m.To, now); reason != 0 {
+			return reason
+		}
+	case step.Accept, step.Pass:
+		if reason := j.pass(&change, m.To, now); reason != 0 {
+			return reason
 		}
 
-	case step.Terminating:
+	case step.Stop:
 		s.State = step.Terminating
 		j.State = step.Terminating
 		change.Effect = StopAttempt
 
-	case step.Succeeded, step.Skipped, step.ErrorIgnored:
-		if !last && j.rules.Enters(j.Steps[j.Current].Spec.Type) == 0 {
-			return operation.WrongType // the next step could not start
-		}
-		s.end(to, now)
-		if to == step.Skipped {
-			j.Skipped++
-		}
-		if to == step.ErrorIgnored {
-			j.Ignored++
-		}
-		if last {
-			j.State = step.Succeeded
-			j.Finished = now
-			change.Effect = JobEnded
-			break
-		}
-		j.Current++
-		next := &j.Steps[j.Current-1]
-		change.Entered = j.Current
-		change.start(next, j.rules.Enters(next.Spec.Type), false, now)
-		j.State = next.State
-		j.Finished = 0
-
-	default:
-		s.end(to, now)
-		j.State = to
+	case step.End:
+		s.end(m.To, now)
+		j.State = m.To
 		j.Finished = now
 		change.Effect = JobEnded
+
+	case step.Seal:
+		j.Sealed = true
 	}
 
 	change.To, change.JobTo, change.Attempt = s.State, j.State, s.Attempt()
@@ -178,10 +186,52 @@ func (j *Job) move(to step.State, dueOnly bool, now step.Time) operation.Reason 
 	return 0
 }
 
+// begin begins the next attempt of the current step.
+func (j *Job) begin(change *Change, to step.State, dueOnly bool, now step.Time) {
+	change.start(&j.Steps[j.Current-1], to, dueOnly, now)
+	j.State = to
+	j.Finished = 0
+	if j.Started == 0 {
+		j.Started = now
+	}
+}
+
+// pass leaves the current step for the next one, or for the end of the job, or returns why the
+// next step cannot start.
+func (j *Job) pass(change *Change, to step.State, now step.Time) operation.Reason {
+	last := int(j.Current) == len(j.Steps)
+	if !last && j.rules.Enters(j.Steps[j.Current].Spec.Type) == 0 {
+		return operation.WrongType
+	}
+	j.Steps[j.Current-1].end(to, now)
+	if to == step.Skipped {
+		j.Skipped++
+	}
+	if to == step.ErrorIgnored {
+		j.Ignored++
+	}
+	if last {
+		j.State = step.Succeeded
+		j.Finished = now
+		change.Effect = JobEnded
+		return 0
+	}
+	j.Current++
+	if j.Started == 0 {
+		j.Started = now
+	}
+	next := &j.Steps[j.Current-1]
+	change.Entered = j.Current
+	change.start(next, j.rules.Enters(next.Spec.Type), false, now)
+	j.State = next.State
+	j.Finished = 0
+	return 0
+}
+
 // start begins the next attempt of a step. With dueOnly, the targets that have succeeded
 // do not run again.
 func (c *Change) start(s *Step, to step.State, dueOnly bool, now step.Time) {
-	run := Run{All: !dueOnly, Started: now}
+	run := Run{All: !dueOnly || len(s.Runs) == 0, Started: now}
 	if s.Spec.Timeout > 0 {
 		run.Deadline = after(now, s.Spec.Timeout)
 	}
@@ -202,7 +252,7 @@ func (c *Change) start(s *Step, to step.State, dueOnly bool, now step.Time) {
 		s.end(s.State, now) // of an attempt that was under way
 	}
 	s.Runs = append(s.Runs, run)
-	s.State = to
+	s.State, s.Votes = to, 0
 	c.All = run.All
 	c.Effect = RunTargets
 	if to == step.Waiting {
@@ -213,6 +263,9 @@ func (c *Change) start(s *Step, to step.State, dueOnly bool, now step.Time) {
 // end takes a step to a state in which no attempt is under way.
 func (s *Step) end(to step.State, now step.Time) {
 	s.State = to
+	if len(s.Runs) == 0 && s.Ended == 0 {
+		s.Ended = now
+	}
 	if len(s.Runs) > 0 {
 		run := &s.Runs[len(s.Runs)-1]
 		run.Deadline = 0

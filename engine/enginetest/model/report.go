@@ -21,7 +21,7 @@ type Answer struct {
 // or why it was refused, operation.Stale if the attempt is not the one under way; a report
 // that is refused for one result counts for none. What was said of the last attempt of a step
 // may be said again once that is over, and changes nothing. Deadlines are as for Operate.
-func (j *Job) Report(id step.ID, attempt int32, results []Result, outcome step.Event, now step.Time) (changed bool, refused operation.Reason) {
+func (j *Job) Report(id step.ID, attempt int32, results []Result, outcome step.Cause, now step.Time) (changed bool, refused operation.Reason) {
 	left := j.afterDeadline(now)
 	if reason := left.admit(id, attempt, results, outcome); reason != 0 {
 		return false, reason
@@ -35,12 +35,12 @@ func (j *Job) Report(id step.ID, attempt int32, results []Result, outcome step.E
 }
 
 // Answer returns what Report would come to, result by result, and changes nothing.
-func (j *Job) Answer(id step.ID, attempt int32, results []Result, outcome step.Event, now step.Time) (Answer, operation.Reason) {
+func (j *Job) Answer(id step.ID, attempt int32, results []Result, outcome step.Cause, now step.Time) (Answer, operation.Reason) {
 	return j.afterDeadline(now).Clone().report(id, attempt, results, outcome, now)
 }
 
 // report leaves j half changed if it refuses.
-func (j *Job) report(id step.ID, attempt int32, results []Result, outcome step.Event, now step.Time) (Answer, operation.Reason) {
+func (j *Job) report(id step.ID, attempt int32, results []Result, outcome step.Cause, now step.Time) (Answer, operation.Reason) {
 	if reason := j.admit(id, attempt, results, outcome); reason != 0 {
 		return Answer{}, reason
 	}
@@ -71,19 +71,22 @@ func (j *Job) report(id step.ID, attempt int32, results []Result, outcome step.E
 		return answer, 0
 	}
 	answer.Changed = true
-	if to, leads := j.rules.On(s.Spec.Type, s.State, event); leads {
-		if reason := j.move(to, false, now); reason != 0 {
+	if move, leads := j.rules.Move(s.Spec.Type, s.State, event); leads {
+		if reason := j.move(event, move, now); reason != 0 {
 			return Answer{}, reason
 		}
 	} else {
-		j.Last = Change{Step: id, From: s.State, To: s.State, JobFrom: j.State, JobTo: j.State, Attempt: attempt, Effect: NoEffect}
+		if event == 0 {
+			event = step.Results
+		}
+		j.Last = Change{Step: id, Cause: event, From: s.State, To: s.State, JobFrom: j.State, JobTo: j.State, Attempt: attempt, Effect: NoEffect}
 	}
-	j.Last.Event, j.Last.Results = event, len(counted)
+	j.Last.Results = len(counted)
 	return answer, 0
 }
 
 // admit returns why a report is refused whatever its results come to, or 0.
-func (j *Job) admit(id step.ID, attempt int32, results []Result, outcome step.Event) operation.Reason {
+func (j *Job) admit(id step.ID, attempt int32, results []Result, outcome step.Cause) operation.Reason {
 	switch outcome {
 	case 0, step.Stopped, step.Broke, step.Dropped:
 	default:
@@ -113,7 +116,7 @@ func (j *Job) admit(id step.ID, attempt int32, results []Result, outcome step.Ev
 		_, reason := j.again(s, results, outcome)
 		return reason
 	}
-	if _, reports := j.rules.On(s.Spec.Type, s.State, step.Stopped); !reports {
+	if _, reports := j.rules.Move(s.Spec.Type, s.State, step.Stopped); !reports {
 		return operation.WrongType // it waits for a person
 	}
 	return 0
@@ -126,13 +129,13 @@ func underway(s step.State) bool {
 // again answers a report of the last attempt of s, which is over. It is stale if a result is
 // news; if the outcome does not end an attempt as s has ended; and if it is no more than final
 // results that never counted.
-func (j *Job) again(s *Step, results []Result, outcome step.Event) (Answer, operation.Reason) {
+func (j *Job) again(s *Step, results []Result, outcome step.Cause) (Answer, operation.Reason) {
 	var answer Answer
 	said := false
 	if outcome != 0 {
-		ran, _ := j.rules.On(s.Spec.Type, step.Running, outcome)
-		stopped, _ := j.rules.On(s.Spec.Type, step.Terminating, outcome)
-		if said = s.State == ran || s.State == stopped; !said {
+		ran, _ := j.rules.Move(s.Spec.Type, step.Running, outcome)
+		stopped, _ := j.rules.Move(s.Spec.Type, step.Terminating, outcome)
+		if said = s.State == ran.To || s.State == stopped.To; !said {
 			return Answer{}, operation.Stale
 		}
 	}
@@ -154,7 +157,7 @@ func (j *Job) again(s *Step, results []Result, outcome step.Event) (Answer, oper
 }
 
 // completion returns what it means that the last target has finished.
-func (s *Step) completion() step.Event {
+func (s *Step) completion() step.Cause {
 	switch {
 	case s.Succeeded() == len(s.Spec.Targets):
 		return step.AllSucceeded

@@ -7,48 +7,38 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// Rules say, cell by cell, what is legal and where it leads. [Documented] returns those of
-// the document, which an embedder changes into what they mean theirs to be. The zero Rules
-// are not usable.
+// Rules say, cell by cell, what is legal, where it leads and what follows. [Documented] returns
+// those of the document, which an embedder changes into what they mean theirs to be. The zero
+// Rules are not usable.
 type Rules struct {
-	operations map[operationCell]operation.Move
-	jobs       map[jobCell]step.State
-	events     map[eventCell]step.State
+	cells map[cell]operation.Move
+	whole map[wholeCell]step.Do
 
-	ofCode map[operation.Code]int // how many operations have a code
-	ofType map[codeOfType]int     // and how many of them steps of a type
+	has    map[step.Cause]int  // how many cells a cause has
+	ofType map[causeOfType]int // and how many of them are of steps of a type
 }
 
 // A cell is one thing that can happen to a step of one type in one state.
-type (
-	operationCell struct {
-		Type  step.Type
-		State step.State
-		Code  operation.Code
-	}
-	jobCell struct {
-		Type  step.Type
-		State step.State
-		Code  operation.JobCode
-	}
-	eventCell struct {
-		Type  step.Type
-		State step.State
-		Event step.Event
-	}
-)
+type cell struct {
+	Type  step.Type
+	State step.State
+	Cause step.Cause
+}
 
-type codeOfType struct {
-	Type step.Type
-	Code operation.Code
+// A wholeCell is one thing that a person can do to a job in one state, and that moves no step.
+type wholeCell struct {
+	Job   step.State
+	Cause step.Cause
+}
+
+type causeOfType struct {
+	Type  step.Type
+	Cause step.Cause
 }
 
 // Clone returns a copy that shares nothing with r.
 func (r *Rules) Clone() *Rules {
-	return &Rules{
-		operations: maps.Clone(r.operations), jobs: maps.Clone(r.jobs), events: maps.Clone(r.events),
-		ofCode: maps.Clone(r.ofCode), ofType: maps.Clone(r.ofType),
-	}
+	return &Rules{cells: maps.Clone(r.cells), whole: maps.Clone(r.whole), has: maps.Clone(r.has), ofType: maps.Clone(r.ofType)}
 }
 
 // Like makes steps of type typ behave as those of type model do now, and forgets what was
@@ -58,97 +48,84 @@ func (r *Rules) Like(typ, model step.Type) {
 		return
 	}
 	r.Drop(typ)
-	for cell, move := range maps.Clone(r.operations) {
-		if cell.Type == model {
-			r.Allow(typ, cell.State, cell.Code, move.To, move.Guard)
-		}
-	}
-	for cell, to := range maps.Clone(r.jobs) {
-		if cell.Type == model {
-			r.jobs[jobCell{typ, cell.State, cell.Code}] = to
-		}
-	}
-	for cell, to := range maps.Clone(r.events) {
-		if cell.Type == model {
-			r.events[eventCell{typ, cell.State, cell.Event}] = to
+	for c, move := range maps.Clone(r.cells) {
+		if c.Type == model {
+			r.Allow(typ, c.State, c.Cause, move.To, move.Do, move.Guard)
 		}
 	}
 }
 
 // Drop forgets a type: there are no such steps.
 func (r *Rules) Drop(t step.Type) {
-	for cell := range r.operations {
-		if cell.Type == t {
-			r.Forbid(t, cell.State, cell.Code)
+	for c := range r.cells {
+		if c.Type == t {
+			r.Forbid(t, c.State, c.Cause)
 		}
 	}
-	maps.DeleteFunc(r.jobs, func(cell jobCell, _ step.State) bool { return cell.Type == t })
-	maps.DeleteFunc(r.events, func(cell eventCell, _ step.State) bool { return cell.Type == t })
 }
 
-// Allow makes code legal on a step of type t in state from: it leads to to, and guard is
-// asked for. What was said of that cell before is forgotten.
-func (r *Rules) Allow(t step.Type, from step.State, code operation.Code, to step.State, guard operation.Guard) {
-	r.Forbid(t, from, code)
-	r.operations[operationCell{t, from, code}] = operation.Move{To: to, Guard: guard}
-	r.count(t, code, +1)
+// Allow makes a cause legal on a step of type t in state from: it leads to to, do follows, and
+// guard is asked for. The cause is an operation on a step, or one on a job whose current step
+// that is. What was said of that cell before is forgotten.
+func (r *Rules) Allow(t step.Type, from step.State, cause step.Cause, to step.State, do step.Do, guard operation.Guard) {
+	r.Forbid(t, from, cause)
+	r.cells[cell{t, from, cause}] = operation.Move{To: to, Do: do, Guard: guard}
+	r.count(t, cause, +1)
 }
 
-// Forbid makes code illegal on a step of type t in state from.
-func (r *Rules) Forbid(t step.Type, from step.State, code operation.Code) {
-	if _, legal := r.Legal(t, from, code); legal {
-		delete(r.operations, operationCell{t, from, code})
-		r.count(t, code, -1)
+// Forbid makes a cause illegal on a step of type t in state from.
+func (r *Rules) Forbid(t step.Type, from step.State, cause step.Cause) {
+	if _, legal := r.Move(t, from, cause); legal {
+		delete(r.cells, cell{t, from, cause})
+		r.count(t, cause, -1)
 	}
 }
 
-// count notes that there is one cell more or less of a type and a code.
-func (r *Rules) count(t step.Type, code operation.Code, more int) {
-	r.ofCode[code] += more
-	r.ofType[codeOfType{t, code}] += more
+// count notes that there is one cell more or less of a type and a cause.
+func (r *Rules) count(t step.Type, cause step.Cause, more int) {
+	r.has[cause] += more
+	r.ofType[causeOfType{t, cause}] += more
 }
 
-// AllowJob makes code legal on a job whose current step is of type t and in state from: it
-// takes the step to to.
-func (r *Rules) AllowJob(t step.Type, from step.State, code operation.JobCode, to step.State) {
-	r.jobs[jobCell{t, from, code}] = to
+// AllowWhole makes a cause legal on a job in state job, whatever its steps are: do follows,
+// and no step moves. What the current step has for the cause comes first.
+func (r *Rules) AllowWhole(job step.State, cause step.Cause, do step.Do) {
+	r.ForbidWhole(job, cause)
+	r.whole[wholeCell{job, cause}] = do
+	r.has[cause]++
 }
 
-// ForbidJob makes code illegal on a job whose current step is of type t and in state from.
-func (r *Rules) ForbidJob(t step.Type, from step.State, code operation.JobCode) {
-	delete(r.jobs, jobCell{t, from, code})
+// ForbidWhole forgets what AllowWhole said.
+func (r *Rules) ForbidWhole(job step.State, cause step.Cause) {
+	if _, legal := r.OnWhole(job, cause); legal {
+		delete(r.whole, wholeCell{job, cause})
+		r.has[cause]--
+	}
 }
 
-// Lead says where an event takes a step of type t in state from.
-func (r *Rules) Lead(t step.Type, from step.State, event step.Event, to step.State) {
-	r.events[eventCell{t, from, event}] = to
+// Lead says where an event takes a step of type t in state from, and what follows.
+func (r *Rules) Lead(t step.Type, from step.State, event step.Cause, to step.State, do step.Do) {
+	r.Allow(t, from, event, to, do, operation.Free)
 }
 
-// Legal returns what code does to a step of type t in state s, and whether it is legal
-// there, guards aside.
-func (r *Rules) Legal(t step.Type, s step.State, code operation.Code) (operation.Move, bool) {
-	move, ok := r.operations[operationCell{t, s, code}]
+// Move returns what a cause does to a step of type t in state s, and whether it does anything
+// there, guards aside: an operation on the step, one on the job whose current step it is, or an
+// event.
+func (r *Rules) Move(t step.Type, s step.State, cause step.Cause) (operation.Move, bool) {
+	move, ok := r.cells[cell{t, s, cause}]
 	return move, ok
 }
 
-// LegalJob returns where code takes the current step, of type t and in state s, and whether
-// it is legal there.
-func (r *Rules) LegalJob(t step.Type, s step.State, code operation.JobCode) (step.State, bool) {
-	to, ok := r.jobs[jobCell{t, s, code}]
-	return to, ok
-}
-
-// On returns where an event takes a step of type t in state s, and whether it takes it
-// anywhere.
-func (r *Rules) On(t step.Type, s step.State, e step.Event) (step.State, bool) {
-	to, ok := r.events[eventCell{t, s, e}]
-	return to, ok
+// OnWhole returns what a cause does to a whole job in state job, and whether it does anything.
+func (r *Rules) OnWhole(job step.State, cause step.Cause) (step.Do, bool) {
+	do, ok := r.whole[wholeCell{job, cause}]
+	return do, ok
 }
 
 // Enters returns the state that a step of type t takes on entry, or 0 if there are no such
 // steps.
 func (r *Rules) Enters(t step.Type) step.State {
-	return r.events[eventCell{t, step.Pending, step.Entered}]
+	return r.cells[cell{t, step.Pending, step.Entered}].To
 }
 
 // Types returns the types that can be entered, in ascending order.
@@ -162,10 +139,11 @@ func (r *Rules) Types() []step.Type {
 	return types
 }
 
-// Known reports whether code is legal anywhere at all: if not, there is no such code.
-func (r *Rules) Known(code operation.Code) bool { return r.ofCode[code] > 0 }
+// Known reports whether a cause does anything anywhere at all: if not, there is no such
+// operation.
+func (r *Rules) Known(cause step.Cause) bool { return r.has[cause] > 0 }
 
-// Applies reports whether code is legal on a step of type t in any state.
-func (r *Rules) Applies(t step.Type, code operation.Code) bool {
-	return r.ofType[codeOfType{t, code}] > 0
+// Applies reports whether a cause does anything to a step of type t in any state.
+func (r *Rules) Applies(t step.Type, cause step.Cause) bool {
+	return r.ofType[causeOfType{t, cause}] > 0
 }

@@ -11,19 +11,15 @@ import (
 
 // cells counts what rules say of a type.
 func cells(r *model.Rules, t step.Type) (codes, jobCodes, events int) {
-	for s := range step.State(16) {
-		for code := range operation.Code(64) {
-			if _, ok := r.Legal(t, s, code); ok {
+	for s := range step.State(step.MaxStates) {
+		for cause := range step.Cause(192) {
+			switch _, ok := r.Move(t, s, cause); {
+			case !ok:
+			case cause < 64:
 				codes++
-			}
-		}
-		for code := range operation.JobCode(4) {
-			if _, ok := r.LegalJob(t, s, code); ok {
+			case cause > 128:
 				jobCodes++
-			}
-		}
-		for e := range step.Event(16) {
-			if _, ok := r.On(t, s, e); ok {
+			default:
 				events++
 			}
 		}
@@ -59,11 +55,13 @@ func TestRulesAreChangedOneCellAtATime(t *testing.T) {
 	r := model.Documented()
 	r.Like(typ, step.Script)
 	own := r.Clone()
-	own.Forbid(step.Script, step.Failed, operation.RetryAll)
-	own.Allow(step.Script, step.Abandoned, operation.NextStep, step.Skipped, operation.Unguarded)
-	own.ForbidJob(step.Script, step.Running, operation.TerminateJob)
-	own.AllowJob(step.Script, step.Failed, operation.TerminateJob, step.Terminated)
-	own.Lead(step.Script, step.Running, step.Expired, step.Failed)
+	retryAll, nextStep, terminateJob := operation.RetryAll.Cause(), operation.NextStep.Cause(), operation.TerminateJob.Cause()
+	own.Forbid(step.Script, step.Failed, retryAll)
+	own.Allow(step.Script, step.Abandoned, nextStep, step.Skipped, step.Pass, operation.Free)
+	own.Forbid(step.Script, step.Running, terminateJob)
+	own.Allow(step.Script, step.Failed, terminateJob, step.Terminated, step.End, operation.Free)
+	own.Lead(step.Script, step.Running, step.Expired, step.Failed, step.End)
+	own.AllowWhole(step.Failed, 160, step.Seal)
 
 	for _, who := range []struct {
 		name             string
@@ -72,21 +70,28 @@ func TestRulesAreChangedOneCellAtATime(t *testing.T) {
 		retry, next      bool
 		stop, stopFailed bool
 		expired          step.State
+		seals            bool
 	}{
-		{"the clone", own, step.Script, false, true, false, true, step.Failed},
-		{"the type like it, in the clone", own, typ, true, false, true, false, step.Abnormal},
-		{"the original", r, step.Script, true, false, true, false, step.Abnormal},
-		{"the type like it", r, typ, true, false, true, false, step.Abnormal},
+		{"the clone", own, step.Script, false, true, false, true, step.Failed, true},
+		{"the type like it, in the clone", own, typ, true, false, true, false, step.Abnormal, true},
+		{"the original", r, step.Script, true, false, true, false, step.Abnormal, false},
+		{"the type like it", r, typ, true, false, true, false, step.Abnormal, false},
 	} {
-		_, retry := who.rules.Legal(who.typ, step.Failed, operation.RetryAll)
-		_, next := who.rules.Legal(who.typ, step.Abandoned, operation.NextStep)
-		_, stop := who.rules.LegalJob(who.typ, step.Running, operation.TerminateJob)
-		_, stopFailed := who.rules.LegalJob(who.typ, step.Failed, operation.TerminateJob)
-		expired, _ := who.rules.On(who.typ, step.Running, step.Expired)
-		if retry != who.retry || next != who.next || stop != who.stop || stopFailed != who.stopFailed || expired != who.expired {
+		_, retry := who.rules.Move(who.typ, step.Failed, retryAll)
+		_, next := who.rules.Move(who.typ, step.Abandoned, nextStep)
+		_, stop := who.rules.Move(who.typ, step.Running, terminateJob)
+		_, stopFailed := who.rules.Move(who.typ, step.Failed, terminateJob)
+		expired, _ := who.rules.Move(who.typ, step.Running, step.Expired)
+		if retry != who.retry || next != who.next || stop != who.stop || stopFailed != who.stopFailed || expired.To != who.expired {
 			t.Errorf("%s: retry all %v, next step %v, terminate %v and in failed %v, expired to %v; want %v, %v, %v, %v, %v", who.name,
-				retry, next, stop, stopFailed, expired, who.retry, who.next, who.stop, who.stopFailed, who.expired)
+				retry, next, stop, stopFailed, expired.To, who.retry, who.next, who.stop, who.stopFailed, who.expired)
 		}
+		if do, seals := who.rules.OnWhole(step.Failed, 160); seals != who.seals || seals && do != step.Seal || who.rules.Known(160) != who.seals {
+			t.Errorf("%s: the job is sealed: %v, %v, known: %v, want %v", who.name, seals, do, who.rules.Known(160), who.seals)
+		}
+	}
+	if own.ForbidWhole(step.Failed, 160); own.Known(160) {
+		t.Error("a cause that is legal nowhere any more is known")
 	}
 
 	r.Drop(typ)
@@ -107,7 +112,7 @@ func TestOnlyWhatIsAcceptedChangesAJob(t *testing.T) {
 	r := model.Documented()
 	specs := []step.Spec{{Type: step.Script, Targets: []string{"a", "b"}}, {Type: 50}}
 	j := model.New(r, specs)
-	if reason := j.OperateJob(operation.StartJob, 1); reason != 0 {
+	if reason := j.OperateJob(operation.StartJob, "", 1); reason != 0 {
 		t.Fatal(reason)
 	}
 	own := j.Clone()

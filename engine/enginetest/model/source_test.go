@@ -15,12 +15,12 @@ import (
 // What the model may not use, as it decides: with it the model would be right whenever the
 // library believes itself to be.
 var deciding = map[string][]string{
-	"operation": {"Standard", "StandardTable", "ParseTable", "Rules", "Table", "Row", "JobRow", "Diff", "AllCodes", "AllJobCodes"},
-	"step":      {"Kinds", "Kind", "Row", "NewMachine", "Machine", "Transition", "AllStates", "AllEvents", "AllStatuses"},
+	"operation": {"Standard", "StandardTable", "ParseTable", "Rules", "Table", "Row", "Standing", "Diff", "CausesOf", "AllCodes", "AllJobCodes"},
+	"step":      {"Kinds", "Kind", "NewMachine", "Machine", "Transition", "AllStates", "AllCauses", "AllDos", "AllStatuses"},
 }
 
 // Methods that decide, whatever they are called on.
-var decidingMethods = []string{"OfJob", "Passed", "Active", "Finished", "Success", "Valid", "Due", "Compile", "Check", "Transitions", "Add"}
+var decidingMethods = []string{"OfJob", "OfStep", "IsEvent", "Whole", "Instead", "Lands", "Judge", "Passed", "Active", "Finished", "Success", "Valid", "Due", "Compile", "Check", "Transitions", "Add"}
 
 // The model's own fields of such a name: when a job and an attempt ended.
 var fields = []string{"j.Finished", "run.Finished"}
@@ -61,6 +61,9 @@ func TestAModelThatDoesNotDecideIsRefused(t *testing.T) {
 		`var _ = step.Status.Finished`,
 		`var _ = step.AllStatuses()`,
 		`var _ = step.Kinds()`,
+		`var _ = step.AllDos()`,
+		`func f(d step.Do) bool { return d.Whole() }`,
+		`func f(c step.Cause) bool { return c.OfStep() }`,
 		`var _, _ = step.NewMachine("", nil)`,
 	} {
 		src := "package model\n" + `import ("github.com/stepgate/stepgate/operation"; "github.com/stepgate/stepgate/step")` + "\n" + body

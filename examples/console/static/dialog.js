@@ -7,7 +7,7 @@ import { count, plural, time } from './format.js';
 import { badge, icon } from './icons.js';
 import { moves } from './model.js';
 import { runsDue } from './rules.js';
-import { any, codeOf, consequences, dangerous, didWhat, didWho, isolated, jobCodeOf, plain, whyNot } from './words.js';
+import { any, codeOf, consequences, dangerous, didWhat, didWho, isOfJob, isolated, jobCodeOf, plain, whyNot } from './words.js';
 
 const mostNames = 100; // of targets that are shown
 const mostRecords = 100; // of the history that is shown
@@ -205,7 +205,7 @@ export class OperationDialog {
     const { model, job } = this.#page;
     const step = model.steps.get(this.#subject.step);
     const since = h('div', { data: { meanwhile: '' } }), legal = h('p', { data: { 'legal-now': '' } });
-    replace(this.trouble, h('h3', {}, 'Nothing was done'), h('p', {}, whyNot({ ...problem, job_code: this.#subject.jobCode }, step)), since, legal);
+    replace(this.trouble, h('h3', {}, 'Nothing was done'), h('p', {}, whyNot({ ...problem, cause: this.#subject.code ?? this.#subject.jobCode }, step)), since, legal);
     this.trouble.focus();
     try {
       const { items } = await job.history({ after: this.#seen, limit: mostRecords });
@@ -273,7 +273,7 @@ function line(record) {
     consequences(record).join(', '), record.reason && [' (“', bdi(record.reason), '”)']);
 }
 
-function legalNow({ job, step, codes, job_codes: jobCodes }) {
-  const legal = [...codes.filter((v) => v.legal).map((v) => codeOf(v.code).title.toLowerCase()), ...jobCodes.filter((v) => v.legal).map((v) => jobCodeOf(v.code).title.toLowerCase())];
+function legalNow({ job, step, causes }) {
+  const legal = causes.filter((v) => v.legal).map(({ cause }) => (isOfJob(cause) ? jobCodeOf(cause) : codeOf(cause)).title.toLowerCase());
   return [h('strong', {}, 'Now: '), `the job is ${plain(job.state)}, step ${step.id} is ${plain(step.state)}. Legal for you: ${legal.length ? legal.join(', ') : 'nothing'}.`];
 }

@@ -138,7 +138,7 @@ export class History {
 
 function row(record) {
   const moved = moves(record);
-  return h('li', { value: record.seq, class: moved ? 'moves' : 'progress', data: { seq: record.seq, kind: record.kind, actor: record.actor, step: record.step || null } },
+  return h('li', { value: record.seq, class: moved ? 'moves' : 'progress', data: { seq: record.seq, cause: record.cause, actor: record.actor, step: record.step || null } },
     h('p', { class: 'deed' }, h('span', { class: 'seq' }, record.seq), h('strong', {}, bdi(didWho(record))), ' ', didWhat(record),
       h('time', { datetime: isoTime(record.at), title: fullTime(record.at) }, time(record.at))),
     h('p', { class: 'effect' }, consequences(record).join(', ')),

@@ -267,7 +267,7 @@ export class JobPage {
     }
     setText(this.facts.version.value, job.version);
     setText(this.situation, situation(job, this.model.current));
-    this.jobOperations.update(jobCodesOf(this.rules), explanation?.job_codes, step);
+    this.jobOperations.update(jobCodesOf(this.rules), explanation?.causes, step);
     this.bar.update(this.model, step.id);
     this.view.update(step, explanation);
     this.targets.update(step, results);

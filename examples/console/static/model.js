@@ -5,7 +5,7 @@ import { isActive, isFinished } from './words.js';
 
 // moves reports whether a record changed a state or an attempt, and not results alone.
 export function moves(record) {
-  return record.from !== record.to || record.job_from !== record.job_to || record.kind === 'created' || reopens(record);
+  return record.cause !== 'results';
 }
 
 const reopens = (change) => change.effect === 'run' || change.effect === 'ask';
@@ -23,7 +23,7 @@ export class Model {
   #receipts = []; // of operations whose records have not come yet
 
   constructor(rules) {
-    this.#enters = new Map(rules.kinds.map((kind) => [kind.type, kind.lifecycle.find((row) => row.on === 'entered')?.to]));
+    this.#enters = new Map(rules.kinds.map((kind) => [kind.type, kind.lifecycle.find((row) => row.cause === 'entered')?.to]));
   }
 
   // version is the latest that is known of.
@@ -158,7 +158,7 @@ function foldJob(job, change) {
   if (change.entered || change.step) job.current = change.entered || change.step;
   if (change.to !== change.from && change.to === 'skipped') job.skipped += 1;
   if (change.to !== change.from && change.to === 'error_ignored') job.ignored += 1;
-  if (change.job_code === 'start_job') job.started = change.at;
+  if (change.cause === 'start_job') job.started = change.at;
   if (change.job_to !== job.state) job.finished = isFinished(change.job_to) ? change.at : 0;
   job.state = change.job_to;
 }

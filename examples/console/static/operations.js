@@ -18,7 +18,7 @@ export class Operations {
   // update shows buttons for names, by the server's verdicts, which may not be known yet.
   update(names, verdicts, step) {
     this.step = step;
-    this.verdicts = new Map((verdicts ?? []).map((verdict) => [verdict.code, verdict]));
+    this.verdicts = new Map((verdicts ?? []).map((verdict) => [verdict.cause, verdict]));
     list(this.el, names, (name) => name, (name) => this.#create(name), (el, name) => this.#set(el, name, step));
   }
 

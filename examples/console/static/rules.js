@@ -1,23 +1,24 @@
 // What the rules of the server say, as the page needs it: which operations there are for a
 // type of step, and what machine the type is. Which of them are legal now is not found here.
 
-import { codeOf, jobCodeOf } from './words.js';
+import { codeOf, hasCall, isOfJob, jobCodeOf } from './words.js';
 
 // codesOf returns the operations on steps of a type, by number.
 export function codesOf(rules, type) {
-  const names = new Set(rules.rows.filter((row) => row.on.includes(type)).map((row) => row.code));
+  const names = new Set(rules.rows.filter((row) => row.on.includes(type) && !isOfJob(row.cause)).map((row) => row.cause));
   return [...names].sort((a, b) => codeOf(a).number - codeOf(b).number);
 }
 
-// jobCodesOf returns the operations on jobs: first the one that starts, then the one that ends.
+// jobCodesOf returns the operations on jobs that have a call: first the one that starts, then the
+// one that ends.
 export function jobCodesOf(rules) {
-  const names = new Set(rules.job.map((row) => row.code));
+  const names = new Set(rules.rows.map((row) => row.cause).filter(hasCall));
   return [...names].sort((a, b) => jobCodeOf(b).number - jobCodeOf(a).number);
 }
 
 // runsDue reports whether an operation runs only the targets that have not succeeded.
 export function runsDue(rules, code) {
-  return rules.rows.some((row) => row.code === code && row.guard === 'due_only');
+  return rules.rows.some((row) => row.cause === code && row.do === 'run_due');
 }
 
 // machineOf returns the states of a type of step, as they are met on the way from pending, and
@@ -31,9 +32,10 @@ export function machineOf(rules, type) {
     transitions.get(key)[by].push(name);
   };
   const kind = rules.kinds.find((k) => k.type === type);
-  for (const row of kind?.lifecycle ?? []) row.from.forEach((from) => add(from, row.to, 'events', row.on));
-  for (const row of rules.rows) if (row.on.includes(type)) row.from.forEach((from) => add(from, row.to, 'codes', row.code));
-  for (const row of rules.job) if (row.on.includes(type)) row.from.forEach((from) => add(from, row.to, 'jobCodes', row.code));
+  for (const row of kind?.lifecycle ?? []) row.from.forEach((from) => add(from, row.to, 'events', row.cause));
+  for (const row of rules.rows) {
+    if (row.on.includes(type) && row.to) row.from.forEach((from) => add(from, row.to, isOfJob(row.cause) ? 'jobCodes' : 'codes', row.cause));
+  }
 
   const all = [...transitions.values()];
   const states = [];

@@ -124,13 +124,13 @@ export class StepView {
     setBadge(this.badge, step.state);
     this.tick();
     this.progress.update(step);
-    this.operations.update(codesOf(this.#rules, step.type), explanation?.codes, step);
+    this.operations.update(codesOf(this.#rules, step.type), explanation?.causes, step);
     setText(this.kind, typeOf(step.type));
-    const legal = (verdicts) => new Set((verdicts ?? []).filter((verdict) => verdict.legal).map((verdict) => verdict.code));
+    const legal = (verdicts) => new Set((verdicts ?? []).filter((verdict) => verdict.legal).map((verdict) => verdict.cause));
     const current = explanation?.job.current === step.id;
     const diagram = this.#diagramOf(step.type);
     replace(this.place, diagram?.el ?? this.undrawn);
-    diagram?.light(step.state, legal(explanation?.codes), current ? legal(explanation?.job_codes) : new Set());
+    diagram?.light(step.state, legal(explanation?.causes), current ? legal(explanation?.causes) : new Set());
   }
 
   // diagramOf returns the drawing of a type, or null: rules that cannot be drawn stop nothing else.

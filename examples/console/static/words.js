@@ -18,10 +18,20 @@ const jobCodes = {
   start_job: { number: 2, title: 'Start job', did: 'started the job', what: 'Enter the first step.' },
 };
 
-// An unknown code is one that the embedder has added to the rules: custom-32.
+// An unknown operation is one that the embedder has added to the rules: custom-32, custom-job-32.
 function described(known, name) {
-  return known[name] ?? { number: Number(name.replace('custom-', '')) || 0, title: plain(name), did: plain(name), what: '' };
+  return known[name] ?? { number: Number(name.replace(/^custom-(job-)?/, '')) || 0, title: plain(name), did: plain(name), what: '' };
 }
+
+// hasCall reports whether an operation on a job has a call of its own.
+export const hasCall = (name) => name in jobCodes;
+
+// isOfJob reports whether a cause is an operation on the job.
+export const isOfJob = (cause) => hasCall(cause) || String(cause).startsWith('custom-job-');
+
+// The causes without a person: what a report says, and what a deadline does.
+const reports = new Set(['results', 'all_succeeded', 'some_failed', 'failures_ignored', 'stopped', 'broke', 'dropped']);
+const deadlines = new Set(['expired', 'expired_confirmed']);
 
 export const codeOf = (name) => described(codes, name);
 export const jobCodeOf = (name) => described(jobCodes, name);
@@ -63,8 +73,8 @@ export function whyNot(refusal, step) {
     case 'denied':
       return `Denied: ${refusal.detail ?? 'you may not do this'}.`;
     case 'wrong_state': {
-      const subject = refusal.job_code ? 'the job' : 'the step';
-      const now = plain(refusal.job_code ? refusal.job_state : refusal.state);
+      const subject = isOfJob(refusal.cause) ? 'the job' : 'the step';
+      const now = plain(isOfJob(refusal.cause) ? refusal.job_state : refusal.state);
       return `Wrong state: ${subject} is ${now}` + (from.length ? `; this is for ${any(from)}.` : '.');
     }
     case 'not_current':
@@ -73,6 +83,8 @@ export function whyNot(refusal, step) {
       const names = step?.confirmers ?? [];
       return `Not a confirmer: this is for ${names.length ? any(names) : 'none: the list of confirmers is empty'}` + (refusal.actor ? `, and you are ${isolated(refusal.actor)}.` : '.');
     }
+    case 'sealed':
+      return 'Sealed: the job is final.';
     case 'nothing_to_retry':
       return 'Nothing to retry: every target has succeeded.';
     case 'wrong_type':
@@ -97,22 +109,17 @@ export function whyNot(refusal, step) {
 
 // didWhat says what a record is about: an operation, a report, a deadline.
 export function didWhat(record) {
-  switch (record.kind) {
-    case 'created':
-      return 'created the job';
-    case 'operated':
-      return codeOf(record.code).did;
-    case 'job_operated':
-      return jobCodeOf(record.job_code).did;
-    case 'expired':
-      return 'ended the attempt at its deadline';
-  }
-  return `reported ${record.event ? plain(record.event) : plural(record.results, 'result')}`;
+  const { cause } = record;
+  if (cause === 'created') return 'created the job';
+  if (cause === 'results') return `reported ${plural(record.results, 'result')}`;
+  if (reports.has(cause)) return `reported ${plain(cause)}`;
+  if (deadlines.has(cause)) return 'ended the attempt at its deadline';
+  return (isOfJob(cause) ? jobCodeOf(cause) : codeOf(cause)).did;
 }
 
 // didWho says whose doing a record is.
 export function didWho(record) {
-  return record.actor || (record.kind === 'expired' ? 'the clock' : record.kind === 'reported' ? 'an executor' : 'an unnamed person');
+  return record.actor || (deadlines.has(record.cause) ? 'the clock' : reports.has(record.cause) ? 'an executor' : 'an unnamed person');
 }
 
 // consequences lists what a record or a receipt brought about, as short sentences.

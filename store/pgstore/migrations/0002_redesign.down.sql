@@ -1,3 +1,20 @@
+-- Seals are forgotten, and the columns come back as the last ones.
+ALTER TABLE stepgate_records RENAME COLUMN cause TO kind;
+ALTER TABLE stepgate_records
+    ADD COLUMN code smallint NOT NULL DEFAULT 0, ADD COLUMN job_code smallint NOT NULL DEFAULT 0, ADD COLUMN event smallint NOT NULL DEFAULT 0;
+ALTER TABLE stepgate_records ALTER COLUMN code DROP DEFAULT, ALTER COLUMN job_code DROP DEFAULT, ALTER COLUMN event DROP DEFAULT;
+ALTER TABLE stepgate_records
+    ALTER COLUMN code TYPE smallint USING CASE WHEN kind < 64 THEN kind ELSE 0 END,
+    ALTER COLUMN job_code TYPE smallint USING CASE WHEN kind BETWEEN 129 AND 191 THEN kind - 128 ELSE 0 END,
+    ALTER COLUMN event TYPE smallint USING CASE WHEN kind BETWEEN 65 AND 127 THEN kind - 64 ELSE 0 END,
+    ALTER COLUMN kind TYPE smallint USING CASE
+        WHEN kind = 192 THEN 1
+        WHEN kind < 64 THEN 2
+        WHEN kind BETWEEN 129 AND 191 THEN 3
+        WHEN kind IN (72, 73) THEN 5
+        ELSE 4
+    END;
+ALTER TABLE stepgate_jobs DROP COLUMN sealed;
 ALTER TABLE stepgate_effects DROP COLUMN token;
 ALTER TABLE stepgate_jobs DROP COLUMN updated;
 ALTER TABLE stepgate_version DROP COLUMN oldest;

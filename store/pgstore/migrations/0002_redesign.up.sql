@@ -1,9 +1,25 @@
--- The time of a job's last record, and who claimed an effect last.
+-- The time of a job's last record.
 ALTER TABLE stepgate_jobs ADD COLUMN updated bigint NOT NULL DEFAULT 0; -- never before that of an earlier record
 UPDATE stepgate_jobs j SET updated = coalesce((SELECT max(r.at) FROM stepgate_records r WHERE r.job = j.id), j.created);
 
--- Of the last claim, zero before the first.
+-- Who claimed an effect last, zero before the first.
 ALTER TABLE stepgate_effects ADD COLUMN token uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000';
+
+-- Whether the job has ended for good.
+ALTER TABLE stepgate_jobs ADD COLUMN sealed boolean NOT NULL DEFAULT false;
+
+-- What made a record is one number: an operation on the step is its code, one on the job 128 and its
+-- code, an event 64 and its number, the creation 192, and results alone are 193. The table is written
+-- anew once, with its indexes, as an UPDATE would leave it twice as large.
+ALTER TABLE stepgate_records RENAME COLUMN kind TO cause;
+ALTER TABLE stepgate_records ALTER COLUMN cause TYPE smallint USING CASE
+    WHEN cause = 1 THEN 192
+    WHEN cause = 2 THEN code
+    WHEN cause = 3 THEN 128 + job_code
+    WHEN event = 0 THEN 193
+    ELSE 64 + event
+END;
+ALTER TABLE stepgate_records DROP COLUMN code, DROP COLUMN job_code, DROP COLUMN event;
 
 -- Programs of this version and later can use the schema. A later migration that they can live with, as
 -- it only adds what has a default for instance, leaves it; every other one raises it.

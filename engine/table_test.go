@@ -1,0 +1,137 @@
+package engine_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// What an embedder adds to the table is a row, and nothing else.
+
+// tableWith returns an engine on the documented rules and these rows.
+func tableWith(t *testing.T, st store.Store, rows ...operation.Row) *engine.Engine {
+	t.Helper()
+	table := operation.StandardTable()
+	table.Rows = append(table.Rows, rows...)
+	rules, err := table.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine.New(st, engine.WithRules(rules))
+}
+
+// A job that is sealed has ended for good: nothing is legal any more, by whatever name, and its
+// history says why.
+func TestASealIsARow(t *testing.T) {
+	const seal operation.JobCode = 32
+	ended := step.StatesOf(step.Failed, step.Terminated, step.Succeeded)
+	st := memstore.New()
+	eng := tableWith(t, st, operation.Row{Cause: seal.Cause(), From: ended, Do: step.Seal})
+	job := must(eng.Create(ctx, jobOf(step.Spec{Type: step.Script, Name: "run", Targets: []string{"a"}})))
+	if _, err := eng.OperateJob(ctx, job.ID, seal); !errors.Is(err, operation.WrongState) {
+		t.Errorf("a seal of a pending job = %v, want wrong_state", err)
+	}
+	must(eng.OperateJob(ctx, job.ID, operation.StartJob))
+	must(eng.Report(ctx, engine.Report{Job: job.ID, Step: 1, Attempt: 1, Outcome: step.Stopped}))
+
+	before := must(eng.Step(ctx, job.ID, 1))
+	receipt := must(eng.OperateJob(ctx, job.ID, seal, engine.By("ann"), engine.Because("done with it")))
+	if receipt.From != receipt.To || receipt.JobFrom != receipt.JobTo || receipt.Effect != store.NoEffect || receipt.Seq != 4 {
+		t.Errorf("the seal is answered with %+v, want version 4, and nothing that moves", receipt)
+	}
+	if after := must(eng.Step(ctx, job.ID, 1)); after != before {
+		t.Errorf("the seal left the step %+v, want %+v", after, before)
+	}
+	for _, code := range operation.AllCodes() {
+		sealed(t, second(eng.Operate(ctx, job.ID, 1, code)))
+	}
+	for _, code := range []operation.JobCode{operation.TerminateJob, operation.StartJob, seal} {
+		sealed(t, second(eng.OperateJob(ctx, job.ID, code)))
+	}
+	if legal := must(eng.Allowed(ctx, job.ID, 1)); !legal.Empty() {
+		t.Errorf("after the seal, %v is allowed", legal)
+	}
+	history := must(eng.History(ctx, job.ID, 0, 0))
+	header, _, err := engine.Replay(eng.Rules(), jobOf(step.Spec{Type: step.Script, Name: "run", Targets: []string{"a"}}), history)
+	if now := must(eng.Job(ctx, job.ID)); err != nil || header != now || !now.Sealed {
+		t.Errorf("the history replays to %+v, %v; the header is %+v, want it sealed", header, err, now)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func sealed(t *testing.T, err error) {
+	t.Helper()
+	var refusal *engine.Refusal
+	if !errors.As(err, &refusal) || refusal.Reason != operation.Sealed || !refusal.Legal.Empty() || !strings.Contains(refusal.Error(), "the job is sealed") {
+		t.Errorf("after the seal: %v, want it refused as sealed, and nothing legal", err)
+	}
+}
+
+// A vote of which two are needed leaves the step waiting, in the same attempt, and tells no
+// executor and no confirmer; the second one passes it.
+func TestOfTwoVotesTheSecondPasses(t *testing.T) {
+	st := memstore.New()
+	eng := tableWith(t, st)
+	job := must(eng.Create(ctx, jobOf(step.Spec{Type: step.Confirmation, Name: "ask", Timeout: 1e12})))
+	must(eng.OperateJob(ctx, job.ID, operation.StartJob))
+	needsTwo(t, st, job.ID)
+
+	before := must(eng.Step(ctx, job.ID, 1))
+	vote := must(eng.Operate(ctx, job.ID, 1, operation.Confirm, engine.By("ann")))
+	after := must(eng.Step(ctx, job.ID, 1))
+	if vote.From != step.Waiting || vote.To != step.Waiting || vote.Attempt != 1 || vote.Effect != store.NoEffect || vote.Entered != 0 {
+		t.Errorf("the first vote of two is answered with %+v, want it to wait on in attempt 1, without effect", vote)
+	}
+	if before.Unfinished--; after != before || after.Unfinished != 1 || after.Deadline == 0 {
+		t.Errorf("the first vote of two left %+v, want %+v", after, before)
+	}
+	if header := must(eng.Job(ctx, job.ID)); header.State != step.Waiting || header.Moved != header.Version {
+		t.Errorf("after the first vote the job is %+v, want it waiting, and moved by the vote", header)
+	}
+	vote = must(eng.Operate(ctx, job.ID, 1, operation.Confirm, engine.By("bob")))
+	if vote.To != step.Succeeded || vote.JobTo != step.Succeeded || vote.Effect != store.JobEnded {
+		t.Errorf("the second vote of two is answered with %+v, want the job succeeded", vote)
+	}
+	if last := must(eng.Step(ctx, job.ID, 1)); last.Unfinished != 0 || last.Finished == 0 || last.Deadline != 0 {
+		t.Errorf("the second vote of two left %+v, want no vote missing", last)
+	}
+}
+
+// needsTwo makes of the step that asks one that needs two votes, as no definition does yet.
+func needsTwo(t *testing.T, st store.Store, job store.JobID) {
+	t.Helper()
+	v := must(st.View(ctx, store.Query{Job: job}))
+	rec := store.Record{
+		Job: job, Seq: v.Job.Version + 1, At: v.Job.Updated, Cause: step.Results, Step: 1, Attempt: v.Step.Attempt, Unfinished: 2,
+		From: v.Step.State, To: v.Step.State, JobFrom: v.Job.State, JobTo: v.Job.State,
+	}
+	v.Job.Version, v.Step.Unfinished = rec.Seq, 2
+	if err := st.Commit(ctx, store.Change{Job: v.Job, Steps: []store.Step{v.Step}, Records: []store.Record{rec}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What the table of consequences has and the engine does not do yet is refused when rules are
+// compiled, and not when somebody uses it.
+func TestWhatIsNotBuiltYetDoesNotCompile(t *testing.T) {
+	for _, row := range []operation.Row{
+		{Cause: operation.JobCode(32).Cause(), From: step.StatesOf(step.Running), Do: step.Hold},
+		{Cause: operation.JobCode(33).Cause(), From: step.StatesOf(step.Failed), Do: step.Note},
+		{Cause: operation.Code(32).Cause(), On: step.TypesOf(step.Script), From: step.StatesOf(step.Terminated), To: step.Running, Do: step.RunNext},
+	} {
+		table := operation.StandardTable()
+		table.Rows = append(table.Rows, row)
+		if _, err := table.Compile(); err == nil || !strings.Contains(err.Error(), row.Do.String()+" is not supported yet") {
+			t.Errorf("Compile of a row with %v = %v, want it refused as not supported yet", row.Do, err)
+		}
+	}
+}
+
+func jobOf(steps ...step.Spec) engine.JobSpec { return engine.JobSpec{Name: "release", Steps: steps} }

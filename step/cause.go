@@ -1,0 +1,118 @@
+package step
+
+import "github.com/stepgate/stepgate/internal/enum"
+
+// THE ALPHABET OF CAUSES. Whatever moves a step or a job has one number here, and rows,
+// records, refusals and explanations name it so.
+
+// A Cause is what moves a step or a job. The numbers are stored, and never change:
+//
+//	  1 to  63  a person's operation on a step: operation.Code; 32 to 63 are for embedders
+//	 65 to 127  an event of the lifecycle, without a person
+//	129 to 191  a person's operation on the job: 128 and its operation.JobCode; 160 to 191
+//	            are for embedders
+//	192         the creation of the job
+//	193         results of targets that end no attempt
+type Cause uint8
+
+// The events of a lifecycle.
+const (
+	Entered          Cause = 65 // the step before has passed
+	AllSucceeded     Cause = 66 // the last due target finished, and every target has succeeded
+	SomeFailed       Cause = 67 // the last due target finished, and some have failed
+	FailuresIgnored  Cause = 68 // the same, on a step that is defined to ignore errors
+	Stopped          Cause = 69 // the executor has stopped the attempt
+	Broke            Cause = 70 // the executor broke: the attempt's outcome is not known
+	Dropped          Cause = 71 // the executor dropped the step for good
+	Expired          Cause = 72 // the deadline has passed
+	ExpiredConfirmed Cause = 73 // the deadline has passed, on a step whose definition then confirms
+)
+
+// What stands in no row.
+const (
+	Created Cause = 192 // the job came to be
+	Results Cause = 193 // results of targets alone
+)
+
+const (
+	eventCauses Cause = 64  // before the first event
+	jobCauses   Cause = 128 // the job operation 0
+	ownCauses   Cause = 192 // the first cause that is no row's
+)
+
+var causeNames = enum.New("cause", []enum.Entry[Cause]{
+	{Value: 2, Name: "retry_failed"},
+	{Value: 3, Name: "ignore_error"},
+	{Value: 6, Name: "confirm"},
+	{Value: 8, Name: "retry_all"},
+	{Value: 9, Name: "terminate_confirmation"},
+	{Value: 10, Name: "restart_confirmation"},
+	{Value: 11, Name: "next_step"},
+	{Value: 12, Name: "forced_skip"},
+	{Value: Entered, Name: "entered"},
+	{Value: AllSucceeded, Name: "all_succeeded"},
+	{Value: SomeFailed, Name: "some_failed"},
+	{Value: FailuresIgnored, Name: "failures_ignored"},
+	{Value: Stopped, Name: "stopped"},
+	{Value: Broke, Name: "broke", Old: "abnormal"},
+	{Value: Dropped, Name: "dropped", Old: "abandoned"},
+	{Value: Expired, Name: "expired"},
+	{Value: ExpiredConfirmed, Name: "expired_confirmed"},
+	{Value: jobCauses + 1, Name: "terminate_job"},
+	{Value: jobCauses + 2, Name: "start_job"},
+	{Value: Created, Name: "created"},
+	{Value: Results, Name: "results"},
+},
+	enum.Custom[Cause](),
+	enum.Range[Cause]{Prefix: "custom-job-", First: jobCauses + enum.CustomMin, Last: jobCauses + enum.CustomMax, Base: jobCauses},
+)
+
+// AllCauses returns every declared cause in ascending order.
+func AllCauses() []Cause { return causeNames.All() }
+
+// ParseCause reads a cause's name or number.
+func ParseCause(s string) (Cause, error) { return causeNames.Parse(s) }
+
+// Valid reports whether c is declared or belongs to embedders.
+func (c Cause) Valid() bool { return causeNames.Known(c) }
+
+// OfStep reports whether c is a person's operation on a step.
+func (c Cause) OfStep() bool { return c > 0 && c < eventCauses }
+
+// OfJob reports whether c is a person's operation on a job.
+func (c Cause) OfJob() bool { return c > jobCauses && c < ownCauses }
+
+// IsEvent reports whether c moves a step without a person: it stands in lifecycles.
+func (c Cause) IsEvent() bool { return c > eventCauses && c < jobCauses }
+
+// JobCause returns the cause that the job operation of this code, 1 to 63, is.
+func JobCause(code uint8) Cause { return jobCauses + Cause(code) }
+
+// Code returns the number of c among the operations on a step or a job, or the events: what
+// an operation has as its code.
+func (c Cause) Code() uint8 { return uint8(c) & 63 }
+
+// Register names a cause that belongs to embedders, a step's or a job's, for this process:
+// once, at start-up, before anything is parsed or printed. It panics if c belongs to no
+// embedder or has another name, or the name another cause, as that is a mistake in the
+// program. Numbers, and "custom-32" or "custom-job-32", are always read as well, since
+// another process may not have registered the name.
+func (c Cause) Register(name string) { causeNames.Register(c, name) }
+
+func (c Cause) String() string { return causeNames.String(c) }
+
+// MarshalText returns the stable name of c, or empty text for the zero Cause. An unknown Cause
+// marshals as it prints, and does not unmarshal.
+func (c Cause) MarshalText() ([]byte, error) { return causeNames.MarshalText(c) }
+
+// UnmarshalText accepts what [ParseCause] accepts, and empty text for the zero Cause.
+func (c *Cause) UnmarshalText(text []byte) (err error) {
+	*c, err = causeNames.UnmarshalText(text)
+	return err
+}
+
+// Causes is a set of causes.
+type Causes = Set[Cause]
+
+// CausesOf returns the set of the given causes.
+func CausesOf(causes ...Cause) Causes { return SetOf(causes...) }
