@@ -145,8 +145,14 @@ func BenchmarkDueTargets(b *testing.B) {
 				}
 				c.Targets = append(c.Targets, t)
 			}
-			if err := s.Commit(b.Context(), c); err != nil {
-				b.Fatal(err)
+			created := c
+			created.Targets = nil
+			c.Specs, c.Job.Version = nil, 2
+			c.Records = []store.Record{{Job: 1, Seq: 2, Cause: step.Results, JobTo: step.Failed}}
+			for _, c := range []store.Change{created, c} {
+				if err := s.Commit(b.Context(), c); err != nil {
+					b.Fatal(err)
+				}
 			}
 			f := store.TargetFilter{Job: 1, Step: 1, Class: store.DueTargets, Page: store.Page[int32]{After: -1, Limit: 1000}}
 			b.ReportAllocs()

@@ -129,6 +129,8 @@ func (c *Change) definitions() string {
 		return fmt.Sprintf("%d steps and %d definitions, want as many", len(c.Steps), len(c.Specs))
 	case len(c.Steps) != int(c.Job.Steps):
 		return fmt.Sprintf("%d steps, want %d, as the header says", len(c.Steps), c.Job.Steps)
+	case len(c.Targets) > 0:
+		return "results in a creation, want none"
 	}
 	for i := range c.Steps {
 		s, spec := &c.Steps[i], &c.Specs[i]

@@ -162,7 +162,7 @@ type Change struct {
 	Job     Job         // the header after
 	Specs   []step.Spec // on creation: the definitions of all steps; else nil
 	Steps   []Step      // the steps that changed, after; on creation all of them
-	Targets []Target    // the targets of Steps[0] whose latest result changed, after, without names
+	Targets []Target    // the targets of Steps[0] whose latest result changed, after, without names; none on creation
 	Records []Record    // at least one; the last one's Seq is Job.Version
 }
 

@@ -123,6 +123,7 @@ var imports = []struct {
 	{"internal/strictjson", nil, "reading needs nothing"},
 	{"internal/groupcommit", nil, "it knows nothing of what it commits"},
 	{"internal/targetset", []string{"store"}, "sets of targets, for stores"},
+	{"internal/schema", []string{"internal/targetset", "step", "store", "github.com/google/uuid"}, "columns of tables, without a driver"},
 	{"internal/wake", []string{"store"}, "listeners, for stores"},
 	{"step", []string{"internal/enum", "github.com/looplab/fsm"}, "the nouns; the only place that checks a machine with looplab/fsm"},
 	{"operation", []string{"internal/enum", "internal/strictjson", "step"}, "rules know steps and no storage"},

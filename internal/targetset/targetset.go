@@ -18,6 +18,7 @@ const PerBlock = 4096
 // empty for any other. So a new attempt empties them, and nothing is written.
 type Block struct {
 	Number    int32 // targets Number*PerBlock and those that follow it
+	Size      int32 // how many those are; 0 of a block that was read
 	Era       int32 // the attempt that covered all targets when Succeeded was last added to
 	Succeeded Bits  // who has succeeded since
 	Attempt   int32 // the attempt in which Finished was last added to
@@ -44,7 +45,7 @@ func Changed(s *store.Step, targets []store.Target) []Block {
 			n = len(blocks)
 			at[number] = n
 			size := Size(number, s.Total)
-			blocks = append(blocks, Block{number, s.Full, newBits(size), s.Attempt, newBits(size)})
+			blocks = append(blocks, Block{number, size, s.Full, newBits(size), s.Attempt, newBits(size)})
 		}
 		if succeeded {
 			blocks[n].Succeeded.add(t.Index % PerBlock)

@@ -2,364 +2,300 @@ package pgstore
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/internal/targetset"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
-// A table is the rows of a change or of a group, as parameters of a statement: column by
-// column, in the order in which the columns are named.
-type table []columnar
-
-// columnar is one column of a table.
-type columnar interface {
-	len() int
-	array() any   // all of it
-	at(i int) any // its value in one row
-
-	isNumber() bool                     // as the function isNumber has it of its type
-	put(into []int64, place, width int) // its numbers into every width-th place
+// A line is a row of a table, behind the keys that name what it belongs to.
+type line[R any] struct {
+	keys [maxKeys]int64
+	row  *R
 }
 
-type values[V any] []V
+const maxKeys = 2
 
-func (v values[V]) len() int     { return len(v) }
-func (v values[V]) array() any   { return []V(v) }
-func (v values[V]) at(i int) any { return v[i] }
-
-func (v values[V]) isNumber() bool {
-	switch any(v).(type) {
-	case values[int64], values[int32], values[int16], values[bool]:
-		return true
-	}
-	return false
+// A layout is a table as a statement is passed it: keys, each with its type, and columns.
+type layout[R any] struct {
+	keys    []string
+	columns schema.Table[R]
 }
 
-func (v values[V]) put(into []int64, place, width int) {
-	switch v := any(v).(type) {
-	case values[int64]:
-		spread(v, into, place, width)
-	case values[int32]:
-		spread(v, into, place, width)
-	case values[int16]:
-		spread(v, into, place, width)
-	case values[bool]:
-		for i, yes := range v {
-			if yes {
-				into[i*width+place] = 1
-			}
-		}
-	}
+// The layouts of what a change writes.
+var (
+	heads    = layout[store.Job]{[]string{"base bigint"}, schema.Jobs.At(schema.Key, schema.Changed)}
+	states   = layout[store.Step]{[]string{"job bigint"}, schema.Steps.At(schema.Key, schema.Changed)}
+	lines    = layout[store.Record]{nil, schema.Records}
+	outcomes = layout[store.Target]{[]string{"job bigint", "step int"}, schema.Results}
+	sets     = layout[targetset.Block]{[]string{"job bigint", "step int"}, schema.TargetSets}
+
+	newJobs  = layout[store.Job]{nil, schema.Jobs}
+	newSteps = layout[store.Step]{[]string{"job bigint"}, schema.Steps}
+	newNames = layout[schema.NameBlock]{[]string{"job bigint"}, schema.TargetNames}
+)
+
+// types are the names of the types of columns.
+var types = [...]string{
+	schema.Int64: "bigint", schema.Int32: "int", schema.Int16: "int2", schema.Bool: "bool",
+	schema.Text: "text", schema.UUID: "uuid", schema.List: "json", schema.Bits: "varbit",
 }
 
-func spread[N int64 | int32 | int16](v []N, into []int64, place, width int) {
-	for i, n := range v {
-		into[i*width+place] = int64(n)
-	}
+// String returns the names and types of keys and columns.
+func (l layout[R]) String() string {
+	columns := l.columns.List(func(c schema.Column[R]) string { return c.Name + " " + types[c.Type] })
+	return strings.Join(append(slices.Clone(l.keys), columns), ", ")
+}
+
+// names returns the names of keys and columns.
+func (l layout[R]) names() string { return names(l.String()) }
+
+// changes returns the assignments that take what changes of a row from another one.
+func (l layout[R]) changes(from string) string {
+	return l.columns.At(schema.Changed).List(func(c schema.Column[R]) string { return c.Name + " = " + from + "." + c.Name })
 }
 
 // arrays returns the parameters for [statement.rows].
-func (t table) arrays() []any {
-	width := 0
-	for _, c := range t {
-		if c.isNumber() {
+func (l layout[R]) arrays(rows []line[R]) []any {
+	width := len(l.keys)
+	for i := range l.columns {
+		if l.columns[i].Type.IsNumber() {
 			width++
 		}
 	}
-	rows := t[0].len()
-	numbers, place := make([]int64, rows*width), 0
-	args, texts := []any{numbers}, []any(nil)
-	for _, c := range t {
-		switch array := c.array().(type) {
-		case []pgtype.UUID:
-			args = append(args, array)
-		default:
-			if c.isNumber() {
-				c.put(numbers, place, width)
-				place++
-			} else {
-				texts = append(texts, array)
+	numbers := make([]int64, 0, len(rows)*width)
+	for i := range rows {
+		numbers = append(numbers, rows[i].keys[:len(l.keys)]...)
+		for c := range l.columns {
+			if l.columns[c].Type.IsNumber() {
+				numbers = append(numbers, l.columns[c].Int(rows[i].row))
 			}
 		}
 	}
+	args := []any{numbers}
+	var texts []any
+	for i := range l.columns {
+		switch c := &l.columns[i]; c.Type {
+		case schema.UUID:
+			args = append(args, column(rows, func(r *line[R]) pgtype.UUID { return asUUID(c.UUID(r.row)) }))
+		case schema.Text:
+			texts = append(texts, column(rows, func(r *line[R]) string { return c.Text(r.row) }))
+		case schema.List:
+			texts = append(texts, column(rows, func(r *line[R]) *string { return asJSON(c.List(r.row)) }))
+		case schema.Bits:
+			texts = append(texts, column(rows, func(r *line[R]) pgtype.Bits { return asBits(c.Bits(r.row)) }))
+		}
+	}
 	if len(texts) == 0 {
-		texts = []any{int64(rows)}
+		texts = []any{int64(len(rows))}
 	}
 	return append(args, texts...)
 }
 
-// scalars returns the parameters for [statement.values], of so many rows.
-func (t table) scalars(rows int) []any {
-	args := make([]any, 0, rows*len(t))
+// scalars appends the parameters for [statement.values]. Each is of the type of its column: the
+// driver knows that at once.
+func (l layout[R]) scalars(args []any, rows []line[R]) []any {
 	for i := range rows {
-		for _, c := range t {
-			args = append(args, c.at(i))
+		for k := range l.keys {
+			if key := rows[i].keys[k]; strings.HasSuffix(l.keys[k], " int") {
+				args = append(args, int32(key))
+			} else {
+				args = append(args, key)
+			}
+		}
+		for c := range l.columns {
+			args = append(args, scalar(&l.columns[c], rows[i].row))
 		}
 	}
 	return args
 }
 
-// column returns one column of rows.
-func column[R, V any](rows []R, of func(r *R) V) values[V] {
-	v := make(values[V], len(rows))
+// scalar returns the value of a column.
+func scalar[R any](c *schema.Column[R], row *R) any {
+	switch c.Type {
+	case schema.Int64:
+		return c.Int(row)
+	case schema.Int32:
+		return int32(c.Int(row))
+	case schema.Int16:
+		return int16(c.Int(row))
+	case schema.Bool:
+		return c.Int(row) != 0
+	case schema.Text:
+		return c.Text(row)
+	case schema.UUID:
+		return asUUID(c.UUID(row))
+	case schema.List:
+		return asJSON(c.List(row))
+	}
+	return asBits(c.Bits(row))
+}
+
+// column returns one value of each row.
+func column[R, V any](rows []R, of func(r *R) V) []V {
+	v := make([]V, len(rows))
 	for i := range rows {
 		v[i] = of(&rows[i])
 	}
 	return v
 }
 
-// ofJob is a row together with the job that it belongs to.
-type ofJob[R any] struct {
-	job int64
-	row R
+// headRows returns the headers of changes, each with the version that it replaces.
+func headRows(group []*store.Change) []line[store.Job] {
+	return column(group, func(c **store.Change) line[store.Job] {
+		return line[store.Job]{[maxKeys]int64{int64((*c).Base())}, &(*c).Job}
+	})
 }
 
-// rowsOf returns the rows of all changes.
-func rowsOf[R any](group []*store.Change, of func(c *store.Change) []R) []ofJob[*R] {
-	var all []ofJob[*R]
+// stepRows returns the steps of changes.
+func stepRows(group []*store.Change) (all []line[store.Step]) {
 	for _, c := range group {
-		rows := of(c)
-		for i := range rows {
-			all = append(all, ofJob[*R]{int64(c.Job.ID), &rows[i]})
+		for i := range c.Steps {
+			all = append(all, line[store.Step]{[maxKeys]int64{int64(c.Job.ID)}, &c.Steps[i]})
 		}
 	}
 	return all
 }
 
-// headTable returns headColumns of changes to existing jobs.
-func headTable(group []*store.Change) table {
-	return table{
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.ID) }),
-		column(group, func(c **store.Change) int64 { return int64((*c).Base()) }),
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.Version) }),
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.Moved) }),
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.Started) }),
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.Finished) }),
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.Updated) }),
-		column(group, func(c **store.Change) int32 { return int32((*c).Job.Current) }),
-		column(group, func(c **store.Change) int32 { return (*c).Job.Skipped }),
-		column(group, func(c **store.Change) int32 { return (*c).Job.Ignored }),
-		column(group, func(c **store.Change) int16 { return int16((*c).Job.State) }),
-		column(group, func(c **store.Change) bool { return (*c).Job.Sealed }),
-	}
-}
-
-// stateTable returns stateColumns.
-func stateTable(group []*store.Change) table {
-	steps := rowsOf(group, func(c *store.Change) []store.Step { return c.Steps })
-	type row = ofJob[*store.Step]
-	return table{
-		column(steps, func(r *row) int64 { return r.job }),
-		column(steps, func(r *row) int64 { return int64(r.row.Started) }),
-		column(steps, func(r *row) int64 { return int64(r.row.Finished) }),
-		column(steps, func(r *row) int64 { return int64(r.row.Deadline) }),
-		column(steps, func(r *row) int32 { return int32(r.row.ID) }),
-		column(steps, func(r *row) int32 { return r.row.Attempt }),
-		column(steps, func(r *row) int32 { return r.row.Full }),
-		column(steps, func(r *row) int32 { return r.row.Succeeded }),
-		column(steps, func(r *row) int32 { return r.row.Unfinished }),
-		column(steps, func(r *row) int16 { return int16(r.row.State) }),
-	}
-}
-
-// lineTable returns lineColumns.
-func lineTable(group []*store.Change) table {
-	records := rowsOf(group, func(c *store.Change) []store.Record { return c.Records })
-	type row = ofJob[*store.Record]
-	return table{
-		column(records, func(r *row) int64 { return r.job }),
-		column(records, func(r *row) int64 { return int64(r.row.Seq) }),
-		column(records, func(r *row) int64 { return int64(r.row.At) }),
-		column(records, func(r *row) pgtype.UUID { return uuid(r.row.Request) }),
-		column(records, func(r *row) int32 { return int32(r.row.Step) }),
-		column(records, func(r *row) int32 { return int32(r.row.Entered) }),
-		column(records, func(r *row) int32 { return r.row.Attempt }),
-		column(records, func(r *row) int32 { return r.row.Succeeded }),
-		column(records, func(r *row) int32 { return r.row.Unfinished }),
-		column(records, func(r *row) int32 { return r.row.Results }),
-		column(records, func(r *row) int32 { return r.row.Targets }),
-		column(records, func(r *row) int16 { return int16(r.row.Cause) }),
-		column(records, func(r *row) int16 { return int16(r.row.From) }),
-		column(records, func(r *row) int16 { return int16(r.row.To) }),
-		column(records, func(r *row) int16 { return int16(r.row.JobFrom) }),
-		column(records, func(r *row) int16 { return int16(r.row.JobTo) }),
-		column(records, func(r *row) int16 { return int16(r.row.Effect) }),
-		column(records, func(r *row) bool { return r.row.All }),
-		column(records, func(r *row) string { return r.row.Actor }),
-		column(records, func(r *row) string { return r.row.Reason }),
-	}
-}
-
-// outcomeTable returns outcomeColumns.
-func outcomeTable(group []*store.Change) table {
-	type result struct {
-		step step.ID
-		*store.Target
-	}
-	var results []ofJob[result]
+// recordRows returns the records of changes.
+func recordRows(group []*store.Change) (all []line[store.Record]) {
 	for _, c := range group {
-		for i := range c.Targets {
-			results = append(results, ofJob[result]{int64(c.Job.ID), result{c.Steps[0].ID, &c.Targets[i]}})
+		for i := range c.Records {
+			all = append(all, line[store.Record]{row: &c.Records[i]})
 		}
 	}
-	type row = ofJob[result]
-	return table{
-		column(results, func(r *row) int64 { return r.job }),
-		column(results, func(r *row) int64 { return int64(r.row.Started) }),
-		column(results, func(r *row) int64 { return int64(r.row.Finished) }),
-		column(results, func(r *row) int32 { return int32(r.row.step) }),
-		column(results, func(r *row) int32 { return r.row.Index }),
-		column(results, func(r *row) int32 { return r.row.Attempt }),
-		column(results, func(r *row) int32 { return r.row.Success }),
-		column(results, func(r *row) int32 { return r.row.ExitCode }),
-		column(results, func(r *row) int16 { return int16(r.row.Status) }),
-		column(results, func(r *row) string { return r.row.Detail }),
-	}
+	return all
 }
 
-// setTable returns setColumns.
-func setTable(group []*store.Change) table {
-	type set struct {
-		step step.ID
-		size int32
-		targetset.Block
+// resultRows returns the results of changes.
+func resultRows(group []*store.Change) (all []line[store.Target]) {
+	for _, c := range group {
+		for i := range c.Targets {
+			all = append(all, line[store.Target]{[maxKeys]int64{int64(c.Job.ID), int64(c.Steps[0].ID)}, &c.Targets[i]})
+		}
 	}
-	var sets []ofJob[set]
+	return all
+}
+
+// setRows returns what the results of changes add to the sets of targets.
+func setRows(group []*store.Change) (all []line[targetset.Block]) {
 	for _, c := range group {
 		if len(c.Targets) == 0 {
 			continue
 		}
 		s := &c.Steps[0]
-		for _, b := range targetset.Changed(s, c.Targets) {
-			sets = append(sets, ofJob[set]{int64(c.Job.ID), set{s.ID, targetset.Size(b.Number, s.Total), b}})
+		blocks := targetset.Changed(s, c.Targets)
+		for i := range blocks {
+			all = append(all, line[targetset.Block]{[maxKeys]int64{int64(c.Job.ID), int64(s.ID)}, &blocks[i]})
 		}
 	}
-	type block = ofJob[set]
-	return table{
-		column(sets, func(b *block) int64 { return b.job }),
-		column(sets, func(b *block) int32 { return int32(b.row.step) }),
-		column(sets, func(b *block) int32 { return b.row.Number }),
-		column(sets, func(b *block) int32 { return b.row.Era }),
-		column(sets, func(b *block) int32 { return b.row.Attempt }),
-		column(sets, func(b *block) pgtype.Bits { return bits(b.row.Succeeded, b.row.size) }),
-		column(sets, func(b *block) pgtype.Bits { return bits(b.row.Finished, b.row.size) }),
-	}
+	return all
 }
 
-func bits(b targetset.Bits, size int32) pgtype.Bits {
-	return pgtype.Bits{Bytes: b, Len: size, Valid: true}
-}
-
-// namesPerRow is how many names of targets are kept in one row.
-const namesPerRow = 256
-
-// jobTable returns jobRowColumns of changes that create jobs.
-func jobTable(group []*store.Change) table {
-	return table{
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.ID) }),
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.Version) }),
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.Moved) }),
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.Created) }),
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.Started) }),
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.Finished) }),
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.Updated) }),
-		column(group, func(c **store.Change) int32 { return int32((*c).Job.Current) }),
-		column(group, func(c **store.Change) int32 { return (*c).Job.Steps }),
-		column(group, func(c **store.Change) int32 { return (*c).Job.Skipped }),
-		column(group, func(c **store.Change) int32 { return (*c).Job.Ignored }),
-		column(group, func(c **store.Change) int16 { return int16((*c).Job.State) }),
-		column(group, func(c **store.Change) bool { return (*c).Job.Sealed }),
-		column(group, func(c **store.Change) string { return (*c).Job.Scope.Type }),
-		column(group, func(c **store.Change) string { return (*c).Job.Scope.ID }),
-		column(group, func(c **store.Change) string { return (*c).Job.Name }),
-	}
-}
-
-// requestTable returns creationColumns.
-func requestTable(group []*store.Change) table {
-	group = slices.DeleteFunc(slices.Clone(group), func(c *store.Change) bool { return c.Records[0].Request == (store.RequestID{}) })
-	return table{
-		column(group, func(c **store.Change) string { return (*c).Job.Scope.Type }),
-		column(group, func(c **store.Change) string { return (*c).Job.Scope.ID }),
-		column(group, func(c **store.Change) pgtype.UUID { return uuid((*c).Records[0].Request) }),
-		column(group, func(c **store.Change) int64 { return int64((*c).Job.ID) }),
-	}
-}
-
-// stepTable returns stepRowColumns.
-func stepTable(group []*store.Change) table {
-	steps := rowsOf(group, func(c *store.Change) []store.Step { return c.Steps })
-	type row = ofJob[*store.Step]
-	return table{
-		column(steps, func(r *row) int64 { return r.job }),
-		column(steps, func(r *row) int64 { return int64(r.row.Started) }),
-		column(steps, func(r *row) int64 { return int64(r.row.Finished) }),
-		column(steps, func(r *row) int64 { return int64(r.row.Deadline) }),
-		column(steps, func(r *row) int64 { return int64(r.row.Timeout) }),
-		column(steps, func(r *row) int32 { return int32(r.row.ID) }),
-		column(steps, func(r *row) int32 { return r.row.Total }),
-		column(steps, func(r *row) int32 { return r.row.Attempt }),
-		column(steps, func(r *row) int32 { return r.row.Full }),
-		column(steps, func(r *row) int32 { return r.row.Succeeded }),
-		column(steps, func(r *row) int32 { return r.row.Unfinished }),
-		column(steps, func(r *row) int16 { return int16(r.row.Type) }),
-		column(steps, func(r *row) int16 { return int16(r.row.State) }),
-		column(steps, func(r *row) int16 { return int16(r.row.OnTimeout) }),
-		column(steps, func(r *row) bool { return r.row.IgnoreErrors }),
-		column(steps, func(r *row) string { return r.row.Name }),
-		column(steps, func(r *row) string { return r.row.Payload }),
-		column(steps, func(r *row) *string { return confirmers(r.row) }),
-	}
-}
-
-// nameTable returns namesColumns.
-func nameTable(group []*store.Change) table {
-	type names struct {
-		step  step.ID
-		block int
-		names []string
-	}
-	var lists []ofJob[names]
+// nameRows returns the names of the targets of changes that create jobs.
+func nameRows(group []*store.Change) (all []line[schema.NameBlock]) {
 	for _, c := range group {
 		for i := range c.Specs {
-			block := 0
-			for some := range slices.Chunk(c.Specs[i].Targets, namesPerRow) {
-				lists = append(lists, ofJob[names]{int64(c.Job.ID), names{step.ID(i + 1), block, some}})
-				block++
+			blocks := schema.BlocksOf(step.ID(i+1), c.Specs[i].Targets)
+			for b := range blocks {
+				all = append(all, line[schema.NameBlock]{[maxKeys]int64{int64(c.Job.ID)}, &blocks[b]})
 			}
 		}
 	}
-	type list = ofJob[names]
-	return table{
-		column(lists, func(r *list) int64 { return r.job }),
-		column(lists, func(r *list) int32 { return int32(r.row.step) }),
-		column(lists, func(r *list) int32 { return int32(r.row.block) }),
-		column(lists, func(r *list) string { return asJSON(r.row.names) }),
+	return all
+}
+
+// creations are the requests that create jobs: stepgate_creations.
+const creations = `scope_type text, scope_id text, request uuid, job bigint`
+
+// creationArrays returns the parameters for [statement.rows] of creations.
+func creationArrays(group []*store.Change) []any {
+	group = slices.DeleteFunc(slices.Clone(group), func(c *store.Change) bool { return c.Records[0].Request == (store.RequestID{}) })
+	return []any{
+		column(group, func(c **store.Change) int64 { return int64((*c).Job.ID) }),
+		column(group, func(c **store.Change) pgtype.UUID { return asUUID((*c).Records[0].Request) }),
+		column(group, func(c **store.Change) string { return (*c).Job.Scope.Type }),
+		column(group, func(c **store.Change) string { return (*c).Job.Scope.ID }),
 	}
 }
 
-// confirmers returns the list of a step as JSON, or nil for no list.
-func confirmers(s *store.Step) *string {
-	if !s.Confirmers.IsSet() {
+// asBits returns a set of so many targets as a bit string.
+func asBits(set targetset.Bits, size int32) pgtype.Bits {
+	return pgtype.Bits{Bytes: set, Len: size, Valid: true}
+}
+
+// asJSON returns a list of names as JSON, or nil for no list.
+func asJSON(names step.Names) *string {
+	if !names.IsSet() {
 		return nil
 	}
-	text := asJSON(s.Confirmers)
-	return &text
-}
-
-// asJSON returns a list of names as JSON.
-func asJSON(names any) string {
 	text, err := json.Marshal(names)
 	if err != nil { // of strings, there is none
 		panic(err)
 	}
-	return string(text)
+	list := string(text)
+	return &list
 }
 
-// uuid returns a request or a token as a parameter of a type that the driver knows without
-// asking the server what it expects.
-func uuid(r store.RequestID) pgtype.UUID { return pgtype.UUID{Bytes: r, Valid: true} }
+// asUUID returns a request or a token, NULL for none, as a parameter of a type that the driver
+// knows without asking the server what it expects.
+func asUUID(id uuid.UUID) pgtype.UUID {
+	return pgtype.UUID{Bytes: id, Valid: id != uuid.UUID{}}
+}
+
+// dests returns what a row is read into, in the order of the columns.
+func dests[R any](into []any, columns schema.Table[R], row *R) []any {
+	n := len(into)
+	into = columns.Dests(into, row)
+	for i, d := range into[n:] {
+		switch d := d.(type) {
+		case *uuid.UUID:
+			into[n+i] = (*uuidDest)(d)
+		case *step.Names:
+			into[n+i] = (*listDest)(d)
+		case *targetset.Bits:
+			into[n+i] = (*bitsDest)(d)
+		}
+	}
+	return into
+}
+
+// uuidDest reads a UUID, NULL as the zero one.
+type uuidDest uuid.UUID
+
+// ScanUUID implements pgtype.UUIDScanner.
+func (d *uuidDest) ScanUUID(v pgtype.UUID) error {
+	*d = v.Bytes // zero of NULL
+	return nil
+}
+
+// listDest reads a list of names, NULL as no list.
+type listDest step.Names
+
+// ScanBytes implements pgtype.BytesScanner.
+func (d *listDest) ScanBytes(text []byte) error {
+	if text == nil {
+		*d = listDest{}
+		return nil
+	}
+	if err := (*step.Names)(d).UnmarshalJSON(text); err != nil {
+		return fmt.Errorf("names: %w", err)
+	}
+	return nil
+}
+
+// bitsDest reads a set of targets.
+type bitsDest targetset.Bits
+
+// ScanBits implements pgtype.BitsScanner.
+func (d *bitsDest) ScanBits(v pgtype.Bits) error {
+	*d = v.Bytes
+	return nil
+}

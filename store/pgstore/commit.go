@@ -243,8 +243,8 @@ func (s *Store) send(ctx context.Context, on sender, group []store.Change, patie
 }
 
 func (s *Store) creationArgs(group []*store.Change) []any {
-	return slices.Concat(jobTable(group).arrays(), requestTable(group).arrays(), stepTable(group).arrays(), nameTable(group).arrays(),
-		lineTable(group).arrays(), []any{s.notBefore()})
+	return slices.Concat(newJobs.arrays(headRows(group)), creationArrays(group), newSteps.arrays(stepRows(group)), newNames.arrays(nameRows(group)),
+		lines.arrays(recordRows(group)), []any{s.notBefore()})
 }
 
 // update returns the statement of changes to existing jobs, and its parameters. It puts them in
@@ -252,7 +252,7 @@ func (s *Store) creationArgs(group []*store.Change) []any {
 func (s *Store) update(group []*store.Change) (sql string, args []any) {
 	slices.SortFunc(group, func(a, b *store.Change) int { return cmp.Compare(a.Job.ID, b.Job.ID) })
 	withTargets := slices.ContainsFunc(group, func(c *store.Change) bool { return len(c.Targets) > 0 })
-	head, states, lines := headTable(group), stateTable(group), lineTable(group)
+	head, changed, records := headRows(group), stepRows(group), recordRows(group)
 	first := group[0]
 	steps := len(first.Steps)
 	switch {
@@ -261,19 +261,23 @@ func (s *Store) update(group []*store.Change) (sql string, args []any) {
 		if withTargets {
 			sql = aloneReportSQL[steps-1]
 		}
-		args = slices.Concat(head.scalars(1), states.scalars(steps), lines.scalars(1), []any{s.notBefore()})
+		args = lines.scalars(states.scalars(heads.scalars(make([]any, 0, mostArgs), head), changed), records)
+		args = append(args, s.notBefore())
 	default:
 		sql = groupSQL
 		if withTargets {
 			sql = groupReportSQL
 		}
-		args = slices.Concat(head.arrays(), states.arrays(), lines.arrays(), []any{s.notBefore()})
+		args = slices.Concat(heads.arrays(head), states.arrays(changed), lines.arrays(records), []any{s.notBefore()})
 	}
 	if withTargets {
-		args = slices.Concat(args, outcomeTable(group).arrays(), setTable(group).arrays())
+		args = slices.Concat(args, outcomes.arrays(resultRows(group)), sets.arrays(setRows(group)))
 	}
 	return sql, args
 }
+
+// mostArgs is how many parameters a change alone has.
+var mostArgs = len(heads.keys) + len(heads.columns) + 2*(len(states.keys)+len(states.columns)) + len(lines.columns) + 1
 
 // notBefore returns the time from which on new effects can be claimed.
 func (s *Store) notBefore() int64 {

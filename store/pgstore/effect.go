@@ -11,7 +11,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-const effectsSQL = `SELECT ` + deliveryColumns + ` FROM stepgate_jobs j, LATERAL (
+var effectsSQL = `SELECT ` + deliveryColumns + ` FROM stepgate_jobs j, LATERAL (
 	SELECT * FROM stepgate_effects e WHERE e.job = j.id AND e.seq > $4 ORDER BY e.job, e.seq LIMIT $5
 ) e JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq
 WHERE j.id = $3 AND ` + inScope + ` ORDER BY e.seq`
@@ -23,14 +23,14 @@ func (s *Store) Effects(ctx context.Context, scope store.Scope, job store.JobID,
 
 // claimSQL passes over effects that another claim is taking, and waits for none. Those of
 // each kind are in the order of their time in an index.
-const claimSQL = `WITH due AS MATERIALIZED (
+var claimSQL = `WITH due AS MATERIALIZED (
 	SELECT d.* FROM unnest($3::int2[]) AS wanted(effect), LATERAL (
 		SELECT e.job, e.seq, e.not_before FROM stepgate_effects e
 		WHERE e.effect = wanted.effect AND e.not_before <= $4 AND {scope}
 		ORDER BY e.not_before LIMIT $6 FOR UPDATE SKIP LOCKED
 	) d ORDER BY d.not_before LIMIT $6
 ), claimed AS (
-	UPDATE stepgate_effects e SET not_before = $5, claims = e.claims + 1, token = $7
+	UPDATE stepgate_effects e SET not_before = $5, count = e.count + 1, token = $7
 	FROM due d WHERE e.job = d.job AND e.seq = d.seq RETURNING e.*, d.not_before AS was
 )
 SELECT ` + deliveryColumns + ` FROM claimed e
@@ -58,7 +58,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 	var claimed []store.Delivery
 	err := s.link.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		b := newGroup()
-		b.Queue(sql, c.Scope.Type, c.Scope.ID, []int16(kinds), int64(c.Now), int64(c.Until), int64(c.Limit), uuid(c.Token)).Query(func(rows pgx.Rows) (err error) {
+		b.Queue(sql, c.Scope.Type, c.Scope.ID, kinds, int64(c.Now), int64(c.Until), int64(c.Limit), asUUID(c.Token)).Query(func(rows pgx.Rows) (err error) {
 			claimed, err = pgx.CollectRows(rows, scanDelivery)
 			return err
 		})
@@ -71,18 +71,18 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 }
 
 const deferSQL = `UPDATE stepgate_effects SET not_before = $5, failures = $6, delivered = $7, last_error = $8
-WHERE job = $1 AND seq = $2 AND claims = $3 AND token = $4`
+WHERE job = $1 AND seq = $2 AND count = $3 AND token IS NOT DISTINCT FROM $4`
 
 // Defer implements store.Store.
 func (s *Store) Defer(ctx context.Context, d store.Delivery) error {
-	return s.leased(ctx, "defer", deferSQL, int64(d.Job), int64(d.Seq), d.Count, uuid(d.Token), int64(d.NotBefore), d.Failures, d.Delivered, d.LastError)
+	return s.leased(ctx, "defer", deferSQL, int64(d.Job), int64(d.Seq), d.Count, asUUID(d.Token), int64(d.NotBefore), d.Failures, d.Delivered, d.LastError)
 }
 
-const settleSQL = `DELETE FROM stepgate_effects WHERE job = $1 AND seq = $2 AND claims = $3 AND token = $4`
+const settleSQL = `DELETE FROM stepgate_effects WHERE job = $1 AND seq = $2 AND count = $3 AND token IS NOT DISTINCT FROM $4`
 
 // Settle implements store.Store.
 func (s *Store) Settle(ctx context.Context, d store.Delivery) error {
-	return s.leased(ctx, "settle", settleSQL, int64(d.Job), int64(d.Seq), d.Count, uuid(d.Token))
+	return s.leased(ctx, "settle", settleSQL, int64(d.Job), int64(d.Seq), d.Count, asUUID(d.Token))
 }
 
 // SettleTx is [Store.Settle] in a transaction of the caller's: it takes effect with that.
@@ -90,7 +90,7 @@ func SettleTx(ctx context.Context, tx pgx.Tx, d store.Delivery) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return failed("settle", leased(ctx, tx, settleSQL, int64(d.Job), int64(d.Seq), d.Count, uuid(d.Token)))
+	return failed("settle", leased(ctx, tx, settleSQL, int64(d.Job), int64(d.Seq), d.Count, asUUID(d.Token)))
 }
 
 // leased runs a statement on one claimed effect.
@@ -112,8 +112,8 @@ func leased(ctx context.Context, on interface {
 	return err
 }
 
-const takeSQL = `WITH taken AS (
-	UPDATE stepgate_effects SET claims = claims + 1, token = gen_random_uuid() WHERE job = $1 AND seq = $2 RETURNING *
+var takeSQL = `WITH taken AS (
+	UPDATE stepgate_effects SET count = count + 1, token = gen_random_uuid() WHERE job = $1 AND seq = $2 RETURNING *
 )
 SELECT ` + deliveryColumns + ` FROM taken e
 JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq JOIN stepgate_jobs j ON j.id = e.job`

@@ -16,7 +16,7 @@ import (
 // in an index, so a page costs a page of each state at the most. The shape keeps the planner to
 // that index: left with an equation it may take the primary key, in which it passes over the
 // jobs of all other states.
-const (
+var (
 	jobsSQL = `SELECT ` + jobColumns + ` FROM stepgate_jobs j
 WHERE j.id > $1 ORDER BY j.id LIMIT $2`
 

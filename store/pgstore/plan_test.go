@@ -129,14 +129,14 @@ func TestStatementsUseIndexes(t *testing.T) {
 func TestJobsOfAStateAreReadInOrder(t *testing.T) {
 	pool := filled(t, many+`UPDATE stepgate_jobs SET scope_id = '7'; ANALYZE stepgate_jobs; SET plan_cache_mode = force_generic_plan`)
 	for sql, want := range map[string]string{
-		jobsByStateSQL:   "Index Scan using stepgate_jobs_by_state",
-		newestByStateSQL: "Index Scan Backward using stepgate_jobs_by_state",
-		jobsByScopeSQL:   "Index Scan using stepgate_jobs_by_scope",
-		newestByScopeSQL: "Index Scan Backward using stepgate_jobs_by_scope",
-		namedByStateSQL:  "Index Scan Backward using stepgate_jobs_by_state",
-		namedByScopeSQL:  "Index Scan Backward using stepgate_jobs_by_scope",
-		countsSQL:        "Index Only Scan using stepgate_jobs_by_state",
-		countsOfScopeSQL: "Index Only Scan using stepgate_jobs_by_scope",
+		jobsByStateSQL:   "Index Scan using stepgate_jobs_state",
+		newestByStateSQL: "Index Scan Backward using stepgate_jobs_state",
+		jobsByScopeSQL:   "Index Scan using stepgate_jobs_scope",
+		newestByScopeSQL: "Index Scan Backward using stepgate_jobs_scope",
+		namedByStateSQL:  "Index Scan Backward using stepgate_jobs_state",
+		namedByScopeSQL:  "Index Scan Backward using stepgate_jobs_scope",
+		countsSQL:        "Index Only Scan using stepgate_jobs_state",
+		countsOfScopeSQL: "Index Only Scan using stepgate_jobs_scope",
 	} {
 		if plan := generic(t, pool, sql); !strings.Contains(plan, want) {
 			t.Errorf("%s\nis planned as\n%s\nwant %q in it", sql, plan, want)

@@ -2,13 +2,13 @@ package pgstore
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/internal/targetset"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -16,7 +16,7 @@ import (
 
 // The statements for pages of one job find it in its scope first. Their shape keeps the planner to
 // that: left with a join it may read the page, and then find that the job is of another scope.
-const stepsSQL = `SELECT ` + stepColumns + ` FROM stepgate_jobs j, LATERAL (
+var stepsSQL = `SELECT ` + stepColumns + ` FROM stepgate_jobs j, LATERAL (
 	SELECT * FROM stepgate_steps s WHERE s.job = j.id AND s.id > $4::bigint ORDER BY s.job, s.id LIMIT $5
 ) s WHERE j.id = $3 AND ` + inScope + ` ORDER BY s.id`
 
@@ -25,7 +25,7 @@ func (s *Store) Steps(ctx context.Context, scope store.Scope, job store.JobID, p
 	return pageOf(ctx, s, "steps", scope, job, scanStep, stepsSQL, int64(p.After), int64(p.Limit))
 }
 
-const historySQL = `SELECT ` + recordColumns + ` FROM stepgate_jobs j, LATERAL (
+var historySQL = `SELECT ` + recordColumns + ` FROM stepgate_jobs j, LATERAL (
 	SELECT * FROM stepgate_records r WHERE r.job = j.id AND r.seq > $4 ORDER BY r.job, r.seq LIMIT $5
 ) r WHERE j.id = $3 AND ` + inScope + ` ORDER BY r.seq`
 
@@ -86,7 +86,7 @@ func targetsOf(ctx context.Context, tx pgx.Tx, f store.TargetFilter) ([]store.Ta
 	return targets, name(ctx, tx, f, targets)
 }
 
-const ofAttemptSQL = `SELECT ` + resultColumns + ` FROM stepgate_results r
+var ofAttemptSQL = `SELECT ` + resultColumns + ` FROM stepgate_results r
 WHERE r.job = $1 AND r.step = $2 AND r.attempt = $3 AND r.idx > $4 ORDER BY r.idx LIMIT $5`
 
 // ofAttempt returns the results that were reported in one attempt.
@@ -98,7 +98,7 @@ func ofAttempt(ctx context.Context, tx pgx.Tx, f store.TargetFilter) ([]store.Ta
 	return pgx.CollectRows(rows, scanResult)
 }
 
-const setsSQL = `SELECT block, era, succeeded, attempt, finished FROM stepgate_target_sets
+var setsSQL = `SELECT ` + schema.TargetSets.Names("") + ` FROM stepgate_target_sets
 WHERE job = $1 AND step = $2 AND block >= $3 ORDER BY block`
 
 // ofClass returns the targets of a step that belong to a class.
@@ -107,12 +107,7 @@ func ofClass(ctx context.Context, tx pgx.Tx, f store.TargetFilter, s store.Step)
 	if err != nil {
 		return nil, err
 	}
-	blocks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b targetset.Block, err error) {
-		var succeeded, finished pgtype.Bits
-		err = row.Scan(&b.Number, &b.Era, &succeeded, &b.Attempt, &finished)
-		b.Succeeded, b.Finished = succeeded.Bytes, finished.Bytes
-		return b, err
-	})
+	blocks, err := pgx.CollectRows(rows, scan(schema.TargetSets))
 	if err != nil {
 		return nil, err
 	}
@@ -128,13 +123,13 @@ func ofClass(ctx context.Context, tx pgx.Tx, f store.TargetFilter, s store.Step)
 	return inOrder(indices, results, s.Total), err
 }
 
-const namesSQL = `SELECT block, names FROM stepgate_target_names WHERE job = $1 AND step = $2 AND block = ANY($3)`
+var namesSQL = `SELECT ` + schema.TargetNames.Names("") + ` FROM stepgate_target_names WHERE job = $1 AND step = $2 AND block = ANY($3)`
 
 // name gives targets of one step, which are in order, their names.
 func name(ctx context.Context, tx pgx.Tx, f store.TargetFilter, targets []store.Target) error {
 	var blocks []int32
 	for _, t := range targets {
-		if block := t.Index / namesPerRow; len(blocks) == 0 || blocks[len(blocks)-1] != block {
+		if block := t.Index / schema.NamesPerBlock; len(blocks) == 0 || blocks[len(blocks)-1] != block {
 			blocks = append(blocks, block)
 		}
 	}
@@ -146,20 +141,17 @@ func name(ctx context.Context, tx pgx.Tx, f store.TargetFilter, targets []store.
 		return err
 	}
 	names := map[int32][]string{}
-	var block int32
-	var list []byte
-	_, err = pgx.ForEachRow(rows, []any{&block, &list}, func() error {
-		var decoded []string
-		err := json.Unmarshal(list, &decoded)
-		names[block] = decoded
-		return err
+	var b schema.NameBlock
+	_, err = pgx.ForEachRow(rows, dests(nil, schema.TargetNames, &b), func() error {
+		names[b.Block] = slices.Collect(b.Names.All())
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("names: %w", err)
+		return err
 	}
 	for i := range targets {
 		t := &targets[i]
-		list, n := names[t.Index/namesPerRow], int(t.Index%namesPerRow)
+		list, n := names[t.Index/schema.NamesPerBlock], int(t.Index%schema.NamesPerBlock)
 		if n >= len(list) {
 			return fmt.Errorf("names: there is none of target %d of step %d of job %d", t.Index, f.Step, f.Job)
 		}

@@ -2,12 +2,11 @@ package pgstore
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -21,7 +20,7 @@ var (
 FROM stepgate_jobs j, LATERAL (SELECT * FROM stepgate_steps s WHERE s.job = j.id OFFSET 0) s
 WHERE j.id = $3 AND ` + inScope + ` ORDER BY s.id`
 
-	allNamesSQL = `SELECT n.step, n.block, n.names
+	allNamesSQL = `SELECT ` + schema.TargetNames.Names("n.") + `
 FROM stepgate_jobs j, LATERAL (SELECT * FROM stepgate_target_names n WHERE n.job = j.id OFFSET 0) n
 WHERE j.id = $3 AND ` + inScope + ` AND ` + fewTargets
 
@@ -61,11 +60,11 @@ func readSnapshot(ctx context.Context, c *pgx.Conn, q store.SnapshotQuery) (stor
 	collect(&b, &jobs, scanJob, headerSQL, q.Scope.Type, q.Scope.ID, int64(q.Job))
 	var snapshot store.Snapshot
 	collect(&b, &snapshot.Steps, scanStep, allStepsSQL, q.Scope.Type, q.Scope.ID, int64(q.Job))
-	var names []nameBlock
-	var results []stepResult
+	var names []schema.NameBlock
+	var results []ofStep[store.Target]
 	if q.Targets > 0 {
-		collect(&b, &names, scanNames, allNamesSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int64(q.Targets))
-		collect(&b, &results, scanStepResult, allLatestSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int64(q.Targets))
+		collect(&b, &names, scan(schema.TargetNames), allNamesSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int64(q.Targets))
+		collect(&b, &results, scanOfStep(schema.Results), allLatestSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int64(q.Targets))
 	}
 	b.Queue(`COMMIT`)
 	err := c.SendBatch(ctx, &b).Close()
@@ -90,47 +89,22 @@ func collect[T any](b *pgx.Batch, all *[]T, scan pgx.RowToFunc[T], sql string, a
 	})
 }
 
-// nameBlock is a row of the names of a step's targets.
-type nameBlock struct {
-	step  step.ID
-	block int
-	names []string
-}
-
-func scanNames(row pgx.CollectableRow) (n nameBlock, err error) {
-	var list []byte
-	if err = row.Scan((*int64)(&n.step), &n.block, &list); err == nil {
-		err = json.Unmarshal(list, &n.names)
-	}
-	return n, err
-}
-
-// stepResult is the latest result of a target of a step.
-type stepResult struct {
-	step step.ID
-	store.Target
-}
-
-func scanStepResult(row pgx.CollectableRow) (r stepResult, err error) {
-	err = row.Scan(append([]any{(*int64)(&r.step)}, resultFields(&r.Target)...)...)
-	return r, err
-}
-
 // allTargets returns the targets of all steps of a job, in order.
-func allTargets(steps []store.Step, names []nameBlock, results []stepResult) ([]store.Target, error) {
+func allTargets(steps []store.Step, names []schema.NameBlock, results []ofStep[store.Target]) ([]store.Target, error) {
 	first := make([]int, len(steps)+1) // of each step among all targets
 	for i := range steps {
 		first[i+1] = first[i] + int(steps[i].Total)
 	}
 	targets := make([]store.Target, first[len(steps)])
 	for _, r := range results {
-		targets[first[r.step-1]+int(r.Index)] = r.Target
+		targets[first[r.step-1]+int(r.row.Index)] = r.row
 	}
 	for _, n := range names {
-		for i, name := range n.names {
-			index := n.block*namesPerRow + i
-			t := &targets[first[n.step-1]+index]
-			t.Index, t.Name = int32(index), name
+		index := n.Block * schema.NamesPerBlock
+		for name := range n.Names.All() {
+			t := &targets[first[n.Step-1]+int(index)]
+			t.Index, t.Name = index, name
+			index++
 		}
 	}
 	return targets, nil

@@ -10,27 +10,6 @@ import (
 // What a statement writes is passed as tables: as arrays for a group of changes, as rows of
 // scalars for one change alone, which costs the server less.
 
-const (
-	headColumns = `id bigint, base bigint, version bigint, moved bigint, started bigint, finished bigint, updated bigint,
-		current int, skipped int, ignored int, state int2, sealed bool`
-	stateColumns = `job bigint, started bigint, finished bigint, deadline bigint, id int, attempt int, full_attempt int,
-		succeeded int, unfinished int, state int2`
-	lineColumns = `job bigint, seq bigint, at bigint, request uuid, step int, entered int, attempt int, succeeded int, unfinished int,
-		results int, targets int, cause int2, from_state int2, to_state int2,
-		job_from int2, job_to int2, effect int2, full_run bool, actor text, reason text`
-	outcomeColumns = `job bigint, started bigint, finished bigint, step int, idx int, attempt int, success int, exit_code int,
-		status int2, detail text`
-	setColumns = `job bigint, step int, block int, era int, attempt int, succeeded varbit, finished varbit`
-
-	jobRowColumns = `id bigint, version bigint, moved bigint, created bigint, started bigint, finished bigint, updated bigint,
-		current int, steps int, skipped int, ignored int, state int2, sealed bool, scope_type text, scope_id text, name text`
-	creationColumns = `scope_type text, scope_id text, request uuid, job bigint`
-	stepRowColumns  = `job bigint, started bigint, finished bigint, deadline bigint, timeout bigint, id int, total int, attempt int,
-		full_attempt int, succeeded int, unfinished int, type int2, state int2, on_timeout int2, ignore_errors bool,
-		name text, payload text, confirmers json`
-	namesColumns = `job bigint, step int, block int, names json`
-)
-
 // newGroup returns a batch for statements on groups. A batch is sent at once and is one
 // transaction, for which it first tells the server to plan each statement once: left alone it
 // would plan for each group anew, which costs more than the statement itself. That plan shall
@@ -48,7 +27,7 @@ type statement struct {
 	args int // parameters so far
 }
 
-// rows returns a table of the next parameters, which [table.arrays] gives. All numbers are in
+// rows returns a table of the next parameters, which [layout.arrays] gives. All numbers are in
 // one array, row by row: an array to unnest for each column would cost the server more than
 // all that is done with a small group. Only what has no fixed length is unnested.
 func (s *statement) rows(alias, columns string) string {
@@ -142,14 +121,14 @@ var (
 // record.
 func alone(steps int, withTargets bool) string {
 	s := &statement{}
-	s.update(s.values("h", headColumns, 1), s.values("n", stateColumns, steps), s.values("l", lineColumns, 1), withTargets)
+	s.update(s.values("h", heads.String(), 1), s.values("n", states.String(), steps), s.values("l", lines.String(), 1), withTargets)
 	return s.String()
 }
 
 // group returns the statement of changes to existing jobs, which come by the id of their job.
 func group(withTargets bool) string {
 	s := &statement{}
-	s.update(s.rows("h", headColumns), s.rows("n", stateColumns), s.rows("l", lineColumns), withTargets)
+	s.update(s.rows("h", heads.String()), s.rows("n", states.String()), s.rows("l", lines.String()), withTargets)
 	return s.String()
 }
 
@@ -162,17 +141,15 @@ const ofFit = `(%s.job IN (SELECT id FROM fit)) IS TRUE`
 // meanwhile is looked at again once that has ended, and its version then does not fit. As
 // [newGroup] has it planned, rows are locked in the order of h, by id, so that no two processes
 // wait for each other.
-func (s *statement) update(heads, states, lines string, withTargets bool) {
+func (s *statement) update(h, n, l string, withTargets bool) {
 	fmt.Fprintf(s, `WITH fit AS (
-	UPDATE stepgate_jobs j SET version = h.version, moved = h.moved, started = h.started, finished = h.finished, updated = h.updated,
-		current = h.current, skipped = h.skipped, ignored = h.ignored, state = h.state, sealed = h.sealed
+	UPDATE stepgate_jobs j SET %s
 	FROM %s WHERE j.id = h.id AND j.version = h.base RETURNING j.id
 ), moved AS (
-	UPDATE stepgate_steps s SET started = n.started, finished = n.finished, deadline = n.deadline, attempt = n.attempt,
-		full_attempt = n.full_attempt, succeeded = n.succeeded, unfinished = n.unfinished, state = n.state
+	UPDATE stepgate_steps s SET %s
 	FROM %s WHERE s.job = n.job AND s.id = n.id AND %s
-)`, heads, states, fmt.Sprintf(ofFit, "n"))
-	s.record(lines)
+)`, heads.changes("h"), h, states.changes("n"), n, fmt.Sprintf(ofFit, "n"))
+	s.record(l)
 	if withTargets {
 		s.results()
 	}
@@ -180,14 +157,14 @@ func (s *statement) update(heads, states, lines string, withTargets bool) {
 }
 
 // record writes lines of fit to the history, and their effects to where they wait.
-func (s *statement) record(lines string) {
+func (s *statement) record(l string) {
 	fmt.Fprintf(s, `, line AS MATERIALIZED (
 	SELECT l.* FROM %[1]s WHERE %[2]s
 ), recorded AS (
 	INSERT INTO stepgate_records (%[3]s) SELECT * FROM line
 ), waiting AS (
 	INSERT INTO stepgate_effects (job, seq, effect, not_before) SELECT job, seq, effect, %[4]s FROM line WHERE effect <> 0
-)`, lines, fmt.Sprintf(ofFit, "l"), names(lineColumns), s.arg("bigint"))
+)`, l, fmt.Sprintf(ofFit, "l"), lines.names(), s.arg("bigint"))
 }
 
 // results writes the results of fit, and adds to the sets of who has succeeded and finished.
@@ -195,16 +172,15 @@ func (s *statement) results() {
 	fmt.Fprintf(s, `, outcome AS (
 	INSERT INTO stepgate_results (%[1]s)
 	SELECT o.* FROM %[2]s WHERE %[3]s
-	ON CONFLICT (job, step, idx, attempt) DO UPDATE SET started = excluded.started, finished = excluded.finished,
-		success = excluded.success, exit_code = excluded.exit_code, status = excluded.status, detail = excluded.detail
+	ON CONFLICT (job, step, idx, attempt) DO UPDATE SET %[7]s
 ), sets AS (
 	INSERT INTO stepgate_target_sets AS old (%[4]s)
 	SELECT n.* FROM %[5]s WHERE %[6]s
 	ON CONFLICT (job, step, block) DO UPDATE SET era = excluded.era, attempt = excluded.attempt,
 		succeeded = CASE WHEN old.era = excluded.era THEN old.succeeded | excluded.succeeded ELSE excluded.succeeded END,
 		finished = CASE WHEN old.attempt = excluded.attempt THEN old.finished | excluded.finished ELSE excluded.finished END
-)`, names(outcomeColumns), s.rows("o", outcomeColumns), fmt.Sprintf(ofFit, "o"),
-		names(setColumns), s.rows("n", setColumns), fmt.Sprintf(ofFit, "n"))
+)`, outcomes.names(), s.rows("o", outcomes.String()), fmt.Sprintf(ofFit, "o"),
+		sets.names(), s.rows("n", sets.String()), fmt.Sprintf(ofFit, "n"), outcomes.changes("excluded"))
 }
 
 // creation returns the statement of jobs that come to be. An id or a request that is taken
@@ -219,9 +195,9 @@ func creation() string {
 	INSERT INTO stepgate_steps (%[5]s) SELECT * FROM %[6]s
 ), named AS (
 	INSERT INTO stepgate_target_names (%[7]s) SELECT * FROM %[8]s
-)`, names(jobRowColumns), s.rows("j", jobRowColumns), names(creationColumns), s.rows("c", creationColumns),
-		names(stepRowColumns), s.rows("s", stepRowColumns), names(namesColumns), s.rows("n", namesColumns))
-	s.record(s.rows("l", lineColumns))
+)`, newJobs.names(), s.rows("j", newJobs.String()), names(creations), s.rows("c", creations),
+		newSteps.names(), s.rows("s", newSteps.String()), newNames.names(), s.rows("n", newNames.String()))
+	s.record(s.rows("l", lines.String()))
 	s.WriteString("\nSELECT id FROM fit")
 	return s.String()
 }

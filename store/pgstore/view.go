@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
@@ -16,7 +17,7 @@ const inScope = `(($1 = '' AND $2 = '') OR (j.scope_type = $1 AND j.scope_id = $
 
 // viewSQL reads the header with the step in question and the one after it, a row for each. The
 // steps are limited where they are looked up: a limit of the whole may read and sort them all.
-const viewSQL = `
+var viewSQL = `
 SELECT ` + jobColumns + `, ` + stepColumns + `
 FROM stepgate_jobs j, LATERAL (
 	SELECT * FROM stepgate_steps s WHERE s.job = $3 AND s.id >= CASE WHEN $4::int = 0 THEN j.current ELSE $4::int END
@@ -43,7 +44,7 @@ ORDER BY q.n, s.id`
 // latestSQL reads the latest results of some targets of a step, of those that have one. The
 // shape keeps the planner to the primary key: left with an equation it may take the index of
 // attempts, in which it reads a whole step for each target.
-const latestSQL = `
+var latestSQL = `
 SELECT ` + resultColumns + `
 FROM unnest($3::int[]) AS i(idx), LATERAL (
 	SELECT * FROM stepgate_results r
@@ -51,7 +52,7 @@ FROM unnest($3::int[]) AS i(idx), LATERAL (
 ) r`
 
 // latestOfCurrentSQL is latestSQL for the job's current step.
-const latestOfCurrentSQL = `
+var latestOfCurrentSQL = `
 SELECT ` + resultColumns + `
 FROM stepgate_jobs j, unnest($2::int[]) AS i(idx), LATERAL (
 	SELECT * FROM stepgate_results r
@@ -59,8 +60,8 @@ FROM stepgate_jobs j, unnest($2::int[]) AS i(idx), LATERAL (
 ) r
 WHERE j.id = $1`
 
-const replaySQL = `SELECT ` + recordColumns + ` FROM stepgate_records r
-WHERE r.job = $1 AND r.request = $2 AND r.request <> '00000000-0000-0000-0000-000000000000'`
+var replaySQL = `SELECT ` + recordColumns + ` FROM stepgate_records r
+WHERE r.job = $1 AND r.request = $2`
 
 // viewCall is a view that is asked for, and what comes of it.
 type viewCall struct {
@@ -118,21 +119,18 @@ func (s *Store) readGroup(ctx context.Context, group []*viewCall) []error {
 // readTogether answers views with one statement.
 func readTogether(ctx context.Context, conn *pgx.Conn, group []*viewCall) error {
 	b := newGroup()
-	number := make(values[int64], len(group))
+	var numbers []int64
 	for i, c := range group {
-		number[i] = int64(i)
+		numbers = append(numbers, int64(i), int64(c.query.Job), int64(c.query.Step))
 		c.view = store.View{} // an earlier try may have begun to answer
 	}
-	b.Queue(viewsSQL, table{
-		number,
-		column(group, func(c **viewCall) int64 { return int64((*c).query.Job) }),
-		column(group, func(c **viewCall) int32 { return int32((*c).query.Step) }),
+	b.Queue(viewsSQL, numbers,
 		column(group, func(c **viewCall) string { return (*c).query.Scope.Type }),
 		column(group, func(c **viewCall) string { return (*c).query.Scope.ID }),
-	}.arrays()...).Query(func(rows pgx.Rows) error {
+	).Query(func(rows pgx.Rows) error {
 		var n int64
 		var r viewRow
-		_, err := pgx.ForEachRow(rows, append([]any{&n}, r.fields()...), func() error {
+		_, err := pgx.ForEachRow(rows, r.dests([]any{&n}), func() error {
 			return r.addTo(&group[n].view)
 		})
 		return err
@@ -155,20 +153,21 @@ func (s *Store) read(ctx context.Context, c *viewCall) error {
 // viewRow is a row of a view: its header, with one of its steps.
 type viewRow struct {
 	job  store.Job
-	step stepRow
+	step store.Step
 }
 
-func (r *viewRow) fields() []any { return append(jobFields(&r.job), r.step.fields()...) }
+func (r *viewRow) dests(into []any) []any {
+	return dests(dests(into, schema.Jobs, &r.job), schema.Steps, &r.step)
+}
 
 // addTo adds r to a view: the step in question comes first.
 func (r *viewRow) addTo(v *store.View) error {
-	s, err := r.step.step()
 	if v.Step.ID == 0 {
-		v.Job, v.Step = r.job, s
+		v.Job, v.Step = r.job, r.step
 	} else {
-		v.Next = s
+		v.Next = r.step
 	}
-	return err
+	return nil
 }
 
 // answers is ErrNotFound if v is not what q asks for.
@@ -182,7 +181,7 @@ func answers(v *store.View, q *store.Query) error {
 // scanView reads what viewSQL gives.
 func scanView(rows pgx.Rows, q *store.Query) (v store.View, err error) {
 	var r viewRow
-	if _, err := pgx.ForEachRow(rows, r.fields(), func() error { return r.addTo(&v) }); err != nil {
+	if _, err := pgx.ForEachRow(rows, r.dests(nil), func() error { return r.addTo(&v) }); err != nil {
 		return store.View{}, err
 	}
 	return v, answers(&v, q)
@@ -222,7 +221,7 @@ func readWide(ctx context.Context, c *pgx.Conn, q store.Query) (v store.View, er
 	}
 	var replay []store.Record
 	if q.Request != (store.RequestID{}) {
-		b.Queue(replaySQL, int64(q.Job), uuid(q.Request)).Query(func(rows pgx.Rows) (err error) {
+		b.Queue(replaySQL, int64(q.Job), asUUID(q.Request)).Query(func(rows pgx.Rows) (err error) {
 			replay, err = pgx.CollectRows(rows, scanRecord)
 			return err
 		})
@@ -265,12 +264,12 @@ func inOrder(indices []int32, results []store.Target, total int32) []store.Targe
 	return targets
 }
 
-const createdSQL = `SELECT ` + recordColumns + ` FROM stepgate_creations c JOIN stepgate_records r ON r.job = c.job AND r.seq = 1
+var createdSQL = `SELECT ` + recordColumns + ` FROM stepgate_creations c JOIN stepgate_records r ON r.job = c.job AND r.seq = 1
 WHERE c.scope_type = $1 AND c.scope_id = $2 AND c.request = $3`
 
 // Created implements store.Store.
 func (s *Store) Created(ctx context.Context, scope store.Scope, request store.RequestID) (store.Record, error) {
-	records, err := query(ctx, s, "created", scanRecord, createdSQL, scope.Type, scope.ID, uuid(request))
+	records, err := query(ctx, s, "created", scanRecord, createdSQL, scope.Type, scope.ID, asUUID(request))
 	if err == nil && len(records) == 0 {
 		err = store.ErrNotFound
 	}

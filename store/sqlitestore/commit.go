@@ -2,14 +2,13 @@ package sqlitestore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/internal/targetset"
-	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -52,8 +51,7 @@ func (c commit) apply(w *conn) error {
 // create adds the job, unless its id or its request is known, and its steps.
 func (c commit) create(w *conn) error {
 	j := &c.Job
-	n, err := w.exec(insertJob, j.ID, j.Scope.Type, j.Scope.ID, j.Name, j.State, j.Version, j.Moved, j.Current,
-		j.Steps, j.Skipped, j.Ignored, j.Created, j.Started, j.Finished, j.Updated, j.Sealed, idOf(c.Records[0].Request))
+	n, err := w.exec(insertJob, append(values(nil, schema.Jobs, j), idOf(c.Records[0].Request))...)
 	if err != nil {
 		return err
 	}
@@ -72,10 +70,10 @@ func (c commit) create(w *conn) error {
 // steps. It leaves alone what never changes.
 func (c commit) update(w *conn) error {
 	j := &c.Job
-	args := []any{j.ID, c.Base(), j.Version, j.Moved, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished, j.Updated, j.Sealed, j.State}
-	q := updateJob
-	if !slices.ContainsFunc(c.Records, func(r store.Record) bool { return r.JobFrom != r.JobTo }) {
-		q, args = updateJobSteady, args[:len(args)-1]
+	args := values([]any{int64(j.ID), int64(c.Base())}, steady, j)
+	q := updateJobSteady
+	if slices.ContainsFunc(c.Records, func(r store.Record) bool { return r.JobFrom != r.JobTo }) {
+		q, args = updateJob, append(args, int64(j.State))
 	}
 	n, err := w.exec(q, args...)
 	if err != nil {
@@ -86,7 +84,7 @@ func (c commit) update(w *conn) error {
 	}
 	for i := range c.Steps {
 		s := &c.Steps[i]
-		n, err := w.exec(updateStep, j.ID, s.ID, s.State, s.Attempt, s.Full, s.Succeeded, s.Unfinished, s.Started, s.Finished, s.Deadline)
+		n, err := w.exec(updateStep, values([]any{int64(j.ID), int64(s.ID)}, changedOfStep, s)...)
 		if err != nil {
 			return err
 		}
@@ -99,35 +97,18 @@ func (c commit) update(w *conn) error {
 
 // addStep adds a step and the names of its targets.
 func addStep(w *conn, job store.JobID, s *store.Step, targets []string) error {
-	err := w.do(insertStep, job, s.ID, s.Type, s.Name, s.IgnoreErrors, s.OnTimeout, s.Timeout, s.Total,
-		s.State, s.Attempt, s.Full, s.Succeeded, s.Unfinished, s.Started, s.Finished, s.Deadline)
+	err := w.do(insertStep, values([]any{int64(job)}, stepRow, s)...)
 	if err == nil && (s.Confirmers.IsSet() || s.Payload != "") {
-		var confirmers any
-		if confirmers, err = textOf(s.Confirmers); err == nil {
-			err = w.do(insertTexts, job, s.ID, confirmers, s.Payload)
-		}
+		err = w.do(insertTexts, values([]any{int64(job), int64(s.ID)}, stepTexts, s)...)
 	}
-	block := 0
-	for chunk := range slices.Chunk(targets, namesInABlock) {
+	blocks := schema.BlocksOf(s.ID, targets)
+	for i := range blocks {
 		if err != nil {
 			return err
 		}
-		var names []byte
-		if names, err = json.Marshal(chunk); err == nil {
-			err = w.do(insertNames, job, s.ID, block, string(names))
-		}
-		block++
+		err = w.do(insertNames, values([]any{int64(job)}, schema.TargetNames, &blocks[i])...)
 	}
 	return err
-}
-
-// textOf returns a list as the database keeps it, nil for no list.
-func textOf(names step.Names) (any, error) {
-	if !names.IsSet() {
-		return nil, nil
-	}
-	text, err := json.Marshal(names)
-	return string(text), err
 }
 
 // putTargets keeps the results and what they mean for the classes of their step.
@@ -138,7 +119,7 @@ func (c commit) putTargets(w *conn) error {
 	job, s := c.Job.ID, &c.Steps[0]
 	for i := range c.Targets {
 		t := &c.Targets[i]
-		if err := w.do(putResult, job, s.ID, t.Index, t.Attempt, t.Success, t.Status, t.ExitCode, t.Started, t.Finished, t.Detail); err != nil {
+		if err := w.do(putResult, values([]any{int64(job), int64(s.ID)}, schema.Results, t)...); err != nil {
 			return err
 		}
 	}
@@ -150,7 +131,7 @@ func (c commit) putTargets(w *conn) error {
 		if len(known) == 1 {
 			b = known[0].Add(b)
 		}
-		if err := w.do(putSet, job, s.ID, b.Number, b.Era, []byte(b.Succeeded), b.Attempt, []byte(b.Finished)); err != nil {
+		if err := w.do(putSet, values([]any{int64(job), int64(s.ID)}, schema.TargetSets, &b)...); err != nil {
 			return err
 		}
 	}
@@ -159,21 +140,12 @@ func (c commit) putTargets(w *conn) error {
 
 // addRecord adds a record and its effect.
 func addRecord(w *conn, r *store.Record) error {
-	err := w.do(insertRecord, r.Job, r.Seq, r.At, r.Cause, idOf(r.Request), r.Actor, r.Reason,
-		r.Step, r.Entered, r.Attempt, r.All, r.From, r.To, r.JobFrom, r.JobTo, r.Succeeded, r.Unfinished, r.Results, r.Targets, r.Effect)
+	err := w.do(insertRecord, values(nil, schema.Records, r)...)
 	if err != nil {
 		return err
 	}
 	if d, ok := r.Delivery(store.Scope{}); ok {
-		return w.do(insertEffect, d.Job, d.Seq, d.At, d.Effect, d.NotBefore, d.Count, d.Failures, d.Delivered, d.LastError)
+		return w.do(insertEffect, values([]any{int64(d.At)}, schema.Effects, &d)...)
 	}
 	return nil
-}
-
-// idOf returns a request or a token as the database keeps it, nil for none.
-func idOf(id [16]byte) any {
-	if id == ([16]byte{}) {
-		return nil
-	}
-	return id[:]
 }

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
 )
 
 // query names one of the statements. Every connection prepares those that it uses once.
@@ -68,19 +70,28 @@ const (
 	countJobsOfScope
 )
 
-const (
-	jobColumns = `id, scope_type, scope_id, name, state, version, moved, current, steps, skipped, ignored, created, started, finished, updated, sealed`
+var (
+	jobColumns    = schema.Jobs.Names("")
+	recordColumns = schema.Records.Names("r.")
+	setColumns    = schema.TargetSets.Names("")
 
-	jobChanges = `version = ?3, moved = ?4, current = ?5, skipped = ?6, ignored = ?7, started = ?8, finished = ?9, updated = ?10, sealed = ?11`
+	// What changes of a job while its state does not, whose index is then left alone.
+	steady = schema.Jobs.At(schema.Changed).Without("state")
 
-	recordColumns = `r.job, r.seq, r.at, r.cause, r.request, r.actor, r.reason, r.step, r.entered, r.attempt, r.all_targets,
-		r.from_state, r.to_state, r.job_from, r.job_to, r.succeeded, r.unfinished, r.results, r.targets, r.effect`
+	// A step's own row, and what is kept apart from it.
+	stepRow   = schema.Steps.Long(false)
+	stepTexts = schema.Steps.Long(true)
 
-	resultColumns = `ifnull(r.attempt, 0), ifnull(r.success, 0), ifnull(r.status, 0), ifnull(r.exit_code, 0), ifnull(r.started, 0), ifnull(r.finished, 0), r.detail`
+	changedOfStep = schema.Steps.At(schema.Changed)
 
-	// Of an effect's delivery: what changes, and what its record and its job say of it.
-	selectDeliveries = `SELECT e.not_before, e.count, e.token, e.failures, e.delivered, e.last_error, j.scope_type, j.scope_id,
-			e.job, e.seq, e.at, r.step, r.entered, r.attempt, r.all_targets, r.job_to, r.effect
+	// A result of a target that is known, and may have none.
+	result        = schema.Results.Without("idx")
+	resultColumns = result.List(orZero("r."))
+
+	// Of an effect's delivery: what its own row says, and what its record and its job say of it.
+	waiting          = schema.Effects.At(schema.Changed)
+	asked            = schema.Records.Only("job", "seq", "at", "step", "entered", "attempt", "all_targets", "job_to", "effect")
+	selectDeliveries = `SELECT ` + waiting.Names("e.") + `, j.scope_type, j.scope_id, ` + asked.Names("r.") + `
 		FROM stepgate_effects e
 		CROSS JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq
 		CROSS JOIN stepgate_jobs j ON j.id = e.job `
@@ -94,22 +105,19 @@ var queries = [...]string{
 	commitTransaction: `COMMIT`,
 	rollback:          `ROLLBACK`,
 
-	insertJob:       `INSERT INTO stepgate_jobs (` + jobColumns + `, request) VALUES (` + places(17) + `) ON CONFLICT DO NOTHING`,
-	updateJob:       `UPDATE stepgate_jobs SET ` + jobChanges + `, state = ?12 WHERE id = ?1 AND version = ?2`,
-	updateJobSteady: `UPDATE stepgate_jobs SET ` + jobChanges + ` WHERE id = ?1 AND version = ?2`,
-	insertStep: `INSERT INTO stepgate_steps (job, id, type, name, ignore_errors, on_timeout, timeout_ns, total,
-		state, attempt, full_attempt, succeeded, unfinished, started, finished, deadline) VALUES (` + places(16) + `)`,
-	insertTexts: `INSERT INTO stepgate_step_texts (job, step, confirmers, payload) VALUES (` + places(4) + `)`,
-	updateStep: `UPDATE stepgate_steps SET state = ?3, attempt = ?4, full_attempt = ?5, succeeded = ?6, unfinished = ?7,
-		started = ?8, finished = ?9, deadline = ?10 WHERE job = ?1 AND id = ?2`,
-	insertNames: `INSERT INTO stepgate_target_names (job, step, block, names) VALUES (` + places(4) + `)`,
-	putResult: `INSERT INTO stepgate_results (job, step, idx, attempt, success, status, exit_code, started, finished, detail) VALUES (` + places(10) + `)
-		ON CONFLICT DO UPDATE SET success = excluded.success, status = excluded.status, exit_code = excluded.exit_code,
-			started = excluded.started, finished = excluded.finished, detail = excluded.detail`,
-	selectSet:    `SELECT block, era, succeeded, attempt, finished FROM stepgate_target_sets WHERE job = ? AND step = ? AND block = ?`,
-	putSet:       `REPLACE INTO stepgate_target_sets (job, step, block, era, succeeded, attempt, finished) VALUES (` + places(7) + `)`,
-	insertRecord: `INSERT INTO stepgate_records (` + strings.ReplaceAll(recordColumns, "r.", "") + `) VALUES (` + places(20) + `)`,
-	insertEffect: `INSERT INTO stepgate_effects (job, seq, at, effect, not_before, count, failures, delivered, last_error) VALUES (` + places(9) + `)`,
+	insertJob:       `INSERT INTO stepgate_jobs (` + jobColumns + `, request) VALUES (` + places(len(schema.Jobs)+1) + `) ON CONFLICT DO NOTHING`,
+	updateJob:       `UPDATE stepgate_jobs SET ` + assign(steady, 3) + fmt.Sprintf(`, state = ?%d`, 3+len(steady)) + ` WHERE id = ?1 AND version = ?2`,
+	updateJobSteady: `UPDATE stepgate_jobs SET ` + assign(steady, 3) + ` WHERE id = ?1 AND version = ?2`,
+	insertStep:      `INSERT INTO stepgate_steps (job, ` + stepRow.Names("") + `) VALUES (` + places(1+len(stepRow)) + `)`,
+	insertTexts:     `INSERT INTO stepgate_step_texts (job, step, ` + stepTexts.Names("") + `) VALUES (` + places(2+len(stepTexts)) + `)`,
+	updateStep:      `UPDATE stepgate_steps SET ` + assign(changedOfStep, 3) + ` WHERE job = ?1 AND id = ?2`,
+	insertNames:     `INSERT INTO stepgate_target_names (job, ` + schema.TargetNames.Names("") + `) VALUES (` + places(1+len(schema.TargetNames)) + `)`,
+	putResult: `INSERT INTO stepgate_results (job, step, ` + schema.Results.Names("") + `) VALUES (` + places(2+len(schema.Results)) + `)
+		ON CONFLICT DO UPDATE SET ` + schema.Results.At(schema.Changed).List(func(c schema.Column[store.Target]) string { return c.Name + ` = excluded.` + c.Name }),
+	selectSet:    `SELECT ` + setColumns + ` FROM stepgate_target_sets WHERE job = ? AND step = ? AND block = ?`,
+	putSet:       `REPLACE INTO stepgate_target_sets (job, step, ` + setColumns + `) VALUES (` + places(2+len(schema.TargetSets)) + `)`,
+	insertRecord: `INSERT INTO stepgate_records (` + schema.Records.Names("") + `) VALUES (` + places(len(schema.Records)) + `)`,
+	insertEffect: `INSERT INTO stepgate_effects (at, ` + schema.Effects.Names("") + `) VALUES (` + places(1+len(schema.Effects)) + `)`,
 
 	leaseEffect:  `UPDATE stepgate_effects SET count = ?3, token = ?4, not_before = ?5 WHERE job = ?1 AND seq = ?2`,
 	deferEffect:  `UPDATE stepgate_effects SET not_before = ?5, failures = ?6, delivered = ?7, last_error = ?8 WHERE ` + claimed,
@@ -117,16 +125,16 @@ var queries = [...]string{
 
 	selectJob:          `SELECT ` + jobColumns + ` FROM stepgate_jobs j WHERE j.id = ?1 AND ` + inScope,
 	findJob:            `SELECT 1 FROM stepgate_jobs j WHERE j.id = ?1 AND ` + inScope,
-	selectSteps:        stepsWith(`t.payload`) + `WHERE s.job = ? AND s.id > ? ORDER BY s.id LIMIT ?`,
+	selectSteps:        stepsWith(`ifnull(t.payload, '')`) + `WHERE s.job = ? AND s.id > ? ORDER BY s.id LIMIT ?`,
 	selectAllSteps:     stepsWith(`''`) + `WHERE s.job = ? ORDER BY s.id`,
-	selectAllNames:     `SELECT step, block, names FROM stepgate_target_names WHERE job = ?`,
-	selectAllResults:   latest,
+	selectAllNames:     `SELECT ` + schema.TargetNames.Names(``) + ` FROM stepgate_target_names WHERE job = ?`,
+	selectAllResults:   strings.Replace(latestResults, `{columns}`, schema.Results.Names(`r.`), 1),
 	selectStanding:     `SELECT total, attempt, full_attempt FROM stepgate_steps WHERE job = ? AND id = ?`,
 	selectTargets:      selectListed(`''`, ``),
 	selectNamedTargets: selectListed(name("w.value"), names("w.value")),
 	selectAttempt: `SELECT r.idx, ` + name("r.idx") + `, ` + resultColumns + ` FROM stepgate_results r INDEXED BY stepgate_results_attempt ` + names("r.idx") + `
 		WHERE r.job = ?1 AND r.step = ?2 AND r.attempt = ?3 AND r.idx > ?4 ORDER BY r.idx LIMIT ?5`,
-	selectSets: `SELECT block, era, succeeded, attempt, finished FROM stepgate_target_sets
+	selectSets: `SELECT ` + setColumns + ` FROM stepgate_target_sets
 		WHERE job = ? AND step = ? AND block >= ? AND block < ? ORDER BY block`,
 	selectHistory: `SELECT ` + recordColumns + ` FROM stepgate_records r WHERE r.job = ? AND r.seq > ? ORDER BY r.seq LIMIT ?`,
 	selectReplay:  `SELECT ` + recordColumns + ` FROM stepgate_records r WHERE r.job = ? AND r.request = ?`,
@@ -165,22 +173,41 @@ const (
 	// claimed finds an effect as it was claimed last.
 	claimed = `job = ?1 AND seq = ?2 AND count = ?3 AND token IS ?4`
 
-	// latest looks up the latest result of each target of a job, of those that have one. It
+	// latestResults looks up the latest result of each target of a job, of those that have one. It
 	// reads no earlier result, and no step that has not begun.
-	latest = `WITH RECURSIVE target (step, idx, total) AS (
+	latestResults = `WITH RECURSIVE target (step, idx, total) AS (
 			SELECT id, 0, total FROM stepgate_steps WHERE job = ?1 AND attempt > 0 AND total > 0
 			UNION ALL SELECT step, idx + 1, total FROM target WHERE idx + 1 < total
 		)
-		SELECT r.step, r.idx, r.attempt, r.success, r.status, r.exit_code, r.started, r.finished, r.detail
+		SELECT r.step, {columns}
 		FROM target CROSS JOIN stepgate_results r ON r.job = ?1 AND r.step = target.step AND r.idx = target.idx AND r.attempt = (
 			SELECT max(l.attempt) FROM stepgate_results l WHERE l.job = ?1 AND l.step = target.step AND l.idx = target.idx)`
 )
 
 // stepsWith returns the beginning of the queries for steps, with what they have of the payload.
 func stepsWith(payload string) string {
-	return `SELECT s.id, s.type, s.name, s.ignore_errors, s.on_timeout, s.timeout_ns, t.confirmers, ` + payload + `, s.total,
-			s.state, s.attempt, s.full_attempt, s.succeeded, s.unfinished, s.started, s.finished, s.deadline
+	return `SELECT ` + stepRow.Names("s.") + `, t.confirmers, ` + payload + `
 		FROM stepgate_steps s LEFT JOIN stepgate_step_texts t ON t.job = s.job AND t.step = s.id `
+}
+
+// assign returns the assignments of columns from parameters, of which this is the first.
+func assign[R any](columns schema.Table[R], first int) string {
+	n := first - 1
+	return columns.List(func(c schema.Column[R]) string {
+		n++
+		return fmt.Sprintf("%s = ?%d", c.Name, n)
+	})
+}
+
+// orZero returns what reads a column of a row that may not be there.
+func orZero(prefix string) func(schema.Column[store.Target]) string {
+	return func(c schema.Column[store.Target]) string {
+		zero := `0`
+		if c.Type == schema.Text {
+			zero = `''`
+		}
+		return `ifnull(` + prefix + c.Name + `, ` + zero + `)`
+	}
 }
 
 // places returns so many placeholders.
@@ -188,10 +215,12 @@ func places(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), 
 
 // names joins the block of names that the target with an index is in, and name is its name.
 func names(index string) string {
-	return `CROSS JOIN stepgate_target_names n ON n.job = ?1 AND n.step = ?2 AND n.block = ` + index + ` / 256`
+	return `CROSS JOIN stepgate_target_names n ON n.job = ?1 AND n.step = ?2 AND n.block = ` + index + fmt.Sprint(` / `, schema.NamesPerBlock)
 }
 
-func name(index string) string { return `n.names ->> (` + index + ` % 256)` }
+func name(index string) string {
+	return `n.names ->> (` + index + fmt.Sprint(` % `, schema.NamesPerBlock) + `)`
+}
 
 // selectListed returns the query for the targets whose indices ?3 lists, a JSON array, in its
 // order.
@@ -206,9 +235,10 @@ func selectListed(name, names string) string {
 // the page comes after, ?3 its limit, ?4 and ?5 are the scope, ?6 is part of the name and ?7
 // the window. Each of these selects all jobs that a page is of, in the order of an index.
 const (
-	everyJob = `SELECT ` + jobColumns + ` FROM stepgate_jobs WHERE {after}`
-	ofScope  = `scope_type = ?4 AND scope_id = ?5 AND `
+	ofScope = `scope_type = ?4 AND scope_id = ?5 AND `
 )
+
+var everyJob = `SELECT ` + jobColumns + ` FROM stepgate_jobs WHERE {after}`
 
 // inStates returns the query for the jobs in the states that ?1 has. It merges the rows that an
 // index has for each state, as far as the limit asks for them.

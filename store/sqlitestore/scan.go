@@ -1,70 +1,132 @@
 package sqlitestore
 
 import (
-	"database/sql"
 	"encoding/json"
+	"fmt"
+	"slices"
 
+	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/internal/targetset"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
-// Each of these reads a row of the queries that are named like it.
-
-func scanJob(row scanner, j *store.Job) error {
-	return row.Scan(&j.ID, &j.Scope.Type, &j.Scope.ID, &j.Name, &j.State, &j.Version, &j.Moved, &j.Current,
-		&j.Steps, &j.Skipped, &j.Ignored, &j.Created, &j.Started, &j.Finished, &j.Updated, &j.Sealed)
+// values appends the values of a row's columns, as the driver takes them at once.
+func values[R any](args []any, columns schema.Table[R], row *R) []any {
+	args = slices.Grow(args, len(columns)+1)
+	for i := range columns {
+		args = append(args, value(&columns[i], row))
+	}
+	return args
 }
+
+func value[R any](c *schema.Column[R], row *R) any {
+	switch c.Type {
+	case schema.Text:
+		return c.Text(row)
+	case schema.UUID:
+		return idOf(c.UUID(row))
+	case schema.List:
+		return textOf(c.List(row))
+	case schema.Bits:
+		set, _ := c.Bits(row)
+		return []byte(set)
+	}
+	return c.Int(row)
+}
+
+// idOf returns a request or a token as the database keeps it, nil for none.
+func idOf(id [16]byte) any {
+	if id == ([16]byte{}) {
+		return nil
+	}
+	return id[:]
+}
+
+// textOf returns a list as the database keeps it, nil for no list.
+func textOf(names step.Names) any {
+	if !names.IsSet() {
+		return nil
+	}
+	text, err := json.Marshal(names)
+	if err != nil { // of strings, there is none
+		panic(err)
+	}
+	return string(text)
+}
+
+// dests appends what a row is read into.
+func dests[R any](into []any, columns schema.Table[R], row *R) []any {
+	n := len(into)
+	into = columns.Dests(into, row)
+	for i, d := range into[n:] {
+		switch d := d.(type) {
+		case *step.Names:
+			into[n+i] = (*listDest)(d)
+		case *targetset.Bits:
+			into[n+i] = (*[]byte)(d)
+		}
+	}
+	return into
+}
+
+// listDest reads a list of names, NULL as no list.
+type listDest step.Names
+
+// Scan implements sql.Scanner.
+func (d *listDest) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*d = listDest{}
+		return nil
+	case string:
+		return (*step.Names)(d).UnmarshalJSON([]byte(v))
+	case []byte:
+		return (*step.Names)(d).UnmarshalJSON(v)
+	}
+	return fmt.Errorf("names are a %T, want a text", v)
+}
+
+// scan returns what reads a row of columns.
+func scan[R any](columns schema.Table[R]) func(scanner, *R) error {
+	return func(row scanner, r *R) error { return row.Scan(dests(nil, columns, r)...) }
+}
+
+// Each of these reads a row of the queries that are named like it.
+var (
+	scanJob    = scan(schema.Jobs)
+	scanStep   = scan(append(stepRow[:len(stepRow):len(stepRow)], stepTexts...))
+	scanNames  = scan(schema.TargetNames)
+	scanBlock  = scan(schema.TargetSets)
+	scanRecord = scan(schema.Records)
+)
 
 func scanFound(row scanner, found *bool) error { return row.Scan(found) }
 
 func scanCount(row scanner, c *count) error { return row.Scan(&c.state, &c.jobs) }
 
-func scanStep(row scanner, s *store.Step) error {
-	var confirmers, payload sql.NullString
-	err := row.Scan(&s.ID, &s.Type, &s.Name, &s.IgnoreErrors, &s.OnTimeout, &s.Timeout, &confirmers, &payload, &s.Total,
-		&s.State, &s.Attempt, &s.Full, &s.Succeeded, &s.Unfinished, &s.Started, &s.Finished, &s.Deadline)
-	if err != nil {
-		return err
-	}
-	s.Payload = payload.String
-	if confirmers.Valid {
-		return json.Unmarshal([]byte(confirmers.String), &s.Confirmers)
-	}
-	return nil
-}
-
 func scanStanding(row scanner, s *store.Step) error { return row.Scan(&s.Total, &s.Attempt, &s.Full) }
 
 func scanTarget(row scanner, t *store.Target) error {
-	var detail sql.NullString
-	err := row.Scan(&t.Index, &t.Name, &t.Attempt, &t.Success, &t.Status, &t.ExitCode, &t.Started, &t.Finished, &detail)
-	t.Detail = detail.String
-	return err
+	return row.Scan(dests([]any{&t.Index, &t.Name}, result, t)...)
 }
 
-func scanNames(row scanner, n *nameBlock) error { return row.Scan(&n.step, &n.block, &n.list) }
-
-func scanResult(row scanner, r *result) error {
-	t := &r.Target
-	return row.Scan(&r.step, &t.Index, &t.Attempt, &t.Success, &t.Status, &t.ExitCode, &t.Started, &t.Finished, &t.Detail)
+// targetOf is a target of a step.
+type targetOf struct {
+	step step.ID
+	store.Target
 }
 
-func scanBlock(row scanner, b *targetset.Block) error {
-	return row.Scan(&b.Number, &b.Era, (*[]byte)(&b.Succeeded), &b.Attempt, (*[]byte)(&b.Finished))
-}
-
-func scanRecord(row scanner, r *store.Record) error {
-	return row.Scan(&r.Job, &r.Seq, &r.At, &r.Cause, &r.Request, &r.Actor, &r.Reason,
-		&r.Step, &r.Entered, &r.Attempt, &r.All, &r.From, &r.To, &r.JobFrom, &r.JobTo, &r.Succeeded, &r.Unfinished, &r.Results, &r.Targets, &r.Effect)
+func scanResult(row scanner, t *targetOf) error {
+	return row.Scan(dests([]any{(*int64)(&t.step)}, schema.Results, &t.Target)...)
 }
 
 func scanDelivery(row scanner, d *store.Delivery) error {
 	var w store.Delivery // what the effect's own row says
-	var scope store.Scope
 	var r store.Record
-	err := row.Scan(&w.NotBefore, &w.Count, &w.Token, &w.Failures, &w.Delivered, &w.LastError, &scope.Type, &scope.ID,
-		&r.Job, &r.Seq, &r.At, &r.Step, &r.Entered, &r.Attempt, &r.All, &r.JobTo, &r.Effect)
-	*d, _ = r.Delivery(scope)
+	into := append(dests(nil, waiting, &w), &w.Scope.Type, &w.Scope.ID)
+	err := row.Scan(dests(into, asked, &r)...)
+	*d, _ = r.Delivery(w.Scope)
 	d.NotBefore, d.Count, d.Token, d.Failures, d.Delivered, d.LastError = w.NotBefore, w.Count, w.Token, w.Failures, w.Delivered, w.LastError
 	return err
 }

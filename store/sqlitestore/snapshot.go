@@ -2,10 +2,8 @@ package sqlitestore
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
-	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -25,19 +23,6 @@ func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (snapshot s
 		return store.Snapshot{}, failed(err, "take a snapshot of job %d", q.Job)
 	}
 	return snapshot, nil
-}
-
-// nameBlock is a row of the names of a step's targets.
-type nameBlock struct {
-	step  step.ID
-	block int
-	list  []byte // a JSON array
-}
-
-// result is the latest result of a target of a step.
-type result struct {
-	step step.ID
-	store.Target
 }
 
 // allTargets returns the targets of all steps, unless there are more than q asks for.
@@ -63,14 +48,11 @@ func (r *conn) allTargets(q store.SnapshotQuery, steps []store.Step) ([]store.Ta
 		targets[first[results[i].step-1]+int(results[i].Index)] = results[i].Target
 	}
 	for _, b := range blocks {
-		var list []string
-		if err := json.Unmarshal(b.list, &list); err != nil {
-			return nil, fmt.Errorf("names of targets of step %d: %w", b.step, err)
-		}
-		for i, name := range list {
-			index := b.block*namesInABlock + i
-			t := &targets[first[b.step-1]+index]
-			t.Index, t.Name = int32(index), name
+		index := b.Block * schema.NamesPerBlock
+		for name := range b.Names.All() {
+			t := &targets[first[b.Step-1]+int(index)]
+			t.Index, t.Name = index, name
+			index++
 		}
 	}
 	return targets, nil

@@ -8,10 +8,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-const (
-	namesInABlock = 256 // in a row of stepgate_target_names; the queries know it
-	setsAtOnce    = 16  // rows of stepgate_target_sets that a search reads at once
-)
+const setsAtOnce = 16 // rows of stepgate_target_sets that a search reads at once
 
 // Targets implements store.Store.
 func (s *Store) Targets(ctx context.Context, f store.TargetFilter) (targets []store.Target, err error) {

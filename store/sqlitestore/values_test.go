@@ -109,8 +109,14 @@ func TestClassesOfManyTargets(t *testing.T) {
 		c.Targets = append(c.Targets, x)
 	}
 	s := open(t, file(t))
-	if err := s.Commit(t.Context(), c); err != nil {
-		t.Fatal(err)
+	created := c
+	created.Targets = nil
+	c.Specs, c.Job.Version = nil, 2
+	c.Records = []store.Record{{Job: 1, Seq: 2, Cause: step.Results, JobTo: step.Running}}
+	for _, c := range []store.Change{created, c} {
+		if err := s.Commit(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
 	}
 	want[store.DueTargets] = slices.Sorted(slices.Values(slices.Concat(want[store.FailedTargets], want[store.UnfinishedTargets])))
 	for class, indices := range want {

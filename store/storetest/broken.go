@@ -23,7 +23,7 @@ type Breakage struct {
 // Broken returns the stores that the suite must reject: each of [Promises] is broken by
 // at least one of them. Together they show that the suite bites.
 func Broken() []Breakage {
-	return slices.Concat(brokenCommits, brokenMalformed, brokenReads, brokenViews, brokenLists, brokenSnapshots, brokenEffects, brokenOverdue, brokenWakes)
+	return slices.Concat(brokenCommits, brokenFields, brokenMalformed, brokenReads, brokenViews, brokenLists, brokenSnapshots, brokenEffects, brokenOverdue, brokenWakes)
 }
 
 // A patch is a store whose methods can be replaced one by one.

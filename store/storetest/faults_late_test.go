@@ -215,18 +215,17 @@ func TestALateCallOwnsItsArguments(t *testing.T) {
 		inner := committing{memstore.New(), func(c store.Change) { sent = append(sent, c) }}
 		st := storetest.NewFaults(fault).Wrap(inner)
 		ctx, cancel := context.WithCancel(t.Context())
-		ran := func() store.Change { // a creation with all that a change can hold
+		ran := func() store.Change { // a creation with all that one can hold
 			spec := step.Spec{Type: step.Script, Name: "a", Targets: []string{"h"}, Confirmers: []string{"ann"}}
 			c := creation(7)
 			c.Specs, c.Steps = []step.Spec{spec}, []store.Step{store.NewStep(1, spec)}
-			c.Steps[0].Attempt, c.Targets = 1, []store.Target{{Index: 0, Attempt: 1}}
 			return c
 		}
 		c := ran()
 		_ = st.Commit(ctx, c)
 		sent = nil
 		c.Specs[0].Targets[0], c.Specs[0].Confirmers[0], c.Specs[0].Name = "x", "x", "x"
-		c.Steps[0].Name, c.Targets[0].Detail, c.Records[0].Actor = "x", "x", "x"
+		c.Steps[0].Name, c.Records[0].Actor = "x", "x"
 		cancel()
 		_, _ = st.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: 1}})
 

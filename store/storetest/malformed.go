@@ -28,6 +28,7 @@ var ofCreations = []defect{
 	{func(c *store.Change) { c.Steps[1].Total = 3 }, "step 2 of 3 targets, want 2, as it is defined"},
 	{func(c *store.Change) { c.Steps[1].Payload = "reboot" }, "step 2 is not as it is defined"},
 	{func(c *store.Change) { c.Steps[2].Confirmers = step.NamesOf([]string{"bob"}) }, "step 3 is not as it is defined"},
+	{func(c *store.Change) { c.Steps[0].Attempt, c.Targets = 1, []store.Target{{Attempt: 1}} }, "results in a creation, want none"},
 	{func(c *store.Change) { c.Records[0].Cause = step.Results }, "record 1 is results, want the first one and no other created"},
 	{func(c *store.Change) { *c = shift(*c, 1) }, "record 2 is created, want the first one and no other created"},
 }

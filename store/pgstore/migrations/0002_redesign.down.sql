@@ -1,3 +1,13 @@
+ALTER INDEX stepgate_effects_due RENAME TO stepgate_effects_by_time;
+ALTER INDEX stepgate_results_attempt RENAME TO stepgate_results_by_attempt;
+ALTER INDEX stepgate_steps_deadline RENAME TO stepgate_steps_by_deadline;
+ALTER INDEX stepgate_jobs_scope RENAME TO stepgate_jobs_by_scope;
+ALTER INDEX stepgate_jobs_state RENAME TO stepgate_jobs_by_state;
+ALTER TABLE stepgate_records RENAME COLUMN all_targets TO full_run;
+ALTER TABLE stepgate_effects RENAME COLUMN count TO claims;
+ALTER TABLE stepgate_steps RENAME COLUMN timeout_ns TO timeout;
+DROP INDEX stepgate_records_request;
+
 -- Seals are forgotten, and the columns come back as the last ones.
 ALTER TABLE stepgate_records RENAME COLUMN cause TO kind;
 ALTER TABLE stepgate_records
@@ -13,7 +23,11 @@ ALTER TABLE stepgate_records
         WHEN kind BETWEEN 129 AND 191 THEN 3
         WHEN kind IN (72, 73) THEN 5
         ELSE 4
-    END;
+    END,
+    ALTER COLUMN request TYPE uuid USING coalesce(request, '00000000-0000-0000-0000-000000000000'),
+    ALTER COLUMN request SET NOT NULL;
+CREATE UNIQUE INDEX stepgate_records_by_request ON stepgate_records (job, request)
+    WHERE request <> '00000000-0000-0000-0000-000000000000';
 ALTER TABLE stepgate_jobs DROP COLUMN sealed;
 ALTER TABLE stepgate_effects DROP COLUMN token;
 ALTER TABLE stepgate_jobs DROP COLUMN updated;

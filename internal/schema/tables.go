@@ -1,0 +1,141 @@
+package schema
+
+import (
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/stepgate/stepgate/internal/targetset"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// Jobs is stepgate_jobs: the header of each job.
+var Jobs = Table[store.Job]{
+	number("id", Int64, Key, func(j *store.Job) *int64 { return (*int64)(&j.ID) }),
+	number("version", Int64, Changed, func(j *store.Job) *int64 { return (*int64)(&j.Version) }),
+	number("moved", Int64, Changed, func(j *store.Job) *int64 { return (*int64)(&j.Moved) }),
+	number("created", Int64, Created, func(j *store.Job) *int64 { return (*int64)(&j.Created) }),
+	number("started", Int64, Changed, func(j *store.Job) *int64 { return (*int64)(&j.Started) }),
+	number("finished", Int64, Changed, func(j *store.Job) *int64 { return (*int64)(&j.Finished) }),
+	number("updated", Int64, Changed, func(j *store.Job) *int64 { return (*int64)(&j.Updated) }),
+	number("current", Int32, Changed, func(j *store.Job) *int64 { return (*int64)(&j.Current) }),
+	number("steps", Int32, Created, func(j *store.Job) *int32 { return &j.Steps }),
+	number("skipped", Int32, Changed, func(j *store.Job) *int32 { return &j.Skipped }),
+	number("ignored", Int32, Changed, func(j *store.Job) *int32 { return &j.Ignored }),
+	number("state", Int16, Changed, func(j *store.Job) *uint8 { return (*uint8)(&j.State) }),
+	truth("sealed", Changed, func(j *store.Job) *bool { return &j.Sealed }),
+	text("scope_type", Created, func(j *store.Job) *string { return &j.Scope.Type }),
+	text("scope_id", Created, func(j *store.Job) *string { return &j.Scope.ID }),
+	text("name", Created, func(j *store.Job) *string { return &j.Name }),
+}
+
+// Steps is stepgate_steps, less the job.
+var Steps = Table[store.Step]{
+	number("id", Int32, Key, func(s *store.Step) *int64 { return (*int64)(&s.ID) }),
+	number("started", Int64, Changed, func(s *store.Step) *int64 { return (*int64)(&s.Started) }),
+	number("finished", Int64, Changed, func(s *store.Step) *int64 { return (*int64)(&s.Finished) }),
+	number("deadline", Int64, Changed, func(s *store.Step) *int64 { return (*int64)(&s.Deadline) }),
+	number("timeout_ns", Int64, Created, func(s *store.Step) *int64 { return (*int64)(&s.Timeout) }),
+	number("total", Int32, Created, func(s *store.Step) *int32 { return &s.Total }),
+	number("attempt", Int32, Changed, func(s *store.Step) *int32 { return &s.Attempt }),
+	number("full_attempt", Int32, Changed, func(s *store.Step) *int32 { return &s.Full }),
+	number("succeeded", Int32, Changed, func(s *store.Step) *int32 { return &s.Succeeded }),
+	number("unfinished", Int32, Changed, func(s *store.Step) *int32 { return &s.Unfinished }),
+	number("type", Int16, Created, func(s *store.Step) *uint8 { return (*uint8)(&s.Type) }),
+	number("state", Int16, Changed, func(s *store.Step) *uint8 { return (*uint8)(&s.State) }),
+	number("on_timeout", Int16, Created, func(s *store.Step) *uint8 { return (*uint8)(&s.OnTimeout) }),
+	truth("ignore_errors", Created, func(s *store.Step) *bool { return &s.IgnoreErrors }),
+	text("name", Created, func(s *store.Step) *string { return &s.Name }),
+	long(list("confirmers", Created, func(s *store.Step) *step.Names { return &s.Confirmers })),
+	long(text("payload", Created, func(s *store.Step) *string { return &s.Payload })),
+}
+
+// Results is stepgate_results, less the job and the step: what a target came to in an attempt.
+// Its name is in [TargetNames].
+var Results = Table[store.Target]{
+	number("idx", Int32, Key, func(t *store.Target) *int32 { return &t.Index }),
+	number("attempt", Int32, Key, func(t *store.Target) *int32 { return &t.Attempt }),
+	number("started", Int64, Changed, func(t *store.Target) *int64 { return (*int64)(&t.Started) }),
+	number("finished", Int64, Changed, func(t *store.Target) *int64 { return (*int64)(&t.Finished) }),
+	number("success", Int32, Changed, func(t *store.Target) *int32 { return &t.Success }),
+	number("exit_code", Int32, Changed, func(t *store.Target) *int32 { return &t.ExitCode }),
+	number("status", Int16, Changed, func(t *store.Target) *uint16 { return (*uint16)(&t.Status) }),
+	text("detail", Changed, func(t *store.Target) *string { return &t.Detail }),
+}
+
+// NamesPerBlock is how many targets a [NameBlock] has the names of; the last of a step may have
+// fewer.
+const NamesPerBlock = 256
+
+// A NameBlock is the names of some targets of a step.
+type NameBlock struct {
+	Step  step.ID
+	Block int32 // targets NamesPerBlock*Block and those that follow it
+	Names step.Names
+}
+
+// BlocksOf returns the names of all targets of a step.
+func BlocksOf(id step.ID, targets []string) []NameBlock {
+	blocks := make([]NameBlock, 0, (len(targets)+NamesPerBlock-1)/NamesPerBlock)
+	for names := range slices.Chunk(targets, NamesPerBlock) {
+		blocks = append(blocks, NameBlock{id, int32(len(blocks)), step.NamesOf(names)})
+	}
+	return blocks
+}
+
+// TargetNames is stepgate_target_names, less the job.
+var TargetNames = Table[NameBlock]{
+	number("step", Int32, Key, func(n *NameBlock) *int64 { return (*int64)(&n.Step) }),
+	number("block", Int32, Key, func(n *NameBlock) *int32 { return &n.Block }),
+	list("names", Created, func(n *NameBlock) *step.Names { return &n.Names }),
+}
+
+// TargetSets is stepgate_target_sets, less the job and the step.
+var TargetSets = Table[targetset.Block]{
+	number("block", Int32, Key, func(b *targetset.Block) *int32 { return &b.Number }),
+	number("era", Int32, Changed, func(b *targetset.Block) *int32 { return &b.Era }),
+	number("attempt", Int32, Changed, func(b *targetset.Block) *int32 { return &b.Attempt }),
+	bits("succeeded", Changed, func(b *targetset.Block) *targetset.Bits { return &b.Succeeded }, sizeOf),
+	bits("finished", Changed, func(b *targetset.Block) *targetset.Bits { return &b.Finished }, sizeOf),
+}
+
+func sizeOf(b *targetset.Block) int32 { return b.Size }
+
+// Records is stepgate_records: the history of each job. A row is never changed.
+var Records = Table[store.Record]{
+	number("job", Int64, Key, func(r *store.Record) *int64 { return (*int64)(&r.Job) }),
+	number("seq", Int64, Key, func(r *store.Record) *int64 { return (*int64)(&r.Seq) }),
+	number("at", Int64, Created, func(r *store.Record) *int64 { return (*int64)(&r.At) }),
+	id("request", Created, func(r *store.Record) *uuid.UUID { return &r.Request }),
+	number("step", Int32, Created, func(r *store.Record) *int64 { return (*int64)(&r.Step) }),
+	number("entered", Int32, Created, func(r *store.Record) *int64 { return (*int64)(&r.Entered) }),
+	number("attempt", Int32, Created, func(r *store.Record) *int32 { return &r.Attempt }),
+	number("succeeded", Int32, Created, func(r *store.Record) *int32 { return &r.Succeeded }),
+	number("unfinished", Int32, Created, func(r *store.Record) *int32 { return &r.Unfinished }),
+	number("results", Int32, Created, func(r *store.Record) *int32 { return &r.Results }),
+	number("targets", Int32, Created, func(r *store.Record) *int32 { return &r.Targets }),
+	number("cause", Int16, Created, func(r *store.Record) *uint8 { return (*uint8)(&r.Cause) }),
+	number("from_state", Int16, Created, func(r *store.Record) *uint8 { return (*uint8)(&r.From) }),
+	number("to_state", Int16, Created, func(r *store.Record) *uint8 { return (*uint8)(&r.To) }),
+	number("job_from", Int16, Created, func(r *store.Record) *uint8 { return (*uint8)(&r.JobFrom) }),
+	number("job_to", Int16, Created, func(r *store.Record) *uint8 { return (*uint8)(&r.JobTo) }),
+	number("effect", Int16, Created, func(r *store.Record) *uint8 { return (*uint8)(&r.Effect) }),
+	truth("all_targets", Created, func(r *store.Record) *bool { return &r.All }),
+	text("actor", Created, func(r *store.Record) *string { return &r.Actor }),
+	text("reason", Created, func(r *store.Record) *string { return &r.Reason }),
+}
+
+// Effects is stepgate_effects: the effects that are not settled. The rest of a delivery stands in
+// its record.
+var Effects = Table[store.Delivery]{
+	number("job", Int64, Key, func(d *store.Delivery) *int64 { return (*int64)(&d.Job) }),
+	number("seq", Int64, Key, func(d *store.Delivery) *int64 { return (*int64)(&d.Seq) }),
+	number("effect", Int16, Created, func(d *store.Delivery) *uint8 { return (*uint8)(&d.Effect) }),
+	number("not_before", Int64, Changed, func(d *store.Delivery) *int64 { return (*int64)(&d.NotBefore) }),
+	number("count", Int32, Changed, func(d *store.Delivery) *int32 { return &d.Count }),
+	number("failures", Int32, Changed, func(d *store.Delivery) *int32 { return &d.Failures }),
+	id("token", Changed, func(d *store.Delivery) *uuid.UUID { return &d.Token }),
+	truth("delivered", Changed, func(d *store.Delivery) *bool { return &d.Delivered }),
+	text("last_error", Changed, func(d *store.Delivery) *string { return &d.LastError }),
+}
