@@ -48,6 +48,13 @@ var (
 // an empty result is not an error; a job that does not exist is ErrNotFound. Jobs
 // alone can come the other way round, see [JobFilter].Newest.
 type Store interface {
+	Ledger
+	Reader
+	Outbox
+}
+
+// A Ledger is what deciding needs of a [Store]: what a command meets, and a place for what it does.
+type Ledger interface {
 	// View returns what deciding on one command needs, as of one moment. It is
 	// ErrNotFound if the job or the step does not exist. Its cost depends on
 	// the number of targets in q and on nothing else.
@@ -69,7 +76,10 @@ type Store interface {
 	// effect makes that effect wait for delivery, claimable at once, whatever
 	// the record's time.
 	Commit(ctx context.Context, c Change) error
+}
 
+// A Reader is what those who look at jobs need of a [Store].
+type Reader interface {
 	// Jobs returns the headers of the jobs that f selects, by id: ascending or, if f
 	// asks for the newest, descending.
 	Jobs(ctx context.Context, f JobFilter) ([]Job, error)
@@ -94,7 +104,10 @@ type Store interface {
 
 	// History returns records of a job, by sequence number.
 	History(ctx context.Context, scope Scope, job JobID, p Page[Seq]) ([]Record, error)
+}
 
+// An Outbox is what those who carry out effects, and watch deadlines, need of a [Store].
+type Outbox interface {
 	// Effects returns a job's unsettled effects, by sequence number.
 	Effects(ctx context.Context, scope Scope, job JobID, p Page[Seq]) ([]Delivery, error)
 
