@@ -94,7 +94,7 @@ func ofJobs(ctx context.Context, w *warehouse, size int) (operating, error) {
 	ids := make([]store.JobID, min(spread, size))
 	return toAndFro(ids), inParallel(atOnce, len(ids), func(i int) error {
 		ids[i] = all + store.JobID(i*(size/len(ids)))
-		_, err := w.engine.OperateJob(ctx, ids[i], operation.StartJob)
+		_, err := w.engine.OperateJob(ctx, ids[i], operation.StartJob, engine.Request{})
 		return err
 	})
 }
@@ -128,15 +128,15 @@ func ofTargets(ctx context.Context, w *warehouse, size int) (operating, error) {
 	failed := min(size, mostFailed)
 	return func(ctx context.Context, eng *engine.Engine, n int) (time.Duration, error) {
 		began := time.Now()
-		receipt, err := eng.Operate(ctx, id, 1, operation.RetryFailed, engine.By("ann"))
+		record, err := eng.Operate(ctx, id, 1, operation.RetryFailed, engine.Request{By: "ann"})
 		took := since(began)
 		if err != nil {
 			return 0, err
 		}
-		if int(receipt.Targets) != failed {
-			return 0, fmt.Errorf("%d targets were retried, want %d", receipt.Targets, failed)
+		if int(record.Targets) != failed {
+			return 0, fmt.Errorf("%d targets were retried, want %d", record.Targets, failed)
 		}
-		_, err = eng.Report(ctx, engine.Report{Job: id, Step: 1, Attempt: receipt.Attempt, Outcome: step.Broke})
+		_, err = eng.Report(ctx, engine.Report{Job: id, Step: 1, Attempt: record.Attempt, Outcome: step.Broke})
 		return took, err
 	}, nil
 }
@@ -146,7 +146,7 @@ func ofTargets(ctx context.Context, w *warehouse, size int) (operating, error) {
 func toAndFro(ids []store.JobID) operating {
 	return func(ctx context.Context, eng *engine.Engine, n int) (time.Duration, error) {
 		began := time.Now()
-		_, err := eng.Operate(ctx, ids[n%len(ids)], 1, moves[n/len(ids)%2].code, engine.By("ann"))
+		_, err := eng.Operate(ctx, ids[n%len(ids)], 1, moves[n/len(ids)%2].code, engine.Request{By: "ann"})
 		return since(began), err
 	}
 }

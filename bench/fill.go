@@ -118,17 +118,17 @@ func fillSQLite(ctx context.Context, path string, do func(filler) error) error {
 
 // stock creates a job, and copies of its rows in these tables until there are so many jobs.
 func stock(ctx context.Context, eng *engine.Engine, fill func(context.Context, func(filler) error) error, jobs int, tables ...string) (store.JobID, error) {
-	first, err := eng.Create(ctx, stocked)
+	first, err := eng.Create(ctx, stocked, engine.Request{})
 	if err != nil {
 		return 0, err
 	}
-	return first.ID, fill(ctx, func(f filler) error {
+	return first.Job, fill(ctx, func(f filler) error {
 		for _, table := range tables {
 			key := "job"
 			if table == "stepgate_jobs" {
 				key = "id"
 			}
-			err := f.copies(table, fmt.Sprintf("t.%s = %d", key, first.ID), 1, jobs-1, map[string]string{
+			err := f.copies(table, fmt.Sprintf("t.%s = %d", key, first.Job), 1, jobs-1, map[string]string{
 				key: "t." + key + " + n", "request": f.request, "scope_id": fmt.Sprintf("CAST(n %% %d AS text)", scopes),
 			})
 			if err != nil {
@@ -147,7 +147,7 @@ func scopeID(n int) string { return strconv.Itoa(n % scopes) }
 func age(ctx context.Context, eng *engine.Engine, fill func(context.Context, func(filler) error) error, jobs []store.JobID, records int) error {
 	err := inParallel(atOnce, len(jobs), func(i int) error {
 		for _, m := range moves {
-			if _, err := eng.Operate(ctx, jobs[i], 1, m.code, engine.By("ann")); err != nil {
+			if _, err := eng.Operate(ctx, jobs[i], 1, m.code, engine.Request{By: "ann"}); err != nil {
 				return err
 			}
 		}

@@ -190,7 +190,7 @@ func TestStock(t *testing.T) {
 			}
 		}
 		for _, i := range []int{0, 1, jobs - 1} {
-			if _, err := w.engine.OperateJob(ctx, all[i].ID, operation.StartJob); err != nil {
+			if _, err := w.engine.OperateJob(ctx, all[i].ID, operation.StartJob, engine.Request{}); err != nil {
 				t.Errorf("job %d of the stock does not start: %v", i, err)
 			}
 			spec := stocked

@@ -86,8 +86,8 @@ func retries(ctx context.Context, eng *engine.Engine, targets int) (*retrier, er
 	attempt := int32(1)
 	return &retrier{
 		retry: func(ctx context.Context) error {
-			receipt, err := eng.Operate(ctx, id, 1, operation.RetryFailed, engine.By("ann"))
-			attempt = receipt.Attempt
+			record, err := eng.Operate(ctx, id, 1, operation.RetryFailed, engine.Request{By: "ann"})
+			attempt = record.Attempt
 			return err
 		},
 		report: func(ctx context.Context, failed ...int32) error {

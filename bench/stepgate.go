@@ -27,7 +27,7 @@ type operator struct {
 func (o *operator) operate(ctx context.Context, eng *engine.Engine) error {
 	id, code := o.jobs[o.n%len(o.jobs)], moves[o.n/len(o.jobs)%2].code
 	o.n++
-	_, err := eng.Operate(ctx, id, 1, code, engine.By("ann"))
+	_, err := eng.Operate(ctx, id, 1, code, engine.Request{By: "ann"})
 	return err
 }
 

@@ -140,7 +140,7 @@ func decisions(accept bool) func(ctx context.Context, caller, n int) error {
 		}
 	}
 	return func(context.Context, int, int) error {
-		command := engine.Operate{Actor: "ann"}
+		command := engine.Operate{Request: engine.Request{By: "ann"}}
 		for i := range inCall {
 			command.Cause = causes[i&1]
 			d, err := engine.Decide(rules, views[i&1], &command, 1_000)
@@ -182,7 +182,7 @@ func memoryOperations(callers int, accept bool) subject {
 		op: func(ctx context.Context, caller, _ int) error {
 			mine := jobs[caller*jobsInMemory:][:jobsInMemory]
 			for i := range inCall { // twice through the jobs: there and back again
-				_, err := eng.Operate(ctx, mine[i%jobsInMemory], 1, codes[i/jobsInMemory], engine.By("ann"))
+				_, err := eng.Operate(ctx, mine[i%jobsInMemory], 1, codes[i/jobsInMemory], engine.Request{By: "ann"})
 				if (err == nil) != accept {
 					return errors.Join(errWrong, err)
 				}
@@ -212,12 +212,12 @@ func asking(steps int) engine.JobSpec {
 func started(ctx context.Context, eng *engine.Engine, jobs, atOnce int, spec engine.JobSpec) ([]store.JobID, error) {
 	ids := make([]store.JobID, jobs)
 	err := inParallel(atOnce, jobs, func(i int) error {
-		job, err := eng.Create(ctx, spec)
+		created, err := eng.Create(ctx, spec, engine.Request{})
 		if err != nil {
 			return fmt.Errorf("create a job: %w", err)
 		}
-		ids[i] = job.ID
-		_, err = eng.OperateJob(ctx, job.ID, operation.StartJob)
+		ids[i] = created.Job
+		_, err = eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{})
 		return err
 	})
 	return ids, err

@@ -52,7 +52,7 @@ func memoryWarehouse(context.Context) (*warehouse, error) {
 		spec := stocked
 		for n := range jobs {
 			spec.Scope.ID = scopeID(n)
-			if _, err := w.engine.Create(ctx, spec); err != nil {
+			if _, err := w.engine.Create(ctx, spec, engine.Request{}); err != nil {
 				return 0, err
 			}
 		}
@@ -61,7 +61,7 @@ func memoryWarehouse(context.Context) (*warehouse, error) {
 	w.age = func(ctx context.Context, jobs []store.JobID, records int) error {
 		for _, id := range jobs {
 			for n := range records - 2 { // besides the creation and the start
-				if _, err := w.engine.Operate(ctx, id, 1, moves[n%2].code, engine.By("ann")); err != nil {
+				if _, err := w.engine.Operate(ctx, id, 1, moves[n%2].code, engine.Request{By: "ann"}); err != nil {
 					return err
 				}
 			}

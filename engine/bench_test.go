@@ -35,14 +35,14 @@ func started(b *testing.B, eng *engine.Engine, jobs int, spec engine.JobSpec) []
 	b.Helper()
 	ids := make([]store.JobID, jobs)
 	for i := range ids {
-		job, err := eng.Create(b.Context(), spec)
+		created, err := eng.Create(b.Context(), spec, engine.Request{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := eng.OperateJob(b.Context(), job.ID, operation.StartJob); err != nil {
+		if _, err := eng.OperateJob(b.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 			b.Fatal(err)
 		}
-		ids[i] = job.ID
+		ids[i] = created.Job
 	}
 	return ids
 }
@@ -81,7 +81,7 @@ func operate(b *testing.B, eng *engine.Engine, ids []store.JobID, every int, bet
 	n := 0
 	for b.Loop() {
 		code := alternating[n/len(ids)%2]
-		if _, err := eng.Operate(ctx, ids[n%len(ids)], 1, code, engine.By("ann")); err != nil {
+		if _, err := eng.Operate(ctx, ids[n%len(ids)], 1, code, engine.Request{By: "ann"}); err != nil {
 			b.Fatal(err)
 		}
 		if n++; n%every == 0 {
@@ -124,7 +124,7 @@ func BenchmarkOperate(b *testing.B) {
 				for range (records - 2) / 2 {
 					for _, code := range alternating {
 						for _, id := range ids {
-							if _, err := eng.Operate(b.Context(), id, 1, code); err != nil {
+							if _, err := eng.Operate(b.Context(), id, 1, code, engine.Request{}); err != nil {
 								b.Fatal(err)
 							}
 						}
@@ -154,10 +154,10 @@ func BenchmarkDecide(b *testing.B) {
 	}
 	for _, code := range []operation.Code{operation.TerminateConfirmation, operation.RetryAll} {
 		b.Run(code.String(), func(b *testing.B) {
-			command := engine.Operate{Actor: "ann", Cause: code.Cause()}
+			command := engine.Operate{Cause: code.Cause(), Request: engine.Request{By: "ann"}}
 			b.ReportAllocs()
 			for b.Loop() {
-				if d, _ := engine.Decide(rules, v, &command, 1_000); (d != nil) != (code == operation.TerminateConfirmation) {
+				if d, _ := engine.Decide(rules, v, &command, 1_000); d.Changes() != (code == operation.TerminateConfirmation) {
 					b.Fatal("decided otherwise")
 				}
 			}
@@ -172,7 +172,7 @@ func BenchmarkOperateRefused(b *testing.B) {
 	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := eng.Operate(ctx, id, 1, operation.RetryAll, engine.By("ann")); err == nil {
+		if _, err := eng.Operate(ctx, id, 1, operation.RetryAll, engine.Request{By: "ann"}); err == nil {
 			b.Fatal("retry_all was accepted on a confirmation")
 		}
 	}
@@ -228,7 +228,7 @@ func BenchmarkRetryFailed(b *testing.B) {
 			b.ReportAllocs()
 			attempt := int32(1)
 			for b.Loop() {
-				if _, err := eng.Operate(b.Context(), id, 1, operation.RetryFailed, engine.By("ann")); err != nil {
+				if _, err := eng.Operate(b.Context(), id, 1, operation.RetryFailed, engine.Request{By: "ann"}); err != nil {
 					b.Fatal(err)
 				}
 				b.StopTimer()
@@ -278,7 +278,7 @@ func BenchmarkJobMemory(b *testing.B) {
 			ids := started(b, eng, jobs, asking(5)) // two records
 			for n := range 3 {
 				for _, id := range ids {
-					if _, err := eng.Operate(b.Context(), id, 1, alternating[n%2], engine.By("ann")); err != nil {
+					if _, err := eng.Operate(b.Context(), id, 1, alternating[n%2], engine.Request{By: "ann"}); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -359,7 +359,7 @@ func BenchmarkOperateParallel(b *testing.B) {
 						for i := done + n*w/cores; i < done+n*(w+1)/cores; i++ {
 							// A step far from the last one: no two neighbours share a cache line.
 							id := ids[i*7919%jobs]
-							if _, err := eng.Operate(context.Background(), id, 1, alternating[i/jobs%2], engine.By("ann")); err != nil {
+							if _, err := eng.Operate(context.Background(), id, 1, alternating[i/jobs%2], engine.Request{By: "ann"}); err != nil {
 								b.Error(err)
 								return
 							}

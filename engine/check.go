@@ -145,20 +145,6 @@ func checkSight(s store.Scope) *Refusal {
 
 func noCommand() *Refusal { return invalid("Command", "nil") }
 
-// checkRequest checks who asks, why, and on what condition.
-func checkRequest(actor, reason string, ifAttempt int32, ifVersion store.Seq, limits *Limits) *Refusal {
-	switch {
-	case ifAttempt < 0:
-		return invalid("if_attempt", "%d: attempts count from 1", ifAttempt)
-	case ifVersion < 0:
-		return invalid("if_version", "%d: versions count from 1", ifVersion)
-	}
-	if err := checkPerson("actor", actor); err != nil {
-		return err
-	}
-	return checkText("reason", reason, limits.Reason)
-}
-
 func (c *Operate) check(r *operation.Rules, limits *Limits) *Refusal {
 	switch {
 	case c == nil:
@@ -168,7 +154,7 @@ func (c *Operate) check(r *operation.Rules, limits *Limits) *Refusal {
 	case !c.Cause.OfJob() && (!c.Cause.OfStep() || !r.Causes().Has(c.Cause)):
 		return unknownCode(r, step.Cause.OfStep, uint8(c.Cause))
 	}
-	return checkRequest(c.Actor, c.Reason, c.IfAttempt, c.IfVersion, limits)
+	return c.Request.check(limits)
 }
 
 // isDocumented reports whether an operation on the job is one of the document's: without a row it
@@ -203,7 +189,10 @@ func (c *Create) check(r *operation.Rules, limits *Limits) *Refusal {
 	if c == nil {
 		return noCommand()
 	}
-	if err := checkRequest(c.Actor, c.Reason, 0, 0, limits); err != nil {
+	if err := c.Request.check(limits); err != nil {
+		return err
+	}
+	if err := c.creates(); err != nil {
 		return err
 	}
 	if err := checkName("name", c.Spec.Name); err != nil {

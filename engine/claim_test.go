@@ -75,9 +75,9 @@ func TestClaim(t *testing.T) {
 		d.claim(engine.ClaimQuery{})
 		d.outcome(ended, 1, step.Stopped)
 		d.operate(ended, 1, operation.RetryAll)
-		asks, err := d.eng.Create(t.Context(), asking1())
+		asks, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
 		d.ok(err)
-		d.operateJob(asks.ID, operation.StartJob)
+		d.operateJob(asks.Job, operation.StartJob)
 		time.Sleep(30 * time.Second) // of all leases
 		all := func(count int32) []engine.Delivery {
 			claimed := d.claim(engine.ClaimQuery{})

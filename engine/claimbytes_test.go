@@ -20,13 +20,13 @@ import (
 func TestClaimWithinBytes(t *testing.T) {
 	eng := engine.New(memstore.New())
 	create := func(payload int) {
-		job, err := eng.Create(t.Context(), engine.JobSpec{Name: "j", Steps: []step.Spec{
+		created, err := eng.Create(t.Context(), engine.JobSpec{Name: "j", Steps: []step.Spec{
 			{Type: step.Script, Name: "s", Targets: []string{"a"}, Payload: strings.Repeat("x", payload)},
-		}})
+		}}, engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+		if _, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -193,10 +193,10 @@ func TestStoresClockIsRead(t *testing.T) {
 		st := &timed{Store: memstore.New()}
 		st.takes.Store(int64(3 * time.Second))
 		d := newDesk(t, st, ahead(time.Hour))
-		job, err := d.eng.Create(t.Context(), asking1())
+		created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
 		d.ok(err)
-		if want := step.At(time.Now().Add(-3 * time.Second)); job.Created != want {
-			t.Errorf("created at %v, want %v, what the store said when it was asked", job.Created, want)
+		if want := step.At(time.Now().Add(-3 * time.Second)); created.At != want {
+			t.Errorf("created at %v, want %v, what the store said when it was asked", created.At, want)
 		}
 	})
 	t.Run("again when the host's clock was set", func(t *testing.T) { // bubbles have no monotonic time
@@ -216,11 +216,11 @@ func TestStoresClockIsRead(t *testing.T) {
 					continue // it cannot be told from time that has passed
 				}
 				before := step.At(time.Now())
-				job, err := d.eng.Create(t.Context(), asking1())
+				created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
 				d.ok(err)
 				wantReads(t, st, 2)
-				if after := step.At(time.Now()); job.Created < before || job.Created > after {
-					t.Errorf("after a host's clock %s was set by %v: created at %v, want %v to %v", name, set, job.Created, before, after)
+				if after := step.At(time.Now()); created.At < before || created.At > after {
+					t.Errorf("after a host's clock %s was set by %v: created at %v, want %v to %v", name, set, created.At, before, after)
 				}
 				d.sweeps(0)
 				wantReads(t, st, 2)
@@ -237,10 +237,10 @@ func TestStoresClockIsRead(t *testing.T) {
 			st.fail(failure)
 			began := time.Now()
 			for range 3 {
-				job, err := d.eng.Create(t.Context(), asking1())
+				created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
 				d.ok(err)
-				if want := step.At(time.Now()); job.Created != want {
-					t.Errorf("created at %v, want %v", job.Created, want)
+				if want := step.At(time.Now()); created.At != want {
+					t.Errorf("created at %v, want %v", created.At, want)
 				}
 			}
 			wantReads(t, st, before+1)
@@ -263,10 +263,13 @@ func TestStoresClockIsRead(t *testing.T) {
 		}{{func(context.Context) error { return errBroken }, errBroken}, {never, context.DeadlineExceeded}} {
 			st.fail(failure.f)
 			for name, call := range map[string]func() error{
-				"Create":     func() error { _, err := d.eng.Create(t.Context(), asking1()); return err },
-				"OperateJob": func() error { _, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob); return err },
-				"Sweep":      func() error { _, err := d.eng.Sweep(t.Context()); return err },
-				"Claim":      func() error { _, err := d.eng.Claim(t.Context(), engine.ClaimQuery{}); return err },
+				"Create": func() error { _, err := d.eng.Create(t.Context(), asking1(), engine.Request{}); return err },
+				"OperateJob": func() error {
+					_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{})
+					return err
+				},
+				"Sweep": func() error { _, err := d.eng.Sweep(t.Context()); return err },
+				"Claim": func() error { _, err := d.eng.Claim(t.Context(), engine.ClaimQuery{}); return err },
 			} {
 				began := time.Now()
 				if err := call(); !errors.Is(err, failure.want) || errors.Is(err, engine.ErrUnknownOutcome) || time.Since(began) > 5*time.Second {

@@ -16,11 +16,9 @@ type Command interface {
 
 // Create makes a job.
 type Create struct {
-	ID      store.JobID
-	Request store.RequestID
-	Actor   string
-	Reason  string
-	Spec    JobSpec
+	Job  store.JobID // its id
+	Spec JobSpec
+	Request
 }
 
 // A JobSpec defines a new job.
@@ -32,13 +30,8 @@ type JobSpec struct {
 
 // Operate is a person's operation, on a step or on the job.
 type Operate struct {
-	Cause   step.Cause // the operation's: operation.Code and operation.JobCode have it
-	Request store.RequestID
-	Actor   string
-	Reason  string
-
-	IfAttempt int32     // the attempt of the step, or of the current one, must be this one; 0 asks for none
-	IfVersion store.Seq // nothing may have moved since this version; 0 asks for none
+	Cause step.Cause // the operation's: operation.Code and operation.JobCode have it
+	Request
 }
 
 // A Report is what an executor says of one attempt of a step. It names results,

@@ -19,7 +19,8 @@ const (
 // call is the memory of one request. Calls are reused, so that an operation costs
 // the store's allocations and none of its own.
 type call struct {
-	request  request
+	request  Request         // as the caller made it
+	id       store.RequestID // given, or drawn by stamp
 	operate  Operate
 	view     store.View
 	decision Decision
@@ -37,7 +38,7 @@ type call struct {
 
 func (e *Engine) take() *call {
 	c := e.calls.Get().(*call)
-	c.request, c.lost, c.patient, c.job, c.step = request{}, 0, false, 0, 0
+	c.request, c.id, c.lost, c.patient, c.job, c.step = Request{}, store.RequestID{}, 0, false, 0, 0
 	c.began, c.stamped, c.doubt, c.sent = time.Time{}, false, doubt{}, ReportReceipt{}
 	return c
 }
@@ -45,13 +46,13 @@ func (e *Engine) take() *call {
 // reset forgets what an earlier decision has left. The rest of it is written whole by the
 // next one that changes anything.
 func (c *call) reset() {
-	c.decision.Change.Records = nil
+	c.decision.Change.Records, c.decision.Replay = nil, nil
 	c.decision.Report = ReportReceipt{}
 }
 
 // open checks what every request on a job has.
-func (e *Engine) open(ctx context.Context, c *call, job store.JobID, opts []OperateOption) error {
-	if err := e.prepare(ctx, c, opts); err != nil {
+func (e *Engine) open(ctx context.Context, c *call, job store.JobID, r Request) error {
+	if err := e.prepare(ctx, c, r); err != nil {
 		return err
 	}
 	c.job = job
@@ -62,7 +63,8 @@ func (e *Engine) open(ctx context.Context, c *call, job store.JobID, opts []Oper
 }
 
 // prepare checks what every request has.
-func (e *Engine) prepare(ctx context.Context, c *call, opts []OperateOption) error {
+func (e *Engine) prepare(ctx context.Context, c *call, r Request) error {
+	c.request, c.id = r, r.ID
 	err := e.ready(ctx)
 	if err == nil {
 		err = e.clock.sync(ctx)
@@ -70,14 +72,11 @@ func (e *Engine) prepare(ctx context.Context, c *call, opts []OperateOption) err
 	if e.observe.timed() {
 		c.began = e.now()
 	}
-	if err != nil {
-		return err
-	}
-	if err := c.request.apply(opts); err != nil {
-		return err
-	}
-	return nil
+	return err
 }
+
+// given reports whether the caller gave a request id.
+func (c *call) given() bool { return c.request.ID != store.RequestID{} }
 
 // stamp reads the clock, once per request, and makes a request id where the caller gave
 // none. It is called late: a refusal needs neither, and would take 1.5 times as long.
@@ -90,18 +89,18 @@ func (e *Engine) stamp(c *call, cmd Command) {
 		c.began = e.now()
 	}
 	c.now = step.At(c.began)
-	if !c.request.given {
-		c.request.id = requestID(c.now, e.random(), e.random())
+	if !c.given() {
+		c.id = requestID(c.now, e.random(), e.random())
 	}
 	switch cmd := cmd.(type) {
 	case *Operate:
-		cmd.Request = c.request.id
+		cmd.Request.ID = c.id
 	case *Create:
-		cmd.Request = c.request.id
+		cmd.Request.ID = c.id
 	case *Report:
-		cmd.request = c.request.id
+		cmd.request = c.id
 	case *Expire:
-		cmd.request = c.request.id
+		cmd.request = c.id
 	}
 }
 
@@ -120,8 +119,8 @@ type doubt struct {
 // caller learns that the outcome is unknown, whatever else went wrong.
 func (e *Engine) carryOut(ctx context.Context, c *call, q store.Query, cmd Command) error {
 	c.job, c.step = q.Job, q.Step
-	if c.request.given {
-		q.Request = c.request.id
+	if c.given() {
+		q.Request = c.id
 	}
 	for {
 		again, err := e.try(ctx, c, &q, cmd)
@@ -140,7 +139,7 @@ func (e *Engine) carryOut(ctx context.Context, c *call, q store.Query, cmd Comma
 // orUnknown returns err, or what must be said instead while a commit is in doubt.
 func (c *call) orUnknown(err error) error {
 	if err != nil && c.doubt.err != nil {
-		return &UnknownOutcomeError{Job: c.job, Request: c.request.id, Err: c.doubt.err}
+		return &UnknownOutcomeError{Job: c.job, Request: c.id, Err: c.doubt.err}
 	}
 	return err
 }
@@ -172,7 +171,7 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 			return c.lose()
 		}
 	}
-	own := c.doubt.n > 0 || !c.request.given // a request that is found carried out is this one
+	own := c.doubt.n > 0 || !c.given() // a request that is found carried out is this one
 	if admitted := own && view.Replay != nil; !admitted {
 		if err := e.permit(ctx, c, &view, cmd); err != nil {
 			return false, err
@@ -189,7 +188,7 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 		return false, refusal
 	}
 	c.decision.follow(expiry)
-	if c.request.dry {
+	if c.request.DryRun {
 		return false, nil
 	}
 	if !c.decision.Changes() {
@@ -205,10 +204,10 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 	case err == nil:
 		return false, nil
 	case errors.Is(err, store.ErrConflict):
-		q.Request, c.sent = c.request.id, c.decision.Report // a driver may have sent it twice
+		q.Request, c.sent = c.id, c.decision.Report // a driver may have sent it twice
 		return c.lose()
 	default:
-		q.Request, c.sent = c.request.id, c.decision.Report
+		q.Request, c.sent = c.id, c.decision.Report
 		if c.doubts(err, read) {
 			return true, nil
 		}
@@ -313,15 +312,15 @@ func wrap(job store.JobID, err error) error {
 // permit refuses the command of a caller that is no person, and asks the authorizer about
 // any other. Reports and deadlines need no permission.
 func (e *Engine) permit(ctx context.Context, c *call, v *store.View, cmd Command) error {
-	if e.authorize == nil && !c.request.executor {
+	if e.authorize == nil && !c.request.Executor {
 		return nil
 	}
-	a := Access{Job: v.Job, Step: v.Step, Executor: c.request.executor}
+	a := Access{Job: v.Job, Step: v.Step, Executor: c.request.Executor}
 	switch cmd := cmd.(type) {
 	case *Operate:
-		a.Actor, a.Cause = cmd.Actor, cmd.Cause
+		a.Actor, a.Cause = cmd.By, cmd.Cause
 	case *Create:
-		a.Actor, a.Cause = cmd.Actor, step.Created
+		a.Actor, a.Cause = cmd.By, step.Created
 	default:
 		return nil
 	}
@@ -392,25 +391,34 @@ func pause(ctx context.Context, changed <-chan struct{}, d time.Duration) error 
 }
 
 // accepted tells the observer of a request that passed, under no lock, and returns its
-// receipt.
-func (e *Engine) accepted(ctx context.Context, c *call) Receipt {
+// record.
+func (e *Engine) accepted(ctx context.Context, c *call) store.Record {
 	o := &e.observe
 	e.conflicted(ctx, c)
-	receipt := c.decision.Receipt
+	record := c.decision.Record()
 	switch changed := c.decision.Changes(); {
-	case c.request.dry:
+	case c.request.DryRun:
 		if changed {
-			receipt.Seq, receipt.Request = 0, store.RequestID{}
+			record = dry(record)
 		}
 		if o.Dry != nil {
-			observed(func() { o.Dry(ctx, receipt, e.took(c)) })
+			observed(func() { o.Dry(ctx, record, e.took(c)) })
 		}
 	case changed && o.Accepted != nil:
 		for _, record := range c.decision.Change.Records { // an expiry that came first, and its own
 			observed(func() { o.Accepted(ctx, record, e.took(c)) })
 		}
 	}
-	return receipt
+	return record
+}
+
+// dry returns r as a dry run answers it: it is in no history, and what a creation makes has no id.
+func dry(r store.Record) store.Record {
+	r.Seq, r.Request = 0, store.RequestID{}
+	if r.JobFrom == 0 {
+		r.Job = 0
+	}
+	return r
 }
 
 // turnedDown tells the observer of a request that did not pass, and returns err.

@@ -58,9 +58,9 @@ func TestUnknownOutcome(t *testing.T) {
 			d.outcome(id, 1, step.Broke)
 
 			faults.Add(fault)
-			receipt, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll)
-			if err != nil || receipt.Seq != 4 || receipt.Attempt != 2 {
-				t.Errorf("Operate: %+v, %v, want version 4 and attempt 2", receipt, err)
+			record, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{})
+			if err != nil || record.Seq != 4 || record.Attempt != 2 {
+				t.Errorf("Operate: %+v, %v, want version 4 and attempt 2", record, err)
 			}
 
 			faults.Add(fault)
@@ -101,17 +101,17 @@ func TestUnknownOutcome(t *testing.T) {
 			faults := storetest.NewFaults()
 			now := time.UnixMilli(1e12)
 			d := newDesk(t, faults.Wrap(memstore.New()), engine.WithClock(func() time.Time { return now }))
-			job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: time.Second}}})
+			created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: time.Second}}}, engine.Request{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			d.operateJob(job.ID, operation.StartJob)
+			d.operateJob(created.Job, operation.StartJob)
 			now = now.Add(time.Second)
 			faults.Add(fault)
 			if n, err := d.eng.Sweep(t.Context()); n != 1 || err != nil {
 				t.Errorf("Sweep: %d, %v, want 1", n, err)
 			}
-			if got := d.records(job.ID); len(got) != 3 {
+			if got := d.records(created.Job); len(got) != 3 {
 				t.Errorf("the history is %v, want one expiry", got)
 			}
 		})
@@ -126,7 +126,7 @@ func TestUnknownOutcome(t *testing.T) {
 				storetest.Fault{Method: storetest.Commit, Err: errBroken, After: after},
 				storetest.Fault{Method: storetest.View, Call: 2, Forever: true, Err: errors.New("gone")},
 			)
-			_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll)
+			_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{})
 			var unknown *engine.UnknownOutcomeError
 			if !errors.Is(err, engine.ErrUnknownOutcome) || !errors.Is(err, errBroken) || !errors.As(err, &unknown) {
 				t.Fatalf("Operate: %v, want an unknown outcome with the store's error", err)
@@ -136,9 +136,9 @@ func TestUnknownOutcome(t *testing.T) {
 			}
 			faults.Clear()
 			for range 2 {
-				receipt, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.RequestID(unknown.Request))
-				if err != nil || receipt.Seq != 4 || receipt.Request != unknown.Request {
-					t.Errorf("the request again: %+v, %v, want the receipt of version 4", receipt, err)
+				record, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{ID: unknown.Request})
+				if err != nil || record.Seq != 4 || record.Request != unknown.Request {
+					t.Errorf("the request again: %+v, %v, want the receipt of version 4", record, err)
 				}
 			}
 			if got := d.records(id); len(got) != 4 {
@@ -156,14 +156,14 @@ func TestUnknownOutcome(t *testing.T) {
 			storetest.Fault{Method: storetest.Commit, Call: 2, Err: errBroken},
 			storetest.Fault{Method: storetest.Commit, Call: 3, Err: errBroken},
 		)
-		_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll)
+		_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{})
 		var unknown *engine.UnknownOutcomeError
 		if !errors.As(err, &unknown) {
 			t.Fatalf("Operate: %v, want an unknown outcome", err)
 		}
 		faults.Clear()
 		faults.Land()
-		receipt, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.RequestID(unknown.Request))
+		receipt, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{ID: unknown.Request})
 		if err != nil || receipt.Seq != 4 {
 			t.Errorf("the request again, after the first commit came: %+v, %v, want the receipt of version 4", receipt, err)
 		}
@@ -174,14 +174,14 @@ func TestUnknownOutcome(t *testing.T) {
 		id := d.script()
 		before := faults.Calls(storetest.Commit)
 		faults.Add(storetest.Fault{Method: storetest.Commit, Forever: true, Err: errBroken})
-		_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob)
+		_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{})
 		if !errors.Is(err, engine.ErrUnknownOutcome) {
 			t.Errorf("OperateJob: %v, want an unknown outcome", err)
 		}
 		if got := faults.Calls(storetest.Commit) - before; got != 3 {
 			t.Errorf("it was committed %d times, want 3", got)
 		}
-		if _, err := d.eng.Create(t.Context(), asking1()); !errors.Is(err, engine.ErrUnknownOutcome) {
+		if _, err := d.eng.Create(t.Context(), asking1(), engine.Request{}); !errors.Is(err, engine.ErrUnknownOutcome) {
 			t.Errorf("Create: %v, want an unknown outcome", err)
 		}
 		if len(d.failures) != 2 {
@@ -196,7 +196,7 @@ func TestUnknownOutcome(t *testing.T) {
 		id := d.script()
 		d.outcome(id, 1, step.Broke)
 		faults.Add(storetest.Fault{Method: storetest.Commit, Err: errBroken, Do: func() { other.operate(id, 1, operation.IgnoreError) }})
-		_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll)
+		_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{})
 		if !errors.Is(err, operation.WrongState) || errors.Is(err, engine.ErrUnknownOutcome) {
 			t.Errorf("Operate: %v, want a refusal", err)
 		}
@@ -212,7 +212,7 @@ func TestUnknownOutcome(t *testing.T) {
 		}))
 		id := d.script()
 		faults.Add(storetest.Fault{Method: storetest.Commit, Err: errBroken})
-		if _, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob); !errors.Is(err, engine.ErrUnknownOutcome) {
+		if _, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{}); !errors.Is(err, engine.ErrUnknownOutcome) {
 			t.Errorf("OperateJob: %v, want an unknown outcome, as the first commit may yet be applied", err)
 		}
 	})
@@ -224,14 +224,17 @@ func TestUndone(t *testing.T) {
 	undone := fmt.Errorf("read-only: %w", store.ErrUndone)
 	for name, call := range map[string]func(d *desk, id store.JobID) error{
 		"Operate": func(d *desk, id store.JobID) error {
-			_, err := d.eng.Operate(d.Context(), id, 1, operation.RetryAll)
+			_, err := d.eng.Operate(d.Context(), id, 1, operation.RetryAll, engine.Request{})
 			return err
 		},
 		"OperateJob": func(d *desk, id store.JobID) error {
-			_, err := d.eng.OperateJob(d.Context(), id, operation.TerminateJob)
+			_, err := d.eng.OperateJob(d.Context(), id, operation.TerminateJob, engine.Request{})
 			return err
 		},
-		"Create": func(d *desk, _ store.JobID) error { _, err := d.eng.Create(d.Context(), asking1()); return err },
+		"Create": func(d *desk, _ store.JobID) error {
+			_, err := d.eng.Create(d.Context(), asking1(), engine.Request{})
+			return err
+		},
 		"Report": func(d *desk, id store.JobID) error {
 			_, err := d.eng.Report(d.Context(), engine.Report{Job: id, Step: 1, Attempt: 2, Outcome: step.Broke})
 			return err
@@ -288,7 +291,7 @@ func TestConflict(t *testing.T) {
 		d.outcome(id, 1, step.Broke)
 		seen = nil
 		faults.Add(storetest.Fault{Method: storetest.Commit, Do: func() { other.operate(id, 1, operation.RetryFailed) }})
-		_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryFailed)
+		_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryFailed, engine.Request{})
 		if !errors.Is(err, operation.WrongState) {
 			t.Errorf("the second of two retries: %v, want a refusal", err)
 		}
@@ -308,13 +311,13 @@ func TestConflict(t *testing.T) {
 			Conflicted: func(_ context.Context, _ store.JobID, n int, _ time.Duration) { lost += n },
 		}))
 		faults.Add(storetest.Fault{Method: storetest.Commit, Forever: true, Err: store.ErrConflict})
-		if _, err := eng.OperateJob(t.Context(), id, operation.TerminateJob); !errors.Is(err, engine.ErrConflict) {
+		if _, err := eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{}); !errors.Is(err, engine.ErrConflict) {
 			t.Errorf("OperateJob: %v, want a conflict", err)
 		}
 		if lost != 100 {
 			t.Errorf("the observer was told of %d lost commits, want 100", lost)
 		}
-		if _, err := eng.Create(t.Context(), asking1()); !errors.Is(err, engine.ErrConflict) {
+		if _, err := eng.Create(t.Context(), asking1(), engine.Request{}); !errors.Is(err, engine.ErrConflict) {
 			t.Errorf("Create: %v, want a conflict", err)
 		}
 		faults.Clear()
@@ -340,8 +343,8 @@ func TestConflict(t *testing.T) {
 			return id
 		}))
 		for _, want := range []store.JobID{7, 8} {
-			if job, err := eng.Create(t.Context(), asking1()); err != nil || job.ID != want {
-				t.Errorf("Create: job %d, %v, want job %d", job.ID, err, want)
+			if created, err := eng.Create(t.Context(), asking1(), engine.Request{}); err != nil || created.Job != want {
+				t.Errorf("Create: job %d, %v, want job %d", created.Job, err, want)
 			}
 		}
 	})
@@ -357,11 +360,11 @@ func TestFairness(t *testing.T) {
 	for i := range names {
 		names[i] = fmt.Sprint(i)
 	}
-	job, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: names}}})
+	created, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: names}}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+	if _, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -371,7 +374,7 @@ func TestFairness(t *testing.T) {
 	for w := range reporters {
 		workers.Go(func() {
 			for i := w; i < targets-reporters && ctx.Err() == nil; i += reporters {
-				_, err := eng.Report(ctx, engine.Report{Job: job.ID, Step: 1, Attempt: 1, Results: []engine.TargetResult{
+				_, err := eng.Report(ctx, engine.Report{Job: created.Job, Step: 1, Attempt: 1, Results: []engine.TargetResult{
 					{Target: int32(i), Result: store.Result{Status: step.TargetSucceeded}},
 				}})
 				if err != nil && ctx.Err() == nil {
@@ -386,7 +389,7 @@ func TestFairness(t *testing.T) {
 	for range reporters { // all of them are at it
 		<-reported
 	}
-	_, err = eng.OperateJob(t.Context(), job.ID, operation.TerminateJob)
+	_, err = eng.OperateJob(t.Context(), created.Job, operation.TerminateJob, engine.Request{})
 	cancel()
 	workers.Wait()
 	if err != nil {
@@ -431,19 +434,19 @@ func TestRequestID(t *testing.T) {
 	d := newDesk(t, memstore.New())
 	id := d.script(step.Spec{Type: step.Script, Name: "again", Targets: []string{"a"}})
 	d.outcome(id, 1, step.Broke)
-	request := uuid.MustParse("0198c0de-0000-7000-8000-000000000001")
-	options := func(more ...engine.OperateOption) []engine.OperateOption {
-		return append([]engine.OperateOption{engine.RequestID(request), engine.By("ann"), engine.Because("again")}, more...)
-	}
-	first, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, options()...)
+	asked := engine.Request{By: "ann", Because: "again", ID: uuid.MustParse("0198c0de-0000-7000-8000-000000000001")}
+	byBob, otherwise, onCondition := asked, asked, asked
+	byBob.By, otherwise.Because = "bob", "why not"
+	onCondition.IfVersion, onCondition.IfAttempt = 1, 9
+	first, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, asked)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.outcome(id, 2, step.Broke)
 	d.operate(id, 1, operation.IgnoreError)
-	t.Run("answers a repetition with the receipt of then, whatever has happened since", func(t *testing.T) {
-		for _, more := range [][]engine.OperateOption{nil, {engine.IfVersion(1), engine.IfAttempt(9)}} {
-			if got, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, options(more...)...); err != nil || got != first {
+	t.Run("answers a repetition with its record, whatever has happened since", func(t *testing.T) {
+		for _, r := range []engine.Request{asked, onCondition} {
+			if got, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, r); err != nil || got != first {
 				t.Errorf("the request again: %+v, %v, want %+v", got, err, first)
 			}
 		}
@@ -451,23 +454,23 @@ func TestRequestID(t *testing.T) {
 	t.Run("refuses a different request", func(t *testing.T) {
 		for name, ask := range map[string]func() error{
 			"step": func() error {
-				_, err := d.eng.Operate(t.Context(), id, 2, operation.RetryAll, options()...)
+				_, err := d.eng.Operate(t.Context(), id, 2, operation.RetryAll, asked)
 				return err
 			},
 			"code": func() error {
-				_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryFailed, options()...)
+				_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryFailed, asked)
 				return err
 			},
 			"person": func() error {
-				_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, options(engine.By("bob"))...)
+				_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, byBob)
 				return err
 			},
 			"reason": func() error {
-				_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, options(engine.Because("why not"))...)
+				_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, otherwise)
 				return err
 			},
 			"kind": func() error {
-				_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, options()...)
+				_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, asked)
 				return err
 			},
 		} {
@@ -478,18 +481,18 @@ func TestRequestID(t *testing.T) {
 	})
 	t.Run("is not remembered of a refused request", func(t *testing.T) {
 		other := uuid.MustParse("0198c0de-0000-7000-8000-000000000002")
-		if _, err := d.eng.Operate(t.Context(), id, 2, operation.RetryAll, engine.RequestID(other)); !errors.Is(err, operation.WrongState) {
+		if _, err := d.eng.Operate(t.Context(), id, 2, operation.RetryAll, engine.Request{ID: other}); !errors.Is(err, operation.WrongState) {
 			t.Fatalf("retry of a running step: %v, want a refusal", err)
 		}
 		if _, err := d.eng.Report(t.Context(), engine.Report{Job: id, Step: 2, Attempt: 1, Outcome: step.Broke}); err != nil {
 			t.Fatal(err)
 		}
-		if receipt, err := d.eng.Operate(t.Context(), id, 2, operation.RetryAll, engine.RequestID(other)); err != nil || receipt.Attempt != 2 {
-			t.Errorf("the request again, now legal: %+v, %v, want it accepted", receipt, err)
+		if record, err := d.eng.Operate(t.Context(), id, 2, operation.RetryAll, engine.Request{ID: other}); err != nil || record.Attempt != 2 {
+			t.Errorf("the request again, now legal: %+v, %v, want it accepted", record, err)
 		}
 	})
 	t.Run("of a job operation is answered again", func(t *testing.T) {
-		other := engine.RequestID(uuid.MustParse("0198c0de-0000-7000-8000-000000000003"))
+		other := engine.Request{ID: uuid.MustParse("0198c0de-0000-7000-8000-000000000003")}
 		first, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, other)
 		if err != nil {
 			t.Fatal(err)
@@ -511,17 +514,15 @@ func TestCreateRequestID(t *testing.T) {
 		spec.Steps = append(spec.Steps, step.Spec{Type: step.Script, Name: fmt.Sprint("step ", i), Targets: []string{"a", "b"}, Payload: "x", Timeout: time.Second})
 	}
 	spec.Steps = append(spec.Steps, step.Spec{Type: step.Confirmation, Name: "ok", Confirmers: []string{"ann"}})
-	request := engine.RequestID(uuid.MustParse("0198c0de-0000-7000-8000-000000000001"))
-	create := func(spec engine.JobSpec, opts ...engine.OperateOption) (store.Job, error) {
-		return d.eng.Create(t.Context(), spec, append([]engine.OperateOption{request, engine.By("ann"), engine.Because("it is time")}, opts...)...)
-	}
+	asked := engine.Request{By: "ann", Because: "it is time", ID: uuid.MustParse("0198c0de-0000-7000-8000-000000000001")}
+	create := func(spec engine.JobSpec) (store.Record, error) { return d.eng.Create(t.Context(), spec, asked) }
 	first, err := create(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.operateJob(first.ID, operation.StartJob)
-	d.operateJob(first.ID, operation.TerminateJob)
-	t.Run("answers a repetition with the job of then", func(t *testing.T) {
+	d.operateJob(first.Job, operation.StartJob)
+	d.operateJob(first.Job, operation.TerminateJob)
+	t.Run("answers a repetition with its record", func(t *testing.T) {
 		if got, err := create(spec); err != nil || got != first {
 			t.Errorf("the creation again: %+v, %v, want %+v", got, err, first)
 		}
@@ -529,7 +530,7 @@ func TestCreateRequestID(t *testing.T) {
 	t.Run("is another request in another scope", func(t *testing.T) {
 		spec := spec
 		spec.Scope = store.Scope{}
-		if got, err := create(spec); err != nil || got.ID == first.ID {
+		if got, err := create(spec); err != nil || got.Job == first.Job {
 			t.Errorf("the creation in no scope: %+v, %v, want another job", got, err)
 		}
 	})
@@ -553,8 +554,10 @@ func TestCreateRequestID(t *testing.T) {
 				t.Errorf("the creation with another %s: %v, want it refused as reused", name, err)
 			}
 		}
-		for name, opt := range map[string]engine.OperateOption{"person": engine.By("bob"), "reason": engine.Because("why not")} {
-			if _, err := create(spec, opt); !errors.Is(err, operation.RequestReused) {
+		for name, r := range map[string]engine.Request{
+			"person": {By: "bob", Because: asked.Because, ID: asked.ID}, "reason": {By: asked.By, Because: "why not", ID: asked.ID},
+		} {
+			if _, err := d.eng.Create(t.Context(), spec, r); !errors.Is(err, operation.RequestReused) {
 				t.Errorf("the creation by another %s: %v, want it refused as reused", name, err)
 			}
 		}
@@ -565,7 +568,7 @@ func TestCreateRequestID(t *testing.T) {
 			{Method: storetest.Steps, Err: errBroken}, {Method: storetest.Targets, Err: errBroken},
 		} {
 			faulty := engine.New(storetest.NewFaults(fault).Wrap(d.store))
-			_, err := faulty.Create(t.Context(), spec, request, engine.By("ann"), engine.Because("it is time"))
+			_, err := faulty.Create(t.Context(), spec, asked)
 			if !errors.Is(err, errBroken) || errors.Is(err, engine.ErrUnknownOutcome) {
 				t.Errorf("Create with a failing %s: %v, want the store's error", fault.Method, err)
 			}
@@ -583,15 +586,16 @@ func TestConditions(t *testing.T) {
 	}
 	// Version 3 brought results only: the job moved last in version 2.
 	for _, c := range []struct {
-		option engine.OperateOption
-		stale  bool
+		version store.Seq
+		attempt int32
+		stale   bool
 	}{
-		{engine.IfVersion(1), true}, {engine.IfVersion(2), false}, {engine.IfVersion(3), false}, {engine.IfVersion(4), true},
-		{engine.IfAttempt(1), false}, {engine.IfAttempt(2), true},
+		{1, 0, true}, {2, 0, false}, {3, 0, false}, {4, 0, true},
+		{0, 1, false}, {0, 2, true},
 	} {
-		_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, c.option, engine.DryRun())
+		_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{IfVersion: c.version, IfAttempt: c.attempt, DryRun: true})
 		if errors.Is(err, operation.Stale) != c.stale || !c.stale && err != nil {
-			t.Errorf("terminate on condition %+v: %v, want stale: %v", c.option, err, c.stale)
+			t.Errorf("terminate if version %d, attempt %d: %v, want stale: %v", c.version, c.attempt, err, c.stale)
 		}
 	}
 }
@@ -607,25 +611,25 @@ func TestObserver(t *testing.T) {
 		engine.WithObserver(engine.Observer{
 			Accepted: func(_ context.Context, r store.Record, took time.Duration) { tell(r.Cause.String(), took) },
 			Refused:  func(_ context.Context, r *engine.Refusal, took time.Duration) { tell(r.Reason.String(), took) },
-			Dry:      func(_ context.Context, r engine.Receipt, took time.Duration) { tell("dry "+r.Cause.String(), took) },
+			Dry:      func(_ context.Context, r store.Record, took time.Duration) { tell("dry "+r.Cause.String(), took) },
 			Conflicted: func(_ context.Context, _ store.JobID, lost int, took time.Duration) {
 				tell(fmt.Sprint("lost ", lost), took) // which nobody does here
 			},
 		}))
-	job, err := eng.Create(t.Context(), asking1())
+	created, err := eng.Create(t.Context(), asking1(), engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+	if _, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
-	if receipt, err := eng.Operate(t.Context(), job.ID, 1, operation.Confirm, engine.DryRun()); err != nil || receipt.Seq != 0 || receipt.To != step.Succeeded {
-		t.Errorf("dry run: %+v, %v, want succeeded and no version", receipt, err)
+	if record, err := eng.Operate(t.Context(), created.Job, 1, operation.Confirm, engine.Request{DryRun: true}); err != nil || record.Seq != 0 || record.To != step.Succeeded {
+		t.Errorf("dry run: %+v, %v, want succeeded and no version", record, err)
 	}
-	if _, err := eng.Operate(t.Context(), job.ID, 1, operation.RetryAll); err == nil {
+	if _, err := eng.Operate(t.Context(), created.Job, 1, operation.RetryAll, engine.Request{}); err == nil {
 		t.Error("retry_all of a confirmation was accepted")
 	}
-	if _, err := eng.Explain(t.Context(), job.ID, 1); err != nil { // tells nobody
+	if _, err := eng.Explain(t.Context(), created.Job, 1, engine.Request{}); err != nil { // tells nobody
 		t.Error(err)
 	}
 	want := []string{"created after 1ms", "start_job after 1ms", "dry confirm after 1ms", "wrong_type after 1ms"}
@@ -648,7 +652,7 @@ func TestAuthorizer(t *testing.T) {
 		st := memstore.New()
 		id := newDesk(t, st).script()
 		eng := engine.New(st, engine.WithAuthorizer(authorize))
-		_, err := eng.OperateJob(ctx, id, operation.TerminateJob, engine.By("ann"))
+		_, err := eng.OperateJob(ctx, id, operation.TerminateJob, engine.Request{By: "ann"})
 		var refusal *engine.Refusal
 		if !errors.As(err, &refusal) || refusal.Reason != operation.Denied || refusal.State != 0 || !refusal.Legal.Empty() {
 			t.Errorf("%s: %v, want a denial that tells nothing of the job", name, err)
@@ -656,10 +660,10 @@ func TestAuthorizer(t *testing.T) {
 		if name == "an error" && (!errors.Is(err, cause) || !strings.Contains(err.Error(), "ann")) {
 			t.Errorf("%s: %v, want it to name the person and the cause", name, err)
 		}
-		if _, err := eng.Create(t.Context(), asking1()); name != "an ended context" && !errors.Is(err, operation.Denied) {
+		if _, err := eng.Create(t.Context(), asking1(), engine.Request{}); name != "an ended context" && !errors.Is(err, operation.Denied) {
 			t.Errorf("%s: Create: %v, want a denial", name, err)
 		}
-		if codes, err := eng.Allowed(t.Context(), id, 1); name != "an ended context" && (err != nil || !codes.Empty()) {
+		if codes, err := eng.Allowed(t.Context(), id, 1, engine.Request{}); name != "an ended context" && (err != nil || !codes.Empty()) {
 			t.Errorf("%s: Allowed: %v, %v, want none", name, codes, err)
 		}
 	}
@@ -677,13 +681,13 @@ func TestExplainAsksOnlyAboutWhatTheRulesAllow(t *testing.T) {
 			}
 			return nil
 		}))
-		pending, err := d.eng.Create(t.Context(), asking1())
+		pending, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		running, failed := d.script(), d.script()
 		d.outcome(failed, 1, step.Broke)
-		for _, id := range []store.JobID{pending.ID, running, failed} {
+		for _, id := range []store.JobID{pending.Job, running, failed} {
 			s, err := d.eng.Step(t.Context(), id, 1)
 			if err != nil {
 				t.Fatal(err)
@@ -691,16 +695,16 @@ func TestExplainAsksOnlyAboutWhatTheRulesAllow(t *testing.T) {
 			rules := d.eng.Rules()
 			allowed := rules.Legal(operation.Standing{Type: s.Type, State: s.State}).Len()
 			asked = nil
-			x, err := d.eng.Explain(t.Context(), id, 1)
+			x, err := d.eng.Explain(t.Context(), id, 1, engine.Request{})
 			if err != nil || len(asked) != allowed {
 				t.Errorf("Explain in %v asked about %v, %v; the rules allow %d", s.State, asked, err, allowed)
 			}
 			for _, v := range x.Causes {
 				var err error
 				if v.Cause.OfJob() {
-					_, err = d.eng.OperateJob(t.Context(), id, operation.JobCode(v.Cause.Code()), engine.DryRun())
+					_, err = d.eng.OperateJob(t.Context(), id, operation.JobCode(v.Cause.Code()), engine.Request{DryRun: true})
 				} else {
-					_, err = d.eng.Operate(t.Context(), id, 1, operation.Code(v.Cause), engine.DryRun())
+					_, err = d.eng.Operate(t.Context(), id, 1, operation.Code(v.Cause), engine.Request{DryRun: true})
 				}
 				if v.Legal != (err == nil) {
 					t.Errorf("%v in %v: explained as legal %v, and run dry with %v", v.Cause, s.State, v.Legal, err)
@@ -727,7 +731,7 @@ func TestPublicWords(t *testing.T) {
 		{errors.Join(errors.New("row 7 of acl"), words), "ask ann first"},
 	} {
 		eng := engine.New(memstore.New(), engine.WithAuthorizer(func(context.Context, engine.Access) error { return c.err }))
-		_, err := eng.Create(t.Context(), asking1(), engine.By("bob"))
+		_, err := eng.Create(t.Context(), asking1(), engine.Request{By: "bob"})
 		var refusal *engine.Refusal
 		if !errors.As(err, &refusal) || refusal.Detail != c.detail || !errors.Is(err, c.err) {
 			t.Fatalf("denied by %v: %v, want the detail %q", c.err, err, c.detail)
@@ -752,21 +756,21 @@ func TestExecutorsAreNoPersons(t *testing.T) {
 		return nil
 	}))
 	for _, eng := range []*engine.Engine{eng, engine.New(st)} { // with an authorizer, and without
-		for name, call := range map[string]func(opts ...engine.OperateOption) error{
-			"Operate": func(opts ...engine.OperateOption) error {
-				_, err := eng.Operate(t.Context(), id, 1, operation.RetryAll, opts...)
+		for name, call := range map[string]func(r engine.Request) error{
+			"Operate": func(r engine.Request) error {
+				_, err := eng.Operate(t.Context(), id, 1, operation.RetryAll, r)
 				return err
 			},
-			"OperateJob": func(opts ...engine.OperateOption) error {
-				_, err := eng.OperateJob(t.Context(), id, operation.TerminateJob, opts...)
+			"OperateJob": func(r engine.Request) error {
+				_, err := eng.OperateJob(t.Context(), id, operation.TerminateJob, r)
 				return err
 			},
-			"Create": func(opts ...engine.OperateOption) error {
-				_, err := eng.Create(t.Context(), asking1(), opts...)
+			"Create": func(r engine.Request) error {
+				_, err := eng.Create(t.Context(), asking1(), r)
 				return err
 			},
-			"Allowed": func(opts ...engine.OperateOption) error {
-				x, err := eng.Explain(t.Context(), id, 1, opts...)
+			"Allowed": func(r engine.Request) error {
+				x, err := eng.Explain(t.Context(), id, 1, r)
 				for _, v := range x.Causes {
 					if v.Cause == operation.TerminateJob.Cause() && v.Refusal != nil {
 						return v.Refusal // although it is legal
@@ -776,9 +780,12 @@ func TestExecutorsAreNoPersons(t *testing.T) {
 			},
 		} {
 			asked = nil
-			for _, more := range [][]engine.OperateOption{{engine.AsExecutor()}, {engine.AsExecutor(), engine.DryRun()}, {engine.By(""), engine.AsExecutor()}} {
+			for _, r := range []engine.Request{{Executor: true}, {Executor: true, DryRun: true}} {
+				if name == "Allowed" {
+					r.DryRun = false // does not apply
+				}
 				var refusal *engine.Refusal
-				if err := call(more...); !errors.As(err, &refusal) || refusal.Reason != operation.Denied || refusal.Detail == "" {
+				if err := call(r); !errors.As(err, &refusal) || refusal.Reason != operation.Denied || refusal.Detail == "" {
 					t.Errorf("%s by an executor: %v, want it denied with words", name, err)
 				}
 			}
@@ -787,18 +794,18 @@ func TestExecutorsAreNoPersons(t *testing.T) {
 			}
 		}
 		asked = nil
-		if codes, err := eng.Allowed(t.Context(), id, 1, engine.AsExecutor()); err != nil || !codes.Empty() {
+		if codes, err := eng.Allowed(t.Context(), id, 1, engine.Request{Executor: true}); err != nil || !codes.Empty() {
 			t.Errorf("Allowed to an executor: %v, %v, want none", codes, err)
 		}
-		if _, err := eng.Create(t.Context(), asking1(), engine.AsExecutor(), engine.By("agent")); err != nil {
+		if _, err := eng.Create(t.Context(), asking1(), engine.Request{Executor: true, By: "agent"}); err != nil {
 			t.Errorf("Create by a person that is an executor too: %v", err)
 		}
 	}
 	if len(asked) != 0 { // the last engine has no authorizer
 		t.Fatalf("asked about %+v", asked)
 	}
-	for _, opts := range [][]engine.OperateOption{{engine.By("agent")}, {engine.By("agent"), engine.AsExecutor()}} {
-		if _, err := eng.Create(t.Context(), asking1(), opts...); err != nil {
+	for _, r := range []engine.Request{{By: "agent"}, {By: "agent", Executor: true}} {
+		if _, err := eng.Create(t.Context(), asking1(), r); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -865,8 +872,8 @@ func TestACommitThatIsSentTwice(t *testing.T) {
 		t.Errorf("one creation made %d jobs, %v", len(jobs), err)
 	}
 	faults.Add(twice)
-	if receipt, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob); err != nil || receipt.Seq != 3 {
-		t.Errorf("OperateJob: %+v, %v, want the receipt of version 3", receipt, err)
+	if record, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{}); err != nil || record.Seq != 3 {
+		t.Errorf("OperateJob: %+v, %v, want the receipt of version 3", record, err)
 	}
 	faults.Add(twice)
 	receipt, err := d.eng.Report(t.Context(), engine.Report{Job: id, Step: 1, Attempt: 1, Results: []engine.TargetResult{
@@ -886,13 +893,13 @@ func TestARepetitionIsDenied(t *testing.T) {
 		}
 		return nil
 	}))
-	id, request := d.script(), engine.RequestID(uuid.New())
+	id, request := d.script(), engine.Request{ID: uuid.New()}
 	if _, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, request); err != nil {
 		t.Fatal(err)
 	}
 	denied = true
-	if receipt, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, request); !errors.Is(err, operation.Denied) {
-		t.Errorf("the same request by somebody who was dismissed: %+v, %v, want a denial", receipt, err)
+	if record, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, request); !errors.Is(err, operation.Denied) {
+		t.Errorf("the same request by somebody who was dismissed: %+v, %v, want a denial", record, err)
 	}
 }
 
@@ -907,9 +914,9 @@ func TestAuthorizerIsNotAskedAboutWhatIsDone(t *testing.T) {
 	id := d.script()
 	d.outcome(id, 1, step.Broke)
 	faults.Add(storetest.Fault{Method: storetest.Commit, After: true, Err: errBroken})
-	receipt, err := d.eng.Operate(t.Context(), id, 1, operation.RetryFailed)
-	if err != nil || receipt.Seq != 4 {
-		t.Errorf("Operate: %+v, %v, want the receipt of version 4", receipt, err)
+	record, err := d.eng.Operate(t.Context(), id, 1, operation.RetryFailed, engine.Request{})
+	if err != nil || record.Seq != 4 {
+		t.Errorf("Operate: %+v, %v, want the receipt of version 4", record, err)
 	}
 }
 
@@ -920,7 +927,7 @@ func TestContextEndsBeforeTheCommit(t *testing.T) {
 	id := d.script()
 	ctx, cancel := context.WithCancel(t.Context())
 	faults.Add(storetest.Fault{Method: storetest.View, After: true, Do: cancel})
-	_, err := d.eng.OperateJob(ctx, id, operation.TerminateJob)
+	_, err := d.eng.OperateJob(ctx, id, operation.TerminateJob, engine.Request{})
 	if !errors.Is(err, context.Canceled) || errors.Is(err, engine.ErrUnknownOutcome) {
 		t.Errorf("OperateJob: %v, want its context's error and no doubt", err)
 	}
@@ -951,17 +958,17 @@ func TestOlderRules(t *testing.T) {
 	clock := engine.WithClock(func() time.Time { return now })
 	st := memstore.New()
 	newer, older := engine.New(st, engine.WithRules(withContainer(t)), clock), engine.New(st, clock)
-	job, err := newer.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
+	created, err := newer.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
 		{Type: step.Script, Name: "run", Targets: []string{"a"}},
 		{Type: 32, Name: "contain", Targets: []string{"a"}, Timeout: time.Second},
-	}})
+	}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newer.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+	if _, err := newer.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
-	done := engine.Report{Job: job.ID, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0)}}
+	done := engine.Report{Job: created.Job, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0)}}
 	if _, err := older.Report(t.Context(), done); !errors.Is(err, operation.WrongType) || !strings.Contains(err.Error(), "custom-32") {
 		t.Errorf("Report that enters a step of an unknown type: %v, want it refused", err)
 	}
@@ -969,11 +976,11 @@ func TestOlderRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	const undeclared = "type custom-32 is not declared in this engine's rules"
-	strange, err := newer.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: 32, Name: "contain", Targets: []string{"a"}}}})
+	strange, err := newer.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: 32, Name: "contain", Targets: []string{"a"}}}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := older.Explain(t.Context(), job.ID, 2)
+	x, err := older.Explain(t.Context(), created.Job, 2, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -981,26 +988,26 @@ func TestOlderRules(t *testing.T) {
 	for _, v := range x.Causes {
 		told = append(told, v.Refusal)
 	}
-	_, err = older.Operate(t.Context(), job.ID, 2, operation.ForcedSkip)
+	_, err = older.Operate(t.Context(), created.Job, 2, operation.ForcedSkip, engine.Request{})
 	told = append(told, err)
-	_, err = older.OperateJob(t.Context(), job.ID, operation.TerminateJob)
+	_, err = older.OperateJob(t.Context(), created.Job, operation.TerminateJob, engine.Request{})
 	told = append(told, err)
-	_, err = older.OperateJob(t.Context(), strange.ID, operation.StartJob)
+	_, err = older.OperateJob(t.Context(), strange.Job, operation.StartJob, engine.Request{})
 	told = append(told, err)
-	_, err = older.Allowed(t.Context(), job.ID, 2)
+	_, err = older.Allowed(t.Context(), created.Job, 2, engine.Request{})
 	told = append(told, err)
-	_, err = older.Report(t.Context(), engine.Report{Job: job.ID, Step: 2, Attempt: 1, Results: []engine.TargetResult{success(0)}})
+	_, err = older.Report(t.Context(), engine.Report{Job: created.Job, Step: 2, Attempt: 1, Results: []engine.TargetResult{success(0)}})
 	told = append(told, err)
 	for _, err := range told {
 		if !errors.Is(err, operation.WrongType) || !strings.Contains(err.Error(), undeclared) || strings.Contains(err.Error(), "only in") {
 			t.Errorf("of a step of an unknown type: %v, want that %s", err, undeclared)
 		}
 	}
-	other, err := older.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: 2 * time.Second}}})
+	other, err := older.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: 2 * time.Second}}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := older.OperateJob(t.Context(), other.ID, operation.StartJob); err != nil {
+	if _, err := older.OperateJob(t.Context(), other.Job, operation.StartJob, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	now = now.Add(time.Minute)
@@ -1019,23 +1026,23 @@ func TestOddClocks(t *testing.T) {
 		faults := storetest.NewFaults()
 		eng := engine.New(faults.Wrap(memstore.New()), engine.WithClock(func() time.Time { return now }))
 		for i := range 6000 {
-			if _, err := eng.Create(t.Context(), asking1()); err != nil {
+			if _, err := eng.Create(t.Context(), asking1(), engine.Request{}); err != nil {
 				t.Fatalf("Create %d at %v: %v", i+1, now, err)
 			}
 		}
-		job, err := eng.Create(t.Context(), asking1())
+		created, err := eng.Create(t.Context(), asking1(), engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		faults.Add(storetest.Fault{Method: storetest.Commit, Forever: true, Err: errBroken})
-		_, err = eng.OperateJob(t.Context(), job.ID, operation.StartJob)
+		_, err = eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{})
 		var unknown *engine.UnknownOutcomeError
 		if !errors.As(err, &unknown) {
 			t.Fatalf("OperateJob: %v, want an unknown outcome", err)
 		}
 		faults.Clear()
-		if receipt, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob, engine.RequestID(unknown.Request)); err != nil || receipt.Seq != 2 {
-			t.Errorf("the request again: %+v, %v, want version 2", receipt, err)
+		if record, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{ID: unknown.Request}); err != nil || record.Seq != 2 {
+			t.Errorf("the request again: %+v, %v, want version 2", record, err)
 		}
 	}
 }
@@ -1051,7 +1058,7 @@ func TestTakenJobIDs(t *testing.T) {
 			return store.JobID(len(drawn)/4 + 1) // 1 1 1 2 2 2 2 3 ...
 		}))
 	for range 2 {
-		if _, err := eng.Create(t.Context(), asking1()); err != nil {
+		if _, err := eng.Create(t.Context(), asking1(), engine.Request{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -1089,11 +1096,11 @@ func TestSweepOfMany(t *testing.T) {
 	spec := asking1()
 	spec.Steps[0].Timeout = time.Second
 	for range many {
-		job, err := d.eng.Create(t.Context(), spec)
+		created, err := d.eng.Create(t.Context(), spec, engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.operateJob(job.ID, operation.StartJob)
+		d.operateJob(created.Job, operation.StartJob)
 	}
 	now = now.Add(time.Second)
 	if n, err := d.eng.Sweep(t.Context()); n != many || err != nil {
@@ -1105,7 +1112,7 @@ func TestWrongJobIDs(t *testing.T) {
 	for _, id := range []store.JobID{0, -1, store.MaxJobID + 1} {
 		eng := engine.New(memstore.New(), engine.WithJobIDs(func(step.Time) store.JobID { return id }))
 		var refusal *engine.Refusal
-		if _, err := eng.Create(t.Context(), asking1()); !errors.As(err, &refusal) || refusal.Field != "WithJobIDs" {
+		if _, err := eng.Create(t.Context(), asking1(), engine.Request{}); !errors.As(err, &refusal) || refusal.Field != "WithJobIDs" {
 			t.Errorf("Create with id %d drawn: %v, want the source named", id, err)
 		}
 	}
@@ -1114,11 +1121,11 @@ func TestWrongJobIDs(t *testing.T) {
 // Everything that frontends are given can be sent to them.
 func TestAnswersMarshal(t *testing.T) {
 	eng, job := release()
-	x := must(eng.Explain(ctx, job, 1))
-	if x.Causes[0].Refusal == nil || !slices.ContainsFunc(x.Causes, func(v engine.Verdict) bool { return v.Receipt.To == step.Terminating }) {
+	x := must(eng.Explain(ctx, job, 1, engine.Request{}))
+	if x.Causes[0].Refusal == nil || !slices.ContainsFunc(x.Causes, func(v engine.Verdict) bool { return v.Record.To == step.Terminating }) {
 		t.Fatalf("Explain: %+v, want a refusal and a receipt to look at", x)
 	}
-	values := []any{x, engine.Refusal{Reason: operation.Denied}, engine.Receipt{}, engine.ReportReceipt{}, engine.Rejection{}, engine.Access{Job: x.Job}, store.Record{JobTo: step.Pending, Cause: step.Created}}
+	values := []any{x, engine.Refusal{Reason: operation.Denied}, store.Record{}, engine.ReportReceipt{}, engine.Rejection{}, engine.Access{Job: x.Job}, store.Record{JobTo: step.Pending, Cause: step.Created}}
 	for _, d := range must(eng.Effects(ctx, job, 0, 0)) {
 		values = append(values, d)
 	}
@@ -1140,9 +1147,9 @@ func TestObserverIsToldHowLongARefusalTook(t *testing.T) {
 	eng := engine.New(memstore.New(), engine.WithObserver(engine.Observer{
 		Refused: func(_ context.Context, _ *engine.Refusal, d time.Duration) { took = append(took, d) },
 	}))
-	_, _ = eng.Operate(t.Context(), 0, 1, operation.Confirm)
-	_, _ = eng.In(store.Scope{}).Operate(t.Context(), 1, 1, operation.Confirm)
-	_, _ = eng.Create(t.Context(), engine.JobSpec{})
+	_, _ = eng.Operate(t.Context(), 0, 1, operation.Confirm, engine.Request{})
+	_, _ = eng.In(store.Scope{}).Operate(t.Context(), 1, 1, operation.Confirm, engine.Request{})
+	_, _ = eng.Create(t.Context(), engine.JobSpec{}, engine.Request{})
 	if len(took) != 3 || slices.Max(took) > time.Hour {
 		t.Errorf("refusals took %v, want three and none for years", took)
 	}
@@ -1163,14 +1170,14 @@ func TestNarrowedTwice(t *testing.T) {
 
 func TestNilOptions(t *testing.T) {
 	eng := engine.New(memstore.New(), nil, engine.WithRules(nil), engine.WithClock(nil), engine.WithRandom(nil), engine.WithJobIDs(nil), engine.WithAuthorizer(nil))
-	job, err := eng.Create(t.Context(), asking1())
+	created, err := eng.Create(t.Context(), asking1(), engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := eng.Deliver(t.Context(), func(context.Context, engine.Delivery) error { return nil }, nil); err != nil {
 		t.Errorf("Deliver with a nil option: %v", err)
 	}
-	for range eng.Watch(t.Context(), job.ID, 0, nil) {
+	for range eng.Watch(t.Context(), created.Job, 0, nil) {
 		break
 	}
 	if _, err := engine.Decide(nil, store.View{}, &engine.Operate{Cause: operation.Confirm.Cause()}, 1); !errors.Is(err, operation.InvalidInput) {

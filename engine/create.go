@@ -11,26 +11,26 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []OperateOption) (store.Job, error) {
-	if err := e.prepare(ctx, c, opts); err != nil {
-		return store.Job{}, err
+func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, r Request) error {
+	if err := e.prepare(ctx, c, r); err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil { // before the authorizer is asked
-		return store.Job{}, err
+		return err
 	}
 	if e.narrowed {
 		if spec.Scope != (store.Scope{}) && spec.Scope != e.scope {
-			return store.Job{}, invalid("scope", "the engine is narrowed to %s %s", quoted(e.scope.Type), quoted(e.scope.ID))
+			return invalid("scope", "the engine is narrowed to %s %s", quoted(e.scope.Type), quoted(e.scope.ID))
 		}
 		spec.Scope = e.scope
 	}
-	cmd := &Create{Actor: c.request.actor, Reason: c.request.reason, Spec: spec}
+	cmd := &Create{Spec: spec, Request: r}
 	if err := cmd.check(e.rules, &e.limits); err != nil {
-		return store.Job{}, err
+		return err
 	}
 	c.view = store.View{Job: store.Job{Scope: spec.Scope, Name: spec.Name, State: step.Pending, Current: 1, Steps: int32(len(spec.Steps))}}
 	if err := e.permit(ctx, c, &c.view, cmd); err != nil {
-		return store.Job{}, err
+		return err
 	}
 	e.stamp(c, cmd)
 	return e.createOnce(ctx, c, cmd)
@@ -39,47 +39,45 @@ func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, opts []Opera
 // createOnce commits a creation on version 0 of an id. A conflict means that the id is
 // taken, or that the request has been carried out; an unknown outcome keeps the id, so
 // that the job cannot come to be twice.
-func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) (store.Job, error) {
-	look := c.request.given // the request may have been carried out
-	taken := true           // an id must be drawn
+func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) error {
+	look := c.given() // the request may have been carried out
+	taken := true     // an id must be drawn
 	for {
 		if look {
-			job, err := e.created(ctx, c, cmd)
+			err := e.created(ctx, c, cmd)
 			if !errors.Is(err, store.ErrNotFound) {
-				return job, c.orUnknown(err)
+				return c.orUnknown(err)
 			}
 		}
 		if taken { // and not by this request
-			cmd.ID, c.doubt.err, taken = e.nextJobID(c), nil, false
+			cmd.Job, c.doubt.err, taken = e.nextJobID(c), nil, false
 		}
-		c.job = cmd.ID
+		c.job = cmd.Job
 		c.reset()
 		if refusal := e.decide(e.rules, &c.view, cmd, operation.Move{}, c.now, &c.decision); refusal != nil {
 			if refusal.Field == "job" {
 				refusal.Field = "WithJobIDs" // the caller has not named the id
 			}
-			return store.Job{}, refusal
+			return refusal
 		}
-		job := c.decision.Change.Job
-		if c.request.dry {
-			job.ID = 0
-			return job, nil
+		if c.request.DryRun {
+			return nil
 		}
 		if err := ctx.Err(); err != nil {
-			return store.Job{}, c.orUnknown(err)
+			return c.orUnknown(err)
 		}
 		switch err := e.store.Commit(ctx, c.decision.Change); {
 		case err == nil:
-			return job, nil
+			return nil
 		case errors.Is(err, store.ErrConflict):
 			look, taken = true, true // by this very request, or by another job
 			if c.lost++; c.lost == maxTries {
-				return store.Job{}, c.orUnknown(fmt.Errorf("create: %w: all of %d ids were taken", ErrConflict, maxTries))
+				return c.orUnknown(fmt.Errorf("create: %w: all of %d ids were taken", ErrConflict, maxTries))
 			}
 		default:
 			look = true
 			if !c.doubts(err, 0) {
-				return store.Job{}, c.orUnknown(fmt.Errorf("create: %w", err))
+				return c.orUnknown(fmt.Errorf("create: %w", err))
 			}
 		}
 	}
@@ -95,22 +93,21 @@ func (e *Engine) nextJobID(c *call) store.JobID {
 	return e.ids.next(now, e.random())
 }
 
-// created answers a creation that has been carried out with the job as it was then,
-// if it is the same creation; store.ErrNotFound if it has not been carried out.
-func (e *Engine) created(ctx context.Context, c *call, cmd *Create) (store.Job, error) {
-	done, err := e.store.Created(ctx, cmd.Spec.Scope, cmd.Request)
+// created answers a creation that has been carried out with its record, if it is the same creation; store.ErrNotFound if it has not been carried out.
+func (e *Engine) created(ctx context.Context, c *call, cmd *Create) error {
+	done, err := e.store.Created(ctx, cmd.Spec.Scope, cmd.Request.ID)
 	if err != nil {
-		return store.Job{}, err
+		return err
 	}
 	view, err := e.store.View(ctx, store.Query{Scope: cmd.Spec.Scope, Job: done.Job})
 	if err != nil {
-		return store.Job{}, wrap(done.Job, err)
+		return wrap(done.Job, err)
 	}
 	was := ""
 	switch {
-	case done.Actor != cmd.Actor:
+	case done.Actor != cmd.By:
 		was = fmt.Sprintf("person %q", done.Actor)
-	case done.Reason != cmd.Reason:
+	case done.Reason != cmd.Because:
 		was = fmt.Sprintf("reason %q", done.Reason)
 	case view.Job.Name != cmd.Spec.Name:
 		was = fmt.Sprintf("job %q", view.Job.Name)
@@ -118,21 +115,17 @@ func (e *Engine) created(ctx context.Context, c *call, cmd *Create) (store.Job, 
 		was, err = e.differs(ctx, view.Job, cmd.Spec.Steps)
 	}
 	if err != nil {
-		return store.Job{}, err
+		return err
 	}
 	if was != "" {
-		return store.Job{}, &Refusal{
-			Reason: operation.RequestReused, Job: done.Job, Actor: cmd.Actor,
+		return &Refusal{
+			Reason: operation.RequestReused, Job: done.Job, Actor: cmd.By,
 			Detail: fmt.Sprintf("job %d was created with %s", done.Job, was),
 		}
 	}
 	c.reset()
-	c.job, c.decision.Receipt = done.Job, receiptOf(&done)
-	job := view.Job
-	return store.Job{
-		ID: job.ID, Scope: job.Scope, Name: job.Name, State: step.Pending, Version: 1, Moved: 1, Current: 1,
-		Steps: job.Steps, Created: done.At, Updated: done.At,
-	}, nil
+	c.job, c.decision.Replay = done.Job, &done
+	return nil
 }
 
 // differs says in words in what way the steps of a stored job differ from specs, or

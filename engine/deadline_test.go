@@ -33,16 +33,16 @@ func newOverdue(t *testing.T, st store.Store, first step.Spec) *overdue {
 	d.eng = engine.New(st, engine.WithClock(func() time.Time { return d.now }),
 		engine.WithObserver(engine.Observer{Accepted: func(_ context.Context, r store.Record, _ time.Duration) { d.accepted = append(d.accepted, r) }}),
 		engine.WithAuthorizer(func(_ context.Context, a engine.Access) error { d.asked = append(d.asked, a); return nil }))
-	job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "late", Steps: []step.Spec{
+	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "late", Steps: []step.Spec{
 		first, {Type: step.Confirmation, Name: "go?"}, {Type: step.Script, Name: "run", Targets: []string{"a"}},
-	}})
+	}}, engine.Request{})
 	if err == nil {
-		_, err = d.eng.OperateJob(t.Context(), job.ID, operation.StartJob)
+		_, err = d.eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{})
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.job, d.accepted, d.asked = job.ID, nil, nil
+	d.job, d.accepted, d.asked = created.Job, nil, nil
 	d.now = d.now.Add(time.Hour)
 	return d
 }
@@ -65,10 +65,10 @@ var (
 // authorizer is asked about the state between them, and the request is found under its own id.
 func TestADeadlineComesFirst(t *testing.T) {
 	d := newOverdue(t, memstore.New(), refusedLate)
-	id := engine.RequestID(uuid.MustParse("0198c0de-0000-7000-8000-000000000001"))
-	receipt, err := d.eng.Operate(t.Context(), d.job, 1, operation.RestartConfirmation, engine.By("ann"), id)
-	if err != nil || receipt.Seq != 4 || receipt.From != step.ConfirmationTerminated || receipt.To != step.Waiting || receipt.Attempt != 2 {
-		t.Fatalf("restart_confirmation of an overdue confirmation = %+v, %v", receipt, err)
+	asked := engine.Request{By: "ann", ID: uuid.MustParse("0198c0de-0000-7000-8000-000000000001")}
+	record, err := d.eng.Operate(t.Context(), d.job, 1, operation.RestartConfirmation, asked)
+	if err != nil || record.Seq != 4 || record.From != step.ConfirmationTerminated || record.To != step.Waiting || record.Attempt != 2 {
+		t.Fatalf("restart_confirmation of an overdue confirmation = %+v, %v", record, err)
 	}
 	history := d.history()
 	if !slices.Equal(d.accepted, history[2:]) || history[2].Cause != step.Expired || history[2].Request != (store.RequestID{}) {
@@ -77,8 +77,8 @@ func TestADeadlineComesFirst(t *testing.T) {
 	if len(d.asked) != 1 || d.asked[0].Step.State != step.ConfirmationTerminated || d.asked[0].Job.State != step.ConfirmationTerminated {
 		t.Errorf("the authorizer was asked about %+v, want the state after the expiry", d.asked)
 	}
-	if again, err := d.eng.Operate(t.Context(), d.job, 1, operation.RestartConfirmation, engine.By("ann"), id); again != receipt || err != nil {
-		t.Errorf("the same request again = %+v, %v; want %+v", again, err, receipt)
+	if again, err := d.eng.Operate(t.Context(), d.job, 1, operation.RestartConfirmation, asked); again != record || err != nil {
+		t.Errorf("the same request again = %+v, %v; want %+v", again, err, record)
 	}
 	if n, err := d.eng.Sweep(t.Context()); n != 0 || err != nil {
 		t.Errorf("a sweep after it = %d, %v; want nothing left", n, err)
@@ -89,12 +89,18 @@ func TestADeadlineComesFirst(t *testing.T) {
 func TestARefusalLeavesTheExpiryToTheSweep(t *testing.T) {
 	d := newOverdue(t, memstore.New(), refusedLate)
 	for name, call := range map[string]func() error{
-		"confirm": func() error { _, err := d.eng.Operate(t.Context(), d.job, 1, operation.Confirm); return err },
-		"terminate_job": func() error {
-			_, err := d.eng.OperateJob(t.Context(), d.job, operation.TerminateJob)
+		"confirm": func() error {
+			_, err := d.eng.Operate(t.Context(), d.job, 1, operation.Confirm, engine.Request{})
 			return err
 		},
-		"confirm of the next step": func() error { _, err := d.eng.Operate(t.Context(), d.job, 2, operation.Confirm); return err },
+		"terminate_job": func() error {
+			_, err := d.eng.OperateJob(t.Context(), d.job, operation.TerminateJob, engine.Request{})
+			return err
+		},
+		"confirm of the next step": func() error {
+			_, err := d.eng.Operate(t.Context(), d.job, 2, operation.Confirm, engine.Request{})
+			return err
+		},
 		"a report of the last step": func() error {
 			_, err := d.eng.Report(t.Context(), engine.Report{Job: d.job, Step: 3, Attempt: 1, Outcome: step.Stopped})
 			return err
@@ -105,7 +111,7 @@ func TestARefusalLeavesTheExpiryToTheSweep(t *testing.T) {
 			t.Errorf("%s: %v, want it refused with the job confirmation_terminated", name, err)
 		}
 	}
-	if _, err := d.eng.Operate(t.Context(), d.job, 1, operation.RestartConfirmation, engine.DryRun()); err != nil {
+	if _, err := d.eng.Operate(t.Context(), d.job, 1, operation.RestartConfirmation, engine.Request{DryRun: true}); err != nil {
 		t.Errorf("a dry run of restart_confirmation: %v", err)
 	}
 	if n := len(d.history()); n != 2 {
@@ -124,8 +130,8 @@ func TestExplainMeetsTheDeadline(t *testing.T) {
 	for id, want := range map[step.ID]step.Causes{
 		1: terminate, 2: operation.CausesOf(operation.Confirm, operation.TerminateConfirmation).Union(terminate), 3: terminate,
 	} {
-		x, err := d.eng.Explain(t.Context(), d.job, id)
-		allowed, err2 := d.eng.Allowed(t.Context(), d.job, id)
+		x, err := d.eng.Explain(t.Context(), d.job, id, engine.Request{})
+		allowed, err2 := d.eng.Allowed(t.Context(), d.job, id, engine.Request{})
 		if err != nil || err2 != nil || allowed != want || x.Job.Current != 2 || x.Job.State != step.Waiting || x.Job.Version != 3 || x.Step.ID != id {
 			t.Errorf("step %d: %v is allowed, of %+v, %v; want %v", id, allowed, x.Job, err, want)
 		}
@@ -138,12 +144,12 @@ func TestExplainMeetsTheDeadline(t *testing.T) {
 	if n := len(d.history()); n != 2 {
 		t.Errorf("%d records after Explain, want 2", n)
 	}
-	if _, err := d.eng.Operate(t.Context(), d.job, 2, operation.Confirm, engine.IfVersion(2)); !errors.Is(err, operation.Stale) {
+	if _, err := d.eng.Operate(t.Context(), d.job, 2, operation.Confirm, engine.Request{IfVersion: 2}); !errors.Is(err, operation.Stale) {
 		t.Errorf("confirm if nothing has moved since before the deadline: %v, want it stale", err)
 	}
-	receipt, err := d.eng.Operate(t.Context(), d.job, 2, operation.Confirm, engine.IfVersion(3), engine.IfAttempt(1))
-	if err != nil || receipt.Entered != 3 || receipt.Seq != 4 {
-		t.Errorf("confirm if nothing has moved since the deadline = %+v, %v", receipt, err)
+	record, err := d.eng.Operate(t.Context(), d.job, 2, operation.Confirm, engine.Request{IfVersion: 3, IfAttempt: 1})
+	if err != nil || record.Entered != 3 || record.Seq != 4 {
+		t.Errorf("confirm if nothing has moved since the deadline = %+v, %v", record, err)
 	}
 	job, err := d.eng.Job(t.Context(), d.job)
 	if err != nil || job.Current != 3 || job.State != step.Running {
@@ -154,9 +160,9 @@ func TestExplainMeetsTheDeadline(t *testing.T) {
 // A job is terminated in the step that the deadline has entered.
 func TestTerminateMeetsTheStepAfterTheDeadline(t *testing.T) {
 	d := newOverdue(t, memstore.New(), confirmedLate)
-	receipt, err := d.eng.OperateJob(t.Context(), d.job, operation.TerminateJob)
-	if err != nil || receipt.Step != 2 || receipt.From != step.Waiting || receipt.To != step.Terminated || receipt.Seq != 4 {
-		t.Errorf("terminate_job = %+v, %v", receipt, err)
+	record, err := d.eng.OperateJob(t.Context(), d.job, operation.TerminateJob, engine.Request{})
+	if err != nil || record.Step != 2 || record.From != step.Waiting || record.To != step.Terminated || record.Seq != 4 {
+		t.Errorf("terminate_job = %+v, %v", record, err)
 	}
 }
 
@@ -176,8 +182,8 @@ func TestADeadlineIsAppliedOnce(t *testing.T) {
 			t.Errorf("the sweep between = %d, %v; want 1", n, err)
 		}
 	}
-	if receipt, err := racing.Operate(t.Context(), d.job, 2, operation.Confirm); err != nil || receipt.Seq != 4 {
-		t.Errorf("confirm that the sweep overtook = %+v, %v", receipt, err)
+	if record, err := racing.Operate(t.Context(), d.job, 2, operation.Confirm, engine.Request{}); err != nil || record.Seq != 4 {
+		t.Errorf("confirm that the sweep overtook = %+v, %v", record, err)
 	}
 	if n := len(d.history()); n != 4 {
 		t.Errorf("%d records, want 4", n)
@@ -210,7 +216,7 @@ func TestAClockThatIsSetBack(t *testing.T) {
 		t.Errorf("finished at %v, updated at %v, %v; want %v, when it started", job.Finished, job.Updated, err, step.At(began))
 	}
 	d.now = began.Add(time.Minute)
-	if _, err := d.eng.Operate(t.Context(), d.job, 1, operation.RetryAll); err != nil {
+	if _, err := d.eng.Operate(t.Context(), d.job, 1, operation.RetryAll, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	history := d.history()

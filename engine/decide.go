@@ -10,13 +10,17 @@ import (
 )
 
 // A Decision is what follows from a command: the change to commit and the answer
-// to give once it is committed. It must not be copied, as the change refers to
-// memory inside of it.
+// to give once it is committed. Copies share what the change refers to.
 type Decision struct {
-	Change  store.Change // nothing to commit if it has no records
-	Receipt Receipt
-	Report  ReportReceipt // of a report
+	Change store.Change  // nothing to commit if it has no records
+	Replay *store.Record // of a request that was carried out before: its record, and then there is nothing to commit
+	Report ReportReceipt // of a report
 
+	room *room // what Change refers to; the engine uses it again
+}
+
+// room is the memory of a change of one step, or of two, and its record.
+type room struct {
 	steps   [2]store.Step
 	records [1]store.Record
 }
@@ -24,6 +28,18 @@ type Decision struct {
 // Changes reports whether there is anything to commit: not for the replay of a
 // request, nor for a report that only repeats what is known.
 func (d *Decision) Changes() bool { return len(d.Change.Records) > 0 }
+
+// Record returns the answer to an operation or a creation: the record of what it did, or had
+// done before. It is zero if there is neither.
+func (d *Decision) Record() store.Record {
+	switch n := len(d.Change.Records); {
+	case n > 0:
+		return d.Change.Records[n-1] // an expiry may come first
+	case d.Replay != nil:
+		return *d.Replay
+	}
+	return store.Record{}
+}
 
 // Decide answers a command on the state that v shows at the moment now: with a
 // decision, or with a *[Refusal]. It is a pure function: it has no clock, context,
@@ -37,30 +53,35 @@ func (d *Decision) Changes() bool { return len(d.Change.Records) > 0 }
 // times never run backwards: a now before v.Job.Updated is taken for that.
 //
 // The command's own fields are checked as well, against the default limits.
-func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (*Decision, error) {
+func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (Decision, error) {
 	switch {
 	case r == nil:
-		return nil, invalid("Rules", "nil")
+		return Decision{}, invalid("Rules", "nil")
 	case c == nil:
-		return nil, noCommand()
+		return Decision{}, noCommand()
 	}
 	if refusal := c.check(r, &defaultLimits); refusal != nil {
-		return nil, refusal
+		return Decision{}, refusal
+	}
+	if asked := requestOf(c); asked != nil {
+		if refusal := asked.decides(); refusal != nil {
+			return Decision{}, refusal
+		}
 	}
 	var expiry *Decision
 	if comesAfterDeadline(&v, c) && overdue(&v, now) {
 		var err error
 		if v, expiry, err = expireFirst(r, v, c, now); err != nil {
-			return nil, err
+			return Decision{}, err
 		}
 	}
 	move, refusal := judge(r, &v, c)
 	if refusal != nil {
-		return nil, refusal
+		return Decision{}, refusal
 	}
-	d := new(Decision)
-	if refusal := decide(r, &v, c, move, now, d); refusal != nil {
-		return nil, refusal
+	var d Decision
+	if refusal := decide(r, &v, c, move, now, &d); refusal != nil {
+		return Decision{}, refusal
 	}
 	d.follow(expiry)
 	return d, nil
@@ -143,14 +164,14 @@ func judge(r *operation.Rules, v *store.View, cmd Command) (operation.Move, *Ref
 		return operation.Move{}, nil
 	}
 	if stale := staleness(v, c.IfAttempt, c.IfVersion); stale != "" {
-		return operation.Move{}, refuse(r, v, &Refusal{Reason: operation.Stale, Cause: c.Cause, Actor: c.Actor, Detail: stale})
+		return operation.Move{}, refuse(r, v, &Refusal{Reason: operation.Stale, Cause: c.Cause, Actor: c.By, Detail: stale})
 	}
 	move, reason := r.Judge(standing(v), c.Cause)
 	if reason == 0 {
-		reason = unmet(&v.Step, move.Guard, c.Actor)
+		reason = unmet(&v.Step, move.Guard, c.By)
 	}
 	if reason != 0 {
-		return move, refuse(r, v, &Refusal{Reason: reason, Cause: c.Cause, Actor: c.Actor})
+		return move, refuse(r, v, &Refusal{Reason: reason, Cause: c.Cause, Actor: c.By})
 	}
 	return move, nil
 }
@@ -183,25 +204,24 @@ func decide(r *operation.Rules, v *store.View, c Command, move operation.Move, n
 }
 
 func (d *Decision) create(c *Create, now step.Time) *Refusal {
-	if err := checkJob(c.ID); err != nil {
+	if err := checkJob(c.Job); err != nil {
 		return err
 	}
 	steps := make([]store.Step, len(c.Spec.Steps))
 	for i, spec := range c.Spec.Steps {
 		steps[i] = store.NewStep(step.ID(i+1), spec)
 	}
-	d.records[0] = store.Record{
-		Job: c.ID, Seq: 1, At: now, Cause: step.Created, Request: c.Request, Actor: c.Actor, Reason: c.Reason,
+	record := store.Record{
+		Job: c.Job, Seq: 1, At: now, Cause: step.Created, Request: c.Request.ID, Actor: c.By, Reason: c.Because,
 		JobTo: step.Pending,
 	}
 	d.Change = store.Change{
 		Job: store.Job{
-			ID: c.ID, Scope: c.Spec.Scope, Name: c.Spec.Name, State: step.Pending,
+			ID: c.Job, Scope: c.Spec.Scope, Name: c.Spec.Name, State: step.Pending,
 			Version: 1, Moved: 1, Current: 1, Steps: int32(len(steps)), Created: now, Updated: now,
 		},
-		Specs: c.Spec.Steps, Steps: steps, Records: d.records[:],
+		Specs: c.Spec.Steps, Steps: steps, Records: []store.Record{record},
 	}
-	d.Receipt = receiptOf(&d.records[0])
 	return nil
 }
 
@@ -210,7 +230,7 @@ func (d *Decision) operate(r *operation.Rules, v *store.View, c *Operate, move o
 		return d.replay(v, c)
 	}
 	rec := d.begin(v, c.Cause, now)
-	rec.Request, rec.Actor, rec.Reason = c.Request, c.Actor, c.Reason
+	rec.Request, rec.Actor, rec.Reason = c.Request.ID, c.By, c.Because
 	if refusal := d.move(r, v, move); refusal != nil {
 		return refusal
 	}
@@ -265,7 +285,7 @@ func refuse(r *operation.Rules, v *store.View, refusal *Refusal) *Refusal {
 	return refusal
 }
 
-// replay answers a request that has been carried out with the receipt of then, if it
+// replay answers a request that has been carried out with its record, if it
 // is the same request.
 func (d *Decision) replay(v *store.View, asked *Operate) *Refusal {
 	done := v.Replay
@@ -275,17 +295,17 @@ func (d *Decision) replay(v *store.View, asked *Operate) *Refusal {
 		was = fmt.Sprintf("step %d", done.Step)
 	case done.Cause != asked.Cause:
 		was = done.Cause.String()
-	case done.Actor != asked.Actor:
+	case done.Actor != asked.By:
 		was = fmt.Sprintf("person %q", done.Actor)
-	case done.Reason != asked.Reason:
+	case done.Reason != asked.Because:
 		was = fmt.Sprintf("reason %q", done.Reason)
 	default:
-		d.Receipt = receiptOf(done)
+		d.Replay = done
 		return nil
 	}
 	return &Refusal{
 		Reason: operation.RequestReused, Job: v.Job.ID, Step: v.Step.ID, Cause: asked.Cause,
-		Actor: asked.Actor, Detail: fmt.Sprintf("in version %d it was %s", done.Seq, was),
+		Actor: asked.By, Detail: fmt.Sprintf("in version %d it was %s", done.Seq, was),
 	}
 }
 
@@ -328,7 +348,7 @@ func (d *Decision) report(r *operation.Rules, v *store.View, c *Report, now step
 	}
 	rec := d.begin(v, event, now)
 	rec.Request, rec.Actor, rec.Reason = c.request, c.By, c.Reason
-	d.steps[0], d.Change.Targets = after, targets
+	d.Change.Steps[0], d.Change.Targets = after, targets
 	if move, ok := r.Move(s.Type, s.State, event); ok {
 		if refusal := d.move(r, v, move); refusal != nil {
 			return refusal
@@ -336,7 +356,7 @@ func (d *Decision) report(r *operation.Rules, v *store.View, c *Report, now step
 	}
 	rec.Results = int32(len(targets))
 	d.finish()
-	d.Report.Seq, d.Report.State, d.Report.JobState = rec.Seq, d.steps[0].State, d.Change.Job.State
+	d.Report.Seq, d.Report.State, d.Report.JobState = rec.Seq, d.Change.Steps[0].State, d.Change.Job.State
 	return nil
 }
 
@@ -500,23 +520,25 @@ func (d *Decision) expire(r *operation.Rules, v *store.View, c *Expire, now step
 
 // begin starts a change of the job and the step that v shows, and its record.
 func (d *Decision) begin(v *store.View, cause step.Cause, now step.Time) *store.Record {
-	d.steps[0] = v.Step
-	d.records[0] = store.Record{
+	if d.room == nil {
+		d.room = new(room)
+	}
+	d.room.steps[0] = v.Step
+	d.room.records[0] = store.Record{
 		Job: v.Job.ID, Seq: v.Job.Version + 1, At: now, Cause: cause,
 		Step: v.Step.ID, From: v.Step.State, To: v.Step.State, JobFrom: v.Job.State,
 	}
-	d.Change = store.Change{Job: v.Job, Steps: d.steps[:1], Records: d.records[:]}
-	return &d.records[0]
+	d.Change = store.Change{Job: v.Job, Steps: d.room.steps[:1], Records: d.room.records[:]}
+	return &d.room.records[0]
 }
 
 // finish completes the record and the header once everything else has been decided.
 func (d *Decision) finish() {
-	rec, job, s := &d.records[0], &d.Change.Job, &d.steps[0]
+	rec, job, s := &d.Change.Records[0], &d.Change.Job, &d.Change.Steps[0]
 	rec.Attempt, rec.To, rec.JobTo = s.Attempt, s.State, job.State
 	rec.Succeeded, rec.Unfinished = s.Succeeded, s.Unfinished
 	job.Version, job.Updated = rec.Seq, rec.At
 	if rec.Moves() {
 		job.Moved = rec.Seq
 	}
-	d.Receipt = receiptOf(rec)
 }

@@ -45,26 +45,26 @@ func newDesk(t *testing.T, st store.Store, opts ...engine.Option) *desk {
 // script creates and starts a job of one script step on two targets.
 func (d *desk) script(more ...step.Spec) store.JobID {
 	d.Helper()
-	job, err := d.eng.Create(d.Context(), engine.JobSpec{Name: "job", Steps: append([]step.Spec{
+	created, err := d.eng.Create(d.Context(), engine.JobSpec{Name: "job", Steps: append([]step.Spec{
 		{Type: step.Script, Name: "run", Targets: []string{"a", "b"}},
-	}, more...)})
+	}, more...)}, engine.Request{})
 	if err != nil {
 		d.Fatal(err)
 	}
-	d.operateJob(job.ID, operation.StartJob)
-	return job.ID
+	d.operateJob(created.Job, operation.StartJob)
+	return created.Job
 }
 
 func (d *desk) operateJob(id store.JobID, code operation.JobCode) {
 	d.Helper()
-	if _, err := d.eng.OperateJob(d.Context(), id, code); err != nil {
+	if _, err := d.eng.OperateJob(d.Context(), id, code, engine.Request{}); err != nil {
 		d.Fatal(err)
 	}
 }
 
 func (d *desk) operate(id store.JobID, s step.ID, code operation.Code) {
 	d.Helper()
-	if _, err := d.eng.Operate(d.Context(), id, s, code); err != nil {
+	if _, err := d.eng.Operate(d.Context(), id, s, code, engine.Request{}); err != nil {
 		d.Fatal(err)
 	}
 }
@@ -147,7 +147,7 @@ func TestDeliver(t *testing.T) {
 				if !x.Step.Confirmers.Has("ann") {
 					t.Errorf("ask delivered with confirmers %v, want ann", x.Step.Confirmers)
 				}
-				_, err := d.eng.Operate(ctx, x.Job.ID, x.Step.ID, operation.Confirm, engine.By("ann"))
+				_, err := d.eng.Operate(ctx, x.Job.ID, x.Step.ID, operation.Confirm, engine.Request{By: "ann"})
 				return err
 			}
 			return nil
@@ -176,13 +176,13 @@ func TestDeliver(t *testing.T) {
 	})
 	t.Run("settles unseen a question that has been answered", func(t *testing.T) {
 		d := newDesk(t, memstore.New())
-		job, err := d.eng.Create(t.Context(), asking1())
+		created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.operateJob(job.ID, operation.StartJob)
-		d.operate(job.ID, 1, operation.TerminateConfirmation)
-		d.operate(job.ID, 1, operation.RestartConfirmation)
+		d.operateJob(created.Job, operation.StartJob)
+		d.operate(created.Job, 1, operation.TerminateConfirmation)
+		d.operate(created.Job, 1, operation.RestartConfirmation)
 		if _, err := d.eng.Deliver(t.Context(), d.handle); err != nil {
 			t.Fatal(err)
 		}
@@ -248,14 +248,14 @@ func TestDispatch(t *testing.T) {
 		d := newDesk(t, memstore.New())
 		stop := d.dispatch(d.handle)
 		defer stop()
-		job, err := d.eng.Create(t.Context(), asking1())
+		created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.operateJob(job.ID, operation.StartJob)
+		d.operateJob(created.Job, operation.StartJob)
 		synctest.Wait()
 		d.wantLog("ask 1")
-		if w := d.waiting(job.ID); len(w) != 0 {
+		if w := d.waiting(created.Job); len(w) != 0 {
 			t.Errorf("the question was asked, and still waits: %+v", w)
 		}
 	})
@@ -607,11 +607,11 @@ func TestDispatch(t *testing.T) {
 		d := newDesk(t, memstore.New())
 		id := d.script()
 		for range 3 {
-			job, err := d.eng.Create(t.Context(), asking1())
+			created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			d.operateJob(job.ID, operation.StartJob)
+			d.operateJob(created.Job, operation.StartJob)
 		}
 		stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
 			d.note(x)
@@ -644,13 +644,13 @@ func TestDispatch(t *testing.T) {
 	})
 	bubble("expires what is overdue", func(t *testing.T) {
 		d := newDesk(t, memstore.New())
-		job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
+		created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
 			{Type: step.Script, Name: "run", Targets: []string{"a"}, Timeout: time.Minute},
-		}})
+		}}, engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.operateJob(job.ID, operation.StartJob)
+		d.operateJob(created.Job, operation.StartJob)
 		stop := d.dispatch(d.handle, engine.SweepEvery(5*time.Second))
 		defer stop()
 		time.Sleep(66 * time.Second)

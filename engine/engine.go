@@ -87,21 +87,21 @@ func (e *Engine) ready(ctx context.Context) error {
 	return nil
 }
 
-// Operate has a person do code to a step of a job. It returns the receipt of what was
+// Operate has a person do code to a step of a job. It returns the record of what was
 // done, or a *[Refusal] that says why not and what would be legal instead. Two racing
 // operations pass one after the other, each decided on what the other left; one that
 // keeps losing to others gives up with [ErrConflict].
-func (e *Engine) Operate(ctx context.Context, job store.JobID, id step.ID, code operation.Code, opts ...OperateOption) (Receipt, error) {
+func (e *Engine) Operate(ctx context.Context, job store.JobID, id step.ID, code operation.Code, r Request) (store.Record, error) {
 	c := e.take()
 	defer e.calls.Put(c)
-	if err := e.operate(ctx, c, job, id, code, opts); err != nil {
-		return Receipt{}, e.turnedDown(ctx, c, err)
+	if err := e.operate(ctx, c, job, id, code, r); err != nil {
+		return store.Record{}, e.turnedDown(ctx, c, err)
 	}
 	return e.accepted(ctx, c), nil
 }
 
-func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.ID, code operation.Code, opts []OperateOption) error {
-	if err := e.open(ctx, c, job, opts); err != nil {
+func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.ID, code operation.Code, r Request) error {
+	if err := e.open(ctx, c, job, r); err != nil {
 		return err
 	}
 	if err := checkStep(id); err != nil {
@@ -115,17 +115,17 @@ func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.
 
 // OperateJob has a person operate on a job: start it, terminate it. It answers as
 // [Engine.Operate] does.
-func (e *Engine) OperateJob(ctx context.Context, job store.JobID, code operation.JobCode, opts ...OperateOption) (Receipt, error) {
+func (e *Engine) OperateJob(ctx context.Context, job store.JobID, code operation.JobCode, r Request) (store.Record, error) {
 	c := e.take()
 	defer e.calls.Put(c)
-	if err := e.operateJob(ctx, c, job, code, opts); err != nil {
-		return Receipt{}, e.turnedDown(ctx, c, err)
+	if err := e.operateJob(ctx, c, job, code, r); err != nil {
+		return store.Record{}, e.turnedDown(ctx, c, err)
 	}
 	return e.accepted(ctx, c), nil
 }
 
-func (e *Engine) operateJob(ctx context.Context, c *call, job store.JobID, code operation.JobCode, opts []OperateOption) error {
-	if err := e.open(ctx, c, job, opts); err != nil {
+func (e *Engine) operateJob(ctx context.Context, c *call, job store.JobID, code operation.JobCode, r Request) error {
+	if err := e.open(ctx, c, job, r); err != nil {
 		return err
 	}
 	if code.Cause() == 0 {
@@ -135,29 +135,24 @@ func (e *Engine) operateJob(ctx context.Context, c *call, job store.JobID, code 
 }
 
 func (e *Engine) carryOutOperation(ctx context.Context, c *call, q store.Query, cause step.Cause) error {
-	c.operate = Operate{
-		Cause: cause, Actor: c.request.actor, Reason: c.request.reason,
-		IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
-	}
+	c.operate = Operate{Cause: cause, Request: c.request}
 	if err := c.operate.check(e.rules, &e.limits); err != nil {
 		return err
 	}
 	return e.carryOut(ctx, c, q, &c.operate)
 }
 
-// Create stores a new job, pending, and returns its header as it was created. The
-// engine draws its id. The caller keeps the ownership of spec. Options that ask for
-// an attempt or a version do not apply. With [RequestID], a repetition returns the
-// job of the first call, and it is an error if the two differ.
-func (e *Engine) Create(ctx context.Context, spec JobSpec, opts ...OperateOption) (store.Job, error) {
+// Create stores a new job, pending, and returns the record of its creation, which names the job.
+// The engine draws the id. The caller keeps the ownership of spec. Conditions on an attempt or a
+// version do not apply. With an ID in r, a repetition returns the record of the first call, and
+// it is an error if the two differ.
+func (e *Engine) Create(ctx context.Context, spec JobSpec, r Request) (store.Record, error) {
 	c := e.take()
 	defer e.calls.Put(c)
-	job, err := e.create(ctx, c, spec, opts)
-	if err != nil {
-		return store.Job{}, e.turnedDown(ctx, c, err)
+	if err := e.create(ctx, c, spec, r); err != nil {
+		return store.Record{}, e.turnedDown(ctx, c, err)
 	}
-	e.accepted(ctx, c)
-	return job, nil
+	return e.accepted(ctx, c), nil
 }
 
 // Report takes what an executor says of an attempt. It is a *[Refusal] with reason
@@ -175,7 +170,7 @@ func (e *Engine) Report(ctx context.Context, r Report) (ReportReceipt, error) {
 }
 
 func (e *Engine) report(ctx context.Context, c *call, r *Report) error {
-	if err := e.open(ctx, c, r.Job, nil); err != nil {
+	if err := e.open(ctx, c, r.Job, Request{}); err != nil {
 		return err
 	}
 	if err := r.check(e.rules, &e.limits); err != nil {
@@ -255,7 +250,7 @@ func (e *Engine) overdue(ctx context.Context, limit int) (overdue []store.Overdu
 func (e *Engine) expire(ctx context.Context, o store.Overdue) error {
 	c := e.take()
 	defer e.calls.Put(c)
-	err := e.open(ctx, c, o.Job, nil)
+	err := e.open(ctx, c, o.Job, Request{})
 	if err == nil {
 		q := store.Query{Scope: e.scope, Job: o.Job, Step: o.Step}
 		err = e.carryOut(ctx, c, q, &Expire{Job: o.Job, Step: o.Step, Attempt: o.Attempt})

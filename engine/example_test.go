@@ -24,13 +24,13 @@ var ctx = context.Background()
 func release(opts ...engine.Option) (*engine.Engine, store.JobID) {
 	opts = append(opts, engine.WithJobIDs(func(step.Time) store.JobID { return 100 }))
 	eng := engine.New(memstore.New(), opts...)
-	job := must(eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
+	created := must(eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
 		{Type: step.Script, Name: "install", Targets: []string{"web-1", "web-2"}},
 		{Type: step.Confirmation, Name: "approve", Confirmers: []string{"ann"}},
 		{Type: step.Script, Name: "restart", Targets: []string{"web-1", "web-2"}},
-	}}, engine.By("bob")))
-	must(eng.OperateJob(ctx, job.ID, operation.StartJob, engine.By("bob")))
-	return eng, job.ID
+	}}, engine.Request{By: "bob"}))
+	must(eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{By: "bob"}))
+	return eng, created.Job
 }
 
 func must[T any](v T, err error) T {
@@ -54,12 +54,12 @@ func fail(eng *engine.Engine, job store.JobID) {
 	must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0), failure(1)}}))
 }
 
-// An operation is answered with a receipt that says what it did.
+// An operation is answered with the record of what it did.
 func ExampleEngine_Operate() {
 	eng, job := release()
 	fail(eng, job)
-	receipt, err := eng.Operate(ctx, job, 1, operation.RetryFailed, engine.By("bob"), engine.Because("web-2 is repaired"))
-	fmt.Println(receipt.From, "->", receipt.To, "attempt", receipt.Attempt, "targets", receipt.Targets, err)
+	record, err := eng.Operate(ctx, job, 1, operation.RetryFailed, engine.Request{By: "bob", Because: "web-2 is repaired"})
+	fmt.Println(record.From, "->", record.To, "attempt", record.Attempt, "targets", record.Targets, err)
 	// Output: failed -> running attempt 2 targets 1 <nil>
 }
 
@@ -68,7 +68,7 @@ func ExampleEngine_Operate() {
 func ExampleRefusal() {
 	eng, job := release()
 	fail(eng, job)
-	_, err := eng.Operate(ctx, job, 1, operation.NextStep, engine.By("bob"))
+	_, err := eng.Operate(ctx, job, 1, operation.NextStep, engine.Request{By: "bob"})
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, operation.WrongState))
 	var refusal *engine.Refusal
@@ -85,9 +85,9 @@ func ExampleRefusal() {
 // what it reports then ends the job.
 func ExampleEngine_OperateJob() {
 	eng, job := release()
-	receipt := must(eng.OperateJob(ctx, job, operation.TerminateJob, engine.By("bob")))
-	fmt.Println(receipt.JobFrom, "->", receipt.JobTo, "effect", receipt.Effect)
-	_, err := eng.OperateJob(ctx, job, operation.TerminateJob, engine.By("ann"))
+	record := must(eng.OperateJob(ctx, job, operation.TerminateJob, engine.Request{By: "bob"}))
+	fmt.Println(record.JobFrom, "->", record.JobTo, "effect", record.Effect)
+	_, err := eng.OperateJob(ctx, job, operation.TerminateJob, engine.Request{By: "ann"})
 	fmt.Println(err)
 	report := must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Outcome: step.Stopped}))
 	fmt.Println(report.JobState)
@@ -101,10 +101,10 @@ func ExampleEngine_OperateJob() {
 func ExampleEngine_Explain() {
 	eng, job := release()
 	fail(eng, job)
-	x := must(eng.Explain(ctx, job, 1, engine.By("bob")))
+	x := must(eng.Explain(ctx, job, 1, engine.Request{By: "bob"}))
 	for _, v := range x.Causes {
 		if v.Legal {
-			fmt.Printf("%v: to %v\n", v.Cause, v.Receipt.To)
+			fmt.Printf("%v: to %v\n", v.Cause, v.Record.To)
 		} else {
 			fmt.Printf("%v: no, %v\n", v.Cause, v.Refusal.Reason)
 		}
@@ -125,16 +125,16 @@ func ExampleEngine_Explain() {
 func ExampleEngine_Allowed() {
 	eng, job := release()
 	fail(eng, job)
-	fmt.Println(must(eng.Allowed(ctx, job, 1, engine.By("bob"))))
+	fmt.Println(must(eng.Allowed(ctx, job, 1, engine.Request{By: "bob"})))
 	// Output: retry_failed, ignore_error, retry_all
 }
 
 // A dry run answers as the operation would, and changes nothing.
-func ExampleDryRun() {
+func ExampleRequest_dryRun() {
 	eng, job := release()
 	fail(eng, job)
-	receipt := must(eng.Operate(ctx, job, 1, operation.RetryAll, engine.DryRun()))
-	fmt.Println("would run", receipt.Targets, "targets")
+	record := must(eng.Operate(ctx, job, 1, operation.RetryAll, engine.Request{DryRun: true}))
+	fmt.Println("would run", record.Targets, "targets")
 	fmt.Println("the step is", must(eng.Step(ctx, job, 1)).State)
 	// Output:
 	// would run 2 targets
@@ -142,13 +142,13 @@ func ExampleDryRun() {
 }
 
 // A request that is sent twice with the same id is carried out once.
-func ExampleRequestID() {
+func ExampleRequest_iD() {
 	eng, job := release()
 	fail(eng, job)
 	id := uuid.MustParse("0198c0de-0000-7000-8000-000000000001")
 	for range 2 {
-		receipt := must(eng.Operate(ctx, job, 1, operation.RetryFailed, engine.By("bob"), engine.RequestID(id)))
-		fmt.Println("attempt", receipt.Attempt, "in version", receipt.Seq)
+		record := must(eng.Operate(ctx, job, 1, operation.RetryFailed, engine.Request{By: "bob", ID: id}))
+		fmt.Println("attempt", record.Attempt, "in version", record.Seq)
 	}
 	// Output:
 	// attempt 2 in version 4
@@ -157,13 +157,13 @@ func ExampleRequestID() {
 
 // What was decided on a page that has become old is refused. Results that have come in
 // since do not count.
-func ExampleIfVersion() {
+func ExampleRequest_ifVersion() {
 	eng, job := release()
 	seen := must(eng.Job(ctx, job)).Version
 	must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0)}}))
-	_, err := eng.OperateJob(ctx, job, operation.TerminateJob, engine.IfVersion(seen))
+	_, err := eng.OperateJob(ctx, job, operation.TerminateJob, engine.Request{IfVersion: seen})
 	fmt.Println(err)
-	_, err = eng.OperateJob(ctx, job, operation.TerminateJob, engine.IfVersion(seen))
+	_, err = eng.OperateJob(ctx, job, operation.TerminateJob, engine.Request{IfVersion: seen})
 	fmt.Println(err)
 	// Output:
 	// <nil>
@@ -171,11 +171,11 @@ func ExampleIfVersion() {
 }
 
 // An operation can insist on the attempt that the person has looked at.
-func ExampleIfAttempt() {
+func ExampleRequest_ifAttempt() {
 	eng, job := release()
 	fail(eng, job)
-	must(eng.Operate(ctx, job, 1, operation.RetryFailed, engine.IfAttempt(1)))
-	_, err := eng.Operate(ctx, job, 1, operation.RetryFailed, engine.IfAttempt(1))
+	must(eng.Operate(ctx, job, 1, operation.RetryFailed, engine.Request{IfAttempt: 1}))
+	_, err := eng.Operate(ctx, job, 1, operation.RetryFailed, engine.Request{IfAttempt: 1})
 	fmt.Println(errors.Is(err, operation.Stale))
 	// Output: true
 }
@@ -189,19 +189,19 @@ func ExampleWithAuthorizer() {
 		return nil
 	}))
 	fail(eng, job)
-	_, err := eng.Operate(ctx, job, 1, operation.IgnoreError, engine.By("bob"))
+	_, err := eng.Operate(ctx, job, 1, operation.IgnoreError, engine.Request{By: "bob"})
 	fmt.Println(err)
 	// Output: job 100, step 1: ignore_error (3) denied to bob: only ann may ignore errors
 }
 
 // A confirmation takes the people on its list, and nobody else.
-func ExampleBy() {
+func ExampleRequest_by() {
 	eng, job := release()
 	must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0), success(1)}}))
-	_, err := eng.Operate(ctx, job, 2, operation.Confirm, engine.By("bob"))
+	_, err := eng.Operate(ctx, job, 2, operation.Confirm, engine.Request{By: "bob"})
 	fmt.Println(errors.Is(err, operation.NotConfirmer))
-	receipt, err := eng.Operate(ctx, job, 2, operation.Confirm, engine.By("ann"), engine.Because("looks good"))
-	fmt.Println(receipt.To, "and step", receipt.Entered, "starts", err)
+	record, err := eng.Operate(ctx, job, 2, operation.Confirm, engine.Request{By: "ann", Because: "looks good"})
+	fmt.Println(record.To, "and step", record.Entered, "starts", err)
 	// Output:
 	// true
 	// succeeded and step 3 starts <nil>
@@ -211,8 +211,8 @@ func ExampleBy() {
 func ExampleEngine_In() {
 	eng := engine.New(memstore.New(), engine.WithJobIDs(func(step.Time) store.JobID { return 100 }))
 	ours, theirs := eng.In(store.Scope{Type: "biz", ID: "2"}), eng.In(store.Scope{Type: "biz", ID: "3"})
-	job := must(ours.Create(ctx, engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok"}}}))
-	_, err := theirs.Job(ctx, job.ID)
+	created := must(ours.Create(ctx, engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok"}}}, engine.Request{}))
+	_, err := theirs.Job(ctx, created.Job)
 	fmt.Println(err)
 	// Output: job 100: no such job
 }
@@ -228,7 +228,7 @@ func ExampleEngine_Report() {
 	}
 	r := must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{failure(0), failure(1)}}))
 	fmt.Println("rejected", len(r.Rejected), "and the step is", r.State)
-	must(eng.Operate(ctx, job, 1, operation.RetryFailed))
+	must(eng.Operate(ctx, job, 1, operation.RetryFailed, engine.Request{}))
 	_, err := eng.Report(ctx, first)
 	fmt.Println(errors.Is(err, operation.Stale))
 	// Output:
@@ -242,7 +242,7 @@ func ExampleEngine_Report() {
 func ExampleEngine_Targets() {
 	eng, job := release()
 	fail(eng, job)
-	must(eng.Operate(ctx, job, 1, operation.RetryFailed))
+	must(eng.Operate(ctx, job, 1, operation.RetryFailed, engine.Request{}))
 	for _, t := range must(eng.Targets(ctx, job, 1, engine.TargetQuery{})) {
 		fmt.Println(t.Name, t.Status, "in attempt", t.Attempt)
 	}
@@ -268,7 +268,7 @@ func ExampleEngine_Deliver() {
 			_, err := eng.Report(ctx, engine.Report{Job: d.Job.ID, Step: d.Step.ID, Attempt: d.Attempt, Results: results})
 			return err
 		case store.AskConfirmers:
-			_, err := eng.Operate(ctx, d.Job.ID, d.Step.ID, operation.Confirm, engine.By("ann"))
+			_, err := eng.Operate(ctx, d.Job.ID, d.Step.ID, operation.Confirm, engine.Request{By: "ann"})
 			return err
 		}
 		return nil
@@ -387,13 +387,13 @@ func ExampleEngine_Watch() {
 func ExampleEngine_Sweep() {
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	eng := engine.New(memstore.New(), engine.WithClock(func() time.Time { return now }))
-	job := must(eng.Create(ctx, engine.JobSpec{Name: "job", Steps: []step.Spec{
+	created := must(eng.Create(ctx, engine.JobSpec{Name: "job", Steps: []step.Spec{
 		{Type: step.Confirmation, Name: "approve", Timeout: time.Hour, OnTimeout: step.ConfirmOnTimeout},
-	}}))
-	must(eng.OperateJob(ctx, job.ID, operation.StartJob))
+	}}, engine.Request{}))
+	must(eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{}))
 	now = now.Add(time.Hour)
 	fmt.Println(must(eng.Sweep(ctx)), "expired")
-	fmt.Println("the job is", must(eng.Job(ctx, job.ID)).State)
+	fmt.Println("the job is", must(eng.Job(ctx, created.Job)).State)
 	// Output:
 	// 1 expired
 	// the job is succeeded
@@ -427,7 +427,7 @@ func ExampleWithObserver() {
 			log.Warn("refused", "job", r.Job, "step", r.Step, "cause", r.Cause, "reason", r.Reason, "legal", r.Legal)
 		},
 	}))
-	_, _ = eng.Operate(ctx, job, 1, operation.Confirm)
+	_, _ = eng.Operate(ctx, job, 1, operation.Confirm, engine.Request{})
 	// Output:
 	// level=INFO msg=accepted job=100 cause=created by=bob state=pending
 	// level=INFO msg=accepted job=100 cause=start_job by=bob state=running
@@ -447,8 +447,8 @@ func ExampleWithRules() {
 		fmt.Println(d)
 	}
 	eng, job := release(engine.WithRules(rules))
-	must(eng.OperateJob(ctx, job, operation.TerminateJob))
-	_, err := eng.Operate(ctx, job, 1, operation.ForcedSkip)
+	must(eng.OperateJob(ctx, job, operation.TerminateJob, engine.Request{}))
+	_, err := eng.Operate(ctx, job, 1, operation.ForcedSkip, engine.Request{})
 	fmt.Println(err)
 	// Output:
 	// forced_skip on script in terminating became illegal
@@ -464,7 +464,8 @@ func ExampleDecide() {
 		Step: store.Step{ID: 1, Type: step.Script, State: step.Failed, Attempt: 1, Full: 1, Total: 10, Succeeded: 7},
 	}
 	d, err := engine.Decide(operation.Standard(), view, &engine.Operate{Cause: operation.RetryFailed.Cause()}, 1_000)
-	fmt.Println(d.Receipt.To, "on", d.Receipt.Targets, "targets", err)
+	record := d.Record()
+	fmt.Println(record.To, "on", record.Targets, "targets", err)
 	_, err = engine.Decide(operation.Standard(), view, &engine.Operate{Cause: operation.ForcedSkip.Cause()}, 1_000)
 	fmt.Println(errors.Is(err, operation.WrongState))
 	// Output:
@@ -476,10 +477,10 @@ func ExampleDecide() {
 func ExampleReplay() {
 	spec := engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok"}}}
 	eng := engine.New(memstore.New())
-	job := must(eng.Create(ctx, spec))
-	must(eng.OperateJob(ctx, job.ID, operation.StartJob))
-	must(eng.Operate(ctx, job.ID, 1, operation.Confirm))
-	replayed, _, err := engine.Replay(eng.Rules(), spec, must(eng.History(ctx, job.ID, 0, 0)))
-	fmt.Println(replayed == must(eng.Job(ctx, job.ID)), err)
+	created := must(eng.Create(ctx, spec, engine.Request{}))
+	must(eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{}))
+	must(eng.Operate(ctx, created.Job, 1, operation.Confirm, engine.Request{}))
+	replayed, _, err := engine.Replay(eng.Rules(), spec, must(eng.History(ctx, created.Job, 0, 0)))
+	fmt.Println(replayed == must(eng.Job(ctx, created.Job)), err)
 	// Output: true <nil>
 }

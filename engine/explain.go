@@ -18,27 +18,30 @@ type Explanation struct {
 
 // A Verdict says of one operation whether it would pass.
 type Verdict struct {
-	Cause   step.Cause `json:"cause"`
-	Legal   bool       `json:"legal"`
-	Receipt Receipt    `json:"receipt,omitzero"`  // what would follow, as of a dry run, if Legal
-	Refusal *Refusal   `json:"refusal,omitempty"` // why not, if not
+	Cause   step.Cause   `json:"cause"`
+	Legal   bool         `json:"legal"`
+	Record  store.Record `json:"receipt,omitzero"`  // what would follow, as of a dry run, if Legal
+	Refusal *Refusal     `json:"refusal,omitempty"` // why not, if not
 }
 
-// Explain answers for a step and a person (see [By]) what every operation would do, so that
+// Explain answers for a step and a person what every operation would do, so that
 // a frontend draws its buttons from one call. It calls a code legal if and only if a dry run
 // of [Engine.Operate] would pass on the same state. The authorizer is asked about the codes
 // that the rules allow, and about no other: a code that both would refuse has the rules'
 // reason here, and is denied there.
-func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, opts ...OperateOption) (Explanation, error) {
+func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, r Request) (Explanation, error) {
 	c := e.take()
 	defer e.calls.Put(c)
-	if err := e.open(ctx, c, job, opts); err != nil {
+	if err := e.open(ctx, c, job, r); err != nil {
 		return Explanation{}, err
 	}
 	if err := checkStep(id); err != nil {
 		return Explanation{}, err
 	}
-	if err := checkRequest(c.request.actor, c.request.reason, 0, 0, &e.limits); err != nil {
+	if err := r.explains(); err != nil {
+		return Explanation{}, err
+	}
+	if err := r.check(&e.limits); err != nil {
 		return Explanation{}, err
 	}
 	view, current, err := e.views(ctx, job, id)
@@ -52,13 +55,11 @@ func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, opts 
 		if cause.OfJob() {
 			c.view = current
 		}
-		receipt, refusal, err := e.tryOut(ctx, c, &Operate{
-			Cause: cause, Actor: c.request.actor, IfAttempt: int32(c.request.ifAttempt), IfVersion: c.request.ifVersion,
-		})
+		record, refusal, err := e.tryOut(ctx, c, &Operate{Cause: cause, Request: r})
 		if err != nil {
 			return Explanation{}, err
 		}
-		x.Causes = append(x.Causes, Verdict{Cause: cause, Legal: refusal == nil, Receipt: receipt, Refusal: refusal})
+		x.Causes = append(x.Causes, Verdict{Cause: cause, Legal: refusal == nil, Record: record, Refusal: refusal})
 	}
 	return x, nil
 }
@@ -98,32 +99,30 @@ func (e *Engine) views(ctx context.Context, job store.JobID, id step.ID) (view, 
 
 // tryOut decides on the state in c as a dry run does, but asks the authorizer last, and so
 // only about what the rules allow.
-func (e *Engine) tryOut(ctx context.Context, c *call, cmd Command) (Receipt, *Refusal, error) {
+func (e *Engine) tryOut(ctx context.Context, c *call, cmd Command) (store.Record, *Refusal, error) {
 	c.reset()
 	e.stamp(c, cmd)
 	move, refusal := judge(e.rules, &c.view, cmd)
 	if refusal != nil {
-		return Receipt{}, refusal, nil
+		return store.Record{}, refusal, nil
 	}
 	if refusal := e.decide(e.rules, &c.view, cmd, move, c.now, &c.decision); refusal != nil {
-		return Receipt{}, refusal, nil
+		return store.Record{}, refusal, nil
 	}
 	if err := e.permit(ctx, c, &c.view, cmd); err != nil {
 		refusal, ok := err.(*Refusal)
 		if !ok {
-			return Receipt{}, nil, err
+			return store.Record{}, nil, err
 		}
-		return Receipt{}, refusal, nil
+		return store.Record{}, refusal, nil
 	}
-	receipt := c.decision.Receipt
-	receipt.Seq, receipt.Request = 0, store.RequestID{}
-	return receipt, nil, nil
+	return dry(c.decision.Record()), nil, nil
 }
 
 // Allowed is the short form of [Engine.Explain]: the operations that would pass. It is a
 // *[Refusal] with reason operation.WrongType if the rules do not declare the step's type.
-func (e *Engine) Allowed(ctx context.Context, job store.JobID, id step.ID, opts ...OperateOption) (step.Causes, error) {
-	x, err := e.Explain(ctx, job, id, opts...)
+func (e *Engine) Allowed(ctx context.Context, job store.JobID, id step.ID, r Request) (step.Causes, error) {
+	x, err := e.Explain(ctx, job, id, r)
 	var causes step.Causes
 	for _, v := range x.Causes {
 		if v.Refusal != nil && e.rules.Enters(x.Step.Type) == 0 {

@@ -103,9 +103,9 @@ func (d *dice) command() engine.Command {
 	ifAttempt, ifVersion := int32(d.n(4)), store.Seq(d.n(4))
 	switch d.n(5) {
 	case 0:
-		return &engine.Operate{Cause: step.Cause(d.n(256)), Actor: actor, IfAttempt: ifAttempt, IfVersion: ifVersion}
+		return &engine.Operate{Cause: step.Cause(d.n(256)), Request: engine.Request{By: actor, IfAttempt: ifAttempt, IfVersion: ifVersion}}
 	case 1:
-		return &engine.Operate{Cause: step.JobCause(uint8(d.n(64))), Actor: actor, IfAttempt: ifAttempt, IfVersion: ifVersion}
+		return &engine.Operate{Cause: step.JobCause(uint8(d.n(64))), Request: engine.Request{By: actor, IfAttempt: ifAttempt, IfVersion: ifVersion}}
 	case 2:
 		r := &engine.Report{Job: store.JobID(d.n(3)), Step: step.ID(d.n(4)), Attempt: int32(d.n(4)), By: actor, Outcome: step.Cause(d.n(256))}
 		for range d.n(4) {
@@ -115,7 +115,7 @@ func (d *dice) command() engine.Command {
 	case 3:
 		return &engine.Expire{Job: store.JobID(d.n(3)), Step: step.ID(d.n(4)), Attempt: int32(d.n(4))}
 	default:
-		c := &engine.Create{ID: store.JobID(d.n(3)), Actor: actor, Spec: engine.JobSpec{Name: actor}}
+		c := &engine.Create{Job: store.JobID(d.n(3)), Spec: engine.JobSpec{Name: actor}, Request: engine.Request{By: actor}}
 		for range d.n(3) {
 			s := step.Spec{Name: "step", Type: step.Type(d.n(256)), Timeout: time.Duration(d.n(3)), OnTimeout: step.Decision(d.n(4)), IgnoreErrors: d.n(2) == 1}
 			for range d.n(3) {
@@ -146,7 +146,7 @@ func FuzzJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		testkit.RoundTrip[engine.JobSpec](t, data)
-		testkit.RoundTrip[engine.Receipt](t, data)
+		testkit.RoundTrip[store.Record](t, data)
 		testkit.RoundTrip[engine.ReportReceipt](t, data)
 		testkit.RoundTrip[engine.Refusal](t, data)
 		testkit.RoundTrip[engine.Explanation](t, data)

@@ -32,19 +32,19 @@ func TestAFollowerSeesEveryJob(t *testing.T) {
 		var after store.JobID
 		for i := range 300 {
 			now = tick(i, now)
-			job, err := eng.Create(t.Context(), asking1())
+			created, err := eng.Create(t.Context(), asking1(), engine.Request{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			page, err := eng.Jobs(t.Context(), engine.JobQuery{After: after})
-			if err != nil || len(page) != 1 || page[0].ID != job.ID {
-				t.Fatalf("%s: after job %d of 300: %+v, %v, want the next one, %d", name, i, page, err, job.ID)
+			if err != nil || len(page) != 1 || page[0].ID != created.Job {
+				t.Fatalf("%s: after job %d of 300: %+v, %v, want the next one, %d", name, i, page, err, created.Job)
 			}
 			newest, err := eng.Jobs(t.Context(), engine.JobQuery{Newest: true, Limit: 1})
-			if err != nil || newest[0].ID != job.ID {
-				t.Fatalf("%s: the newest of %d jobs: %+v, %v, want %d", name, i+1, newest, err, job.ID)
+			if err != nil || newest[0].ID != created.Job {
+				t.Fatalf("%s: the newest of %d jobs: %+v, %v, want %d", name, i+1, newest, err, created.Job)
 			}
-			after = job.ID
+			after = created.Job
 		}
 	}
 }
@@ -108,9 +108,9 @@ func TestClocksFarOff(t *testing.T) {
 		time.Unix(1<<62, 0):                            step.MaxTime,
 	} {
 		eng := engine.New(memstore.New(), engine.WithClock(func() time.Time { return at }))
-		job, err := eng.Create(t.Context(), asking1())
-		if err != nil || job.Created != want {
-			t.Errorf("a job of a clock at %v: created %d, %v; want %d", at, job.Created, err, want)
+		created, err := eng.Create(t.Context(), asking1(), engine.Request{})
+		if err != nil || created.At != want {
+			t.Errorf("a job of a clock at %v: created %d, %v; want %d", at, created.At, err, want)
 		}
 	}
 }

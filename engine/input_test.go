@@ -45,12 +45,12 @@ func newSite(t *testing.T, opts ...engine.Option) *site {
 		engine.WithJobIDs(func(step.Time) store.JobID { id++; return id }),
 	}, opts...)...)
 	for _, scope := range []store.Scope{blue, red, {}} {
-		job, err := s.eng.Create(t.Context(), engine.JobSpec{Name: "release", Scope: scope, Steps: []step.Spec{
+		created, err := s.eng.Create(t.Context(), engine.JobSpec{Name: "release", Scope: scope, Steps: []step.Spec{
 			{Type: step.Script, Name: "copy", Targets: []string{"a", "b", "c"}},
 			{Type: step.Confirmation, Name: "ask", Confirmers: []string{"ann"}},
-		}}, engine.By("ann"))
+		}}, engine.Request{By: "ann"})
 		if err == nil {
-			_, err = s.eng.OperateJob(t.Context(), job.ID, operation.StartJob, engine.By("ann"))
+			_, err = s.eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{By: "ann"})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -95,11 +95,11 @@ type method struct {
 
 var methodsOfSteps = []method{
 	{"Operate", func(ctx context.Context, e *engine.Engine, job store.JobID, id step.ID) error {
-		_, err := e.Operate(ctx, job, id, operation.RetryAll)
+		_, err := e.Operate(ctx, job, id, operation.RetryAll, engine.Request{})
 		return err
 	}},
 	{"Operate dry", func(ctx context.Context, e *engine.Engine, job store.JobID, id step.ID) error {
-		_, err := e.Operate(ctx, job, id, operation.RetryAll, engine.DryRun())
+		_, err := e.Operate(ctx, job, id, operation.RetryAll, engine.Request{DryRun: true})
 		return err
 	}},
 	{"Report", func(ctx context.Context, e *engine.Engine, job store.JobID, id step.ID) error {
@@ -115,18 +115,18 @@ var methodsOfSteps = []method{
 		return err
 	}},
 	{"Explain", func(ctx context.Context, e *engine.Engine, job store.JobID, id step.ID) error {
-		_, err := e.Explain(ctx, job, id)
+		_, err := e.Explain(ctx, job, id, engine.Request{})
 		return err
 	}},
 	{"Allowed", func(ctx context.Context, e *engine.Engine, job store.JobID, id step.ID) error {
-		_, err := e.Allowed(ctx, job, id)
+		_, err := e.Allowed(ctx, job, id, engine.Request{})
 		return err
 	}},
 }
 
 var methodsOfJobs = append([]method{
 	{"OperateJob", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
-		_, err := e.OperateJob(ctx, job, operation.TerminateJob)
+		_, err := e.OperateJob(ctx, job, operation.TerminateJob, engine.Request{})
 		return err
 	}},
 	{"Job", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
@@ -164,7 +164,7 @@ var methodsOfJobs = append([]method{
 
 var methods = append([]method{
 	{"Create", func(ctx context.Context, e *engine.Engine, _ store.JobID, _ step.ID) error {
-		_, err := e.Create(ctx, engine.JobSpec{Name: "more", Steps: []step.Spec{plain(step.Script, "copy")}})
+		_, err := e.Create(ctx, engine.JobSpec{Name: "more", Steps: []step.Spec{plain(step.Script, "copy")}}, engine.Request{})
 		return err
 	}},
 	{"Jobs", func(ctx context.Context, e *engine.Engine, _ store.JobID, _ step.ID) error {
@@ -354,31 +354,34 @@ func mistakes() []mistake {
 	add := func(name, field string, call func(ctx context.Context, s *site) error) {
 		all = append(all, mistake{name, field, call})
 	}
-	create := func(name, field string, edit func(spec *engine.JobSpec), opts ...engine.OperateOption) {
+	create := func(name, field string, edit func(spec *engine.JobSpec)) {
 		add("Create "+name, field, func(ctx context.Context, s *site) error {
 			spec := engine.JobSpec{Name: "more", Scope: blue, Steps: []step.Spec{
 				{Type: step.Script, Name: "copy", Targets: []string{"a", "b"}}, {Type: step.Confirmation, Name: "ask"},
 			}}
 			edit(&spec)
-			_, err := s.eng.Create(ctx, spec, opts...)
+			_, err := s.eng.Create(ctx, spec, engine.Request{})
 			return err
 		})
 	}
-	operate := func(name, field string, opts ...engine.OperateOption) {
-		for _, kind := range []string{"Operate", "OperateJob", "Create", "Explain"} {
-			add(kind+" "+name, field, func(ctx context.Context, s *site) (err error) {
-				switch kind {
-				case "Operate":
-					_, err = s.eng.Operate(ctx, s.blue, 1, operation.RetryAll, opts...)
-				case "OperateJob":
-					_, err = s.eng.OperateJob(ctx, s.blue, operation.TerminateJob, opts...)
-				case "Create":
-					_, err = s.eng.Create(ctx, engine.JobSpec{Name: "more", Steps: []step.Spec{plain(step.Script, "copy")}}, opts...)
-				case "Explain":
-					_, err = s.eng.Explain(ctx, s.blue, 1, opts...)
-				}
-				return err
-			})
+	requestOf := func(method, name, field string, r engine.Request) {
+		add(method+" "+name, field, func(ctx context.Context, s *site) (err error) {
+			switch method {
+			case "Operate":
+				_, err = s.eng.Operate(ctx, s.blue, 1, operation.RetryAll, r)
+			case "OperateJob":
+				_, err = s.eng.OperateJob(ctx, s.blue, operation.TerminateJob, r)
+			case "Create":
+				_, err = s.eng.Create(ctx, engine.JobSpec{Name: "more", Steps: []step.Spec{plain(step.Script, "copy")}}, r)
+			case "Explain":
+				_, err = s.eng.Explain(ctx, s.blue, 1, r)
+			}
+			return err
+		})
+	}
+	request := func(name, field string, r engine.Request) {
+		for _, method := range []string{"Operate", "OperateJob", "Create", "Explain"} {
+			requestOf(method, name, field, r)
 		}
 	}
 	report := func(name, field string, edit func(r *engine.Report)) {
@@ -395,30 +398,33 @@ func mistakes() []mistake {
 	// Codes.
 	for _, code := range []operation.Code{0, 1, 4, 5, 7, 13, 31, 32, 63, 64, 255} {
 		add(fmt.Sprintf("Operate code %d", code), "code", func(ctx context.Context, s *site) error {
-			_, err := s.eng.Operate(ctx, s.blue, 1, code)
+			_, err := s.eng.Operate(ctx, s.blue, 1, code, engine.Request{})
 			return err
 		})
 	}
 	for _, code := range []operation.JobCode{0, 3, 64, 255} {
 		add(fmt.Sprintf("OperateJob code %d", code), "code", func(ctx context.Context, s *site) error {
-			_, err := s.eng.OperateJob(ctx, s.blue, code)
+			_, err := s.eng.OperateJob(ctx, s.blue, code, engine.Request{})
 			return err
 		})
 	}
 
-	// Options, of every method that takes them.
-	operate("if attempt 0", "if_attempt", engine.IfAttempt(0))
-	operate("if attempt -1", "if_attempt", engine.IfAttempt(-1))
-	operate("if version 0", "if_version", engine.IfVersion(0))
-	operate("if version -1", "if_version", engine.IfVersion(-1))
-	operate("zero request id", "request_id", engine.RequestID(store.RequestID{}))
-	operate("zero option", "Options", engine.OperateOption{})
+	// Requests, of every method that takes one.
+	request("if attempt -1", "if_attempt", engine.Request{IfAttempt: -1})
+	request("if version -1", "if_version", engine.Request{IfVersion: -1})
 	for _, text := range append(badTexts[1:], oddNames...) {
-		operate(fmt.Sprintf("by %.10q", text), "actor", engine.By(text))
+		request(fmt.Sprintf("by %.10q", text), "actor", engine.Request{By: text})
 	}
 	for _, text := range []string{strings.Repeat("x", 2001), strings.Repeat("é", 2001), "a\x00b", "\xff"} {
-		operate(fmt.Sprintf("because %.10q", text), "reason", engine.Because(text))
+		request(fmt.Sprintf("because %.10q", text), "reason", engine.Request{Because: text})
 	}
+
+	// What does not apply to a method.
+	requestOf("Create", "if attempt 1", "if_attempt", engine.Request{IfAttempt: 1})
+	requestOf("Create", "if version 1", "if_version", engine.Request{IfVersion: 1})
+	requestOf("Explain", "because it says so", "reason", engine.Request{Because: "it says so"})
+	requestOf("Explain", "a request id", "request_id", engine.Request{ID: store.RequestID{15: 1}})
+	requestOf("Explain", "a dry run", "dry_run", engine.Request{DryRun: true})
 
 	// Definitions.
 	for _, text := range append(badTexts, oddNames...) {
@@ -451,7 +457,7 @@ func mistakes() []mistake {
 	create("a negative timeout", "steps[0].timeout_ns", func(j *engine.JobSpec) { j.Steps[0].Timeout = -1 })
 	create("the least timeout of a confirmation", "steps[1].timeout_ns", func(j *engine.JobSpec) { j.Steps[1].Timeout = math.MinInt64 })
 	add("Create in another scope than the engine's", "scope", func(ctx context.Context, s *site) error {
-		_, err := s.eng.In(red).Create(ctx, engine.JobSpec{Name: "more", Scope: blue, Steps: []step.Spec{plain(step.Script, "copy")}})
+		_, err := s.eng.In(red).Create(ctx, engine.JobSpec{Name: "more", Scope: blue, Steps: []step.Spec{plain(step.Script, "copy")}}, engine.Request{})
 		return err
 	})
 
@@ -616,18 +622,18 @@ func TestTheLimitsThemselvesAreAccepted(t *testing.T) {
 	}
 	steps[0].Timeout = math.MaxInt64
 	steps[1].Payload = strings.Repeat("x", 1<<20)
-	job, err := s.eng.Create(t.Context(), engine.JobSpec{Name: longest, Steps: steps}, engine.By(longest), engine.Because(strings.Repeat("é", 2_000)))
+	created, err := s.eng.Create(t.Context(), engine.JobSpec{Name: longest, Steps: steps}, engine.Request{By: longest, Because: strings.Repeat("é", 2_000)})
 	if err != nil {
 		t.Fatalf("Create of 1,000 steps with names of 256 characters: %v", err)
 	}
-	if _, err := s.eng.OperateJob(t.Context(), job.ID, operation.StartJob, engine.IfVersion(math.MaxInt64)); !errors.Is(err, operation.Stale) {
+	if _, err := s.eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{IfVersion: math.MaxInt64}); !errors.Is(err, operation.Stale) {
 		t.Errorf("IfVersion(the largest) = %v, want stale", err)
 	}
-	if _, err := s.eng.OperateJob(t.Context(), job.ID, operation.StartJob, engine.IfVersion(1)); err != nil {
+	if _, err := s.eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{IfVersion: 1}); err != nil {
 		t.Errorf("start of a job with the longest timeout: %v", err)
 	}
 	if _, err := s.eng.Report(t.Context(), engine.Report{
-		Job: job.ID, Step: 1, Attempt: 1, By: longest, Reason: strings.Repeat("é", 2_000),
+		Job: created.Job, Step: 1, Attempt: 1, By: longest, Reason: strings.Repeat("é", 2_000),
 		Results: []engine.TargetResult{{Result: store.Result{Status: good, Detail: longest}}},
 	}); err != nil {
 		t.Errorf("Report with a detail of 256 characters: %v", err)
@@ -639,7 +645,7 @@ func TestTheLimitsThemselvesAreAccepted(t *testing.T) {
 			t.Errorf("Report with the times %v: %v", times, err)
 		}
 	}
-	if _, err := s.eng.Steps(t.Context(), job.ID, 0, 10_000); err != nil {
+	if _, err := s.eng.Steps(t.Context(), created.Job, 0, 10_000); err != nil {
 		t.Errorf("Steps with a limit of 10,000: %v", err)
 	}
 	for _, lease := range []time.Duration{time.Second, time.Hour} {
@@ -661,7 +667,7 @@ func TestLimitsOfTheEmbedderHold(t *testing.T) {
 	s := newSite(t, engine.WithLimits(engine.Limits{Steps: 2, Targets: 3, Reason: 7, Payload: 5}))
 	before := s.everything(t)
 	create := func(spec ...step.Spec) error {
-		_, err := s.eng.Create(t.Context(), engine.JobSpec{Name: "more", Steps: spec}, engine.Because("reasons"))
+		_, err := s.eng.Create(t.Context(), engine.JobSpec{Name: "more", Steps: spec}, engine.Request{Because: "reasons"})
 		return err
 	}
 	script := plain(step.Script, "copy")
@@ -673,7 +679,7 @@ func TestLimitsOfTheEmbedderHold(t *testing.T) {
 	heavy := script
 	heavy.Payload = "ééé" // bytes count
 	refusedAs(t, "Create of a payload of 6 bytes", create(heavy), operation.InvalidInput, "steps[0].payload")
-	_, err := s.eng.Operate(t.Context(), s.blue, 1, operation.RetryAll, engine.Because("eight ch"))
+	_, err := s.eng.Operate(t.Context(), s.blue, 1, operation.RetryAll, engine.Request{Because: "eight ch"})
 	refusedAs(t, "Operate because of 8 characters", err, operation.InvalidInput, "reason")
 	_, err = s.eng.Report(t.Context(), engine.Report{Job: s.blue, Step: 1, Attempt: 1, Outcome: step.Broke, Reason: "eight ch"})
 	refusedAs(t, "Report with a reason of 8 characters", err, operation.InvalidInput, "reason")
@@ -701,8 +707,9 @@ func TestDecideRefusesMistakesToo(t *testing.T) {
 		edit(r)
 		return r
 	}
-	create := func(id store.JobID, name string) engine.Command {
-		return &engine.Create{ID: id, Spec: engine.JobSpec{Name: name, Steps: []step.Spec{plain(step.Script, "copy")}}}
+	steps := []step.Spec{plain(step.Script, "copy")}
+	create := func(id store.JobID, name string, r engine.Request) engine.Command {
+		return &engine.Create{Job: id, Spec: engine.JobSpec{Name: name, Steps: steps}, Request: r}
 	}
 	reason := strings.Repeat("x", 2001)
 	for _, c := range []struct {
@@ -714,13 +721,18 @@ func TestDecideRefusesMistakesToo(t *testing.T) {
 		{"no command", failed, nil, "Command"},
 		{"operate code 0", failed, &engine.Operate{}, "code"},
 		{"operate code 99", failed, &engine.Operate{Cause: 99}, "code"},
-		{"operate by \\xff", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), Actor: "\xff"}, "actor"},
-		{"operate because too much", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), Reason: reason}, "reason"},
-		{"operate if attempt -1", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), IfAttempt: -1}, "if_attempt"},
-		{"operate if version -1", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), IfVersion: -1}, "if_version"},
+		{"operate by \\xff", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), Request: engine.Request{By: "\xff"}}, "actor"},
+		{"operate because too much", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), Request: engine.Request{Because: reason}}, "reason"},
+		{"operate if attempt -1", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), Request: engine.Request{IfAttempt: -1}}, "if_attempt"},
+		{"operate if version -1", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), Request: engine.Request{IfVersion: -1}}, "if_version"},
+		{"operate dry", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), Request: engine.Request{DryRun: true}}, "dry_run"},
+		{"operate as an executor", failed, &engine.Operate{Cause: operation.RetryAll.Cause(), Request: engine.Request{Executor: true}}, "executor"},
+		{"create dry", failed, create(1, "more", engine.Request{DryRun: true}), "dry_run"},
+		{"create if attempt 1", failed, create(1, "more", engine.Request{IfAttempt: 1}), "if_attempt"},
+		{"create if version 1", failed, create(1, "more", engine.Request{IfVersion: 1}), "if_version"},
 		{"operate job code 0", running, &engine.Operate{Cause: step.JobCause(0)}, "code"},
 		{"operate job code 9", running, &engine.Operate{Cause: step.JobCause(9)}, "code"},
-		{"operate job by NUL", running, &engine.Operate{Cause: operation.TerminateJob.Cause(), Actor: "\x00"}, "actor"},
+		{"operate job by NUL", running, &engine.Operate{Cause: operation.TerminateJob.Cause(), Request: engine.Request{By: "\x00"}}, "actor"},
 		{"report attempt 0", running, report(func(r *engine.Report) { r.Attempt = 0 }), "attempt"},
 		{"report nothing", running, report(func(r *engine.Report) { r.Results = nil }), "results"},
 		{"report too much", running, report(func(r *engine.Report) { r.Results = results(10_001, good) }), "results"},
@@ -730,16 +742,16 @@ func TestDecideRefusesMistakesToo(t *testing.T) {
 		{"report all_succeeded", running, report(func(r *engine.Report) { r.Outcome = step.AllSucceeded }), "outcome"},
 		{"report entered", running, report(func(r *engine.Report) { r.Outcome = step.Entered }), "outcome"},
 		{"report by too long a name", running, report(func(r *engine.Report) { r.By = long }), "actor"},
-		{"create job 0", failed, create(0, "more"), "job"},
-		{"create too large a job id", failed, create(store.MaxJobID+1, "more"), "job"},
-		{"create without a name", failed, create(1, ""), "name"},
+		{"create job 0", failed, create(0, "more", engine.Request{}), "job"},
+		{"create too large a job id", failed, create(store.MaxJobID+1, "more", engine.Request{}), "job"},
+		{"create without a name", failed, create(1, "", engine.Request{}), "name"},
 	} {
 		v := c.on.view()
 		v.Targets = []store.Target{{Index: 0}}
 		d, err := engine.Decide(operation.Standard(), v, c.cmd, now)
 		refusedAs(t, "Decide "+c.name, err, operation.InvalidInput, c.field)
-		if d != nil {
-			t.Errorf("Decide %s gives a decision: %+v", c.name, d.Receipt)
+		if !reflect.DeepEqual(d, engine.Decision{}) {
+			t.Errorf("Decide %s gives a decision: %+v", c.name, d.Record())
 		}
 	}
 }
@@ -791,17 +803,17 @@ func absurd(rt *rapid.T, s *site, e *engine.Engine) error {
 	var err error
 	switch rapid.IntRange(0, 17).Draw(rt, "method") {
 	case 0:
-		_, err = e.Operate(ctx, job, id, operation.Code(rapid.Uint8().Draw(rt, "code")), garbageOptions(rt)...)
+		_, err = e.Operate(ctx, job, id, operation.Code(rapid.Uint8().Draw(rt, "code")), garbageRequest(rt))
 	case 1:
-		_, err = e.OperateJob(ctx, job, operation.JobCode(rapid.Uint8Range(0, 4).Draw(rt, "code")), garbageOptions(rt)...)
+		_, err = e.OperateJob(ctx, job, operation.JobCode(rapid.Uint8Range(0, 4).Draw(rt, "code")), garbageRequest(rt))
 	case 2:
-		_, err = e.Create(ctx, garbageSpec(rt), garbageOptions(rt)...)
+		_, err = e.Create(ctx, garbageSpec(rt), garbageRequest(rt))
 	case 3:
 		_, err = e.Report(ctx, garbageReport(rt, job, id))
 	case 4:
-		_, err = e.Explain(ctx, job, id, garbageOptions(rt)...)
+		_, err = e.Explain(ctx, job, id, garbageRequest(rt))
 	case 5:
-		_, err = e.Allowed(ctx, job, id, garbageOptions(rt)...)
+		_, err = e.Allowed(ctx, job, id, garbageRequest(rt))
 	case 6:
 		_, err = e.Steps(ctx, job, step.ID(after), limit)
 	case 7:
@@ -880,26 +892,28 @@ func garbageText(rt *rapid.T, label string) string {
 	).Draw(rt, label)
 }
 
-func garbageOptions(rt *rapid.T) []engine.OperateOption {
-	return rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) engine.OperateOption {
-		switch rapid.IntRange(0, 7).Draw(rt, "option") {
+func garbageRequest(rt *rapid.T) (r engine.Request) {
+	for range rapid.IntRange(0, 4).Draw(rt, "fields") {
+		switch rapid.IntRange(0, 7).Draw(rt, "field") {
 		case 0:
-			return engine.By(garbageText(rt, "by"))
+			r.By = garbageText(rt, "by")
 		case 1:
-			return engine.Because(garbageText(rt, "because"))
+			r.Because = garbageText(rt, "because")
 		case 2:
-			return engine.IfAttempt(int32(garbageNumber(rt, "if attempt", 1)))
+			r.IfAttempt = int32(garbageNumber(rt, "if attempt", 1))
 		case 3:
-			return engine.IfVersion(store.Seq(garbageNumber(rt, "if version", 2)))
+			r.IfVersion = store.Seq(garbageNumber(rt, "if version", 2))
 		case 4:
-			return engine.RequestID(uuid.UUID{15: rapid.Uint8Range(0, 3).Draw(rt, "request")})
+			r.ID = uuid.UUID{15: rapid.Uint8Range(0, 3).Draw(rt, "request")}
 		case 5:
-			return engine.DryRun()
+			r.DryRun = true
 		case 6:
-			return engine.OperateOption{}
+			r.Executor = true
+		default:
+			r.By = "ann"
 		}
-		return engine.By("ann")
-	}), 0, 4).Draw(rt, "options")
+	}
+	return r
 }
 
 func garbageSpec(rt *rapid.T) engine.JobSpec {
@@ -958,12 +972,12 @@ func TestDecideNeverPanics(t *testing.T) {
 		}
 		report := garbageReport(rt, 7, 2)
 		cmd := rapid.SampledFrom([]engine.Command{
-			nil, &engine.Create{ID: 7, Spec: garbageSpec(rt)}, &report, &engine.Expire{Job: 7, Step: 2, Attempt: small(rt, "attempt")},
-			&engine.Operate{Cause: step.Cause(rapid.Uint8().Draw(rt, "cause")), Actor: garbageText(rt, "actor"), IfVersion: store.Seq(garbageNumber(rt, "if version"))},
-			&engine.Operate{Cause: step.JobCause(rapid.Uint8Range(0, 63).Draw(rt, "job code")), IfAttempt: small(rt, "if attempt")},
+			nil, &engine.Create{Job: 7, Spec: garbageSpec(rt)}, &report, &engine.Expire{Job: 7, Step: 2, Attempt: small(rt, "attempt")},
+			&engine.Operate{Cause: step.Cause(rapid.Uint8().Draw(rt, "cause")), Request: engine.Request{By: garbageText(rt, "actor"), IfVersion: store.Seq(garbageNumber(rt, "if version"))}},
+			&engine.Operate{Cause: step.JobCause(rapid.Uint8Range(0, 63).Draw(rt, "job code")), Request: engine.Request{IfAttempt: small(rt, "if attempt")}},
 		}).Draw(rt, "command")
 		d, err := engine.Decide(operation.Standard(), v, cmd, step.Time(garbageNumber(rt, "now")))
-		if refusal, ok := err.(*engine.Refusal); err != nil && (!ok || refusal.Error() == "" || d != nil) {
+		if refusal, ok := err.(*engine.Refusal); err != nil && (!ok || refusal.Error() == "" || !reflect.DeepEqual(d, engine.Decision{})) {
 			rt.Fatalf("Decide = %+v, %v; want a decision or a refusal", d, err)
 		}
 	})

@@ -129,7 +129,7 @@ func playJournal(t *testing.T) map[string]journaled {
 			engine.WithClock(func() time.Time { p.now = p.now.Add(time.Second); return p.now }),
 			engine.WithJobIDs(func(step.Time) store.JobID { return p.job }),
 			engine.WithRandom(func() uint64 { p.made++; return p.made }))
-		if _, err := p.eng.Create(t.Context(), j.spec, engine.By("bob"), engine.Because("journal")); err != nil {
+		if _, err := p.eng.Create(t.Context(), j.spec, engine.Request{By: "bob", Because: "journal"}); err != nil {
 			t.Fatal(err)
 		}
 		j.play(p)
@@ -167,13 +167,13 @@ func remembered(t *testing.T, st store.Store, id store.JobID, spec engine.JobSpe
 
 func (p *player) operate(id step.ID, code operation.Code, by, reason string) {
 	p.Helper()
-	_, err := p.eng.Operate(p.ctx(), p.job, id, code, engine.By(by), engine.Because(reason), engine.RequestID(p.request()))
+	_, err := p.eng.Operate(p.ctx(), p.job, id, code, engine.Request{By: by, Because: reason, ID: p.request()})
 	p.must(err, code)
 }
 
 func (p *player) operateJob(code operation.JobCode, by, reason string) {
 	p.Helper()
-	_, err := p.eng.OperateJob(p.ctx(), p.job, code, engine.By(by), engine.Because(reason))
+	_, err := p.eng.OperateJob(p.ctx(), p.job, code, engine.Request{By: by, Because: reason})
 	p.must(err, code)
 }
 

@@ -344,9 +344,9 @@ func TestEveryWaitOnTheStoreHasABound(t *testing.T) {
 	bubble("of calls", func(t *testing.T) {
 		st := &cut{Store: memstore.New()}
 		d := newDesk(t, st)
-		job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: []string{"a"}, Timeout: time.Millisecond}}})
+		created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: []string{"a"}, Timeout: time.Millisecond}}}, engine.Request{})
 		d.ok(err)
-		d.operateJob(job.ID, operation.StartJob)
+		d.operateJob(created.Job, operation.StartJob)
 		c := d.claimOne(engine.ClaimQuery{Lease: time.Hour}).Claimed()
 		time.Sleep(time.Second)
 		block(never, &st.overdue)

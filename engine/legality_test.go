@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -316,7 +317,7 @@ func (b book) legalFrom(t *testing.T, typ step.Type, col string) step.States {
 	return from
 }
 
-// after returns the receipt and the change that the book promises when the step of v goes
+// after returns the record and the change that the book promises when the step of v goes
 // to a state as a row of what follows has it. What names the request is left to the caller.
 func (b book) after(t *testing.T, v *store.View, row string, to step.State) (store.Record, store.Job, []store.Step) {
 	t.Helper()
@@ -368,21 +369,12 @@ func (b book) after(t *testing.T, v *store.View, row string, to step.State) (sto
 	return rec, job, steps
 }
 
-// receipt is what a record says to the person who caused it.
-func receipt(r store.Record) engine.Receipt {
-	return engine.Receipt{
-		Request: r.Request, Job: r.Job, Seq: r.Seq, At: r.At, Cause: r.Cause, Step: r.Step,
-		From: r.From, To: r.To, JobFrom: r.JobFrom, JobTo: r.JobTo, Attempt: r.Attempt, Entered: r.Entered,
-		Targets: r.Targets, Effect: r.Effect,
-	}
-}
-
 // checkDecision compares a decision with the record, header and steps that the book
 // promises.
-func checkDecision(t *testing.T, call string, d *engine.Decision, rec store.Record, job store.Job, steps []store.Step) {
+func checkDecision(t *testing.T, call string, d engine.Decision, rec store.Record, job store.Job, steps []store.Step) {
 	t.Helper()
-	if got, want := d.Receipt, receipt(rec); got != want {
-		t.Errorf("%s: receipt\n got %+v\nwant %+v", call, got, want)
+	if got := d.Record(); got != rec {
+		t.Errorf("%s: the answer\n got %+v\nwant %+v", call, got, rec)
 	}
 	c := d.Change
 	if len(c.Records) != 1 || c.Records[0] != rec {
@@ -406,10 +398,10 @@ func checkDecision(t *testing.T, call string, d *engine.Decision, rec store.Reco
 }
 
 // checkRefusal compares an error with the refusal that the book promises.
-func checkRefusal(t *testing.T, call string, d *engine.Decision, err error, want engine.Refusal) {
+func checkRefusal(t *testing.T, call string, d engine.Decision, err error, want engine.Refusal) {
 	t.Helper()
 	got, ok := err.(*engine.Refusal)
-	if !ok || d != nil {
+	if !ok || !reflect.DeepEqual(d, engine.Decision{}) {
 		t.Errorf("%s = %+v, %v; want it refused as %v", call, d, err, want.Reason)
 		return
 	}
@@ -441,10 +433,10 @@ func TestEveryOperationIsDecidedByTheBook(t *testing.T) {
 			for _, code := range []operation.Code{2, 3, 6, 8, 9, 10, 11, 12} {
 				cells++
 				v := s.view()
-				cmd := &engine.Operate{Cause: code.Cause(), Request: someRequest, Actor: person, Reason: "because"}
+				cmd := &engine.Operate{Cause: code.Cause(), Request: engine.Request{ID: someRequest, By: person, Because: "because"}}
 				call := fmt.Sprintf("%v by %q on %v", code, person, s)
 				d, err := engine.Decide(rules, v, cmd, now)
-				if v.Job != s.view().Job || v.Next != s.view().Next || *cmd != (engine.Operate{Cause: code.Cause(), Request: someRequest, Actor: person, Reason: "because"}) {
+				if v.Job != s.view().Job || v.Next != s.view().Next || *cmd != (engine.Operate{Cause: code.Cause(), Request: engine.Request{ID: someRequest, By: person, Because: "because"}}) {
 					t.Errorf("%s: Decide changed its arguments", call)
 				}
 				to, reason := b.verdict(t, s, &v, code, person)
@@ -480,7 +472,7 @@ func TestEveryJobOperationIsDecidedByTheBook(t *testing.T) {
 			for _, code := range []operation.JobCode{1, 2} {
 				v := s.view()
 				call := fmt.Sprintf("%v by %q on %v", code, person, s)
-				d, err := engine.Decide(rules, v, &engine.Operate{Cause: code.Cause(), Request: someRequest, Actor: person, Reason: "because"}, now)
+				d, err := engine.Decide(rules, v, &engine.Operate{Cause: code.Cause(), Request: engine.Request{ID: someRequest, By: person, Because: "because"}}, now)
 				to := reached(t, b.grids[s.typ][s.state.String()][jobColumn(code)])
 				if to == 0 {
 					want := b.refusal(t, s, &v, jobColumn(code), person)
@@ -517,7 +509,7 @@ func TestStaleComesBeforeEveryOtherReasonOfTheState(t *testing.T) {
 					{v.Step.Attempt, 0, false}, {v.Step.Attempt + 1, 0, true}, {atAttempt - 1, atVersion, true}, {v.Step.Attempt, 1, true},
 				} {
 					call := fmt.Sprintf("%v by %q on %v, if attempt %d, if version %d", code, person, s, c.attempt, c.version)
-					_, err := engine.Decide(rules, v, &engine.Operate{Cause: code.Cause(), Actor: person, IfAttempt: c.attempt, IfVersion: c.version}, now)
+					_, err := engine.Decide(rules, v, &engine.Operate{Cause: code.Cause(), Request: engine.Request{By: person, IfAttempt: c.attempt, IfVersion: c.version}}, now)
 					_, reason := b.verdict(t, s, &v, code, person)
 					if c.stale {
 						reason = operation.Stale
@@ -540,10 +532,10 @@ func checkReason(t *testing.T, call string, err error, want operation.Reason) {
 	}
 }
 
-// A request that was carried out is answered with its receipt of then, whatever has become
+// A request that was carried out is answered with its record of then, whatever has become
 // of the step since, and however stale the repetition; a different one with its id is not
 // taken for it.
-func TestAReplayComesBeforeStaleAndGivesTheReceiptOfThen(t *testing.T) {
+func TestAReplayComesBeforeStaleAndGivesTheRecordOfThen(t *testing.T) {
 	rules := operation.Standard()
 	eachSituation(t, func(s situation) {
 		for _, code := range operation.AllCodes() {
@@ -567,12 +559,10 @@ func TestAReplayComesBeforeStaleAndGivesTheReceiptOfThen(t *testing.T) {
 				v := s.view()
 				v.Replay = &was
 				call := fmt.Sprintf("a repetition of %v on %v, carried out as %+v", code, s, was)
-				d, err := engine.Decide(rules, v, &engine.Operate{
-					Cause: code.Cause(), Request: someRequest, Actor: confirmer, Reason: "because", IfAttempt: 99, IfVersion: 1,
-				}, now)
+				d, err := engine.Decide(rules, v, &engine.Operate{Cause: code.Cause(), Request: engine.Request{ID: someRequest, By: confirmer, Because: "because", IfAttempt: 99, IfVersion: 1}}, now)
 				checkReason(t, call, err, c.reason)
-				if err == nil && (d.Changes() || d.Receipt != receipt(done)) {
-					t.Errorf("%s: receipt\n got %+v, changes %v\nwant %+v, no changes", call, d.Receipt, d.Changes(), receipt(done))
+				if err == nil && (d.Changes() || d.Record() != done) {
+					t.Errorf("%s: the answer\n got %+v, changes %v\nwant %+v, no changes", call, d.Record(), d.Changes(), done)
 				}
 			}
 		}
@@ -604,13 +594,13 @@ func (d *drive) must(err error) {
 
 func (d *drive) onJob(code operation.JobCode) {
 	d.t.Helper()
-	_, err := d.eng.OperateJob(d.t.Context(), d.job, code)
+	_, err := d.eng.OperateJob(d.t.Context(), d.job, code, engine.Request{})
 	d.must(err)
 }
 
 func (d *drive) on(code operation.Code) {
 	d.t.Helper()
-	_, err := d.eng.Operate(d.t.Context(), d.job, d.step, code, engine.By(confirmer))
+	_, err := d.eng.Operate(d.t.Context(), d.job, d.step, code, engine.Request{By: confirmer})
 	d.must(err)
 }
 
@@ -691,9 +681,9 @@ func arrive(t *testing.T, eng *engine.Engine, s situation, behind bool, j journe
 	if s.next != 0 {
 		steps = append(steps, plain(s.next, "after"))
 	}
-	job, err := eng.Create(t.Context(), engine.JobSpec{Name: "release", Steps: steps})
+	created, err := eng.Create(t.Context(), engine.JobSpec{Name: "release", Steps: steps}, engine.Request{})
 	d.must(err)
-	d.job = job.ID
+	d.job = created.Job
 	j.drive(d)
 	got, err := eng.Step(t.Context(), d.job, d.step)
 	d.must(err)
@@ -737,7 +727,7 @@ func agree(t *testing.T, b book, s situation, behind bool, j journey, person str
 	t.Helper()
 	eng := newDriveEngine()
 	d := arrive(t, eng, s, behind, j)
-	x, err := eng.Explain(t.Context(), d.job, d.step, engine.By(person))
+	x, err := eng.Explain(t.Context(), d.job, d.step, engine.Request{By: person})
 	if err != nil {
 		t.Fatalf("Explain of %v to %q: %v", s, person, err)
 	}
@@ -751,14 +741,15 @@ func agree(t *testing.T, b book, s situation, behind bool, j journey, person str
 		code := operation.Code(verdict.Cause)
 		call := fmt.Sprintf("%v by %q on %v", code, person, s)
 		to, reason := b.verdict(t, s, &v, code, person)
-		if verdict.Legal != (reason == 0) || verdict.Refusal != nil && verdict.Refusal.Reason != reason || verdict.Legal && verdict.Receipt.To != to {
+		if verdict.Legal != (reason == 0) || verdict.Refusal != nil && verdict.Refusal.Reason != reason || verdict.Legal && verdict.Record.To != to {
 			t.Errorf("%s: Explain says %+v; want %v or %v", call, verdict, to, reason)
 		}
 		if verdict.Legal {
 			legal = legal.With(verdict.Cause)
 		}
-		compare(t, call, verdict.Receipt, verdict.Refusal, d, arrive(t, eng, s, behind, j), func(d *drive, opts ...engine.OperateOption) (engine.Receipt, error) {
-			return eng.Operate(t.Context(), d.job, d.step, code, append(opts, engine.By(person))...)
+		compare(t, call, verdict.Record, verdict.Refusal, d, arrive(t, eng, s, behind, j), func(d *drive, r engine.Request) (store.Record, error) {
+			r.By = person
+			return eng.Operate(t.Context(), d.job, d.step, code, r)
 		})
 	}
 	for _, verdict := range x.Causes[split:] {
@@ -769,32 +760,33 @@ func agree(t *testing.T, b book, s situation, behind bool, j journey, person str
 		call := fmt.Sprintf("%v by %q on %v", code, person, s)
 		current, err := eng.Step(t.Context(), d.job, x.Job.Current)
 		d.must(err)
-		if to := reached(t, b.grids[current.Type][current.State.String()][jobColumn(code)]); verdict.Legal != (to != 0) || verdict.Receipt.To != to {
+		if to := reached(t, b.grids[current.Type][current.State.String()][jobColumn(code)]); verdict.Legal != (to != 0) || verdict.Record.To != to {
 			t.Errorf("%s: Explain says %+v, want %v", call, verdict, to)
 		}
-		compare(t, call, verdict.Receipt, verdict.Refusal, d, arrive(t, eng, s, behind, j), func(d *drive, opts ...engine.OperateOption) (engine.Receipt, error) {
-			return eng.OperateJob(t.Context(), d.job, code, append(opts, engine.By(person))...)
+		compare(t, call, verdict.Record, verdict.Refusal, d, arrive(t, eng, s, behind, j), func(d *drive, r engine.Request) (store.Record, error) {
+			r.By = person
+			return eng.OperateJob(t.Context(), d.job, code, r)
 		})
 	}
-	if codes, err := eng.Allowed(t.Context(), d.job, d.step, engine.By(person)); codes != legal || err != nil {
+	if codes, err := eng.Allowed(t.Context(), d.job, d.step, engine.Request{By: person}); codes != legal || err != nil {
 		t.Errorf("Allowed to %q on %v = %v, %v; want %v", person, s, codes, err, legal)
 	}
 }
 
 // compare runs one operation dry on a job that was explained and in earnest on its twin.
-func compare(t *testing.T, call string, explained engine.Receipt, refused *engine.Refusal, d, twin *drive, run func(d *drive, opts ...engine.OperateOption) (engine.Receipt, error)) {
+func compare(t *testing.T, call string, explained store.Record, refused *engine.Refusal, d, twin *drive, run func(d *drive, r engine.Request) (store.Record, error)) {
 	t.Helper()
 	before, err := d.eng.Job(t.Context(), d.job)
 	d.must(err)
-	dry, dryErr := run(d, engine.DryRun())
-	got, err := run(twin)
+	dry, dryErr := run(d, engine.Request{DryRun: true})
+	got, err := run(twin, engine.Request{})
 	if dry.Seq != 0 || dry.Request != (store.RequestID{}) {
 		t.Errorf("%s: a dry run has request %v and record %d, want neither", call, dry.Request, dry.Seq)
 	}
 	if err == nil && got.Seq != before.Version+1 {
 		t.Errorf("%s: record %d after version %d", call, got.Seq, before.Version)
 	}
-	for _, r := range []*engine.Receipt{&explained, &dry, &got} {
+	for _, r := range []*store.Record{&explained, &dry, &got} {
 		r.Request, r.Seq, r.Job = store.RequestID{}, 0, 0
 	}
 	if explained != dry || dry != got {
@@ -839,7 +831,7 @@ func TestExplainIsOfOneMoment(t *testing.T) {
 		eng := engine.New(st)
 		d := arrive(t, eng, situation{typ: step.Script, next: step.SQL}, false, journeysOfWork[1]) // running
 		st.nudge = func() { d.report(0, good, good, good) }                                        // the next step is entered
-		x, err := eng.Explain(t.Context(), d.job, id, engine.By(confirmer))
+		x, err := eng.Explain(t.Context(), d.job, id, engine.Request{By: confirmer})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,7 @@ import (
 // and those of a program that knows more.
 func TestEverythingIsLogged(t *testing.T) {
 	logged := []any{
-		store.Record{}, store.Delivery{}, store.Job{}, store.Step{}, store.Target{}, engine.Receipt{}, engine.ReportReceipt{},
+		store.Record{}, store.Delivery{}, store.Job{}, store.Step{}, store.Target{}, store.Record{}, engine.ReportReceipt{},
 		engine.Rejection{}, &engine.Refusal{}, engine.Explanation{}, engine.Delivery{}, engine.Access{}, step.Spec{}, operation.Table{},
 		store.Record{Cause: 99, From: 99, To: 8, Effect: 99},
 		&engine.Refusal{Reason: 99, Type: 99, State: 99, Legal: step.CausesOf(1, 250)},

@@ -15,7 +15,7 @@ import (
 // what the outside world must do. It is refused if the next step would have to start and is of a
 // type that the rules do not know, as when another process has created the job by newer ones.
 func (d *Decision) move(r *operation.Rules, v *store.View, m operation.Move) *Refusal {
-	rec, job, s := &d.records[0], &d.Change.Job, &d.steps[0]
+	rec, job, s := &d.Change.Records[0], &d.Change.Job, &d.Change.Steps[0]
 	switch m.Do {
 	case step.Enter, step.RunAll, step.Ask:
 		d.run(m.To, true)
@@ -46,7 +46,7 @@ func (d *Decision) move(r *operation.Rules, v *store.View, m operation.Move) *Re
 
 // run begins the next attempt of the current step.
 func (d *Decision) run(to step.State, all bool) {
-	rec, job, s := &d.records[0], &d.Change.Job, &d.steps[0]
+	rec, job, s := &d.Change.Records[0], &d.Change.Job, &d.Change.Steps[0]
 	start(s, to, all, rec)
 	job.State, job.Finished = to, 0
 	if job.Started == 0 {
@@ -61,15 +61,15 @@ func (d *Decision) pass(r *operation.Rules, v *store.View, to step.State) *Refus
 		d.endJob()
 		return nil
 	}
-	rec, job := &d.records[0], &d.Change.Job
+	rec, job := &d.Change.Records[0], &d.Change.Job
 	enters := r.Enters(v.Next.Type)
 	if enters == 0 {
 		return refuse(r, v, &Refusal{Reason: operation.WrongType, Cause: rec.Cause, Actor: rec.Actor,
 			Detail: fmt.Sprintf("step %d would start, and its type %v is not declared in this engine's rules", v.Next.ID, v.Next.Type)})
 	}
-	d.steps[1] = v.Next
-	d.Change.Steps = d.steps[:2]
-	next := &d.steps[1]
+	d.room.steps[1] = v.Next
+	d.Change.Steps = d.room.steps[:2]
+	next := &d.Change.Steps[1]
 	start(next, enters, true, rec)
 	rec.Entered = next.ID
 	job.Current, job.State, job.Finished = next.ID, next.State, 0
@@ -81,7 +81,7 @@ func (d *Decision) pass(r *operation.Rules, v *store.View, to step.State) *Refus
 
 // leave ends the step in a state.
 func (d *Decision) leave(to step.State) {
-	rec, job, s := &d.records[0], &d.Change.Job, &d.steps[0]
+	rec, job, s := &d.Change.Records[0], &d.Change.Job, &d.Change.Steps[0]
 	if !s.State.Finished() {
 		s.Finished = rec.At // and if it was, the attempt ended then, not now
 	}
@@ -96,8 +96,8 @@ func (d *Decision) leave(to step.State) {
 
 // endJob ends the job in the state that its current step gives it.
 func (d *Decision) endJob() {
-	rec, job := &d.records[0], &d.Change.Job
-	job.State, job.Finished = d.steps[0].State.OfJob(true), rec.At
+	rec, job := &d.Change.Records[0], &d.Change.Job
+	job.State, job.Finished = d.Change.Steps[0].State.OfJob(true), rec.At
 	rec.Effect = store.JobEnded
 }
 

@@ -46,24 +46,24 @@ func TestANameOfPlainASCIIIsCheckedWithoutAllocating(t *testing.T) {
 func TestNamesAreComparedByteForByte(t *testing.T) {
 	eng := engine.New(memstore.New())
 	composed, decomposed := "caf\u00e9", "cafe\u0301"
-	job, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
+	created, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
 		{Type: step.Script, Name: "copy", Targets: []string{composed, decomposed, "Cafe", "cafe"}},
 		{Type: step.Confirmation, Name: "ask", Confirmers: []string{composed}},
-	}})
+	}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+	if _, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	results := []engine.TargetResult{success(0), success(1), success(2), success(3)}
-	if _, err := eng.Report(t.Context(), engine.Report{Job: job.ID, Step: 1, Attempt: 1, Results: results}); err != nil {
+	if _, err := eng.Report(t.Context(), engine.Report{Job: created.Job, Step: 1, Attempt: 1, Results: results}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := eng.Operate(t.Context(), job.ID, 2, operation.Confirm, engine.By(decomposed)); !errors.Is(err, operation.NotConfirmer) {
+	if _, err := eng.Operate(t.Context(), created.Job, 2, operation.Confirm, engine.Request{By: decomposed}); !errors.Is(err, operation.NotConfirmer) {
 		t.Errorf("Confirm by a name that looks like the confirmer's: %v, want it refused", err)
 	}
-	if _, err := eng.Operate(t.Context(), job.ID, 2, operation.Confirm, engine.By(composed)); err != nil {
+	if _, err := eng.Operate(t.Context(), created.Job, 2, operation.Confirm, engine.Request{By: composed}); err != nil {
 		t.Errorf("Confirm by the confirmer: %v", err)
 	}
 }
@@ -74,7 +74,7 @@ func TestTextsKeepWhatNamesMayNotHave(t *testing.T) {
 	for _, text := range oddNames {
 		_, err := s.eng.Create(t.Context(), engine.JobSpec{Name: "more", Steps: []step.Spec{
 			{Type: step.Script, Name: "copy", Targets: []string{"a"}, Payload: text},
-		}}, engine.Because(text))
+		}}, engine.Request{Because: text})
 		if err != nil {
 			t.Errorf("Create with the payload and the reason %q: %v", text, err)
 		}
@@ -100,7 +100,7 @@ func TestARefusalIsOneLine(t *testing.T) {
 		eng := engine.New(memstore.New(), engine.WithAuthorizer(func(context.Context, engine.Access) error {
 			return errors.Join(errors.New(text.Draw(rt, "cause")), engine.Public(text.Draw(rt, "words")))
 		}))
-		_, denied := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{plain(step.Script, "copy")}})
+		_, denied := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{plain(step.Script, "copy")}}, engine.Request{})
 		told := *denied.(*engine.Refusal)
 		told.Actor = text.Draw(rt, "actor")
 		unmarshalled := engine.Refusal{Reason: operation.Denied, Actor: told.Actor, Detail: told.Detail}
@@ -111,8 +111,8 @@ func TestARefusalIsOneLine(t *testing.T) {
 		}
 		s := newSite(t)
 		for _, err := range []error{
-			refusalOf(s.eng.In(store.Scope{Type: text.Draw(rt, "type"), ID: text.Draw(rt, "id")}).Create(t.Context(), engine.JobSpec{Scope: blue})),
-			refusalOf(s.eng.Create(t.Context(), engine.JobSpec{Name: text.Draw(rt, "name"), Steps: []step.Spec{{Type: step.Script, Name: text.Draw(rt, "step"), Targets: []string{text.Draw(rt, "target")}}}})),
+			refusalOf(s.eng.In(store.Scope{Type: text.Draw(rt, "type"), ID: text.Draw(rt, "id")}).Create(t.Context(), engine.JobSpec{Scope: blue}, engine.Request{})),
+			refusalOf(s.eng.Create(t.Context(), engine.JobSpec{Name: text.Draw(rt, "name"), Steps: []step.Spec{{Type: step.Script, Name: text.Draw(rt, "step"), Targets: []string{text.Draw(rt, "target")}}}}, engine.Request{})),
 		} {
 			if err != nil && !oneLine(err.Error()) {
 				rt.Fatalf("%q is no line of plain text", err)
@@ -139,7 +139,7 @@ func TestPlainNamesAreNotQuoted(t *testing.T) {
 func TestStoredNamesStayReadable(t *testing.T) {
 	odd := "web-1\u202e\n"
 	spec := engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "copy", Targets: []string{"a"}}}}
-	d, err := engine.Decide(operation.Standard(), store.View{}, &engine.Create{ID: 7, Spec: spec}, now)
+	d, err := engine.Decide(operation.Standard(), store.View{}, &engine.Create{Job: 7, Spec: spec}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestStoredNamesStayReadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	eng := engine.New(st).In(store.Scope{Type: odd, ID: odd})
-	if _, err := eng.OperateJob(t.Context(), 7, operation.StartJob, engine.By("ann")); err != nil {
+	if _, err := eng.OperateJob(t.Context(), 7, operation.StartJob, engine.Request{By: "ann"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := eng.Report(t.Context(), engine.Report{Job: 7, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0)}}); err != nil {
@@ -165,7 +165,7 @@ func TestStoredNamesStayReadable(t *testing.T) {
 	if err != nil || len(targets) != 1 || targets[0].Name != odd {
 		t.Errorf("Targets: %+v, %v, want the one of the odd name", targets, err)
 	}
-	if _, err := eng.Create(t.Context(), spec); !errors.Is(err, operation.InvalidInput) {
+	if _, err := eng.Create(t.Context(), spec, engine.Request{}); !errors.Is(err, operation.InvalidInput) {
 		t.Errorf("Create in the odd scope: %v, want it refused", err)
 	}
 }

@@ -112,7 +112,7 @@ func WithAuthorizer(f func(ctx context.Context, a Access) error) Option {
 // Access is what an authorizer decides on.
 type Access struct {
 	Actor    string     `json:"actor"`
-	Executor bool       `json:"executor,omitzero"` // the person is an executor as well: see [AsExecutor]
+	Executor bool       `json:"executor,omitzero"` // the person is an executor as well: see [Request]
 	Cause    step.Cause `json:"cause"`             // the operation, or step.Created
 	Job      store.Job  `json:"job"`               // as it is; for a creation, as it would be, but for its id
 	Step     store.Step `json:"step,omitzero"`     // the step in question, or the job's current one; zero for a creation
@@ -162,7 +162,7 @@ func WithObserver(o Observer) Option { return func(c *config) { c.observe = o } 
 type Observer struct {
 	Accepted   func(ctx context.Context, r store.Record, took time.Duration)
 	Refused    func(ctx context.Context, r *Refusal, took time.Duration)
-	Dry        func(ctx context.Context, r Receipt, took time.Duration)
+	Dry        func(ctx context.Context, r store.Record, took time.Duration)
 	Conflicted func(ctx context.Context, job store.JobID, lost int, took time.Duration) // lost commits of one request lost a race
 	Failed     func(ctx context.Context, err error)                                     // a request or a delivery failed, and was not refused
 }
@@ -170,99 +170,4 @@ type Observer struct {
 // timed reports whether o wants to know how long requests take.
 func (o *Observer) timed() bool {
 	return o.Accepted != nil || o.Refused != nil || o.Dry != nil || o.Conflicted != nil
-}
-
-// An OperateOption adds to a request: who asks, why, and on what condition. A call ignores
-// the options that do not apply to it.
-type OperateOption struct {
-	set     setting
-	text    string
-	number  int64
-	request store.RequestID
-}
-
-type setting uint8
-
-const (
-	setBy setting = iota + 1
-	setReason
-	setAttempt
-	setVersion
-	setRequest
-	setDryRun
-	setExecutor
-)
-
-// By names the person who asks: see [step.Spec] for what a name may hold. The default is the
-// anonymous actor, who is never a confirmer.
-func By(person string) OperateOption { return OperateOption{set: setBy, text: person} }
-
-// Because gives the reason, for the history.
-func Because(reason string) OperateOption { return OperateOption{set: setReason, text: reason} }
-
-// IfAttempt refuses the request as stale unless the step's attempt is n.
-func IfAttempt(n int32) OperateOption { return OperateOption{set: setAttempt, number: int64(n)} }
-
-// IfVersion refuses the request as stale if a state or an attempt of the job has
-// changed since version v. Results that arrived since do not matter.
-func IfVersion(v store.Seq) OperateOption { return OperateOption{set: setVersion, number: int64(v)} }
-
-// RequestID makes the request safe to repeat: a second one with the same id is
-// answered with the receipt of the first. It is an error if the two differ in step,
-// code, person or reason. Ids are unique per job, those of creations per scope.
-// Refused requests are not remembered. By default the engine draws an id.
-func RequestID(id store.RequestID) OperateOption {
-	return OperateOption{set: setRequest, request: id}
-}
-
-// DryRun answers as if the request were carried out, and changes nothing.
-func DryRun() OperateOption { return OperateOption{set: setDryRun} }
-
-// AsExecutor says that the caller is an executor. With [By] it is a person too, and the
-// authorizer sees both. Without, it can do nothing that a person does: every operation and
-// every creation is denied, dry runs included.
-func AsExecutor() OperateOption { return OperateOption{set: setExecutor} }
-
-// request holds the options of one call.
-type request struct {
-	actor, reason string
-	ifAttempt     int64
-	ifVersion     store.Seq
-	id            store.RequestID
-	given         bool // id was given by the caller
-	dry           bool
-	executor      bool // by the caller's own word
-}
-
-func (r *request) apply(opts []OperateOption) *Refusal {
-	for i := range opts {
-		switch o := &opts[i]; o.set {
-		case setBy:
-			r.actor = o.text
-		case setReason:
-			r.reason = o.text
-		case setAttempt:
-			r.ifAttempt = o.number
-			if r.ifAttempt < 1 {
-				return invalid("if_attempt", "%d: attempts count from 1", o.number)
-			}
-		case setVersion:
-			r.ifVersion = store.Seq(o.number)
-			if r.ifVersion < 1 {
-				return invalid("if_version", "%d: versions count from 1", o.number)
-			}
-		case setRequest:
-			r.id, r.given = o.request, true
-			if r.id == (store.RequestID{}) {
-				return invalid("request_id", "the zero id stands for no request")
-			}
-		case setDryRun:
-			r.dry = true
-		case setExecutor:
-			r.executor = true
-		default:
-			return invalid("Options", "option %d is the zero OperateOption", i)
-		}
-	}
-	return nil
 }

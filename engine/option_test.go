@@ -20,7 +20,7 @@ import (
 func TestDefaultRequestIDs(t *testing.T) {
 	d := newDesk(t, memstore.New())
 	id := d.script()
-	receipt, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob)
+	receipt, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{})
 	if got := uuid.UUID(receipt.Request); err != nil || got.Version() != 7 || got.Variant() != uuid.RFC4122 {
 		t.Errorf("the id is %v of version %d, %v, want version 7", got, got.Version(), err)
 	}
@@ -37,9 +37,9 @@ func TestDefaultJobIDs(t *testing.T) {
 		time.Date(2023, 12, 31, 23, 59, 59, 0, time.UTC): 0xabc,
 	} {
 		eng := engine.New(memstore.New(), engine.WithClock(func() time.Time { return now }), engine.WithRandom(func() uint64 { return 0xfabc }))
-		job, err := eng.Create(t.Context(), asking1())
-		if err != nil || job.ID != want || job.ID > store.MaxJobID {
-			t.Errorf("at %v: job %d, %v, want %d", now, job.ID, err, want)
+		created, err := eng.Create(t.Context(), asking1(), engine.Request{})
+		if err != nil || created.Job != want || created.Job > store.MaxJobID {
+			t.Errorf("at %v: job %d, %v, want %d", now, created.Job, err, want)
 		}
 	}
 }
@@ -61,7 +61,7 @@ func TestWithLimits(t *testing.T) {
 		{engine.Limits{Reason: 1}, "reason"},
 	} {
 		eng := engine.New(memstore.New(), engine.WithLimits(c.limits))
-		_, err := eng.Create(t.Context(), spec, engine.Because("so"))
+		_, err := eng.Create(t.Context(), spec, engine.Request{Because: "so"})
 		var refusal *engine.Refusal
 		if errors.As(err, &refusal) != (c.field != "") || c.field != "" && refusal.Field != c.field {
 			t.Errorf("with %+v: %v, want %q to be over its limit", c.limits, err, c.field)
@@ -76,20 +76,20 @@ func TestObserverOfOneThing(t *testing.T) {
 	for name, o := range map[string]engine.Observer{
 		"accepted": {Accepted: func(_ context.Context, _ store.Record, d time.Duration) { note(d) }},
 		"refused":  {Refused: func(_ context.Context, _ *engine.Refusal, d time.Duration) { note(d) }},
-		"dry":      {Dry: func(_ context.Context, _ engine.Receipt, d time.Duration) { note(d) }},
+		"dry":      {Dry: func(_ context.Context, _ store.Record, d time.Duration) { note(d) }},
 	} {
 		now := time.UnixMilli(1_800_000_000_000)
 		eng := engine.New(memstore.New(), engine.WithObserver(o), engine.WithClock(func() time.Time {
 			now = now.Add(time.Second)
 			return now
 		}))
-		job, err := eng.Create(t.Context(), asking1())
+		created, err := eng.Create(t.Context(), asking1(), engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		took = nil
-		for _, opts := range [][]engine.OperateOption{{engine.DryRun()}, nil, nil} { // dry, accepted, refused
-			_, _ = eng.OperateJob(t.Context(), job.ID, operation.StartJob, opts...)
+		for _, r := range []engine.Request{{DryRun: true}, {}, {}} { // dry, accepted, refused
+			_, _ = eng.OperateJob(t.Context(), created.Job, operation.StartJob, r)
 		}
 		if !slices.Equal(took, []time.Duration{time.Second}) {
 			t.Errorf("an observer of what is %s was told %v, want one second, once", name, took)

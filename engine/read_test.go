@@ -25,15 +25,15 @@ import (
 // attempt is active.
 func TestTargetsRead(t *testing.T) {
 	d := newDesk(t, memstore.New())
-	job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
+	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
 		{Type: step.Script, Name: "run", Targets: []string{"done", "broken", "running", "silent"}},
-	}})
+	}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	reads := func(when string, attempt int32, want ...string) {
 		t.Helper()
-		targets, err := d.eng.Targets(t.Context(), job.ID, 1, engine.TargetQuery{Attempt: attempt})
+		targets, err := d.eng.Targets(t.Context(), created.Job, 1, engine.TargetQuery{Attempt: attempt})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func TestTargetsRead(t *testing.T) {
 	}
 	report := func(attempt int32, outcome step.Cause, results ...engine.TargetResult) {
 		t.Helper()
-		if _, err := d.eng.Report(t.Context(), engine.Report{Job: job.ID, Step: 1, Attempt: attempt, Results: results, Outcome: outcome}); err != nil {
+		if _, err := d.eng.Report(t.Context(), engine.Report{Job: created.Job, Step: 1, Attempt: attempt, Results: results, Outcome: outcome}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,26 +55,26 @@ func TestTargetsRead(t *testing.T) {
 		return engine.TargetResult{Target: target, Result: store.Result{Status: s, ExitCode: 3, Detail: "why"}}
 	}
 	reads("before the start", 0, "done none", "broken none", "running none", "silent none")
-	d.operateJob(job.ID, operation.StartJob)
+	d.operateJob(created.Job, operation.StartJob)
 	reads("after the start", 0, "done waiting", "broken waiting", "running waiting", "silent waiting")
 	report(1, 0, status(0, step.TargetSucceeded), status(1, step.NonZeroExit), status(2, step.TargetRunning))
 	reads("while it runs", 0, "done succeeded", "broken non_zero_exit", "running running", "silent waiting")
 	report(1, step.Broke)
 	reads("abnormal", 0, "done succeeded", "broken non_zero_exit", "running unknown", "silent unknown")
-	d.operate(job.ID, 1, operation.RetryFailed)
+	d.operate(created.Job, 1, operation.RetryFailed)
 	reads("in the second attempt", 0, "done succeeded_earlier", "broken waiting", "running waiting", "silent waiting")
 	reads("in the second attempt", 1, "done succeeded", "broken non_zero_exit", "running unknown")
-	d.operateJob(job.ID, operation.TerminateJob)
+	d.operateJob(created.Job, operation.TerminateJob)
 	report(2, 0, status(1, step.TargetSucceeded), status(2, step.TargetRunning))
 	reads("terminating", 0, "done succeeded_earlier", "broken succeeded", "running running", "silent waiting")
 	report(2, step.Stopped)
 	reads("terminated", 0, "done succeeded_earlier", "broken succeeded", "running terminated", "silent terminated")
 	reads("terminated", 2, "broken succeeded", "running terminated")
-	if got, err := d.eng.Targets(t.Context(), job.ID, 1, engine.TargetQuery{Class: store.UnfinishedTargets, From: 3, Limit: 1}); err != nil ||
+	if got, err := d.eng.Targets(t.Context(), created.Job, 1, engine.TargetQuery{Class: store.UnfinishedTargets, From: 3, Limit: 1}); err != nil ||
 		len(got) != 1 || got[0].Result != (store.Result{Status: step.TargetTerminated}) {
 		t.Errorf("the silent target reads %+v, %v, want nothing but terminated", got, err)
 	}
-	d.operate(job.ID, 1, operation.NextStep)
+	d.operate(created.Job, 1, operation.NextStep)
 	reads("skipped", 0, "done succeeded_earlier", "broken succeeded", "running terminated", "silent terminated")
 }
 
@@ -83,11 +83,11 @@ func TestTargetsRead(t *testing.T) {
 func TestTargetsOfAnEarlierAttempt(t *testing.T) {
 	faults := storetest.NewFaults()
 	d := newDesk(t, faults.Wrap(memstore.New()))
-	job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
+	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
 		{Type: step.Script, Name: "before", Targets: []string{"a"}},
 		{Type: step.Script, Name: "run", Targets: []string{"done", "running"}},
 		{Type: step.Script, Name: "after", Targets: []string{"a"}},
-	}})
+	}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,14 +97,14 @@ func TestTargetsOfAnEarlierAttempt(t *testing.T) {
 		for i, s := range statuses {
 			results = append(results, engine.TargetResult{Target: int32(i), Result: store.Result{Status: s}})
 		}
-		if _, err := d.eng.Report(t.Context(), engine.Report{Job: job.ID, Step: at, Attempt: attempt, Results: results, Outcome: outcome}); err != nil {
+		if _, err := d.eng.Report(t.Context(), engine.Report{Job: created.Job, Step: at, Attempt: attempt, Results: results, Outcome: outcome}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	ended := map[int32]string{} // what the second target reads at the end of each attempt
 	read := func(attempt int32) string {
 		t.Helper()
-		targets, err := d.eng.Targets(t.Context(), job.ID, 2, engine.TargetQuery{Attempt: attempt})
+		targets, err := d.eng.Targets(t.Context(), created.Job, 2, engine.TargetQuery{Attempt: attempt})
 		if err != nil || len(targets) != 2 {
 			t.Fatalf("targets of attempt %d: %v, %v, want both", attempt, targets, err)
 		}
@@ -117,14 +117,14 @@ func TestTargetsOfAnEarlierAttempt(t *testing.T) {
 			if got := read(attempt); got != want {
 				t.Errorf("%s, attempt %d reads %s, and when it ended %s", when, attempt, got, want)
 			}
-			header, err := d.eng.Job(t.Context(), job.ID)
+			header, err := d.eng.Job(t.Context(), created.Job)
 			took, most := faults.Calls(storetest.History)-before, bits.Len64(uint64(header.Version))
 			if took > most || err != nil {
 				t.Errorf("%s, attempt %d takes %d reads of a history of %d records, want at most %d", when, attempt, took, header.Version, most)
 			}
 		}
 	}
-	d.operateJob(job.ID, operation.StartJob)
+	d.operateJob(created.Job, operation.StartJob)
 	report(1, 1, 0, step.TargetSucceeded)
 	for attempt := int32(1); attempt <= 8; attempt++ {
 		report(2, attempt, 0, step.TargetFailed, step.TargetRunning)
@@ -132,18 +132,18 @@ func TestTargetsOfAnEarlierAttempt(t *testing.T) {
 			report(2, attempt, step.Broke)
 			ended[attempt] = "unknown"
 		} else {
-			d.operateJob(job.ID, operation.TerminateJob)
+			d.operateJob(created.Job, operation.TerminateJob)
 			look("while terminating")
 			report(2, attempt, step.Stopped)
 			ended[attempt] = "terminated"
 		}
 		look("when it has ended")
 		if attempt < 8 {
-			d.operate(job.ID, 2, operation.RetryAll)
+			d.operate(created.Job, 2, operation.RetryAll)
 			look("when the next has begun")
 		}
 	}
-	d.operate(job.ID, 2, operation.NextStep)
+	d.operate(created.Job, 2, operation.NextStep)
 	look("when it was skipped")
 	report(3, 1, 0, step.TargetSucceeded)
 	look("when the job has ended")
@@ -179,11 +179,11 @@ func TestSnapshot(t *testing.T) {
 	faults := storetest.NewFaults()
 	d := newDesk(t, faults.Wrap(memstore.New()))
 	scope := store.Scope{Type: "biz", ID: "2"}
-	job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Scope: scope, Steps: []step.Spec{
+	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Scope: scope, Steps: []step.Spec{
 		{Type: step.Script, Name: "run", Payload: "p", Targets: []string{"done", "running", "silent"}},
 		{Type: step.Confirmation, Name: "ask"},
 		{Type: step.Script, Name: "after", Targets: []string{"a", "b"}},
-	}})
+	}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,34 +192,34 @@ func TestSnapshot(t *testing.T) {
 	}
 	report := func(attempt int32, outcome step.Cause, results ...engine.TargetResult) func() {
 		return func() {
-			if _, err := d.eng.Report(t.Context(), engine.Report{Job: job.ID, Step: 1, Attempt: attempt, Results: results, Outcome: outcome}); err != nil {
+			if _, err := d.eng.Report(t.Context(), engine.Report{Job: created.Job, Step: 1, Attempt: attempt, Results: results, Outcome: outcome}); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	for _, do := range []func(){
 		func() {},
-		func() { d.operateJob(job.ID, operation.StartJob) },
+		func() { d.operateJob(created.Job, operation.StartJob) },
 		report(1, 0, status(0, step.TargetSucceeded), status(1, step.TargetRunning)),
 		report(1, step.Broke),
-		func() { d.operate(job.ID, 1, operation.RetryFailed) },
+		func() { d.operate(created.Job, 1, operation.RetryFailed) },
 		report(2, 0, status(1, step.TargetRunning)),
-		func() { d.operateJob(job.ID, operation.TerminateJob) },
+		func() { d.operateJob(created.Job, operation.TerminateJob) },
 		report(2, step.Stopped),
-		func() { d.operate(job.ID, 1, operation.NextStep) },
-		func() { d.operate(job.ID, 2, operation.Confirm) },
+		func() { d.operate(created.Job, 1, operation.NextStep) },
+		func() { d.operate(created.Job, 2, operation.Confirm) },
 	} {
 		do()
 		want := store.Snapshot{}
 		var err, err2 error
-		want.Job, err = d.eng.Job(t.Context(), job.ID)
-		want.Steps, err2 = d.eng.Steps(t.Context(), job.ID, 0, 0)
+		want.Job, err = d.eng.Job(t.Context(), created.Job)
+		want.Steps, err2 = d.eng.Steps(t.Context(), created.Job, 0, 0)
 		if err := errors.Join(err, err2); err != nil {
 			t.Fatal(err)
 		}
 		for i := range want.Steps {
 			want.Steps[i].Payload = ""
-			targets, err := d.eng.Targets(t.Context(), job.ID, want.Steps[i].ID, engine.TargetQuery{})
+			targets, err := d.eng.Targets(t.Context(), created.Job, want.Steps[i].ID, engine.TargetQuery{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -227,7 +227,7 @@ func TestSnapshot(t *testing.T) {
 		}
 		for most, targets := range map[int][]store.Target{0: nil, 4: nil, 5: want.Targets, 6: want.Targets} {
 			before := faults.Calls(storetest.Snapshot) + faults.Calls(storetest.View)
-			got, err := d.eng.In(scope).Snapshot(t.Context(), job.ID, most)
+			got, err := d.eng.In(scope).Snapshot(t.Context(), created.Job, most)
 			if calls := faults.Calls(storetest.Snapshot) + faults.Calls(storetest.View) - before; calls != 1 {
 				t.Errorf("a snapshot is %d calls of the store, want 1", calls)
 			}
@@ -236,14 +236,14 @@ func TestSnapshot(t *testing.T) {
 			}
 		}
 	}
-	if _, err := d.eng.Snapshot(t.Context(), job.ID, -1); !errors.Is(err, operation.InvalidInput) {
+	if _, err := d.eng.Snapshot(t.Context(), created.Job, -1); !errors.Is(err, operation.InvalidInput) {
 		t.Errorf("-1 targets: %v, want invalid input", err)
 	}
 	if _, err := d.eng.Snapshot(t.Context(), 0, 0); !errors.Is(err, operation.InvalidInput) {
 		t.Errorf("job 0: %v, want invalid input", err)
 	}
 	for _, eng := range []*engine.Engine{d.eng.In(store.Scope{Type: "biz", ID: "3"}), engine.New(memstore.New())} {
-		if _, err := eng.Snapshot(t.Context(), job.ID, 5); !errors.Is(err, operation.NoSuchJob) {
+		if _, err := eng.Snapshot(t.Context(), created.Job, 5); !errors.Is(err, operation.NoSuchJob) {
 			t.Errorf("a job that is not there: %v, want no such job", err)
 		}
 	}
@@ -293,11 +293,11 @@ func TestSweepTwice(t *testing.T) {
 	st := memstore.New()
 	engines := []*engine.Engine{engine.New(st, clock), engine.New(st, clock)}
 	for range jobs {
-		job, err := engines[0].Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: time.Second}}})
+		created, err := engines[0].Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: time.Second}}}, engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := engines[0].OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+		if _, err := engines[0].OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -328,11 +328,11 @@ func TestSweepTooLate(t *testing.T) {
 	faults := storetest.NewFaults()
 	st := memstore.New()
 	d := newDesk(t, faults.Wrap(st), clock)
-	job, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: time.Second}}})
+	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: time.Second}}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.operateJob(job.ID, operation.StartJob)
+	d.operateJob(created.Job, operation.StartJob)
 	now = now.Add(time.Second)
 	faults.Add(storetest.Fault{Method: storetest.Overdue, After: true, Do: func() {
 		if n, err := engine.New(st, clock).Sweep(context.Background()); n != 1 || err != nil {
@@ -391,12 +391,12 @@ func TestCountsAndNames(t *testing.T) {
 	ctx, eng := t.Context(), engine.New(memstore.New())
 	biz := store.Scope{Type: "biz", ID: "2"}
 	for i, name := range []string{"Release 1.4", "release 1.5", "backup"} {
-		job, err := eng.In(biz).Create(ctx, engine.JobSpec{Name: name, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}})
+		created, err := eng.In(biz).Create(ctx, engine.JobSpec{Name: name, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}}, engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if i == 0 {
-			if _, err := eng.OperateJob(ctx, job.ID, operation.StartJob); err != nil {
+			if _, err := eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{}); err != nil {
 				t.Fatal(err)
 			}
 		}

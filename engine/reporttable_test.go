@@ -187,13 +187,13 @@ func TestNoReportPassesWhereItsStepCannotBe(t *testing.T) {
 			return
 		}
 		if d, err := engine.Decide(rules, *v, m.command(v.Step.Attempt), now); err == nil {
-			t.Errorf("%s is accepted, to %v; want it refused", call, d.Receipt.To)
+			t.Errorf("%s is accepted, to %v; want it refused", call, d.Record().To)
 		}
 	})
 }
 
 // checkReported compares what was decided on a message with the book.
-func checkReported(t *testing.T, b book, call string, m message, v *store.View, d *engine.Decision, to step.State) {
+func checkReported(t *testing.T, b book, call string, m message, v *store.View, d engine.Decision, to step.State) {
 	t.Helper()
 	counted, rows := m.count(*v)
 	rec, job, steps := b.after(t, &counted, to.String(), to)

@@ -33,33 +33,33 @@ func TestASealIsARow(t *testing.T) {
 	ended := step.StatesOf(step.Failed, step.Terminated, step.Succeeded)
 	st := memstore.New()
 	eng := tableWith(t, st, operation.Row{Cause: seal.Cause(), From: ended, Do: step.Seal})
-	job := must(eng.Create(ctx, jobOf(step.Spec{Type: step.Script, Name: "run", Targets: []string{"a"}})))
-	if _, err := eng.OperateJob(ctx, job.ID, seal); !errors.Is(err, operation.WrongState) {
+	created := must(eng.Create(ctx, jobOf(step.Spec{Type: step.Script, Name: "run", Targets: []string{"a"}}), engine.Request{}))
+	if _, err := eng.OperateJob(ctx, created.Job, seal, engine.Request{}); !errors.Is(err, operation.WrongState) {
 		t.Errorf("a seal of a pending job = %v, want wrong_state", err)
 	}
-	must(eng.OperateJob(ctx, job.ID, operation.StartJob))
-	must(eng.Report(ctx, engine.Report{Job: job.ID, Step: 1, Attempt: 1, Outcome: step.Stopped}))
+	must(eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{}))
+	must(eng.Report(ctx, engine.Report{Job: created.Job, Step: 1, Attempt: 1, Outcome: step.Stopped}))
 
-	before := must(eng.Step(ctx, job.ID, 1))
-	receipt := must(eng.OperateJob(ctx, job.ID, seal, engine.By("ann"), engine.Because("done with it")))
-	if receipt.From != receipt.To || receipt.JobFrom != receipt.JobTo || receipt.Effect != store.NoEffect || receipt.Seq != 4 {
-		t.Errorf("the seal is answered with %+v, want version 4, and nothing that moves", receipt)
+	before := must(eng.Step(ctx, created.Job, 1))
+	record := must(eng.OperateJob(ctx, created.Job, seal, engine.Request{By: "ann", Because: "done with it"}))
+	if record.From != record.To || record.JobFrom != record.JobTo || record.Effect != store.NoEffect || record.Seq != 4 {
+		t.Errorf("the seal is answered with %+v, want version 4, and nothing that moves", record)
 	}
-	if after := must(eng.Step(ctx, job.ID, 1)); after != before {
+	if after := must(eng.Step(ctx, created.Job, 1)); after != before {
 		t.Errorf("the seal left the step %+v, want %+v", after, before)
 	}
 	for _, code := range operation.AllCodes() {
-		sealed(t, second(eng.Operate(ctx, job.ID, 1, code)))
+		sealed(t, second(eng.Operate(ctx, created.Job, 1, code, engine.Request{})))
 	}
 	for _, code := range []operation.JobCode{operation.TerminateJob, operation.StartJob, seal} {
-		sealed(t, second(eng.OperateJob(ctx, job.ID, code)))
+		sealed(t, second(eng.OperateJob(ctx, created.Job, code, engine.Request{})))
 	}
-	if legal := must(eng.Allowed(ctx, job.ID, 1)); !legal.Empty() {
+	if legal := must(eng.Allowed(ctx, created.Job, 1, engine.Request{})); !legal.Empty() {
 		t.Errorf("after the seal, %v is allowed", legal)
 	}
-	history := must(eng.History(ctx, job.ID, 0, 0))
+	history := must(eng.History(ctx, created.Job, 0, 0))
 	header, _, err := engine.Replay(eng.Rules(), jobOf(step.Spec{Type: step.Script, Name: "run", Targets: []string{"a"}}), history)
-	if now := must(eng.Job(ctx, job.ID)); err != nil || header != now || !now.Sealed {
+	if now := must(eng.Job(ctx, created.Job)); err != nil || header != now || !now.Sealed {
 		t.Errorf("the history replays to %+v, %v; the header is %+v, want it sealed", header, err, now)
 	}
 }
@@ -79,27 +79,27 @@ func sealed(t *testing.T, err error) {
 func TestOfTwoVotesTheSecondPasses(t *testing.T) {
 	st := memstore.New()
 	eng := tableWith(t, st)
-	job := must(eng.Create(ctx, jobOf(step.Spec{Type: step.Confirmation, Name: "ask", Timeout: 1e12})))
-	must(eng.OperateJob(ctx, job.ID, operation.StartJob))
-	needsTwo(t, st, job.ID)
+	created := must(eng.Create(ctx, jobOf(step.Spec{Type: step.Confirmation, Name: "ask", Timeout: 1e12}), engine.Request{}))
+	must(eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{}))
+	needsTwo(t, st, created.Job)
 
-	before := must(eng.Step(ctx, job.ID, 1))
-	vote := must(eng.Operate(ctx, job.ID, 1, operation.Confirm, engine.By("ann")))
-	after := must(eng.Step(ctx, job.ID, 1))
+	before := must(eng.Step(ctx, created.Job, 1))
+	vote := must(eng.Operate(ctx, created.Job, 1, operation.Confirm, engine.Request{By: "ann"}))
+	after := must(eng.Step(ctx, created.Job, 1))
 	if vote.From != step.Waiting || vote.To != step.Waiting || vote.Attempt != 1 || vote.Effect != store.NoEffect || vote.Entered != 0 {
 		t.Errorf("the first vote of two is answered with %+v, want it to wait on in attempt 1, without effect", vote)
 	}
 	if before.Unfinished--; after != before || after.Unfinished != 1 || after.Deadline == 0 {
 		t.Errorf("the first vote of two left %+v, want %+v", after, before)
 	}
-	if header := must(eng.Job(ctx, job.ID)); header.State != step.Waiting || header.Moved != header.Version {
+	if header := must(eng.Job(ctx, created.Job)); header.State != step.Waiting || header.Moved != header.Version {
 		t.Errorf("after the first vote the job is %+v, want it waiting, and moved by the vote", header)
 	}
-	vote = must(eng.Operate(ctx, job.ID, 1, operation.Confirm, engine.By("bob")))
+	vote = must(eng.Operate(ctx, created.Job, 1, operation.Confirm, engine.Request{By: "bob"}))
 	if vote.To != step.Succeeded || vote.JobTo != step.Succeeded || vote.Effect != store.JobEnded {
 		t.Errorf("the second vote of two is answered with %+v, want the job succeeded", vote)
 	}
-	if last := must(eng.Step(ctx, job.ID, 1)); last.Unfinished != 0 || last.Finished == 0 || last.Deadline != 0 {
+	if last := must(eng.Step(ctx, created.Job, 1)); last.Unfinished != 0 || last.Finished == 0 || last.Deadline != 0 {
 		t.Errorf("the second vote of two left %+v, want no vote missing", last)
 	}
 }

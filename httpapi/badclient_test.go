@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/httpapi"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/store"
@@ -308,7 +309,7 @@ func serveBadClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := eng.Create(t.Context(), askingSpec(idle.Scope))
+	other, err := eng.Create(t.Context(), askingSpec(idle.Scope), engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +345,7 @@ func serveBadClients(t *testing.T) {
 	server := httpapi.NewServer("", mux)
 	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
-	fmt.Println(listener.Addr(), job, other.ID)
+	fmt.Println(listener.Addr(), job, other.Job)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 

@@ -23,14 +23,14 @@ import (
 func asking(tb testing.TB) (*engine.Engine, store.JobID) {
 	tb.Helper()
 	eng := engine.New(memstore.New())
-	job, err := eng.Create(tb.Context(), askingSpec(store.Scope{Type: "biz", ID: "2"}))
+	created, err := eng.Create(tb.Context(), askingSpec(store.Scope{Type: "biz", ID: "2"}), engine.Request{})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if _, err := eng.OperateJob(tb.Context(), job.ID, operation.StartJob); err != nil {
+	if _, err := eng.OperateJob(tb.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 		tb.Fatal(err)
 	}
-	return eng, job.ID
+	return eng, created.Job
 }
 
 func askingSpec(scope store.Scope) engine.JobSpec {
@@ -68,7 +68,7 @@ func BenchmarkOperateOverHTTP(b *testing.B) {
 		Reason string         `json:"reason"`
 	}
 	eng, job := asking(b)
-	var receipt engine.Receipt
+	var record store.Record
 	mux := http.NewServeMux()
 	mux.Handle("/", httpapi.New(eng, httpapi.Config{Identify: ann}))
 	mux.HandleFunc("POST /plain", func(w http.ResponseWriter, r *http.Request) {
@@ -77,9 +77,9 @@ func BenchmarkOperateOverHTTP(b *testing.B) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		receipt.Cause = o.Code.Cause()
+		record.Cause = o.Code.Cause()
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(receipt)
+		_ = json.NewEncoder(w).Encode(record)
 	})
 	server := httptest.NewServer(mux)
 	defer server.Close()
@@ -90,7 +90,7 @@ func BenchmarkOperateOverHTTP(b *testing.B) {
 	}
 	real := fmt.Sprintf("%s/v1/jobs/%d/steps/1/operate", server.URL, job)
 	for _, body := range bodies { // what the plain one answers with
-		if err := json.Unmarshal(post(b, server.Client(), real, body), &receipt); err != nil {
+		if err := json.Unmarshal(post(b, server.Client(), real, body), &record); err != nil {
 			b.Fatal(err)
 		}
 	}

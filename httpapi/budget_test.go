@@ -167,11 +167,11 @@ func TestSlowBodiesKeepNobodyOut(t *testing.T) {
 		names[i] = fmt.Sprint("10.0.0.", i)
 		results = append(results, fmt.Sprintf(`{"target":%d,"status":"succeeded","started":1,"finished":2}`, i))
 	}
-	job, err := eng.Create(t.Context(), engine.JobSpec{Name: "n", Steps: []step.Spec{{Type: step.Script, Name: "s", Targets: names}}})
+	created, err := eng.Create(t.Context(), engine.JobSpec{Name: "n", Steps: []step.Spec{{Type: step.Script, Name: "s", Targets: names}}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+	if _, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	send := func(person, path string, length int64, body io.Reader) *httptest.ResponseRecorder {
@@ -195,7 +195,7 @@ func TestSlowBodiesKeepNobodyOut(t *testing.T) {
 	<-come // two hold what they can
 	<-come
 	report := `{"attempt":1,"results":[` + strings.Join(results, ",") + `]}`
-	path := fmt.Sprintf("/v1/jobs/%d/steps/1/report", job.ID)
+	path := fmt.Sprintf("/v1/jobs/%d/steps/1/report", created.Job)
 	if w := send("", path, int64(len(report)), strings.NewReader(report)); w.Code != 200 || len(report) < 158_000 {
 		t.Errorf("a report of %d bytes: status %d, %s", len(report), w.Code, w.Body)
 	}

@@ -39,12 +39,9 @@ func (c Caller) sees(eng *engine.Engine) (*engine.Engine, error) {
 	return eng.In(c.Scope), nil
 }
 
-// options identifies the caller to the engine.
-func (c Caller) options() []engine.OperateOption {
-	if c.Executor {
-		return []engine.OperateOption{engine.By(c.Person), engine.AsExecutor()}
-	}
-	return []engine.OperateOption{engine.By(c.Person)}
+// request identifies the caller to the engine.
+func (c Caller) request() engine.Request {
+	return engine.Request{By: c.Person, Executor: c.Executor}
 }
 
 // Credentials authenticate a client of the reference calls. The client sends them in the header

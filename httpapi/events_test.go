@@ -98,7 +98,7 @@ func toggle(t *testing.T, eng *engine.Engine, job store.JobID, n int) {
 	t.Helper()
 	for i := range n {
 		code := [2]operation.Code{operation.TerminateConfirmation, operation.RestartConfirmation}[i%2]
-		if _, err := eng.Operate(t.Context(), job, 1, code); err != nil {
+		if _, err := eng.Operate(t.Context(), job, 1, code, engine.Request{}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -284,16 +284,16 @@ func TestEventsLimits(t *testing.T) {
 func TestEventsEndWithTheStore(t *testing.T) {
 	failing := &failing{Store: memstore.New()}
 	eng := engine.New(failing)
-	job, err := eng.Create(t.Context(), engine.JobSpec{Name: "ask", Scope: scope, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}})
+	created, err := eng.Create(t.Context(), engine.JobSpec{Name: "ask", Scope: scope, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(httpapi.New(eng, httpapi.Config{Identify: asPerson}))
 	t.Cleanup(srv.Close)
-	l := listen(t, fmt.Sprintf("%s/v1/jobs/%d/events", srv.URL, job.ID))
+	l := listen(t, fmt.Sprintf("%s/v1/jobs/%d/events", srv.URL, created.Job))
 	l.next()
 	failing.history.Store(true)
-	toggleStart(t, eng, job.ID)
+	toggleStart(t, eng, created.Job)
 	if text := l.block(); text != "" {
 		t.Errorf("got %q after the failure", text)
 	}
@@ -304,7 +304,7 @@ func TestEventsEndWithTheStore(t *testing.T) {
 
 func toggleStart(t *testing.T, eng *engine.Engine, job store.JobID) {
 	t.Helper()
-	if _, err := eng.OperateJob(t.Context(), job, operation.StartJob); err != nil {
+	if _, err := eng.OperateJob(t.Context(), job, operation.StartJob, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -30,7 +30,7 @@ func ExampleAPI_Reference() {
 	_, err := eng.Create(ctx, engine.JobSpec{
 		Name: "release", Scope: store.Scope{Type: "biz", ID: "1"},
 		Steps: []step.Spec{{Type: step.Confirmation, Name: "go?", Confirmers: []string{"ann"}}},
-	})
+	}, engine.Request{})
 	if err != nil {
 		fmt.Println(err)
 	}

@@ -32,11 +32,11 @@ func (r *rig) passing(route httpapi.Route) (job store.JobID, path, body string) 
 			body = `{"name":"n","steps":[{"type":"script","name":"s","targets":["a"]}],"reason":"r",` + anyRequest + `}`
 		}
 	case "jobs/{job}/start":
-		created, err := r.eng.Create(r.Context(), engine.JobSpec{Name: "job", Scope: scope, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}})
+		created, err := r.eng.Create(r.Context(), engine.JobSpec{Name: "job", Scope: scope, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}}, engine.Request{})
 		if err != nil {
 			r.Fatal(err)
 		}
-		job, body = created.ID, `{"reason":"r",`+anyRequest+`}`
+		job, body = created.Job, `{"reason":"r",`+anyRequest+`}`
 	case "jobs/{job}/terminate":
 		job, body = r.asking(), `{"reason":"r",`+anyRequest+`}`
 	case "jobs/{job}/steps/{step}/operate":
@@ -295,6 +295,9 @@ func TestFieldsAreNamed(t *testing.T) {
 		{operate, `{"code":5}`, "code", "unknown operation code"},
 		{operate, `{"code":"retry_failed","if_version":0}`, "if_version", "count from 1"},
 		{operate, `{"code":"retry_failed","if_attempt":0}`, "if_attempt", "count from 1"},
+		{operate, `{"code":"retry_failed","if_version":-1}`, "if_version", "count from 1"},
+		{operate, `{"code":"retry_failed","if_attempt":-1}`, "if_attempt", "count from 1"},
+		{operate, `{"code":"retry_failed","request_id":"00000000-0000-0000-0000-000000000000"}`, "request_id", "stands for no request"},
 		{operate, `{"code":"retry_failed","reason":"` + strings.Repeat("x", 2001) + `"}`, "reason", "2001 characters: the maximum is 2000"},
 		{report, `{"attempt":1}`, "results", "no results and no outcome"},
 		{report, `{"attempt":1,"results":[{"target":0,"status":9},{"status":9}]}`, "results[1].target", "missing"},

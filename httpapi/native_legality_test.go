@@ -19,7 +19,7 @@ import (
 
 // A verdict is an answer of the native API to an operation: a receipt, or a problem.
 type verdict struct {
-	engine.Receipt
+	store.Record
 
 	Status    int              `json:"status"`
 	Reason    operation.Reason `json:"reason"`
@@ -51,13 +51,13 @@ var statuses = map[operation.Reason]int{
 }
 
 // holds compares an answer with the engine's own, and reports whether that is an acceptance.
-func (p *platform) holds(call string, job store.JobID, status int, got verdict, want engine.Receipt, err error) bool {
+func (p *platform) holds(call string, job store.JobID, status int, got verdict, want store.Record, err error) bool {
 	p.Helper()
 	records := len(p.history(job))
 	if err == nil {
-		got.Receipt.Request, got.Receipt.Seq, got.Receipt.At = want.Request, want.Seq, want.At
-		if status != http.StatusOK || got.Receipt != want || records != 3 {
-			p.Errorf("%s: status %d, %d records, %+v; want 200, 3 and %+v", call, status, records, got.Receipt, want)
+		got.Record.Request, got.Record.Seq, got.Record.At = want.Request, want.Seq, want.At
+		if status != http.StatusOK || got.Record != want || records != 3 {
+			p.Errorf("%s: status %d, %d records, %+v; want 200, 3 and %+v", call, status, records, got.Record, want)
 		}
 		return true
 	}
@@ -66,8 +66,8 @@ func (p *platform) holds(call string, job store.JobID, status int, got verdict, 
 		p.Fatalf("%s: %v", call, err)
 	}
 	wanted := verdict{
-		Receipt: engine.Receipt{Job: r.Job, Step: r.Step, Cause: r.Cause, Attempt: r.Attempt},
-		Status:  statuses[r.Reason], Reason: r.Reason, Current: r.Current, Version: r.Version, StepType: r.Type,
+		Record: store.Record{Job: r.Job, Step: r.Step, Cause: r.Cause, Attempt: r.Attempt},
+		Status: statuses[r.Reason], Reason: r.Reason, Current: r.Current, Version: r.Version, StepType: r.Type,
 		State: r.State, JobState: r.JobState, Legal: r.Legal, LegalFrom: r.LegalFrom,
 	}
 	if status != wanted.Status || got != wanted || records != 2 {
@@ -79,7 +79,7 @@ func (p *platform) holds(call string, job store.JobID, status int, got verdict, 
 // Every code of a step, in every cell, for everybody, by name and by number, has the verdict
 // of the engine: state, effect, reason, and what is legal instead.
 func TestNativeOperateHasTheEnginesVerdict(t *testing.T) {
-	eachOperation(t, func(p *platform, job store.JobID, code operation.Code, call string, want engine.Receipt, err error) bool {
+	eachOperation(t, func(p *platform, job store.JobID, code operation.Code, call string, want store.Record, err error) bool {
 		text := fmt.Sprintf(`{"code":%d}`, code)
 		if code%2 == 0 {
 			text = fmt.Sprintf(`{"code":%q}`, code)
@@ -95,7 +95,7 @@ func TestNativeOperateJobHasTheEnginesVerdict(t *testing.T) {
 	eachCell(func(c cell) {
 		for code, name := range map[operation.JobCode]string{operation.StartJob: "start", operation.TerminateJob: "terminate"} {
 			job := p.job(c)
-			want, err := p.eng.OperateJob(t.Context(), job, code, engine.By("ann"), engine.DryRun())
+			want, err := p.eng.OperateJob(t.Context(), job, code, engine.Request{By: "ann", DryRun: true})
 			status, got := p.native(fmt.Sprintf("/v1/jobs/%d/%s", job, name), "")
 			p.holds(fmt.Sprintf("%v on %v", code, c), job, status, got, want, err)
 		}
@@ -107,15 +107,15 @@ func TestExplainHasTheEnginesVerdict(t *testing.T) {
 	p := newPlatform(t, httpapi.Caller{Person: "bob", Scope: biz})
 	eachCell(func(c cell) {
 		job := p.job(c)
-		want, err := p.eng.Explain(t.Context(), job, 2, engine.By("bob"))
+		want, err := p.eng.Explain(t.Context(), job, 2, engine.Request{By: "bob"})
 		p.must(err)
 		w := httptest.NewRecorder()
 		p.api.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", fmt.Sprintf("/v1/jobs/%d/steps/2/explain", job), nil))
 		var got engine.Explanation
 		p.must(json.Unmarshal(w.Body.Bytes(), &got))
 		same := func(a, b engine.Verdict) bool {
-			a.Receipt.At = b.Receipt.At
-			return a.Cause == b.Cause && a.Legal == b.Legal && a.Receipt == b.Receipt && fmt.Sprint(a.Refusal) == fmt.Sprint(b.Refusal)
+			a.Record.At = b.Record.At
+			return a.Cause == b.Cause && a.Legal == b.Legal && a.Record == b.Record && fmt.Sprint(a.Refusal) == fmt.Sprint(b.Refusal)
 		}
 		if w.Code != 200 || got.Job != want.Job || !slices.EqualFunc(got.Causes, want.Causes, same) {
 			t.Errorf("%v: status %d, %+v; want %+v", c, w.Code, got, want)

@@ -154,7 +154,7 @@ func (c *call) explain() (reply, error) {
 		return reply{}, err
 	}
 	return c.admitted(func() (any, int64, store.Seq, error) {
-		x, err := c.eng.Explain(c.Context(), job, stepID, c.caller.options()...)
+		x, err := c.eng.Explain(c.Context(), job, stepID, c.caller.request())
 		x.Step.Payload = "" // is not told
 		answer := &wireExplanation{Job: x.Job, Step: stepOf(&x.Step), Causes: x.Causes}
 		return answer, bytesOf(&x.Step), x.Job.Moved, err

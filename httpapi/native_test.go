@@ -157,7 +157,7 @@ func TestSealedJobRefuses(t *testing.T) {
 	if v := r.want(200, "ann", "GET", at, ""); v["sealed"] != nil {
 		t.Errorf("a job that is not sealed: %v", v)
 	}
-	if _, err := r.eng.OperateJob(t.Context(), job, seal); err != nil {
+	if _, err := r.eng.OperateJob(t.Context(), job, seal, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	if v := r.want(200, "ann", "GET", at, ""); v["sealed"] != true || v["state"] != "failed" {
@@ -215,14 +215,14 @@ func (r *rig) asking() store.JobID {
 // started returns a job that is in its first step.
 func (r *rig) started(steps ...step.Spec) store.JobID {
 	r.Helper()
-	job, err := r.eng.Create(r.Context(), engine.JobSpec{Name: "job", Scope: scope, Steps: steps})
+	created, err := r.eng.Create(r.Context(), engine.JobSpec{Name: "job", Scope: scope, Steps: steps}, engine.Request{})
 	if err != nil {
 		r.Fatal(err)
 	}
-	if _, err := r.eng.OperateJob(r.Context(), job.ID, operation.StartJob); err != nil {
+	if _, err := r.eng.OperateJob(r.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 		r.Fatal(err)
 	}
-	return job.ID
+	return created.Job
 }
 
 // report has one target of a running job end in its first attempt.
@@ -420,7 +420,7 @@ func TestJobsByName(t *testing.T) {
 	r := newRig(t, engine.WithJobIDs(func(step.Time) store.JobID { last++; return last }))
 	r.asking() // "job"
 	create := func(name string) {
-		if _, err := r.eng.Create(t.Context(), engine.JobSpec{Name: name, Scope: scope, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}}); err != nil {
+		if _, err := r.eng.Create(t.Context(), engine.JobSpec{Name: name, Scope: scope, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}}, engine.Request{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -462,11 +462,11 @@ func TestExecutorsAndPersons(t *testing.T) {
 	var caller httpapi.Caller
 	r.api = httpapi.New(r.eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) { return caller, nil }})
 	creation := `{"name":"n","steps":[{"type":"confirmation","name":"go?"}]}`
-	pending, err := r.eng.Create(t.Context(), engine.JobSpec{Name: "job", Scope: scope, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}})
+	pending, err := r.eng.Create(t.Context(), engine.JobSpec{Name: "job", Scope: scope, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, asking, running := fmt.Sprintf("/v1/jobs/%d", pending.ID), fmt.Sprintf("/v1/jobs/%d", r.asking()), fmt.Sprintf("/v1/jobs/%d", r.running("a"))
+	at, asking, running := fmt.Sprintf("/v1/jobs/%d", pending.Job), fmt.Sprintf("/v1/jobs/%d", r.asking()), fmt.Sprintf("/v1/jobs/%d", r.running("a"))
 	persons := []struct{ path, body string }{
 		{"/v1/jobs", creation}, {at + "/start", ""}, {running + "/terminate", ""},
 		{asking + "/steps/1/operate", `{"code":"confirm","dry_run":true}`}, {asking + "/steps/1/operate", `{"code":"confirm"}`},

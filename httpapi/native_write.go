@@ -64,15 +64,21 @@ func (c *call) create(b *createBody) (reply, error) {
 		}
 		spec.Steps[i] = s
 	}
-	opts := append(c.caller.options(), engine.Because(b.Reason))
+	asked := c.caller.request()
+	asked.Because = b.Reason
 	if b.RequestID != nil {
-		id, err := requestID(*b.RequestID)
-		if err != nil {
+		if err := requestID(*b.RequestID, &asked.ID); err != nil {
 			return reply{}, err
 		}
-		opts = append(opts, engine.RequestID(id))
 	}
-	job, err := c.eng.Create(c.Context(), spec, opts...)
+	record, err := c.eng.Create(c.Context(), spec, asked)
+	if err != nil {
+		return reply{}, err
+	}
+	if spec.Scope == (store.Scope{}) && !c.caller.AllScopes {
+		spec.Scope = c.caller.Scope
+	}
+	job, _, err := engine.Replay(c.eng.Rules(), spec, []store.Record{record}) // as it was created
 	return reply{
 		status: http.StatusCreated, body: job, moved: job.Moved,
 		at: "jobs/" + strconv.FormatInt(int64(job.ID), 10), // relative to /v1/jobs, wherever that is mounted
@@ -94,31 +100,28 @@ type operateBody struct {
 	moreBody
 }
 
-// options returns what b and the If-Match header say.
-func (b *moreBody) options(c *call) ([]engine.OperateOption, error) {
-	opts := append(c.caller.options(), engine.Because(b.Reason))
-	switch {
-	case b.IfVersion != nil && c.ifMatch != 0 && *b.IfVersion != c.ifMatch:
-		return nil, invalid("if_version", "must equal the version in the If-Match header")
-	case b.IfVersion != nil:
-		opts = append(opts, engine.IfVersion(*b.IfVersion))
-	case c.ifMatch != 0:
-		opts = append(opts, engine.IfVersion(c.ifMatch))
+// request returns what b and the If-Match header say. An explicit zero is no condition that a
+// client can mean: it is refused, and not taken for none.
+func (b *moreBody) request(c *call) (engine.Request, error) {
+	r := c.caller.request()
+	r.Because, r.IfVersion, r.DryRun = b.Reason, c.ifMatch, b.DryRun
+	if b.IfVersion != nil {
+		switch r.IfVersion = *b.IfVersion; {
+		case r.IfVersion < 1:
+			return r, invalid("if_version", "versions count from 1")
+		case c.ifMatch != 0 && r.IfVersion != c.ifMatch:
+			return r, invalid("if_version", "must equal the version in the If-Match header")
+		}
 	}
 	if b.IfAttempt != nil {
-		opts = append(opts, engine.IfAttempt(*b.IfAttempt))
+		if r.IfAttempt = *b.IfAttempt; r.IfAttempt < 1 {
+			return r, invalid("if_attempt", "attempts count from 1")
+		}
 	}
 	if b.RequestID != nil {
-		id, err := requestID(*b.RequestID)
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, engine.RequestID(id))
+		return r, requestID(*b.RequestID, &r.ID)
 	}
-	if b.DryRun {
-		opts = append(opts, engine.DryRun())
-	}
-	return opts, nil
+	return r, nil
 }
 
 func (c *call) operate(b *operateBody) (reply, error) {
@@ -130,12 +133,12 @@ func (c *call) operate(b *operateBody) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	opts, err := b.options(c)
+	asked, err := b.request(c)
 	if err != nil {
 		return reply{}, err
 	}
-	receipt, err := c.eng.Operate(c.Context(), job, id, code, opts...)
-	return c.done(receipt, err)
+	record, err := c.eng.Operate(c.Context(), job, id, code, asked)
+	return c.done(record, err)
 }
 
 func (c *call) start(b *moreBody) (reply, error)     { return c.operateJob(b, operation.StartJob) }
@@ -146,21 +149,21 @@ func (c *call) operateJob(b *moreBody, code operation.JobCode) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	opts, err := b.options(c)
+	asked, err := b.request(c)
 	if err != nil {
 		return reply{}, err
 	}
-	receipt, err := c.eng.OperateJob(c.Context(), job, code, opts...)
-	return c.done(receipt, err)
+	record, err := c.eng.OperateJob(c.Context(), job, code, asked)
+	return c.done(record, err)
 }
 
-// done answers with a receipt. An operation always moves, so its sequence number is what the
+// done answers with a record. An operation always moves, so its sequence number is what the
 // job's ETag was after it.
-func (c *call) done(receipt engine.Receipt, err error) (reply, error) {
+func (c *call) done(record store.Record, err error) (reply, error) {
 	if c.ifMatch != 0 && errors.Is(err, operation.Stale) {
 		p := problemOf(err)
 		p.Status = http.StatusPreconditionFailed
 		return reply{}, p
 	}
-	return reply{body: receipt, moved: receipt.Seq}, err
+	return reply{body: record, moved: record.Seq}, err
 }

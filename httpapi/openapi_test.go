@@ -164,7 +164,6 @@ var wireTypes = map[string]struct {
 	"Target":        {reflect.TypeFor[store.Target](), false},
 	"Record":        {reflect.TypeFor[store.Record](), false},
 	"WaitingEffect": {reflect.TypeFor[store.Delivery](), false},
-	"Receipt":       {reflect.TypeFor[engine.Receipt](), false},
 	"Refusal":       {reflect.TypeFor[engine.Refusal](), false},
 	"Verdict":       {reflect.TypeFor[engine.Verdict](), false},
 	"Explanation":   {reflect.TypeFor[wireExplanation](), false},

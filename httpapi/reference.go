@@ -161,7 +161,7 @@ func (r *referenceRequest) operateStep() (any, error) {
 	if err := r.narrow(); err != nil {
 		return nil, err
 	}
-	if _, err := r.eng.Operate(r.Context(), r.job, step.ID(id), operation.Code(cause.Code()), r.caller.options()...); err != nil {
+	if _, err := r.eng.Operate(r.Context(), r.job, step.ID(id), operation.Code(cause.Code()), r.caller.request()); err != nil {
 		return nil, err
 	}
 	return struct {
@@ -178,7 +178,7 @@ func (r *referenceRequest) operateJob() (any, error) {
 	if err := r.narrow(); err != nil {
 		return nil, err
 	}
-	if _, err := r.eng.OperateJob(r.Context(), r.job, operation.JobCode(cause.Code()), r.caller.options()...); err != nil {
+	if _, err := r.eng.OperateJob(r.Context(), r.job, operation.JobCode(cause.Code()), r.caller.request()); err != nil {
 		return nil, err
 	}
 	return struct {

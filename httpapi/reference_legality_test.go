@@ -83,14 +83,14 @@ func (p *platform) job(c cell) store.JobID {
 
 // eachOperation enumerates every code in every cell for everybody, with the engine's dry run of
 // it. It has f ask over HTTP and compare, and say whether that was an acceptance.
-func eachOperation(t *testing.T, f func(p *platform, job store.JobID, code operation.Code, call string, want engine.Receipt, err error) bool) {
+func eachOperation(t *testing.T, f func(p *platform, job store.JobID, code operation.Code, call string, want store.Record, err error) bool) {
 	accepted, refused := 0, 0
 	for _, person := range []string{"ann", "bob", ""} {
 		p := newPlatform(t, httpapi.Caller{Person: person, Scope: biz})
 		eachCell(func(c cell) {
 			for _, code := range []operation.Code{2, 3, 6, 8, 9, 10, 11, 12} {
 				job := p.job(c)
-				want, err := p.eng.Operate(t.Context(), job, 2, code, engine.By(person), engine.DryRun())
+				want, err := p.eng.Operate(t.Context(), job, 2, code, engine.Request{By: person, DryRun: true})
 				if f(p, job, code, fmt.Sprintf("%v by %q on %v", code, person, c), want, err) {
 					accepted++
 				} else {
@@ -115,7 +115,7 @@ var wireCodes = map[operation.Reason]int{
 // accepts is done, and what it refuses is told in the words and numbers of its refusal, and
 // nothing is done.
 func TestReferenceOperateStepHasTheEnginesVerdict(t *testing.T) {
-	eachOperation(t, func(p *platform, job store.JobID, code operation.Code, call string, want engine.Receipt, err error) bool {
+	eachOperation(t, func(p *platform, job store.JobID, code operation.Code, call string, want store.Record, err error) bool {
 		answer := p.send("POST", "/api/v3/operate_step_instance", body(job, fmt.Sprintf(`, "step_instance_id": 2, "operation_code": %d`, code)))
 		return p.agrees(call, job, answer, want, err, fmt.Sprintf(`{"step_instance_id":2,"job_instance_id":%d}`, job))
 	})
@@ -128,7 +128,7 @@ func TestReferenceOperateJobHasTheEnginesVerdict(t *testing.T) {
 		for _, code := range []operation.JobCode{1, 2} {
 			job := p.job(c)
 			call := fmt.Sprintf("%v on %v", code, c)
-			want, err := p.eng.OperateJob(t.Context(), job, code, engine.By("ann"), engine.DryRun())
+			want, err := p.eng.OperateJob(t.Context(), job, code, engine.Request{By: "ann", DryRun: true})
 			answer := p.send("POST", "/api/v3/operate_job_instance", body(job, fmt.Sprintf(`, "operation_code": %d`, code)))
 			if code == operation.StartJob && errors.Is(err, operation.WrongState) {
 				if answer.Code != 1241015 {
@@ -143,7 +143,7 @@ func TestReferenceOperateJobHasTheEnginesVerdict(t *testing.T) {
 
 // agrees holds an answer against the engine's dry run, and reports whether that is an
 // acceptance.
-func (p *platform) agrees(call string, job store.JobID, answer envelope, want engine.Receipt, err error, data string) bool {
+func (p *platform) agrees(call string, job store.JobID, answer envelope, want store.Record, err error, data string) bool {
 	p.Helper()
 	records := p.history(job)
 	if err == nil {

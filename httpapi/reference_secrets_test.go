@@ -105,15 +105,15 @@ func TestReferenceSecrets(t *testing.T) {
 	fields := []string{"bk_app_code", "bk_app_secret", "bk_token", "bk_username", "access_token"}
 	var jobs []store.JobID
 	newJob := func() string {
-		job, err := eng.Create(t.Context(), engine.JobSpec{Name: "release", Scope: biz, Steps: []step.Spec{confirmation("ann"), script("a")}})
+		created, err := eng.Create(t.Context(), engine.JobSpec{Name: "release", Scope: biz, Steps: []step.Spec{confirmation("ann"), script("a")}}, engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+		if _, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 			t.Fatal(err)
 		}
-		jobs = append(jobs, job.ID)
-		return fmt.Sprint(job.ID)
+		jobs = append(jobs, created.Job)
+		return fmt.Sprint(created.Job)
 	}
 	sent, header := 0, ""
 	send := func(method, call, query, body string) {

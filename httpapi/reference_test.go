@@ -63,14 +63,14 @@ func (p *platform) must(err error) {
 
 func (p *platform) create(scope store.Scope, steps ...step.Spec) store.JobID {
 	p.Helper()
-	job, err := p.eng.Create(p.Context(), engine.JobSpec{Name: "release", Scope: scope, Steps: steps})
+	created, err := p.eng.Create(p.Context(), engine.JobSpec{Name: "release", Scope: scope, Steps: steps}, engine.Request{})
 	p.must(err)
-	return job.ID
+	return created.Job
 }
 
 func (p *platform) start(job store.JobID) {
 	p.Helper()
-	_, err := p.eng.OperateJob(p.Context(), job, operation.StartJob, engine.By("starter"))
+	_, err := p.eng.OperateJob(p.Context(), job, operation.StartJob, engine.Request{By: "starter"})
 	p.must(err)
 }
 
@@ -540,7 +540,7 @@ func TestReferenceDocument(t *testing.T) {
 	job := p.create(biz, steps...)
 	p.start(job)
 	for i := range 199 {
-		_, err := p.eng.Operate(t.Context(), job, step.ID(i+1), operation.Confirm)
+		_, err := p.eng.Operate(t.Context(), job, step.ID(i+1), operation.Confirm, engine.Request{})
 		p.must(err)
 	}
 	_, err = p.eng.Report(t.Context(), engine.Report{Job: job, Step: 200, Attempt: 1, Results: []engine.TargetResult{
@@ -587,11 +587,11 @@ func TestReferenceStatus(t *testing.T) {
 	tell("created, without targets", "")
 	tell("created", all)
 	p.start(job)
-	_, err := p.eng.Operate(t.Context(), job, 1, operation.TerminateConfirmation, engine.By("ann"))
+	_, err := p.eng.Operate(t.Context(), job, 1, operation.TerminateConfirmation, engine.Request{By: "ann"})
 	p.must(err)
-	_, err = p.eng.Operate(t.Context(), job, 1, operation.RestartConfirmation)
+	_, err = p.eng.Operate(t.Context(), job, 1, operation.RestartConfirmation, engine.Request{})
 	p.must(err)
-	_, err = p.eng.Operate(t.Context(), job, 1, operation.Confirm, engine.By("ann"))
+	_, err = p.eng.Operate(t.Context(), job, 1, operation.Confirm, engine.Request{By: "ann"})
 	p.must(err)
 	report := func(outcome step.Cause, results ...engine.TargetResult) {
 		t.Helper()
@@ -608,7 +608,7 @@ func TestReferenceStatus(t *testing.T) {
 	tell("running", all)
 	report(step.Broke)
 	tell("abnormal: of two targets nobody knows", all)
-	_, err = p.eng.Operate(t.Context(), job, 2, operation.RetryFailed)
+	_, err = p.eng.Operate(t.Context(), job, 2, operation.RetryFailed, engine.Request{})
 	p.must(err)
 	report(0,
 		engine.TargetResult{Target: 1, Result: store.Result{Status: step.TargetSucceeded, Started: 12000, Finished: 12001}},
@@ -616,11 +616,11 @@ func TestReferenceStatus(t *testing.T) {
 		engine.TargetResult{Target: 3, Result: store.Result{Status: step.NotDelivered}},
 	)
 	tell("failed in the second attempt", all)
-	_, err = p.eng.Operate(t.Context(), job, 2, operation.IgnoreError)
+	_, err = p.eng.Operate(t.Context(), job, 2, operation.IgnoreError, engine.Request{})
 	p.must(err)
-	_, err = p.eng.OperateJob(t.Context(), job, operation.TerminateJob)
+	_, err = p.eng.OperateJob(t.Context(), job, operation.TerminateJob, engine.Request{})
 	p.must(err)
-	_, err = p.eng.Operate(t.Context(), job, 3, operation.ForcedSkip)
+	_, err = p.eng.Operate(t.Context(), job, 3, operation.ForcedSkip, engine.Request{})
 	p.must(err)
 	tell("ended", all)
 	checkGolden(t, "get_job_instance_status.txt", story.String())

@@ -188,13 +188,17 @@ var classes = map[string]store.Class{
 	"failed": store.FailedTargets, "succeeded": store.SucceededTargets,
 }
 
-// requestID reads an idempotency key in the one form that such ids have on the wire.
-func requestID(text string) (store.RequestID, error) {
-	id, err := uuid.Parse(text)
-	if err != nil || len(text) != len(id.String()) {
-		return id, invalid("request_id", "must be a UUID, as in 0190f5b4-7d3c-7a52-9d0f-3f6f5d6c8e1a")
+// requestID reads an idempotency key in the one form that such ids have on the wire. The zero id
+// is none.
+func requestID(text string, id *store.RequestID) (err error) {
+	*id, err = uuid.Parse(text)
+	switch {
+	case err != nil || len(text) != len(id.String()):
+		return invalid("request_id", "must be a UUID, as in 0190f5b4-7d3c-7a52-9d0f-3f6f5d6c8e1a")
+	case *id == store.RequestID{}:
+		return invalid("request_id", "the zero id stands for no request")
 	}
-	return id, nil
+	return nil
 }
 
 // claimToken reads the token of a claim, as the delivery says it.

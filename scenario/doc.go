@@ -99,9 +99,9 @@
 // # Expected outcomes
 //
 // Below an action stand clauses KEY VALUE, as many or few as matter: the fields of
-// [engine.Receipt] below an operation, of [engine.ReportReceipt] below a report (of its
-// rejected ones, how many) and of [store.Job] below a creation; after expect, those of [store.Job],
-// [store.Step] with failed, [store.Target] or [store.Record]. A key is the field's JSON name. A list
+// [store.Record] below a creation or an operation and of [engine.ReportReceipt] below a report (of
+// its rejected ones, how many); after expect, those of [store.Job], [store.Step] with failed,
+// [store.Target] or [store.Record]. A key is the field's JSON name. A list
 // of things has blanks instead of commas: legal_from failed abnormal terminated. The first value
 // after expect needs no key if it is a state, a status, or what the record tells of. Below
 // sweep stands "1 expired", below deliver what was delivered; a list is given whole, or as none.

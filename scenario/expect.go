@@ -99,9 +99,9 @@ type shape struct {
 	commits   bool // it changes a job if it is accepted, and its outcome can be unknown
 }
 
-func (c *Job) shape() shape { return shape{fields: ofJob, refusable: true, commits: !c.DryRun} }
+func (c *Job) shape() shape { return shape{fields: ofAnswer, refusable: true, commits: !c.DryRun} }
 func (c *Operate) shape() shape {
-	return shape{fields: ofReceipt, refusable: true, commits: !c.DryRun}
+	return shape{fields: ofAnswer, refusable: true, commits: !c.DryRun}
 }
 func (*Report) shape() shape  { return shape{fields: ofReport, refusable: true, commits: true} }
 func (*Sweep) shape() shape   { return shape{list: true, commits: true} }
@@ -133,7 +133,7 @@ var (
 	ofStep    = stepFacts(store.Step{})
 	ofTarget  = targetFacts(store.Target{})
 	ofRecord  = recordFacts(store.Record{})
-	ofReceipt = factsOf(engine.Receipt{})
+	ofAnswer  = factsOf(store.Record{})
 	ofReport  = factsOf(engine.ReportReceipt{})
 	ofRefusal = refusalFacts(&engine.Refusal{})
 	ofUnknown = facts{"unknown": "outcome", "says": ""}

@@ -99,13 +99,15 @@ func (a *Action) defaults(kind string, o outcome) []Clause {
 	switch c := a.Command.(type) {
 	case *Operate:
 		keys = []string{"from", "to", "job_to"}
-		if r := o.receipt; r.Effect == store.RunTargets || r.Effect == store.AskConfirmers || r.Effect == store.StopAttempt {
+		if r := o.record; r.Effect == store.RunTargets || r.Effect == store.AskConfirmers || r.Effect == store.StopAttempt {
 			keys = append(keys, "attempt", "targets")
 		}
-		if o.receipt.Entered != 0 {
+		if o.record.Entered != 0 {
 			keys = append(keys, "entered")
 		}
 		keys = append(keys, "effect")
+	case *Job:
+		keys = []string{"job_to"}
 	case *Report:
 		keys = append(keys, "job_state", "accepted")
 	case *Look:

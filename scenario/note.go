@@ -74,9 +74,9 @@ func (p *player) noteRequest(a *Action, o outcome, records []store.Record) {
 	if _, reports := a.Command.(*Report); reports && o.err == nil {
 		e.Report = &o.report
 	}
-	if o.receipt.Job != 0 {
-		e.Receipt = &o.receipt
-		e.Step, e.Attempt = o.receipt.Step, o.receipt.Attempt
+	if o.record.Job != 0 {
+		e.Answer = &o.record
+		e.Step, e.Attempt = o.record.Step, o.record.Attempt
 	}
 	switch {
 	case o.err != nil:
@@ -86,7 +86,7 @@ func (p *player) noteRequest(a *Action, o outcome, records []store.Record) {
 		}
 	case dry:
 		e.Outcome = Tried
-		e.From, e.To, e.JobFrom, e.JobTo = o.receipt.From, o.receipt.To, o.receipt.JobFrom, o.receipt.JobTo
+		e.From, e.To, e.JobFrom, e.JobTo = o.record.From, o.record.To, o.record.JobFrom, o.record.JobTo
 	case len(records) == 0:
 		e.Outcome = Repeated
 	default:

@@ -93,7 +93,7 @@ func (p *parser) steps(job *Job, rows []row) []row {
 			job.Steps = append(job.Steps, spec)
 			continue
 		}
-		if _, ok := ofJob[key]; ok || key == refused || key == Fill || key == "unknown" {
+		if _, ok := ofAnswer[key]; ok || key == refused || key == Fill || key == "unknown" {
 			return rows[i:]
 		}
 		p.fail(r.line, got(r.tokens[:1], "a step, TYPE NAME with TYPE one of script, file_transfer, confirmation, sql, custom-32 to custom-63, or after the steps what must come of the job"))

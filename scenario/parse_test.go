@@ -22,7 +22,7 @@ job "release 1.4", by ann, in biz/2
   script copy, targets a "b c", timeout 10m, ignore_errors, payload "cp x y"
   confirmation ask, confirmers ann bob, timeout 1h, confirm_on_timeout
   custom-32 deploy, targets a
-  state pending, version 1
+  job_to pending, seq 1
 in between, report 1.1 by agent in biz/2: a running, "b c" non_zero_exit exit 3 detail "no, it \"failed\"", abnormal "lost"
 ann: start_job, request go
 nobody: retry_failed 1, because "it's back", if_attempt 1, if_version 2, dry_run
@@ -46,7 +46,7 @@ func TestParse(t *testing.T) {
 				{Type: step.Confirmation, Name: "ask", Confirmers: []string{"ann", "bob"}, Timeout: time.Hour, OnTimeout: step.ConfirmOnTimeout},
 				{Type: step.Type(32), Name: "deploy", Targets: []string{"a"}},
 			},
-		}, Want: []scenario.Clause{{Line: 7, Key: "state", Value: "pending"}, {Line: 7, Key: "version", Value: "1"}}},
+		}, Want: []scenario.Clause{{Line: 7, Key: "job_to", Value: "pending"}, {Line: 7, Key: "seq", Value: "1"}}},
 		{Line: 8, Between: true, Command: &scenario.Report{
 			Step: 1, Attempt: 1, By: "agent", In: store.Scope{Type: "biz", ID: "2"},
 			Results: []scenario.TargetResult{
@@ -197,7 +197,7 @@ var malformed = []struct {
 	{"job a\n  script copy, targets", 5, `"targets"`, "targets NAME"},
 	{"job a\n  script copy, targets a, targets b", 5, `"targets b"`, "targets once"},
 	{"job a\n  script copy, timeout soon", 5, `"timeout soon"`, "timeout DURATION"},
-	{"job a\n  state pending\n  script copy, targets a", 6, `"script copy"`, "one of created"},
+	{"job a\n  job_to pending\n  script copy, targets a", 6, `"script copy"`, "one of actor"},
 	{"expect", 4, "nothing", "SUBJECT:"},
 	{"expect job", 4, `"job"`, "SUBJECT:"},
 	{"expect job:", 4, "nothing", "something before"},
@@ -215,7 +215,7 @@ var malformed = []struct {
 	{"ann: start_job\n  refused", 5, `"refused"`, "its reason: invalid_input"},
 	{"ann: start_job\n  refused wrong_sate", 5, `"wrong_sate"`, "wrong_state"},
 	{"ann: start_job\n  refused wrong_state, to running", 5, `"to running"`, "legal_from"},
-	{"ann: start_job\n  to running, refused wrong_state", 5, `"refused wrong_state"`, "one of at"},
+	{"ann: start_job\n  to running, refused wrong_state", 5, `"refused wrong_state"`, "one of a"},
 	{"ann: start_job\n  ?, to running", 5, `"to running"`, `"?" alone`},
 	{"ann: start_job\n  to running, ?", 5, `"?"`, `"?" alone`},
 	{"ann: start_job\n  to running,", 5, "nothing", "something before and after each comma"},
@@ -238,7 +238,7 @@ var malformed = []struct {
 	{"in between, wait 1s\njob x, dry_run", 5, "dry_run", "line 4 comes in between"},
 	{"expect step 1: running, attempt: 1", 4, `"attempt: 1"`, "KEY VALUE, without a colon"},
 	{"ann: start_job\n  to: running", 5, `"to: running"`, "KEY VALUE, without a colon"},
-	{"ann: start_job, dry_run\n  unknown outcome", 5, `"unknown outcome"`, "one of at"},
+	{"ann: start_job, dry_run\n  unknown outcome", 5, `"unknown outcome"`, "one of a"},
 	{"\ufeffjob a\n  script copy, targets a\nann: start_job", 4, "a byte order mark", "without it"},
 	{"\ufeff# why", 4, "a byte order mark", "without it"},
 }

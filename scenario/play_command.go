@@ -23,7 +23,7 @@ type outcome struct {
 	list  []string
 	err   error
 
-	receipt    engine.Receipt
+	record     store.Record // the answer to an operation
 	report     engine.ReportReceipt
 	deliveries []store.Delivery
 }
@@ -67,42 +67,27 @@ func in(eng *engine.Engine, s store.Scope) *engine.Engine {
 	return eng.In(s)
 }
 
-func requestOptions(person string, o Options) []engine.OperateOption {
-	var opts []engine.OperateOption
-	if person != "" {
-		opts = append(opts, engine.By(person))
-	}
-	if o.Because != "" {
-		opts = append(opts, engine.Because(o.Because))
-	}
-	if o.IfAttempt != 0 {
-		opts = append(opts, engine.IfAttempt(o.IfAttempt))
-	}
-	if o.IfVersion != 0 {
-		opts = append(opts, engine.IfVersion(o.IfVersion))
-	}
+func requestOf(person string, o Options) engine.Request {
+	r := engine.Request{By: person, Because: o.Because, IfAttempt: o.IfAttempt, IfVersion: o.IfVersion, DryRun: o.DryRun}
 	if o.Request != "" {
-		opts = append(opts, engine.RequestID(uuid.NewSHA1(uuid.UUID{}, []byte(o.Request))))
+		r.ID = uuid.NewSHA1(uuid.UUID{}, []byte(o.Request))
 	}
-	if o.DryRun {
-		opts = append(opts, engine.DryRun())
-	}
-	return opts
+	return r
 }
 
 func (p *player) create(c *Job, eng *engine.Engine) outcome {
 	p.draft = c
-	job, err := in(eng, c.In).Create(p.ctx, engine.JobSpec{Name: c.Name, Steps: c.Steps}, requestOptions(c.By, c.Options)...)
-	if err == nil && job.ID != 0 {
-		p.job = p.find(job.ID)
+	created, err := in(eng, c.In).Create(p.ctx, engine.JobSpec{Name: c.Name, Steps: c.Steps}, requestOf(c.By, c.Options))
+	if err == nil && created.Job != 0 {
+		p.job = p.find(created.Job)
 		if p.job == nil {
-			return outcome{err: fmt.Errorf("the engine gave the job the id %d, and not one of Config.Engine's options", job.ID)}
+			return outcome{err: fmt.Errorf("the engine gave the job the id %d, and not one of Config.Engine's options", created.Job)}
 		}
 		if p.astray {
 			return outcome{err: errors.New("the engine has a clock of its own, and not that of Config.Engine's options")}
 		}
 	}
-	return outcome{facts: factsOf(job), err: err}
+	return outcome{facts: factsOf(created), err: err}
 }
 
 func (p *player) find(id store.JobID) *stored {
@@ -128,13 +113,13 @@ func (p *player) operate(c *Operate, eng *engine.Engine) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
-	var r engine.Receipt
-	if opts := requestOptions(c.Person, c.Options); c.Cause.OfJob() {
-		r, err = eng.OperateJob(p.ctx, job.id, operation.JobCode(c.Cause.Code()), opts...)
+	asked, record := requestOf(c.Person, c.Options), store.Record{}
+	if c.Cause.OfJob() {
+		record, err = eng.OperateJob(p.ctx, job.id, operation.JobCode(c.Cause.Code()), asked)
 	} else {
-		r, err = eng.Operate(p.ctx, job.id, c.Step, operation.Code(c.Cause.Code()), opts...)
+		record, err = eng.Operate(p.ctx, job.id, c.Step, operation.Code(c.Cause.Code()), asked)
 	}
-	return outcome{facts: factsOf(r), receipt: r, err: err}
+	return outcome{facts: factsOf(record), record: record, err: err}
 }
 
 func (p *player) report(c *Report, eng *engine.Engine) outcome {
@@ -265,7 +250,7 @@ func (p *player) look(c *Look, eng *engine.Engine) (o outcome) {
 		}
 	case Verdicts:
 		var x engine.Explanation
-		x, o.err = eng.Explain(p.ctx, job.id, step.ID(c.Number), requestOptions(c.Name, Options{})...)
+		x, o.err = eng.Explain(p.ctx, job.id, step.ID(c.Number), engine.Request{By: c.Name})
 		o.list = verdicts(x, c.Full)
 	}
 	return o

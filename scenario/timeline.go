@@ -41,7 +41,7 @@ type Entry struct {
 	Cause step.Cause // what was written, or else the operation that was asked for; 0 if it was none
 
 	Record  *store.Record         // what was written; nil if nothing was
-	Receipt *engine.Receipt       // of an operation that was accepted, repeated or tried
+	Answer  *store.Record         // to an operation that was accepted, repeated or tried
 	Report  *engine.ReportReceipt // of a report that was accepted or repeated
 	Refusal *engine.Refusal       // of a request that was refused
 	Err     error                 // what the engine answered, or the handler, if it was one
@@ -145,7 +145,7 @@ func (e Entry) way() string {
 	return ""
 }
 
-// Came says the outcome in words: the receipt, the refusal, or the error.
+// Came says the outcome in words: the answer, the refusal, or the error.
 func (e Entry) Came() string {
 	switch {
 	case e.Refusal != nil:
@@ -180,10 +180,10 @@ func (e Entry) follows() []string {
 		return nil // the entry of the step that was entered says it
 	case e.Record != nil:
 		effect, targets = e.Record.Effect, e.Record.Targets
-	case e.Receipt != nil && e.Outcome == Tried:
-		effect, targets = e.Receipt.Effect, e.Receipt.Targets
-		if e.Receipt.Entered != 0 {
-			id, attempt = e.Receipt.Entered, 1
+	case e.Answer != nil && e.Outcome == Tried:
+		effect, targets = e.Answer.Effect, e.Answer.Targets
+		if e.Answer.Entered != 0 {
+			id, attempt = e.Answer.Entered, 1
 		}
 	}
 	switch effect {

@@ -143,14 +143,14 @@ turn to hotfix
 }
 
 // An entry is data: what moved which step of which type from where to where, the record, the
-// receipt or the refusal.
+// answer or the refusal.
 func TestEntriesAreData(t *testing.T) {
 	entries := play(t, "x.txt", timelineText, scenario.Config{}).Timeline
 	at := func(i int) scenario.Entry { return entries[i] }
 
 	if e := at(1); e.Line != 4 || e.Job != 1 || e.JobName != "release" || e.Step != 1 || e.Type != step.Script || e.Attempt != 1 ||
 		e.Cause != operation.StartJob.Cause() || e.From != step.Pending || e.To != step.Running || e.JobTo != step.Running ||
-		e.Outcome != scenario.Accepted || e.Record.Seq != 2 || e.Receipt.Seq != 2 {
+		e.Outcome != scenario.Accepted || e.Record.Seq != 2 || e.Answer.Seq != 2 {
 		t.Errorf("the start is %+v", e)
 	}
 	if e := at(3); e.Outcome != scenario.Refused || e.Refusal.Reason != operation.Denied || !errors.Is(e.Err, operation.Denied) || e.Record != nil || e.From != 0 {
@@ -162,13 +162,13 @@ func TestEntriesAreData(t *testing.T) {
 	if e := at(5); e.Line != 9 || e.Cause != step.SomeFailed || e.From != step.Running || e.To != step.Failed || len(e.Report.Rejected) != 1 {
 		t.Errorf("the report is %+v", e)
 	}
-	if e := at(7); e.Outcome != scenario.Tried || e.Record != nil || e.To != step.ErrorIgnored || e.Receipt.Seq != 0 {
+	if e := at(7); e.Outcome != scenario.Tried || e.Record != nil || e.To != step.ErrorIgnored || e.Answer.Seq != 0 {
 		t.Errorf("the dry run is %+v", e)
 	}
 	if e := at(9); e.Cause != step.Entered || e.Step != 2 || e.Type != step.Confirmation || e.From != step.Pending || e.To != step.Waiting || e.Record != at(8).Record {
 		t.Errorf("the entry of step 2 is %+v", e)
 	}
-	if e := at(10); e.Outcome != scenario.Repeated || e.Record != nil || e.From != 0 || e.Receipt.Seq != at(8).Record.Seq {
+	if e := at(10); e.Outcome != scenario.Repeated || e.Record != nil || e.From != 0 || e.Answer.Seq != at(8).Record.Seq {
 		t.Errorf("the repetition is %+v", e)
 	}
 	if e := at(12); e.Outcome != scenario.Unknown || !errors.Is(e.Err, engine.ErrUnknownOutcome) || e.Record == nil || e.To != step.Terminated {

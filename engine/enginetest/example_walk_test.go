@@ -40,14 +40,14 @@ func ExampleSnapshot_Check() {
 	ctx, st := context.Background(), memstore.New()
 	eng := engine.New(st)
 	spec := engine.JobSpec{Name: "release", Steps: []step.Spec{{Type: step.Script, Name: "copy", Targets: []string{"web-1", "web-2"}}}}
-	job, err := eng.Create(ctx, spec)
+	created, err := eng.Create(ctx, spec, engine.Request{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := eng.OperateJob(ctx, job.ID, operation.StartJob); err != nil {
+	if _, err := eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{}); err != nil {
 		log.Fatal(err)
 	}
-	snapshot, err := enginetest.Load(ctx, st, eng.Rules(), job.ID, spec)
+	snapshot, err := enginetest.Load(ctx, st, eng.Rules(), created.Job, spec)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -56,12 +56,12 @@ func Commands(s Snapshot) *rapid.Generator[Call] {
 		c := Call{Step: s.Job.Current}
 		switch drawKind(t, &s, true) {
 		case starting:
-			c.Command = &engine.Operate{Cause: operation.StartJob.Cause(), Actor: drawActor(t, &s)}
+			c.Command = &engine.Operate{Cause: operation.StartJob.Cause(), Request: engine.Request{By: drawActor(t, &s)}}
 		case terminating:
-			c.Command = &engine.Operate{Cause: operation.TerminateJob.Cause(), Actor: drawActor(t, &s)}
+			c.Command = &engine.Operate{Cause: operation.TerminateJob.Cause(), Request: engine.Request{By: drawActor(t, &s)}}
 		case operating:
-			op := &engine.Operate{Actor: drawActor(t, &s)}
-			c.Step, op.Cause = drawOperation(t, &s, op.Actor)
+			op := &engine.Operate{Request: engine.Request{By: drawActor(t, &s)}}
+			c.Step, op.Cause = drawOperation(t, &s, op.By)
 			c.Command = op
 		case reporting:
 			r := drawReport(t, &s)

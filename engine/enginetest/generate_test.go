@@ -26,7 +26,7 @@ func view(s enginetest.Snapshot, id step.ID) store.View {
 // pending returns a job as it is created.
 func pending(t *rapid.T, rules *operation.Rules) enginetest.Snapshot {
 	spec := enginetest.Jobs(rules).Draw(t, "job")
-	d, err := engine.Decide(rules, store.View{}, &engine.Create{ID: 1, Spec: spec}, 1)
+	d, err := engine.Decide(rules, store.View{}, &engine.Create{Job: 1, Spec: spec}, 1)
 	if err != nil {
 		t.Fatalf("Create(%+v): %v", spec, err)
 	}

@@ -74,7 +74,7 @@ func (e *RulesError) Error() string {
 type rulesCheck struct {
 	rules   *operation.Rules
 	expect  *model.Rules
-	decider func(*operation.Rules, store.View, engine.Command, step.Time) (*engine.Decision, error)
+	decider func(*operation.Rules, store.View, engine.Command, step.Time) (engine.Decision, error)
 	types   []step.Type         // that either declares
 	causes  step.Causes         // the operations that either knows, and those on a job that are always known
 	wholes  map[step.Cause]bool // that differ on a whole job

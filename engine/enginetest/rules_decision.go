@@ -75,7 +75,7 @@ func (c *rulesCheck) operations(at *situation) {
 			if want.reason == 0 && left.Current == 1 {
 				legal = legal.With(cause)
 			}
-			got, refusal := c.decide(at, &engine.Operate{Cause: cause, Actor: person})
+			got, refusal := c.decide(at, &engine.Operate{Cause: cause, Request: engine.Request{By: person}})
 			c.compare(at, cause.String(), fmt.Sprintf(", by %q", person), got, want)
 			if refusal != nil && refusal.Reason != operation.InvalidInput && (!cause.OfJob() || left.Current == 1) {
 				refused = append(refused, refusal)

@@ -260,9 +260,9 @@ func differs(t *testing.T, harm func(*engine.Decision, error)) {
 	t.Helper()
 	c := newRulesCheck(nil, nil)
 	c.most = 1
-	c.decider = func(r *operation.Rules, v store.View, command engine.Command, now step.Time) (*engine.Decision, error) {
+	c.decider = func(r *operation.Rules, v store.View, command engine.Command, now step.Time) (engine.Decision, error) {
 		d, err := engine.Decide(r, v, command, now)
-		harm(d, err)
+		harm(&d, err)
 		return d, err
 	}
 	if c.decisions(); len(c.cells) == 0 {

@@ -102,7 +102,7 @@ type tracked struct {
 	id        store.JobID
 	spec      engine.JobSpec
 	request   store.RequestID            // of its creation
-	created   store.Job                  // as it was then
+	created   store.Record               // the answer to its creation
 	requests  []request                  // accepted
 	reports   []engine.Report            // accepted
 	succeeded map[step.ID]map[int32]bool // targets whose success was accepted since all had to run

@@ -19,20 +19,20 @@ func (w *sequence) repeat(j *tracked) {
 	e := w.engine()
 	if n := rapid.IntRange(0, len(j.requests)).Draw(w.T, "request"); n < len(j.requests) {
 		r := j.requests[n]
-		if receipt, err := w.ask(e, j, r); err != nil || receipt != r.receipt {
-			w.Fatalf("promise 1: repeated request %v: got %+v, %v, want the receipt %+v", r.id, receipt, err, r.receipt)
+		if record, err := w.ask(e, j, r); err != nil || record != r.record {
+			w.Fatalf("promise 1: repeated request %v: got %+v, %v, want the record %+v", r.id, record, err, r.record)
 		}
 		r.actor = "eve"
-		if receipt, err := w.ask(e, j, r); !errors.Is(err, operation.RequestReused) {
-			w.Fatalf("promise 1: request %v of another caller: got %+v, %v, want a refusal as reused", r.id, receipt, err)
+		if record, err := w.ask(e, j, r); !errors.Is(err, operation.RequestReused) {
+			w.Fatalf("promise 1: request %v of another caller: got %+v, %v, want a refusal as reused", r.id, record, err)
 		}
 	} else {
-		job, err := e.Create(context.Background(), j.spec, engine.By("ann"), engine.RequestID(j.request))
-		if err != nil || job != j.created {
-			w.Fatalf("promise 1: repeated creation: got %+v, %v, want %+v", job, err, j.created)
+		record, err := e.Create(context.Background(), j.spec, engine.Request{By: "ann", ID: j.request})
+		if err != nil || record != j.created {
+			w.Fatalf("promise 1: repeated creation: got %+v, %v, want %+v", record, err, j.created)
 		}
-		if job, err = e.Create(context.Background(), j.spec, engine.By("eve"), engine.RequestID(j.request)); !errors.Is(err, operation.RequestReused) {
-			w.Fatalf("promise 1: creation by another caller: got %+v, %v, want a refusal as reused", job, err)
+		if record, err = e.Create(context.Background(), j.spec, engine.Request{By: "eve", ID: j.request}); !errors.Is(err, operation.RequestReused) {
+			w.Fatalf("promise 1: creation by another caller: got %+v, %v, want a refusal as reused", record, err)
 		}
 	}
 	w.after(j, answer{})

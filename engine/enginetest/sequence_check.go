@@ -208,7 +208,7 @@ func (w *sequence) checkEarlier(j *tracked) {
 // Promise 2: somebody may do something to a job that waits for people, and nothing happens
 // any more to one that is final.
 func (w *sequence) checkGoesOn(j *tracked) {
-	ctx, ann, c := context.Background(), engine.By("ann"), j.last.current()
+	ctx, ann, c := context.Background(), engine.Request{By: "ann"}, j.last.current()
 	legal := j.last.legal(c, "ann")
 	codes, err := w.engines[1].Allowed(ctx, j.id, c.ID, ann)
 	overdue := c.Deadline != 0 && c.Deadline <= step.At(w.now) // she is told what is legal after the expiry
@@ -216,7 +216,7 @@ func (w *sequence) checkGoesOn(j *tracked) {
 		w.Fatalf("promise 2: job %d is %v: the rules let ann do %v, and she is told %v, %v", j.id, c.State, legal, codes, err)
 	}
 	if c.State == step.Pending {
-		if _, err := w.engines[1].OperateJob(ctx, j.id, operation.StartJob, ann, engine.DryRun()); err != nil {
+		if _, err := w.engines[1].OperateJob(ctx, j.id, operation.StartJob, engine.Request{By: "ann", DryRun: true}); err != nil {
 			w.Fatalf("promise 2: job %d cannot be started: %v", j.id, err)
 		}
 	}

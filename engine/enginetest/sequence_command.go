@@ -43,11 +43,11 @@ func (a answer) reason() operation.Reason {
 
 // request is an operation of a person.
 type request struct {
-	step    step.ID
-	cause   step.Cause
-	id      store.RequestID
-	actor   string
-	receipt engine.Receipt // once it was accepted
+	step   step.ID
+	cause  step.Cause
+	id     store.RequestID
+	actor  string
+	record store.Record // once it was accepted
 }
 
 // Promise 1: a creation makes one job, whatever becomes of its commit.
@@ -56,21 +56,21 @@ func (w *sequence) create() {
 	j := &tracked{spec: spec, request: w.newRequest(), succeeded: map[step.ID]map[int32]bool{}}
 	e := w.engine()
 	_, err := w.insist(func() (err error) {
-		j.created, err = e.Create(context.Background(), spec, engine.By("ann"), engine.RequestID(j.request))
+		j.created, err = e.Create(context.Background(), spec, engine.Request{By: "ann", ID: j.request})
 		return err
 	})
 	if err != nil {
 		w.Fatalf("Create(%+v): %v", spec, err)
 	}
 	w.land()
-	j.id = j.created.ID
+	j.id = j.created.Job
 	w.jobs = append(w.jobs, j)
 	if all, err := w.engines[1].Jobs(context.Background(), engine.JobQuery{Limit: 10_000}); err != nil || len(all) != len(w.jobs) {
 		w.Fatalf("promise 1: %d creations made %d jobs (%v)", len(w.jobs), len(all), err)
 	}
 	j.last = w.load(j)
-	if j.last.Job != j.created {
-		w.Fatalf("promise 1: job %d was said to be\n%+v, it is\n%+v", j.id, j.created, j.last.Job)
+	if header, _, err := engine.Replay(w.Rules, spec, []store.Record{j.created}); err != nil || j.last.Job != header {
+		w.Fatalf("promise 1: job %d was said to be\n%+v (%v), it is\n%+v", j.id, header, err, j.last.Job)
 	}
 	if w.modelled {
 		j.oracle = model.New(w.Expect, spec.Steps)
@@ -114,22 +114,22 @@ func (w *sequence) operation(c *command, j *tracked, r request) {
 	}
 	c.run = func(e *engine.Engine) (a answer) {
 		a.again, a.err = w.insist(func() (err error) {
-			r.receipt, err = w.ask(e, j, r)
+			r.record, err = w.ask(e, j, r)
 			return err
 		})
 		if a.err == nil {
 			j.requests = append(j.requests, r)
 		}
-		a.seq = r.receipt.Seq
+		a.seq = r.record.Seq
 		return a
 	}
 }
 
-func (w *sequence) ask(e *engine.Engine, j *tracked, r request) (engine.Receipt, error) {
+func (w *sequence) ask(e *engine.Engine, j *tracked, r request) (store.Record, error) {
 	if r.cause.OfJob() {
-		return e.OperateJob(context.Background(), j.id, operation.JobCode(r.cause.Code()), engine.By(r.actor), engine.RequestID(r.id))
+		return e.OperateJob(context.Background(), j.id, operation.JobCode(r.cause.Code()), engine.Request{By: r.actor, ID: r.id})
 	}
-	return e.Operate(context.Background(), j.id, r.step, operation.Code(r.cause), engine.By(r.actor), engine.RequestID(r.id))
+	return e.Operate(context.Background(), j.id, r.step, operation.Code(r.cause), engine.Request{By: r.actor, ID: r.id})
 }
 
 // newReport draws a report of an executor that has sent none before, so that its record can

@@ -33,7 +33,7 @@ import (
 // where nothing fails, and it must hold that
 //
 //   - every [Invariant] holds of every job;
-//   - every answer is true: what was accepted stands in the history as the receipt has it,
+//   - every answer is true: what was accepted stands in the history as the answer has it,
 //     what was refused, tried dry, or failed for another reason has left nothing there, and a
 //     request whose outcome is unknown, or whose engine died, has been carried out once or
 //     not at all, and says which when it is repeated;

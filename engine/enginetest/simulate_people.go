@@ -25,11 +25,10 @@ type wish struct {
 	version store.Seq // IfVersion, or 0
 	attempt int32     // IfAttempt, or 0
 
-	open    bool           // it may have been carried out, or be carried out yet
-	granted bool           // it was accepted
-	receipt engine.Receipt // then
-	created store.Job      // then, of a creation
-	records int            // in the history
+	open    bool         // it may have been carried out, or be carried out yet
+	granted bool         // it was accepted
+	record  store.Record // then
+	records int          // in the history
 }
 
 func (w *wish) String() string {
@@ -137,8 +136,8 @@ func (s *simulation) again(e *engine.Engine, w *wish) {
 // make makes a request and sees whether the answer is true.
 func (s *simulation) make(e *engine.Engine, w *wish) {
 	s.muddled = false
-	receipt, created, err := s.send(e, w)
-	s.Logf("%v: %+v, %v", w, receipt, err)
+	record, err := s.send(e, w)
+	s.Logf("%v: %+v, %v", w, record, err)
 	refusal := new(engine.Refusal)
 	switch {
 	case s.crashed: // nobody hears the answer
@@ -146,11 +145,11 @@ func (s *simulation) make(e *engine.Engine, w *wish) {
 		s.seen["answer: none, the engine has died"]++
 	case err == nil && w.dry:
 		s.seen["answer: dry"]++
-		if receipt.Seq != 0 {
-			s.Fatalf("promise 1: the dry run of %v: got %+v, want a receipt without a sequence number", w, receipt)
+		if record.Seq != 0 {
+			s.Fatalf("promise 1: the dry run of %v: got %+v, want a record without a sequence number", w, record)
 		}
 	case err == nil:
-		s.accepted(w, receipt, created)
+		s.accepted(w, record)
 	case errors.Is(err, engine.ErrUnknownOutcome):
 		s.seen["answer: unknown"]++
 		if w.dry || s.calm {
@@ -164,7 +163,7 @@ func (s *simulation) make(e *engine.Engine, w *wish) {
 		s.seen["answer: refused"]++
 		s.seen["refused: "+refusal.Reason.String()]++
 		if w.granted {
-			s.Fatalf("promise 1: %v was accepted, with the receipt %+v, and now is refused: %v", w, w.receipt, err)
+			s.Fatalf("promise 1: %v was accepted, with the record %+v, and now is refused: %v", w, w.record, err)
 		}
 		w.open = false
 	default:
@@ -178,51 +177,33 @@ func (s *simulation) make(e *engine.Engine, w *wish) {
 	}
 }
 
-func (s *simulation) send(e *engine.Engine, w *wish) (engine.Receipt, store.Job, error) {
-	opts := []engine.OperateOption{engine.By(w.actor), engine.Because(w.reason), engine.RequestID(w.id)}
-	if w.dry {
-		opts = append(opts, engine.DryRun())
-	}
-	if w.version != 0 {
-		opts = append(opts, engine.IfVersion(w.version))
-	}
-	if w.attempt != 0 {
-		opts = append(opts, engine.IfAttempt(w.attempt))
+func (s *simulation) send(e *engine.Engine, w *wish) (store.Record, error) {
+	r := engine.Request{
+		By: w.actor, Because: w.reason, ID: w.id, DryRun: w.dry, IfVersion: w.version, IfAttempt: w.attempt,
 	}
 	ctx := context.Background()
 	switch {
 	case w.spec != nil:
-		created, err := e.Create(ctx, *w.spec, opts...)
-		return engine.Receipt{Job: created.ID, Seq: created.Version}, created, err
+		return e.Create(ctx, *w.spec, r)
 	case w.cause.OfJob():
-		receipt, err := e.OperateJob(ctx, w.job, operation.JobCode(w.cause.Code()), opts...)
-		return receipt, store.Job{}, err
+		return e.OperateJob(ctx, w.job, operation.JobCode(w.cause.Code()), r)
 	}
-	receipt, err := e.Operate(ctx, w.job, w.step, operation.Code(w.cause), opts...)
-	return receipt, store.Job{}, err
+	return e.Operate(ctx, w.job, w.step, operation.Code(w.cause), r)
 }
 
-// accepted sees that a receipt is true: the history has it so, and it is the same each time.
-func (s *simulation) accepted(w *wish, receipt engine.Receipt, created store.Job) {
+// accepted sees that an answer is true: the history has it so, and it is the same each time.
+func (s *simulation) accepted(w *wish, record store.Record) {
 	s.seen["answer: accepted"]++
-	if w.granted && (receipt != w.receipt || created != w.created) {
-		s.Fatalf("promise 1: %v again: got\n%+v %+v, want\n%+v %+v", w, receipt, created, w.receipt, w.created)
+	if w.granted && record != w.record {
+		s.Fatalf("promise 1: %v again: got\n%+v, want\n%+v", w, record, w.record)
 	}
 	if w.open {
 		s.seen["request: accepted after all"]++
 	}
-	w.open, w.granted, w.receipt, w.created = false, true, receipt, created
-	history, err := s.good.History(context.Background(), store.Scope{}, receipt.Job, store.Page[store.Seq]{After: receipt.Seq - 1, Limit: 1})
-	if err != nil || len(history) != 1 {
-		s.Fatalf("promise 1: %v was accepted as\n%+v, the history has\n%+v (%v)", w, receipt, history, err)
-	}
-	r := history[0]
-	stored := engine.Receipt{
-		Request: r.Request, Job: r.Job, Seq: r.Seq, At: r.At, Cause: r.Cause, Step: r.Step, From: r.From, To: r.To,
-		JobFrom: r.JobFrom, JobTo: r.JobTo, Attempt: r.Attempt, Entered: r.Entered, Targets: r.Targets, Effect: r.Effect,
-	}
-	if w.spec == nil && stored != receipt || r.Request != w.id {
-		s.Fatalf("promise 1: %v was accepted as\n%+v, the history has\n%+v", w, receipt, r)
+	w.open, w.granted, w.record = false, true, record
+	history, err := s.good.History(context.Background(), store.Scope{}, record.Job, store.Page[store.Seq]{After: record.Seq - 1, Limit: 1})
+	if err != nil || len(history) != 1 || history[0] != record || record.Request != w.id {
+		s.Fatalf("promise 1: %v was accepted as\n%+v, the history has\n%+v (%v)", w, record, history, err)
 	}
 }
 

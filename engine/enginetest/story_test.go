@@ -27,9 +27,9 @@ type story struct {
 func newStory(t testing.TB, steps ...step.Spec) *story {
 	s := &story{TB: t, store: memstore.New(), now: time.UnixMilli(1_800_000_000_000), spec: engine.JobSpec{Name: "job", Steps: steps}}
 	s.Engine = engine.New(s.store, engine.WithClock(func() time.Time { return s.now }))
-	job, err := s.Create(t.Context(), s.spec, engine.By("bob"))
+	created, err := s.Create(t.Context(), s.spec, engine.Request{By: "bob"})
 	s.ok(err)
-	s.id = job.ID
+	s.id = created.Job
 	return s
 }
 
@@ -43,14 +43,14 @@ func (s *story) ok(err error) {
 func (s *story) operate(id step.ID, code operation.Code, actor string) {
 	s.Helper()
 	s.now = s.now.Add(time.Second)
-	_, err := s.Operate(s.Context(), s.id, id, code, engine.By(actor))
+	_, err := s.Operate(s.Context(), s.id, id, code, engine.Request{By: actor})
 	s.ok(err)
 }
 
 func (s *story) operateJob(code operation.JobCode) {
 	s.Helper()
 	s.now = s.now.Add(time.Second)
-	_, err := s.OperateJob(s.Context(), s.id, code, engine.By("bob"))
+	_, err := s.OperateJob(s.Context(), s.id, code, engine.Request{By: "bob"})
 	s.ok(err)
 }
 

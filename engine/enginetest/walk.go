@@ -46,7 +46,7 @@ type Walk struct {
 
 	// Decide decides; nil means engine.Decide. It is there for decisions that are broken
 	// on purpose.
-	Decide func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error)
+	Decide func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error)
 
 	alone bool // without the model: the tests of the walk show what it finds by itself
 }

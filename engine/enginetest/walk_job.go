@@ -73,7 +73,7 @@ func (w Walk) walk(spec engine.JobSpec) (WalkStats, error) {
 // explore visits every state. On an error it returns where and at which move.
 func (g *walker) explore() (at int32, by move, err error) {
 	const start = step.Time(1_000_000)
-	create := &engine.Create{ID: 1, Actor: "ann", Spec: g.spec}
+	create := &engine.Create{Job: 1, Spec: g.spec, Request: engine.Request{By: "ann"}}
 	d, err := g.Decide(g.Rules, store.View{}, create, start)
 	if err != nil {
 		return -1, move{command: create}, err
@@ -206,7 +206,7 @@ func (g *walker) command(s *state, m move) (*state, error) {
 		g.stats.Refusals++
 		return nil, nil
 	}
-	next, err := g.apply(s, m, view, d)
+	next, err := g.apply(s, m, view, &d)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +235,7 @@ func (g *walker) beyondView(s *state, m move, id step.ID) (*state, error) {
 	if id == current.ID && !(m.ofJob() && d.Change.Job.Current != id) {
 		return s, nil
 	}
-	return g.apply(s, move{command: &engine.Expire{}}, s.view(current.ID), d)
+	return g.apply(s, move{command: &engine.Expire{}}, s.view(current.ID), &d)
 }
 
 // sameState compares where the job stands with where the oracle does; check compares the
@@ -257,10 +257,10 @@ func (g *walker) sameVerdict(oracle *model.Job, m move, s *state, changes bool, 
 	switch c := m.command.(type) {
 	case *engine.Operate:
 		if m.ofJob() {
-			want = oracle.OperateJob(operation.JobCode(c.Cause.Code()), c.Actor, s.now)
+			want = oracle.OperateJob(operation.JobCode(c.Cause.Code()), c.By, s.now)
 			break
 		}
-		want = oracle.Operate(m.step, operation.Code(c.Cause), c.Actor, s.now)
+		want = oracle.Operate(m.step, operation.Code(c.Cause), c.By, s.now)
 	case *engine.Report:
 		g.results = g.results[:0]
 		for _, r := range c.Results {
@@ -334,15 +334,7 @@ func (g *walker) apply(s *state, m move, view store.View, d *engine.Decision) (*
 
 // told checks that the answer is what the record says.
 func told(d *engine.Decision) error {
-	rec, got := &d.Change.Records[len(d.Change.Records)-1], d.Receipt
-	want := engine.Receipt{
-		Request: rec.Request, Job: rec.Job, Seq: rec.Seq, At: rec.At, Cause: rec.Cause, Step: rec.Step,
-		From: rec.From, To: rec.To, JobFrom: rec.JobFrom, JobTo: rec.JobTo, Attempt: rec.Attempt, Entered: rec.Entered,
-		Targets: rec.Targets, Effect: rec.Effect,
-	}
-	if got != want {
-		return fmt.Errorf("promise 1: the answer is %+v, and the record says %+v", got, want)
-	}
+	rec := &d.Change.Records[len(d.Change.Records)-1]
 	if r := d.Report; byReport(rec) && (r.Seq != rec.Seq || r.State != rec.To || r.JobState != rec.JobTo) {
 		return fmt.Errorf("promise 1: the answer to the report is %+v, and the record says version %d, %v, %v", r, rec.Seq, rec.To, rec.JobTo)
 	}
@@ -353,7 +345,7 @@ func told(d *engine.Decision) error {
 func (g *walker) repeated(m move, view store.View, d *engine.Decision, now step.Time) error {
 	view.Replay = &d.Change.Records[len(d.Change.Records)-1]
 	again, err := g.Decide(g.Rules, view, m.command, now)
-	if err != nil || again.Changes() || again.Receipt != d.Receipt {
+	if err != nil || again.Changes() || again.Record() != d.Record() {
 		return fmt.Errorf("promise 1: the request was accepted, and repeated with its id it is not answered in the same way: %v", err)
 	}
 	return nil
@@ -362,7 +354,7 @@ func (g *walker) repeated(m move, view store.View, d *engine.Decision, now step.
 // onCondition asks on conditions: of this version and this attempt nothing changes, and of
 // any other the request is refused.
 func (g *walker) onCondition(m move, view store.View, d *engine.Decision, now step.Time) error {
-	ask := func(attempt int32, version store.Seq) (*engine.Decision, error) {
+	ask := func(attempt int32, version store.Seq) (engine.Decision, error) {
 		asked := *m.command.(*engine.Operate)
 		asked.IfAttempt, asked.IfVersion = attempt, version
 		return g.Decide(g.Rules, view, &asked, now)
@@ -372,7 +364,7 @@ func (g *walker) onCondition(m move, view store.View, d *engine.Decision, now st
 		version = d.Change.Job.Version - 1
 		moved = version
 	}
-	if same, err := ask(view.Step.Attempt, moved); err != nil || same.Receipt != d.Receipt {
+	if same, err := ask(view.Step.Attempt, moved); err != nil || same.Record() != d.Record() {
 		return fmt.Errorf("promise 6: the request passes, and not on the condition that nothing has moved: %v", err)
 	}
 	for _, stale := range []struct {

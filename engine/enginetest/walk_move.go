@@ -31,9 +31,9 @@ func (m move) String() string {
 		return "the job is created"
 	case *engine.Operate:
 		if c.Cause.OfJob() {
-			return fmt.Sprintf("%s: %v", c.Actor, c.Cause)
+			return fmt.Sprintf("%s: %v", c.By, c.Cause)
 		}
-		return fmt.Sprintf("%s: %v %d", cmp.Or(c.Actor, "anonymous"), c.Cause, m.step)
+		return fmt.Sprintf("%s: %v %d", cmp.Or(c.By, "anonymous"), c.Cause, m.step)
 	case *engine.Report:
 		var says []string
 		for _, r := range c.Results {
@@ -59,13 +59,13 @@ func operations(r *operation.Rules, steps int) []move {
 				continue
 			}
 			for _, person := range []string{"ann", "bob", ""}[:max(2, 4-steps)] {
-				moves = append(moves, move{step: id + 1, command: &engine.Operate{Cause: cause, Actor: person}})
+				moves = append(moves, move{step: id + 1, command: &engine.Operate{Cause: cause, Request: engine.Request{By: person}}})
 			}
 		}
 	}
 	for cause := range r.Causes().Union(starts).All() {
 		if cause.OfJob() {
-			moves = append(moves, move{command: &engine.Operate{Cause: cause, Actor: "bob"}})
+			moves = append(moves, move{command: &engine.Operate{Cause: cause, Request: engine.Request{By: "bob"}}})
 		}
 	}
 	return moves
@@ -75,7 +75,7 @@ func operations(r *operation.Rules, steps int) []move {
 // is not even the current one: the first reason to refuse it has nothing to do with who asks.
 func (m move) aside(current step.ID) bool {
 	c, ok := m.command.(*engine.Operate)
-	return ok && m.step != 0 && m.step != current && c.Actor != "ann"
+	return ok && m.step != 0 && m.step != current && c.By != "ann"
 }
 
 // happenings yields what executors and time may do in s, and what is delivered. The moves may

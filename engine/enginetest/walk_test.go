@@ -48,7 +48,7 @@ func TestWalk(t *testing.T) {
 }
 
 // decide is what a walk decides with.
-type decide func(*operation.Rules, store.View, engine.Command, step.Time) (*engine.Decision, error)
+type decide func(*operation.Rules, store.View, engine.Command, step.Time) (engine.Decision, error)
 
 // The walk bites: each of these decisions is found out by the promise that it breaks, on the
 // shortest way there, without the help of the model; and with its help, no later.
@@ -63,7 +63,7 @@ func TestWalkFinds(t *testing.T) {
 	}{
 		{
 			name: "a report that is not fenced by its attempt", says: "promise 4", moves: 3,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
 				if report, ok := c.(*engine.Report); ok && v.Step.State.Active() {
 					unfenced := *report
 					unfenced.Attempt = v.Step.Attempt
@@ -90,7 +90,6 @@ func TestWalkFinds(t *testing.T) {
 					rec.To, rec.JobTo, rec.Effect = rec.From, rec.JobFrom, store.NoEffect
 					d.Change.Job, d.Change.Steps[0] = v.Job, v.Step
 					d.Change.Job.Version = version
-					d.Receipt.To, d.Receipt.JobTo, d.Receipt.Effect = rec.To, rec.JobTo, rec.Effect
 				}
 			}),
 		},
@@ -98,13 +97,13 @@ func TestWalkFinds(t *testing.T) {
 			name: "a run that is not sent", says: "promise 3", moves: 2,
 			decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
 				if d.Change.Records[0].Effect == store.RunTargets {
-					d.Change.Records[0].Effect, d.Receipt.Effect = store.NoEffect, store.NoEffect
+					d.Change.Records[0].Effect = store.NoEffect
 				}
 			}),
 		},
 		{
 			name: "a deadline that counts before its time", says: "promise 6", moves: 3,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
 				if _, ok := c.(*engine.Expire); ok && v.Step.Deadline != 0 {
 					v.Step.Deadline = now
 				}
@@ -113,13 +112,13 @@ func TestWalkFinds(t *testing.T) {
 		},
 		{
 			name: "a confirmation by anybody", says: "promise 6", moves: 3,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
 				op, ok := c.(*engine.Operate)
-				if !ok || op.Cause != operation.Confirm.Cause() || op.Actor != "bob" || v.Replay != nil {
+				if !ok || op.Cause != operation.Confirm.Cause() || op.By != "bob" || v.Replay != nil {
 					return engine.Decide(r, v, c, now)
 				}
 				byAnn := *op
-				byAnn.Actor = "ann"
+				byAnn.By = "ann"
 				d, err := engine.Decide(r, v, &byAnn, now)
 				if err == nil && d.Changes() {
 					d.Change.Records[0].Actor = "bob"
@@ -129,11 +128,11 @@ func TestWalkFinds(t *testing.T) {
 		},
 		{
 			name: "a stop that only the deadline ends", says: "promise 2", moves: 4,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
 				switch c.(type) {
 				case *engine.Report, *engine.Operate:
 					if v.Step.State == step.Terminating {
-						return nil, &engine.Refusal{Reason: operation.WrongState}
+						return engine.Decision{}, &engine.Refusal{Reason: operation.WrongState}
 					}
 				}
 				return engine.Decide(r, v, c, now)
@@ -141,7 +140,7 @@ func TestWalkFinds(t *testing.T) {
 		},
 		{
 			name: "a late report that counts once all run again", says: "promise 4", moves: 6,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
 				if report, ok := c.(*engine.Report); ok && v.Step.State == step.Running && v.Step.Full > 1 && report.Attempt == v.Step.Attempt-1 {
 					unfenced := *report
 					unfenced.Attempt = v.Step.Attempt
@@ -152,7 +151,7 @@ func TestWalkFinds(t *testing.T) {
 		},
 		{
 			name: "a success that counts for ever", says: "promise 8", moves: 7, model: true,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
 				if report, ok := c.(*engine.Report); ok && report.Outcome == 0 {
 					for i, t := range v.Targets {
 						if t.Success > 0 && t.Due(v.Step) {
@@ -166,38 +165,38 @@ func TestWalkFinds(t *testing.T) {
 		},
 		{
 			name: "a question that cannot be answered when it is asked again", says: "promise 2", moves: 5,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
 				if v.Step.State == step.Waiting && v.Step.Attempt > 1 {
-					return nil, &engine.Refusal{Reason: operation.WrongState}
+					return engine.Decision{}, &engine.Refusal{Reason: operation.WrongState}
 				}
 				return engine.Decide(r, v, c, now)
 			},
 		},
 		{
 			name: "a third attempt that does not end", says: "promise 2", moves: 7,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
 				if v.Step.State.Active() && v.Step.Attempt > 2 {
-					return nil, &engine.Refusal{Reason: operation.WrongState}
+					return engine.Decision{}, &engine.Refusal{Reason: operation.WrongState}
 				}
 				return engine.Decide(r, v, c, now)
 			},
 		},
 		{
-			name: "an answer that is not what the record says", says: "promise 1", moves: 2,
-			decide: changed(func(_ engine.Command, _ *store.View, d *engine.Decision) { d.Receipt = engine.Receipt{} }),
+			name: "an answer that is not what the record says", says: "promise 1", moves: 4,
+			decide: changed(func(_ engine.Command, _ *store.View, d *engine.Decision) { d.Report = engine.ReportReceipt{} }),
 		},
 		{
 			name: "a condition that is not looked at", says: "promise 6", moves: 2,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
 				if op, ok := c.(*engine.Operate); ok && op.Cause.OfJob() {
-					c = &engine.Operate{Cause: op.Cause, Actor: op.Actor}
+					c = &engine.Operate{Cause: op.Cause, Request: engine.Request{By: op.By, ID: op.Request.ID}}
 				}
 				return engine.Decide(r, v, c, now)
 			},
 		},
 		{
 			name: "a request that is carried out twice", says: "promise 1", moves: 2,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
 				v.Replay = nil
 				return engine.Decide(r, v, c, now)
 			},
@@ -249,10 +248,10 @@ func TestWalkOfJobsThatCanBeSealed(t *testing.T) {
 
 // changed returns decisions of which f changes those that change a job.
 func changed(f func(engine.Command, *store.View, *engine.Decision)) decide {
-	return func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (*engine.Decision, error) {
+	return func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
 		d, err := engine.Decide(r, v, c, now)
 		if _, creates := c.(*engine.Create); err == nil && d.Changes() && !creates {
-			f(c, &v, d)
+			f(c, &v, &d)
 		}
 		return d, err
 	}

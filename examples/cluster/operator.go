@@ -49,15 +49,15 @@ func operate(ctx context.Context, st store.Store, s setting, t teller) error {
 
 // see creates job i, unless it was created, and looks after it until it is final.
 func (o *operator) see(ctx context.Context, i int) error {
-	job, err := o.eng.Create(ctx, o.spec(i), engine.By(confirmers[0]), engine.RequestID(draw(o.chance(i, store.Step{}))))
+	created, err := o.eng.Create(ctx, o.spec(i), engine.Request{By: confirmers[0], ID: draw(o.chance(i, store.Step{}))})
 	if err != nil {
 		return err
 	}
-	for r, err := range o.eng.Watch(ctx, job.ID, 0, engine.WithoutProgress()) {
+	for r, err := range o.eng.Watch(ctx, created.Job, 0, engine.WithoutProgress()) {
 		if err != nil {
 			return err
 		}
-		job, err := o.eng.Job(ctx, job.ID)
+		job, err := o.eng.Job(ctx, created.Job)
 		if err != nil {
 			return err
 		}

@@ -61,7 +61,7 @@ func (c *click) choose(r *rand.Rand, s store.Step, legal step.Causes) bool {
 // what is legal, but two may do it at once, one may do it twice, and one may have no say.
 func (o *operator) turn(ctx context.Context, r *rand.Rand, job store.Job, s store.Step) error {
 	one := click{by: confirmers[0], id: draw(r), seen: job.Moved}
-	legal, err := o.eng.Allowed(ctx, job.ID, s.ID, engine.By(one.by))
+	legal, err := o.eng.Allowed(ctx, job.ID, s.ID, engine.Request{By: one.by})
 	if err != nil || !one.choose(r, s, legal) {
 		return err
 	}
@@ -80,11 +80,11 @@ func (o *operator) turn(ctx context.Context, r *rand.Rand, job store.Job, s stor
 	if r.IntN(3) == 0 {
 		return o.race(ctx, job.ID, s.ID, one, two)
 	}
-	receipt, err := o.send(ctx, job.ID, s.ID, one)
+	record, err := o.send(ctx, job.ID, s.ID, one)
 	if err == nil && r.IntN(3) == 0 {
-		var again engine.Receipt
-		if again, err = o.send(ctx, job.ID, s.ID, one); err == nil && again != receipt {
-			return fmt.Errorf("request %v was answered with %+v, and then with %+v", one.id, receipt, again)
+		var again store.Record
+		if again, err = o.send(ctx, job.ID, s.ID, one); err == nil && again != record {
+			return fmt.Errorf("request %v was answered with %+v, and then with %+v", one.id, record, again)
 		}
 		o.tell(repeated)
 	}
@@ -127,16 +127,16 @@ func (o *operator) race(ctx context.Context, job store.JobID, id step.ID, one, t
 }
 
 // send asks for an operation until it is known what came of it.
-func (o *operator) send(ctx context.Context, job store.JobID, id step.ID, c click) (receipt engine.Receipt, err error) {
-	options := []engine.OperateOption{engine.By(c.by), engine.RequestID(c.id), engine.IfVersion(c.seen)}
+func (o *operator) send(ctx context.Context, job store.JobID, id step.ID, c click) (record store.Record, err error) {
+	r := engine.Request{By: c.by, ID: c.id, IfVersion: c.seen}
 	for {
 		if c.cause.OfJob() {
-			receipt, err = o.eng.OperateJob(ctx, job, operation.JobCode(c.cause.Code()), options...)
+			record, err = o.eng.OperateJob(ctx, job, operation.JobCode(c.cause.Code()), r)
 		} else {
-			receipt, err = o.eng.Operate(ctx, job, id, operation.Code(c.cause.Code()), options...)
+			record, err = o.eng.Operate(ctx, job, id, operation.Code(c.cause.Code()), r)
 		}
 		if ctx.Err() != nil || !errors.Is(err, engine.ErrUnknownOutcome) && !errors.Is(err, engine.ErrConflict) {
-			return receipt, err
+			return record, err
 		}
 	}
 }

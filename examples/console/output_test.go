@@ -45,17 +45,17 @@ func TestOutputIsRefused(t *testing.T) {
 // A name that leads out of the hosts' directory gets none, and the others are run all the same.
 func TestHostsAreMadeAsTheyAreNeeded(t *testing.T) {
 	l := newLab(t).dispatches(t)
-	job, err := l.eng.Create(t.Context(), engine.JobSpec{Name: "mine", Steps: []step.Spec{{
+	created, err := l.eng.Create(t.Context(), engine.JobSpec{Name: "mine", Steps: []step.Spec{{
 		Type: step.Script, Name: "go", Targets: []string{"eu/web-1", "../out", "/etc", "web-2"}, Payload: script("pwd"),
-	}}}, engine.By("bob"))
+	}}}, engine.Request{By: "bob"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.eng.OperateJob(t.Context(), job.ID, operation.StartJob, engine.By("bob")); err != nil {
+	if _, err := l.eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{By: "bob"}); err != nil {
 		t.Fatal(err)
 	}
-	l.await(t, job.ID, step.Failed)
-	targets, err := l.eng.Targets(t.Context(), job.ID, 1, engine.TargetQuery{})
+	l.await(t, created.Job, step.Failed)
+	targets, err := l.eng.Targets(t.Context(), created.Job, 1, engine.TargetQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func TestAViewerIsDeniedWhatTheRulesAllow(t *testing.T) {
 	if err := createSamples(t.Context(), l.eng); err != nil {
 		t.Fatal(err)
 	}
-	explained, err := l.eng.Explain(t.Context(), sample(t, t.Context(), l.eng, "rollout").ID, 1, engine.By("carol"))
+	explained, err := l.eng.Explain(t.Context(), sample(t, t.Context(), l.eng, "rollout").ID, 1, engine.Request{By: "carol"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,20 +20,20 @@ func createSamples(ctx context.Context, eng *engine.Engine) error {
 	if err != nil || len(jobs) > 0 {
 		return err
 	}
-	if _, err := eng.Create(ctx, rollout(), engine.By("alice"), request("rollout")); err != nil {
+	if _, err := eng.Create(ctx, rollout(), engine.Request{By: "alice", ID: requestID("rollout")}); err != nil {
 		return err
 	}
-	job, err := eng.Create(ctx, release(), engine.By("bob"), request("release"))
+	created, err := eng.Create(ctx, release(), engine.Request{By: "bob", ID: requestID("release")})
 	if err != nil {
 		return err
 	}
-	_, err = eng.OperateJob(ctx, job.ID, operation.StartJob,
-		engine.By("bob"), engine.Because("the weekly release"), request("start"))
+	_, err = eng.OperateJob(ctx, created.Job, operation.StartJob,
+		engine.Request{By: "bob", Because: "the weekly release", ID: requestID("start")})
 	return err
 }
 
-func request(of string) engine.OperateOption {
-	return engine.RequestID(uuid.NewSHA1(uuid.NameSpaceURL, []byte("urn:stepgate:console:"+of)))
+func requestID(of string) store.RequestID {
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("urn:stepgate:console:"+of))
 }
 
 var sampleScope = store.Scope{Type: "biz", ID: "2"}

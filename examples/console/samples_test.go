@@ -55,7 +55,7 @@ func TestSamplesComeOnce(t *testing.T) {
 	counted(engine.New(shared), 2, "by four consoles that start at once")
 
 	used := engine.New(memstore.New())
-	if _, err := used.Create(t.Context(), engine.JobSpec{Name: "mine", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok"}}}); err != nil {
+	if _, err := used.Create(t.Context(), engine.JobSpec{Name: "mine", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok"}}}, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := createSamples(t.Context(), used); err != nil {
@@ -95,18 +95,18 @@ func TestTheReleaseIsRepairedAndApproved(t *testing.T) {
 		t.Errorf("web-3 prints %q to stderr, want %q", got, why)
 	}
 
-	receipt, err := l.eng.Operate(t.Context(), id, 2, operation.RetryFailed, engine.By("bob"))
-	if err != nil || receipt.Targets != 1 {
-		t.Fatalf("a retry: %+v, %v, want it to run one target", receipt, err)
+	record, err := l.eng.Operate(t.Context(), id, 2, operation.RetryFailed, engine.Request{By: "bob"})
+	if err != nil || record.Targets != 1 {
+		t.Fatalf("a retry: %+v, %v, want it to run one target", record, err)
 	}
 	l.await(t, id, step.Waiting)
 	if got := output(2, "stderr"); got != "" {
 		t.Errorf("the repaired web-3 prints %q to stderr", got)
 	}
-	if _, err := l.eng.Operate(t.Context(), id, 3, operation.Confirm, engine.By("bob")); !errors.Is(err, operation.NotConfirmer) {
+	if _, err := l.eng.Operate(t.Context(), id, 3, operation.Confirm, engine.Request{By: "bob"}); !errors.Is(err, operation.NotConfirmer) {
 		t.Errorf("bob approves: %v, want a refusal: only alice confirms", err)
 	}
-	if _, err := l.eng.Operate(t.Context(), id, 3, operation.Confirm, engine.By("alice")); err != nil {
+	if _, err := l.eng.Operate(t.Context(), id, 3, operation.Confirm, engine.Request{By: "alice"}); err != nil {
 		t.Errorf("alice approves: %v", err)
 	}
 	if job := l.await(t, id, step.Succeeded); job.Ignored+job.Skipped > 0 {
@@ -124,7 +124,7 @@ func TestTheRolloutIsStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := sample(t, t.Context(), l.eng, "rollout").ID
-	if _, err := l.eng.OperateJob(t.Context(), id, operation.StartJob, engine.By("bob")); err != nil {
+	if _, err := l.eng.OperateJob(t.Context(), id, operation.StartJob, engine.Request{By: "bob"}); err != nil {
 		t.Fatal(err)
 	}
 	entered(t, t.Context(), l.eng, id, 4)
@@ -132,7 +132,7 @@ func TestTheRolloutIsStopped(t *testing.T) {
 	if err != nil || warmed.State != step.ErrorIgnored || warmed.Failed() != 3 {
 		t.Errorf("step 3: %v with %d failed, %v, want 3 errors ignored", warmed.State, warmed.Failed(), err)
 	}
-	if _, err := l.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.By("bob")); err != nil {
+	if _, err := l.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{By: "bob"}); err != nil {
 		t.Fatal(err)
 	}
 	l.await(t, id, step.Terminated)

@@ -72,8 +72,8 @@ func (s *session) dispatch(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
-	receipt, err := s.eng.Operate(ctx, s.job, id, code, s.request(words[2:])...)
-	return s.accept(receipt, err)
+	record, err := s.eng.Operate(ctx, s.job, id, code, s.request(words[2:]))
+	return s.accept(record, err)
 }
 
 func stepID(word string) (step.ID, error) {
@@ -84,13 +84,13 @@ func stepID(word string) (step.ID, error) {
 	return step.ID(id), nil
 }
 
-// request are the options of an operation: its actor and its reason.
-func (s *session) request(reason []string) []engine.OperateOption {
-	return []engine.OperateOption{engine.By(s.person), engine.Because(strings.Join(reason, " "))}
+// request says who asks for an operation, and why.
+func (s *session) request(reason []string) engine.Request {
+	return engine.Request{By: s.person, Because: strings.Join(reason, " ")}
 }
 
 // accept says what an operation has done, and has the next line wait until that shows.
-func (s *session) accept(r engine.Receipt, err error) error {
+func (s *session) accept(r store.Record, err error) error {
 	if err != nil {
 		return fmt.Errorf("refused: %w", err)
 	}
@@ -105,7 +105,7 @@ func (s *session) accept(r engine.Receipt, err error) error {
 
 // consequences says what an operation does, as in ": the step goes from failed to
 // running, attempt 2, 1 target runs".
-func consequences(r engine.Receipt) string {
+func consequences(r store.Record) string {
 	text := fmt.Sprintf(": the step goes from %v to %v", r.From, r.To)
 	switch {
 	case r.Entered != 0:
@@ -123,11 +123,11 @@ func consequences(r engine.Receipt) string {
 }
 
 func (s *session) start(ctx context.Context, reason []string) error {
-	return s.accept(s.eng.OperateJob(ctx, s.job, operation.StartJob, s.request(reason)...))
+	return s.accept(s.eng.OperateJob(ctx, s.job, operation.StartJob, s.request(reason)))
 }
 
 func (s *session) terminate(ctx context.Context, reason []string) error {
-	return s.accept(s.eng.OperateJob(ctx, s.job, operation.TerminateJob, s.request(reason)...))
+	return s.accept(s.eng.OperateJob(ctx, s.job, operation.TerminateJob, s.request(reason)))
 }
 
 func (s *session) allowed(ctx context.Context, args []string) error {
@@ -135,7 +135,7 @@ func (s *session) allowed(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	allowed, err := s.eng.Allowed(ctx, s.job, id, engine.By(s.person))
+	allowed, err := s.eng.Allowed(ctx, s.job, id, engine.Request{By: s.person})
 	if err != nil {
 		return err
 	}
@@ -162,13 +162,13 @@ func (s *session) explain(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	x, err := s.eng.Explain(ctx, s.job, id, engine.By(s.person))
+	x, err := s.eng.Explain(ctx, s.job, id, engine.Request{By: s.person})
 	if err != nil {
 		return err
 	}
 	for _, v := range x.Causes {
 		if v.Legal {
-			s.screen.say(fmt.Sprintf("yes  %v (%d)%s", v.Cause, v.Cause.Code(), consequences(v.Receipt)))
+			s.screen.say(fmt.Sprintf("yes  %v (%d)%s", v.Cause, v.Cause.Code(), consequences(v.Record)))
 		} else {
 			s.screen.say(plain(fmt.Sprintf("no   %v (%d): %v", v.Cause, v.Cause.Code(), v.Refusal)))
 		}

@@ -40,7 +40,7 @@ func ParseJobFile(name string, data []byte) (engine.JobSpec, error) {
 		return engine.JobSpec{}, err
 	}
 	// Deciding is pure, so the engine's own checks need no engine.
-	_, err = engine.Decide(operation.Standard(), store.View{}, &engine.Create{ID: 1, Spec: spec}, 0)
+	_, err = engine.Decide(operation.Standard(), store.View{}, &engine.Create{Job: 1, Spec: spec}, 0)
 	if err != nil {
 		return engine.JobSpec{}, d.refused(err)
 	}

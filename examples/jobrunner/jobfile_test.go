@@ -136,7 +136,7 @@ func FuzzJobFile(f *testing.F) {
 			}
 			return
 		}
-		if _, err := engine.New(memstore.New()).Create(t.Context(), spec); err != nil {
+		if _, err := engine.New(memstore.New()).Create(t.Context(), spec, engine.Request{}); err != nil {
 			t.Fatalf("the engine refuses what was parsed: %v", err)
 		}
 	})

@@ -163,7 +163,11 @@ func TestProgressAgreesWithTheEngine(t *testing.T) {
 		{Type: step.Confirmation, Name: "two"},
 		{Type: step.SQL, Name: "three", Targets: []string{"a"}},
 	}
-	job, err := eng.Create(ctx, engine.JobSpec{Name: "j", Steps: specs})
+	created, err := eng.Create(ctx, engine.JobSpec{Name: "j", Steps: specs}, engine.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := eng.Job(ctx, created.Job)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,14 +205,14 @@ func TestProgressAgreesWithTheEngine(t *testing.T) {
 	}
 	operate := func(id step.ID, code operation.Code) {
 		t.Helper()
-		if _, err := eng.Operate(ctx, job.ID, id, code); err != nil {
+		if _, err := eng.Operate(ctx, job.ID, id, code, engine.Request{}); err != nil {
 			t.Fatal(err)
 		}
 		agrees()
 	}
 	operateJob := func(code operation.JobCode) {
 		t.Helper()
-		if _, err := eng.OperateJob(ctx, job.ID, code); err != nil {
+		if _, err := eng.OperateJob(ctx, job.ID, code, engine.Request{}); err != nil {
 			t.Fatal(err)
 		}
 		agrees()

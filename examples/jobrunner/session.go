@@ -37,17 +37,20 @@ type session struct {
 
 // begin creates the job and starts it.
 func (s *session) begin(ctx context.Context, spec engine.JobSpec) error {
-	job, err := s.eng.Create(ctx, spec, engine.By(s.person))
+	created, err := s.eng.Create(ctx, spec, engine.Request{By: s.person})
 	if err != nil {
 		return err
 	}
-	s.job, s.progress.job = job.ID, job
+	s.job = created.Job
+	if s.progress.job, err = s.eng.Job(ctx, s.job); err != nil {
+		return err
+	}
 	for i, spec := range spec.Steps {
 		s.progress.steps = append(s.progress.steps, store.NewStep(step.ID(i+1), spec))
 		s.progress.targets = append(s.progress.targets, spec.Targets)
 	}
-	receipt, err := s.eng.OperateJob(ctx, s.job, operation.StartJob, engine.By(s.person))
-	s.until = receipt.Seq
+	record, err := s.eng.OperateJob(ctx, s.job, operation.StartJob, engine.Request{By: s.person})
+	s.until = record.Seq
 	return err
 }
 

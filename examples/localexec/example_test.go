@@ -68,7 +68,7 @@ func Example() {
 		}
 	}()
 
-	job, err := eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
+	created, err := eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
 		{
 			Type: step.FileTransfer, Name: "copy", Targets: []string{"web-1", "web-2"},
 			Payload: localexec.Files{Files: []localexec.File{{Content: new("1.4\n"), To: "app/version"}}}.Payload(),
@@ -77,14 +77,14 @@ func Example() {
 			Type: step.Script, Name: "check", Targets: []string{"web-1", "web-2"},
 			Payload: localexec.Script{Script: `echo "$STEPGATE_TARGET runs $(cat app/version)"`}.Payload(),
 		},
-	}})
+	}}, engine.Request{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := eng.OperateJob(ctx, job.ID, operation.StartJob, engine.By("alice")); err != nil {
+	if _, err := eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{By: "alice"}); err != nil {
 		log.Fatal(err)
 	}
-	for record, err := range eng.Watch(ctx, job.ID, 0, engine.WithoutProgress()) {
+	for record, err := range eng.Watch(ctx, created.Job, 0, engine.WithoutProgress()) {
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func Example() {
 		}
 	}
 	for target := range int32(2) {
-		out, err := x.Output(job.ID, 2, 1, target)
+		out, err := x.Output(created.Job, 2, 1, target)
 		if err != nil {
 			log.Fatal(err)
 		}

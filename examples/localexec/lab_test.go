@@ -81,22 +81,22 @@ func (l *lab) files(files []localexec.File, targets ...string) step.Spec {
 // start creates and starts a job.
 func (l *lab) start(steps ...step.Spec) store.JobID {
 	l.Helper()
-	job, err := l.eng.Create(l.ctx, engine.JobSpec{Name: l.Name(), Steps: steps})
+	created, err := l.eng.Create(l.ctx, engine.JobSpec{Name: l.Name(), Steps: steps}, engine.Request{})
 	l.must(err)
-	_, err = l.eng.OperateJob(l.ctx, job.ID, operation.StartJob)
+	_, err = l.eng.OperateJob(l.ctx, created.Job, operation.StartJob, engine.Request{})
 	l.must(err)
-	return job.ID
+	return created.Job
 }
 
 func (l *lab) operate(job store.JobID, id step.ID, code operation.Code) {
 	l.Helper()
-	_, err := l.eng.Operate(l.ctx, job, id, code)
+	_, err := l.eng.Operate(l.ctx, job, id, code, engine.Request{})
 	l.must(err)
 }
 
 func (l *lab) terminate(job store.JobID) {
 	l.Helper()
-	_, err := l.eng.OperateJob(l.ctx, job, operation.TerminateJob)
+	_, err := l.eng.OperateJob(l.ctx, job, operation.TerminateJob, engine.Request{})
 	l.must(err)
 }
 

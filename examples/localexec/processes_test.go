@@ -147,14 +147,14 @@ func TestKilledProcessLeavesNoScript(t *testing.T) {
 func runUntilKilled(t *testing.T, dir string) {
 	eng := engine.New(memstore.New())
 	x := localexec.New(eng, localexec.Config{Root: dir + "/targets"})
-	job, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{
+	created, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{
 		Type: step.Script, Name: "script", Targets: []string{"a"}, Payload: localexec.Script{Script: fmt.Sprintf(`
 			trap '' TERM
 			sleep 300 & for pid in $$ $!; do echo $pid >%s/up; done
 			while :; do wait; done`, dir)}.Payload(),
-	}}})
+	}}}, engine.Request{})
 	if err == nil {
-		_, err = eng.OperateJob(t.Context(), job.ID, operation.StartJob)
+		_, err = eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{})
 	}
 	if err == nil {
 		err = eng.Dispatch(context.Background(), x.Handle)

@@ -63,7 +63,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 
 	// A job is a list of steps.
 	version := "1.4\n"
-	job, err := eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
+	created, err := eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
 		{
 			Type: step.FileTransfer, Name: "copy", Targets: hosts,
 			Payload: localexec.Files{Files: []localexec.File{{Content: &version, To: "app/version"}}}.Payload(),
@@ -73,24 +73,24 @@ func run(ctx context.Context, out io.Writer) (err error) {
 			Type: step.Script, Name: "restart", Targets: hosts,
 			Payload: localexec.Script{Script: `test -f app/version && echo "restarted with $(cat app/version)"`}.Payload(),
 		},
-	}}, engine.By("bob"))
+	}}, engine.Request{By: "bob"})
 	if err != nil {
 		return err
 	}
-	if _, err := eng.OperateJob(ctx, job.ID, operation.StartJob, engine.By("bob")); err != nil {
+	if _, err := eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{By: "bob"}); err != nil {
 		return err
 	}
-	if err := await(ctx, eng, job.ID, step.Failed); err != nil {
+	if err := await(ctx, eng, created.Job, step.Failed); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "The copy has failed on one host:")
-	if err := printStep(ctx, out, eng, job.ID, 1); err != nil {
+	if err := printStep(ctx, out, eng, created.Job, 1); err != nil {
 		return err
 	}
 
 	// What is not legal is refused, and the answer says what would be.
 	fmt.Fprintln(out, "\nBob wants to skip it:")
-	if _, err = eng.Operate(ctx, job.ID, 1, operation.ForcedSkip, engine.By("bob")); !errors.Is(err, operation.WrongState) {
+	if _, err = eng.Operate(ctx, created.Job, 1, operation.ForcedSkip, engine.Request{By: "bob"}); !errors.Is(err, operation.WrongState) {
 		return fmt.Errorf("forced skip: %v, want a refusal", err)
 	}
 	fmt.Fprintln(out, "  refused:", err)
@@ -99,35 +99,35 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err := os.Remove(inTheWay); err != nil {
 		return err
 	}
-	receipt, err := eng.Operate(ctx, job.ID, 1, operation.RetryFailed, engine.By("bob"), engine.Because("web-3 is repaired"))
+	record, err := eng.Operate(ctx, created.Job, 1, operation.RetryFailed, engine.Request{By: "bob", Because: "web-3 is repaired"})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "  accepted: step %d goes from %v to %v, attempt %d runs %d of %d targets\n",
-		receipt.Step, receipt.From, receipt.To, receipt.Attempt, receipt.Targets, len(hosts))
-	if err := await(ctx, eng, job.ID, step.Waiting); err != nil {
+		record.Step, record.From, record.To, record.Attempt, record.Targets, len(hosts))
+	if err := await(ctx, eng, created.Job, step.Waiting); err != nil {
 		return err
 	}
-	if err := printStep(ctx, out, eng, job.ID, 1); err != nil {
+	if err := printStep(ctx, out, eng, created.Job, 1); err != nil {
 		return err
 	}
 
 	// A confirmation is for the people it names.
 	fmt.Fprintln(out, "\nBob confirms:")
-	if _, err = eng.Operate(ctx, job.ID, 2, operation.Confirm, engine.By("bob")); !errors.Is(err, operation.NotConfirmer) {
+	if _, err = eng.Operate(ctx, created.Job, 2, operation.Confirm, engine.Request{By: "bob"}); !errors.Is(err, operation.NotConfirmer) {
 		return fmt.Errorf("confirmation by bob: %v, want a refusal", err)
 	}
 	fmt.Fprintln(out, "  refused:", err)
 	fmt.Fprintln(out, "\nAlice confirms:")
-	if receipt, err = eng.Operate(ctx, job.ID, 2, operation.Confirm, engine.By("alice"), engine.Because("looks good")); err != nil {
+	if record, err = eng.Operate(ctx, created.Job, 2, operation.Confirm, engine.Request{By: "alice", Because: "looks good"}); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "  accepted: step %d goes from %v to %v, step %d starts on %d targets\n",
-		receipt.Step, receipt.From, receipt.To, receipt.Entered, receipt.Targets)
-	if err := await(ctx, eng, job.ID, step.Succeeded); err != nil {
+		record.Step, record.From, record.To, record.Entered, record.Targets)
+	if err := await(ctx, eng, created.Job, step.Succeeded); err != nil {
 		return err
 	}
-	return printHistory(ctx, out, eng, job.ID)
+	return printHistory(ctx, out, eng, created.Job)
 }
 
 // await returns when the job gets into a state.

@@ -40,7 +40,7 @@ func TestAlongside(t *testing.T) {
 	eng := engine.New(open(t, pool))
 	id := start(t, eng, asking(1))
 	ctx := pgstore.Alongside(t.Context(), func(ctx context.Context, tx pgx.Tx) error { return insertOwn(ctx, tx, id, 3) })
-	if _, err := eng.Operate(ctx, id, 1, operation.TerminateConfirmation); err != nil {
+	if _, err := eng.Operate(ctx, id, 1, operation.TerminateConfirmation, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	if !ask[bool](t, pool, `SELECT o.xmin = r.xmin FROM own o JOIN stepgate_records r ON r.job = o.job AND r.seq = o.seq`) {
@@ -79,7 +79,7 @@ func TestAlongsideFails(t *testing.T) {
 		},
 	} {
 		ctx := pgstore.Alongside(t.Context(), c.f)
-		_, err := eng.Operate(ctx, id, 1, operation.TerminateConfirmation)
+		_, err := eng.Operate(ctx, id, 1, operation.TerminateConfirmation, engine.Request{})
 		for call, err := range map[string]error{"Commit": st.Commit(ctx, change), "Operate": err} {
 			if !c.want(err) || errors.Is(err, store.ErrConflict) || errors.Is(err, engine.ErrConflict) {
 				t.Errorf("%s with %s alongside: got error %v", call, what, err)
@@ -115,10 +115,10 @@ func TestNothingAlongside(t *testing.T) {
 	if _, err := eng.Report(ctx, report); err != nil {
 		t.Errorf("a report of what is known: %v", err)
 	}
-	if _, err := eng.OperateJob(ctx, id, operation.TerminateJob, engine.DryRun()); err != nil {
+	if _, err := eng.OperateJob(ctx, id, operation.TerminateJob, engine.Request{DryRun: true}); err != nil {
 		t.Errorf("a dry run: %v", err)
 	}
-	if _, err := eng.OperateJob(ctx, id, operation.StartJob); !errors.Is(err, operation.WrongState) {
+	if _, err := eng.OperateJob(ctx, id, operation.StartJob, engine.Request{}); !errors.Is(err, operation.WrongState) {
 		t.Errorf("an operation that is not legal: got error %v, want a refusal", err)
 	}
 	if ran != 0 {

@@ -65,7 +65,10 @@ func TestClosedPool(t *testing.T) {
 		"Settle":  func() error { return st.Settle(ctx, effect) },
 		"Take":    func() error { _, err := st.Take(ctx, id, 2); return err },
 		"Overdue": func() error { _, err := st.Overdue(ctx, store.Scope{}, later, 1); return err },
-		"Operate": func() error { _, err := eng.Operate(ctx, id, 1, operation.TerminateConfirmation); return err },
+		"Operate": func() error {
+			_, err := eng.Operate(ctx, id, 1, operation.TerminateConfirmation, engine.Request{})
+			return err
+		},
 	} {
 		refused(t, what, call(), "pgstore: ", "closed pool")
 	}
@@ -84,8 +87,8 @@ func TestStatementTimeout(t *testing.T) {
 	patient, impatient := engine.New(open(t, direct)), engine.New(open(t, connect(t, dsn, hasLittleTime)))
 	id := start(t, patient, asking(1))
 	before := rows(t, direct, id, id)
-	operate := func(eng *engine.Engine) (engine.Receipt, error) {
-		return eng.Operate(t.Context(), id, 1, operation.TerminateConfirmation, engine.RequestID(store.RequestID{1}))
+	operate := func(eng *engine.Engine) (store.Record, error) {
+		return eng.Operate(t.Context(), id, 1, operation.TerminateConfirmation, engine.Request{ID: store.RequestID{1}})
 	}
 	release := lockJob(t, direct, id)
 	_, err := operate(impatient)
@@ -96,9 +99,9 @@ func TestStatementTimeout(t *testing.T) {
 	if after := rows(t, direct, id, id); !slices.Equal(after, before) {
 		t.Errorf("it has left\n%s\nwant\n%s", strings.Join(after, "\n"), strings.Join(before, "\n"))
 	}
-	receipt, err := operate(patient)
-	if again, errAgain := operate(patient); err != nil || errAgain != nil || again != receipt {
-		t.Errorf("repeated: %+v, %v, and once more: %+v, %v", receipt, err, again, errAgain)
+	record, err := operate(patient)
+	if again, errAgain := operate(patient); err != nil || errAgain != nil || again != record {
+		t.Errorf("repeated: %+v, %v, and once more: %+v, %v", record, err, again, errAgain)
 	}
 }
 

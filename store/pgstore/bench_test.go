@@ -122,7 +122,7 @@ func operate(b *testing.B, eng *engine.Engine, callers int, ids []store.JobID) f
 		}
 		for n := 0; pb.Next(); n++ {
 			id := ids[(me+n/2*callers)%len(ids)]
-			if _, err := eng.Operate(context.Background(), id, 1, alternating[n%2], engine.By("ann")); err != nil {
+			if _, err := eng.Operate(context.Background(), id, 1, alternating[n%2], engine.Request{By: "ann"}); err != nil {
 				b.Error(err)
 				return
 			}

@@ -69,16 +69,16 @@ func TestTwoStoresOnTheSameJobs(t *testing.T) {
 			all.Go(func() {
 				for range rounds {
 					id := ids[random.IntN(jobs)]
-					receipt, err := eng.Operate(ctx, id, 1, alternating[random.IntN(2)])
+					record, err := eng.Operate(ctx, id, 1, alternating[random.IntN(2)], engine.Request{})
 					var refusal *engine.Refusal
 					if errors.As(err, &refusal) {
 						continue // the other one is due
 					}
 					mu.Lock()
-					if _, twice := accepted[id][receipt.Seq]; err != nil || twice {
-						t.Errorf("Operate on job %d: receipt %+v, given before: %v; error %v", id, receipt, twice, err)
+					if _, twice := accepted[id][record.Seq]; err != nil || twice {
+						t.Errorf("Operate on job %d: receipt %+v, given before: %v; error %v", id, record, twice, err)
 					}
-					accepted[id][receipt.Seq] = receipt.Request
+					accepted[id][record.Seq] = record.Request
 					mu.Unlock()
 				}
 			})
@@ -169,7 +169,7 @@ func TestCreationsLockInOneOrder(t *testing.T) {
 		var changes []store.Change
 		for i, request := range requests {
 			id := store.JobID(1 + process*len(requests) + i)
-			changes = append(changes, decide(t, st, store.Query{}, &engine.Create{ID: id, Request: request, Spec: asking(1)}))
+			changes = append(changes, decide(t, st, store.Query{}, &engine.Create{Job: id, Request: engine.Request{ID: request}, Spec: asking(1)}))
 		}
 		if process == 1 {
 			slices.Reverse(changes)

@@ -34,21 +34,21 @@ func Example() {
 	defer st.Close() // before the pool
 
 	eng := engine.New(st)
-	job, err := eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
+	created, err := eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
 		{Type: step.Confirmation, Name: "approve", Confirmers: []string{"alice"}},
 		{Type: step.Script, Name: "deploy", Payload: "./deploy.sh", Targets: []string{"web-1", "web-2"}},
-	}})
+	}}, engine.Request{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := eng.OperateJob(ctx, job.ID, operation.StartJob, engine.By("bob")); err != nil {
+	if _, err := eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{By: "bob"}); err != nil {
 		log.Fatal(err)
 	}
-	receipt, err := eng.Operate(ctx, job.ID, 1, operation.Confirm, engine.By("alice"))
+	record, err := eng.Operate(ctx, created.Job, 1, operation.Confirm, engine.Request{By: "alice"})
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("step", receipt.Entered, "runs on", receipt.Targets, "targets")
+	fmt.Println("step", record.Entered, "runs on", record.Targets, "targets")
 }
 
 // What an application does itself takes effect together with an operation, or not at all.
@@ -58,7 +58,7 @@ func ExampleAlongside() {
 		_, err := tx.Exec(ctx, `UPDATE tickets SET approved = true WHERE job = $1`, 7)
 		return err
 	})
-	if _, err := eng.Operate(ctx, 7, 1, operation.Confirm, engine.By("alice")); err != nil {
+	if _, err := eng.Operate(ctx, 7, 1, operation.Confirm, engine.Request{By: "alice"}); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -48,13 +48,13 @@ func TestGroupKeepsAnswersApart(t *testing.T) {
 	st := open(t, pool, pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
 	known := store.RequestID{15: 1}
-	if _, err := eng.Create(ctx, asking(1), engine.RequestID(known)); err != nil {
+	if _, err := eng.Create(ctx, asking(1), engine.Request{ID: known}); err != nil {
 		t.Fatal(err)
 	}
 	again := start(t, eng, asking(1))
 	for _, code := range alternating {
 		request := store.RequestID{15: byte(code)}
-		if _, err := eng.Operate(ctx, again, 1, code, engine.RequestID(request)); err != nil {
+		if _, err := eng.Operate(ctx, again, 1, code, engine.Request{ID: request}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -62,7 +62,7 @@ func TestGroupKeepsAnswersApart(t *testing.T) {
 	stale.Job.Version++
 	stale.Records[0].Seq++
 	creation := func(id store.JobID, request store.RequestID) store.Change {
-		return decide(t, st, store.Query{}, &engine.Create{ID: id, Request: request, Spec: asking(2)})
+		return decide(t, st, store.Query{}, &engine.Create{Job: id, Spec: asking(2), Request: engine.Request{ID: request}})
 	}
 	group := []struct {
 		what   string

@@ -35,7 +35,7 @@ func grown(b *testing.B, little, much func(n int) time.Duration) {
 func turns(b *testing.B, eng *engine.Engine, ids []store.JobID) func(n int) time.Duration {
 	return func(n int) time.Duration {
 		began := time.Now()
-		if _, err := eng.Operate(b.Context(), ids[n/2%len(ids)], 1, alternating[n%2]); err != nil {
+		if _, err := eng.Operate(b.Context(), ids[n/2%len(ids)], 1, alternating[n%2], engine.Request{}); err != nil {
 			b.Fatal(err)
 		}
 		return time.Since(began)
@@ -114,10 +114,10 @@ func retries(b *testing.B, eng *engine.Engine, targets, failed int) func(n int) 
 	report(1, 0, failed, step.TargetFailed)
 	return func(n int) time.Duration {
 		began := time.Now()
-		receipt, err := eng.Operate(b.Context(), job, 1, operation.RetryFailed)
+		record, err := eng.Operate(b.Context(), job, 1, operation.RetryFailed, engine.Request{})
 		took := time.Since(began)
-		if err != nil || int(receipt.Targets) != failed {
-			b.Fatal(receipt, err)
+		if err != nil || int(record.Targets) != failed {
+			b.Fatal(record, err)
 		}
 		report(int32(n+2), 0, failed, step.TargetFailed)
 		return took

@@ -132,18 +132,18 @@ func emptied(pool *pgxpool.Pool, opts ...pgstore.Option) func(t testing.TB) stor
 // create makes a job.
 func create(t testing.TB, eng *engine.Engine, spec engine.JobSpec) store.JobID {
 	t.Helper()
-	job, err := eng.Create(t.Context(), spec)
+	created, err := eng.Create(t.Context(), spec, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return job.ID
+	return created.Job
 }
 
 // start makes a job and starts it.
 func start(t testing.TB, eng *engine.Engine, spec engine.JobSpec) store.JobID {
 	t.Helper()
 	id := create(t, eng, spec)
-	if _, err := eng.OperateJob(t.Context(), id, operation.StartJob); err != nil {
+	if _, err := eng.OperateJob(t.Context(), id, operation.StartJob, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	return id

@@ -20,15 +20,15 @@ func TestServerGoesAwayInMidCommit(t *testing.T) {
 
 	calls := []struct {
 		what string
-		make func(turn int, opts ...engine.OperateOption) (store.JobID, store.Seq, error)
+		make func(turn int, r engine.Request) (store.JobID, store.Seq, error)
 	}{
-		{"Operate", func(turn int, opts ...engine.OperateOption) (store.JobID, store.Seq, error) {
-			r, err := eng.Operate(t.Context(), confirmation, 1, alternating[turn%2], opts...)
-			return r.Job, r.Seq, err
+		{"Operate", func(turn int, r engine.Request) (store.JobID, store.Seq, error) {
+			record, err := eng.Operate(t.Context(), confirmation, 1, alternating[turn%2], r)
+			return record.Job, record.Seq, err
 		}},
-		{"Create", func(_ int, opts ...engine.OperateOption) (store.JobID, store.Seq, error) {
-			job, err := eng.Create(t.Context(), asking(1), opts...)
-			return job.ID, job.Version, err
+		{"Create", func(_ int, r engine.Request) (store.JobID, store.Seq, error) {
+			created, err := eng.Create(t.Context(), asking(1), r)
+			return created.Job, created.Seq, err
 		}},
 	}
 	for turn, o := range []outage{{passes: true}, {}, {passes: true, stays: true}, {stays: true}} {
@@ -37,14 +37,14 @@ func TestServerGoesAwayInMidCommit(t *testing.T) {
 		for _, call := range calls {
 			t.Run(fmt.Sprintf("%s,passes=%v,stays=%v", call.what, o.passes, o.stays), func(t *testing.T) {
 				p.takeAway(o)
-				id, seq, err := call.make(turn, engine.RequestID(request), engine.By(o.mark))
+				id, seq, err := call.make(turn, engine.Request{By: o.mark, ID: request})
 				if o.stays {
 					var unknown *engine.UnknownOutcomeError
 					if !errors.Is(err, engine.ErrUnknownOutcome) || !errors.As(err, &unknown) || unknown.Request != request {
 						t.Errorf("got error %v, want the outcome of request %v unknown", err, request)
 					}
 					p.back()
-					id, seq, err = call.make(turn, engine.RequestID(request), engine.By(o.mark))
+					id, seq, err = call.make(turn, engine.Request{By: o.mark, ID: request})
 				}
 				if err != nil {
 					t.Fatalf("got error %v, want none", err)

@@ -247,7 +247,7 @@ func TestPooler(t *testing.T) {
 			default:
 				eng := engine.New(st)
 				id := start(t, eng, asking(1))
-				if _, err := eng.Operate(t.Context(), id, 1, operation.TerminateConfirmation); err != nil {
+				if _, err := eng.Operate(t.Context(), id, 1, operation.TerminateConfirmation, engine.Request{}); err != nil {
 					t.Errorf("Operate through %s in mode %v: %v", what, mode, err)
 				}
 				st.Close()

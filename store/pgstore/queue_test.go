@@ -47,7 +47,7 @@ func decide(t testing.TB, st store.Store, q store.Query, cmd engine.Command) sto
 // of those that [asking] makes.
 func refusing(t testing.TB, st store.Store, id store.JobID, request store.RequestID) store.Change {
 	t.Helper()
-	return decide(t, st, store.Query{Job: id, Step: 1}, &engine.Operate{Cause: operation.TerminateConfirmation.Cause(), Request: request})
+	return decide(t, st, store.Query{Job: id, Step: 1}, &engine.Operate{Cause: operation.TerminateConfirmation.Cause(), Request: engine.Request{ID: request}})
 }
 
 // unhurried has a lane wait for what a test holds up, instead of going on beside it.

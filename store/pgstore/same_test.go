@@ -91,7 +91,7 @@ func (in *installation) play() {
 	in.start(runs(2))
 	_, err = in.eng.Report(in.Context(), *in.report(1, 0, 1))
 	do(err)
-	_, err = in.eng.Operate(in.Context(), in.job, 1, operation.RetryFailed)
+	_, err = in.eng.Operate(in.Context(), in.job, 1, operation.RetryFailed, engine.Request{})
 	do(err)
 	in.change(in.report(2, 1), 1)
 
@@ -99,7 +99,7 @@ func (in *installation) play() {
 	in.change(&engine.Expire{Job: in.job, Step: 1, Attempt: 1})
 
 	in.start(ask, runs(2))
-	in.change(&engine.Operate{Cause: operation.Confirm.Cause(), Actor: "Böb", Reason: "why\tnot", Request: store.RequestID{15: 1}})
+	in.change(&engine.Operate{Cause: operation.Confirm.Cause(), Request: engine.Request{By: "Böb", Because: "why\tnot", ID: store.RequestID{15: 1}}})
 
 	in.start(ask)
 	in.change(&engine.Operate{Cause: operation.TerminateJob.Cause()})
@@ -107,7 +107,7 @@ func (in *installation) play() {
 
 	for _, request := range []store.RequestID{{}, {15: 2}} {
 		in.job++
-		in.change(&engine.Create{ID: in.job, Request: request, Spec: engine.JobSpec{Name: "later", Steps: []step.Spec{runs(300), ask}}})
+		in.change(&engine.Create{Job: in.job, Spec: engine.JobSpec{Name: "later", Steps: []step.Spec{runs(300), ask}}, Request: engine.Request{ID: request}})
 	}
 }
 

@@ -77,7 +77,7 @@ func fallSilent(t *testing.T, lanes int, pings func(*pgxpool.Config)) {
 	answers := make([]<-chan error, jobs)
 	for i, id := range ids {
 		answers[i] = asked(func() error {
-			_, err := eng.Operate(t.Context(), id, 1, operation.Confirm, engine.RequestID(store.RequestID{15: 1}))
+			_, err := eng.Operate(t.Context(), id, 1, operation.Confirm, engine.Request{ID: store.RequestID{15: 1}})
 			return err
 		})
 	}
@@ -89,7 +89,7 @@ func fallSilent(t *testing.T, lanes int, pings func(*pgxpool.Config)) {
 				t.Errorf("operation %d: got error %v, want that it passes or that nothing was done", i, err)
 			}
 			if err != nil {
-				_, err = eng.Operate(t.Context(), ids[i], 1, operation.Confirm, engine.RequestID(store.RequestID{15: 1}))
+				_, err = eng.Operate(t.Context(), ids[i], 1, operation.Confirm, engine.Request{ID: store.RequestID{15: 1}})
 			}
 			if err != nil {
 				t.Errorf("operation %d, again: %v", i, err)

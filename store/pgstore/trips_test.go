@@ -21,7 +21,7 @@ func TestRoundTrips(t *testing.T) {
 			st := open(t, migrated(t, conns(1), counting(&w)), pgstore.WithLanes(lanes))
 			eng := engine.New(st)
 			requests := byte(0)
-			once := func() engine.OperateOption { requests++; return engine.RequestID(store.RequestID{15: requests}) }
+			once := func() engine.Request { requests++; return engine.Request{ID: store.RequestID{15: requests}} }
 			asks, runs := asking(2), engine.JobSpec{Name: "job", Steps: []step.Spec{runs(2)}}
 			for _, c := range []struct {
 				what string
@@ -57,7 +57,7 @@ func TestRoundTrips(t *testing.T) {
 					return err
 				}},
 				{"Operate", 2, asks, func(ctx context.Context, id store.JobID) error {
-					_, err := eng.Operate(ctx, id, 1, operation.Confirm)
+					_, err := eng.Operate(ctx, id, 1, operation.Confirm, engine.Request{})
 					return err
 				}},
 				{"Operate with a request id", 2, asks, func(ctx context.Context, id store.JobID) error {
@@ -65,7 +65,7 @@ func TestRoundTrips(t *testing.T) {
 					return err
 				}},
 				{"OperateJob", 2, runs, func(ctx context.Context, id store.JobID) error {
-					_, err := eng.OperateJob(ctx, id, operation.TerminateJob)
+					_, err := eng.OperateJob(ctx, id, operation.TerminateJob, engine.Request{})
 					return err
 				}},
 				{"Report", 2, runs, func(ctx context.Context, id store.JobID) error {
@@ -76,7 +76,7 @@ func TestRoundTrips(t *testing.T) {
 					return err
 				}},
 				{"Create", 1, runs, func(ctx context.Context, _ store.JobID) error {
-					_, err := eng.Create(ctx, runs)
+					_, err := eng.Create(ctx, runs, engine.Request{})
 					return err
 				}},
 				{"Create with a request id", 2, runs, func(ctx context.Context, _ store.JobID) error {

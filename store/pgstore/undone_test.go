@@ -66,7 +66,7 @@ func TestRefusalsAreUndone(t *testing.T) {
 				release = lock(t, direct, `SELECT FROM stepgate_jobs j, stepgate_effects e WHERE j.id = $1 AND e.job = j.id FOR UPDATE`, int64(id))
 			}
 			defer release()
-			_, err := engine.New(st).Operate(t.Context(), id, 1, operation.TerminateConfirmation)
+			_, err := engine.New(st).Operate(t.Context(), id, 1, operation.TerminateConfirmation, engine.Request{})
 			if errors.Is(err, engine.ErrUnknownOutcome) {
 				t.Errorf("Operate: got error %v, want that nothing was done", err)
 			}
@@ -127,7 +127,7 @@ func TestFailureAlongsideIsUndone(t *testing.T) {
 	id := start(t, eng, asking(1))
 	runs := 0
 	ctx := pgstore.Alongside(t.Context(), func(context.Context, pgx.Tx) error { runs++; return errOwn })
-	_, err := eng.Operate(ctx, id, 1, operation.TerminateConfirmation)
+	_, err := eng.Operate(ctx, id, 1, operation.TerminateConfirmation, engine.Request{})
 	if !errors.Is(err, store.ErrUndone) || !errors.Is(err, errOwn) || errors.Is(err, engine.ErrUnknownOutcome) || runs != 1 {
 		t.Errorf("Operate with a failure alongside: got error %v after %d runs, want that nothing was done after one", err, runs)
 	}

@@ -68,17 +68,17 @@ func watching(t *testing.T, near, far *pgstore.Store) *watch {
 func (w *watch) told(times int) {
 	w.Helper()
 	for n := range times {
-		receipt, err := w.eng.Operate(w.Context(), w.job, 1, alternating[n%2])
+		record, err := w.eng.Operate(w.Context(), w.job, 1, alternating[n%2], engine.Request{})
 		if err != nil {
 			w.Fatal(err)
 		}
 		select {
 		case r := <-w.records:
-			if r.Seq != receipt.Seq {
-				w.Fatalf("told of record %d, want %d", r.Seq, receipt.Seq)
+			if r.Seq != record.Seq {
+				w.Fatalf("told of record %d, want %d", r.Seq, record.Seq)
 			}
 		case <-time.After(patience):
-			w.Fatalf("told nothing of record %d for %v", receipt.Seq, patience)
+			w.Fatalf("told nothing of record %d for %v", record.Seq, patience)
 		}
 	}
 }
@@ -105,7 +105,7 @@ func TestManyCommitsOfAnotherProcessWake(t *testing.T) {
 	var changes []store.Change
 	var woken []<-chan struct{}
 	for id := range store.JobID(jobs) {
-		changes = append(changes, decide(t, near, store.Query{}, &engine.Create{ID: id + 1, Spec: asking(1)}))
+		changes = append(changes, decide(t, near, store.Query{}, &engine.Create{Job: id + 1, Spec: asking(1)}))
 		changed, stop := far.Wake(id + 1)
 		defer stop()
 		woken = append(woken, changed)
@@ -152,7 +152,7 @@ func TestClose(t *testing.T) {
 
 	changed, stop := far.Wake(id)
 	defer stop()
-	if _, err := engine.New(far).Operate(t.Context(), id, 1, operation.Confirm); err != nil {
+	if _, err := engine.New(far).Operate(t.Context(), id, 1, operation.Confirm, engine.Request{}); err != nil {
 		t.Errorf("Operate after Close: %v", err)
 	}
 	select {

@@ -96,10 +96,10 @@ func started(b *testing.B, eng *engine.Engine, jobs int, spec engine.JobSpec) []
 	b.Helper()
 	ids := make([]store.JobID, jobs)
 	each(b, jobs, min(jobs, 64), func(ctx context.Context, i int) error {
-		job, err := eng.Create(ctx, spec)
+		created, err := eng.Create(ctx, spec, engine.Request{})
 		if err == nil {
-			ids[i] = job.ID
-			_, err = eng.OperateJob(ctx, job.ID, operation.StartJob)
+			ids[i] = created.Job
+			_, err = eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{})
 		}
 		return err
 	})
@@ -153,7 +153,7 @@ func BenchmarkOperate(b *testing.B) {
 				began := time.Now()
 				each(b, callers, callers, func(ctx context.Context, i int) (err error) {
 					for turn := 0; turn < turns && err == nil; turn++ {
-						_, err = eng.Operate(ctx, ids[i], 1, alternating[turn%2], engine.By("ann"))
+						_, err = eng.Operate(ctx, ids[i], 1, alternating[turn%2], engine.Request{By: "ann"})
 					}
 					return err
 				})
@@ -212,7 +212,7 @@ func BenchmarkGrowth(b *testing.B) {
 // toAndFro returns what operates on the jobs in turn, round by round.
 func toAndFro(b *testing.B, eng *engine.Engine, ids []store.JobID) func(int) error {
 	return func(n int) error {
-		_, err := eng.Operate(b.Context(), ids[n%len(ids)], 1, alternating[n/len(ids)%2], engine.By("ann"))
+		_, err := eng.Operate(b.Context(), ids[n%len(ids)], 1, alternating[n/len(ids)%2], engine.Request{By: "ann"})
 		return err
 	}
 }
@@ -285,7 +285,7 @@ func ofTargets(b *testing.B, _ *sql.DB, eng *engine.Engine, targets int) func(in
 		}
 	}
 	return func(n int) error {
-		_, err := eng.Operate(b.Context(), id, 1, operation.RetryFailed, engine.By("ann"))
+		_, err := eng.Operate(b.Context(), id, 1, operation.RetryFailed, engine.Request{By: "ann"})
 		if err == nil {
 			_, err = eng.Report(b.Context(), engine.Report{Job: id, Step: 1, Attempt: int32(n + 2), Outcome: step.Broke})
 		}
@@ -303,7 +303,7 @@ func BenchmarkBytesPerJob(b *testing.B) {
 	each(b, jobs, 64, func(ctx context.Context, i int) (err error) {
 		for _, code := range []operation.Code{operation.TerminateConfirmation, operation.RestartConfirmation, operation.TerminateConfirmation} {
 			if err == nil {
-				_, err = eng.Operate(ctx, ids[i], 1, code, engine.By("ann"))
+				_, err = eng.Operate(ctx, ids[i], 1, code, engine.Request{By: "ann"})
 			}
 		}
 		return err

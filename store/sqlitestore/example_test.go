@@ -27,13 +27,13 @@ func Example() {
 		log.Fatal(err)
 	}
 	eng := engine.New(st)
-	job, err := eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
+	created, err := eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
 		{Type: step.Confirmation, Name: "approve", Confirmers: []string{"alice"}},
-	}})
+	}}, engine.Request{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, err = eng.OperateJob(ctx, job.ID, operation.StartJob, engine.By("bob"))
+	_, err = eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{By: "bob"})
 	fmt.Println("start:", err)
 	fmt.Println("close:", st.Close())
 
@@ -43,8 +43,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer st.Close()
-	receipt, err := engine.New(st).Operate(ctx, job.ID, 1, operation.Confirm, engine.By("alice"))
-	fmt.Println("confirm:", receipt.JobFrom, "to", receipt.JobTo, err)
+	record, err := engine.New(st).Operate(ctx, created.Job, 1, operation.Confirm, engine.Request{By: "alice"})
+	fmt.Println("confirm:", record.JobFrom, "to", record.JobTo, err)
 	// Output:
 	// start: <nil>
 	// close: <nil>

@@ -71,7 +71,7 @@ func TestAFileOfVersion1Migrates(t *testing.T) {
 	s := open(t, path)
 	eng := engine.New(s)
 	ids := []store.JobID{create(t, eng), create(t, eng)}
-	if _, err := eng.OperateJob(t.Context(), ids[1], operation.StartJob); err != nil {
+	if _, err := eng.OperateJob(t.Context(), ids[1], operation.StartJob, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

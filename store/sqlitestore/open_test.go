@@ -66,11 +66,11 @@ func TestOpenAgain(t *testing.T) {
 // create creates a job of one script.
 func create(t testing.TB, eng *engine.Engine) store.JobID {
 	t.Helper()
-	job, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: []string{"a"}}}})
+	created, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: []string{"a"}}}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return job.ID
+	return created.Job
 }
 
 func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {

@@ -23,16 +23,16 @@ func TestSweepersExpireEachAttemptOnce(t *testing.T) {
 	eng := engine.New(stores[0], clock(began))
 	var ids []store.JobID
 	for i := range jobs {
-		job, err := eng.Create(t.Context(), engine.JobSpec{Name: fmt.Sprint("job ", i), Steps: []step.Spec{
+		created, err := eng.Create(t.Context(), engine.JobSpec{Name: fmt.Sprint("job ", i), Steps: []step.Spec{
 			{Type: step.Script, Name: "run", Targets: []string{"a"}, Timeout: time.Minute},
-		}})
+		}}, engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+		if _, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 			t.Fatal(err)
 		}
-		ids = append(ids, job.ID)
+		ids = append(ids, created.Job)
 	}
 	var all sync.WaitGroup
 	var expired atomic.Int64

@@ -128,14 +128,14 @@ func steps(scope store.Scope, n, targets int) engine.JobSpec {
 // startedJob makes a job and starts it.
 func startedJob(t testing.TB, eng *engine.Engine, spec engine.JobSpec) store.JobID {
 	t.Helper()
-	job, err := eng.Create(t.Context(), spec)
+	created, err := eng.Create(t.Context(), spec, engine.Request{})
 	if err == nil {
-		_, err = eng.OperateJob(t.Context(), job.ID, operation.StartJob)
+		_, err = eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{})
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return job.ID
+	return created.Job
 }
 
 // A snapshot is as many statements for a job of 200 steps as for one of 1 step.

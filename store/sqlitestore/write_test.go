@@ -291,7 +291,7 @@ func (c *counted) Commit(ctx context.Context, change store.Change) error {
 func TestABusyTimeoutIsWaitedForOnce(t *testing.T) {
 	s := &counted{Store: fresh(t)}
 	eng := engine.New(s)
-	job, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: []string{"a"}}}})
+	created, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: []string{"a"}}}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,12 +303,12 @@ func TestABusyTimeoutIsWaitedForOnce(t *testing.T) {
 	s.writers.put(w)
 	release := hold(t, s.Store)
 	s.commits = 0
-	_, err = eng.OperateJob(t.Context(), job.ID, operation.StartJob)
+	_, err = eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{})
 	if !errors.Is(err, store.ErrUndone) || errors.Is(err, engine.ErrUnknownOutcome) || s.commits != 1 {
 		t.Errorf("StartJob while another writes: got error %v after %d commits, want that nothing was done, after one", err, s.commits)
 	}
 	release()
-	if _, err = eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+	if _, err = eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 		t.Errorf("StartJob when the other has ended: %v", err)
 	}
 }

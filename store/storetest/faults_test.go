@@ -37,7 +37,7 @@ func ExampleFault_undone() {
 	ctx, spec := context.Background(), engine.JobSpec{Name: "release", Steps: []step.Spec{{Type: step.Confirmation, Name: "go?"}}}
 	for _, failure := range []error{fmt.Errorf("the disk is full: %w", store.ErrUndone), errors.New("connection lost")} {
 		faults := storetest.NewFaults(storetest.Fault{Method: storetest.Commit, Forever: true, Err: failure})
-		_, err := engine.New(faults.Wrap(memstore.New())).Create(ctx, spec)
+		_, err := engine.New(faults.Wrap(memstore.New())).Create(ctx, spec, engine.Request{})
 		fmt.Println(failure, "- unknown:", errors.Is(err, engine.ErrUnknownOutcome))
 	}
 	// Output:

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -127,11 +126,11 @@ func (c client) job(name string) store.Job {
 }
 
 // operate operates on a step, and is an error if that is refused.
-func (c client) operate(job store.JobID, on step.ID, code operation.Code) (receipt engine.Receipt, err error) {
+func (c client) operate(job store.JobID, on step.ID, code operation.Code) (record store.Record, err error) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
-	err = c.call(ctx, "POST", fmt.Sprintf("%s/steps/%d/operate", jobPath(job), on), map[string]any{"code": code}, &receipt)
-	return receipt, err
+	err = c.call(ctx, "POST", fmt.Sprintf("%s/steps/%d/operate", jobPath(job), on), map[string]any{"code": code}, &record)
+	return record, err
 }
 
 // history returns all records of a job.

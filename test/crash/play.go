@@ -109,7 +109,7 @@ func (p *player) turn(ctx context.Context, dice *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	x, err := p.engine.Explain(ctx, id, job.Current, engine.By(person))
+	x, err := p.engine.Explain(ctx, id, job.Current, engine.Request{By: person})
 	if err != nil {
 		return err
 	}
@@ -235,22 +235,22 @@ func (p *player) ask(ctx context.Context, a line) error {
 
 // request has the engine do what is asked for and returns the job and the record, 0 for none.
 func (p *player) request(ctx context.Context, a line) (store.JobID, store.Seq, error) {
-	opts := []engine.OperateOption{engine.By(person), engine.RequestID(a.Request)}
+	asked := engine.Request{By: person, ID: a.Request}
 	switch {
 	case a.Shape != 0:
-		job, err := p.engine.Create(ctx, spec(a), opts...)
+		created, err := p.engine.Create(ctx, spec(a), asked)
 		if err == nil {
 			p.mu.Lock()
-			p.jobs = append(p.jobs, job.ID)
+			p.jobs = append(p.jobs, created.Job)
 			p.mu.Unlock()
 		}
-		return job.ID, job.Version, err
+		return created.Job, created.Seq, err
 	case a.Cause.OfStep():
-		receipt, err := p.engine.Operate(ctx, a.Job, a.Step, operation.Code(a.Cause), opts...)
-		return a.Job, receipt.Seq, err
+		record, err := p.engine.Operate(ctx, a.Job, a.Step, operation.Code(a.Cause), asked)
+		return a.Job, record.Seq, err
 	case a.Cause.OfJob():
-		receipt, err := p.engine.OperateJob(ctx, a.Job, operation.JobCode(a.Cause.Code()), opts...)
-		return a.Job, receipt.Seq, err
+		record, err := p.engine.OperateJob(ctx, a.Job, operation.JobCode(a.Cause.Code()), asked)
+		return a.Job, record.Seq, err
 	}
 	// Reports carry no request id: the executor's name tells this one from all others.
 	receipt, err := p.engine.Report(ctx, engine.Report{

@@ -22,13 +22,13 @@ func (p *player) create(ctx context.Context) {
 		j.created.ID = p.newRequest()
 	}
 	p.ask("create %q of %d steps in %q %q, %v", j.spec.Name, len(j.spec.Steps), j.spec.Scope.Type, j.spec.Scope.ID, j.created)
-	header, err := p.engine.Create(ctx, j.spec, j.created.options()...)
-	answer(p.History, header, err)
+	record, err := p.engine.Create(ctx, j.spec, j.created.asked())
+	answer(p.History, record, err)
 	if err != nil {
 		return
 	}
 	p.Tally["created"]++
-	j.id = header.ID
+	j.id = record.Job
 	p.jobs = append(p.jobs, j)
 }
 
@@ -71,17 +71,17 @@ func (p *player) repeatCreation(ctx context.Context, j *job, _ *store.View) {
 		spec.Steps = append(spec.Steps[:len(spec.Steps)-1:len(spec.Steps)-1], p.spec())
 	}
 	p.ask("create job %d again as %q of %d steps, %v", j.id, spec.Name, len(spec.Steps), again)
-	header, err := p.engine.Create(ctx, spec, again.options()...)
-	answer(p.History, header, err)
+	record, err := p.engine.Create(ctx, spec, again.asked())
+	answer(p.History, record, err)
 }
 
 // createAnyhow has the store create a job of the id or of the request of another one.
 func (p *player) createAnyhow(ctx context.Context, j *job) {
-	c := &engine.Create{ID: j.id, Request: p.newRequest(), Spec: j.spec}
+	c := &engine.Create{Job: j.id, Spec: j.spec, Request: engine.Request{ID: p.newRequest()}}
 	if id := j.created.ID; id != (store.RequestID{}) && p.oneIn(2) {
-		c.ID, c.Request = p.newJobID(), id
+		c.Job, c.Request.ID = p.newJobID(), id
 	}
-	p.ask("commit the creation of job %d by request %v, which is taken", c.ID, c.Request)
+	p.ask("commit the creation of job %d by request %v, which is taken", c.Job, c.Request.ID)
 	d, err := engine.Decide(operation.Standard(), store.View{}, c, step.At(p.now))
 	if err == nil {
 		err = p.store.Commit(ctx, d.Change)

@@ -20,21 +20,8 @@ type request struct {
 	Dry           bool
 }
 
-func (r request) options() []engine.OperateOption {
-	opts := []engine.OperateOption{engine.By(r.Actor), engine.Because(r.Reason)}
-	if r.ID != (store.RequestID{}) {
-		opts = append(opts, engine.RequestID(r.ID))
-	}
-	if r.IfAttempt != 0 {
-		opts = append(opts, engine.IfAttempt(r.IfAttempt))
-	}
-	if r.IfVersion != 0 {
-		opts = append(opts, engine.IfVersion(r.IfVersion))
-	}
-	if r.Dry {
-		opts = append(opts, engine.DryRun())
-	}
-	return opts
+func (r request) asked() engine.Request {
+	return engine.Request{By: r.Actor, Because: r.Reason, ID: r.ID, IfAttempt: r.IfAttempt, IfVersion: r.IfVersion, DryRun: r.Dry}
 }
 
 func (r request) String() string {
@@ -69,11 +56,11 @@ func (a asked) String() string {
 }
 
 // of asks an engine for the operation on a job.
-func (a asked) of(ctx context.Context, e viewpoint, j *job) (engine.Receipt, error) {
+func (a asked) of(ctx context.Context, e viewpoint, j *job) (store.Record, error) {
 	if a.cause.OfJob() {
-		return e.OperateJob(ctx, j.id, operation.JobCode(a.cause.Code()), a.options()...)
+		return e.OperateJob(ctx, j.id, operation.JobCode(a.cause.Code()), a.request.asked())
 	}
-	return e.Operate(ctx, j.id, a.step, operation.Code(a.cause), a.options()...)
+	return e.Operate(ctx, j.id, a.step, operation.Code(a.cause), a.request.asked())
 }
 
 // act does what is likely where a job stands.
@@ -161,8 +148,8 @@ func (p *player) request(at *store.View) request {
 func (p *player) operate(ctx context.Context, j *job, a asked) {
 	e := p.from(j)
 	p.ask("job %d: %v, %v", j.id, a, e)
-	receipt, err := a.of(ctx, e, j)
-	answer(p.History, receipt, err)
+	record, err := a.of(ctx, e, j)
+	answer(p.History, record, err)
 	if err != nil {
 		return
 	}
@@ -171,7 +158,7 @@ func (p *player) operate(ctx context.Context, j *job, a asked) {
 		return
 	}
 	p.Tally["accepted: "+a.cause.String()]++
-	a.ID, a.step = receipt.Request, receipt.Step // an id that the engine made is as good
+	a.ID, a.step = record.Request, record.Step // an id that the engine made is as good
 	j.done = append(j.done, a)
 }
 
@@ -197,21 +184,21 @@ func (p *player) repeat(ctx context.Context, j *job, at *store.View) {
 	p.Tally["repeated"]++
 	e := p.from(j)
 	p.ask("job %d: repeat %v, %v", j.id, a, e)
-	receipt, err := a.of(ctx, e, j)
-	answer(p.History, receipt, err)
+	record, err := a.of(ctx, e, j)
+	answer(p.History, record, err)
 }
 
 // decide draws an operation and decides on it where a view shows a job, nil if it is refused.
 func (p *player) decide(j *job, view *store.View) *engine.Decision {
 	a := p.asked(j, view)
-	c := &engine.Operate{Cause: a.cause, Request: p.newRequest(), Actor: a.Actor, Reason: a.Reason}
+	c := &engine.Operate{Cause: a.cause, Request: engine.Request{ID: p.newRequest(), By: a.Actor, Because: a.Reason}}
 	p.ask("job %d: decide on version %d: %v", view.Job.ID, view.Job.Version, a)
 	d, err := engine.Decide(operation.Standard(), *view, c, step.At(p.now))
 	if err != nil {
 		p.fail(err)
 		return nil
 	}
-	return d
+	return &d
 }
 
 // commitLate decides on where a job stood when it was looked at some time ago, and commits

@@ -186,9 +186,9 @@ func (p *player) readOverdue(ctx context.Context, e viewpoint, _ *job, _ *store.
 
 func (p *player) explain(ctx context.Context, e viewpoint, j *job, at *store.View) {
 	id, r := p.anyStep(j), p.request(at)
-	r.ID, r.Dry = store.RequestID{}, false
+	r.ID, r.Reason, r.Dry = store.RequestID{}, "", false
 	p.ask("job %d: explain step %d, %v, %v", j.id, id, r, e)
-	x, err := e.Explain(ctx, j.id, id, r.options()...)
+	x, err := e.Explain(ctx, j.id, id, r.asked())
 	answer(p.History, x, err)
 }
 

@@ -174,26 +174,14 @@ func (c *client) report(r *request) {
 // call asks for r and returns the answer.
 func (c *client) call(ctx context.Context, r request) answer {
 	e := c.engine
-	opts := []engine.OperateOption{engine.By(r.Person)}
-	if r.IfAttempt != 0 {
-		opts = append(opts, engine.IfAttempt(r.IfAttempt))
-	}
-	if r.IfVersion != 0 {
-		opts = append(opts, engine.IfVersion(r.IfVersion))
-	}
-	if r.ID != (store.RequestID{}) {
-		opts = append(opts, engine.RequestID(r.ID))
-	}
+	asked := engine.Request{By: r.Person, ID: r.ID, IfAttempt: r.IfAttempt, IfVersion: r.IfVersion, DryRun: r.Kind == dryRun}
 	switch r.Kind {
-	case operate:
-		receipt, err := e.Operate(ctx, c.id, r.Step, r.Code, opts...)
-		return c.accepted(receipt, err)
-	case dryRun:
-		receipt, err := e.Operate(ctx, c.id, r.Step, r.Code, append(opts, engine.DryRun())...)
-		return c.accepted(receipt, err)
+	case operate, dryRun:
+		record, err := e.Operate(ctx, c.id, r.Step, r.Code, asked)
+		return c.accepted(record, err)
 	case operateJob:
-		receipt, err := e.OperateJob(ctx, c.id, r.JobCode, opts...)
-		return c.accepted(receipt, err)
+		record, err := e.OperateJob(ctx, c.id, r.JobCode, asked)
+		return c.accepted(record, err)
 	case report:
 		said := engine.Report{Job: c.id, Step: r.Step, Attempt: r.Attempt, Outcome: r.Outcome}
 		for _, result := range r.Results {
@@ -249,7 +237,7 @@ func (c *client) read(ctx context.Context, r request) answer {
 			return listed(targets)
 		})
 	case explain:
-		got, err := e.Explain(ctx, c.id, r.Step, engine.By(r.Person))
+		got, err := e.Explain(ctx, c.id, r.Step, engine.Request{By: r.Person})
 		return c.when(err, func() answer {
 			var reasons []operation.Reason
 			for _, v := range got.Causes {
@@ -290,7 +278,7 @@ func (c *client) when(err error, said func() answer) answer {
 	return answer(fmt.Sprintf("an error that nobody expects: %v", err))
 }
 
-func (c *client) accepted(got engine.Receipt, err error) answer {
+func (c *client) accepted(got store.Record, err error) answer {
 	return c.when(err, func() answer {
 		c.saw(max(got.Step, got.Entered), got.JobTo, got.Seq)
 		if got.Entered == 0 && got.Seq == c.seen.version {

@@ -63,11 +63,11 @@ func Record(ctx context.Context, st store.Store, seed uint64) (History, error) {
 	calm := engine.New(storetest.WithoutClock(unwrap(st)), engine.WithClock(start.Std)) // before and after, when nobody interferes
 	for i := range 1 + dice.IntN(2) {
 		spec := drawJob(dice, i)
-		created, err := calm.Create(ctx, spec)
+		created, err := calm.Create(ctx, spec, engine.Request{})
 		if err != nil {
 			return r.history, fmt.Errorf("create: %w", err)
 		}
-		r.history.jobs = append(r.history.jobs, recorded{id: created.ID, scope: spec.Scope, specs: spec.Steps})
+		r.history.jobs = append(r.history.jobs, recorded{id: created.Job, scope: spec.Scope, specs: spec.Steps})
 	}
 
 	var running sync.WaitGroup

@@ -345,7 +345,7 @@ func (s *site) sealed() {
 	if _, err := fmt.Sscanf(path, "/v1/jobs/%d", &job); err != nil {
 		s.Fatal(err)
 	}
-	if _, err := engine.New(s.st, engine.WithRules(rules)).OperateJob(s.Context(), job, seal); err != nil {
+	if _, err := engine.New(s.st, engine.WithRules(rules)).OperateJob(s.Context(), job, seal, engine.Request{}); err != nil {
 		s.Fatal(err)
 	}
 	for call, body := range map[string]string{"/steps/1/operate": `{"code":"retry_all"}`, "/start": "", "/terminate": ""} {

@@ -176,15 +176,15 @@ func serve(t *testing.T, kind string) {
 	limits.Payload = payload
 	eng := engine.New(st, engine.WithLimits(limits))
 	s := site{}
-	create := func(spec step.Spec, opts ...engine.OperateOption) store.JobID {
-		job, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Scope: store.Scope{Type: "biz", ID: "2"}, Steps: []step.Spec{spec}}, opts...)
+	create := func(spec step.Spec) store.JobID {
+		created, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Scope: store.Scope{Type: "biz", ID: "2"}, Steps: []step.Spec{spec}}, engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+		if _, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 			t.Fatal(err)
 		}
-		return job.ID
+		return created.Job
 	}
 	many := func(n int) (names []string) {
 		for i := range n {
@@ -205,7 +205,7 @@ func serve(t *testing.T, kind string) {
 			t.Fatal(err)
 		}
 	}
-	once := engine.RequestID(replayed)
+	once := engine.Request{ID: replayed}
 	if _, err := eng.Create(t.Context(), engine.JobSpec{Name: "replayed", Scope: store.Scope{Type: "biz", ID: "2"}, Steps: []step.Spec{
 		{Type: step.Script, Name: "s", Targets: []string{"a"}, Payload: strings.Repeat("x", payload/5)},
 	}}, once); err != nil {

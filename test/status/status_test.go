@@ -47,14 +47,14 @@ func (p *platform) start() store.JobID {
 		}
 		spec.Steps = append(spec.Steps, s)
 	}
-	job, err := p.eng.Create(p.Context(), spec)
+	created, err := p.eng.Create(p.Context(), spec, engine.Request{})
 	if err == nil {
-		_, err = p.eng.OperateJob(p.Context(), job.ID, operation.StartJob)
+		_, err = p.eng.OperateJob(p.Context(), created.Job, operation.StartJob, engine.Request{})
 	}
 	if err != nil {
 		p.Fatal(err)
 	}
-	return job.ID
+	return created.Job
 }
 
 // run reports one step after another to have succeeded, each at a turn; nil turns come at once.

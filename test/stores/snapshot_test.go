@@ -30,19 +30,19 @@ func finished(t testing.TB, st store.Store, steps, targets int) store.JobID {
 	for range steps {
 		spec.Steps = append(spec.Steps, step.Spec{Type: step.Script, Name: "run", Targets: names})
 	}
-	job, err := eng.Create(t.Context(), spec)
+	created, err := eng.Create(t.Context(), spec, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+	if _, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range steps {
-		if _, err := eng.Report(t.Context(), engine.Report{Job: job.ID, Step: step.ID(i + 1), Attempt: 1, Results: results}); err != nil {
+		if _, err := eng.Report(t.Context(), engine.Report{Job: created.Job, Step: step.ID(i + 1), Attempt: 1, Results: results}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return job.ID
+	return created.Job
 }
 
 // median returns the median of some durations.

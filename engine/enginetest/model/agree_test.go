@@ -131,7 +131,7 @@ func (p *pair) create(rules *model.Rules) {
 		specs = append(specs, spec)
 	}
 	p.store, p.model, p.now = memstore.New(), model.New(rules, specs), 1000
-	d, err := engine.Decide(p.rules, store.View{}, &engine.Create{ID: id, Spec: engine.JobSpec{Name: "job", Steps: specs}}, p.now)
+	d, err := engine.Decide(p.rules, store.View{}, &engine.Create{Job: id, Spec: engine.JobSpec{Name: "job", Steps: specs}}, p.now)
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -171,12 +171,12 @@ func (p *pair) command() {
 		}
 		code := rapid.SampledFrom(codes).Draw(p.T, "code")
 		person := rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(p.T, "person")
-		_, reason := p.decide(query, &engine.Operate{Cause: code.Cause(), Actor: person})
+		_, reason := p.decide(query, &engine.Operate{Cause: code.Cause(), Request: engine.Request{By: person}})
 		p.verdict(fmt.Sprintf("%v by %q on step %d", code, person, at), reason, p.model.Operate(at, code, person, p.now))
 	case "job":
 		code := rapid.SampledFrom([]operation.JobCode{1, 2, 2, 3, 32, 33, 33}).Draw(p.T, "job code")
 		person := rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(p.T, "person")
-		_, reason := p.decide(store.Query{Job: id}, &engine.Operate{Cause: code.Cause(), Actor: person})
+		_, reason := p.decide(store.Query{Job: id}, &engine.Operate{Cause: code.Cause(), Request: engine.Request{By: person}})
 		p.verdict(fmt.Sprintf("job %v by %q", code, person), reason, p.model.OperateJob(code, person, p.now))
 	case "report":
 		p.report(query, attempt)
@@ -217,7 +217,7 @@ func (p *pair) report(query store.Query, attempt int32) {
 		p.Fatalf("%s: the model would answer %+v, %v, and reports %v, %v", call, said, would, changed, refused)
 	}
 	p.verdict(call, reason, refused)
-	if d == nil {
+	if reason != 0 {
 		return
 	}
 	if got := (model.Answer{Changed: d.Changes(), Accepted: d.Report.Accepted, Repeated: d.Report.Repeated, Rejected: len(d.Report.Rejected)}); got != said {
@@ -245,17 +245,17 @@ func (p *pair) sweep(q store.Query, c engine.Command) {
 }
 
 // decide has the engine decide and the store commit.
-func (p *pair) decide(q store.Query, c engine.Command) (*engine.Decision, operation.Reason) {
+func (p *pair) decide(q store.Query, c engine.Command) (engine.Decision, operation.Reason) {
 	p.sweep(q, c)
 	view, err := p.store.View(p.Context(), q)
 	if errors.Is(err, store.ErrNotFound) {
 		if r, ok := c.(*engine.Report); ok && (len(r.Results) == 0 && r.Outcome == 0 || r.Outcome == step.Expired) {
-			return nil, operation.InvalidInput // which comes first
+			return engine.Decision{}, operation.InvalidInput // which comes first
 		}
 		if o, ok := c.(*engine.Operate); ok && !p.rules.Causes().Has(o.Cause) {
-			return nil, operation.InvalidInput
+			return engine.Decision{}, operation.InvalidInput
 		}
-		return nil, operation.NoSuchStep
+		return engine.Decision{}, operation.NoSuchStep
 	}
 	if err != nil {
 		p.Fatal(err)
@@ -266,7 +266,7 @@ func (p *pair) decide(q store.Query, c engine.Command) (*engine.Decision, operat
 		if !errors.As(err, &refusal) {
 			p.Fatal(err)
 		}
-		return nil, refusal.Reason
+		return engine.Decision{}, refusal.Reason
 	}
 	if d.Changes() {
 		if d.Change.Records[len(d.Change.Records)-1].Effect == store.AskConfirmers {

@@ -222,10 +222,10 @@ type player struct {
 	job   store.JobID
 }
 
-func (p player) operate(id step.ID, code operation.Code, want step.State, opts ...engine.OperateOption) {
+func (p player) operate(id step.ID, code operation.Code, want step.State, asked engine.Request) {
 	p.Helper()
 	what := fmt.Sprintf("job %d: %v of step %d", p.job, code, id)
-	r := must[engine.Receipt](p, what)(p.eng.Operate(p.Context(), p.job, id, code, opts...))
+	r := must[store.Record](p, what)(p.eng.Operate(p.Context(), p.job, id, code, asked))
 	if r.To != want {
 		p.Errorf("%s: got %v, want %v", what, r.To, want)
 	}
@@ -234,7 +234,7 @@ func (p player) operate(id step.ID, code operation.Code, want step.State, opts .
 func (p player) operateJob(code operation.JobCode, want step.State) {
 	p.Helper()
 	what := fmt.Sprintf("job %d: %v", p.job, code)
-	if r := must[engine.Receipt](p, what)(p.eng.OperateJob(p.Context(), p.job, code)); r.JobTo != want {
+	if r := must[store.Record](p, what)(p.eng.OperateJob(p.Context(), p.job, code, engine.Request{})); r.JobTo != want {
 		p.Errorf("%s: got %v, want %v", what, r.JobTo, want)
 	}
 }
@@ -268,42 +268,42 @@ var plays = map[string]func(p player, j job){
 	"pending": func(p player, _ job) {
 		p.operateJob(operation.StartJob, step.Running)
 		p.report(1, ok, step.Succeeded, 0, 0, 1)
-		p.operate(2, operation.Confirm, step.Succeeded, engine.By("bob"))
+		p.operate(2, operation.Confirm, step.Succeeded, engine.Request{By: "bob"})
 	},
-	"unnamed steps of every type":        func(p player, _ job) { p.operate(5, operation.Confirm, step.Succeeded) },
+	"unnamed steps of every type":        func(p player, _ job) { p.operate(5, operation.Confirm, step.Succeeded, engine.Request{}) },
 	"expired script":                     func(p player, _ job) { p.report(2, ok, step.Succeeded, 0, 0) },
-	"expired question":                   func(p player, _ job) { p.operate(1, operation.RestartConfirmation, step.Waiting) },
+	"expired question":                   func(p player, _ job) { p.operate(1, operation.RestartConfirmation, step.Waiting, engine.Request{}) },
 	"question confirmed by its deadline": func(p player, _ job) { p.operateJob(operation.TerminateJob, step.Terminating) },
-	"stop that expired":                  func(p player, _ job) { p.operate(1, operation.RetryAll, step.Running) },
+	"stop that expired":                  func(p player, _ job) { p.operate(1, operation.RetryAll, step.Running, engine.Request{}) },
 	"many targets": func(p player, _ job) {
 		p.report(1, ok, step.Failed, 0, upTo(0, 239)...)
-		p.operate(1, operation.RetryFailed, step.Running)
+		p.operate(1, operation.RetryFailed, step.Running, engine.Request{})
 		p.report(1, ok, step.Succeeded, 0, 240, 247, 254, 261, 268)
 	},
 	"retried": func(p player, j job) {
 		again := j.History[3] // the first retry: a client that has not heard repeats it
-		p.operate(1, operation.RetryFailed, step.Running, engine.RequestID(again.Request), engine.By(again.Actor), engine.Because(again.Reason))
+		p.operate(1, operation.RetryFailed, step.Running, engine.Request{By: again.Actor, Because: again.Reason, ID: again.Request})
 		p.report(1, ok, step.Succeeded, 0, 2)
-		p.operate(2, operation.Confirm, step.Succeeded, engine.By("ann"))
+		p.operate(2, operation.Confirm, step.Succeeded, engine.Request{By: "ann"})
 	},
 	"all again": func(p player, _ job) { p.operateJob(operation.TerminateJob, step.Terminated) },
 	"refused": func(p player, _ job) {
-		p.operate(1, operation.RestartConfirmation, step.Waiting)
-		p.operate(1, operation.Confirm, step.Succeeded)
+		p.operate(1, operation.RestartConfirmation, step.Waiting, engine.Request{})
+		p.operate(1, operation.Confirm, step.Succeeded, engine.Request{})
 	},
 	"terminating": func(p player, _ job) {
 		p.report(1, 0, step.Terminated, step.Stopped)
-		p.operate(1, operation.NextStep, step.Skipped)
+		p.operate(1, operation.NextStep, step.Skipped, engine.Request{})
 	},
-	"terminated and left": func(p player, _ job) { p.operate(3, operation.ForcedSkip, step.Skipped) },
+	"terminated and left": func(p player, _ job) { p.operate(3, operation.ForcedSkip, step.Skipped, engine.Request{}) },
 	"broke": func(p player, _ job) {
-		p.operate(1, operation.RetryFailed, step.Running)
+		p.operate(1, operation.RetryFailed, step.Running, engine.Request{})
 		p.report(1, ok, step.Succeeded, 0, 1)
 	},
-	"stopped after all had succeeded": func(p player, _ job) { p.operate(2, operation.IgnoreError, step.ErrorIgnored) },
+	"stopped after all had succeeded": func(p player, _ job) { p.operate(2, operation.IgnoreError, step.ErrorIgnored, engine.Request{}) },
 	"operations of an embedder": func(p player, _ job) {
 		p.report(1, failed, step.Failed, 0, 1)
-		p.operate(1, 40, step.Running)
+		p.operate(1, 40, step.Running, engine.Request{})
 		p.report(1, 0, step.Abandoned, step.Dropped)
 	},
 }

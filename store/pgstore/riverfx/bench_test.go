@@ -62,14 +62,14 @@ func newCallers(b *testing.B, eng *engine.Engine, n int) *callers {
 	b.Helper()
 	c := &callers{eng: eng}
 	for range n {
-		job, err := eng.Create(b.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}})
+		created, err := eng.Create(b.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}}, engine.Request{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := eng.OperateJob(b.Context(), job.ID, operation.StartJob); err != nil {
+		if _, err := eng.OperateJob(b.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 			b.Fatal(err)
 		}
-		c.jobs = append(c.jobs, job.ID)
+		c.jobs = append(c.jobs, created.Job)
 	}
 	return c
 }
@@ -82,7 +82,7 @@ func (c *callers) operate(b *testing.B) time.Duration {
 		all.Go(func() {
 			for i := range opsInTurn {
 				code := [...]operation.Code{operation.TerminateConfirmation, operation.RestartConfirmation}[i%2]
-				if _, err := c.eng.Operate(b.Context(), job, 1, code); err != nil {
+				if _, err := c.eng.Operate(b.Context(), job, 1, code, engine.Request{}); err != nil {
 					b.Error(err)
 				}
 			}

@@ -21,23 +21,23 @@ import (
 
 func TestEveryEffectHasItsRiverJob(t *testing.T) {
 	p := newProcess(t)
-	job, err := p.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{script("a")}})
+	created, err := p.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{script("a")}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := p.riverJobs(); len(got) != 0 {
 		t.Errorf("after a creation, which has no effect: River jobs %v, want none", got)
 	}
-	if _, err := p.eng.OperateJob(t.Context(), job.ID, operation.StartJob); err != nil {
+	if _, err := p.eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 		t.Fatal(err)
 	}
-	p.terminate(job.ID)
-	if _, err := p.eng.Report(t.Context(), engine.Report{Job: job.ID, Step: 1, Attempt: 1, Outcome: step.Stopped}); err != nil {
+	p.terminate(created.Job)
+	if _, err := p.eng.Report(t.Context(), engine.Report{Job: created.Job, Step: 1, Attempt: 1, Outcome: step.Stopped}); err != nil {
 		t.Fatal(err)
 	}
 	jobs := p.riverJobs()
 	for i, queue := range []string{riverfx.RunQueue, riverfx.StopQueue, riverfx.NoticeQueue} {
-		want := fmt.Sprintf(`{"job": %d, "seq": %d}`, job.ID, i+2)
+		want := fmt.Sprintf(`{"job": %d, "seq": %d}`, created.Job, i+2)
 		if len(jobs) != 3 || jobs[i].Queue != queue || jobs[i].State != "available" || jobs[i].Args != want {
 			t.Fatalf("River jobs %v, want 3, and number %d available in queue %s with %s", jobs, i, queue, want)
 		}
@@ -61,11 +61,15 @@ func TestChangeWhoseEffectsAreNotCarriedIsUndone(t *testing.T) {
 	}
 	defer st.Close()
 	eng := engine.New(st)
-	job, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{script("a")}})
+	created, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{script("a")}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob); !errors.Is(err, errTorn) {
+	job, err := eng.Job(t.Context(), created.Job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := eng.OperateJob(t.Context(), job.ID, operation.StartJob, engine.Request{}); !errors.Is(err, errTorn) {
 		t.Errorf("OperateJob: %v, want %v", err, errTorn)
 	}
 	if got, err := eng.Job(t.Context(), job.ID); got != job {

@@ -39,11 +39,11 @@ func Example() {
 	defer st.Close()
 	eng := engine.New(st)
 
-	job, err := eng.Create(ctx, engine.JobSpec{Name: "release", Steps: []step.Spec{
+	created, err := eng.Create(ctx, engine.JobSpec{Name: "release", Steps: []step.Spec{
 		{Type: step.Script, Name: "deploy", Targets: []string{"web-1", "web-2"}},
-	}})
+	}}, engine.Request{})
 	check(err)
-	_, err = eng.OperateJob(ctx, job.ID, operation.StartJob, engine.By("ada"))
+	_, err = eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{By: "ada"})
 	check(err)
 
 	check(carrier.Worker(eng, st, handle).Run(ctx))

@@ -132,26 +132,26 @@ func script(hosts ...string) step.Spec {
 // start creates and starts a job.
 func (p *process) start(steps ...step.Spec) store.JobID {
 	p.Helper()
-	job, err := p.eng.Create(p.Context(), engine.JobSpec{Name: "job", Steps: steps})
+	created, err := p.eng.Create(p.Context(), engine.JobSpec{Name: "job", Steps: steps}, engine.Request{})
 	if err != nil {
 		p.Fatal(err)
 	}
-	if _, err := p.eng.OperateJob(p.Context(), job.ID, operation.StartJob); err != nil {
+	if _, err := p.eng.OperateJob(p.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
 		p.Fatal(err)
 	}
-	return job.ID
+	return created.Job
 }
 
 func (p *process) operate(job store.JobID, id step.ID, code operation.Code) {
 	p.Helper()
-	if _, err := p.eng.Operate(p.Context(), job, id, code); err != nil {
+	if _, err := p.eng.Operate(p.Context(), job, id, code, engine.Request{}); err != nil {
 		p.Fatal(err)
 	}
 }
 
 func (p *process) terminate(job store.JobID) {
 	p.Helper()
-	if _, err := p.eng.OperateJob(p.Context(), job, operation.TerminateJob); err != nil {
+	if _, err := p.eng.OperateJob(p.Context(), job, operation.TerminateJob, engine.Request{}); err != nil {
 		p.Fatal(err)
 	}
 }

@@ -289,15 +289,15 @@ func TestProcessesShareTheWork(t *testing.T) {
 		q := both[i%2]
 		all.Go(func() {
 			spec := engine.JobSpec{Name: "job", Steps: slices.Repeat([]step.Spec{script("a")}, steps)}
-			job, err := q.eng.Create(t.Context(), spec)
+			created, err := q.eng.Create(t.Context(), spec, engine.Request{})
 			if err == nil {
-				_, err = q.eng.OperateJob(t.Context(), job.ID, operation.StartJob)
+				_, err = q.eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{})
 			}
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			checkHistory(q, spec, job.ID, through(q, job.ID))
+			checkHistory(q, spec, created.Job, through(q, created.Job))
 		})
 	}
 	all.Wait()
@@ -324,7 +324,7 @@ func through(p *process, job store.JobID) (retries int) {
 			return retries
 		case r.To == step.Failed:
 			retries++
-			if _, err := p.eng.Operate(ctx, job, r.Step, operation.RetryFailed); err != nil {
+			if _, err := p.eng.Operate(ctx, job, r.Step, operation.RetryFailed, engine.Request{}); err != nil {
 				p.Errorf("job %d: %v", job, err)
 				return retries
 			}
