@@ -213,7 +213,7 @@ func (d *Decision) create(c *Create, now step.Time) *Refusal {
 	}
 	record := store.Record{
 		Job: c.Job, Seq: 1, At: now, Cause: step.Created, Request: c.Request.ID, Actor: c.By, Reason: c.Because,
-		JobTo: step.Pending,
+		Run: store.FirstRun, JobTo: step.Pending,
 	}
 	d.Change = store.Change{
 		Job: store.Job{
@@ -441,9 +441,12 @@ func results(s *store.Step, v *store.View, c *Report, rows []int) (told ReportRe
 				s.Unfinished--
 			}
 			t.Result, t.Attempt = result.Result, s.Attempt
-			if result.Status.Success() {
+			switch {
+			case result.Status.Success():
 				s.Succeeded++
 				t.Success = s.Attempt
+			case result.Status.Finished():
+				t.Success = 0 // what it has done is undone: it counted no more, or it would not have run
 			}
 			told.Accepted++
 			changed[rows[i]] = true
@@ -474,7 +477,7 @@ const (
 // target goes from waiting to running to finished, and never back.
 func compare(s *store.Step, t *store.Target, result *TargetResult) news {
 	switch {
-	case !t.Due(*s) && t.Attempt < s.Attempt: // it succeeded earlier and does not run in this attempt
+	case !s.Run.Due(*t) && t.Attempt < s.Attempt: // it succeeded earlier and does not run in this attempt
 		if result.Status.Success() {
 			return isKnown
 		}
@@ -536,7 +539,7 @@ func (d *Decision) begin(v *store.View, cause step.Cause, now step.Time) *store.
 func (d *Decision) finish() {
 	rec, job, s := &d.Change.Records[0], &d.Change.Job, &d.Change.Steps[0]
 	rec.Attempt, rec.To, rec.JobTo = s.Attempt, s.State, job.State
-	rec.Succeeded, rec.Unfinished = s.Succeeded, s.Unfinished
+	rec.Run, rec.Succeeded, rec.Unfinished = s.Run, s.Succeeded, s.Unfinished
 	job.Version, job.Updated = rec.Seq, rec.At
 	if rec.Moves() {
 		job.Moved = rec.Seq

@@ -21,7 +21,7 @@ type Delivery struct {
 	Job     store.Job    `json:"job"`
 	Step    store.Step   `json:"step"`           // that runs, stops or asks; its Payload and Confirmers say how and whom
 	Attempt int32        `json:"attempt"`        // to run, stop or ask for
-	All     bool         `json:"all"`            // of a RunTargets: all targets, and not only those that have not succeeded
+	Run     store.Run    `json:"run"`            // which targets Attempt covers
 	Ended   step.State   `json:"ended,omitzero"` // of a JobEnded: the state that the job ended in
 	Count   int32        `json:"count"`          // deliveries, this one included
 	Token   store.Token  `json:"token"`          // of this delivery's claim; a secret of its executor
@@ -33,7 +33,7 @@ type Delivery struct {
 func NewDelivery(d store.Delivery, v store.View) Delivery {
 	return Delivery{
 		Effect: d.Effect, Seq: d.Seq, At: d.At, Job: v.Job, Step: v.Step,
-		Attempt: d.Attempt, All: d.All, Ended: d.JobTo, Count: d.Count, Token: d.Token,
+		Attempt: d.Attempt, Run: d.Run, Ended: d.JobTo, Count: d.Count, Token: d.Token,
 	}
 }
 

@@ -135,7 +135,7 @@ func TestDeliver(t *testing.T) {
 			d.note(x)
 			switch x.Effect {
 			case store.RunTargets:
-				if !x.All || x.Step.Name != "run" || x.Job.ID != id || x.Count != 1 {
+				if !x.Run.All(x.Attempt) || x.Step.Name != "run" || x.Job.ID != id || x.Count != 1 {
 					t.Errorf("delivered %+v, want all of step run of job %d for the first time", x, id)
 				}
 				_, err := d.eng.Report(ctx, engine.Report{Job: x.Job.ID, Step: x.Step.ID, Attempt: x.Attempt, Results: []engine.TargetResult{

@@ -461,7 +461,7 @@ func ExampleWithRules() {
 func ExampleDecide() {
 	view := store.View{
 		Job:  store.Job{ID: 100, State: step.Failed, Version: 3, Current: 1, Steps: 1},
-		Step: store.Step{ID: 1, Type: step.Script, State: step.Failed, Attempt: 1, Full: 1, Total: 10, Succeeded: 7},
+		Step: store.Step{ID: 1, Type: step.Script, State: step.Failed, Attempt: 1, Run: store.FirstRun, Total: 10, Succeeded: 7},
 	}
 	d, err := engine.Decide(operation.Standard(), view, &engine.Operate{Cause: operation.RetryFailed.Cause()}, 1_000)
 	record := d.Record()

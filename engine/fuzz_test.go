@@ -83,7 +83,7 @@ func (d *dice) view() store.View {
 
 func (d *dice) step() store.Step {
 	s := store.Step{
-		State: step.State(d.n(256)), ID: step.ID(d.n(4)), Type: step.Type(d.n(256)), Total: int32(d.n(4)), Attempt: int32(d.n(4)), Full: int32(d.n(4)),
+		State: step.State(d.n(256)), ID: step.ID(d.n(4)), Type: step.Type(d.n(256)), Total: int32(d.n(4)), Attempt: int32(d.n(4)), Run: store.Run{Full: int32(d.n(4))},
 		Succeeded: int32(d.n(4)), Unfinished: int32(d.n(4)), IgnoreErrors: d.n(2) == 1, OnTimeout: step.Decision(d.n(4)), Deadline: step.Time(d.n(256)),
 		Timeout: time.Duration(d.n(256)) << d.n(64),
 	}

@@ -951,7 +951,7 @@ func TestDecideNeverPanics(t *testing.T) {
 	garbageStep := func(rt *rapid.T) store.Step {
 		return store.Step{
 			ID: step.ID(small(rt, "id")), Type: step.Type(rapid.Uint8().Draw(rt, "type")), State: step.State(rapid.Uint8().Draw(rt, "state")),
-			Total: small(rt, "total"), Attempt: small(rt, "attempt"), Full: small(rt, "full"), Succeeded: small(rt, "succeeded"),
+			Total: small(rt, "total"), Attempt: small(rt, "attempt"), Run: store.Run{Full: small(rt, "full")}, Succeeded: small(rt, "succeeded"),
 			Unfinished: small(rt, "unfinished"), Timeout: time.Duration(garbageNumber(rt, "timeout")), Deadline: step.Time(garbageNumber(rt, "deadline")),
 			Confirmers: step.NamesOf(rapid.SliceOfN(rapid.Just("ann"), -1, 1).Draw(rt, "confirmers")), IgnoreErrors: rapid.Bool().Draw(rt, "ignore"),
 		}

@@ -37,8 +37,25 @@ func converted(t *testing.T, name string, file []byte) []byte {
 		convertAlphabets(t, then)
 	default:
 		history := then["history"].([]any)
+		runs := map[string]any{} // by step: the attempt that last covered all targets
 		for _, rec := range history {
-			convertRecord(t, rec.(object))
+			convertRecord(t, rec.(object), runs)
+		}
+		types := map[string]any{}
+		for _, s := range then["steps"].([]any) {
+			s := s.(object)
+			if types[fmt.Sprint(s["id"])] = s["type"]; fmt.Sprint(s["full"]) == "0" {
+				s["full"] = 1 // of a step that has not begun
+			}
+		}
+		effects, _ := then["effects"].([]any)
+		for _, e := range effects {
+			e := e.(object)
+			e["type"], e["run"] = types[fmt.Sprint(e["step"])], history[number(t, e["seq"])-1].(object)["run"]
+			if history[number(t, e["seq"])-1].(object)["entered"] == e["step"] {
+				e["run"] = object{"full": 1}
+			}
+			drop(e, "all")
 		}
 		then["job"].(object)["updated"] = history[len(history)-1].(object)["at"]
 	}
@@ -77,10 +94,27 @@ func parsed(t *testing.T, name any) step.Cause {
 	return cause
 }
 
-func convertRecord(t *testing.T, rec object) {
+func convertRecord(t *testing.T, rec object, runs map[string]any) {
 	t.Helper()
 	rec["cause"] = causeOf(t, rec)
-	drop(rec, "kind", "code", "job_code", "event")
+	of := fmt.Sprint(rec["step"])
+	if runs[of] == nil {
+		runs[of] = 1
+	}
+	if rec["all"] == true && fmt.Sprint(rec["entered"]) == "0" {
+		runs[of] = rec["attempt"]
+	}
+	rec["run"] = object{"full": runs[of]}
+	drop(rec, "kind", "code", "job_code", "event", "all")
+}
+
+func number(t *testing.T, n any) int64 {
+	t.Helper()
+	i, err := n.(json.Number).Int64()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
 }
 
 func drop(o object, keys ...string) {

@@ -154,7 +154,11 @@ func replays(t *testing.T, j journaled) {
 	}
 	var waiting []store.Delivery
 	for _, rec := range j.History {
-		if d, ok := rec.Delivery(j.Job.Scope); ok {
+		typ := step.Type(0)
+		if id := rec.Subject(); id > 0 {
+			typ = j.Steps[id-1].Type
+		}
+		if d, ok := rec.Delivery(j.Job.Scope, typ); ok {
 			waiting = append(waiting, d)
 		}
 	}

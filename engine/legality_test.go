@@ -225,7 +225,7 @@ func (s situation) view() store.View {
 		},
 		Step: store.Step{
 			ID: 2, Type: s.typ, Name: "copy", Timeout: 5 * time.Second, State: s.state,
-			Attempt: atAttempt, Full: atAttempt - 1, Started: 9_000,
+			Attempt: atAttempt, Run: store.Run{Full: atAttempt - 1}, Started: 9_000,
 		},
 	}
 	if s.list {
@@ -239,7 +239,7 @@ func (s situation) view() store.View {
 	}
 	switch s.state {
 	case step.Pending:
-		v.Step.Attempt, v.Step.Full, v.Step.Succeeded, v.Step.Started = 0, 0, 0, 0
+		v.Step.Attempt, v.Step.Run, v.Step.Succeeded, v.Step.Started = 0, store.FirstRun, 0, 0
 	case step.Running, step.Waiting, step.Terminating:
 		v.Step.Unfinished, v.Step.Deadline = v.Step.Total-v.Step.Succeeded, now+1
 	default:
@@ -332,10 +332,10 @@ func (b book) after(t *testing.T, v *store.View, row string, to step.State) (sto
 	case attempt == "all" || attempt == "due":
 		s.Attempt++
 		if s.Started, s.Finished, s.Deadline = now, 0, now+5_000; attempt == "all" {
-			s.Full, s.Succeeded = s.Attempt, 0
+			s.Run.Full, s.Succeeded = s.Attempt, 0
 		}
 		s.Unfinished = s.Total - s.Succeeded
-		rec.All, rec.Targets = attempt == "all", s.Unfinished
+		rec.Targets = s.Unfinished
 	case to == step.Terminating || to == v.Step.State: // the attempt is still under way
 	default:
 		s.Deadline = 0
@@ -359,13 +359,13 @@ func (b book) after(t *testing.T, v *store.View, row string, to step.State) (sto
 	}
 	if entered {
 		next := v.Next
-		next.State, next.Attempt, next.Full, next.Unfinished = jobTo, 1, 1, next.Total
+		next.State, next.Attempt, next.Run, next.Unfinished = jobTo, 1, store.FirstRun, next.Total
 		next.Started, next.Deadline = now, now+1_000
 		steps = append(steps, next)
 		job.Current = next.ID
-		rec.Entered, rec.Targets, rec.All = next.ID, next.Total, true
+		rec.Entered, rec.Targets = next.ID, next.Total
 	}
-	rec.Attempt, rec.Succeeded, rec.Unfinished = s.Attempt, s.Succeeded, s.Unfinished
+	rec.Attempt, rec.Run, rec.Succeeded, rec.Unfinished = s.Attempt, s.Run, s.Succeeded, s.Unfinished
 	return rec, job, steps
 }
 

@@ -20,7 +20,7 @@ func (d *Decision) move(r *operation.Rules, v *store.View, m operation.Move) *Re
 	case step.Enter, step.RunAll, step.Ask:
 		d.run(m.To, true)
 	case step.RunDue:
-		d.run(m.To, s.Attempt == 0) // of a step that ended before its first attempt, all are due
+		d.run(m.To, false)
 	case step.Vote:
 		if s.Unfinished > 1 { // votes are missing: the step waits on, in the same attempt
 			s.Unfinished--
@@ -109,11 +109,11 @@ func start(s *store.Step, to step.State, all bool, rec *store.Record) {
 	if s.Timeout > 0 {
 		s.Deadline = rec.At.Add(s.Timeout)
 	}
-	if all {
-		s.Full, s.Succeeded = s.Attempt, 0
+	if s.Run = s.Run.Next(s.Attempt, all); all {
+		s.Succeeded = 0
 	}
 	s.Unfinished = s.Total - s.Succeeded
-	rec.All, rec.Targets = all, s.Unfinished
+	rec.Targets = s.Unfinished
 	rec.Effect = store.RunTargets
 	if to == step.Waiting {
 		rec.Effect = store.AskConfirmers

@@ -69,8 +69,8 @@ var breakages = []breakage{
 		decide: changed(func(c engine.Command, _ *store.View, d *engine.Decision) {
 			if op, ok := c.(*engine.Operate); ok && op.Cause == operation.RetryFailed.Cause() {
 				s, rec := &d.Change.Steps[0], &d.Change.Records[0]
-				s.Full, s.Succeeded, s.Unfinished = s.Attempt, 0, s.Total
-				rec.All, rec.Succeeded, rec.Unfinished = true, 0, s.Total
+				s.Run.Full, s.Succeeded, s.Unfinished = s.Attempt, 0, s.Total
+				rec.Run, rec.Succeeded, rec.Unfinished = s.Run, 0, s.Total
 			}
 		}),
 	},

@@ -242,7 +242,7 @@ func shown(s store.Step, t store.Target, attempt int32, in step.State) store.Res
 		return store.Result{}
 	case t.Attempt > 0 && t.Status.Finished() && (!current || t.Attempt == s.Attempt):
 		return t.Result
-	case current && !t.Due(s):
+	case current && !s.Run.Due(t):
 		t.Status = step.SucceededEarlier
 		return t.Result
 	case t.Attempt != s.Attempt || t.Status != step.TargetRunning:

@@ -58,7 +58,7 @@ func continues(rec store.Record, job store.Job, steps []store.Step) error {
 func apply(r *operation.Rules, rec store.Record, job *store.Job, steps []store.Step) {
 	s := &steps[rec.Step-1]
 	if rec.Attempt > s.Attempt {
-		begun(s, rec, rec.To, rec.Attempt)
+		begun(s, rec, rec.To, rec.Attempt, rec.Run)
 	}
 	if rec.To != s.State && rec.To.Finished() {
 		if !s.State.Finished() {
@@ -80,7 +80,7 @@ func apply(r *operation.Rules, rec store.Record, job *store.Job, steps []store.S
 	s.State, s.Succeeded, s.Unfinished = rec.To, rec.Succeeded, rec.Unfinished
 	if rec.Entered != 0 {
 		next := &steps[rec.Entered-1]
-		begun(next, rec, r.Enters(next.Type), 1)
+		begun(next, rec, r.Enters(next.Type), 1, store.FirstRun)
 		job.Current = rec.Entered
 	}
 	job.State, job.Version, job.Updated = rec.JobTo, rec.Seq, rec.At
@@ -99,14 +99,14 @@ func apply(r *operation.Rules, rec store.Record, job *store.Job, steps []store.S
 }
 
 // begun notes the start of an attempt of s.
-func begun(s *store.Step, rec store.Record, state step.State, attempt int32) {
-	s.State, s.Attempt = state, attempt
+func begun(s *store.Step, rec store.Record, state step.State, attempt int32, run store.Run) {
+	s.State, s.Attempt, s.Run = state, attempt, run
 	s.Started, s.Finished, s.Deadline = rec.At, 0, 0
 	if s.Timeout > 0 {
 		s.Deadline = rec.At.Add(s.Timeout)
 	}
-	if rec.All {
-		s.Full, s.Succeeded = attempt, 0
+	if run.All(attempt) {
+		s.Succeeded = 0
 	}
 	s.Unfinished = rec.Targets
 }

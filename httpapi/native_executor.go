@@ -123,7 +123,7 @@ func deliveryOf(d *engine.Delivery) wireDelivery {
 	return wireDelivery{
 		deliveryHead{Effect: d.Effect, Seq: d.Seq, At: d.At, Job: d.Job},
 		wholeStep(&d.Step),
-		deliveryTail{Attempt: d.Attempt, All: d.All, Ended: d.Ended, Count: d.Count, Token: d.Token},
+		deliveryTail{Attempt: d.Attempt, All: d.Run.All(d.Attempt), Ended: d.Ended, Count: d.Count, Token: d.Token},
 	}
 }
 

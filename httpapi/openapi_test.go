@@ -163,6 +163,7 @@ var wireTypes = map[string]struct {
 	"Step":          {reflect.TypeFor[wireStep](), false},
 	"Target":        {reflect.TypeFor[store.Target](), false},
 	"Record":        {reflect.TypeFor[store.Record](), false},
+	"Run":           {reflect.TypeFor[store.Run](), false},
 	"WaitingEffect": {reflect.TypeFor[store.Delivery](), false},
 	"Refusal":       {reflect.TypeFor[engine.Refusal](), false},
 	"Verdict":       {reflect.TypeFor[engine.Verdict](), false},
@@ -520,7 +521,7 @@ func TestStepHasEveryField(t *testing.T) {
 	}
 	s := store.Step{
 		ID: 1, Type: 3, Name: "n", IgnoreErrors: true, OnTimeout: 1, Timeout: 1, Confirmers: step.NamesOf([]string{"ann"}), Payload: "p",
-		Total: 1, State: 7, Attempt: 1, Full: 1, Succeeded: 1, Unfinished: 1, Started: 1, Finished: 1, Deadline: 1,
+		Total: 1, State: 7, Attempt: 1, Run: store.FirstRun, Succeeded: 1, Unfinished: 1, Started: 1, Finished: 1, Deadline: 1,
 	}
 	text, err := json.Marshal(wholeStep(&s))
 	if err != nil {

@@ -67,7 +67,7 @@ func (p *platform) job(c cell) store.JobID {
 		s.Succeeded = 1
 	}
 	if c.state != step.Pending {
-		s.Attempt, s.Full, s.Started = 2, 1, 1
+		s.Attempt, s.Run, s.Started = 2, store.FirstRun, 1
 	}
 	job.Current, job.State, job.Started = 1, step.Waiting, 1
 	if c.current {

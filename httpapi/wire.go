@@ -57,7 +57,7 @@ func stepOf(s *store.Step) *wireStep {
 		},
 		Confirmers: s.Confirmers,
 		stepState: stepState{
-			Total: s.Total, State: s.State, Attempt: s.Attempt, Full: s.Full, Succeeded: s.Succeeded, Unfinished: s.Unfinished,
+			Total: s.Total, State: s.State, Attempt: s.Attempt, Full: s.Run.Full, Succeeded: s.Succeeded, Unfinished: s.Unfinished,
 			Started: s.Started, Finished: s.Finished, Deadline: s.Deadline,
 		},
 	}

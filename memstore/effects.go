@@ -28,14 +28,13 @@ type effect struct {
 	index int    // in its heap
 }
 
-// add has the effect of r wait for delivery. The job's shard is locked.
-func (q *queue) add(j *job, r *store.Record) {
+// add queues an effect for delivery. The job's shard is locked.
+func (q *queue) add(j *job, d store.Delivery) {
 	e, ok := q.settled.Get().(*effect)
 	if !ok {
 		e = new(effect)
 	}
-	e.Delivery, _ = r.Delivery(j.header.Scope)
-	e.job = j
+	e.Delivery, e.job = d, j
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.order++

@@ -104,10 +104,7 @@ func (h *history) requests() map[store.RequestID]store.Seq {
 
 // A packed record begins with its flags and, if it has one, its request. Causes, effects and
 // states are a byte each; numbers are varints, most of them of one byte.
-const (
-	flagRequest = 1 << iota
-	flagAll
-)
+const flagRequest = 1
 
 func requestOf(body []byte) (request store.RequestID) {
 	if body[0]&flagRequest != 0 {
@@ -117,20 +114,16 @@ func requestOf(body []byte) (request store.RequestID) {
 }
 
 func pack(b []byte, r *store.Record) []byte {
-	flags := byte(0)
-	if r.All {
-		flags |= flagAll
-	}
 	if r.Request != (store.RequestID{}) {
-		b = append(b, flags|flagRequest)
+		b = append(b, flagRequest)
 		b = append(b, r.Request[:]...)
 	} else {
-		b = append(b, flags)
+		b = append(b, 0)
 	}
 	b = append(b, byte(r.Cause), byte(r.Effect), byte(r.From), byte(r.To), byte(r.JobFrom), byte(r.JobTo))
 	b = binary.AppendVarint(b, int64(r.At))
 	for _, n := range [...]int64{
-		int64(r.Step), int64(r.Entered), int64(r.Attempt), int64(r.Succeeded), int64(r.Unfinished),
+		int64(r.Step), int64(r.Entered), int64(r.Attempt), int64(r.Run.Full), int64(r.Succeeded), int64(r.Unfinished),
 		int64(r.Results), int64(r.Targets), int64(len(r.Actor)), int64(len(r.Reason)),
 	} {
 		b = binary.AppendUvarint(b, uint64(n))
@@ -140,7 +133,7 @@ func pack(b []byte, r *store.Record) []byte {
 }
 
 func unpack(job store.JobID, seq store.Seq, b []byte) store.Record {
-	r := store.Record{Job: job, Seq: seq, Request: requestOf(b), All: b[0]&flagAll != 0}
+	r := store.Record{Job: job, Seq: seq, Request: requestOf(b)}
 	if b[0]&flagRequest != 0 {
 		b = b[len(r.Request):]
 	}
@@ -155,7 +148,7 @@ func unpack(job store.JobID, seq store.Seq, b []byte) store.Record {
 		b = b[n:]
 		return int64(v)
 	}
-	r.Step, r.Entered, r.Attempt = step.ID(next()), step.ID(next()), int32(next())
+	r.Step, r.Entered, r.Attempt, r.Run.Full = step.ID(next()), step.ID(next()), int32(next()), int32(next())
 	r.Succeeded, r.Unfinished, r.Results, r.Targets = int32(next()), int32(next()), int32(next()), int32(next())
 	actor, reason := next(), next()
 	r.Actor = string(b[:actor])

@@ -28,7 +28,7 @@ type stepRow struct {
 	state        step.State
 	ignoreErrors bool
 	attempt      int32
-	full         int32
+	run          store.Run
 	succeeded    int32
 	unfinished   int32
 	started      step.Time
@@ -70,7 +70,7 @@ func (j *job) has(id step.ID) bool { return id >= 1 && id <= step.ID(len(j.steps
 func (j *job) step(id step.ID, s *store.Step) {
 	row := &j.steps[id-1]
 	s.ID, s.Type, s.Name, s.IgnoreErrors = id, row.typ, row.name, row.ignoreErrors
-	s.State, s.Attempt, s.Full = row.state, row.attempt, row.full
+	s.State, s.Attempt, s.Run = row.state, row.attempt, row.run
 	s.Succeeded, s.Unfinished = row.succeeded, row.unfinished
 	s.Started, s.Finished = row.started, row.finished
 	if x := row.extra; x != nil {
@@ -86,7 +86,7 @@ func (j *job) step(id step.ID, s *store.Step) {
 // is kept with the others.
 func (j *job) setStep(s *store.Step) {
 	row := &j.steps[s.ID-1]
-	row.state, row.attempt, row.full = s.State, s.Attempt, s.Full
+	row.state, row.attempt, row.run = s.State, s.Attempt, s.Run
 	row.succeeded, row.unfinished = s.Succeeded, s.Unfinished
 	row.started, row.finished = s.Started, s.Finished
 }

@@ -229,8 +229,8 @@ func (s *Store) apply(j *job, c store.Change) {
 	}
 	for i := range c.Records {
 		j.append(&c.Records[i])
-		if c.Records[i].Effect != store.NoEffect {
-			s.queue.add(j, &c.Records[i])
+		if d, ok := c.Delivery(&c.Records[i]); ok {
+			s.queue.add(j, d)
 		}
 	}
 	s.listeners.Wake(c.Job.ID)

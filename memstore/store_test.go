@@ -38,7 +38,7 @@ func TestRecordsAreKeptWhole(t *testing.T) {
 				Step:       step.ID(number.Draw(t, "step")),
 				Entered:    step.ID(number.Draw(t, "entered")),
 				Attempt:    number.Draw(t, "attempt"),
-				All:        rapid.Bool().Draw(t, "all"),
+				Run:        store.Run{Full: number.Draw(t, "full")},
 				From:       rapid.SampledFrom(states).Draw(t, "from"),
 				To:         rapid.SampledFrom(states).Draw(t, "to"),
 				JobFrom:    rapid.SampledFrom(states).Draw(t, "job from"),
@@ -133,7 +133,7 @@ func BenchmarkDueTargets(b *testing.B) {
 			s := memstore.New()
 			spec := step.Spec{Type: step.Script, Name: "run", Targets: make([]string, targets)}
 			st := store.NewStep(1, spec)
-			st.State, st.Attempt, st.Full = step.Failed, 1, 1
+			st.State, st.Attempt, st.Run = step.Failed, 1, store.FirstRun
 			c := store.Change{
 				Job: store.Job{ID: 1, State: step.Failed, Version: 1, Current: 1, Steps: 1}, Specs: []step.Spec{spec}, Steps: []store.Step{st},
 				Records: []store.Record{{Job: 1, Seq: 1, Cause: step.Created, JobTo: step.Failed}},

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stepgate/stepgate/internal/targetset"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -144,11 +143,11 @@ func (t *targets) set(s *store.Step, from *store.Target) {
 	} else {
 		delete(t.details, detailOf{from.Attempt, i})
 	}
-	if !from.Due(*s) {
-		t.succeeded.add(i, s.Full, t.len())
+	if from.Success == from.Attempt {
+		t.succeeded.add(i, s.Run.Full, t.len())
 	}
-	if from.Attempt == s.Attempt && from.Status.Finished() {
-		t.finished.add(i, s.Attempt, t.len())
+	if from.Status.Finished() {
+		t.finished.add(i, from.Attempt, t.len())
 	}
 }
 
@@ -198,7 +197,7 @@ func (t *targets) ofClass(s *store.Step, class store.Class, p store.Page[int32])
 	var found []store.Target
 	next := int(min(max(int64(p.After)+1, 0), int64(t.len())))
 	for next < t.len() && len(found) < p.Limit {
-		succeeded := t.succeeded.block(next, s.Full)
+		succeeded := t.succeeded.block(next, s.Run.Full)
 		end := min((next/blockSize+1)*blockSize, t.len())
 		if class != store.AllTargets && class != store.SucceededTargets && succeeded.size() == min(blockSize, t.len()-next/blockSize*blockSize) {
 			next = end // nobody in the block is due
@@ -206,7 +205,7 @@ func (t *targets) ofClass(s *store.Step, class store.Class, p store.Page[int32])
 		}
 		finished := t.finished.block(next, s.Attempt)
 		for ; next < end && len(found) < p.Limit; next = next/64*64 + 64 {
-			word := targetset.Members(class, succeeded.word(next), finished.word(next)) &^ (1<<(next%64) - 1)
+			word := class.Members(succeeded.word(next), finished.word(next)) &^ (1<<(next%64) - 1)
 			for ; word != 0 && len(found) < p.Limit; word &= word - 1 {
 				i := int32(next/64*64 + bits.TrailingZeros64(word))
 				if int(i) >= t.len() {

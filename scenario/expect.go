@@ -169,7 +169,7 @@ func delivery(d store.Delivery) string {
 	switch {
 	case d.Effect == store.JobEnded:
 		text = fmt.Sprintf("%v %v", d.Effect, d.JobTo)
-	case d.Effect == store.RunTargets && d.All:
+	case d.Effect == store.RunTargets && d.Run.All(d.Attempt):
 		text += " all"
 	case d.Effect == store.RunTargets:
 		text += " due"

@@ -173,7 +173,7 @@ func (p *player) deliver(c *Deliver, eng *engine.Engine) outcome {
 			mu.Lock()
 			defer mu.Unlock()
 			o.deliveries = append(o.deliveries, store.Delivery{
-				Job: d.Job.ID, Seq: d.Seq, Effect: d.Effect, Step: d.Step.ID, Attempt: d.Attempt, All: d.All, JobTo: d.Ended, At: d.At,
+				Job: d.Job.ID, Seq: d.Seq, Effect: d.Effect, Step: d.Step.ID, Attempt: d.Attempt, Run: d.Run, JobTo: d.Ended, At: d.At,
 			})
 			if c.Failing != "" {
 				return failing(c.Failing)

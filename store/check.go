@@ -170,8 +170,8 @@ func (c *Change) standings() string {
 		switch {
 		case !states.Has(s.State):
 			return fmt.Sprintf("step %d in state %d, want one that is declared", s.ID, s.State)
-		case s.Attempt < 0 || s.Full < 0 || s.Full > s.Attempt:
-			return fmt.Sprintf("step %d in attempt %d, which covers all since attempt %d", s.ID, s.Attempt, s.Full)
+		case s.Attempt < 0 || s.Run.Full < 1 || s.Run.Full > max(s.Attempt, 1):
+			return fmt.Sprintf("step %d in attempt %d, which covers all since attempt %d", s.ID, s.Attempt, s.Run.Full)
 		case s.Total < 0 || s.Succeeded < 0 || s.Unfinished < 0:
 			return fmt.Sprintf("step %d with %d targets, %d succeeded and %d unfinished", s.ID, s.Total, s.Succeeded, s.Unfinished)
 		}

@@ -28,7 +28,7 @@ func created(steps int) store.Change {
 func reported(targets int) store.Change {
 	c := store.Change{
 		Job:     store.Job{ID: 1, State: step.Running, Version: 3, Moved: 2, Current: 1, Steps: 2},
-		Steps:   []store.Step{{ID: 1, Type: step.Script, Total: int32(targets), State: step.Running, Attempt: 1, Full: 1}, {ID: 2, State: step.Pending}},
+		Steps:   []store.Step{{ID: 1, Type: step.Script, Total: int32(targets), State: step.Running, Attempt: 1, Run: store.FirstRun}, {ID: 2, State: step.Pending, Run: store.FirstRun}},
 		Records: []store.Record{{Job: 1, Seq: 3, Cause: step.Results, Step: 1, From: step.Running, To: step.Running, JobFrom: step.Running, JobTo: step.Running}},
 	}
 	for i := range targets {

@@ -62,8 +62,8 @@ type Step struct {
 	Total        int32         `json:"total"` // targets
 
 	State      step.State `json:"state"`
-	Attempt    int32      `json:"attempt"`    // the current or last one, from 1; 0 before the first
-	Full       int32      `json:"full"`       // the attempt that last covered all targets
+	Attempt    int32      `json:"attempt"` // the current or last one, from 1; 0 before the first
+	Run                   // which targets the current or last attempt covers; before the first, FirstRun
 	Succeeded  int32      `json:"succeeded"`  // targets that succeeded in attempt Full or later
 	Unfinished int32      `json:"unfinished"` // targets of the current attempt without a finished result
 	Started    step.Time  `json:"started"`    // of the current or last attempt
@@ -85,6 +85,7 @@ func NewStep(id step.ID, spec step.Spec) Step {
 		Payload:      spec.Payload,
 		Total:        int32(len(spec.Targets)),
 		State:        step.Pending,
+		Run:          FirstRun,
 	}
 }
 
@@ -103,7 +104,7 @@ type Target struct {
 	Index   int32  `json:"index"` // in the step's definition, from 0
 	Name    string `json:"name"`
 	Attempt int32  `json:"attempt"` // that of this result; 0 for none
-	Success int32  `json:"success"` // the attempt of its latest success; 0 for none
+	Success int32  `json:"success"` // the attempt of its latest success; 0 for none, or if it has failed since
 	Result
 }
 
@@ -115,10 +116,6 @@ type Result struct {
 	Finished step.Time   `json:"finished"`
 	Detail   string      `json:"detail,omitempty"` // a word for the operator, at most 256 characters
 }
-
-// Due reports whether t is to run in the current attempt of s: whether it has not
-// succeeded since the attempt that last covered all targets.
-func (t Target) Due(s Step) bool { return t.Success < s.Full }
 
 // A RequestID identifies one call of a client, so that repeating it is safe: an
 // idempotency key.

@@ -20,7 +20,7 @@ type Record struct {
 	Step    step.ID    `json:"step"`    // the step that it is about; 0 for a Created record
 	Entered step.ID    `json:"entered"` // the step that was entered as Step had passed, or 0; its attempt is 1
 	Attempt int32      `json:"attempt"` // of Step, after
-	All     bool       `json:"all"`     // an attempt started in consequence, and it covers all targets
+	Run     Run        `json:"run"`     // of Step, after; FirstRun for a step that was entered, and for a Created record
 	From    step.State `json:"from,omitzero"`
 	To      step.State `json:"to,omitzero"`
 	JobFrom step.State `json:"job_from,omitzero"` // 0 for a Created record
@@ -79,8 +79,9 @@ type Delivery struct {
 	Scope   Scope      `json:"scope"`
 	Effect  Effect     `json:"effect"`
 	Step    step.ID    `json:"step"`            // that runs, stops or asks; for JobEnded the last one
+	Type    step.Type  `json:"type"`            // of Step
 	Attempt int32      `json:"attempt"`         // of Step
-	All     bool       `json:"all"`             // run on all targets, not only on those that have not succeeded
+	Run     Run        `json:"run"`             // which targets Attempt covers
 	JobTo   step.State `json:"job_to,omitzero"` // of a JobEnded: the state that the job ended in
 	At      step.Time  `json:"at"`              // of its record
 
@@ -92,22 +93,42 @@ type Delivery struct {
 	LastError string    `json:"last_error"`         // what the last failed delivery came to; empty after one that did not fail
 }
 
-// Delivery returns r's effect as it waits for its first delivery, in a job of the given
-// scope, and whether r has one. It can be claimed at once: clocks of different hosts, or
-// one that was set back, do not hold it up.
-func (r Record) Delivery(scope Scope) (Delivery, bool) {
+// Subject returns the step that r's effect is about: the one that was entered, or Step.
+func (r Record) Subject() step.ID {
+	if r.Entered != 0 {
+		return r.Entered
+	}
+	return r.Step
+}
+
+// Delivery returns r's effect as it waits for its first delivery, in a job of the given scope
+// and about a step of the given type, and whether r has one. It can be claimed at once: clocks
+// of different hosts, or one that was set back, do not hold it up.
+func (r Record) Delivery(scope Scope, typ step.Type) (Delivery, bool) {
 	if r.Effect == NoEffect {
 		return Delivery{}, false
 	}
 	d := Delivery{
 		Job: r.Job, Seq: r.Seq, Scope: scope, Effect: r.Effect, At: r.At,
-		Step: r.Step, Attempt: r.Attempt, All: r.All,
+		Step: r.Step, Type: typ, Attempt: r.Attempt, Run: r.Run,
 	}
 	if r.Entered != 0 {
-		d.Step, d.Attempt = r.Entered, 1
+		d.Step, d.Attempt, d.Run = r.Entered, 1, FirstRun
 	}
 	if r.Effect == JobEnded {
 		d.JobTo = r.JobTo
 	}
 	return d, true
+}
+
+// Delivery returns the effect of r, one of c's records, as a store keeps it: all that a
+// delivery needs stands in its own row, so that a claim reads nothing else.
+func (c *Change) Delivery(r *Record) (Delivery, bool) {
+	subject, typ := r.Subject(), step.Type(0)
+	for i := range c.Steps {
+		if c.Steps[i].ID == subject {
+			typ = c.Steps[i].Type
+		}
+	}
+	return r.Delivery(c.Job.Scope, typ)
 }

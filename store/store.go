@@ -276,38 +276,6 @@ type TargetFilter struct {
 	Page    Page[int32]
 }
 
-// A Class says how a target stands in the current or last attempt of its step.
-type Class uint8
-
-const (
-	AllTargets        Class = 0 // every target
-	DueTargets        Class = 1 // has not succeeded since the attempt that last covered all: what a retry would run
-	UnfinishedTargets Class = 2 // due, and no finished result in this attempt
-	FailedTargets     Class = 3 // due, and finished in this attempt without success
-	SucceededTargets  Class = 4 // not due
-)
-
-// Holds reports whether a target of step s belongs to the class.
-func (c Class) Holds(s Step, t Target) bool {
-	if s.Attempt == 0 {
-		return c == AllTargets
-	}
-	finished := t.Attempt == s.Attempt && t.Status.Finished()
-	switch c {
-	case AllTargets:
-		return true
-	case DueTargets:
-		return t.Due(s)
-	case UnfinishedTargets:
-		return t.Due(s) && !finished
-	case FailedTargets:
-		return t.Due(s) && finished
-	case SucceededTargets:
-		return !t.Due(s)
-	}
-	return false
-}
-
 // A Claim selects effects for delivery and leases them.
 type Claim struct {
 	Scope   Scope

@@ -51,7 +51,7 @@ func TestRecordJSON(t *testing.T) {
 			JobFrom: step.Failed, JobTo: step.Running, Succeeded: 3, Unfinished: 1, Targets: 1, Effect: store.RunTargets,
 		},
 		{
-			Job: 1, Seq: 3, At: 7, Cause: step.AllSucceeded, Step: 1, Entered: 2, Attempt: 2, All: true,
+			Job: 1, Seq: 3, At: 7, Cause: step.AllSucceeded, Step: 1, Entered: 2, Attempt: 2, Run: store.FirstRun,
 			From: step.Running, To: step.Succeeded, JobFrom: step.Running, JobTo: step.Waiting, Results: 1, Effect: store.AskConfirmers,
 		},
 	} {
@@ -119,7 +119,7 @@ func TestNamed(t *testing.T) {
 // Every class of every kind of target, by hand. The step is in its third attempt, and the
 // second was the last that covered all targets.
 func TestClass(t *testing.T) {
-	s := store.Step{Attempt: 3, Full: 2, Total: 6, Succeeded: 2, Unfinished: 3}
+	s := store.Step{Attempt: 3, Run: store.Run{Full: 2}, Total: 6, Succeeded: 2, Unfinished: 3}
 	done, failed, running := store.Result{Status: step.TargetSucceeded}, store.Result{Status: step.NonZeroExit}, store.Result{Status: step.TargetRunning}
 	for _, c := range []struct {
 		what   string
@@ -154,24 +154,26 @@ func TestClass(t *testing.T) {
 	}
 }
 
-// A record's effect is about the step that it entered, or else about its own.
+// A record's effect is about the step that it entered, or else about its own, and says all
+// that its delivery needs.
 func TestDelivery(t *testing.T) {
 	scope := store.Scope{Type: "biz", ID: "2"}
-	r := store.Record{Job: 7, Seq: 4, At: 9, Step: 1, Attempt: 3, JobTo: step.Running, Effect: store.RunTargets}
-	want := store.Delivery{Job: 7, Seq: 4, Scope: scope, Effect: store.RunTargets, Step: 1, Attempt: 3, At: 9}
-	if got, ok := r.Delivery(scope); !ok || got != want {
+	r := store.Record{Job: 7, Seq: 4, At: 9, Step: 1, Attempt: 3, Run: store.Run{Full: 2}, JobTo: step.Running, Effect: store.RunTargets}
+	want := store.Delivery{Job: 7, Seq: 4, Scope: scope, Effect: store.RunTargets, Step: 1, Type: step.SQL, Attempt: 3, Run: store.Run{Full: 2}, At: 9}
+	c := store.Change{Job: store.Job{ID: 7, Scope: scope}, Steps: []store.Step{{ID: 1, Type: step.SQL}, {ID: 2, Type: step.Script}}}
+	if got, ok := c.Delivery(&r); !ok || got != want {
 		t.Errorf("Delivery of a retry: %+v, want %+v", got, want)
 	}
-	r.Entered, r.All = 2, true
-	want.Step, want.Attempt, want.All = 2, 1, true
-	if got, ok := r.Delivery(scope); !ok || got != want {
+	r.Entered = 2
+	want.Step, want.Type, want.Attempt, want.Run = 2, step.Script, 1, store.FirstRun
+	if got, ok := c.Delivery(&r); !ok || got != want {
 		t.Errorf("Delivery of an entry: %+v, want %+v", got, want)
 	}
 	r = store.Record{Job: 7, Seq: 5, Step: 2, Attempt: 1, JobTo: step.Failed, Effect: store.JobEnded}
-	if got, ok := r.Delivery(scope); !ok || got.JobTo != step.Failed || got.Step != 2 {
+	if got, ok := c.Delivery(&r); !ok || got.JobTo != step.Failed || got.Step != 2 || got.Type != step.Script {
 		t.Errorf("Delivery of an end: %+v, want it to name the state", got)
 	}
-	if got, ok := (store.Record{Seq: 6}).Delivery(scope); ok {
+	if got, ok := c.Delivery(&store.Record{Seq: 6}); ok {
 		t.Errorf("Delivery of a record without effect: %+v, want none", got)
 	}
 }

@@ -53,8 +53,8 @@ func compareStep(m *model.Step, s *store.Step, targets []store.Target) error {
 	switch {
 	case s.State != m.State:
 		return fmt.Errorf("is %v, by the model %v", s.State, m.State)
-	case s.Attempt != m.Attempt() || s.Full != m.Full():
-		return fmt.Errorf("is in attempt %d, the last on all targets was %d, by the model %d and %d", s.Attempt, s.Full, m.Attempt(), m.Full())
+	case s.Attempt != m.Attempt() || s.Run.Full != m.Full():
+		return fmt.Errorf("is in attempt %d, the last on all targets was %d, by the model %d and %d", s.Attempt, s.Run.Full, m.Attempt(), m.Full())
 	case int(s.Succeeded) != m.Succeeded() || int(s.Unfinished) != m.Unfinished():
 		return fmt.Errorf("counts %d succeeded and %d unfinished, by the model %d and %d", s.Succeeded, s.Unfinished, m.Succeeded(), m.Unfinished())
 	case s.Started != run.Started || s.Finished != run.Finished || s.Deadline != run.Deadline:
@@ -78,6 +78,12 @@ func compareStep(m *model.Step, s *store.Step, targets []store.Target) error {
 func changeOf(r *store.Record) model.Change {
 	return model.Change{
 		Step: r.Step, Cause: r.Cause, From: r.From, To: r.To, JobFrom: r.JobFrom, JobTo: r.JobTo, Attempt: r.Attempt, Entered: r.Entered,
-		Results: int(r.Results), All: r.All, Targets: int(r.Targets), Effect: model.Effect(r.Effect.String()),
+		Results: int(r.Results), All: startsAll(r), Targets: int(r.Targets), Effect: model.Effect(r.Effect.String()),
 	}
+}
+
+// startsAll reports whether r starts an attempt that covers all targets.
+func startsAll(r *store.Record) bool {
+	starts := r.Effect == store.RunTargets || r.Effect == store.AskConfirmers
+	return starts && (r.Entered != 0 || r.Run.All(r.Attempt))
 }

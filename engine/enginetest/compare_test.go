@@ -67,7 +67,7 @@ func TestCompare(t *testing.T) {
 		{func(s *enginetest.Snapshot) { s.Job.Finished++ }, "the job started at"},
 		{func(s *enginetest.Snapshot) { s.Steps[0].State = step.ErrorIgnored }, "step 1 is error_ignored, by the model skipped"},
 		{func(s *enginetest.Snapshot) { s.Steps[1].Attempt = 1 }, "step 2 is in attempt 1"},
-		{func(s *enginetest.Snapshot) { s.Steps[1].Full = 2 }, "the last on all targets was 2, by the model 2 and 1"},
+		{func(s *enginetest.Snapshot) { s.Steps[1].Run.Full = 2 }, "the last on all targets was 2, by the model 2 and 1"},
 		{func(s *enginetest.Snapshot) { s.Steps[1].Succeeded = 2 }, "step 2 counts 2 succeeded and 1 unfinished, by the model 1 and 1"},
 		{func(s *enginetest.Snapshot) { s.Steps[1].Unfinished = 0 }, "step 2 counts 1 succeeded and 0 unfinished"},
 		{func(s *enginetest.Snapshot) { s.Steps[1].Started++ }, "step 2 started at"},
@@ -80,7 +80,7 @@ func TestCompare(t *testing.T) {
 		{func(s *enginetest.Snapshot) { s.Targets[1][0].Success = 0 }, "last succeeded in 0, by the model succeeded (0), 1 and 1"},
 		{func(s *enginetest.Snapshot) { s.History[5].Targets = 2 }, "record 6 says"},
 		{func(s *enginetest.Snapshot) { s.History[5].Effect = store.StopAttempt }, "record 6 says"},
-		{func(s *enginetest.Snapshot) { s.History[5].All = true }, "record 6 says"},
+		{func(s *enginetest.Snapshot) { s.History[5].Run.Full = s.History[5].Attempt }, "record 6 says"},
 	} {
 		damaged := copied(s)
 		d.damage(&damaged)

@@ -13,11 +13,11 @@ import (
 // count as due.
 func (e *evidence) keeps() error {
 	return e.each(func(s *store.Step, targets []store.Target, at stand) error {
-		if s.Full != at.full {
-			return fmt.Errorf("step %d last ran on all targets in attempt %d, by its history in %d", s.ID, s.Full, at.full)
+		if s.Run != at.run {
+			return fmt.Errorf("step %d last ran on all targets in attempt %d, by its history in %d", s.ID, s.Run.Full, at.run.Full)
 		}
 		for k := range targets {
-			if t := &targets[k]; t.Success > 0 && t.Success >= at.full && t.Attempt > t.Success {
+			if t := &targets[k]; t.Success > 0 && t.Success >= at.run.Full && t.Attempt > t.Success {
 				return fmt.Errorf("target %d of step %d has succeeded in attempt %d, and attempt %d ran it again", t.Index, s.ID, t.Success, t.Attempt)
 			}
 		}
@@ -80,7 +80,7 @@ func (e *evidence) counts() error {
 			finished := t.Attempt == s.Attempt && t.Status != step.TargetRunning
 			switch {
 			case s.Attempt == 0:
-			case t.Success > 0 && t.Success >= s.Full:
+			case t.Success > 0 && !s.Run.Due(*t):
 				succeeded++
 			case !finished:
 				unfinished++

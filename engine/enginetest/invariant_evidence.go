@@ -30,7 +30,7 @@ type line struct {
 type stand struct {
 	state      step.State
 	attempt    int32
-	full       int32 // the attempt that last covered all targets
+	run        store.Run
 	succeeded  int32
 	unfinished int32
 	started    step.Time // of the last attempt
@@ -40,7 +40,7 @@ type stand struct {
 // weigh works out what the history of s says, into the memory of lines.
 func weigh(s *Snapshot, table *operation.Table, lines []line) evidence {
 	n := len(s.Spec.Steps)
-	e := evidence{Snapshot: s, table: table, lines: lines, last: stand{state: step.Pending}, at: 1}
+	e := evidence{Snapshot: s, table: table, lines: lines, last: stand{state: step.Pending, run: store.FirstRun}, at: 1}
 	e.whole = n > 0 && len(s.Steps) == n && len(s.Targets) == n && len(s.History) > 0 && s.Job.Current >= 1 && int64(s.Job.Current) <= int64(n)
 	if !e.whole {
 		return e
@@ -59,7 +59,7 @@ func weigh(s *Snapshot, table *operation.Table, lines []line) evidence {
 		e.last = l.after
 		if r.Entered != 0 {
 			e.at = r.Entered
-			e.last = stand{state: step.Running, attempt: 1, full: 1, started: r.At}
+			e.last = stand{state: step.Running, attempt: 1, run: store.FirstRun, started: r.At}
 			if r.Effect == store.AskConfirmers {
 				e.last.state = step.Waiting
 			}
@@ -84,9 +84,7 @@ func (l *line) left() stand {
 	case l.begins():
 		s.attempt++
 		s.started, s.finished = l.At, 0
-		if l.All {
-			s.full = s.attempt
-		}
+		s.run = l.Run
 	case !s.state.Finished() && l.To.Finished():
 		s.finished = l.At
 	}

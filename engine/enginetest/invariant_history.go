@@ -14,7 +14,7 @@ func (e *evidence) chains() error {
 	first := e.History[0]
 	if first != (store.Record{
 		Job: first.Job, Seq: first.Seq, At: first.At, Cause: step.Created, Request: first.Request, Actor: first.Actor, Reason: first.Reason,
-		JobTo: step.Pending,
+		Run: store.FirstRun, JobTo: step.Pending,
 	}) {
 		return fmt.Errorf("record 1 is not the creation of a job that is pending, and nothing else: %+v", first)
 	}
@@ -90,15 +90,15 @@ func (e *evidence) retries() error {
 		switch {
 		case l.Effect != store.RunTargets && l.Effect != store.AskConfirmers:
 		case l.Entered != 0 || l.move.Do != step.RunDue || l.before.attempt == 0:
-			if !l.All || l.Targets != total {
-				return fmt.Errorf("record %d starts all of %d targets, and it says %d and all is %v", l.Seq, total, l.Targets, l.All)
+			if !startsAll(l.Record) || l.Targets != total {
+				return fmt.Errorf("record %d starts all of %d targets, and it says %d and all is %v", l.Seq, total, l.Targets, startsAll(l.Record))
 			}
 			if documented && l.Cause.OfStep() && l.To == step.Running && l.Cause != operation.RetryAll.Cause() {
 				return fmt.Errorf("record %d has every target run for %v", l.Seq, l.Cause)
 			}
-		case l.All || l.Targets != due || l.Succeeded != l.before.succeeded:
-			return fmt.Errorf("%v is for what is due, %d of %d targets, and record %d has %d run, all is %v and %d stay succeeded of %d",
-				l.Cause, due, total, l.Seq, l.Targets, l.All, l.Succeeded, l.before.succeeded)
+		case l.Run != l.before.run || l.Targets != due || l.Succeeded != l.before.succeeded:
+			return fmt.Errorf("%v is for what is due, %d of %d targets, and record %d has %d run, those since attempt %d, and %d stay succeeded of %d",
+				l.Cause, due, total, l.Seq, l.Targets, l.Run.Full, l.Succeeded, l.before.succeeded)
 		case due == 0:
 			return fmt.Errorf("%v is for what is due, and by record %d nothing was", l.Cause, l.Seq)
 		}
@@ -135,8 +135,8 @@ func (e *evidence) once() error {
 		case l.Succeeded < 0 || l.Unfinished < 0 || l.Succeeded+l.Unfinished > total:
 			return fmt.Errorf("record %d counts %d succeeded and %d unfinished of %d targets", l.Seq, l.Succeeded, l.Unfinished, total)
 		case l.begins():
-			if want := total - l.Succeeded; l.All && l.Succeeded != 0 || l.Unfinished != want || l.Results != 0 {
-				return fmt.Errorf("record %d starts an attempt, all is %v, with %d succeeded, %d unfinished and %d results", l.Seq, l.All, l.Succeeded, l.Unfinished, l.Results)
+			if want := total - l.Succeeded; startsAll(l.Record) && l.Succeeded != 0 || l.Unfinished != want || l.Results != 0 {
+				return fmt.Errorf("record %d starts an attempt, all is %v, with %d succeeded, %d unfinished and %d results", l.Seq, startsAll(l.Record), l.Succeeded, l.Unfinished, l.Results)
 			}
 		case !byReport(l.Record):
 			if succeeded != 0 || finished != 0 || l.Results != 0 {
@@ -265,8 +265,10 @@ func (e *evidence) follows() error {
 		case l.JobTo != job || l.Effect != effect || l.Entered != entered:
 			return fmt.Errorf("record %d leads to %v: the job goes to %v, step %d is entered, the effect is %v; want %v, %d, %v",
 				l.Seq, l.To, l.JobTo, l.Entered, l.Effect, job, entered, effect)
-		case !runs && (l.All || l.Targets != 0):
-			return fmt.Errorf("record %d starts nothing and has %d targets run, all is %v", l.Seq, l.Targets, l.All)
+		case !runs && l.Targets != 0:
+			return fmt.Errorf("record %d starts nothing and has %d targets run", l.Seq, l.Targets)
+		case !l.begins() && l.Run != l.before.run:
+			return fmt.Errorf("record %d starts no attempt of step %d, and says that all ran in attempt %d, not %d", l.Seq, l.Step, l.Run.Full, l.before.run.Full)
 		}
 	}
 	return nil

@@ -86,7 +86,7 @@ func (e *evidence) mirrors() error {
 func (e *evidence) order() error {
 	for i := range e.Steps {
 		s := &e.Steps[i]
-		untouched := s.Attempt == 0 && s.Full == 0 && s.Succeeded == 0 && s.Unfinished == 0 && s.Started == 0 && s.Finished == 0 && s.Deadline == 0
+		untouched := s.Attempt == 0 && s.Run == store.FirstRun && s.Succeeded == 0 && s.Unfinished == 0 && s.Started == 0 && s.Finished == 0 && s.Deadline == 0
 		switch {
 		case s.ID < e.Job.Current && !s.State.Passed():
 			return fmt.Errorf("step %d is current, and step %d before it is %v", e.Job.Current, s.ID, s.State)
@@ -143,7 +143,7 @@ func (e *evidence) effects() error {
 		if d.Seq < 1 || int64(d.Seq) > int64(len(e.History)) {
 			return fmt.Errorf("an effect of record %d waits, there are %d records", d.Seq, len(e.History))
 		}
-		want, ok := e.History[d.Seq-1].Delivery(e.Job.Scope)
+		want, ok := e.Delivery(d.Seq)
 		got := d
 		got.NotBefore, got.Count, got.Token, got.Failures, got.Delivered, got.LastError = 0, 0, store.Token{}, 0, false, ""
 		if !ok || got != want {
@@ -159,6 +159,16 @@ func (e *evidence) effects() error {
 	return nil
 }
 
+// Delivery returns the effect of a record as it waits for its first delivery, and whether it has
+// one. The history must have the record.
+func (s *Snapshot) Delivery(seq store.Seq) (store.Delivery, bool) {
+	r, typ := &s.History[seq-1], step.Type(0)
+	if id := r.Subject(); id >= 1 && int64(id) <= int64(len(s.Steps)) {
+		typ = s.Steps[id-1].Type
+	}
+	return r.Delivery(s.Job.Scope, typ)
+}
+
 // CheckDelivered returns an error if an effect that is needed neither waits for delivery
 // nor was delivered: promise 1. Needed are every stop and every end of a job once, and a
 // run or a question while its attempt is under way. Delivered says of a record whether its
@@ -167,7 +177,7 @@ func (e *evidence) effects() error {
 func (s Snapshot) CheckDelivered(delivered func(store.Seq) bool) error {
 	waits := s.Effects
 	for i := range s.History {
-		d, ok := s.History[i].Delivery(s.Job.Scope)
+		d, ok := s.Delivery(s.History[i].Seq)
 		for len(waits) > 0 && waits[0].Seq < s.History[i].Seq {
 			waits = waits[1:]
 		}

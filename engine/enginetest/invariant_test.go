@@ -49,16 +49,16 @@ var damages = map[string][]struct {
 		{"it runs after the stop, and nobody asked", busy, func(s *snapshot) { s.History[7].Cause = step.AllSucceeded }, "record 8 leaves it running"},
 	},
 	"a retry runs what is due": {
-		{"it runs all", busy, func(s *snapshot) { s.History[3].All = true }, "retry_failed is for what is due, 1 of 2 targets"},
+		{"it runs all", busy, func(s *snapshot) { s.History[3].Run.Full = s.History[3].Attempt }, "retry_failed is for what is due, 1 of 2 targets"},
 		{"it runs one too many", busy, func(s *snapshot) { s.History[3].Targets = 2 }, "record 4 has 2 run"},
 		{"it forgets a success", busy, func(s *snapshot) { s.History[3].Succeeded = 0 }, "0 stay succeeded of 1"},
 		{"nothing was due", busy, func(s *snapshot) { s.History[2].Succeeded, s.History[3].Succeeded, s.History[3].Targets = 2, 2, 0 }, "by record 4 nothing was"},
-		{"retry all leaves some out", busy, func(s *snapshot) { s.History[7].All = false }, "record 8 starts all of 2 targets"},
+		{"retry all leaves some out", busy, func(s *snapshot) { s.History[7].Run.Full = 1 }, "record 8 starts all of 2 targets"},
 		{"a step is entered for some", busy, func(s *snapshot) { s.History[11].Targets = 1 }, "record 12 starts all of 2 targets"},
 		{"another code runs all", busy, func(s *snapshot) { s.History[7].Cause = operation.NextStep.Cause() }, "record 8 has every target run for next_step"},
 	},
 	"a success is not run again": {
-		{"all count as due again", retried, func(s *snapshot) { s.Steps[0].Full = 3 }, "step 1 last ran on all targets in attempt 3, by its history in 1"},
+		{"all count as due again", retried, func(s *snapshot) { s.Steps[0].Run.Full = 3 }, "step 1 last ran on all targets in attempt 3, by its history in 1"},
 		{"a target has run again", retried, func(s *snapshot) { s.Targets[0][0].Attempt = 2 }, "target 0 of step 1 has succeeded in attempt 1, and attempt 2 ran it again"},
 	},
 	"a report is of the attempt under way": {
@@ -175,7 +175,7 @@ var damages = map[string][]struct {
 	},
 	"the history replays to the job": {
 		{"the header differs", busy, func(s *snapshot) { s.Job.Ignored++ }, "the history replays to"},
-		{"a step differs", busy, func(s *snapshot) { s.Steps[0].Full = 1 }, "the history replays to"},
+		{"a step differs", busy, func(s *snapshot) { s.Steps[0].Run.Full = 1 }, "the history replays to"},
 		{"the confirmers differ", busy, func(s *snapshot) { s.Steps[1].Confirmers = step.Names{} }, "step 2 is for"},
 		{"it does not replay", busy, func(s *snapshot) { s.History[4].Seq = 9 }, "replay: record 9 follows record 4"},
 	},

@@ -241,7 +241,7 @@ func (c *rulesCheck) decideAt(at *situation, command engine.Command, now step.Ti
 	rec := d.Change.Records[len(d.Change.Records)-1] // an expiry may have come first
 	return outcomeOf(after, model.Change{
 		Step: rec.Step, Cause: rec.Cause, From: rec.From, To: rec.To, JobFrom: rec.JobFrom, JobTo: rec.JobTo,
-		Attempt: rec.Attempt, Entered: rec.Entered, Results: int(rec.Results), All: rec.All, Targets: int(rec.Targets),
+		Attempt: rec.Attempt, Entered: rec.Entered, Results: int(rec.Results), All: startsAll(&rec), Targets: int(rec.Targets),
 		Effect: model.Effect(rec.Effect.String()),
 	}, answer), nil
 }

@@ -190,7 +190,7 @@ func (s *situation) viewOf(job *model.Job) store.View {
 
 // row brings a step's row to where the model has it.
 func row(r *store.Step, s *model.Step) {
-	r.State, r.Attempt, r.Full = s.State, s.Attempt(), s.Full()
+	r.State, r.Attempt, r.Run.Full = s.State, s.Attempt(), s.Full()
 	r.Succeeded, r.Unfinished = int32(s.Succeeded()), int32(s.Unfinished())
 	r.Finished = s.Ended
 	if len(s.Runs) > 0 {

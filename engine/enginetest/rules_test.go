@@ -202,7 +202,7 @@ func TestEveryPartOfADecisionIsCompared(t *testing.T) {
 		{"another state", func(d *engine.Decision) { d.Change.Steps[0].State = step.Abandoned }},
 		{"another job state", func(d *engine.Decision) { d.Change.Job.State = step.Abandoned }},
 		{"another attempt", func(d *engine.Decision) { d.Change.Steps[0].Attempt++ }},
-		{"not on all targets", func(d *engine.Decision) { d.Change.Steps[0].Full = 1 }},
+		{"not on all targets", func(d *engine.Decision) { d.Change.Steps[0].Run.Full = 1 }},
 		{"a success too many", func(d *engine.Decision) { d.Change.Steps[0].Succeeded++ }},
 		{"a target too few", func(d *engine.Decision) { d.Change.Steps[0].Unfinished-- }},
 		{"no deadline", func(d *engine.Decision) { d.Change.Steps[0].Deadline = 0 }},

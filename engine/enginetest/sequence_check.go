@@ -131,7 +131,7 @@ func (w *sequence) follow(j *tracked, r *store.Record) {
 		w.seen["seal"]++
 	}
 	w.seen[fmt.Sprint("step type: ", j.spec.Steps[r.Step-1].Type)]++
-	if byPerson(r) && r.Effect == store.RunTargets && r.All && r.Entered == 0 {
+	if byPerson(r) && r.Effect == store.RunTargets && startsAll(r) && r.Entered == 0 {
 		j.succeeded[r.Step] = nil
 	}
 	report := w.sent[r.Actor]
@@ -168,7 +168,7 @@ func apply(m *model.Job, r *store.Record, report engine.Report) (changed bool, r
 func (w *sequence) checkDue(j *tracked) {
 	for i, s := range j.last.Steps {
 		for _, t := range j.last.Targets[i] {
-			if s.Attempt > 0 && t.Due(s) && j.succeeded[s.ID][t.Index] {
+			if s.Attempt > 0 && s.Run.Due(t) && j.succeeded[s.ID][t.Index] {
 				w.Fatalf("promise 5: target %d of step %d has succeeded, and attempt %d runs it again", t.Index, s.ID, s.Attempt)
 			}
 		}

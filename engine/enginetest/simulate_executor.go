@@ -269,7 +269,7 @@ func (x *executor) begin(e *engine.Engine, r *run) {
 func (x *executor) allDue(r *run, before *Snapshot) {
 	at := &before.Steps[r.step-1]
 	for _, index := range r.due {
-		if t := before.Targets[r.step-1][index]; at.Attempt == r.attempt && !t.Due(*at) {
+		if t := before.Targets[r.step-1][index]; at.Attempt == r.attempt && !at.Run.Due(t) {
 			x.Fatalf("promise 5: %s runs target %d of job %d, step %d, attempt %d, which has succeeded in attempt %d", x.name, index, r.job, r.step, r.attempt, t.Success)
 		}
 	}

@@ -390,7 +390,7 @@ func (g *walker) keepsSuccesses(s, next *state, cause step.Cause) error {
 		return nil
 	}
 	for i, t := range s.targets[before.ID-1] {
-		if !t.Due(*before) && next.targets[before.ID-1][i].Due(*after) {
+		if !before.Run.Due(t) && after.Run.Due(next.targets[before.ID-1][i]) {
 			return fmt.Errorf("promise 5: target %d has succeeded, and %v has it run again", i, cause)
 		}
 	}

@@ -74,9 +74,9 @@ const (
 
 func standingOf(s *store.Step, t store.Target) standing {
 	switch {
-	case !t.Due(*s) && t.Attempt == s.Attempt:
+	case !s.Run.Due(t) && t.Attempt == s.Attempt:
 		return standsSucceeded
-	case !t.Due(*s):
+	case !s.Run.Due(t):
 		return standsEarlier
 	case t.Attempt < s.Attempt && t.Success > 0:
 		return standsDueAgain
@@ -139,7 +139,7 @@ func (s *state) after(c *store.Change) *state {
 		case byPerson(r):
 			next.stopped = false
 		}
-		if d, ok := c.Records[i].Delivery(store.Scope{}); ok {
+		if d, ok := c.Delivery(&c.Records[i]); ok {
 			next.effect = d
 		}
 	}

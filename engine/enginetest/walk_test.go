@@ -77,8 +77,8 @@ func TestWalkFinds(t *testing.T) {
 			decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
 				if op, ok := c.(*engine.Operate); ok && op.Cause == operation.RetryFailed.Cause() {
 					s, rec := &d.Change.Steps[0], &d.Change.Records[len(d.Change.Records)-1]
-					s.Full, s.Succeeded, s.Unfinished = s.Attempt, 0, s.Total
-					rec.All, rec.Succeeded, rec.Unfinished = true, 0, s.Total
+					s.Run.Full, s.Succeeded, s.Unfinished = s.Attempt, 0, s.Total
+					rec.Run, rec.Succeeded, rec.Unfinished = s.Run, 0, s.Total
 				}
 			}),
 		},
@@ -141,7 +141,7 @@ func TestWalkFinds(t *testing.T) {
 		{
 			name: "a late report that counts once all run again", says: "promise 4", moves: 6,
 			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
-				if report, ok := c.(*engine.Report); ok && v.Step.State == step.Running && v.Step.Full > 1 && report.Attempt == v.Step.Attempt-1 {
+				if report, ok := c.(*engine.Report); ok && v.Step.State == step.Running && v.Step.Run.Full > 1 && report.Attempt == v.Step.Attempt-1 {
 					unfenced := *report
 					unfenced.Attempt = v.Step.Attempt
 					c = &unfenced
@@ -154,9 +154,9 @@ func TestWalkFinds(t *testing.T) {
 			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
 				if report, ok := c.(*engine.Report); ok && report.Outcome == 0 {
 					for i, t := range v.Targets {
-						if t.Success > 0 && t.Due(v.Step) {
+						if t.Success > 0 && v.Step.Run.Due(t) {
 							v.Targets = slices.Clone(v.Targets)
-							v.Targets[i].Success = v.Step.Full
+							v.Targets[i].Success = v.Step.Run.Full
 						}
 					}
 				}

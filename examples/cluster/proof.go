@@ -155,7 +155,7 @@ func (p *proof) results(ctx context.Context, s enginetest.Snapshot) error {
 	}
 	succeeded := map[int32]int32{} // targets of the step, since they were all told to run -> attempt
 	for _, r := range s.History {
-		run, ok := r.Delivery(s.Job.Scope)
+		run, ok := s.Delivery(r.Seq)
 		if !ok || run.Effect != store.RunTargets {
 			continue
 		}
@@ -166,7 +166,7 @@ func (p *proof) results(ctx context.Context, s enginetest.Snapshot) error {
 		if err != nil {
 			return err
 		}
-		if run.All {
+		if run.Run.All(run.Attempt) {
 			clear(succeeded)
 		}
 		finished := p.recount(s.Job.Name, run, targets, succeeded)

@@ -197,7 +197,7 @@ func TestProgressAgreesWithTheEngine(t *testing.T) {
 		}
 		for i, want := range steps {
 			got := p.steps[i]
-			got.Full = want.Full // not shown
+			got.Run = want.Run // not shown
 			if got != want {
 				t.Errorf("after %v: step = %+v\nwant %+v", records, got, want)
 			}

@@ -17,13 +17,6 @@ import (
 var elsewhere = map[string]string{
 	"Target.Name": "it is in TargetNames, 256 to a row",
 
-	"Delivery.Scope":   "it is in the header",
-	"Delivery.Step":    "it follows from the record",
-	"Delivery.Attempt": "it follows from the record",
-	"Delivery.All":     "it follows from the record",
-	"Delivery.JobTo":   "it is in the record",
-	"Delivery.At":      "it is in the record",
-
 	"Block.Size": "it follows from the step's total",
 }
 

@@ -39,7 +39,7 @@ var Steps = Table[store.Step]{
 	number("timeout_ns", Int64, Created, func(s *store.Step) *int64 { return (*int64)(&s.Timeout) }),
 	number("total", Int32, Created, func(s *store.Step) *int32 { return &s.Total }),
 	number("attempt", Int32, Changed, func(s *store.Step) *int32 { return &s.Attempt }),
-	number("full_attempt", Int32, Changed, func(s *store.Step) *int32 { return &s.Full }),
+	number("run_full", Int32, Changed, func(s *store.Step) *int32 { return &s.Run.Full }),
 	number("succeeded", Int32, Changed, func(s *store.Step) *int32 { return &s.Succeeded }),
 	number("unfinished", Int32, Changed, func(s *store.Step) *int32 { return &s.Unfinished }),
 	number("type", Int16, Created, func(s *store.Step) *uint8 { return (*uint8)(&s.Type) }),
@@ -111,6 +111,7 @@ var Records = Table[store.Record]{
 	number("step", Int32, Created, func(r *store.Record) *int64 { return (*int64)(&r.Step) }),
 	number("entered", Int32, Created, func(r *store.Record) *int64 { return (*int64)(&r.Entered) }),
 	number("attempt", Int32, Created, func(r *store.Record) *int32 { return &r.Attempt }),
+	number("run_full", Int32, Created, func(r *store.Record) *int32 { return &r.Run.Full }),
 	number("succeeded", Int32, Created, func(r *store.Record) *int32 { return &r.Succeeded }),
 	number("unfinished", Int32, Created, func(r *store.Record) *int32 { return &r.Unfinished }),
 	number("results", Int32, Created, func(r *store.Record) *int32 { return &r.Results }),
@@ -121,17 +122,24 @@ var Records = Table[store.Record]{
 	number("job_from", Int16, Created, func(r *store.Record) *uint8 { return (*uint8)(&r.JobFrom) }),
 	number("job_to", Int16, Created, func(r *store.Record) *uint8 { return (*uint8)(&r.JobTo) }),
 	number("effect", Int16, Created, func(r *store.Record) *uint8 { return (*uint8)(&r.Effect) }),
-	truth("all_targets", Created, func(r *store.Record) *bool { return &r.All }),
 	text("actor", Created, func(r *store.Record) *string { return &r.Actor }),
 	text("reason", Created, func(r *store.Record) *string { return &r.Reason }),
 }
 
-// Effects is stepgate_effects: the effects that are not settled. The rest of a delivery stands in
-// its record.
+// Effects is stepgate_effects: the effects that are not settled. A row has all that a delivery
+// needs.
 var Effects = Table[store.Delivery]{
 	number("job", Int64, Key, func(d *store.Delivery) *int64 { return (*int64)(&d.Job) }),
 	number("seq", Int64, Key, func(d *store.Delivery) *int64 { return (*int64)(&d.Seq) }),
+	number("at", Int64, Created, func(d *store.Delivery) *int64 { return (*int64)(&d.At) }),
 	number("effect", Int16, Created, func(d *store.Delivery) *uint8 { return (*uint8)(&d.Effect) }),
+	number("step", Int32, Created, func(d *store.Delivery) *int64 { return (*int64)(&d.Step) }),
+	number("type", Int16, Created, func(d *store.Delivery) *uint8 { return (*uint8)(&d.Type) }),
+	number("attempt", Int32, Created, func(d *store.Delivery) *int32 { return &d.Attempt }),
+	number("run_full", Int32, Created, func(d *store.Delivery) *int32 { return &d.Run.Full }),
+	number("job_to", Int16, Created, func(d *store.Delivery) *uint8 { return (*uint8)(&d.JobTo) }),
+	text("scope_type", Created, func(d *store.Delivery) *string { return &d.Scope.Type }),
+	text("scope_id", Created, func(d *store.Delivery) *string { return &d.Scope.ID }),
 	number("not_before", Int64, Changed, func(d *store.Delivery) *int64 { return (*int64)(&d.NotBefore) }),
 	number("count", Int32, Changed, func(d *store.Delivery) *int32 { return &d.Count }),
 	number("failures", Int32, Changed, func(d *store.Delivery) *int32 { return &d.Failures }),

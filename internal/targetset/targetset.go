@@ -28,14 +28,15 @@ type Block struct {
 // Size returns how many targets of a step with so many belong to a block.
 func Size(number, total int32) int32 { return min(PerBlock, total-number*PerBlock) }
 
-// Changed returns the blocks of what a change adds to the sets: the targets of s, after it.
-// Their order is that in which the targets name them.
+// Changed returns the blocks of what a change adds to the sets: targets of s, which is the step
+// after it, with the results of one attempt. What they add is told by the targets alone: the
+// step may be in a later attempt already. Their order is that in which the targets name them.
 func Changed(s *store.Step, targets []store.Target) []Block {
 	var blocks []Block
 	at := map[int32]int{}
 	for i := range targets {
 		t := &targets[i]
-		succeeded, finished := !t.Due(*s), t.Attempt == s.Attempt && t.Status.Finished()
+		succeeded, finished := t.Success == t.Attempt, t.Status.Finished()
 		if !succeeded && !finished {
 			continue
 		}
@@ -45,7 +46,7 @@ func Changed(s *store.Step, targets []store.Target) []Block {
 			n = len(blocks)
 			at[number] = n
 			size := Size(number, s.Total)
-			blocks = append(blocks, Block{number, size, s.Full, newBits(size), s.Attempt, newBits(size)})
+			blocks = append(blocks, Block{number, size, s.Run.Full, newBits(size), t.Attempt, newBits(size)})
 		}
 		if succeeded {
 			blocks[n].Succeeded.add(t.Index % PerBlock)
@@ -76,7 +77,7 @@ func Select(class store.Class, s *store.Step, blocks []Block, after int32, limit
 		}
 		for ; i < end && len(found) < limit; i = i/64*64 + 64 {
 			word := int(i-first) / 64
-			left := Members(class, b.Succeeded.word(word), b.Finished.word(word)) & (^uint64(0) >> (i % 64))
+			left := class.Members(b.Succeeded.word(word), b.Finished.word(word)) & (^uint64(0) >> (i % 64))
 			for left != 0 && len(found) < limit {
 				next := int32(bits.LeadingZeros64(left))
 				left &^= 1 << (63 - next)
@@ -91,7 +92,7 @@ func Select(class store.Class, s *store.Step, blocks []Block, after int32, limit
 
 // of returns b less the sets that belong to another attempt than s is in.
 func (b Block) of(s *store.Step) Block {
-	if b.Era != s.Full {
+	if b.Era != s.Run.Full {
 		b.Succeeded = nil
 	}
 	if b.Attempt != s.Attempt {
@@ -109,22 +110,6 @@ func (b Block) Add(add Block) Block {
 		add.Finished = union(b.Finished, add.Finished)
 	}
 	return add
-}
-
-// Members returns which of 64 targets belong to a class, given which of them have succeeded
-// and which have finished.
-func Members(class store.Class, succeeded, finished uint64) uint64 {
-	switch class {
-	case store.DueTargets:
-		return ^succeeded
-	case store.UnfinishedTargets:
-		return ^succeeded &^ finished
-	case store.FailedTargets:
-		return ^succeeded & finished
-	case store.SucceededTargets:
-		return succeeded
-	}
-	return ^uint64(0)
 }
 
 // Bits are a set of small numbers. The first is the top bit of the first byte, as in

@@ -21,7 +21,7 @@ var classes = []store.Class{
 func TestSelectAgreesWithClass(t *testing.T) {
 	for _, total := range []int32{1, 7, 64, 65, 1000, targetset.PerBlock, targetset.PerBlock + 1, 2*targetset.PerBlock + 100} {
 		dice := rand.New(rand.NewPCG(uint64(total), 1))
-		s := store.Step{Total: total, State: step.Pending}
+		s := store.Step{Total: total, State: step.Pending, Run: store.FirstRun}
 		targets := make([]store.Target, total)
 		for i := range targets {
 			targets[i].Index = int32(i)
@@ -31,16 +31,19 @@ func TestSelectAgreesWithClass(t *testing.T) {
 			check(t, s, targets, blocks)
 			s.Attempt++
 			if attempt%3 == 0 {
-				s.Full = s.Attempt
+				s.Run.Full = s.Attempt
 			}
 			check(t, s, targets, blocks)
 			var changed []store.Target
 			for i := range targets {
-				if x := &targets[i]; x.Due(s) && dice.IntN(3) > 0 {
+				if x := &targets[i]; s.Run.Due(*x) && dice.IntN(3) > 0 {
 					x.Attempt = s.Attempt
 					x.Status = []step.Status{step.TargetRunning, step.TargetFailed, step.TargetSucceeded}[dice.IntN(3)]
-					if x.Status.Success() {
+					switch {
+					case x.Status.Success():
 						x.Success = s.Attempt
+					case x.Status.Finished():
+						x.Success = 0
 					}
 					changed = append(changed, *x)
 				}
@@ -88,7 +91,7 @@ func check(t *testing.T, s store.Step, targets []store.Target, blocks []targetse
 				got := targetset.Select(class, &s, blocks, after, limit)
 				if !slices.Equal(got, page) {
 					t.Fatalf("Select(class %d, attempt %d, full %d, %d targets, after %d, limit %d):\n got %v\nwant %v",
-						class, s.Attempt, s.Full, s.Total, after, limit, brief(got), brief(page))
+						class, s.Attempt, s.Run.Full, s.Total, after, limit, brief(got), brief(page))
 				}
 				if len(page) == 0 {
 					break
@@ -108,7 +111,7 @@ func brief(list []int32) string {
 
 // What a change adds is not written into what was there: a store may share that.
 func TestAddLeavesItsArgumentsAlone(t *testing.T) {
-	s := store.Step{Total: 3, Attempt: 1, Full: 1}
+	s := store.Step{Total: 3, Attempt: 1, Run: store.FirstRun}
 	one := targetset.Changed(&s, []store.Target{{Index: 0, Attempt: 1, Success: 1, Result: store.Result{Status: step.TargetSucceeded}}})
 	two := targetset.Changed(&s, []store.Target{{Index: 2, Attempt: 1, Result: store.Result{Status: step.TargetFailed}}})
 	both := one[0].Add(two[0])

@@ -21,7 +21,7 @@ type line[R any] struct {
 	row  *R
 }
 
-const maxKeys = 2
+const maxKeys = 5
 
 // A layout is a table as a statement is passed it: keys, each with its type, and columns.
 type layout[R any] struct {
@@ -33,7 +33,7 @@ type layout[R any] struct {
 var (
 	heads    = layout[store.Job]{[]string{"base bigint"}, schema.Jobs.At(schema.Key, schema.Changed)}
 	states   = layout[store.Step]{[]string{"job bigint"}, schema.Steps.At(schema.Key, schema.Changed)}
-	lines    = layout[store.Record]{nil, schema.Records}
+	lines    = layout[store.Record]{[]string{"about int", "about_type int", "about_attempt int", "about_run int", "ended int"}, schema.Records}
 	outcomes = layout[store.Target]{[]string{"job bigint", "step int"}, schema.Results}
 	sets     = layout[targetset.Block]{[]string{"job bigint", "step int"}, schema.TargetSets}
 
@@ -164,11 +164,14 @@ func stepRows(group []*store.Change) (all []line[store.Step]) {
 	return all
 }
 
-// recordRows returns the records of changes.
+// recordRows returns the records of changes, each with what its effect is about.
 func recordRows(group []*store.Change) (all []line[store.Record]) {
 	for _, c := range group {
 		for i := range c.Records {
-			all = append(all, line[store.Record]{row: &c.Records[i]})
+			d, _ := c.Delivery(&c.Records[i])
+			all = append(all, line[store.Record]{
+				[maxKeys]int64{int64(d.Step), int64(d.Type), int64(d.Attempt), int64(d.Run.Full), int64(d.JobTo)}, &c.Records[i],
+			})
 		}
 	}
 	return all

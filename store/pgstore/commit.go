@@ -168,7 +168,7 @@ func (s *Store) carry(ctx context.Context, tx pgx.Tx, group []store.Change, fit 
 	for i := range group {
 		c := &group[i]
 		for j := range c.Records {
-			if d, ok := c.Records[j].Delivery(c.Job.Scope); ok && fit[c.Job.ID] {
+			if d, ok := c.Delivery(&c.Records[j]); ok && fit[c.Job.ID] {
 				d.NotBefore = Carried
 				effects = append(effects, d)
 			}

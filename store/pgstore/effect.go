@@ -11,14 +11,14 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-var effectsSQL = `SELECT ` + deliveryColumns + ` FROM stepgate_jobs j, LATERAL (
+var effectsSQL = `SELECT ` + effectColumns + ` FROM stepgate_jobs j, LATERAL (
 	SELECT * FROM stepgate_effects e WHERE e.job = j.id AND e.seq > $4 ORDER BY e.job, e.seq LIMIT $5
-) e JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq
+) e
 WHERE j.id = $3 AND ` + inScope + ` ORDER BY e.seq`
 
 // Effects implements store.Store.
 func (s *Store) Effects(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {
-	return pageOf(ctx, s, "effects", scope, job, scanDelivery, effectsSQL, int64(p.After), int64(p.Limit))
+	return pageOf(ctx, s, "effects", scope, job, scanEffect, effectsSQL, int64(p.After), int64(p.Limit))
 }
 
 // claimSQL passes over effects that another claim is taking, and waits for none. Those of
@@ -33,14 +33,12 @@ var claimSQL = `WITH due AS MATERIALIZED (
 	UPDATE stepgate_effects e SET not_before = $5, count = e.count + 1, token = $7
 	FROM due d WHERE e.job = d.job AND e.seq = d.seq RETURNING e.*, d.not_before AS was
 )
-SELECT ` + deliveryColumns + ` FROM claimed e
-JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq JOIN stepgate_jobs j ON j.id = e.job
-ORDER BY e.was, e.job, e.seq`
+SELECT ` + effectColumns + ` FROM claimed e ORDER BY e.was, e.job, e.seq`
 
 var (
 	claimEverySQL = strings.Replace(claimSQL, "{scope}", `$1 = '' AND $2 = ''`, 1)
 	claimScopeSQL = strings.Replace(claimSQL, "{scope}",
-		`EXISTS (SELECT FROM stepgate_jobs j WHERE j.id = e.job AND j.scope_type = $1 AND j.scope_id = $2)`, 1)
+		`e.scope_type = $1 AND e.scope_id = $2`, 1)
 )
 
 // Claim implements store.Store. A claim in a scope passes over the due effects of others. It
@@ -59,7 +57,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 	err := s.link.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		b := newGroup()
 		b.Queue(sql, c.Scope.Type, c.Scope.ID, kinds, int64(c.Now), int64(c.Until), int64(c.Limit), asUUID(c.Token)).Query(func(rows pgx.Rows) (err error) {
-			claimed, err = pgx.CollectRows(rows, scanDelivery)
+			claimed, err = pgx.CollectRows(rows, scanEffect)
 			return err
 		})
 		return conn.SendBatch(ctx, b).Close()
@@ -112,18 +110,14 @@ func leased(ctx context.Context, on interface {
 	return err
 }
 
-var takeSQL = `WITH taken AS (
-	UPDATE stepgate_effects SET count = count + 1, token = gen_random_uuid() WHERE job = $1 AND seq = $2 RETURNING *
-)
-SELECT ` + deliveryColumns + ` FROM taken e
-JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq JOIN stepgate_jobs j ON j.id = e.job`
+var takeSQL = `UPDATE stepgate_effects e SET count = count + 1, token = gen_random_uuid() WHERE job = $1 AND seq = $2 RETURNING ` + effectColumns
 
 // Take claims one effect that a [Carrier] carries: it raises its Count and draws its
 // Token, which fences earlier claims, and leaves its NotBefore alone. It is store.ErrNotFound if the effect is settled.
 func (s *Store) Take(ctx context.Context, job store.JobID, seq store.Seq) (store.Delivery, error) {
 	var taken []store.Delivery
 	err := s.link.Write(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
-		taken, err = fetch(ctx, c, scanDelivery, takeSQL, int64(job), int64(seq))
+		taken, err = fetch(ctx, c, scanEffect, takeSQL, int64(job), int64(seq))
 		return err
 	})
 	if err != nil {

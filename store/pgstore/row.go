@@ -5,7 +5,6 @@ import (
 
 	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/step"
-	"github.com/stepgate/stepgate/store"
 )
 
 // What is read of each table: the columns of a job j, a step s, a result r, a record r and an
@@ -15,26 +14,8 @@ var (
 	stepColumns   = schema.Steps.Names("s.")
 	resultColumns = schema.Results.Names("r.")
 	recordColumns = schema.Records.Names("r.")
-
-	// deliveryColumns are those of an effect, of its record and of the scope of its job.
-	deliveryColumns = waiting.Names("e.") + ", j.scope_type, j.scope_id, " + recordColumns
+	effectColumns = schema.Effects.Names("e.")
 )
-
-// waiting is what an effect's own row says of its delivery.
-var waiting = schema.Effects.At(schema.Changed)
-
-// scanDelivery reads the deliveryColumns of a row.
-func scanDelivery(row pgx.CollectableRow) (store.Delivery, error) {
-	var d store.Delivery
-	var r store.Record
-	into := append(dests(nil, waiting, &d), &d.Scope.Type, &d.Scope.ID)
-	if err := row.Scan(dests(into, schema.Records, &r)...); err != nil {
-		return d, err
-	}
-	full, _ := r.Delivery(d.Scope)
-	full.NotBefore, full.Count, full.Token, full.Failures, full.Delivered, full.LastError = d.NotBefore, d.Count, d.Token, d.Failures, d.Delivered, d.LastError
-	return full, nil
-}
 
 // scan returns what reads the columns of a table.
 func scan[R any](columns schema.Table[R]) pgx.RowToFunc[R] {
@@ -49,6 +30,7 @@ var (
 	scanStep   = scan(schema.Steps)
 	scanResult = scan(schema.Results)
 	scanRecord = scan(schema.Records)
+	scanEffect = scan(schema.Effects)
 )
 
 // ofStep is a row of a step.

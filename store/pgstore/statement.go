@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stepgate/stepgate/internal/schema"
 )
 
 // What a statement writes is passed as tables: as arrays for a group of changes, as rows of
@@ -149,22 +151,25 @@ func (s *statement) update(h, n, l string, withTargets bool) {
 	UPDATE stepgate_steps s SET %s
 	FROM %s WHERE s.job = n.job AND s.id = n.id AND %s
 )`, heads.changes("h"), h, states.changes("n"), n, fmt.Sprintf(ofFit, "n"))
-	s.record(l)
+	s.record(l, "stepgate_jobs")
 	if withTargets {
 		s.results()
 	}
 	s.WriteString("\nSELECT id FROM fit")
 }
 
-// record writes lines of fit to the history, and their effects to where they wait.
-func (s *statement) record(l string) {
+// record writes lines of fit to the history, and their effects to where they wait. The scopes of
+// effects come from a table of jobs: those that come to be are in no other than fit.
+func (s *statement) record(l, jobs string) {
 	fmt.Fprintf(s, `, line AS MATERIALIZED (
 	SELECT l.* FROM %[1]s WHERE %[2]s
 ), recorded AS (
-	INSERT INTO stepgate_records (%[3]s) SELECT * FROM line
+	INSERT INTO stepgate_records (%[3]s) SELECT %[3]s FROM line
 ), waiting AS (
-	INSERT INTO stepgate_effects (job, seq, effect, not_before) SELECT job, seq, effect, %[4]s FROM line WHERE effect <> 0
-)`, l, fmt.Sprintf(ofFit, "l"), lines.names(), s.arg("bigint"))
+	INSERT INTO stepgate_effects (job, seq, at, effect, step, type, attempt, run_full, job_to, scope_type, scope_id, not_before)
+	SELECT l.job, l.seq, l.at, l.effect, l.about, l.about_type, l.about_attempt, l.about_run, l.ended, j.scope_type, j.scope_id, %[4]s
+	FROM line l JOIN %[5]s j ON j.id = l.job WHERE l.effect <> 0
+)`, l, fmt.Sprintf(ofFit, "l"), schema.Records.Names(""), s.arg("bigint"), jobs)
 }
 
 // results writes the results of fit, and adds to the sets of who has succeeded and finished.
@@ -188,7 +193,7 @@ func (s *statement) results() {
 func creation() string {
 	s := &statement{}
 	fmt.Fprintf(s, `WITH fit AS (
-	INSERT INTO stepgate_jobs (%[1]s) SELECT * FROM %[2]s RETURNING id
+	INSERT INTO stepgate_jobs (%[1]s) SELECT * FROM %[2]s RETURNING id, scope_type, scope_id
 ), created AS (
 	INSERT INTO stepgate_creations (%[3]s) SELECT * FROM %[4]s
 ), step AS (
@@ -197,7 +202,7 @@ func creation() string {
 	INSERT INTO stepgate_target_names (%[7]s) SELECT * FROM %[8]s
 )`, newJobs.names(), s.rows("j", newJobs.String()), names(creations), s.rows("c", creations),
 		newSteps.names(), s.rows("s", newSteps.String()), newNames.names(), s.rows("n", newNames.String()))
-	s.record(s.rows("l", lines.String()))
+	s.record(s.rows("l", lines.String()), "fit")
 	s.WriteString("\nSELECT id FROM fit")
 	return s.String()
 }

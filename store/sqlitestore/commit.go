@@ -41,7 +41,7 @@ func (c commit) apply(w *conn) error {
 		return err
 	}
 	for i := range c.Records {
-		if err := addRecord(w, &c.Records[i]); err != nil {
+		if err := c.addRecord(w, &c.Records[i]); err != nil {
 			return err
 		}
 	}
@@ -139,13 +139,13 @@ func (c commit) putTargets(w *conn) error {
 }
 
 // addRecord adds a record and its effect.
-func addRecord(w *conn, r *store.Record) error {
+func (c commit) addRecord(w *conn, r *store.Record) error {
 	err := w.do(insertRecord, values(nil, schema.Records, r)...)
 	if err != nil {
 		return err
 	}
-	if d, ok := r.Delivery(store.Scope{}); ok {
-		return w.do(insertEffect, values([]any{int64(d.At)}, schema.Effects, &d)...)
+	if d, ok := c.Delivery(r); ok {
+		return w.do(insertEffect, values(nil, schema.Effects, &d)...)
 	}
 	return nil
 }

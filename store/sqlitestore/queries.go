@@ -88,13 +88,7 @@ var (
 	result        = schema.Results.Without("idx")
 	resultColumns = result.List(orZero("r."))
 
-	// Of an effect's delivery: what its own row says, and what its record and its job say of it.
-	waiting          = schema.Effects.At(schema.Changed)
-	asked            = schema.Records.Only("job", "seq", "at", "step", "entered", "attempt", "all_targets", "job_to", "effect")
-	selectDeliveries = `SELECT ` + waiting.Names("e.") + `, j.scope_type, j.scope_id, ` + asked.Names("r.") + `
-		FROM stepgate_effects e
-		CROSS JOIN stepgate_records r ON r.job = e.job AND r.seq = e.seq
-		CROSS JOIN stepgate_jobs j ON j.id = e.job `
+	selectDeliveries = `SELECT ` + schema.Effects.Names("e.") + ` FROM stepgate_effects e `
 )
 
 // queries is all the SQL there is beside the migrations. CROSS JOIN has SQLite look the tables
@@ -117,7 +111,7 @@ var queries = [...]string{
 	selectSet:    `SELECT ` + setColumns + ` FROM stepgate_target_sets WHERE job = ? AND step = ? AND block = ?`,
 	putSet:       `REPLACE INTO stepgate_target_sets (job, step, ` + setColumns + `) VALUES (` + places(2+len(schema.TargetSets)) + `)`,
 	insertRecord: `INSERT INTO stepgate_records (` + schema.Records.Names("") + `) VALUES (` + places(len(schema.Records)) + `)`,
-	insertEffect: `INSERT INTO stepgate_effects (at, ` + schema.Effects.Names("") + `) VALUES (` + places(1+len(schema.Effects)) + `)`,
+	insertEffect: `INSERT INTO stepgate_effects (` + schema.Effects.Names("") + `) VALUES (` + places(len(schema.Effects)) + `)`,
 
 	leaseEffect:  `UPDATE stepgate_effects SET count = ?3, token = ?4, not_before = ?5 WHERE job = ?1 AND seq = ?2`,
 	deferEffect:  `UPDATE stepgate_effects SET not_before = ?5, failures = ?6, delivered = ?7, last_error = ?8 WHERE ` + claimed,
@@ -129,7 +123,7 @@ var queries = [...]string{
 	selectAllSteps:     stepsWith(`''`) + `WHERE s.job = ? ORDER BY s.id`,
 	selectAllNames:     `SELECT ` + schema.TargetNames.Names(``) + ` FROM stepgate_target_names WHERE job = ?`,
 	selectAllResults:   strings.Replace(latestResults, `{columns}`, schema.Results.Names(`r.`), 1),
-	selectStanding:     `SELECT total, attempt, full_attempt FROM stepgate_steps WHERE job = ? AND id = ?`,
+	selectStanding:     `SELECT total, attempt, run_full FROM stepgate_steps WHERE job = ? AND id = ?`,
 	selectTargets:      selectListed(`''`, ``),
 	selectNamedTargets: selectListed(name("w.value"), names("w.value")),
 	selectAttempt: `SELECT r.idx, ` + name("r.idx") + `, ` + resultColumns + ` FROM stepgate_results r INDEXED BY stepgate_results_attempt ` + names("r.idx") + `
@@ -141,7 +135,7 @@ var queries = [...]string{
 	selectCreated: `SELECT ` + recordColumns + ` FROM stepgate_jobs j CROSS JOIN stepgate_records r ON r.job = j.id AND r.seq = 1
 		WHERE j.scope_type = ? AND j.scope_id = ? AND j.request = ?`,
 	selectEffects: selectDeliveries + `WHERE e.job = ? AND e.seq > ? ORDER BY e.seq LIMIT ?`,
-	selectDue: selectDeliveries + `WHERE e.effect = ?6 AND e.not_before <= ?1 AND ` + inScope + `
+	selectDue: selectDeliveries + `WHERE e.effect = ?6 AND e.not_before <= ?1 AND ` + strings.ReplaceAll(inScope, "j.", "e.") + `
 		ORDER BY e.not_before, e.at, e.job, e.seq LIMIT ?5`,
 	selectOverdue: `SELECT s.job, s.id, s.attempt, s.deadline FROM stepgate_steps s CROSS JOIN stepgate_jobs j ON j.id = s.job
 		WHERE s.deadline <> 0 AND s.deadline <= ?1 AND ` + inScope + ` ORDER BY s.deadline, s.job, s.id LIMIT ?5`,

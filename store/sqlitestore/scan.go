@@ -99,13 +99,17 @@ var (
 	scanNames  = scan(schema.TargetNames)
 	scanBlock  = scan(schema.TargetSets)
 	scanRecord = scan(schema.Records)
+
+	scanDelivery = scan(schema.Effects)
 )
 
 func scanFound(row scanner, found *bool) error { return row.Scan(found) }
 
 func scanCount(row scanner, c *count) error { return row.Scan(&c.state, &c.jobs) }
 
-func scanStanding(row scanner, s *store.Step) error { return row.Scan(&s.Total, &s.Attempt, &s.Full) }
+func scanStanding(row scanner, s *store.Step) error {
+	return row.Scan(&s.Total, &s.Attempt, &s.Run.Full)
+}
 
 func scanTarget(row scanner, t *store.Target) error {
 	return row.Scan(dests([]any{&t.Index, &t.Name}, result, t)...)
@@ -119,16 +123,6 @@ type targetOf struct {
 
 func scanResult(row scanner, t *targetOf) error {
 	return row.Scan(dests([]any{(*int64)(&t.step)}, schema.Results, &t.Target)...)
-}
-
-func scanDelivery(row scanner, d *store.Delivery) error {
-	var w store.Delivery // what the effect's own row says
-	var r store.Record
-	into := append(dests(nil, waiting, &w), &w.Scope.Type, &w.Scope.ID)
-	err := row.Scan(dests(into, asked, &r)...)
-	*d, _ = r.Delivery(w.Scope)
-	d.NotBefore, d.Count, d.Token, d.Failures, d.Delivered, d.LastError = w.NotBefore, w.Count, w.Token, w.Failures, w.Delivered, w.LastError
-	return err
 }
 
 func scanOverdue(row scanner, o *store.Overdue) error {

@@ -37,7 +37,7 @@ func TestValuesAreKeptWhole(t *testing.T) {
 				Step:       step.ID(number.Draw(rt, "step")),
 				Entered:    step.ID(number.Draw(rt, "entered")),
 				Attempt:    number.Draw(rt, "attempt"),
-				All:        rapid.Bool().Draw(rt, "all"),
+				Run:        store.Run{Full: number.Draw(rt, "full")},
 				From:       rapid.SampledFrom(states).Draw(rt, "from"),
 				To:         rapid.SampledFrom(states).Draw(rt, "to"),
 				JobFrom:    rapid.SampledFrom(states).Draw(rt, "job from"),
@@ -90,7 +90,7 @@ func TestClassesOfManyTargets(t *testing.T) {
 		spec.Targets[i] = fmt.Sprint("host-", i)
 	}
 	st := store.NewStep(1, spec)
-	st.State, st.Attempt, st.Full = step.Running, 1, 1
+	st.State, st.Attempt, st.Run = step.Running, 1, store.FirstRun
 	c := store.Change{
 		Job: store.Job{ID: 1, State: step.Running, Version: 1, Current: 1, Steps: 1}, Specs: []step.Spec{spec}, Steps: []store.Step{st},
 		Records: []store.Record{{Job: 1, Seq: 1, Cause: step.Created, JobTo: step.Running}},

@@ -366,7 +366,7 @@ func deferNothingElse(x trial) {
 	want := x.deferTo(x.claimOne(t0, t0+10), t0+20)
 	x.deferTo(store.Delivery{
 		Job: want.Job, Seq: want.Seq, Count: want.Count, Scope: teamB, Effect: store.StopAttempt,
-		Step: 9, Attempt: 9, All: !want.All, JobTo: step.Failed, At: never,
+		Step: 9, Type: 9, Attempt: 9, Run: store.Run{Full: want.Run.Full + 7}, JobTo: step.Failed, At: never,
 	}, t0+20)
 	same(x, "Effects after Defer", x.effects(teamA, 1, everySeq), []store.Delivery{want})
 	same(x, "Claim after it", x.claim(store.Claim{Scope: teamA, Effects: []store.Effect{store.RunTargets}, Now: t0 + 20, Until: never}), claimed([]store.Delivery{want}, 2, never))

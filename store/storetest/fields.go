@@ -58,14 +58,15 @@ func (f *filler) fill(row any, but ...string) {
 func (f *filler) filled(version store.Seq) store.Change {
 	const targets = 4
 	r := store.Record{Job: 7, Seq: version, Cause: step.Results, From: step.Failed, To: step.Abnormal, JobFrom: step.Waiting, JobTo: step.Skipped, Effect: store.RunTargets}
-	f.fill(&r, "Job", "Seq", "Cause", "From", "To", "JobFrom", "JobTo", "Effect")
+	r.Step, r.Entered = 3, step.ID(version)%2*4 // the effect of one is about the step that was entered
+	f.fill(&r, "Job", "Seq", "Cause", "From", "To", "JobFrom", "JobTo", "Effect", "Step", "Entered")
 	j := store.Job{ID: 7, State: r.JobTo, Version: version, Moved: version - 1, Current: 2, Steps: 9, Skipped: 3, Ignored: 4, Updated: r.At}
 	f.fill(&j, "ID", "State", "Version", "Moved", "Current", "Steps", "Skipped", "Ignored", "Updated")
 	c := store.Change{Job: j, Records: []store.Record{r}}
 	for id := range step.ID(j.Steps) {
 		s := store.Step{ID: id + 1, State: step.Terminated, Total: targets}
-		f.fill(&s, "ID", "State", "Total", "Full")
-		s.Full = s.Attempt - 1
+		f.fill(&s, "ID", "State", "Total", "Run")
+		s.Run.Full = s.Attempt - 1
 		c.Steps = append(c.Steps, s)
 	}
 	s := &c.Steps[0]

@@ -61,7 +61,7 @@ func create(id store.JobID, scope store.Scope, at step.Time, specs ...step.Spec)
 		},
 		Specs: specs,
 		Records: []store.Record{{
-			Job: id, Seq: 1, At: at, Cause: step.Created, Request: requestOf(id, 1), Actor: "alice", JobTo: step.Pending,
+			Job: id, Seq: 1, At: at, Cause: step.Created, Request: requestOf(id, 1), Actor: "alice", Run: store.FirstRun, JobTo: step.Pending,
 		}},
 	}
 	for i, spec := range specs {
@@ -72,12 +72,12 @@ func create(id store.JobID, scope store.Scope, at step.Time, specs ...step.Spec)
 
 // start enters the first step, which is that of v.
 func start(v store.View, at step.Time) store.Change {
-	return move(v, at, store.Record{Cause: operation.StartJob.Cause(), All: true}, entered(v.Step))
+	return move(v, at, store.Record{Cause: operation.StartJob.Cause()}, entered(v.Step))
 }
 
 // retry starts the next attempt, of what is due or of all.
 func retry(v store.View, at step.Time, code operation.Code) store.Change {
-	return move(v, at, store.Record{Cause: code.Cause(), All: code == operation.RetryAll}, step.Running)
+	return move(v, at, store.Record{Cause: code.Cause()}, step.Running)
 }
 
 // skip goes on without the step.
@@ -121,10 +121,12 @@ func report(v store.View, at step.Time, outcome map[int32]step.Status) store.Cha
 			t.Finished = at
 		}
 		if status.Success() {
-			if t.Due(v.Step) {
+			if v.Step.Run.Due(*t) {
 				v.Step.Succeeded++
 			}
 			t.Success = t.Attempt
+		} else if status.Finished() {
+			t.Success = 0
 		}
 	}
 	r, to := store.Record{Cause: step.Results, Results: int32(len(v.Targets))}, v.Step.State
@@ -150,7 +152,7 @@ func move(v store.View, at step.Time, r store.Record, to step.State) store.Chang
 	switch {
 	case to == s.State: // results only
 	case to == step.Running, to == step.Waiting:
-		s = begin(s, at, r.All)
+		s = begin(s, at, r.Cause != operation.RetryFailed.Cause())
 		job.Finished = 0
 		if job.Started == 0 {
 			job.Started = at
@@ -171,12 +173,12 @@ func move(v store.View, at step.Time, r store.Record, to step.State) store.Chang
 		next.State = entered(next)
 		steps = append(steps, next)
 		job.Current, job.State, job.Finished = next.ID, next.State, 0
-		r.Entered, r.All, r.Effect, r.Targets = next.ID, true, effectOf(next), next.Unfinished
+		r.Entered, r.Effect, r.Targets = next.ID, effectOf(next), next.Unfinished
 	}
 	if job.State.Finished() && r.From != to {
 		job.Finished, r.Effect = at, store.JobEnded
 	}
-	r.Attempt, r.Succeeded, r.Unfinished, r.JobTo = s.Attempt, s.Succeeded, s.Unfinished, job.State
+	r.Attempt, r.Run, r.Succeeded, r.Unfinished, r.JobTo = s.Attempt, s.Run, s.Succeeded, s.Unfinished, job.State
 	if r.Moves() {
 		job.Moved = job.Version
 	}
@@ -186,8 +188,8 @@ func move(v store.View, at step.Time, r store.Record, to step.State) store.Chang
 // begin returns s with its next attempt under way.
 func begin(s store.Step, at step.Time, all bool) store.Step {
 	s.Attempt++
-	if all {
-		s.Full, s.Succeeded = s.Attempt, 0
+	if s.Run = s.Run.Next(s.Attempt, all); all {
+		s.Succeeded = 0
 	}
 	s.Unfinished, s.Started, s.Finished, s.Deadline = s.Total-s.Succeeded, at, 0, 0
 	if s.Timeout > 0 {
@@ -312,11 +314,19 @@ func (j *job) of(id step.ID, attempt int32) []store.Target {
 func (j *job) effects() []store.Delivery {
 	var all []store.Delivery
 	for _, r := range j.records {
-		if d, ok := r.Delivery(j.Scope); ok {
+		if d, ok := r.Delivery(j.Scope, j.typeOf(r.Subject())); ok {
 			all = append(all, d)
 		}
 	}
 	return all
+}
+
+// typeOf returns the type of a step of j, or 0 for none.
+func (j *job) typeOf(id step.ID) step.Type {
+	if id == 0 {
+		return 0
+	}
+	return j.steps[id-1].Type
 }
 
 // overdue returns the deadlines that j has, by step.

@@ -219,7 +219,7 @@ func (x trial) attempts(look func(*job)) {
 			outcome := map[int32]step.Status{}
 			for i, t := range j.targets[0] {
 				known := t.Attempt == j.steps[0].Attempt && t.Status.Finished()
-				if status := outcomes[random.IntN(len(outcomes))]; status != 0 && i != 0 && !known && t.Due(j.steps[0]) {
+				if status := outcomes[random.IntN(len(outcomes))]; status != 0 && i != 0 && !known && j.steps[0].Run.Due(t) {
 					outcome[int32(i)] = status
 				}
 			}
@@ -263,7 +263,7 @@ func targetsClass(x trial) {
 		for _, class := range classes {
 			for _, s := range j.steps {
 				f := store.TargetFilter{Job: 1, Step: s.ID, Class: class, Page: everyTarget}
-				same(x, fmt.Sprintf("Targets of class %d, step %d, attempt %d, full %d", class, s.ID, s.Attempt, s.Full), x.targets(f), j.in(class, s.ID))
+				same(x, fmt.Sprintf("Targets of class %d, step %d, attempt %d, full %d", class, s.ID, s.Attempt, s.Run.Full), x.targets(f), j.in(class, s.ID))
 			}
 		}
 		if j.steps[0].Attempt == 0 {

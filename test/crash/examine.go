@@ -218,7 +218,7 @@ func (x *examination) effects(s *enginetest.Snapshot) {
 		waits[d.Seq] = d
 	}
 	for _, r := range s.History {
-		want, ok := r.Delivery(s.Job.Scope)
+		want, ok := s.Delivery(r.Seq)
 		if !ok {
 			continue
 		}

@@ -299,7 +299,7 @@ func (c *client) row(got store.Step) row {
 	if got.ID == c.seen.current {
 		c.seen.state, c.seen.attempt = got.State, got.Attempt
 	}
-	return row{got.ID, got.State, got.Attempt, got.Full, got.Succeeded, got.Unfinished, got.Started, got.Finished, got.Deadline}
+	return row{got.ID, got.State, got.Attempt, got.Run.Full, got.Succeeded, got.Unfinished, got.Started, got.Finished, got.Deadline}
 }
 
 // rest lets others come in between.

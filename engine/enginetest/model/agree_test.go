@@ -334,7 +334,7 @@ func (p *pair) compare() {
 		at := fmt.Sprintf("step %d: ", s.ID)
 		p.same(at+"state", s.State, want.State)
 		p.same(at+"attempt", s.Attempt, want.Attempt())
-		p.same(at+"full", s.Full, want.Full())
+		p.same(at+"full", s.Run.Full, want.Full())
 		p.same(at+"succeeded", int(s.Succeeded), want.Succeeded())
 		p.same(at+"unfinished", int(s.Unfinished), want.Unfinished())
 		run := model.Run{Finished: want.Ended} // if there was none
@@ -358,7 +358,7 @@ func (p *pair) compare() {
 		r := p.record
 		p.same("the last change", model.Change{
 			Step: r.Step, Cause: r.Cause, From: r.From, To: r.To, JobFrom: r.JobFrom, JobTo: r.JobTo, Attempt: r.Attempt, Entered: r.Entered,
-			Results: int(r.Results), All: r.All, Targets: int(r.Targets), Effect: model.Effect(r.Effect.String()),
+			Results: int(r.Results), All: (r.Effect == store.RunTargets || r.Effect == store.AskConfirmers) && (r.Entered != 0 || r.Run.All(r.Attempt)), Targets: int(r.Targets), Effect: model.Effect(r.Effect.String()),
 		}, m.Last)
 	}
 }

@@ -111,14 +111,14 @@ func (j *Job) Clone() *Job {
 // Attempt returns the number of the current or last attempt, 0 before the first.
 func (s *Step) Attempt() int32 { return int32(len(s.Runs)) }
 
-// Full returns the attempt that last covered all targets, 0 before the first.
+// Full returns the attempt that last covered all targets, 1 before the first.
 func (s *Step) Full() int32 {
 	for i := len(s.Runs) - 1; i >= 0; i-- {
 		if s.Runs[i].All {
 			return int32(i + 1)
 		}
 	}
-	return 0
+	return 1
 }
 
 // Succeeded returns how many targets stand succeeded in the current or last attempt,
@@ -160,11 +160,16 @@ func (s *Step) Latest(target int) Target {
 	return Target{}
 }
 
-// LatestSuccess returns the attempt of a target's latest success, 0 if there is none.
+// LatestSuccess returns the attempt of a target's latest success, 0 if there is none or if the
+// target has failed since.
 func (s *Step) LatestSuccess(target int) int32 {
 	for i := len(s.Runs) - 1; i >= 0; i-- {
-		if t := s.Runs[i].Targets[target]; t.Ran == int32(i+1) && success(t.Status) {
+		switch t := s.Runs[i].Targets[target]; {
+		case t.Ran != int32(i+1) || !finished(t.Status):
+		case success(t.Status):
 			return t.Ran
+		default:
+			return 0
 		}
 	}
 	return 0

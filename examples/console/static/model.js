@@ -141,7 +141,7 @@ function foldStep(step, change) {
   step.attempt = change.attempt;
   if (began) {
     Object.assign(step, { started: change.at, finished: 0, deadline: 0 });
-    if (change.all) step.full = change.attempt;
+    if (change.run) step.full = change.run.full;
   }
   if (change.succeeded !== undefined) { // of a record; a receipt does not tell
     step.succeeded = change.succeeded;

@@ -30,13 +30,15 @@ type job struct {
 	Effects []store.Delivery `json:"effects"`
 }
 
-// A record is one of the first schema: four columns said what made it.
+// A record is one of the first schema: four columns said what made it, and one whether an attempt
+// on all targets began, where now each record says which targets the attempt covers.
 type record struct {
 	store.Record
 	Kind    string `json:"kind"`
 	Code    string `json:"code"`
 	JobCode string `json:"job_code"`
 	Event   string `json:"event"`
+	All     bool   `json:"all"` // the record started an attempt that covered all targets
 }
 
 // cause returns what made r, by the names that the old program printed.
@@ -61,6 +63,7 @@ func jobs(t testing.TB) []job {
 	}
 	for i := range all {
 		j := &all[i]
+		runs := map[step.ID]store.Run{}
 		for k := range j.History {
 			r := &j.History[k]
 			var err error
@@ -68,6 +71,25 @@ func jobs(t testing.TB) []job {
 				t.Fatalf("job %d, record %d: %v", j.Job.ID, r.Seq, err)
 			}
 			j.Job.Updated = max(j.Job.Updated, r.At)
+			if _, known := runs[r.Step]; !known {
+				runs[r.Step] = store.FirstRun
+			}
+			if r.All && r.Entered == 0 {
+				runs[r.Step] = store.Run{Full: r.Attempt}
+			}
+			r.Run = runs[r.Step]
+		}
+		for k := range j.Steps {
+			if s := &j.Steps[k]; s.Attempt == 0 {
+				s.Run = store.FirstRun
+			}
+		}
+		for k := range j.Effects {
+			d := &j.Effects[k]
+			r := &j.History[d.Seq-1]
+			if d.Type, d.Run = j.Steps[d.Step-1].Type, r.Run; r.Entered != 0 {
+				d.Run = store.FirstRun
+			}
 		}
 	}
 	return all

@@ -47,7 +47,7 @@ func TestJobRunsToItsEnd(t *testing.T) {
 			}
 			r.Results = append(r.Results, engine.TargetResult{Target: i, Result: store.Result{Status: status}})
 		}
-		if !d.All {
+		if !d.Run.All(d.Attempt) {
 			r.Results = r.Results[1:]
 		}
 		return r, nil

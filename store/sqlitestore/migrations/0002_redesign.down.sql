@@ -1,9 +1,11 @@
 -- Seals are forgotten, and the columns come back as the last ones.
 ALTER TABLE stepgate_records RENAME COLUMN cause TO kind;
+ALTER TABLE stepgate_records ADD COLUMN all_targets INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE stepgate_records ADD COLUMN code INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE stepgate_records ADD COLUMN job_code INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE stepgate_records ADD COLUMN event INTEGER NOT NULL DEFAULT 0;
 UPDATE stepgate_records SET
+    all_targets = effect IN (1, 3) AND (entered <> 0 OR run_full = attempt),
     code = CASE WHEN kind < 64 THEN kind ELSE 0 END,
     job_code = CASE WHEN kind BETWEEN 129 AND 191 THEN kind - 128 ELSE 0 END,
     event = CASE WHEN kind BETWEEN 65 AND 127 THEN kind - 64 ELSE 0 END,
@@ -14,6 +16,16 @@ UPDATE stepgate_records SET
         WHEN kind IN (72, 73) THEN 5
         ELSE 4
     END;
+ALTER TABLE stepgate_records DROP COLUMN run_full;
+ALTER TABLE stepgate_effects DROP COLUMN step;
+ALTER TABLE stepgate_effects DROP COLUMN type;
+ALTER TABLE stepgate_effects DROP COLUMN attempt;
+ALTER TABLE stepgate_effects DROP COLUMN run_full;
+ALTER TABLE stepgate_effects DROP COLUMN job_to;
+ALTER TABLE stepgate_effects DROP COLUMN scope_type;
+ALTER TABLE stepgate_effects DROP COLUMN scope_id;
+ALTER TABLE stepgate_steps RENAME COLUMN run_full TO full_attempt;
+UPDATE stepgate_steps SET full_attempt = 0 WHERE attempt = 0;
 ALTER TABLE stepgate_jobs DROP COLUMN sealed;
 ALTER TABLE stepgate_effects DROP COLUMN token;
 ALTER TABLE stepgate_jobs DROP COLUMN updated;
