@@ -6,7 +6,7 @@
 //	-quiet             print no timelines
 //
 // It prints the timeline of each file: when, who did what, where the step went, and the
-// receipt or the refusal. Then it prints the rules, row by row, with the number of steps that
+// answer or the refusal. Then it prints the rules, row by row, with the number of steps that
 // each has moved in the files that passed, and the reasons of their refusals. Package scenario
 // describes the format. Its own files are a start:
 //
