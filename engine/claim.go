@@ -72,7 +72,7 @@ func (q *ClaimQuery) kinds() ([]store.Effect, *Refusal) {
 // An effect whose job cannot be read has failed: the observer is told, and the effect comes
 // again later, as after [Engine.Fail].
 func (e *Engine) Claim(ctx context.Context, q ClaimQuery) ([]Delivery, error) {
-	if err := e.ready(ctx); err != nil {
+	if err := e.checkEngine(ctx); err != nil {
 		return nil, err
 	}
 	kinds, refusal := q.kinds()
@@ -97,7 +97,7 @@ func (e *Engine) Claim(ctx context.Context, q ClaimQuery) ([]Delivery, error) {
 	for over := time.Now().Add(q.Wait); ; {
 		// Listen first and claim then, so that no commit falls between.
 		changed, stop := e.wake(0)
-		due, err := c.look(ctx, q, kinds, limit)
+		due, err := c.claimOnce(ctx, q, kinds, limit)
 		left := time.Until(over)
 		waits := err == nil && len(due) == 0 && left > 0
 		if waits {
@@ -110,8 +110,8 @@ func (e *Engine) Claim(ctx context.Context, q ClaimQuery) ([]Delivery, error) {
 	}
 }
 
-// look claims effects once, in a turn of its own.
-func (c *courier) look(ctx context.Context, q ClaimQuery, kinds []store.Effect, limit int) (due []Delivery, err error) {
+// claimOnce claims effects once, in a turn of its own.
+func (c *courier) claimOnce(ctx context.Context, q ClaimQuery, kinds []store.Effect, limit int) (due []Delivery, err error) {
 	if q.Turn != nil {
 		done, err := q.Turn(ctx)
 		if err != nil {
@@ -148,7 +148,7 @@ func (c *courier) dueWithin(ctx context.Context, kinds []store.Effect, limit, by
 				c.giveBack(ctx, claimed[i:])
 				break
 			}
-			if shown := c.show(ctx, d); shown != nil {
+			if shown := c.toExecutor(ctx, d); shown != nil {
 				due, from, held = append(due, *shown), append(from, d), held+sizeOf(shown)
 			}
 		}
@@ -168,7 +168,7 @@ func (c *courier) dueWithin(ctx context.Context, kinds []store.Effect, limit, by
 // giveBack has claimed effects due again at once.
 func (c *courier) giveBack(ctx context.Context, claimed []store.Delivery) {
 	for _, d := range claimed {
-		_ = c.keep(ctx, func(ctx context.Context) error { return c.leave(ctx, d, 0) })
+		_ = c.detached(ctx, func(ctx context.Context) error { return c.deferUntil(ctx, d, 0) })
 	}
 }
 
@@ -190,11 +190,11 @@ func (c *courier) due(ctx context.Context, kinds []store.Effect, limit int) ([]D
 			return nil, err
 		}
 		shown := make([]*Delivery, len(claimed))
-		each(len(claimed), atOnce, func(i int) { shown[i] = c.show(ctx, claimed[i]) })
+		each(len(claimed), atOnce, func(i int) { shown[i] = c.toExecutor(ctx, claimed[i]) })
 		if err := ctx.Err(); err != nil { // the caller has gone
 			each(len(claimed), atOnce, func(i int) {
 				if shown[i] != nil {
-					c.end(ctx, claimed[i], err)
+					c.finish(ctx, claimed[i], err)
 				}
 			})
 			return nil, err
@@ -238,7 +238,7 @@ func (c Claimed) check() *Refusal {
 
 // held calls f with a claimed effect as it stands, unless it is not the caller's any more.
 func (e *Engine) held(ctx context.Context, claimed Claimed, f func(context.Context, *courier, store.Delivery) error) error {
-	if err := e.readyFor(ctx, claimed.Job); err != nil {
+	if err := e.checkRead(ctx, claimed.Job); err != nil {
 		return err
 	}
 	if err := claimed.check(); err != nil {
@@ -281,7 +281,7 @@ func (e *Engine) Renew(ctx context.Context, c Claimed, lease time.Duration) erro
 		return err
 	}
 	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error {
-		return by.leave(ctx, d, cmp.Or(lease, defaultLease))
+		return by.deferUntil(ctx, d, cmp.Or(lease, defaultLease))
 	})
 }
 

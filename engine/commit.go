@@ -20,7 +20,7 @@ const (
 // the store's allocations and none of its own.
 type call struct {
 	request  Request         // as the caller made it
-	id       store.RequestID // given, or drawn by stamp
+	id       store.RequestID // given, or drawn by setTimeAndID
 	operate  Operate
 	view     store.View
 	decision Decision
@@ -36,7 +36,7 @@ type call struct {
 	patient bool          // back off after a conflict: for reports
 }
 
-func (e *Engine) take() *call {
+func (e *Engine) newCall() *call {
 	c := e.calls.Get().(*call)
 	c.request, c.id, c.lost, c.patient, c.job, c.step = Request{}, store.RequestID{}, 0, false, 0, 0
 	c.began, c.stamped, c.doubt, c.sent = time.Time{}, false, doubt{}, ReportReceipt{}
@@ -50,9 +50,9 @@ func (c *call) reset() {
 	c.decision.Report = ReportReceipt{}
 }
 
-// open checks what every request on a job has.
-func (e *Engine) open(ctx context.Context, c *call, job store.JobID, r Request) error {
-	if err := e.prepare(ctx, c, r); err != nil {
+// checkRequest checks what every request on a job has.
+func (e *Engine) checkRequest(ctx context.Context, c *call, job store.JobID, r Request) error {
+	if err := e.beginCall(ctx, c, r); err != nil {
 		return err
 	}
 	c.job = job
@@ -62,10 +62,10 @@ func (e *Engine) open(ctx context.Context, c *call, job store.JobID, r Request) 
 	return nil
 }
 
-// prepare checks what every request has.
-func (e *Engine) prepare(ctx context.Context, c *call, r Request) error {
+// beginCall checks what every request has.
+func (e *Engine) beginCall(ctx context.Context, c *call, r Request) error {
 	c.request, c.id = r, r.ID
-	err := e.ready(ctx)
+	err := e.checkEngine(ctx)
 	if err == nil {
 		err = e.clock.sync(ctx)
 	}
@@ -78,9 +78,9 @@ func (e *Engine) prepare(ctx context.Context, c *call, r Request) error {
 // given reports whether the caller gave a request id.
 func (c *call) given() bool { return c.request.ID != store.RequestID{} }
 
-// stamp reads the clock, once per request, and makes a request id where the caller gave
+// setTimeAndID reads the clock, once per request, and makes a request id where the caller gave
 // none. It is called late: a refusal needs neither, and would take 1.5 times as long.
-func (e *Engine) stamp(c *call, cmd Command) {
+func (e *Engine) setTimeAndID(c *call, cmd Command) {
 	if c.stamped {
 		return
 	}
@@ -111,19 +111,19 @@ type doubt struct {
 	n    int       // how many such commits there were, and commits undone after one
 }
 
-// carryOut is the one way in which a job changes, once the command has been checked: it
+// commitLoop is the one way in which a job changes, once the command has been checked: it
 // tries until a try has an answer.
 //
 // After a failure of the store in mid-commit, or a conflict, the next try looks for the
 // request id, so that what was carried out is not carried out twice. If no try can tell, the
 // caller learns that the outcome is unknown, whatever else went wrong.
-func (e *Engine) carryOut(ctx context.Context, c *call, q store.Query, cmd Command) error {
+func (e *Engine) commitLoop(ctx context.Context, c *call, q store.Query, cmd Command) error {
 	c.job, c.step = q.Job, q.Step
 	if c.given() {
 		q.Request = c.id
 	}
 	for {
-		again, err := e.try(ctx, c, &q, cmd)
+		again, err := e.attemptOnce(ctx, c, &q, cmd)
 		if again && c.patient {
 			err = e.backOff(ctx, c.lost)
 		}
@@ -144,11 +144,11 @@ func (c *call) orUnknown(err error) error {
 	return err
 }
 
-// try loads, asks the authorizer, decides, and commits if the version is still the one
+// attemptOnce loads, asks the authorizer, decides, and commits if the version is still the one
 // decided on. Another try is due after a conflict, and after a commit in doubt.
-func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) (again bool, err error) {
+func (e *Engine) attemptOnce(ctx context.Context, c *call, q *store.Query, cmd Command) (again bool, err error) {
 	if c.patient {
-		leave, err := e.enter(ctx, q.Job)
+		leave, err := e.enterGate(ctx, q.Job)
 		if err != nil {
 			return false, err
 		}
@@ -181,7 +181,7 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 	if refusal != nil {
 		return false, refusal
 	}
-	e.stamp(c, cmd)
+	e.setTimeAndID(c, cmd)
 	c.view = view
 	c.reset()
 	if refusal := e.decide(e.rules, &c.view, cmd, move, c.now, &c.decision); refusal != nil {
@@ -197,22 +197,27 @@ func (e *Engine) try(ctx context.Context, c *call, q *store.Query, cmd Command) 
 		}
 		return false, nil
 	}
+	return e.commit(ctx, c, q, read)
+}
+
+// commit sends what was decided on the version that was read. The next try, if one is due, looks
+// for the request id: a driver may have sent the change twice.
+func (e *Engine) commit(ctx context.Context, c *call, q *store.Query, read store.Seq) (again bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err // nothing is sent that could be in doubt
 	}
-	switch err := e.store.Commit(ctx, c.decision.Change); {
-	case err == nil:
+	err = e.store.Commit(ctx, c.decision.Change)
+	if err == nil {
 		return false, nil
-	case errors.Is(err, store.ErrConflict):
-		q.Request, c.sent = c.id, c.decision.Report // a driver may have sent it twice
-		return c.lose()
-	default:
-		q.Request, c.sent = c.id, c.decision.Report
-		if c.doubts(err, read) {
-			return true, nil
-		}
-		return false, wrap(c.job, err)
 	}
+	q.Request, c.sent = c.id, c.decision.Report
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		return c.lose()
+	case c.doubts(err, read):
+		return true, nil
+	}
+	return false, wrap(c.job, err)
 }
 
 // doubts notes a commit on base that failed with err, and reports whether another try is due:
@@ -253,7 +258,7 @@ func (e *Engine) afterDeadline(ctx context.Context, c *call, v store.View, cmd C
 			return v, nil, err == nil, err
 		}
 	}
-	e.stamp(c, cmd)
+	e.setTimeAndID(c, cmd)
 	if expiry = e.decide.expiry(e.rules, &current, c.now); expiry == nil {
 		return v, nil, false, nil
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, r Request) error {
-	if err := e.prepare(ctx, c, r); err != nil {
+	if err := e.beginCall(ctx, c, r); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil { // before the authorizer is asked
@@ -32,7 +32,7 @@ func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, r Request) e
 	if err := e.permit(ctx, c, &c.view, cmd); err != nil {
 		return err
 	}
-	e.stamp(c, cmd)
+	e.setTimeAndID(c, cmd)
 	return e.createOnce(ctx, c, cmd)
 }
 

@@ -101,10 +101,10 @@ func (c *courier) claim(ctx context.Context, kinds []store.Effect, limit int) (c
 	return claimed, since, err
 }
 
-// show returns a claimed effect for its executor. It returns nil after it has settled an
+// toExecutor returns a claimed effect for its executor. It returns nil after it has settled an
 // obsolete one, and after it has ended, as a delivery that failed, one whose job it could
 // not read.
-func (c *courier) show(ctx context.Context, claimed store.Delivery) *Delivery {
+func (c *courier) toExecutor(ctx context.Context, claimed store.Delivery) *Delivery {
 	var view store.View
 	err := within(ctx, c.wait(), func(ctx context.Context) (err error) {
 		view, err = c.view(ctx, claimed)
@@ -112,9 +112,9 @@ func (c *courier) show(ctx context.Context, claimed store.Delivery) *Delivery {
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound) || err == nil && Obsolete(claimed, view.Step):
-		_ = c.keep(ctx, func(ctx context.Context) error { return c.settle(ctx, claimed) })
+		_ = c.detached(ctx, func(ctx context.Context) error { return c.settle(ctx, claimed) })
 	case err != nil:
-		c.end(ctx, claimed, err)
+		c.finish(ctx, claimed, err)
 	default:
 		d := NewDelivery(claimed, view)
 		return &d
@@ -126,28 +126,28 @@ func (c *courier) view(ctx context.Context, claimed store.Delivery) (store.View,
 	return c.store.View(ctx, store.Query{Scope: c.scope, Job: claimed.Job, Step: claimed.Step})
 }
 
-// end keeps the outcome of a delivery: an error, or nil if the effect was carried out. It
+// finish keeps the outcome of a delivery: an error, or nil if the effect was carried out. It
 // reports whether that was so and is kept. A delivery that the end of ctx cut short has not
 // failed: the effect is due again at once. One that has lost its lease keeps nothing.
-func (c *courier) end(ctx context.Context, claimed store.Delivery, err error) bool {
-	kept := c.keep(ctx, func(kept context.Context) error {
+func (c *courier) finish(ctx context.Context, claimed store.Delivery, err error) bool {
+	kept := c.detached(ctx, func(kept context.Context) error {
 		switch {
 		case err == nil:
 			return c.done(kept, claimed)
 		case errors.Is(err, store.ErrLeaseLost):
 			return nil
 		case ctx.Err() != nil:
-			return c.leave(kept, claimed, 0)
+			return c.deferUntil(kept, claimed, 0)
 		}
 		return c.fail(kept, claimed, err)
 	})
 	return err == nil && kept == nil
 }
 
-// keep calls f, which gives a lease back, even if ctx has ended, and tells of its failure. f
+// detached calls f, which gives a lease back, even if ctx has ended, and tells of its failure. f
 // has as long as the lease lasts, and 30 s at most; then the lease has run out, and the effect
 // is delivered again. A lease that was lost is told of where it was noticed, not here.
-func (c *courier) keep(ctx context.Context, f func(context.Context) error) error {
+func (c *courier) detached(ctx context.Context, f func(context.Context) error) error {
 	err := within(context.WithoutCancel(ctx), c.wait(), f)
 	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
 		c.failed(ctx, err)
@@ -168,7 +168,7 @@ func (c *courier) failed(ctx context.Context, err error) {
 func (c *courier) done(ctx context.Context, claimed store.Delivery) error {
 	if claimed.Effect == store.StopAttempt && c.stillStopping(ctx, claimed) {
 		claimed.Failures, claimed.Delivered, claimed.LastError = 0, true, ""
-		return c.leave(ctx, claimed, c.stopEvery)
+		return c.deferUntil(ctx, claimed, c.stopEvery)
 	}
 	return c.settle(ctx, claimed)
 }
@@ -182,7 +182,7 @@ func (c *courier) stillStopping(ctx context.Context, claimed store.Delivery) boo
 func (c *courier) fail(ctx context.Context, claimed store.Delivery, cause error) error {
 	c.failed(ctx, failure(claimed, cause))
 	claimed.Failures, claimed.LastError = claimed.Failures+1, brief(cause)
-	return c.leave(ctx, claimed, c.rest(claimed))
+	return c.deferUntil(ctx, claimed, c.backOffOf(claimed))
 }
 
 // failure says which delivery failed.
@@ -191,29 +191,29 @@ func failure(d store.Delivery, cause error) error {
 }
 
 func (c *courier) settle(ctx context.Context, claimed store.Delivery) error {
-	return about(claimed, "settle", c.store.Settle(ctx, claimed))
+	return ofEffect(claimed, "settle", c.store.Settle(ctx, claimed))
 }
 
-// leave leaves an effect alone from now on, and keeps what claimed says of its deliveries.
-func (c *courier) leave(ctx context.Context, claimed store.Delivery, alone time.Duration) error {
+// deferUntil leaves an effect alone from now on, and keeps what claimed says of its deliveries.
+func (c *courier) deferUntil(ctx context.Context, claimed store.Delivery, alone time.Duration) error {
 	if err := c.clock.sync(ctx); err != nil {
-		return about(claimed, "defer", err)
+		return ofEffect(claimed, "defer", err)
 	}
 	claimed.NotBefore = step.At(c.now()).Add(alone)
-	return about(claimed, "defer", c.store.Defer(ctx, claimed))
+	return ofEffect(claimed, "defer", c.store.Defer(ctx, claimed))
 }
 
-// about says which effect an error of the store is about; nil stays nil.
-func about(d store.Delivery, what string, err error) error {
+// ofEffect says which effect an error of the store is about; nil stays nil.
+func ofEffect(d store.Delivery, what string, err error) error {
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("job %d: %s effect %d: %w", d.Job, what, d.Seq, err)
 }
 
-// rest returns the back-off of an effect whose last delivery has failed. That of a stop,
+// backOffOf returns the back-off of an effect whose last delivery has failed. That of a stop,
 // which is delivered again and again, does not exceed stopEvery.
-func (c *courier) rest(failed store.Delivery) time.Duration {
+func (c *courier) backOffOf(failed store.Delivery) time.Duration {
 	most := c.most
 	if failed.Effect == store.StopAttempt {
 		most = min(most, c.stopEvery)

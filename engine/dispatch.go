@@ -109,7 +109,7 @@ func positive(d, otherwise time.Duration) time.Duration {
 }
 
 func (e *Engine) dispatcher(ctx context.Context, h Handler, opts []DispatchOption) (*dispatch, error) {
-	if err := e.ready(ctx); err != nil {
+	if err := e.checkEngine(ctx); err != nil {
 		return nil, err
 	}
 	if h == nil {
@@ -233,8 +233,8 @@ func waitForSlot(ctx context.Context, slots chan struct{}) {
 // deliver has one claimed effect carried out, keeps the outcome, and reports whether it was
 // carried out and settled. The lease began at since.
 func (d *dispatch) deliver(ctx context.Context, claimed store.Delivery, since time.Time) bool {
-	shown := d.show(ctx, claimed)
-	return shown != nil && d.end(ctx, claimed, d.handle(ctx, claimed, since, *shown))
+	shown := d.toExecutor(ctx, claimed)
+	return shown != nil && d.finish(ctx, claimed, d.handle(ctx, claimed, since, *shown))
 }
 
 // handle calls the handler and renews the lease until it returns, even if ctx has ended. If
@@ -294,7 +294,7 @@ func (d *dispatch) renew(running context.Context, claimed store.Delivery, since 
 		if !told {
 			bound = min(bound, ends.Sub(now))
 		}
-		failed = within(running, bound, func(ctx context.Context) error { return d.leave(ctx, claimed, d.lease) })
+		failed = within(running, bound, func(ctx context.Context) error { return d.deferUntil(ctx, claimed, d.lease) })
 		switch {
 		case failed == nil:
 			ends = now.Add(d.lease)

@@ -67,9 +67,9 @@ func (e *Engine) In(s store.Scope) *Engine {
 // Rules returns the rules that e decides by.
 func (e *Engine) Rules() *operation.Rules { return e.rules }
 
-// ready refuses what no call can go on with. That ctx has not ended is for the store to
+// checkEngine refuses what no call can go on with. That ctx has not ended is for the store to
 // see: it fails every call then, and does nothing.
-func (e *Engine) ready(ctx context.Context) error {
+func (e *Engine) checkEngine(ctx context.Context) error {
 	if e.store == nil {
 		return invalid("Store", "nil")
 	}
@@ -92,7 +92,7 @@ func (e *Engine) ready(ctx context.Context) error {
 // operations pass one after the other, each decided on what the other left; one that
 // keeps losing to others gives up with [ErrConflict].
 func (e *Engine) Operate(ctx context.Context, job store.JobID, id step.ID, code operation.Code, r Request) (store.Record, error) {
-	c := e.take()
+	c := e.newCall()
 	defer e.calls.Put(c)
 	if err := e.operate(ctx, c, job, id, code, r); err != nil {
 		return store.Record{}, e.turnedDown(ctx, c, err)
@@ -101,7 +101,7 @@ func (e *Engine) Operate(ctx context.Context, job store.JobID, id step.ID, code 
 }
 
 func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.ID, code operation.Code, r Request) error {
-	if err := e.open(ctx, c, job, r); err != nil {
+	if err := e.checkRequest(ctx, c, job, r); err != nil {
 		return err
 	}
 	if err := checkStep(id); err != nil {
@@ -110,13 +110,13 @@ func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.
 	if code.Cause() == 0 {
 		return unknownCode(e.rules, step.Cause.OfStep, uint8(code))
 	}
-	return e.carryOutOperation(ctx, c, store.Query{Scope: e.scope, Job: job, Step: id}, code.Cause())
+	return e.commitOperation(ctx, c, store.Query{Scope: e.scope, Job: job, Step: id}, code.Cause())
 }
 
 // OperateJob has a person operate on a job: start it, terminate it. It answers as
 // [Engine.Operate] does.
 func (e *Engine) OperateJob(ctx context.Context, job store.JobID, code operation.JobCode, r Request) (store.Record, error) {
-	c := e.take()
+	c := e.newCall()
 	defer e.calls.Put(c)
 	if err := e.operateJob(ctx, c, job, code, r); err != nil {
 		return store.Record{}, e.turnedDown(ctx, c, err)
@@ -125,21 +125,21 @@ func (e *Engine) OperateJob(ctx context.Context, job store.JobID, code operation
 }
 
 func (e *Engine) operateJob(ctx context.Context, c *call, job store.JobID, code operation.JobCode, r Request) error {
-	if err := e.open(ctx, c, job, r); err != nil {
+	if err := e.checkRequest(ctx, c, job, r); err != nil {
 		return err
 	}
 	if code.Cause() == 0 {
 		return unknownCode(e.rules, step.Cause.OfJob, uint8(code))
 	}
-	return e.carryOutOperation(ctx, c, store.Query{Scope: e.scope, Job: job}, code.Cause())
+	return e.commitOperation(ctx, c, store.Query{Scope: e.scope, Job: job}, code.Cause())
 }
 
-func (e *Engine) carryOutOperation(ctx context.Context, c *call, q store.Query, cause step.Cause) error {
+func (e *Engine) commitOperation(ctx context.Context, c *call, q store.Query, cause step.Cause) error {
 	c.operate = Operate{Cause: cause, Request: c.request}
 	if err := c.operate.check(e.rules, &e.limits); err != nil {
 		return err
 	}
-	return e.carryOut(ctx, c, q, &c.operate)
+	return e.commitLoop(ctx, c, q, &c.operate)
 }
 
 // Create stores a new job, pending, and returns the record of its creation, which names the job.
@@ -147,7 +147,7 @@ func (e *Engine) carryOutOperation(ctx context.Context, c *call, q store.Query, 
 // version do not apply. With an ID in r, a repetition returns the record of the first call, and
 // it is an error if the two differ.
 func (e *Engine) Create(ctx context.Context, spec JobSpec, r Request) (store.Record, error) {
-	c := e.take()
+	c := e.newCall()
 	defer e.calls.Put(c)
 	if err := e.create(ctx, c, spec, r); err != nil {
 		return store.Record{}, e.turnedDown(ctx, c, err)
@@ -160,7 +160,7 @@ func (e *Engine) Create(ctx context.Context, spec JobSpec, r Request) (store.Rec
 // nothing changed. A report that only repeats what is known changes nothing and is no
 // error, so that an executor may send again whatever it is not sure of.
 func (e *Engine) Report(ctx context.Context, r Report) (ReportReceipt, error) {
-	c := e.take()
+	c := e.newCall()
 	defer e.calls.Put(c)
 	if err := e.report(ctx, c, &r); err != nil {
 		return ReportReceipt{}, e.turnedDown(ctx, c, err)
@@ -170,7 +170,7 @@ func (e *Engine) Report(ctx context.Context, r Report) (ReportReceipt, error) {
 }
 
 func (e *Engine) report(ctx context.Context, c *call, r *Report) error {
-	if err := e.open(ctx, c, r.Job, Request{}); err != nil {
+	if err := e.checkRequest(ctx, c, r.Job, Request{}); err != nil {
 		return err
 	}
 	if err := r.check(e.rules, &e.limits); err != nil {
@@ -181,13 +181,13 @@ func (e *Engine) report(ctx context.Context, c *call, r *Report) error {
 		q.Targets[i] = r.Results[i].Target
 	}
 	c.patient = true
-	return e.carryOut(ctx, c, q, r)
+	return e.commitLoop(ctx, c, q, r)
 }
 
-// enter waits for the gate of a job's stripe, which lets the reports of one job pass
+// enterGate waits for the gate of a job's stripe, which lets the reports of one job pass
 // one at a time, so that a crowd of executors does not drown a person's operation in
 // conflicts. Operations do not pass through it, and nobody rests or calls back within.
-func (e *Engine) enter(ctx context.Context, job store.JobID) (leave func(), err error) {
+func (e *Engine) enterGate(ctx context.Context, job store.JobID) (leave func(), err error) {
 	const spread = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio: neighbours part
 	gate := e.gates[uint64(job)*spread>>(64-6)]
 	select {
@@ -203,7 +203,7 @@ func (e *Engine) enter(ctx context.Context, job store.JobID) (leave func(), err 
 // and a store that does not answer holds up each for 30 s at most. Any number of sweeps
 // can run at once: each attempt expires once. [Engine.Dispatch] sweeps by itself.
 func (e *Engine) Sweep(ctx context.Context) (int, error) {
-	if err := e.ready(ctx); err != nil {
+	if err := e.checkEngine(ctx); err != nil {
 		return 0, err
 	}
 	const batch = 1000
@@ -248,12 +248,12 @@ func (e *Engine) overdue(ctx context.Context, limit int) (overdue []store.Overdu
 }
 
 func (e *Engine) expire(ctx context.Context, o store.Overdue) error {
-	c := e.take()
+	c := e.newCall()
 	defer e.calls.Put(c)
-	err := e.open(ctx, c, o.Job, Request{})
+	err := e.checkRequest(ctx, c, o.Job, Request{})
 	if err == nil {
 		q := store.Query{Scope: e.scope, Job: o.Job, Step: o.Step}
-		err = e.carryOut(ctx, c, q, &Expire{Job: o.Job, Step: o.Step, Attempt: o.Attempt})
+		err = e.commitLoop(ctx, c, q, &Expire{Job: o.Job, Step: o.Step, Attempt: o.Attempt})
 	}
 	if err != nil {
 		return e.turnedDown(ctx, c, err)

@@ -30,9 +30,9 @@ type Verdict struct {
 // that the rules allow, and about no other: a code that both would refuse has the rules'
 // reason here, and is denied there.
 func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, r Request) (Explanation, error) {
-	c := e.take()
+	c := e.newCall()
 	defer e.calls.Put(c)
-	if err := e.open(ctx, c, job, r); err != nil {
+	if err := e.checkRequest(ctx, c, job, r); err != nil {
 		return Explanation{}, err
 	}
 	if err := checkStep(id); err != nil {
@@ -101,7 +101,7 @@ func (e *Engine) views(ctx context.Context, job store.JobID, id step.ID) (view, 
 // only about what the rules allow.
 func (e *Engine) tryOut(ctx context.Context, c *call, cmd Command) (store.Record, *Refusal, error) {
 	c.reset()
-	e.stamp(c, cmd)
+	e.setTimeAndID(c, cmd)
 	move, refusal := judge(e.rules, &c.view, cmd)
 	if refusal != nil {
 		return store.Record{}, refusal, nil

@@ -29,7 +29,7 @@ func checkLimit(limit int) (int, *Refusal) {
 
 // Job returns the header of a job.
 func (e *Engine) Job(ctx context.Context, job store.JobID) (store.Job, error) {
-	view, err := e.look(ctx, job, 0)
+	view, err := e.viewOf(ctx, job, 0)
 	return view.Job, err
 }
 
@@ -38,20 +38,20 @@ func (e *Engine) Step(ctx context.Context, job store.JobID, id step.ID) (store.S
 	if err := checkStep(id); err != nil {
 		return store.Step{}, err
 	}
-	view, err := e.look(ctx, job, id)
+	view, err := e.viewOf(ctx, job, id)
 	return view.Step, err
 }
 
-// look loads what there is to see of a step, 0 being the current one.
-func (e *Engine) look(ctx context.Context, job store.JobID, id step.ID) (store.View, error) {
-	if err := e.readyFor(ctx, job); err != nil {
+// viewOf loads what there is to see of a step, 0 being the current one.
+func (e *Engine) viewOf(ctx context.Context, job store.JobID, id step.ID) (store.View, error) {
+	if err := e.checkRead(ctx, job); err != nil {
 		return store.View{}, err
 	}
 	return e.load(ctx, job, id)
 }
 
-func (e *Engine) readyFor(ctx context.Context, job store.JobID) error {
-	if err := e.ready(ctx); err != nil {
+func (e *Engine) checkRead(ctx context.Context, job store.JobID) error {
+	if err := e.checkEngine(ctx); err != nil {
 		return err
 	}
 	if err := checkJob(job); err != nil {
@@ -173,7 +173,7 @@ func (e *Engine) Targets(ctx context.Context, job store.JobID, id step.ID, q Tar
 	if err := checkStep(id); err != nil {
 		return nil, err
 	}
-	view, err := e.look(ctx, job, id)
+	view, err := e.viewOf(ctx, job, id)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func (e *Engine) Targets(ctx context.Context, job store.JobID, id step.ID, q Tar
 		return nil, err
 	}
 	if q.IfAttempt != 0 {
-		after, err := e.look(ctx, job, id) // attempts only grow: what held before and holds after, held between
+		after, err := e.viewOf(ctx, job, id) // attempts only grow: what held before and holds after, held between
 		if err != nil {
 			return nil, err
 		}
@@ -265,7 +265,7 @@ func (e *Engine) Snapshot(ctx context.Context, job store.JobID, targets int) (st
 	if targets < 0 {
 		return store.Snapshot{}, invalid("targets", "%d: want the maximum, 0 or more", targets)
 	}
-	if err := e.readyFor(ctx, job); err != nil {
+	if err := e.checkRead(ctx, job); err != nil {
 		return store.Snapshot{}, err
 	}
 	all, err := e.store.Snapshot(ctx, store.SnapshotQuery{Scope: e.scope, Job: job, Targets: targets})
@@ -304,7 +304,7 @@ type JobQuery struct {
 // descending. The default ids ascend in the order in which one engine creates jobs. A Name is looked for among the newest [store.NameWindow] jobs that the rest of q
 // selects, ASCII letters in either case: [Engine.Counts] tells whether there are more.
 func (e *Engine) Jobs(ctx context.Context, q JobQuery) ([]store.Job, error) {
-	if err := e.ready(ctx); err != nil {
+	if err := e.checkEngine(ctx); err != nil {
 		return nil, err
 	}
 	if unknown := q.States.Minus(step.StatesOf(step.AllStates()...)); !unknown.Empty() {
@@ -330,7 +330,7 @@ const MaxCount = 1_000_000
 // means most or more. States without a job are left out. It costs what it counts, at most most
 // for each state; most is 1 to [MaxCount]. The caller owns the result.
 func (e *Engine) Counts(ctx context.Context, most int) (map[step.State]int, error) {
-	if err := e.ready(ctx); err != nil {
+	if err := e.checkEngine(ctx); err != nil {
 		return nil, err
 	}
 	if most < 1 || most > MaxCount {
@@ -341,7 +341,7 @@ func (e *Engine) Counts(ctx context.Context, most int) (map[step.State]int, erro
 
 // read checks what the reads of one job have in common and runs get.
 func read[T any](ctx context.Context, e *Engine, job store.JobID, limit int, get func(limit int) ([]T, error)) ([]T, error) {
-	if err := e.readyFor(ctx, job); err != nil {
+	if err := e.checkRead(ctx, job); err != nil {
 		return nil, err
 	}
 	limit, refusal := checkLimit(limit)
