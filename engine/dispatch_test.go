@@ -233,457 +233,505 @@ func asking1() engine.JobSpec {
 func TestDispatch(t *testing.T) {
 	bubble := func(name string, f func(*testing.T)) { t.Run(name, func(t *testing.T) { synctest.Test(t, f) }) }
 
-	bubble("delivers what comes up while it runs", func(t *testing.T) {
+	bubble("delivers what comes up while it runs", testDispatchDeliversWhatComesUp)
+	bubble("asks the confirmers once", testDispatchAsksOnce)
+	bubble("keeps its defaults where it is told nothing", testDispatchKeepsItsDefaults)
+	bubble("claims no more than it has room for", testDispatchClaimsWithinItsRoom)
+	bubble("has a stop rest no longer after a failure than after a delivery", testDispatchRepeatsAFailedStopInTime)
+	bubble("tells nobody of a lease that was lost", testDispatchIsSilentAboutALostLease)
+	bubble("keeps 500 characters of a reason, and says when there are more", testDispatchShortensReasons)
+	bubble("keeps of a reason what a database takes", testDispatchKeepsValidText)
+	bubble("polls a store that cannot wake it", testDispatchPolls)
+	bubble("tries a failed effect again, each time after twice as long, and keeps the reason", testDispatchDoublesItsBackoff)
+	bubble("delivers a stop again until the step has stopped", testDispatchRepeatsAStop)
+	bubble("delivers a stop that failed although the step has moved on", testDispatchDeliversAFailedStop)
+	bubble("backs off by how often an effect has failed in a row, and not by how often it was claimed", testDispatchBacksOffByFailures)
+	bubble("counts a stop's failures from its last delivery on, and keeps that there was one", testDispatchCountsFailuresFromTheLastDelivery)
+	bubble("renews the lease while a handler runs", testDispatchRenews)
+	bubble("ends a handler whose lease is lost", testDispatchEndsAHandlerWithoutALease)
+	bubble("hands an effect over at once when it ends", testDispatchHandsOverWhenItEnds)
+	bubble("delivers again what a dispatcher took to its grave", testDispatchDeliversAgainAfterACrash)
+	bubble("does not let a stop wait for runs", testDispatchStopsBesideRuns)
+	bubble("does not let a stop wait for questions", testDispatchStopsBesideQuestions)
+	bubble("renews the lease of a handler that takes its time to end", testDispatchRenewsUntilAHandlerEnds)
+	bubble("expires what is overdue", testDispatchExpires)
+	bubble("goes on when the store fails, and tells the observer", testDispatchSurvivesAFailingStore)
+	t.Run("refuses to run without a handler", testDispatchRefusesNoHandler)
+}
+
+func testDispatchDeliversWhatComesUp(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	stop := d.dispatch(d.handle)
+	defer stop()
+	id := d.script()
+	synctest.Wait()
+	d.wantLog("run 1")
+	d.operateJob(id, operation.TerminateJob)
+	synctest.Wait()
+	d.wantLog("run 1", "stop 1")
+}
+
+func testDispatchAsksOnce(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	stop := d.dispatch(d.handle)
+	defer stop()
+	created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.operateJob(created.Job, operation.StartJob)
+	synctest.Wait()
+	d.wantLog("ask 1")
+	if w := d.waiting(created.Job); len(w) != 0 {
+		t.Errorf("the question was asked, and still waits: %+v", w)
+	}
+}
+
+func testDispatchKeepsItsDefaults(t *testing.T) {
+	d := newDesk(t, mute{memstore.New()})
+	d.script()
+	id := d.script()
+	stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
+		if x.Effect == store.RunTargets && x.Job.ID == id && x.Count == 1 {
+			return errors.New("not yet")
+		}
+		return d.handle(ctx, x)
+	}, engine.Runs(0), engine.Notices(0), engine.Lease(0), engine.Poll(0), engine.Backoff(0, 0), engine.SweepEvery(0), engine.StopEvery(0))
+	defer stop()
+	synctest.Wait()
+	d.wantLog("run 1")
+	time.Sleep(900 * time.Millisecond)
+	synctest.Wait()
+	d.wantLog("run 1")
+	time.Sleep(400 * time.Millisecond)
+	synctest.Wait()
+	d.wantLog("run 1", "run 1")
+	d.operateJob(id, operation.TerminateJob)
+	d.outcome(id, 1, step.Stopped)
+	time.Sleep(200 * time.Millisecond)
+	synctest.Wait()
+	d.wantLog("run 1", "run 1", "stop 1", "job_ended terminated")
+}
+
+func testDispatchClaimsWithinItsRoom(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	ids := []store.JobID{d.script(), d.script(), d.script(), d.script(), d.script()}
+	release := make(chan struct{})
+	stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
+		<-release
+		return d.handle(ctx, x)
+	}, engine.Runs(2))
+	defer stop()
+	for done := range 3 {
+		synctest.Wait()
+		claimed := done // which wait no more
+		for _, id := range ids {
+			for _, w := range d.waiting(id) {
+				claimed += int(w.Count)
+			}
+		}
+		if claimed != done+2 {
+			t.Errorf("with room for two runs, and after %d, %d of five have been claimed", done, claimed)
+		}
+		release <- struct{}{}
+	}
+	close(release)
+	synctest.Wait()
+	d.wantLog("run 1", "run 1", "run 1", "run 1", "run 1")
+}
+
+func testDispatchRepeatsAFailedStopInTime(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	id := d.script()
+	d.operateJob(id, operation.TerminateJob)
+	stops := 0
+	stop := d.dispatch(func(_ context.Context, x engine.Delivery) error {
+		if x.Effect == store.StopAttempt {
+			stops++
+		}
+		return errors.New("unreachable")
+	}, engine.Backoff(time.Minute, time.Hour), engine.StopEvery(10*time.Second))
+	defer stop()
+	time.Sleep(time.Minute + time.Second)
+	synctest.Wait()
+	if stops != 7 {
+		t.Errorf("in a minute the stop was delivered %d times, want 7: at once and every ten seconds", stops)
+	}
+}
+
+func testDispatchIsSilentAboutALostLease(t *testing.T) {
+	faults := storetest.NewFaults(
+		storetest.Fault{Method: storetest.Settle, After: true, Err: store.ErrLeaseLost},
+		storetest.Fault{Method: storetest.Settle, Call: 2, After: true, Err: errBroken})
+	var told []error
+	d := newDesk(t, faults.Wrap(memstore.New()), engine.WithObserver(engine.Observer{
+		Failed: func(_ context.Context, err error) { told = append(told, err) },
+	}))
+	stop := d.dispatch(d.handle)
+	defer stop()
+	for range 2 {
+		d.script()
+		synctest.Wait()
+	}
+	if len(told) != 1 || !errors.Is(told[0], errBroken) {
+		t.Errorf("the observer was told %v, want only that the store broke", told)
+	}
+}
+
+func testDispatchShortensReasons(t *testing.T) {
+	for length, want := range map[int]int{499: 499, 500: 500, 501: 500} {
 		d := newDesk(t, memstore.New())
-		stop := d.dispatch(d.handle)
-		defer stop()
 		id := d.script()
+		stop := d.dispatch(func(context.Context, engine.Delivery) error { return errors.New(strings.Repeat("x", length)) })
 		synctest.Wait()
-		d.wantLog("run 1")
-		d.operateJob(id, operation.TerminateJob)
-		synctest.Wait()
-		d.wantLog("run 1", "stop 1")
+		got := d.waiting(id)[0].LastError
+		if len(got) != want || strings.HasSuffix(got, "...") != (length > 500) {
+			t.Errorf("of %d characters %d are kept, the last of them %q", length, len(got), got[max(0, len(got)-3):])
+		}
+		stop()
+	}
+}
+
+func testDispatchKeepsValidText(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	id := d.script()
+	stop := d.dispatch(func(context.Context, engine.Delivery) error { return errors.New("a NUL \x00 and half a rune \xc3") })
+	defer stop()
+	synctest.Wait()
+	if got, want := d.waiting(id)[0].LastError, "a NUL \uFFFD and half a rune \uFFFD"; got != want {
+		t.Errorf("the reason is %q, want %q", got, want)
+	}
+}
+
+func testDispatchPolls(t *testing.T) {
+	d := newDesk(t, mute{memstore.New()})
+	stop := d.dispatch(d.handle, engine.Poll(time.Minute))
+	defer stop()
+	synctest.Wait()
+	d.script()
+	synctest.Wait()
+	d.wantLog()
+	time.Sleep(time.Minute) // of the bubble's clock
+	synctest.Wait()
+	d.wantLog("run 1")
+}
+
+func testDispatchDoublesItsBackoff(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	began := time.Now()
+	var after []time.Duration
+	id := d.script()
+	stop := d.dispatch(func(_ context.Context, x engine.Delivery) error {
+		after = append(after, time.Since(began).Round(time.Second))
+		if x.Count < 6 {
+			return fmt.Errorf("failure %d", x.Count)
+		}
+		return nil
+	}, engine.Backoff(time.Second, 8*time.Second))
+	defer stop()
+	time.Sleep(2 * time.Second)
+	synctest.Wait()
+	if w := d.waiting(id); len(w) != 1 || w[0].LastError != "failure 2" || w[0].Failures != 2 {
+		t.Errorf("after two failures the effect waits as %+v, want two, and the second reason", w)
+	}
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	want := []time.Duration{0, 1, 3, 7, 15, 23}
+	for i := range want {
+		want[i] *= time.Second
+	}
+	if !slices.Equal(after, want) {
+		t.Errorf("delivered after %v, want %v", after, want)
+	}
+}
+
+func testDispatchRepeatsAStop(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	id := d.script()
+	d.operateJob(id, operation.TerminateJob)
+	stop := d.dispatch(d.handle, engine.StopEvery(40*time.Second), engine.Lease(-1)) // no lease: the default
+	defer stop()
+	time.Sleep(79 * time.Second)
+	synctest.Wait()
+	d.wantLog("stop 1", "stop 1")
+	if w := d.waiting(id); len(w) != 1 || !w[0].Delivered || w[0].LastError != "" {
+		t.Errorf("the stop waits as %+v, want it to say that it was delivered, and of no error", w)
+	}
+	d.outcome(id, 1, step.Stopped)
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	d.wantLog("stop 1", "stop 1", "job_ended terminated")
+	if w := d.waiting(id); len(w) != 0 {
+		t.Errorf("%+v still wait, want none", w)
+	}
+}
+
+func testDispatchDeliversAFailedStop(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	id := d.script()
+	d.operateJob(id, operation.TerminateJob)
+	stop := d.dispatch(func(_ context.Context, x engine.Delivery) error {
+		if x.Effect == store.StopAttempt && x.Count == 1 {
+			return errors.New("no connection")
+		}
+		d.note(x)
+		return nil
 	})
-	bubble("asks the confirmers once", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		stop := d.dispatch(d.handle)
-		defer stop()
+	defer stop()
+	synctest.Wait()
+	d.operate(id, 1, operation.ForcedSkip)
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	d.wantLog("stop 1", "job_ended succeeded")
+}
+
+func testDispatchBacksOffByFailures(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	d.script()
+	for range 5 { // by dispatchers that died
+		now := step.At(time.Now())
+		if _, err := d.store.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Now: now, Until: now.Add(time.Second), Limit: 1}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+	}
+	began := time.Now()
+	var after []time.Duration
+	stop := d.dispatch(func(context.Context, engine.Delivery) error {
+		after = append(after, time.Since(began).Round(time.Second))
+		return errors.New("no connection")
+	}, engine.Backoff(time.Second, time.Hour))
+	defer stop()
+	time.Sleep(5 * time.Second)
+	synctest.Wait()
+	if want := []time.Duration{0, time.Second, 3 * time.Second}; !slices.Equal(after, want) {
+		t.Errorf("delivered after %v, want %v", after, want)
+	}
+}
+
+func testDispatchCountsFailuresFromTheLastDelivery(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	id := d.script()
+	d.operateJob(id, operation.TerminateJob)
+	began := time.Now()
+	var broken atomic.Bool
+	var after []time.Duration
+	stop := d.dispatch(func(_ context.Context, x engine.Delivery) error {
+		if x.Effect != store.StopAttempt {
+			return nil
+		}
+		after = append(after, time.Since(began).Round(time.Second))
+		if broken.Load() {
+			return errors.New("no connection")
+		}
+		return nil
+	}, engine.Backoff(time.Second, time.Hour), engine.StopEvery(10*time.Second))
+	defer stop()
+	for _, c := range []struct {
+		wait      time.Duration
+		broken    bool
+		failures  int32
+		lastError string
+	}{
+		{25 * time.Second, false, 0, ""},            // delivered at 0, 10 and 20 s
+		{7 * time.Second, true, 2, "no connection"}, // failed at 30 and 31 s
+		{10 * time.Second, false, 0, ""},            // delivered at 33 s
+		{3 * time.Second, true, 2, "no connection"}, // failed at 43 and 44 s
+	} {
+		broken.Store(c.broken)
+		time.Sleep(c.wait)
+		synctest.Wait()
+		w := d.waiting(id)
+		if len(w) != 1 || !w[0].Delivered || w[0].Failures != c.failures || w[0].LastError != c.lastError {
+			t.Errorf("after %v the stop waits as %+v, want it delivered, and then failed %d times with %q", time.Since(began), w, c.failures, c.lastError)
+		}
+	}
+	d.outcome(id, 1, step.Stopped)
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	want := []time.Duration{0, 10, 20, 30, 31, 33, 43, 44}
+	for i := range want {
+		want[i] *= time.Second
+	}
+	if w := d.waiting(id); !slices.Equal(after, want) || len(w) != 0 {
+		t.Errorf("delivered after %v, want %v and no more once the step has stopped; %+v still wait, want none", after, want, w)
+	}
+}
+
+func testDispatchRenews(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	d.script()
+	handle := func(_ context.Context, x engine.Delivery) error {
+		d.note(x)
+		time.Sleep(10 * time.Minute)
+		return nil
+	}
+	stop, stopOther := d.dispatch(handle), d.dispatch(handle)
+	time.Sleep(11 * time.Minute)
+	synctest.Wait()
+	d.wantLog("run 1")
+	stop()
+	stopOther()
+}
+
+func testDispatchEndsAHandlerWithoutALease(t *testing.T) {
+	faults := storetest.NewFaults()
+	d := newDesk(t, faults.Wrap(memstore.New()))
+	d.script()
+	ended := false
+	stop := d.dispatch(func(ctx context.Context, _ engine.Delivery) error {
+		faults.Add(storetest.Fault{Method: storetest.Defer, Err: store.ErrLeaseLost})
+		<-ctx.Done()
+		ended = true
+		return ctx.Err()
+	})
+	defer stop()
+	time.Sleep(11 * time.Second) // a third of the lease
+	synctest.Wait()
+	if !ended || len(d.failures) != 1 || !errors.Is(d.failures[0], store.ErrLeaseLost) {
+		t.Errorf("ended: %v, failures: %v; want the handler's context ended, and the observer told once", ended, d.failures)
+	}
+}
+
+func testDispatchHandsOverWhenItEnds(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	id := d.script()
+	stop := d.dispatch(func(ctx context.Context, _ engine.Delivery) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	synctest.Wait()
+	stop()
+	if w := d.waiting(id); len(w) != 1 || w[0].Failures != 0 || w[0].LastError != "" {
+		t.Errorf("the effect waits as %+v, want no failure", w)
+	}
+	if n, err := d.eng.Deliver(t.Context(), d.handle); n != 1 || err != nil {
+		t.Errorf("Deliver after the dispatcher has ended: %d, %v, want its effect", n, err)
+	}
+	if w := d.waiting(id); len(w) != 0 {
+		t.Errorf("%+v still wait, want none", w)
+	}
+}
+
+func testDispatchDeliversAgainAfterACrash(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	d.script()
+	now := step.At(time.Now())
+	if _, err := d.store.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Now: now, Until: now.Add(30 * time.Second), Limit: 1}); err != nil {
+		t.Fatal(err)
+	}
+	stop := d.dispatch(d.handle)
+	defer stop()
+	time.Sleep(29 * time.Second)
+	synctest.Wait()
+	d.wantLog()
+	time.Sleep(2 * time.Second)
+	synctest.Wait()
+	d.wantLog("run 1")
+}
+
+func testDispatchStopsBesideRuns(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	first, second := d.script(), d.script()
+	stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
+		d.note(x)
+		if x.Effect == store.RunTargets {
+			<-ctx.Done()
+		}
+		return nil
+	}, engine.Runs(1))
+	defer stop()
+	synctest.Wait()
+	d.operateJob(first, operation.TerminateJob)
+	d.operateJob(second, operation.TerminateJob)
+	synctest.Wait()
+	d.wantLog("run 1", "stop 1", "stop 1")
+}
+
+func testDispatchStopsBesideQuestions(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	id := d.script()
+	for range 3 {
 		created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		d.operateJob(created.Job, operation.StartJob)
-		synctest.Wait()
-		d.wantLog("ask 1")
-		if w := d.waiting(created.Job); len(w) != 0 {
-			t.Errorf("the question was asked, and still waits: %+v", w)
+	}
+	stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
+		d.note(x)
+		if x.Effect == store.AskConfirmers {
+			<-ctx.Done() // until somebody answers
 		}
-	})
-	bubble("keeps its defaults where it is told nothing", func(t *testing.T) {
-		d := newDesk(t, mute{memstore.New()})
-		d.script()
-		id := d.script()
-		stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
-			if x.Effect == store.RunTargets && x.Job.ID == id && x.Count == 1 {
-				return errors.New("not yet")
-			}
-			return d.handle(ctx, x)
-		}, engine.Runs(0), engine.Notices(0), engine.Lease(0), engine.Poll(0), engine.Backoff(0, 0), engine.SweepEvery(0), engine.StopEvery(0))
-		defer stop()
-		synctest.Wait()
-		d.wantLog("run 1")
-		time.Sleep(900 * time.Millisecond)
-		synctest.Wait()
-		d.wantLog("run 1")
-		time.Sleep(400 * time.Millisecond)
-		synctest.Wait()
-		d.wantLog("run 1", "run 1")
-		d.operateJob(id, operation.TerminateJob)
-		d.outcome(id, 1, step.Stopped)
-		time.Sleep(200 * time.Millisecond)
-		synctest.Wait()
-		d.wantLog("run 1", "run 1", "stop 1", "job_ended terminated")
-	})
-	bubble("claims no more than it has room for", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		ids := []store.JobID{d.script(), d.script(), d.script(), d.script(), d.script()}
-		release := make(chan struct{})
-		stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
-			<-release
-			return d.handle(ctx, x)
-		}, engine.Runs(2))
-		defer stop()
-		for done := range 3 {
-			synctest.Wait()
-			claimed := done // which wait no more
-			for _, id := range ids {
-				for _, w := range d.waiting(id) {
-					claimed += int(w.Count)
-				}
-			}
-			if claimed != done+2 {
-				t.Errorf("with room for two runs, and after %d, %d of five have been claimed", done, claimed)
-			}
-			release <- struct{}{}
-		}
-		close(release)
-		synctest.Wait()
-		d.wantLog("run 1", "run 1", "run 1", "run 1", "run 1")
-	})
-	bubble("has a stop rest no longer after a failure than after a delivery", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		id := d.script()
-		d.operateJob(id, operation.TerminateJob)
-		stops := 0
-		stop := d.dispatch(func(_ context.Context, x engine.Delivery) error {
-			if x.Effect == store.StopAttempt {
-				stops++
-			}
-			return errors.New("unreachable")
-		}, engine.Backoff(time.Minute, time.Hour), engine.StopEvery(10*time.Second))
-		defer stop()
-		time.Sleep(time.Minute + time.Second)
-		synctest.Wait()
-		if stops != 7 {
-			t.Errorf("in a minute the stop was delivered %d times, want 7: at once and every ten seconds", stops)
-		}
-	})
-	bubble("tells nobody of a lease that was lost", func(t *testing.T) {
-		faults := storetest.NewFaults(
-			storetest.Fault{Method: storetest.Settle, After: true, Err: store.ErrLeaseLost},
-			storetest.Fault{Method: storetest.Settle, Call: 2, After: true, Err: errBroken})
-		var told []error
-		d := newDesk(t, faults.Wrap(memstore.New()), engine.WithObserver(engine.Observer{
-			Failed: func(_ context.Context, err error) { told = append(told, err) },
-		}))
-		stop := d.dispatch(d.handle)
-		defer stop()
-		for range 2 {
-			d.script()
-			synctest.Wait()
-		}
-		if len(told) != 1 || !errors.Is(told[0], errBroken) {
-			t.Errorf("the observer was told %v, want only that the store broke", told)
-		}
-	})
-	bubble("keeps 500 characters of a reason, and says when there are more", func(t *testing.T) {
-		for length, want := range map[int]int{499: 499, 500: 500, 501: 500} {
-			d := newDesk(t, memstore.New())
-			id := d.script()
-			stop := d.dispatch(func(context.Context, engine.Delivery) error { return errors.New(strings.Repeat("x", length)) })
-			synctest.Wait()
-			got := d.waiting(id)[0].LastError
-			if len(got) != want || strings.HasSuffix(got, "...") != (length > 500) {
-				t.Errorf("of %d characters %d are kept, the last of them %q", length, len(got), got[max(0, len(got)-3):])
-			}
-			stop()
-		}
-	})
-	bubble("keeps of a reason what a database takes", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		id := d.script()
-		stop := d.dispatch(func(context.Context, engine.Delivery) error { return errors.New("a NUL \x00 and half a rune \xc3") })
-		defer stop()
-		synctest.Wait()
-		if got, want := d.waiting(id)[0].LastError, "a NUL \uFFFD and half a rune \uFFFD"; got != want {
-			t.Errorf("the reason is %q, want %q", got, want)
-		}
-	})
-	bubble("polls a store that cannot wake it", func(t *testing.T) {
-		d := newDesk(t, mute{memstore.New()})
-		stop := d.dispatch(d.handle, engine.Poll(time.Minute))
-		defer stop()
-		synctest.Wait()
-		d.script()
-		synctest.Wait()
-		d.wantLog()
-		time.Sleep(time.Minute) // of the bubble's clock
-		synctest.Wait()
-		d.wantLog("run 1")
-	})
-	bubble("tries a failed effect again, each time after twice as long, and keeps the reason", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		began := time.Now()
-		var after []time.Duration
-		id := d.script()
-		stop := d.dispatch(func(_ context.Context, x engine.Delivery) error {
-			after = append(after, time.Since(began).Round(time.Second))
-			if x.Count < 6 {
-				return fmt.Errorf("failure %d", x.Count)
-			}
-			return nil
-		}, engine.Backoff(time.Second, 8*time.Second))
-		defer stop()
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		if w := d.waiting(id); len(w) != 1 || w[0].LastError != "failure 2" || w[0].Failures != 2 {
-			t.Errorf("after two failures the effect waits as %+v, want two, and the second reason", w)
-		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		want := []time.Duration{0, 1, 3, 7, 15, 23}
-		for i := range want {
-			want[i] *= time.Second
-		}
-		if !slices.Equal(after, want) {
-			t.Errorf("delivered after %v, want %v", after, want)
-		}
-	})
-	bubble("delivers a stop again until the step has stopped", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		id := d.script()
-		d.operateJob(id, operation.TerminateJob)
-		stop := d.dispatch(d.handle, engine.StopEvery(40*time.Second), engine.Lease(-1)) // no lease: the default
-		defer stop()
-		time.Sleep(79 * time.Second)
-		synctest.Wait()
-		d.wantLog("stop 1", "stop 1")
-		if w := d.waiting(id); len(w) != 1 || !w[0].Delivered || w[0].LastError != "" {
-			t.Errorf("the stop waits as %+v, want it to say that it was delivered, and of no error", w)
-		}
-		d.outcome(id, 1, step.Stopped)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		d.wantLog("stop 1", "stop 1", "job_ended terminated")
-		if w := d.waiting(id); len(w) != 0 {
-			t.Errorf("%+v still wait, want none", w)
-		}
-	})
-	bubble("delivers a stop that failed although the step has moved on", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		id := d.script()
-		d.operateJob(id, operation.TerminateJob)
-		stop := d.dispatch(func(_ context.Context, x engine.Delivery) error {
-			if x.Effect == store.StopAttempt && x.Count == 1 {
-				return errors.New("no connection")
-			}
-			d.note(x)
-			return nil
-		})
-		defer stop()
-		synctest.Wait()
-		d.operate(id, 1, operation.ForcedSkip)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		d.wantLog("stop 1", "job_ended succeeded")
-	})
-	bubble("backs off by how often an effect has failed in a row, and not by how often it was claimed", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		d.script()
-		for range 5 { // by dispatchers that died
-			now := step.At(time.Now())
-			if _, err := d.store.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Now: now, Until: now.Add(time.Second), Limit: 1}); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Second)
-		}
-		began := time.Now()
-		var after []time.Duration
-		stop := d.dispatch(func(context.Context, engine.Delivery) error {
-			after = append(after, time.Since(began).Round(time.Second))
-			return errors.New("no connection")
-		}, engine.Backoff(time.Second, time.Hour))
-		defer stop()
-		time.Sleep(5 * time.Second)
-		synctest.Wait()
-		if want := []time.Duration{0, time.Second, 3 * time.Second}; !slices.Equal(after, want) {
-			t.Errorf("delivered after %v, want %v", after, want)
-		}
-	})
-	bubble("counts a stop's failures from its last delivery on, and keeps that there was one", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		id := d.script()
-		d.operateJob(id, operation.TerminateJob)
-		began := time.Now()
-		var broken atomic.Bool
-		var after []time.Duration
-		stop := d.dispatch(func(_ context.Context, x engine.Delivery) error {
-			if x.Effect != store.StopAttempt {
-				return nil
-			}
-			after = append(after, time.Since(began).Round(time.Second))
-			if broken.Load() {
-				return errors.New("no connection")
-			}
-			return nil
-		}, engine.Backoff(time.Second, time.Hour), engine.StopEvery(10*time.Second))
-		defer stop()
-		for _, c := range []struct {
-			wait      time.Duration
-			broken    bool
-			failures  int32
-			lastError string
-		}{
-			{25 * time.Second, false, 0, ""},            // delivered at 0, 10 and 20 s
-			{7 * time.Second, true, 2, "no connection"}, // failed at 30 and 31 s
-			{10 * time.Second, false, 0, ""},            // delivered at 33 s
-			{3 * time.Second, true, 2, "no connection"}, // failed at 43 and 44 s
-		} {
-			broken.Store(c.broken)
-			time.Sleep(c.wait)
-			synctest.Wait()
-			w := d.waiting(id)
-			if len(w) != 1 || !w[0].Delivered || w[0].Failures != c.failures || w[0].LastError != c.lastError {
-				t.Errorf("after %v the stop waits as %+v, want it delivered, and then failed %d times with %q", time.Since(began), w, c.failures, c.lastError)
-			}
-		}
-		d.outcome(id, 1, step.Stopped)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		want := []time.Duration{0, 10, 20, 30, 31, 33, 43, 44}
-		for i := range want {
-			want[i] *= time.Second
-		}
-		if w := d.waiting(id); !slices.Equal(after, want) || len(w) != 0 {
-			t.Errorf("delivered after %v, want %v and no more once the step has stopped; %+v still wait, want none", after, want, w)
-		}
-	})
-	bubble("renews the lease while a handler runs", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		d.script()
-		handle := func(_ context.Context, x engine.Delivery) error {
-			d.note(x)
-			time.Sleep(10 * time.Minute)
-			return nil
-		}
-		stop, stopOther := d.dispatch(handle), d.dispatch(handle)
-		time.Sleep(11 * time.Minute)
-		synctest.Wait()
-		d.wantLog("run 1")
-		stop()
-		stopOther()
-	})
-	bubble("ends a handler whose lease is lost", func(t *testing.T) {
-		faults := storetest.NewFaults()
-		d := newDesk(t, faults.Wrap(memstore.New()))
-		d.script()
-		ended := false
-		stop := d.dispatch(func(ctx context.Context, _ engine.Delivery) error {
-			faults.Add(storetest.Fault{Method: storetest.Defer, Err: store.ErrLeaseLost})
-			<-ctx.Done()
-			ended = true
-			return ctx.Err()
-		})
-		defer stop()
-		time.Sleep(11 * time.Second) // a third of the lease
-		synctest.Wait()
-		if !ended || len(d.failures) != 1 || !errors.Is(d.failures[0], store.ErrLeaseLost) {
-			t.Errorf("ended: %v, failures: %v; want the handler's context ended, and the observer told once", ended, d.failures)
-		}
-	})
-	bubble("hands an effect over at once when it ends", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		id := d.script()
-		stop := d.dispatch(func(ctx context.Context, _ engine.Delivery) error {
-			<-ctx.Done()
-			return ctx.Err()
-		})
-		synctest.Wait()
-		stop()
-		if w := d.waiting(id); len(w) != 1 || w[0].Failures != 0 || w[0].LastError != "" {
-			t.Errorf("the effect waits as %+v, want no failure", w)
-		}
-		if n, err := d.eng.Deliver(t.Context(), d.handle); n != 1 || err != nil {
-			t.Errorf("Deliver after the dispatcher has ended: %d, %v, want its effect", n, err)
-		}
-		if w := d.waiting(id); len(w) != 0 {
-			t.Errorf("%+v still wait, want none", w)
-		}
-	})
-	bubble("delivers again what a dispatcher took to its grave", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		d.script()
-		now := step.At(time.Now())
-		if _, err := d.store.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Now: now, Until: now.Add(30 * time.Second), Limit: 1}); err != nil {
-			t.Fatal(err)
-		}
-		stop := d.dispatch(d.handle)
-		defer stop()
-		time.Sleep(29 * time.Second)
-		synctest.Wait()
-		d.wantLog()
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		d.wantLog("run 1")
-	})
-	bubble("does not let a stop wait for runs", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		first, second := d.script(), d.script()
-		stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
-			d.note(x)
-			if x.Effect == store.RunTargets {
-				<-ctx.Done()
-			}
-			return nil
-		}, engine.Runs(1))
-		defer stop()
-		synctest.Wait()
-		d.operateJob(first, operation.TerminateJob)
-		d.operateJob(second, operation.TerminateJob)
-		synctest.Wait()
-		d.wantLog("run 1", "stop 1", "stop 1")
-	})
-	bubble("does not let a stop wait for questions", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		id := d.script()
-		for range 3 {
-			created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			d.operateJob(created.Job, operation.StartJob)
-		}
-		stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
-			d.note(x)
-			if x.Effect == store.AskConfirmers {
-				<-ctx.Done() // until somebody answers
-			}
-			return nil
-		}, engine.Notices(2))
-		defer stop()
-		synctest.Wait()
-		d.operateJob(id, operation.TerminateJob)
-		synctest.Wait()
-		d.wantLog("ask 1", "ask 1", "run 1", "stop 1")
-	})
-	bubble("renews the lease of a handler that takes its time to end", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		d.script()
-		handle := func(_ context.Context, x engine.Delivery) error {
-			d.note(x)
-			time.Sleep(10 * time.Minute) // whatever its context says
-			return nil
-		}
-		stop, stopOther := d.dispatch(handle), d.dispatch(handle)
-		synctest.Wait()
-		go stop()
-		time.Sleep(11 * time.Minute)
-		synctest.Wait()
-		d.wantLog("run 1")
-		stopOther()
-	})
-	bubble("expires what is overdue", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
-			{Type: step.Script, Name: "run", Targets: []string{"a"}, Timeout: time.Minute},
-		}}, engine.Request{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.operateJob(created.Job, operation.StartJob)
-		stop := d.dispatch(d.handle, engine.SweepEvery(5*time.Second))
-		defer stop()
-		time.Sleep(66 * time.Second)
-		synctest.Wait()
-		d.wantLog("run 1", "job_ended abnormal")
-	})
-	bubble("goes on when the store fails, and tells the observer", func(t *testing.T) {
-		broken := errors.New("broken")
-		faults := storetest.NewFaults(
-			storetest.Fault{Method: storetest.Claim, Err: broken},
-			storetest.Fault{Method: storetest.Settle, Err: broken},
-			storetest.Fault{Method: storetest.Overdue, Err: broken},
-			storetest.Fault{Method: storetest.View, Call: 2, Err: broken},
-		)
-		d := newDesk(t, faults.Wrap(memstore.New()))
-		id := d.script()
-		stop := d.dispatch(d.handle, engine.Lease(3*time.Second))
-		defer stop()
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if w := d.waiting(id); len(w) != 0 || len(d.log) == 0 {
-			t.Errorf("delivered %q, %+v still wait, want the run delivered and settled", d.log, w)
-		}
-		if len(d.failures) < 4 {
-			t.Errorf("the observer was told of %v, want every failure", d.failures)
-		}
-	})
-	t.Run("refuses to run without a handler", func(t *testing.T) {
-		err := engine.New(memstore.New()).Dispatch(t.Context(), nil)
-		if !errors.Is(err, operation.InvalidInput) {
-			t.Errorf("Dispatch(nil): %v, want invalid input", err)
-		}
-	})
+		return nil
+	}, engine.Notices(2))
+	defer stop()
+	synctest.Wait()
+	d.operateJob(id, operation.TerminateJob)
+	synctest.Wait()
+	d.wantLog("ask 1", "ask 1", "run 1", "stop 1")
+}
+
+func testDispatchRenewsUntilAHandlerEnds(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	d.script()
+	handle := func(_ context.Context, x engine.Delivery) error {
+		d.note(x)
+		time.Sleep(10 * time.Minute) // whatever its context says
+		return nil
+	}
+	stop, stopOther := d.dispatch(handle), d.dispatch(handle)
+	synctest.Wait()
+	go stop()
+	time.Sleep(11 * time.Minute)
+	synctest.Wait()
+	d.wantLog("run 1")
+	stopOther()
+}
+
+func testDispatchExpires(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
+		{Type: step.Script, Name: "run", Targets: []string{"a"}, Timeout: time.Minute},
+	}}, engine.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.operateJob(created.Job, operation.StartJob)
+	stop := d.dispatch(d.handle, engine.SweepEvery(5*time.Second))
+	defer stop()
+	time.Sleep(66 * time.Second)
+	synctest.Wait()
+	d.wantLog("run 1", "job_ended abnormal")
+}
+
+func testDispatchSurvivesAFailingStore(t *testing.T) {
+	broken := errors.New("broken")
+	faults := storetest.NewFaults(
+		storetest.Fault{Method: storetest.Claim, Err: broken},
+		storetest.Fault{Method: storetest.Settle, Err: broken},
+		storetest.Fault{Method: storetest.Overdue, Err: broken},
+		storetest.Fault{Method: storetest.View, Call: 2, Err: broken},
+	)
+	d := newDesk(t, faults.Wrap(memstore.New()))
+	id := d.script()
+	stop := d.dispatch(d.handle, engine.Lease(3*time.Second))
+	defer stop()
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	if w := d.waiting(id); len(w) != 0 || len(d.log) == 0 {
+		t.Errorf("delivered %q, %+v still wait, want the run delivered and settled", d.log, w)
+	}
+	if len(d.failures) < 4 {
+		t.Errorf("the observer was told of %v, want every failure", d.failures)
+	}
+}
+
+func testDispatchRefusesNoHandler(t *testing.T) {
+	err := engine.New(memstore.New()).Dispatch(t.Context(), nil)
+	if !errors.Is(err, operation.InvalidInput) {
+		t.Errorf("Dispatch(nil): %v, want invalid input", err)
+	}
 }
 
 // mute is a store that cannot wake anybody.
