@@ -68,187 +68,207 @@ func (d *desk) terminating() store.JobID {
 func TestClaim(t *testing.T) {
 	bubble := func(name string, f func(*testing.T)) { t.Run(name, func(t *testing.T) { synctest.Test(t, f) }) }
 
-	bubble("hands out what a dispatcher would", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
+	bubble("hands out what a dispatcher would", testClaimHandsOutWhatADispatcherWould)
+	bubble("takes the kinds that are wanted, each once, and Limit at most", testClaimTakesTheWantedKinds)
+	bubble("hands out what fell due first, first", testClaimKeepsTheOrder)
+	bubble("leaves an effect with whoever has it until the lease runs out", testClaimRespectsLeases)
+	bubble("settles unseen what nobody needs, and goes on to what is needed", testClaimSettlesObsoleteEffects)
+	bubble("sees the effects of its scope alone", testClaimKeepsToItsScope)
+	bubble("shares a store with other claimers and with dispatchers", testClaimSharesAStore)
+	bubble("gives back what was claimed when the caller goes", testClaimGivesBack)
+	bubble("fails an effect whose job it cannot read, and hands out the others", testClaimFailsAnUnreadableJob)
+	bubble("returns a failure of the store", testClaimReturnsAFailureOfTheStore)
+}
+
+func testClaimHandsOutWhatADispatcherWould(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	d.script()
+	ended := d.terminating()
+	d.claim(engine.ClaimQuery{})
+	d.outcome(ended, 1, step.Stopped)
+	d.operate(ended, 1, operation.RetryAll)
+	asks, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
+	d.ok(err)
+	d.operateJob(asks.Job, operation.StartJob)
+	time.Sleep(30 * time.Second) // of all leases
+	all := func(count int32) []engine.Delivery {
+		claimed := d.claim(engine.ClaimQuery{})
+		slices.SortFunc(claimed, func(a, b engine.Delivery) int { return int(a.Job.ID-b.Job.ID) + int(a.Seq-b.Seq) })
+		for i := range claimed {
+			claimed[i].Count, claimed[i].Token = claimed[i].Count-count, store.Token{}
+		}
+		return claimed
+	}
+	pulled := all(0)
+	time.Sleep(30 * time.Second)
+	var pushed []engine.Delivery
+	if _, err := d.eng.Deliver(t.Context(), func(_ context.Context, x engine.Delivery) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		x.Count, x.Token = x.Count-1, store.Token{}
+		pushed = append(pushed, x)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(pushed, func(a, b engine.Delivery) int { return int(a.Job.ID-b.Job.ID) + int(a.Seq-b.Seq) })
+	if len(pulled) != 5 || !reflect.DeepEqual(pulled, pushed) {
+		t.Errorf("Claim:\n%+v, want what Deliver delivers, the run, the stop, the end, the second run and the question:\n%+v", pulled, pushed)
+	}
+}
+
+func testClaimTakesTheWantedKinds(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	for range 3 {
 		d.script()
-		ended := d.terminating()
-		d.claim(engine.ClaimQuery{})
-		d.outcome(ended, 1, step.Stopped)
-		d.operate(ended, 1, operation.RetryAll)
-		asks, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
-		d.ok(err)
-		d.operateJob(asks.Job, operation.StartJob)
-		time.Sleep(30 * time.Second) // of all leases
-		all := func(count int32) []engine.Delivery {
-			claimed := d.claim(engine.ClaimQuery{})
-			slices.SortFunc(claimed, func(a, b engine.Delivery) int { return int(a.Job.ID-b.Job.ID) + int(a.Seq-b.Seq) })
-			for i := range claimed {
-				claimed[i].Count, claimed[i].Token = claimed[i].Count-count, store.Token{}
-			}
-			return claimed
-		}
-		pulled := all(0)
-		time.Sleep(30 * time.Second)
-		var pushed []engine.Delivery
-		if _, err := d.eng.Deliver(t.Context(), func(_ context.Context, x engine.Delivery) error {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			x.Count, x.Token = x.Count-1, store.Token{}
-			pushed = append(pushed, x)
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		slices.SortFunc(pushed, func(a, b engine.Delivery) int { return int(a.Job.ID-b.Job.ID) + int(a.Seq-b.Seq) })
-		if len(pulled) != 5 || !reflect.DeepEqual(pulled, pushed) {
-			t.Errorf("Claim:\n%+v, want what Deliver delivers, the run, the stop, the end, the second run and the question:\n%+v", pulled, pushed)
-		}
-	})
-	bubble("takes the kinds that are wanted, each once, and Limit at most", func(t *testing.T) {
+	}
+	if got := d.claim(engine.ClaimQuery{Effects: []store.Effect{store.RunTargets, store.RunTargets, store.RunTargets}, Limit: 2}); len(got) != 2 {
+		t.Errorf("Claim of two runs: %+v", got)
+	}
+	d.terminating()
+	d.claim(engine.ClaimQuery{Effects: []store.Effect{store.JobEnded, store.StopAttempt}})
+	d.wantLog("run 1", "run 1", "stop 1")
+}
+
+func testClaimKeepsTheOrder(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	var want, got []store.JobID
+	for range 100 {
+		want = append(want, d.script())
+	}
+	for _, x := range d.claim(engine.ClaimQuery{}) {
+		got = append(got, x.Job.ID)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("Claim: the runs of jobs %v, want them in their order: %v", got, want)
+	}
+}
+
+func testClaimRespectsLeases(t *testing.T) {
+	for lease, lasts := range map[time.Duration]time.Duration{0: 30 * time.Second, time.Second: time.Second, time.Hour: time.Hour} {
 		d := newDesk(t, memstore.New())
-		for range 3 {
-			d.script()
+		id := d.script()
+		first := d.claimOne(engine.ClaimQuery{Lease: lease})
+		if want := (engine.Claimed{Job: id, Seq: 2, Count: 1, Token: first.Token}); first.Claimed() != want {
+			t.Errorf("Claimed: %+v, want %+v", first.Claimed(), want)
 		}
-		if got := d.claim(engine.ClaimQuery{Effects: []store.Effect{store.RunTargets, store.RunTargets, store.RunTargets}, Limit: 2}); len(got) != 2 {
-			t.Errorf("Claim of two runs: %+v", got)
+		time.Sleep(lasts - time.Millisecond)
+		if got := d.claim(engine.ClaimQuery{}); len(got) > 0 {
+			t.Errorf("Claim a moment before a lease of %v ends: %+v, want nothing", lasts, got)
 		}
+		time.Sleep(time.Millisecond)
+		if second := d.claimOne(engine.ClaimQuery{}); second.Count != 2 {
+			t.Errorf("Claim after a lease of %v: %+v, want the second delivery", lasts, second)
+		}
+	}
+}
+
+func testClaimSettlesObsoleteEffects(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	var ids []store.JobID
+	for range 3 {
+		ids = append(ids, d.terminating()) // whose run is obsolete
+	}
+	good := d.script()
+	if got := d.claimOne(engine.ClaimQuery{Effects: runs.Effects, Limit: 1}); got.Job.ID != good {
+		t.Errorf("Claim: %+v, want the run of job %d", got, good)
+	}
+	for _, id := range ids {
+		if w := d.waiting(id); len(w) != 1 || w[0].Effect != store.StopAttempt || w[0].Count != 0 {
+			t.Errorf("job %d: %+v wait, want its stop alone, unclaimed", id, w)
+		}
+	}
+	d.operateJob(good, operation.TerminateJob)
+	time.Sleep(30 * time.Second)
+	if got := d.claim(runs); len(got) > 0 {
+		t.Errorf("Claim of runs, of which all are obsolete: %+v", got)
+	}
+}
+
+func testClaimKeepsToItsScope(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	d.script()
+	if got, err := d.eng.In(blue).Claim(t.Context(), engine.ClaimQuery{}); len(got) > 0 || err != nil {
+		t.Errorf("Claim in another scope: %+v, %v, want nothing", got, err)
+	}
+}
+
+func testClaimSharesAStore(t *testing.T) {
+	const jobs = 200
+	d := newDesk(t, memstore.New())
+	for range jobs {
 		d.terminating()
-		d.claim(engine.ClaimQuery{Effects: []store.Effect{store.JobEnded, store.StopAttempt}})
-		d.wantLog("run 1", "run 1", "stop 1")
-	})
-	bubble("hands out what fell due first, first", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		var want, got []store.JobID
-		for range 100 {
-			want = append(want, d.script())
-		}
-		for _, x := range d.claim(engine.ClaimQuery{}) {
-			got = append(got, x.Job.ID)
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("Claim: the runs of jobs %v, want them in their order: %v", got, want)
-		}
-	})
-	bubble("leaves an effect with whoever has it until the lease runs out", func(t *testing.T) {
-		for lease, lasts := range map[time.Duration]time.Duration{0: 30 * time.Second, time.Second: time.Second, time.Hour: time.Hour} {
-			d := newDesk(t, memstore.New())
-			id := d.script()
-			first := d.claimOne(engine.ClaimQuery{Lease: lease})
-			if want := (engine.Claimed{Job: id, Seq: 2, Count: 1, Token: first.Token}); first.Claimed() != want {
-				t.Errorf("Claimed: %+v, want %+v", first.Claimed(), want)
-			}
-			time.Sleep(lasts - time.Millisecond)
-			if got := d.claim(engine.ClaimQuery{}); len(got) > 0 {
-				t.Errorf("Claim a moment before a lease of %v ends: %+v, want nothing", lasts, got)
-			}
-			time.Sleep(time.Millisecond)
-			if second := d.claimOne(engine.ClaimQuery{}); second.Count != 2 {
-				t.Errorf("Claim after a lease of %v: %+v, want the second delivery", lasts, second)
-			}
-		}
-	})
-	bubble("settles unseen what nobody needs, and goes on to what is needed", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
-		var ids []store.JobID
-		for range 3 {
-			ids = append(ids, d.terminating()) // whose run is obsolete
-		}
-		good := d.script()
-		if got := d.claimOne(engine.ClaimQuery{Effects: runs.Effects, Limit: 1}); got.Job.ID != good {
-			t.Errorf("Claim: %+v, want the run of job %d", got, good)
-		}
-		for _, id := range ids {
-			if w := d.waiting(id); len(w) != 1 || w[0].Effect != store.StopAttempt || w[0].Count != 0 {
-				t.Errorf("job %d: %+v wait, want its stop alone, unclaimed", id, w)
-			}
-		}
-		d.operateJob(good, operation.TerminateJob)
-		time.Sleep(30 * time.Second)
-		if got := d.claim(runs); len(got) > 0 {
-			t.Errorf("Claim of runs, of which all are obsolete: %+v", got)
-		}
-	})
-	bubble("sees the effects of its scope alone", func(t *testing.T) {
-		d := newDesk(t, memstore.New())
 		d.script()
-		if got, err := d.eng.In(blue).Claim(t.Context(), engine.ClaimQuery{}); len(got) > 0 || err != nil {
-			t.Errorf("Claim in another scope: %+v, %v, want nothing", got, err)
-		}
-	})
-	bubble("shares a store with other claimers and with dispatchers", func(t *testing.T) {
-		const jobs = 200
-		d := newDesk(t, memstore.New())
-		for range jobs {
-			d.terminating()
-			d.script()
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		stop := d.dispatch(d.handle, engine.StopEvery(time.Hour))
-		var claimers sync.WaitGroup
-		for range 4 {
-			claimers.Go(func() {
-				for {
-					claimed, err := d.eng.Claim(ctx, engine.ClaimQuery{Limit: 3, Wait: time.Minute})
-					if err != nil {
-						return
-					}
-					for _, x := range claimed {
-						d.note(x)
-						if err := d.eng.Settle(ctx, x.Claimed()); err != nil {
-							t.Errorf("Settle(%+v): %v", x, err)
-						}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := d.dispatch(d.handle, engine.StopEvery(time.Hour))
+	var claimers sync.WaitGroup
+	for range 4 {
+		claimers.Go(func() {
+			for {
+				claimed, err := d.eng.Claim(ctx, engine.ClaimQuery{Limit: 3, Wait: time.Minute})
+				if err != nil {
+					return
+				}
+				for _, x := range claimed {
+					d.note(x)
+					if err := d.eng.Settle(ctx, x.Claimed()); err != nil {
+						t.Errorf("Settle(%+v): %v", x, err)
 					}
 				}
-			})
-		}
-		time.Sleep(10 * time.Second)
-		cancel()
-		claimers.Wait()
-		stop()
-		d.wantLog(slices.Concat(slices.Repeat([]string{"run 1"}, jobs), slices.Repeat([]string{"stop 1"}, jobs))...)
-	})
-	bubble("gives back what was claimed when the caller goes", func(t *testing.T) {
-		faults := storetest.NewFaults()
-		d := newDesk(t, faults.Wrap(memstore.New()))
-		ids := []store.JobID{d.terminating(), d.script(), d.script()}
-		ctx, cancel := context.WithCancel(t.Context())
-		faults.Add(storetest.Fault{Method: storetest.View, Call: 2, After: true, Do: cancel})
-		if got, err := d.eng.Claim(ctx, engine.ClaimQuery{}); got != nil || !errors.Is(err, context.Canceled) {
-			t.Errorf("Claim with a context that ends: %+v, %v, want its error", got, err)
-		}
-		if w := slices.Concat(d.waiting(ids[0]), d.waiting(ids[1]), d.waiting(ids[2])); slices.ContainsFunc(w, func(x store.Delivery) bool { return x.Failures > 0 }) {
-			t.Errorf("%+v wait, want no failure", w)
-		}
-		d.claim(engine.ClaimQuery{})
-		d.wantLog("stop 1", "run 1", "run 1")
-		if len(d.failures) > 0 {
-			t.Errorf("the observer was told %v, want nothing", d.failures)
-		}
-	})
-	bubble("fails an effect whose job it cannot read, and hands out the others", func(t *testing.T) {
-		faults := storetest.NewFaults()
-		d := newDesk(t, faults.Wrap(memstore.New()))
-		d.script()
-		d.script()
-		faults.Add(storetest.Fault{Method: storetest.View, Err: errBroken})
-		if got := d.claim(engine.ClaimQuery{}); len(got) != 1 {
-			t.Fatalf("Claim of two, of which one cannot be read: %+v", got)
-		}
-		if len(d.failures) != 1 || !errors.Is(d.failures[0], errBroken) {
-			t.Errorf("the observer was told %v, want that the store broke", d.failures)
-		}
-		time.Sleep(time.Second)
-		if got := d.claimOne(engine.ClaimQuery{}); got.Count != 2 {
-			t.Errorf("Claim a second later: %+v, want the second delivery of the other", got)
-		}
-	})
-	bubble("returns a failure of the store", func(t *testing.T) {
-		d := newDesk(t, storetest.NewFaults(storetest.Fault{Method: storetest.Claim, Err: errBroken}).Wrap(memstore.New()))
-		d.script()
-		if got, err := d.eng.Claim(t.Context(), engine.ClaimQuery{Wait: time.Minute}); got != nil || !errors.Is(err, errBroken) {
-			t.Errorf("Claim on a broken store: %+v, %v, want its error", got, err)
-		}
-	})
+			}
+		})
+	}
+	time.Sleep(10 * time.Second)
+	cancel()
+	claimers.Wait()
+	stop()
+	d.wantLog(slices.Concat(slices.Repeat([]string{"run 1"}, jobs), slices.Repeat([]string{"stop 1"}, jobs))...)
+}
+
+func testClaimGivesBack(t *testing.T) {
+	faults := storetest.NewFaults()
+	d := newDesk(t, faults.Wrap(memstore.New()))
+	ids := []store.JobID{d.terminating(), d.script(), d.script()}
+	ctx, cancel := context.WithCancel(t.Context())
+	faults.Add(storetest.Fault{Method: storetest.View, Call: 2, After: true, Do: cancel})
+	if got, err := d.eng.Claim(ctx, engine.ClaimQuery{}); got != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("Claim with a context that ends: %+v, %v, want its error", got, err)
+	}
+	if w := slices.Concat(d.waiting(ids[0]), d.waiting(ids[1]), d.waiting(ids[2])); slices.ContainsFunc(w, func(x store.Delivery) bool { return x.Failures > 0 }) {
+		t.Errorf("%+v wait, want no failure", w)
+	}
+	d.claim(engine.ClaimQuery{})
+	d.wantLog("stop 1", "run 1", "run 1")
+	if len(d.failures) > 0 {
+		t.Errorf("the observer was told %v, want nothing", d.failures)
+	}
+}
+
+func testClaimFailsAnUnreadableJob(t *testing.T) {
+	faults := storetest.NewFaults()
+	d := newDesk(t, faults.Wrap(memstore.New()))
+	d.script()
+	d.script()
+	faults.Add(storetest.Fault{Method: storetest.View, Err: errBroken})
+	if got := d.claim(engine.ClaimQuery{}); len(got) != 1 {
+		t.Fatalf("Claim of two, of which one cannot be read: %+v", got)
+	}
+	if len(d.failures) != 1 || !errors.Is(d.failures[0], errBroken) {
+		t.Errorf("the observer was told %v, want that the store broke", d.failures)
+	}
+	time.Sleep(time.Second)
+	if got := d.claimOne(engine.ClaimQuery{}); got.Count != 2 {
+		t.Errorf("Claim a second later: %+v, want the second delivery of the other", got)
+	}
+}
+
+func testClaimReturnsAFailureOfTheStore(t *testing.T) {
+	d := newDesk(t, storetest.NewFaults(storetest.Fault{Method: storetest.Claim, Err: errBroken}).Wrap(memstore.New()))
+	d.script()
+	if got, err := d.eng.Claim(t.Context(), engine.ClaimQuery{Wait: time.Minute}); got != nil || !errors.Is(err, errBroken) {
+		t.Errorf("Claim on a broken store: %+v, %v, want its error", got, err)
+	}
 }
 
 // A claim that waits ends when something is due, and not before, unless its time is over.
