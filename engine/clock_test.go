@@ -137,176 +137,192 @@ func TestTimeIsTheStores(t *testing.T) {
 	})
 }
 
+// wantReads wants the store's clock read that many times so far.
+func wantReads(t *testing.T, s *timed, want int64) {
+	t.Helper()
+	if got := s.reads.Load(); got != want {
+		t.Fatalf("the store's clock was read %d times, want %d", got, want)
+	}
+}
+
 func TestStoresClockIsRead(t *testing.T) {
 	bubble := func(name string, f func(*testing.T)) { t.Run(name, func(t *testing.T) { synctest.Test(t, f) }) }
-	wantReads := func(t *testing.T, s *timed, want int64) {
-		t.Helper()
-		if got := s.reads.Load(); got != want {
-			t.Fatalf("the store's clock was read %d times, want %d", got, want)
+
+	bubble("once in 30 s, by calls that need the time", testClockIsReadOnceIn30Seconds)
+	bubble("by one call for all", testClockIsReadByOneCall)
+	bubble("and is not ahead of it, however long the answer takes", testClockIsNotAheadOfTheStores)
+	t.Run("again when the host's clock was set", testClockIsReadAgainWhenTheHostsWasSet)
+	bubble("and if it cannot be read, the last reading stays", testClockKeepsItsLastReading)
+	bubble("and if it was never read, calls that need the time change nothing", testClockNeverReadChangesNothing)
+	bubble("and a caller that goes takes only its own reading along", testClockOutlivesACallerThatGoes)
+}
+
+func testClockIsReadOnceIn30Seconds(t *testing.T) {
+	st := &timed{Store: memstore.New()}
+	d := newDesk(t, st)
+	wantReads(t, st, 0)
+	id := d.script()
+	for range 10 {
+		d.claim(engine.ClaimQuery{})
+		d.sweeps(0)
+		_, err := d.eng.In(blue).Sweep(t.Context()) // which shares the reading
+		d.ok(err)
+	}
+	wantReads(t, st, 1)
+	time.Sleep(30*time.Second - time.Millisecond)
+	d.sweeps(0)
+	wantReads(t, st, 1)
+	time.Sleep(time.Millisecond)
+	d.waiting(id)
+	wantReads(t, st, 1)
+	d.sweeps(0)
+	wantReads(t, st, 2)
+}
+
+func testClockIsReadByOneCall(t *testing.T) {
+	st := &timed{Store: memstore.New()}
+	d := newDesk(t, st)
+	st.takes.Store(int64(time.Second))
+	for i, want := range []time.Duration{time.Second, 0, time.Second} { // nothing to go by; good enough; not any more
+		began := time.Now()
+		var all sync.WaitGroup
+		var waited atomic.Int64
+		for range 10 {
+			all.Go(func() {
+				d.sweeps(0)
+				waited.Add(int64(time.Since(began)))
+			})
+		}
+		all.Wait()
+		wantReads(t, st, int64(i+1))
+		if got := time.Duration(waited.Load()); got != 9*want+time.Second { // the one that reads
+			t.Errorf("round %d: 10 calls waited %v in all, want 1 s for the one that reads and %v for each other", i, got, want)
+		}
+		time.Sleep([]time.Duration{30 * time.Second, time.Minute, 0}[i])
+	}
+}
+
+func testClockIsNotAheadOfTheStores(t *testing.T) {
+	st := &timed{Store: memstore.New()}
+	st.takes.Store(int64(3 * time.Second))
+	d := newDesk(t, st, ahead(time.Hour))
+	created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
+	d.ok(err)
+	if want := step.At(time.Now().Add(-3 * time.Second)); created.At != want {
+		t.Errorf("created at %v, want %v, what the store said when it was asked", created.At, want)
+	}
+}
+
+func testClockIsReadAgainWhenTheHostsWasSet(t *testing.T) { // bubbles have no monotonic time
+	for _, set := range []time.Duration{-time.Hour, -2 * time.Second, 2 * time.Second, time.Hour} {
+		var by atomic.Int64
+		hosts := map[string]func() time.Time{
+			"with monotonic time":    func() time.Time { return reset(time.Now(), time.Duration(by.Load())) },
+			"without monotonic time": func() time.Time { return time.Now().Round(0).Add(time.Duration(by.Load())) },
+		}
+		for name, host := range hosts {
+			by.Store(0)
+			st := &timed{Store: memstore.New()}
+			d := newDesk(t, st, engine.WithClock(host))
+			d.sweeps(0)
+			by.Store(int64(set))
+			if name == "without monotonic time" && set == 2*time.Second {
+				continue // it cannot be told from time that has passed
+			}
+			before := step.At(time.Now())
+			created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
+			d.ok(err)
+			wantReads(t, st, 2)
+			if after := step.At(time.Now()); created.At < before || created.At > after {
+				t.Errorf("after a host's clock %s was set by %v: created at %v, want %v to %v", name, set, created.At, before, after)
+			}
+			d.sweeps(0)
+			wantReads(t, st, 2)
 		}
 	}
+}
 
-	bubble("once in 30 s, by calls that need the time", func(t *testing.T) {
-		st := &timed{Store: memstore.New()}
-		d := newDesk(t, st)
-		wantReads(t, st, 0)
-		id := d.script()
-		for range 10 {
-			d.claim(engine.ClaimQuery{})
-			d.sweeps(0)
-			_, err := d.eng.In(blue).Sweep(t.Context()) // which shares the reading
-			d.ok(err)
-		}
-		wantReads(t, st, 1)
-		time.Sleep(30*time.Second - time.Millisecond)
-		d.sweeps(0)
-		wantReads(t, st, 1)
-		time.Sleep(time.Millisecond)
-		d.waiting(id)
-		wantReads(t, st, 1)
-		d.sweeps(0)
-		wantReads(t, st, 2)
-	})
-	bubble("by one call for all", func(t *testing.T) {
-		st := &timed{Store: memstore.New()}
-		d := newDesk(t, st)
-		st.takes.Store(int64(time.Second))
-		for i, want := range []time.Duration{time.Second, 0, time.Second} { // nothing to go by; good enough; not any more
-			began := time.Now()
-			var all sync.WaitGroup
-			var waited atomic.Int64
-			for range 10 {
-				all.Go(func() {
-					d.sweeps(0)
-					waited.Add(int64(time.Since(began)))
-				})
-			}
-			all.Wait()
-			wantReads(t, st, int64(i+1))
-			if got := time.Duration(waited.Load()); got != 9*want+time.Second { // the one that reads
-				t.Errorf("round %d: 10 calls waited %v in all, want 1 s for the one that reads and %v for each other", i, got, want)
-			}
-			time.Sleep([]time.Duration{30 * time.Second, time.Minute, 0}[i])
-		}
-	})
-	bubble("and is not ahead of it, however long the answer takes", func(t *testing.T) {
-		st := &timed{Store: memstore.New()}
-		st.takes.Store(int64(3 * time.Second))
-		d := newDesk(t, st, ahead(time.Hour))
-		created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
-		d.ok(err)
-		if want := step.At(time.Now().Add(-3 * time.Second)); created.At != want {
-			t.Errorf("created at %v, want %v, what the store said when it was asked", created.At, want)
-		}
-	})
-	t.Run("again when the host's clock was set", func(t *testing.T) { // bubbles have no monotonic time
-		for _, set := range []time.Duration{-time.Hour, -2 * time.Second, 2 * time.Second, time.Hour} {
-			var by atomic.Int64
-			hosts := map[string]func() time.Time{
-				"with monotonic time":    func() time.Time { return reset(time.Now(), time.Duration(by.Load())) },
-				"without monotonic time": func() time.Time { return time.Now().Round(0).Add(time.Duration(by.Load())) },
-			}
-			for name, host := range hosts {
-				by.Store(0)
-				st := &timed{Store: memstore.New()}
-				d := newDesk(t, st, engine.WithClock(host))
-				d.sweeps(0)
-				by.Store(int64(set))
-				if name == "without monotonic time" && set == 2*time.Second {
-					continue // it cannot be told from time that has passed
-				}
-				before := step.At(time.Now())
-				created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
-				d.ok(err)
-				wantReads(t, st, 2)
-				if after := step.At(time.Now()); created.At < before || created.At > after {
-					t.Errorf("after a host's clock %s was set by %v: created at %v, want %v to %v", name, set, created.At, before, after)
-				}
-				d.sweeps(0)
-				wantReads(t, st, 2)
-			}
-		}
-	})
-	bubble("and if it cannot be read, the last reading stays", func(t *testing.T) {
-		st := &timed{Store: memstore.New()}
-		d := newDesk(t, st, ahead(time.Minute))
-		d.sweeps(0)
-		for _, failure := range []func(context.Context) error{func(context.Context) error { return errBroken }, never} {
-			time.Sleep(30 * time.Second)
-			before := st.reads.Load()
-			st.fail(failure)
-			began := time.Now()
-			for range 3 {
-				created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
-				d.ok(err)
-				if want := step.At(time.Now()); created.At != want {
-					t.Errorf("created at %v, want %v", created.At, want)
-				}
-			}
-			wantReads(t, st, before+1)
-			if took := time.Since(began); took > 5*time.Second {
-				t.Errorf("three creations took %v, want the bound of one reading at most, 5 s", took)
-			}
-			time.Sleep(time.Second)
-			st.fail(nil)
-			d.sweeps(0)
-			wantReads(t, st, before+2)
-		}
-	})
-	bubble("and if it was never read, calls that need the time change nothing", func(t *testing.T) {
-		st := &timed{Store: memstore.New()}
-		id := newDesk(t, st.Store).script()
-		d := newDesk(t, st, ahead(time.Minute))
-		for _, failure := range []struct {
-			f    func(context.Context) error
-			want error
-		}{{func(context.Context) error { return errBroken }, errBroken}, {never, context.DeadlineExceeded}} {
-			st.fail(failure.f)
-			for name, call := range map[string]func() error{
-				"Create": func() error { _, err := d.eng.Create(t.Context(), asking1(), engine.Request{}); return err },
-				"OperateJob": func() error {
-					_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{})
-					return err
-				},
-				"Sweep": func() error { _, err := d.eng.Sweep(t.Context()); return err },
-				"Claim": func() error { _, err := d.eng.Claim(t.Context(), engine.ClaimQuery{}); return err },
-			} {
-				began := time.Now()
-				if err := call(); !errors.Is(err, failure.want) || errors.Is(err, engine.ErrUnknownOutcome) || time.Since(began) > 5*time.Second {
-					t.Errorf("%s: %v after %v, want %v within 5 s", name, err, time.Since(began), failure.want)
-				}
-			}
-		}
-		if job, err := d.eng.Job(t.Context(), id); err != nil || job.Version != 2 { // which needs no time
-			t.Errorf("Job: %+v, %v, want it as it was", job, err)
-		}
-		if w := d.waiting(id); w[0].Count != 0 {
-			t.Errorf("%+v waits, want it unclaimed", w)
-		}
-		st.fail(nil)
-		d.claimOne(runs)
-	})
-	bubble("and a caller that goes takes only its own reading along", func(t *testing.T) {
-		st := &timed{Store: memstore.New()}
-		d := newDesk(t, st)
-		st.fail(never)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		var gone sync.WaitGroup
-		gone.Go(func() {
-			if _, err := d.eng.Sweep(ctx); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("Sweep: %v, want its context's error", err)
-			}
-		})
-		synctest.Wait()
-		st.fail(nil)
+func testClockKeepsItsLastReading(t *testing.T) {
+	st := &timed{Store: memstore.New()}
+	d := newDesk(t, st, ahead(time.Minute))
+	d.sweeps(0)
+	for _, failure := range []func(context.Context) error{func(context.Context) error { return errBroken }, never} {
+		time.Sleep(30 * time.Second)
+		before := st.reads.Load()
+		st.fail(failure)
 		began := time.Now()
-		d.sweeps(0)
-		if took := time.Since(began); took != time.Second {
-			t.Errorf("Sweep took %v, want it to read when the other call has gone, after 1 s", took)
+		for range 3 {
+			created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
+			d.ok(err)
+			if want := step.At(time.Now()); created.At != want {
+				t.Errorf("created at %v, want %v", created.At, want)
+			}
 		}
-		gone.Wait()
+		wantReads(t, st, before+1)
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("three creations took %v, want the bound of one reading at most, 5 s", took)
+		}
+		time.Sleep(time.Second)
+		st.fail(nil)
+		d.sweeps(0)
+		wantReads(t, st, before+2)
+	}
+}
+
+func testClockNeverReadChangesNothing(t *testing.T) {
+	st := &timed{Store: memstore.New()}
+	id := newDesk(t, st.Store).script()
+	d := newDesk(t, st, ahead(time.Minute))
+	for _, failure := range []struct {
+		f    func(context.Context) error
+		want error
+	}{{func(context.Context) error { return errBroken }, errBroken}, {never, context.DeadlineExceeded}} {
+		st.fail(failure.f)
+		for name, call := range map[string]func() error{
+			"Create": func() error { _, err := d.eng.Create(t.Context(), asking1(), engine.Request{}); return err },
+			"OperateJob": func() error {
+				_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{})
+				return err
+			},
+			"Sweep": func() error { _, err := d.eng.Sweep(t.Context()); return err },
+			"Claim": func() error { _, err := d.eng.Claim(t.Context(), engine.ClaimQuery{}); return err },
+		} {
+			began := time.Now()
+			if err := call(); !errors.Is(err, failure.want) || errors.Is(err, engine.ErrUnknownOutcome) || time.Since(began) > 5*time.Second {
+				t.Errorf("%s: %v after %v, want %v within 5 s", name, err, time.Since(began), failure.want)
+			}
+		}
+	}
+	if job, err := d.eng.Job(t.Context(), id); err != nil || job.Version != 2 { // which needs no time
+		t.Errorf("Job: %+v, %v, want it as it was", job, err)
+	}
+	if w := d.waiting(id); w[0].Count != 0 {
+		t.Errorf("%+v waits, want it unclaimed", w)
+	}
+	st.fail(nil)
+	d.claimOne(runs)
+}
+
+func testClockOutlivesACallerThatGoes(t *testing.T) {
+	st := &timed{Store: memstore.New()}
+	d := newDesk(t, st)
+	st.fail(never)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var gone sync.WaitGroup
+	gone.Go(func() {
+		if _, err := d.eng.Sweep(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Sweep: %v, want its context's error", err)
+		}
 	})
+	synctest.Wait()
+	st.fail(nil)
+	began := time.Now()
+	d.sweeps(0)
+	if took := time.Since(began); took != time.Second {
+		t.Errorf("Sweep took %v, want it to read when the other call has gone, after 1 s", took)
+	}
+	gone.Wait()
 }
 
 // reset returns t as of a host whose wall clock was set by d since it began: its monotonic time
