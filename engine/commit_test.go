@@ -44,178 +44,194 @@ func TestUnknownOutcome(t *testing.T) {
 		"that took effect": {Method: storetest.Commit, Err: errBroken, After: true},
 		"that did nothing": {Method: storetest.Commit, Err: errBroken},
 	} {
-		t.Run("of a commit "+name+" is found out, and the request is carried out once", func(t *testing.T) {
-			faults := storetest.NewFaults()
-			d := newDesk(t, faults.Wrap(memstore.New()))
-
-			faults.Add(fault)
-			id := d.script()
-			if jobs, err := d.eng.Jobs(t.Context(), engine.JobQuery{}); err != nil || len(jobs) != 1 {
-				t.Errorf("after one creation there are %d jobs, %v", len(jobs), err)
-			}
-
-			faults.Add(fault)
-			d.outcome(id, 1, step.Broke)
-
-			faults.Add(fault)
-			record, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{})
-			if err != nil || record.Seq != 4 || record.Attempt != 2 {
-				t.Errorf("Operate: %+v, %v, want version 4 and attempt 2", record, err)
-			}
-
-			faults.Add(fault)
-			d.operateJob(id, operation.TerminateJob)
-
-			want := []step.Cause{step.Created, operation.StartJob.Cause(), step.Broke, operation.RetryAll.Cause(), operation.TerminateJob.Cause()}
-			if got := d.records(id); !slices.Equal(got, want) {
-				t.Errorf("the history is %v, want %v", got, want)
-			}
-		})
-		t.Run("of a report "+name+" is found out, and the answer is whole", func(t *testing.T) {
-			faults := storetest.NewFaults()
-			d := newDesk(t, faults.Wrap(memstore.New()))
-			id := d.script()
-			report := func(results ...engine.TargetResult) engine.ReportReceipt {
-				got, err := d.eng.Report(t.Context(), engine.Report{Job: id, Step: 1, Attempt: 1, Results: results})
-				if err != nil {
-					t.Fatal(err)
-				}
-				return got
-			}
-			say := func(target int32, status step.Status) engine.TargetResult {
-				return engine.TargetResult{Target: target, Result: store.Result{Status: status}}
-			}
-			report(say(0, step.TargetSucceeded))
-
-			faults.Add(fault)
-			got := report(say(0, step.NonZeroExit), say(0, step.TargetSucceeded), say(1, step.TargetRunning))
-			want := engine.ReportReceipt{
-				Seq: 4, State: step.Running, JobState: step.Running, Accepted: 1, Repeated: 1,
-				Rejected: []engine.Rejection{{Target: 0, Stands: step.TargetSucceeded, Rejected: step.NonZeroExit}},
-			}
-			if !reflect.DeepEqual(got, want) {
-				t.Errorf("Report: got %+v, want %+v", got, want)
-			}
-		})
-		t.Run("of an expiry "+name+" is found out, and the attempt expires once", func(t *testing.T) {
-			faults := storetest.NewFaults()
-			now := time.UnixMilli(1e12)
-			d := newDesk(t, faults.Wrap(memstore.New()), engine.WithClock(func() time.Time { return now }))
-			created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: time.Second}}}, engine.Request{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			d.operateJob(created.Job, operation.StartJob)
-			now = now.Add(time.Second)
-			faults.Add(fault)
-			if n, err := d.eng.Sweep(t.Context()); n != 1 || err != nil {
-				t.Errorf("Sweep: %d, %v, want 1", n, err)
-			}
-			if got := d.records(created.Job); len(got) != 3 {
-				t.Errorf("the history is %v, want one expiry", got)
-			}
-		})
+		t.Run("of a commit "+name+" is found out, and the request is carried out once", func(t *testing.T) { testUnknownCommitIsCarriedOutOnce(t, fault) })
+		t.Run("of a report "+name+" is found out, and the answer is whole", func(t *testing.T) { testUnknownReportIsAnsweredWhole(t, fault) })
+		t.Run("of an expiry "+name+" is found out, and the attempt expires once", func(t *testing.T) { testUnknownExpiryExpiresOnce(t, fault) })
 	}
-	t.Run("that cannot be found out is an error of its own, and repeating the request is safe", func(t *testing.T) {
-		for _, after := range []bool{false, true} {
-			faults := storetest.NewFaults()
-			d := newDesk(t, faults.Wrap(memstore.New()))
-			id := d.script()
-			d.outcome(id, 1, step.Broke)
-			faults.Add(
-				storetest.Fault{Method: storetest.Commit, Err: errBroken, After: after},
-				storetest.Fault{Method: storetest.View, Call: 2, Forever: true, Err: errors.New("gone")},
-			)
-			_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{})
-			var unknown *engine.UnknownOutcomeError
-			if !errors.Is(err, engine.ErrUnknownOutcome) || !errors.Is(err, errBroken) || !errors.As(err, &unknown) {
-				t.Fatalf("Operate: %v, want an unknown outcome with the store's error", err)
-			}
-			if unknown.Job != id || unknown.Request == (uuid.UUID{}) || !strings.Contains(err.Error(), unknown.Request.String()) {
-				t.Errorf("the error is %+v, want it to name the job and the request", unknown)
-			}
-			faults.Clear()
-			for range 2 {
-				record, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{ID: unknown.Request})
-				if err != nil || record.Seq != 4 || record.Request != unknown.Request {
-					t.Errorf("the request again: %+v, %v, want the receipt of version 4", record, err)
-				}
-			}
-			if got := d.records(id); len(got) != 4 {
-				t.Errorf("the history is %v, want one retry", got)
-			}
+	t.Run("that cannot be found out is an error of its own, and repeating the request is safe", testUnknownOutcomeIsAnError)
+	t.Run("names the request of every commit, of which the first may come late", testUnknownOutcomeNamesTheRequest)
+	t.Run("of a commit that keeps failing is reported after three tries", testUnknownOutcomeAfterThreeTries)
+	t.Run("is none if the job has left the version: then the commit in doubt came too late", testOutcomeIsKnownOnceTheVersionIsLeft)
+	t.Run("is what a refusal on the same version amounts to", testUnknownOutcomeOfARefusal)
+}
+
+func testUnknownCommitIsCarriedOutOnce(t *testing.T, fault storetest.Fault) {
+	faults := storetest.NewFaults()
+	d := newDesk(t, faults.Wrap(memstore.New()))
+
+	faults.Add(fault)
+	id := d.script()
+	if jobs, err := d.eng.Jobs(t.Context(), engine.JobQuery{}); err != nil || len(jobs) != 1 {
+		t.Errorf("after one creation there are %d jobs, %v", len(jobs), err)
+	}
+
+	faults.Add(fault)
+	d.outcome(id, 1, step.Broke)
+
+	faults.Add(fault)
+	record, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{})
+	if err != nil || record.Seq != 4 || record.Attempt != 2 {
+		t.Errorf("Operate: %+v, %v, want version 4 and attempt 2", record, err)
+	}
+
+	faults.Add(fault)
+	d.operateJob(id, operation.TerminateJob)
+
+	want := []step.Cause{step.Created, operation.StartJob.Cause(), step.Broke, operation.RetryAll.Cause(), operation.TerminateJob.Cause()}
+	if got := d.records(id); !slices.Equal(got, want) {
+		t.Errorf("the history is %v, want %v", got, want)
+	}
+}
+
+func testUnknownReportIsAnsweredWhole(t *testing.T, fault storetest.Fault) {
+	faults := storetest.NewFaults()
+	d := newDesk(t, faults.Wrap(memstore.New()))
+	id := d.script()
+	report := func(results ...engine.TargetResult) engine.ReportReceipt {
+		got, err := d.eng.Report(t.Context(), engine.Report{Job: id, Step: 1, Attempt: 1, Results: results})
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	t.Run("names the request of every commit, of which the first may come late", func(t *testing.T) {
+		return got
+	}
+	say := func(target int32, status step.Status) engine.TargetResult {
+		return engine.TargetResult{Target: target, Result: store.Result{Status: status}}
+	}
+	report(say(0, step.TargetSucceeded))
+
+	faults.Add(fault)
+	got := report(say(0, step.NonZeroExit), say(0, step.TargetSucceeded), say(1, step.TargetRunning))
+	want := engine.ReportReceipt{
+		Seq: 4, State: step.Running, JobState: step.Running, Accepted: 1, Repeated: 1,
+		Rejected: []engine.Rejection{{Target: 0, Stands: step.TargetSucceeded, Rejected: step.NonZeroExit}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Report: got %+v, want %+v", got, want)
+	}
+}
+
+func testUnknownExpiryExpiresOnce(t *testing.T, fault storetest.Fault) {
+	faults := storetest.NewFaults()
+	now := time.UnixMilli(1e12)
+	d := newDesk(t, faults.Wrap(memstore.New()), engine.WithClock(func() time.Time { return now }))
+	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: time.Second}}}, engine.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.operateJob(created.Job, operation.StartJob)
+	now = now.Add(time.Second)
+	faults.Add(fault)
+	if n, err := d.eng.Sweep(t.Context()); n != 1 || err != nil {
+		t.Errorf("Sweep: %d, %v, want 1", n, err)
+	}
+	if got := d.records(created.Job); len(got) != 3 {
+		t.Errorf("the history is %v, want one expiry", got)
+	}
+}
+
+func testUnknownOutcomeIsAnError(t *testing.T) {
+	for _, after := range []bool{false, true} {
 		faults := storetest.NewFaults()
 		d := newDesk(t, faults.Wrap(memstore.New()))
 		id := d.script()
 		d.outcome(id, 1, step.Broke)
 		faults.Add(
-			storetest.Fault{Method: storetest.Commit, Call: 1, Kind: storetest.Delay, Lag: 100, Err: errBroken},
-			storetest.Fault{Method: storetest.Commit, Call: 2, Err: errBroken},
-			storetest.Fault{Method: storetest.Commit, Call: 3, Err: errBroken},
+			storetest.Fault{Method: storetest.Commit, Err: errBroken, After: after},
+			storetest.Fault{Method: storetest.View, Call: 2, Forever: true, Err: errors.New("gone")},
 		)
 		_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{})
 		var unknown *engine.UnknownOutcomeError
-		if !errors.As(err, &unknown) {
-			t.Fatalf("Operate: %v, want an unknown outcome", err)
+		if !errors.Is(err, engine.ErrUnknownOutcome) || !errors.Is(err, errBroken) || !errors.As(err, &unknown) {
+			t.Fatalf("Operate: %v, want an unknown outcome with the store's error", err)
+		}
+		if unknown.Job != id || unknown.Request == (uuid.UUID{}) || !strings.Contains(err.Error(), unknown.Request.String()) {
+			t.Errorf("the error is %+v, want it to name the job and the request", unknown)
 		}
 		faults.Clear()
-		faults.Land()
-		receipt, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{ID: unknown.Request})
-		if err != nil || receipt.Seq != 4 {
-			t.Errorf("the request again, after the first commit came: %+v, %v, want the receipt of version 4", receipt, err)
-		}
-	})
-	t.Run("of a commit that keeps failing is reported after three tries", func(t *testing.T) {
-		faults := storetest.NewFaults()
-		d := newDesk(t, faults.Wrap(memstore.New()))
-		id := d.script()
-		before := faults.Calls(storetest.Commit)
-		faults.Add(storetest.Fault{Method: storetest.Commit, Forever: true, Err: errBroken})
-		_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{})
-		if !errors.Is(err, engine.ErrUnknownOutcome) {
-			t.Errorf("OperateJob: %v, want an unknown outcome", err)
-		}
-		if got := faults.Calls(storetest.Commit) - before; got != 3 {
-			t.Errorf("it was committed %d times, want 3", got)
-		}
-		if _, err := d.eng.Create(t.Context(), asking1(), engine.Request{}); !errors.Is(err, engine.ErrUnknownOutcome) {
-			t.Errorf("Create: %v, want an unknown outcome", err)
-		}
-		if len(d.failures) != 2 {
-			t.Errorf("the observer was told of %v, want both failures", d.failures)
-		}
-	})
-	t.Run("is none if the job has left the version: then the commit in doubt came too late", func(t *testing.T) {
-		faults := storetest.NewFaults()
-		st := memstore.New()
-		d := newDesk(t, faults.Wrap(st))
-		other := newDesk(t, st)
-		id := d.script()
-		d.outcome(id, 1, step.Broke)
-		faults.Add(storetest.Fault{Method: storetest.Commit, Err: errBroken, Do: func() { other.operate(id, 1, operation.IgnoreError) }})
-		_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{})
-		if !errors.Is(err, operation.WrongState) || errors.Is(err, engine.ErrUnknownOutcome) {
-			t.Errorf("Operate: %v, want a refusal", err)
-		}
-	})
-	t.Run("is what a refusal on the same version amounts to", func(t *testing.T) {
-		faults := storetest.NewFaults()
-		asked := 0
-		d := newDesk(t, faults.Wrap(memstore.New()), engine.WithAuthorizer(func(context.Context, engine.Access) error {
-			if asked++; asked > 3 {
-				return errors.New("no longer")
+		for range 2 {
+			record, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{ID: unknown.Request})
+			if err != nil || record.Seq != 4 || record.Request != unknown.Request {
+				t.Errorf("the request again: %+v, %v, want the receipt of version 4", record, err)
 			}
-			return nil
-		}))
-		id := d.script()
-		faults.Add(storetest.Fault{Method: storetest.Commit, Err: errBroken})
-		if _, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{}); !errors.Is(err, engine.ErrUnknownOutcome) {
-			t.Errorf("OperateJob: %v, want an unknown outcome, as the first commit may yet be applied", err)
 		}
-	})
+		if got := d.records(id); len(got) != 4 {
+			t.Errorf("the history is %v, want one retry", got)
+		}
+	}
+}
+
+func testUnknownOutcomeNamesTheRequest(t *testing.T) {
+	faults := storetest.NewFaults()
+	d := newDesk(t, faults.Wrap(memstore.New()))
+	id := d.script()
+	d.outcome(id, 1, step.Broke)
+	faults.Add(
+		storetest.Fault{Method: storetest.Commit, Call: 1, Kind: storetest.Delay, Lag: 100, Err: errBroken},
+		storetest.Fault{Method: storetest.Commit, Call: 2, Err: errBroken},
+		storetest.Fault{Method: storetest.Commit, Call: 3, Err: errBroken},
+	)
+	_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{})
+	var unknown *engine.UnknownOutcomeError
+	if !errors.As(err, &unknown) {
+		t.Fatalf("Operate: %v, want an unknown outcome", err)
+	}
+	faults.Clear()
+	faults.Land()
+	receipt, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{ID: unknown.Request})
+	if err != nil || receipt.Seq != 4 {
+		t.Errorf("the request again, after the first commit came: %+v, %v, want the receipt of version 4", receipt, err)
+	}
+}
+
+func testUnknownOutcomeAfterThreeTries(t *testing.T) {
+	faults := storetest.NewFaults()
+	d := newDesk(t, faults.Wrap(memstore.New()))
+	id := d.script()
+	before := faults.Calls(storetest.Commit)
+	faults.Add(storetest.Fault{Method: storetest.Commit, Forever: true, Err: errBroken})
+	_, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{})
+	if !errors.Is(err, engine.ErrUnknownOutcome) {
+		t.Errorf("OperateJob: %v, want an unknown outcome", err)
+	}
+	if got := faults.Calls(storetest.Commit) - before; got != 3 {
+		t.Errorf("it was committed %d times, want 3", got)
+	}
+	if _, err := d.eng.Create(t.Context(), asking1(), engine.Request{}); !errors.Is(err, engine.ErrUnknownOutcome) {
+		t.Errorf("Create: %v, want an unknown outcome", err)
+	}
+	if len(d.failures) != 2 {
+		t.Errorf("the observer was told of %v, want both failures", d.failures)
+	}
+}
+
+func testOutcomeIsKnownOnceTheVersionIsLeft(t *testing.T) {
+	faults := storetest.NewFaults()
+	st := memstore.New()
+	d := newDesk(t, faults.Wrap(st))
+	other := newDesk(t, st)
+	id := d.script()
+	d.outcome(id, 1, step.Broke)
+	faults.Add(storetest.Fault{Method: storetest.Commit, Err: errBroken, Do: func() { other.operate(id, 1, operation.IgnoreError) }})
+	_, err := d.eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{})
+	if !errors.Is(err, operation.WrongState) || errors.Is(err, engine.ErrUnknownOutcome) {
+		t.Errorf("Operate: %v, want a refusal", err)
+	}
+}
+
+func testUnknownOutcomeOfARefusal(t *testing.T) {
+	faults := storetest.NewFaults()
+	asked := 0
+	d := newDesk(t, faults.Wrap(memstore.New()), engine.WithAuthorizer(func(context.Context, engine.Access) error {
+		if asked++; asked > 3 {
+			return errors.New("no longer")
+		}
+		return nil
+	}))
+	id := d.script()
+	faults.Add(storetest.Fault{Method: storetest.Commit, Err: errBroken})
+	if _, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, engine.Request{}); !errors.Is(err, engine.ErrUnknownOutcome) {
+		t.Errorf("OperateJob: %v, want an unknown outcome, as the first commit may yet be applied", err)
+	}
 }
 
 // A commit that the store knows to be undone is told as that, at once, and has changed nothing.
