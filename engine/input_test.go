@@ -350,150 +350,181 @@ type mistake struct {
 }
 
 func mistakes() []mistake {
-	var all []mistake
-	add := func(name, field string, call func(ctx context.Context, s *site) error) {
-		all = append(all, mistake{name, field, call})
-	}
-	create := func(name, field string, edit func(spec *engine.JobSpec)) {
-		add("Create "+name, field, func(ctx context.Context, s *site) error {
-			spec := engine.JobSpec{Name: "more", Scope: blue, Steps: []step.Spec{
-				{Type: step.Script, Name: "copy", Targets: []string{"a", "b"}}, {Type: step.Confirmation, Name: "ask"},
-			}}
-			edit(&spec)
-			_, err := s.eng.Create(ctx, spec, engine.Request{})
-			return err
-		})
-	}
-	requestOf := func(method, name, field string, r engine.Request) {
-		add(method+" "+name, field, func(ctx context.Context, s *site) (err error) {
-			switch method {
-			case "Operate":
-				_, err = s.eng.Operate(ctx, s.blue, 1, operation.RetryAll, r)
-			case "OperateJob":
-				_, err = s.eng.OperateJob(ctx, s.blue, operation.TerminateJob, r)
-			case "Create":
-				_, err = s.eng.Create(ctx, engine.JobSpec{Name: "more", Steps: []step.Spec{plain(step.Script, "copy")}}, r)
-			case "Explain":
-				_, err = s.eng.Explain(ctx, s.blue, 1, r)
-			}
-			return err
-		})
-	}
-	request := func(name, field string, r engine.Request) {
-		for _, method := range []string{"Operate", "OperateJob", "Create", "Explain"} {
-			requestOf(method, name, field, r)
-		}
-	}
-	report := func(name, field string, edit func(r *engine.Report)) {
-		add("Report "+name, field, func(ctx context.Context, s *site) error {
-			r := engine.Report{Job: s.blue, Step: 1, Attempt: 1, Results: []engine.TargetResult{
-				{Target: 0, Result: store.Result{Status: good}}, {Target: 1, Result: store.Result{Status: wrong}},
-			}}
-			edit(&r)
-			_, err := s.eng.Report(ctx, r)
-			return err
-		})
-	}
+	var all mistakeList
+	all.ofCodes()
+	all.ofRequests()
+	all.ofRequestsThatDoNotApply()
+	all.ofDefinitions()
+	all.ofReports()
+	all.ofReads()
+	all.ofClaims()
+	return all
+}
 
-	// Codes.
+// A mistakeList collects mistakes.
+type mistakeList []mistake
+
+func (all *mistakeList) add(name, field string, call func(ctx context.Context, s *site) error) {
+	*all = append(*all, mistake{name, field, call})
+}
+
+func (all *mistakeList) create(name, field string, edit func(spec *engine.JobSpec)) {
+	all.add("Create "+name, field, func(ctx context.Context, s *site) error {
+		spec := engine.JobSpec{Name: "more", Scope: blue, Steps: []step.Spec{
+			{Type: step.Script, Name: "copy", Targets: []string{"a", "b"}}, {Type: step.Confirmation, Name: "ask"},
+		}}
+		edit(&spec)
+		_, err := s.eng.Create(ctx, spec, engine.Request{})
+		return err
+	})
+}
+
+func (all *mistakeList) requestOf(method, name, field string, r engine.Request) {
+	all.add(method+" "+name, field, func(ctx context.Context, s *site) (err error) {
+		switch method {
+		case "Operate":
+			_, err = s.eng.Operate(ctx, s.blue, 1, operation.RetryAll, r)
+		case "OperateJob":
+			_, err = s.eng.OperateJob(ctx, s.blue, operation.TerminateJob, r)
+		case "Create":
+			_, err = s.eng.Create(ctx, engine.JobSpec{Name: "more", Steps: []step.Spec{plain(step.Script, "copy")}}, r)
+		case "Explain":
+			_, err = s.eng.Explain(ctx, s.blue, 1, r)
+		}
+		return err
+	})
+}
+
+func (all *mistakeList) request(name, field string, r engine.Request) {
+	for _, method := range []string{"Operate", "OperateJob", "Create", "Explain"} {
+		all.requestOf(method, name, field, r)
+	}
+}
+
+func (all *mistakeList) report(name, field string, edit func(r *engine.Report)) {
+	all.add("Report "+name, field, func(ctx context.Context, s *site) error {
+		r := engine.Report{Job: s.blue, Step: 1, Attempt: 1, Results: []engine.TargetResult{
+			{Target: 0, Result: store.Result{Status: good}}, {Target: 1, Result: store.Result{Status: wrong}},
+		}}
+		edit(&r)
+		_, err := s.eng.Report(ctx, r)
+		return err
+	})
+}
+
+func (all *mistakeList) claim(name, field string, q engine.ClaimQuery) {
+	all.add("Claim with "+name, field, func(ctx context.Context, s *site) error {
+		_, err := s.eng.Claim(ctx, q)
+		return err
+	})
+}
+
+func (all *mistakeList) ofCodes() {
 	for _, code := range []operation.Code{0, 1, 4, 5, 7, 13, 31, 32, 63, 64, 255} {
-		add(fmt.Sprintf("Operate code %d", code), "code", func(ctx context.Context, s *site) error {
+		all.add(fmt.Sprintf("Operate code %d", code), "code", func(ctx context.Context, s *site) error {
 			_, err := s.eng.Operate(ctx, s.blue, 1, code, engine.Request{})
 			return err
 		})
 	}
 	for _, code := range []operation.JobCode{0, 3, 64, 255} {
-		add(fmt.Sprintf("OperateJob code %d", code), "code", func(ctx context.Context, s *site) error {
+		all.add(fmt.Sprintf("OperateJob code %d", code), "code", func(ctx context.Context, s *site) error {
 			_, err := s.eng.OperateJob(ctx, s.blue, code, engine.Request{})
 			return err
 		})
 	}
+}
 
-	// Requests, of every method that takes one.
-	request("if attempt -1", "if_attempt", engine.Request{IfAttempt: -1})
-	request("if version -1", "if_version", engine.Request{IfVersion: -1})
+// ofRequests adds mistakes of every method that takes a request.
+func (all *mistakeList) ofRequests() {
+	all.request("if attempt -1", "if_attempt", engine.Request{IfAttempt: -1})
+	all.request("if version -1", "if_version", engine.Request{IfVersion: -1})
 	for _, text := range append(badTexts[1:], oddNames...) {
-		request(fmt.Sprintf("by %.10q", text), "actor", engine.Request{By: text})
+		all.request(fmt.Sprintf("by %.10q", text), "actor", engine.Request{By: text})
 	}
 	for _, text := range []string{strings.Repeat("x", 2001), strings.Repeat("é", 2001), "a\x00b", "\xff"} {
-		request(fmt.Sprintf("because %.10q", text), "reason", engine.Request{Because: text})
+		all.request(fmt.Sprintf("because %.10q", text), "reason", engine.Request{Because: text})
 	}
+}
 
-	// What does not apply to a method.
-	requestOf("Create", "if attempt 1", "if_attempt", engine.Request{IfAttempt: 1})
-	requestOf("Create", "if version 1", "if_version", engine.Request{IfVersion: 1})
-	requestOf("Explain", "because it says so", "reason", engine.Request{Because: "it says so"})
-	requestOf("Explain", "a request id", "request_id", engine.Request{ID: store.RequestID{15: 1}})
-	requestOf("Explain", "a dry run", "dry_run", engine.Request{DryRun: true})
+// ofRequestsThatDoNotApply adds what does not apply to a method.
+func (all *mistakeList) ofRequestsThatDoNotApply() {
+	all.requestOf("Create", "if attempt 1", "if_attempt", engine.Request{IfAttempt: 1})
+	all.requestOf("Create", "if version 1", "if_version", engine.Request{IfVersion: 1})
+	all.requestOf("Explain", "because it says so", "reason", engine.Request{Because: "it says so"})
+	all.requestOf("Explain", "a request id", "request_id", engine.Request{ID: store.RequestID{15: 1}})
+	all.requestOf("Explain", "a dry run", "dry_run", engine.Request{DryRun: true})
+}
 
-	// Definitions.
+func (all *mistakeList) ofDefinitions() {
 	for _, text := range append(badTexts, oddNames...) {
-		create(fmt.Sprintf("name %.10q", text), "name", func(j *engine.JobSpec) { j.Name = text })
-		create(fmt.Sprintf("step name %.10q", text), "steps[1].name", func(j *engine.JobSpec) { j.Steps[1].Name = text })
-		create(fmt.Sprintf("target %.10q", text), "steps[0].targets[1]", func(j *engine.JobSpec) { j.Steps[0].Targets[1] = text })
-		create(fmt.Sprintf("confirmer %.10q", text), "steps[1].confirmers[1]", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{"ann", text} })
-		create(fmt.Sprintf("scope type %.10q", text), "scope.type", func(j *engine.JobSpec) { j.Scope.Type = text })
-		create(fmt.Sprintf("scope id %.10q", text), "scope.id", func(j *engine.JobSpec) { j.Scope.ID = text })
+		all.create(fmt.Sprintf("name %.10q", text), "name", func(j *engine.JobSpec) { j.Name = text })
+		all.create(fmt.Sprintf("step name %.10q", text), "steps[1].name", func(j *engine.JobSpec) { j.Steps[1].Name = text })
+		all.create(fmt.Sprintf("target %.10q", text), "steps[0].targets[1]", func(j *engine.JobSpec) { j.Steps[0].Targets[1] = text })
+		all.create(fmt.Sprintf("confirmer %.10q", text), "steps[1].confirmers[1]", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{"ann", text} })
+		all.create(fmt.Sprintf("scope type %.10q", text), "scope.type", func(j *engine.JobSpec) { j.Scope.Type = text })
+		all.create(fmt.Sprintf("scope id %.10q", text), "scope.id", func(j *engine.JobSpec) { j.Scope.ID = text })
 	}
-	create("a payload of 1 MiB and a byte", "steps[1].payload", func(j *engine.JobSpec) { j.Steps[1].Payload = strings.Repeat("x", 1<<20+1) })
-	create("no steps", "steps", func(j *engine.JobSpec) { j.Steps = nil })
-	create("1,001 steps", "steps", func(j *engine.JobSpec) { j.Steps = make([]step.Spec, 1_001) })
+	all.create("a payload of 1 MiB and a byte", "steps[1].payload", func(j *engine.JobSpec) { j.Steps[1].Payload = strings.Repeat("x", 1<<20+1) })
+	all.create("no steps", "steps", func(j *engine.JobSpec) { j.Steps = nil })
+	all.create("1,001 steps", "steps", func(j *engine.JobSpec) { j.Steps = make([]step.Spec, 1_001) })
 	for _, typ := range []step.Type{0, 5, 32, 63, 64, 255} {
-		create(fmt.Sprintf("type %d", typ), "steps[0].type", func(j *engine.JobSpec) { j.Steps[0].Type = typ })
+		all.create(fmt.Sprintf("type %d", typ), "steps[0].type", func(j *engine.JobSpec) { j.Steps[0].Type = typ })
 	}
-	create("no targets", "steps[0].targets", func(j *engine.JobSpec) { j.Steps[0].Targets = nil })
-	create("empty targets", "steps[0].targets", func(j *engine.JobSpec) { j.Steps[0].Targets = []string{} })
-	create("1,000,001 targets", "steps[0].targets", func(j *engine.JobSpec) { j.Steps[0].Targets = make([]string, 1_000_001) })
-	create("the same target twice", "steps[0].targets[2]", func(j *engine.JobSpec) { j.Steps[0].Targets = []string{"a", "b", "a"} })
-	create("targets of a confirmation", "steps[1].targets", func(j *engine.JobSpec) { j.Steps[1].Targets = []string{"a"} })
-	create("ignored errors of a confirmation", "steps[1].ignore_errors", func(j *engine.JobSpec) { j.Steps[1].IgnoreErrors = true })
-	create("confirmers of a script", "steps[0].confirmers", func(j *engine.JobSpec) { j.Steps[0].Confirmers = []string{"ann"} })
-	create("an empty list of confirmers of a script", "steps[0].confirmers", func(j *engine.JobSpec) { j.Steps[0].Confirmers = []string{} })
-	create("a timeout decision of a script", "steps[0].on_timeout", func(j *engine.JobSpec) { j.Steps[0].OnTimeout = step.ConfirmOnTimeout })
-	create("an unknown timeout decision", "steps[1].on_timeout", func(j *engine.JobSpec) { j.Steps[1].OnTimeout = 2 })
-	create("a timeout decision without a timeout", "steps[1].on_timeout", func(j *engine.JobSpec) { j.Steps[1].OnTimeout, j.Steps[1].Timeout = step.ConfirmOnTimeout, 0 })
-	create("an empty list of confirmers", "steps[1].confirmers", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{} })
-	create("the same confirmer twice", "steps[1].confirmers[1]", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{"ann", "ann"} })
-	create("a negative timeout", "steps[0].timeout_ns", func(j *engine.JobSpec) { j.Steps[0].Timeout = -1 })
-	create("the least timeout of a confirmation", "steps[1].timeout_ns", func(j *engine.JobSpec) { j.Steps[1].Timeout = math.MinInt64 })
-	add("Create in another scope than the engine's", "scope", func(ctx context.Context, s *site) error {
+	all.create("no targets", "steps[0].targets", func(j *engine.JobSpec) { j.Steps[0].Targets = nil })
+	all.create("empty targets", "steps[0].targets", func(j *engine.JobSpec) { j.Steps[0].Targets = []string{} })
+	all.create("1,000,001 targets", "steps[0].targets", func(j *engine.JobSpec) { j.Steps[0].Targets = make([]string, 1_000_001) })
+	all.create("the same target twice", "steps[0].targets[2]", func(j *engine.JobSpec) { j.Steps[0].Targets = []string{"a", "b", "a"} })
+	all.create("targets of a confirmation", "steps[1].targets", func(j *engine.JobSpec) { j.Steps[1].Targets = []string{"a"} })
+	all.create("ignored errors of a confirmation", "steps[1].ignore_errors", func(j *engine.JobSpec) { j.Steps[1].IgnoreErrors = true })
+	all.create("confirmers of a script", "steps[0].confirmers", func(j *engine.JobSpec) { j.Steps[0].Confirmers = []string{"ann"} })
+	all.create("an empty list of confirmers of a script", "steps[0].confirmers", func(j *engine.JobSpec) { j.Steps[0].Confirmers = []string{} })
+	all.create("a timeout decision of a script", "steps[0].on_timeout", func(j *engine.JobSpec) { j.Steps[0].OnTimeout = step.ConfirmOnTimeout })
+	all.create("an unknown timeout decision", "steps[1].on_timeout", func(j *engine.JobSpec) { j.Steps[1].OnTimeout = 2 })
+	all.create("a timeout decision without a timeout", "steps[1].on_timeout", func(j *engine.JobSpec) { j.Steps[1].OnTimeout, j.Steps[1].Timeout = step.ConfirmOnTimeout, 0 })
+	all.create("an empty list of confirmers", "steps[1].confirmers", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{} })
+	all.create("the same confirmer twice", "steps[1].confirmers[1]", func(j *engine.JobSpec) { j.Steps[1].Confirmers = []string{"ann", "ann"} })
+	all.create("a negative timeout", "steps[0].timeout_ns", func(j *engine.JobSpec) { j.Steps[0].Timeout = -1 })
+	all.create("the least timeout of a confirmation", "steps[1].timeout_ns", func(j *engine.JobSpec) { j.Steps[1].Timeout = math.MinInt64 })
+	all.add("Create in another scope than the engine's", "scope", func(ctx context.Context, s *site) error {
 		_, err := s.eng.In(red).Create(ctx, engine.JobSpec{Name: "more", Scope: blue, Steps: []step.Spec{plain(step.Script, "copy")}}, engine.Request{})
 		return err
 	})
+}
 
-	// Reports.
+func (all *mistakeList) ofReports() {
 	for _, n := range []int32{0, -1, math.MinInt32} {
-		report(fmt.Sprintf("attempt %d", n), "attempt", func(r *engine.Report) { r.Attempt = n })
+		all.report(fmt.Sprintf("attempt %d", n), "attempt", func(r *engine.Report) { r.Attempt = n })
 	}
-	report("nothing", "results", func(r *engine.Report) { r.Results = nil })
-	report("10,001 results", "results", func(r *engine.Report) { r.Results = make([]engine.TargetResult, 10_001) })
+	all.report("nothing", "results", func(r *engine.Report) { r.Results = nil })
+	all.report("10,001 results", "results", func(r *engine.Report) { r.Results = make([]engine.TargetResult, 10_001) })
 	for _, status := range []step.Status{0, 4, 6, 8, 10, 499, 501, math.MaxUint16} {
-		report(fmt.Sprintf("status %d", status), "results[1].status", func(r *engine.Report) { r.Results[1].Status = status })
+		all.report(fmt.Sprintf("status %d", status), "results[1].status", func(r *engine.Report) { r.Results[1].Status = status })
 	}
 	for _, target := range []int32{-1, math.MinInt32, 3, math.MaxInt32} {
-		report(fmt.Sprintf("target %d", target), "results[1].target", func(r *engine.Report) { r.Results[1].Target = target })
-		report(fmt.Sprintf("target %d and an outcome", target), "results[0].target", func(r *engine.Report) { r.Results[0].Target, r.Outcome = target, step.Broke })
+		all.report(fmt.Sprintf("target %d", target), "results[1].target", func(r *engine.Report) { r.Results[1].Target = target })
+		all.report(fmt.Sprintf("target %d and an outcome", target), "results[0].target", func(r *engine.Report) { r.Results[0].Target, r.Outcome = target, step.Broke })
 	}
 	for _, outcome := range []step.Cause{step.Entered, step.AllSucceeded, step.SomeFailed, step.FailuresIgnored, step.Expired, step.ExpiredConfirmed, 10, 74, 129, step.Created, step.Results, 255} {
-		report(fmt.Sprintf("outcome %d", outcome), "outcome", func(r *engine.Report) { r.Outcome = outcome })
+		all.report(fmt.Sprintf("outcome %d", outcome), "outcome", func(r *engine.Report) { r.Outcome = outcome })
 	}
 	for _, at := range []step.Time{-1, math.MinInt64, step.MaxTime + 1, 1_764_500_000_000_000_000, math.MaxInt64} {
-		report(fmt.Sprintf("started %d", at), "results[1].started", func(r *engine.Report) { r.Results[1].Started = at })
-		report(fmt.Sprintf("finished %d", at), "results[1].finished", func(r *engine.Report) { r.Results[1].Finished = at })
+		all.report(fmt.Sprintf("started %d", at), "results[1].started", func(r *engine.Report) { r.Results[1].Started = at })
+		all.report(fmt.Sprintf("finished %d", at), "results[1].finished", func(r *engine.Report) { r.Results[1].Finished = at })
 	}
-	report("a finish before the start", "results[1].finished", func(r *engine.Report) { r.Results[1].Started, r.Results[1].Finished = 9, 8 })
+	all.report("a finish before the start", "results[1].finished", func(r *engine.Report) { r.Results[1].Started, r.Results[1].Finished = 9, 8 })
 	for _, text := range oddNames {
-		report(fmt.Sprintf("by %.10q", text), "actor", func(r *engine.Report) { r.By = text })
+		all.report(fmt.Sprintf("by %.10q", text), "actor", func(r *engine.Report) { r.By = text })
 	}
 	for _, text := range badTexts[1:] {
-		report(fmt.Sprintf("by %.10q", text), "actor", func(r *engine.Report) { r.By = text })
-		report(fmt.Sprintf("detail %.10q", text), "results[1].detail", func(r *engine.Report) { r.Results[1].Detail = text })
+		all.report(fmt.Sprintf("by %.10q", text), "actor", func(r *engine.Report) { r.By = text })
+		all.report(fmt.Sprintf("detail %.10q", text), "results[1].detail", func(r *engine.Report) { r.Results[1].Detail = text })
 	}
 	for _, text := range []string{strings.Repeat("x", 2001), "a\x00b", "\xff"} {
-		report(fmt.Sprintf("reason %.10q", text), "reason", func(r *engine.Report) { r.Reason = text })
+		all.report(fmt.Sprintf("reason %.10q", text), "reason", func(r *engine.Report) { r.Reason = text })
 	}
+}
 
-	// Reads.
+func (all *mistakeList) ofReads() {
 	for _, limit := range []int{-1, math.MinInt, 10_001, math.MaxInt} {
 		for name, call := range map[string]func(ctx context.Context, s *site) error{
 			"Steps":   func(ctx context.Context, s *site) error { _, err := s.eng.Steps(ctx, s.blue, 0, limit); return err },
@@ -512,38 +543,33 @@ func mistakes() []mistake {
 				return err
 			},
 		} {
-			add(fmt.Sprintf("%s limit %d", name, limit), "limit", call)
+			all.add(fmt.Sprintf("%s limit %d", name, limit), "limit", call)
 		}
 	}
 	for field, q := range map[string]engine.TargetQuery{"class": {Class: 5}, "attempt": {Attempt: -1}, "from": {From: -1}} {
-		add("Targets "+field, field, func(ctx context.Context, s *site) error {
+		all.add("Targets "+field, field, func(ctx context.Context, s *site) error {
 			_, err := s.eng.Targets(ctx, s.blue, 1, q)
 			return err
 		})
 	}
 	for _, state := range []step.State{0, 8, 12, 15, 60} {
-		add(fmt.Sprintf("Jobs in state %d", state), "states", func(ctx context.Context, s *site) error {
+		all.add(fmt.Sprintf("Jobs in state %d", state), "states", func(ctx context.Context, s *site) error {
 			_, err := s.eng.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.Running, state)})
 			return err
 		})
 	}
+}
 
-	// Claims.
-	claim := func(name, field string, q engine.ClaimQuery) {
-		add("Claim with "+name, field, func(ctx context.Context, s *site) error {
-			_, err := s.eng.Claim(ctx, q)
-			return err
-		})
-	}
+func (all *mistakeList) ofClaims() {
 	for _, effect := range []store.Effect{store.NoEffect, 5, 255} {
-		claim(fmt.Sprintf("effect %d", effect), "effects[1]", engine.ClaimQuery{Effects: []store.Effect{store.RunTargets, effect}})
+		all.claim(fmt.Sprintf("effect %d", effect), "effects[1]", engine.ClaimQuery{Effects: []store.Effect{store.RunTargets, effect}})
 	}
 	for _, wait := range []time.Duration{-1, math.MinInt64, time.Minute + 1, math.MaxInt64} {
-		claim(fmt.Sprintf("wait %d", wait), "wait", engine.ClaimQuery{Wait: wait})
+		all.claim(fmt.Sprintf("wait %d", wait), "wait", engine.ClaimQuery{Wait: wait})
 	}
 	for _, lease := range []time.Duration{-1, 1, time.Second - 1, time.Hour + 1, math.MinInt64, math.MaxInt64} {
-		claim(fmt.Sprintf("lease %d", lease), "lease", engine.ClaimQuery{Lease: lease})
-		add(fmt.Sprintf("Renew with lease %d", lease), "lease", func(ctx context.Context, s *site) error {
+		all.claim(fmt.Sprintf("lease %d", lease), "lease", engine.ClaimQuery{Lease: lease})
+		all.add(fmt.Sprintf("Renew with lease %d", lease), "lease", func(ctx context.Context, s *site) error {
 			return s.eng.Renew(ctx, engine.Claimed{Job: s.blue, Seq: 2, Count: 1}, lease)
 		})
 	}
@@ -557,14 +583,13 @@ func mistakes() []mistake {
 		{"count", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Seq: 2} }},
 		{"count", func(s *site) engine.Claimed { return engine.Claimed{Job: s.blue, Seq: 2, Count: -1} }},
 	} {
-		add("Settle", c.field, func(ctx context.Context, s *site) error { return s.eng.Settle(ctx, c.claimed(s)) })
-		add("Renew", c.field, func(ctx context.Context, s *site) error { return s.eng.Renew(ctx, c.claimed(s), 0) })
-		add("Fail", c.field, func(ctx context.Context, s *site) error { return s.eng.Fail(ctx, c.claimed(s), errBroken) })
+		all.add("Settle", c.field, func(ctx context.Context, s *site) error { return s.eng.Settle(ctx, c.claimed(s)) })
+		all.add("Renew", c.field, func(ctx context.Context, s *site) error { return s.eng.Renew(ctx, c.claimed(s), 0) })
+		all.add("Fail", c.field, func(ctx context.Context, s *site) error { return s.eng.Fail(ctx, c.claimed(s), errBroken) })
 	}
-	add("Fail without a cause", "Cause", func(ctx context.Context, s *site) error {
+	all.add("Fail without a cause", "Cause", func(ctx context.Context, s *site) error {
 		return s.eng.Fail(ctx, engine.Claimed{Job: s.blue, Seq: 2, Count: 1}, nil)
 	})
-	return all
 }
 
 func TestEveryMistakeIsRefusedByTheNameOfItsFieldAndStoresNothing(t *testing.T) {
