@@ -50,158 +50,161 @@ func TestWalk(t *testing.T) {
 // decide is what a walk decides with.
 type decide func(*operation.Rules, store.View, engine.Command, step.Time) (engine.Decision, error)
 
+// brokenDecisions each break a promise.
+var brokenDecisions = []struct {
+	name   string
+	decide decide
+	says   string
+	moves  int  // on the shortest way there
+	model  bool // that alone can tell
+}{
+	{
+		name: "a report that is not fenced by its attempt", says: "promise 4", moves: 3,
+		decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
+			if report, ok := c.(*engine.Report); ok && v.Step.State.Active() {
+				unfenced := *report
+				unfenced.Attempt = v.Step.Attempt
+				c = &unfenced
+			}
+			return engine.Decide(r, v, c, now)
+		},
+	},
+	{
+		name: "a retry that runs successes again", says: "promise 5", moves: 4,
+		decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
+			if op, ok := c.(*engine.Operate); ok && op.Cause == operation.RetryFailed.Cause() {
+				s, rec := &d.Change.Steps[0], &d.Change.Records[len(d.Change.Records)-1]
+				s.Run.Full, s.Succeeded, s.Unfinished = s.Attempt, 0, s.Total
+				rec.Run, rec.Succeeded, rec.Unfinished = s.Run, 0, s.Total
+			}
+		}),
+	},
+	{
+		name: "a terminate that is accepted and dropped", says: "promise 7", moves: 3,
+		decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
+			if op, ok := c.(*engine.Operate); ok && op.Cause == operation.TerminateJob.Cause() {
+				rec, version := &d.Change.Records[0], d.Change.Job.Version
+				rec.To, rec.JobTo, rec.Effect = rec.From, rec.JobFrom, store.NoEffect
+				d.Change.Job, d.Change.Steps[0] = v.Job, v.Step
+				d.Change.Job.Version = version
+			}
+		}),
+	},
+	{
+		name: "a run that is not sent", says: "promise 3", moves: 2,
+		decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
+			if d.Change.Records[0].Effect == store.RunTargets {
+				d.Change.Records[0].Effect = store.NoEffect
+			}
+		}),
+	},
+	{
+		name: "a deadline that counts before its time", says: "promise 6", moves: 3,
+		decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
+			if _, ok := c.(*engine.Expire); ok && v.Step.Deadline != 0 {
+				v.Step.Deadline = now
+			}
+			return engine.Decide(r, v, c, now)
+		},
+	},
+	{
+		name: "a confirmation by anybody", says: "promise 6", moves: 3,
+		decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
+			op, ok := c.(*engine.Operate)
+			if !ok || op.Cause != operation.Confirm.Cause() || op.By != "bob" || v.Replay != nil {
+				return engine.Decide(r, v, c, now)
+			}
+			byAnn := *op
+			byAnn.By = "ann"
+			d, err := engine.Decide(r, v, &byAnn, now)
+			if err == nil && d.Changes() {
+				d.Change.Records[0].Actor = "bob"
+			}
+			return d, err
+		},
+	},
+	{
+		name: "a stop that only the deadline ends", says: "promise 2", moves: 4,
+		decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
+			switch c.(type) {
+			case *engine.Report, *engine.Operate:
+				if v.Step.State == step.Terminating {
+					return engine.Decision{}, &engine.Refusal{Reason: operation.WrongState}
+				}
+			}
+			return engine.Decide(r, v, c, now)
+		},
+	},
+	{
+		name: "a late report that counts once all run again", says: "promise 4", moves: 6,
+		decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
+			if report, ok := c.(*engine.Report); ok && v.Step.State == step.Running && v.Step.Run.Full > 1 && report.Attempt == v.Step.Attempt-1 {
+				unfenced := *report
+				unfenced.Attempt = v.Step.Attempt
+				c = &unfenced
+			}
+			return engine.Decide(r, v, c, now)
+		},
+	},
+	{
+		name: "a success that counts for ever", says: "promise 8", moves: 7, model: true,
+		decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
+			if report, ok := c.(*engine.Report); ok && report.Outcome == 0 {
+				for i, t := range v.Targets {
+					if t.Success > 0 && v.Step.Run.Due(t) {
+						v.Targets = slices.Clone(v.Targets)
+						v.Targets[i].Success = v.Step.Run.Full
+					}
+				}
+			}
+			return engine.Decide(r, v, c, now)
+		},
+	},
+	{
+		name: "a question that cannot be answered when it is asked again", says: "promise 2", moves: 5,
+		decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
+			if v.Step.State == step.Waiting && v.Step.Attempt > 1 {
+				return engine.Decision{}, &engine.Refusal{Reason: operation.WrongState}
+			}
+			return engine.Decide(r, v, c, now)
+		},
+	},
+	{
+		name: "a third attempt that does not end", says: "promise 2", moves: 7,
+		decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
+			if v.Step.State.Active() && v.Step.Attempt > 2 {
+				return engine.Decision{}, &engine.Refusal{Reason: operation.WrongState}
+			}
+			return engine.Decide(r, v, c, now)
+		},
+	},
+	{
+		name: "an answer that is not what the record says", says: "promise 1", moves: 4,
+		decide: changed(func(_ engine.Command, _ *store.View, d *engine.Decision) { d.Report = engine.ReportReceipt{} }),
+	},
+	{
+		name: "a condition that is not looked at", says: "promise 6", moves: 2,
+		decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
+			if op, ok := c.(*engine.Operate); ok && op.Cause.OfJob() {
+				c = &engine.Operate{Cause: op.Cause, Request: engine.Request{By: op.By, ID: op.Request.ID}}
+			}
+			return engine.Decide(r, v, c, now)
+		},
+	},
+	{
+		name: "a request that is carried out twice", says: "promise 1", moves: 2,
+		decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
+			v.Replay = nil
+			return engine.Decide(r, v, c, now)
+		},
+	},
+}
+
 // The walk bites: each of these decisions is found out by the promise that it breaks, on the
 // shortest way there, without the help of the model; and with its help, no later.
 func TestWalkFinds(t *testing.T) {
 	t.Parallel()
-	for _, broken := range []struct {
-		name   string
-		decide decide
-		says   string
-		moves  int  // on the shortest way there
-		model  bool // that alone can tell
-	}{
-		{
-			name: "a report that is not fenced by its attempt", says: "promise 4", moves: 3,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
-				if report, ok := c.(*engine.Report); ok && v.Step.State.Active() {
-					unfenced := *report
-					unfenced.Attempt = v.Step.Attempt
-					c = &unfenced
-				}
-				return engine.Decide(r, v, c, now)
-			},
-		},
-		{
-			name: "a retry that runs successes again", says: "promise 5", moves: 4,
-			decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
-				if op, ok := c.(*engine.Operate); ok && op.Cause == operation.RetryFailed.Cause() {
-					s, rec := &d.Change.Steps[0], &d.Change.Records[len(d.Change.Records)-1]
-					s.Run.Full, s.Succeeded, s.Unfinished = s.Attempt, 0, s.Total
-					rec.Run, rec.Succeeded, rec.Unfinished = s.Run, 0, s.Total
-				}
-			}),
-		},
-		{
-			name: "a terminate that is accepted and dropped", says: "promise 7", moves: 3,
-			decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
-				if op, ok := c.(*engine.Operate); ok && op.Cause == operation.TerminateJob.Cause() {
-					rec, version := &d.Change.Records[0], d.Change.Job.Version
-					rec.To, rec.JobTo, rec.Effect = rec.From, rec.JobFrom, store.NoEffect
-					d.Change.Job, d.Change.Steps[0] = v.Job, v.Step
-					d.Change.Job.Version = version
-				}
-			}),
-		},
-		{
-			name: "a run that is not sent", says: "promise 3", moves: 2,
-			decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
-				if d.Change.Records[0].Effect == store.RunTargets {
-					d.Change.Records[0].Effect = store.NoEffect
-				}
-			}),
-		},
-		{
-			name: "a deadline that counts before its time", says: "promise 6", moves: 3,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
-				if _, ok := c.(*engine.Expire); ok && v.Step.Deadline != 0 {
-					v.Step.Deadline = now
-				}
-				return engine.Decide(r, v, c, now)
-			},
-		},
-		{
-			name: "a confirmation by anybody", says: "promise 6", moves: 3,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
-				op, ok := c.(*engine.Operate)
-				if !ok || op.Cause != operation.Confirm.Cause() || op.By != "bob" || v.Replay != nil {
-					return engine.Decide(r, v, c, now)
-				}
-				byAnn := *op
-				byAnn.By = "ann"
-				d, err := engine.Decide(r, v, &byAnn, now)
-				if err == nil && d.Changes() {
-					d.Change.Records[0].Actor = "bob"
-				}
-				return d, err
-			},
-		},
-		{
-			name: "a stop that only the deadline ends", says: "promise 2", moves: 4,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
-				switch c.(type) {
-				case *engine.Report, *engine.Operate:
-					if v.Step.State == step.Terminating {
-						return engine.Decision{}, &engine.Refusal{Reason: operation.WrongState}
-					}
-				}
-				return engine.Decide(r, v, c, now)
-			},
-		},
-		{
-			name: "a late report that counts once all run again", says: "promise 4", moves: 6,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
-				if report, ok := c.(*engine.Report); ok && v.Step.State == step.Running && v.Step.Run.Full > 1 && report.Attempt == v.Step.Attempt-1 {
-					unfenced := *report
-					unfenced.Attempt = v.Step.Attempt
-					c = &unfenced
-				}
-				return engine.Decide(r, v, c, now)
-			},
-		},
-		{
-			name: "a success that counts for ever", says: "promise 8", moves: 7, model: true,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
-				if report, ok := c.(*engine.Report); ok && report.Outcome == 0 {
-					for i, t := range v.Targets {
-						if t.Success > 0 && v.Step.Run.Due(t) {
-							v.Targets = slices.Clone(v.Targets)
-							v.Targets[i].Success = v.Step.Run.Full
-						}
-					}
-				}
-				return engine.Decide(r, v, c, now)
-			},
-		},
-		{
-			name: "a question that cannot be answered when it is asked again", says: "promise 2", moves: 5,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
-				if v.Step.State == step.Waiting && v.Step.Attempt > 1 {
-					return engine.Decision{}, &engine.Refusal{Reason: operation.WrongState}
-				}
-				return engine.Decide(r, v, c, now)
-			},
-		},
-		{
-			name: "a third attempt that does not end", says: "promise 2", moves: 7,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
-				if v.Step.State.Active() && v.Step.Attempt > 2 {
-					return engine.Decision{}, &engine.Refusal{Reason: operation.WrongState}
-				}
-				return engine.Decide(r, v, c, now)
-			},
-		},
-		{
-			name: "an answer that is not what the record says", says: "promise 1", moves: 4,
-			decide: changed(func(_ engine.Command, _ *store.View, d *engine.Decision) { d.Report = engine.ReportReceipt{} }),
-		},
-		{
-			name: "a condition that is not looked at", says: "promise 6", moves: 2,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
-				if op, ok := c.(*engine.Operate); ok && op.Cause.OfJob() {
-					c = &engine.Operate{Cause: op.Cause, Request: engine.Request{By: op.By, ID: op.Request.ID}}
-				}
-				return engine.Decide(r, v, c, now)
-			},
-		},
-		{
-			name: "a request that is carried out twice", says: "promise 1", moves: 2,
-			decide: func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error) {
-				v.Replay = nil
-				return engine.Decide(r, v, c, now)
-			},
-		},
-	} {
+	for _, broken := range brokenDecisions {
 		t.Run(broken.name, func(t *testing.T) {
 			jobs := append(enginetest.SmallJobs(operation.Standard(), 1), enginetest.SmallJobs(operation.Standard(), 2)...)
 			walk := enginetest.Walk{Jobs: jobs, Decide: broken.decide}
