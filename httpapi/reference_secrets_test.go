@@ -43,217 +43,272 @@ func (l *ledger) String() string {
 	return l.text.String()
 }
 
-// Secrets that a client sends, in every field for them, in every call, well-formed or not,
-// are found nowhere: not in an answer, in what an embedder logs of all that he is given, in
-// what the engine tells, or in what is stored.
-func TestReferenceSecrets(t *testing.T) {
-	var written ledger
-	logger := slog.New(slog.NewTextHandler(&written, &slog.HandlerOptions{AddSource: true}))
-	note := func(what string, all ...any) {
-		logger.Info(what, "all", fmt.Sprintf("%v", all))
-		for _, v := range all {
-			if _, ok := v.(context.Context); ok {
-				continue // it says what it holds by itself; others still write to what reflection would find there
-			}
-			logger.Info(what, "plus", fmt.Sprintf("%+v", v), "sharp", fmt.Sprintf("%#v", v))
-			if text, err := json.Marshal(v); err == nil {
-				logger.Info(what, "json", string(text))
-			}
-		}
-	}
+// secret is what clients send where it must not be found again.
+const secret = "S3CRET"
+
+// secretFields are the fields of a call that are for secrets.
+var secretFields = []string{"bk_app_code", "bk_app_secret", "bk_token", "bk_username", "access_token"}
+
+// A leakTest is a server that writes down all that an embedder is given.
+type leakTest struct {
+	*testing.T
+	written ledger
+	logger  *slog.Logger
+	eng     *engine.Engine
+	server  *httptest.Server
+	person  string        // makes the calls; "" is unknown
+	header  string        // X-Bkapi-Authorization of the calls; "" sends none
+	jobs    []store.JobID // started so far
+	sent    int           // calls
+}
+
+func newLeakTest(t *testing.T) *leakTest {
+	l := &leakTest{T: t, person: "ann"}
+	l.logger = slog.New(slog.NewTextHandler(&l.written, &slog.HandlerOptions{AddSource: true}))
 	st := memstore.New()
-	eng := engine.New(st,
+	l.eng = engine.New(st,
 		engine.WithAuthorizer(func(ctx context.Context, a engine.Access) error {
-			note("authorizer", ctx, a)
+			l.note("authorizer", ctx, a)
 			if a.Actor == "eve" {
 				return errors.New("eve may nothing")
 			}
 			return nil
 		}),
 		engine.WithObserver(engine.Observer{
-			Accepted:   func(ctx context.Context, r store.Record, _ time.Duration) { note("accepted", ctx, r) },
-			Refused:    func(ctx context.Context, r *engine.Refusal, _ time.Duration) { note("refused", ctx, *r, r.Error()) },
-			Conflicted: func(ctx context.Context, job store.JobID, _ int, _ time.Duration) { note("conflicted", ctx, job) },
-			Failed:     func(ctx context.Context, err error) { note("failed", ctx, err) },
+			Accepted:   func(ctx context.Context, r store.Record, _ time.Duration) { l.note("accepted", ctx, r) },
+			Refused:    func(ctx context.Context, r *engine.Refusal, _ time.Duration) { l.note("refused", ctx, *r, r.Error()) },
+			Conflicted: func(ctx context.Context, job store.JobID, _ int, _ time.Duration) { l.note("conflicted", ctx, job) },
+			Failed:     func(ctx context.Context, err error) { l.note("failed", ctx, err) },
 		}))
-	person := "ann"
-	api := httpapi.New(eng, httpapi.Config{
+	api := httpapi.New(l.eng, httpapi.Config{
 		Identify: func(r *http.Request, c httpapi.Credentials) (httpapi.Caller, error) {
-			note("identify", r, r.URL, r.Form, r.Header, c, &c)
-			if person == "" {
+			l.note("identify", r, r.URL, r.Form, r.Header, c, &c)
+			if l.person == "" {
 				return httpapi.Caller{}, fmt.Errorf("not known: %+v", c)
 			}
-			caller := httpapi.Caller{Person: person, Scope: biz}
-			note("caller", caller)
+			caller := httpapi.Caller{Person: l.person, Scope: biz}
+			l.note("caller", caller)
 			return caller, nil
 		},
-		Host: func(target string) httpapi.Host { note("host", target); return httpapi.ParseHost(target) },
+		Host: func(target string) httpapi.Host { l.note("host", target); return httpapi.ParseHost(target) },
 	})
 	logging := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery == "" && r.Header.Get("X-Bkapi-Authorization") == "" { // handlers before this one see these
-			note("request", r)
+			l.note("request", r)
 		}
 		api.ServeHTTP(w, r)
-		note("answered", w.Header())
+		l.note("answered", w.Header())
 	})
-	server := httptest.NewUnstartedServer(logging)
-	server.Config.ErrorLog = log.New(&written, "server: ", log.LstdFlags)
-	server.Start()
-	defer server.Close()
+	l.server = httptest.NewUnstartedServer(logging)
+	l.server.Config.ErrorLog = log.New(&l.written, "server: ", log.LstdFlags)
+	l.server.Start()
+	t.Cleanup(l.server.Close)
+	return l
+}
 
-	const secret = "S3CRET"
-	fields := []string{"bk_app_code", "bk_app_secret", "bk_token", "bk_username", "access_token"}
-	var jobs []store.JobID
-	newJob := func() string {
-		created, err := eng.Create(t.Context(), engine.JobSpec{Name: "release", Scope: biz, Steps: []step.Spec{confirmation("ann"), script("a")}}, engine.Request{})
-		if err != nil {
-			t.Fatal(err)
+// note writes values down in every way that a program may.
+func (l *leakTest) note(what string, all ...any) {
+	l.logger.Info(what, "all", fmt.Sprintf("%v", all))
+	for _, v := range all {
+		if _, ok := v.(context.Context); ok {
+			continue // it says what it holds by itself; others still write to what reflection would find there
 		}
-		if _, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
-			t.Fatal(err)
+		l.logger.Info(what, "plus", fmt.Sprintf("%+v", v), "sharp", fmt.Sprintf("%#v", v))
+		if text, err := json.Marshal(v); err == nil {
+			l.logger.Info(what, "json", string(text))
 		}
-		jobs = append(jobs, created.Job)
-		return fmt.Sprint(created.Job)
 	}
-	sent, header := 0, ""
-	send := func(method, call, query, body string) {
-		t.Helper()
-		target := server.URL + "/api/v3/" + call
-		if query != "" {
-			target += "?" + query
-		}
-		r, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if header != "" {
-			r.Header.Set("X-Bkapi-Authorization", header)
-		}
-		answer, err := server.Client().Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer answer.Body.Close()
-		text, err := io.ReadAll(answer.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		note("answer", answer.Header, string(text))
-		sent++
-	}
+}
 
+// newJob starts a job and returns its id.
+func (l *leakTest) newJob() string {
+	created, err := l.eng.Create(l.Context(), engine.JobSpec{Name: "release", Scope: biz, Steps: []step.Spec{confirmation("ann"), script("a")}}, engine.Request{})
+	if err != nil {
+		l.Fatal(err)
+	}
+	if _, err := l.eng.OperateJob(l.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
+		l.Fatal(err)
+	}
+	l.jobs = append(l.jobs, created.Job)
+	return fmt.Sprint(created.Job)
+}
+
+func (l *leakTest) send(method, call, query, body string) {
+	l.Helper()
+	target := l.server.URL + "/api/v3/" + call
+	if query != "" {
+		target += "?" + query
+	}
+	r, err := http.NewRequestWithContext(l.Context(), method, target, strings.NewReader(body))
+	if err != nil {
+		l.Fatal(err)
+	}
+	if l.header != "" {
+		r.Header.Set("X-Bkapi-Authorization", l.header)
+	}
+	answer, err := l.server.Client().Do(r)
+	if err != nil {
+		l.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		l.Fatal(err)
+	}
+	l.note("answer", answer.Header, string(text))
+	l.sent++
+}
+
+// Secrets that a client sends, in every field for them, in every call, well-formed or not,
+// are found nowhere: not in an answer, in what an embedder logs of all that he is given, in
+// what the engine tells, or in what is stored.
+func TestReferenceSecrets(t *testing.T) {
+	l := newLeakTest(t)
 	for _, who := range []string{"ann", "eve", "bob", ""} {
-		person = who
-		for call, good := range goodForms {
-			secrets := good.with("return_ip_result", "1")
-			for i, name := range fields {
-				secrets = secrets.with(name, fmt.Sprintf(`"%s%d"`, secret, i))
-			}
-			fresh := func(f form) form { return f.with("job_instance_id", newJob()) }
-			bodies := []string{
-				fresh(secrets).String(),
-				fresh(secrets).with("job_instance_id", "12345").String(),
-				fresh(secrets).with("bk_scope_id", "7").String(),
-				fresh(secrets).with("step_instance_id", "2").String(),
-				fresh(secrets).with("step_instance_id", "99").String(),
-				fresh(secrets).with("operation_code", "8").String(),
-				fresh(secrets).with("operation_code", `"`+secret+`"`).String(),
-				fresh(secrets).with("job_instance_id", `"`+secret+`"`).String(),
-				fresh(secrets).with("bk_scope_type", `"`+secret+`"`).String(),
-				fresh(secrets).with("bk_scope_id", `"`+secret+`"`).String(),
-				fresh(secrets).with("return_ip_result", `"`+secret+`"`).String(),
-				fresh(secrets).with("other", strings.Repeat("[", 40)+`"`+secret+`"`+strings.Repeat("]", 40)).String(),
-				fresh(secrets).with("other", `"`+strings.Repeat(secret, 20_000)+`"`).String(),
-				fresh(secrets).String() + `"` + secret,
-				"bk_token=" + secret,
-				secret,
-			}
-			for _, name := range fields {
-				for _, value := range []string{
-					secret, `"` + secret, `"` + secret + `\x"`, `{"` + secret + `": 1, "` + secret + `": 2}`, `["` + secret + `"]`, `{"` + secret + `": ` + secret + `}`,
-					`"` + secret + "\xff\"", `"` + secret + `\ud800"`, `"` + secret + "\n\"", `"` + secret + `\u0000"`,
-				} {
-					bodies = append(bodies, fresh(secrets).with(name, value).String())
-				}
-				text := fresh(secrets).String()
-				bodies = append(bodies,
-					text[:len(text)-1]+fmt.Sprintf(`, %q: "%s"}`, name, secret),
-					fresh(secrets).with(strings.ToUpper(name), `"`+secret+`"`).String(),
-					fresh(secrets).with(name, "").with(name+secret, "1").String()+`,`,
-					text[:strings.Index(text, name)+len(name)+3+len(secret)],
-				)
-			}
-			for _, text := range bodies {
-				send("POST", call, "", text)
-			}
-		}
-		var known []string
-		for i, name := range fields {
-			known = append(known, fmt.Sprintf(`%q: "%s%d"`, name, secret, i))
-		}
-		whole := "{" + strings.Join(known, ", ") + "}"
-		for call, good := range goodForms {
-			for _, header = range []string{
-				whole, whole + secret, "[" + whole + "]", whole[:len(whole)-5], secret, `"` + secret + `"`, "bk_token=" + secret,
-				strings.ToUpper(whole), strings.ReplaceAll(whole, `"`+secret, secret), strings.ReplaceAll(whole, `: "`, `: ["`+secret+`"], "x`+secret+`": "`),
-				whole[:len(whole)-1] + `, "bk_token": "` + secret + `"}`, `{"` + secret + `": "` + secret + `", "other": {"x": "` + secret + `"}}`,
-				`{"bk_token": "` + secret + "\xff" + `"}`, `{"bk_token": "` + secret + `\ud800"}`, `{"bk_token": "` + secret + `\x"}`,
-			} {
-				send("POST", call, "", good.with("job_instance_id", newJob()).String())
-				send("POST", call+"_"+"none", "", good.String())
-				send("GET", call, "", "")
-			}
-		}
-		header = ""
-		q := url.Values{"bk_scope_type": {"biz"}, "bk_scope_id": {"1"}, "return_ip_result": {"true"}}
-		for i, name := range fields {
-			q.Set(name, fmt.Sprintf("%s%d", secret, i))
-		}
-		for _, more := range []string{"", "&job_instance_id=" + newJob(), "&bk_token=" + secret, "&BK_TOKEN=" + secret, "&%zz" + secret, ";" + secret} {
-			send("GET", "get_job_instance_status", q.Encode()+more, "")
-		}
-		send("POST", "get_job_instance_status", q.Encode(), goodForms["get_job_instance_status"].with("job_instance_id", newJob()).String())
+		l.person = who
+		l.sendBodies()
+		l.sendHeaders()
+		l.sendQueries()
 	}
+	l.breakOff()
+	l.server.Close()
+	l.noteStored()
+	l.wantNoSecrets()
+}
 
-	// Clients that do not speak HTTP as they should make the server log.
+// sendBodies sends secrets in bodies.
+func (l *leakTest) sendBodies() {
+	for call, good := range goodForms {
+		secrets := good.with("return_ip_result", "1")
+		for i, name := range secretFields {
+			secrets = secrets.with(name, fmt.Sprintf(`"%s%d"`, secret, i))
+		}
+		for _, text := range l.secretBodies(secrets) {
+			l.send("POST", call, "", text)
+		}
+	}
+}
+
+// secretBodies returns bodies, good and bad, of a call with these secrets.
+func (l *leakTest) secretBodies(secrets form) []string {
+	fresh := func(f form) form { return f.with("job_instance_id", l.newJob()) }
+	bodies := []string{
+		fresh(secrets).String(),
+		fresh(secrets).with("job_instance_id", "12345").String(),
+		fresh(secrets).with("bk_scope_id", "7").String(),
+		fresh(secrets).with("step_instance_id", "2").String(),
+		fresh(secrets).with("step_instance_id", "99").String(),
+		fresh(secrets).with("operation_code", "8").String(),
+		fresh(secrets).with("operation_code", `"`+secret+`"`).String(),
+		fresh(secrets).with("job_instance_id", `"`+secret+`"`).String(),
+		fresh(secrets).with("bk_scope_type", `"`+secret+`"`).String(),
+		fresh(secrets).with("bk_scope_id", `"`+secret+`"`).String(),
+		fresh(secrets).with("return_ip_result", `"`+secret+`"`).String(),
+		fresh(secrets).with("other", strings.Repeat("[", 40)+`"`+secret+`"`+strings.Repeat("]", 40)).String(),
+		fresh(secrets).with("other", `"`+strings.Repeat(secret, 20_000)+`"`).String(),
+		fresh(secrets).String() + `"` + secret,
+		"bk_token=" + secret,
+		secret,
+	}
+	for _, name := range secretFields {
+		for _, value := range []string{
+			secret, `"` + secret, `"` + secret + `\x"`, `{"` + secret + `": 1, "` + secret + `": 2}`, `["` + secret + `"]`, `{"` + secret + `": ` + secret + `}`,
+			`"` + secret + "\xff\"", `"` + secret + `\ud800"`, `"` + secret + "\n\"", `"` + secret + `\u0000"`,
+		} {
+			bodies = append(bodies, fresh(secrets).with(name, value).String())
+		}
+		text := fresh(secrets).String()
+		bodies = append(bodies,
+			text[:len(text)-1]+fmt.Sprintf(`, %q: "%s"}`, name, secret),
+			fresh(secrets).with(strings.ToUpper(name), `"`+secret+`"`).String(),
+			fresh(secrets).with(name, "").with(name+secret, "1").String()+`,`,
+			text[:strings.Index(text, name)+len(name)+3+len(secret)],
+		)
+	}
+	return bodies
+}
+
+// sendHeaders sends secrets in the header for them, good and bad.
+func (l *leakTest) sendHeaders() {
+	var known []string
+	for i, name := range secretFields {
+		known = append(known, fmt.Sprintf(`%q: "%s%d"`, name, secret, i))
+	}
+	whole := "{" + strings.Join(known, ", ") + "}"
+	for call, good := range goodForms {
+		for _, l.header = range []string{
+			whole, whole + secret, "[" + whole + "]", whole[:len(whole)-5], secret, `"` + secret + `"`, "bk_token=" + secret,
+			strings.ToUpper(whole), strings.ReplaceAll(whole, `"`+secret, secret), strings.ReplaceAll(whole, `: "`, `: ["`+secret+`"], "x`+secret+`": "`),
+			whole[:len(whole)-1] + `, "bk_token": "` + secret + `"}`, `{"` + secret + `": "` + secret + `", "other": {"x": "` + secret + `"}}`,
+			`{"bk_token": "` + secret + "\xff" + `"}`, `{"bk_token": "` + secret + `\ud800"}`, `{"bk_token": "` + secret + `\x"}`,
+		} {
+			l.send("POST", call, "", good.with("job_instance_id", l.newJob()).String())
+			l.send("POST", call+"_"+"none", "", good.String())
+			l.send("GET", call, "", "")
+		}
+	}
+	l.header = ""
+}
+
+// sendQueries sends secrets in queries.
+func (l *leakTest) sendQueries() {
+	q := url.Values{"bk_scope_type": {"biz"}, "bk_scope_id": {"1"}, "return_ip_result": {"true"}}
+	for i, name := range secretFields {
+		q.Set(name, fmt.Sprintf("%s%d", secret, i))
+	}
+	for _, more := range []string{"", "&job_instance_id=" + l.newJob(), "&bk_token=" + secret, "&BK_TOKEN=" + secret, "&%zz" + secret, ";" + secret} {
+		l.send("GET", "get_job_instance_status", q.Encode()+more, "")
+	}
+	l.send("POST", "get_job_instance_status", q.Encode(), goodForms["get_job_instance_status"].with("job_instance_id", l.newJob()).String())
+}
+
+// breakOff is a client that does not speak HTTP as it should: the server logs it.
+func (l *leakTest) breakOff() {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	r, _ := http.NewRequestWithContext(t.Context(), "POST", server.URL+"/api/v3/operate_step_instance", io.MultiReader(strings.NewReader(`{"bk_token": "`+secret), broken{}))
+	r, _ := http.NewRequestWithContext(l.Context(), "POST", l.server.URL+"/api/v3/operate_step_instance", io.MultiReader(strings.NewReader(`{"bk_token": "`+secret), broken{}))
 	r.ContentLength = 1000
 	if answer, err := client.Do(r); err == nil {
 		answer.Body.Close()
 	}
-	server.Close()
+}
 
-	for _, job := range jobs {
-		records, err := eng.History(t.Context(), job, 0, 0)
-		effects, err2 := eng.Effects(t.Context(), job, 0, 0)
-		header, err3 := eng.Job(t.Context(), job)
-		steps, err4 := eng.Steps(t.Context(), job, 0, 0)
-		targets, err5 := eng.Targets(t.Context(), job, 2, engine.TargetQuery{})
+// noteStored writes down what is stored.
+func (l *leakTest) noteStored() {
+	for _, job := range l.jobs {
+		records, err := l.eng.History(l.Context(), job, 0, 0)
+		effects, err2 := l.eng.Effects(l.Context(), job, 0, 0)
+		header, err3 := l.eng.Job(l.Context(), job)
+		steps, err4 := l.eng.Steps(l.Context(), job, 0, 0)
+		targets, err5 := l.eng.Targets(l.Context(), job, 2, engine.TargetQuery{})
 		if err := errors.Join(err, err2, err3, err4, err5); err != nil {
-			t.Fatal(err)
+			l.Fatal(err)
 		}
-		note("stored", records, effects, header, steps, targets)
+		l.note("stored", records, effects, header, steps, targets)
 		var events ledger
-		ctx, stop := context.WithCancel(t.Context())
-		for r, err := range eng.Watch(ctx, job, 0) {
+		ctx, stop := context.WithCancel(l.Context())
+		for r, err := range l.eng.Watch(ctx, job, 0) {
 			fmt.Fprintf(&events, "%+v %v\n", r, err)
 			if r.Seq == header.Version {
 				stop()
 			}
 		}
 		stop()
-		note("events", events.String())
+		l.note("events", events.String())
 	}
-	text := written.String()
+}
+
+// wantNoSecrets wants no secret in what is written down, and each part of the server to be in it.
+func (l *leakTest) wantNoSecrets() {
+	l.Helper()
+	text := l.written.String()
 	for _, must := range []string{"accepted", "refused", "authorizer", "identify", "[redacted]", `\"code\":0,`, `\"code\":1241002`, `\"code\":1241003`, `\"code\":1244006`, `\"code\":1244007`, `\"code\":1244016`, `\"code\":9900403`} {
 		if !strings.Contains(text, must) {
-			t.Errorf("%q is not written down: the test shows nothing", must)
+			l.Errorf("%q is not written down: the test shows nothing", must)
 		}
 	}
 	if n := strings.Count(strings.ToUpper(text), secret); n != 0 {
 		at := strings.Index(strings.ToUpper(text), secret)
-		t.Errorf("%d requests, and %d secrets written down, the first in …%s…", sent, n, text[max(at-300, 0):min(at+100, len(text))])
+		l.Errorf("%d requests, and %d secrets written down, the first in …%s…", l.sent, n, text[max(at-300, 0):min(at+100, len(text))])
 	}
-	t.Logf("%d requests, %d bytes written down", sent, len(text))
+	l.Logf("%d requests, %d bytes written down", l.sent, len(text))
 }
