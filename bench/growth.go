@@ -57,66 +57,46 @@ type pace struct {
 
 const fewest = 3 // operations of a turn, however long they take
 
+// A field is the systems of an axis, each at its place, and what was measured of them so far.
+type field struct {
+	pace    pace
+	all     []growth // by line
+	systems []placed
+}
+
+// placed is the system of one size of a line.
+type placed struct {
+	system
+	line, size int // indices of its line and of its size
+	done       int // operations so far
+}
+
 // measure fills all systems of the axis and gives them turns: in each round each of them has one,
 // and each round begins with another one. The systems of one line follow each other, so that what
 // disturbs one size disturbs the next one as well.
 func (a axis) measure(ctx context.Context, p pace, ready func(context.Context) error) (all []growth, err error) {
-	type place struct{ line, size int }
-	var (
-		places  []place
-		systems []system
-	)
+	f := field{pace: p, all: make([]growth, len(a.lines))}
 	defer func() {
-		for _, s := range systems {
-			err = errors.Join(err, s.close())
-		}
-		systems = nil
+		err = errors.Join(err, f.close())
 		runtime.GC() // the next axis begins with little memory
 	}()
-	all = make([]growth, len(a.lines))
 	for i, l := range a.lines {
-		all[i] = growth{line: l, took: make([][]float64, len(l.sizes))}
-		if l.absent != "" {
-			all[i].failed = errors.New(l.absent)
-			continue
-		}
-		for at, size := range l.sizes {
-			s, err := l.system(ctx, size)
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			if err != nil {
-				all[i].failed = fmt.Errorf("with %s: %w", whole(size), err)
-				break
-			}
-			places, systems = append(places, place{i, at}), append(systems, s)
+		if err := f.fill(ctx, i, l); err != nil {
+			return nil, err
 		}
 	}
 	if err := ready(ctx); err != nil {
 		return nil, err
 	}
 	runtime.GC()
-	done := make([]int, len(systems)) // operations
-	turn := func(i, most int, within time.Duration) []float64 {
-		g := &all[places[i].line]
-		if g.failed != nil {
-			return nil
-		}
-		took, err := p.take(ctx, systems[i], done[i], most, within)
-		if err != nil {
-			g.failed = fmt.Errorf("with %s: %w", whole(g.sizes[places[i].size]), err)
-		}
-		done[i] += len(took)
-		return took
-	}
-	for i := range systems {
-		turn(i, p.warm, 4*p.within)
+	for i := range f.systems {
+		f.turn(ctx, &f.systems[i], p.warm, 4*p.within)
 	}
 	for round := range p.rounds {
-		for i := range systems {
-			i = (i + round) % len(systems)
-			if took := turn(i, p.turn, p.within); len(took) > 0 {
-				at := &all[places[i].line].took[places[i].size]
+		for i := range f.systems {
+			s := &f.systems[(i+round)%len(f.systems)]
+			if took := f.turn(ctx, s, p.turn, p.within); len(took) > 0 {
+				at := &f.all[s.line].took[s.size]
 				*at = append(*at, median(took))
 			}
 		}
@@ -124,7 +104,53 @@ func (a axis) measure(ctx context.Context, p pace, ready func(context.Context) e
 			return nil, ctx.Err()
 		}
 	}
-	return all, nil
+	return f.all, nil
+}
+
+// fill makes the systems of the i-th line. If one fails, the line has failed and the larger ones
+// are left out; the error is ctx's.
+func (f *field) fill(ctx context.Context, i int, l line) error {
+	g := &f.all[i]
+	*g = growth{line: l, took: make([][]float64, len(l.sizes))}
+	if l.absent != "" {
+		g.failed = errors.New(l.absent)
+		return nil
+	}
+	for at, size := range l.sizes {
+		s, err := l.system(ctx, size)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			g.failed = fmt.Errorf("with %s: %w", whole(size), err)
+			return nil
+		}
+		f.systems = append(f.systems, placed{system: s, line: i, size: at})
+	}
+	return nil
+}
+
+// turn returns how many seconds each operation of a turn took: none if the line has failed.
+func (f *field) turn(ctx context.Context, s *placed, most int, within time.Duration) []float64 {
+	g := &f.all[s.line]
+	if g.failed != nil {
+		return nil
+	}
+	took, err := f.pace.take(ctx, s.system, s.done, most, within)
+	if err != nil {
+		g.failed = fmt.Errorf("with %s: %w", whole(g.sizes[s.size]), err)
+	}
+	s.done += len(took)
+	return took
+}
+
+// close closes all systems and forgets them.
+func (f *field) close() (err error) {
+	for _, s := range f.systems {
+		err = errors.Join(err, s.close())
+	}
+	f.systems = nil
+	return err
 }
 
 // take measures up to most operations, of which the first is the n-th, and returns how many

@@ -200,43 +200,53 @@ func (r *run) modelOnSQLite(ctx context.Context, targets int) (*retrier, error) 
 	if err != nil {
 		return nil, errors.Join(err, db.Close(), c.other.Close())
 	}
-	m := modelState{targets: targets}
+	m := sqliteModel{modelState{targets: targets}, db, mark}
 	return &retrier{
-		retry: func(ctx context.Context) error {
-			m.next(true)
-			return transact(ctx, db, func(tx *sql.Tx) error {
-				if err := changed(tx.Exec(retryStep))(1); err != nil {
-					return err
-				}
-				if err := m.turn(tx, 2, 2, "ann", runEffect); err != nil {
-					return err
-				}
-				return changed(tx.Exec(`INSERT INTO model_targets SELECT `+copied+` FROM model_targets t
-					WHERE t.job = 1 AND t.step = 1 AND t.attempt = ?`, m.attempt-1))(targets)
-			})
-		},
-		report: func(ctx context.Context, failed ...int32) error {
-			m.next(false)
-			return transact(ctx, db, func(tx *sql.Tx) error {
-				now := time.Now().UnixMilli()
-				for _, target := range failed {
-					err := changed(tx.Stmt(mark).Exec(now-1000, now, m.attempt, target))(1)
-					if err != nil {
-						return err
-					}
-				}
-				var state int
-				err := tx.QueryRow(`UPDATE model_steps SET unfinished = unfinished - ?1, state = CASE WHEN unfinished = ?1 THEN 4 ELSE state END
-					WHERE job = 1 AND id = 1 AND attempt = ?2 AND state = 2 RETURNING state`, len(failed), m.attempt).Scan(&state)
-				if err != nil || state != 4 {
-					return err
-				}
-				return m.turn(tx, 0, 4, "", endEffect)
-			})
-		},
+		retry: m.retry, report: m.report,
 		ledger: c.ledger(),
 		close:  func() error { return errors.Join(mark.Close(), db.Close(), c.other.Close(), os.RemoveAll(dir)) },
 	}, nil
+}
+
+// sqliteModel is the model in a SQLite file.
+type sqliteModel struct {
+	modelState
+	db   *sql.DB
+	mark *sql.Stmt // writes the result of one target
+}
+
+func (m *sqliteModel) retry(ctx context.Context) error {
+	m.next(true)
+	return transact(ctx, m.db, func(tx *sql.Tx) error {
+		if err := changed(tx.Exec(retryStep))(1); err != nil {
+			return err
+		}
+		if err := m.turn(tx, 2, 2, "ann", runEffect); err != nil {
+			return err
+		}
+		return changed(tx.Exec(`INSERT INTO model_targets SELECT `+copied+` FROM model_targets t
+			WHERE t.job = 1 AND t.step = 1 AND t.attempt = ?`, m.attempt-1))(m.targets)
+	})
+}
+
+func (m *sqliteModel) report(ctx context.Context, failed ...int32) error {
+	m.next(false)
+	return transact(ctx, m.db, func(tx *sql.Tx) error {
+		now := time.Now().UnixMilli()
+		for _, target := range failed {
+			err := changed(tx.Stmt(m.mark).Exec(now-1000, now, m.attempt, target))(1)
+			if err != nil {
+				return err
+			}
+		}
+		var state int
+		err := tx.QueryRow(`UPDATE model_steps SET unfinished = unfinished - ?1, state = CASE WHEN unfinished = ?1 THEN 4 ELSE state END
+			WHERE job = 1 AND id = 1 AND attempt = ?2 AND state = 2 RETURNING state`, len(failed), m.attempt).Scan(&state)
+		if err != nil || state != 4 {
+			return err
+		}
+		return m.turn(tx, 0, 4, "", endEffect)
+	})
 }
 
 // turn moves the job to another state, with a record and an effect.

@@ -102,6 +102,7 @@ type tally struct {
 	name   string
 	model  bool   // the model that the tally before it is compared with
 	absent string // why there is no more
+	on     *retrier
 	acts   [acts]writing
 }
 
@@ -109,9 +110,9 @@ type tally struct {
 var round = [...]act{retrying, batch, retrying, single}
 
 // time measures a round.
-func (t *tally) time(ctx context.Context, r *retrier, failed []int32) error {
+func (t *tally) time(ctx context.Context, failed []int32) error {
 	for _, a := range round {
-		if err := t.acts[a].time(ctx, r, a, failed); err != nil {
+		if err := t.acts[a].time(ctx, t.on, a, failed); err != nil {
 			return fmt.Errorf("%s: %w", actTitles[a], err)
 		}
 	}
@@ -120,17 +121,17 @@ func (t *tally) time(ctx context.Context, r *retrier, failed []int32) error {
 
 // count counts what a round writes and, where that makes a difference, what is written after a
 // checkpoint.
-func (t *tally) count(ctx context.Context, r *retrier, failed []int32) error {
+func (t *tally) count(ctx context.Context, failed []int32) error {
 	for _, a := range round {
-		if err := t.acts[a].note(ctx, r, a, failed); err != nil {
+		if err := t.acts[a].note(ctx, t.on, a, failed); err != nil {
 			return fmt.Errorf("%s: %w", actTitles[a], err)
 		}
 	}
-	if r.checkpoint == nil {
+	if t.on.checkpoint == nil {
 		return nil
 	}
 	for _, a := range []act{retrying, batch} {
-		if err := t.acts[a].noteFresh(ctx, r, a, failed); err != nil {
+		if err := t.acts[a].noteFresh(ctx, t.on, a, failed); err != nil {
 			return fmt.Errorf("%s, after a checkpoint: %w", actTitles[a], err)
 		}
 	}
@@ -138,9 +139,9 @@ func (t *tally) count(ctx context.Context, r *retrier, failed []int32) error {
 }
 
 // warm does what a round does, for nothing.
-func (t *tally) warm(ctx context.Context, r *retrier, failed []int32) error {
+func (t *tally) warm(ctx context.Context, failed []int32) error {
 	for _, a := range round {
-		if err := a.do(ctx, r, failed); err != nil {
+		if err := a.do(ctx, t.on, failed); err != nil {
 			return fmt.Errorf("%s: %w", actTitles[a], err)
 		}
 	}
@@ -159,40 +160,20 @@ func written(ctx context.Context, r *run) (s section, err error) {
 			failed = append(failed, int32(i))
 		}
 	}
-	opening := []struct {
-		name, absent string
-		model        bool
-		open         func(context.Context, int) (*retrier, error)
-	}{
-		{postgresName, r.noPostgres(), false, r.stepgateOnPostgres},
-		{"a row per target, PostgreSQL", r.noPostgres(), true, r.modelOnPostgres},
-		{sqliteName, "", false, r.stepgateOnSQLite},
-		{"a row per target, SQLite", "", true, r.modelOnSQLite},
-	}
-	tallies, retriers := make([]tally, len(opening)), make([]*retrier, len(opening))
+	tallies := r.tallies(ctx, targets)
 	defer func() {
-		for _, x := range retriers {
-			if x != nil {
-				err = errors.Join(err, x.close())
+		for _, t := range tallies {
+			if t.on != nil {
+				err = errors.Join(err, t.on.close())
 			}
 		}
 	}()
-	for i, o := range opening {
-		t := &tallies[i]
-		*t = tally{name: o.name, absent: o.absent, model: o.model}
-		if t.absent == "" {
-			if retriers[i], err = o.open(ctx, targets); err != nil {
-				t.absent = err.Error()
-			}
-		}
-	}
 	if err := r.settled(ctx); err != nil {
 		return s, err
 	}
 	for n := range 1 + timed + counted { // what is counted comes last, as counting disturbs
 		for i := range tallies {
-			i = (i + n) % len(tallies)
-			t := &tallies[i]
+			t := &tallies[(i+n)%len(tallies)]
 			if t.absent != "" {
 				continue
 			}
@@ -203,7 +184,7 @@ func written(ctx context.Context, r *run) (s section, err error) {
 			case n > timed:
 				do = t.count
 			}
-			if err := do(ctx, retriers[i], failed); err != nil {
+			if err := do(ctx, failed); err != nil {
 				t.absent = err.Error()
 			}
 		}
@@ -212,6 +193,33 @@ func written(ctx context.Context, r *run) (s section, err error) {
 		}
 	}
 	return writtenSection(tallies, targets, len(failed), timed, counted), nil
+}
+
+// tallies opens the retriers for steps of so many targets. One that cannot be opened is absent.
+func (r *run) tallies(ctx context.Context, targets int) []tally {
+	opening := []struct {
+		name, absent string
+		model        bool
+		open         func(context.Context, int) (*retrier, error)
+	}{
+		{postgresName, r.noPostgres(), false, r.stepgateOnPostgres},
+		{"a row per target, PostgreSQL", r.noPostgres(), true, r.modelOnPostgres},
+		{sqliteName, "", false, r.stepgateOnSQLite},
+		{"a row per target, SQLite", "", true, r.modelOnSQLite},
+	}
+	tallies := make([]tally, len(opening))
+	for i, o := range opening {
+		t := &tallies[i]
+		*t = tally{name: o.name, absent: o.absent, model: o.model}
+		if t.absent != "" {
+			continue
+		}
+		var err error
+		if t.on, err = o.open(ctx, targets); err != nil {
+			t.absent = err.Error()
+		}
+	}
+	return tallies
 }
 
 // writtenSection says what so many rounds have shown.

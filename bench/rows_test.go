@@ -45,9 +45,9 @@ func TestRowsOfARetry(t *testing.T) {
 					failed = append(failed, int32(i))
 				}
 			}
-			tally := tally{name: c.name}
+			tally := tally{name: c.name, on: x}
 			for range 2 {
-				if err := errors.Join(tally.time(t.Context(), x, failed), tally.count(t.Context(), x, failed)); err != nil {
+				if err := errors.Join(tally.time(t.Context(), failed), tally.count(t.Context(), failed)); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -39,51 +39,11 @@ func transitions(ctx context.Context, r *run) (section, error) {
 		head:  []string{"one core", "accepted", "allocations", "times as fast as Operate", "refused", "times as fast as Operate"},
 	}
 	for _, accept := range []bool{true, false} {
-		var byCores [2][]result
-		for i := range byCores {
-			c := contest{callers: i + 1, cores: i + 1, rounds: 6, warm: 10 * time.Millisecond, each: 150 * time.Millisecond}
-			if r.quick {
-				c.rounds, c.warm, c.each = 2, time.Millisecond, 10*time.Millisecond
-			}
-			c.subjects = transitionSubjects(c.callers, accept)
-			var err error
-			if byCores[i], err = c.run(ctx); err != nil {
-				return s, err
-			}
+		byCores, err := transitionResults(ctx, r, accept)
+		if err != nil {
+			return s, err
 		}
-		t := table{
-			title: "Accepted",
-			head:  []string{"", "ns, 1 core", "allocations", "times as fast as Operate", "of the limit", "ns, 2 cores", "times as fast as Operate", "of the limit"},
-		}
-		if !accept {
-			t.title = "Refused"
-		}
-		var duels []duel
-		for i, one := range byCores[0] {
-			row := []string{one.name}
-			for j, results := range byCores {
-				got := results[i]
-				if got.failed != nil {
-					row = append(row, "failed: "+got.failed.Error())
-					continue
-				}
-				row = append(row, count(1e9/got.perSecond()))
-				if j == 0 {
-					row = append(row, count(math.Round(100*got.allocs())/100))
-				}
-				times, where := ratio(got, named(results, operateName)), []string{"with one core", "with two"}[j]
-				cell := factor(times)
-				if isPeer(got.name) {
-					whole := duel{got.name, "Operate", where, times}
-					cell = whole.String()
-					duels = append(duels, whole, duel{got.name, "Decide", where, ratio(got, named(results, decideName))})
-				}
-				row = append(row, cell, factor(ratio(got, named(results, denseName))))
-			}
-			t.rows = append(t.rows, row)
-		}
-		t.note = ahead(duels)
-		s.tables = append(s.tables, t)
+		s.tables = append(s.tables, transitionTable(byCores, accept))
 		for i, got := range byCores[0] {
 			time, times := count(1e9/got.perSecond())+" ns", factor(ratio(got, named(byCores[0], operateName)))
 			if accept {
@@ -97,6 +57,58 @@ func transitions(ctx context.Context, r *run) (section, error) {
 		}
 	}
 	return s, nil
+}
+
+// transitionResults measures the subjects with one core and with two.
+func transitionResults(ctx context.Context, r *run, accept bool) (byCores [2][]result, err error) {
+	for i := range byCores {
+		c := contest{callers: i + 1, cores: i + 1, rounds: 6, warm: 10 * time.Millisecond, each: 150 * time.Millisecond}
+		if r.quick {
+			c.rounds, c.warm, c.each = 2, time.Millisecond, 10*time.Millisecond
+		}
+		c.subjects = transitionSubjects(c.callers, accept)
+		if byCores[i], err = c.run(ctx); err != nil {
+			return byCores, err
+		}
+	}
+	return byCores, nil
+}
+
+// transitionTable compares the subjects with Operate and with the limit.
+func transitionTable(byCores [2][]result, accept bool) table {
+	t := table{
+		title: "Accepted",
+		head:  []string{"", "ns, 1 core", "allocations", "times as fast as Operate", "of the limit", "ns, 2 cores", "times as fast as Operate", "of the limit"},
+	}
+	if !accept {
+		t.title = "Refused"
+	}
+	var duels []duel
+	for i, one := range byCores[0] {
+		row := []string{one.name}
+		for j, results := range byCores {
+			got := results[i]
+			if got.failed != nil {
+				row = append(row, "failed: "+got.failed.Error())
+				continue
+			}
+			row = append(row, count(1e9/got.perSecond()))
+			if j == 0 {
+				row = append(row, count(math.Round(100*got.allocs())/100))
+			}
+			times, where := ratio(got, named(results, operateName)), []string{"with one core", "with two"}[j]
+			cell := factor(times)
+			if isPeer(got.name) {
+				whole := duel{got.name, "Operate", where, times}
+				cell = whole.String()
+				duels = append(duels, whole, duel{got.name, "Decide", where, ratio(got, named(results, decideName))})
+			}
+			row = append(row, cell, factor(ratio(got, named(results, denseName))))
+		}
+		t.rows = append(t.rows, row)
+	}
+	t.note = ahead(duels)
+	return t
 }
 
 // isPeer reports whether a subject is neither Stepgate nor a limit.

@@ -25,56 +25,64 @@ func Forge(r *Rules, steps []step.Spec, current step.ID, s step.State, runs ...[
 	}
 	at := &j.Steps[current-1]
 	at.State = s
-	for i, statuses := range runs {
-		n := int32(i + 1)
-		run := Run{All: true, Started: step.Time(n) * 1000, Finished: step.Time(n)*1000 + 500}
-		for target, status := range statuses {
-			t := Target{Status: status}
-			switch {
-			case status == step.SucceededEarlier && i > 0:
-				t.Ran = at.Runs[i-1].Targets[target].Ran
-				run.All = false
-			case status != step.TargetWaiting:
-				t.Ran = n
-			}
-			run.Targets = append(run.Targets, t)
-		}
-		at.Runs = append(at.Runs, run)
+	for _, statuses := range runs {
+		at.forgeRun(statuses)
 	}
+	if underWay(s) && len(runs) > 0 {
+		run := &at.Runs[len(runs)-1]
+		run.Finished = 0
+		if at.Spec.Timeout > 0 {
+			run.Deadline = after(run.Started, at.Spec.Timeout)
+		}
+	}
+	j.forgeHead(current, len(runs))
+	return j
+}
 
-	last := int(current) == len(steps)
+// underWay reports whether an attempt runs in a step or a job that is in state s.
+func underWay(s step.State) bool {
+	return s == step.Running || s == step.Waiting || s == step.Terminating
+}
+
+// forgeRun adds an attempt that has ended with these statuses of its targets.
+func (s *Step) forgeRun(statuses []step.Status) {
+	n := int32(len(s.Runs) + 1)
+	run := Run{All: true, Started: step.Time(n) * 1000, Finished: step.Time(n)*1000 + 500}
+	for target, status := range statuses {
+		t := Target{Status: status}
+		switch {
+		case status == step.SucceededEarlier && n > 1:
+			t.Ran = s.Runs[n-2].Targets[target].Ran
+			run.All = false
+		case status != step.TargetWaiting:
+			t.Ran = n
+		}
+		run.Targets = append(run.Targets, t)
+	}
+	s.Runs = append(s.Runs, run)
+}
+
+// forgeHead makes the job itself agree with its current step, which has had so many attempts.
+func (j *Job) forgeHead(current step.ID, runs int) {
 	j.Current = current
-	switch s {
-	case step.Running, step.Waiting, step.Terminating:
-		j.State = s
-		if len(at.Runs) > 0 {
-			run := &at.Runs[len(at.Runs)-1]
-			run.Finished = 0
-			if at.Spec.Timeout > 0 {
-				run.Deadline = after(run.Started, at.Spec.Timeout)
-			}
-		}
-	case step.Succeeded, step.Skipped, step.ErrorIgnored:
-		j.State = step.Running // the next step is
-		if last {
-			j.State = step.Succeeded
-		}
-	default:
-		j.State = s
-	}
-	if len(runs) > 0 || current > 1 {
-		j.Started = 1000
-	}
+	j.State = j.Steps[current-1].State
 	switch j.State {
-	case step.Pending, step.Running, step.Waiting, step.Terminating:
-	default:
-		j.Finished = step.Time(len(runs))*1000 + 500
-	}
-	switch s {
 	case step.Skipped:
 		j.Skipped = 1
 	case step.ErrorIgnored:
 		j.Ignored = 1
 	}
-	return j
+	switch j.State {
+	case step.Succeeded, step.Skipped, step.ErrorIgnored:
+		j.State = step.Running // the next step is
+		if int(current) == len(j.Steps) {
+			j.State = step.Succeeded
+		}
+	}
+	if runs > 0 || current > 1 {
+		j.Started = 1000
+	}
+	if j.State != step.Pending && !underWay(j.State) {
+		j.Finished = step.Time(runs)*1000 + 500
+	}
 }
