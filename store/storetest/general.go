@@ -47,34 +47,8 @@ func concurrentUse(x trial) {
 					passed.Add(1)
 				}
 				x.race(x.Commit(x.Context(), create(1000-10*store.JobID(i)-w, teamB, at, script("more", 1))))
-				_, err = x.Created(x.Context(), teamB, requestOf(id, 1))
-				x.race(err)
-				_, err = x.Jobs(x.Context(), store.JobFilter{Page: everyJob})
-				x.race(err)
-				_, err = x.Counts(x.Context(), store.Scope{}, most)
-				x.race(err)
-				_, err = x.Snapshot(x.Context(), store.SnapshotQuery{Scope: teamB, Job: id, Targets: most})
-				x.race(err)
-				_, err = x.Steps(x.Context(), teamB, id, everyStep)
-				x.race(err)
-				_, err = x.Targets(x.Context(), store.TargetFilter{Job: 1, Step: 1, Class: store.DueTargets, Page: everyTarget})
-				x.race(err)
-				_, err = x.Targets(x.Context(), store.TargetFilter{Job: 1, Step: 1, Attempt: 1, Page: everyTarget})
-				x.race(err)
-				_, err = x.History(x.Context(), teamA, 1, everySeq)
-				x.race(err)
-				_, err = x.Effects(x.Context(), teamA, 1, everySeq)
-				x.race(err)
-				_, err = x.Overdue(x.Context(), store.Scope{}, at, 10)
-				x.race(err)
-				ds, err := x.Claim(x.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Now: at, Until: at + 1, Limit: 2})
-				x.race(err)
-				for _, d := range ds {
-					x.race(x.Defer(x.Context(), failed(d, "busy")))
-					if i == rounds-1 {
-						x.race(x.Settle(x.Context(), d))
-					}
-				}
+				x.raceReads(id, at)
+				x.raceLeases(at, i == rounds-1)
 			}
 		})
 	}
@@ -88,6 +62,42 @@ func concurrentUse(x trial) {
 	}
 	equal(x, "how many jobs there are", len(x.jobs(store.JobFilter{Page: everyJob})), 1+workers+workers*rounds)
 	equal(x, "the version of the shared job", x.view(store.Query{Job: 1}).Job.Version, shared.Version+store.Seq(passed.Load()))
+}
+
+// raceReads reads job 1, a job of teamB and the lists of jobs, among concurrent calls.
+func (x trial) raceReads(own store.JobID, at step.Time) {
+	_, err := x.Created(x.Context(), teamB, requestOf(own, 1))
+	x.race(err)
+	_, err = x.Jobs(x.Context(), store.JobFilter{Page: everyJob})
+	x.race(err)
+	_, err = x.Counts(x.Context(), store.Scope{}, most)
+	x.race(err)
+	_, err = x.Snapshot(x.Context(), store.SnapshotQuery{Scope: teamB, Job: own, Targets: most})
+	x.race(err)
+	_, err = x.Steps(x.Context(), teamB, own, everyStep)
+	x.race(err)
+	_, err = x.Targets(x.Context(), store.TargetFilter{Job: 1, Step: 1, Class: store.DueTargets, Page: everyTarget})
+	x.race(err)
+	_, err = x.Targets(x.Context(), store.TargetFilter{Job: 1, Step: 1, Attempt: 1, Page: everyTarget})
+	x.race(err)
+	_, err = x.History(x.Context(), teamA, 1, everySeq)
+	x.race(err)
+	_, err = x.Effects(x.Context(), teamA, 1, everySeq)
+	x.race(err)
+	_, err = x.Overdue(x.Context(), store.Scope{}, at, 10)
+	x.race(err)
+}
+
+// raceLeases claims two effects and defers them, among concurrent calls, and at last settles them.
+func (x trial) raceLeases(at step.Time, last bool) {
+	ds, err := x.Claim(x.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Now: at, Until: at + 1, Limit: 2})
+	x.race(err)
+	for _, d := range ds {
+		x.race(x.Defer(x.Context(), failed(d, "busy")))
+		if last {
+			x.race(x.Settle(x.Context(), d))
+		}
+	}
 }
 
 // race allows the errors that a race may end in, and no other.
