@@ -37,14 +37,8 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	for _, host := range hosts {
-		if err := os.Mkdir(filepath.Join(dir, host), 0o755); err != nil {
-			return err
-		}
-	}
-	// On web-3 a file is in the way of the directory that the release goes to.
-	inTheWay := filepath.Join(dir, "web-3", "app")
-	if err := os.WriteFile(inTheWay, nil, 0o644); err != nil {
+	inTheWay, err := makeHosts(dir)
+	if err != nil {
 		return err
 	}
 
@@ -61,78 +55,121 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		}
 	}()
 
-	// A job is a list of steps.
-	version := "1.4\n"
-	created, err := eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
+	created, err := eng.Create(ctx, releaseOf("1.4"), engine.Request{By: "bob"})
+	if err != nil {
+		return err
+	}
+	r := release{eng: eng, job: created.Job, out: out, inTheWay: inTheWay}
+	for _, act := range []func(context.Context) error{r.start, r.skip, r.retry, r.confirm, r.printHistory} {
+		if err := act(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeHosts makes the directories of the hosts. On web-3 a file, whose path it returns, is in the
+// way of the directory that the release goes to.
+func makeHosts(dir string) (inTheWay string, err error) {
+	for _, host := range hosts {
+		if err := os.Mkdir(filepath.Join(dir, host), 0o755); err != nil {
+			return "", err
+		}
+	}
+	inTheWay = filepath.Join(dir, "web-3", "app")
+	return inTheWay, os.WriteFile(inTheWay, nil, 0o644)
+}
+
+// releaseOf describes the job that releases a version. A job is a list of steps.
+func releaseOf(version string) engine.JobSpec {
+	line := version + "\n"
+	return engine.JobSpec{Name: "release " + version, Steps: []step.Spec{
 		{
 			Type: step.FileTransfer, Name: "copy", Targets: hosts,
-			Payload: localexec.Files{Files: []localexec.File{{Content: &version, To: "app/version"}}}.Payload(),
+			Payload: localexec.Files{Files: []localexec.File{{Content: &line, To: "app/version"}}}.Payload(),
 		},
 		{Type: step.Confirmation, Name: "approve", Confirmers: []string{"alice"}},
 		{
 			Type: step.Script, Name: "restart", Targets: hosts,
 			Payload: localexec.Script{Script: `test -f app/version && echo "restarted with $(cat app/version)"`}.Payload(),
 		},
-	}}, engine.Request{By: "bob"})
+	}}
+}
+
+// A release is a job, and where its story is printed.
+type release struct {
+	eng      *engine.Engine
+	job      store.JobID
+	out      io.Writer
+	inTheWay string // the file because of which web-3 fails
+}
+
+// start starts the job, of which one target fails.
+func (r *release) start(ctx context.Context) error {
+	if _, err := r.eng.OperateJob(ctx, r.job, operation.StartJob, engine.Request{By: "bob"}); err != nil {
+		return err
+	}
+	if err := r.await(ctx, step.Failed); err != nil {
+		return err
+	}
+	fmt.Fprintln(r.out, "The copy has failed on one host:")
+	return r.printStep(ctx, 1)
+}
+
+// skip tries what is not legal: it is refused, and the answer says what would be.
+func (r *release) skip(ctx context.Context) error {
+	fmt.Fprintln(r.out, "\nBob wants to skip it:")
+	_, err := r.eng.Operate(ctx, r.job, 1, operation.ForcedSkip, engine.Request{By: "bob"})
+	return r.refused(err, operation.WrongState)
+}
+
+// retry repairs web-3 and retries the failed target alone.
+func (r *release) retry(ctx context.Context) error {
+	fmt.Fprintln(r.out, "\nBob clears the way on web-3 and retries what failed:")
+	if err := os.Remove(r.inTheWay); err != nil {
+		return err
+	}
+	record, err := r.eng.Operate(ctx, r.job, 1, operation.RetryFailed, engine.Request{By: "bob", Because: "web-3 is repaired"})
 	if err != nil {
 		return err
 	}
-	if _, err := eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{By: "bob"}); err != nil {
-		return err
-	}
-	if err := await(ctx, eng, created.Job, step.Failed); err != nil {
-		return err
-	}
-	fmt.Fprintln(out, "The copy has failed on one host:")
-	if err := printStep(ctx, out, eng, created.Job, 1); err != nil {
-		return err
-	}
-
-	// What is not legal is refused, and the answer says what would be.
-	fmt.Fprintln(out, "\nBob wants to skip it:")
-	if _, err = eng.Operate(ctx, created.Job, 1, operation.ForcedSkip, engine.Request{By: "bob"}); !errors.Is(err, operation.WrongState) {
-		return fmt.Errorf("forced skip: %v, want a refusal", err)
-	}
-	fmt.Fprintln(out, "  refused:", err)
-
-	fmt.Fprintln(out, "\nBob clears the way on web-3 and retries what failed:")
-	if err := os.Remove(inTheWay); err != nil {
-		return err
-	}
-	record, err := eng.Operate(ctx, created.Job, 1, operation.RetryFailed, engine.Request{By: "bob", Because: "web-3 is repaired"})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "  accepted: step %d goes from %v to %v, attempt %d runs %d of %d targets\n",
+	fmt.Fprintf(r.out, "  accepted: step %d goes from %v to %v, attempt %d runs %d of %d targets\n",
 		record.Step, record.From, record.To, record.Attempt, record.Targets, len(hosts))
-	if err := await(ctx, eng, created.Job, step.Waiting); err != nil {
+	if err := r.await(ctx, step.Waiting); err != nil {
 		return err
 	}
-	if err := printStep(ctx, out, eng, created.Job, 1); err != nil {
-		return err
-	}
+	return r.printStep(ctx, 1)
+}
 
-	// A confirmation is for the people it names.
-	fmt.Fprintln(out, "\nBob confirms:")
-	if _, err = eng.Operate(ctx, created.Job, 2, operation.Confirm, engine.Request{By: "bob"}); !errors.Is(err, operation.NotConfirmer) {
-		return fmt.Errorf("confirmation by bob: %v, want a refusal", err)
-	}
-	fmt.Fprintln(out, "  refused:", err)
-	fmt.Fprintln(out, "\nAlice confirms:")
-	if record, err = eng.Operate(ctx, created.Job, 2, operation.Confirm, engine.Request{By: "alice", Because: "looks good"}); err != nil {
+// confirm has the confirmation answered, which is for the people it names.
+func (r *release) confirm(ctx context.Context) error {
+	fmt.Fprintln(r.out, "\nBob confirms:")
+	_, err := r.eng.Operate(ctx, r.job, 2, operation.Confirm, engine.Request{By: "bob"})
+	if err := r.refused(err, operation.NotConfirmer); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "  accepted: step %d goes from %v to %v, step %d starts on %d targets\n",
+	fmt.Fprintln(r.out, "\nAlice confirms:")
+	record, err := r.eng.Operate(ctx, r.job, 2, operation.Confirm, engine.Request{By: "alice", Because: "looks good"})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(r.out, "  accepted: step %d goes from %v to %v, step %d starts on %d targets\n",
 		record.Step, record.From, record.To, record.Entered, record.Targets)
-	if err := await(ctx, eng, created.Job, step.Succeeded); err != nil {
-		return err
+	return r.await(ctx, step.Succeeded)
+}
+
+// refused prints a refusal. Any other outcome than the wanted one is an error.
+func (r *release) refused(err, want error) error {
+	if !errors.Is(err, want) {
+		return fmt.Errorf("got %v, want a refusal: %v", err, want)
 	}
-	return printHistory(ctx, out, eng, created.Job)
+	fmt.Fprintln(r.out, "  refused:", err)
+	return nil
 }
 
 // await returns when the job gets into a state.
-func await(ctx context.Context, eng *engine.Engine, job store.JobID, state step.State) error {
-	for record, err := range eng.Watch(ctx, job, 0, engine.WithoutProgress()) {
+func (r *release) await(ctx context.Context, state step.State) error {
+	for record, err := range r.eng.Watch(ctx, r.job, 0, engine.WithoutProgress()) {
 		if err != nil || record.JobTo == state {
 			return err
 		}
@@ -141,39 +178,39 @@ func await(ctx context.Context, eng *engine.Engine, job store.JobID, state step.
 }
 
 // printStep prints how the targets of a step fare.
-func printStep(ctx context.Context, out io.Writer, eng *engine.Engine, job store.JobID, id step.ID) error {
-	targets, err := eng.Targets(ctx, job, id, engine.TargetQuery{})
+func (r *release) printStep(ctx context.Context, id step.ID) error {
+	targets, err := r.eng.Targets(ctx, r.job, id, engine.TargetQuery{})
 	if err != nil {
 		return err
 	}
 	for _, t := range targets {
-		fmt.Fprintf(out, "  %s  attempt %d  %v\n", t.Name, t.Attempt, t.Status)
+		fmt.Fprintf(r.out, "  %s  attempt %d  %v\n", t.Name, t.Attempt, t.Status)
 	}
 	return nil
 }
 
 // printHistory prints the records of a job, less those of mere progress.
-func printHistory(ctx context.Context, out io.Writer, eng *engine.Engine, job store.JobID) error {
-	fmt.Fprintln(out, "\nThe history:")
-	history, err := eng.History(ctx, job, 0, 0)
+func (r *release) printHistory(ctx context.Context) error {
+	fmt.Fprintln(r.out, "\nThe history:")
+	history, err := r.eng.History(ctx, r.job, 0, 0)
 	if err != nil {
 		return err
 	}
-	for _, r := range history {
-		if !r.Moves() {
+	for _, h := range history {
+		if !h.Moves() {
 			continue
 		}
-		line := fmt.Sprintf("%-9s  %-13s  job %v", r.Actor, r.Cause, r.JobTo)
-		if r.Step != 0 {
-			line += fmt.Sprintf(", step %d %v", r.Step, r.To)
+		line := fmt.Sprintf("%-9s  %-13s  job %v", h.Actor, h.Cause, h.JobTo)
+		if h.Step != 0 {
+			line += fmt.Sprintf(", step %d %v", h.Step, h.To)
 		}
-		if r.Entered != 0 {
-			line += fmt.Sprintf(", step %d starts", r.Entered)
+		if h.Entered != 0 {
+			line += fmt.Sprintf(", step %d starts", h.Entered)
 		}
-		if r.Reason != "" {
-			line += fmt.Sprintf(" (%s)", r.Reason)
+		if h.Reason != "" {
+			line += fmt.Sprintf(" (%s)", h.Reason)
 		}
-		fmt.Fprintln(out, "  "+line)
+		fmt.Fprintln(r.out, "  "+line)
 	}
 	return nil
 }
