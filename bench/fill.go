@@ -159,7 +159,7 @@ func age(ctx context.Context, eng *engine.Engine, fill func(context.Context, fun
 	return fill(ctx, func(f filler) error {
 		for _, id := range jobs {
 			err := f.copies("stepgate_records", fmt.Sprintf("t.job = %d AND t.seq = 3 + (n - 3) %% 2", id), 5, records, map[string]string{
-				"seq": "n", "request": f.request, "attempt": "t.attempt + (n - 3) / 2",
+				"seq": "n", "request": f.request, "attempt": "t.attempt + (n - 3) / 2", "run_full": "t.run_full + (n - 3) / 2",
 			})
 			if err != nil {
 				return err
@@ -169,7 +169,7 @@ func age(ctx context.Context, eng *engine.Engine, fill func(context.Context, fun
 		if err := f.exec(fmt.Sprintf("UPDATE stepgate_jobs SET version = %[1]d, moved = %[1]d WHERE id IN (%[2]s)", records, list)); err != nil {
 			return err
 		}
-		return f.exec(fmt.Sprintf("UPDATE stepgate_steps SET attempt = %[1]d, full_attempt = %[1]d WHERE job IN (%[2]s) AND id = 1", records/2, list))
+		return f.exec(fmt.Sprintf("UPDATE stepgate_steps SET attempt = %[1]d, run_full = %[1]d WHERE job IN (%[2]s) AND id = 1", records/2, list))
 	})
 }
 
