@@ -100,7 +100,7 @@ var tampers = []tamper{
 	{"a target has succeeded before", "stepgate_results", `UPDATE stepgate_results SET status = 9, success = attempt
 		WHERE ctid = (SELECT r.ctid FROM stepgate_results r JOIN stepgate_results later USING (job, step, idx)
 			JOIN stepgate_steps s ON s.job = r.job AND s.id = r.step
-			WHERE r.status = 104 AND later.attempt > r.attempt AND later.status = 9 AND s.full_attempt <= r.attempt LIMIT 1)`, "and again in"},
+			WHERE r.status = 104 AND later.attempt > r.attempt AND later.status = 9 AND s.run_full <= r.attempt LIMIT 1)`, "and again in"},
 	{"a step is in another attempt", "stepgate_steps", `UPDATE stepgate_steps SET attempt = attempt + 1
 		WHERE ctid = (SELECT ctid FROM stepgate_steps WHERE attempt > 0 LIMIT 1)`, "promise"},
 	{"an effect waits", "stepgate_effects", `INSERT INTO stepgate_effects (job, seq, not_before, effect)
