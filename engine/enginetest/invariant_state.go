@@ -1,7 +1,9 @@
 package enginetest
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -160,9 +162,13 @@ func (e *evidence) effects() error {
 }
 
 // Delivery returns the effect of a record as it waits for its first delivery, and whether it has
-// one. The history must have the record.
+// one. A record that the history lacks has none.
 func (s *Snapshot) Delivery(seq store.Seq) (store.Delivery, bool) {
-	r, typ := &s.History[seq-1], step.Type(0)
+	i, ok := slices.BinarySearchFunc(s.History, seq, func(r store.Record, seq store.Seq) int { return cmp.Compare(r.Seq, seq) })
+	if !ok {
+		return store.Delivery{}, false
+	}
+	r, typ := &s.History[i], step.Type(0)
 	if id := r.Subject(); id >= 1 && int64(id) <= int64(len(s.Steps)) {
 		typ = s.Steps[id-1].Type
 	}

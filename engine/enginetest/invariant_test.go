@@ -217,6 +217,22 @@ func TestInvariantsBite(t *testing.T) {
 	}
 }
 
+// A record that a damaged history lacks has no effect, and the others keep theirs.
+func TestDeliveryOfAMissingRecord(t *testing.T) {
+	s := busy(t).load()
+	damaged := copied(s)
+	damaged.History = slices.Delete(damaged.History, 4, 5)
+	for seq := range store.Seq(len(s.History) + 2) {
+		want, has := s.Delivery(seq)
+		if seq == 5 {
+			want, has = store.Delivery{}, false
+		}
+		if got, ok := damaged.Delivery(seq); got != want || ok != has {
+			t.Errorf("record %d, without record 5: %+v, %v, want %+v, %v", seq, got, ok, want, has)
+		}
+	}
+}
+
 // An effect that somebody needs waits until it was delivered.
 func TestCheckDelivered(t *testing.T) {
 	s := busy(t).load()

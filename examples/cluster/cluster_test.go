@@ -103,8 +103,9 @@ var tampers = []tamper{
 			WHERE r.status = 104 AND later.attempt > r.attempt AND later.status = 9 AND s.run_full <= r.attempt LIMIT 1)`, "and again in"},
 	{"a step is in another attempt", "stepgate_steps", `UPDATE stepgate_steps SET attempt = attempt + 1
 		WHERE ctid = (SELECT ctid FROM stepgate_steps WHERE attempt > 0 LIMIT 1)`, "promise"},
-	{"an effect waits", "stepgate_effects", `INSERT INTO stepgate_effects (job, seq, not_before, effect)
-		SELECT job, seq, 0, effect FROM stepgate_records WHERE effect <> 0 LIMIT 1`, "effects wait"},
+	{"an effect waits", "stepgate_effects", `INSERT INTO stepgate_effects (job, seq, at, not_before, effect, step, type, attempt, run_full, job_to, scope_type, scope_id)
+		SELECT r.job, r.seq, r.at, 0, r.effect, s.id, s.type, r.attempt, r.run_full, 0, '', ''
+		FROM stepgate_records r JOIN stepgate_steps s ON s.job = r.job AND s.id = r.step WHERE r.effect <> 0 LIMIT 1`, "effects wait"},
 }
 
 // isFound wants the proof to fail for x, and leaves the table as it was.
