@@ -160,8 +160,12 @@ func (e *Engine) differs(ctx context.Context, job store.Job, specs []step.Spec) 
 func (e *Engine) same(ctx context.Context, job store.Job, s store.Step, spec step.Spec) (bool, error) {
 	want := store.NewStep(s.ID, spec)
 	if s.Type != want.Type || s.Name != want.Name || s.IgnoreErrors != want.IgnoreErrors || s.OnTimeout != want.OnTimeout ||
-		s.Timeout != want.Timeout || s.Payload != want.Payload || s.Total != want.Total || !s.Confirmers.Equal(want.Confirmers) {
+		s.Timeout != want.Timeout || s.Total != want.Total || !s.Confirmers.Equal(want.Confirmers) {
 		return false, nil
+	}
+	details, err := e.store.Details(ctx, store.DetailQuery{Scope: job.Scope, Job: job.ID, Step: s.ID})
+	if err != nil || details.Payload != spec.Payload {
+		return false, wrap(job.ID, err)
 	}
 	for first := 0; first < len(spec.Targets); {
 		targets, err := e.store.Targets(ctx, store.TargetFilter{

@@ -19,7 +19,7 @@ type Delivery struct {
 	Seq     store.Seq    `json:"seq"` // of the record that asked for it; with Job.ID it identifies the effect
 	At      step.Time    `json:"at"`  // of that record
 	Job     store.Job    `json:"job"`
-	Step    store.Step   `json:"step"`           // that runs, stops or asks; its Payload and Confirmers say how and whom
+	Step    store.Step   `json:"step"`           // that runs, stops or asks; it has a Payload if it runs or asks
 	Attempt int32        `json:"attempt"`        // to run, stop or ask for
 	Run     store.Run    `json:"run"`            // which targets Attempt covers
 	Ended   step.State   `json:"ended,omitzero"` // of a JobEnded: the state that the job ended in
@@ -28,14 +28,19 @@ type Delivery struct {
 }
 
 // NewDelivery returns an effect for its executor, given its step and its job as they stand
-// now. Like [Obsolete] it is for programs that carry effects by other means than
-// [Engine.Dispatch] and [Engine.Claim].
-func NewDelivery(d store.Delivery, v store.View) Delivery {
+// now, and the step's details if [NeedsDetails] says so. Like [Obsolete] it is for programs
+// that carry effects by other means than [Engine.Dispatch] and [Engine.Claim].
+func NewDelivery(d store.Delivery, v store.View, details store.Details) Delivery {
+	v.Step.Payload = details.Payload
 	return Delivery{
 		Effect: d.Effect, Seq: d.Seq, At: d.At, Job: v.Job, Step: v.Step,
 		Attempt: d.Attempt, Run: d.Run, Ended: d.JobTo, Count: d.Count, Token: d.Token,
 	}
 }
+
+// NeedsDetails reports whether the executor of an effect needs the details of its step: that of
+// a run or a question does, that of a stop or the end of a job does not.
+func NeedsDetails(e store.Effect) bool { return e == store.RunTargets || e == store.AskConfirmers }
 
 // Obsolete reports whether an effect is needed no more, given its step as it stands now: a
 // dispatcher then settles it unseen. Once obsolete it stays so, as attempts only grow, and an
@@ -106,17 +111,25 @@ func (c *courier) claim(ctx context.Context, kinds []store.Effect, limit int) (c
 // not read.
 func (c *courier) toExecutor(ctx context.Context, claimed store.Delivery) *Delivery {
 	var view store.View
+	var details store.Details
 	err := within(ctx, c.wait(), func(ctx context.Context) (err error) {
 		view, err = c.view(ctx, claimed)
 		return err
 	})
+	obsolete := err == nil && Obsolete(claimed, view.Step)
+	if err == nil && !obsolete && NeedsDetails(claimed.Effect) {
+		err = within(ctx, c.wait(), func(ctx context.Context) (err error) {
+			details, err = c.store.Details(ctx, store.DetailQuery{Scope: c.scope, Job: claimed.Job, Step: claimed.Step})
+			return err
+		})
+	}
 	switch {
-	case errors.Is(err, store.ErrNotFound) || err == nil && Obsolete(claimed, view.Step):
+	case errors.Is(err, store.ErrNotFound) || obsolete:
 		_ = c.detached(ctx, func(ctx context.Context) error { return c.settle(ctx, claimed) })
 	case err != nil:
 		c.finish(ctx, claimed, err)
 	default:
-		d := NewDelivery(claimed, view)
+		d := NewDelivery(claimed, view, details)
 		return &d
 	}
 	return nil

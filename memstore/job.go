@@ -66,7 +66,7 @@ func newJob(specs []step.Spec) *job {
 
 func (j *job) has(id step.ID) bool { return id >= 1 && id <= step.ID(len(j.steps)) }
 
-// step fills s with the step of this id, which exists.
+// step fills s with the step of this id, which exists, but for its payload.
 func (j *job) step(id step.ID, s *store.Step) {
 	row := &j.steps[id-1]
 	s.ID, s.Type, s.Name, s.IgnoreErrors = id, row.typ, row.name, row.ignoreErrors
@@ -74,7 +74,7 @@ func (j *job) step(id step.ID, s *store.Step) {
 	s.Succeeded, s.Unfinished = row.succeeded, row.unfinished
 	s.Started, s.Finished = row.started, row.finished
 	if x := row.extra; x != nil {
-		s.OnTimeout, s.Timeout, s.Confirmers, s.Payload = x.onTimeout, x.timeout, x.confirmers, x.payload
+		s.OnTimeout, s.Timeout, s.Confirmers = x.onTimeout, x.timeout, x.confirmers
 		s.Total = int32(x.targets.len())
 		if x.deadline != nil {
 			s.Deadline = x.deadline.Deadline

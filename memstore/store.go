@@ -349,7 +349,6 @@ func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snap
 	for i := range snapshot.Steps {
 		row := &snapshot.Steps[i]
 		j.step(step.ID(i+1), row)
-		row.Payload = ""
 		targets += int(row.Total)
 	}
 	if targets == 0 || targets > q.Targets {
@@ -408,6 +407,23 @@ func (s *Store) History(ctx context.Context, scope store.Scope, job store.JobID,
 	}
 	defer sh.mu.Unlock()
 	return j.log.page(job, p), nil
+}
+
+// Details implements store.Store.
+func (s *Store) Details(ctx context.Context, q store.DetailQuery) (store.Details, error) {
+	j, sh, err := s.find(ctx, q.Scope, q.Job)
+	if err != nil {
+		return store.Details{}, err
+	}
+	defer sh.mu.Unlock()
+	if !j.has(q.Step) {
+		return store.Details{}, store.ErrNotFound
+	}
+	var d store.Details
+	if x := j.steps[q.Step-1].extra; x != nil {
+		d.Payload = x.payload
+	}
+	return d, nil
 }
 
 // Overdue implements store.Store.

@@ -293,5 +293,11 @@ func (p *player) audit(job *stored) error {
 	case !reflect.DeepEqual(replayedSteps, steps):
 		return fmt.Errorf("%+v by the history, and %+v stored", replayedSteps, steps)
 	}
+	for i, s := range steps {
+		details, err := p.raw.Details(p.ctx, store.DetailQuery{Job: job.id, Step: s.ID})
+		if err != nil || details.Payload != job.Steps[i].Payload {
+			return errors.Join(err, fmt.Errorf("step %d was defined with the payload %q, and %q is stored", s.ID, job.Steps[i].Payload, details.Payload))
+		}
+	}
 	return nil
 }

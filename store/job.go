@@ -49,7 +49,8 @@ type Job struct {
 }
 
 // A Step is one step of a stored job: how it was defined, but for the names of
-// its targets, and where it stands.
+// its targets, and where it stands. Its payload, which may be large, is in the change that
+// creates the job and in [Details]; a step that is read has none.
 type Step struct {
 	ID           step.ID       `json:"id"`
 	Type         step.Type     `json:"type"`

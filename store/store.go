@@ -57,7 +57,7 @@ type Store interface {
 type Ledger interface {
 	// View returns what deciding on one command needs, as of one moment. It is
 	// ErrNotFound if the job or the step does not exist. Its cost depends on
-	// the number of targets in q and on nothing else.
+	// the number of targets in q and on nothing else: its steps have no payload.
 	View(ctx context.Context, q Query) (View, error)
 
 	// Created returns the Created record that carries request, of the job of
@@ -89,12 +89,12 @@ type Reader interface {
 	// job are left out.
 	Counts(ctx context.Context, scope Scope, most int) (map[step.State]int, error)
 
-	// Snapshot returns a job with all its steps and, if q asks, all their targets, as of
-	// one moment. It is ErrNotFound if the job does not exist. It costs what it returns,
+	// Snapshot returns a job with all its steps, without payloads, and, if q asks, all their
+	// targets, as of one moment. It is ErrNotFound if the job does not exist. It costs what it returns,
 	// and a number of round trips that does not depend on the job.
 	Snapshot(ctx context.Context, q SnapshotQuery) (Snapshot, error)
 
-	// Steps returns steps of a job, by id.
+	// Steps returns steps of a job, by id, without payloads.
 	Steps(ctx context.Context, scope Scope, job JobID, p Page[step.ID]) ([]Step, error)
 
 	// Targets returns targets of a step, by index. What it costs depends on
@@ -104,6 +104,10 @@ type Reader interface {
 
 	// History returns records of a job, by sequence number.
 	History(ctx context.Context, scope Scope, job JobID, p Page[Seq]) ([]Record, error)
+
+	// Details returns what may be large of one step, which no other read returns. It is
+	// ErrNotFound if the job or the step does not exist.
+	Details(ctx context.Context, q DetailQuery) (Details, error)
 }
 
 // An Outbox is what those who carry out effects, and watch deadlines, need of a [Store].
@@ -163,8 +167,8 @@ type Query struct {
 // A View is all that deciding on one command needs.
 type View struct {
 	Job     Job
-	Step    Step     // the step in question
-	Next    Step     // the one after it; its ID is 0 if there is none
+	Step    Step     // the step in question, without its payload
+	Next    Step     // the one after it, likewise; its ID is 0 if there is none
 	Targets []Target // those of Query.Targets that the step has, in that order, without names
 	Replay  *Record  // the record that carries Query.Request, or nil
 }
@@ -174,7 +178,7 @@ type View struct {
 type Change struct {
 	Job     Job         // the header after
 	Specs   []step.Spec // on creation: the definitions of all steps; else nil
-	Steps   []Step      // the steps that changed, after; on creation all of them
+	Steps   []Step      // the steps that changed, after; on creation all of them, with their payloads
 	Targets []Target    // the targets of Steps[0] whose latest result changed, after, without names; none on creation
 	Records []Record    // at least one; the last one's Seq is Job.Version
 }
@@ -261,6 +265,18 @@ type Snapshot struct {
 	Job     Job
 	Steps   []Step   // all of them, by id, without payloads
 	Targets []Target // of the first step by index, then of the second, and so on, with names
+}
+
+// A DetailQuery selects [Details].
+type DetailQuery struct {
+	Scope Scope
+	Job   JobID
+	Step  step.ID
+}
+
+// Details is what may be large of one step.
+type Details struct {
+	Payload string // as the step was defined
 }
 
 // A TargetFilter selects targets of a step.

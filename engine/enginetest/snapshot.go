@@ -15,7 +15,7 @@ type Snapshot struct {
 	Rules   *operation.Rules // nil means the documented ones
 	Spec    engine.JobSpec   // as the job was created
 	Job     store.Job        //
-	Steps   []store.Step     // all of them
+	Steps   []store.Step     // all of them, with their payloads
 	Targets [][]store.Target // by step, step 1 first: all of them, none of a step that asks
 	History []store.Record   // all of it
 	Effects []store.Delivery // that wait for delivery
@@ -34,7 +34,13 @@ func Load(ctx context.Context, st store.Store, rules *operation.Rules, id store.
 	if s.Steps, err = st.Steps(ctx, store.Scope{}, id, store.Page[step.ID]{Limit: all}); err != nil {
 		return s, fmt.Errorf("job %d: steps: %w", id, err)
 	}
-	for _, row := range s.Steps {
+	for i := range s.Steps {
+		row := &s.Steps[i]
+		details, err := st.Details(ctx, store.DetailQuery{Job: id, Step: row.ID})
+		if err != nil {
+			return s, fmt.Errorf("job %d: details of step %d: %w", id, row.ID, err)
+		}
+		row.Payload = details.Payload
 		targets, err := st.Targets(ctx, store.TargetFilter{Job: id, Step: row.ID, Page: store.Page[int32]{After: -1, Limit: all}})
 		if err != nil {
 			return s, fmt.Errorf("job %d: targets of step %d: %w", id, row.ID, err)

@@ -128,6 +128,7 @@ var imports = []struct {
 	{"step", []string{"internal/enum", "github.com/looplab/fsm"}, "the nouns; the only place that checks a machine with looplab/fsm"},
 	{"operation", []string{"internal/enum", "internal/strictjson", "step"}, "rules know steps and no storage"},
 	{"store", []string{"internal/enum", "step", "github.com/google/uuid"}, "what is remembered; no behaviour, no implementation"},
+	{"store/internal/storebench", []string{"step", "operation", "store", "engine"}, "for benchmarks of the SQL stores"},
 	{"store/internal/firstschema", []string{"step", "operation", "store", "engine"}, "for tests of the SQL stores: an old database under a new engine"},
 	{"store/storetest", []string{"step", "operation", "store", "github.com/google/uuid"}, "a suite that favours no store"},
 	{"memstore", []string{"internal/targetset", "internal/wake", "step", "store"}, "a store knows nothing of deciding"},

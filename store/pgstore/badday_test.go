@@ -44,7 +44,8 @@ func TestClosedPool(t *testing.T) {
 			_, err := st.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: 1}})
 			return err
 		},
-		"Steps": func() error { _, err := st.Steps(ctx, store.Scope{}, id, store.Page[step.ID]{Limit: 1}); return err },
+		"Details": func() error { _, err := st.Details(ctx, store.DetailQuery{Job: id, Step: 1}); return err },
+		"Steps":   func() error { _, err := st.Steps(ctx, store.Scope{}, id, store.Page[step.ID]{Limit: 1}); return err },
 		"Targets": func() error {
 			_, err := st.Targets(ctx, store.TargetFilter{Job: id, Step: 1, Page: store.Page[int32]{Limit: 1}})
 			return err

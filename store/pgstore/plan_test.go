@@ -190,6 +190,7 @@ func TestCallsUseIndexes(t *testing.T) {
 			"Counts by scope":  second(st.Counts(ctx, scope, 10)),
 			"Snapshot":         second(st.Snapshot(ctx, store.SnapshotQuery{Job: 7, Targets: 10_000})),
 			"Steps":            second(st.Steps(ctx, scope, 7, store.Page[step.ID]{Limit: 10})),
+			"Details":          second(st.Details(ctx, store.DetailQuery{Scope: scope, Job: 7, Step: 1})),
 			"History":          second(st.History(ctx, scope, 7, store.Page[store.Seq]{Limit: 10})),
 			"Effects":          second(st.Effects(ctx, scope, 7, store.Page[store.Seq]{Limit: 10})),
 			"Targets":          second(st.Targets(ctx, store.TargetFilter{Job: 7, Step: 1, Page: store.Page[int32]{After: -1, Limit: 10}})),
@@ -258,7 +259,7 @@ func TestAnotherScopeReadsTheHeaderAlone(t *testing.T) {
 	}{
 		"view": {viewSQL, ", 0"}, "header": {headerSQL, ""}, "all steps": {allStepsSQL, ""},
 		"all names": {allNamesSQL, ", 10000"}, "all latest results": {allLatestSQL, ", 10000"},
-		"steps": {stepsSQL, ", 0, 10"}, "history": {historySQL, ", 0, 10"}, "effects": {effectsSQL, ", 0, 10"},
+		"steps": {stepsSQL, ", 0, 10"}, "details": {detailsSQL, ", 1"}, "history": {historySQL, ", 0, 10"}, "effects": {effectsSQL, ", 0, 10"},
 	} {
 		execute(t, pool, `PREPARE asked AS `+q.sql)
 		rows, err := pool.Query(t.Context(), `EXPLAIN (ANALYZE, TIMING OFF) EXECUTE asked('biz', 'another', 7`+q.args+`)`, pgx.QueryExecModeSimpleProtocol)

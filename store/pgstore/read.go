@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -23,6 +24,30 @@ var stepsSQL = `SELECT ` + stepColumns + ` FROM stepgate_jobs j, LATERAL (
 // Steps implements store.Store.
 func (s *Store) Steps(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[step.ID]) ([]store.Step, error) {
 	return pageOf(ctx, s, "steps", scope, job, scanStep, stepsSQL, int64(p.After), int64(p.Limit))
+}
+
+const detailsSQL = `SELECT s.payload FROM stepgate_jobs j, LATERAL (
+	SELECT * FROM stepgate_steps s WHERE s.job = j.id AND s.id = $4 OFFSET 0
+) s WHERE j.id = $3 AND ` + inScope
+
+// Details implements store.Store.
+func (s *Store) Details(ctx context.Context, q store.DetailQuery) (store.Details, error) {
+	if q.Step < 1 || q.Step > math.MaxInt32 {
+		return store.Details{}, cmp.Or(ctx.Err(), store.ErrNotFound)
+	}
+	found, err := query(ctx, s, "details", scanDetails, detailsSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int32(q.Step))
+	if err == nil && len(found) == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return store.Details{}, err
+	}
+	return found[0], nil
+}
+
+func scanDetails(row pgx.CollectableRow) (d store.Details, err error) {
+	err = row.Scan(&d.Payload)
+	return d, err
 }
 
 var historySQL = `SELECT ` + recordColumns + ` FROM stepgate_jobs j, LATERAL (

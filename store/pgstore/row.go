@@ -7,11 +7,14 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
+// shownSteps is what is read of steps: all but what may be large, which Details has.
+var shownSteps = schema.Steps.Without("payload")
+
 // What is read of each table: the columns of a job j, a step s, a result r, a record r and an
 // effect e.
 var (
 	jobColumns    = schema.Jobs.Names("j.")
-	stepColumns   = schema.Steps.Names("s.")
+	stepColumns   = shownSteps.Names("s.")
 	resultColumns = schema.Results.Names("r.")
 	recordColumns = schema.Records.Names("r.")
 	effectColumns = schema.Effects.Names("e.")
@@ -27,7 +30,7 @@ func scan[R any](columns schema.Table[R]) pgx.RowToFunc[R] {
 
 var (
 	scanJob    = scan(schema.Jobs)
-	scanStep   = scan(schema.Steps)
+	scanStep   = scan(shownSteps)
 	scanResult = scan(schema.Results)
 	scanRecord = scan(schema.Records)
 	scanEffect = scan(schema.Effects)

@@ -113,6 +113,9 @@ func TestAnotherScopeIsTheStatementsOfAnUnusedID(t *testing.T) {
 			"History": func(ctx context.Context, id store.JobID) error {
 				return second(st.History(ctx, other, id, store.Page[store.Seq]{Limit: 9}))
 			},
+			"Details": func(ctx context.Context, id store.JobID) error {
+				return second(st.Details(ctx, store.DetailQuery{Scope: other, Job: id, Step: 1}))
+			},
 			"Effects": func(ctx context.Context, id store.JobID) error {
 				return second(st.Effects(ctx, other, id, store.Page[store.Seq]{Limit: 9}))
 			},

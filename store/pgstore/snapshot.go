@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,7 +15,7 @@ import (
 var (
 	headerSQL = `SELECT ` + jobColumns + ` FROM stepgate_jobs j WHERE j.id = $3 AND ` + inScope
 
-	allStepsSQL = `SELECT ` + strings.Replace(stepColumns, "s.payload", "''", 1) + `
+	allStepsSQL = `SELECT ` + stepColumns + `
 FROM stepgate_jobs j, LATERAL (SELECT * FROM stepgate_steps s WHERE s.job = j.id OFFSET 0) s
 WHERE j.id = $3 AND ` + inScope + ` ORDER BY s.id`
 

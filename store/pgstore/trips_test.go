@@ -41,6 +41,10 @@ func TestRoundTrips(t *testing.T) {
 					_, err := st.Snapshot(ctx, store.SnapshotQuery{Job: id, Targets: 2})
 					return err
 				}},
+				{"Details", 1, runs, func(ctx context.Context, id store.JobID) error {
+					_, err := st.Details(ctx, store.DetailQuery{Job: id, Step: 1})
+					return err
+				}},
 				{"Counts", 1, asks, func(ctx context.Context, _ store.JobID) error {
 					_, err := st.Counts(ctx, store.Scope{}, 10)
 					return err

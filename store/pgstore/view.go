@@ -157,7 +157,7 @@ type viewRow struct {
 }
 
 func (r *viewRow) dests(into []any) []any {
-	return dests(dests(into, schema.Jobs, &r.job), schema.Steps, &r.step)
+	return dests(dests(into, schema.Jobs, &r.job), shownSteps, &r.step)
 }
 
 // addTo adds r to a view: the step in question comes first.

@@ -39,6 +39,7 @@ const (
 	findJob
 	selectSteps
 	selectAllSteps
+	selectPayload
 	selectAllNames
 	selectAllResults
 	selectStanding
@@ -82,6 +83,11 @@ var (
 	stepRow   = schema.Steps.Long(false)
 	stepTexts = schema.Steps.Long(true)
 
+	// What of the latter is read with the row.
+	shortTexts = stepTexts.Without("payload")
+
+	selectStep = `SELECT ` + stepRow.Names("s.") + `, ` + shortTexts.Names("t.") + textsOfStep
+
 	changedOfStep = schema.Steps.At(schema.Changed)
 
 	// A result of a target that is known, and may have none.
@@ -119,8 +125,9 @@ var queries = [...]string{
 
 	selectJob:          `SELECT ` + jobColumns + ` FROM stepgate_jobs j WHERE j.id = ?1 AND ` + inScope,
 	findJob:            `SELECT 1 FROM stepgate_jobs j WHERE j.id = ?1 AND ` + inScope,
-	selectSteps:        stepsWith(`ifnull(t.payload, '')`) + `WHERE s.job = ? AND s.id > ? ORDER BY s.id LIMIT ?`,
-	selectAllSteps:     stepsWith(`''`) + `WHERE s.job = ? ORDER BY s.id`,
+	selectSteps:        selectStep + `WHERE s.job = ? AND s.id > ? ORDER BY s.id LIMIT ?`,
+	selectAllSteps:     selectStep + `WHERE s.job = ? ORDER BY s.id`,
+	selectPayload:      `SELECT ifnull(t.payload, '')` + textsOfStep + `WHERE s.job = ? AND s.id = ?`,
 	selectAllNames:     `SELECT ` + schema.TargetNames.Names(``) + ` FROM stepgate_target_names WHERE job = ?`,
 	selectAllResults:   strings.Replace(latestResults, `{columns}`, schema.Results.Names(`r.`), 1),
 	selectStanding:     `SELECT total, attempt, run_full FROM stepgate_steps WHERE job = ? AND id = ?`,
@@ -164,6 +171,9 @@ const (
 	// inScope admits the jobs of a scope, and all of them where ?2 is true.
 	inScope = `(?2 OR j.scope_type = ?3 AND j.scope_id = ?4)`
 
+	// textsOfStep joins what is kept apart from a step's row, which few steps have.
+	textsOfStep = ` FROM stepgate_steps s LEFT JOIN stepgate_step_texts t ON t.job = s.job AND t.step = s.id `
+
 	// claimed finds an effect as it was claimed last.
 	claimed = `job = ?1 AND seq = ?2 AND count = ?3 AND token IS ?4`
 
@@ -177,12 +187,6 @@ const (
 		FROM target CROSS JOIN stepgate_results r ON r.job = ?1 AND r.step = target.step AND r.idx = target.idx AND r.attempt = (
 			SELECT max(l.attempt) FROM stepgate_results l WHERE l.job = ?1 AND l.step = target.step AND l.idx = target.idx)`
 )
-
-// stepsWith returns the beginning of the queries for steps, with what they have of the payload.
-func stepsWith(payload string) string {
-	return `SELECT ` + stepRow.Names("s.") + `, t.confirmers, ` + payload + `
-		FROM stepgate_steps s LEFT JOIN stepgate_step_texts t ON t.job = s.job AND t.step = s.id `
-}
 
 // assign returns the assignments of columns from parameters, of which this is the first.
 func assign[R any](columns schema.Table[R], first int) string {

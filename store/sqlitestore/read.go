@@ -154,6 +154,22 @@ func (s *Store) History(ctx context.Context, scope store.Scope, job store.JobID,
 	return records, failed(err, "read the history of job %d", job)
 }
 
+// Details implements store.Store.
+func (s *Store) Details(ctx context.Context, q store.DetailQuery) (store.Details, error) {
+	var found []store.Details
+	err := s.readJob(ctx, q.Scope, q.Job, func(r *conn) (err error) {
+		found, err = list(r, scanDetails, selectPayload, q.Job, q.Step)
+		return err
+	})
+	if err == nil && len(found) == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return store.Details{}, failed(err, "read the details of step %d of job %d", q.Step, q.Job)
+	}
+	return found[0], nil
+}
+
 // Overdue implements store.Store. Deadlines of the same time come in the order of their jobs.
 // Its cost grows with those of other scopes that it passes over.
 func (s *Store) Overdue(ctx context.Context, scope store.Scope, now step.Time, limit int) (found []store.Overdue, err error) {

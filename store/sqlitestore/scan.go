@@ -95,7 +95,7 @@ func scan[R any](columns schema.Table[R]) func(scanner, *R) error {
 // Each of these reads a row of the queries that are named like it.
 var (
 	scanJob    = scan(schema.Jobs)
-	scanStep   = scan(append(stepRow[:len(stepRow):len(stepRow)], stepTexts...))
+	scanStep   = scan(append(stepRow[:len(stepRow):len(stepRow)], shortTexts...))
 	scanNames  = scan(schema.TargetNames)
 	scanBlock  = scan(schema.TargetSets)
 	scanRecord = scan(schema.Records)
@@ -104,6 +104,8 @@ var (
 )
 
 func scanFound(row scanner, found *bool) error { return row.Scan(found) }
+
+func scanDetails(row scanner, d *store.Details) error { return row.Scan(&d.Payload) }
 
 func scanCount(row scanner, c *count) error { return row.Scan(&c.state, &c.jobs) }
 

@@ -74,6 +74,10 @@ func (p *pair) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snaps
 	return p.next().Snapshot(ctx, q)
 }
 
+func (p *pair) Details(ctx context.Context, q store.DetailQuery) (store.Details, error) {
+	return p.next().Details(ctx, q)
+}
+
 func (p *pair) Steps(ctx context.Context, scope store.Scope, job store.JobID, page store.Page[step.ID]) ([]store.Step, error) {
 	return p.next().Steps(ctx, scope, job, page)
 }

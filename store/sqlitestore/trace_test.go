@@ -201,6 +201,9 @@ func TestAnotherScopeIsTheStatementsOfAnUnusedID(t *testing.T) {
 		"History": func(id store.JobID) error {
 			return second(s.History(ctx, other, id, store.Page[store.Seq]{Limit: 9}))
 		},
+		"Details": func(id store.JobID) error {
+			return second(s.Details(ctx, store.DetailQuery{Scope: other, Job: id, Step: 1}))
+		},
 		"Effects": func(id store.JobID) error {
 			return second(s.Effects(ctx, other, id, store.Page[store.Seq]{Limit: 9}))
 		},

@@ -23,7 +23,7 @@ type Breakage struct {
 // Broken returns the stores that the suite must reject: each of [Promises] is broken by
 // at least one of them. Together they show that the suite bites.
 func Broken() []Breakage {
-	return slices.Concat(brokenCommits, brokenFields, brokenMalformed, brokenReads, brokenViews, brokenLists, brokenSnapshots, brokenEffects, brokenOverdue, brokenWakes)
+	return slices.Concat(brokenCommits, brokenFields, brokenMalformed, brokenReads, brokenViews, brokenLists, brokenSnapshots, brokenDetails, brokenEffects, brokenOverdue, brokenWakes)
 }
 
 // A patch is a store whose methods can be replaced one by one.
@@ -37,6 +37,7 @@ type patch struct {
 	steps   func(context.Context, store.Scope, store.JobID, store.Page[step.ID]) ([]store.Step, error)
 	targets func(context.Context, store.TargetFilter) ([]store.Target, error)
 	history func(context.Context, store.Scope, store.JobID, store.Page[store.Seq]) ([]store.Record, error)
+	details func(context.Context, store.DetailQuery) (store.Details, error)
 	effects func(context.Context, store.Scope, store.JobID, store.Page[store.Seq]) ([]store.Delivery, error)
 	claim   func(context.Context, store.Claim) ([]store.Delivery, error)
 	delay   func(context.Context, store.Delivery) error // Defer
@@ -49,7 +50,7 @@ var _ store.Store = (*patch)(nil)
 // replacing breaks a store by replacing methods. It is no [store.Waker] any more.
 func replacing(replace func(s store.Store, p *patch)) func(store.Store) store.Store {
 	return func(s store.Store) store.Store {
-		p := &patch{s.View, s.Created, s.Commit, s.Jobs, s.Counts, s.Snapshot, s.Steps, s.Targets, s.History, s.Effects, s.Claim, s.Defer, s.Settle, s.Overdue}
+		p := &patch{s.View, s.Created, s.Commit, s.Jobs, s.Counts, s.Snapshot, s.Steps, s.Targets, s.History, s.Details, s.Effects, s.Claim, s.Defer, s.Settle, s.Overdue}
 		replace(s, p)
 		return p
 	}
@@ -237,6 +238,10 @@ func (p *patch) Targets(ctx context.Context, f store.TargetFilter) ([]store.Targ
 
 func (p *patch) History(ctx context.Context, scope store.Scope, id store.JobID, page store.Page[store.Seq]) ([]store.Record, error) {
 	return p.history(ctx, scope, id, page)
+}
+
+func (p *patch) Details(ctx context.Context, q store.DetailQuery) (store.Details, error) {
+	return p.details(ctx, q)
 }
 
 func (p *patch) Effects(ctx context.Context, scope store.Scope, id store.JobID, page store.Page[store.Seq]) ([]store.Delivery, error) {

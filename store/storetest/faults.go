@@ -24,6 +24,7 @@ const (
 	Steps    Method = "Steps"
 	Targets  Method = "Targets"
 	History  Method = "History"
+	Details  Method = "Details"
 	Effects  Method = "Effects"
 	Claim    Method = "Claim"
 	Defer    Method = "Defer"
@@ -35,7 +36,7 @@ const (
 
 // Methods returns every method in the order of the interface.
 func Methods() []Method {
-	return []Method{View, Created, Commit, Jobs, Counts, Snapshot, Steps, Targets, History, Effects, Claim, Defer, Settle, Overdue}
+	return []Method{View, Created, Commit, Jobs, Counts, Snapshot, Steps, Targets, History, Details, Effects, Claim, Defer, Settle, Overdue}
 }
 
 // A Kind says what a [Fault] does to its call.

@@ -184,6 +184,10 @@ func (s wrapped) History(ctx context.Context, scope store.Scope, id store.JobID,
 	return reading(ctx, s, History, slices.Clone, func(ctx context.Context) ([]store.Record, error) { return s.inner.History(ctx, scope, id, p) }, scope, id, p)
 }
 
+func (s wrapped) Details(ctx context.Context, q store.DetailQuery) (store.Details, error) {
+	return reading(ctx, s, Details, itself, func(ctx context.Context) (store.Details, error) { return s.inner.Details(ctx, q) }, q)
+}
+
 func (s wrapped) Effects(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {
 	return reading(ctx, s, Effects, slices.Clone, func(ctx context.Context) ([]store.Delivery, error) { return s.inner.Effects(ctx, scope, id, p) }, scope, id, p)
 }

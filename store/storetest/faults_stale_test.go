@@ -40,6 +40,9 @@ var reads = []read{
 	{storetest.History, func(s *stage, st store.Store) (any, error) {
 		return st.History(s.Context(), store.Scope{}, 1, store.Page[store.Seq]{Limit: 9})
 	}},
+	{storetest.Details, func(s *stage, st store.Store) (any, error) {
+		return st.Details(s.Context(), store.DetailQuery{Job: 9, Step: 1})
+	}},
 	{storetest.Effects, func(s *stage, st store.Store) (any, error) {
 		return st.Effects(s.Context(), store.Scope{}, 1, store.Page[store.Seq]{Limit: 9})
 	}},
@@ -57,7 +60,7 @@ func (s *stage) grow(version store.Seq) {
 	if version == 3 {
 		s.must(s.good.Commit(s.Context(), creation(2)))
 		more := creation(9)
-		more.Specs[0] = step.Spec{Type: step.Script, Name: "a", Targets: []string{"h"}}
+		more.Specs[0] = step.Spec{Type: step.Script, Name: "a", Targets: []string{"h"}, Payload: "p"}
 		more.Steps[0] = store.NewStep(1, more.Specs[0])
 		s.must(s.good.Commit(s.Context(), more))
 	}

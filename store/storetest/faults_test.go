@@ -58,7 +58,7 @@ func creation(id store.JobID) store.Change {
 
 // calls makes one call of each method, in the order of the interface.
 func calls(ctx context.Context, st store.Store) []error {
-	var errs [14]error
+	var errs [15]error
 	_, errs[0] = st.View(ctx, store.Query{Job: 1})
 	_, errs[1] = st.Created(ctx, store.Scope{}, store.RequestID{1, 15: 1})
 	errs[2] = st.Commit(ctx, creation(2))
@@ -68,11 +68,12 @@ func calls(ctx context.Context, st store.Store) []error {
 	_, errs[6] = st.Steps(ctx, store.Scope{}, 1, store.Page[step.ID]{Limit: 1})
 	_, errs[7] = st.Targets(ctx, store.TargetFilter{Job: 1, Step: 1, Page: store.Page[int32]{After: -1, Limit: 1}})
 	_, errs[8] = st.History(ctx, store.Scope{}, 1, store.Page[store.Seq]{Limit: 1})
-	_, errs[9] = st.Effects(ctx, store.Scope{}, 1, store.Page[store.Seq]{Limit: 1})
-	_, errs[10] = st.Claim(ctx, store.Claim{Effects: []store.Effect{store.RunTargets}, Now: 1, Until: 2, Limit: 1})
-	errs[11] = st.Defer(ctx, store.Delivery{Job: 1, Seq: 1})
-	errs[12] = st.Settle(ctx, store.Delivery{Job: 1, Seq: 1})
-	_, errs[13] = st.Overdue(ctx, store.Scope{}, 1, 1)
+	_, errs[9] = st.Details(ctx, store.DetailQuery{Job: 1, Step: 1})
+	_, errs[10] = st.Effects(ctx, store.Scope{}, 1, store.Page[store.Seq]{Limit: 1})
+	_, errs[11] = st.Claim(ctx, store.Claim{Effects: []store.Effect{store.RunTargets}, Now: 1, Until: 2, Limit: 1})
+	errs[12] = st.Defer(ctx, store.Delivery{Job: 1, Seq: 1})
+	errs[13] = st.Settle(ctx, store.Delivery{Job: 1, Seq: 1})
+	_, errs[14] = st.Overdue(ctx, store.Scope{}, 1, 1)
 	return errs[:]
 }
 

@@ -100,7 +100,7 @@ func commitFields(x trial) {
 	for i := range again.Steps { // how they are defined never changes
 		was := c.Steps[i]
 		s := &again.Steps[i]
-		s.Type, s.Name, s.IgnoreErrors, s.OnTimeout, s.Timeout, s.Confirmers, s.Payload = was.Type, was.Name, was.IgnoreErrors, was.OnTimeout, was.Timeout, was.Confirmers, was.Payload
+		s.Type, s.Name, s.IgnoreErrors, s.OnTimeout, s.Timeout, s.Confirmers, s.Payload = was.Type, was.Name, was.IgnoreErrors, was.OnTimeout, was.Timeout, was.Confirmers, ""
 	}
 	again.Job.Scope, again.Job.Name, again.Job.Created = c.Job.Scope, c.Job.Name, c.Job.Created
 	x.do(j, again)

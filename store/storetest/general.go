@@ -82,6 +82,8 @@ func (x trial) raceReads(own store.JobID, at step.Time) {
 	x.race(err)
 	_, err = x.History(x.Context(), teamA, 1, everySeq)
 	x.race(err)
+	_, err = x.Details(x.Context(), store.DetailQuery{Scope: teamB, Job: own, Step: 1})
+	x.race(err)
 	_, err = x.Effects(x.Context(), teamA, 1, everySeq)
 	x.race(err)
 	_, err = x.Overdue(x.Context(), store.Scope{}, at, 10)
@@ -203,6 +205,7 @@ func endedContext(x trial) {
 				return err
 			}},
 			{"History", func() error { _, err := x.History(ctx, teamA, 1, everySeq); return err }},
+			{"Details", func() error { _, err := x.Details(ctx, store.DetailQuery{Job: 1, Step: 1}); return err }},
 			{"Effects", func() error { _, err := x.Effects(ctx, teamA, 1, everySeq); return err }},
 			{"Claim", func() error {
 				_, err := x.Claim(ctx, store.Claim{Effects: []store.Effect{store.RunTargets}, Now: never, Until: never + 1, Limit: 1})
@@ -278,6 +281,10 @@ func otherScope(x trial) {
 			return err
 		}},
 		{"History", func() error { _, err := x.History(x.Context(), teamB, 1, everySeq); return err }},
+		{"Details", func() error {
+			_, err := x.Details(x.Context(), store.DetailQuery{Scope: teamB, Job: 1, Step: 1})
+			return err
+		}},
 		{"Effects", func() error { _, err := x.Effects(x.Context(), teamB, 1, everySeq); return err }},
 	}
 	unused := map[string]error{}
@@ -321,6 +328,7 @@ func zeroScope(x trial) {
 		same(x, "Steps in the zero scope", x.steps(store.Scope{}, j.ID, everyStep), j.steps)
 		same(x, "Targets in the zero scope", x.targets(store.TargetFilter{Job: j.ID, Step: 1, Page: everyTarget}), j.targets[0])
 		same(x, "History in the zero scope", x.history(store.Scope{}, j.ID, everySeq), j.records)
+		equal(x, "Details in the zero scope", x.details(store.Scope{}, j.ID, 1), store.Details{Payload: j.payloads[0]})
 		same(x, "Effects in the zero scope", x.effects(store.Scope{}, j.ID, everySeq), j.effects())
 	}
 	same(x, "Jobs in the zero scope", x.jobs(store.JobFilter{Page: everyJob}), want)

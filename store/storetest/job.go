@@ -221,6 +221,7 @@ func then(a, b store.Change) store.Change {
 	a.Steps = slices.Clone(a.Steps)
 	for _, s := range b.Steps {
 		if i := slices.IndexFunc(a.Steps, func(old store.Step) bool { return old.ID == s.ID }); i >= 0 {
+			s.Payload = a.Steps[i].Payload // of a creation
 			a.Steps[i] = s
 		} else {
 			a.Steps = append(a.Steps, s)
@@ -233,10 +234,11 @@ func then(a, b store.Change) store.Change {
 // A job is what a store should hold of one job. It is a value: with makes a new one.
 type job struct {
 	store.Job
-	steps   []store.Step
-	targets [][]store.Target // by step and index, the latest results
-	results []map[ran]store.Target
-	records []store.Record
+	steps    []store.Step     // as they are read
+	payloads []string         // by step
+	targets  [][]store.Target // by step and index, the latest results
+	results  []map[ran]store.Target
+	records  []store.Record
 }
 
 // A ran names what one target of a step did in one attempt.
@@ -252,6 +254,7 @@ func newJob(c store.Change) *job {
 		}
 		j.targets = append(j.targets, rows)
 		j.results = append(j.results, map[ran]store.Target{})
+		j.payloads = append(j.payloads, spec.Payload)
 	}
 	j.steps = make([]store.Step, len(c.Specs))
 	return j.with(c)
@@ -259,8 +262,9 @@ func newJob(c store.Change) *job {
 
 // with returns the job after c.
 func (j *job) with(c store.Change) *job {
-	n := &job{c.Job, slices.Clone(j.steps), slices.Clone(j.targets), slices.Clone(j.results), slices.Concat(j.records, c.Records)}
+	n := &job{c.Job, slices.Clone(j.steps), j.payloads, slices.Clone(j.targets), slices.Clone(j.results), slices.Concat(j.records, c.Records)}
 	for _, s := range c.Steps {
+		s.Payload = ""
 		n.steps[s.ID-1] = s
 	}
 	if len(c.Targets) > 0 {

@@ -25,7 +25,7 @@ type promise struct {
 	keep func(trial)
 }
 
-var promises = slices.Concat(generalPromises, viewPromises, commitPromises, fieldPromises, malformedPromises, readPromises, snapshotPromises, effectPromises, overduePromises, wakePromises)
+var promises = slices.Concat(generalPromises, viewPromises, commitPromises, fieldPromises, malformedPromises, readPromises, snapshotPromises, detailPromises, effectPromises, overduePromises, wakePromises)
 
 // Run checks every promise of [store.Store] and, where the store has it, of
 // [store.Waker], each as a subtest on a store of its own. open returns a fresh,

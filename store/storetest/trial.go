@@ -105,6 +105,14 @@ func (x trial) history(scope store.Scope, id store.JobID, p store.Page[store.Seq
 	return got
 }
 
+func (x trial) details(scope store.Scope, id store.JobID, of step.ID) store.Details {
+	x.Helper()
+	q := store.DetailQuery{Scope: scope, Job: id, Step: of}
+	got, err := x.Details(x.Context(), q)
+	x.ok(err, "Details(%+v)", q)
+	return got
+}
+
 func (x trial) effects(scope store.Scope, id store.JobID, p store.Page[store.Seq]) []store.Delivery {
 	x.Helper()
 	got, err := x.Effects(x.Context(), scope, id, p)
@@ -223,6 +231,7 @@ func (x trial) holds(j *job) {
 	same(x, fmt.Sprintf("Steps(job %d)", j.ID), x.steps(j.Scope, j.ID, everyStep), j.steps)
 	same(x, fmt.Sprintf("History(job %d)", j.ID), x.history(j.Scope, j.ID, everySeq), j.records)
 	for i, s := range j.steps {
+		equal(x, fmt.Sprintf("Details(job %d, step %d)", j.ID, s.ID), x.details(j.Scope, j.ID, s.ID), store.Details{Payload: j.payloads[i]})
 		f := store.TargetFilter{Scope: j.Scope, Job: j.ID, Step: s.ID, Page: everyTarget}
 		same(x, fmt.Sprintf("Targets(%+v)", f), x.targets(f), j.targets[i])
 		for f.Attempt = 1; f.Attempt <= s.Attempt; f.Attempt++ {
@@ -254,6 +263,7 @@ func (x trial) dump() []string {
 		add(j)
 		for _, s := range x.steps(j.Scope, j.ID, everyStep) {
 			add(s)
+			add(x.details(j.Scope, j.ID, s.ID))
 			for attempt := range s.Attempt + 1 {
 				for _, t := range x.targets(store.TargetFilter{Job: j.ID, Step: s.ID, Attempt: attempt, Page: everyTarget}) {
 					add(t)

@@ -88,6 +88,13 @@ func (f *faulty) Steps(ctx context.Context, scope store.Scope, job store.JobID, 
 	return f.Store.Steps(ctx, scope, job, p)
 }
 
+func (f *faulty) Details(ctx context.Context, q store.DetailQuery) (store.Details, error) {
+	if err := f.fail(); err != nil {
+		return store.Details{}, err
+	}
+	return f.Store.Details(ctx, q)
+}
+
 func (f *faulty) History(ctx context.Context, scope store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Record, error) {
 	if err := f.fail(); err != nil {
 		return nil, err

@@ -121,7 +121,13 @@ func (w *Worker) carryOut(ctx context.Context, d store.Delivery) (*engine.Report
 	if err != nil || engine.Obsolete(d, view.Step) {
 		return nil, err
 	}
-	r, err := w.call(ctx, engine.NewDelivery(d, view))
+	var details store.Details
+	if engine.NeedsDetails(d.Effect) {
+		if details, err = w.st.Details(ctx, store.DetailQuery{Job: d.Job, Step: d.Step}); err != nil {
+			return nil, err
+		}
+	}
+	r, err := w.call(ctx, engine.NewDelivery(d, view, details))
 	if r != nil && len(r.Results) == 0 && r.Outcome == 0 {
 		r = nil // it says nothing
 	}

@@ -1,4 +1,16 @@
 -- Seals are forgotten, and the columns come back as the last ones.
+ALTER TABLE stepgate_step_texts RENAME TO stepgate_texts_with_number;
+CREATE TABLE stepgate_step_texts (
+    job        INTEGER NOT NULL,
+    step       INTEGER NOT NULL,
+    confirmers TEXT,          -- a JSON array; NULL for no list
+    payload    TEXT NOT NULL,
+    PRIMARY KEY (job, step),
+    FOREIGN KEY (job, step) REFERENCES stepgate_steps ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+INSERT INTO stepgate_step_texts (job, step, confirmers, payload)
+SELECT job, step, confirmers, payload FROM stepgate_texts_with_number;
+DROP TABLE stepgate_texts_with_number;
 ALTER TABLE stepgate_records RENAME COLUMN cause TO kind;
 ALTER TABLE stepgate_records ADD COLUMN all_targets INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE stepgate_records ADD COLUMN code INTEGER NOT NULL DEFAULT 0;

@@ -51,4 +51,19 @@ WHERE r.job = e.job AND r.seq = e.seq AND j.id = e.job AND s.job = e.job AND s.i
 -- it only adds what has a default for instance, leaves it; every other one raises it.
 ALTER TABLE stepgate_version ADD COLUMN oldest INTEGER NOT NULL DEFAULT 0;
 
+-- The texts of steps get a row number: SQLite reads a whole row of a table without one, however long,
+-- when it looks for another.
+ALTER TABLE stepgate_step_texts RENAME TO stepgate_texts_without_number;
+CREATE TABLE stepgate_step_texts (
+    job        INTEGER NOT NULL,
+    step       INTEGER NOT NULL,
+    confirmers TEXT,          -- a JSON array; NULL for no list
+    payload    TEXT NOT NULL, -- the last column, so that others are read without it
+    PRIMARY KEY (job, step),
+    FOREIGN KEY (job, step) REFERENCES stepgate_steps ON DELETE CASCADE
+) STRICT;
+INSERT INTO stepgate_step_texts (job, step, confirmers, payload)
+SELECT job, step, confirmers, payload FROM stepgate_texts_without_number;
+DROP TABLE stepgate_texts_without_number;
+
 UPDATE stepgate_version SET version = 2, oldest = 2;
