@@ -124,7 +124,7 @@ var breakages = []breakage{
 	},
 	{
 		name:   "a refusal for the wrong reason",
-		caught: "promise 8",
+		caught: "promise", // 4 or 8: of a stale report, whichever is looked at first
 		decide: func(decide engine.DecideFunc) engine.DecideFunc {
 			return func(r *operation.Rules, v *store.View, c engine.Command, move operation.Move, now step.Time, d *engine.Decision) *engine.Refusal {
 				refusal := decide(r, v, c, move, now, d)

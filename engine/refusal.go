@@ -94,20 +94,25 @@ func (r *Refusal) Error() string {
 		fmt.Fprintf(&b, "the job is sealed, and %s is not legal any more", r.operation())
 	}
 	if r.State != 0 {
-		var ofStep, ofJob step.Causes
-		for c := range r.Legal.All() {
-			if c.OfJob() {
-				ofJob = ofJob.With(c)
-			} else {
-				ofStep = ofStep.With(c)
-			}
-		}
-		fmt.Fprintf(&b, "; legal now: %v", ofStep)
-		if !ofJob.Empty() {
-			fmt.Fprintf(&b, ", on the job: %v", ofJob)
-		}
+		b.WriteString("; legal now: " + r.legalNow())
 	}
 	return b.String()
+}
+
+// legalNow says in words what is legal on the step, and on the job.
+func (r *Refusal) legalNow() string {
+	var ofStep, ofJob step.Causes
+	for c := range r.Legal.All() {
+		if c.OfJob() {
+			ofJob = ofJob.With(c)
+		} else {
+			ofStep = ofStep.With(c)
+		}
+	}
+	if ofJob.Empty() {
+		return ofStep.String()
+	}
+	return fmt.Sprintf("%v, on the job: %v", ofStep, ofJob)
 }
 
 func (r *Refusal) operation() string {
