@@ -79,7 +79,7 @@ func fill(b *testing.B, pool *pgxpool.Pool, jobs int) {
 	for _, sql := range []string{
 		`INSERT INTO stepgate_jobs SELECT n, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1 + n % 3, 'biz', (n % 100)::text, 'filler' FROM generate_series(1, $1::bigint) n`,
 		`INSERT INTO stepgate_steps SELECT n, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 3, 1, 0, false, 'ask', '', NULL FROM generate_series(1, $1::bigint) n`,
-		`INSERT INTO stepgate_records SELECT n, 1, 1, gen_random_uuid(), 0, 0, 0, 0, 0, 0, 0, 192, 0, 0, 0, 1, 0, false, 'ann', '' FROM generate_series(1, $1::bigint) n`,
+		`INSERT INTO stepgate_records SELECT n, 1, 1, gen_random_uuid(), 0, 0, 0, 0, 0, 0, 0, 192, 0, 0, 0, 1, 0, 'ann', '', 1 FROM generate_series(1, $1::bigint) n`,
 	} {
 		if _, err := pool.Exec(b.Context(), sql, jobs); err != nil {
 			b.Fatal(err)

@@ -23,9 +23,10 @@ INSERT INTO stepgate_steps SELECT j.id, j.id, 0, CASE WHEN s = 1 THEN j.id ELSE 
 INSERT INTO stepgate_target_names SELECT job, id, 0, '["a","b","c","d","e","f","g","h","i","j"]' FROM stepgate_steps;
 INSERT INTO stepgate_target_sets SELECT job, id, 0, 1, 1, B'0', B'0' FROM stepgate_steps;
 INSERT INTO stepgate_results SELECT j.id, 0, 0, 1, t, 1, 1, 0, 1, '' FROM stepgate_jobs j, generate_series(0, CASE WHEN j.id < 10 THEN 999 ELSE 1 END) t;
-INSERT INTO stepgate_records SELECT j.id, s, 0, gen_random_uuid(), 1, 0, 1, 0, 0, 0, 0, 2, 2, 3, 2, 3, 0, false, '', ''
+INSERT INTO stepgate_records SELECT j.id, s, 0, gen_random_uuid(), 1, 0, 1, 0, 0, 0, 0, 2, 2, 3, 2, 3, 0, '', '', 1
 	FROM stepgate_jobs j, generate_series(1, 5) s;
-INSERT INTO stepgate_effects (job, seq, not_before, effect) SELECT id, 5, id, 1 + id % 4 FROM stepgate_jobs;
+INSERT INTO stepgate_effects (job, seq, not_before, effect, at, step, type, attempt, run_full, job_to, scope_type, scope_id)
+	SELECT id, 5, id, 1 + id % 4, 0, 1, 1, 1, 1, 0, scope_type, scope_id FROM stepgate_jobs;
 ANALYZE stepgate_jobs, stepgate_creations, stepgate_steps, stepgate_target_names, stepgate_target_sets, stepgate_results, stepgate_records, stepgate_effects;
 `
 

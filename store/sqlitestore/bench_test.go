@@ -226,7 +226,7 @@ func ofRecords(b *testing.B, db *sql.DB, eng *engine.Engine, records int) func(i
 	ids := started(b, eng, 16, asking(5))
 	exec(b, db, `WITH RECURSIVE n (seq) AS (SELECT 3 UNION ALL SELECT seq + 1 FROM n WHERE seq < ?)
 		INSERT INTO stepgate_records SELECT job, n.seq, at, cause, randomblob(16), actor, reason, step, entered,
-			attempt, run_full, to_state, to_state, job_to, job_to, succeeded, unfinished, results, targets, 0
+			attempt, to_state, to_state, job_to, job_to, succeeded, unfinished, results, targets, 0, run_full
 		FROM stepgate_records r JOIN n WHERE r.seq = 2`, records)
 	exec(b, db, `UPDATE stepgate_jobs SET version = ?1, moved = ?1`, records)
 	return toAndFro(b, eng, ids)
@@ -245,7 +245,7 @@ func ofJobs(b *testing.B, db *sql.DB, eng *engine.Engine, jobs int) func(int) er
 		`INSERT INTO stepgate_steps SELECT job + n, id, type, name, ignore_errors, on_timeout, timeout_ns, total, state, attempt,
 			run_full, succeeded, unfinished, started, finished, deadline FROM n JOIN stepgate_steps WHERE job = ?2`,
 		`INSERT INTO stepgate_records SELECT job + n, seq, at, cause, randomblob(16), actor, reason, step, entered,
-			attempt, run_full, from_state, to_state, job_from, job_to, succeeded, unfinished, results, targets, effect
+			attempt, from_state, to_state, job_from, job_to, succeeded, unfinished, results, targets, effect, run_full
 			FROM n JOIN stepgate_records WHERE job = ?2`,
 	} {
 		const numbers = `WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n + 1 < ?1) `
