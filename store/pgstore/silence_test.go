@@ -17,8 +17,9 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore"
 )
 
-// bound is the timeout of stores whose server falls silent.
-const bound = 500 * time.Millisecond
+// bound is the timeout of stores whose server falls silent. It is a fifth of the default: a slow
+// machine takes a tenth of a second for a new connection, and all are made anew at once.
+const bound = 2 * time.Second
 
 // When all connections of a process fall silent at once, as after a failover, and new ones work,
 // its calls end within the bound of the store and go on: operations, whose callers set no deadline,
@@ -33,8 +34,7 @@ func TestServerFallsSilent(t *testing.T) {
 	for _, lanes := range []int{1, 4, 0} {
 		for what, pings := range map[string]func(*pgxpool.Config){"the pool asks its connections": restless, "the pool does not ask": resting} {
 			t.Run(fmt.Sprintf("lanes=%d,%s", lanes, what), func(t *testing.T) {
-				t.Parallel()
-				fallSilent(t, lanes, pings)
+				fallSilent(t, lanes, pings) // one at a time: the bounds are short, and new connections cost a processor
 			})
 		}
 	}

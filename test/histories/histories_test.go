@@ -30,7 +30,18 @@ var unseen = map[string]string{
 	"stop once":               "nobody waits to be woken",
 	"forbidden, not absent":   "how an error is worded is not compared",
 	"no request is a request": "every record of an engine carries one",
-	"claimed twice":           "a dispatcher that gets the same effects for ever does not come to an end",
+	"no details, no step":     "an engine looks for the step before its details",
+	"no details, no job":      "an engine looks for the job before its details",
+	"short payloads":          "no payload of a history is so long",
+	"seal lost":               "no row of the standard rules seals",
+	"handed-out replay":       "an engine does not write to a replay",
+
+	"malformed told as a conflict": "an engine makes no malformed change",
+	"words of its own":             "an engine makes no malformed change",
+	"checked too late":             "an engine makes no malformed change",
+	"forgiving":                    "an engine makes no malformed change",
+
+	"claimed twice": "a dispatcher that gets the same effects for ever does not come to an end",
 }
 
 // A store that is broken in a way that shows to one caller is found out by its histories, the

@@ -183,7 +183,11 @@ func has(t *testing.T, s store.Store, j job) {
 	ctx, id := t.Context(), j.Job.ID
 	whole := must[store.Snapshot](t, "Snapshot")(s.Snapshot(ctx, store.SnapshotQuery{Job: id, Targets: everything}))
 	same(t, id, "header", whole.Job, j.Job)
-	same(t, id, "steps", must[[]store.Step](t, "Steps")(s.Steps(ctx, store.Scope{}, id, store.Page[step.ID]{Limit: everything})), j.Steps)
+	steps := must[[]store.Step](t, "Steps")(s.Steps(ctx, store.Scope{}, id, store.Page[step.ID]{Limit: everything}))
+	for i := range steps {
+		steps[i].Payload = must[store.Details](t, "Details")(s.Details(ctx, store.DetailQuery{Job: id, Step: steps[i].ID})).Payload
+	}
+	same(t, id, "steps", steps, j.Steps)
 	var targets []store.Target
 	for _, of := range j.Targets {
 		targets = append(targets, of...)
