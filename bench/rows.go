@@ -195,7 +195,7 @@ func written(ctx context.Context, r *run) (s section, err error) {
 	return writtenSection(tallies, targets, len(failed), timed, counted), nil
 }
 
-// tallies opens the retriers for steps of so many targets. One that cannot be opened is absent.
+// tallies opens the retriers for steps with the given number of targets, and leaves out those that fail to open.
 func (r *run) tallies(ctx context.Context, targets int) []tally {
 	opening := []struct {
 		name, absent string

@@ -645,7 +645,7 @@ func TestObserver(t *testing.T) {
 	if _, err := eng.Operate(t.Context(), created.Job, 1, operation.RetryAll, engine.Request{}); err == nil {
 		t.Error("retry_all of a confirmation was accepted")
 	}
-	if _, err := eng.Explain(t.Context(), created.Job, 1, engine.Request{}); err != nil { // tells nobody
+	if _, err := eng.Explain(t.Context(), created.Job, 1, engine.Request{}); err != nil { // the observer is not told
 		t.Error(err)
 	}
 	want := []string{"created after 1ms", "start_job after 1ms", "dry confirm after 1ms", "wrong_type after 1ms"}
@@ -915,7 +915,7 @@ func TestARepetitionIsDenied(t *testing.T) {
 	}
 	denied = true
 	if record, err := d.eng.OperateJob(t.Context(), id, operation.TerminateJob, request); !errors.Is(err, operation.Denied) {
-		t.Errorf("the same request by somebody who was dismissed: %+v, %v, want a denial", record, err)
+		t.Errorf("the same request by a person who was dismissed: %+v, %v, want a denial", record, err)
 	}
 }
 

@@ -661,7 +661,7 @@ func testDispatchStopsBesideQuestions(t *testing.T) {
 	stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
 		d.note(x)
 		if x.Effect == store.AskConfirmers {
-			<-ctx.Done() // until somebody answers
+			<-ctx.Done() // a question waits for its answer
 		}
 		return nil
 	}, engine.Notices(2))

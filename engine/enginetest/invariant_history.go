@@ -236,7 +236,7 @@ func (e *evidence) final() error {
 	return nil
 }
 
-// follows: what follows from a change is what the row says, whoever made it.
+// follows: each consequence is the one that its row names, for people, executors and deadlines alike.
 func (e *evidence) follows() error {
 	for i := range e.lines {
 		l := &e.lines[i]

@@ -46,7 +46,7 @@ var damages = map[string][]struct {
 	},
 	"a stop is never lost": {
 		{"it goes on although it was told to stop", busy, func(s *snapshot) { s.History[5].JobTo = step.Running }, "record 6 leaves it running"},
-		{"it runs after the stop, and nobody asked", busy, func(s *snapshot) { s.History[7].Cause = step.AllSucceeded }, "record 8 leaves it running"},
+		{"it runs after the stop, unasked", busy, func(s *snapshot) { s.History[7].Cause = step.AllSucceeded }, "record 8 leaves it running"},
 	},
 	"a retry runs what is due": {
 		{"it runs all", busy, func(s *snapshot) { s.History[3].Run.Full = s.History[3].Attempt }, "retry_failed is for what is due, 1 of 2 targets"},
@@ -107,7 +107,7 @@ var damages = map[string][]struct {
 	"nothing starts in a final state": {
 		{"after the job has succeeded", busy, func(s *snapshot) { s.History[7].JobFrom = step.Succeeded }, "record 8, retry_all, starts in terminated on a script step, the job being succeeded"},
 		{"after it was abandoned", busy, func(s *snapshot) { s.History[7].From = step.Abandoned }, "starts in abandoned"},
-		{"a seal that nobody set", done, func(s *snapshot) { s.Job.Sealed = true }, "the job is sealed: true, by its history: false"},
+		{"a seal without a record", done, func(s *snapshot) { s.Job.Sealed = true }, "the job is sealed: true, by its history: false"},
 		{"after a confirmation was terminated", busy, func(s *snapshot) { s.History[10].From = step.Terminated }, "starts in terminated on a confirmation step"},
 	},
 	"one step is active at most": {

@@ -62,7 +62,7 @@ func (s *Step) forgeRun(statuses []step.Status) {
 	s.Runs = append(s.Runs, run)
 }
 
-// forgeHead makes the job itself agree with its current step, which has had so many attempts.
+// forgeHead makes the job agree with its current step, given the number of its attempts.
 func (j *Job) forgeHead(current step.ID, runs int) {
 	j.Current = current
 	j.State = j.Steps[current-1].State
