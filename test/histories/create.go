@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
-	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -27,8 +26,13 @@ func (p *player) create(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	p.created(j, record.Job)
+}
+
+// created remembers a job.
+func (p *player) created(j *job, id store.JobID) {
 	p.Tally["created"]++
-	j.id = record.Job
+	j.id = id
 	p.jobs = append(p.jobs, j)
 }
 
@@ -55,6 +59,10 @@ func (p *player) steps() []step.Spec {
 // repeatCreation asks for a creation again, as it was or with something changed, or has the
 // store create what it must not.
 func (p *player) repeatCreation(ctx context.Context, j *job, _ *store.View) {
+	if p.oneIn(8) {
+		p.createPadded(ctx)
+		return
+	}
 	if j.created.ID == (store.RequestID{}) || p.oneIn(4) {
 		p.createAnyhow(ctx, j)
 		return
@@ -82,11 +90,33 @@ func (p *player) createAnyhow(ctx context.Context, j *job) {
 		c.Job, c.Request.ID = p.newJobID(), id
 	}
 	p.ask("commit the creation of job %d by request %v, which is taken", c.Job, c.Request.ID)
-	d, err := engine.Decide(operation.Standard(), store.View{}, c, step.At(p.now))
+	d, err := engine.Decide(rules, store.View{}, c, step.At(p.now))
 	if err == nil {
 		err = p.store.Commit(ctx, d.Change)
 	}
 	answer(p.History, "committed", err)
+}
+
+// createPadded has the store create a job whose targets have names with blank ends, which an engine
+// refuses and a store keeps as they are.
+func (p *player) createPadded(ctx context.Context) {
+	targets := p.hosts(1 + p.IntN(9))
+	j := &job{created: request{ID: p.newRequest()}, spec: engine.JobSpec{
+		Name: "padded", Scope: one(p, scopes), Steps: []step.Spec{{Name: "padded", Type: step.Script, Targets: targets}},
+	}}
+	c := &engine.Create{Job: p.newJobID(), Spec: j.spec, Request: j.created.asked()}
+	p.ask("commit the creation of job %d with padded names by request %v", c.Job, c.Request.ID)
+	d, err := engine.Decide(rules, store.View{}, c, step.At(p.now))
+	if err == nil {
+		for i, name := range targets {
+			targets[i] = " " + name + "\t"
+		}
+		err = p.store.Commit(ctx, d.Change)
+	}
+	answer(p.History, "committed", err)
+	if err == nil {
+		p.created(j, c.Job)
+	}
 }
 
 // spec draws a step.
@@ -179,10 +209,14 @@ func (p *player) reason() string {
 	return ""
 }
 
-// payload draws a payload, now and then one that does not fit in a page of a database.
+// payload draws a payload, now and then one that does not fit in a page of a database, or in 64 KiB.
 func (p *player) payload() string {
-	if p.oneIn(10) {
+	switch p.IntN(10) {
+	case 0:
 		return strings.Repeat(one(p, words), 1+p.IntN(4000))
+	case 1:
+		word := one(p, words)
+		return strings.Repeat(word, 1+64<<10/len(word))
 	}
 	return "#!/bin/sh\necho " + one(p, words) + "\n"
 }

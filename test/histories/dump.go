@@ -16,10 +16,10 @@ func (p *player) dump(ctx context.Context) error {
 	p.ask("all jobs")
 	headers, err := p.store.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: math.MaxInt}})
 	answers(p.History, headers, err)
-	checker := enginetest.NewChecker(nil)
+	checker := enginetest.NewChecker(rules)
 	var broken []error
 	for _, j := range p.jobs {
-		s, err := enginetest.Load(ctx, p.store, nil, j.id, j.spec)
+		s, err := enginetest.Load(ctx, p.store, rules, j.id, j.spec)
 		p.ask("all of job %d", j.id)
 		if err != nil {
 			p.fail(err)

@@ -1,10 +1,13 @@
 package histories
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 
 	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
 	"github.com/stepgate/stepgate/test/stores"
 )
@@ -18,30 +21,16 @@ func TestStoresGiveEqualHistories(t *testing.T) {
 }
 
 // unseen are the stores that the conformance suite rejects and that give the histories of a
-// sound one, by why they do.
+// sound one, by why they do. Where two calls matter: a play with one handler, see play, makes one
+// call of the store at a time.
 var unseen = map[string]string{
-	"check, then commit":      "it takes two at once",
-	"busy":                    "it takes two at once",
-	"torn view":               "it takes two at once",
-	"torn snapshot":           "it takes two at once",
-	"undone, but done":        "no caller leaves in mid-call",
-	"trimmed":                 "an engine refuses names with blank ends",
-	"asleep":                  "nobody waits to be woken",
-	"stop once":               "nobody waits to be woken",
-	"forbidden, not absent":   "how an error is worded is not compared",
-	"no request is a request": "every record of an engine carries one",
-	"no details, no step":     "an engine looks for the step before its details",
-	"no details, no job":      "an engine looks for the job before its details",
-	"short payloads":          "no payload of a history is so long",
-	"seal lost":               "no row of the standard rules seals",
-	"handed-out replay":       "an engine does not write to a replay",
-
-	"malformed told as a conflict": "an engine makes no malformed change",
-	"words of its own":             "an engine makes no malformed change",
-	"checked too late":             "an engine makes no malformed change",
-	"forgiving":                    "an engine makes no malformed change",
-
-	"claimed twice": "a dispatcher that gets the same effects for ever does not come to an end",
+	"check, then commit": "no other call comes between its look and its commit",
+	"busy":               "no other commit is under way",
+	"torn view":          "the job does not move on between its reads",
+	"torn snapshot":      "the job does not move on between its reads",
+	"undone, but done":   "the context of a call ends before it or after it: what a store does in between is open",
+	"asleep":             "play hides a store.Waker",
+	"stop once":          "play hides a store.Waker",
 }
 
 // A store that is broken in a way that shows to one caller is found out by its histories, the
@@ -50,7 +39,7 @@ func TestBrokenStoresGiveOtherHistories(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some hundred histories")
 	}
-	const most = 20
+	const most, few = 20, 2
 	var sound []*History
 	for seed := range uint64(most) {
 		h, err := Play(t.Context(), memstore.New(), seed, commands)
@@ -61,16 +50,16 @@ func TestBrokenStoresGiveOtherHistories(t *testing.T) {
 	}
 	broken := storetest.Broken()
 	for _, b := range broken {
-		if unseen[b.Name] != "" {
-			continue
+		shows := func(want *History) bool {
+			got, _ := play(t.Context(), &hasty{Store: b.Break(memstore.New())}, want.Seed, commands, 1)
+			return want.Difference(got) != nil
 		}
 		t.Run(b.Name, func(t *testing.T) {
 			t.Parallel()
-			if !slices.ContainsFunc(sound, func(want *History) bool {
-				got, _ := play(t.Context(), b.Break(memstore.New()), want.Seed, commands, 1)
-				return want.Difference(got) != nil
-			}) {
+			if why := unseen[b.Name]; why == "" && !slices.ContainsFunc(sound, shows) {
 				t.Errorf("%d histories, and none shows that %s", most, b.Why)
+			} else if why != "" && slices.ContainsFunc(sound[:few], shows) {
+				t.Errorf("a history shows that %s: unseen says that %s", b.Why, why)
 			}
 		})
 	}
@@ -79,4 +68,18 @@ func TestBrokenStoresGiveOtherHistories(t *testing.T) {
 			t.Errorf("unseen: there is no store %q", name)
 		}
 	}
+}
+
+// A hasty store fails each claim after the first 10,000, which a sound one does not reach: one
+// that returns the same effects for ever would have a play go on for ever. It takes one caller.
+type hasty struct {
+	store.Store
+	claims int
+}
+
+func (h *hasty) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+	if h.claims++; h.claims > 10_000 {
+		return nil, errors.New("claims without an end")
+	}
+	return h.Store.Claim(ctx, c)
 }

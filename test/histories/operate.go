@@ -85,7 +85,7 @@ func (p *player) actAnyhow(ctx context.Context, j *job, at *store.View) {
 	a := asked{step: step.ID(p.IntN(len(j.spec.Steps)+2) + 1), request: p.request(at)}
 	switch p.IntN(12) {
 	case 0:
-		a.cause = one(p, operation.AllJobCodes()).Cause()
+		a.cause = one(p, jobCodes).Cause()
 	case 1:
 		a.cause = step.Cause(p.IntN(40))
 	default:
@@ -98,9 +98,12 @@ func (p *player) actAnyhow(ctx context.Context, j *job, at *store.View) {
 func (p *player) asked(j *job, at *store.View) asked {
 	a := asked{step: at.Job.Current, request: p.request(at)}
 	s := &at.Step
-	legal := operation.Standard().Legal(operation.Standing{Type: s.Type, State: s.State, Job: at.Job.State})
+	legal := rules.Legal(standing(at))
 	if j.endless || j.stubborn && !p.oneIn(6) {
 		legal = legal.Minus(goingOn)
+		if j.endless {
+			legal = legal.Minus(step.CausesOf(final.Cause()))
+		}
 		if s.State == step.Waiting {
 			legal = legal.Minus(ofJob) // it would end the job for good
 		}
@@ -117,8 +120,11 @@ func (p *player) asked(j *job, at *store.View) asked {
 	return a
 }
 
-// ofJob are the operations on the job.
-var ofJob = operation.CausesOf(operation.AllJobCodes()...)
+// jobCodes are the operations on the job, and ofJob their causes.
+var (
+	jobCodes = append(operation.AllJobCodes(), final)
+	ofJob    = operation.CausesOf(jobCodes...)
+)
 
 // goingOn are the operations that go on to the next step.
 var goingOn = operation.CausesOf(operation.Confirm, operation.IgnoreError, operation.NextStep, operation.ForcedSkip)
@@ -193,7 +199,7 @@ func (p *player) decide(j *job, view *store.View) *engine.Decision {
 	a := p.asked(j, view)
 	c := &engine.Operate{Cause: a.cause, Request: engine.Request{ID: p.newRequest(), By: a.Actor, Because: a.Reason}}
 	p.ask("job %d: decide on version %d: %v", view.Job.ID, view.Job.Version, a)
-	d, err := engine.Decide(operation.Standard(), *view, c, step.At(p.now))
+	d, err := engine.Decide(rules, *view, c, step.At(p.now))
 	if err != nil {
 		p.fail(err)
 		return nil
@@ -237,6 +243,28 @@ func (p *player) commitTwo(ctx context.Context, j *job, at *store.View) {
 	err := p.store.Commit(ctx, c)
 	answer(p.History, "committed both", err)
 	p.Tally["two at once"]++
+}
+
+// commitMalformed has the store commit a change that no job could take.
+func (p *player) commitMalformed(ctx context.Context, j *job, at *store.View) {
+	d := p.decide(j, at)
+	if d == nil {
+		return
+	}
+	one(p, defects)(&d.Change)
+	p.row("and spoil it")
+	answer(p.History, "committed", p.store.Commit(ctx, d.Change))
+}
+
+// defects make the change of an operation malformed.
+var defects = []func(c *store.Change){
+	func(c *store.Change) { c.Job.Updated-- },
+	func(c *store.Change) { c.Job.Current = 0 },
+	func(c *store.Change) { c.Records[0].Effect = 99 },
+	func(c *store.Change) { c.Steps[0].Unfinished = -1 },
+	func(c *store.Change) {
+		c.Targets = append(c.Targets, store.Target{Index: c.Steps[0].Total, Attempt: 1})
+	},
 }
 
 // callTooLate calls when the context has ended, which does nothing.

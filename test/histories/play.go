@@ -13,7 +13,6 @@ import (
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
-	"github.com/stepgate/stepgate/store/storetest"
 )
 
 // Play plays so many commands on a store that is fresh and empty, and writes down at the end
@@ -23,8 +22,10 @@ func Play(ctx context.Context, st store.Store, seed uint64, commands int) (*Hist
 	return play(ctx, st, seed, commands, 64)
 }
 
-// play is Play with so many handlers at once, which no history tells.
+// play is Play with so many handlers at once, which no history tells. With one handler the store
+// gets one call at a time: the handlers of a delivery are all that ever runs at once.
 func play(ctx context.Context, st store.Store, seed uint64, commands, handlers int) (*History, error) {
+	st = struct{ store.Store }{st} // no store.Clock and no store.Waker
 	p := &player{
 		Rand:     rand.New(rand.NewPCG(seed, 0)),
 		History:  &History{Seed: seed, Tally: map[string]int{}},
@@ -32,7 +33,7 @@ func play(ctx context.Context, st store.Store, seed uint64, commands, handlers i
 		handlers: handlers,
 		now:      start,
 	}
-	p.engine = engine.New(storetest.WithoutClock(st),
+	p.engine = engine.New(st, engine.WithRules(rules),
 		engine.WithClock(func() time.Time { return p.now }),
 		engine.WithRandom(func() uint64 { return p.number }),
 		engine.WithJobIDs(func(step.Time) store.JobID { return p.newJobID() }),
@@ -95,6 +96,7 @@ var moves = []struct {
 	{2, (*player).repeatCreation},
 	{3, (*player).commitLate},
 	{2, (*player).commitTwo},
+	{2, (*player).commitMalformed},
 	{4, (*player).sweep},
 	{3, (*player).deliver},
 	{5, (*player).claim},
@@ -159,11 +161,33 @@ func (p *player) look(ctx context.Context, j *job) (*store.View, bool) {
 	}
 	p.rowsOf(&view)
 	s := &view.Step
-	j.over = s.State.Finished() && operation.Standard().Legal(operation.Standing{Type: s.Type, State: s.State, Job: view.Job.State}).Empty()
+	j.over = s.State.Finished() && rules.Legal(standing(&view)).Empty()
 	if j.views = append(j.views, view); len(j.views) > 4 {
 		j.views = j.views[1:]
 	}
 	return &view, true
+}
+
+// final is an operation of the players' own: it makes a job that has ended final.
+const final operation.JobCode = 32
+
+// rules are the standard ones, and final.
+var rules = func() *operation.Rules {
+	final.Cause().Register("finalize")
+	table := operation.StandardTable()
+	table.Rows = append(table.Rows, operation.Row{
+		Cause: final.Cause(), From: step.StatesOf(step.Succeeded, step.Failed, step.Abnormal, step.Terminated), Do: step.Seal,
+	})
+	r, err := table.Compile()
+	if err != nil {
+		panic(err)
+	}
+	return r
+}()
+
+// standing returns where the step in question stands.
+func standing(v *store.View) operation.Standing {
+	return operation.Standing{Type: v.Step.Type, State: v.Step.State, Job: v.Job.State, Sealed: v.Job.Sealed}
 }
 
 // rowsOf writes a view.

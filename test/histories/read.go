@@ -2,6 +2,7 @@ package histories
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"strings"
 
@@ -27,6 +28,7 @@ var reads = []func(p *player, ctx context.Context, e viewpoint, j *job, at *stor
 	(*player).readHistory,
 	(*player).readEffects,
 	(*player).readOverdue,
+	(*player).readDetails,
 	(*player).explain,
 }
 
@@ -50,12 +52,30 @@ func (p *player) readView(ctx context.Context, e viewpoint, j *job, at *store.Vi
 		q.Request = one(p, j.done).ID
 	}
 	p.ask("view %+v", q)
-	view, err := p.store.View(ctx, q)
-	if err != nil {
-		p.fail(err)
-		return
+	for range 2 { // the second answer does not depend on what became of the first
+		view, err := p.store.View(ctx, q)
+		if err != nil {
+			p.fail(err)
+			p.row(p.toldApart(ctx, q, j.spec.Scope, err))
+			return
+		}
+		p.rowsOf(&view)
+		if view.Replay != nil {
+			*view.Replay = store.Record{}
+		}
 	}
-	p.rowsOf(&view)
+}
+
+// toldApart reports whether the error for a job of another scope differs from that for a job that
+// does not exist by more than its id.
+func (p *player) toldApart(ctx context.Context, q store.Query, scope store.Scope, err error) bool {
+	if q.Scope.Holds(scope) {
+		return false
+	}
+	text := strings.ReplaceAll(err.Error(), fmt.Sprint(q.Job), "ID")
+	q.Job = store.MaxJobID
+	_, err = p.store.View(ctx, q)
+	return strings.ReplaceAll(fmt.Sprint(err), fmt.Sprint(q.Job), "ID") != text
 }
 
 func (p *player) readCreated(ctx context.Context, e viewpoint, j *job, _ *store.View) {
@@ -182,6 +202,17 @@ func (p *player) readOverdue(ctx context.Context, e viewpoint, _ *job, _ *store.
 		deadlines[i] = o.Deadline
 	}
 	answer(p.History, deadlines, err)
+}
+
+// readDetails reads the details of a step, now and then of a job that does not exist.
+func (p *player) readDetails(ctx context.Context, e viewpoint, j *job, _ *store.View) {
+	q := store.DetailQuery{Scope: e.scope, Job: j.id, Step: p.anyStep(j)}
+	if p.oneIn(10) {
+		q.Job = store.MaxJobID
+	}
+	p.ask("details %+v", q)
+	d, err := p.store.Details(ctx, q)
+	answer(p.History, d, err)
 }
 
 func (p *player) explain(ctx context.Context, e viewpoint, j *job, at *store.View) {
