@@ -11,7 +11,7 @@ import (
 // check compares the outcome of an action with what is wanted, and notes what would have been
 // right.
 func (p *player) check(i int, o outcome) {
-	a := &p.Actions[i]
+	a := &p.actions[i]
 	got := o.facts
 	var refusal *engine.Refusal
 	kind := "" // the key of a clause that stands for what came
@@ -31,9 +31,9 @@ func (p *player) check(i int, o outcome) {
 	if o.list == nil && a.Command.shape().list && kind == "" {
 		o.list = []string{none}
 	}
-	came := func() []Clause { return a.layout(a.defaults(kind, o)) }
+	came := func() []clause { return a.layout(a.defaults(kind, o)) }
 	switch first := firstKey(a.Want); {
-	case first == Fill:
+	case first == fill:
 		p.came[i] = came()
 		p.fail(a, `what golden mode writes in the place of "?"`, text(p.came[i]), o.err)
 	case kind != first && (kind != "" || first == refused || first == "unknown"):
@@ -51,16 +51,16 @@ func (p *player) check(i int, o outcome) {
 }
 
 // firstKey returns what kind of answer is wanted: refused, unknown, "?" or, for an acceptance, "".
-func firstKey(want []Clause) string {
-	if len(want) > 0 && (want[0].Key == refused || want[0].Key == "unknown" || want[0].Key == Fill) {
+func firstKey(want []clause) string {
+	if len(want) > 0 && (want[0].Key == refused || want[0].Key == "unknown" || want[0].Key == fill) {
 		return want[0].Key
 	}
 	return ""
 }
 
-func (p *player) checkList(i int, o outcome, came func() []Clause) {
-	a := &p.Actions[i]
-	if len(a.Want) == 0 || slices.EqualFunc(a.Want, o.list, func(c Clause, entry string) bool { return c.Value == entry }) {
+func (p *player) checkList(i int, o outcome, came func() []clause) {
+	a := &p.actions[i]
+	if len(a.Want) == 0 || slices.EqualFunc(a.Want, o.list, func(c clause, entry string) bool { return c.Value == entry }) {
 		return
 	}
 	p.came[i] = came()
@@ -68,8 +68,8 @@ func (p *player) checkList(i int, o outcome, came func() []Clause) {
 }
 
 func (p *player) checkFields(i int, got facts, err error) {
-	a := &p.Actions[i]
-	var want, came []Clause
+	a := &p.actions[i]
+	var want, came []clause
 	all := slices.Clone(a.Want)
 	for k, c := range all {
 		is := got[c.Key]
@@ -84,13 +84,13 @@ func (p *player) checkFields(i int, got facts, err error) {
 	}
 	p.came[i] = all
 	answer := text(came)
-	if err != nil && !slices.ContainsFunc(came, func(c Clause) bool { return c.Key == "says" }) {
+	if err != nil && !slices.ContainsFunc(came, func(c clause) bool { return c.Key == "says" }) {
 		answer += ": " + err.Error()
 	}
 	p.fail(a, text(want), answer, err)
 }
 
-func wanted(want []Clause) string {
+func wanted(want []clause) string {
 	if len(want) == 0 {
 		return "it to be accepted"
 	}
@@ -98,7 +98,7 @@ func wanted(want []Clause) string {
 }
 
 // text returns clauses on one line.
-func text(all []Clause) string {
+func text(all []clause) string {
 	texts := make([]string, len(all))
 	for i, c := range all {
 		texts[i] = c.String()

@@ -10,34 +10,32 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Command is what an action says: a *[Job], *[Operate], *[Report], *[Wait],
-// *[Sweep], *[Deliver], *[Crash], *[Restart], *[Deny], *[Allow], *[TurnTo] or
-// *[Look], and nothing else. Its String is how it reads in a file.
-type Command interface {
+// A command is what an action says. Its String is how it reads in a file.
+type command interface {
 	fmt.Stringer
 
 	// shape says what can be expected of the command.
 	shape() shape
 }
 
-// Job has a job created. The actions after it are about this job, unless it was refused.
-type Job struct {
+// A creation has a job created. The actions after it are about this job, unless it was refused.
+type creation struct {
 	Name  string
 	By    string // a person; "" for the anonymous actor
 	Steps []step.Spec
-	Options
+	conditions
 }
 
-// Operate has a person operate on a step or on the job.
-type Operate struct {
+// An operate has a person operate on a step or on the job.
+type operate struct {
 	Person string     // "" for the anonymous actor
 	Cause  step.Cause // the operation's: operation.Code and operation.JobCode have it
 	Step   step.ID    // 0 for an operation on the job
-	Options
+	conditions
 }
 
-// Options are what a person can add to a request.
-type Options struct {
+// Conditions are what a person can add to a request.
+type conditions struct {
 	In        store.Scope // through an engine that is narrowed to it; zero for none
 	Because   string
 	IfAttempt int32     // 0 for none
@@ -46,73 +44,73 @@ type Options struct {
 	DryRun    bool
 }
 
-// Report has an executor report.
-type Report struct {
+// A report has an executor report.
+type report struct {
 	Step    step.ID
 	Attempt int32
 	By      string      // the executor; may be empty
-	In      store.Scope // as in Options
-	Results []TargetResult
+	In      store.Scope // as in conditions
+	Results []targetResult
 	Outcome step.Cause // or 0
 	Reason  string
 }
 
-// A TargetResult is what a report says of one target.
-type TargetResult struct {
+// A targetResult is what a report says of one target.
+type targetResult struct {
 	Target   string
 	Status   step.Status
 	ExitCode int32
 	Detail   string
 }
 
-// Wait moves the clock.
-type Wait struct{ For time.Duration }
+// A wait moves the clock.
+type wait struct{ For time.Duration }
 
-// Sweep expires what is overdue.
-type Sweep struct{}
+// A sweep expires what is overdue.
+type sweep struct{}
 
-// Deliver hands every effect that is due, of whatever job, to a handler.
-type Deliver struct {
+// A deliver hands every effect that is due, of whatever job, to a handler.
+type deliver struct {
 	Failing string // what the handler answers; "" if it carries them out
 	Dies    bool   // the dispatcher is never heard of again, instead
 }
 
-// Crash takes the store down at the next commit.
-type Crash struct{ After bool } // it took effect, and the answer is lost
+// A crash takes the store down at the next commit.
+type crash struct{ After bool } // it took effect, and the answer is lost
 
-// Restart has the store up again, with new engines on it.
-type Restart struct{}
+// A restart has the store up again, with new engines on it.
+type restart struct{}
 
-// Deny has the authorizer deny everything to a person.
-type Deny struct{ Person, Because string }
+// A deny has the authorizer deny everything to a person.
+type deny struct{ Person, Because string }
 
-// Allow takes a Deny back.
-type Allow struct{ Person string }
+// An allow takes a deny back.
+type allow struct{ Person string }
 
-// TurnTo says which job the actions after it are about.
-type TurnTo struct{ Job string }
+// A turnTo says which job the actions after it are about.
+type turnTo struct{ Job string }
 
-// Look looks at something and says how it must be.
-type Look struct {
-	At     Subject
+// A look looks at something and says how it must be.
+type look struct {
+	At     subject
 	Number int64       // of the step or record
 	Name   string      // of the target, or of the person
-	Full   bool        // of Verdicts: every code, and why not
-	In     store.Scope // as in Options
+	Full   bool        // of verdicts: every code, and why not
+	In     store.Scope // as in conditions
 }
 
-// A Subject is what a Look looks at.
-type Subject string
+// A subject is what a look looks at.
+type subject string
 
 const (
-	TheJob     Subject = "job"      // its header
-	OneStep    Subject = "step"     // one of its steps
-	OneTarget  Subject = "target"   // a target of a step
-	OneRecord  Subject = "record"   // a record of its history
-	TheHistory Subject = "history"  // what the records say was done
-	TheEffects Subject = "effects"  // what waits for delivery
-	AllJobs    Subject = "jobs"     // the name and state of every job
-	Verdicts   Subject = "verdicts" // what is legal for a person on a step
+	theJob     subject = "job"      // its header
+	oneStep    subject = "step"     // one of its steps
+	oneTarget  subject = "target"   // a target of a step
+	oneRecord  subject = "record"   // a record of its history
+	theHistory subject = "history"  // what the records say was done
+	theEffects subject = "effects"  // what waits for delivery
+	allJobs    subject = "jobs"     // the name and state of every job
+	verdicts   subject = "verdicts" // what is legal for a person on a step
 )
 
 const nobody = "nobody"
@@ -124,7 +122,7 @@ func person(who string) string {
 	return name(who)
 }
 
-func (c *Job) String() string {
+func (c *creation) String() string {
 	by := ""
 	if c.By != "" {
 		by = ", by " + name(c.By)
@@ -132,17 +130,17 @@ func (c *Job) String() string {
 	return "job " + name(c.Name) + by + c.options()
 }
 
-func (c *Operate) String() string { return person(c.Person) + ": " + c.what() }
+func (c *operate) String() string { return person(c.Person) + ": " + c.what() }
 
 // what is the command without who gives it.
-func (c *Operate) what() string {
+func (c *operate) what() string {
 	if c.Cause.OfJob() {
 		return c.Cause.String() + c.options()
 	}
 	return fmt.Sprintf("%v %d%s", c.Cause, c.Step, c.options())
 }
 
-func (o Options) options() string {
+func (o conditions) options() string {
 	var b strings.Builder
 	if o.In != (store.Scope{}) {
 		b.WriteString(", in " + scopeText(o.In))
@@ -167,7 +165,7 @@ func (o Options) options() string {
 
 func scopeText(s store.Scope) string { return name(s.Type + "/" + s.ID) }
 
-func (c *Report) String() string {
+func (c *report) String() string {
 	head := fmt.Sprintf("report %d.%d", c.Step, c.Attempt)
 	if c.By != "" {
 		head += " by " + name(c.By)
@@ -196,14 +194,14 @@ func (c *Report) String() string {
 	return head + ": " + strings.Join(says, ", ")
 }
 
-func (c *Wait) String() string    { return "wait " + c.For.String() }
-func (*Sweep) String() string     { return "sweep" }
-func (*Restart) String() string   { return "restart" }
-func (c *Allow) String() string   { return "allow " + person(c.Person) }
-func (c *TurnTo) String() string  { return "turn to " + name(c.Job) }
-func (c *Deliver) String() string { return "deliver" + c.how() }
+func (c *wait) String() string    { return "wait " + c.For.String() }
+func (*sweep) String() string     { return "sweep" }
+func (*restart) String() string   { return "restart" }
+func (c *allow) String() string   { return "allow " + person(c.Person) }
+func (c *turnTo) String() string  { return "turn to " + name(c.Job) }
+func (c *deliver) String() string { return "deliver" + c.how() }
 
-func (c *Deliver) how() string {
+func (c *deliver) how() string {
 	switch {
 	case c.Dies:
 		return " and die"
@@ -213,14 +211,14 @@ func (c *Deliver) how() string {
 	return ""
 }
 
-func (c *Crash) String() string {
+func (c *crash) String() string {
 	if c.After {
 		return "crash after"
 	}
 	return "crash before"
 }
 
-func (c *Deny) String() string {
+func (c *deny) String() string {
 	text := "deny " + person(c.Person)
 	if c.Because != "" {
 		text += ", because " + strconv.Quote(c.Because)
@@ -228,14 +226,14 @@ func (c *Deny) String() string {
 	return text
 }
 
-func (c *Look) String() string {
+func (c *look) String() string {
 	text := "expect " + string(c.At)
 	switch c.At {
-	case OneStep, OneRecord:
+	case oneStep, oneRecord:
 		text = fmt.Sprintf("%s %d", text, c.Number)
-	case OneTarget:
+	case oneTarget:
 		text = fmt.Sprintf("%s %d.%s", text, c.Number, name(c.Name))
-	case Verdicts:
+	case verdicts:
 		text = fmt.Sprintf("expect %s on %d", person(c.Name), c.Number)
 		if c.Full {
 			text += " in full"

@@ -18,9 +18,11 @@ type Cell struct {
 	From  step.State // of the step, or of the job
 }
 
-func (c Cell) String() string { return fmt.Sprintf("%v on %s in %v", c.Cause, subject(c.Type), c.From) }
+func (c Cell) String() string {
+	return fmt.Sprintf("%v on %s in %v", c.Cause, typeName(c.Type), c.From)
+}
 
-func subject(t step.Type) string {
+func typeName(t step.Type) string {
 	if t == 0 {
 		return "the whole job"
 	}
@@ -48,7 +50,7 @@ type ruleRow struct {
 
 func (r ruleRow) subject() string {
 	if r.on.Empty() {
-		return subject(0)
+		return typeName(0)
 	}
 	return r.on.String()
 }
@@ -203,7 +205,7 @@ func (c *Coverage) of(row ruleRow) (count int, missing string) {
 	for _, cell := range row.cells {
 		count += c.Cells[cell]
 		if c.Cells[cell] == 0 {
-			none = append(none, fmt.Sprintf("%s in %v", subject(cell.Type), cell.From))
+			none = append(none, fmt.Sprintf("%s in %v", typeName(cell.Type), cell.From))
 		}
 	}
 	if count == 0 && len(row.cells) > 0 {

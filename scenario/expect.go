@@ -99,29 +99,29 @@ type shape struct {
 	commits   bool // it changes a job if it is accepted, and its outcome can be unknown
 }
 
-func (c *Job) shape() shape { return shape{fields: ofAnswer, refusable: true, commits: !c.DryRun} }
-func (c *Operate) shape() shape {
+func (c *creation) shape() shape { return shape{fields: ofAnswer, refusable: true, commits: !c.DryRun} }
+func (c *operate) shape() shape {
 	return shape{fields: ofAnswer, refusable: true, commits: !c.DryRun}
 }
-func (*Report) shape() shape  { return shape{fields: ofReport, refusable: true, commits: true} }
-func (*Sweep) shape() shape   { return shape{list: true, commits: true} }
-func (*Deliver) shape() shape { return shape{list: true} }
-func (*Wait) shape() shape    { return shape{} }
-func (*Crash) shape() shape   { return shape{} }
-func (*Restart) shape() shape { return shape{} }
-func (*Deny) shape() shape    { return shape{} }
-func (*Allow) shape() shape   { return shape{} }
-func (*TurnTo) shape() shape  { return shape{} }
+func (*report) shape() shape  { return shape{fields: ofReport, refusable: true, commits: true} }
+func (*sweep) shape() shape   { return shape{list: true, commits: true} }
+func (*deliver) shape() shape { return shape{list: true} }
+func (*wait) shape() shape    { return shape{} }
+func (*crash) shape() shape   { return shape{} }
+func (*restart) shape() shape { return shape{} }
+func (*deny) shape() shape    { return shape{} }
+func (*allow) shape() shape   { return shape{} }
+func (*turnTo) shape() shape  { return shape{} }
 
-func (c *Look) shape() shape {
+func (c *look) shape() shape {
 	switch c.At {
-	case TheJob:
+	case theJob:
 		return shape{fields: ofJob, refusable: true}
-	case OneStep:
+	case oneStep:
 		return shape{fields: ofStep, refusable: true}
-	case OneTarget:
+	case oneTarget:
 		return shape{fields: ofTarget, refusable: true}
-	case OneRecord:
+	case oneRecord:
 		return shape{fields: ofRecord, refusable: true}
 	}
 	return shape{list: true, refusable: true}
@@ -189,8 +189,8 @@ func waiting(d store.Delivery) string {
 	return text
 }
 
-// verdicts says which operations are legal; in full, of each whether it is, or why not.
-func verdicts(x engine.Explanation, full bool) []string {
+// verdictsOf says which operations are legal; in full, of each whether it is, or why not.
+func verdictsOf(x engine.Explanation, full bool) []string {
 	var all []string
 	for _, v := range x.Causes {
 		switch {

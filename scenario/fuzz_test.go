@@ -1,12 +1,10 @@
-package scenario_test
+package scenario
 
 import (
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/stepgate/stepgate/scenario"
 )
 
 // Whatever the input, Parse does not panic. What it reads is written so that it is read again as
@@ -32,24 +30,24 @@ func FuzzParse(f *testing.F) {
 	f.Add(timelineText)
 	f.Add(everything)
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := scenario.Parse("x.txt", []byte(text))
+		s, err := Parse("x.txt", []byte(text))
 		if err != nil {
 			for _, err := range split(err) {
-				if _, ok := err.(*scenario.SyntaxError); !ok {
+				if _, ok := err.(*SyntaxError); !ok {
 					t.Errorf("%v is not a SyntaxError", err)
 				}
 			}
 			return
 		}
-		again, err := scenario.Parse("x.txt", []byte(s.String()))
-		if err != nil || !reflect.DeepEqual(again.Actions, s.Actions) || !reflect.DeepEqual(again.Comments, s.Comments) {
+		again, err := Parse("x.txt", []byte(s.String()))
+		if err != nil || !reflect.DeepEqual(again.actions, s.actions) || !reflect.DeepEqual(again.comments, s.comments) {
 			t.Fatalf("it is written as\n%s\nand read as\n%+v, %v; want\n%+v", s, again, err, s)
 		}
-		result, err := scenario.Play(t.Context(), s, scenario.Config{})
+		result, err := Play(t.Context(), s, Config{})
 		if err == nil && result.Golden != text {
 			t.Errorf("golden mode makes of it\n%s", result.Golden)
 		}
-		if _, err := scenario.Parse("x.txt", []byte(result.Golden)); err != nil {
+		if _, err := Parse("x.txt", []byte(result.Golden)); err != nil {
 			t.Errorf("golden mode makes of it\n%s\nwhich cannot be read: %v", result.Golden, err)
 		}
 		if lines := strings.Count(result.Timeline.String(), "\n"); lines != len(result.Timeline) {

@@ -14,12 +14,12 @@ import (
 func (p *player) golden() string {
 	var b strings.Builder
 	copied := 0 // how many lines
-	for i := range p.Actions {
+	for i := range p.actions {
 		want, changed := p.came[i]
 		if !changed {
 			continue
 		}
-		a := &p.Actions[i]
+		a := &p.actions[i]
 		keep, last := a.extent()
 		b.WriteString(strings.Join(p.source[copied:keep], ""))
 		copied = last
@@ -50,27 +50,14 @@ func (s *Scenario) lineEnd(n int) string {
 	return "\n"
 }
 
-// whole reports whether every action has its lines, one after the other, in the file.
-func (s *Scenario) whole() bool {
-	end := 0
-	for i := range s.Actions {
-		a := &s.Actions[i]
-		if a.Command == nil || a.Line <= end {
-			return false
-		}
-		_, end = a.extent()
-	}
-	return end <= len(s.source)
-}
-
 // extent returns the last line above what is wanted of an action, and the last line of it. A
 // look has what is wanted on its own line.
-func (a *Action) extent() (keep, last int) {
+func (a *action) extent() (keep, last int) {
 	keep = a.Line
 	switch c := a.Command.(type) {
-	case *Look:
+	case *look:
 		keep--
-	case *Job:
+	case *creation:
 		keep += len(c.Steps)
 	}
 	last = max(keep, a.Line)
@@ -81,15 +68,15 @@ func (a *Action) extent() (keep, last int) {
 }
 
 // defaults returns the clauses that tell most of the outcome of an action.
-func (a *Action) defaults(kind string, o outcome) []Clause {
+func (a *action) defaults(kind string, o outcome) []clause {
 	var refusal *engine.Refusal
 	switch {
 	case kind == "unknown":
-		return []Clause{{Key: "unknown", Value: "outcome"}}
+		return []clause{{Key: "unknown", Value: "outcome"}}
 	case errors.As(o.err, &refusal):
 		return refusalDefaults(refusal)
 	case o.list != nil:
-		all := make([]Clause, len(o.list))
+		all := make([]clause, len(o.list))
 		for i, entry := range o.list {
 			all[i].Value = entry
 		}
@@ -97,7 +84,7 @@ func (a *Action) defaults(kind string, o outcome) []Clause {
 	}
 	keys := []string{"state"}
 	switch c := a.Command.(type) {
-	case *Operate:
+	case *operate:
 		keys = []string{"from", "to", "job_to"}
 		if r := o.record; r.Effect == store.RunTargets || r.Effect == store.AskConfirmers || r.Effect == store.StopAttempt {
 			keys = append(keys, "attempt", "targets")
@@ -106,34 +93,34 @@ func (a *Action) defaults(kind string, o outcome) []Clause {
 			keys = append(keys, "entered")
 		}
 		keys = append(keys, "effect")
-	case *Job:
+	case *creation:
 		keys = []string{"job_to"}
-	case *Report:
+	case *report:
 		keys = append(keys, "job_state", "accepted")
-	case *Look:
+	case *look:
 		switch c.At {
-		case TheJob:
+		case theJob:
 			keys = append(keys, "current", "version")
-		case OneStep:
+		case oneStep:
 			keys = append(keys, "attempt", "succeeded", "unfinished")
-		case OneTarget:
+		case oneTarget:
 			keys = append(keys, "attempt")
-		case OneRecord:
+		case oneRecord:
 			keys = append(keys, "actor", "from", "to")
 		}
 	}
-	var all []Clause
+	var all []clause
 	for i, key := range keys {
 		if value := o.facts[key]; i == 0 || value != "" && value != none {
-			all = append(all, Clause{Key: key, Value: value})
+			all = append(all, clause{Key: key, Value: value})
 		}
 	}
 	return all
 }
 
-func refusalDefaults(r *engine.Refusal) []Clause {
+func refusalDefaults(r *engine.Refusal) []clause {
 	f := refusalFacts(r)
-	all := []Clause{{Key: refused, Value: f[refused]}}
+	all := []clause{{Key: refused, Value: f[refused]}}
 	keys := []string{"state", "legal"}
 	switch {
 	case r.Field != "":
@@ -142,7 +129,7 @@ func refusalDefaults(r *engine.Refusal) []Clause {
 		keys = nil
 	}
 	for _, key := range keys {
-		all = append(all, Clause{Key: key, Value: f[key]})
+		all = append(all, clause{Key: key, Value: f[key]})
 	}
 	return all
 }

@@ -1,4 +1,4 @@
-package scenario_test
+package scenario
 
 import (
 	"os"
@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/stepgate/stepgate/operation"
-	"github.com/stepgate/stepgate/scenario"
 )
 
 // Golden mode leaves a file alone in which everything comes as it says: byte for byte, however
@@ -16,18 +15,18 @@ import (
 func TestGoldenModeLeavesWhatIsRight(t *testing.T) {
 	for _, path := range files(t, "testdata/*.txt") {
 		text := read(t, path)
-		if got := play(t, path, text, scenario.Config{}).Golden; got != text {
+		if got := play(t, path, text, Config{}).Golden; got != text {
 			t.Errorf("%s is written anew as\n%s", path, got)
 		}
 	}
 	for _, path := range files(t, "testdata/own/*.txt") {
 		text := read(t, path)
-		if got := play(t, path, text, scenario.Config{Rules: ownRules(t)}).Golden; got != text {
+		if got := play(t, path, text, Config{Rules: ownRules(t)}).Golden; got != text {
 			t.Errorf("%s is written anew as\n%s", path, got)
 		}
 	}
 	const loose = "#odd\r\njob \"release\"\t,request go\r\n\tscript  copy ,targets a\n\nann:  start_job\n\t to   running ,attempt 1"
-	if got := play(t, "x.txt", loose, scenario.Config{}).Golden; got != loose {
+	if got := play(t, "x.txt", loose, Config{}).Golden; got != loose {
 		t.Errorf("got\n%q\nwant\n%q", got, loose)
 	}
 }
@@ -38,31 +37,31 @@ func TestGoldenModeRepairsWhatIsDamaged(t *testing.T) {
 	for _, path := range files(t, "testdata/*.txt") {
 		s, whole := parse(t, path, read(t, path)), parse(t, path, read(t, path))
 		damaged := 0
-		for i := range s.Actions {
-			for k := range s.Actions[i].Want {
-				damaged += damage(&s.Actions[i].Want[k])
+		for i := range s.actions {
+			for k := range s.actions[i].Want {
+				damaged += damage(&s.actions[i].Want[k])
 			}
 		}
 		text := s.String()
-		result, err := scenario.Play(t.Context(), parse(t, path, text), scenario.Config{})
+		result, err := Play(t.Context(), parse(t, path, text), Config{})
 		if err == nil || damaged == 0 {
 			t.Errorf("%s: with %d clauses damaged: %v", path, damaged, err)
 		}
 		repaired := parse(t, path, result.Golden)
-		for i, a := range repaired.Actions {
-			want := whole.Actions[i]
-			if a.Command.String() != want.Command.String() || !reflect.DeepEqual(wanted(a), wanted(want)) {
-				t.Errorf("%s:%d: %v\n%v, want\n%v", path, a.Line, a.Command, wanted(a), wanted(want))
+		for i, a := range repaired.actions {
+			want := whole.actions[i]
+			if a.Command.String() != want.Command.String() || !reflect.DeepEqual(unplaced(a), unplaced(want)) {
+				t.Errorf("%s:%d: %v\n%v, want\n%v", path, a.Line, a.Command, unplaced(a), unplaced(want))
 			}
 		}
-		if again := play(t, path, result.Golden, scenario.Config{}); again.Golden != result.Golden {
+		if again := play(t, path, result.Golden, Config{}); again.Golden != result.Golden {
 			t.Errorf("%s is written anew a second time", path)
 		}
 	}
 }
 
 // damage makes a clause wrong, and counts it.
-func damage(c *scenario.Clause) int {
+func damage(c *clause) int {
 	switch {
 	case c.Key == "refused" && c.Value != operation.NotConfirmer.String():
 		c.Value = operation.NotConfirmer.String()
@@ -76,9 +75,9 @@ func damage(c *scenario.Clause) int {
 	return 1
 }
 
-// wanted returns the clauses of an action without their lines.
-func wanted(a scenario.Action) []scenario.Clause {
-	var all []scenario.Clause
+// unplaced returns the clauses of an action without their lines.
+func unplaced(a action) []clause {
+	var all []clause
 	for _, c := range a.Want {
 		c.Line = 0
 		all = append(all, c)
@@ -172,14 +171,14 @@ func TestGoldenModeWrites(t *testing.T) {
 	const head = "job release\n  script copy, targets a b\n"
 	for _, g := range goldens {
 		t.Run(g.name, func(t *testing.T) {
-			result, found := mismatches(t, head+g.file, scenario.Config{})
+			result, found := mismatches(t, head+g.file, Config{})
 			if len(found) == 0 {
 				t.Error("nothing is wrong with it")
 			}
 			if got := strings.TrimPrefix(result.Golden, head); got != g.want {
 				t.Errorf("got\n%s\nwant\n%s", got, g.want)
 			}
-			if _, found := mismatches(t, result.Golden, scenario.Config{}); len(found) > 0 && g.name != "a refusal of a job, and what comes after it" {
+			if _, found := mismatches(t, result.Golden, Config{}); len(found) > 0 && g.name != "a refusal of a job, and what comes after it" {
 				t.Errorf("as written it is still wrong: %v", found)
 			}
 		})
@@ -193,7 +192,7 @@ func TestUpdate(t *testing.T) {
 	if err := os.WriteFile(path, []byte(head+"  to waiting\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	results := scenario.Test(t, path, scenario.Config{Update: true})
+	results := Test(t, path, Config{Update: true})
 	if got := read(t, path); got != head+"  to running\n" || len(results) != 1 || results[0].Golden != got {
 		t.Errorf("it is now\n%s", got)
 	}

@@ -1,12 +1,10 @@
-package scenario_test
+package scenario
 
 import (
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
-
-	"github.com/stepgate/stepgate/scenario"
 )
 
 func files(t *testing.T, glob string) []string {
@@ -27,9 +25,9 @@ func read(t testing.TB, path string) string {
 	return string(data)
 }
 
-func parse(t *testing.T, name, text string) *scenario.Scenario {
+func parse(t *testing.T, name, text string) *Scenario {
 	t.Helper()
-	s, err := scenario.Parse(name, []byte(text))
+	s, err := Parse(name, []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,9 +35,9 @@ func parse(t *testing.T, name, text string) *scenario.Scenario {
 }
 
 // play plays a text of which everything must come as it says.
-func play(t *testing.T, name, text string, c scenario.Config) *scenario.Result {
+func play(t *testing.T, name, text string, c Config) *Result {
 	t.Helper()
-	result, err := scenario.Play(t.Context(), parse(t, name, text), c)
+	result, err := Play(t.Context(), parse(t, name, text), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,12 +45,12 @@ func play(t *testing.T, name, text string, c scenario.Config) *scenario.Result {
 }
 
 // mismatches plays a text and returns the mismatches.
-func mismatches(t *testing.T, text string, c scenario.Config) (*scenario.Result, []*scenario.Mismatch) {
+func mismatches(t *testing.T, text string, c Config) (*Result, []*Mismatch) {
 	t.Helper()
-	result, err := scenario.Play(t.Context(), parse(t, "x.txt", text), c)
-	var all []*scenario.Mismatch
+	result, err := Play(t.Context(), parse(t, "x.txt", text), c)
+	var all []*Mismatch
 	for _, err := range split(err) {
-		var m *scenario.Mismatch
+		var m *Mismatch
 		if !errors.As(err, &m) {
 			t.Fatalf("%v is not a Mismatch", err)
 		}

@@ -12,27 +12,27 @@ import (
 
 // note enters the outcome of an action into the timeline. What was written is read from the
 // store itself, so that it is there even if its answer was lost.
-func (p *player) note(a *Action, o outcome) {
+func (p *player) note(a *action, o outcome) {
 	records := p.news()
 	switch c := a.Command.(type) {
-	case *Sweep:
+	case *sweep:
 		p.noteSweep(a, o, records)
-	case *Deliver:
+	case *deliver:
 		p.noteDeliveries(a, c, o)
-	case *Restart, *Deny, *Allow:
+	case *restart, *deny, *allow:
 		p.tell(a)
-	case *Job, *Operate, *Report:
+	case *creation, *operate, *report:
 		p.noteRequest(a, o, records)
 	}
 }
 
 // entry returns an entry of an action of which nothing is known yet.
-func (p *player) entry(a *Action, who, what string) Entry {
+func (p *player) entry(a *action, who, what string) Entry {
 	return Entry{Line: a.Line, At: step.At(p.now), Who: who, What: what, Outcome: Told}
 }
 
 // tell notes what is no request.
-func (p *player) tell(a *Action) {
+func (p *player) tell(a *action) {
 	p.timeline = append(p.timeline, p.entry(a, "stage", a.Command.String()))
 }
 
@@ -48,14 +48,14 @@ func (e *Entry) fail(err error) {
 }
 
 // request returns the entry of a request, as it was asked, and whether that was a dry run.
-func (p *player) request(a *Action) (e Entry, dry bool) {
+func (p *player) request(a *action) (e Entry, dry bool) {
 	e = p.entry(a, "", "")
 	switch c := a.Command.(type) {
-	case *Job:
+	case *creation:
 		e.Who, e.What, dry = person(c.By), "job "+name(c.Name)+c.options(), c.DryRun
-	case *Operate:
+	case *operate:
 		e.Who, e.What, e.Step, e.Cause, dry = person(c.Person), c.what(), c.Step, c.Cause, c.DryRun
-	case *Report:
+	case *report:
 		said := *c
 		said.By = "" // it stands under who
 		e.Who, e.What, e.Step, e.Attempt = "executor", said.String(), c.Step, c.Attempt
@@ -69,9 +69,9 @@ func (p *player) request(a *Action) (e Entry, dry bool) {
 	return e, dry
 }
 
-func (p *player) noteRequest(a *Action, o outcome, records []store.Record) {
+func (p *player) noteRequest(a *action, o outcome, records []store.Record) {
 	e, dry := p.request(a)
-	if _, reports := a.Command.(*Report); reports && o.err == nil {
+	if _, reports := a.Command.(*report); reports && o.err == nil {
 		e.Report = &o.report
 	}
 	if o.record.Job != 0 {
@@ -144,7 +144,7 @@ func (p *player) record(e Entry, r *store.Record) {
 	p.timeline = append(p.timeline, next)
 }
 
-func (p *player) noteSweep(a *Action, o outcome, records []store.Record) {
+func (p *player) noteSweep(a *action, o outcome, records []store.Record) {
 	for i := range records {
 		r := &records[i]
 		e := p.entry(a, "deadline", "expires "+show(r.Step)+"."+show(r.Attempt))
@@ -158,7 +158,7 @@ func (p *player) noteSweep(a *Action, o outcome, records []store.Record) {
 	}
 }
 
-func (p *player) noteDeliveries(a *Action, c *Deliver, o outcome) {
+func (p *player) noteDeliveries(a *action, c *deliver, o outcome) {
 	for _, d := range o.deliveries {
 		e := p.entry(a, "dispatcher", "delivers "+delivery(d))
 		e.Job, e.Step, e.Attempt = d.Job, d.Step, d.Attempt

@@ -41,7 +41,7 @@ func Parse(name string, data []byte) (*Scenario, error) {
 	if len(p.mistakes) > 0 {
 		return nil, p.errors()
 	}
-	slices.SortFunc(p.Comments, func(a, b Comment) int { return a.Line - b.Line })
+	slices.SortFunc(p.comments, func(a, b comment) int { return a.Line - b.Line })
 	return p.Scenario, nil
 }
 
@@ -96,7 +96,7 @@ func (p *parser) block(first, last int) {
 	for n := first + 1; n <= last; n++ {
 		switch text := p.line(n); {
 		case text == "":
-			p.Comments = append(p.Comments, Comment{Line: n})
+			p.comments = append(p.comments, comment{Line: n})
 			blank = true // what comes after an empty line belongs to nothing
 		case text[0] == '#':
 			p.fail(n, &mistake{"an indented comment", "it at the margin"})
@@ -115,7 +115,7 @@ func (p *parser) block(first, last int) {
 		if !utf8.ValidString(text) {
 			p.fail(first, &mistake{"bytes that are not UTF-8", "a text in UTF-8"})
 		}
-		p.Comments = append(p.Comments, Comment{first, text})
+		p.comments = append(p.comments, comment{first, text})
 		return
 	}
 	tokens, m := lex(text)
@@ -130,7 +130,7 @@ func (p *parser) block(first, last int) {
 
 // action reads an action whose command can be read, with the lines below it.
 func (p *parser) action(line int, tokens []token, rows []row) *mistake {
-	a := Action{Line: line}
+	a := action{Line: line}
 	if len(tokens) > 2 && phrase(tokens[:2]) == "in between" && tokens[2].kind == comma {
 		a.Between, tokens = true, tokens[3:]
 	}
@@ -143,23 +143,23 @@ func (p *parser) action(line int, tokens []token, rows []row) *mistake {
 		p.fail(line, m)
 	}
 	switch c := command.(type) {
-	case *Job:
+	case *creation:
 		rows = p.steps(c, rows)
-	case *Look:
+	case *look:
 		if len(rest) > 0 || len(rows) == 0 {
 			rows = slices.Insert(rows, 0, row{line, rest})
 		}
 	}
 	a.Want = p.wanted(command, rows)
-	p.Actions = append(p.Actions, a)
+	p.actions = append(p.actions, a)
 	return nil
 }
 
 // order checks that an action can stand where it does.
-func (p *parser) order(a *Action) *mistake {
-	_, crashes := a.Command.(*Crash)
+func (p *parser) order(a *action) *mistake {
+	_, crashes := a.Command.(*crash)
 	switch c := a.Command.(type) {
-	case *Job, *Crash, *Restart, *TurnTo:
+	case *creation, *crash, *restart, *turnTo:
 		if a.Between {
 			return &mistake{c.String(), "what can happen while another action is decided: an operation, a report, sweep, deliver, deny, allow, wait or expect"}
 		}
@@ -179,8 +179,8 @@ func (p *parser) order(a *Action) *mistake {
 }
 
 // wanted reads what must come of a command.
-func (p *parser) wanted(c Command, rows []row) []Clause {
-	var all []Clause
+func (p *parser) wanted(c command, rows []row) []clause {
+	var all []clause
 	could := c.shape()
 	if len(rows) > 0 && !could.list && could.fields == nil {
 		p.fail(rows[0].line, &mistake{"an indented line", fmt.Sprintf("none below %q, which has no outcome", c)})
@@ -203,19 +203,19 @@ func (p *parser) wanted(c Command, rows []row) []Clause {
 }
 
 // isCause reports whether a clause of what is wanted of c has the name of a cause.
-func (cl Clause) isCause(c Command) bool {
-	look, looks := c.(*Look)
+func (cl clause) isCause(c command) bool {
+	look, looks := c.(*look)
 	switch {
 	case !looks:
 		return cl.Key == "cause"
-	case look.At == OneRecord:
+	case look.At == oneRecord:
 		return cl.Key == "cause" || cl.Key == "state"
 	}
-	return look.At == TheHistory && cl.Key == ""
+	return look.At == theHistory && cl.Key == ""
 }
 
 // row appends the clauses of a line to those before it.
-func (s shape) row(c Command, r row, all []Clause) ([]Clause, *mistake) {
+func (s shape) row(c command, r row, all []clause) ([]clause, *mistake) {
 	parts, m := clauses(r.tokens)
 	if m != nil {
 		return all, m
@@ -226,7 +226,7 @@ func (s shape) row(c Command, r row, all []Clause) ([]Clause, *mistake) {
 			return all, m
 		}
 		if clause.Key == alone {
-			if _, looks := c.(*Look); !looks || len(all) > 0 {
+			if _, looks := c.(*look); !looks || len(all) > 0 {
 				return all, &mistake{fmt.Sprintf("%q alone", clause.Value), "a key and a value: " + s.keys(all)}
 			}
 			clause.Key = "state"
@@ -240,47 +240,47 @@ func (s shape) row(c Command, r row, all []Clause) ([]Clause, *mistake) {
 const alone = "\x00alone" // the key of a value without one
 
 // clause reads one clause that comes after others.
-func (s shape) clause(tokens []token, before []Clause) (Clause, *mistake) {
+func (s shape) clause(tokens []token, before []clause) (clause, *mistake) {
 	text := phrase(tokens)
 	first := len(before) == 0
 	switch isWord := tokens[0].kind == word; {
-	case len(before) > 0 && before[0].Key == Fill || isWord && text == Fill && !first:
-		return Clause{}, &mistake{fmt.Sprintf("%q", text), `"?" alone, which golden mode replaces`}
-	case isWord && text == Fill:
-		return Clause{Key: Fill}, nil
+	case len(before) > 0 && before[0].Key == fill || isWord && text == fill && !first:
+		return clause{}, &mistake{fmt.Sprintf("%q", text), `"?" alone, which golden mode replaces`}
+	case isWord && text == fill:
+		return clause{Key: fill}, nil
 	case isWord && tokens[0].text == refused && first && s.refusable:
 		if len(tokens) != 2 {
-			return Clause{}, &mistake{fmt.Sprintf("%q", text), "refused and its reason: " + allReasons()}
+			return clause{}, &mistake{fmt.Sprintf("%q", text), "refused and its reason: " + allReasons()}
 		}
 		if m := checkReason(tokens[1].text); m != nil {
-			return Clause{}, m
+			return clause{}, m
 		}
-		return Clause{Key: refused, Value: tokens[1].text}, nil
+		return clause{Key: refused, Value: tokens[1].text}, nil
 	case isWord && text == unknownOutcome && first && s.commits:
-		return Clause{Key: "unknown", Value: "outcome"}, nil
+		return clause{Key: "unknown", Value: "outcome"}, nil
 	case s.list && (first || before[0].Key == ""):
-		return Clause{Value: text}, nil
+		return clause{Value: text}, nil
 	case len(tokens) == 1:
-		return Clause{Key: alone, Value: text}, nil
+		return clause{Key: alone, Value: text}, nil
 	}
 	key, value := tokens[0].text, tokens[1:]
 	if _, ok := s.known(before)[key]; !ok || tokens[0].kind != word {
-		return Clause{}, &mistake{fmt.Sprintf("%q", text), s.keys(before)}
+		return clause{}, &mistake{fmt.Sprintf("%q", text), s.keys(before)}
 	}
 	if value[0].kind == colon {
-		return Clause{}, got(tokens, "KEY VALUE, without a colon")
+		return clause{}, got(tokens, "KEY VALUE, without a colon")
 	}
-	if key != "says" && slices.ContainsFunc(before, func(c Clause) bool { return c.Key == key }) {
-		return Clause{}, &mistake{fmt.Sprintf("%s a second time", key), "it once"}
+	if key != "says" && slices.ContainsFunc(before, func(c clause) bool { return c.Key == key }) {
+		return clause{}, &mistake{fmt.Sprintf("%s a second time", key), "it once"}
 	}
 	if key == confirmers {
-		return Clause{Key: key, Value: parseNames(value)}, nil
+		return clause{Key: key, Value: parseNames(value)}, nil
 	}
-	return Clause{Key: key, Value: phrase(value)}, nil
+	return clause{Key: key, Value: phrase(value)}, nil
 }
 
 // known returns what can be said after some clauses.
-func (s shape) known(before []Clause) facts {
+func (s shape) known(before []clause) facts {
 	switch {
 	case len(before) > 0 && before[0].Key == refused:
 		return ofRefusal
@@ -291,7 +291,7 @@ func (s shape) known(before []Clause) facts {
 }
 
 // keys says in words what can be said after some clauses.
-func (s shape) keys(before []Clause) string {
+func (s shape) keys(before []clause) string {
 	var known []string
 	for key := range s.known(before) {
 		if key != refused && key != "unknown" {

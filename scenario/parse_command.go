@@ -11,7 +11,7 @@ import (
 )
 
 // parseCommand reads the line of an action. Of a look, rest is what it wants on that line.
-func parseCommand(tokens []token) (c Command, rest []token, m *mistake) {
+func parseCommand(tokens []token) (c command, rest []token, m *mistake) {
 	const want = "PERSON: CODE STEP, or one of job, report, wait, sweep, deliver, crash, restart, deny, allow, turn to, expect"
 	if len(tokens) == 0 {
 		return nil, nil, got(tokens, want)
@@ -35,16 +35,16 @@ func parseCommand(tokens []token) (c Command, rest []token, m *mistake) {
 	case "wait":
 		c, m = parseWait(args)
 	case "sweep":
-		c, m = &Sweep{}, nothing(args)
+		c, m = &sweep{}, nothing(args)
 	case "deliver":
 		c, m = parseDeliver(args)
 	case "crash":
-		c = &Crash{After: text == "after"}
+		c = &crash{After: text == "after"}
 		if text != "before" && text != "after" {
 			m = got(args, "before or after")
 		}
 	case "restart":
-		c, m = &Restart{}, nothing(args)
+		c, m = &restart{}, nothing(args)
 	case "deny":
 		c, m = parseDeny(args)
 	case "allow":
@@ -84,7 +84,7 @@ func who(t token) string {
 
 func isName(t token) bool { return t.kind == word || t.kind == quoted }
 
-func parseOperation(person string, tokens []token) (Command, *mistake) {
+func parseOperation(person string, tokens []token) (command, *mistake) {
 	parts, m := clauses(tokens)
 	if m != nil {
 		return nil, m
@@ -105,7 +105,7 @@ func parseOperation(person string, tokens []token) (Command, *mistake) {
 	onStep := err == nil
 	switch {
 	case onJob && len(what) == 1:
-		return &Operate{Person: person, Cause: jobCode.Cause(), Options: options}, nil
+		return &operate{Person: person, Cause: jobCode.Cause(), conditions: options}, nil
 	case onJob && !onStep:
 		return nil, got(what[1:], "a comma after "+name+", or nothing")
 	case !onStep:
@@ -117,7 +117,7 @@ func parseOperation(person string, tokens []token) (Command, *mistake) {
 	if err != nil || len(what) > 2 {
 		return nil, got(what[1:], "the number of a step, and a comma before anything else")
 	}
-	return &Operate{Person: person, Cause: code.Cause(), Step: step.ID(id), Options: options}, nil
+	return &operate{Person: person, Cause: code.Cause(), Step: step.ID(id), conditions: options}, nil
 }
 
 func allNames[T fmt.Stringer](all []T) string {
@@ -138,27 +138,27 @@ func checkReason(text string) *mistake {
 	return nil
 }
 
-func parseWait(tokens []token) (Command, *mistake) {
+func parseWait(tokens []token) (command, *mistake) {
 	d, err := time.ParseDuration(phrase(tokens))
 	if err != nil || d <= 0 || len(tokens) != 1 {
 		return nil, got(tokens, "a duration, such as 30s or 10m")
 	}
-	return &Wait{d}, nil
+	return &wait{d}, nil
 }
 
-func parseDeliver(tokens []token) (Command, *mistake) {
+func parseDeliver(tokens []token) (command, *mistake) {
 	switch {
 	case len(tokens) == 0:
-		return &Deliver{}, nil
+		return &deliver{}, nil
 	case phrase(tokens) == "and die":
-		return &Deliver{Dies: true}, nil
+		return &deliver{Dies: true}, nil
 	case len(tokens) == 2 && tokens[0] == (token{word, "failing"}) && tokens[1].kind == quoted && tokens[1].text != "":
-		return &Deliver{Failing: tokens[1].text}, nil
+		return &deliver{Failing: tokens[1].text}, nil
 	}
 	return nil, got(tokens, `nothing, failing "WHY", or and die`)
 }
 
-func parseDeny(tokens []token) (Command, *mistake) {
+func parseDeny(tokens []token) (command, *mistake) {
 	parts, m := clauses(tokens)
 	if m != nil {
 		return nil, m
@@ -166,7 +166,7 @@ func parseDeny(tokens []token) (Command, *mistake) {
 	if len(parts[0]) != 1 || !isName(parts[0][0]) {
 		return nil, got(parts[0], "a person")
 	}
-	c := &Deny{Person: who(parts[0][0])}
+	c := &deny{Person: who(parts[0][0])}
 	switch {
 	case len(parts) == 1:
 		return c, nil
@@ -177,9 +177,9 @@ func parseDeny(tokens []token) (Command, *mistake) {
 	return nil, got(parts[1], `because "WHY"`)
 }
 
-func parseAllow(tokens []token) (Command, *mistake) {
+func parseAllow(tokens []token) (command, *mistake) {
 	if len(tokens) != 1 || !isName(tokens[0]) {
 		return nil, got(tokens, "a person")
 	}
-	return &Allow{Person: who(tokens[0])}, nil
+	return &allow{Person: who(tokens[0])}, nil
 }

@@ -12,8 +12,8 @@ import (
 
 // parseOptions reads what is added to a request: if by is nil, to one that operates; otherwise
 // to one that creates, and by takes who it is from.
-func parseOptions(parts [][]token, by *string) (Options, *mistake) {
-	var o Options
+func parseOptions(parts [][]token, by *string) (conditions, *mistake) {
+	var o conditions
 	seen := map[string]bool{}
 	for _, part := range parts {
 		key, args := part[0].text, part[1:]
@@ -66,8 +66,8 @@ func parseScope(text string) (store.Scope, bool) {
 	return store.Scope{Type: typ, ID: id}, true
 }
 
-func parseJob(tokens []token) (Command, *mistake) {
-	c := &Job{}
+func parseJob(tokens []token) (command, *mistake) {
+	c := &creation{}
 	parts, m := clauses(tokens)
 	if m != nil {
 		return nil, m
@@ -76,13 +76,13 @@ func parseJob(tokens []token) (Command, *mistake) {
 		return nil, got(parts[0], "the name of the job")
 	}
 	c.Name = parts[0][0].text
-	c.Options, m = parseOptions(parts[1:], &c.By)
+	c.conditions, m = parseOptions(parts[1:], &c.By)
 	return c, m
 }
 
 // steps reads the definitions of a job's steps, which stand first, and returns the rows that
 // are left: what must come of the creation.
-func (p *parser) steps(job *Job, rows []row) []row {
+func (p *parser) steps(job *creation, rows []row) []row {
 	for i, r := range rows {
 		key := r.tokens[0].text
 		if _, err := step.ParseType(key); err == nil {
@@ -93,7 +93,7 @@ func (p *parser) steps(job *Job, rows []row) []row {
 			job.Steps = append(job.Steps, spec)
 			continue
 		}
-		if _, ok := ofAnswer[key]; ok || key == refused || key == Fill || key == "unknown" {
+		if _, ok := ofAnswer[key]; ok || key == refused || key == fill || key == "unknown" {
 			return rows[i:]
 		}
 		p.fail(r.line, got(r.tokens[:1], "a step, TYPE NAME with TYPE one of script, file_transfer, confirmation, sql, custom-32 to custom-63, or after the steps what must come of the job"))

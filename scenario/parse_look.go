@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-func parseTurn(tokens []token) (Command, *mistake) {
+func parseTurn(tokens []token) (command, *mistake) {
 	if len(tokens) != 2 || tokens[0] != (token{word, "to"}) || !isName(tokens[1]) {
 		return nil, got(tokens, "to and the name of a job")
 	}
-	return &TurnTo{Job: tokens[1].text}, nil
+	return &turnTo{Job: tokens[1].text}, nil
 }
 
-func parseLook(tokens []token) (c Command, rest []token, m *mistake) {
+func parseLook(tokens []token) (c command, rest []token, m *mistake) {
 	at := slices.IndexFunc(tokens, func(t token) bool { return t.kind == colon })
 	if at < 1 {
 		return nil, nil, got(tokens, "SUBJECT: and how it must be")
 	}
 	subject, rest := tokens[:at], tokens[at+1:]
-	look := &Look{}
+	look := &look{}
 	if n := len(subject); n > 2 && subject[n-2] == (token{word, "in"}) && isName(subject[n-1]) {
 		var ok bool
 		if look.In, ok = parseScope(subject[n-1].text); ok {
@@ -33,23 +33,23 @@ func parseLook(tokens []token) (c Command, rest []token, m *mistake) {
 }
 
 // parseSubject reads what a look looks at, and reports whether it is one.
-func parseSubject(c *Look, tokens []token) bool {
+func parseSubject(c *look, tokens []token) bool {
 	last := tokens[len(tokens)-1].text
 	n, err := strconv.ParseInt(last, 10, 64)
 	number := err == nil && len(tokens) == 2
-	switch at := Subject(tokens[0].text); {
+	switch at := subject(tokens[0].text); {
 	case len(tokens) > 2 && tokens[1] == (token{word, "on"}) && isName(tokens[0]):
-		c.At, c.Name = Verdicts, who(tokens[0])
+		c.At, c.Name = verdicts, who(tokens[0])
 		c.Number, err = strconv.ParseInt(tokens[2].text, 10, 64)
 		c.Full = len(tokens) == 5 && phrase(tokens[3:]) == "in full"
 		return err == nil && (c.Full || len(tokens) == 3)
 	case tokens[0].kind != word:
 		return false
-	case (at == TheJob || at == TheHistory || at == TheEffects || at == AllJobs) && len(tokens) == 1:
+	case (at == theJob || at == theHistory || at == theEffects || at == allJobs) && len(tokens) == 1:
 		c.At = at
-	case (at == OneStep || at == OneRecord) && number:
+	case (at == oneStep || at == oneRecord) && number:
 		c.At, c.Number = at, n
-	case at == OneTarget && len(tokens) >= 2 && len(tokens) <= 3:
+	case at == oneTarget && len(tokens) >= 2 && len(tokens) <= 3:
 		id, target, dotted := strings.Cut(tokens[1].text, ".")
 		if len(tokens) == 3 { // N."NAME"
 			if target != "" || tokens[2].kind != quoted {

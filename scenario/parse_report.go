@@ -10,7 +10,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-func parseReport(tokens []token) (Command, *mistake) {
+func parseReport(tokens []token) (command, *mistake) {
 	at := slices.IndexFunc(tokens, func(t token) bool { return t.kind == colon })
 	if at < 1 {
 		return nil, got(tokens, "STEP.ATTEMPT: and what the executor says")
@@ -35,8 +35,8 @@ func parseReport(tokens []token) (Command, *mistake) {
 }
 
 // parseReportHead reads STEP.ATTEMPT [by NAME] [in TYPE/ID].
-func parseReportHead(tokens []token) (*Report, *mistake) {
-	c := &Report{}
+func parseReportHead(tokens []token) (*report, *mistake) {
+	c := &report{}
 	id, attempt, _ := strings.Cut(tokens[0].text, ".")
 	s, err := strconv.ParseInt(id, 10, 64)
 	n, err2 := strconv.ParseInt(attempt, 10, 32)
@@ -63,7 +63,7 @@ func parseReportHead(tokens []token) (*Report, *mistake) {
 
 // parse reads one thing that a report says: TARGET STATUS [exit N] [detail "TEXT"], or how
 // the attempt has ended.
-func (c *Report) parse(tokens []token) *mistake {
+func (c *report) parse(tokens []token) *mistake {
 	outcome, ok := parseWord(tokens[0].text)
 	isOutcome := ok && (outcome == step.Stopped || outcome == step.Broke || outcome == step.Dropped)
 	if isOutcome && (len(tokens) == 1 || len(tokens) == 2 && tokens[1].kind == quoted) {
@@ -76,7 +76,7 @@ func (c *Report) parse(tokens []token) *mistake {
 	if !isName(tokens[0]) || len(tokens) < 2 {
 		return got(tokens, `TARGET STATUS, or one of stopped, broke "WHY", dropped "WHY"`)
 	}
-	r := TargetResult{Target: tokens[0].text}
+	r := targetResult{Target: tokens[0].text}
 	var err error
 	if r.Status, err = step.ParseStatus(tokens[1].text); err != nil || tokens[1].kind != word {
 		return got(tokens[1:2], "the status of a target: "+allNames(step.AllStatuses()))

@@ -1,4 +1,4 @@
-package scenario_test
+package scenario
 
 import (
 	"errors"
@@ -10,7 +10,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/stepgate/stepgate/operation"
-	"github.com/stepgate/stepgate/scenario"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -38,41 +37,41 @@ wait 90s
 // What is read is data.
 func TestParse(t *testing.T) {
 	s := parse(t, "x.txt", everything)
-	want := []scenario.Action{
-		{Line: 3, Command: &scenario.Job{
-			Name: "release 1.4", By: "ann", Options: scenario.Options{In: store.Scope{Type: "biz", ID: "2"}},
+	want := []action{
+		{Line: 3, Command: &creation{
+			Name: "release 1.4", By: "ann", conditions: conditions{In: store.Scope{Type: "biz", ID: "2"}},
 			Steps: []step.Spec{
 				{Type: step.Script, Name: "copy", Targets: []string{"a", "b c"}, Timeout: 10 * time.Minute, IgnoreErrors: true, Payload: "cp x y"},
 				{Type: step.Confirmation, Name: "ask", Confirmers: []string{"ann", "bob"}, Timeout: time.Hour, OnTimeout: step.ConfirmOnTimeout},
 				{Type: step.Type(32), Name: "deploy", Targets: []string{"a"}},
 			},
-		}, Want: []scenario.Clause{{Line: 7, Key: "job_to", Value: "pending"}, {Line: 7, Key: "seq", Value: "1"}}},
-		{Line: 8, Between: true, Command: &scenario.Report{
+		}, Want: []clause{{Line: 7, Key: "job_to", Value: "pending"}, {Line: 7, Key: "seq", Value: "1"}}},
+		{Line: 8, Between: true, Command: &report{
 			Step: 1, Attempt: 1, By: "agent", In: store.Scope{Type: "biz", ID: "2"},
-			Results: []scenario.TargetResult{
+			Results: []targetResult{
 				{Target: "a", Status: step.TargetRunning},
 				{Target: "b c", Status: step.NonZeroExit, ExitCode: 3, Detail: `no, it "failed"`},
 			},
 			Outcome: step.Broke, Reason: "lost",
 		}},
-		{Line: 9, Command: &scenario.Operate{Person: "ann", Cause: operation.StartJob.Cause(), Options: scenario.Options{Request: "go"}}},
-		{Line: 10, Command: &scenario.Operate{Cause: operation.RetryFailed.Cause(), Step: 1, Options: scenario.Options{
+		{Line: 9, Command: &operate{Person: "ann", Cause: operation.StartJob.Cause(), conditions: conditions{Request: "go"}}},
+		{Line: 10, Command: &operate{Cause: operation.RetryFailed.Cause(), Step: 1, conditions: conditions{
 			Because: "it's back", IfAttempt: 1, IfVersion: 2, DryRun: true,
-		}}, Want: []scenario.Clause{
+		}}, Want: []clause{
 			{Line: 11, Key: "refused", Value: "wrong_state"}, {Line: 12, Key: "legal", Value: "none"}, {Line: 12, Key: "says", Value: "not legal"},
 		}},
-		{Line: 13, Command: &scenario.Look{At: scenario.OneTarget, Number: 1, Name: "b c"}, Want: []scenario.Clause{{Line: 13, Key: "state", Value: "waiting"}}},
-		{Line: 14, Command: &scenario.Look{At: scenario.Verdicts, Number: 2, Name: "Ann Lee", Full: true, In: store.Scope{Type: "biz", ID: "2"}},
-			Want: []scenario.Clause{{Line: 15, Value: "confirm is not_confirmer"}, {Line: 16, Value: "start_job"}}},
-		{Line: 17, Command: &scenario.Wait{For: 90 * time.Second}},
+		{Line: 13, Command: &look{At: oneTarget, Number: 1, Name: "b c"}, Want: []clause{{Line: 13, Key: "state", Value: "waiting"}}},
+		{Line: 14, Command: &look{At: verdicts, Number: 2, Name: "Ann Lee", Full: true, In: store.Scope{Type: "biz", ID: "2"}},
+			Want: []clause{{Line: 15, Value: "confirm is not_confirmer"}, {Line: 16, Value: "start_job"}}},
+		{Line: 17, Command: &wait{For: 90 * time.Second}},
 	}
 	for i := range want {
-		if i >= len(s.Actions) || !reflect.DeepEqual(s.Actions[i], want[i]) {
-			t.Errorf("line %d is read as\n%+v, want\n%+v", want[i].Line, s.Actions[min(i, len(s.Actions)-1)], want[i])
+		if i >= len(s.actions) || !reflect.DeepEqual(s.actions[i], want[i]) {
+			t.Errorf("line %d is read as\n%+v, want\n%+v", want[i].Line, s.actions[min(i, len(s.actions)-1)], want[i])
 		}
 	}
-	if len(s.Actions) != len(want) || len(s.Comments) != 2 {
-		t.Errorf("got %d actions and %d comments, want %d and 2", len(s.Actions), len(s.Comments), len(want))
+	if len(s.actions) != len(want) || len(s.comments) != 2 {
+		t.Errorf("got %d actions and %d comments, want %d and 2", len(s.actions), len(s.comments), len(want))
 	}
 }
 
@@ -82,7 +81,7 @@ func TestStringParsesToTheSame(t *testing.T) {
 	for _, path := range append(files(t, "testdata/*.txt"), files(t, "testdata/own/*.txt")...) {
 		s := parse(t, path, read(t, path))
 		again := parse(t, path, s.String())
-		if !reflect.DeepEqual(again.Actions, s.Actions) || !reflect.DeepEqual(again.Comments, s.Comments) {
+		if !reflect.DeepEqual(again.actions, s.actions) || !reflect.DeepEqual(again.comments, s.comments) {
 			t.Errorf("%s is written as\n%s", path, s)
 		}
 		if again.String() != s.String() {
@@ -96,7 +95,7 @@ func TestStringParsesToTheSame(t *testing.T) {
 		release + "\"a:\": confirm -1\n\"#1\": start_job\n\"nobody\": start_job\nexpect target 1.\"a\": running\n",
 	} {
 		s := parse(t, "x.txt", text)
-		if again := parse(t, "x.txt", s.String()); !reflect.DeepEqual(again.Actions, s.Actions) {
+		if again := parse(t, "x.txt", s.String()); !reflect.DeepEqual(again.actions, s.actions) {
 			t.Errorf("%s is written as\n%s", text, s)
 		}
 	}
@@ -114,7 +113,7 @@ func TestFormerNamesAreRead(t *testing.T) {
 	const now = "report 1.1: broke \"lost\"\nreport 1.1: dropped\nexpect history: created, broke, dropped\n" +
 		"expect record 2: broke, cause dropped, to abnormal\nexpect step 1: abnormal\nexpect jobs: release abandoned\n"
 	s, want := parse(t, "x.txt", former), parse(t, "x.txt", now)
-	if got := s.String(); got != now || !reflect.DeepEqual(s.Actions, want.Actions) {
+	if got := s.String(); got != now || !reflect.DeepEqual(s.actions, want.actions) {
 		t.Errorf("got\n%s\nwant\n%s", got, now)
 	}
 }
@@ -246,8 +245,8 @@ var malformed = []struct {
 // Every mistake of form is found, with its file, its line, and what would be right.
 func TestMistakesOfForm(t *testing.T) {
 	for _, m := range malformed {
-		_, err := scenario.Parse("x.txt", []byte("# A story\njob release\n  script copy, targets a b\n"+m.text+"\n"))
-		var e *scenario.SyntaxError
+		_, err := Parse("x.txt", []byte("# A story\njob release\n  script copy, targets a b\n"+m.text+"\n"))
+		var e *SyntaxError
 		if !errors.As(err, &e) {
 			t.Errorf("%q: %v, want a *SyntaxError", m.text, err)
 			continue
@@ -262,7 +261,7 @@ func TestMistakesOfForm(t *testing.T) {
 func TestLongLinesAreCut(t *testing.T) {
 	long := strings.Repeat("é", 1<<20)
 	for _, text := range []string{long, "ann: start_job, because \"" + long, "deny " + long + "\n  " + long, long + ": " + long + " 1"} {
-		_, err := scenario.Parse("x.txt", []byte(text))
+		_, err := Parse("x.txt", []byte(text))
 		if err == nil || len(err.Error()) > 4000 || !utf8.ValidString(err.Error()) || !strings.Contains(err.Error(), "ééé...") {
 			t.Errorf("got %.100v and so on, %d bytes", err, len(err.Error()))
 		}
@@ -275,9 +274,9 @@ func TestLongFilesAreRead(t *testing.T) {
 	for _, text := range []string{"expect history:\n" + strings.Repeat("  created\n", n), "job x\n" + strings.Repeat("  scirpt a\n", n)} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		s, err := scenario.Parse("x.txt", []byte(text))
+		s, err := Parse("x.txt", []byte(text))
 		runtime.ReadMemStats(&after)
-		if err == nil && len(s.Actions[0].Want) != n || err != nil && len(split(err)) != n {
+		if err == nil && len(s.actions[0].Want) != n || err != nil && len(split(err)) != n {
 			t.Errorf("%.20q and so on is not read whole", text)
 		}
 		if took := after.TotalAlloc - before.TotalAlloc; took > n*perLine {
@@ -299,10 +298,10 @@ expect target 1.a: running
 ann: terminate_job
   refused wrong
 `
-	_, err := scenario.Parse("x.txt", []byte(text))
+	_, err := Parse("x.txt", []byte(text))
 	var lines []int
 	for _, err := range split(err) {
-		var e *scenario.SyntaxError
+		var e *SyntaxError
 		if errors.As(err, &e) {
 			lines = append(lines, e.Line)
 		}

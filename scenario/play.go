@@ -47,12 +47,12 @@ func (m *Mismatch) Unwrap() error { return m.Err }
 // came of it, also with an error. The error holds a *[Mismatch] for every action of which
 // something else came than was wanted, joined in their order, and for every job whose history
 // does not replay to what is stored. It is ctx's error if ctx has ended, and another one if
-// s is not as Parse returned it or c does not do what it must.
+// s is nil or c does not do what it must.
 func Play(ctx context.Context, s *Scenario, c Config) (*Result, error) {
-	if s == nil || !s.whole() {
-		return &Result{Scenario: s}, errors.New("a scenario must be one that Parse returned, unchanged")
+	if s == nil {
+		return &Result{}, errors.New("no scenario: Play takes one that Parse returned")
 	}
-	p := &player{Config: c.withDefaults(), Scenario: s, ctx: ctx, denied: map[string]string{}, came: map[int][]Clause{}}
+	p := &player{Config: c.withDefaults(), Scenario: s, ctx: ctx, denied: map[string]string{}, came: map[int][]clause{}}
 	p.now = time.Date(2026, 7, 1, 9, 0, 0, 0, time.UTC)
 	err := p.open()
 	if err == nil {
@@ -78,8 +78,8 @@ type player struct {
 	other  *engine.Engine // on the same store, for what happens in between
 
 	jobs    []*stored
-	job     *stored // that the actions are about
-	draft   *Job    // that is being created
+	job     *stored   // that the actions are about
+	draft   *creation // that is being created
 	denied  map[string]string
 	between []int // the actions that wait to get in the way of the next one
 	crash   int   // the action that has the store go down at the next commit, plus 1; 0 for none
@@ -90,12 +90,12 @@ type player struct {
 	random   atomic.Uint64
 	timeline Timeline
 	failures []*Mismatch
-	came     map[int][]Clause // by action: what came instead of what was wanted
+	came     map[int][]clause // by action: what came instead of what was wanted
 }
 
 // A stored job is one that the engine has drawn an id for.
 type stored struct {
-	*Job
+	*creation
 	id   store.JobID
 	seen store.Seq // the last of its records that is in the timeline
 }
@@ -147,7 +147,7 @@ func (p *player) restart() error {
 func (p *player) draw(at step.Time) store.JobID {
 	p.astray = p.astray || at != step.At(p.now)
 	id := store.JobID(len(p.jobs) + 1)
-	p.jobs = append(p.jobs, &stored{Job: p.draft, id: id})
+	p.jobs = append(p.jobs, &stored{creation: p.draft, id: id})
 	return id
 }
 
@@ -160,7 +160,7 @@ func (p *player) authorize(_ context.Context, a engine.Access) error {
 
 // play plays all actions and returns what came otherwise.
 func (p *player) play() error {
-	for i := range p.Actions {
+	for i := range p.actions {
 		if p.ctx.Err() != nil {
 			break
 		}
@@ -182,12 +182,12 @@ func (p *player) play() error {
 
 // perform has an action happen, with all that waits to get in its way.
 func (p *player) perform(i int) {
-	a := &p.Actions[i]
+	a := &p.actions[i]
 	if a.Between {
 		p.between = append(p.between, i)
 		return
 	}
-	if _, ok := a.Command.(*Crash); ok {
+	if _, ok := a.Command.(*crash); ok {
 		p.missed()
 		p.crash, p.delayed = i+1, true
 		p.tell(a)
@@ -199,12 +199,12 @@ func (p *player) perform(i int) {
 	}
 	if p.delayed {
 		p.delayed = false
-		after := p.Actions[p.crash-1].Command.(*Crash).After
+		after := p.actions[p.crash-1].Command.(*crash).After
 		p.faults.Add(storetest.Fault{Method: storetest.Commit, After: after, Do: p.goDown, Err: errDown})
 	}
 	p.act(i, p.eng)
 	if waiting > 0 && len(p.between) > 0 {
-		p.fail(&p.Actions[p.between[0]], "it to happen before a commit", "no commit", nil)
+		p.fail(&p.actions[p.between[0]], "it to happen before a commit", "no commit", nil)
 		p.between = nil
 	}
 }
@@ -230,14 +230,14 @@ func (p *player) goDown() {
 // missed is for a crash that still waits for a commit when it is too late for one.
 func (p *player) missed() {
 	if p.crash > 0 {
-		p.fail(&p.Actions[p.crash-1], "a commit after it", "none", nil)
+		p.fail(&p.actions[p.crash-1], "a commit after it", "none", nil)
 	}
 	p.crash, p.delayed = 0, false
 }
 
 // act does what an action says and compares the outcome with what is wanted.
 func (p *player) act(i int, eng *engine.Engine) {
-	a := &p.Actions[i]
+	a := &p.actions[i]
 	o := p.do(a, eng)
 	p.note(a, o)
 	p.check(i, o)
@@ -253,22 +253,22 @@ func (p *player) current() (*stored, error) {
 	return p.job, nil
 }
 
-func (p *player) fail(a *Action, want, got string, err error) {
+func (p *player) fail(a *action, want, got string, err error) {
 	p.failures = append(p.failures, &Mismatch{File: p.Name, Line: a.Line, Text: cut(p.line(a.Line)), Want: want, Got: got, Err: err})
 }
 
 // end checks what can be checked only once everything has been played.
 func (p *player) end() {
 	p.missed()
-	for i := range p.Actions {
-		job, ok := p.Actions[i].Command.(*Job)
+	for i := range p.actions {
+		job, ok := p.actions[i].Command.(*creation)
 		if !ok {
 			continue
 		}
 		for _, st := range p.jobs {
-			if st.Job == job && st.seen > 0 {
+			if st.creation == job && st.seen > 0 {
 				if err := p.audit(st); err != nil {
-					p.fail(&p.Actions[i], "a history that replays to what is stored", err.Error(), err)
+					p.fail(&p.actions[i], "a history that replays to what is stored", err.Error(), err)
 				}
 			}
 		}

@@ -29,31 +29,31 @@ type outcome struct {
 }
 
 // do does what an action says through eng.
-func (p *player) do(a *Action, eng *engine.Engine) outcome {
+func (p *player) do(a *action, eng *engine.Engine) outcome {
 	switch c := a.Command.(type) {
-	case *Job:
+	case *creation:
 		return p.create(c, eng)
-	case *Operate:
+	case *operate:
 		return p.operate(c, in(eng, c.In))
-	case *Report:
+	case *report:
 		return p.report(c, eng)
-	case *Look:
+	case *look:
 		return p.look(c, eng)
-	case *Sweep:
+	case *sweep:
 		n, err := eng.Sweep(p.ctx)
 		return outcome{list: []string{fmt.Sprintf("%d expired", n)}, err: err}
-	case *Deliver:
+	case *deliver:
 		return p.deliver(c, eng)
-	case *Wait:
+	case *wait:
 		p.now = p.now.Add(c.For)
-	case *Restart:
+	case *restart:
 		p.missed()
 		return outcome{err: p.restart()}
-	case *Deny:
+	case *deny:
 		p.denied[c.Person] = c.Because
-	case *Allow:
+	case *allow:
 		delete(p.denied, c.Person)
-	case *TurnTo:
+	case *turnTo:
 		return outcome{err: p.turn(c.Job)}
 	}
 	return outcome{}
@@ -67,7 +67,7 @@ func in(eng *engine.Engine, s store.Scope) *engine.Engine {
 	return eng.In(s)
 }
 
-func requestOf(person string, o Options) engine.Request {
+func requestOf(person string, o conditions) engine.Request {
 	r := engine.Request{By: person, Because: o.Because, IfAttempt: o.IfAttempt, IfVersion: o.IfVersion, DryRun: o.DryRun}
 	if o.Request != "" {
 		r.ID = uuid.NewSHA1(uuid.UUID{}, []byte(o.Request))
@@ -75,9 +75,9 @@ func requestOf(person string, o Options) engine.Request {
 	return r
 }
 
-func (p *player) create(c *Job, eng *engine.Engine) outcome {
+func (p *player) create(c *creation, eng *engine.Engine) outcome {
 	p.draft = c
-	created, err := in(eng, c.In).Create(p.ctx, engine.JobSpec{Name: c.Name, Steps: c.Steps}, requestOf(c.By, c.Options))
+	created, err := in(eng, c.In).Create(p.ctx, engine.JobSpec{Name: c.Name, Steps: c.Steps}, requestOf(c.By, c.conditions))
 	if err == nil && created.Job != 0 {
 		p.job = p.find(created.Job)
 		if p.job == nil {
@@ -108,12 +108,12 @@ func (p *player) turn(name string) error {
 	return fmt.Errorf("there is no job %q", name)
 }
 
-func (p *player) operate(c *Operate, eng *engine.Engine) outcome {
+func (p *player) operate(c *operate, eng *engine.Engine) outcome {
 	job, err := p.current()
 	if err != nil {
 		return outcome{err: err}
 	}
-	asked, record := requestOf(c.Person, c.Options), store.Record{}
+	asked, record := requestOf(c.Person, c.conditions), store.Record{}
 	if c.Cause.OfJob() {
 		record, err = eng.OperateJob(p.ctx, job.id, operation.JobCode(c.Cause.Code()), asked)
 	} else {
@@ -122,7 +122,7 @@ func (p *player) operate(c *Operate, eng *engine.Engine) outcome {
 	return outcome{facts: factsOf(record), record: record, err: err}
 }
 
-func (p *player) report(c *Report, eng *engine.Engine) outcome {
+func (p *player) report(c *report, eng *engine.Engine) outcome {
 	job, err := p.current()
 	if err != nil {
 		return outcome{err: err}
@@ -159,7 +159,7 @@ type failing string
 
 func (f failing) Error() string { return string(f) }
 
-func (p *player) deliver(c *Deliver, eng *engine.Engine) outcome {
+func (p *player) deliver(c *deliver, eng *engine.Engine) outcome {
 	var o outcome
 	if c.Dies {
 		now := step.At(p.now)
@@ -204,24 +204,24 @@ func (p *player) of(id store.JobID) string {
 // mostRows is how many rows a look reads, as many as an engine gives at once.
 const mostRows = 10_000
 
-func (p *player) look(c *Look, eng *engine.Engine) (o outcome) {
+func (p *player) look(c *look, eng *engine.Engine) (o outcome) {
 	job, err := p.current()
 	if err != nil {
 		return outcome{err: err}
 	}
 	eng = in(eng, c.In)
 	switch c.At {
-	case TheJob:
+	case theJob:
 		var header store.Job
 		header, o.err = eng.Job(p.ctx, job.id)
 		o.facts = factsOf(header)
-	case OneStep:
+	case oneStep:
 		var s store.Step
 		s, o.err = eng.Step(p.ctx, job.id, step.ID(c.Number))
 		o.facts = stepFacts(s)
-	case OneTarget:
+	case oneTarget:
 		return p.lookAtTarget(c, eng, job)
-	case OneRecord:
+	case oneRecord:
 		var history []store.Record
 		history, o.err = eng.History(p.ctx, job.id, store.Seq(c.Number-1), 1)
 		if errors.Is(o.err, engine.ErrAhead) || o.err == nil && (len(history) == 0 || history[0].Seq != store.Seq(c.Number)) {
@@ -230,33 +230,33 @@ func (p *player) look(c *Look, eng *engine.Engine) (o outcome) {
 		if o.err == nil {
 			o.facts = recordFacts(history[0])
 		}
-	case TheHistory:
+	case theHistory:
 		var history []store.Record
 		history, o.err = eng.History(p.ctx, job.id, 0, mostRows)
 		for _, r := range history {
 			o.list = append(o.list, r.Cause.String())
 		}
-	case TheEffects:
+	case theEffects:
 		var effects []store.Delivery
 		effects, o.err = eng.Effects(p.ctx, job.id, 0, mostRows)
 		for _, d := range effects {
 			o.list = append(o.list, waiting(d))
 		}
-	case AllJobs:
+	case allJobs:
 		var jobs []store.Job
 		jobs, o.err = eng.Jobs(p.ctx, engine.JobQuery{Limit: mostRows})
 		for _, j := range jobs {
 			o.list = append(o.list, fmt.Sprintf("%s %v", j.Name, j.State))
 		}
-	case Verdicts:
+	case verdicts:
 		var x engine.Explanation
 		x, o.err = eng.Explain(p.ctx, job.id, step.ID(c.Number), engine.Request{By: c.Name})
-		o.list = verdicts(x, c.Full)
+		o.list = verdictsOf(x, c.Full)
 	}
 	return o
 }
 
-func (p *player) lookAtTarget(c *Look, eng *engine.Engine, job *stored) outcome {
+func (p *player) lookAtTarget(c *look, eng *engine.Engine, job *stored) outcome {
 	target, err := job.target(step.ID(c.Number), c.Name)
 	if err != nil {
 		return outcome{err: err}

@@ -1,4 +1,4 @@
-package scenario_test
+package scenario
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/operation"
-	"github.com/stepgate/stepgate/scenario"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -48,8 +47,8 @@ var wrongs = []struct{ text, want string }{
 // wanted and what came.
 func TestMismatches(t *testing.T) {
 	for _, w := range wrongs {
-		_, err := scenario.Play(t.Context(), parse(t, "x.txt", release+w.text+"\n"), scenario.Config{})
-		var m *scenario.Mismatch
+		_, err := Play(t.Context(), parse(t, "x.txt", release+w.text+"\n"), Config{})
+		var m *Mismatch
 		if !errors.As(err, &m) || !strings.Contains(err.Error(), w.want) {
 			t.Errorf("%s\nis told as\n%v\nwant\n%s", w.text, err, w.want)
 		}
@@ -63,7 +62,7 @@ ann: start_job
   to waiting
 ann: confirm 1
 expect job: failed
-`, scenario.Config{})
+`, Config{})
 	var lines []int
 	for _, m := range found {
 		lines = append(lines, m.Line)
@@ -80,7 +79,7 @@ expect job: failed
 func TestPlayEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	result, err := scenario.Play(ctx, parse(t, "x.txt", release), scenario.Config{})
+	result, err := Play(ctx, parse(t, "x.txt", release), Config{})
 	if !errors.Is(err, context.Canceled) || len(result.Timeline) != 0 || result.Golden != release {
 		t.Errorf("got %+v, %v", result, err)
 	}
@@ -93,8 +92,8 @@ func TestPlayAuditsTheHistory(t *testing.T) {
 		func(_ *store.View, s []store.Step, _ []store.Record) { s[0].Succeeded = 7 },
 		func(_ *store.View, _ []store.Step, h []store.Record) { h[len(h)-1].Seq = 7 },
 	} {
-		c := scenario.Config{Open: func() store.Store { return lying{memstore.New(), break_} }}
-		_, err := scenario.Play(t.Context(), parse(t, "x.txt", release), c)
+		c := Config{Open: func() store.Store { return lying{memstore.New(), break_} }}
+		_, err := Play(t.Context(), parse(t, "x.txt", release), c)
 		if err == nil || !strings.Contains(err.Error(), "x.txt:1: job release: want a history that replays to what is stored; got") {
 			t.Errorf("got %v", err)
 		}

@@ -9,33 +9,33 @@ import (
 // A Scenario is a file that was read. It comes from [Parse], and is not changed by playing it.
 type Scenario struct {
 	Name     string    // of the file, for messages
-	Actions  []Action  // in their order
-	Comments []Comment // and empty lines
+	actions  []action  // in their order
+	comments []comment // and empty lines
 
 	source []string // the lines as they were read, with their ends
 }
 
-// An Action is a command and what must come of it.
-type Action struct {
+// An action is a command and what must come of it.
+type action struct {
 	Line    int  // where it begins, from 1
 	Between bool // it happens while the next action that is not is decided, before its commit
-	Command Command
-	Want    []Clause // nothing is wanted but that it is accepted if there is none
+	Command command
+	Want    []clause // nothing is wanted but that it is accepted if there is none
 }
 
-// A Clause is one thing that is wanted.
-type Clause struct {
+// A clause is one thing that is wanted.
+type clause struct {
 	Line  int    // where it stands
-	Key   string // "" for an entry of a list; [Fill] for "?"
+	Key   string // "" for an entry of a list; [fill] for "?"
 	Value string
 }
 
-// Fill is the key of a clause that golden mode is to replace.
-const Fill = "?"
+// fill is the key of a clause that golden mode is to replace.
+const fill = "?"
 
-// A Comment is a line that says nothing to the player: one that begins with #, or an empty
+// A comment is a line that says nothing to the player: one that begins with #, or an empty
 // one.
-type Comment struct {
+type comment struct {
 	Line int
 	Text string
 }
@@ -45,11 +45,11 @@ type Comment struct {
 // line by line.
 func (s *Scenario) String() string {
 	lines := map[int]string{}
-	for _, c := range s.Comments {
+	for _, c := range s.comments {
 		lines[c.Line] = c.Text
 	}
-	for i := range s.Actions {
-		for n, text := range s.Actions[i].lines(s.Actions[i].Want) {
+	for i := range s.actions {
+		for n, text := range s.actions[i].lines(s.actions[i].Want) {
 			lines[n] = text
 		}
 	}
@@ -69,18 +69,18 @@ func (s *Scenario) line(n int) string {
 }
 
 // lines returns the lines of an action of which want is wanted.
-func (a *Action) lines(want []Clause) map[int]string {
+func (a *action) lines(want []clause) map[int]string {
 	head := a.Command.String()
 	if a.Between {
 		head = "in between, " + head
 	}
 	lines := map[int]string{}
-	if job, ok := a.Command.(*Job); ok {
+	if job, ok := a.Command.(*creation); ok {
 		for i, spec := range job.Steps {
 			lines[a.Line+1+i] = indent + specText(spec)
 		}
 	}
-	_, looks := a.Command.(*Look)
+	_, looks := a.Command.(*look)
 	if looks {
 		head += ":"
 	}
@@ -105,12 +105,12 @@ func (a *Action) lines(want []Clause) map[int]string {
 const indent = "  "
 
 // String returns the clause as it reads in a file.
-func (c Clause) String() string {
+func (c clause) String() string {
 	switch c.Key {
 	case "":
 		return entry(c.Value)
-	case Fill:
-		return Fill
+	case fill:
+		return fill
 	case "says":
 		return "says " + strconv.Quote(c.Value)
 	case confirmers:
@@ -124,7 +124,7 @@ func (c Clause) String() string {
 // entry returns a value of a list so that it is not taken for anything else.
 func entry(value string) string {
 	text := bare(value)
-	if first, _, _ := strings.Cut(text, " "); first == refused || text == unknownOutcome || text == Fill {
+	if first, _, _ := strings.Cut(text, " "); first == refused || text == unknownOutcome || text == fill {
 		return strconv.Quote(value)
 	}
 	return text
@@ -133,7 +133,7 @@ func entry(value string) string {
 // single returns the value of a state, without its key, likewise.
 func single(value string) string {
 	text := name(value)
-	if text == refused || text == Fill {
+	if text == refused || text == fill {
 		return strconv.Quote(value)
 	}
 	return text
@@ -146,14 +146,14 @@ const (
 
 // layout gives clauses that came of an action their lines: a look has them on its own line
 // if there is room, and anything else below it.
-func (a *Action) layout(want []Clause) []Clause {
+func (a *action) layout(want []clause) []clause {
 	const width = 100
 	want = slices.Clone(want)
 	line, used := a.Line+1, 0
-	if job, ok := a.Command.(*Job); ok {
+	if job, ok := a.Command.(*creation); ok {
 		line += len(job.Steps)
 	}
-	if _, ok := a.Command.(*Look); ok {
+	if _, ok := a.Command.(*look); ok {
 		for i := range want {
 			want[i].Line = a.Line
 		}

@@ -1,4 +1,4 @@
-package scenario_test
+package scenario
 
 import (
 	"flag"
@@ -13,7 +13,6 @@ import (
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/operation"
-	"github.com/stepgate/stepgate/scenario"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -22,12 +21,12 @@ var update = flag.Bool("update", false, "write what comes into the scenarios")
 
 // What the scenarios say comes of it, comes of it.
 func TestScenarios(t *testing.T) {
-	scenario.Test(t, "testdata/*.txt", scenario.Config{Update: *update})
+	Test(t, "testdata/*.txt", Config{Update: *update})
 }
 
 // A type and a code of an embedder's own are played like any other.
 func TestScenariosOfOnesOwnRules(t *testing.T) {
-	scenario.Test(t, "testdata/own/*.txt", scenario.Config{Rules: ownRules(t), Update: *update})
+	Test(t, "testdata/own/*.txt", Config{Rules: ownRules(t), Update: *update})
 }
 
 func ownRules(t *testing.T) *operation.Rules {
@@ -67,9 +66,9 @@ func TestEveryShortfallOfTheReferenceHasAScenario(t *testing.T) {
 // All scenarios together exercise every cell of the legality table, every cell of the
 // lifecycles, and every reason of a refusal.
 func TestScenariosShowEveryRule(t *testing.T) {
-	c := scenario.NewCoverage(nil)
+	c := NewCoverage(nil)
 	for _, path := range files(t, "testdata/*.txt") {
-		c.Add(play(t, path, read(t, path), scenario.Config{}).Timeline)
+		c.Add(play(t, path, read(t, path), Config{}).Timeline)
 	}
 	for _, cell := range c.Missing() {
 		t.Errorf("no scenario shows %v", cell)
@@ -83,23 +82,23 @@ func TestScenariosShowEveryRule(t *testing.T) {
 // The cells are those of the rules, asked one by one, but for the states that nothing leads to.
 func TestCellsAreThoseOfTheRules(t *testing.T) {
 	for _, rules := range []*operation.Rules{operation.Standard(), ownRules(t)} {
-		want := map[scenario.Cell]bool{}
+		want := map[Cell]bool{}
 		for _, typ := range rules.Types() {
 			for _, state := range step.AllStates() {
 				for cause := range step.Created {
 					if _, ok := rules.Move(typ, state, cause); ok {
-						want[scenario.Cell{Cause: cause, Type: typ, From: state}] = true
+						want[Cell{Cause: cause, Type: typ, From: state}] = true
 					}
 				}
 			}
 		}
 		for _, state := range step.AllStates() {
 			for cause := range rules.Legal(operation.Standing{Job: state}).All() { // of no step: in the rows for the whole job
-				want[scenario.Cell{Cause: cause, From: state}] = true
+				want[Cell{Cause: cause, From: state}] = true
 			}
 		}
-		got := map[scenario.Cell]bool{}
-		for _, cell := range scenario.Cells(rules) {
+		got := map[Cell]bool{}
+		for _, cell := range Cells(rules) {
 			got[cell] = true
 		}
 		if !reflect.DeepEqual(got, want) {
@@ -112,7 +111,7 @@ func TestCellsAreThoseOfTheRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, cell := range scenario.Cells(rules) {
+	for _, cell := range Cells(rules) {
 		if cell.From == step.Terminating {
 			t.Errorf("Cells has %v, to which nothing leads", cell)
 		}
@@ -121,14 +120,14 @@ func TestCellsAreThoseOfTheRules(t *testing.T) {
 
 // A coverage counts the rows, and names what is missing of each.
 func TestCoverageIsATable(t *testing.T) {
-	c := scenario.NewCoverage(ownRules(t))
-	c.Add(play(t, "x.txt", release+"ann: start_job\nann: start_job\n  refused wrong_state\n", scenario.Config{}).Timeline)
+	c := NewCoverage(ownRules(t))
+	c.Add(play(t, "x.txt", release+"ann: start_job\nann: start_job\n  refused wrong_state\n", Config{}).Timeline)
 	for _, line := range []string{
 		"count  row                     on                 from                          to                       missing\n",
 		"\n0      custom-40               custom-32          failed, abnormal              succeeded                all\n",
 		"\n1      start_job               script, custom-32  pending                       running                  custom-32 in pending\n",
 		"\n1      wrong_state\n", "\n0      stale             missing\n",
-		fmt.Sprintf("\n1 of %d cells, 1 of 12 reasons\n", len(scenario.Cells(ownRules(t)))),
+		fmt.Sprintf("\n1 of %d cells, 1 of 12 reasons\n", len(Cells(ownRules(t)))),
 	} {
 		if !strings.Contains(c.String(), line) {
 			t.Errorf("it lacks %q:\n%v", line, c)
@@ -140,7 +139,7 @@ func TestCoverageIsATable(t *testing.T) {
 func TestPlayIsDeterministic(t *testing.T) {
 	for _, path := range files(t, "testdata/*.txt") {
 		text := read(t, path)
-		if a, b := play(t, path, text, scenario.Config{}), play(t, path, text, scenario.Config{}); !reflect.DeepEqual(records(a), records(b)) || a.Timeline.String() != b.Timeline.String() {
+		if a, b := play(t, path, text, Config{}), play(t, path, text, Config{}); !reflect.DeepEqual(records(a), records(b)) || a.Timeline.String() != b.Timeline.String() {
 			t.Errorf("%s: one play is\n%v\nand another\n%v", path, a.Timeline, b.Timeline)
 		}
 	}
@@ -150,7 +149,7 @@ func TestPlayIsDeterministic(t *testing.T) {
 func TestPlayUsesWhatTheConfigSays(t *testing.T) {
 	var stores, engines int
 	rules := ownRules(t)
-	c := scenario.Config{
+	c := Config{
 		Rules: rules,
 		Open:  func() store.Store { stores++; return memstore.New() },
 		Engine: func(st store.Store, opts ...engine.Option) *engine.Engine {
@@ -175,7 +174,7 @@ restart
 }
 
 // records returns what was written, request ids included.
-func records(r *scenario.Result) []store.Record {
+func records(r *Result) []store.Record {
 	var all []store.Record
 	for _, e := range r.Timeline {
 		if e.Record != nil {

@@ -1,4 +1,4 @@
-package scenario_test
+package scenario
 
 import (
 	"errors"
@@ -6,7 +6,6 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/operation"
-	"github.com/stepgate/stepgate/scenario"
 	"github.com/stepgate/stepgate/step"
 )
 
@@ -55,7 +54,7 @@ func TestTimelineIsATable(t *testing.T) {
 09:10:00  dispatcher  delivers job_ended failed                                      failed: no mail
 09:10:00  dispatcher  delivers job_ended terminated                                  failed: no mail
 `
-	if got := play(t, "x.txt", timelineText, scenario.Config{}).Timeline.String(); got != want {
+	if got := play(t, "x.txt", timelineText, Config{}).Timeline.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
@@ -84,7 +83,7 @@ deliver and die
 2026-07-02 09:00:00.001  release  dispatcher  dies with job_ended abnormal
 2026-07-02 09:00:00.001  hotfix   dispatcher  dies with run 1.1 all
 `
-	if got := play(t, "x.txt", text, scenario.Config{}).Timeline.String(); got != want {
+	if got := play(t, "x.txt", text, Config{}).Timeline.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
@@ -110,7 +109,7 @@ job hotfix
 09:00:00  "a b c"  dispatcher  delivers job_ended abnormal                                                   failed: no\vmail
 09:00:00  hotfix   nobody      job hotfix                                               pending
 `
-	if got := play(t, "x.txt", text, scenario.Config{}).Timeline.String(); got != want {
+	if got := play(t, "x.txt", text, Config{}).Timeline.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
@@ -132,11 +131,11 @@ turn to hotfix
 09:00:02  deadline  sweep                             not as wanted: failed: the store is down
 09:00:02  stage     allow ann
 `
-	result, _ := mismatches(t, text, scenario.Config{})
+	result, _ := mismatches(t, text, Config{})
 	if got := result.Timeline.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	result, _ = mismatches(t, release+"ann: start_job\n  to waiting\nann: confirm 1\nexpect job: waiting\n", scenario.Config{})
+	result, _ = mismatches(t, release+"ann: start_job\n  to waiting\nann: confirm 1\nexpect job: waiting\n", Config{})
 	if e := result.Timeline; e[0].Unwanted || !e[1].Unwanted || !e[2].Unwanted || len(e) != 3 {
 		t.Errorf("the entries are %+v", e)
 	}
@@ -145,15 +144,15 @@ turn to hotfix
 // An entry is data: what moved which step of which type from where to where, the record, the
 // answer or the refusal.
 func TestEntriesAreData(t *testing.T) {
-	entries := play(t, "x.txt", timelineText, scenario.Config{}).Timeline
-	at := func(i int) scenario.Entry { return entries[i] }
+	entries := play(t, "x.txt", timelineText, Config{}).Timeline
+	at := func(i int) Entry { return entries[i] }
 
 	if e := at(1); e.Line != 4 || e.Job != 1 || e.JobName != "release" || e.Step != 1 || e.Type != step.Script || e.Attempt != 1 ||
 		e.Cause != operation.StartJob.Cause() || e.From != step.Pending || e.To != step.Running || e.JobTo != step.Running ||
-		e.Outcome != scenario.Accepted || e.Record.Seq != 2 || e.Answer.Seq != 2 {
+		e.Outcome != Accepted || e.Record.Seq != 2 || e.Answer.Seq != 2 {
 		t.Errorf("the start is %+v", e)
 	}
-	if e := at(3); e.Outcome != scenario.Refused || e.Refusal.Reason != operation.Denied || !errors.Is(e.Err, operation.Denied) || e.Record != nil || e.From != 0 {
+	if e := at(3); e.Outcome != Refused || e.Refusal.Reason != operation.Denied || !errors.Is(e.Err, operation.Denied) || e.Record != nil || e.From != 0 {
 		t.Errorf("the denial is %+v", e)
 	}
 	if e := at(4); e.Line != 8 || e.Who != "agent" || e.Cause != step.Results || e.Report.Accepted != 1 || e.Record.Results != 1 {
@@ -162,26 +161,26 @@ func TestEntriesAreData(t *testing.T) {
 	if e := at(5); e.Line != 9 || e.Cause != step.SomeFailed || e.From != step.Running || e.To != step.Failed || len(e.Report.Rejected) != 1 {
 		t.Errorf("the report is %+v", e)
 	}
-	if e := at(7); e.Outcome != scenario.Tried || e.Record != nil || e.To != step.ErrorIgnored || e.Answer.Seq != 0 {
+	if e := at(7); e.Outcome != Tried || e.Record != nil || e.To != step.ErrorIgnored || e.Answer.Seq != 0 {
 		t.Errorf("the dry run is %+v", e)
 	}
 	if e := at(9); e.Cause != step.Entered || e.Step != 2 || e.Type != step.Confirmation || e.From != step.Pending || e.To != step.Waiting || e.Record != at(8).Record {
 		t.Errorf("the entry of step 2 is %+v", e)
 	}
-	if e := at(10); e.Outcome != scenario.Repeated || e.Record != nil || e.From != 0 || e.Answer.Seq != at(8).Record.Seq {
+	if e := at(10); e.Outcome != Repeated || e.Record != nil || e.From != 0 || e.Answer.Seq != at(8).Record.Seq {
 		t.Errorf("the repetition is %+v", e)
 	}
-	if e := at(12); e.Outcome != scenario.Unknown || !errors.Is(e.Err, engine.ErrUnknownOutcome) || e.Record == nil || e.To != step.Terminated {
+	if e := at(12); e.Outcome != Unknown || !errors.Is(e.Err, engine.ErrUnknownOutcome) || e.Record == nil || e.To != step.Terminated {
 		t.Errorf("what the store did and told nobody of is %+v", e)
 	}
-	if e := at(15); e.Outcome != scenario.Failed || e.Err.Error() != "no mail" || e.At.Sub(at(0).At).Minutes() != 10 {
+	if e := at(15); e.Outcome != Failed || e.Err.Error() != "no mail" || e.At.Sub(at(0).At).Minutes() != 10 {
 		t.Errorf("the delivery is %+v", e)
 	}
 
-	c := scenario.NewCoverage(nil)
+	c := NewCoverage(nil)
 	c.Add(entries)
-	started := scenario.Cell{Type: step.Script, From: step.Pending, Cause: operation.StartJob.Cause()}
-	terminated := scenario.Cell{Type: step.Confirmation, From: step.Waiting, Cause: operation.TerminateJob.Cause()}
+	started := Cell{Type: step.Script, From: step.Pending, Cause: operation.StartJob.Cause()}
+	terminated := Cell{Type: step.Confirmation, From: step.Waiting, Cause: operation.TerminateJob.Cause()}
 	if c.Cells[started] != 1 || c.Cells[terminated] != 1 || len(c.Cells) != 5 || c.Reasons[operation.Denied] != 1 || len(c.Reasons) != 3 {
 		t.Errorf("it covers %v and %v", c.Cells, c.Reasons)
 	}
