@@ -123,21 +123,3 @@ func what(r *store.Record) string {
 	}
 	return "by report"
 }
-
-// An executor's results are at least one, and of targets that there are; its report says
-// something.
-func TestReportsSaySomething(t *testing.T) {
-	s := busy(t).load()
-	rapid.Check(t, func(t *rapid.T) {
-		results := enginetest.Results(s).Draw(t, "results")
-		report := enginetest.Reports(s).Draw(t, "report")
-		if len(results) == 0 || len(report.Results) == 0 && report.Outcome == 0 {
-			t.Fatalf("nothing is said by %+v, or by %+v", results, report)
-		}
-		for _, result := range append(results, report.Results...) {
-			if result.Target < 0 || result.Target > 1 || !result.Status.Valid() {
-				t.Fatalf("there is no such target or status: %+v", result)
-			}
-		}
-	})
-}

@@ -91,6 +91,9 @@ type rulesCheck struct {
 // rowCauses bounds the causes that rules say something of.
 const rowCauses step.Cause = 192
 
+// starts are the operations on the job that the documented rules have.
+var starts = operation.CausesOf(operation.AllJobCodes()...)
+
 func isOperation(cause step.Cause) bool { return cause.OfStep() || cause.OfJob() }
 
 // A cell is what a line of the error is about. Each has one line: one difference shows in

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -74,7 +75,7 @@ func (n tally) String() string {
 // sequence is a store, two engines on it, and what is known of the jobs from the answers
 // that were given.
 type sequence struct {
-	*rapid.T
+	dice
 	game
 	store   store.Store
 	engines [2]*engine.Engine // the first one on a store that others act around, and that fails
@@ -101,9 +102,7 @@ type sequence struct {
 type tracked struct {
 	id        store.JobID
 	spec      engine.JobSpec
-	request   store.RequestID            // of its creation
-	created   store.Record               // the answer to its creation
-	requests  []request                  // accepted
+	requests  []request                  // accepted, its creation first
 	reports   []engine.Report            // accepted
 	succeeded map[step.ID]map[int32]bool // targets whose success was accepted since all had to run
 	final     bool                       // nothing can happen to it any more
@@ -126,7 +125,7 @@ func (j *tracked) version() store.Seq { return j.last.Job.Version }
 // play plays one sequence and returns how it ended.
 func (g game) play(t *rapid.T) *sequence {
 	w := &sequence{
-		T: t, game: g, store: storetest.WithoutClock(g.Open(openTB{T: t})), checker: NewChecker(g.Rules), now: time.UnixMilli(1_800_000_000_000),
+		dice: dice{t}, game: g, store: storetest.WithoutClock(g.Open(openTB{T: t})), checker: NewChecker(g.Rules), now: time.UnixMilli(1_800_000_000_000),
 		strict: rapid.Bool().Draw(t, "strict"), sent: map[string]engine.Report{}, delivered: map[store.JobID]map[store.Seq]bool{},
 	}
 	for i := range w.engines {
@@ -157,7 +156,7 @@ func (g game) play(t *rapid.T) *sequence {
 // turn plays one command, or some at once, or one that tries a promise out.
 func (w *sequence) turn() {
 	j := w.job()
-	switch n := rapid.IntRange(0, 31).Draw(w.T, "turn"); {
+	switch n := w.Below(32, "turn"); {
 	case len(w.open()) == 0 || len(w.open()) < 3 && n == 31:
 		w.create()
 	case n == 30:
@@ -188,15 +187,15 @@ func (w *sequence) newRequest() (id store.RequestID) {
 }
 
 func (w *sequence) engine() *engine.Engine {
-	return w.engines[rapid.IntRange(0, 1).Draw(w.T, "engine")]
+	return player.Of(w, "engine", w.engines[:])
 }
 
 // job draws a job, mostly one that is not final.
 func (w *sequence) job() *tracked {
-	if open := w.open(); len(open) > 0 && rapid.IntRange(0, 31).Draw(w.T, "final too") < 31 {
-		return open[rapid.IntRange(0, len(open)-1).Draw(w.T, "open job")]
+	if open := w.open(); len(open) > 0 && !player.OneIn(w, 32, "final too") {
+		return player.Of(w, "open job", open)
 	}
-	return w.jobs[rapid.IntRange(0, len(w.jobs)-1).Draw(w.T, "job")]
+	return player.Of(w, "job", w.jobs)
 }
 
 func (w *sequence) open() []*tracked {

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"pgregory.net/rapid"
-
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/store"
 )
@@ -16,24 +15,13 @@ import (
 func (w *sequence) repeat(j *tracked) {
 	defer func(strict bool) { w.strict = strict }(w.strict)
 	w.strict = false
-	e := w.engine()
-	if n := rapid.IntRange(0, len(j.requests)).Draw(w.T, "request"); n < len(j.requests) {
-		r := j.requests[n]
-		if record, err := w.ask(e, j, r); err != nil || record != r.record {
-			w.Fatalf("promise 1: repeated request %v: got %+v, %v, want the record %+v", r.id, record, err, r.record)
-		}
-		r.actor = "eve"
-		if record, err := w.ask(e, j, r); !errors.Is(err, operation.RequestReused) {
-			w.Fatalf("promise 1: request %v of another caller: got %+v, %v, want a refusal as reused", r.id, record, err)
-		}
-	} else {
-		record, err := e.Create(context.Background(), j.spec, engine.Request{By: "ann", ID: j.request})
-		if err != nil || record != j.created {
-			w.Fatalf("promise 1: repeated creation: got %+v, %v, want %+v", record, err, j.created)
-		}
-		if record, err = e.Create(context.Background(), j.spec, engine.Request{By: "eve", ID: j.request}); !errors.Is(err, operation.RequestReused) {
-			w.Fatalf("promise 1: creation by another caller: got %+v, %v, want a refusal as reused", record, err)
-		}
+	e, r := w.engine(), player.Of(w, "request", j.requests)
+	if record, err := r.Send(context.Background(), e); err != nil || record != r.record {
+		w.Fatalf("promise 1: %v again: got %+v, %v, want the record %+v", r, record, err, r.record)
+	}
+	r.By = "eve"
+	if record, err := r.Send(context.Background(), e); !errors.Is(err, operation.RequestReused) {
+		w.Fatalf("promise 1: %v, which was another caller's: got %+v, %v, want a refusal as reused", r, record, err)
 	}
 	w.after(j, answer{})
 }
@@ -42,7 +30,7 @@ func (w *sequence) repeat(j *tracked) {
 func (w *sequence) reportLate(j *tracked) {
 	r := w.newReport(&j.last)
 	current := r.Attempt
-	r.Attempt = int32(rapid.IntRange(1, int(current)-1).Draw(w.T, "attempt"))
+	r.Attempt = int32(1 + w.Below(int(current)-1, "attempt"))
 	w.sent[r.By] = r
 	_, err := w.engine().Report(context.Background(), r)
 	if !errors.Is(err, operation.Stale) {

@@ -2,12 +2,12 @@ package enginetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -15,7 +15,7 @@ import (
 
 // expect wants an answer to be a success or a refusal.
 func (w *sequence) expect(err error) {
-	if refusal := new(engine.Refusal); err != nil && !errors.As(err, &refusal) {
+	if err != nil && !player.Refused(err) {
 		w.Fatalf("promise 1: %v is neither a success nor a refusal", err)
 	}
 }
@@ -209,7 +209,7 @@ func (w *sequence) checkEarlier(j *tracked) {
 // any more to one that is final.
 func (w *sequence) checkGoesOn(j *tracked) {
 	ctx, ann, c := context.Background(), engine.Request{By: "ann"}, j.last.current()
-	legal := j.last.legal(c, "ann")
+	legal := j.last.sight().Legal("ann")
 	codes, err := w.engines[1].Allowed(ctx, j.id, c.ID, ann)
 	overdue := c.Deadline != 0 && c.Deadline <= step.At(w.now) // she is told what is legal after the expiry
 	if err != nil || codes != legal && !overdue {

@@ -7,10 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -18,7 +17,7 @@ import (
 
 // A command is what a person, an executor or the clock does to a job.
 type command struct {
-	kind   kind
+	kind   string
 	run    func(*engine.Engine) answer
 	at     step.Time // when it was drawn
 	strict bool      // the authorizer is asked, and was strict
@@ -35,41 +34,38 @@ type answer struct {
 
 // reason returns why a command was refused, 0 if it was not.
 func (a answer) reason() operation.Reason {
-	if refusal := new(engine.Refusal); errors.As(a.err, &refusal) {
+	if refusal, ok := errors.AsType[*engine.Refusal](a.err); ok {
 		return refusal.Reason
 	}
 	return 0
 }
 
-// request is an operation of a person.
+// request is one of a person.
 type request struct {
-	step   step.ID
-	cause  step.Cause
-	id     store.RequestID
-	actor  string
+	player.Ask
 	record store.Record // once it was accepted
 }
 
 // Promise 1: a creation makes one job, whatever becomes of its commit.
 func (w *sequence) create() {
-	spec := drawJob(w.T, w.Rules)
-	j := &tracked{spec: spec, request: w.newRequest(), succeeded: map[step.ID]map[int32]bool{}}
+	spec := drawJob(w, w.Rules)
+	r := request{Ask: player.Ask{Spec: &spec, Cause: step.Created, Request: engine.Request{By: "ann", ID: w.newRequest()}}}
 	e := w.engine()
 	_, err := w.insist(func() (err error) {
-		j.created, err = e.Create(context.Background(), spec, engine.Request{By: "ann", ID: j.request})
+		r.record, err = r.Send(context.Background(), e)
 		return err
 	})
 	if err != nil {
 		w.Fatalf("Create(%+v): %v", spec, err)
 	}
 	w.land()
-	j.id = j.created.Job
+	j := &tracked{id: r.record.Job, spec: spec, requests: []request{r}, succeeded: map[step.ID]map[int32]bool{}}
 	w.jobs = append(w.jobs, j)
 	if all, err := w.engines[1].Jobs(context.Background(), engine.JobQuery{Limit: 10_000}); err != nil || len(all) != len(w.jobs) {
 		w.Fatalf("promise 1: %d creations made %d jobs (%v)", len(w.jobs), len(all), err)
 	}
 	j.last = w.load(j)
-	if header, _, err := engine.Replay(w.Rules, spec, []store.Record{j.created}); err != nil || j.last.Job != header {
+	if header, _, err := engine.Replay(w.Rules, spec, []store.Record{r.record}); err != nil || j.last.Job != header {
 		w.Fatalf("promise 1: job %d was said to be\n%+v (%v), it is\n%+v", j.id, header, err, j.last.Job)
 	}
 	if w.modelled {
@@ -81,20 +77,23 @@ func (w *sequence) create() {
 // command draws a command for j: one of any kind, or mostly one that is likely in its state.
 func (w *sequence) command(j *tracked, likely bool) command {
 	s := w.fresh(j)
-	c := command{kind: drawKind(w.T, s, likely), at: step.At(w.now)}
-	switch c.kind {
-	case starting:
-		w.operation(&c, j, request{cause: operation.StartJob.Cause(), actor: drawActor(w.T, s), id: w.newRequest()})
-	case terminating:
-		w.operation(&c, j, request{cause: operation.TerminateJob.Cause(), actor: drawActor(w.T, s), id: w.newRequest()})
-	case operating:
-		r := request{actor: drawActor(w.T, s), id: w.newRequest()}
-		r.step, r.cause = drawOperation(w.T, s, r.actor)
+	sight, habits, c := s.sight(), habits, command{at: step.At(w.now)}
+	turn := sight.Turn(w, odds)
+	if !likely {
+		turn, habits.Anything, habits.OnJob = player.Of(w, "anyone", player.AllTurns), 1, 1
+	}
+	switch c.kind = string(turn); turn {
+	case player.Person:
+		r := request{Ask: sight.Ask(w, habits)}
+		r.ID = w.newRequest()
+		if r.Cause.OfJob() {
+			c.kind = r.Cause.String()
+		}
 		w.operation(&c, j, r)
-	case reporting:
+	case player.Executor:
 		w.report(&c, j, w.newReport(s))
-	case expiring:
-		w.now = w.now.Add(time.Duration(rapid.IntRange(0, 15).Draw(w.T, "seconds")) * time.Second)
+	case player.Time:
+		w.now = w.now.Add(time.Duration(w.Below(16, "seconds")) * time.Second)
 		w.sweep(&c, j)
 	}
 	return c
@@ -104,17 +103,11 @@ func (w *sequence) command(j *tracked, likely bool) command {
 func (w *sequence) operation(c *command, j *tracked, r request) {
 	c.strict = w.strict
 	c.oracle = func(m *model.Job, now step.Time) (bool, operation.Reason) {
-		var reason operation.Reason
-		if r.cause.OfJob() {
-			reason = m.OperateJob(operation.JobCode(r.cause.Code()), r.actor, now)
-		} else {
-			reason = m.Operate(r.step, operation.Code(r.cause), r.actor, now)
-		}
-		return reason == 0, reason
+		return apply(m, &store.Record{Step: r.Step, Cause: r.Cause, Actor: r.By, At: now}, engine.Report{})
 	}
 	c.run = func(e *engine.Engine) (a answer) {
 		a.again, a.err = w.insist(func() (err error) {
-			r.record, err = w.ask(e, j, r)
+			r.record, err = r.Send(context.Background(), e)
 			return err
 		})
 		if a.err == nil {
@@ -125,17 +118,10 @@ func (w *sequence) operation(c *command, j *tracked, r request) {
 	}
 }
 
-func (w *sequence) ask(e *engine.Engine, j *tracked, r request) (store.Record, error) {
-	if r.cause.OfJob() {
-		return e.OperateJob(context.Background(), j.id, operation.JobCode(r.cause.Code()), engine.Request{By: r.actor, ID: r.id})
-	}
-	return e.Operate(context.Background(), j.id, r.step, operation.Code(r.cause), engine.Request{By: r.actor, ID: r.id})
-}
-
 // newReport draws a report of an executor that has sent none before, so that its record can
 // be told by its name.
 func (w *sequence) newReport(s *Snapshot) engine.Report {
-	r := drawReport(w.T, s)
+	r := s.sight().Report(w, player.Usual)
 	r.By = fmt.Sprint("executor ", w.number())
 	return r
 }
@@ -235,7 +221,7 @@ func (w *sequence) act(j *tracked) {
 	c := w.command(j, true)
 	a := c.run(w.engine())
 	w.land()
-	if c.kind == expiring { // a sweep does not say what it did
+	if c.kind == string(player.Time) { // a sweep does not say what it did
 		rec, _ := w.recordOf(j, func(rec store.Record) bool { return byTime(&rec) })
 		a.seq = rec.Seq
 	}
@@ -247,7 +233,7 @@ func (w *sequence) act(j *tracked) {
 		}
 	}
 	w.after(j, a)
-	if c.kind == expiring {
+	if c.kind == string(player.Time) {
 		w.checkSwept()
 	}
 }

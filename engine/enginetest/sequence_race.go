@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"slices"
 
-	"pgregory.net/rapid"
-
 	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -33,7 +32,7 @@ func (h hooked) Commit(ctx context.Context, c store.Change) error {
 	}
 	w.faults++
 	w.seen["fault: "+fault]++
-	first := rapid.Bool().Draw(w.T, "competitor first")
+	first := player.OneIn(w, 2, "competitor first")
 	if first {
 		w.meet(c)
 	}
@@ -56,7 +55,7 @@ func (w *sequence) fault() string {
 	if !w.failing {
 		faults = slices.Concat(make([]string, 16), faults)
 	}
-	fault := rapid.SampledFrom(faults).Draw(w.T, "fault")
+	fault := player.Of(w, "fault", faults)
 	w.failing = fault != ""
 	return fault
 }
@@ -85,7 +84,7 @@ func (w *sequence) land() {
 // the one before has left.
 func (w *sequence) race(j *tracked) {
 	before := j.version()
-	first, second := w.command(j, true), w.command(j, rapid.Bool().Draw(w.T, "likely"))
+	first, second := w.command(j, true), w.command(j, player.OneIn(w, 2, "likely"))
 	var versions []store.Seq
 	var refusals []refusal
 	run := func(c command, engine int) {
@@ -103,7 +102,7 @@ func (w *sequence) race(j *tracked) {
 	w.between = func() {
 		met = true
 		run(second, 1)
-		if rapid.Bool().Draw(w.T, "and another") {
+		if player.OneIn(w, 2, "and another") {
 			run(w.command(j, true), 1)
 		}
 	}

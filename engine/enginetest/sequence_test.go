@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -35,6 +36,10 @@ func TestPromises(t *testing.T) {
 		if cause.IsEvent() && cause != step.Entered { // which never has a record of its own
 			want = append(want, cause.String())
 		}
+	}
+	kinds := []string{operation.StartJob.String(), operation.TerminateJob.String()}
+	for _, turn := range player.AllTurns {
+		kinds = append(kinds, string(turn))
 	}
 	for _, first := range kinds {
 		for _, second := range kinds {

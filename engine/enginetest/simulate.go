@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
@@ -85,7 +86,7 @@ func newStories(c Config) stories {
 
 // simulation is one story.
 type simulation struct {
-	*rapid.T
+	dice
 	stories
 	good      store.Store // where nothing fails
 	faults    *storetest.Faults
@@ -117,7 +118,7 @@ type effect struct {
 // play plays one story.
 func (how stories) play(t *rapid.T) {
 	s := &simulation{
-		T: t, stories: how, good: storetest.WithoutClock(how.Open(openTB{T: t})), faults: storetest.NewFaults(), now: time.UnixMilli(1_800_000_000_000),
+		dice: dice{t}, stories: how, good: storetest.WithoutClock(how.Open(openTB{T: t})), faults: storetest.NewFaults(), now: time.UnixMilli(1_800_000_000_000),
 		wished: map[store.RequestID]*wish{}, sent: map[string]*message{}, handed: map[effect]bool{}, checker: NewChecker(how.Rules),
 	}
 	s.store = s.faults.Wrap(s.good)
@@ -155,20 +156,9 @@ func (s *simulation) newRequest() (id store.RequestID) {
 	return id
 }
 
-// below draws a number from 0 to n-1.
-func (s *simulation) below(n int, what string) int { return rapid.IntRange(0, n-1).Draw(s.T, what) }
-
-// oneIn draws something that happens once in n times.
-func (s *simulation) oneIn(n int, what string) bool { return s.below(n, what) == n-1 }
-
-// drawn draws one of several things.
-func drawn[T any](s *simulation, what string, from []T) T {
-	return from[s.below(len(from), what)]
-}
-
 // turn plays one command, with what goes wrong in the meantime.
 func (s *simulation) turn() {
-	kind := drawn(s, "command", s.kinds())
+	kind := player.Of(s, "command", s.kinds())
 	s.plan(kind)
 	s.command(func(e *engine.Engine) { s.act(kind, e) })
 }
@@ -204,9 +194,9 @@ func (s *simulation) kinds() []string {
 
 // asks reports whether j waits for a person.
 func (s *simulation) asks(j *watched) bool {
-	at := j.last.current()
+	at, sight := j.last.current(), j.last.sight()
 	return at.State != step.Running && at.State != step.Terminating && // else an executor has the word
-		!s.Rules.Legal(j.last.standing(at)).Empty()
+		!sight.Legal(sight.Confirmer()).Empty()
 }
 
 // act plays a command of a kind on an engine.
@@ -222,16 +212,16 @@ func (s *simulation) act(kind string, e *engine.Engine) {
 	case "work":
 		s.busy().work(e)
 	case "deliver":
-		drawn(s, "executor", s.executors[:]).receive(e, s.drawMoods())
+		player.Of(s, "executor", s.executors[:]).receive(e, s.drawMoods())
 	case "clock":
-		s.now = s.now.Add(drawn(s, "time", []time.Duration{3 * time.Second, 800 * time.Millisecond, 8 * time.Second, 2 * time.Second, 5 * time.Second}))
+		s.now = s.now.Add(player.Of(s, "time", []time.Duration{3 * time.Second, 800 * time.Millisecond, 8 * time.Second, 2 * time.Second, 5 * time.Second}))
 		s.sweep(e)
 	}
 }
 
 // command runs f on an engine. If the engine dies, another one takes its place.
 func (s *simulation) command(f func(*engine.Engine)) {
-	i := s.below(len(s.engines)-1, "engine")
+	i := s.Below(len(s.engines)-1, "engine")
 	f(s.engines[i])
 	s.faults.Clear()
 	if s.crashed {

@@ -67,10 +67,10 @@ func (s *simulation) findJobs() {
 			s.Fatalf("job %d: its history is %+v (%v), want at least a record", job.ID, history, err)
 		}
 		w := s.wished[history[0].Request]
-		if w == nil || w.spec == nil {
+		if w == nil || w.Spec == nil {
 			s.Fatalf("promise 1: no request asked for job %d: %+v", job.ID, history[0])
 		}
-		s.jobs = append(s.jobs, &watched{id: job.ID, spec: *w.spec})
+		s.jobs = append(s.jobs, &watched{id: job.ID, spec: *w.Spec})
 		s.seen["job"]++
 	}
 }
@@ -102,7 +102,7 @@ func (s *simulation) attribute(j *watched, news []store.Record) {
 		default:
 			w := s.wished[r.Request]
 			switch {
-			case w == nil || !w.isOf(r):
+			case w == nil || !w.Made(r):
 				s.Fatalf("promise 1: record %+v is of no request that was made; the nearest is %v", *r, w)
 			case !w.granted && !w.open:
 				s.Fatalf("promise 1: %v was refused, and yet there is record %+v", w, *r)
@@ -111,14 +111,14 @@ func (s *simulation) attribute(j *watched, news []store.Record) {
 				s.Fatalf("promise 1: %v was carried out twice, as record %+v too", w, *r)
 			}
 			s.conditions(j, w, r)
-			s.seen["record: "+w.what()]++
+			s.seen["record: "+r.Cause.String()]++
 		}
 	}
 }
 
 // conditions sees that a request was carried out on a state that it was meant for.
 func (s *simulation) conditions(j *watched, w *wish, r *store.Record) {
-	if w.version == 0 && w.attempt == 0 {
+	if w.IfVersion == 0 && w.IfAttempt == 0 {
 		return
 	}
 	moved, attempt := store.Seq(0), int32(0)
@@ -133,7 +133,7 @@ func (s *simulation) conditions(j *watched, w *wish, r *store.Record) {
 			attempt = 1
 		}
 	}
-	if w.version != 0 && (moved > w.version || w.version >= r.Seq) || w.attempt != 0 && attempt != w.attempt {
+	if w.IfVersion != 0 && (moved > w.IfVersion || w.IfVersion >= r.Seq) || w.IfAttempt != 0 && attempt != w.IfAttempt {
 		s.Fatalf("promise 1: %v was carried out on a job that had last moved in version %d, on attempt %d: %+v", w, moved, attempt, *r)
 	}
 	s.seen["request: on a condition that held"]++

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -38,6 +39,13 @@ type run struct {
 	over    bool    // all is reported, or nobody waits for it any more
 }
 
+// What executors say of a target, and of one that is done with, and how they end an attempt.
+var (
+	said     = []step.Status{step.TargetSucceeded, step.TargetSucceeded, step.NonZeroExit, step.TargetRunning}
+	ended    = []step.Status{step.TargetSucceeded, step.NonZeroExit}
+	outcomes = []step.Cause{step.Broke, step.Stopped, step.Broke, step.Stopped, step.Dropped}
+)
+
 func newExecutor(s *simulation, name string) *executor {
 	return &executor{simulation: s, name: name, seen: map[place]int32{}}
 }
@@ -52,7 +60,7 @@ type mood struct {
 // drawMoods draws them beforehand: handlers run in goroutines of their own.
 func (s *simulation) drawMoods() (moods [4]mood) {
 	for i := range moods {
-		bits := s.below(8, "mood")
+		bits := s.Below(8, "mood")
 		moods[i] = mood{fails: bits&1 == 1 && !s.calm, durable: bits&2 == 2, deaf: bits&4 == 4 && !s.calm}
 	}
 	return moods
@@ -62,7 +70,7 @@ var errUnderWay = errors.New("the run is under way")
 
 // receive takes what is due for the executor, from a dispatcher or by itself.
 func (x *executor) receive(e *engine.Engine, moods [4]mood) {
-	if !x.calm && x.oneIn(3, "fetches") {
+	if !x.calm && player.OneIn(x, 3, "fetches") {
 		x.fetch(e, moods)
 		return
 	}
@@ -159,7 +167,7 @@ func (x *executor) end(at place, attempt int32) {
 
 // busy draws an executor, one that has something to do if there is any.
 func (s *simulation) busy() *executor {
-	x := drawn(s, "executor", s.executors[:])
+	x := player.Of(s, "executor", s.executors[:])
 	if x.hasWork() {
 		return x
 	}
@@ -179,7 +187,7 @@ func (x *executor) hasWork() bool {
 // work has the executor do something: what it was asked for, mostly.
 func (x *executor) work(e *engine.Engine) {
 	x.runs = slices.DeleteFunc(x.runs, func(r *run) bool { return r.over })
-	switch what := x.below(16, "work"); {
+	switch what := x.Below(16, "work"); {
 	case what == 15:
 		x.die()
 	case what >= 11 && len(x.stops) > 0:
@@ -188,7 +196,7 @@ func (x *executor) work(e *engine.Engine) {
 			x.stops = slices.DeleteFunc(x.stops, func(s *run) bool { return s == r })
 		}
 	case len(x.runs) > 0:
-		x.goOn(e, drawn(x.simulation, "run", x.runs), what)
+		x.goOn(e, player.Of(x, "run", x.runs), what)
 	}
 }
 
@@ -211,30 +219,30 @@ func (x *executor) goOn(e *engine.Engine, r *run, what int) {
 	if !r.begun {
 		return
 	}
-	piece := r.due[:min(1+x.below(len(r.due)+1, "piece"), len(r.due))]
+	piece := r.due[:min(1+x.Below(len(r.due)+1, "piece"), len(r.due))]
 	switch what {
 	case 0: // of an attempt that is over
 		x.simulation.seen["executor: late"]++
 		late := *r
 		if late.attempt--; late.attempt > 0 {
-			x.report(e, &late, x.results(piece), 0)
+			x.report(e, &late, player.Results(x, piece, said), 0)
 		}
 	case 1: // of targets that it knows nothing of
 		x.simulation.seen["executor: contradicts"]++
-		x.report(e, r, x.results([]int32{0, 0}), 0)
+		x.report(e, r, player.Results(x, []int32{0, 0}, said), 0)
 	case 2:
-		outcome := drawn(x.simulation, "outcome", []step.Cause{step.Broke, step.Stopped, step.Broke, step.Stopped, step.Dropped})
+		outcome := player.Of(x, "outcome", outcomes)
 		x.simulation.seen["executor: "+outcome.String()]++
-		r.over = x.report(e, r, x.results(piece), outcome)
+		r.over = x.report(e, r, player.Results(x, piece, said), outcome)
 	case 3: // what it has said already
 		x.simulation.seen["executor: repeats"]++
-		results := x.results(piece)
+		results := player.Results(x, piece, said)
 		if x.report(e, r, results, 0) {
 			x.report(e, r, results, 0)
 			x.finished(r, results)
 		}
 	default:
-		results := x.results(piece)
+		results := player.Results(x, piece, said)
 		if x.report(e, r, results, 0) {
 			x.finished(r, results)
 		}
@@ -279,15 +287,6 @@ func (x *executor) allDue(r *run, before *Snapshot) {
 	}
 }
 
-// results draws what came of some targets.
-func (x *executor) results(targets []int32) (results []engine.TargetResult) {
-	for _, target := range targets {
-		status := drawn(x.simulation, "status", []step.Status{step.TargetSucceeded, step.TargetSucceeded, step.NonZeroExit, step.TargetRunning})
-		results = append(results, engine.TargetResult{Target: target, Result: store.Result{Status: status}})
-	}
-	return results
-}
-
 // finished crosses off what a report has brought.
 func (x *executor) finished(r *run, results []engine.TargetResult) {
 	for _, result := range results {
@@ -311,11 +310,7 @@ func (x *executor) honest(e *engine.Engine) {
 		if r.over || !r.begun {
 			continue
 		}
-		var results []engine.TargetResult
-		for _, target := range r.due {
-			status := drawn(x.simulation, "result", []step.Status{step.TargetSucceeded, step.NonZeroExit})
-			results = append(results, engine.TargetResult{Target: target, Result: store.Result{Status: status}})
-		}
+		results := player.Results(x, r.due, ended)
 		if x.report(e, r, results, 0) || len(results) == 0 {
 			r.over = true
 		}

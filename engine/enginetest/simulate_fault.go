@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
 )
@@ -15,10 +16,10 @@ var (
 
 // plan draws what goes wrong in the next command.
 func (s *simulation) plan(command string) {
-	if s.oneIn(12, "crash?") {
+	if player.OneIn(s, 12, "crash?") {
 		s.planCrash()
 	}
-	for range drawn(s, "faults", []int{1, 0, 2, 0, 1}) {
+	for range player.Of(s, "faults", []int{1, 0, 2, 0, 1}) {
 		s.planFault(command)
 	}
 }
@@ -26,12 +27,12 @@ func (s *simulation) plan(command string) {
 // planCrash has the engine die at some call, before or after it took effect. What a dead
 // engine goes on to do reaches nobody.
 func (s *simulation) planCrash() {
-	n := 1 + s.below(8, "dies at call")
+	n := 1 + s.Below(8, "dies at call")
 	die := func() {
 		s.crashed = true
 		s.Logf("fault: the engine has died")
 	}
-	if s.oneIn(2, "dies after it took effect") {
+	if player.OneIn(s, 2, "dies after it took effect") {
 		s.faults.Add(storetest.Fault{Method: storetest.Any, Call: n, After: true, Err: errDead, Do: die})
 		n++
 	}
@@ -58,9 +59,9 @@ var troubles = []trouble{failsBefore, failsAfter, failsOn, undone, toldFirst, to
 
 // planFault adds one fault of some method that the command calls.
 func (s *simulation) planFault(command string) {
-	m := drawn(s, "method", calledBy[command])
-	f := storetest.Fault{Method: m, Call: 1 + s.below(3, "call"), Lag: s.below(9, "lag"), Err: errLost}
-	kind := drawn(s, "fault", s.troubles)
+	m := player.Of(s, "method", calledBy[command])
+	f := storetest.Fault{Method: m, Call: 1 + s.Below(3, "call"), Lag: s.Below(9, "lag"), Err: errLost}
+	kind := player.Of(s, "fault", s.troubles)
 	if kind == staleOn && command == "work" {
 		kind = stale // a report would back off a hundred times
 	}
@@ -112,7 +113,7 @@ func (s *simulation) overtake() {
 	muddled := s.muddled
 	s.nested = true
 	s.seen["fault: overtaken"]++
-	s.act(drawn(s, "by", []string{"ask", "ask", "work", "clock", "again"}), s.engines[2])
+	s.act(player.Of(s, "by", []string{"ask", "ask", "work", "clock", "again"}), s.engines[2])
 	s.nested = false
 	s.muddled = s.muddled || muddled
 }

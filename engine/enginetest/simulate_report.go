@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -32,7 +33,6 @@ func (x *executor) report(e *engine.Engine, r *run, results []engine.TargetResul
 	x.sent[m.By] = m
 	receipt, err := e.Report(context.Background(), m.Report)
 	x.Logf("%s: report on job %d, step %d, attempt %d: %+v %v: %+v, %v", m.By, m.Job, m.Step, m.Attempt, results, outcome, receipt, err)
-	refusal := new(engine.Refusal)
 	switch {
 	case x.crashed:
 		m.open = true
@@ -53,7 +53,7 @@ func (x *executor) report(e *engine.Engine, r *run, results []engine.TargetResul
 			x.Fatalf("promise 1: report %+v: got %v, want an answer", m.Report, err)
 		}
 		return false
-	case errors.As(err, &refusal):
+	case player.Refused(err):
 		m.open = x.muddled
 		x.simulation.seen["report: refused"]++
 		if nobodyWaits(err, r.attempt) {
@@ -78,8 +78,8 @@ func (x *executor) report(e *engine.Engine, r *run, results []engine.TargetResul
 // speaks of an earlier attempt, or of this one as it is under way, does not: whoever
 // refused has looked at what was.
 func nobodyWaits(err error, attempt int32) bool {
-	var refusal *engine.Refusal
-	return errors.As(err, &refusal) && refusal.Reason == operation.Stale &&
+	refusal, ok := errors.AsType[*engine.Refusal](err)
+	return ok && refusal.Reason == operation.Stale &&
 		(refusal.Attempt > attempt || refusal.Attempt == attempt && !refusal.State.Active())
 }
 

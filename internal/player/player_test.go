@@ -1,0 +1,137 @@
+package player_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stepgate/stepgate/internal/player"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var dice = player.Rand{Rand: rand.New(rand.NewPCG(1, 2))}
+
+// sight returns a job of three steps at its second one, which has two targets.
+func sight(state step.State) player.Sight {
+	s := store.NewStep(2, step.Spec{Type: step.Script, Targets: []string{"a", "b"}})
+	s.State, s.Attempt = state, 2
+	return player.Sight{
+		Rules: operation.Standard(),
+		Job:   store.Job{ID: 7, Current: 2, Steps: 3, State: state, Version: 9},
+		Step:  s,
+	}
+}
+
+// A report says something, of targets that there are; an astray one is of another attempt now and
+// then, and there are outcomes beside results.
+func TestReportsSaySomething(t *testing.T) {
+	words := player.Usual
+	words.Astray = 4
+	astray, both := 0, 0
+	for range 1000 {
+		r := sight(step.Running).Report(dice, words)
+		if len(r.Results) == 0 && r.Outcome == 0 {
+			t.Fatalf("nothing is said by %+v", r)
+		}
+		for _, result := range r.Results {
+			if result.Target < 0 || result.Target > 1 || !result.Status.Valid() {
+				t.Fatalf("there is no such target or status: %+v", result)
+			}
+		}
+		if r.Attempt != 2 {
+			astray++
+		}
+		if len(r.Results) > 0 && r.Outcome != 0 {
+			both++
+		}
+	}
+	if astray < 50 || both < 50 {
+		t.Errorf("of 1000 reports %d are astray, and %d have results and an outcome", astray, both)
+	}
+}
+
+// People ask for what is legal unless they have a habit of something else, and each habit shows.
+func TestHabitsShow(t *testing.T) {
+	failed := sight(step.Failed)
+	legal := failed.Legal("ann")
+	for range 100 {
+		if a := failed.Ask(dice, player.Habits{}); !legal.Has(a.Cause) || a.Step != 2 || a.Job != 7 || a.By != "ann" || a.ID != (store.RequestID{}) {
+			t.Fatalf("without a habit: %v", a)
+		}
+	}
+	retry := operation.RetryFailed.Cause()
+	for name, c := range map[string]struct {
+		habits player.Habits
+		shows  func(player.Ask) bool
+	}{
+		"people":     {player.Habits{People: []string{"bob"}}, func(a player.Ask) bool { return a.By == "bob" }},
+		"reasons":    {player.Habits{Reasons: []string{"", "because"}}, func(a player.Ask) bool { return a.Because == "because" }},
+		"anything":   {player.Habits{Anything: 2}, func(a player.Ask) bool { return !legal.Has(a.Cause) }},
+		"elsewhere":  {player.Habits{Elsewhere: 2}, func(a player.Ask) bool { return a.Step == 3 }},
+		"with an id": {player.Habits{WithID: 2}, func(a player.Ask) bool { return a.ID != store.RequestID{} }},
+		"dry":        {player.Habits{DryRun: 2}, func(a player.Ask) bool { return a.DryRun }},
+		"if version": {player.Habits{IfVersion: 2}, func(a player.Ask) bool { return a.IfVersion == 8 }},
+		"if attempt": {player.Habits{IfAttempt: 2}, func(a player.Ask) bool { return a.IfAttempt == 1 }},
+		"on the job": {player.Habits{Anything: 2, OnJob: 2}, func(a player.Ask) bool { return a.Cause.OfJob() }},
+	} {
+		shown := 0
+		for range 1000 {
+			if c.shows(failed.Ask(dice, c.habits)) {
+				shown++
+			}
+		}
+		if shown < 50 {
+			t.Errorf("%s: shown by %d of 1000 requests", name, shown)
+		}
+	}
+	for range 100 {
+		if a := failed.Ask(dice, player.Habits{Avoided: step.CausesOf(retry), Anything: 2}); a.Cause == retry {
+			t.Fatalf("what is avoided is asked for: %v", a)
+		}
+	}
+}
+
+// A repetition is the same request, or differs in one thing that makes it another.
+func TestRepetitions(t *testing.T) {
+	a := sight(step.Failed).Ask(dice, player.Habits{WithID: 1})
+	differ := map[string]int{}
+	for range 1000 {
+		switch b := a.Again(dice, 2); {
+		case b == a:
+			differ["nothing"]++
+		case b.ID != a.ID:
+			t.Fatalf("%v again: %v", a, b)
+		case b.By != a.By:
+			differ["person"]++
+		case b.Because != a.Because:
+			differ["reason"]++
+		case b.Step != a.Step:
+			differ["step"]++
+		case b.Cause != a.Cause:
+			differ["cause"]++
+		}
+	}
+	for _, what := range []string{"nothing", "person", "reason", "step", "cause"} {
+		if differ[what] < 50 {
+			t.Errorf("of 1000 repetitions %d differ in %s", differ[what], what)
+		}
+	}
+}
+
+// It is mostly the turn of one who can do something, and a person's turn where something is legal.
+func TestTurns(t *testing.T) {
+	odds := map[step.State]player.Odds{step.Running: {Executor: 3, Person: 1}}
+	for state, want := range map[step.State]player.Turn{step.Running: player.Executor, step.Failed: player.Person} {
+		turns := map[player.Turn]int{}
+		for range 1000 {
+			turns[sight(state).Turn(dice, odds)]++
+		}
+		if turns[want] < 500 || len(turns) != len(player.AllTurns) {
+			t.Errorf("in %v: %v, want mostly %s, and each", state, turns, want)
+		}
+	}
+	if sight(step.Failed).Final() || sight(step.Running).Final() || !sight(step.Skipped).Final() {
+		t.Error("a job is final where nothing is legal and nothing runs")
+	}
+}
