@@ -17,7 +17,7 @@ type Sight struct {
 
 // Legal returns what a person may do to the job and its current step, guards included.
 func (s Sight) Legal(person string) step.Causes {
-	at := operation.Standing{Type: s.Step.Type, State: s.Step.State, Job: s.Job.State, Sealed: s.Job.Sealed}
+	at := s.standing()
 	legal := s.Rules.Legal(at)
 	if s.Step.Succeeded == s.Step.Total {
 		legal = legal.Minus(s.Rules.Guarded(at, operation.SomeDue))
@@ -26,6 +26,10 @@ func (s Sight) Legal(person string) step.Causes {
 		legal = legal.Minus(s.Rules.Guarded(at, operation.Approver))
 	}
 	return legal
+}
+
+func (s Sight) standing() operation.Standing {
+	return operation.Standing{Type: s.Step.Type, State: s.Step.State, Job: s.Job.State, Sealed: s.Job.Sealed}
 }
 
 // Confirmer returns a person who may confirm the current step.
@@ -119,10 +123,10 @@ func (s Sight) Ask(d Dice, h Habits) Ask {
 	return a
 }
 
-// cause draws what people ask for, mostly what one who may confirm can do.
+// cause draws what people ask for: mostly what is legal, guards aside.
 func (s Sight) cause(d Dice, h Habits) step.Cause {
 	causes := s.Rules.Causes().With(operation.StartJob.Cause()).Minus(h.Avoided)
-	if legal := s.Legal(s.Confirmer()).Minus(h.Avoided); !legal.Empty() && !OneIn(d, h.Anything, "anything") {
+	if legal := s.Rules.Legal(s.standing()).Minus(h.Avoided); !legal.Empty() && !OneIn(d, h.Anything, "anything") {
 		causes = legal
 	}
 	all := slices.Collect(causes.All())

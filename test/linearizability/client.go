@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
-	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -19,175 +19,91 @@ import (
 // A client asks, remembers what it was shown, and asks for what should be possible then;
 // others have often been faster.
 type client struct {
-	*rand.Rand
+	player.Rand
 	engine *engine.Engine // narrowed to the job's scope
 	sweeps *engine.Engine // the same, on a host whose clock is ahead
 	clock  *step.Time     // of that host
 	store  store.Store
-	id     store.JobID
 	specs  []step.Spec
-	seen   sight
-	asked  []request // under an id of its own
+	seen   player.Sight // the last that it saw; of the step state and attempt, as far as it was told
+	asked  []player.Ask // under an id of its own
 }
 
 // newClient returns a client that asks e about one job.
 func newClient(dice *rand.Rand, e *engine.Engine, st store.Store, j recorded) *client {
 	clock := start
-	return &client{
-		Rand: dice, store: st, id: j.id, specs: j.specs,
+	c := &client{
+		Rand: player.Rand{Rand: dice}, store: st, specs: j.specs,
 		engine: e.In(j.scope),
 		sweeps: engine.New(storetest.WithoutClock(st), engine.WithClock(func() time.Time { return clock.Std() })).In(j.scope),
 		clock:  &clock,
-		seen:   sight{current: 1, state: step.Pending, version: 1},
+		seen:   player.Sight{Rules: operation.Standard(), Job: store.Job{ID: j.id, Steps: int32(len(j.specs))}},
 	}
-}
-
-// A sight is where a client saw its job last.
-type sight struct {
-	current step.ID
-	state   step.State // of the job, and so of the current step unless all have passed
-	attempt int32      // of the current step, as far as it was told
-	version store.Seq
+	c.saw(1, step.Pending, 1)
+	return c
 }
 
 // saw notes where the job is, unless c has seen it later than that.
 func (c *client) saw(current step.ID, state step.State, version store.Seq) {
-	if version < c.seen.version {
+	job, at := &c.seen.Job, &c.seen.Step
+	if version < job.Version {
 		return
 	}
-	if current != c.seen.current || c.seen.attempt == 0 {
-		c.seen.attempt = 1
+	if current != at.ID || at.Attempt == 0 {
+		*at = store.NewStep(current, c.specs[current-1])
+		at.Attempt = 1
 	}
-	c.seen.current, c.seen.state, c.seen.version = current, state, version
+	job.Current, job.State, job.Version, at.State = current, state, version, state
 }
 
-var people = []string{"ann", "bob", "eve"} // eve confirms nothing
+// What clients do; eve confirms nothing.
+var (
+	habits = player.Habits{
+		People: []string{"bob", "eve", ""}, Anything: 8, Elsewhere: 20, OnJob: 12, WithID: 3, DryRun: 10, IfVersion: 8, IfAttempt: 8,
+	}
+	odds = map[step.State]player.Odds{
+		step.Running:     {Executor: 9, Person: 3, Time: 1},
+		step.Terminating: {Executor: 9, Person: 3, Time: 1},
+		step.Waiting:     {Person: 9, Time: 1},
+	}
+	reads = []kind{readJob, readJob, readStep, readStep, pageSteps, readHistory, listJobs, explain}
+)
 
 // next draws what c asks for.
 func (c *client) next() request {
-	at := c.seen.current
-	if c.oneIn(20) {
-		at = step.ID(1 + c.IntN(len(c.specs)))
-	}
-	r := request{Step: at, Person: people[c.IntN(len(people))], Now: start}
-	switch n := c.IntN(100); {
-	case n < 8:
-		r.Kind = readJob
-	case n < 16:
-		r.Kind = readStep
-	case n < 22:
-		r.Kind = pageSteps
-	case n < 26:
-		r.Kind = readHistory
-	case n < 30:
-		r.Kind, r.State = listJobs, c.seen.state
-	case n < 34:
-		r.Kind = explain
-	case n < 40:
+	r := request{Kind: operate, Ask: c.seen.Ask(c, habits), Now: start, State: c.seen.Job.State}
+	turn := c.seen.Turn(c, odds)
+	switch {
+	case player.OneIn(c, 4, "read"):
+		r.Kind = player.Of(c, "read", reads)
+	case len(c.asked) > 0 && player.OneIn(c, 14, "again"):
+		r.Again, r.Ask = true, player.Of(c, "asked", c.asked).Again(c, 4)
+	case turn == player.Executor:
+		words := player.Usual
+		words.Astray = 10
+		r.Kind, r.Report = report, c.seen.Report(c, words)
+	case turn == player.Time:
 		r.Kind, r.Now = sweep, start.Add(time.Duration(1+c.IntN(20))*time.Minute)
-	case n < 45 && len(c.asked) > 0:
-		r = c.asked[c.IntN(len(c.asked))]
-		r.Again = true
-		if c.oneIn(8) {
-			r.Person += "'s double"
-		}
-	case n < 85 && (c.seen.state == step.Running || c.seen.state == step.Terminating):
-		c.report(&r)
 	default:
-		c.operate(&r)
+		if player.OneIn(c, 64, "no such step") {
+			r.Step = step.ID(len(c.specs) + 1)
+		}
+		if r.ID != (store.RequestID{}) {
+			c.asked = append(c.asked, r.Ask)
+		}
 	}
 	return r
-}
-
-func (c *client) oneIn(n int) bool { return c.IntN(n) == 0 }
-
-// operate draws an operation: mostly one that is legal in what c saw last.
-func (c *client) operate(r *request) {
-	typ := c.specs[c.seen.current-1].Type
-	var codes []operation.Code
-	var jobCodes []operation.JobCode
-	for cause := range operation.Standard().Legal(operation.Standing{Type: typ, State: c.seen.state, Job: c.seen.state}).All() {
-		if cause.OfJob() {
-			jobCodes = append(jobCodes, operation.JobCode(cause.Code()))
-		} else {
-			codes = append(codes, operation.Code(cause))
-		}
-	}
-	if c.seen.state == step.Waiting && !c.oneIn(4) {
-		jobCodes = nil // the end of the job comes soon enough
-	}
-	if c.oneIn(8) || len(codes)+len(jobCodes) == 0 {
-		codes, jobCodes = operation.AllCodes(), operation.AllJobCodes()
-		r.Step = step.ID(1 + c.IntN(len(c.specs)+1)) // perhaps one that there is not
-	}
-	if n := c.IntN(len(codes) + len(jobCodes)); n < len(codes) {
-		r.Kind, r.Code = operate, codes[n]
-		if c.oneIn(10) {
-			r.Kind = dryRun
-		}
-	} else {
-		r.Kind, r.JobCode = operateJob, jobCodes[n-len(codes)]
-	}
-	if c.oneIn(8) && r.Step == c.seen.current && c.seen.attempt > 0 {
-		r.IfAttempt = c.seen.attempt
-	}
-	if c.oneIn(8) {
-		r.IfVersion = c.seen.version
-	}
-	if r.Kind != dryRun && c.oneIn(3) {
-		for i := range r.ID {
-			r.ID[i] = byte(c.Uint32())
-		}
-		c.asked = append(c.asked, *r)
-	}
-}
-
-// report draws what an executor could say, or another one of an attempt before.
-func (c *client) report(r *request) {
-	r.Kind, r.Attempt = report, max(1, c.seen.attempt)
-	if c.oneIn(10) {
-		r.Attempt = int32(1 + c.IntN(int(r.Attempt)+1))
-	}
-	statuses := []step.Status{
-		step.TargetSucceeded, step.TargetSucceeded, step.TargetSucceeded, step.NonZeroExit, step.NotDelivered,
-		step.TargetRunning, step.TargetWaiting, step.ScriptTerminated,
-	}
-	for i := range c.specs[r.Step-1].Targets {
-		if c.oneIn(3) {
-			continue
-		}
-		status := statuses[c.IntN(len(statuses))]
-		r.Results = append(r.Results, model.Result{Target: int32(i), Status: status, ExitCode: int32(status) % 3})
-	}
-	switch n := c.IntN(100); {
-	case n < 8:
-		r.Outcome = step.Stopped
-	case n < 16:
-		r.Outcome = step.Broke
-	case n < 17:
-		r.Outcome = step.Dropped
-	case len(r.Results) == 0:
-		r.Outcome = step.Stopped
-	}
 }
 
 // call asks for r and returns the answer.
 func (c *client) call(ctx context.Context, r request) answer {
 	e := c.engine
-	asked := engine.Request{By: r.Person, ID: r.ID, IfAttempt: r.IfAttempt, IfVersion: r.IfVersion, DryRun: r.Kind == dryRun}
 	switch r.Kind {
-	case operate, dryRun:
-		record, err := e.Operate(ctx, c.id, r.Step, r.Code, asked)
-		return c.accepted(record, err)
-	case operateJob:
-		record, err := e.OperateJob(ctx, c.id, r.JobCode, asked)
+	case operate:
+		record, err := r.Send(ctx, e)
 		return c.accepted(record, err)
 	case report:
-		said := engine.Report{Job: c.id, Step: r.Step, Attempt: r.Attempt, Outcome: r.Outcome}
-		for _, result := range r.Results {
-			said.Results = append(said.Results, engine.TargetResult{Target: result.Target, Result: store.Result{Status: result.Status, ExitCode: result.ExitCode}})
-		}
-		got, err := e.Report(ctx, said)
+		got, err := e.Report(ctx, r.Report)
 		return c.when(err, func() answer {
 			return reported(news{got.Seq, got.State, got.JobState, got.Accepted, got.Repeated, len(got.Rejected)})
 		})
@@ -200,10 +116,10 @@ func (c *client) call(ctx context.Context, r request) answer {
 }
 
 func (c *client) read(ctx context.Context, r request) answer {
-	e := c.engine
+	e, id := c.engine, c.seen.Job.ID
 	switch r.Kind {
 	case readJob:
-		got, err := e.Job(ctx, c.id)
+		got, err := e.Job(ctx, id)
 		return c.when(err, func() answer { return shown(c.header(got)) })
 	case listJobs:
 		got, err := e.Jobs(ctx, engine.JobQuery{States: step.StatesOf(r.State)})
@@ -214,13 +130,13 @@ func (c *client) read(ctx context.Context, r request) answer {
 			return shown(c.header(got[0]))
 		})
 	case readStep:
-		got, err := e.Step(ctx, c.id, r.Step)
+		got, err := e.Step(ctx, id, r.Step)
 		return c.when(err, func() answer { return shownStep(c.row(got)) })
 	case pageSteps:
-		got, err := e.Steps(ctx, c.id, r.Step-1, 1)
+		got, err := e.Steps(ctx, id, r.Step-1, 1)
 		return c.when(err, func() answer { return shownStep(c.row(got[0])) })
 	case readHistory:
-		got, err := e.History(ctx, c.id, 0, 10_000)
+		got, err := e.History(ctx, id, 0, 10_000)
 		return c.when(err, func() answer {
 			rec := got[len(got)-1]
 			return told(len(got), change{
@@ -228,7 +144,7 @@ func (c *client) read(ctx context.Context, r request) answer {
 			}, rec.Results)
 		})
 	case readTargets:
-		got, err := c.store.Targets(ctx, store.TargetFilter{Job: c.id, Step: r.Step, Page: store.Page[int32]{After: -1, Limit: 1000}})
+		got, err := c.store.Targets(ctx, store.TargetFilter{Job: id, Step: r.Step, Page: store.Page[int32]{After: -1, Limit: 1000}})
 		return c.when(err, func() answer {
 			targets := make([]target, len(got))
 			for i, t := range got {
@@ -237,7 +153,7 @@ func (c *client) read(ctx context.Context, r request) answer {
 			return listed(targets)
 		})
 	case explain:
-		got, err := e.Explain(ctx, c.id, r.Step, engine.Request{By: r.Person})
+		got, err := e.Explain(ctx, id, r.Step, engine.Request{By: r.By})
 		return c.when(err, func() answer {
 			var reasons []operation.Reason
 			for _, v := range got.Causes {
@@ -258,17 +174,17 @@ func reasonOf(r *engine.Refusal) operation.Reason {
 
 // when returns the answer that err is, or else what is said without one.
 func (c *client) when(err error, said func() answer) answer {
-	var refusal *engine.Refusal
+	refusal, isRefusal := errors.AsType[*engine.Refusal](err)
 	switch {
 	case err == nil:
 		return said()
 	case errors.Is(err, engine.ErrUnknownOutcome):
 		return unknown
-	case errors.As(err, &refusal):
+	case isRefusal:
 		if refusal.State != 0 {
 			c.saw(refusal.Current, refusal.JobState, refusal.Version)
 			if refusal.Step == refusal.Current {
-				c.seen.attempt = refusal.Attempt
+				c.seen.Step.Attempt = refusal.Attempt
 			}
 		}
 		return refused(refusal.Reason, standing{refusal.Version, refusal.Current, refusal.State, refusal.Attempt, refusal.JobState})
@@ -281,8 +197,8 @@ func (c *client) when(err error, said func() answer) answer {
 func (c *client) accepted(got store.Record, err error) answer {
 	return c.when(err, func() answer {
 		c.saw(max(got.Step, got.Entered), got.JobTo, got.Seq)
-		if got.Entered == 0 && got.Seq == c.seen.version {
-			c.seen.attempt = got.Attempt
+		if got.Entered == 0 && got.Seq == c.seen.Job.Version {
+			c.seen.Step.Attempt = got.Attempt
 		}
 		return accepted(change{
 			got.Seq, got.Step, got.From, got.To, got.JobFrom, got.JobTo, got.Attempt, got.Entered, got.Targets, got.Effect.String(),
@@ -296,8 +212,8 @@ func (c *client) header(got store.Job) header {
 }
 
 func (c *client) row(got store.Step) row {
-	if got.ID == c.seen.current {
-		c.seen.state, c.seen.attempt = got.State, got.Attempt
+	if got.ID == c.seen.Step.ID {
+		c.seen.Step.State, c.seen.Step.Attempt = got.State, got.Attempt
 	}
 	return row{got.ID, got.State, got.Attempt, got.Run.Full, got.Succeeded, got.Unfinished, got.Started, got.Finished, got.Deadline}
 }

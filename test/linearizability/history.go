@@ -15,6 +15,8 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/internal/player"
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
@@ -62,7 +64,9 @@ func Record(ctx context.Context, st store.Store, seed uint64) (History, error) {
 	}
 	calm := engine.New(storetest.WithoutClock(unwrap(st)), engine.WithClock(start.Std)) // before and after, when nobody interferes
 	for i := range 1 + dice.IntN(2) {
-		spec := drawJob(dice, i)
+		spec := engine.JobSpec{
+			Name: "job", Scope: store.Scope{Type: "job", ID: fmt.Sprint(i)}, Steps: shapes.Steps(player.Rand{Rand: dice}, 3+dice.IntN(4)),
+		}
 		created, err := calm.Create(ctx, spec, engine.Request{})
 		if err != nil {
 			return r.history, fmt.Errorf("create: %w", err)
@@ -94,10 +98,10 @@ func Record(ctx context.Context, st store.Store, seed uint64) (History, error) {
 		r.ask(ctx, r.history.Clients, i, last, request{Kind: readJob})
 		r.ask(ctx, r.history.Clients, i, last, request{Kind: readHistory})
 		for id := range j.specs {
-			r.ask(ctx, r.history.Clients, i, last, request{Kind: readStep, Step: step.ID(id + 1)})
-			r.ask(ctx, r.history.Clients, i, last, request{Kind: readTargets, Step: step.ID(id + 1)})
+			r.ask(ctx, r.history.Clients, i, last, request{Kind: readStep, Ask: player.Ask{Step: step.ID(id + 1)}})
+			r.ask(ctx, r.history.Clients, i, last, request{Kind: readTargets, Ask: player.Ask{Step: step.ID(id + 1)}})
 		}
-		r.history.Changes += int(last.seen.version) - 1
+		r.history.Changes += int(last.seen.Job.Version) - 1
 	}
 	r.history.Lost = int(r.lost.Load())
 	return r.history, nil
@@ -132,28 +136,10 @@ func (r *recorder) ask(ctx context.Context, who, job int, c *client, req request
 	r.history.jobs[job].calls = append(r.history.jobs[job].calls, call)
 }
 
-// drawJob draws a job of three to six steps.
-func drawJob(dice *rand.Rand, n int) engine.JobSpec {
-	spec := engine.JobSpec{Name: "job", Scope: store.Scope{Type: "job", ID: fmt.Sprint(n)}}
-	for range 3 + dice.IntN(4) {
-		s := step.Spec{Name: "step", Type: step.Type(1 + dice.IntN(4))}
-		if dice.IntN(2) == 0 {
-			s.Timeout = time.Duration(1+dice.IntN(10)) * time.Minute
-		}
-		if s.Type == step.Confirmation {
-			if dice.IntN(2) == 0 {
-				s.Confirmers = []string{"ann", "bob"}
-			}
-			if s.Timeout > 0 {
-				s.OnTimeout = step.Decision(dice.IntN(2))
-			}
-		} else {
-			s.Targets = []string{"a", "b", "c"}[:1+dice.IntN(3)]
-			s.IgnoreErrors = dice.IntN(4) == 0
-		}
-		spec.Steps = append(spec.Steps, s)
-	}
-	return spec
+// shapes are those of the steps of a job.
+var shapes = player.Shapes{
+	Rules: operation.Standard(), Targets: []string{"a", "b", "c"}, Confirmers: []string{"ann", "bob"},
+	Timeouts: []time.Duration{0, 0, 0, time.Minute, 4 * time.Minute, 10 * time.Minute},
 }
 
 // Check judges h. The error is a *[Violation] if h is not linearizable.

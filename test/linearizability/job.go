@@ -75,7 +75,7 @@ func (j *job) admits(r *request, a answer) (bool, *job) {
 // take returns what becomes of j when it is asked for r, and its answer.
 func (j *job) take(r request) (*job, answer) {
 	switch r.Kind {
-	case operate, operateJob, dryRun:
+	case operate:
 		return j.operate(r)
 	case report:
 		return j.report(r)
@@ -101,40 +101,36 @@ func (j *job) take(r request) (*job, answer) {
 }
 
 func (j *job) operate(r request) (*job, answer) {
-	if r.Kind == operateJob {
+	if r.Cause.OfJob() {
 		r.Step = j.Current
 	}
 	if int(r.Step) > len(j.Steps) {
 		return j, refused(operation.NoSuchStep, standing{})
 	}
 	if i := slices.IndexFunc(j.done, func(d done) bool { return r.ID != (store.RequestID{}) && d.request.ID == r.ID }); i >= 0 {
-		asked := r
-		if r.Kind == operateJob {
-			asked.Step = j.done[i].request.Step // whichever was current then
-		}
-		if !j.done[i].request.same(asked) {
+		if !j.done[i].request.same(r) {
 			return j, refused(operation.RequestReused, standing{})
 		}
 		return j, j.done[i].answer
 	}
 	next := j.met(&r)
-	if r.Kind == operateJob {
+	if r.Cause.OfJob() {
 		r.Step = next.Current
 	}
 	standing := next.standing(r.Step)
 	reason := operation.Stale
 	if !next.stale(r) {
-		if r.Kind == operateJob {
-			reason = next.OperateJob(r.JobCode, r.Person, r.Now)
+		if r.Cause.OfJob() {
+			reason = next.OperateJob(operation.JobCode(r.Cause.Code()), r.By, r.Now)
 		} else {
-			reason = next.Operate(r.Step, r.Code, r.Person, r.Now)
+			reason = next.Operate(r.Step, operation.Code(r.Cause), r.By, r.Now)
 		}
 	}
 	if reason != 0 {
 		return j, refused(reason, standing)
 	}
 	next.record(r.Now)
-	if r.Kind == dryRun {
+	if r.DryRun {
 		would := next.last
 		would.Seq = 0
 		return j, accepted(would)
@@ -152,23 +148,27 @@ func (j *job) stale(r request) bool {
 }
 
 func (j *job) report(r request) (*job, answer) {
-	next := j.met(&r)
-	standing := next.standing(r.Step)
-	counts, _ := next.Answer(r.Step, r.Attempt, r.Results, r.Outcome, r.Now)
-	changed, reason := next.Report(r.Step, r.Attempt, r.Results, r.Outcome, r.Now)
+	next, said := j.met(&r), &r.Report
+	standing := next.standing(said.Step)
+	results := make([]model.Result, len(said.Results))
+	for i, r := range said.Results {
+		results[i] = model.Result{Target: r.Target, Status: r.Status, ExitCode: r.ExitCode}
+	}
+	counts, _ := next.Answer(said.Step, said.Attempt, results, said.Outcome, r.Now)
+	changed, reason := next.Report(said.Step, said.Attempt, results, said.Outcome, r.Now)
 	if reason != 0 {
 		return j, refused(reason, standing)
 	}
-	said := news{
-		State: next.Steps[r.Step-1].State, JobState: next.State,
+	news := news{
+		State: next.Steps[said.Step-1].State, JobState: next.State,
 		Accepted: counts.Accepted, Repeated: counts.Repeated, Rejected: counts.Rejected,
 	}
 	if !changed {
-		return j, reported(said)
+		return j, reported(news)
 	}
 	next.record(r.Now)
-	said.Seq = next.version
-	return next.sealed(), reported(said)
+	news.Seq = next.version
+	return next.sealed(), reported(news)
 }
 
 // sweep expires the attempt that is overdue, of which a job has at most one.
@@ -216,7 +216,7 @@ func (j *job) sealed() *job {
 		fmt.Fprint(&b, s.State, s.Runs)
 	}
 	for _, d := range j.done {
-		fmt.Fprint(&b, d.request.ID, d.answer)
+		fmt.Fprint(&b, d.request.ID, d.request.By, d.request.Because, d.request.Step, d.request.Cause, d.answer)
 	}
 	j.key, j.taken = b.String(), map[*request]taken{}
 	j.hash = maphash.String(hashSeed, j.key)
@@ -272,10 +272,10 @@ func (j *job) explain(r request) answer {
 	j = j.met(&r)
 	var reasons []operation.Reason
 	for _, code := range operation.AllCodes() {
-		reasons = append(reasons, j.Job.Clone().Operate(r.Step, code, r.Person, r.Now))
+		reasons = append(reasons, j.Job.Clone().Operate(r.Step, code, r.By, r.Now))
 	}
 	for _, code := range operation.AllJobCodes() {
-		reasons = append(reasons, j.Job.Clone().OperateJob(code, r.Person, r.Now))
+		reasons = append(reasons, j.Job.Clone().OperateJob(code, r.By, r.Now))
 	}
 	return explained(j.header(), j.row(r.Step), reasons)
 }

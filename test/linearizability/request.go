@@ -2,9 +2,9 @@ package linearizability
 
 import (
 	"fmt"
-	"strings"
 
-	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -15,8 +15,6 @@ type kind string
 
 const (
 	operate     kind = "operate"
-	operateJob  kind = "operate job"
-	dryRun      kind = "dry run" // of an operation on a step
 	report      kind = "report"
 	sweep       kind = "sweep"
 	readJob     kind = "job"
@@ -30,68 +28,35 @@ const (
 
 // A request is one call of a client, about one job.
 type request struct {
-	Kind    kind
-	Step    step.ID
-	Code    operation.Code
-	JobCode operation.JobCode
-	Person  string
-	ID      store.RequestID // given by the client, who may repeat it; zero if the engine makes one
-	Again   bool            // it repeats an earlier one
-
-	IfAttempt int32
-	IfVersion store.Seq
-
-	Attempt int32 // of a report
-	Results []model.Result
-	Outcome step.Cause
-
-	Now   step.Time  // by the clock of the engine that is asked
-	State step.State // of a list
+	Kind       kind
+	player.Ask      // the operation; what is read is its step's, and explained to its person
+	Again      bool // it repeats an earlier one
+	Report     engine.Report
+	Now        step.Time  // by the clock of the engine that is asked
+	State      step.State // of a list
 }
 
 func (r request) String() string {
-	var b strings.Builder
-	b.WriteString(string(r.Kind))
 	switch r.Kind {
-	case operate, dryRun:
-		fmt.Fprintf(&b, " %v on %d by %s", r.Code, r.Step, r.Person)
-	case operateJob:
-		fmt.Fprintf(&b, " %v by %s", r.JobCode, r.Person)
+	case operate:
+		text := r.Ask.String()
+		if r.Again {
+			text += " again"
+		}
+		return text
 	case report:
-		fmt.Fprintf(&b, " %d.%d:", r.Step, r.Attempt)
-		for _, result := range r.Results {
-			fmt.Fprintf(&b, " %d %v,", result.Target, result.Status)
-		}
-		if r.Outcome != 0 {
-			fmt.Fprintf(&b, " %v", r.Outcome)
-		}
+		return fmt.Sprintf("report %d.%d: %+v %v", r.Report.Step, r.Report.Attempt, r.Report.Results, r.Report.Outcome)
 	case sweep:
-		fmt.Fprintf(&b, " at %v", r.Now)
+		return fmt.Sprintf("sweep at %v", r.Now)
 	case listJobs:
-		fmt.Fprintf(&b, " in %v", r.State)
-	case readStep, pageSteps:
-		fmt.Fprintf(&b, " %d", r.Step)
-	case explain:
-		fmt.Fprintf(&b, " %d to %s", r.Step, r.Person)
+		return fmt.Sprintf("jobs in %v", r.State)
 	}
-	if r.IfAttempt != 0 {
-		fmt.Fprintf(&b, " if attempt %d", r.IfAttempt)
-	}
-	if r.IfVersion != 0 {
-		fmt.Fprintf(&b, " if version %d", r.IfVersion)
-	}
-	if r.ID != (store.RequestID{}) {
-		fmt.Fprintf(&b, " as %x", r.ID[:4])
-	}
-	if r.Again {
-		b.WriteString(" again")
-	}
-	return b.String()
+	return fmt.Sprintf("%s %d to %s", r.Kind, r.Step, r.By)
 }
 
-// same reports whether a repetition asks for what s asked for.
+// same reports whether a repetition asks for what r asked for.
 func (r request) same(s request) bool {
-	return r.Kind == s.Kind && r.Step == s.Step && r.Code == s.Code && r.JobCode == s.JobCode && r.Person == s.Person
+	return r.Cause == s.Cause && r.By == s.By && r.Because == s.Because && (r.Cause.OfJob() || r.Step == s.Step)
 }
 
 // An answer is what a client was told, in words: two answers are the same if they read the
