@@ -87,7 +87,7 @@ func examine(ctx context.Context, st store.Store, b *book, look func(store.Job) 
 			continue
 		}
 		looked[j.ID] = true
-		s, err := enginetest.Load(ctx, st, nil, j.ID, spec(a.line))
+		s, err := enginetest.Load(ctx, st, nil, j.ID, *a.Ask.Spec)
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +126,7 @@ func (x *examination) creation(j store.Job) *asked {
 	if err != nil {
 		return nil
 	}
-	if a := x.book.asks[request]; a != nil && a.Shape != 0 {
+	if a := x.book.asks[request]; a != nil && a.Ask != nil && a.Ask.Spec != nil {
 		return a
 	}
 	return nil
@@ -181,15 +181,10 @@ func (x *examination) once(request store.RequestID, at effect) {
 
 // isOf reports whether r says what was asked for.
 func (a *asked) isOf(r store.Record) bool {
-	switch {
-	case a.Shape != 0:
-		return r.Cause == step.Created
-	case a.Cause.OfStep():
-		return r.Job == a.Job && r.Step == a.Step && r.Cause == a.Cause
-	case a.Cause.OfJob():
-		return r.Job == a.Job && r.Cause == a.Cause
+	if a.Ask != nil {
+		return a.Ask.Made(&r)
 	}
-	return isReport(r) && r.Job == a.Job && r.Step == a.Step && int(r.Results) <= len(a.Results)
+	return isReport(r) && r.Job == a.Job && r.Step == a.Report.Step && int(r.Results) <= len(a.Report.Results)
 }
 
 // isReport reports whether an executor's report made r.

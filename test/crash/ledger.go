@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"github.com/stepgate/stepgate/engine"
-	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -19,18 +19,11 @@ type line struct {
 	Word    word            `json:"word"`
 	Request store.RequestID `json:"request,omitzero"` // of an ask and of its answer; the zero one for effects
 
-	// What is asked for: a job of some shape, an operation on a step or on a job, or else
-	// that a report is taken. An answer has the job that there is now, and the record.
-	Shape   int                   `json:"shape,omitzero"` // index into shapes, plus 1
-	Job     store.JobID           `json:"job,omitzero"`
-	Step    step.ID               `json:"step,omitzero"`
-	Cause   step.Cause            `json:"cause,omitzero"`
-	Attempt int32                 `json:"attempt,omitzero"`
-	Results []engine.TargetResult `json:"results,omitzero"`
-	Outcome step.Cause            `json:"outcome,omitzero"`
-
-	Seq store.Seq `json:"seq,omitzero"` // of the record, or of the effect
-	Why string    `json:"why,omitzero"` // of a no that is not a refusal
+	Ask    *player.Ask    `json:"ask,omitzero"`    // what is asked for,
+	Report *engine.Report `json:"report,omitzero"` // or reported
+	Job    store.JobID    `json:"job,omitzero"`    // that it is about; in an answer the one that there is now
+	Seq    store.Seq      `json:"seq,omitzero"`    // of the record, or of the effect
+	Why    string         `json:"why,omitzero"`    // of a no that is not a refusal
 }
 
 // A word says what a line is.

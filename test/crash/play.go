@@ -8,8 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/stepgate/stepgate/engine"
-	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -40,19 +42,19 @@ var shapes = [][]step.Spec{
 
 const person = "ann"
 
-// spec returns the definition of the job that a request asks for. The job's name is the
-// request, so that it can be found whoever was told its id.
-func spec(a line) engine.JobSpec {
-	return engine.JobSpec{Name: a.Request.String(), Scope: scope, Steps: shapes[a.Shape-1]}
-}
+// What people ask for and executors report, so that jobs come to their end.
+var (
+	habits = player.Habits{Anything: 8, OnJob: 6}
+	odds   = map[step.State]player.Odds{step.Running: {Executor: 5, Person: 1}}
+	words  = player.Words{Statuses: append(slices.Repeat([]step.Status{step.TargetSucceeded}, 4), step.NonZeroExit), Outcomes: []step.Cause{step.Broke}, Both: 20}
+)
 
-// A player operates jobs as people, executors and a dispatcher do, and keeps the ledger.
-type player struct {
+// A crew operates jobs as people, executors and a dispatcher do, and keeps the ledger.
+type crew struct {
 	engine *engine.Engine
 	ledger *ledger
 
 	mu   sync.Mutex // guards all below
-	dice *rand.Rand // of request ids
 	jobs []store.JobID
 }
 
@@ -60,7 +62,7 @@ type player struct {
 // jobs until each of its goroutines has had so many turns, or until ctx ends. It settles the
 // effects meanwhile.
 func play(ctx context.Context, st store.Store, l *ledger, open []*asked, seed uint64, turns int) {
-	p := &player{engine: engine.New(witnessed(st, l)), ledger: l, dice: rand.New(rand.NewPCG(seed, 0))}
+	p := &crew{engine: engine.New(witnessed(st, l)), ledger: l}
 	for _, a := range open {
 		_ = p.ask(ctx, a.line) // whatever comes of it stands in the ledger
 	}
@@ -74,10 +76,10 @@ func play(ctx context.Context, st store.Store, l *ledger, open []*asked, seed ui
 			engine.Backoff(20*time.Millisecond, 100*time.Millisecond), engine.StopEvery(50*time.Millisecond))
 	})
 	for who := range people {
-		dice := rand.New(rand.NewPCG(seed, uint64(who)+1))
+		dice := dice(seed, uint64(who))
 		playing.Go(func() {
 			for n := 0; n < turns && ctx.Err() == nil; n++ {
-				if err := p.turn(ctx, dice); err != nil && !refused(err) {
+				if err := p.turn(ctx, dice); err != nil && !player.Refused(err) {
 					rest(ctx) // the store is away
 				}
 			}
@@ -89,7 +91,7 @@ func play(ctx context.Context, st store.Store, l *ledger, open []*asked, seed ui
 }
 
 // find takes over jobs that earlier children have left.
-func (p *player) find(ctx context.Context) {
+func (p *crew) find(ctx context.Context) {
 	jobs, err := p.engine.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.Pending, step.Running, step.Waiting, step.Terminating), Limit: atATime})
 	if err != nil {
 		return // there will be others
@@ -99,70 +101,57 @@ func (p *player) find(ctx context.Context) {
 	}
 }
 
+func dice(seed, stream uint64) player.Rand {
+	return player.Rand{Rand: rand.New(rand.NewPCG(seed, stream))}
+}
+
 // turn creates a job if there are too few, or does something to one of them.
-func (p *player) turn(ctx context.Context, dice *rand.Rand) error {
+func (p *crew) turn(ctx context.Context, dice player.Rand) error {
 	id := p.pick(dice)
 	if id == 0 {
-		return p.ask(ctx, line{Request: p.newRequest(), Shape: 1 + dice.IntN(len(shapes))})
+		return p.operate(ctx, player.Ask{Cause: step.Created, Spec: &engine.JobSpec{Scope: scope, Steps: player.Of(dice, "shape", shapes)}})
 	}
 	job, err := p.engine.Job(ctx, id)
 	if err != nil {
 		return err
 	}
-	x, err := p.engine.Explain(ctx, id, job.Current, engine.Request{By: person})
+	at, err := p.engine.Step(ctx, id, job.Current)
 	if err != nil {
 		return err
 	}
-	var legal []line
-	for _, v := range x.Causes {
-		if v.Legal && (v.Cause != operation.TerminateJob.Cause() || dice.IntN(6) == 0) {
-			legal = append(legal, line{Job: id, Step: x.Step.ID, Cause: v.Cause})
-		}
-	}
-	switch {
-	case len(legal) > 0:
-		a := legal[dice.IntN(len(legal))]
-		a.Request = p.newRequest()
-		return p.ask(ctx, a)
-	case x.Job.State.Finished():
+	sight := player.Sight{Rules: p.engine.Rules(), Job: job, Step: at}
+	if sight.Final() {
 		p.drop(id)
 		return nil
-	case x.Step.State == step.Running:
-		return p.report(ctx, line{
-			Job: id, Step: x.Step.ID, Attempt: x.Step.Attempt, Results: results(dice, int32(dice.IntN(int(x.Step.Total)))),
-		})
+	}
+	switch sight.Turn(dice, odds) {
+	case player.Person:
+		return p.operate(ctx, sight.Ask(dice, habits))
+	case player.Executor:
+		return p.report(ctx, sight.Report(dice, words))
 	}
 	return nil
 }
 
 // pick draws a job, 0 if there are too few.
-func (p *player) pick(dice *rand.Rand) store.JobID {
+func (p *crew) pick(dice player.Rand) store.JobID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.jobs) < atATime {
 		return 0
 	}
-	return p.jobs[dice.IntN(len(p.jobs))]
+	return player.Of(dice, "job", p.jobs)
 }
 
-func (p *player) drop(id store.JobID) {
+func (p *crew) drop(id store.JobID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.jobs = slices.DeleteFunc(p.jobs, func(j store.JobID) bool { return j == id })
 }
 
-func (p *player) newRequest() (id store.RequestID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i := range id {
-		id[i] = byte(p.dice.Uint32())
-	}
-	return id
-}
-
 // carryOut is the executor.
-func (p *player) carryOut(ctx context.Context, d engine.Delivery) error {
-	said := line{Job: d.Job.ID, Step: d.Step.ID, Attempt: d.Attempt}
+func (p *crew) carryOut(ctx context.Context, d engine.Delivery) error {
+	said := engine.Report{Job: d.Job.ID, Step: d.Step.ID, Attempt: d.Attempt}
 	var err error
 	switch d.Effect {
 	case store.RunTargets:
@@ -171,7 +160,7 @@ func (p *player) carryOut(ctx context.Context, d engine.Delivery) error {
 		said.Outcome = step.Stopped
 		err = p.report(ctx, said)
 	}
-	if err != nil && !refused(err) {
+	if err != nil && !player.Refused(err) {
 		return err
 	}
 	p.ledger.note(line{Word: handled, Job: d.Job.ID, Seq: d.Seq})
@@ -179,20 +168,21 @@ func (p *player) carryOut(ctx context.Context, d engine.Delivery) error {
 }
 
 // run reports the targets that an attempt has left, two at a time; now and then it breaks.
-func (p *player) run(ctx context.Context, d engine.Delivery, said line) error {
+func (p *crew) run(ctx context.Context, d engine.Delivery, said engine.Report) error {
 	targets, err := p.engine.Targets(ctx, d.Job.ID, d.Step.ID, engine.TargetQuery{
 		Class: store.UnfinishedTargets, IfAttempt: d.Attempt, Limit: int(d.Step.Total),
 	})
 	if err != nil {
 		return err
 	}
-	dice := rand.New(rand.NewPCG(uint64(d.Job.ID), uint64(d.Seq)))
+	dice := dice(uint64(d.Job.ID), uint64(d.Seq))
 	for some := range slices.Chunk(targets, 2) {
-		said.Results = nil
+		var indexes []int32
 		for _, t := range some {
-			said.Results = append(said.Results, results(dice, t.Index)...)
+			indexes = append(indexes, t.Index)
 		}
-		if dice.IntN(20) == 0 {
+		said.Results = player.Results(dice, indexes, words.Statuses)
+		if player.OneIn(dice, words.Both, "breaks") {
 			said.Outcome = step.Broke
 		}
 		if err := p.report(ctx, said); err != nil {
@@ -202,22 +192,25 @@ func (p *player) run(ctx context.Context, d engine.Delivery, said line) error {
 	return nil
 }
 
-// results draws what came of a target.
-func results(dice *rand.Rand, target int32) []engine.TargetResult {
-	r := engine.TargetResult{Target: target, Result: store.Result{Status: step.TargetSucceeded}}
-	if dice.IntN(5) == 0 {
-		r.Status, r.ExitCode = step.NonZeroExit, 1
+// operate asks for an operation or a creation. The name of a job is the request that created it,
+// so that it can be found whoever was told its id.
+func (p *crew) operate(ctx context.Context, a player.Ask) error {
+	a.By, a.ID = person, uuid.New()
+	if a.Spec != nil {
+		a.Spec.Name = a.ID.String()
 	}
-	return []engine.TargetResult{r}
+	return p.ask(ctx, line{Request: a.ID, Job: a.Job, Ask: &a})
 }
 
-func (p *player) report(ctx context.Context, said line) error {
-	said.Request = p.newRequest()
-	return p.ask(ctx, said)
+// report reports by a name that tells this report from all others, as it carries no request id.
+func (p *crew) report(ctx context.Context, said engine.Report) error {
+	id := uuid.New()
+	said.By = id.String()
+	return p.ask(ctx, line{Request: id, Job: said.Job, Report: &said})
 }
 
 // ask makes a request and notes what comes of it: nothing, if the outcome is unknown.
-func (p *player) ask(ctx context.Context, a line) error {
+func (p *crew) ask(ctx context.Context, a line) error {
 	a.Word = ask
 	p.ledger.note(a)
 	job, seq, err := p.request(ctx, a)
@@ -225,7 +218,7 @@ func (p *player) ask(ctx context.Context, a line) error {
 	case err == nil:
 		p.ledger.note(line{Word: yes, Request: a.Request, Job: job, Seq: seq})
 	case errors.Is(err, engine.ErrUnknownOutcome):
-	case refused(err), ctx.Err() != nil: // an executor may lose its lease on a busy machine, and with it its context
+	case player.Refused(err), ctx.Err() != nil: // an executor may lose its lease on a busy machine, and with it its context
 		p.ledger.note(line{Word: no, Request: a.Request})
 	default:
 		p.ledger.note(line{Word: no, Request: a.Request, Why: err.Error()})
@@ -234,34 +227,18 @@ func (p *player) ask(ctx context.Context, a line) error {
 }
 
 // request has the engine do what is asked for and returns the job and the record, 0 for none.
-func (p *player) request(ctx context.Context, a line) (store.JobID, store.Seq, error) {
-	asked := engine.Request{By: person, ID: a.Request}
-	switch {
-	case a.Shape != 0:
-		created, err := p.engine.Create(ctx, spec(a), asked)
-		if err == nil {
-			p.mu.Lock()
-			p.jobs = append(p.jobs, created.Job)
-			p.mu.Unlock()
-		}
-		return created.Job, created.Seq, err
-	case a.Cause.OfStep():
-		record, err := p.engine.Operate(ctx, a.Job, a.Step, operation.Code(a.Cause), asked)
-		return a.Job, record.Seq, err
-	case a.Cause.OfJob():
-		record, err := p.engine.OperateJob(ctx, a.Job, operation.JobCode(a.Cause.Code()), asked)
-		return a.Job, record.Seq, err
+func (p *crew) request(ctx context.Context, a line) (store.JobID, store.Seq, error) {
+	if a.Report != nil {
+		receipt, err := p.engine.Report(ctx, *a.Report)
+		return a.Job, receipt.Seq, err
 	}
-	// Reports carry no request id: the executor's name tells this one from all others.
-	receipt, err := p.engine.Report(ctx, engine.Report{
-		Job: a.Job, Step: a.Step, Attempt: a.Attempt, By: a.Request.String(), Results: a.Results, Outcome: a.Outcome,
-	})
-	return a.Job, receipt.Seq, err
-}
-
-func refused(err error) bool {
-	var refusal *engine.Refusal
-	return errors.As(err, &refusal)
+	record, err := a.Ask.Send(ctx, p.engine)
+	if err == nil && a.Ask.Spec != nil {
+		p.mu.Lock()
+		p.jobs = append(p.jobs, record.Job)
+		p.mu.Unlock()
+	}
+	return record.Job, record.Seq, err
 }
 
 // rest waits a moment, or for the end of ctx.
