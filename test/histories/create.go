@@ -8,20 +8,21 @@ import (
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
 // create creates a job of any shape.
-func (p *player) create(ctx context.Context) {
+func (p *performer) create(ctx context.Context) {
 	j := &job{endless: len(p.jobs) == 0, stubborn: p.oneIn(2)}
 	j.spec = engine.JobSpec{Name: p.name(), Scope: one(p, scopes), Steps: p.steps()}
-	j.created = request{Actor: one(p, people), Reason: p.reason()}
+	j.created = player.Ask{Spec: &j.spec, Cause: step.Created, Request: engine.Request{By: one(p, people), Because: p.reason()}}
 	if !p.oneIn(3) {
-		j.created.ID = p.newRequest()
+		j.created.ID = player.ID(p)
 	}
-	p.ask("create %q of %d steps in %q %q, %v", j.spec.Name, len(j.spec.Steps), j.spec.Scope.Type, j.spec.Scope.ID, j.created)
-	record, err := p.engine.Create(ctx, j.spec, j.created.asked())
+	p.ask("%v", j.created)
+	record, err := j.created.Send(ctx, p.engine)
 	answer(p.History, record, err)
 	if err != nil {
 		return
@@ -30,7 +31,7 @@ func (p *player) create(ctx context.Context) {
 }
 
 // created remembers a job.
-func (p *player) created(j *job, id store.JobID) {
+func (p *performer) created(j *job, id store.JobID) {
 	p.Tally["created"]++
 	j.id = id
 	p.jobs = append(p.jobs, j)
@@ -38,7 +39,7 @@ func (p *player) created(j *job, id store.JobID) {
 
 // steps draws the steps of the next job: a few, now and then many. The first job begins with
 // one that is retried to the end, and the second sometimes with one of many targets.
-func (p *player) steps() []step.Spec {
+func (p *performer) steps() []step.Spec {
 	n := 1 + p.IntN(6)
 	if p.oneIn(50) {
 		n = 150
@@ -58,7 +59,7 @@ func (p *player) steps() []step.Spec {
 
 // repeatCreation asks for a creation again, as it was or with something changed, or has the
 // store create what it must not.
-func (p *player) repeatCreation(ctx context.Context, j *job, _ *store.View) {
+func (p *performer) repeatCreation(ctx context.Context, j *job, _ *store.View) {
 	if p.oneIn(8) {
 		p.createPadded(ctx)
 		return
@@ -67,25 +68,22 @@ func (p *player) repeatCreation(ctx context.Context, j *job, _ *store.View) {
 		p.createAnyhow(ctx, j)
 		return
 	}
-	again, spec := j.created, j.spec
+	again, spec := j.created.Again(p, 3), j.spec
+	again.Spec = &spec
 	switch p.IntN(6) {
 	case 0:
-		again.Actor += "'s double"
-	case 1:
-		again.Reason += "!"
-	case 2:
 		spec.Name += "!"
-	case 3:
+	case 1:
 		spec.Steps = append(spec.Steps[:len(spec.Steps)-1:len(spec.Steps)-1], p.spec())
 	}
-	p.ask("create job %d again as %q of %d steps, %v", j.id, spec.Name, len(spec.Steps), again)
-	record, err := p.engine.Create(ctx, spec, again.asked())
+	p.ask("repeat %v", again)
+	record, err := again.Send(ctx, p.engine)
 	answer(p.History, record, err)
 }
 
 // createAnyhow has the store create a job of the id or of the request of another one.
-func (p *player) createAnyhow(ctx context.Context, j *job) {
-	c := &engine.Create{Job: j.id, Spec: j.spec, Request: engine.Request{ID: p.newRequest()}}
+func (p *performer) createAnyhow(ctx context.Context, j *job) {
+	c := &engine.Create{Job: j.id, Spec: j.spec, Request: engine.Request{ID: player.ID(p)}}
 	if id := j.created.ID; id != (store.RequestID{}) && p.oneIn(2) {
 		c.Job, c.Request.ID = p.newJobID(), id
 	}
@@ -99,12 +97,12 @@ func (p *player) createAnyhow(ctx context.Context, j *job) {
 
 // createPadded has the store create a job whose targets have names with blank ends, which an engine
 // refuses and a store keeps as they are.
-func (p *player) createPadded(ctx context.Context) {
+func (p *performer) createPadded(ctx context.Context) {
 	targets := p.hosts(1 + p.IntN(9))
-	j := &job{created: request{ID: p.newRequest()}, spec: engine.JobSpec{
+	j := &job{created: player.Ask{Request: engine.Request{ID: player.ID(p)}}, spec: engine.JobSpec{
 		Name: "padded", Scope: one(p, scopes), Steps: []step.Spec{{Name: "padded", Type: step.Script, Targets: targets}},
 	}}
-	c := &engine.Create{Job: p.newJobID(), Spec: j.spec, Request: j.created.asked()}
+	c := &engine.Create{Job: p.newJobID(), Spec: j.spec, Request: j.created.Request}
 	p.ask("commit the creation of job %d with padded names by request %v", c.Job, c.Request.ID)
 	d, err := engine.Decide(rules, store.View{}, c, step.At(p.now))
 	if err == nil {
@@ -120,26 +118,22 @@ func (p *player) createPadded(ctx context.Context) {
 }
 
 // spec draws a step.
-func (p *player) spec() step.Spec {
-	s := step.Spec{Name: p.name(), Type: step.Type(1 + p.IntN(4)), Timeout: p.timeout()}
+func (p *performer) spec() step.Spec {
+	s := player.Shapes{
+		Rules: rules, Targets: []string{""}, Timeouts: []time.Duration{p.timeout()}, Confirmers: people[:len(people)-1],
+	}.Steps(p, 1)[0]
+	s.Name = p.name()
+	if s.Targets != nil {
+		s.Targets = p.hosts(p.total())
+	}
 	if p.oneIn(3) {
 		s.Payload = p.payload()
 	}
-	if s.Type == step.Confirmation {
-		if p.oneIn(2) {
-			s.Confirmers = people[:1+p.IntN(len(people)-1)]
-		}
-		if s.Timeout > 0 {
-			s.OnTimeout = step.Decision(p.IntN(2))
-		}
-		return s
-	}
-	s.IgnoreErrors, s.Targets = p.oneIn(5), p.hosts(p.total())
 	return s
 }
 
 // hosts draws the names of so many targets.
-func (p *player) hosts(total int) []string {
+func (p *performer) hosts(total int) []string {
 	word, hosts := p.name(), make([]string, total)
 	for i := range hosts {
 		hosts[i] = fmt.Sprintf("%.200s %d", word, i)
@@ -149,7 +143,7 @@ func (p *player) hosts(total int) []string {
 
 // total draws how many targets a step has: mostly few, now and then more than a block of
 // 4,096.
-func (p *player) total() int {
+func (p *performer) total() int {
 	switch n := p.IntN(100); {
 	case n < 45:
 		return 1 + p.IntN(3)
@@ -162,7 +156,7 @@ func (p *player) total() int {
 }
 
 // timeout draws a deadline: none, short, long, not in whole milliseconds, or never.
-func (p *player) timeout() time.Duration {
+func (p *performer) timeout() time.Duration {
 	switch p.IntN(8) {
 	case 0, 1, 2:
 		return time.Duration(1+p.IntN(60)) * time.Second
@@ -178,7 +172,7 @@ func (p *player) timeout() time.Duration {
 	return 0
 }
 
-// people operate; the last of them confirms nothing unless everybody may.
+// people operate; the last of them is on no list of confirmers.
 var people = []string{"ann", "bob", "cy d'Arc \"Ünï\" \\ 名前", "eve"}
 
 // words are what a store may stumble over.
@@ -188,7 +182,7 @@ var words = []string{
 }
 
 // name draws a name of 1 to 256 characters.
-func (p *player) name() string {
+func (p *performer) name() string {
 	switch p.IntN(12) {
 	case 0:
 		return strings.Repeat(one(p, []string{"x", "ü", "😀"}), 256)
@@ -199,7 +193,7 @@ func (p *player) name() string {
 }
 
 // reason draws a reason: mostly none, now and then as long as one may be.
-func (p *player) reason() string {
+func (p *performer) reason() string {
 	switch p.IntN(12) {
 	case 0:
 		return strings.Repeat("名", 2000)
@@ -210,7 +204,7 @@ func (p *player) reason() string {
 }
 
 // payload draws a payload, now and then one that does not fit in a page of a database, or in 64 KiB.
-func (p *player) payload() string {
+func (p *performer) payload() string {
 	switch p.IntN(10) {
 	case 0:
 		return strings.Repeat(one(p, words), 1+p.IntN(4000))

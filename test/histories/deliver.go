@@ -17,7 +17,7 @@ import (
 )
 
 // sweep expires what is overdue, mostly at a time about the deadline of a job.
-func (p *player) sweep(ctx context.Context, j *job, at *store.View) {
+func (p *performer) sweep(ctx context.Context, j *job, at *store.View) {
 	if d := at.Step.Deadline; d != 0 && d.Std().Sub(p.now) < 48*time.Hour && !p.oneIn(4) {
 		p.now = latest(p.now, d.Add(time.Duration(p.IntN(3)-1)*time.Millisecond).Std())
 	}
@@ -40,7 +40,7 @@ var errHandler = errors.New("the handler failed")
 
 // deliver hands what is due to handlers, some of which fail. They run at once, so the order
 // in which they did is nobody's business.
-func (p *player) deliver(ctx context.Context, j *job, _ *store.View) {
+func (p *performer) deliver(ctx context.Context, j *job, _ *store.View) {
 	var mu sync.Mutex // guards delivered
 	var delivered []engine.Delivery
 	salt := store.Seq(p.IntN(4))
@@ -72,7 +72,7 @@ func (p *player) deliver(ctx context.Context, j *job, _ *store.View) {
 
 // claim takes effects, so many at a time, until none is left that may be taken. Which of those
 // of one NotBefore come in which lot is open; what is not is the times of each lot.
-func (p *player) claim(ctx context.Context, j *job, _ *store.View) {
+func (p *performer) claim(ctx context.Context, j *job, _ *store.View) {
 	now := step.At(p.now)
 	c := store.Claim{
 		Scope: p.from(j).scope, Effects: one(p, someEffects), Now: now,
@@ -123,7 +123,7 @@ type effect struct {
 }
 
 // waiting reads until when each effect is left alone.
-func (p *player) waiting(ctx context.Context) map[effect]step.Time {
+func (p *performer) waiting(ctx context.Context) map[effect]step.Time {
 	times := map[effect]step.Time{}
 	for _, j := range p.jobs {
 		effects, err := p.store.Effects(ctx, store.Scope{}, j.id, store.Page[store.Seq]{Limit: 1000})
@@ -139,7 +139,7 @@ func (p *player) waiting(ctx context.Context) map[effect]step.Time {
 
 // release settles or defers effects that were claimed before: some long ago, so that others
 // have them by now, and some that were settled.
-func (p *player) release(ctx context.Context, j *job, at *store.View) {
+func (p *performer) release(ctx context.Context, j *job, at *store.View) {
 	if len(p.held) == 0 {
 		p.claim(ctx, j, at)
 		return
@@ -173,7 +173,7 @@ func (p *player) release(ctx context.Context, j *job, at *store.View) {
 
 // deferred returns an effect as a dispatcher leaves it alone: while its handler runs, after
 // that has failed, or until a step has stopped.
-func (p *player) deferred(d store.Delivery) store.Delivery {
+func (p *performer) deferred(d store.Delivery) store.Delivery {
 	d.NotBefore = step.At(p.now) + step.Time(p.IntN(100_000)-20_000)
 	switch p.IntN(3) {
 	case 0:

@@ -12,7 +12,7 @@ import (
 
 // dump writes down all that is stored, the results of past attempts included, and checks
 // every invariant.
-func (p *player) dump(ctx context.Context) error {
+func (p *performer) dump(ctx context.Context) error {
 	p.ask("all jobs")
 	headers, err := p.store.Jobs(ctx, store.JobFilter{Page: store.Page[store.JobID]{Limit: math.MaxInt}})
 	answers(p.History, headers, err)
@@ -34,7 +34,7 @@ func (p *player) dump(ctx context.Context) error {
 	return errors.Join(broken...)
 }
 
-func (p *player) rowsOfSnapshot(ctx context.Context, s *enginetest.Snapshot) {
+func (p *performer) rowsOfSnapshot(ctx context.Context, s *enginetest.Snapshot) {
 	p.row(s.Job)
 	answers(p.History, s.History, nil)
 	answers(p.History, s.Effects, nil)

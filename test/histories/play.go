@@ -2,7 +2,6 @@ package histories
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -26,8 +26,8 @@ func Play(ctx context.Context, st store.Store, seed uint64, commands int) (*Hist
 // gets one call at a time: the handlers of a delivery are all that ever runs at once.
 func play(ctx context.Context, st store.Store, seed uint64, commands, handlers int) (*History, error) {
 	st = struct{ store.Store }{st} // no store.Clock and no store.Waker
-	p := &player{
-		Rand:     rand.New(rand.NewPCG(seed, 0)),
+	p := &performer{
+		Rand:     player.Rand{Rand: rand.New(rand.NewPCG(seed, 0))},
 		History:  &History{Seed: seed, Tally: map[string]int{}},
 		store:    st,
 		handlers: handlers,
@@ -50,9 +50,9 @@ func play(ctx context.Context, st store.Store, seed uint64, commands, handlers i
 // start is long past, so that a store which reads a clock of its own is found out.
 var start = time.UnixMilli(1_500_000_000_000)
 
-// A player does to one store what a seed and the store's answers say.
-type player struct {
-	*rand.Rand
+// A performer does to one store what a seed and the store's answers say.
+type performer struct {
+	player.Rand
 	*History
 	store    store.Store
 	engine   *engine.Engine
@@ -74,39 +74,39 @@ type player struct {
 type job struct {
 	id       store.JobID
 	spec     engine.JobSpec
-	created  request
+	created  player.Ask
 	endless  bool // its people never go on from a step, and never end it
 	stubborn bool // its people rather try again than go on
 	over     bool // nothing can happen to it any more
-	done     []asked
+	done     []player.Ask
 	reports  []engine.Report
 	views    []store.View // where it stood when it was looked at, the latest last
 }
 
 // A move is a command about a job that stands where at shows it.
-type move func(p *player, ctx context.Context, j *job, at *store.View)
+type move func(p *performer, ctx context.Context, j *job, at *store.View)
 
 // moves are what a player does now and then, in percent. Otherwise it acts.
 var moves = []struct {
 	weight int
 	do     move
 }{
-	{4, (*player).actAnyhow},
-	{4, (*player).repeat},
-	{2, (*player).repeatCreation},
-	{3, (*player).commitLate},
-	{2, (*player).commitTwo},
-	{2, (*player).commitMalformed},
-	{4, (*player).sweep},
-	{3, (*player).deliver},
-	{5, (*player).claim},
-	{4, (*player).release},
-	{16, (*player).read},
-	{2, (*player).callTooLate},
+	{4, (*performer).actAnyhow},
+	{4, (*performer).repeat},
+	{2, (*performer).repeatCreation},
+	{3, (*performer).commitLate},
+	{2, (*performer).commitTwo},
+	{2, (*performer).commitMalformed},
+	{4, (*performer).sweep},
+	{3, (*performer).deliver},
+	{5, (*performer).claim},
+	{4, (*performer).release},
+	{16, (*performer).read},
+	{2, (*performer).callTooLate},
 }
 
 // play plays one command.
-func (p *player) play(ctx context.Context) {
+func (p *performer) play(ctx context.Context) {
 	p.tick()
 	open := slices.DeleteFunc(slices.Clone(p.jobs), func(j *job) bool { return j.over })
 	if len(open) < 2 || len(open) < 6 && p.oneIn(100) {
@@ -128,19 +128,19 @@ func (p *player) play(ctx context.Context) {
 }
 
 // move draws what to do.
-func (p *player) move() move {
+func (p *performer) move() move {
 	n := p.IntN(100)
 	for _, m := range moves {
 		if n -= m.weight; n < 0 {
 			return m.do
 		}
 	}
-	return (*player).act
+	return (*performer).act
 }
 
 // tick moves the clock on: by seconds mostly, now and then past most deadlines; and now and
 // then back.
-func (p *player) tick() {
+func (p *performer) tick() {
 	p.number = p.Uint64()
 	p.now = p.now.Add(time.Duration(1+p.IntN(4000)) * time.Millisecond)
 	switch p.IntN(100) {
@@ -152,7 +152,7 @@ func (p *player) tick() {
 }
 
 // look reads where a job stands, which is what the next command is drawn by.
-func (p *player) look(ctx context.Context, j *job) (*store.View, bool) {
+func (p *performer) look(ctx context.Context, j *job) (*store.View, bool) {
 	p.ask("look at job %d", j.id)
 	view, err := p.store.View(ctx, store.Query{Job: j.id})
 	if err != nil {
@@ -160,8 +160,7 @@ func (p *player) look(ctx context.Context, j *job) (*store.View, bool) {
 		return nil, false
 	}
 	p.rowsOf(&view)
-	s := &view.Step
-	j.over = s.State.Finished() && rules.Legal(standing(&view)).Empty()
+	j.over = sight(&view).Final()
 	if j.views = append(j.views, view); len(j.views) > 4 {
 		j.views = j.views[1:]
 	}
@@ -185,13 +184,8 @@ var rules = func() *operation.Rules {
 	return r
 }()
 
-// standing returns where the step in question stands.
-func standing(v *store.View) operation.Standing {
-	return operation.Standing{Type: v.Step.Type, State: v.Step.State, Job: v.Job.State, Sealed: v.Job.Sealed}
-}
-
 // rowsOf writes a view.
-func (p *player) rowsOf(v *store.View) {
+func (p *performer) rowsOf(v *store.View) {
 	p.row(v.Job)
 	p.row(v.Step)
 	p.row(v.Next)
@@ -204,7 +198,7 @@ func (p *player) rowsOf(v *store.View) {
 }
 
 // failed is told of what no caller is told of.
-func (p *player) failed(_ context.Context, err error) {
+func (p *performer) failed(_ context.Context, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failures = append(p.failures, kindOf(err))
@@ -212,7 +206,7 @@ func (p *player) failed(_ context.Context, err error) {
 
 // tellFailures writes what the observer was told of, in an order of its own as handlers run
 // at once.
-func (p *player) tellFailures() {
+func (p *performer) tellFailures() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	slices.Sort(p.failures)
@@ -222,20 +216,13 @@ func (p *player) tellFailures() {
 	p.failures = p.failures[:0]
 }
 
-func (p *player) oneIn(n int) bool { return p.IntN(n) == 0 }
+func (p *performer) oneIn(n int) bool { return p.IntN(n) == 0 }
 
 // one draws one of some things.
-func one[T any](p *player, of []T) T { return of[p.IntN(len(of))] }
-
-// newRequest draws a request id.
-func (p *player) newRequest() (id store.RequestID) {
-	binary.BigEndian.PutUint64(id[:8], p.Uint64())
-	binary.BigEndian.PutUint64(id[8:], p.Uint64())
-	return id
-}
+func one[T any](p *performer, of []T) T { return of[p.IntN(len(of))] }
 
 // newJobID draws a job id of any size, and now and then one that is taken.
-func (p *player) newJobID() store.JobID {
+func (p *performer) newJobID() store.JobID {
 	if len(p.jobs) > 0 && p.oneIn(10) {
 		return one(p, p.jobs).id
 	}
@@ -260,7 +247,7 @@ func (v viewpoint) String() string {
 
 // from draws who looks at a job: mostly somebody of its own scope, now and then somebody who
 // must not see it.
-func (p *player) from(j *job) viewpoint {
+func (p *performer) from(j *job) viewpoint {
 	scope := j.spec.Scope
 	switch p.IntN(20) {
 	case 0:

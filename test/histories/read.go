@@ -12,32 +12,32 @@ import (
 )
 
 // reads are the questions that change nothing.
-var reads = []func(p *player, ctx context.Context, e viewpoint, j *job, at *store.View){
-	(*player).readHeader,
-	(*player).readView,
-	(*player).readCreated,
-	(*player).readJobs,
-	(*player).readNamed,
-	(*player).readCounts,
-	(*player).readSnapshot,
-	(*player).readSteps,
-	(*player).readTargets,
-	(*player).readTargets,
-	(*player).readAttempt,
-	(*player).readShown,
-	(*player).readHistory,
-	(*player).readEffects,
-	(*player).readOverdue,
-	(*player).readDetails,
-	(*player).explain,
+var reads = []func(p *performer, ctx context.Context, e viewpoint, j *job, at *store.View){
+	(*performer).readHeader,
+	(*performer).readView,
+	(*performer).readCreated,
+	(*performer).readJobs,
+	(*performer).readNamed,
+	(*performer).readCounts,
+	(*performer).readSnapshot,
+	(*performer).readSteps,
+	(*performer).readTargets,
+	(*performer).readTargets,
+	(*performer).readAttempt,
+	(*performer).readShown,
+	(*performer).readHistory,
+	(*performer).readEffects,
+	(*performer).readOverdue,
+	(*performer).readDetails,
+	(*performer).explain,
 }
 
-func (p *player) read(ctx context.Context, j *job, at *store.View) {
+func (p *performer) read(ctx context.Context, j *job, at *store.View) {
 	p.Tally["read"]++
 	one(p, reads)(p, ctx, p.from(j), j, at)
 }
 
-func (p *player) readHeader(ctx context.Context, e viewpoint, j *job, _ *store.View) {
+func (p *performer) readHeader(ctx context.Context, e viewpoint, j *job, _ *store.View) {
 	id := p.anyStep(j)
 	p.ask("job %d: header, and step %d, %v", j.id, id, e)
 	header, err := e.Job(ctx, j.id)
@@ -46,7 +46,7 @@ func (p *player) readHeader(ctx context.Context, e viewpoint, j *job, _ *store.V
 	answer(p.History, row, err)
 }
 
-func (p *player) readView(ctx context.Context, e viewpoint, j *job, at *store.View) {
+func (p *performer) readView(ctx context.Context, e viewpoint, j *job, at *store.View) {
 	q := store.Query{Scope: e.scope, Job: j.id, Step: step.ID(p.IntN(len(j.spec.Steps) + 2)), Targets: p.anyTargets(at.Step.Total)}
 	if len(j.done) > 0 && p.oneIn(2) {
 		q.Request = one(p, j.done).ID
@@ -68,7 +68,7 @@ func (p *player) readView(ctx context.Context, e viewpoint, j *job, at *store.Vi
 
 // toldApart reports whether the error for a job of another scope differs from that for a job that
 // does not exist by more than its id.
-func (p *player) toldApart(ctx context.Context, q store.Query, scope store.Scope, err error) bool {
+func (p *performer) toldApart(ctx context.Context, q store.Query, scope store.Scope, err error) bool {
 	if q.Scope.Holds(scope) {
 		return false
 	}
@@ -78,14 +78,14 @@ func (p *player) toldApart(ctx context.Context, q store.Query, scope store.Scope
 	return strings.ReplaceAll(fmt.Sprint(err), fmt.Sprint(q.Job), "ID") != text
 }
 
-func (p *player) readCreated(ctx context.Context, e viewpoint, j *job, _ *store.View) {
+func (p *performer) readCreated(ctx context.Context, e viewpoint, j *job, _ *store.View) {
 	e.scope = one(p, []store.Scope{j.spec.Scope, {}, one(p, scopes)})
 	p.ask("created by %v, %v", j.created.ID, e)
 	r, err := p.store.Created(ctx, e.scope, j.created.ID)
 	answer(p.History, r, err)
 }
 
-func (p *player) readJobs(ctx context.Context, e viewpoint, j *job, at *store.View) {
+func (p *performer) readJobs(ctx context.Context, e viewpoint, j *job, at *store.View) {
 	f := store.JobFilter{Scope: e.scope, Newest: p.oneIn(3)}
 	for range p.IntN(3) {
 		f.States = f.States.With(one(p, step.AllStates()))
@@ -98,7 +98,7 @@ func (p *player) readJobs(ctx context.Context, e viewpoint, j *job, at *store.Vi
 }
 
 // readNamed looks for part of a name, in either case.
-func (p *player) readNamed(ctx context.Context, e viewpoint, j *job, at *store.View) {
+func (p *performer) readNamed(ctx context.Context, e viewpoint, j *job, at *store.View) {
 	name := []rune(one(p, p.jobs).spec.Name)
 	from := p.IntN(len(name))
 	f := store.JobFilter{
@@ -115,7 +115,7 @@ func (p *player) readNamed(ctx context.Context, e viewpoint, j *job, at *store.V
 	})
 }
 
-func (p *player) readCounts(ctx context.Context, e viewpoint, _ *job, _ *store.View) {
+func (p *performer) readCounts(ctx context.Context, e viewpoint, _ *job, _ *store.View) {
 	most := one(p, []int{1, 2, 1000})
 	p.ask("counts, %d at most, %v", most, e)
 	counts, err := p.store.Counts(ctx, e.scope, most)
@@ -123,7 +123,7 @@ func (p *player) readCounts(ctx context.Context, e viewpoint, _ *job, _ *store.V
 }
 
 // readSnapshot reads a job as of one moment, with as many targets as it has, or one less.
-func (p *player) readSnapshot(ctx context.Context, e viewpoint, j *job, _ *store.View) {
+func (p *performer) readSnapshot(ctx context.Context, e viewpoint, j *job, _ *store.View) {
 	q := store.SnapshotQuery{Scope: e.scope, Job: j.id}
 	for _, s := range j.spec.Steps {
 		q.Targets += len(s.Targets)
@@ -136,7 +136,7 @@ func (p *player) readSnapshot(ctx context.Context, e viewpoint, j *job, _ *store
 	answers(p.History, s.Targets, nil)
 }
 
-func (p *player) readSteps(ctx context.Context, e viewpoint, j *job, at *store.View) {
+func (p *performer) readSteps(ctx context.Context, e viewpoint, j *job, at *store.View) {
 	p.ask("job %d: steps, %v", j.id, e)
 	pages(p, at.Job.Current, func(s store.Step) step.ID { return s.ID }, func(page store.Page[step.ID]) ([]store.Step, error) {
 		return p.store.Steps(ctx, e.scope, j.id, page)
@@ -144,16 +144,16 @@ func (p *player) readSteps(ctx context.Context, e viewpoint, j *job, at *store.V
 }
 
 // readTargets reads what belongs to a class, as it is stored.
-func (p *player) readTargets(ctx context.Context, e viewpoint, j *job, at *store.View) {
+func (p *performer) readTargets(ctx context.Context, e viewpoint, j *job, at *store.View) {
 	p.readFilter(ctx, e, j, store.TargetFilter{Class: store.Class(p.IntN(5)), Step: at.Job.Current})
 }
 
 // readAttempt reads what was reported in an attempt.
-func (p *player) readAttempt(ctx context.Context, e viewpoint, j *job, at *store.View) {
+func (p *performer) readAttempt(ctx context.Context, e viewpoint, j *job, at *store.View) {
 	p.readFilter(ctx, e, j, store.TargetFilter{Step: at.Job.Current, Attempt: 1 + p.Int32N(at.Step.Attempt+1)})
 }
 
-func (p *player) readFilter(ctx context.Context, e viewpoint, j *job, f store.TargetFilter) {
+func (p *performer) readFilter(ctx context.Context, e viewpoint, j *job, f store.TargetFilter) {
 	f.Scope, f.Job = e.scope, j.id
 	if p.oneIn(3) {
 		f.Step = p.anyStep(j)
@@ -166,7 +166,7 @@ func (p *player) readFilter(ctx context.Context, e viewpoint, j *job, f store.Ta
 }
 
 // readShown reads targets as the engine shows them.
-func (p *player) readShown(ctx context.Context, e viewpoint, j *job, at *store.View) {
+func (p *performer) readShown(ctx context.Context, e viewpoint, j *job, at *store.View) {
 	q := engine.TargetQuery{Class: store.Class(p.IntN(5)), Attempt: p.Int32N(at.Step.Attempt + 1), From: p.Int32N(8), Limit: 1 + p.IntN(200)}
 	if p.oneIn(3) {
 		q.IfAttempt = max(at.Step.Attempt-p.Int32N(2), 0)
@@ -177,14 +177,14 @@ func (p *player) readShown(ctx context.Context, e viewpoint, j *job, at *store.V
 	answers(p.History, targets, err)
 }
 
-func (p *player) readHistory(ctx context.Context, e viewpoint, j *job, at *store.View) {
+func (p *performer) readHistory(ctx context.Context, e viewpoint, j *job, at *store.View) {
 	p.ask("job %d: history, %v", j.id, e)
 	pages(p, at.Job.Moved, func(r store.Record) store.Seq { return r.Seq }, func(page store.Page[store.Seq]) ([]store.Record, error) {
 		return p.store.History(ctx, e.scope, j.id, page)
 	})
 }
 
-func (p *player) readEffects(ctx context.Context, e viewpoint, j *job, at *store.View) {
+func (p *performer) readEffects(ctx context.Context, e viewpoint, j *job, at *store.View) {
 	p.ask("job %d: effects, %v", j.id, e)
 	pages(p, at.Job.Moved, func(d store.Delivery) store.Seq { return d.Seq }, func(page store.Page[store.Seq]) ([]store.Delivery, error) {
 		return p.store.Effects(ctx, e.scope, j.id, page)
@@ -193,7 +193,7 @@ func (p *player) readEffects(ctx context.Context, e viewpoint, j *job, at *store
 
 // readOverdue reads what is overdue. Which of those of one deadline come first is open, so
 // only the deadlines are written.
-func (p *player) readOverdue(ctx context.Context, e viewpoint, _ *job, _ *store.View) {
+func (p *performer) readOverdue(ctx context.Context, e viewpoint, _ *job, _ *store.View) {
 	now, limit := step.At(p.now)+one(p, []step.Time{0, 10_000, 3_600_000, math.MaxInt64 - step.At(p.now)}), one(p, []int{1, 3, 1000})
 	p.ask("overdue at %d, %d at most, %v", now, limit, e)
 	overdue, err := p.store.Overdue(ctx, e.scope, now, limit)
@@ -205,7 +205,7 @@ func (p *player) readOverdue(ctx context.Context, e viewpoint, _ *job, _ *store.
 }
 
 // readDetails reads the details of a step, now and then of a job that does not exist.
-func (p *player) readDetails(ctx context.Context, e viewpoint, j *job, _ *store.View) {
+func (p *performer) readDetails(ctx context.Context, e viewpoint, j *job, _ *store.View) {
 	q := store.DetailQuery{Scope: e.scope, Job: j.id, Step: p.anyStep(j)}
 	if p.oneIn(10) {
 		q.Job = store.MaxJobID
@@ -215,16 +215,16 @@ func (p *player) readDetails(ctx context.Context, e viewpoint, j *job, _ *store.
 	answer(p.History, d, err)
 }
 
-func (p *player) explain(ctx context.Context, e viewpoint, j *job, at *store.View) {
-	id, r := p.anyStep(j), p.request(at)
-	r.ID, r.Reason, r.Dry = store.RequestID{}, "", false
-	p.ask("job %d: explain step %d, %v, %v", j.id, id, r, e)
-	x, err := e.Explain(ctx, j.id, id, r.asked())
+func (p *performer) explain(ctx context.Context, e viewpoint, j *job, at *store.View) {
+	id, a := p.anyStep(j), p.wish(j, at)
+	a.ID, a.Because, a.DryRun = store.RequestID{}, "", false
+	p.ask("explain step %d beside %v, %v", id, a, e)
+	x, err := e.Explain(ctx, j.id, id, a.Request)
 	answer(p.History, x, err)
 }
 
 // anyStep draws a step of a job, now and then one that there is not.
-func (p *player) anyStep(j *job) step.ID {
+func (p *performer) anyStep(j *job) step.ID {
 	if p.oneIn(20) {
 		return step.ID(len(j.spec.Steps) + 1)
 	}
@@ -233,7 +233,7 @@ func (p *player) anyStep(j *job) step.ID {
 
 // pages reads a page or a few, from anywhere on: from the beginning, from a key that some row
 // is likely to have, or from the ends of the range of keys.
-func pages[T any, K ~int32 | ~int64](p *player, likely K, key func(T) K, get func(store.Page[K]) ([]T, error)) {
+func pages[T any, K ~int32 | ~int64](p *performer, likely K, key func(T) K, get func(store.Page[K]) ([]T, error)) {
 	page := store.Page[K]{After: one(p, []K{-1, -1, 0, likely - 1, likely, likely + 1, math.MaxInt32, math.MinInt32}), Limit: one(p, []int{1, 2, 7, 100, math.MaxInt})}
 	for range 1 + p.IntN(4) {
 		rows, err := get(page)

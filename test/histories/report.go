@@ -12,7 +12,7 @@ import (
 
 // report says what an executor could say of the current attempt, or says something again, or
 // something that cannot be.
-func (p *player) report(ctx context.Context, j *job, at *store.View) {
+func (p *performer) report(ctx context.Context, j *job, at *store.View) {
 	r := engine.Report{Job: j.id, Step: at.Step.ID, Attempt: max(at.Step.Attempt, 1), By: one(p, words)}
 	e := p.from(j)
 	switch n := p.IntN(100); {
@@ -66,7 +66,7 @@ func described(r *engine.Report) string {
 }
 
 // successes draws how many targets in a hundred are to succeed.
-func (p *player) successes(j *job) int {
+func (p *performer) successes(j *job) int {
 	switch {
 	case j.endless:
 		return one(p, []int{0, 20, 50})
@@ -78,7 +78,7 @@ func (p *player) successes(j *job) int {
 
 // unfinished reads which targets have still to report, as an executor does, and returns all
 // or some of them.
-func (p *player) unfinished(ctx context.Context, e viewpoint, j *job, s *store.Step) []int32 {
+func (p *performer) unfinished(ctx context.Context, e viewpoint, j *job, s *store.Step) []int32 {
 	q := engine.TargetQuery{Class: store.UnfinishedTargets, Limit: one(p, []int{50, 300, engine.MaxResults})}
 	if !p.oneIn(5) {
 		q.IfAttempt = s.Attempt
@@ -98,7 +98,7 @@ func (p *player) unfinished(ctx context.Context, e viewpoint, j *job, s *store.S
 
 // anyTargets draws targets of so many, some of them twice, now and then one that there is
 // not.
-func (p *player) anyTargets(total int32) []int32 {
+func (p *performer) anyTargets(total int32) []int32 {
 	targets := make([]int32, 1+p.IntN(12))
 	for i := range targets {
 		targets[i] = p.Int32N(max(total, 1))
@@ -110,7 +110,7 @@ func (p *player) anyTargets(total int32) []int32 {
 }
 
 // results draws a result for each of these targets, of which so many in a hundred succeed.
-func (p *player) results(targets []int32, successes int) []engine.TargetResult {
+func (p *performer) results(targets []int32, successes int) []engine.TargetResult {
 	statuses := step.AllStatuses()
 	results := make([]engine.TargetResult, len(targets))
 	for i, target := range targets {
@@ -134,19 +134,19 @@ func (p *player) results(targets []int32, successes int) []engine.TargetResult {
 	return results
 }
 
-func (p *player) exitCode() int32 {
+func (p *performer) exitCode() int32 {
 	return one(p, []int32{0, 1, 2, 127, 255, -1, math.MaxInt32, math.MinInt32})
 }
 
 // moment draws a time that a host's clock may show.
-func (p *player) moment() step.Time {
+func (p *performer) moment() step.Time {
 	if p.oneIn(20) {
 		return one(p, []step.Time{0, 1, step.MaxTime})
 	}
 	return step.At(p.now) - step.Time(p.IntN(100_000))
 }
 
-func (p *player) detail() string {
+func (p *performer) detail() string {
 	if p.oneIn(3) {
 		return p.name()
 	}
