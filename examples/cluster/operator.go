@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 
 	"github.com/stepgate/stepgate/engine"
-	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -49,7 +48,7 @@ func operate(ctx context.Context, st store.Store, s setting, t teller) error {
 
 // see creates job i, unless it was created, and looks after it until it is final.
 func (o *operator) see(ctx context.Context, i int) error {
-	created, err := o.eng.Create(ctx, o.spec(i), engine.Request{By: confirmers[0], ID: draw(o.chance(i, store.Step{}))})
+	created, err := o.eng.Create(ctx, o.spec(i), engine.Request{By: confirmers[0], ID: player.ID(o.chance(i, store.Step{}))})
 	if err != nil {
 		return err
 	}
@@ -68,7 +67,7 @@ func (o *operator) see(ctx context.Context, i int) error {
 		if err != nil {
 			return err
 		}
-		if final(o.eng.Rules(), job, s) {
+		if (player.Sight{Rules: o.eng.Rules(), Job: job, Step: s}).Final() {
 			return nil
 		}
 		if err := o.turn(ctx, o.chance(i, s), job, s); err != nil {
@@ -78,20 +77,8 @@ func (o *operator) see(ctx context.Context, i int) error {
 	return ctx.Err()
 }
 
-// final reports whether a job has come to its end: nobody can have it go on.
-func final(r *operation.Rules, job store.Job, current store.Step) bool {
-	return job.State.Finished() && r.Legal(operation.Standing{Type: current.Type, State: current.State, Job: job.State, Sealed: job.Sealed}).Empty()
-}
-
 // chance returns what the choices about a job are drawn from while a step of it stands in
 // some state: a step stands in it once in an attempt.
-func (s setting) chance(job int, current store.Step) *rand.Rand {
-	return rand.New(rand.NewPCG(s.Seed^uint64(job)<<32, uint64(current.ID)<<40|uint64(current.Attempt)<<8|uint64(current.State)))
-}
-
-// draw returns a request id.
-func draw(r *rand.Rand) (id store.RequestID) {
-	binary.BigEndian.PutUint64(id[:8], r.Uint64())
-	binary.BigEndian.PutUint64(id[8:], r.Uint64())
-	return id
+func (s setting) chance(job int, current store.Step) player.Dice {
+	return player.Rand{Rand: rand.New(rand.NewPCG(s.Seed^uint64(job)<<32, uint64(current.ID)<<40|uint64(current.Attempt)<<8|uint64(current.State)))}
 }

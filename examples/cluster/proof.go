@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/stepgate/stepgate/engine/enginetest"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -112,7 +113,7 @@ func (p *proof) job(ctx context.Context, i int) error {
 		p.fault("%s: %w", spec.Name, err)
 	}
 	current := slices.IndexFunc(snapshot.Steps, func(s store.Step) bool { return s.ID == job.Current })
-	if current < 0 || !final(operation.Standard(), job, snapshot.Steps[current]) {
+	if current < 0 || !(player.Sight{Rules: operation.Standard(), Job: job, Step: snapshot.Steps[current]}).Final() {
 		p.fault("%s has not ended: it is %v in step %d", spec.Name, job.State, job.Current)
 	}
 	if n := len(snapshot.Effects); n > 0 {

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -28,120 +28,102 @@ var wishes = map[step.State]struct {
 	step.ConfirmationTerminated: {[]step.Cause{operation.RestartConfirmation.Cause()}, operation.RestartConfirmation.Cause()},
 }
 
-// A click is one operation that somebody asks for, however often it is sent.
-type click struct {
-	by    string
-	id    store.RequestID
-	cause step.Cause // the operation's; 0 for none
-	seen  store.Seq  // the version that the choice was made on
-}
-
-// choose sets what is done about a job whose current step is s, and reports whether
-// anything is.
-func (c *click) choose(r *rand.Rand, s store.Step, legal step.Causes) bool {
-	switch wish, ok := wishes[s.State]; {
+// choose returns what is done about a job whose current step is s, 0 for nothing.
+func choose(d player.Dice, s store.Step, legal step.Causes) step.Cause {
+	wish, ok := wishes[s.State]
+	switch {
 	case s.State == step.Pending:
-		c.cause = operation.StartJob.Cause()
-	case s.State == step.Running && s.Name == endless && s.Attempt == 1, s.State == step.Waiting && r.IntN(10) == 0:
-		c.cause = operation.TerminateJob.Cause()
+		return operation.StartJob.Cause()
+	case s.State == step.Running && s.Name == endless && s.Attempt == 1, s.State == step.Waiting && player.OneIn(d, 10, "terminate"):
+		return operation.TerminateJob.Cause()
 	case !ok: // it is not a person's turn
+		return 0
 	case s.Attempt >= mostAttempts:
-		c.cause = wish.end
-	default:
-		c.cause = wish.first[r.IntN(len(wish.first))]
-		forever := c.cause == 0 && s.State == step.Waiting && s.Timeout == 0
-		if forever || c.cause != 0 && !legal.Has(c.cause) {
-			c.cause = wish.end
-		}
+		return wish.end
 	}
-	return c.cause != 0
+	first := player.Of(d, "wish", wish.first)
+	forever := first == 0 && s.State == step.Waiting && s.Timeout == 0
+	if forever || first != 0 && !legal.Has(first) {
+		return wish.end
+	}
+	return first
 }
 
 // turn does what people do about a job that they see with s under way: mostly one of them
 // what is legal, but two may do it at once, one may do it twice, and one may have no say.
-func (o *operator) turn(ctx context.Context, r *rand.Rand, job store.Job, s store.Step) error {
-	one := click{by: confirmers[0], id: draw(r), seen: job.Moved}
-	legal, err := o.eng.Allowed(ctx, job.ID, s.ID, engine.Request{By: one.by})
-	if err != nil || !one.choose(r, s, legal) {
+func (o *operator) turn(ctx context.Context, d player.Dice, job store.Job, s store.Step) error {
+	one := player.Ask{Job: job.ID, Step: s.ID, Request: engine.Request{By: confirmers[0], ID: player.ID(d), IfVersion: job.Moved}}
+	legal, err := o.eng.Allowed(ctx, job.ID, s.ID, engine.Request{By: one.By})
+	if one.Cause = choose(d, s, legal); err != nil || one.Cause == 0 {
 		return err
 	}
 	select {
-	case <-time.After(time.Duration(r.IntN(300)) * time.Millisecond): // people think
+	case <-time.After(time.Duration(d.Below(300, "thinks")) * time.Millisecond): // people think
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	two := one
-	two.by, two.id = confirmers[1], draw(r)
-	if s.State == step.Waiting && one.cause.OfStep() && r.IntN(3) == 0 {
-		if err := o.meddle(ctx, job.ID, s.ID, two); err != nil {
+	two.By, two.ID = confirmers[1], player.ID(d)
+	if s.State == step.Waiting && one.Cause.OfStep() && player.OneIn(d, 3, "meddles") {
+		if err := o.meddle(ctx, two); err != nil {
 			return err
 		}
 	}
-	if r.IntN(3) == 0 {
-		return o.race(ctx, job.ID, s.ID, one, two)
+	if player.OneIn(d, 3, "race") {
+		return o.race(ctx, one, two)
 	}
-	record, err := o.send(ctx, job.ID, s.ID, one)
-	if err == nil && r.IntN(3) == 0 {
+	record, err := o.send(ctx, one)
+	if err == nil && player.OneIn(d, 3, "again") {
 		var again store.Record
-		if again, err = o.send(ctx, job.ID, s.ID, one); err == nil && again != record {
-			return fmt.Errorf("request %v was answered with %+v, and then with %+v", one.id, record, again)
+		if again, err = o.send(ctx, one); err == nil && again != record {
+			return fmt.Errorf("%v was answered with %+v, and then with %+v", one, record, again)
 		}
 		o.tell(repeated)
 	}
-	if isRefused(err) { // the deadline was faster
+	if player.Refused(err) { // the deadline was faster
 		return nil
 	}
 	return err
 }
 
 // meddle has an outsider do what is for the confirmers.
-func (o *operator) meddle(ctx context.Context, job store.JobID, id step.ID, c click) error {
-	c.by = outsider
-	_, err := o.send(ctx, job, id, c)
+func (o *operator) meddle(ctx context.Context, a player.Ask) error {
+	a.By = outsider
+	_, err := o.send(ctx, a)
 	switch {
 	case err == nil:
-		return fmt.Errorf("step %d is for %v, and %s had a say in it", id, confirmers, outsider)
-	case isRefused(err):
+		return fmt.Errorf("step %d is for %v, and %s had a say in it", a.Step, confirmers, outsider)
+	case player.Refused(err):
 		return nil
 	}
 	return err
 }
 
 // race has two people do the same at once, on what both of them see. At most one can have it.
-func (o *operator) race(ctx context.Context, job store.JobID, id step.ID, one, two click) error {
+func (o *operator) race(ctx context.Context, one, two player.Ask) error {
 	var errs [2]error
 	var both sync.WaitGroup
-	for i, c := range []click{one, two} {
-		both.Go(func() { _, errs[i] = o.send(ctx, job, id, c) })
+	for i, a := range []player.Ask{one, two} {
+		both.Go(func() { _, errs[i] = o.send(ctx, a) })
 	}
 	both.Wait()
 	for _, err := range errs {
-		if err != nil && !isRefused(err) {
+		if err != nil && !player.Refused(err) {
 			return err
 		}
 	}
 	if errs[0] == nil && errs[1] == nil {
-		return fmt.Errorf("requests %v and %v were both accepted on version %d", one.id, two.id, one.seen)
+		return fmt.Errorf("%v and %v were both accepted", one, two)
 	}
 	return nil
 }
 
 // send asks for an operation until it is known what came of it.
-func (o *operator) send(ctx context.Context, job store.JobID, id step.ID, c click) (record store.Record, err error) {
-	r := engine.Request{By: c.by, ID: c.id, IfVersion: c.seen}
+func (o *operator) send(ctx context.Context, a player.Ask) (store.Record, error) {
 	for {
-		if c.cause.OfJob() {
-			record, err = o.eng.OperateJob(ctx, job, operation.JobCode(c.cause.Code()), r)
-		} else {
-			record, err = o.eng.Operate(ctx, job, id, operation.Code(c.cause.Code()), r)
-		}
+		record, err := a.Send(ctx, o.eng)
 		if ctx.Err() != nil || !errors.Is(err, engine.ErrUnknownOutcome) && !errors.Is(err, engine.ErrConflict) {
 			return record, err
 		}
 	}
-}
-
-func isRefused(err error) bool {
-	var refusal *engine.Refusal
-	return errors.As(err, &refusal)
 }
