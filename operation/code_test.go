@@ -1,26 +1,18 @@
 package operation_test
 
 import (
-	"encoding"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"testing"
 
+	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 )
 
 // The alphabets as the wire knows them, written down by hand.
 var (
-	wireCodes = map[int]string{
-		2: "retry_failed", 3: "ignore_error", 6: "confirm", 8: "retry_all", 9: "terminate_confirmation",
-		10: "restart_confirmation", 11: "next_step", 12: "forced_skip",
-	}
-
-	wireJobCodes = map[int]string{1: "terminate_job", 2: "start_job"}
-
 	wireGuards = map[int]string{0: "free", 1: "some_due", 2: "approver"}
 
 	wireReasons = map[int]string{
@@ -29,106 +21,42 @@ var (
 	}
 )
 
-// letter is a member of an alphabet, and text its address, which unmarshals.
-type letter interface {
-	~uint8
-	fmt.Stringer
-	encoding.TextMarshaler
-}
-
-type text[T letter] interface {
-	*T
-	encoding.TextUnmarshaler
-}
-
-// speak asserts that an alphabet has exactly the letters of the wire, and that each
-// reads and prints as the wire has it.
-func speak[T letter, P text[T]](t *testing.T, wire map[int]string, valid func(T) bool) {
-	t.Helper()
-	for i := range 256 {
-		v := T(i)
-		name, known := wire[i]
-		data, err := v.MarshalText()
-		if valid(v) != known || err != nil || !known && v != 0 && string(data) != v.String() || !known && v == 0 && len(data) > 0 {
-			t.Errorf("%T(%d): Valid() = %v, MarshalText() = %q, %v; want known %v", v, i, valid(v), data, err, known)
-		}
-		var got T
-		err = P(&got).UnmarshalText([]byte(strconv.Itoa(i)))
-		if known != (err == nil) || known && got != v {
-			t.Errorf("%T.UnmarshalText(%d) = %v, %v; want known %v", v, i, got, err, known)
-		}
-		if !known {
-			continue
-		}
-		text := name
-		if v == 0 {
-			text = "" // the zero value has a name to print, and no text
-		}
-		if v.String() != name || string(data) != text {
-			t.Errorf("%T(%d) prints %q and marshals to %q, want %q", v, i, v, data, name)
-		}
-		if err := P(&got).UnmarshalText([]byte(name)); got != v || err != nil {
-			t.Errorf("%T.UnmarshalText(%q) = %v, %v; want %d", v, name, got, err, i)
+// wireOf returns the wire of operations, which have the names of their causes.
+func wireOf(cause func(n uint8) step.Cause) map[int]string {
+	wire := map[int]string{}
+	for n := range uint8(64) {
+		if cause(n).Valid() {
+			wire[int(n)] = cause(n).String()
 		}
 	}
-	got := T(1)
-	if err := P(&got).UnmarshalText(nil); err != nil || got != 0 {
-		t.Errorf("%T.UnmarshalText of nothing = %v, %v; want the zero value", got, got, err)
-	}
-	for _, s := range []string{"no such thing", "-1", "258", "2.0", "02"} {
-		if err := P(&got).UnmarshalText([]byte(s)); err == nil {
-			t.Errorf("%T.UnmarshalText(%q) = %v, want an error", got, s, got)
-		}
-	}
+	return wire
 }
 
 func TestCodesAreThoseOfTheWire(t *testing.T) {
-	all := map[int]string{}
-	for i := 32; i <= 63; i++ { // the embedders' own
-		all[i] = fmt.Sprintf("custom-%d", i)
-	}
-	for i, name := range wireCodes {
-		all[i] = name
-	}
-	speak(t, all, operation.Code.Valid)
+	wire := wireOf(func(n uint8) step.Cause { return step.Cause(n) })
+	testkit.Alphabet(t, wire, operation.Code.Valid, operation.ParseCode)
 	if got, want := operation.AllCodes(), []operation.Code{2, 3, 6, 8, 9, 10, 11, 12}; !slices.Equal(got, want) {
 		t.Errorf("AllCodes() = %v, want %v", got, want)
-	}
-	for _, retired := range []string{"4", "5", "13"} {
-		if got, err := operation.ParseCode(retired); err == nil {
-			t.Errorf("ParseCode(%s) = %v, want an error", retired, got)
-		}
-	}
-	if got, err := operation.ParseCode("next_step"); got != 11 || err != nil {
-		t.Errorf("ParseCode(next_step) = %v, %v; want 11", got, err)
 	}
 }
 
 func TestJobCodesAreThoseOfTheWire(t *testing.T) {
-	all := map[int]string{}
-	for i := 32; i <= 63; i++ { // the embedders' own
-		all[i] = fmt.Sprintf("custom-job-%d", i)
-	}
-	for i, name := range wireJobCodes {
-		all[i] = name
-	}
-	speak(t, all, operation.JobCode.Valid)
+	testkit.Alphabet(t, wireOf(step.JobCause), operation.JobCode.Valid, operation.ParseJobCode)
 	if got, want := operation.AllJobCodes(), []operation.JobCode{1, 2}; !slices.Equal(got, want) {
 		t.Errorf("AllJobCodes() = %v, want %v", got, want)
-	}
-	if got, err := operation.ParseJobCode("1"); got != operation.TerminateJob || err != nil {
-		t.Errorf("ParseJobCode(1) = %v, %v; want terminate_job", got, err)
 	}
 }
 
 // Step code 2 and job code 2 are not the same thing: no name belongs to both.
 func TestStepCodesAndJobCodesShareNoName(t *testing.T) {
-	for _, name := range wireJobCodes {
+	for _, job := range operation.AllJobCodes() {
+		name := job.String()
 		if got, err := operation.ParseCode(name); err == nil {
 			t.Errorf("ParseCode(%s) = %v, want an error", name, got)
 		}
 	}
-	for _, name := range wireCodes {
+	for _, code := range operation.AllCodes() {
+		name := code.String()
 		if got, err := operation.ParseJobCode(name); err == nil {
 			t.Errorf("ParseJobCode(%s) = %v, want an error", name, got)
 		}
@@ -165,7 +93,9 @@ func TestARegisteredCodeIsReadByNameAndNumber(t *testing.T) {
 	}
 }
 
-func TestGuardsKeepTheirNumbers(t *testing.T) { speak(t, wireGuards, operation.Guard.Valid) }
+func TestGuardsKeepTheirNumbers(t *testing.T) {
+	testkit.Alphabet(t, wireGuards, operation.Guard.Valid, nil)
+}
 
 // Guards had other names before 0.1: rules in JSON that hold them still read.
 func TestOldNamesOfGuardsAreRead(t *testing.T) {
@@ -178,7 +108,7 @@ func TestOldNamesOfGuardsAreRead(t *testing.T) {
 }
 
 func TestReasonsStandInTheOrderOfPrecedence(t *testing.T) {
-	speak(t, wireReasons, func(r operation.Reason) bool { _, ok := wireReasons[int(r)]; return ok })
+	testkit.Alphabet(t, wireReasons, func(r operation.Reason) bool { _, ok := wireReasons[int(r)]; return ok }, operation.ParseReason)
 	want := []operation.Reason{
 		operation.InvalidInput, operation.NoSuchJob, operation.NoSuchStep, operation.Denied, operation.RequestReused,
 		operation.Stale, operation.Sealed, operation.WrongType, operation.NotCurrent, operation.WrongState, operation.NothingToRetry,

@@ -1,12 +1,11 @@
 package operation_test
 
 import (
-	"encoding"
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"testing"
 
+	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 )
@@ -17,35 +16,11 @@ func FuzzAlphabets(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		spell(t, s, operation.ParseCode, operation.Code.Valid)
-		spell(t, s, operation.ParseJobCode, operation.JobCode.Valid)
-		spell(t, s, operation.ParseReason, func(r operation.Reason) bool { return r >= operation.InvalidInput && r <= operation.Sealed })
-		spell(t, s, func(s string) (g operation.Guard, err error) { return g, g.UnmarshalText([]byte(s)) }, operation.Guard.Valid)
+		testkit.Spell(t, s, operation.Code.Valid, operation.ParseCode)
+		testkit.Spell(t, s, operation.JobCode.Valid, operation.ParseJobCode)
+		testkit.Spell(t, s, func(r operation.Reason) bool { return r >= operation.InvalidInput && r <= operation.Sealed }, operation.ParseReason)
+		testkit.Spell(t, s, operation.Guard.Valid, nil)
 	})
-}
-
-func spell[T interface {
-	~uint8
-	fmt.Stringer
-	encoding.TextMarshaler
-}, P interface {
-	*T
-	encoding.TextUnmarshaler
-}](t *testing.T, s string, parse func(string) (T, error), valid func(T) bool) {
-	t.Helper()
-	v, err := parse(s)
-	var read T
-	if readErr := P(&read).UnmarshalText([]byte(s)); (readErr == nil) != (err == nil) && s != "" || read != v {
-		t.Fatalf("%T %q: parses to %v, %v, and unmarshals to %v, %v", v, s, v, err, read, readErr)
-	}
-	if err != nil {
-		return
-	}
-	name, err := v.MarshalText()
-	back, backErr := parse(v.String())
-	if !valid(v) || err != nil || backErr != nil || back != v || v != 0 && string(name) != v.String() {
-		t.Fatalf("%T %q: %v prints %q, %v, which reads %v, %v", v, s, v, name, err, back, backErr)
-	}
 }
 
 // Rules in JSON are refused, or they are the same rules after any number of readings.

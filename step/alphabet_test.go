@@ -1,14 +1,11 @@
 package step_test
 
 import (
-	"encoding"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"testing"
 
+	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/step"
 )
 
@@ -48,74 +45,6 @@ var (
 	}
 )
 
-// letter is a member of an alphabet.
-type letter interface {
-	~uint8 | ~uint16
-	fmt.Stringer
-	encoding.TextMarshaler
-}
-
-// text is its address, which unmarshals.
-type text[T letter] interface {
-	*T
-	encoding.TextUnmarshaler
-}
-
-// speak asserts that an alphabet has exactly the letters of the wire, from least to
-// most, and that each reads and prints as the wire has it.
-func speak[T letter, P text[T]](t *testing.T, least, most int, wire map[int]string, valid func(T) bool, parse func(string) (T, error)) {
-	t.Helper()
-	for i := least; i <= most; i++ {
-		v := T(i)
-		name, known := wire[i]
-		if valid(v) != known {
-			t.Errorf("%T(%d).Valid() = %v, want %v", v, i, !known, known)
-		}
-		data, err := v.MarshalText()
-		if !known {
-			want := v.String() // which no one reads
-			if v == 0 {
-				want = ""
-			}
-			if string(data) != want || err != nil {
-				t.Errorf("%T(%d).MarshalText() = %q, %v; want %q", v, i, data, err, want)
-			}
-			if got, err := parse(string(data)); err == nil {
-				t.Errorf("parsing the text %q of the unknown %T %d gives %v, want an error", data, v, i, got)
-			}
-			if got, err := parse(strconv.Itoa(i)); err == nil {
-				t.Errorf("parsing the unknown %T %d gives %v, want an error", v, i, got)
-			}
-			continue
-		}
-		want := name
-		if v == 0 {
-			want = "" // the zero value has a name to print, and no text
-		}
-		if v.String() != name || string(data) != want || err != nil {
-			t.Errorf("%T(%d) prints %q and marshals to %q, %v; want %q", v, i, v, data, err, name)
-		}
-		for _, s := range []string{name, strconv.Itoa(i)} {
-			if got, err := parse(s); got != v || err != nil {
-				t.Errorf("parsing %T %q gives %d, %v; want %d", v, s, got, err, i)
-			}
-			var got T
-			if err := P(&got).UnmarshalText([]byte(s)); got != v || err != nil {
-				t.Errorf("%T.UnmarshalText(%q) gives %d, %v; want %d", v, s, got, err, i)
-			}
-		}
-	}
-	for _, s := range []string{"", "no such thing", "-1", "65537", "1.0", "PENDING", "script "} {
-		if got, err := parse(s); got != 0 || err == nil {
-			t.Errorf("parsing %T %q gives %d, %v; want an error", got, s, got, err)
-		}
-		got := T(1)
-		if err := P(&got).UnmarshalText([]byte(s)); (err == nil) != (s == "") || got != 0 {
-			t.Errorf("%T.UnmarshalText(%q) = %v, %d; want an error, but for the empty text of the zero", got, s, err, got)
-		}
-	}
-}
-
 func TestTypesAreThoseOfTheWire(t *testing.T) {
 	all := map[int]string{}
 	for i := 32; i <= 63; i++ { // the embedders' own
@@ -124,16 +53,16 @@ func TestTypesAreThoseOfTheWire(t *testing.T) {
 	for i, name := range wireTypes {
 		all[i] = name
 	}
-	speak(t, 0, 255, all, step.Type.Valid, step.ParseType)
+	testkit.Alphabet(t, all, step.Type.Valid, step.ParseType)
 }
 
 func TestStatesAreThoseOfTheWire(t *testing.T) {
-	speak(t, 0, 255, wireStates, step.State.Valid, step.ParseState)
+	testkit.Alphabet(t, wireStates, step.State.Valid, step.ParseState)
 	inOrder(t, "AllStates()", step.AllStates(), wireStates)
 }
 
 func TestStatusesAreThoseOfTheWire(t *testing.T) {
-	speak(t, 1, 1000, wireStatuses, step.Status.Valid, step.ParseStatus)
+	testkit.Alphabet(t, wireStatuses, step.Status.Valid, step.ParseStatus)
 	inOrder(t, "AllStatuses()", step.AllStatuses(), wireStatuses)
 	if _, err := step.ParseStatus("none"); err == nil {
 		t.Error("ParseStatus(none) = nil error; the zero Status is the absence of one, which no executor reports")
@@ -144,7 +73,7 @@ func TestStatusesAreThoseOfTheWire(t *testing.T) {
 }
 
 func TestDecisionsAreThoseOfTheSpec(t *testing.T) {
-	speak(t, 0, 255, wireDecisions, step.Decision.Valid, step.ParseDecision)
+	testkit.Alphabet(t, wireDecisions, step.Decision.Valid, step.ParseDecision)
 }
 
 func TestCausesKeepTheirNumbers(t *testing.T) {
@@ -155,7 +84,7 @@ func TestCausesKeepTheirNumbers(t *testing.T) {
 	for i, name := range wireCauses {
 		all[i] = name
 	}
-	speak(t, 0, 255, all, step.Cause.Valid, step.ParseCause)
+	testkit.Alphabet(t, all, step.Cause.Valid, step.ParseCause)
 	inOrder(t, "AllCauses()", step.AllCauses(), wireCauses)
 	for old, want := range map[string]step.Cause{"abnormal": step.Broke, "abandoned": step.Dropped} {
 		if got, err := step.ParseCause(old); got != want || err != nil {
@@ -178,12 +107,7 @@ func TestEveryCauseIsOfOneKind(t *testing.T) {
 }
 
 func TestConsequencesKeepTheirNumbers(t *testing.T) {
-	speak(t, 0, 255, wireDos, step.Do.Valid, func(s string) (d step.Do, err error) {
-		if err = d.UnmarshalText([]byte(s)); s == "" {
-			err = errors.New("empty")
-		}
-		return d, err
-	})
+	testkit.Alphabet(t, wireDos, step.Do.Valid, nil)
 	inOrder(t, "AllDos()", step.AllDos(), wireDos)
 }
 
@@ -199,7 +123,7 @@ func TestAnEmbedderNamesTypesAndCauses(t *testing.T) {
 	}
 }
 
-func inOrder[T letter](t *testing.T, call string, got []T, wire map[int]string) {
+func inOrder[T testkit.Letter](t *testing.T, call string, got []T, wire map[int]string) {
 	t.Helper()
 	if len(got) != len(wire) || !slices.IsSorted(got) {
 		t.Errorf("%s = %v, want %d values in ascending order", call, got, len(wire))
@@ -223,16 +147,11 @@ func TestUnknownLettersPrintTheirNumber(t *testing.T) {
 	}
 }
 
-// The zero Status writes as no text and reads as that and as "none", so that a target without a
-// result can be kept as JSON.
-func TestNoStatusRoundTrips(t *testing.T) {
-	data, err := json.Marshal(step.Status(0))
-	if string(data) != `""` || err != nil {
-		t.Fatalf("json.Marshal(Status(0)) = %s, %v; want no text", data, err)
-	}
+// The zero Status reads as "none" too, as it prints.
+func TestNoStatusReadsAsItPrints(t *testing.T) {
 	got := step.TargetFailed
-	if err := json.Unmarshal(data, &got); got != 0 || err != nil {
-		t.Errorf("json.Unmarshal(%s) = %v, %v; want none", data, got, err)
+	if err := got.UnmarshalText([]byte(step.Status(0).String())); got != 0 || err != nil {
+		t.Errorf("UnmarshalText(%v) = %v, %v; want none", step.Status(0), got, err)
 	}
 }
 
@@ -278,19 +197,6 @@ func TestClassesOfStatusesAreThoseOfTheReference(t *testing.T) {
 		if want := known && i != 5 && i != 7; s.Finished() != want {
 			t.Errorf("status %v: Finished() = %v, want %v", s, s.Finished(), want)
 		}
-	}
-}
-
-func TestStatesInJSONAreTheirNames(t *testing.T) {
-	data, err := json.Marshal(map[string]any{"type": step.FileTransfer, "state": step.ConfirmationTerminated, "status": step.NonZeroExit})
-	if want := `{"state":"confirmation_terminated","status":"non_zero_exit","type":"file_transfer"}`; string(data) != want || err != nil {
-		t.Errorf("json.Marshal = %s, %v; want %s", data, err, want)
-	}
-	if data, err := json.Marshal(step.State(8)); string(data) != `"state(8)"` || err != nil {
-		t.Errorf("json.Marshal(State(8)) = %s, %v; want it to print", data, err)
-	}
-	if err := json.Unmarshal([]byte(`"state(8)"`), new(step.State)); err == nil {
-		t.Error("an unknown state reads from JSON")
 	}
 }
 

@@ -15,36 +15,12 @@ func FuzzAlphabets(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		spell(t, s, step.ParseType, step.Type.Valid)
-		spell(t, s, step.ParseState, step.State.Valid)
-		spell(t, s, step.ParseCause, step.Cause.Valid)
-		spell(t, s, step.ParseStatus, step.Status.Valid)
-		spell(t, s, step.ParseDecision, step.Decision.Valid)
+		testkit.Spell(t, s, step.Type.Valid, step.ParseType)
+		testkit.Spell(t, s, step.State.Valid, step.ParseState)
+		testkit.Spell(t, s, step.Cause.Valid, step.ParseCause)
+		testkit.Spell(t, s, step.Status.Valid, step.ParseStatus)
+		testkit.Spell(t, s, step.Decision.Valid, step.ParseDecision)
 	})
-}
-
-func spell[T letter, P text[T]](t *testing.T, s string, parse func(string) (T, error), valid func(T) bool) {
-	t.Helper()
-	v, err := parse(s)
-	var read T
-	if readErr := P(&read).UnmarshalText([]byte(s)); (readErr == nil) != (err == nil) && s != "none" && s != "" || read != v {
-		t.Fatalf("%T %q: parses to %v, %v, and unmarshals to %v, %v", v, s, v, err, read, readErr)
-	}
-	if err != nil {
-		if v != 0 {
-			t.Fatalf("%T %q: %v beside %v", v, s, v, err)
-		}
-		return
-	}
-	name, err := v.MarshalText()
-	text := string(name)
-	if v == 0 { // marshals as no text
-		text = v.String()
-	}
-	back, backErr := parse(text)
-	if !valid(v) || err != nil || backErr != nil || back != v || text != v.String() {
-		t.Fatalf("%T %q: %v prints %q, %v, which reads %v, %v", v, s, v, name, err, back, backErr)
-	}
 }
 
 // What reads as JSON writes as JSON that reads the same, whatever the input.

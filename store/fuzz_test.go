@@ -1,8 +1,6 @@
 package store_test
 
 import (
-	"encoding"
-	"fmt"
 	"testing"
 
 	"github.com/stepgate/stepgate/internal/testkit"
@@ -15,30 +13,8 @@ func FuzzAlphabets(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		spell[store.Effect](t, s)
+		testkit.Spell(t, s, store.Effect.Valid, nil)
 	})
-}
-
-func spell[T interface {
-	~uint8
-	fmt.Stringer
-	encoding.TextMarshaler
-}, P interface {
-	*T
-	encoding.TextUnmarshaler
-}](t *testing.T, s string) {
-	t.Helper()
-	var v, back T
-	if err := P(&v).UnmarshalText([]byte(s)); err != nil {
-		return
-	}
-	name, err := v.MarshalText()
-	if err == nil {
-		err = P(&back).UnmarshalText(name)
-	}
-	if err != nil || back != v || v != 0 && string(name) != v.String() {
-		t.Fatalf("%T %q reads %v and prints %q, which reads %v, %v", v, s, v, name, back, err)
-	}
 }
 
 // What reads as JSON writes as JSON that reads the same: an audit that was exported, a
