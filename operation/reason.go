@@ -54,7 +54,4 @@ func (r Reason) Error() string { return r.String() }
 func (r Reason) MarshalText() ([]byte, error) { return reasonNames.MarshalText(r) }
 
 // UnmarshalText accepts what [ParseReason] accepts, and empty text for the zero Reason.
-func (r *Reason) UnmarshalText(text []byte) (err error) {
-	*r, err = reasonNames.UnmarshalText(text)
-	return err
-}
+func (r *Reason) UnmarshalText(text []byte) error { return reasonNames.UnmarshalText(r, text) }

@@ -72,7 +72,4 @@ func (g Guard) String() string { return guardNames.String(g) }
 func (g Guard) MarshalText() ([]byte, error) { return guardNames.MarshalText(g) }
 
 // UnmarshalText reads what MarshalText writes, or a number.
-func (g *Guard) UnmarshalText(text []byte) (err error) {
-	*g, err = guardNames.UnmarshalText(text)
-	return err
-}
+func (g *Guard) UnmarshalText(text []byte) error { return guardNames.UnmarshalText(g, text) }

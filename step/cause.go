@@ -106,10 +106,7 @@ func (c Cause) String() string { return causeNames.String(c) }
 func (c Cause) MarshalText() ([]byte, error) { return causeNames.MarshalText(c) }
 
 // UnmarshalText accepts what [ParseCause] accepts, and empty text for the zero Cause.
-func (c *Cause) UnmarshalText(text []byte) (err error) {
-	*c, err = causeNames.UnmarshalText(text)
-	return err
-}
+func (c *Cause) UnmarshalText(text []byte) error { return causeNames.UnmarshalText(c, text) }
 
 // Causes is a set of causes.
 type Causes = Set[Cause]

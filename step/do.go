@@ -66,10 +66,7 @@ func (d Do) String() string { return doNames.String(d) }
 func (d Do) MarshalText() ([]byte, error) { return doNames.MarshalText(d) }
 
 // UnmarshalText reads what MarshalText writes, or a number.
-func (d *Do) UnmarshalText(text []byte) (err error) {
-	*d, err = doNames.UnmarshalText(text)
-	return err
-}
+func (d *Do) UnmarshalText(text []byte) error { return doNames.UnmarshalText(d, text) }
 
 // THE TABLE OF CONSEQUENCES. What a row with this Do must be like: the steps that it is for,
 // where it leads, where it may start, and where it may land instead, as a thing can be in the

@@ -84,10 +84,7 @@ func (d Decision) String() string { return decisionNames.String(d) }
 func (d Decision) MarshalText() ([]byte, error) { return decisionNames.MarshalText(d) }
 
 // UnmarshalText accepts what [ParseDecision] accepts, and empty text for the zero Decision.
-func (d *Decision) UnmarshalText(text []byte) (err error) {
-	*d, err = decisionNames.UnmarshalText(text)
-	return err
-}
+func (d *Decision) UnmarshalText(text []byte) error { return decisionNames.UnmarshalText(d, text) }
 
 // Names is an immutable list of names, safe to share. The zero Names is no list,
 // which differs from an empty one.

@@ -86,10 +86,7 @@ func (s State) String() string { return stateNames.String(s) }
 func (s State) MarshalText() ([]byte, error) { return stateNames.MarshalText(s) }
 
 // UnmarshalText accepts what [ParseState] accepts, and empty text for the zero State.
-func (s *State) UnmarshalText(text []byte) (err error) {
-	*s, err = stateNames.UnmarshalText(text)
-	return err
-}
+func (s *State) UnmarshalText(text []byte) error { return stateNames.UnmarshalText(s, text) }
 
 // States is a set of states.
 type States = Set[State]

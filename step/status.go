@@ -103,10 +103,9 @@ func (s Status) MarshalText() ([]byte, error) { return statusNames.MarshalText(s
 
 // UnmarshalText accepts what MarshalText writes, what [ParseStatus] accepts, and "none" for the
 // zero Status.
-func (s *Status) UnmarshalText(text []byte) (err error) {
+func (s *Status) UnmarshalText(text []byte) error {
 	if string(text) == "none" {
 		text = nil
 	}
-	*s, err = statusNames.UnmarshalText(text)
-	return err
+	return statusNames.UnmarshalText(s, text)
 }

@@ -41,10 +41,7 @@ func (t Type) String() string { return typeNames.String(t) }
 func (t Type) MarshalText() ([]byte, error) { return typeNames.MarshalText(t) }
 
 // UnmarshalText accepts what [ParseType] accepts, and empty text for the zero Type.
-func (t *Type) UnmarshalText(text []byte) (err error) {
-	*t, err = typeNames.UnmarshalText(text)
-	return err
-}
+func (t *Type) UnmarshalText(text []byte) error { return typeNames.UnmarshalText(t, text) }
 
 // Types is a set of step types.
 type Types = Set[Type]

@@ -67,10 +67,7 @@ func (e Effect) String() string { return effectNames.String(e) }
 func (e Effect) MarshalText() ([]byte, error) { return effectNames.MarshalText(e) }
 
 // UnmarshalText reads what MarshalText writes, or a number.
-func (e *Effect) UnmarshalText(text []byte) (err error) {
-	*e, err = effectNames.UnmarshalText(text)
-	return err
-}
+func (e *Effect) UnmarshalText(text []byte) error { return effectNames.UnmarshalText(e, text) }
 
 // A Delivery is an effect on its way: it waits in the store until it is settled.
 type Delivery struct {

@@ -170,13 +170,13 @@ func (n *Names[T]) MarshalText(v T) ([]byte, error) {
 	return []byte(n.String(v)), nil
 }
 
-// UnmarshalText reads what MarshalText writes of a known value or of the zero value, and
-// what Parse reads.
-func (n *Names[T]) UnmarshalText(text []byte) (T, error) {
-	if len(text) == 0 {
-		return 0, nil
+// UnmarshalText reads into v what MarshalText writes of a known value or of the zero value, and
+// what Parse reads. v is zero after an error.
+func (n *Names[T]) UnmarshalText(v *T, text []byte) (err error) {
+	if *v = 0; len(text) > 0 {
+		*v, err = n.Parse(string(text))
 	}
-	return n.Parse(string(text))
+	return err
 }
 
 // Parse reads a name or a number; anything unknown is an [UnknownError].

@@ -70,7 +70,7 @@ func TestTextRoundTripsForEveryKnownValue(t *testing.T) {
 			}
 			for what, read := range map[string]func() (narrow, error){
 				"Parse":         func() (narrow, error) { return names.Parse(string(text)) },
-				"UnmarshalText": func() (narrow, error) { return names.UnmarshalText(text) },
+				"UnmarshalText": func() (v narrow, err error) { err = names.UnmarshalText(&v, text); return v, err },
 			} {
 				want := v
 				known := names.Known(v) || v == 0 && what == "UnmarshalText"
@@ -98,7 +98,8 @@ func TestEveryValueMarshals(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "no"} {
-		if got, err := named.UnmarshalText([]byte(text)); got != 0 || err != nil || named.String(0) != "no" {
+		got := narrow(1)
+		if err := named.UnmarshalText(&got, []byte(text)); got != 0 || err != nil || named.String(0) != "no" {
 			t.Errorf("UnmarshalText(%q) = %d, %v; want 0, which prints as no", text, got, err)
 		}
 	}
@@ -135,7 +136,7 @@ func TestUnknownErrorsNameTheNounWhatWasGivenAndWhatThereIs(t *testing.T) {
 	if want := `unknown fruit "plum": want one of pear (3), apple (1), fig (200)`; err == nil || err.Error() != want {
 		t.Errorf("fruits.Parse(plum): %v, want %s", err, want)
 	}
-	_, err = tools.UnmarshalText([]byte("9"))
+	err = tools.UnmarshalText(new(narrow), []byte("9"))
 	if want := `unknown tool "9": want one of saw (1), file (100), custom-32 to custom-63`; err == nil || err.Error() != want {
 		t.Errorf("tools.UnmarshalText(9): %v, want %s", err, want)
 	}
