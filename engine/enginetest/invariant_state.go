@@ -22,7 +22,7 @@ func (e *evidence) defined() error {
 	for i := range e.Steps {
 		s, spec := &e.Steps[i], &e.Spec.Steps[i]
 		if s.ID != step.ID(i+1) || s.Type != spec.Type || s.Name != spec.Name || s.IgnoreErrors != spec.IgnoreErrors || s.OnTimeout != spec.OnTimeout ||
-			s.Timeout != spec.Timeout || s.Payload != spec.Payload || int(s.Total) != len(spec.Targets) || !sameNames(s.Confirmers, spec.Confirmers) {
+			s.Timeout != spec.Timeout || s.Payload != spec.Payload || int(s.Total) != len(spec.Targets) || !s.Confirmers.Equal(step.NamesOf(spec.Confirmers)) {
 			return fmt.Errorf("step %d is %+v, it was defined as %+v", i+1, *s, *spec)
 		}
 		if len(e.Targets[i]) != len(spec.Targets) {
@@ -35,20 +35,6 @@ func (e *evidence) defined() error {
 		}
 	}
 	return nil
-}
-
-func sameNames(names step.Names, list []string) bool {
-	if names.IsSet() != (list != nil) || names.Len() != len(list) {
-		return false
-	}
-	i := 0
-	for name := range names.All() {
-		if name != list[i] {
-			return false
-		}
-		i++
-	}
-	return true
 }
 
 // active: one step is while the job is under way, the current one, and none otherwise.
