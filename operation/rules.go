@@ -326,11 +326,12 @@ func (r *Rules) each(at Standing, of func(*cell) step.Causes) step.Causes {
 // of the job in which a row for the whole job is legal count as well.
 func (r *Rules) From(t step.Type, cause step.Cause) step.States {
 	var from step.States
-	k := r.kind(t)
-	if k == nil || cause >= rowCauses {
+	if cause >= rowCauses {
 		return from
 	}
-	from = k.from[cause]
+	if k := r.kind(t); k != nil {
+		from = k.from[cause]
+	}
 	for s := range r.whole {
 		if r.whole[s].moves[cause].Do != 0 {
 			from = from.With(step.State(s))

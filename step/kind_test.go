@@ -49,16 +49,6 @@ func TestKindsBelongToTheCaller(t *testing.T) {
 	}
 }
 
-func TestAStepThatRunsEntersRunningAndOneThatAsksWaiting(t *testing.T) {
-	for typ, want := range map[step.Type]step.State{
-		step.Script: step.Running, step.FileTransfer: step.Running, step.SQL: step.Running, step.Confirmation: step.Waiting,
-	} {
-		if got := edit(typ, func(*step.Kind) {}).Enters(); got != want {
-			t.Errorf("a %v step enters %v, want %v", typ, got, want)
-		}
-	}
-}
-
 func TestCheckSaysWhatIsWrongWithAKind(t *testing.T) {
 	add := func(rows ...step.Transition) func(*step.Kind) {
 		return func(k *step.Kind) { k.Lifecycle = append(k.Lifecycle, rows...) }

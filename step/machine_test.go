@@ -108,39 +108,6 @@ func TestAnUnreachableStateNeedsNoExit(t *testing.T) {
 	}
 }
 
-// walk asserts that a machine and looplab's machine of the same table agree in every
-// state on every cause.
-func walk(t *testing.T, m *step.Machine) {
-	t.Helper()
-	for _, s := range step.AllStates() {
-		for _, row := range m.Transitions() {
-			peer := m.FSM(s)
-			want, legal := m.Next(s, row.Cause)
-			if got := peer.Can(row.Cause.String()); got != legal {
-				t.Errorf("%v in %v: looplab says %v, Next says %v", row.Cause, s, got, legal)
-			}
-			err := peer.Event(context.Background(), row.Cause.String())
-			if moved := err == nil || errors.As(err, new(fsm.NoTransitionError)); moved != legal || legal && peer.Current() != want.String() {
-				t.Errorf("%v in %v: looplab goes to %s (%v), Next to %v, %v", row.Cause, s, peer.Current(), err, want, legal)
-			}
-		}
-	}
-}
-
-func TestMachinesOfLifecyclesAgreeWithLooplab(t *testing.T) {
-	for _, k := range step.Kinds() {
-		exits := []step.Transition{ // the operations that every lifecycle relies on
-			{Cause: 12, From: step.StatesOf(step.Terminating, step.Waiting), To: step.Skipped, Do: step.Pass},
-		}
-		m, err := step.NewMachine(k.Type.String(), append(k.Lifecycle, exits...))
-		if err != nil {
-			t.Errorf("NewMachine(%v): %v", k.Type, err)
-			continue
-		}
-		walk(t, m)
-	}
-}
-
 // A row that may land elsewhere lands there in looplab's machine too, by an event of its own.
 func TestAMachineHasEveryLandingPlace(t *testing.T) {
 	m, err := step.NewMachine("votes", []step.Transition{

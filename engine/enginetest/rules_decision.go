@@ -75,22 +75,35 @@ func (c *rulesCheck) operations(at *situation) {
 			if want.reason == 0 && left.Current == 1 {
 				legal = legal.With(cause)
 			}
-			got, refusal := c.decide(at, &engine.Operate{Cause: cause, Request: engine.Request{By: person}})
+			got, refusal := c.decide(at, &engine.Operate{Cause: cause, Request: engine.Request{ID: store.RequestID{15: 1}, By: person, Because: "because"}})
 			c.compare(at, cause.String(), fmt.Sprintf(", by %q", person), got, want)
 			if refusal != nil && refusal.Reason != operation.InvalidInput && (!cause.OfJob() || left.Current == 1) {
 				refused = append(refused, refusal)
 			}
 		}
 		for _, refusal := range refused {
-			c.refusal(at, refusal, legal)
+			c.refusal(at, refusal, left, legal)
 		}
 	}
 }
 
-// refusal compares what a refusal says would be legal, unless a cell differs anyhow. That
-// goes by the step alone, and not by whether there is a next step that could not start.
-func (c *rulesCheck) refusal(at *situation, r *engine.Refusal, legal step.Causes) {
-	if next := at.view.Next; c.spoilt[at.Type] || c.spoilt[0] || next.ID != 0 && c.expect.Enters(next.Type) == 0 {
+// refusal compares where a refusal says that the job stands, which is where its deadline left
+// it, and what would be legal there, unless a cell differs anyhow. That goes by the step alone,
+// and not by whether there is a next step that could not start.
+func (c *rulesCheck) refusal(at *situation, r *engine.Refusal, left *model.Job, legal step.Causes) {
+	if c.spoilt[at.Type] || c.spoilt[0] {
+		return
+	}
+	v := at.viewOf(left)
+	if left.Last != at.job.Last {
+		v.Job.Version++
+	}
+	got := engine.Refusal{Job: r.Job, Step: r.Step, Current: r.Current, Version: r.Version, Attempt: r.Attempt, Type: r.Type, State: r.State, JobState: r.JobState}
+	want := engine.Refusal{Job: v.Job.ID, Step: 1, Current: v.Job.Current, Version: v.Job.Version, Attempt: v.Step.Attempt, Type: at.Type, State: v.Step.State, JobState: v.Job.State}
+	if got != want {
+		c.differ(at.Type, at.State, "where a refusal says that the job stands", at.text, fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want))
+	}
+	if next := at.view.Next; next.ID != 0 && c.expect.Enters(next.Type) == 0 {
 		return
 	}
 	if r.Legal != legal {
@@ -101,58 +114,73 @@ func (c *rulesCheck) refusal(at *situation, r *engine.Refusal, legal step.Causes
 	}
 }
 
-// The reports that are tried in a situation in which an attempt is under way. Elsewhere the
-// first of them will do.
-var reports = []struct {
+// A saying is what an executor says of an attempt.
+type saying struct {
 	text    string
 	results []model.Result
 	outcome step.Cause
-}{
+}
+
+// The reports that are tried: of one target everything that can be said, and some of both and of
+// the attempt. A step that has another after it and no attempt under way is told the first of them.
+var reports = append([]saying{
 	{"the last target succeeded", []model.Result{{Target: 1, Status: step.TargetSucceeded}}, 0},
-	{"the last target failed", []model.Result{{Target: 1, Status: step.NonZeroExit, ExitCode: 1}}, 0},
-	{"a target runs", []model.Result{{Target: 1, Status: step.TargetRunning}}, 0},
-	{"a target waits", []model.Result{{Target: 1, Status: step.TargetWaiting}}, 0},
 	{"both targets succeeded", []model.Result{{Target: 0, Status: step.TargetSucceeded}, {Target: 1, Status: step.SucceededEarlier}}, 0},
 	{"both targets failed", []model.Result{{Target: 0, Status: step.TargetFailed}, {Target: 1, Status: step.TargetFailed}}, 0},
 	{"a target failed, then succeeded", []model.Result{{Target: 1, Status: step.TargetFailed}, {Target: 1, Status: step.TargetSucceeded}}, 0},
+	{"a target runs, then succeeded", []model.Result{{Target: 0, Status: step.TargetRunning}, {Target: 0, Status: step.TargetSucceeded}}, 0},
 	{"a target that is not there", []model.Result{{Target: 1, Status: step.TargetSucceeded}, {Target: 2, Status: step.TargetSucceeded}}, 0},
 	{"stopped", nil, step.Stopped},
 	{"broke", nil, step.Broke},
 	{"dropped", nil, step.Dropped},
 	{"both targets succeeded, and stopped", []model.Result{{Target: 0, Status: step.TargetSucceeded}, {Target: 1, Status: step.TargetSucceeded}}, step.Stopped},
+	{"a target failed, and broke", []model.Result{{Target: 0, Status: step.NonZeroExit}}, step.Broke},
 	{"an outcome that is none", nil, step.Expired},
 	{"nothing", nil, 0},
+}, ofOneTarget()...)
+
+func ofOneTarget() (all []saying) {
+	for target := range int32(2) {
+		for _, r := range []model.Result{
+			{Status: step.TargetWaiting}, {Status: step.TargetRunning}, {Status: step.TargetSucceeded}, {Status: step.SucceededEarlier},
+			{Status: step.TargetFailed}, {Status: step.NonZeroExit}, {Status: step.NonZeroExit, ExitCode: 1},
+		} {
+			r.Target = target
+			all = append(all, saying{fmt.Sprintf("target %d: %v (%d)", target, r.Status, r.ExitCode), []model.Result{r}, 0})
+		}
+	}
+	return all
 }
 
 func (c *rulesCheck) reports(at *situation) {
 	attempt := at.view.Step.Attempt
 	for i, r := range reports {
-		c.report(at, r.text, r.results, r.outcome, max(attempt, 1))
+		c.report(at, r, max(attempt, 1))
 		if i == 0 {
-			c.report(at, r.text, r.results, r.outcome, attempt+1)
-			c.report(at, r.text, r.results, r.outcome, max(attempt-1, 1))
+			c.report(at, r, attempt+1)
+			c.report(at, r, max(attempt-1, 1))
 		}
-		if underway := at.State == step.Running || at.State == step.Waiting || at.State == step.Terminating; !underway {
+		if !at.State.Active() && len(at.job.Steps) > 1 {
 			return
 		}
 	}
 }
 
-func (c *rulesCheck) report(at *situation, text string, results []model.Result, outcome step.Cause, attempt int32) {
-	r := &engine.Report{Job: at.view.Job.ID, Step: 1, Attempt: attempt, Outcome: outcome}
-	for _, result := range results {
+func (c *rulesCheck) report(at *situation, said saying, attempt int32) {
+	r := &engine.Report{Job: at.view.Job.ID, Step: 1, Attempt: attempt, Outcome: said.outcome, By: "executor", Reason: "log"}
+	for _, result := range said.results {
 		r.Results = append(r.Results, engine.TargetResult{Target: result.Target, Result: store.Result{Status: result.Status, ExitCode: result.ExitCode}})
 	}
 	job := at.job.Clone()
-	answer, _ := job.Answer(1, attempt, results, outcome, at.now)
-	_, reason := job.Report(1, attempt, results, outcome, at.now)
+	answer, _ := job.Answer(1, attempt, said.results, said.outcome, at.now)
+	_, reason := job.Report(1, attempt, said.results, said.outcome, at.now)
 	want := at.modelled(job, reason, answer)
 	got, _ := c.decide(at, r)
 	what := "a report"
-	if event := cmp.Or(got.change.Cause, want.change.Cause, outcome); event != 0 && event != step.Results {
+	if event := cmp.Or(got.change.Cause, want.change.Cause, said.outcome); event != 0 && event != step.Results {
 		what = event.String()
 	}
-	c.compare(at, what, fmt.Sprintf(", attempt %d of %d: %s", attempt, at.view.Step.Attempt, text), got, want)
+	c.compare(at, what, fmt.Sprintf(", attempt %d of %d: %s", attempt, at.view.Step.Attempt, said.text), got, want)
 }
 
 func (c *rulesCheck) expiries(at *situation) {
@@ -183,6 +211,7 @@ type outcome struct {
 	reason  operation.Reason // 0: it was accepted
 	change  model.Change     // the zero Change if it changed nothing
 	answer  model.Answer     // to a report
+	wrong   string           // with the change, of what the model does not know
 	job     store.Job
 	steps   [2]store.Step
 	targets [2]store.Target
@@ -212,38 +241,81 @@ func (c *rulesCheck) decideAt(at *situation, command engine.Command, now step.Ti
 			}
 		}
 	}
+	targets := slices.Clone(view.Targets)
 	d, err := c.decider(c.rules, view, command, now)
+	wrong := ""
+	if !slices.Equal(targets, view.Targets) {
+		wrong = "the view was changed"
+	}
 	var refusal *engine.Refusal
 	if errors.As(err, &refusal) {
-		return outcome{reason: refusal.Reason}, refusal
+		return outcome{reason: refusal.Reason, wrong: wrong}, refusal
 	}
 	var answer model.Answer
 	if isReport {
 		answer = model.Answer{Changed: d.Changes(), Accepted: d.Report.Accepted, Repeated: d.Report.Repeated, Rejected: len(d.Report.Rejected)}
 	}
-	if !d.Changes() {
-		return outcomeOf(at.view, model.Change{}, answer), nil
+	after, change := at.view, model.Change{}
+	if d.Changes() {
+		wrong += malformed(&at.view, &d.Change, command, now)
+		change = changeOf(&d.Change.Records[len(d.Change.Records)-1]) // an expiry may have come first
+		after = at.after(&d.Change)
 	}
-	after := at.view
-	after.Targets = slices.Clone(after.Targets)
-	after.Job = d.Change.Job
-	after.Job.Version, after.Job.Moved, after.Job.Updated = at.view.Job.Version, at.view.Job.Moved, at.view.Job.Updated // the model counts no records
-	for _, s := range d.Change.Steps {
-		if s.ID == 1 {
-			after.Step = s
+	o := outcomeOf(after, change, answer)
+	o.wrong = wrong
+	return o, nil
+}
+
+// after returns the view of s after a change, but for the numbers of records, which the model
+// does not count.
+func (s *situation) after(c *store.Change) store.View {
+	v := s.view
+	v.Targets = slices.Clone(v.Targets)
+	v.Job = c.Job
+	v.Job.Version, v.Job.Moved, v.Job.Updated = s.view.Job.Version, s.view.Job.Moved, s.view.Job.Updated
+	for _, row := range c.Steps {
+		if row.ID == 1 {
+			v.Step = row
 		} else {
-			after.Next = s
+			v.Next = row
 		}
 	}
-	for _, t := range d.Change.Targets {
-		after.Targets[t.Index] = t
+	for _, t := range c.Targets {
+		v.Targets[t.Index] = t
 	}
-	rec := d.Change.Records[len(d.Change.Records)-1] // an expiry may have come first
-	return outcomeOf(after, model.Change{
-		Step: rec.Step, Cause: rec.Cause, From: rec.From, To: rec.To, JobFrom: rec.JobFrom, JobTo: rec.JobTo,
-		Attempt: rec.Attempt, Entered: rec.Entered, Results: int(rec.Results), All: startsAll(&rec), Targets: int(rec.Targets),
-		Effect: model.Effect(rec.Effect.String()),
-	}, answer), nil
+	return v
+}
+
+// malformed says what of a change is not as its command and the view want it, of what the model
+// does not know: numbers, times and persons. It returns "" for a change that is well-formed.
+func malformed(v *store.View, c *store.Change, command engine.Command, now step.Time) string {
+	if err := c.Check(); err != nil {
+		return err.Error()
+	}
+	n := len(c.Records)
+	want := c.Records[n-1]
+	want.Seq, want.At = v.Job.Version+store.Seq(n), now
+	if s := &c.Steps[0]; s.ID == want.Step {
+		want.Run, want.Succeeded, want.Unfinished = s.Run, s.Succeeded, s.Unfinished
+	}
+	switch command := command.(type) {
+	case *engine.Operate:
+		want.Request, want.Actor, want.Reason = command.ID, command.By, command.Because
+	case *engine.Report:
+		want.Request, want.Actor, want.Reason = store.RequestID{}, command.By, command.Reason
+	case *engine.Expire:
+		want.Request, want.Actor, want.Reason = store.RequestID{}, "", "deadline"
+	}
+	moved := v.Job.Moved
+	for _, r := range c.Records {
+		if r.Moves() {
+			moved = r.Seq
+		}
+	}
+	if got := c.Records[n-1]; got != want || c.Job.Moved != moved {
+		return fmt.Sprintf("moved in %d, want %d, record %+v, want %+v", c.Job.Moved, moved, got, want)
+	}
+	return ""
 }
 
 func outcomeOf(v store.View, change model.Change, answer model.Answer) outcome {
@@ -288,5 +360,5 @@ func (o outcome) String() string {
 
 // details says everything.
 func (o outcome) details() string {
-	return fmt.Sprintf("%+v, answer %+v, job %+v, steps %+v, targets %+v", o.change, o.answer, o.job, o.steps, o.targets)
+	return fmt.Sprintf("%s %+v, answer %+v, job %+v, steps %+v, targets %+v", o.wrong, o.change, o.answer, o.job, o.steps, o.targets)
 }

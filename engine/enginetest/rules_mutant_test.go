@@ -7,7 +7,10 @@ import (
 	"sync"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 )
@@ -209,16 +212,15 @@ func otherDos(but step.Do) iter.Seq[step.Do] {
 // Whatever rules compile, they pass once the model is told of them: what is decided follows
 // from the cells, and from nothing that only the documented rules have.
 func TestCheckRulesPassesWhateverIsExpected(t *testing.T) {
-	t.Parallel()
-	const sampled = 18 // one in so many is looked at
-	compiled, _ := compiledMutants()
-	for i := sampled - 1; i < len(compiled); i += sampled {
-		m := compiled[i]
-		if err := CheckRules(m.rules, modelOf(m.rules)); err != nil {
-			t.Errorf("%s: %v", m.name, err)
+	testkit.ChecksBy(t, 100)
+	seen := tally{}
+	rapid.Check(t, func(t *rapid.T) {
+		rules := drawRules(t, seen)
+		if err := CheckRules(rules, modelOf(rules)); err != nil {
+			t.Error(err)
 		}
-	}
-	t.Logf("rules that are expected: %d of the %d mutants that compile looked at", len(compiled)/sampled, len(compiled))
+	})
+	t.Logf("%v", seen)
 }
 
 // modelOf tells the model of rules, cell by cell.

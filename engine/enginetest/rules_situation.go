@@ -32,6 +32,7 @@ var progresses = []struct {
 	{", 1 of 2 targets has succeeded", false, [][]step.Status{{step.TargetSucceeded, step.TargetFailed}, {step.SucceededEarlier, step.TargetWaiting}}},
 	{", 1 of 2 targets has succeeded, errors are ignored", true, [][]step.Status{{step.TargetSucceeded, step.TargetFailed}, {step.SucceededEarlier, step.TargetWaiting}}},
 	{", run again on all targets", false, [][]step.Status{{step.TargetSucceeded, step.TargetFailed}, {step.TargetRunning, step.TargetWaiting}}},
+	{", 1 of 2 targets has failed", false, [][]step.Status{{step.TargetSucceeded, step.TargetFailed}, {step.NonZeroExit, step.TargetRunning}}},
 	{", all targets have succeeded", false, [][]step.Status{{step.TargetSucceeded, step.TargetFailed}, {step.SucceededEarlier, step.TargetSucceeded}}},
 }
 
@@ -80,9 +81,9 @@ func (c *rulesCheck) followed(t step.Type, s step.State, text string, spec step.
 	if !yield(last.show()) {
 		return false
 	}
-	if first && s == step.Waiting {
-		votes := forge(text+", 2 votes are missing", spec)
-		votes.job.Steps[0].Votes = 2
+	for missing := 1; first && s == step.Waiting && missing <= 2; missing++ {
+		votes := forge(fmt.Sprintf("%s, votes missing: %d", text, missing), spec)
+		votes.job.Steps[0].Votes = missing
 		if !yield(votes.show()) {
 			return false
 		}
@@ -108,7 +109,9 @@ func (c *rulesCheck) followed(t step.Type, s step.State, text string, spec step.
 		if first && i == 0 {
 			other := forge(text+", not the current step", spec, after)
 			other.job.Current = 2
-			if !yield(other.show()) {
+			sealed := forge(text+", sealed, not the current step", spec, after)
+			sealed.job.Current, sealed.job.Sealed = 2, true
+			if !yield(other.show()) || !yield(sealed.show()) {
 				return false
 			}
 		}

@@ -30,10 +30,11 @@ var statuses = []step.Status{
 }
 
 var codes = []step.Cause{
-	retryFailed, ignoreError, confirm, retryAll, terminateConfirmation, restartConfirmation, nextStep, forcedSkip,
+	operation.RetryFailed.Cause(), operation.IgnoreError.Cause(), operation.Confirm.Cause(), operation.RetryAll.Cause(),
+	operation.TerminateConfirmation.Cause(), operation.RestartConfirmation.Cause(), operation.NextStep.Cause(), operation.ForcedSkip.Cause(),
 }
 
-var jobCodes = []step.Cause{terminateJob, startJob}
+var jobCodes = []step.Cause{operation.TerminateJob.Cause(), operation.StartJob.Cause()}
 
 var dos = []step.Do{
 	step.Enter, step.RunDue, step.RunAll, step.RunNext, step.Ask, step.Open, step.Accept, step.Vote, step.Unvote, step.Pass,

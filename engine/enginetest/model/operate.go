@@ -86,7 +86,7 @@ func (j *Job) OperateJob(code operation.JobCode, person string, now step.Time) o
 
 func (j *Job) operateJob(code operation.JobCode, person string, now step.Time) operation.Reason {
 	cause := code.Cause()
-	if cause == 0 || cause != terminateJob && cause != startJob && !j.rules.Known(cause) {
+	if cause == 0 || !slices.Contains(jobCodes, cause) && !j.rules.Known(cause) {
 		return operation.InvalidInput
 	}
 	if j.Sealed {

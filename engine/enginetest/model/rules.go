@@ -36,6 +36,10 @@ type causeOfType struct {
 	Cause step.Cause
 }
 
+func newRules() *Rules {
+	return &Rules{cells: map[cell]operation.Move{}, whole: map[wholeCell]step.Do{}, has: map[step.Cause]int{}, ofType: map[causeOfType]int{}}
+}
+
 // Clone returns a copy that shares nothing with r.
 func (r *Rules) Clone() *Rules {
 	return &Rules{cells: maps.Clone(r.cells), whole: maps.Clone(r.whole), has: maps.Clone(r.has), ofType: maps.Clone(r.ofType)}

@@ -99,7 +99,7 @@ func usesOf(t *testing.T, name, src string) []string {
 			t.Fatal(err)
 		}
 		switch local, own := strings.CutPrefix(path, "github.com/stepgate/stepgate/"); {
-		case imp.Name != nil:
+		case imp.Name != nil && path != "embed":
 			find(imp.Pos(), path+" under another name, where this test would not know it")
 		case own && local != "step" && local != "operation", !own && strings.Contains(path, "."):
 			find(imp.Pos(), "imports "+path)
