@@ -227,8 +227,8 @@ func testClaimSharesAStore(t *testing.T) {
 }
 
 func testClaimGivesBack(t *testing.T) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()))
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults)
 	ids := []store.JobID{d.terminating(), d.script(), d.script()}
 	ctx, cancel := context.WithCancel(t.Context())
 	faults.Add(storetest.Fault{Method: storetest.View, Call: 2, After: true, Do: cancel})
@@ -246,8 +246,8 @@ func testClaimGivesBack(t *testing.T) {
 }
 
 func testClaimFailsAnUnreadableJob(t *testing.T) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()))
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults)
 	d.script()
 	d.script()
 	faults.Add(storetest.Fault{Method: storetest.View, Err: errBroken})
@@ -264,7 +264,7 @@ func testClaimFailsAnUnreadableJob(t *testing.T) {
 }
 
 func testClaimReturnsAFailureOfTheStore(t *testing.T) {
-	d := newDesk(t, storetest.NewFaults(storetest.Fault{Method: storetest.Claim, Err: errBroken}).Wrap(memstore.New()))
+	d := newDesk(t, storetest.NewFaults(memstore.New(), storetest.Fault{Method: storetest.Claim, Err: errBroken}))
 	d.script()
 	if got, err := d.eng.Claim(t.Context(), engine.ClaimQuery{Wait: time.Minute}); got != nil || !errors.Is(err, errBroken) {
 		t.Errorf("Claim on a broken store: %+v, %v, want its error", got, err)
@@ -601,8 +601,8 @@ func TestALostClaimAnswersForNothing(t *testing.T) {
 		}
 		// It is lost between the look and the answer.
 		synctest.Test(t, func(t *testing.T) {
-			faults := storetest.NewFaults()
-			d := newDesk(t, faults.Wrap(memstore.New()))
+			faults := storetest.NewFaults(memstore.New())
+			d := newDesk(t, faults)
 			c := claimedOnce(d)
 			time.Sleep(30 * time.Second)
 			faults.Add(storetest.Fault{Method: storetest.Effects, After: true, Do: func() { d.claimOne(stops) }})
@@ -611,8 +611,8 @@ func TestALostClaimAnswersForNothing(t *testing.T) {
 			}
 		})
 		for _, broken := range []storetest.Method{storetest.Effects, storetest.Defer} {
-			faults := storetest.NewFaults(storetest.Fault{Method: broken, Err: errBroken})
-			d := newDesk(t, faults.Wrap(memstore.New()))
+			faults := storetest.NewFaults(memstore.New(), storetest.Fault{Method: broken, Err: errBroken})
+			d := newDesk(t, faults)
 			if err := do(t.Context(), d.eng, claimedOnce(d)); !errors.Is(err, errBroken) || errors.Is(err, store.ErrLeaseLost) {
 				t.Errorf("%s in a store that fails to %s: %v, want its error", answer, broken, err)
 			}

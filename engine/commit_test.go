@@ -56,8 +56,8 @@ func TestUnknownOutcome(t *testing.T) {
 }
 
 func testUnknownCommitIsCarriedOutOnce(t *testing.T, fault storetest.Fault) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()))
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults)
 
 	faults.Add(fault)
 	id := d.script()
@@ -84,8 +84,8 @@ func testUnknownCommitIsCarriedOutOnce(t *testing.T, fault storetest.Fault) {
 }
 
 func testUnknownReportIsAnsweredWhole(t *testing.T, fault storetest.Fault) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()))
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults)
 	id := d.script()
 	report := func(results ...engine.TargetResult) engine.ReportReceipt {
 		got, err := d.eng.Report(t.Context(), engine.Report{Job: id, Step: 1, Attempt: 1, Results: results})
@@ -111,9 +111,9 @@ func testUnknownReportIsAnsweredWhole(t *testing.T, fault storetest.Fault) {
 }
 
 func testUnknownExpiryExpiresOnce(t *testing.T, fault storetest.Fault) {
-	faults := storetest.NewFaults()
+	faults := storetest.NewFaults(memstore.New())
 	now := time.UnixMilli(1e12)
-	d := newDesk(t, faults.Wrap(memstore.New()), engine.WithClock(func() time.Time { return now }))
+	d := newDesk(t, faults, engine.WithClock(func() time.Time { return now }))
 	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: time.Second}}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
@@ -131,8 +131,8 @@ func testUnknownExpiryExpiresOnce(t *testing.T, fault storetest.Fault) {
 
 func testUnknownOutcomeIsAnError(t *testing.T) {
 	for _, after := range []bool{false, true} {
-		faults := storetest.NewFaults()
-		d := newDesk(t, faults.Wrap(memstore.New()))
+		faults := storetest.NewFaults(memstore.New())
+		d := newDesk(t, faults)
 		id := d.script()
 		d.outcome(id, 1, step.Broke)
 		faults.Add(
@@ -161,8 +161,8 @@ func testUnknownOutcomeIsAnError(t *testing.T) {
 }
 
 func testUnknownOutcomeNamesTheRequest(t *testing.T) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()))
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults)
 	id := d.script()
 	d.outcome(id, 1, step.Broke)
 	faults.Add(
@@ -184,8 +184,8 @@ func testUnknownOutcomeNamesTheRequest(t *testing.T) {
 }
 
 func testUnknownOutcomeAfterThreeTries(t *testing.T) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()))
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults)
 	id := d.script()
 	before := faults.Calls(storetest.Commit)
 	faults.Add(storetest.Fault{Method: storetest.Commit, Forever: true, Err: errBroken})
@@ -205,9 +205,9 @@ func testUnknownOutcomeAfterThreeTries(t *testing.T) {
 }
 
 func testOutcomeIsKnownOnceTheVersionIsLeft(t *testing.T) {
-	faults := storetest.NewFaults()
 	st := memstore.New()
-	d := newDesk(t, faults.Wrap(st))
+	faults := storetest.NewFaults(st)
+	d := newDesk(t, faults)
 	other := newDesk(t, st)
 	id := d.script()
 	d.outcome(id, 1, step.Broke)
@@ -219,9 +219,9 @@ func testOutcomeIsKnownOnceTheVersionIsLeft(t *testing.T) {
 }
 
 func testUnknownOutcomeOfARefusal(t *testing.T) {
-	faults := storetest.NewFaults()
+	faults := storetest.NewFaults(memstore.New())
 	asked := 0
-	d := newDesk(t, faults.Wrap(memstore.New()), engine.WithAuthorizer(func(context.Context, engine.Access) error {
+	d := newDesk(t, faults, engine.WithAuthorizer(func(context.Context, engine.Access) error {
 		if asked++; asked > 3 {
 			return errors.New("no longer")
 		}
@@ -273,8 +273,8 @@ func TestUndone(t *testing.T) {
 				{Method: storetest.Commit, Err: errBroken, After: true}, {Method: storetest.Commit, Call: 2, Err: undone},
 			}, 1, nil},
 		} {
-			faults := storetest.NewFaults()
-			d := newDesk(t, faults.Wrap(memstore.New()))
+			faults := storetest.NewFaults(memstore.New())
+			d := newDesk(t, faults)
 			id := d.script()
 			d.outcome(id, 1, step.Broke)
 			if name == "Report" || name == "OperateJob" {
@@ -295,11 +295,11 @@ func TestUndone(t *testing.T) {
 
 func TestConflict(t *testing.T) {
 	t.Run("is decided anew, on what the other has left", func(t *testing.T) {
-		faults := storetest.NewFaults()
 		st := memstore.New()
+		faults := storetest.NewFaults(st)
 		other := newDesk(t, st)
 		var seen []step.State
-		d := newDesk(t, faults.Wrap(st), engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
+		d := newDesk(t, faults, engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
 			seen = append(seen, a.Step.State)
 			return nil
 		}))
@@ -319,9 +319,9 @@ func TestConflict(t *testing.T) {
 		}
 	})
 	t.Run("without end is given up with nothing changed", func(t *testing.T) {
-		faults := storetest.NewFaults()
+		faults := storetest.NewFaults(memstore.New())
 		lost := 0
-		d := newDesk(t, faults.Wrap(memstore.New()))
+		d := newDesk(t, faults)
 		id := d.script()
 		eng := engine.New(d.store, engine.WithObserver(engine.Observer{
 			Conflicted: func(_ context.Context, _ store.JobID, n int, _ time.Duration) { lost += n },
@@ -342,8 +342,8 @@ func TestConflict(t *testing.T) {
 		}
 	})
 	t.Run("of a report ends with its context", func(t *testing.T) {
-		faults := storetest.NewFaults()
-		d := newDesk(t, faults.Wrap(memstore.New()))
+		faults := storetest.NewFaults(memstore.New())
+		d := newDesk(t, faults)
 		id := d.script()
 		ctx, cancel := context.WithCancel(t.Context())
 		faults.Add(storetest.Fault{Method: storetest.Commit, Forever: true, Err: store.ErrConflict, Do: cancel})
@@ -436,8 +436,8 @@ func (c *crowded) Commit(ctx context.Context, change store.Change) error {
 // A terminate passes while a report is held up between its decision and its commit, which
 // is then decided anew.
 func TestAnOperationWaitsForNoReport(t *testing.T) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()))
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults)
 	id := d.script()
 	faults.Add(storetest.Fault{Method: storetest.Commit, Do: func() { d.operateJob(id, operation.TerminateJob) }})
 	receipt, err := d.eng.Report(t.Context(), engine.Report{Job: id, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0), success(1)}})
@@ -583,7 +583,7 @@ func TestCreateRequestID(t *testing.T) {
 			{Method: storetest.Created, Err: errBroken}, {Method: storetest.View, Err: errBroken},
 			{Method: storetest.Steps, Err: errBroken}, {Method: storetest.Targets, Err: errBroken},
 		} {
-			faulty := engine.New(storetest.NewFaults(fault).Wrap(d.store))
+			faulty := engine.New(storetest.NewFaults(d.store, fault))
 			_, err := faulty.Create(t.Context(), spec, asked)
 			if !errors.Is(err, errBroken) || errors.Is(err, engine.ErrUnknownOutcome) {
 				t.Errorf("Create with a failing %s: %v, want the store's error", fault.Method, err)
@@ -874,8 +874,8 @@ func TestReplayRefuses(t *testing.T) {
 // A driver that sends a commit twice is told that the second one lost a race, against the
 // first. What was carried out is found by the request id that the engine has made.
 func TestACommitThatIsSentTwice(t *testing.T) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()), engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults, engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
 		if a.Cause == operation.TerminateJob.Cause() && a.Job.State != step.Running {
 			return errors.New("only what runs is terminated")
 		}
@@ -920,8 +920,8 @@ func TestARepetitionIsDenied(t *testing.T) {
 }
 
 func TestAuthorizerIsNotAskedAboutWhatIsDone(t *testing.T) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()), engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults, engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
 		if a.Cause == operation.RetryFailed.Cause() && a.Job.State != step.Abnormal {
 			return errors.New("retries are for jobs that broke")
 		}
@@ -938,8 +938,8 @@ func TestAuthorizerIsNotAskedAboutWhatIsDone(t *testing.T) {
 
 // A context that ends before anything is sent leaves no doubt.
 func TestContextEndsBeforeTheCommit(t *testing.T) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()))
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults)
 	id := d.script()
 	ctx, cancel := context.WithCancel(t.Context())
 	faults.Add(storetest.Fault{Method: storetest.View, After: true, Do: cancel})
@@ -1039,8 +1039,8 @@ func TestOlderRules(t *testing.T) {
 // per request.
 func TestOddClocks(t *testing.T) {
 	for _, now := range []time.Time{{}, time.UnixMilli(0), time.UnixMilli(1_800_000_000_000)} {
-		faults := storetest.NewFaults()
-		eng := engine.New(faults.Wrap(memstore.New()), engine.WithClock(func() time.Time { return now }))
+		faults := storetest.NewFaults(memstore.New())
+		eng := engine.New(faults, engine.WithClock(func() time.Time { return now }))
 		for i := range 6000 {
 			if _, err := eng.Create(t.Context(), asking1(), engine.Request{}); err != nil {
 				t.Fatalf("Create %d at %v: %v", i+1, now, err)

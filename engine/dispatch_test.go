@@ -211,7 +211,7 @@ func TestDeliver(t *testing.T) {
 	})
 	t.Run("returns a failure of the store", func(t *testing.T) {
 		broken := errors.New("broken")
-		d := newDesk(t, storetest.NewFaults(storetest.Fault{Method: storetest.Claim, Err: broken}).Wrap(memstore.New()))
+		d := newDesk(t, storetest.NewFaults(memstore.New(), storetest.Fault{Method: storetest.Claim, Err: broken}))
 		if n, err := d.eng.Deliver(t.Context(), d.handle); n != 0 || !errors.Is(err, broken) {
 			t.Errorf("Deliver on a broken store: %d, %v, want its error", n, err)
 		}
@@ -360,11 +360,11 @@ func testDispatchRepeatsAFailedStopInTime(t *testing.T) {
 }
 
 func testDispatchIsSilentAboutALostLease(t *testing.T) {
-	faults := storetest.NewFaults(
+	faults := storetest.NewFaults(memstore.New(),
 		storetest.Fault{Method: storetest.Settle, After: true, Err: store.ErrLeaseLost},
 		storetest.Fault{Method: storetest.Settle, Call: 2, After: true, Err: errBroken})
 	var told []error
-	d := newDesk(t, faults.Wrap(memstore.New()), engine.WithObserver(engine.Observer{
+	d := newDesk(t, faults, engine.WithObserver(engine.Observer{
 		Failed: func(_ context.Context, err error) { told = append(told, err) },
 	}))
 	stop := d.dispatch(d.handle)
@@ -575,8 +575,8 @@ func testDispatchRenews(t *testing.T) {
 }
 
 func testDispatchEndsAHandlerWithoutALease(t *testing.T) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()))
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults)
 	d.script()
 	ended := false
 	stop := d.dispatch(func(ctx context.Context, _ engine.Delivery) error {
@@ -707,13 +707,13 @@ func testDispatchExpires(t *testing.T) {
 
 func testDispatchSurvivesAFailingStore(t *testing.T) {
 	broken := errors.New("broken")
-	faults := storetest.NewFaults(
+	faults := storetest.NewFaults(memstore.New(),
 		storetest.Fault{Method: storetest.Claim, Err: broken},
 		storetest.Fault{Method: storetest.Settle, Err: broken},
 		storetest.Fault{Method: storetest.Overdue, Err: broken},
 		storetest.Fault{Method: storetest.View, Call: 2, Err: broken},
 	)
-	d := newDesk(t, faults.Wrap(memstore.New()))
+	d := newDesk(t, faults)
 	id := d.script()
 	stop := d.dispatch(d.handle, engine.Lease(3*time.Second))
 	defer stop()

@@ -81,8 +81,8 @@ func TestTargetsRead(t *testing.T) {
 // A target reads in an earlier attempt as it read when that ended, whatever came after, and it
 // costs no more than log2 of the version many reads of one record.
 func TestTargetsOfAnEarlierAttempt(t *testing.T) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()))
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults)
 	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
 		{Type: step.Script, Name: "before", Targets: []string{"a"}},
 		{Type: step.Script, Name: "run", Targets: []string{"done", "running"}},
@@ -154,8 +154,8 @@ func TestTargetsOfAnEarlierAttempt(t *testing.T) {
 
 // An executor that is late does not get the targets of the next attempt for its own.
 func TestTargetsOfAnAttempt(t *testing.T) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()))
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults)
 	id := d.script()
 	q := engine.TargetQuery{Class: store.UnfinishedTargets, IfAttempt: 1}
 	if targets, err := d.eng.Targets(t.Context(), id, 1, q); err != nil || len(targets) != 2 {
@@ -176,8 +176,8 @@ func TestTargetsOfAnAttempt(t *testing.T) {
 // A snapshot has what the reads of one job have, in one call of the store, and no target if
 // there are more than the caller can take.
 func TestSnapshot(t *testing.T) {
-	faults := storetest.NewFaults()
-	d := newDesk(t, faults.Wrap(memstore.New()))
+	faults := storetest.NewFaults(memstore.New())
+	d := newDesk(t, faults)
 	scope := store.Scope{Type: "biz", ID: "2"}
 	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Scope: scope, Steps: []step.Spec{
 		{Type: step.Script, Name: "run", Payload: "p", Targets: []string{"done", "running", "silent"}},
@@ -324,9 +324,9 @@ func TestSweepTwice(t *testing.T) {
 func TestSweepTooLate(t *testing.T) {
 	now := time.UnixMilli(1e12)
 	clock := engine.WithClock(func() time.Time { return now })
-	faults := storetest.NewFaults()
 	st := memstore.New()
-	d := newDesk(t, faults.Wrap(st), clock)
+	faults := storetest.NewFaults(st)
+	d := newDesk(t, faults, clock)
 	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok", Timeout: time.Second}}}, engine.Request{})
 	if err != nil {
 		t.Fatal(err)
@@ -361,13 +361,13 @@ func TestReadsFail(t *testing.T) {
 		storetest.Overdue: func(e *engine.Engine) error { _, err := e.Sweep(t.Context()); return err },
 	}
 	for method, read := range reads {
-		err := read(engine.New(storetest.NewFaults(storetest.Fault{Method: method, Forever: true, Err: errBroken}).Wrap(d.store)))
+		err := read(engine.New(storetest.NewFaults(d.store, storetest.Fault{Method: method, Forever: true, Err: errBroken})))
 		if !errors.Is(err, errBroken) || errors.As(err, new(*engine.Refusal)) {
 			t.Errorf("a read by a failing %s: %v, want the store's error", method, err)
 		}
 	}
 	// A step that is looked for fails too while it is found out whether the job exists.
-	faulty := engine.New(storetest.NewFaults(storetest.Fault{Method: storetest.View, Call: 2, Err: errBroken}).Wrap(d.store))
+	faulty := engine.New(storetest.NewFaults(d.store, storetest.Fault{Method: storetest.View, Call: 2, Err: errBroken}))
 	if _, err := faulty.Step(t.Context(), id, 9); !errors.Is(err, errBroken) {
 		t.Errorf("a step that does not exist, in a failing store: %v, want the store's error", err)
 	}

@@ -107,7 +107,7 @@ func TestWatch(t *testing.T) {
 	})
 	t.Run("ends with the store's first error", func(t *testing.T) {
 		broken := errors.New("broken")
-		d := newDesk(t, storetest.NewFaults(storetest.Fault{Method: storetest.History, Err: broken}).Wrap(memstore.New()))
+		d := newDesk(t, storetest.NewFaults(memstore.New(), storetest.Fault{Method: storetest.History, Err: broken}))
 		id := d.script()
 		for _, err := range d.eng.Watch(t.Context(), id, 0) {
 			if !errors.Is(err, broken) {

@@ -651,9 +651,9 @@ func TestReferenceHost(t *testing.T) {
 // 200,000 targets are told, in steps together, and one more is told where else to ask. A status
 // costs one snapshot, and two if it is large.
 func TestReferenceStatusOfManyTargets(t *testing.T) {
-	faults := storetest.NewFaults()
+	faults := storetest.NewFaults(memstore.New())
 	p := newPlatform(t, httpapi.Caller{})
-	p.eng = engine.New(faults.Wrap(memstore.New()))
+	p.eng = engine.New(faults)
 	p.api = httpapi.New(p.eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
 		return httpapi.Caller{Scope: biz}, nil
 	}})

@@ -71,9 +71,8 @@ type player struct {
 	ctx context.Context
 	now time.Time
 
-	raw    store.Store // without faults
-	store  store.Store
-	faults *storetest.Faults
+	raw    store.Store       // without faults
+	faults *storetest.Faults // raw, with faults
 	eng    *engine.Engine
 	other  *engine.Engine // on the same store, for what happens in between
 
@@ -116,8 +115,7 @@ func (p *player) open() error {
 	if len(jobs) > 0 {
 		return fmt.Errorf("%s: Config.Open returned a store that holds jobs, want an empty one", p.Name)
 	}
-	p.faults = storetest.NewFaults()
-	p.store = p.faults.Wrap(p.raw)
+	p.faults = storetest.NewFaults(p.raw)
 	if err := p.restart(); err != nil {
 		return fmt.Errorf("%s: %w", p.Name, err)
 	}
@@ -132,7 +130,7 @@ func (p *player) restart() error {
 		engine.WithJobIDs(p.draw), engine.WithAuthorizer(p.authorize),
 		engine.WithRandom(func() uint64 { return p.random.Add(spread) }),
 	}
-	eng, other := p.Engine(p.store, opts...), p.Engine(p.store, opts...)
+	eng, other := p.Engine(p.faults, opts...), p.Engine(p.faults, opts...)
 	switch {
 	case eng == nil || other == nil:
 		return errors.New("Config.Engine returned no engine")

@@ -163,7 +163,7 @@ func (p *player) deliver(c *deliver, eng *engine.Engine) outcome {
 	var o outcome
 	if c.Dies {
 		now := step.At(p.now)
-		o.deliveries, o.err = p.store.Claim(p.ctx, store.Claim{
+		o.deliveries, o.err = p.faults.Claim(p.ctx, store.Claim{
 			Effects: []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded},
 			Now:     now, Until: now.Add(30 * time.Second), Limit: 1_000,
 		})

@@ -118,10 +118,11 @@ type effect struct {
 // play plays one story.
 func (how stories) play(t *rapid.T) {
 	s := &simulation{
-		dice: dice{t}, stories: how, good: storetest.WithoutClock(how.Open(openTB{T: t})), faults: storetest.NewFaults(), now: time.UnixMilli(1_800_000_000_000),
+		dice: dice{t}, stories: how, good: how.Open(openTB{T: t}), now: time.UnixMilli(1_800_000_000_000),
 		wished: map[store.RequestID]*wish{}, sent: map[string]*message{}, handed: map[effect]bool{}, checker: NewChecker(how.Rules),
 	}
-	s.store = s.faults.Wrap(s.good)
+	s.faults = storetest.NewFaults(s.good)
+	s.store = s.faults
 	for i := range s.engines {
 		s.engines[i] = s.newEngine()
 	}

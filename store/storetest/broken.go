@@ -58,7 +58,11 @@ func replacing(replace func(s store.Store, p *patch)) func(store.Store) store.St
 
 // intercepting breaks a store in every method alike.
 func intercepting(c caller) func(store.Store) store.Store {
-	return func(s store.Store) store.Store { return intercept(s, c) }
+	return func(s store.Store) store.Store {
+		f := NewFaults(s)
+		f.between = c
+		return f
+	}
 }
 
 // committing breaks a store by what it commits.

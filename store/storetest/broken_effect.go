@@ -133,7 +133,7 @@ var brokenEffects = []Breakage{
 	{"settled is fine", "it does not mind that an effect is not there", []string{
 		"Defer/of a settled effect is a lost lease",
 		"Settle/of a settled effect is a lost lease",
-	}, intercepting(func(ctx context.Context, _ Method, do func(context.Context) error) error {
+	}, intercepting(func(ctx context.Context, do func(context.Context) error) error {
 		if err := do(ctx); !errors.Is(err, store.ErrLeaseLost) {
 			return err
 		}

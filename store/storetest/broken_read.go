@@ -63,13 +63,13 @@ var brokenReads = []Breakage{
 
 	{"deaf", "it does what an ended context forbids", []string{
 		"General/a context that has ended fails every call and nothing is done",
-	}, intercepting(func(ctx context.Context, _ Method, do func(context.Context) error) error {
+	}, intercepting(func(ctx context.Context, do func(context.Context) error) error {
 		return do(context.WithoutCancel(ctx))
 	})},
 
 	{"done all the same", "it notices that a context has ended when it has done the work", []string{
 		"General/a context that has ended fails every call and nothing is done",
-	}, intercepting(func(ctx context.Context, _ Method, do func(context.Context) error) error {
+	}, intercepting(func(ctx context.Context, do func(context.Context) error) error {
 		return errors.Join(do(context.WithoutCancel(ctx)), ctx.Err())
 	})},
 
@@ -175,7 +175,7 @@ var brokenReads = []Breakage{
 		"Targets/of a job or a step that does not exist are not found",
 		"History/of a job that does not exist is not found",
 		"Effects/of a job that does not exist are not found",
-	}, intercepting(func(ctx context.Context, _ Method, do func(context.Context) error) error {
+	}, intercepting(func(ctx context.Context, do func(context.Context) error) error {
 		if err := do(ctx); !errors.Is(err, store.ErrNotFound) {
 			return err
 		}

@@ -2,8 +2,8 @@ package storetest
 
 import (
 	"context"
-	"errors"
 	"math"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -94,14 +94,35 @@ type Fault struct {
 	Do func()
 }
 
-// Faults is a list of faults and what has happened of them. The zero value has
-// none. It is safe for concurrent use.
+// happensBefore reports whether f happens before its call is made.
+func (f Fault) happensBefore() bool { return f.Kind == Delay || f.Kind != Stale && !f.After }
+
+// happensAfter reports whether f happens once its call has been made.
+func (f Fault) happensAfter() bool { return f.After && (f.Kind == Fail || f.Kind == Duplicate) }
+
+// happen calls Do.
+func (f Fault) happen() {
+	if f.Do != nil {
+		f.Do()
+	}
+}
+
+// Faults is a store with a list of faults: it does what the store below it does, but for them. It
+// is a [store.Waker], and no [store.Clock]. It is safe for concurrent use.
 type Faults struct {
-	mu      sync.Mutex // guards all below, and what the wrapped stores remember
+	inner   store.Store
+	between caller // between each call and inner
+
+	mu      sync.Mutex // guards all below
 	waiting []*waiting
 	calls   map[Method]int
-	late    []late // in the order in which they were sent
+	late    []late              // in the order in which they were sent
+	told    map[string][]answer // the last answers to each question, the latest one last
 }
+
+// A caller stands between a call and a store: it makes the call, or does not, and says what came
+// of it.
+type caller func(ctx context.Context, do func(context.Context) error) error
 
 // waiting is a fault and how many calls of its method there were.
 type waiting struct {
@@ -115,9 +136,18 @@ type late struct {
 	do  func()
 }
 
-// NewFaults returns a list of the given faults.
-func NewFaults(faults ...Fault) *Faults {
-	f := &Faults{}
+// An answer is what a read was told.
+type answer struct {
+	value any
+	err   error // nil or ErrNotFound, or the error of a fault
+}
+
+const remembers = 8 // answers to one question
+
+// NewFaults returns s with the given faults.
+func NewFaults(s store.Store, faults ...Fault) *Faults {
+	f := &Faults{inner: s, calls: map[Method]int{}, told: map[string][]answer{}}
+	f.between = func(ctx context.Context, do func(context.Context) error) error { return do(ctx) }
 	f.Add(faults...)
 	return f
 }
@@ -141,7 +171,7 @@ func (f *Faults) Clear() {
 }
 
 // Land has every call arrive that is still to do so, in the order in which they were sent,
-// and returns how many there were. What they come to nobody is told.
+// and returns how many there were. Their outcomes are told to no caller.
 func (f *Faults) Land() int { return f.land(math.MaxInt) }
 
 // Calls returns how often a method was called, whatever became of it; [Any] counts all.
@@ -152,124 +182,64 @@ func (f *Faults) Calls(m Method) int {
 	return f.calls[m]
 }
 
-// Wrap returns a store that does what s does but for the faults. It is a
-// [store.Waker] if s is one. Several stores may share a list, as several processes
-// do a database: their calls are counted together.
-func (f *Faults) Wrap(s store.Store) store.Store {
-	remembered := memory{}
-	return wrap(s, func(ctx context.Context, c *call) error { return f.call(ctx, c, remembered) })
+// A call is one call on its way to the store.
+type call struct {
+	*Faults
+	n      int     // of the calls of all methods
+	faults []Fault // that happen to it
+
+	// again returns how to make it once more, with arguments that are its own and an outcome that
+	// is told to no caller. nil for a read: it would leave no trace.
+	again func() func(context.Context)
 }
 
-func (f *Faults) call(ctx context.Context, c *call, remembered memory) error {
-	happening, n := f.happening(c.method)
-	defer f.land(n)
-	if told, err := f.before(ctx, c, happening, n); told {
-		return err
-	}
-	outcome := c.do(ctx)
-	if err := f.after(ctx, c, happening, n); err != nil {
-		return err
-	}
-	if c.question == "" || outcome != nil && !errors.Is(outcome, store.ErrNotFound) {
-		return outcome
-	}
-	for _, fault := range happening {
-		if fault.Kind != Stale {
-			continue
-		}
-		old, ok := f.recall(remembered, c, fault.Lag)
-		if !ok || !c.change(old) {
-			continue
-		}
-		if outcome = old.err; fault.Do != nil {
-			fault.Do()
-		}
-		if fault.Err != nil {
-			return fault.Err
-		}
-	}
-	f.remember(remembered, c, outcome)
-	return outcome
-}
-
-// happening counts a call and returns what happens to it, and its number.
-func (f *Faults) happening(m Method) ([]Fault, int) {
+// begin counts a call and looks up what happens to it.
+func (f *Faults) begin(m Method) call {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.calls == nil {
-		f.calls = map[Method]int{}
-	}
 	f.calls[m]++
 	f.calls[Any]++
-	var now []Fault
+	c := call{Faults: f, n: f.calls[Any]}
 	for _, w := range f.waiting {
 		if w.Method != m && w.Method != Any {
 			continue
 		}
 		w.calls++
 		if w.calls == w.Call || w.Forever && w.calls > w.Call {
-			now = append(now, w.Fault)
+			c.faults = append(c.faults, w.Fault)
 		}
 	}
-	return now, f.calls[Any]
+	return c
 }
 
-// before lets the faults happen that do before a call is made, in the order in which they
-// were added, up to the first that settles what the caller is told.
-func (f *Faults) before(ctx context.Context, c *call, faults []Fault, n int) (told bool, err error) {
-	for _, fault := range faults {
-		if fault.Kind == Stale || fault.After && fault.Kind != Delay {
+// meet lets the faults of one moment happen, in the order in which they were added, up to the
+// first that settles what the caller is told.
+func (c call) meet(ctx context.Context, moment func(Fault) bool) (told bool, err error) {
+	for _, fault := range c.faults {
+		if !moment(fault) {
 			continue
 		}
-		if fault.Do != nil {
-			fault.Do()
+		fault.happen()
+		switch {
+		case fault.Kind == Fail || c.again == nil:
+		case fault.Kind == Duplicate && !fault.After:
+			c.again()(ctx)
+		default:
+			c.putOff(ctx, fault.Lag)
 		}
-		switch fault.Kind {
-		case Duplicate:
-			if c.again != nil {
-				c.again()(ctx)
-			}
-		case Delay:
-			f.putOff(ctx, c, n+fault.Lag)
-			return true, fault.Err
-		}
-		if fault.Err != nil {
+		if fault.Err != nil || fault.Kind == Delay {
 			return true, fault.Err
 		}
 	}
 	return false, nil
 }
 
-// after does so for those that happen once the call has been made, up to the first that
-// fails it.
-func (f *Faults) after(ctx context.Context, c *call, faults []Fault, n int) error {
-	for _, fault := range faults {
-		if !fault.After || fault.Kind != Fail && fault.Kind != Duplicate {
-			continue
-		}
-		if fault.Do != nil {
-			fault.Do()
-		}
-		if fault.Kind == Duplicate {
-			f.putOff(ctx, c, n+fault.Lag)
-		}
-		if fault.Err != nil {
-			return fault.Err
-		}
-	}
-	return nil
-}
-
-// putOff has a call arrive after another one, whatever becomes of ctx. A read that nobody
-// waits for is not made.
-func (f *Faults) putOff(ctx context.Context, c *call, due int) {
-	if c.again == nil {
-		return
-	}
+// putOff has the call arrive after so many more, whether or not ctx has ended by then.
+func (c call) putOff(ctx context.Context, lag int) {
 	again, ctx := c.again(), context.WithoutCancel(ctx)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.late = append(f.late, late{due, func() { again(ctx) }})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.late = append(c.late, late{c.n + lag, func() { again(ctx) }})
 }
 
 // land has the calls arrive that are due after call n, and returns how many.
@@ -286,4 +256,34 @@ func (f *Faults) land(n int) (landed int) {
 		f.mu.Unlock()
 		next.do()
 	}
+}
+
+// aged returns what a read is told: the true answer now, or an older one if a fault has it so.
+func (c call) aged(question string, now answer) answer {
+	for _, fault := range c.faults {
+		old, ok := c.recall(question, fault.Lag)
+		if fault.Kind != Stale || !ok || reflect.DeepEqual(old, now) {
+			continue
+		}
+		fault.happen()
+		if now = old; fault.Err != nil {
+			return answer{err: fault.Err}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	told := append(c.told[question], now)
+	c.told[question] = told[max(len(told)-remembers, 0):]
+	return now
+}
+
+// recall returns the answer that a question got so many answers ago.
+func (c call) recall(question string, lag int) (old answer, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	told := c.told[question]
+	if len(told) == 0 {
+		return answer{}, false
+	}
+	return told[max(len(told)-max(lag, 1), 0)], true
 }

@@ -2,219 +2,176 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
-// A call is one call on its way to a store.
-type call struct {
-	method Method
-	do     func(context.Context) error // makes it
+var (
+	_ store.Store = (*Faults)(nil)
+	_ store.Waker = (*Faults)(nil)
+)
 
-	// again returns how to make it once more, with an outcome that nobody is told and
-	// arguments that are its own. nil for a read: it would leave no trace.
-	again func() func(context.Context)
-
-	// Of a read: what is asked for, and what is answered. "" and nil for the others.
-	question string
-	answer   func() any            // a copy of what do has got
-	change   func(old answer) bool // into an older one; false if that is the same
-}
-
-// An answer is what a read was told.
-type answer struct {
-	value any
-	err   error // nil or ErrNotFound
-}
-
-// memory is the last answers to each question, the latest one last.
-type memory map[string][]answer
-
-const remembers = 8 // answers to one question
-
-func (f *Faults) recall(m memory, c *call, lag int) (answer, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	answers := m[c.question]
-	if len(answers) == 0 {
-		return answer{}, false
-	}
-	return answers[max(len(answers)-max(lag, 1), 0)], true
-}
-
-func (f *Faults) remember(m memory, c *call, outcome error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	answers := append(m[c.question], answer{c.answer(), outcome})
-	m[c.question] = answers[max(len(answers)-remembers, 0):]
-}
-
-// A caller stands between a call and the store: it makes the call, or does not,
-// and says what comes of it.
-type caller func(ctx context.Context, m Method, do func(context.Context) error) error
-
-// intercept returns s with every call going through c.
-func intercept(s store.Store, c caller) store.Store {
-	return wrap(s, func(ctx context.Context, call *call) error { return c(ctx, call.method, call.do) })
-}
-
-// wrap returns s with every call going through f.
-func wrap(s store.Store, f func(context.Context, *call) error) store.Store {
-	waker, wakes := s.(store.Waker)
-	clock, tells := s.(store.Clock)
-	switch w := (wrapped{s, f}); {
-	case wakes && tells:
-		return struct {
-			store.Store
-			store.Waker
-			store.Clock
-		}{w, waker, clock}
-	case wakes:
-		return struct {
-			store.Store
-			store.Waker
-		}{w, waker}
-	case tells:
-		return struct {
-			store.Store
-			store.Clock
-		}{w, clock}
-	default:
-		return w
-	}
-}
-
-type wrapped struct {
-	inner store.Store
-	call  func(context.Context, *call) error
-}
-
-// reading makes a call that returns a T and changes nothing; with an error it returns no
-// T. copied copies what would share memory. What is asked for follows.
-func reading[T any](ctx context.Context, s wrapped, m Method, copied func(T) T, do func(context.Context) (T, error), asked ...any) (T, error) {
+// send makes a call as its faults have it. With an error it returns no T.
+func send[T any](ctx context.Context, c call, do func(context.Context) (T, error)) (T, error) {
+	defer c.land(c.n)
 	var got, none T
-	err := s.call(ctx, &call{
-		method:   m,
-		do:       func(ctx context.Context) (err error) { got, err = do(ctx); return err },
-		question: fmt.Sprintf("%s%+v", m, asked),
-		answer:   func() any { return copied(got) },
-		change: func(old answer) bool {
-			value := copied(old.value.(T))
-			if view, ok := any(&value).(*store.View); ok { // records stay as they are: the true answer's is that of then
-				view.Replay = seenBy(*view, any(got).(store.View).Replay)
-			}
-			same := reflect.DeepEqual(value, got)
-			got = value
-			return !same
-		},
-	})
-	if err != nil {
+	if told, err := c.meet(ctx, Fault.happensBefore); told {
 		return none, err
+	}
+	outcome := c.between(ctx, func(ctx context.Context) (err error) {
+		got, err = do(ctx)
+		return err
+	})
+	if told, err := c.meet(ctx, Fault.happensAfter); told {
+		return none, err
+	}
+	if outcome != nil {
+		return none, outcome
 	}
 	return got, nil
 }
 
-// seenBy returns a record if it was there already at the moment that v shows.
-func seenBy(v store.View, r *store.Record) *store.Record {
-	if r != nil && r.Seq > v.Job.Version {
-		return nil
+// write makes a call that changes something. own copies an argument.
+func write[A, T any](ctx context.Context, f *Faults, m Method, do func(context.Context, A) (T, error), sent A, own func(A) A) (T, error) {
+	c := f.begin(m)
+	c.again = func() func(context.Context) {
+		sent := own(sent)
+		return func(ctx context.Context) { _, _ = do(ctx, sent) }
 	}
-	return r
+	return send(ctx, c, func(ctx context.Context) (T, error) { return do(ctx, sent) })
 }
 
-// changing makes a call that changes something.
-func changing(ctx context.Context, s wrapped, m Method, do func(context.Context) error, again func() func(context.Context)) error {
-	return s.call(ctx, &call{method: m, do: do, again: again})
+// read makes a call that changes nothing. own copies an answer; asked is the question.
+func read[T any](ctx context.Context, f *Faults, m Method, own func(T) T, do func(context.Context) (T, error), asked ...any) (T, error) {
+	c := f.begin(m)
+	return send(ctx, c, func(ctx context.Context) (T, error) {
+		got, err := do(ctx)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return got, err
+		}
+		told := c.aged(fmt.Sprintf("%s%+v", m, asked), answer{got, err})
+		value, _ := told.value.(T)
+		return own(value), told.err
+	})
 }
 
 // itself copies what shares no memory.
 func itself[T any](v T) T { return v }
 
-func (s wrapped) View(ctx context.Context, q store.Query) (store.View, error) {
-	copied := func(v store.View) store.View {
-		v.Targets, v.Replay = slices.Clone(v.Targets), nil // see change
+// mute gives a call an empty result.
+func mute[A any](do func(context.Context, A) error) func(context.Context, A) (struct{}, error) {
+	return func(ctx context.Context, a A) (struct{}, error) { return struct{}{}, do(ctx, a) }
+}
+
+// View implements store.Store. An older view is without the record looked for if that came later.
+func (f *Faults) View(ctx context.Context, q store.Query) (store.View, error) {
+	var replay *store.Record
+	own := func(v store.View) store.View {
+		v.Targets = slices.Clone(v.Targets)
 		return v
 	}
-	whoever := q
-	whoever.Request = store.RequestID{} // see change
-	return reading(ctx, s, View, copied, func(ctx context.Context) (store.View, error) { return s.inner.View(ctx, q) }, whoever)
-}
-
-func (s wrapped) Created(ctx context.Context, scope store.Scope, r store.RequestID) (store.Record, error) {
-	return reading(ctx, s, Created, itself, func(ctx context.Context) (store.Record, error) { return s.inner.Created(ctx, scope, r) }, scope, r)
-}
-
-func (s wrapped) Commit(ctx context.Context, c store.Change) error {
-	return changing(ctx, s, Commit, func(ctx context.Context) error { return s.inner.Commit(ctx, c) }, func() func(context.Context) {
-		c := c.Clone()
-		return func(ctx context.Context) { _ = s.inner.Commit(ctx, c) }
-	})
-}
-
-func (s wrapped) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
-	return reading(ctx, s, Jobs, slices.Clone, func(ctx context.Context) ([]store.Job, error) { return s.inner.Jobs(ctx, f) }, f)
-}
-
-func (s wrapped) Counts(ctx context.Context, scope store.Scope, most int) (map[step.State]int, error) {
-	return reading(ctx, s, Counts, maps.Clone, func(ctx context.Context) (map[step.State]int, error) { return s.inner.Counts(ctx, scope, most) }, scope, most)
-}
-
-func (s wrapped) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snapshot, error) {
-	copied := func(x store.Snapshot) store.Snapshot {
-		x.Steps, x.Targets = slices.Clone(x.Steps), slices.Clone(x.Targets)
-		return x
+	question := q
+	question.Request = store.RequestID{}
+	v, err := read(ctx, f, View, own, func(ctx context.Context) (store.View, error) {
+		v, err := f.inner.View(ctx, q)
+		replay, v.Replay = v.Replay, nil
+		return v, err
+	}, question)
+	if replay != nil && replay.Seq <= v.Job.Version {
+		v.Replay = replay
 	}
-	return reading(ctx, s, Snapshot, copied, func(ctx context.Context) (store.Snapshot, error) { return s.inner.Snapshot(ctx, q) }, q)
+	return v, err
 }
 
-func (s wrapped) Steps(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[step.ID]) ([]store.Step, error) {
-	return reading(ctx, s, Steps, slices.Clone, func(ctx context.Context) ([]store.Step, error) { return s.inner.Steps(ctx, scope, id, p) }, scope, id, p)
+// Created implements store.Store.
+func (f *Faults) Created(ctx context.Context, scope store.Scope, r store.RequestID) (store.Record, error) {
+	return read(ctx, f, Created, itself, func(ctx context.Context) (store.Record, error) { return f.inner.Created(ctx, scope, r) }, scope, r)
 }
 
-func (s wrapped) Targets(ctx context.Context, f store.TargetFilter) ([]store.Target, error) {
-	return reading(ctx, s, Targets, slices.Clone, func(ctx context.Context) ([]store.Target, error) { return s.inner.Targets(ctx, f) }, f)
+// Commit implements store.Store.
+func (f *Faults) Commit(ctx context.Context, c store.Change) error {
+	_, err := write(ctx, f, Commit, mute(f.inner.Commit), c, store.Change.Clone)
+	return err
 }
 
-func (s wrapped) History(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[store.Seq]) ([]store.Record, error) {
-	return reading(ctx, s, History, slices.Clone, func(ctx context.Context) ([]store.Record, error) { return s.inner.History(ctx, scope, id, p) }, scope, id, p)
+// Jobs implements store.Store.
+func (f *Faults) Jobs(ctx context.Context, q store.JobFilter) ([]store.Job, error) {
+	return read(ctx, f, Jobs, slices.Clone, func(ctx context.Context) ([]store.Job, error) { return f.inner.Jobs(ctx, q) }, q)
 }
 
-func (s wrapped) Details(ctx context.Context, q store.DetailQuery) (store.Details, error) {
-	return reading(ctx, s, Details, itself, func(ctx context.Context) (store.Details, error) { return s.inner.Details(ctx, q) }, q)
+// Counts implements store.Store.
+func (f *Faults) Counts(ctx context.Context, scope store.Scope, most int) (map[step.State]int, error) {
+	return read(ctx, f, Counts, maps.Clone, func(ctx context.Context) (map[step.State]int, error) { return f.inner.Counts(ctx, scope, most) }, scope, most)
 }
 
-func (s wrapped) Effects(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {
-	return reading(ctx, s, Effects, slices.Clone, func(ctx context.Context) ([]store.Delivery, error) { return s.inner.Effects(ctx, scope, id, p) }, scope, id, p)
+// Snapshot implements store.Store.
+func (f *Faults) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snapshot, error) {
+	own := func(s store.Snapshot) store.Snapshot {
+		s.Steps, s.Targets = slices.Clone(s.Steps), slices.Clone(s.Targets)
+		return s
+	}
+	return read(ctx, f, Snapshot, own, func(ctx context.Context) (store.Snapshot, error) { return f.inner.Snapshot(ctx, q) }, q)
 }
 
-func (s wrapped) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
-	var claimed []store.Delivery
-	err := changing(ctx, s, Claim, func(ctx context.Context) (err error) { claimed, err = s.inner.Claim(ctx, c); return err }, func() func(context.Context) {
-		c := c
+// Steps implements store.Store.
+func (f *Faults) Steps(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[step.ID]) ([]store.Step, error) {
+	return read(ctx, f, Steps, slices.Clone, func(ctx context.Context) ([]store.Step, error) { return f.inner.Steps(ctx, scope, id, p) }, scope, id, p)
+}
+
+// Targets implements store.Store.
+func (f *Faults) Targets(ctx context.Context, q store.TargetFilter) ([]store.Target, error) {
+	return read(ctx, f, Targets, slices.Clone, func(ctx context.Context) ([]store.Target, error) { return f.inner.Targets(ctx, q) }, q)
+}
+
+// History implements store.Store.
+func (f *Faults) History(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[store.Seq]) ([]store.Record, error) {
+	return read(ctx, f, History, slices.Clone, func(ctx context.Context) ([]store.Record, error) { return f.inner.History(ctx, scope, id, p) }, scope, id, p)
+}
+
+// Details implements store.Store.
+func (f *Faults) Details(ctx context.Context, q store.DetailQuery) (store.Details, error) {
+	return read(ctx, f, Details, itself, func(ctx context.Context) (store.Details, error) { return f.inner.Details(ctx, q) }, q)
+}
+
+// Effects implements store.Store.
+func (f *Faults) Effects(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {
+	return read(ctx, f, Effects, slices.Clone, func(ctx context.Context) ([]store.Delivery, error) { return f.inner.Effects(ctx, scope, id, p) }, scope, id, p)
+}
+
+// Claim implements store.Store.
+func (f *Faults) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+	return write(ctx, f, Claim, f.inner.Claim, c, func(c store.Claim) store.Claim {
 		c.Effects = slices.Clone(c.Effects)
-		return func(ctx context.Context) { _, _ = s.inner.Claim(ctx, c) }
+		return c
 	})
-	if err != nil {
-		return nil, err
+}
+
+// Defer implements store.Store.
+func (f *Faults) Defer(ctx context.Context, d store.Delivery) error {
+	_, err := write(ctx, f, Defer, mute(f.inner.Defer), d, itself)
+	return err
+}
+
+// Settle implements store.Store.
+func (f *Faults) Settle(ctx context.Context, d store.Delivery) error {
+	_, err := write(ctx, f, Settle, mute(f.inner.Settle), d, itself)
+	return err
+}
+
+// Overdue implements store.Store.
+func (f *Faults) Overdue(ctx context.Context, scope store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
+	return read(ctx, f, Overdue, slices.Clone, func(ctx context.Context) ([]store.Overdue, error) { return f.inner.Overdue(ctx, scope, now, limit) }, scope, limit)
+}
+
+// Wake implements store.Waker. Of a store that is none the channel is nil, and so never closed.
+func (f *Faults) Wake(job store.JobID) (changed <-chan struct{}, stop func()) {
+	if w, ok := f.inner.(store.Waker); ok {
+		return w.Wake(job)
 	}
-	return claimed, nil
-}
-
-func (s wrapped) Defer(ctx context.Context, d store.Delivery) error {
-	do := func(ctx context.Context) error { return s.inner.Defer(ctx, d) }
-	return changing(ctx, s, Defer, do, func() func(context.Context) { return func(ctx context.Context) { _ = do(ctx) } })
-}
-
-func (s wrapped) Settle(ctx context.Context, d store.Delivery) error {
-	do := func(ctx context.Context) error { return s.inner.Settle(ctx, d) }
-	return changing(ctx, s, Settle, do, func() func(context.Context) { return func(ctx context.Context) { _ = do(ctx) } })
-}
-
-func (s wrapped) Overdue(ctx context.Context, scope store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
-	return reading(ctx, s, Overdue, slices.Clone, func(ctx context.Context) ([]store.Overdue, error) { return s.inner.Overdue(ctx, scope, now, limit) }, scope, limit)
+	return nil, func() {}
 }

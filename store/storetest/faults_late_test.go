@@ -22,9 +22,9 @@ func ExampleFault_delay() {
 	st := memstore.New()
 	fmt.Println("created:", st.Commit(ctx, creation(1)))
 
-	faulty := storetest.NewFaults(storetest.Fault{
+	faulty := storetest.NewFaults(st, storetest.Fault{
 		Method: storetest.Commit, Kind: storetest.Delay, Lag: 1, Err: errors.New("timeout"),
-	}).Wrap(st)
+	})
 	first, second := asked(2), asked(2)
 	first.Records[0].Actor, second.Records[0].Actor = "ann", "bob"
 	fmt.Println("ann:", faulty.Commit(ctx, first))
@@ -52,19 +52,19 @@ func asked(version store.Seq) store.Change {
 	}
 }
 
-// A stage is a store with job 1 at version 2, its faults, and a count of what arrives.
+// A stage is a store with job 1 at version 2, and the same with faults.
 type stage struct {
 	*testing.T
 	good    store.Store
-	faulty  store.Store
-	faults  storetest.Faults
-	arrived storetest.Faults
-	claimed store.Delivery // the effect of version 2
+	arrived *storetest.Faults // good, with a count of what arrives
+	faulty  *storetest.Faults // arrived, with faults
+	claimed store.Delivery    // the effect of version 2
 }
 
 func newStage(t *testing.T) *stage {
 	s := &stage{T: t, good: memstore.New()}
-	s.faulty = s.faults.Wrap(s.arrived.Wrap(s.good))
+	s.arrived = storetest.NewFaults(s.good)
+	s.faulty = storetest.NewFaults(s.arrived)
 	s.must(s.good.Commit(t.Context(), creation(1)))
 	s.must(s.good.Commit(t.Context(), asked(2)))
 	claimed, err := s.good.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.AskConfirmers}, Now: 1, Until: 2, Limit: 1})
@@ -138,7 +138,7 @@ func TestADuplicateIsToldTheSecondOutcome(t *testing.T) {
 	for _, w := range writes {
 		s := newStage(t)
 		done := 0
-		s.faults.Add(storetest.Fault{Method: w.method, Kind: storetest.Duplicate, Do: func() { done++ }})
+		s.faulty.Add(storetest.Fault{Method: w.method, Kind: storetest.Duplicate, Do: func() { done++ }})
 		got, err := w.call(s, s.faulty)
 		if !errors.Is(err, w.second) || !w.made(s) || s.arrived.Calls(w.method) != 2 || done != 1 {
 			t.Errorf("%v, doubled: got error %v, took effect: %v, arrived %d times; want %v, true, 2", w.method, err, w.made(s), s.arrived.Calls(w.method), w.second)
@@ -157,7 +157,7 @@ func TestADuplicateArrivesLater(t *testing.T) {
 	for _, w := range writes {
 		for lag := range 4 {
 			s := newStage(t)
-			s.faults.Add(storetest.Fault{Method: w.method, Kind: storetest.Duplicate, After: true, Lag: lag})
+			s.faulty.Add(storetest.Fault{Method: w.method, Kind: storetest.Duplicate, After: true, Lag: lag})
 			got, err := w.call(s, s.faulty)
 			if err != nil || !w.made(s) {
 				t.Errorf("%v, to be doubled: got error %v, took effect: %v; want none, true", w.method, err, w.made(s))
@@ -175,7 +175,7 @@ func TestADuplicateArrivesLater(t *testing.T) {
 				t.Errorf("%v, to be doubled after %d calls: has arrived %d times, want 2", w.method, lag, n)
 			}
 			s.pass(3)
-			if n, made := s.arrived.Calls(w.method), s.faults.Calls(w.method); n != 2 || made != 1 {
+			if n, made := s.arrived.Calls(w.method), s.faulty.Calls(w.method); n != 2 || made != 1 {
 				t.Errorf("%v, doubled: has arrived %d times, of %d calls; want 2, of 1", w.method, n, made)
 			}
 		}
@@ -187,7 +187,7 @@ func TestADelayedCallTakesEffectLater(t *testing.T) {
 	for _, w := range writes {
 		for lag := range 4 {
 			s := newStage(t)
-			s.faults.Add(storetest.Fault{Method: w.method, Kind: storetest.Delay, Lag: lag, Err: errBroken})
+			s.faulty.Add(storetest.Fault{Method: w.method, Kind: storetest.Delay, Lag: lag, Err: errBroken})
 			if got, err := w.call(s, s.faulty); !errors.Is(err, errBroken) || got != nil && got.([]store.Delivery) != nil {
 				t.Errorf("%v, put off: got %v, %v; want nothing, and to be told so", w.method, got, err)
 			}
@@ -213,7 +213,7 @@ func TestALateCallOwnsItsArguments(t *testing.T) {
 	} {
 		var sent []store.Change
 		inner := committing{memstore.New(), func(c store.Change) { sent = append(sent, c) }}
-		st := storetest.NewFaults(fault).Wrap(inner)
+		st := storetest.NewFaults(inner, fault)
 		ctx, cancel := context.WithCancel(t.Context())
 		ran := func() store.Change { // a creation with all that one can hold
 			spec := step.Spec{Type: step.Script, Name: "a", Targets: []string{"h"}, Confirmers: []string{"ann"}}
@@ -241,7 +241,7 @@ func TestALateCallOwnsItsArguments(t *testing.T) {
 // The same goes for what a claim wants.
 func TestALateClaimOwnsItsArguments(t *testing.T) {
 	s := newStage(t)
-	s.faults.Add(storetest.Fault{Method: storetest.Claim, Kind: storetest.Delay, Lag: 1, Err: errBroken})
+	s.faulty.Add(storetest.Fault{Method: storetest.Claim, Kind: storetest.Delay, Lag: 1, Err: errBroken})
 	wanted := []store.Effect{store.AskConfirmers}
 	if _, err := s.faulty.Claim(t.Context(), store.Claim{Effects: wanted, Now: 5, Until: 10, Limit: 1}); !errors.Is(err, errBroken) {
 		t.Errorf("Claim, put off: got %v, want to be told so", err)
@@ -266,7 +266,7 @@ func (s committing) Commit(ctx context.Context, c store.Change) error {
 
 func TestLateCallsLandOnDemandAndOutliveClear(t *testing.T) {
 	s := newStage(t)
-	s.faults.Add(
+	s.faulty.Add(
 		storetest.Fault{Method: storetest.Any, Call: 1, Kind: storetest.Delay, Lag: 9, Err: errBroken},
 		storetest.Fault{Method: storetest.Any, Call: 2, Kind: storetest.Delay, Lag: 2, Err: errBroken},
 		storetest.Fault{Method: storetest.Any, Call: 3, Kind: storetest.Delay, Lag: 2, Err: errBroken},
@@ -279,7 +279,7 @@ func TestLateCallsLandOnDemandAndOutliveClear(t *testing.T) {
 	if _, err := s.faulty.View(t.Context(), store.Query{Job: 1}); !errors.Is(err, errBroken) {
 		t.Errorf("View: got %v, want it put off", err)
 	}
-	s.faults.Clear()
+	s.faulty.Clear()
 	if n := s.arrived.Calls(storetest.Any); n != 0 {
 		t.Errorf("before time: got %d calls that arrived, want none", n)
 	}
@@ -287,13 +287,13 @@ func TestLateCallsLandOnDemandAndOutliveClear(t *testing.T) {
 	if n := s.arrived.Calls(storetest.Settle); n != 1 {
 		t.Errorf("after Clear and 2 more calls: %d calls of Settle have arrived, want the second", n)
 	}
-	if n := s.faults.Land(); n != 1 || s.arrived.Calls(storetest.Settle) != 2 || s.arrived.Calls(storetest.View) != 0 {
+	if n := s.faulty.Land(); n != 1 || s.arrived.Calls(storetest.Settle) != 2 || s.arrived.Calls(storetest.View) != 0 {
 		t.Errorf("Land: got %d, and %d calls of Settle and %d of View have arrived, want 1, 2, 0", n, s.arrived.Calls(storetest.Settle), s.arrived.Calls(storetest.View))
 	}
-	if n := s.faults.Land(); n != 0 {
+	if n := s.faulty.Land(); n != 0 {
 		t.Errorf("Land again: got %d, want 0", n)
 	}
-	if n := s.faults.Calls(storetest.Any); n != 4 {
+	if n := s.faulty.Calls(storetest.Any); n != 4 {
 		t.Errorf("Calls(Any): got %d, want 4", n)
 	}
 }
@@ -301,7 +301,7 @@ func TestLateCallsLandOnDemandAndOutliveClear(t *testing.T) {
 // A delayed call without an error is acknowledged before it is done.
 func TestADelayWithoutAnErrorLies(t *testing.T) {
 	s := newStage(t)
-	s.faults.Add(storetest.Fault{Method: storetest.Commit, Kind: storetest.Delay, Lag: 1, After: true})
+	s.faulty.Add(storetest.Fault{Method: storetest.Commit, Kind: storetest.Delay, Lag: 1, After: true})
 	if err := s.faulty.Commit(t.Context(), asked(3)); err != nil || s.arrived.Calls(storetest.Commit) != 0 {
 		t.Errorf("Commit, put off: got %v, arrived %d times; want success and none", err, s.arrived.Calls(storetest.Commit))
 	}
@@ -315,8 +315,8 @@ func TestAnyIsWhicheverMethodIsCalled(t *testing.T) {
 		if err := inner.Commit(t.Context(), creation(1)); err != nil {
 			t.Fatal(err)
 		}
-		faults := storetest.NewFaults(storetest.Fault{Method: storetest.Any, Call: n + 1, Forever: true, Err: errBroken})
-		for i, err := range calls(t.Context(), faults.Wrap(inner)) {
+		faults := storetest.NewFaults(inner, storetest.Fault{Method: storetest.Any, Call: n + 1, Forever: true, Err: errBroken})
+		for i, err := range calls(t.Context(), faults) {
 			if got, want := errors.Is(err, errBroken), i >= n; got != want {
 				t.Errorf("dead from call %d on: call %d of %v: got %v", n+1, i+1, storetest.Methods()[i], err)
 			}

@@ -20,8 +20,8 @@ var errBroken = errors.New("broken")
 // made it; a look at the store tells.
 func ExampleFaults() {
 	ctx := context.Background()
-	faults := storetest.NewFaults(storetest.Fault{Method: storetest.Commit, After: true, Err: errors.New("connection lost")})
-	st := faults.Wrap(memstore.New())
+	faults := storetest.NewFaults(memstore.New(), storetest.Fault{Method: storetest.Commit, After: true, Err: errors.New("connection lost")})
+	st := faults
 
 	fmt.Println(st.Commit(ctx, creation(1)))
 	v, err := st.View(ctx, store.Query{Job: 1})
@@ -36,8 +36,8 @@ func ExampleFaults() {
 func ExampleFault_undone() {
 	ctx, spec := context.Background(), engine.JobSpec{Name: "release", Steps: []step.Spec{{Type: step.Confirmation, Name: "go?"}}}
 	for _, failure := range []error{fmt.Errorf("the disk is full: %w", store.ErrUndone), errors.New("connection lost")} {
-		faults := storetest.NewFaults(storetest.Fault{Method: storetest.Commit, Forever: true, Err: failure})
-		_, err := engine.New(faults.Wrap(memstore.New())).Create(ctx, spec, engine.Request{})
+		faults := storetest.NewFaults(memstore.New(), storetest.Fault{Method: storetest.Commit, Forever: true, Err: failure})
+		_, err := engine.New(faults).Create(ctx, spec, engine.Request{})
 		fmt.Println(failure, "- unknown:", errors.Is(err, engine.ErrUnknownOutcome))
 	}
 	// Output:
@@ -78,7 +78,7 @@ func calls(ctx context.Context, st store.Store) []error {
 }
 
 func TestAStoreWithoutFaultsIsAsGoodAsBefore(t *testing.T) {
-	wrapped := func(testing.TB) store.Store { return storetest.NewFaults().Wrap(memstore.New()) }
+	wrapped := func(testing.TB) store.Store { return storetest.NewFaults(memstore.New()) }
 	for _, f := range storetest.Check(t, wrapped) {
 		t.Errorf("Check of a wrapped store: got %s: %s, want no failure", f.Promise, f.Message)
 	}
@@ -93,8 +93,8 @@ func TestAFaultHappensToItsMethod(t *testing.T) {
 			if err := inner.Commit(t.Context(), creation(1)); err != nil {
 				t.Fatal(err)
 			}
-			faults := storetest.NewFaults(storetest.Fault{Method: m, After: after, Err: errBroken})
-			for j, err := range calls(t.Context(), faults.Wrap(inner)) {
+			faults := storetest.NewFaults(inner, storetest.Fault{Method: m, After: after, Err: errBroken})
+			for j, err := range calls(t.Context(), faults) {
 				if got, want := errors.Is(err, errBroken), i == j; got != want {
 					t.Errorf("a fault of %v, call of %v: got error %v, want it broken: %v", m, storetest.Methods()[j], err, want)
 				}
@@ -136,27 +136,26 @@ func TestAFaultHappensToTheCallThatItNames(t *testing.T) {
 		{[]storetest.Fault{{Method: storetest.Jobs, Call: 4, Err: errBroken}, {Method: storetest.Jobs, Call: 2, Err: errBroken}}, []int{2, 4}},
 		{[]storetest.Fault{{Method: storetest.Steps, Forever: true, Err: errBroken}}, nil},
 	} {
-		faults := storetest.NewFaults(c.faults...)
-		if got := happened(t, faults.Wrap(memstore.New()), 5); !slices.Equal(got, c.want) {
+		faults := storetest.NewFaults(memstore.New(), c.faults...)
+		if got := happened(t, faults, 5); !slices.Equal(got, c.want) {
 			t.Errorf("5 calls with faults %+v: got failures of %v, want %v", c.faults, got, c.want)
 		}
 	}
 }
 
 func TestFaultsCanBeAddedAndCleared(t *testing.T) {
-	var faults storetest.Faults
-	one, other := faults.Wrap(memstore.New()), faults.Wrap(memstore.New())
-	happened(t, one, 3)
+	faults := storetest.NewFaults(memstore.New())
+	happened(t, faults, 3)
 	faults.Add(storetest.Fault{Method: storetest.Jobs, Call: 2, Err: errBroken})
-	if got := happened(t, other, 1); got != nil {
+	if got := happened(t, faults, 1); got != nil {
 		t.Errorf("the first call after Add of a fault of the second: got a failure, want none")
 	}
-	if got := happened(t, one, 3); !slices.Equal(got, []int{1}) {
+	if got := happened(t, faults, 3); !slices.Equal(got, []int{1}) {
 		t.Errorf("the second call after Add and two more: got failures of %v, want 1", got)
 	}
 	faults.Add(storetest.Fault{Method: storetest.Jobs, Forever: true, Err: errBroken})
 	faults.Clear()
-	if got := happened(t, one, 3); got != nil {
+	if got := happened(t, faults, 3); got != nil {
 		t.Errorf("calls after Clear: got failures of %v, want none", got)
 	}
 	if got := faults.Calls(storetest.Jobs); got != 10 {
@@ -169,7 +168,7 @@ func TestFaultsCanBeAddedAndCleared(t *testing.T) {
 func TestAFaultMayDoSomethingElse(t *testing.T) {
 	inner := memstore.New()
 	var order []string
-	faults := storetest.NewFaults(
+	faults := storetest.NewFaults(inner,
 		storetest.Fault{Method: storetest.Commit, Do: func() {
 			order = append(order, "before")
 			if err := inner.Commit(t.Context(), creation(1)); err != nil {
@@ -178,7 +177,7 @@ func TestAFaultMayDoSomethingElse(t *testing.T) {
 		}},
 		storetest.Fault{Method: storetest.Commit, After: true, Do: func() { order = append(order, "after") }},
 	)
-	if err := faults.Wrap(inner).Commit(t.Context(), creation(1)); !errors.Is(err, store.ErrConflict) {
+	if err := faults.Commit(t.Context(), creation(1)); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("Commit when another has committed first: got error %v, want a conflict", err)
 	}
 	if want := []string{"before", "after"}; !slices.Equal(order, want) {
@@ -186,12 +185,22 @@ func TestAFaultMayDoSomethingElse(t *testing.T) {
 	}
 }
 
+// Over a store that wakes no listener the channel is never closed, and watchers poll.
 func TestAWrappedStoreWakesIfTheInnerDoes(t *testing.T) {
-	var faults storetest.Faults
-	if _, ok := faults.Wrap(memstore.New()).(store.Waker); !ok {
-		t.Errorf("Wrap of a store.Waker: got none, want one")
+	inner := memstore.New()
+	changed, stop := storetest.NewFaults(inner).Wake(1)
+	defer stop()
+	if err := inner.Commit(t.Context(), creation(1)); err != nil {
+		t.Fatal(err)
 	}
-	if _, ok := faults.Wrap(struct{ store.Store }{memstore.New()}).(store.Waker); ok {
-		t.Errorf("Wrap of a store that is no store.Waker: got one, want none")
+	select {
+	case <-changed:
+	default:
+		t.Errorf("Wake over a store.Waker: the channel is open after a commit, want it closed")
+	}
+	changed, stop = storetest.NewFaults(struct{ store.Store }{inner}).Wake(1)
+	stop()
+	if changed != nil {
+		t.Errorf("Wake over a store that is no store.Waker: got a channel, want nil")
 	}
 }
