@@ -3,11 +3,11 @@ package pgstore
 import (
 	"context"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -44,6 +44,14 @@ var (
 	newestNamedJobsSQL, newestNamedByStateSQL, newestNamedByScopeSQL = newest(namedJobsSQL), newest(namedByStateSQL), newest(namedByScopeSQL)
 )
 
+// listings are these statements, in the order of schema.Listing.
+var listings = [schema.Listings]string{
+	jobsSQL, jobsByStateSQL, jobsByScopeSQL,
+	newestJobsSQL, newestByStateSQL, newestByScopeSQL,
+	namedJobsSQL, namedByStateSQL, namedByScopeSQL,
+	newestNamedJobsSQL, newestNamedByStateSQL, newestNamedByScopeSQL,
+}
+
 // named returns the statement for a page of those of the newest jobs that sql selects whose name
 // contains parameter next; the one after that is how many jobs are looked at. In the collation
 // "C" lower knows ASCII alone.
@@ -55,38 +63,18 @@ WHERE strpos(lower(j.name COLLATE "C"), lower($%d::text COLLATE "C")) > 0 AND j.
 
 // Jobs implements store.Store. A search by name reads the whole window.
 func (s *Store) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
-	sql, args := pageOfJobs(f)
-	return query(ctx, s, "jobs", scanJob, sql, args...)
-}
-
-// pageOfJobs returns the statement for the jobs that f selects, and its parameters.
-func pageOfJobs(f store.JobFilter) (sql string, args []any) {
-	statements := [...]string{jobsSQL, jobsByStateSQL, jobsByScopeSQL}
-	switch {
-	case f.Name != "" && f.Newest:
-		statements = [...]string{newestNamedJobsSQL, newestNamedByStateSQL, newestNamedByScopeSQL}
-	case f.Name != "":
-		statements = [...]string{namedJobsSQL, namedByStateSQL, namedByScopeSQL}
-	case f.Newest:
-		statements = [...]string{newestJobsSQL, newestByStateSQL, newestByScopeSQL}
-	}
-	after := int64(f.Page.After)
-	if f.Newest && after == 0 {
-		after = math.MaxInt64
-	}
-	args = []any{after, int64(f.Page.Limit)}
+	statement, after := schema.Listing(f)
+	args := []any{after, int64(f.Page.Limit)}
 	switch {
 	case f.Scope != store.Scope{}:
-		sql, args = statements[2], append(args, statesOf(f), f.Scope.Type, f.Scope.ID)
+		args = append(args, statesOf(f), f.Scope.Type, f.Scope.ID)
 	case !f.States.Empty():
-		sql, args = statements[1], append(args, statesOf(f))
-	default:
-		sql = statements[0]
+		args = append(args, statesOf(f))
 	}
 	if f.Name != "" {
 		args = append(args, f.Name, int64(f.Window))
 	}
-	return sql, args
+	return query(ctx, s, "jobs", scanJob, listings[statement], args...)
 }
 
 // statesOf returns the states that f selects.

@@ -2,8 +2,8 @@ package sqlitestore
 
 import (
 	"context"
-	"math"
 
+	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -18,10 +18,7 @@ func (s *Store) Jobs(ctx context.Context, f store.JobFilter) (jobs []store.Job, 
 	if states == 0 {
 		states = -1
 	}
-	after := f.Page.After
-	if f.Newest && after == 0 {
-		after = math.MaxInt64
-	}
+	statement, after := schema.Listing(f)
 	args := []any{states, after, f.Page.Limit}
 	if f.Scope != (store.Scope{}) || f.Name != "" {
 		args = append(args, f.Scope.Type, f.Scope.ID)
@@ -30,30 +27,10 @@ func (s *Store) Jobs(ctx context.Context, f store.JobFilter) (jobs []store.Job, 
 		args = append(args, f.Name, f.Window)
 	}
 	err = s.read(ctx, func(r *conn) error {
-		jobs, err = list(r, scanJob, pageOf(f), args...)
+		jobs, err = list(r, scanJob, selectJobs+query(statement), args...)
 		return err
 	})
 	return jobs, failed(err, "read jobs")
-}
-
-// pageOf returns the query for the jobs that f selects.
-func pageOf(f store.JobFilter) query {
-	queries := [...]query{selectJobs, selectJobsInStates, selectJobsOfScope}
-	switch {
-	case f.Name != "" && f.Newest:
-		queries = [...]query{selectNewestNamedJobs, selectNewestNamedJobsInStates, selectNewestNamedJobsOfScope}
-	case f.Name != "":
-		queries = [...]query{selectNamedJobs, selectNamedJobsInStates, selectNamedJobsOfScope}
-	case f.Newest:
-		queries = [...]query{selectNewestJobs, selectNewestJobsInStates, selectNewestJobsOfScope}
-	}
-	switch {
-	case f.Scope != store.Scope{}:
-		return queries[2]
-	case !f.States.Empty():
-		return queries[1]
-	}
-	return queries[0]
 }
 
 // count is how many jobs are in a state.

@@ -54,7 +54,7 @@ const (
 	selectDue
 	selectOverdue
 
-	selectJobs
+	selectJobs // the first of schema.Listings, in the order of schema.Listing
 	selectJobsInStates
 	selectJobsOfScope
 	selectNewestJobs
