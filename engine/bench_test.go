@@ -10,6 +10,7 @@ import (
 	"github.com/looplab/fsm"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -19,33 +20,6 @@ import (
 // Compare the figures of one run only: BenchmarkOperate and BenchmarkOperateRefused with
 // BenchmarkLooplabEvent, and the sizes of a benchmark with each other. README.md says
 // what ratios are held.
-
-// asking returns a job of so many steps, of which the first asks for a confirmation
-// and the others are confirmations as well.
-func asking(steps int) engine.JobSpec {
-	spec := engine.JobSpec{Name: "bench"}
-	for range steps {
-		spec.Steps = append(spec.Steps, step.Spec{Type: step.Confirmation, Name: "ask"})
-	}
-	return spec
-}
-
-// started creates so many started jobs.
-func started(b *testing.B, eng *engine.Engine, jobs int, spec engine.JobSpec) []store.JobID {
-	b.Helper()
-	ids := make([]store.JobID, jobs)
-	for i := range ids {
-		created, err := eng.Create(b.Context(), spec, engine.Request{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := eng.OperateJob(b.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
-			b.Fatal(err)
-		}
-		ids[i] = created.Job
-	}
-	return ids
-}
 
 // settle settles every effect that waits.
 func settle(b *testing.B, st store.Store) {
@@ -69,9 +43,6 @@ func settle(b *testing.B, st store.Store) {
 	}
 }
 
-// alternating are the codes that take a confirmation to and fro.
-var alternating = [2]operation.Code{operation.TerminateConfirmation, operation.RestartConfirmation}
-
 // operate alternates the two codes on the first step of the jobs in turn, round by
 // round, and calls between, outside the timer, after every so many operations.
 func operate(b *testing.B, eng *engine.Engine, ids []store.JobID, every int, between func()) {
@@ -80,7 +51,7 @@ func operate(b *testing.B, eng *engine.Engine, ids []store.JobID, every int, bet
 	b.ReportAllocs()
 	n := 0
 	for b.Loop() {
-		code := alternating[n/len(ids)%2]
+		code := jobkit.Alternating[n/len(ids)%2]
 		if _, err := eng.Operate(ctx, ids[n%len(ids)], 1, code, engine.Request{By: "ann"}); err != nil {
 			b.Fatal(err)
 		}
@@ -99,7 +70,7 @@ func BenchmarkOperate(b *testing.B) {
 		b.Run(fmt.Sprintf("jobs=%d", jobs), func(b *testing.B) {
 			st := memstore.New()
 			eng := engine.New(st)
-			ids := started(b, eng, jobs, asking(5))
+			ids := jobkit.StartMany(b, eng, jobs, jobkit.Asking(5))
 			settle(b, st)
 			operate(b, eng, ids, 4096, func() { settle(b, st) })
 		})
@@ -108,7 +79,7 @@ func BenchmarkOperate(b *testing.B) {
 		b.Run(fmt.Sprintf("steps=%d", steps), func(b *testing.B) {
 			st := memstore.New()
 			eng := engine.New(st)
-			ids := started(b, eng, 64, asking(steps))
+			ids := jobkit.StartMany(b, eng, 64, jobkit.Asking(steps))
 			settle(b, st)
 			operate(b, eng, ids, 4096, func() { settle(b, st) })
 		})
@@ -120,9 +91,9 @@ func BenchmarkOperate(b *testing.B) {
 			eng := engine.New(st)
 			var ids [jobs]store.JobID
 			fill := func() {
-				copy(ids[:], started(b, eng, jobs, asking(5)))
+				copy(ids[:], jobkit.StartMany(b, eng, jobs, jobkit.Asking(5)))
 				for range (records - 2) / 2 {
-					for _, code := range alternating {
+					for _, code := range jobkit.Alternating {
 						for _, id := range ids {
 							if _, err := eng.Operate(b.Context(), id, 1, code, engine.Request{}); err != nil {
 								b.Fatal(err)
@@ -168,7 +139,7 @@ func BenchmarkDecide(b *testing.B) {
 // What does a refused operation cost?
 func BenchmarkOperateRefused(b *testing.B) {
 	eng := engine.New(memstore.New())
-	id := started(b, eng, 1, asking(5))[0]
+	id := jobkit.StartMany(b, eng, 1, jobkit.Asking(5))[0]
 	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -250,7 +221,7 @@ func failed(b *testing.B, eng *engine.Engine, targets, failures int) store.JobID
 	for i := range names {
 		names[i] = fmt.Sprintf("host-%d", i)
 	}
-	id := started(b, eng, 1, engine.JobSpec{Name: "bench", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: names}}})[0]
+	id := jobkit.StartMany(b, eng, 1, engine.JobSpec{Name: "bench", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: names}}})[0]
 	for first := 0; first < targets; first += engine.MaxResults {
 		report := engine.Report{Job: id, Step: 1, Attempt: 1}
 		for i := first; i < min(first+engine.MaxResults, targets); i++ {
@@ -275,10 +246,10 @@ func BenchmarkJobMemory(b *testing.B) {
 			before := heap()
 			st := memstore.New()
 			eng := engine.New(st)
-			ids := started(b, eng, jobs, asking(5)) // two records
+			ids := jobkit.StartMany(b, eng, jobs, jobkit.Asking(5)) // two records
 			for n := range 3 {
 				for _, id := range ids {
-					if _, err := eng.Operate(b.Context(), id, 1, alternating[n%2], engine.Request{By: "ann"}); err != nil {
+					if _, err := eng.Operate(b.Context(), id, 1, jobkit.Alternating[n%2], engine.Request{By: "ann"}); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -301,7 +272,7 @@ func BenchmarkJobMemory(b *testing.B) {
 				before := heap()
 				st := memstore.New()
 				eng := engine.New(st)
-				id := started(b, eng, 1, engine.JobSpec{Name: "bench", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: names}}})[0]
+				id := jobkit.StartMany(b, eng, 1, engine.JobSpec{Name: "bench", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: names}}})[0]
 				for first := 0; reported && first < targets; first += engine.MaxResults {
 					report := engine.Report{Job: id, Step: 1, Attempt: 1}
 					for i := first; i < first+engine.MaxResults; i++ {
@@ -345,7 +316,7 @@ func BenchmarkOperateParallel(b *testing.B) {
 			once.Do(func() {
 				st = memstore.New()
 				eng = engine.New(st)
-				ids = started(b, eng, jobs, asking(5))
+				ids = jobkit.StartMany(b, eng, jobs, jobkit.Asking(5))
 				settle(b, st)
 			})
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
@@ -359,7 +330,7 @@ func BenchmarkOperateParallel(b *testing.B) {
 						for i := done + n*w/cores; i < done+n*(w+1)/cores; i++ {
 							// A step far from the last one: no two neighbours share a cache line.
 							id := ids[i*7919%jobs]
-							if _, err := eng.Operate(context.Background(), id, 1, alternating[i/jobs%2], engine.Request{By: "ann"}); err != nil {
+							if _, err := eng.Operate(context.Background(), id, 1, jobkit.Alternating[i/jobs%2], engine.Request{By: "ann"}); err != nil {
 								b.Error(err)
 								return
 							}

@@ -118,6 +118,7 @@ var imports = []struct {
 }{
 	{"internal/enum", nil, "names of numbers need nothing"},
 	{"internal/testkit", []string{"pgregory.net/rapid", "os"}, "for tests of every package, so it knows none"},
+	{"internal/jobkit", []string{"step", "operation", "store", "engine"}, "makes jobs for tests, on any store"},
 	{"internal/migrate", nil, "it reads files that are embedded, and knows no database"},
 	{"internal/pgkit", nil, "what tests on PostgreSQL share, without a driver"},
 	{"internal/strictjson", nil, "reading needs nothing"},
@@ -128,7 +129,7 @@ var imports = []struct {
 	{"step", []string{"internal/enum", "github.com/looplab/fsm"}, "the nouns; the only place that checks a machine with looplab/fsm"},
 	{"operation", []string{"internal/enum", "internal/strictjson", "step"}, "rules know steps and no storage"},
 	{"store", []string{"internal/enum", "step", "github.com/google/uuid"}, "what is remembered; no behaviour, no implementation"},
-	{"store/internal/storebench", []string{"step", "operation", "store", "engine"}, "for benchmarks of the SQL stores"},
+	{"store/internal/sqltest", []string{"step", "store", "store/storetest", "engine", "internal/jobkit"}, "for tests and benchmarks of the SQL stores"},
 	{"store/internal/firstschema", []string{"step", "operation", "store", "engine"}, "for tests of the SQL stores: an old database under a new engine"},
 	{"store/storetest", []string{"step", "operation", "store", "github.com/google/uuid"}, "a suite that favours no store"},
 	{"memstore", []string{"internal/targetset", "internal/wake", "step", "store"}, "a store knows nothing of deciding"},

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -38,7 +39,7 @@ func insertOwn(ctx context.Context, tx pgx.Tx, job store.JobID, seq store.Seq) e
 func TestAlongside(t *testing.T) {
 	pool := withOwn(t)
 	eng := engine.New(open(t, pool))
-	id := start(t, eng, asking(1))
+	id := jobkit.Start(t, eng, jobkit.Asking(1))
 	ctx := pgstore.Alongside(t.Context(), func(ctx context.Context, tx pgx.Tx) error { return insertOwn(ctx, tx, id, 3) })
 	if _, err := eng.Operate(ctx, id, 1, operation.TerminateConfirmation, engine.Request{}); err != nil {
 		t.Fatal(err)
@@ -55,7 +56,7 @@ func TestAlongsideFails(t *testing.T) {
 	st := open(t, pool)
 	eng := engine.New(st)
 	execute(t, pool, `INSERT INTO own VALUES (0, 0)`)
-	id := start(t, eng, asking(1))
+	id := jobkit.Start(t, eng, jobkit.Asking(1))
 	change := refusing(t, st, id, store.RequestID{})
 	before := rows(t, pool, id, id)
 	for what, c := range map[string]struct {
@@ -103,7 +104,7 @@ func TestNothingAlongside(t *testing.T) {
 	ctx := pgstore.Alongside(t.Context(), func(context.Context, pgx.Tx) error { ran++; return nil })
 	st := open(t, migrated(t))
 	eng := engine.New(st)
-	id := start(t, eng, engine.JobSpec{Name: "job", Steps: []step.Spec{runs(2)}})
+	id := jobkit.Start(t, eng, engine.JobSpec{Name: "job", Steps: []step.Spec{runs(2)}})
 	report := engine.Report{Job: id, Step: 1, Attempt: 1, Results: []engine.TargetResult{{Result: store.Result{Status: step.TargetSucceeded}}}}
 	stale := decide(t, st, store.Query{Job: id, Targets: []int32{0}}, &report)
 	if _, err := eng.Report(t.Context(), report); err != nil {
@@ -131,8 +132,8 @@ func TestAlongsideIsForOneCommit(t *testing.T) {
 	pool := migrated(t)
 	st := open(t, pool, pgstore.WithLanes(0))
 	eng := engine.New(st)
-	change := refusing(t, st, start(t, eng, asking(1)), store.RequestID{})
-	other := refusing(t, st, start(t, eng, asking(1)), store.RequestID{})
+	change := refusing(t, st, jobkit.Start(t, eng, jobkit.Asking(1)), store.RequestID{})
+	other := refusing(t, st, jobkit.Start(t, eng, jobkit.Asking(1)), store.RequestID{})
 	ran := 0
 	ctx := pgstore.Alongside(t.Context(), func(ctx context.Context, _ pgx.Tx) error {
 		if ran++; ran > 1 {

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -24,7 +25,7 @@ func TestClosedPool(t *testing.T) {
 	pool := connect(t, dsn)
 	st := open(t, pool)
 	eng := engine.New(st)
-	id := start(t, eng, asking(1))
+	id := jobkit.Start(t, eng, jobkit.Asking(1))
 	effect := store.Delivery{Job: id, Seq: 2}
 	change, before := refusing(t, st, id, store.RequestID{}), rows(t, direct, 1, store.MaxJobID)
 	pool.Close()
@@ -86,7 +87,7 @@ func TestStatementTimeout(t *testing.T) {
 	dsn, direct := shared(t)
 	hasLittleTime := func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["statement_timeout"] = "500ms" }
 	patient, impatient := engine.New(open(t, direct)), engine.New(open(t, connect(t, dsn, hasLittleTime)))
-	id := start(t, patient, asking(1))
+	id := jobkit.Start(t, patient, jobkit.Asking(1))
 	before := rows(t, direct, id, id)
 	operate := func(eng *engine.Engine) (store.Record, error) {
 		return eng.Operate(t.Context(), id, 1, operation.TerminateConfirmation, engine.Request{ID: store.RequestID{1}})
@@ -110,7 +111,7 @@ func TestStatementTimeout(t *testing.T) {
 func TestNamesAreMissing(t *testing.T) {
 	pool := migrated(t)
 	st := open(t, pool)
-	id := start(t, engine.New(st), engine.JobSpec{Name: "job", Steps: []step.Spec{runs(2)}})
+	id := jobkit.Start(t, engine.New(st), engine.JobSpec{Name: "job", Steps: []step.Spec{runs(2)}})
 	execute(t, pool, `DELETE FROM stepgate_target_names`)
 	_, err := st.Targets(t.Context(), store.TargetFilter{Job: id, Step: 1, Page: store.Page[int32]{After: -1, Limit: 10}})
 	refused(t, "Targets", err, "pgstore: targets: names: there is none of target 0 of step 1")

@@ -17,10 +17,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/internal/pgkit"
-	"github.com/stepgate/stepgate/operation"
-	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/internal/sqltest"
 	"github.com/stepgate/stepgate/store/pgstore"
 	"github.com/stepgate/stepgate/store/pgstore/pgtest"
 )
@@ -85,28 +85,6 @@ func bench(b *testing.B, conns int) *pgxpool.Pool {
 	return pool
 }
 
-// asking returns a job of so many confirmations.
-func asking(steps int) engine.JobSpec {
-	spec := engine.JobSpec{Name: "bench"}
-	for range steps {
-		spec.Steps = append(spec.Steps, step.Spec{Type: step.Confirmation, Name: "ask"})
-	}
-	return spec
-}
-
-// started creates so many started jobs.
-func started(b *testing.B, eng *engine.Engine, jobs int, spec engine.JobSpec) []store.JobID {
-	b.Helper()
-	ids := make([]store.JobID, jobs)
-	for i := range ids {
-		ids[i] = start(b, eng, spec)
-	}
-	return ids
-}
-
-// alternating are the codes that take a confirmation to and fro.
-var alternating = [2]operation.Code{operation.TerminateConfirmation, operation.RestartConfirmation}
-
 // operate has so many callers operate, each on jobs of its own, and returns how many
 // operations a second they made.
 func operate(b *testing.B, eng *engine.Engine, callers int, ids []store.JobID) float64 {
@@ -122,7 +100,7 @@ func operate(b *testing.B, eng *engine.Engine, callers int, ids []store.JobID) f
 		}
 		for n := 0; pb.Next(); n++ {
 			id := ids[(me+n/2*callers)%len(ids)]
-			if _, err := eng.Operate(context.Background(), id, 1, alternating[n%2], engine.Request{By: "ann"}); err != nil {
+			if _, err := eng.Operate(context.Background(), id, 1, jobkit.Alternating[n%2], engine.Request{By: "ann"}); err != nil {
 				b.Error(err)
 				return
 			}
@@ -148,7 +126,7 @@ func BenchmarkOperate(b *testing.B) {
 			}{{"alone", []pgstore.Option{pgstore.WithLanes(0)}}, {"lanes", nil}} {
 				b.Run(mode.name, func(b *testing.B) {
 					eng := engine.New(open(b, pool, mode.opts...))
-					ids := started(b, eng, 1024, asking(5))
+					ids := jobkit.StartMany(b, eng, 1024, jobkit.Asking(5))
 					got := operate(b, eng, callers, ids)
 					b.ReportMetric(got, "ops/s")
 					if limit > 0 {
@@ -158,4 +136,9 @@ func BenchmarkOperate(b *testing.B) {
 			}
 		})
 	}
+}
+
+// What more does a report cost whose job has large payloads?
+func BenchmarkReportsByPayload(b *testing.B) {
+	sqltest.ReportsByPayload(b, engine.New(open(b, bench(b, 2))), engine.New(open(b, bench(b, 2))))
 }

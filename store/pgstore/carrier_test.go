@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
 )
@@ -56,7 +57,7 @@ func effectOf(t *testing.T, st *pgstore.Store, id store.JobID) store.Delivery {
 func TestCarrier(t *testing.T) {
 	pool, c := withOwn(t), &carrier{}
 	st := open(t, pool, pgstore.WithCarrier(c))
-	id := start(t, engine.New(st), asking(1))
+	id := jobkit.Start(t, engine.New(st), jobkit.Asking(1))
 	if !ask[bool](t, pool, `SELECT o.xmin = r.xmin FROM own o JOIN stepgate_records r ON r.job = o.job AND r.seq = o.seq`) {
 		t.Error("the effect was carried by another transaction than that of its record")
 	}
@@ -75,7 +76,7 @@ func ending(t *testing.T, st *pgstore.Store, jobs int) []store.Change {
 	t.Helper()
 	var changes []store.Change
 	for range jobs {
-		changes = append(changes, refusing(t, st, start(t, engine.New(st), asking(1)), store.RequestID{}))
+		changes = append(changes, refusing(t, st, jobkit.Start(t, engine.New(st), jobkit.Asking(1)), store.RequestID{}))
 	}
 	changes[0].Job.Version++
 	changes[0].Records[0].Seq++
@@ -165,7 +166,7 @@ func TestCarrierPanics(t *testing.T) {
 func TestTake(t *testing.T) {
 	ctx, pool := t.Context(), withOwn(t)
 	st := open(t, pool, pgstore.WithCarrier(&carrier{}))
-	id := start(t, engine.New(st), asking(1))
+	id := jobkit.Start(t, engine.New(st), jobkit.Asking(1))
 	waiting := effectOf(t, st, id)
 	take := func() store.Delivery {
 		t.Helper()
@@ -206,7 +207,7 @@ func TestTake(t *testing.T) {
 func TestSettleTx(t *testing.T) {
 	ctx, pool := t.Context(), withOwn(t)
 	st := open(t, pool, pgstore.WithCarrier(&carrier{}))
-	id := start(t, engine.New(st), asking(1))
+	id := jobkit.Start(t, engine.New(st), jobkit.Asking(1))
 	first := effectOf(t, st, id)
 	d, err := st.Take(ctx, id, first.Seq)
 	if err != nil {

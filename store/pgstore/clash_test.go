@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/internal/testkit"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
@@ -52,7 +53,7 @@ func TestTwoStoresOnTheSameJobs(t *testing.T) {
 	var locked deadlocks
 	ids := make([]store.JobID, jobs)
 	for i := range ids {
-		ids[i] = start(t, engine.New(open(t, pool)), asking(1))
+		ids[i] = jobkit.Start(t, engine.New(open(t, pool)), jobkit.Asking(1))
 	}
 	var mu sync.Mutex // guards accepted
 	accepted := map[store.JobID]map[store.Seq]store.RequestID{}
@@ -69,7 +70,7 @@ func TestTwoStoresOnTheSameJobs(t *testing.T) {
 			all.Go(func() {
 				for range rounds {
 					id := ids[random.IntN(jobs)]
-					record, err := eng.Operate(ctx, id, 1, alternating[random.IntN(2)], engine.Request{})
+					record, err := eng.Operate(ctx, id, 1, jobkit.Alternating[random.IntN(2)], engine.Request{})
 					var refusal *engine.Refusal
 					if errors.As(err, &refusal) {
 						continue // the other one is due
@@ -120,7 +121,7 @@ func TestGroupsLockInOneOrder(t *testing.T) {
 	st := open(t, pool)
 	var ids []store.JobID
 	for range 4 {
-		ids = append(ids, start(t, engine.New(st), asking(1)))
+		ids = append(ids, jobkit.Start(t, engine.New(st), jobkit.Asking(1)))
 	}
 	slices.Sort(ids)
 	first, second, third, last := ids[0], ids[1], ids[2], ids[3]
@@ -169,7 +170,7 @@ func TestCreationsLockInOneOrder(t *testing.T) {
 		var changes []store.Change
 		for i, request := range requests {
 			id := store.JobID(1 + process*len(requests) + i)
-			changes = append(changes, decide(t, st, store.Query{}, &engine.Create{Job: id, Request: engine.Request{ID: request}, Spec: asking(1)}))
+			changes = append(changes, decide(t, st, store.Query{}, &engine.Create{Job: id, Request: engine.Request{ID: request}, Spec: jobkit.Asking(1)}))
 		}
 		if process == 1 {
 			slices.Reverse(changes)
@@ -196,7 +197,7 @@ func TestCreationsLockInOneOrder(t *testing.T) {
 func TestClaimWaitsForNone(t *testing.T) {
 	pool := migrated(t)
 	st := open(t, pool)
-	held, free := start(t, engine.New(st), asking(1)), start(t, engine.New(st), asking(1))
+	held, free := jobkit.Start(t, engine.New(st), jobkit.Asking(1)), jobkit.Start(t, engine.New(st), jobkit.Asking(1))
 	release := lock(t, pool, `SELECT FROM stepgate_effects WHERE job = $1 FOR UPDATE`, int64(held))
 	for _, want := range []store.JobID{free, held} {
 		if claimed := claim(t, st); len(claimed) != 1 || claimed[0].Job != want {
@@ -218,10 +219,10 @@ func TestConflictWhereTransactionsAreStrict(t *testing.T) {
 	st := open(t, connect(t, dsn, strict), pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
 	for _, others := range []int{0, 1} {
-		id := start(t, eng, asking(1))
+		id := jobkit.Start(t, eng, jobkit.Asking(1))
 		changes := []store.Change{refusing(t, st, id, store.RequestID{})}
 		for range others {
-			changes = append(changes, refusing(t, st, start(t, eng, asking(1)), store.RequestID{}))
+			changes = append(changes, refusing(t, st, jobkit.Start(t, eng, jobkit.Asking(1)), store.RequestID{}))
 		}
 		tx, err := pool.Begin(t.Context())
 		if err != nil {

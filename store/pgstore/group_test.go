@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
@@ -48,35 +49,35 @@ func TestGroupKeepsAnswersApart(t *testing.T) {
 	st := open(t, pool, pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
 	known := store.RequestID{15: 1}
-	if _, err := eng.Create(ctx, asking(1), engine.Request{ID: known}); err != nil {
+	if _, err := eng.Create(ctx, jobkit.Asking(1), engine.Request{ID: known}); err != nil {
 		t.Fatal(err)
 	}
-	again := start(t, eng, asking(1))
-	for _, code := range alternating {
+	again := jobkit.Start(t, eng, jobkit.Asking(1))
+	for _, code := range jobkit.Alternating {
 		request := store.RequestID{15: byte(code)}
 		if _, err := eng.Operate(ctx, again, 1, code, engine.Request{ID: request}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	stale := refusing(t, st, start(t, eng, asking(1)), store.RequestID{15: 2})
+	stale := refusing(t, st, jobkit.Start(t, eng, jobkit.Asking(1)), store.RequestID{15: 2})
 	stale.Job.Version++
 	stale.Records[0].Seq++
 	creation := func(id store.JobID, request store.RequestID) store.Change {
-		return decide(t, st, store.Query{}, &engine.Create{Job: id, Spec: asking(2), Request: engine.Request{ID: request}})
+		return decide(t, st, store.Query{}, &engine.Create{Job: id, Spec: jobkit.Asking(2), Request: engine.Request{ID: request}})
 	}
 	group := []struct {
 		what   string
 		change store.Change
 		want   error
 	}{
-		{"a change", refusing(t, st, start(t, eng, asking(1)), store.RequestID{15: 3}), nil},
+		{"a change", refusing(t, st, jobkit.Start(t, eng, jobkit.Asking(1)), store.RequestID{15: 3}), nil},
 		{"one on another version", stale, store.ErrConflict},
-		{"one whose request was carried out", refusing(t, st, again, store.RequestID{15: byte(alternating[0])}), store.ErrConflict},
+		{"one whose request was carried out", refusing(t, st, again, store.RequestID{15: byte(jobkit.Alternating[0])}), store.ErrConflict},
 		{"a creation", creation(101, store.RequestID{15: 4}), nil},
-		{"one whose id is taken", creation(create(t, eng, asking(1)), store.RequestID{15: 5}), store.ErrConflict},
+		{"one whose id is taken", creation(jobkit.Create(t, eng, jobkit.Asking(1)), store.RequestID{15: 5}), store.ErrConflict},
 		{"one whose request is known", creation(102, known), store.ErrConflict},
 		{"a creation after those", creation(103, store.RequestID{15: 6}), nil},
-		{"a change after those", refusing(t, st, start(t, eng, asking(1)), store.RequestID{15: 3}), nil},
+		{"a change after those", refusing(t, st, jobkit.Start(t, eng, jobkit.Asking(1)), store.RequestID{15: 3}), nil},
 	}
 	var changes []store.Change
 	var before [][]string
@@ -106,7 +107,7 @@ func TestGroupIsOneTransaction(t *testing.T) {
 	eng := engine.New(st)
 	var changes []store.Change
 	for range 20 {
-		changes = append(changes, refusing(t, st, start(t, eng, asking(1)), store.RequestID{}))
+		changes = append(changes, refusing(t, st, jobkit.Start(t, eng, jobkit.Asking(1)), store.RequestID{}))
 	}
 	before := ask[int](t, pool, `SELECT count(DISTINCT xmin::text) FROM stepgate_records`)
 	for i, err := range commitTogether(t, pool, st, changes) {
@@ -127,7 +128,7 @@ func TestViewsOfAGroupKeepApart(t *testing.T) {
 	st := open(t, pool, pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
 	ours := store.Scope{Type: "biz", ID: "1"}
-	id, scoped := start(t, eng, asking(3)), start(t, eng.In(ours), asking(1))
+	id, scoped := jobkit.Start(t, eng, jobkit.Asking(3)), jobkit.Start(t, eng.In(ours), jobkit.Asking(1))
 	for _, refused := range []bool{false, true} {
 		group := []struct {
 			query      store.Query

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -35,7 +36,7 @@ func grown(b *testing.B, little, much func(n int) time.Duration) {
 func turns(b *testing.B, eng *engine.Engine, ids []store.JobID) func(n int) time.Duration {
 	return func(n int) time.Duration {
 		began := time.Now()
-		if _, err := eng.Operate(b.Context(), ids[n/2%len(ids)], 1, alternating[n%2], engine.Request{}); err != nil {
+		if _, err := eng.Operate(b.Context(), ids[n/2%len(ids)], 1, jobkit.Alternating[n%2], engine.Request{}); err != nil {
 			b.Fatal(err)
 		}
 		return time.Since(began)
@@ -47,11 +48,11 @@ func turns(b *testing.B, eng *engine.Engine, ids []store.JobID) func(n int) time
 func BenchmarkGrowth(b *testing.B) {
 	b.Run("steps=5-1000", func(b *testing.B) {
 		eng := engine.New(open(b, bench(b, 4)))
-		grown(b, turns(b, eng, started(b, eng, 64, asking(5))), turns(b, eng, started(b, eng, 64, asking(1000))))
+		grown(b, turns(b, eng, jobkit.StartMany(b, eng, 64, jobkit.Asking(5))), turns(b, eng, jobkit.StartMany(b, eng, 64, jobkit.Asking(1000))))
 	})
 	b.Run("records=10-10000", func(b *testing.B) {
 		eng := engine.New(open(b, bench(b, 4)))
-		young, old := started(b, eng, 64, asking(5)), started(b, eng, 1, asking(5))
+		young, old := jobkit.StartMany(b, eng, 64, jobkit.Asking(5)), jobkit.StartMany(b, eng, 1, jobkit.Asking(5))
 		for n := range 10_000 {
 			turns(b, eng, old)(n)
 		}
@@ -65,7 +66,7 @@ func BenchmarkGrowth(b *testing.B) {
 		fill(b, few, 1000)
 		fill(b, many, 1_000_000)
 		engines := [2]*engine.Engine{engine.New(open(b, few)), engine.New(open(b, many))}
-		grown(b, turns(b, engines[0], started(b, engines[0], 64, asking(5))), turns(b, engines[1], started(b, engines[1], 64, asking(5))))
+		grown(b, turns(b, engines[0], jobkit.StartMany(b, engines[0], 64, jobkit.Asking(5))), turns(b, engines[1], jobkit.StartMany(b, engines[1], 64, jobkit.Asking(5))))
 	})
 	b.Run("targets=10-100000", func(b *testing.B) {
 		eng := engine.New(open(b, bench(b, 4)))
@@ -98,7 +99,7 @@ func retries(b *testing.B, eng *engine.Engine, targets, failed int) func(n int) 
 	for i := range targets {
 		spec.Targets = append(spec.Targets, fmt.Sprint("host-", i))
 	}
-	job := started(b, eng, 1, engine.JobSpec{Name: "bench", Steps: []step.Spec{spec}})[0]
+	job := jobkit.StartMany(b, eng, 1, engine.JobSpec{Name: "bench", Steps: []step.Spec{spec}})[0]
 	report := func(attempt int32, from, to int, status step.Status) {
 		for ; from < to; from += engine.MaxResults {
 			r := engine.Report{Job: job, Step: 1, Attempt: attempt}
@@ -131,7 +132,7 @@ func BenchmarkDisk(b *testing.B) {
 	eng := engine.New(open(b, pool))
 	var bytes int64
 	for b.Loop() {
-		for _, id := range started(b, eng, jobs, asking(5)) {
+		for _, id := range jobkit.StartMany(b, eng, jobs, jobkit.Asking(5)) {
 			for n := range 3 { // besides the creation and the start
 				turns(b, eng, []store.JobID{id})(n)
 			}

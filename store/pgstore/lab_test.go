@@ -7,8 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/stepgate/stepgate/engine"
-	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
 	"github.com/stepgate/stepgate/store/pgstore/pgtest"
@@ -127,24 +125,4 @@ func emptied(pool *pgxpool.Pool, opts ...pgstore.Option) func(t testing.TB) stor
 			DELETE FROM stepgate_creations; DELETE FROM stepgate_jobs`)
 		return open(t, pool, opts...)
 	}
-}
-
-// create makes a job.
-func create(t testing.TB, eng *engine.Engine, spec engine.JobSpec) store.JobID {
-	t.Helper()
-	created, err := eng.Create(t.Context(), spec, engine.Request{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return created.Job
-}
-
-// start makes a job and starts it.
-func start(t testing.TB, eng *engine.Engine, spec engine.JobSpec) store.JobID {
-	t.Helper()
-	id := create(t, eng, spec)
-	if _, err := eng.OperateJob(t.Context(), id, operation.StartJob, engine.Request{}); err != nil {
-		t.Fatal(err)
-	}
-	return id
 }

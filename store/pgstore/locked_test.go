@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
 )
@@ -33,7 +34,7 @@ func TestLockedJobDelaysNoOther(t *testing.T) {
 			pool := migrated(t, hasty, conns(8))
 			st := open(t, pool, pgstore.WithLanes(lanes), pgstore.WithTimeout(patience))
 			eng := engine.New(st)
-			change := func() store.Change { return refusing(t, st, start(t, eng, asking(1)), store.RequestID{}) }
+			change := func() store.Change { return refusing(t, st, jobkit.Start(t, eng, jobkit.Asking(1)), store.RequestID{}) }
 			commit := func(c store.Change) <-chan error { return asked(func() error { return st.Commit(t.Context(), c) }) }
 			locked := change()
 			release := lockJob(t, pool, locked.Job.ID)
@@ -69,7 +70,7 @@ func TestLockedJobInAGroup(t *testing.T) {
 	execute(t, pool, `CREATE TABLE own (job bigint, seq bigint, PRIMARY KEY (job, seq))`)
 	var changes []store.Change
 	for range 5 {
-		changes = append(changes, refusing(t, seed, start(t, engine.New(seed), asking(1)), store.RequestID{}))
+		changes = append(changes, refusing(t, seed, jobkit.Start(t, engine.New(seed), jobkit.Asking(1)), store.RequestID{}))
 	}
 	release := lockJob(t, pool, changes[2].Job.ID)
 	answers := queueBehind(t, pool, st, changes)
@@ -94,7 +95,7 @@ func TestJobStaysLocked(t *testing.T) {
 		pool := migrated(t)
 		st := open(t, pool, pgstore.WithLanes(lanes), pgstore.WithTimeout(bound))
 		eng := engine.New(open(t, pool))
-		change := refusing(t, st, start(t, eng, asking(1)), store.RequestID{})
+		change := refusing(t, st, jobkit.Start(t, eng, jobkit.Asking(1)), store.RequestID{})
 		release := lockJob(t, pool, change.Job.ID)
 		began := time.Now()
 		answers := []<-chan error{

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -16,18 +17,18 @@ func TestServerGoesAwayInMidCommit(t *testing.T) {
 	dsn, direct := shared(t)
 	p := newProxy(t)
 	eng := engine.New(open(t, connect(t, dsn, p.between, conns(1))))
-	confirmation := start(t, eng, asking(1))
+	confirmation := jobkit.Start(t, eng, jobkit.Asking(1))
 
 	calls := []struct {
 		what string
 		make func(turn int, r engine.Request) (store.JobID, store.Seq, error)
 	}{
 		{"Operate", func(turn int, r engine.Request) (store.JobID, store.Seq, error) {
-			record, err := eng.Operate(t.Context(), confirmation, 1, alternating[turn%2], r)
+			record, err := eng.Operate(t.Context(), confirmation, 1, jobkit.Alternating[turn%2], r)
 			return record.Job, record.Seq, err
 		}},
 		{"Create", func(_ int, r engine.Request) (store.JobID, store.Seq, error) {
-			created, err := eng.Create(t.Context(), asking(1), r)
+			created, err := eng.Create(t.Context(), jobkit.Asking(1), r)
 			return created.Job, created.Seq, err
 		}},
 	}

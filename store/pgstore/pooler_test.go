@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/store/pgstore"
 )
@@ -246,7 +247,7 @@ func TestPooler(t *testing.T) {
 				refused(t, "New", err, "pgstore: a transaction pooler", fmt.Sprintf("exec mode %v", mode), "cache_describe, exec or simple_protocol")
 			default:
 				eng := engine.New(st)
-				id := start(t, eng, asking(1))
+				id := jobkit.Start(t, eng, jobkit.Asking(1))
 				if _, err := eng.Operate(t.Context(), id, 1, operation.TerminateConfirmation, engine.Request{}); err != nil {
 					t.Errorf("Operate through %s in mode %v: %v", what, mode, err)
 				}

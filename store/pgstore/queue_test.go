@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -111,7 +112,7 @@ func (w *waited) Done() <-chan struct{} {
 // until they do.
 func queueBehind(t testing.TB, pool *pgxpool.Pool, st *pgstore.Store, changes []store.Change) (answers []<-chan error) {
 	t.Helper()
-	held := start(t, engine.New(st), asking(1))
+	held := jobkit.Start(t, engine.New(st), jobkit.Asking(1))
 	change := refusing(t, st, held, store.RequestID{})
 	release, others := lockJob(t, pool, held), stuck(t, pool)
 	first := asked(func() error { return st.Commit(t.Context(), change) })
@@ -141,7 +142,7 @@ func TestContextEndsTheQueueing(t *testing.T) {
 	pool := migrated(t)
 	st := open(t, pool, pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
-	held, id := start(t, eng, asking(1)), start(t, eng, asking(1))
+	held, id := jobkit.Start(t, eng, jobkit.Asking(1)), jobkit.Start(t, eng, jobkit.Asking(1))
 	before, change, other := rows(t, pool, id, id), refusing(t, st, id, store.RequestID{}), refusing(t, st, held, store.RequestID{})
 	release := lockJob(t, pool, held)
 	first := asked(func() error { return st.Commit(t.Context(), other) })
@@ -171,7 +172,7 @@ func TestNeighbourOfAStuckChangePasses(t *testing.T) {
 	pool := migrated(t)
 	st := open(t, pool, pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
-	locked, free := start(t, eng, asking(1)), start(t, eng, asking(1))
+	locked, free := jobkit.Start(t, eng, jobkit.Asking(1)), jobkit.Start(t, eng, jobkit.Asking(1))
 	changes := []store.Change{refusing(t, st, locked, store.RequestID{}), refusing(t, st, free, store.RequestID{})}
 	lockJob(t, pool, locked)
 	answers := queueBehind(t, pool, st, changes)

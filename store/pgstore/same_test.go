@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -40,7 +41,7 @@ func install(t testing.TB, st store.Store) *installation {
 // start makes a job of these steps, and starts it.
 func (in *installation) start(steps ...step.Spec) {
 	in.Helper()
-	start(in, in.eng, engine.JobSpec{Name: "job", Scope: store.Scope{Type: "biz", ID: "1"}, Steps: steps})
+	jobkit.Start(in, in.eng, engine.JobSpec{Name: "job", Scope: store.Scope{Type: "biz", ID: "1"}, Steps: steps})
 }
 
 // change adds what a command would do to the last job.

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/store/pgstore"
 )
@@ -50,7 +51,7 @@ func TestPasswordStaysSecret(t *testing.T) {
 			eng := engine.New(open(t, pool), engine.WithObserver(engine.Observer{
 				Failed: func(_ context.Context, err error) { failures++; keeps("Observer.Failed", err) },
 			}))
-			id := start(t, eng, asking(1))
+			id := jobkit.Start(t, eng, jobkit.Asking(1))
 			down.Store(true)
 			pool.Reset()
 
@@ -60,7 +61,7 @@ func TestPasswordStaysSecret(t *testing.T) {
 			keeps("MigrateTo", pgstore.MigrateTo(ctx, pool, 0))
 			_, err = eng.Operate(ctx, id, 1, operation.TerminateConfirmation, engine.Request{})
 			keeps("Operate", err)
-			_, err = eng.Create(ctx, asking(1), engine.Request{})
+			_, err = eng.Create(ctx, jobkit.Asking(1), engine.Request{})
 			keeps("Create", err)
 			_, err = eng.History(ctx, id, 0, 1)
 			keeps("History", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -66,9 +67,9 @@ func fallSilent(t *testing.T, lanes int, pings func(*pgxpool.Config)) {
 	listener(t, direct, 0)
 	var ids []store.JobID
 	for range jobs {
-		ids = append(ids, start(t, near, asking(1)))
+		ids = append(ids, jobkit.Start(t, near, jobkit.Asking(1)))
 	}
-	timed := start(t, near, engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "go?", Timeout: bound}}})
+	timed := jobkit.Start(t, near, engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "go?", Timeout: bound}}})
 	at := time.Now()
 	if p.silence() < 2 {
 		t.Fatal("the store has no connections that could fall silent")
@@ -120,7 +121,7 @@ func TestCommitIntoSilence(t *testing.T) {
 	dsn, direct := shared(t)
 	p := newProxy(t)
 	st := open(t, connect(t, dsn, p.between, conns(1)), pgstore.WithTimeout(bound))
-	id := start(t, engine.New(open(t, direct)), asking(1))
+	id := jobkit.Start(t, engine.New(open(t, direct)), jobkit.Asking(1))
 	change := refusing(t, st, id, store.RequestID{})
 	p.silence()
 	defer p.cut()

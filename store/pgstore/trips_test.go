@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -22,7 +23,7 @@ func TestRoundTrips(t *testing.T) {
 			eng := engine.New(st)
 			requests := byte(0)
 			once := func() engine.Request { requests++; return engine.Request{ID: store.RequestID{15: requests}} }
-			asks, runs := asking(2), engine.JobSpec{Name: "job", Steps: []step.Spec{runs(2)}}
+			asks, runs := jobkit.Asking(2), engine.JobSpec{Name: "job", Steps: []step.Spec{runs(2)}}
 			for _, c := range []struct {
 				what string
 				want int
@@ -89,7 +90,7 @@ func TestRoundTrips(t *testing.T) {
 				}},
 			} {
 				trips := func() int {
-					id := start(t, eng, c.spec)
+					id := jobkit.Start(t, eng, c.spec)
 					return w.trips(t, func(ctx context.Context) error { return c.call(ctx, id) })
 				}
 				if _, n := trips(), trips(); n != c.want { // the first time, statements are prepared

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
@@ -27,7 +28,7 @@ func TestRefusalsAreUndone(t *testing.T) {
 	dsn, direct := shared(t)
 	right := open(t, direct)
 	eng := engine.New(right)
-	id := start(t, eng, asking(1))
+	id := jobkit.Start(t, eng, jobkit.Asking(1))
 	change := refusing(t, right, id, store.RequestID{})
 	var claimed store.Delivery
 	for _, d := range claim(t, right) {
@@ -108,9 +109,9 @@ func TestLostStatementIsUndone(t *testing.T) {
 	pool := migrated(t, conns(1))
 	st := open(t, pool)
 	eng := engine.New(st)
-	id := start(t, eng, asking(1))
+	id := jobkit.Start(t, eng, jobkit.Asking(1))
 	change := refusing(t, st, id, store.RequestID{})
-	start(t, eng, asking(1))
+	jobkit.Start(t, eng, jobkit.Asking(1))
 	execute(t, pool, `DEALLOCATE ALL`)
 	if err := st.Commit(t.Context(), change); !errors.Is(err, store.ErrUndone) {
 		t.Errorf("Commit by a statement that the server has lost: got error %v, want that nothing was done", err)
@@ -124,7 +125,7 @@ func TestLostStatementIsUndone(t *testing.T) {
 func TestFailureAlongsideIsUndone(t *testing.T) {
 	st := open(t, migrated(t))
 	eng := engine.New(st)
-	id := start(t, eng, asking(1))
+	id := jobkit.Start(t, eng, jobkit.Asking(1))
 	runs := 0
 	ctx := pgstore.Alongside(t.Context(), func(context.Context, pgx.Tx) error { runs++; return errOwn })
 	_, err := eng.Operate(ctx, id, 1, operation.TerminateConfirmation, engine.Request{})
@@ -151,7 +152,7 @@ func TestEffectsWhereTransactionsAreStrict(t *testing.T) {
 			return err
 		}},
 	} {
-		start(t, eng, asking(1))
+		jobkit.Start(t, eng, jobkit.Asking(1))
 		d := claim(t, st)[0]
 		tx, err := pool.Begin(t.Context())
 		if err != nil {
@@ -175,7 +176,7 @@ func TestEffectsWhereTransactionsAreStrict(t *testing.T) {
 func TestDeadlockedCommit(t *testing.T) {
 	pool := migrated(t)
 	st := open(t, pool)
-	id := start(t, engine.New(st), asking(1))
+	id := jobkit.Start(t, engine.New(st), jobkit.Asking(1))
 	change := refusing(t, st, id, store.RequestID{})
 	tx, err := pool.Begin(t.Context())
 	if err != nil {

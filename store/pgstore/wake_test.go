@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
@@ -47,7 +48,7 @@ type watch struct {
 func watching(t *testing.T, near, far *pgstore.Store) *watch {
 	t.Helper()
 	w := &watch{TB: t, eng: engine.New(near), records: make(chan store.Record)}
-	w.job = start(t, w.eng, asking(1))
+	w.job = jobkit.Start(t, w.eng, jobkit.Asking(1))
 	go func() {
 		defer close(w.records)
 		for r, err := range engine.New(far).Watch(t.Context(), w.job, 2, engine.WatchPoll(time.Hour)) {
@@ -68,7 +69,7 @@ func watching(t *testing.T, near, far *pgstore.Store) *watch {
 func (w *watch) told(times int) {
 	w.Helper()
 	for n := range times {
-		record, err := w.eng.Operate(w.Context(), w.job, 1, alternating[n%2], engine.Request{})
+		record, err := w.eng.Operate(w.Context(), w.job, 1, jobkit.Alternating[n%2], engine.Request{})
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -105,7 +106,7 @@ func TestManyCommitsOfAnotherProcessWake(t *testing.T) {
 	var changes []store.Change
 	var woken []<-chan struct{}
 	for id := range store.JobID(jobs) {
-		changes = append(changes, decide(t, near, store.Query{}, &engine.Create{Job: id + 1, Spec: asking(1)}))
+		changes = append(changes, decide(t, near, store.Query{}, &engine.Create{Job: id + 1, Spec: jobkit.Asking(1)}))
 		changed, stop := far.Wake(id + 1)
 		defer stop()
 		woken = append(woken, changed)
@@ -135,7 +136,7 @@ func background() int {
 // what was called before or is called after it goes on.
 func TestClose(t *testing.T) {
 	near, far, pool := two(t)
-	id := start(t, engine.New(near), asking(2))
+	id := jobkit.Start(t, engine.New(near), jobkit.Asking(2))
 	_, stop := far.Wake(id)
 	stop()
 	listener(t, pool, 0)

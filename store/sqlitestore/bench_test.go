@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -82,53 +81,6 @@ func BenchmarkRawWrite(b *testing.B) {
 	}
 }
 
-// asking returns a job of so many steps, each of which asks for a confirmation.
-func asking(steps int) engine.JobSpec {
-	spec := engine.JobSpec{Name: "bench"}
-	for range steps {
-		spec.Steps = append(spec.Steps, step.Spec{Type: step.Confirmation, Name: "ask"})
-	}
-	return spec
-}
-
-// started creates so many started jobs, many at once.
-func started(b *testing.B, eng *engine.Engine, jobs int, spec engine.JobSpec) []store.JobID {
-	b.Helper()
-	ids := make([]store.JobID, jobs)
-	each(b, jobs, min(jobs, 64), func(ctx context.Context, i int) error {
-		created, err := eng.Create(ctx, spec, engine.Request{})
-		if err == nil {
-			ids[i] = created.Job
-			_, err = eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{})
-		}
-		return err
-	})
-	return ids
-}
-
-// each calls f with 0 to n-1, in so many goroutines.
-func each(b *testing.B, n, callers int, f func(ctx context.Context, i int) error) {
-	b.Helper()
-	var next atomic.Int64
-	var all sync.WaitGroup
-	for range callers {
-		all.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n && !b.Failed(); i = int(next.Add(1)) - 1 {
-				if err := f(b.Context(), i); err != nil {
-					b.Error(err)
-				}
-			}
-		})
-	}
-	all.Wait()
-	if b.Failed() {
-		b.FailNow()
-	}
-}
-
-// alternating are the codes that take a confirmation to and fro.
-var alternating = [2]operation.Code{operation.TerminateConfirmation, operation.RestartConfirmation}
-
 // What does a durable operation cost, load, decide, commit, record, effect and receipt, next
 // to a bare write on the same disk, and how much of it do concurrent callers share? An
 // iteration is one operation of each caller.
@@ -138,7 +90,7 @@ func BenchmarkOperate(b *testing.B) {
 			dir := folder(b)
 			raw := newDisk(b, dir)
 			eng := engine.New(open(b, filepath.Join(dir, "jobs.db")))
-			ids := started(b, eng, callers, asking(5))
+			ids := jobkit.StartMany(b, eng, callers, jobkit.Asking(5))
 			const turns = 32 // of the disk, and then of each caller
 			var took time.Duration
 			b.ReportAllocs()
@@ -151,9 +103,9 @@ func BenchmarkOperate(b *testing.B) {
 				raw.write(b, turns)
 				b.StartTimer()
 				began := time.Now()
-				each(b, callers, callers, func(ctx context.Context, i int) (err error) {
+				jobkit.Each(b, callers, callers, func(ctx context.Context, i int) (err error) {
 					for turn := 0; turn < turns && err == nil; turn++ {
-						_, err = eng.Operate(ctx, ids[i], 1, alternating[turn%2], engine.Request{By: "ann"})
+						_, err = eng.Operate(ctx, ids[i], 1, jobkit.Alternating[turn%2], engine.Request{By: "ann"})
 					}
 					return err
 				})
@@ -212,18 +164,18 @@ func BenchmarkGrowth(b *testing.B) {
 // toAndFro returns what operates on the jobs in turn, round by round.
 func toAndFro(b *testing.B, eng *engine.Engine, ids []store.JobID) func(int) error {
 	return func(n int) error {
-		_, err := eng.Operate(b.Context(), ids[n%len(ids)], 1, alternating[n/len(ids)%2], engine.Request{By: "ann"})
+		_, err := eng.Operate(b.Context(), ids[n%len(ids)], 1, jobkit.Alternating[n/len(ids)%2], engine.Request{By: "ann"})
 		return err
 	}
 }
 
 func ofSteps(b *testing.B, _ *sql.DB, eng *engine.Engine, steps int) func(int) error {
-	return toAndFro(b, eng, started(b, eng, 16, asking(steps)))
+	return toAndFro(b, eng, jobkit.StartMany(b, eng, 16, jobkit.Asking(steps)))
 }
 
 // ofRecords gives jobs a long history behind the engine's back: copies of its last record.
 func ofRecords(b *testing.B, db *sql.DB, eng *engine.Engine, records int) func(int) error {
-	ids := started(b, eng, 16, asking(5))
+	ids := jobkit.StartMany(b, eng, 16, jobkit.Asking(5))
 	exec(b, db, `WITH RECURSIVE n (seq) AS (SELECT 3 UNION ALL SELECT seq + 1 FROM n WHERE seq < ?)
 		INSERT INTO stepgate_records SELECT job, n.seq, at, cause, randomblob(16), actor, reason, step, entered,
 			attempt, to_state, to_state, job_to, job_to, succeeded, unfinished, results, targets, 0, run_full
@@ -234,7 +186,7 @@ func ofRecords(b *testing.B, db *sql.DB, eng *engine.Engine, records int) func(i
 
 // ofJobs copies a started job, all of it, and operates on jobs from all over.
 func ofJobs(b *testing.B, db *sql.DB, eng *engine.Engine, jobs int) func(int) error {
-	first := int64(started(b, eng, 1, asking(1))[0])
+	first := int64(jobkit.StartMany(b, eng, 1, jobkit.Asking(1))[0])
 	tx, err := db.BeginTx(b.Context(), nil)
 	if err != nil {
 		b.Fatal(err)
@@ -269,7 +221,7 @@ func ofTargets(b *testing.B, _ *sql.DB, eng *engine.Engine, targets int) func(in
 	for i := range spec.Targets {
 		spec.Targets[i] = fmt.Sprint("host-", i)
 	}
-	id := started(b, eng, 1, engine.JobSpec{Name: "bench", Steps: []step.Spec{spec}})[0]
+	id := jobkit.StartMany(b, eng, 1, engine.JobSpec{Name: "bench", Steps: []step.Spec{spec}})[0]
 	failing := targets / min(targets, 100) // every how many
 	for first := 0; first < targets; first += 10_000 {
 		report := engine.Report{Job: id, Step: 1, Attempt: 1}
@@ -299,8 +251,8 @@ func BenchmarkBytesPerJob(b *testing.B) {
 	path := filepath.Join(folder(b), "jobs.db")
 	s := open(b, path)
 	eng := engine.New(s)
-	ids := started(b, eng, jobs, asking(5))
-	each(b, jobs, 64, func(ctx context.Context, i int) (err error) {
+	ids := jobkit.StartMany(b, eng, jobs, jobkit.Asking(5))
+	jobkit.Each(b, jobs, 64, func(ctx context.Context, i int) (err error) {
 		for _, code := range []operation.Code{operation.TerminateConfirmation, operation.RestartConfirmation, operation.TerminateConfirmation} {
 			if err == nil {
 				_, err = eng.Operate(ctx, ids[i], 1, code, engine.Request{By: "ann"})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/sqlitestore"
@@ -66,11 +67,7 @@ func TestOpenAgain(t *testing.T) {
 // create creates a job of one script.
 func create(t testing.TB, eng *engine.Engine) store.JobID {
 	t.Helper()
-	created, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Script, Name: "run", Targets: []string{"a"}}}}, engine.Request{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return created.Job
+	return jobkit.Create(t, eng, jobkit.Running(store.Scope{}, 1, 1))
 }
 
 func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {

@@ -1,5 +1,4 @@
-// Package storebench measures stores, each by the same measure.
-package storebench
+package sqltest
 
 import (
 	"encoding/base64"
@@ -10,7 +9,7 @@ import (
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
-	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -61,17 +60,11 @@ func newReporter(b *testing.B, eng *engine.Engine, size int) *reporter {
 func (r *reporter) report() {
 	r.StopTimer()
 	defer r.StartTimer()
-	created, err := r.eng.Create(r.Context(), r.spec, engine.Request{})
-	if err == nil {
-		_, err = r.eng.OperateJob(r.Context(), created.Job, operation.StartJob, engine.Request{})
-	}
-	if err != nil {
-		r.Fatal(err)
-	}
+	job := jobkit.Start(r, r.eng, r.spec)
 	began := time.Now()
 	for i := range int32(reports) {
 		result := engine.TargetResult{Target: i, Result: store.Result{Status: step.TargetSucceeded}}
-		if _, err := r.eng.Report(r.Context(), engine.Report{Job: created.Job, Step: 1, Attempt: 1, Results: []engine.TargetResult{result}}); err != nil {
+		if _, err := r.eng.Report(r.Context(), engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{result}}); err != nil {
 			r.Fatal(err)
 		}
 	}

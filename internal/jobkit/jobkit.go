@@ -1,0 +1,95 @@
+// Package jobkit makes jobs for the tests and benchmarks of several packages. Only tests import it.
+package jobkit
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// Asking returns a job of confirmations.
+func Asking(steps int) engine.JobSpec {
+	spec := engine.JobSpec{Name: "bench"}
+	for range steps {
+		spec.Steps = append(spec.Steps, step.Spec{Type: step.Confirmation, Name: "ask"})
+	}
+	return spec
+}
+
+// Running returns a job of scripts with targets host-0, host-1 and so on.
+func Running(scope store.Scope, steps, targets int) engine.JobSpec {
+	spec := engine.JobSpec{Name: "job", Scope: scope}
+	s := step.Spec{Type: step.Script, Name: "run"}
+	for i := range targets {
+		s.Targets = append(s.Targets, fmt.Sprint("host-", i))
+	}
+	for range steps {
+		spec.Steps = append(spec.Steps, s)
+	}
+	return spec
+}
+
+// Alternating are the codes that take a confirmation to and fro.
+var Alternating = [2]operation.Code{operation.TerminateConfirmation, operation.RestartConfirmation}
+
+// Create makes a job.
+func Create(t testing.TB, eng *engine.Engine, spec engine.JobSpec) store.JobID {
+	t.Helper()
+	created, err := eng.Create(t.Context(), spec, engine.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return created.Job
+}
+
+// Start makes a job and starts it.
+func Start(t testing.TB, eng *engine.Engine, spec engine.JobSpec) store.JobID {
+	t.Helper()
+	id := Create(t, eng, spec)
+	if _, err := eng.OperateJob(t.Context(), id, operation.StartJob, engine.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// StartMany makes and starts jobs, up to 64 at once.
+func StartMany(t testing.TB, eng *engine.Engine, jobs int, spec engine.JobSpec) []store.JobID {
+	t.Helper()
+	ids := make([]store.JobID, jobs)
+	Each(t, jobs, 64, func(ctx context.Context, i int) error {
+		created, err := eng.Create(ctx, spec, engine.Request{})
+		if err == nil {
+			ids[i] = created.Job
+			_, err = eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{})
+		}
+		return err
+	})
+	return ids
+}
+
+// Each calls f with 0 to n-1, from several callers at once, and ends t if a call fails.
+func Each(t testing.TB, n, callers int, f func(ctx context.Context, i int) error) {
+	t.Helper()
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(n, callers) {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n && !t.Failed(); i = int(next.Add(1)) - 1 {
+				if err := f(t.Context(), i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+}

@@ -1,0 +1,274 @@
+package sqltest
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
+)
+
+// Current is the version of the schema.
+const Current = 2
+
+// A Database is one to test migrations in, without a schema at first.
+type Database struct {
+	Migrate   func(ctx context.Context) error
+	MigrateTo func(ctx context.Context, version int) error
+	New       func(ctx context.Context) (store.Store, error) // closed with the test
+	Exec      func(sql string)                               // or ends the test
+	Ask       func(sql string) string                        // the one value of a query, or ends the test
+	Objects   func() []string                                // the definitions of all tables and indexes, sorted
+
+	// Versions takes the store's SchemaError apart; ok is false if err is none.
+	Versions func(err error) (have, want int, ok bool)
+}
+
+// Migrations are a store's migrations, and what opens a database to test them in.
+type Migrations struct {
+	Files embed.FS
+	Open  func(t *testing.T) Database
+
+	Claims   string // the column of version 1 that counts claims
+	None     string // what a SchemaError says of a database without a schema
+	Older    string // and of an older one
+	Newer    string // and of a newer one
+	TakeBack string // and of one that is to go back from there
+}
+
+// Run tests them, each promise as a subtest.
+func (m Migrations) Run(t *testing.T) {
+	for _, promise := range []struct {
+		name string
+		test func(*testing.T, Database)
+	}{
+		{"forward and back is as if nothing had been", m.forwardAndBack},
+		{"rows of version 1 migrate", m.version1},
+		{"there is no way to an unknown version", m.unknown},
+		{"another version is a SchemaError and stays", m.otherVersions},
+		{"the files are as good as Migrate", m.files},
+		{"a later version that only adds suits", m.later},
+		{"each migration but the first says whom it suits", m.suits},
+	} {
+		t.Run(promise.name, func(t *testing.T) { promise.test(t, m.Open(t)) })
+	}
+}
+
+// must migrates to a version.
+func (d Database) must(t *testing.T, version int) {
+	t.Helper()
+	if err := d.MigrateTo(t.Context(), version); err != nil {
+		t.Fatalf("MigrateTo(%d): %v", version, err)
+	}
+}
+
+// open opens a store.
+func (d Database) open(t *testing.T) store.Store {
+	t.Helper()
+	st, err := d.New(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// same asserts that the definitions are these.
+func (d Database) same(t *testing.T, when string, want []string) {
+	t.Helper()
+	if got := d.Objects(); !slices.Equal(got, want) {
+		t.Errorf("%s there are\n%s\nwant\n%s", when, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// It leaves the tables of others alone.
+func (m Migrations) forwardAndBack(t *testing.T, d Database) {
+	d.Exec("CREATE TABLE own (x int)")
+	before := d.Objects()
+	var first []string
+	for range 2 {
+		for range 2 { // the second time there is nothing to do
+			if err := d.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		jobkit.Create(t, engine.New(d.open(t)), jobkit.Asking(1))
+		if first == nil {
+			first = d.Objects()
+		}
+		d.same(t, "forward, back and forward", first)
+		d.must(t, 0)
+		d.same(t, "back at version 0", before)
+	}
+}
+
+// A job's last time is the latest of its records, and who claimed its effects is not known.
+func (m Migrations) version1(t *testing.T, d Database) {
+	const latest = 4_000_000_000_000
+	d.must(t, 2)
+	eng := engine.New(d.open(t))
+	ids := []store.JobID{jobkit.Create(t, eng, jobkit.Asking(1)), jobkit.Start(t, eng, jobkit.Asking(1))}
+	d.must(t, 1)
+	d.Exec(fmt.Sprintf("UPDATE stepgate_records SET at = %d WHERE job = %d AND seq = 1", latest, ids[1])) // by a clock that was ahead
+	d.Exec(fmt.Sprintf("UPDATE stepgate_effects SET %s = 1, not_before = %d", m.Claims, latest))
+	if err := d.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	st := d.open(t)
+	for i, id := range ids {
+		v, err := st.View(t.Context(), store.Query{Job: id})
+		want := []step.Time{v.Job.Created, latest}[i]
+		if err != nil || v.Job.Updated != want || want == 0 {
+			t.Errorf("job %d of version 1: got Updated %v and error %v, want %v", id, v.Job.Updated, err, want)
+		}
+	}
+	effects, err := st.Effects(t.Context(), store.Scope{}, ids[1], store.Page[store.Seq]{Limit: 9})
+	if err != nil || len(effects) != 1 || effects[0].Count != 1 || effects[0].Token != (store.Token{}) {
+		t.Errorf("effects of version 1: got %+v and error %v, want one that was claimed once, without a token", effects, err)
+	}
+}
+
+func (m Migrations) unknown(t *testing.T, d Database) {
+	d.must(t, Current)
+	for _, version := range []int{-1, 99} {
+		err := d.MigrateTo(t.Context(), version)
+		if want := fmt.Sprintf("no version %d, only 0 to %d", version, Current); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("MigrateTo(%d): got error %v, want one that says %q", version, err, want)
+		}
+	}
+	d.open(t) // nothing has changed
+}
+
+func (m Migrations) otherVersions(t *testing.T, d Database) {
+	check := func(call string, err error, have int, says string) {
+		t.Helper()
+		if was, want, ok := d.Versions(err); !ok || was != have || want != Current || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s on version %d: got error %v, want a SchemaError that says %q", call, have, err, says)
+		}
+	}
+	open := func() error {
+		_, err := d.New(t.Context())
+		return err
+	}
+	check("New", open(), 0, m.None)
+	d.must(t, 1)
+	check("New", open(), 1, m.Older)
+	d.must(t, Current)
+	d.Exec("UPDATE stepgate_version SET version = 7, oldest = 7")
+	before := d.Objects()
+	check("New", open(), 7, m.Newer)
+	check("Migrate", d.Migrate(t.Context()), 7, m.Newer)
+	check("MigrateTo(0)", d.MigrateTo(t.Context(), 0), 7, m.TakeBack)
+	d.same(t, "after calls that are refused", before)
+	if version := d.Ask("SELECT CAST(version AS text) FROM stepgate_version"); version != "7" {
+		t.Errorf("after calls that are refused the schema is at version %s, want 7", version)
+	}
+}
+
+// run runs the files of a pattern with a tool of the embedder's.
+func (m Migrations) run(t *testing.T, d Database, pattern string, back bool) {
+	t.Helper()
+	names, err := fs.Glob(m.Files, pattern)
+	if err != nil || len(names) != Current {
+		t.Fatalf("the files %s: %v, %v", pattern, names, err)
+	}
+	if back {
+		slices.Reverse(names)
+	}
+	for _, name := range names {
+		text, err := m.Files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Exec("BEGIN; " + string(text) + "; COMMIT")
+	}
+}
+
+func (m Migrations) files(t *testing.T, d Database) {
+	ours := m.Open(t)
+	ours.must(t, Current)
+	m.run(t, d, "migrations/*.up.sql", false)
+	d.same(t, "after the files", ours.Objects())
+	jobkit.Create(t, engine.New(d.open(t)), jobkit.Asking(1))
+	if err := d.Migrate(t.Context()); err != nil {
+		t.Errorf("Migrate after the files: %v", err)
+	}
+	m.run(t, d, "migrations/*.down.sql", true)
+	d.same(t, "after the files back", nil)
+}
+
+// lives are promises that use every table.
+var lives = []string{
+	"Commit/applies all of a change", "Claim/raises Count and leases until Until", "Settle/removes an effect for good",
+	"Snapshot/has the header, all steps without payloads and all targets with names",
+}
+
+// tables are all that have rows of jobs.
+var tables = []string{"jobs", "creations", "steps", "step_texts", "target_names", "results", "target_sets", "records", "effects"}
+
+// A program can use tables of a later version that only adds what has a default, and says so: the
+// processes of a rolling deployment that start anew do.
+func (m Migrations) later(t *testing.T, _ Database) {
+	later := func(t *testing.T, oldest int) Database {
+		d := m.Open(t)
+		d.must(t, Current)
+		all := strings.Join(d.Objects(), "\n")
+		for _, table := range tables {
+			if strings.Contains(all, "stepgate_"+table+" ") {
+				d.Exec("ALTER TABLE stepgate_" + table + " ADD COLUMN novelty integer NOT NULL DEFAULT 7")
+			}
+		}
+		d.Exec(fmt.Sprintf("UPDATE stepgate_version SET version = %d, oldest = %d", Current+1, oldest))
+		return d
+	}
+	for _, promise := range lives {
+		t.Run(promise, func(t *testing.T) {
+			d := later(t, Current)
+			if err := d.Migrate(t.Context()); err != nil {
+				t.Errorf("Migrate: %v", err)
+			}
+			for _, f := range storetest.Check(t, func(testing.TB) store.Store { return d.open(t) }, promise) {
+				t.Error(f.Message)
+			}
+		})
+	}
+	d := later(t, Current)
+	before := d.Objects()
+	if _, _, ok := d.Versions(d.MigrateTo(t.Context(), Current)); !ok {
+		t.Errorf("MigrateTo from a later version: got no SchemaError")
+	}
+	d.Exec(fmt.Sprint("UPDATE stepgate_version SET oldest = ", Current+1))
+	_, err := d.New(t.Context())
+	for call, err := range map[string]error{"New": err, "Migrate": d.Migrate(t.Context())} {
+		if have, _, ok := d.Versions(err); !ok || have != Current+1 {
+			t.Errorf("%s on a later version that does not suit: got error %v, want a SchemaError", call, err)
+		}
+	}
+	d.same(t, "after calls on a later version", before)
+}
+
+func (m Migrations) suits(t *testing.T, d Database) {
+	for version := 2; version <= Current; version++ {
+		names, err := fs.Glob(m.Files, fmt.Sprintf("migrations/%04d_*.sql", version))
+		if err != nil || len(names) != 2 {
+			t.Fatalf("the files of version %d: %v, %v", version, names, err)
+		}
+		for _, name := range names {
+			if text, err := m.Files.ReadFile(name); err != nil || !strings.Contains(string(text), "oldest") {
+				t.Errorf("%s does not say oldest, %v", name, err)
+			}
+		}
+		d.must(t, version)
+		var oldest int
+		if _, err := fmt.Sscan(d.Ask("SELECT CAST(oldest AS text) FROM stepgate_version"), &oldest); err != nil || oldest < 1 || oldest > version {
+			t.Errorf("version %d suits programs of version %d and later, %v, want one from 1 to %[1]d", version, oldest, err)
+		}
+	}
+}
