@@ -23,6 +23,8 @@ import (
 // deadlocks counts the statements that the server ended as they waited for each other.
 type deadlocks struct{ atomic.Int64 }
 
+func (d *deadlocks) trace(c *pgxpool.Config) { c.ConnConfig.Tracer = d }
+
 func (d *deadlocks) note(err error) {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == "40P01" {
@@ -44,6 +46,24 @@ func (d *deadlocks) TraceBatchQuery(_ context.Context, _ *pgx.Conn, data pgx.Tra
 }
 func (d *deadlocks) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
 
+// settled asserts that so many of some commits pass, that the others conflict, and that no statement
+// was deadlocked.
+func (d *deadlocks) settled(t *testing.T, answers []<-chan error, want int) {
+	t.Helper()
+	passed := 0
+	for _, answer := range answers {
+		switch err := <-answer; {
+		case err == nil:
+			passed++
+		case err != store.ErrConflict:
+			t.Errorf("Commit: got error %v, want nil or a conflict", err)
+		}
+	}
+	if n := d.Load(); n > 0 || passed != want {
+		t.Errorf("%d statements were deadlocked and %d changes passed, want 0 and %d", n, passed, want)
+	}
+}
+
 // Two processes that change the same jobs in groups neither wait for each other for ever nor
 // lose a change of the other: what was accepted is the history, without a gap.
 func TestTwoStoresOnTheSameJobs(t *testing.T) {
@@ -63,7 +83,7 @@ func TestTwoStoresOnTheSameJobs(t *testing.T) {
 	seed := testkit.Seed(t)
 	var all sync.WaitGroup
 	for process := range 2 {
-		st := open(t, connect(t, dsn, hasty, func(c *pgxpool.Config) { c.ConnConfig.Tracer = &locked }), pgstore.WithLanes(1), unhurried)
+		st := open(t, connect(t, dsn, hasty, locked.trace), pgstore.WithLanes(1), unhurried)
 		eng := engine.New(st)
 		for caller := range callers {
 			random := rand.New(rand.NewPCG(seed, uint64(process*callers+caller)))
@@ -135,25 +155,14 @@ func TestGroupsLockInOneOrder(t *testing.T) {
 		for _, id := range group {
 			changes = append(changes, refusing(t, st, id, store.RequestID{}))
 		}
-		st := open(t, connect(t, dsn, func(c *pgxpool.Config) { c.ConnConfig.Tracer = &locked }), pgstore.WithLanes(1), unhurried)
+		st := open(t, connect(t, dsn, locked.trace), pgstore.WithLanes(1), unhurried)
 		answers = append(answers, queueBehind(t, pool, st, changes)...)
 		blocked(t, pool, process+1)
 	}
 	for _, release := range releases {
 		release()
 	}
-	passed := 0
-	for _, answer := range answers {
-		switch err := <-answer; {
-		case err == nil:
-			passed++
-		case err != store.ErrConflict:
-			t.Errorf("Commit: got error %v, want nil or a conflict", err)
-		}
-	}
-	if n := locked.Load(); n > 0 || passed != len(ids) {
-		t.Errorf("%d statements were deadlocked and %d changes passed, want 0 and %d", n, passed, len(ids))
-	}
+	locked.settled(t, answers, len(ids))
 }
 
 // Two processes that create jobs by the same requests, in groups of opposite orders, make each job
@@ -166,7 +175,7 @@ func TestCreationsLockInOneOrder(t *testing.T) {
 	release := lock(t, pool, `INSERT INTO stepgate_creations (scope_type, scope_id, request, job) VALUES ('', '', $1, 1)`, held[:])
 	var answers []<-chan error
 	for process := range 2 {
-		st := open(t, connect(t, dsn, func(c *pgxpool.Config) { c.ConnConfig.Tracer = &locked }), pgstore.WithLanes(1), unhurried)
+		st := open(t, connect(t, dsn, locked.trace), pgstore.WithLanes(1), unhurried)
 		var changes []store.Change
 		for i, request := range requests {
 			id := store.JobID(1 + process*len(requests) + i)
@@ -179,18 +188,7 @@ func TestCreationsLockInOneOrder(t *testing.T) {
 		blocked(t, pool, process+1)
 	}
 	release()
-	passed := 0
-	for _, answer := range answers {
-		switch err := <-answer; {
-		case err == nil:
-			passed++
-		case err != store.ErrConflict:
-			t.Errorf("Commit of a creation: got error %v, want nil or a conflict", err)
-		}
-	}
-	if n := locked.Load(); n > 0 || passed != len(requests) {
-		t.Errorf("%d statements were deadlocked and %d creations passed, want 0 and %d", n, passed, len(requests))
-	}
+	locked.settled(t, answers, len(requests))
 }
 
 // A claim passes over an effect that another transaction holds, and takes it later.

@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -67,15 +68,24 @@ func generic(t *testing.T, pool *pgxpool.Pool, sql string) string {
 		t.Fatal(err)
 	}
 	nulls := strings.Repeat(", NULL", len(prepared.ParamOIDs))[2:]
-	rows, err := conn.Query(t.Context(), fmt.Sprintf(`EXPLAIN EXECUTE generic(%s)`, nulls), pgx.QueryExecModeSimpleProtocol)
+	plan := planned(t, conn, fmt.Sprintf(`EXPLAIN EXECUTE generic(%s)`, nulls), pgx.QueryExecModeSimpleProtocol)
+	if err := conn.Deallocate(t.Context(), "generic"); err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// planned returns what an EXPLAIN says.
+func planned(t *testing.T, on interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}, sql string, args ...any) string {
+	t.Helper()
+	rows, err := on.Query(t.Context(), sql, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.Deallocate(t.Context(), "generic"); err != nil {
 		t.Fatal(err)
 	}
 	return strings.Join(lines, "\n")
@@ -234,15 +244,7 @@ func TestAViewReadsTwoSteps(t *testing.T) {
 		viewSQL:  {"", "", int64(1), int32(0)},
 		viewsSQL: {[]int64{0, 1, 0}, []string{""}, []string{""}},
 	} {
-		rows, err := pool.Query(t.Context(), "EXPLAIN ANALYZE "+name, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			t.Fatal(err)
-		}
-		plan := strings.Join(lines, "\n")
+		plan := planned(t, pool, "EXPLAIN ANALYZE "+name, args...)
 		if found := read.FindStringSubmatch(plan); found == nil || found[1] != "2" {
 			t.Errorf("a view of a job of 1,000 steps does not read two of them:\n%s", plan)
 		}
@@ -263,17 +265,10 @@ func TestAnotherScopeReadsTheHeaderAlone(t *testing.T) {
 		"steps": {stepsSQL, ", 0, 10"}, "details": {detailsSQL, ", 1"}, "history": {historySQL, ", 0, 10"}, "effects": {effectsSQL, ", 0, 10"},
 	} {
 		execute(t, pool, `PREPARE asked AS `+q.sql)
-		rows, err := pool.Query(t.Context(), `EXPLAIN (ANALYZE, TIMING OFF) EXECUTE asked('biz', 'another', 7`+q.args+`)`, pgx.QueryExecModeSimpleProtocol)
-		if err != nil {
-			t.Fatal(err)
-		}
-		plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, line := range plan {
+		plan := planned(t, pool, `EXPLAIN (ANALYZE, TIMING OFF) EXECUTE asked('biz', 'another', 7`+q.args+`)`, pgx.QueryExecModeSimpleProtocol)
+		for line := range strings.Lines(plan) {
 			if found := table.FindStringSubmatch(line); found != nil && found[1] != "jobs" && !strings.Contains(line, "never executed") {
-				t.Errorf("%s in another scope reads more than the header:\n%s", name, strings.Join(plan, "\n"))
+				t.Errorf("%s in another scope reads more than the header:\n%s", name, plan)
 			}
 		}
 		execute(t, pool, `DEALLOCATE asked`)
@@ -293,15 +288,7 @@ func TestASearchReadsItsWindow(t *testing.T) {
 		countsSQL:        {[]int16{2}, int64(bound)},
 		countsOfScopeSQL: {[]int16{2}, int64(bound), "biz", "7"},
 	} {
-		rows, err := pool.Query(t.Context(), "EXPLAIN (ANALYZE, TIMING OFF) "+sql, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			t.Fatal(err)
-		}
-		plan := strings.Join(lines, "\n")
+		plan := planned(t, pool, "EXPLAIN (ANALYZE, TIMING OFF) "+sql, args...)
 		if found := read.FindStringSubmatch(plan); found == nil || found[1] != fmt.Sprint(bound) {
 			t.Errorf("of 3,000 jobs not %d are read:\n%s", bound, plan)
 		}

@@ -72,6 +72,15 @@ func committing(commit func(ctx context.Context, s store.Store, c store.Change) 
 	})
 }
 
+// changing breaks a store by what it takes a change for.
+func changing(change func(*store.Change)) func(store.Store) store.Store {
+	return committing(func(ctx context.Context, s store.Store, c store.Change) error {
+		c = c.Clone()
+		change(&c)
+		return s.Commit(ctx, c)
+	})
+}
+
 // viewing breaks a store by what it views.
 func viewing(view func(ctx context.Context, s store.Store, q store.Query) (store.View, error)) func(store.Store) store.Store {
 	return replacing(func(s store.Store, p *patch) {

@@ -118,93 +118,78 @@ var brokenCommits = []Breakage{
 	{"half a change", "it takes over the first of the steps that changed", []string{
 		"Commit/applies all of a change",
 		"General/a read sees every commit that returned before it",
-	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
+	}, changing(func(c *store.Change) {
 		if c.Base() != 0 {
 			c.Steps = c.Steps[:1]
 		}
-		return s.Commit(ctx, c)
 	})},
 
 	{"results lost", "it forgets the results of a report", []string{
 		"Commit/applies all of a change",
 		"View/targets come in the order asked for, without names",
-	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
+	}, changing(func(c *store.Change) {
 		c.Targets = nil
-		return s.Commit(ctx, c)
 	})},
 
 	{"short statements", "it keeps the first 1,000 results of a report", []string{
 		"Commit/takes as much as a report may hold",
-	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
+	}, changing(func(c *store.Change) {
 		c.Targets = c.Targets[:min(len(c.Targets), 1000)]
-		return s.Commit(ctx, c)
 	})},
 
 	{"one request a commit", "it forgets the requests of all records of a change but the first", []string{
 		"Commit/applies several records at once",
-	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
-		c.Records = slices.Clone(c.Records)
+	}, changing(func(c *store.Change) {
 		for i := range c.Records[1:] {
 			c.Records[i+1].Request = store.RequestID{}
 		}
-		return s.Commit(ctx, c)
 	})},
 
 	{"one effect a commit", "it forgets the effects of all records of a change but the last", []string{
 		"Commit/applies several records at once",
-	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
-		c.Records = slices.Clone(c.Records)
+	}, changing(func(c *store.Change) {
 		for i := range len(c.Records) - 1 {
 			c.Records[i].Effect = store.NoEffect
 		}
-		return s.Commit(ctx, c)
 	})},
 
 	{"seal lost", "it forgets that a job is sealed", []string{
 		"Commit/applies all of a change",
 		"Commit/keeps values as they are",
-	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
+	}, changing(func(c *store.Change) {
 		c.Job.Sealed = false
-		return s.Commit(ctx, c)
 	})},
 
 	{"cause cut off", "it keeps the causes of records in seven bits", []string{
 		"Commit/applies all of a change",
 		"Commit/keeps values as they are",
-	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
-		c.Records = slices.Clone(c.Records)
+	}, changing(func(c *store.Change) {
 		for i := range c.Records {
 			c.Records[i].Cause &= 127
 		}
-		return s.Commit(ctx, c)
 	})},
 
 	{"lists lost", "it forgets who may confirm", []string{
 		"Commit/creates a job on version 0",
 		"Commit/keeps values as they are",
 		"View/has the header and the step in question",
-	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
-		c.Specs, c.Steps = slices.Clone(c.Specs), slices.Clone(c.Steps)
+	}, changing(func(c *store.Change) {
 		for i := range c.Specs {
 			c.Specs[i].Confirmers = nil
 		}
 		for i := range c.Steps {
 			c.Steps[i].Confirmers = step.Names{}
 		}
-		return s.Commit(ctx, c)
 	})},
 
 	{"trimmed", "it trims spaces off names", []string{
 		"Commit/keeps values as they are",
-	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
-		c.Specs = slices.Clone(c.Specs)
+	}, changing(func(c *store.Change) {
 		for i, spec := range c.Specs {
-			c.Specs[i].Targets = slices.Clone(spec.Targets)
 			for t, name := range spec.Targets {
 				c.Specs[i].Targets[t] = strings.TrimSpace(name)
 			}
 		}
-		return s.Commit(ctx, c)
 	})},
 
 	{"kept argument", "it keeps the slice of records that it was passed", []string{
@@ -243,6 +228,16 @@ func exists(ctx context.Context, s store.Store, id store.JobID) bool {
 // letOthers gives other goroutines a chance to come in between.
 func letOthers() {
 	for range 100 {
+		runtime.Gosched()
+	}
+}
+
+// letMove gives other goroutines a chance to change a job.
+func letMove(ctx context.Context, s store.Store, j store.Job) {
+	for range 1000 {
+		if now, err := s.View(ctx, store.Query{Job: j.ID}); err != nil || now.Job.Version != j.Version {
+			return
+		}
 		runtime.Gosched()
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"runtime"
 	"slices"
 	"time"
 
@@ -251,12 +250,7 @@ var brokenViews = []Breakage{
 		"View/is of one moment",
 	}, viewing(func(ctx context.Context, s store.Store, q store.Query) (store.View, error) {
 		header, err := s.View(ctx, q)
-		for range 1000 {
-			if now, _ := s.View(ctx, store.Query{Job: q.Job}); err != nil || now.Job.Version != header.Job.Version {
-				break
-			}
-			runtime.Gosched()
-		}
+		letMove(ctx, s, header.Job)
 		v, err := s.View(ctx, q)
 		v.Job = header.Job
 		return v, err

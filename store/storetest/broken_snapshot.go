@@ -3,7 +3,6 @@ package storetest
 import (
 	"context"
 	"errors"
-	"runtime"
 	"strings"
 
 	"github.com/stepgate/stepgate/step"
@@ -103,12 +102,7 @@ var brokenSnapshots = []Breakage{
 		"Snapshot/is of one moment",
 	}, snapshotting(func(ctx context.Context, s store.Store, q store.SnapshotQuery) (store.Snapshot, error) {
 		shown, err := s.Snapshot(ctx, q)
-		for range 1000 {
-			if now, _ := s.View(ctx, store.Query{Job: q.Job}); err != nil || now.Job.Version != shown.Job.Version {
-				break
-			}
-			runtime.Gosched()
-		}
+		letMove(ctx, s, shown.Job)
 		later, _ := s.Snapshot(ctx, q)
 		shown.Targets = later.Targets
 		return shown, err

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"fmt"
 	"reflect"
 	"slices"
@@ -123,12 +122,7 @@ func withoutTokens(ds []store.Delivery) []store.Delivery {
 
 // forgetting is a breakage: a store that keeps all of a change but for what forget takes from it.
 func forgetting(name, why string, forget func(c *store.Change)) Breakage {
-	return Breakage{name, why, []string{"Commit/keeps every field of header, step, target and record"},
-		committing(func(ctx context.Context, s store.Store, c store.Change) error {
-			c = c.Clone()
-			forget(&c)
-			return s.Commit(ctx, c)
-		})}
+	return Breakage{name, why, []string{"Commit/keeps every field of header, step, target and record"}, changing(forget)}
 }
 
 var brokenFields = []Breakage{

@@ -108,9 +108,7 @@ func commitMalformed(x trial) {
 var brokenMalformed = []Breakage{
 	{"forgiving", "it drops the results of targets that the step does not have, and commits the rest", []string{
 		"Commit/a malformed change fails alike in every store and changes nothing",
-	}, committing(func(ctx context.Context, s store.Store, c store.Change) error {
-		return s.Commit(ctx, forgiven(c))
-	})},
+	}, changing(func(c *store.Change) { *c = forgiven(*c) })},
 
 	{"checked too late", "it refuses a malformed change once it has committed what fits of it", []string{
 		"Commit/a malformed change fails alike in every store and changes nothing",

@@ -3,7 +3,6 @@ package storetest
 import (
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -150,48 +149,27 @@ var snapshotNoJob = noJob("Snapshot", func(x trial, id store.JobID) error {
 func snapshotMoment(x trial) {
 	const each = 40
 	j := x.started(1, teamA, t0, script("a", each), script("b", each))
-	done := make(chan struct{})
-	var wg, ready sync.WaitGroup
-	for range 2 {
-		ready.Add(1)
-		wg.Go(func() {
-			first := sync.OnceFunc(ready.Done)
-			defer first()
-			for {
-				s, err := x.Snapshot(x.Context(), store.SnapshotQuery{Job: 1, Targets: most})
-				if err != nil || len(s.Targets) != 2*each {
-					x.Errorf("Snapshot while others commit: got %d targets and error %v, want %d", len(s.Targets), err, 2*each)
-					return
-				}
-				succeeded := 0
-				for _, t := range s.Targets {
-					if t.Status.Success() {
-						succeeded++
-					}
-				}
-				if want := int(s.Job.Version) - 2; succeeded != want || int(s.Steps[0].Succeeded+s.Steps[1].Succeeded) != want {
-					x.Errorf("Snapshot while others commit: got version %d with %d targets and steps of %d and %d that succeeded, want %d: parts of different moments",
-						s.Job.Version, succeeded, s.Steps[0].Succeeded, s.Steps[1].Succeeded, want)
-					return
-				}
-				first()
-				select {
-				case <-done:
-					return
-				default:
-				}
-			}
-		})
-	}
-	ready.Wait()
-	for i := range int32(2*each - 1) {
-		c := j.report(t0, all(step.TargetSucceeded, i%each, i%each+1))
-		if err := x.Commit(x.Context(), c); err != nil {
-			x.Errorf("Commit while others read: got error %v, want none", err)
-			break
+	look := func() bool {
+		s, err := x.Snapshot(x.Context(), store.SnapshotQuery{Job: 1, Targets: most})
+		if err != nil || len(s.Targets) != 2*each {
+			x.Errorf("Snapshot while others commit: got %d targets and error %v, want %d", len(s.Targets), err, 2*each)
+			return false
 		}
-		j = j.with(c)
+		succeeded := 0
+		for _, t := range s.Targets {
+			if t.Status.Success() {
+				succeeded++
+			}
+		}
+		want := int(s.Job.Version) - 2
+		if succeeded != want || int(s.Steps[0].Succeeded+s.Steps[1].Succeeded) != want {
+			x.Errorf("Snapshot while others commit: got version %d with %d targets and steps of %d and %d that succeeded, want %d: parts of different moments",
+				s.Job.Version, succeeded, s.Steps[0].Succeeded, s.Steps[1].Succeeded, want)
+			return false
+		}
+		return true
 	}
-	close(done)
-	wg.Wait()
+	x.meanwhile(j, 2*each-1, func(j *job, i int32) store.Change {
+		return j.report(t0, all(step.TargetSucceeded, i%each, i%each+1))
+	}, func() func() bool { return look })
 }

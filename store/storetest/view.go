@@ -138,32 +138,46 @@ func viewMoment(x trial) {
 	const commits = 120
 	j := x.started(1, teamA, t0, script("a", commits+2), script("b", 1))
 	asked := []int32{0, 1, 50, 99}
-	var wg, ready sync.WaitGroup
+	x.meanwhile(j, commits, func(j *job, i int32) store.Change {
+		return j.report(t0, map[int32]step.Status{0: step.TargetRunning, i + 1: step.TargetSucceeded})
+	}, func() func() bool {
+		last := store.Seq(2)
+		return func() bool {
+			v, err := x.View(x.Context(), store.Query{Job: 1, Targets: asked, Request: requestOf(1, 60)})
+			at := v.Job.Version
+			switch {
+			case err != nil || len(v.Targets) != len(asked):
+				x.Errorf("View while others commit: got %+v and error %v, want %d targets", v, err, len(asked))
+				return false
+			case at < last:
+				x.Errorf("View while others commit: got version %d after %d", at, last)
+			case v.Step.Succeeded != int32(at)-2, at > 2 && v.Targets[0].ExitCode != int32(at), (v.Replay != nil) != (at >= 60):
+				x.Errorf("View while others commit: got version %d with a step of %d successes, a target of version %d and Replay %v: parts of different moments",
+					at, v.Step.Succeeded, v.Targets[0].ExitCode, v.Replay)
+			}
+			for _, t := range v.Targets[1:] {
+				if t.Status.Success() != (int32(at)-2 >= t.Index) {
+					x.Errorf("View while others commit: got version %d with target %d %v: parts of different moments", at, t.Index, t.Status)
+				}
+			}
+			last = at
+			return true
+		}
+	})
+}
+
+// meanwhile changes j by several commits while two readers look again and again, from before the
+// first one on, each until a look returns false.
+func (x trial) meanwhile(j *job, commits int32, change func(j *job, i int32) store.Change, reader func() (look func() bool)) {
+	var readers, ready sync.WaitGroup
 	done := make(chan struct{})
 	for range 2 {
+		look := reader()
 		ready.Add(1)
-		wg.Go(func() {
+		readers.Go(func() {
 			first := sync.OnceFunc(ready.Done)
 			defer first()
-			for last := store.Seq(2); ; {
-				v, err := x.View(x.Context(), store.Query{Job: 1, Targets: asked, Request: requestOf(1, 60)})
-				at := v.Job.Version
-				switch {
-				case err != nil || len(v.Targets) != len(asked):
-					x.Errorf("View while others commit: got %+v and error %v, want %d targets", v, err, len(asked))
-					return
-				case at < last:
-					x.Errorf("View while others commit: got version %d after %d", at, last)
-				case v.Step.Succeeded != int32(at)-2, at > 2 && v.Targets[0].ExitCode != int32(at), (v.Replay != nil) != (at >= 60):
-					x.Errorf("View while others commit: got version %d with a step of %d successes, a target of version %d and Replay %v: parts of different moments",
-						at, v.Step.Succeeded, v.Targets[0].ExitCode, v.Replay)
-				}
-				for _, t := range v.Targets[1:] {
-					if t.Status.Success() != (int32(at)-2 >= t.Index) {
-						x.Errorf("View while others commit: got version %d with target %d %v: parts of different moments", at, t.Index, t.Status)
-					}
-				}
-				last = at
+			for look() {
 				first()
 				select {
 				case <-done:
@@ -174,8 +188,8 @@ func viewMoment(x trial) {
 		})
 	}
 	ready.Wait()
-	for i := range int32(commits) {
-		c := j.report(t0, map[int32]step.Status{0: step.TargetRunning, i + 1: step.TargetSucceeded})
+	for i := range commits {
+		c := change(j, i)
 		if err := x.Commit(x.Context(), c); err != nil {
 			x.Errorf("Commit while others read: got error %v, want none", err)
 			break
@@ -183,7 +197,7 @@ func viewMoment(x trial) {
 		j = j.with(c)
 	}
 	close(done)
-	wg.Wait()
+	readers.Wait()
 }
 
 func created(x trial) {

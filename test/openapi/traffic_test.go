@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,13 +23,14 @@ import (
 	ops "github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
 )
 
 // A site is a server of the API, on a store that fails on demand, and a client of it that
 // holds every answer against the document.
 type site struct {
 	*document
-	st  *faulty
+	st  *restless
 	url string
 	mu  sync.Mutex // guards the document
 }
@@ -144,7 +144,7 @@ func (s *site) claim(path, effect string) object {
 
 // Traffic of every kind fits the document, and all of the document is seen in it.
 func TestTraffic(t *testing.T) {
-	s := &site{document: newDocument(t), st: &faulty{Store: memstore.New()}}
+	s := &site{document: newDocument(t), st: &restless{Faults: storetest.NewFaults(memstore.New())}}
 	s.open()
 	s.everywhere()
 	s.jobs()
@@ -187,9 +187,9 @@ func (s *site) everywhere() {
 			s.want(404, "agent", op.method, strings.Replace(there, "/steps/1", "/steps/9", 1), body)
 		}
 		if answers["500"] != nil {
-			s.st.down.Store(true)
+			s.st.fails(storetest.Any, errDown)
 			s.want(500, "agent", op.method, there, body)
-			s.st.down.Store(false)
+			s.st.Clear()
 		}
 		s.want(405, "agent", "DELETE", there, "")
 	}
@@ -399,17 +399,17 @@ func (s *site) failures() {
 		{run + "/steps/1/report", `{"attempt":1,"outcome":"abandoned"}`},
 	}
 	for _, w := range writes {
-		s.st.torn.Store(true)
+		s.st.fails(storetest.Commit, errDown)
 		v := s.want(500, "agent", "POST", w.path, w.body)
 		if takesID := !strings.HasSuffix(w.path, "/report"); v["reason"] != "unknown_outcome" || (v["request_id"] != nil) != takesID {
 			s.Errorf("%s: %v", w.path, v)
 		}
-		s.st.torn.Store(false)
-		s.st.raced.Store(true)
+		s.st.Clear()
+		s.st.fails(storetest.Commit, store.ErrConflict)
 		if v := s.want(503, "agent", "POST", w.path, w.body); v["reason"] != "conflict" {
 			s.Errorf("%s: %v", w.path, v)
 		}
-		s.st.raced.Store(false)
+		s.st.Clear()
 	}
 	s.st.moves.Store(true)
 	s.want(503, "ann", "GET", asked+"/steps/2/explain", "")
@@ -422,32 +422,34 @@ func (s *site) busy() {
 	run := s.create(runs)
 	large := fmt.Sprintf(`{"name":"job","steps":[{"type":1,"name":"s","targets":["a"],"payload":%q}]}`, strings.Repeat("x", 100<<10))
 	report := `{"attempt":1,"outcome":"abandoned"}` + strings.Repeat(" ", 100<<10)
+	slow, stuck := []storetest.Method{storetest.View, storetest.Steps, storetest.Claim}, []storetest.Method{storetest.Commit}
 	for _, c := range []struct {
 		person, method, path, body string
-		at                         *atomic.Pointer[gate]
+		at                         []storetest.Method
 		status                     int
 	}{
-		{"ann", "GET", run + "/steps", "", &s.st.slow, 200},
-		{"ann", "GET", run + "/steps/1", "", &s.st.slow, 200},
-		{"ann", "GET", run + "/steps/1/explain", "", &s.st.slow, 200},
-		{"agent", "POST", "/v1/effects/claim", "", &s.st.slow, 200},
-		{"ann", "POST", "/v1/jobs", large, &s.st.stuck, 201},
-		{"agent", "POST", run + "/steps/1/report", report, &s.st.stuck, 200},
+		{"ann", "GET", run + "/steps", "", slow, 200},
+		{"ann", "GET", run + "/steps/1", "", slow, 200},
+		{"ann", "GET", run + "/steps/1/explain", "", slow, 200},
+		{"agent", "POST", "/v1/effects/claim", "", slow, 200},
+		{"ann", "POST", "/v1/jobs", large, stuck, 201},
+		{"agent", "POST", run + "/steps/1/report", report, stuck, 200},
 	} {
-		g := &gate{make(chan struct{}), make(chan struct{})}
-		c.at.Store(g)
+		come, open := make(chan struct{}), make(chan struct{})
+		s.st.waits(come, open, c.at...)
 		var first sync.WaitGroup
 		first.Go(func() {
 			if status, text := s.send(c.person, c.method, c.path, c.body); status != c.status {
 				s.Errorf("the first %s %s: status %d: %s", c.method, c.path, status, text)
 			}
 		})
-		<-g.come
+		<-come
 		if status, text := s.send(c.person, c.method, c.path, c.body); status != 503 || !strings.Contains(string(text), `"busy"`) {
 			s.Errorf("the second %s %s: status %d: %s", c.method, c.path, status, text)
 		}
-		close(g.open)
+		close(open)
 		first.Wait()
+		s.st.Clear()
 	}
 }
 
