@@ -1,4 +1,5 @@
-// Package jobkit makes jobs for the tests and benchmarks of several packages. Only tests import it.
+// Package jobkit makes jobs for the tests and benchmarks of several packages, and waits for what
+// becomes of them. Only tests import it.
 package jobkit
 
 import (
@@ -7,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/operation"
@@ -91,5 +93,23 @@ func Each(t testing.TB, n, callers int, f func(ctx context.Context, i int) error
 	all.Wait()
 	if t.Failed() {
 		t.FailNow()
+	}
+}
+
+// Patience is for what takes a moment unless the machine is busy.
+const Patience = time.Minute
+
+// Eventually waits until something holds, for [Patience].
+func Eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(Patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited for %v in vain: %s", Patience, what)
+		}
 	}
 }

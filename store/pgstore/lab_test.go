@@ -3,32 +3,14 @@ package pgstore_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
 	"github.com/stepgate/stepgate/store/pgstore/pgtest"
 )
-
-// patience is for what takes a moment unless the machine is busy.
-const patience = time.Minute
-
-// eventually waits until something holds.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited for %v in vain: %s", patience, what)
-		}
-	}
-}
 
 // connect returns a pool on a schema, changed by each of with before it opens. The server
 // knows its connections by the name of the schema.
@@ -101,7 +83,7 @@ func stuck(t testing.TB, pool *pgxpool.Pool) int {
 // blocked waits until so many connections to the schema of pool wait for a lock.
 func blocked(t testing.TB, pool *pgxpool.Pool, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d connections wait for a lock", n), func() bool { return stuck(t, pool) == n })
+	jobkit.Eventually(t, fmt.Sprintf("%d connections wait for a lock", n), func() bool { return stuck(t, pool) == n })
 }
 
 // open returns a store on a pool that is closed with t.

@@ -32,7 +32,7 @@ func TestLockedJobDelaysNoOther(t *testing.T) {
 		t.Run(fmt.Sprintf("lanes=%d", lanes), func(t *testing.T) {
 			t.Parallel()
 			pool := migrated(t, hasty, conns(8))
-			st := open(t, pool, pgstore.WithLanes(lanes), pgstore.WithTimeout(patience))
+			st := open(t, pool, pgstore.WithLanes(lanes), pgstore.WithTimeout(jobkit.Patience))
 			eng := engine.New(st)
 			change := func() store.Change { return refusing(t, st, jobkit.Start(t, eng, jobkit.Asking(1)), store.RequestID{}) }
 			commit := func(c store.Change) <-chan error { return asked(func() error { return st.Commit(t.Context(), c) }) }
@@ -66,7 +66,7 @@ func TestLockedJobDelaysNoOther(t *testing.T) {
 // Those that were to be committed with a change of a locked job pass without it.
 func TestLockedJobInAGroup(t *testing.T) {
 	pool := migrated(t, hasty, conns(8))
-	seed, st := open(t, pool), open(t, pool, pgstore.WithLanes(1), pgstore.WithTimeout(patience), pgstore.WithCarrier(&carrier{}))
+	seed, st := open(t, pool), open(t, pool, pgstore.WithLanes(1), pgstore.WithTimeout(jobkit.Patience), pgstore.WithCarrier(&carrier{}))
 	execute(t, pool, `CREATE TABLE own (job bigint, seq bigint, PRIMARY KEY (job, seq))`)
 	var changes []store.Change
 	for range 5 {

@@ -303,7 +303,7 @@ ignore_startup_parameters = search_path,synchronous_commit
 		_ = run.Wait()
 	})
 	address := net.JoinHostPort("127.0.0.1", fmt.Sprint(port))
-	eventually(t, "pgbouncer answers", func() bool {
+	jobkit.Eventually(t, "pgbouncer answers", func() bool {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = conn.Close()

@@ -178,7 +178,7 @@ func TestNeighbourOfAStuckChangePasses(t *testing.T) {
 	answers := queueBehind(t, pool, st, changes)
 	var began time.Time
 	for range 2 { // the group, and then the change alone
-		eventually(t, "a statement waits for the row", func() bool {
+		jobkit.Eventually(t, "a statement waits for the row", func() bool {
 			return pool.QueryRow(t.Context(), `SELECT query_start FROM pg_stat_activity
 				WHERE application_name = current_schema() AND wait_event_type = 'Lock' AND query_start > $1`, began).Scan(&began) == nil
 		})

@@ -4,7 +4,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stepgate/stepgate/internal/schema"
-	"github.com/stepgate/stepgate/step"
 )
 
 // shownSteps is what is read of steps: all but what may be large, which Details has.
@@ -36,16 +35,7 @@ var (
 	scanEffect = scan(schema.Effects)
 )
 
-// ofStep is a row of a step.
-type ofStep[R any] struct {
-	step step.ID
-	row  R
-}
-
-// scanOfStep returns what reads the number of a step and the columns of a table.
-func scanOfStep[R any](columns schema.Table[R]) pgx.RowToFunc[ofStep[R]] {
-	return func(row pgx.CollectableRow) (r ofStep[R], err error) {
-		err = row.Scan(dests([]any{(*int64)(&r.step)}, columns, &r.row)...)
-		return r, err
-	}
+func scanStepTarget(row pgx.CollectableRow) (t schema.StepTarget, err error) {
+	err = row.Scan(dests([]any{(*int64)(&t.Step)}, schema.Results, &t.Target)...)
+	return t, err
 }

@@ -60,10 +60,10 @@ func readSnapshot(ctx context.Context, c *pgx.Conn, q store.SnapshotQuery) (stor
 	var snapshot store.Snapshot
 	collect(&b, &snapshot.Steps, scanStep, allStepsSQL, q.Scope.Type, q.Scope.ID, int64(q.Job))
 	var names []schema.NameBlock
-	var results []ofStep[store.Target]
+	var results []schema.StepTarget
 	if q.Targets > 0 {
 		collect(&b, &names, scan(schema.TargetNames), allNamesSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int64(q.Targets))
-		collect(&b, &results, scanOfStep(schema.Results), allLatestSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int64(q.Targets))
+		collect(&b, &results, scanStepTarget, allLatestSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int64(q.Targets))
 	}
 	b.Queue(`COMMIT`)
 	err := c.SendBatch(ctx, &b).Close()
@@ -71,7 +71,7 @@ func readSnapshot(ctx context.Context, c *pgx.Conn, q store.SnapshotQuery) (stor
 		err = store.ErrNotFound
 	}
 	if err == nil && len(names) > 0 {
-		snapshot.Targets, err = allTargets(snapshot.Steps, names, results)
+		snapshot.Targets = schema.Arrange(snapshot.Steps, names, results)
 	}
 	if err != nil {
 		return store.Snapshot{}, err
@@ -86,25 +86,4 @@ func collect[T any](b *pgx.Batch, all *[]T, scan pgx.RowToFunc[T], sql string, a
 		*all, err = pgx.CollectRows(rows, scan)
 		return err
 	})
-}
-
-// allTargets returns the targets of all steps of a job, in order.
-func allTargets(steps []store.Step, names []schema.NameBlock, results []ofStep[store.Target]) ([]store.Target, error) {
-	first := make([]int, len(steps)+1) // of each step among all targets
-	for i := range steps {
-		first[i+1] = first[i] + int(steps[i].Total)
-	}
-	targets := make([]store.Target, first[len(steps)])
-	for _, r := range results {
-		targets[first[r.step-1]+int(r.row.Index)] = r.row
-	}
-	for _, n := range names {
-		index := n.Block * schema.NamesPerBlock
-		for name := range n.Names.All() {
-			t := &targets[first[n.Step-1]+int(index)]
-			t.Index, t.Name = index, name
-			index++
-		}
-	}
-	return targets, nil
 }

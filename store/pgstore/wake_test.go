@@ -29,7 +29,7 @@ const listeners = ` FROM pg_stat_activity WHERE application_name = current_schem
 // the number of its process.
 func listener(t *testing.T, pool *pgxpool.Pool, before int) (pid int) {
 	t.Helper()
-	eventually(t, "a store listens", func() bool {
+	jobkit.Eventually(t, "a store listens", func() bool {
 		pid = ask[int](t, pool, `SELECT coalesce(max(pid), 0)`+listeners+` AND pid <> $1`, before)
 		return pid != 0
 	})
@@ -78,8 +78,8 @@ func (w *watch) told(times int) {
 			if r.Seq != record.Seq {
 				w.Fatalf("told of record %d, want %d", r.Seq, record.Seq)
 			}
-		case <-time.After(patience):
-			w.Fatalf("told nothing of record %d for %v", record.Seq, patience)
+		case <-time.After(jobkit.Patience):
+			w.Fatalf("told nothing of record %d for %v", record.Seq, jobkit.Patience)
 		}
 	}
 }
@@ -116,12 +116,12 @@ func TestManyCommitsOfAnotherProcessWake(t *testing.T) {
 			t.Fatalf("change %d of a group: %v", i, err)
 		}
 	}
-	deadline := time.After(patience)
+	deadline := time.After(jobkit.Patience)
 	for i, changed := range woken {
 		select {
 		case <-changed:
 		case <-deadline:
-			t.Fatalf("nobody was told of a commit to job %d for %v", i+1, patience)
+			t.Fatalf("nobody was told of a commit to job %d for %v", i+1, jobkit.Patience)
 		}
 	}
 }
@@ -149,7 +149,7 @@ func TestClose(t *testing.T) {
 		t.Errorf("%d goroutines are left", n)
 	}
 	far.Close()
-	eventually(t, "no connection listens", func() bool { return ask[int](t, pool, `SELECT count(*)`+listeners) == 0 })
+	jobkit.Eventually(t, "no connection listens", func() bool { return ask[int](t, pool, `SELECT count(*)`+listeners) == 0 })
 
 	changed, stop := far.Wake(id)
 	defer stop()
@@ -158,8 +158,8 @@ func TestClose(t *testing.T) {
 	}
 	select {
 	case <-changed:
-	case <-time.After(patience):
-		t.Errorf("a commit of the same process woke nobody for %v", patience)
+	case <-time.After(jobkit.Patience):
+		t.Errorf("a commit of the same process woke nobody for %v", jobkit.Patience)
 	}
 	if n := background(); n > 0 {
 		t.Errorf("%d goroutines have begun after Close", n)

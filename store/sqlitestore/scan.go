@@ -117,14 +117,8 @@ func scanTarget(row scanner, t *store.Target) error {
 	return row.Scan(dests([]any{&t.Index, &t.Name}, result, t)...)
 }
 
-// targetOf is a target of a step.
-type targetOf struct {
-	step step.ID
-	store.Target
-}
-
-func scanResult(row scanner, t *targetOf) error {
-	return row.Scan(dests([]any{(*int64)(&t.step)}, schema.Results, &t.Target)...)
+func scanResult(row scanner, t *schema.StepTarget) error {
+	return row.Scan(dests([]any{(*int64)(&t.Step)}, schema.Results, &t.Target)...)
 }
 
 func scanOverdue(row scanner, o *store.Overdue) error {

@@ -27,11 +27,10 @@ func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (snapshot s
 
 // allTargets returns the targets of all steps, unless there are more than q asks for.
 func (r *conn) allTargets(q store.SnapshotQuery, steps []store.Step) ([]store.Target, error) {
-	first := make([]int, len(steps)+1) // of each step among all targets
+	total := 0
 	for i := range steps {
-		first[i+1] = first[i] + int(steps[i].Total)
+		total += int(steps[i].Total)
 	}
-	total := first[len(steps)]
 	if total == 0 || total > q.Targets {
 		return nil, nil
 	}
@@ -43,17 +42,5 @@ func (r *conn) allTargets(q store.SnapshotQuery, steps []store.Step) ([]store.Ta
 	if err != nil {
 		return nil, err
 	}
-	targets := make([]store.Target, total)
-	for i := range results {
-		targets[first[results[i].step-1]+int(results[i].Index)] = results[i].Target
-	}
-	for _, b := range blocks {
-		index := b.Block * schema.NamesPerBlock
-		for name := range b.Names.All() {
-			t := &targets[first[b.Step-1]+int(index)]
-			t.Index, t.Name = index, name
-			index++
-		}
-	}
-	return targets, nil
+	return schema.Arrange(steps, blocks, results), nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -127,7 +128,7 @@ func TestMigrateNeedsTwoConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), jobkit.Patience)
 	defer cancel()
 	if err := riverfx.Migrate(ctx, pool); err == nil || !strings.Contains(err.Error(), "want two") {
 		t.Errorf("Migrate on a pool of one connection: got error %v, want that it wants two", err)

@@ -16,6 +16,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -23,9 +24,6 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore/pgtest"
 	"github.com/stepgate/stepgate/store/pgstore/riverfx"
 )
-
-// patience is for what takes a moment, or some seconds if River has to rescue or to schedule.
-const patience = time.Minute
 
 // A process is a store, an engine and a carrier, as a process of its own would have them.
 type process struct {
@@ -160,7 +158,7 @@ func (p *process) terminate(job store.JobID) {
 // a state.
 func (p *process) await(job store.JobID, id step.ID, to step.State, after store.Seq) store.Record {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(p.Context(), patience)
+	ctx, cancel := context.WithTimeout(p.Context(), jobkit.Patience)
 	defer cancel()
 	for r, err := range p.eng.Watch(ctx, job, after) {
 		if err != nil {
@@ -173,25 +171,10 @@ func (p *process) await(job store.JobID, id step.ID, to step.State, after store.
 	panic("unreachable: Watch ends with an error")
 }
 
-// eventually waits for a condition.
-func (p *process) eventually(what string, holds func() bool) {
-	p.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			p.Fatalf("waited for %v in vain: %s", patience, what)
-		}
-	}
-}
-
 // settled waits until a job has no effects left.
 func (p *process) settled(job store.JobID) {
 	p.Helper()
-	p.eventually("every effect is settled", func() bool { return len(p.effects(job)) == 0 })
+	jobkit.Eventually(p, "every effect is settled", func() bool { return len(p.effects(job)) == 0 })
 }
 
 func (p *process) effects(job store.JobID) []store.Delivery {

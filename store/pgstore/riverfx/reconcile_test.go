@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -239,7 +240,7 @@ func TestRescue(t *testing.T) {
 			})
 			job := p.start(script("a"))
 			<-began
-			p.eventually("the run is overdue", func() (overdue bool) {
+			jobkit.Eventually(p, "the run is overdue", func() (overdue bool) {
 				if err := p.pool.QueryRow(t.Context(), `SELECT attempted_at < now() - interval '1 second' FROM river_job`).Scan(&overdue); err != nil {
 					t.Fatal(err)
 				}
@@ -313,7 +314,7 @@ func TestProcessesShareTheWork(t *testing.T) {
 
 // through watches a job to its end, retries what fails, and returns how often that was.
 func through(p *process, job store.JobID) (retries int) {
-	ctx, cancel := context.WithTimeout(p.Context(), patience)
+	ctx, cancel := context.WithTimeout(p.Context(), jobkit.Patience)
 	defer cancel()
 	for r, err := range p.eng.Watch(ctx, job, 0) {
 		switch {

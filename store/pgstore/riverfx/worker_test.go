@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -58,7 +59,7 @@ func TestJobRunsToItsEnd(t *testing.T) {
 	at = p.await(job, 1, step.Succeeded, at.Seq)
 	delivered := func(line string) {
 		t.Helper()
-		p.eventually(line+" is delivered", func() bool {
+		jobkit.Eventually(p, line+" is delivered", func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			return slices.Contains(log, line)
@@ -76,7 +77,7 @@ func TestJobRunsToItsEnd(t *testing.T) {
 	for _, line := range []string{"run 1.1", "run 1.2", "stop 3.1", "job_ended 3.1"} {
 		delivered(line)
 	}
-	p.eventually("every River job is completed", func() bool { return !slices.ContainsFunc(p.states(), func(s string) bool { return s != "completed" }) })
+	jobkit.Eventually(p, "every River job is completed", func() bool { return !slices.ContainsFunc(p.states(), func(s string) bool { return s != "completed" }) })
 }
 
 func TestStopIsDeliveredUntilItsStepStops(t *testing.T) {
@@ -93,7 +94,7 @@ func TestStopIsDeliveredUntilItsStepStops(t *testing.T) {
 	for range 3 {
 		select {
 		case <-stops:
-		case <-time.After(patience):
+		case <-time.After(jobkit.Patience):
 			t.Fatal("the stop was not delivered three times")
 		}
 	}
