@@ -131,6 +131,45 @@ func TestEffectWithoutARiverJobGetsOne(t *testing.T) {
 	})
 }
 
+// Two reconcilers that have both found an effect without a River job give it one: no insert passes
+// before both wait to insert.
+func TestReconcilersThatMeetMakeOneRiverJob(t *testing.T) {
+	p := newProcess(t)
+	p.start(script("a"))
+	p.exec(`DELETE FROM river_job`)
+	hold, err := p.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = hold.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := hold.Exec(t.Context(), `LOCK TABLE river_job IN SHARE MODE`); err != nil { // lets reads pass
+		t.Fatal(err)
+	}
+	both := make(chan error, 2)
+	for range 2 {
+		w := p.carrier.Worker(p.eng, p.st, succeed)
+		go func() {
+			_, err := w.Reconcile(t.Context())
+			both <- err
+		}()
+	}
+	p.eventually("both wait to insert", func() (wait bool) {
+		err := p.pool.QueryRow(t.Context(), `SELECT count(*) = 2 FROM pg_locks WHERE relation = 'river_job'::regclass AND NOT granted`).Scan(&wait)
+		return err == nil && wait
+	})
+	if err := hold.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := <-both; err != nil {
+			t.Errorf("Reconcile: %v", err)
+		}
+	}
+	if states := p.states(); !slices.Equal(states, []string{"available"}) {
+		t.Errorf("River jobs are %v, want one that is available", states)
+	}
+}
+
 func TestWhatIsOnItsWayNeedsNoMending(t *testing.T) {
 	p := newProcess(t)
 	p.start(script("a"))
