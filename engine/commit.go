@@ -115,8 +115,9 @@ type doubt struct {
 // tries until a try has an answer.
 //
 // After a failure of the store in mid-commit, or a conflict, the next try looks for the
-// request id, so that what was carried out is not carried out twice. If no try can tell, the
-// caller learns that the outcome is unknown, whatever else went wrong.
+// request id, and every try for one that the caller gave, so that what was carried out is not
+// carried out twice. No store has to refuse that: the view that is decided on shows it. If no try
+// can tell, the caller learns that the outcome is unknown, whatever else went wrong.
 func (e *Engine) commitLoop(ctx context.Context, c *call, q store.Query, cmd Command) error {
 	c.job, c.step = q.Job, q.Step
 	if c.given() {

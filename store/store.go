@@ -72,9 +72,10 @@ type Ledger interface {
 	// carries the same request. A change that [Change.Check] refuses fails with what that
 	// returns, as it is, and nothing is done. After any other error that is not ErrUndone the outcome is
 	// unknown: the change may have been applied, or be applied later. A change can hold
-	// the records of several commands, each with a request of its own. Each record with an
-	// effect makes that effect wait for delivery, claimable at once, whatever
-	// the record's time.
+	// the records of several commands, each with a request of its own that no earlier record
+	// of the job carries: the View that c was decided on shows one that does, and a store need
+	// not look. Each record with an effect makes that effect wait for delivery, claimable at
+	// once, whatever the record's time.
 	Commit(ctx context.Context, c Change) error
 }
 
