@@ -106,6 +106,7 @@ func TestTimeIsTheStores(t *testing.T) {
 			wrong.sweeps(1)
 		}
 	})
+	bubble("what rests does so by the store's clock, and an engine reads it for that", testDeferralsGoByTheStoresClock)
 	bubble("a dispatcher leaves alone what another one holds, whatever their clocks", func(t *testing.T) {
 		st := &timed{Store: memstore.New()}
 		right, fast := newDesk(t, st), newDesk(t, st, ahead(time.Minute))
@@ -135,6 +136,29 @@ func TestTimeIsTheStores(t *testing.T) {
 		time.Sleep(time.Second)
 		fast.claimOne(runs)
 	})
+}
+
+func testDeferralsGoByTheStoresClock(t *testing.T) {
+	st := &timed{Store: memstore.New()}
+	right := newDesk(t, st)
+	id := right.terminating()
+	for _, c := range []struct {
+		name string
+		call func(*engine.Engine, engine.Claimed) error
+		rest time.Duration
+	}{
+		{"Renew", func(e *engine.Engine, held engine.Claimed) error { return e.Renew(t.Context(), held, 0) }, 30 * time.Second},
+		{"Fail", func(e *engine.Engine, held engine.Claimed) error { return e.Fail(t.Context(), held, errBroken) }, time.Second},
+		{"Settle", func(e *engine.Engine, held engine.Claimed) error { return e.Settle(t.Context(), held) }, 30 * time.Second},
+	} {
+		held := right.claimOne(stops).Claimed()
+		right.ok(c.call(newDesk(t, st, ahead(time.Minute)).eng, held))
+		w := right.waiting(id)
+		if got, want := w[len(w)-1].NotBefore, step.At(time.Now().Add(c.rest)); got != want {
+			t.Errorf("after %s by an engine that had not read the clock, the stop rests until %v, want %v", c.name, got, want)
+		}
+		time.Sleep(c.rest)
+	}
 }
 
 // wantReads wants the store's clock read that many times so far.

@@ -654,6 +654,20 @@ func TestObserver(t *testing.T) {
 	}
 }
 
+// wantRefusal wants err to be a refusal with these fields and no others.
+func wantRefusal(t *testing.T, name string, err error, want engine.Refusal) {
+	t.Helper()
+	var got *engine.Refusal
+	if !errors.As(err, &got) {
+		t.Errorf("%s: %v, want a refusal", name, err)
+		return
+	}
+	told, _ := json.Marshal(got)
+	if wanted, _ := json.Marshal(want); string(told) != string(wanted) {
+		t.Errorf("%s: refused with %s, want %s", name, told, wanted)
+	}
+}
+
 func TestAuthorizer(t *testing.T) {
 	cause := errors.New("not on shift")
 	var cancel context.CancelFunc
@@ -669,17 +683,18 @@ func TestAuthorizer(t *testing.T) {
 		id := newDesk(t, st).script()
 		eng := engine.New(st, engine.WithAuthorizer(authorize))
 		_, err := eng.OperateJob(ctx, id, operation.TerminateJob, engine.Request{By: "ann"})
-		var refusal *engine.Refusal
-		if !errors.As(err, &refusal) || refusal.Reason != operation.Denied || refusal.State != 0 || !refusal.Legal.Empty() {
-			t.Errorf("%s: %v, want a denial that tells nothing of the job", name, err)
-		}
+		wantRefusal(t, name, err, engine.Refusal{Reason: operation.Denied, Cause: operation.TerminateJob.Cause(), Job: id, Step: 1, Actor: "ann"})
 		if name == "an error" && (!errors.Is(err, cause) || !strings.Contains(err.Error(), "ann")) {
 			t.Errorf("%s: %v, want it to name the person and the cause", name, err)
 		}
-		if _, err := eng.Create(t.Context(), asking1(), engine.Request{}); name != "an ended context" && !errors.Is(err, operation.Denied) {
-			t.Errorf("%s: Create: %v, want a denial", name, err)
+		if name == "an ended context" {
+			continue
 		}
-		if codes, err := eng.Allowed(t.Context(), id, 1, engine.Request{}); name != "an ended context" && (err != nil || !codes.Empty()) {
+		_, err = eng.Create(t.Context(), asking1(), engine.Request{By: "ann"})
+		wantRefusal(t, name+", Create", err, engine.Refusal{Reason: operation.Denied, Actor: "ann"})
+		_, err = eng.Operate(t.Context(), id, 1, operation.RetryAll, engine.Request{By: "ann"})
+		wantRefusal(t, name+", Operate", err, engine.Refusal{Reason: operation.Denied, Cause: operation.RetryAll.Cause(), Job: id, Step: 1, Actor: "ann"})
+		if codes, err := eng.Allowed(t.Context(), id, 1, engine.Request{}); err != nil || !codes.Empty() {
 			t.Errorf("%s: Allowed: %v, %v, want none", name, codes, err)
 		}
 	}
@@ -1121,6 +1136,56 @@ func TestSweepOfMany(t *testing.T) {
 	now = now.Add(time.Second)
 	if n, err := d.eng.Sweep(t.Context()); n != many || err != nil {
 		t.Errorf("Sweep: %d, %v, want %d", n, err, many)
+	}
+}
+
+// A stuck store cannot show some jobs. It fails the tenth list of what is overdue: a sweep that
+// never gets past them ends all the same.
+type stuck struct {
+	store.Store
+	jobs  map[store.JobID]bool
+	lists int
+}
+
+func (s *stuck) View(ctx context.Context, q store.Query) (store.View, error) {
+	if s.jobs[q.Job] {
+		return store.View{}, errBroken
+	}
+	return s.Store.View(ctx, q)
+}
+
+func (s *stuck) Overdue(ctx context.Context, scope store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
+	if s.lists++; s.lists == 10 {
+		return nil, errors.New("ten lists in one sweep")
+	}
+	return s.Store.Overdue(ctx, scope, now, limit)
+}
+
+// As many jobs as a sweep takes at once, none of which can be expired, do not keep it from the
+// job after them.
+func TestSweepGetsPastFailures(t *testing.T) {
+	const many = 1000
+	now := time.UnixMilli(1_800_000_000_000)
+	st := &stuck{Store: memstore.New()}
+	d := newDesk(t, st, engine.WithClock(func() time.Time { return now }))
+	failing := map[store.JobID]bool{}
+	for i := range many + 1 {
+		spec := asking1()
+		spec.Steps[0].Timeout = time.Second
+		if i == many {
+			spec.Steps[0].Timeout += time.Second // the last in the list
+		}
+		created, err := d.eng.Create(t.Context(), spec, engine.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.operateJob(created.Job, operation.StartJob)
+		failing[created.Job] = i < many
+	}
+	st.jobs = failing
+	now = now.Add(time.Minute)
+	if n, err := d.eng.Sweep(t.Context()); n != 1 || !errors.Is(err, errBroken) || strings.Count(err.Error(), errBroken.Error()) != many {
+		t.Errorf("Sweep: %d, %v, want 1 and %d failures", n, err, many)
 	}
 }
 

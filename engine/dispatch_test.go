@@ -166,8 +166,8 @@ func TestDeliver(t *testing.T) {
 		d.operateJob(id, operation.TerminateJob)
 		d.outcome(id, 1, step.Stopped)
 		d.operate(id, 1, operation.RetryAll)
-		if _, err := d.eng.Deliver(t.Context(), d.handle); err != nil {
-			t.Fatal(err)
+		if n, err := d.eng.Deliver(t.Context(), d.handle); n != 3 || err != nil {
+			t.Errorf("Deliver: %d, %v, want 3 without the run of attempt 1", n, err)
 		}
 		d.wantLog("stop 1", "job_ended terminated", "run 2")
 		if w := d.waiting(id); len(w) != 0 {
@@ -183,11 +183,12 @@ func TestDeliver(t *testing.T) {
 		d.operateJob(created.Job, operation.StartJob)
 		d.operate(created.Job, 1, operation.TerminateConfirmation)
 		d.operate(created.Job, 1, operation.RestartConfirmation)
-		if _, err := d.eng.Deliver(t.Context(), d.handle); err != nil {
-			t.Fatal(err)
+		if n, err := d.eng.Deliver(t.Context(), d.handle); n != 2 || err != nil {
+			t.Errorf("Deliver: %d, %v, want 2 without the first question", n, err)
 		}
 		d.wantLog("job_ended confirmation_terminated", "ask 2")
 	})
+	t.Run("keeps a stop whose handler has failed, or of whose step it cannot be told", testDeliverKeepsAStop)
 	t.Run("keeps a panic to the effect that caused it", func(t *testing.T) {
 		d := newDesk(t, memstore.New())
 		bad, good := d.script(), d.script()
@@ -224,6 +225,31 @@ func TestDeliver(t *testing.T) {
 			t.Errorf("Deliver in another scope: %d, %v, want nothing", n, err)
 		}
 	})
+}
+
+func testDeliverKeepsAStop(t *testing.T) {
+	faults := storetest.NewFaults()
+	for _, c := range []struct {
+		name    string
+		handler func() error
+		settled int
+		waits   store.Delivery // its failures and what became of it
+	}{
+		{"the handler has failed", func() error { return errBroken }, 0, store.Delivery{Failures: 1, LastError: errBroken.Error()}},
+		{"the state cannot be read", func() error {
+			faults.Add(storetest.Fault{Method: storetest.View, Err: errBroken})
+			return nil
+		}, 1, store.Delivery{Delivered: true}},
+	} {
+		d := newDesk(t, faults.Wrap(memstore.New()))
+		id := d.terminating()
+		d.claim(runs) // settles the run, which is obsolete
+		n, _ := d.eng.Deliver(t.Context(), func(context.Context, engine.Delivery) error { return c.handler() })
+		w := d.waiting(id)
+		if n != c.settled || len(w) != 1 || w[0].Failures != c.waits.Failures || w[0].LastError != c.waits.LastError || w[0].Delivered != c.waits.Delivered {
+			t.Errorf("%s: Deliver: %d, and %+v waits, want %d and the stop with %+v", c.name, n, w, c.settled, c.waits)
+		}
+	}
 }
 
 func asking1() engine.JobSpec {
