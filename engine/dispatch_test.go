@@ -228,7 +228,7 @@ func TestDeliver(t *testing.T) {
 }
 
 func testDeliverKeepsAStop(t *testing.T) {
-	faults := storetest.NewFaults()
+	var faults *storetest.Faults
 	for _, c := range []struct {
 		name    string
 		handler func() error
@@ -241,7 +241,8 @@ func testDeliverKeepsAStop(t *testing.T) {
 			return nil
 		}, 1, store.Delivery{Delivered: true}},
 	} {
-		d := newDesk(t, faults.Wrap(memstore.New()))
+		faults = storetest.NewFaults(memstore.New())
+		d := newDesk(t, faults)
 		id := d.terminating()
 		d.claim(runs) // settles the run, which is obsolete
 		n, _ := d.eng.Deliver(t.Context(), func(context.Context, engine.Delivery) error { return c.handler() })

@@ -153,7 +153,7 @@ func TestReconcilersThatMeetMakeOneRiverJob(t *testing.T) {
 			both <- err
 		}()
 	}
-	p.eventually("both wait to insert", func() (wait bool) {
+	jobkit.Eventually(p, "both wait to insert", func() (wait bool) {
 		err := p.pool.QueryRow(t.Context(), `SELECT count(*) = 2 FROM pg_locks WHERE relation = 'river_job'::regclass AND NOT granted`).Scan(&wait)
 		return err == nil && wait
 	})
