@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func testClaimHandsOutWhatADispatcherWould(t *testing.T) {
 	time.Sleep(30 * time.Second) // of all leases
 	all := func(count int32) []engine.Delivery {
 		claimed := d.claim(engine.ClaimQuery{})
-		slices.SortFunc(claimed, func(a, b engine.Delivery) int { return int(a.Job.ID-b.Job.ID) + int(a.Seq-b.Seq) })
+		slices.SortFunc(claimed, byRecord)
 		for i := range claimed {
 			claimed[i].Count, claimed[i].Token = claimed[i].Count-count, store.Token{}
 		}
@@ -111,10 +112,15 @@ func testClaimHandsOutWhatADispatcherWould(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(pushed, func(a, b engine.Delivery) int { return int(a.Job.ID-b.Job.ID) + int(a.Seq-b.Seq) })
+	slices.SortFunc(pushed, byRecord)
 	if len(pulled) != 5 || !reflect.DeepEqual(pulled, pushed) {
 		t.Errorf("Claim:\n%+v, want what Deliver delivers, the run, the stop, the end, the second run and the question:\n%+v", pulled, pushed)
 	}
+}
+
+// byRecord orders deliveries by job, and those of a job by record.
+func byRecord(a, b engine.Delivery) int {
+	return cmp.Or(cmp.Compare(a.Job.ID, b.Job.ID), cmp.Compare(a.Seq, b.Seq))
 }
 
 func testClaimTakesTheWantedKinds(t *testing.T) {
