@@ -13,12 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/internal/pgkit"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/internal/sqltest"
 	"github.com/stepgate/stepgate/store/pgstore"
@@ -85,9 +87,9 @@ func bench(b *testing.B, conns int) *pgxpool.Pool {
 	return pool
 }
 
-// operate has so many callers operate, each on jobs of its own, and returns how many
-// operations a second they made.
-func operate(b *testing.B, eng *engine.Engine, callers int, ids []store.JobID) float64 {
+// atOnce has so many callers make calls one after the other, each told which caller it is and how
+// many it has made, and returns how many a second they all made.
+func atOnce(b *testing.B, callers int, call func(caller, n int) error) float64 {
 	b.Helper()
 	var caller atomic.Int64
 	b.SetParallelism((callers + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
@@ -99,8 +101,7 @@ func operate(b *testing.B, eng *engine.Engine, callers int, ids []store.JobID) f
 			return
 		}
 		for n := 0; pb.Next(); n++ {
-			id := ids[(me+n/2*callers)%len(ids)]
-			if _, err := eng.Operate(context.Background(), id, 1, jobkit.Alternating[n%2], engine.Request{By: "ann"}); err != nil {
+			if err := call(me, n); err != nil {
 				b.Error(err)
 				return
 			}
@@ -108,6 +109,16 @@ func operate(b *testing.B, eng *engine.Engine, callers int, ids []store.JobID) f
 	})
 	b.StopTimer()
 	return float64(b.N) / b.Elapsed().Seconds()
+}
+
+// operate has so many callers operate, each on jobs of its own, and returns how many
+// operations a second they made.
+func operate(b *testing.B, eng *engine.Engine, callers int, ids []store.JobID) float64 {
+	b.Helper()
+	return atOnce(b, callers, func(caller, n int) error {
+		_, err := eng.Operate(context.Background(), ids[(caller+n/2*callers)%len(ids)], 1, jobkit.Alternating[n%2], engine.Request{By: "ann"})
+		return err
+	})
 }
 
 // How much of what the server can do is left to an operation, load, decide and commit, and
@@ -134,6 +145,41 @@ func BenchmarkOperate(b *testing.B) {
 					}
 				})
 			}
+		})
+	}
+}
+
+// What does a view cost that looks for more than a step: for the target of a report or for the
+// request of an operation, each caller on jobs of its own?
+func BenchmarkWideViews(b *testing.B) {
+	const targets, jobs = 1000, 2 // of a job, of a caller
+	for _, callers := range []int{1, 8, 32, 128} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			eng := engine.New(open(b, bench(b, 20)))
+			script := runs(targets)
+			script.Timeout = 0
+			running := jobkit.StartMany(b, eng, callers, engine.JobSpec{Name: "bench", Steps: []step.Spec{script}})
+			waiting := jobkit.StartMany(b, eng, jobs*callers, jobkit.Asking(5))
+			reports, operations := make([]int, callers), make([]int, callers) // so far, of each caller
+			b.Run("reports", func(b *testing.B) {
+				b.ReportMetric(atOnce(b, callers, func(caller, _ int) error {
+					n := reports[caller]
+					reports[caller]++
+					result := store.Result{Status: step.TargetRunning, ExitCode: int32(n / targets)} // is news, and ends nothing
+					_, err := eng.Report(context.Background(), engine.Report{Job: running[caller], Step: 1, Attempt: 1,
+						Results: []engine.TargetResult{{Target: int32(n % targets), Result: result}}})
+					return err
+				}), "calls/s")
+			})
+			b.Run("requests", func(b *testing.B) {
+				b.ReportMetric(atOnce(b, callers, func(caller, _ int) error {
+					n := operations[caller]
+					operations[caller]++
+					_, err := eng.Operate(context.Background(), waiting[(caller+n/2*callers)%len(waiting)], 1, jobkit.Alternating[n%2],
+						engine.Request{By: "ann", ID: store.RequestID(uuid.New())})
+					return err
+				}), "calls/s")
+			})
 		})
 	}
 }

@@ -128,8 +128,12 @@ func TestViewsOfAGroupKeepApart(t *testing.T) {
 	st := open(t, pool, pgstore.WithLanes(1), unhurried)
 	eng := engine.New(st)
 	ours := store.Scope{Type: "biz", ID: "1"}
-	id, scoped := jobkit.Start(t, eng, jobkit.Asking(3)), jobkit.Start(t, eng.In(ours), jobkit.Asking(1))
-	for _, refused := range []bool{false, true} {
+	id, scoped := jobkit.Start(t, eng, engine.JobSpec{Name: "job", Steps: []step.Spec{runs(2), runs(1), runs(1)}}), jobkit.Start(t, eng.In(ours), jobkit.Asking(1))
+	nul := store.Scope{Type: "biz", ID: "\x00"}
+	for what, bad := range map[string][]store.Query{
+		"beside none that is refused": nil, "beside one that is refused": {{Job: id, Scope: nul}},
+		"beside two that are refused": {{Job: id, Step: 1, Scope: nul, Targets: []int32{0}}, {Job: id, Scope: nul, Request: store.RequestID{1}}},
+	} {
 		group := []struct {
 			query      store.Query
 			want       error
@@ -143,35 +147,114 @@ func TestViewsOfAGroupKeepApart(t *testing.T) {
 			{store.Query{Job: id, Scope: ours}, store.ErrNotFound, 0, 0},
 			{store.Query{Job: scoped, Scope: store.Scope{Type: "biz", ID: "2"}}, store.ErrNotFound, 0, 0},
 			{store.Query{Job: id, Step: 2}, nil, 2, 3},
+			{store.Query{Job: id, Step: 1, Targets: []int32{1, 0, 7}}, nil, 1, 2},
+			{store.Query{Job: id, Step: 1, Scope: ours, Targets: []int32{1}}, store.ErrNotFound, 0, 0},
+			{store.Query{Job: scoped, Scope: ours, Request: store.RequestID{1}}, nil, 1, 0},
 		}
-		release := lock(t, pool, `LOCK TABLE stepgate_steps IN ACCESS EXCLUSIVE MODE`)
-		first := asked(func() error { _, err := st.View(t.Context(), store.Query{Job: id}); return err })
-		blocked(t, pool, 1)
-		views, answers := make([]store.View, len(group)), make([]<-chan error, len(group))
+		queries := bad
+		for _, g := range group {
+			queries = append(queries, g.query)
+		}
+		views, errs := viewTogether(t, pool, st, queries)
 		for i, g := range group {
-			answers[i] = queued(t.Context(), func(ctx context.Context) (err error) { views[i], err = st.View(ctx, g.query); return err })
-		}
-		var bad <-chan error
-		if refused {
-			bad = queued(t.Context(), func(ctx context.Context) error {
-				_, err := st.View(ctx, store.Query{Job: id, Scope: store.Scope{Type: "biz", ID: "\x00"}})
-				return err
-			})
-		}
-		release()
-		if err := <-first; err != nil {
-			t.Fatalf("the view before the group: %v", err)
-		}
-		for i, g := range group {
-			if err := <-answers[i]; err != g.want || views[i].Step.ID != g.step || views[i].Next.ID != g.next || err == nil && views[i].Job.ID != g.query.Job {
-				t.Errorf("View(%+v), beside one that is refused: %v: got steps %d and %d of job %d, %v, want %d and %d, %v",
-					g.query, refused, views[i].Step.ID, views[i].Next.ID, views[i].Job.ID, err, g.step, g.next, g.want)
+			v, err := views[len(bad)+i], errs[len(bad)+i]
+			if err != g.want || v.Step.ID != g.step || v.Next.ID != g.next || err == nil && v.Job.ID != g.query.Job {
+				t.Errorf("View(%+v) %s: got steps %d and %d of job %d, %v, want %d and %d, %v",
+					g.query, what, v.Step.ID, v.Next.ID, v.Job.ID, err, g.step, g.next, g.want)
+			}
+			if want := min(len(g.query.Targets), 2); err == nil && len(v.Targets) != want {
+				t.Errorf("View(%+v) %s: got %d targets, want %d", g.query, what, len(v.Targets), want)
 			}
 		}
-		if refused {
-			if err := <-bad; err == nil || errors.Is(err, store.ErrNotFound) {
-				t.Errorf("View in a scope with a NUL: got error %v, want that of the server", err)
+		for i := range bad {
+			if errs[i] == nil || errors.Is(errs[i], store.ErrNotFound) {
+				t.Errorf("View in a scope with a NUL: got error %v, want that of the server", errs[i])
 			}
 		}
+	}
+}
+
+// halfRead has views read in a group whose first statements see what is stored, and whose results
+// wait for a lock. It returns their answers, and what ends the wait after some statements.
+func halfRead(t *testing.T, dsn string, pool *pgxpool.Pool, queries []store.Query, ctxs ...context.Context) (views []store.View, answers []<-chan error, end func(sql string, args ...any)) {
+	t.Helper()
+	st := open(t, connect(t, dsn, conns(1)), pgstore.WithLanes(1), unhurried)
+	viewTogether(t, pool, st, queries) // has the statements prepared, which takes locks too
+	release := lock(t, pool, `LOCK TABLE stepgate_steps IN ACCESS EXCLUSIVE MODE`)
+	first := asked(func() error { _, err := st.View(t.Context(), store.Query{Job: 1}); return err })
+	blocked(t, pool, 1)
+	views = make([]store.View, len(queries))
+	for i, q := range queries {
+		answers = append(answers, queued(ctxs[i], func(ctx context.Context) (err error) { views[i], err = st.View(ctx, q); return err }))
+	}
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE stepgate_results IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if err := <-first; err != nil && err != store.ErrNotFound {
+		t.Fatalf("the view before the group: %v", err)
+	}
+	blocked(t, pool, 1)
+	return views, answers, func(sql string, args ...any) {
+		t.Helper()
+		if _, err := tx.Exec(t.Context(), sql, args...); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Views that are read together are of one moment: what is committed after their steps were read
+// shows in no target and no replay.
+func TestViewsOfAGroupAreOfOneMoment(t *testing.T) {
+	dsn, pool := shared(t)
+	eng := engine.New(open(t, pool))
+	spec := engine.JobSpec{Name: "job", Steps: []step.Spec{runs(2)}}
+	ids, request := []store.JobID{jobkit.Start(t, eng, spec), jobkit.Start(t, eng, spec)}, store.RequestID{15: 1}
+	queries := []store.Query{{Job: ids[0], Step: 1, Targets: []int32{0, 1}, Request: request}, {Job: ids[1], Step: 1, Targets: []int32{1}}}
+	views, answers, end := halfRead(t, dsn, pool, queries, t.Context(), t.Context())
+	end(`WITH told AS (
+		INSERT INTO stepgate_results SELECT id, 0, 0, 1, t, 1, 1, 0, 3, '' FROM stepgate_jobs, generate_series(0, 1) t
+	), recorded AS (
+		UPDATE stepgate_records r SET request = $1 FROM stepgate_jobs j WHERE r.job = j.id AND r.seq = j.version
+	) UPDATE stepgate_jobs SET version = version + 1`, [16]byte(request))
+	for i, q := range queries {
+		err := <-answers[i]
+		if v := views[i]; err != nil || v.Job.Version != 2 || len(v.Targets) != len(q.Targets) || v.Targets[0].Attempt != 0 || v.Replay != nil {
+			t.Errorf("View(%+v), with a commit after its step was read: got version %d, targets %+v and replay %v, %v, want version 2 without results or a replay",
+				q, v.Job.Version, v.Targets, v.Replay, err)
+		}
+	}
+	v, err := open(t, pool).View(t.Context(), queries[0])
+	if err != nil || v.Job.Version != 3 || v.Targets[0].Attempt != 1 || v.Replay == nil {
+		t.Errorf("View after the commit: got %+v, %v, want version 3 with results and a replay", v, err)
+	}
+}
+
+// A caller who leaves a group of views that is under way does so at once, with the memory of its
+// query, and the others have their answers.
+func TestACallerLeavesItsGroupOfViews(t *testing.T) {
+	dsn, pool := shared(t)
+	eng := engine.New(open(t, pool))
+	id := jobkit.Start(t, eng, engine.JobSpec{Name: "job", Steps: []step.Spec{runs(3)}})
+	queries := []store.Query{{Job: id, Step: 1, Targets: []int32{0, 1}}, {Job: id, Step: 1, Targets: []int32{2}}}
+	ctx, leave := context.WithCancel(t.Context())
+	views, answers, end := halfRead(t, dsn, pool, queries, ctx, t.Context())
+	leave()
+	if err := <-answers[0]; !errors.Is(err, context.Canceled) {
+		t.Errorf("View whose context ends with its group under way: got error %v, want %v", err, context.Canceled)
+	}
+	queries[0].Targets[0], queries[0].Targets[1] = 7, 8
+	unanswered(t, "the other view", answers[1])
+	end(`SELECT`)
+	if err := <-answers[1]; err != nil || len(views[1].Targets) != 1 || views[1].Targets[0].Index != 2 {
+		t.Errorf("the other view: got %+v, %v, want target 2", views[1], err)
 	}
 }

@@ -50,6 +50,7 @@ var (
 	}
 	groups = map[string]string{
 		"creations": createSQL, "changes": groupSQL, "reports": groupReportSQL, "views": viewsSQL,
+		"latest of views": groupLatestSQL, "replays of views": groupReplaySQL,
 		"claim": claimEverySQL, "claim in a scope": claimScopeSQL,
 	}
 )
@@ -157,11 +158,21 @@ func TestJobsOfAStateAreReadInOrder(t *testing.T) {
 
 // The latest results of targets are looked up one by one, even while the server knows nothing
 // of how many there are: in the index of attempts it would read all of a step for each target.
+// So are the records of requests: by their job alone it would read all of a history.
 func TestLatestResultsAreLookedUp(t *testing.T) {
-	pool := filled(t, `SET plan_cache_mode = force_generic_plan`)
-	for name, sql := range map[string]string{"latest": latestSQL, "latest of the current step": latestOfCurrentSQL, "all latest": allLatestSQL} {
-		if plan := generic(t, pool, sql); !strings.Contains(plan, "using stepgate_results_pkey") {
-			t.Errorf("%s: not by its key\n%s", name, plan)
+	for stored, rows := range map[string]string{"nothing": "", "many jobs": many} {
+		pool := filled(t, rows+`SET plan_cache_mode = force_generic_plan`)
+		for name, c := range map[string]struct{ sql, index string }{
+			"latest":                     {latestSQL, "stepgate_results_pkey"},
+			"latest of the current step": {latestOfCurrentSQL, "stepgate_results_pkey"},
+			"all latest":                 {allLatestSQL, "stepgate_results_pkey"},
+			"latest of views":            {groupLatestSQL, "stepgate_results_pkey"},
+			"replay":                     {replaySQL, "stepgate_records_request"},
+			"replays of views":           {groupReplaySQL, "stepgate_records_request"},
+		} {
+			if plan := generic(t, pool, c.sql); !strings.Contains(plan, "using "+c.index) {
+				t.Errorf("%s, with %s stored: not by %s\n%s", name, stored, c.index, plan)
+			}
 		}
 	}
 }
@@ -292,5 +303,16 @@ func TestASearchReadsItsWindow(t *testing.T) {
 		if found := read.FindStringSubmatch(plan); found == nil || found[1] != fmt.Sprint(bound) {
 			t.Errorf("of 3,000 jobs not %d are read:\n%s", bound, plan)
 		}
+	}
+}
+
+// A view that queues has the targets of its query in memory of its own: its caller may leave, and use
+// that again, while they are read.
+func TestAViewThatQueuesIsKept(t *testing.T) {
+	targets := []int32{1, 2}
+	call := &viewCall{query: store.Query{Targets: targets}}
+	kept := call.kept()
+	if targets[0] = 7; kept != call || kept.query.Targets[0] != 1 || len(kept.query.Targets) != 2 {
+		t.Errorf("kept, after a write of its caller: got targets %d, want 1 and 2", kept.query.Targets)
 	}
 }

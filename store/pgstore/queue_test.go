@@ -136,6 +136,28 @@ func commitTogether(t testing.TB, pool *pgxpool.Pool, st *pgstore.Store, changes
 	return errs
 }
 
+// viewTogether reads views in one group, which queues behind a view that waits for a lock until all
+// of them do, and returns the answers.
+func viewTogether(t testing.TB, pool *pgxpool.Pool, st *pgstore.Store, queries []store.Query) (views []store.View, errs []error) {
+	t.Helper()
+	release := lock(t, pool, `LOCK TABLE stepgate_steps IN ACCESS EXCLUSIVE MODE`)
+	first := asked(func() error { _, err := st.View(t.Context(), store.Query{Job: 1}); return err })
+	blocked(t, pool, 1)
+	views = make([]store.View, len(queries))
+	var answers []<-chan error
+	for i, q := range queries {
+		answers = append(answers, queued(t.Context(), func(ctx context.Context) (err error) { views[i], err = st.View(ctx, q); return err }))
+	}
+	release()
+	if err := <-first; err != nil && err != store.ErrNotFound {
+		t.Fatalf("the view before the group: %v", err)
+	}
+	for _, answer := range answers {
+		errs = append(errs, <-answer)
+	}
+	return views, errs
+}
+
 // Nothing is done for a caller whose context ends while its change queues, and it learns so
 // at once.
 func TestContextEndsTheQueueing(t *testing.T) {

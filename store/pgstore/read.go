@@ -91,11 +91,11 @@ func (s *Store) Targets(ctx context.Context, f store.TargetFilter) ([]store.Targ
 
 // targetsOf returns the targets of a step that f selects.
 func targetsOf(ctx context.Context, tx pgx.Tx, f store.TargetFilter) ([]store.Target, error) {
-	rows, err := tx.Query(ctx, viewSQL, f.Scope.Type, f.Scope.ID, int64(f.Job), int32(f.Step))
-	if err != nil {
-		return nil, err
+	c := &viewCall{query: store.Query{Scope: f.Scope, Job: f.Job, Step: f.Step}}
+	err := readAlone(ctx, tx, c)
+	if err == nil {
+		err = c.answer()
 	}
-	v, err := scanView(rows, &store.Query{Step: f.Step})
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func targetsOf(ctx context.Context, tx pgx.Tx, f store.TargetFilter) ([]store.Ta
 	if f.Attempt != 0 {
 		targets, err = ofAttempt(ctx, tx, f)
 	} else {
-		targets, err = ofClass(ctx, tx, f, v.Step)
+		targets, err = ofClass(ctx, tx, f, c.view.Step)
 	}
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package pgstore_test
 
 import (
-	"context"
 	"fmt"
 	"reflect"
 	"slices"
@@ -106,6 +105,15 @@ func (in *installation) play() {
 	in.change(&engine.Operate{Cause: operation.TerminateJob.Cause()})
 	in.changes[len(in.changes)-1].Job.Sealed = true
 
+	in.start(runs(3), runs(2))
+	_, err = in.eng.Report(in.Context(), *in.report(1, 0, 1, 2))
+	do(err)
+	_, err = in.eng.Operate(in.Context(), in.job, 1, operation.RetryFailed, engine.Request{})
+	do(err)
+	_, err = in.eng.Report(in.Context(), *in.report(2, 1))
+	do(err)
+	in.change(in.report(1, 1), 1)
+
 	for _, request := range []store.RequestID{{}, {15: 2}} {
 		in.job++
 		in.change(&engine.Create{Job: in.job, Spec: engine.JobSpec{Name: "later", Steps: []step.Spec{runs(300), ask}}, Request: engine.Request{ID: request}})
@@ -142,30 +150,31 @@ func TestViewsInAGroupAreAsAlone(t *testing.T) {
 	st, alone := open(t, pool, pgstore.WithLanes(1), unhurried), open(t, pool, pgstore.WithLanes(0))
 	in := install(t, st)
 	in.play()
-	queries := []store.Query{
+	ours, others := store.Scope{Type: "biz", ID: "1"}, store.Scope{Type: "biz", ID: "2"}
+	records, err := st.History(t.Context(), ours, 7, store.Page[store.Seq]{Limit: 9})
+	if err != nil || len(records) != 5 {
+		t.Fatalf("History: %d records, %v, want 5", len(records), err)
+	}
+	created, reported := records[0].Request, records[4].Request
+	narrow := []store.Query{
 		{Job: 1}, {Job: 1, Step: 1}, {Job: 1, Step: 2}, {Job: 1, Step: 3}, {Job: 99}, {Job: 5}, {Job: 5},
-		{Job: 5, Scope: store.Scope{Type: "biz", ID: "1"}}, {Job: 5, Scope: store.Scope{Type: "biz", ID: "2"}},
+		{Job: 5, Scope: ours}, {Job: 5, Scope: others},
 	}
-	release := lock(t, pool, `LOCK TABLE stepgate_steps`)
-	first := asked(func() error { _, err := st.View(t.Context(), store.Query{Job: 1}); return err })
-	blocked(t, pool, 1)
-	views := make([]store.View, len(queries))
-	var answers []<-chan error
-	for i, q := range queries {
-		answers = append(answers, queued(t.Context(), func(ctx context.Context) (err error) {
-			views[i], err = st.View(ctx, q)
-			return err
-		}))
+	wide := []store.Query{
+		{Job: 7, Step: 1, Targets: []int32{0, 1, 2}}, {Job: 7, Step: 1, Targets: []int32{2}}, {Job: 7, Step: 2, Targets: []int32{1, 0}},
+		{Job: 2, Step: 1, Targets: []int32{2, 0, 0, 1, -1, 3, 1 << 30, 2}}, {Job: 3, Step: 1, Targets: []int32{1}},
+		{Job: 7, Step: 3, Targets: []int32{0}}, {Job: 1, Step: 2, Targets: []int32{0}}, {Job: 99, Step: 1, Targets: []int32{0}},
+		{Job: 7, Step: 1, Scope: ours, Targets: []int32{1}}, {Job: 7, Step: 1, Scope: others, Targets: []int32{1}, Request: reported},
+		{Job: 7, Request: created}, {Job: 7, Step: 2, Request: reported}, {Job: 7, Request: store.RequestID{1}}, {Job: 3, Request: reported},
+		{Job: 99, Request: created}, {Job: 7, Step: 1, Targets: []int32{1, 0}, Request: reported}, {Job: 7, Targets: []int32{1}, Request: created},
 	}
-	release()
-	if err := <-first; err != nil {
-		t.Errorf("the view before the group: %v", err)
-	}
-	for i, answer := range answers {
-		err := <-answer
-		want, wantErr := alone.View(t.Context(), queries[i])
-		if err != wantErr || !reflect.DeepEqual(views[i], want) {
-			t.Errorf("View(%+v) in a group: got %+v, %v, want %+v, %v", queries[i], views[i], err, want, wantErr)
+	for what, queries := range map[string][]store.Query{"steps": narrow, "targets and requests": wide, "all of these": slices.Concat(narrow, wide)} {
+		views, errs := viewTogether(t, pool, st, queries)
+		for i, q := range queries {
+			want, wantErr := alone.View(t.Context(), q)
+			if errs[i] != wantErr || !reflect.DeepEqual(views[i], want) {
+				t.Errorf("View(%+v) in a group that looks for %s: got %+v, %v, want %+v, %v", q, what, views[i], errs[i], want, wantErr)
+			}
 		}
 	}
 }

@@ -15,6 +15,8 @@ import (
 
 // A trace notes the statements of a pool whose context it marks.
 type trace struct {
+	all bool // of every call, marked or not
+
 	mu         sync.Mutex // guards statements
 	statements []string
 }
@@ -37,7 +39,7 @@ func (tr *trace) of(t testing.TB, call func(ctx context.Context) error) ([]strin
 }
 
 func (tr *trace) note(ctx context.Context, sql string) {
-	if ctx.Value(traceKey{}) == nil {
+	if !tr.all && ctx.Value(traceKey{}) == nil {
 		return
 	}
 	tr.mu.Lock()

@@ -54,7 +54,7 @@ func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snap
 
 func readSnapshot(ctx context.Context, c *pgx.Conn, q store.SnapshotQuery) (store.Snapshot, error) {
 	var b pgx.Batch
-	b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
+	b.Queue(oneMoment)
 	var jobs []store.Job
 	collect(&b, &jobs, scanJob, headerSQL, q.Scope.Type, q.Scope.ID, int64(q.Job))
 	var snapshot store.Snapshot

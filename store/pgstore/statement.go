@@ -12,12 +12,15 @@ import (
 // What a statement writes is passed as tables: as arrays for a group of changes, as rows of
 // scalars for one change alone, which costs the server less.
 
-// newGroup returns a batch for statements on groups. A batch is sent at once and is one
-// transaction, for which it first tells the server to plan each statement once: left alone it
-// would plan for each group anew, which costs more than the statement itself. That plan shall
-// look up by index, however small a table is when it is made.
-func newGroup() *pgx.Batch {
+// newGroup returns a batch for statements on groups, which begins with those of begin. A batch is
+// sent at once and is one transaction, for which it first tells the server to plan each statement
+// once: left alone it would plan for each group anew, which costs more than the statement itself.
+// That plan shall look up by index, however small a table is when it is made.
+func newGroup(begin ...string) *pgx.Batch {
 	b := &pgx.Batch{}
+	for _, sql := range begin {
+		b.Queue(sql)
+	}
 	b.Queue(`SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
 	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`)
 	return b

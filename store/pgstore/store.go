@@ -50,10 +50,12 @@ type config struct {
 	now     func() time.Time
 }
 
-// The lanes that a store has by default, and how many changes one group may hold.
+// The lanes that a store has by default, how many changes or views one group may hold, and how many
+// targets each view: together those of the largest report.
 const (
 	defaultLanes = 1
 	mostInGroup  = 128
+	mostTargets  = 10_000 / mostInGroup
 )
 
 // WithLanes sets how many groups of changes are under way at once, each on a connection of its
@@ -129,7 +131,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error
 		s.changes = groupcommit.New(c.lanes, mostInGroup, store.Change.Clone, func(ctx context.Context, group []store.Change) []error {
 			return s.commit(ctx, group, nil)
 		})
-		s.views = groupcommit.New(c.lanes, mostInGroup, func(c *viewCall) *viewCall { return c }, s.readGroup)
+		s.views = groupcommit.New(c.lanes, mostInGroup, (*viewCall).kept, s.readGroup)
 		s.views.Repeat = true
 		s.changes.Patience, s.views.Patience = s.patience, s.patience
 		s.changes.Queue, s.views.Queue = c.timeout, c.timeout

@@ -3,6 +3,8 @@ package pgstore_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stepgate/stepgate/engine"
@@ -98,5 +100,64 @@ func TestRoundTrips(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Views that are read in a group are one round trip of as many statements as the widest needs,
+// beside the one about plans. One of more targets than its share of 10,000 is read by itself.
+func TestRoundTripsOfViews(t *testing.T) {
+	var w wire
+	tr := trace{all: true}
+	dsn, pool := shared(t)
+	own := connect(t, dsn, conns(1), counting(&w), tracing(&tr))
+	st := open(t, own, pgstore.WithLanes(1), unhurried)
+	id := jobkit.Start(t, engine.New(open(t, pool)), engine.JobSpec{Name: "job", Steps: []step.Spec{runs(100)}})
+	turns := func() int64 {
+		c, err := own.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Release()
+		return of(c.Conn()).turns.Load()
+	}
+	steps, request := store.Query{Job: id, Step: 1}, store.Query{Job: id, Request: store.RequestID{1}}
+	targets := func(n int) store.Query {
+		q := store.Query{Job: id, Step: 1}
+		for i := range n {
+			q.Targets = append(q.Targets, int32(i))
+		}
+		return q
+	}
+	both := targets(78)
+	both.Request = request.Request
+	for _, c := range []struct {
+		what        string
+		queries     []store.Query
+		trips, sent int
+	}{
+		{"20 of steps", slices.Repeat([]store.Query{steps}, 20), 1, 2},
+		{"20 of requests", slices.Repeat([]store.Query{request}, 20), 1, 5},
+		{"20 of 78 targets", slices.Repeat([]store.Query{targets(78)}, 20), 1, 5},
+		{"20 of 78 targets and a request", slices.Repeat([]store.Query{both}, 20), 1, 6},
+		{"20 of each", slices.Repeat([]store.Query{steps, request, targets(1), both}, 20), 1, 6},
+		{"one of 78 targets", []store.Query{targets(78)}, 1, 4},
+		{"3 of 79 targets", slices.Repeat([]store.Query{targets(79)}, 3), 3, 12},
+		{"3 of targets of the current step", slices.Repeat([]store.Query{{Job: id, Targets: []int32{1}}}, 3), 3, 12},
+	} {
+		viewTogether(t, pool, st, c.queries) // the first time, statements are prepared
+		before := turns()
+		sent, _ := tr.of(t, func(context.Context) error {
+			_, errs := viewTogether(t, pool, st, c.queries)
+			for _, err := range errs {
+				if err != nil {
+					t.Errorf("%s: %v", c.what, err)
+				}
+			}
+			return nil
+		})
+		const held = 1 // view that the group waits for, of one statement
+		if trips := int(turns()-before) - held; trips != c.trips || len(sent)-held != c.sent {
+			t.Errorf("views together, %s: %d round trips and %d statements, want %d and %d\n%s", c.what, trips, len(sent)-held, c.trips, c.sent, strings.Join(sent, "\n"))
+		}
 	}
 }

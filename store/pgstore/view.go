@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/store"
@@ -60,18 +62,64 @@ FROM stepgate_jobs j, unnest($2::int[]) AS i(idx), LATERAL (
 ) r
 WHERE j.id = $1`
 
+// groupLatestSQL is latestSQL for several queries at once, as viewsSQL is viewSQL.
+var groupLatestSQL = `
+SELECT i.n, ` + resultColumns + `
+FROM ` + new(statement).rows("i", "n bigint, job bigint, step int, idx int") + `, LATERAL (
+	SELECT * FROM stepgate_results r
+	WHERE r.job = i.job AND r.step = i.step AND r.idx BETWEEN i.idx AND i.idx ORDER BY r.idx DESC, r.attempt DESC LIMIT 1
+) r`
+
 var replaySQL = `SELECT ` + recordColumns + ` FROM stepgate_records r
 WHERE r.job = $1 AND r.request = $2`
 
-// viewCall is a view that is asked for, and what comes of it.
+// groupReplaySQL is replaySQL for several queries at once.
+var groupReplaySQL = `
+SELECT i.n, ` + recordColumns + `
+FROM ` + new(statement).rows("i", "n bigint, job bigint, request uuid") + `, LATERAL (
+	SELECT * FROM stepgate_records r WHERE r.job = i.job AND r.request = i.request LIMIT 1
+) r`
+
+// oneMoment begins a transaction whose statements see the same.
+const oneMoment = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`
+
+// viewCall is a view that is asked for, and the answer.
 type viewCall struct {
 	query store.Query
 	view  store.View
 }
 
+// isWide reports whether the view takes more than one statement.
+func (c *viewCall) isWide() bool {
+	return len(c.query.Targets) > 0 || c.query.Request != (store.RequestID{})
+}
+
+// isAlone reports whether the view is read by itself, beside the lanes. Many targets would hold up
+// the views that are read with them, and a current step is known to no other statement of a group.
+func (c *viewCall) isAlone() bool {
+	n := len(c.query.Targets)
+	return n > mostTargets || n > 0 && c.query.Step == 0
+}
+
+// kept returns c with memory of its own: its group may outlast the wait of its caller.
+func (c *viewCall) kept() *viewCall {
+	c.query.Targets = slices.Clone(c.query.Targets)
+	return c
+}
+
+// answer completes the view from what was read. It is ErrNotFound if that is not what was asked for.
+func (c *viewCall) answer() error {
+	v, q := &c.view, &c.query
+	if v.Step.ID == 0 || q.Step != 0 && v.Step.ID != q.Step {
+		return store.ErrNotFound
+	}
+	v.Targets = inOrder(q.Targets, v.Targets, v.Step.Total)
+	return nil
+}
+
 // View implements store.Store. It is one round trip: one statement or, if it looks for
 // targets or a request, a read-only transaction that is sent at once. Views that are asked for
-// while others of their lane are under way are read together.
+// while others of their lane are under way are read together, but for those of many targets.
 func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
 	if err := ctx.Err(); err != nil {
 		return store.View{}, err
@@ -79,13 +127,9 @@ func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
 	if q.Step < 0 || q.Step > math.MaxInt32 {
 		return store.View{}, store.ErrNotFound // no job has so many
 	}
-	if len(q.Targets) > 0 || q.Request != (store.RequestID{}) {
-		v, err := s.wideView(ctx, q)
-		return v, failed("view", err)
-	}
 	call := &viewCall{query: q}
 	var err error
-	if s.views == nil {
+	if s.views == nil || call.isAlone() {
 		err = s.read(ctx, call)
 	} else {
 		err = queued(s.views.Do(ctx, int64(q.Job), call))
@@ -110,134 +154,130 @@ func (s *Store) readGroup(ctx context.Context, group []*viewCall) []error {
 		case err != nil:
 			errs[i] = err
 		default:
-			errs[i] = answers(&c.view, &c.query)
+			errs[i] = c.answer()
 		}
 	}
 	return errs
 }
 
-// readTogether answers views with one statement.
-func readTogether(ctx context.Context, conn *pgx.Conn, group []*viewCall) error {
-	b := newGroup()
-	var numbers []int64
-	for i, c := range group {
-		numbers = append(numbers, int64(i), int64(c.query.Job), int64(c.query.Step))
-		c.view = store.View{} // an earlier try may have begun to answer
+// read answers one view.
+func (s *Store) read(ctx context.Context, c *viewCall) error {
+	err := s.link.Read(ctx, func(ctx context.Context, conn *pgx.Conn) error { return readAlone(ctx, conn, c) })
+	if err != nil {
+		return err
 	}
-	b.Queue(viewsSQL, numbers,
+	return c.answer()
+}
+
+// readTogether reads several views in one round trip, as of one moment.
+func readTogether(ctx context.Context, conn *pgx.Conn, group viewGroup) error {
+	var views, targets, replays []int64
+	var requests []pgtype.UUID
+	for i, c := range group {
+		q := &c.query
+		c.view = store.View{} // an earlier try may have begun to answer
+		views = append(views, int64(i), int64(q.Job), int64(q.Step))
+		for _, index := range q.Targets {
+			targets = append(targets, int64(i), int64(q.Job), int64(q.Step), int64(index))
+		}
+		if q.Request != (store.RequestID{}) {
+			replays = append(replays, int64(i), int64(q.Job))
+			requests = append(requests, asUUID(q.Request))
+		}
+	}
+	wide := len(targets)+len(requests) > 0
+	b := newGroup()
+	if wide {
+		b = newGroup(oneMoment)
+	}
+	b.Queue(viewsSQL, views,
 		column(group, func(c **viewCall) string { return (*c).query.Scope.Type }),
 		column(group, func(c **viewCall) string { return (*c).query.Scope.ID }),
-	).Query(func(rows pgx.Rows) error {
-		var n int64
-		var r viewRow
-		_, err := pgx.ForEachRow(rows, r.dests([]any{&n}), func() error {
-			return r.addTo(&group[n].view)
-		})
-		return err
-	})
+	).Query(group.takeSteps)
+	if len(targets) > 0 {
+		b.Queue(groupLatestSQL, targets, int64(len(targets)/4)).Query(group.takeResults)
+	}
+	if len(requests) > 0 {
+		b.Queue(groupReplaySQL, replays, requests, int64(len(requests))).Query(group.takeReplay)
+	}
+	if wide {
+		b.Queue(`COMMIT`)
+	}
 	return conn.SendBatch(ctx, b).Close()
 }
 
-// read answers one view.
-func (s *Store) read(ctx context.Context, c *viewCall) error {
-	q := &c.query
-	return s.link.Read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, viewSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int32(q.Step))
-		if err == nil {
-			c.view, err = scanView(rows, q)
+// readAlone reads one view: its statements are cheaper than those of a group.
+func readAlone(ctx context.Context, on sender, c *viewCall) error {
+	group, q := viewGroup{c}, &c.query
+	c.view = store.View{} // an earlier try may have begun to answer
+	header := []any{q.Scope.Type, q.Scope.ID, int64(q.Job), int32(q.Step)}
+	if !c.isWide() { // not as a batch, which costs the caller more
+		rows, err := on.Query(ctx, viewSQL, header...)
+		if err != nil {
+			return err
 		}
-		return err
-	})
-}
-
-// viewRow is a row of a view: its header, with one of its steps.
-type viewRow struct {
-	job  store.Job
-	step store.Step
-}
-
-func (r *viewRow) dests(into []any) []any {
-	return dests(dests(into, schema.Jobs, &r.job), shownSteps, &r.step)
-}
-
-// addTo adds r to a view: the step in question comes first.
-func (r *viewRow) addTo(v *store.View) error {
-	if v.Step.ID == 0 {
-		v.Job, v.Step = r.job, r.step
-	} else {
-		v.Next = r.step
+		return group.takeSteps(rows)
 	}
-	return nil
-}
-
-// answers is ErrNotFound if v is not what q asks for.
-func answers(v *store.View, q *store.Query) error {
-	if v.Step.ID == 0 || q.Step != 0 && v.Step.ID != q.Step {
-		return store.ErrNotFound
-	}
-	return nil
-}
-
-// scanView reads what viewSQL gives.
-func scanView(rows pgx.Rows, q *store.Query) (v store.View, err error) {
-	var r viewRow
-	if _, err := pgx.ForEachRow(rows, r.dests(nil), func() error { return r.addTo(&v) }); err != nil {
-		return store.View{}, err
-	}
-	return v, answers(&v, q)
-}
-
-// wideView reads a view with targets or with the record of a request.
-func (s *Store) wideView(ctx context.Context, q store.Query) (v store.View, err error) {
-	err = s.link.Read(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
-		v, err = readWide(ctx, c, q)
-		return err
-	})
-	if err != nil {
-		return store.View{}, err
-	}
-	return v, nil
-}
-
-func readWide(ctx context.Context, c *pgx.Conn, q store.Query) (v store.View, err error) {
 	var b pgx.Batch
-	b.Queue(`BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`)
-	b.Queue(viewSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int32(q.Step)).Query(func(rows pgx.Rows) (err error) {
-		if v, err = scanView(rows, &q); err == store.ErrNotFound {
-			v, err = store.View{}, nil // the rest of the transaction finds nothing either, and ends it
-		}
-		return err
-	})
-	var results []store.Target
-	if len(q.Targets) > 0 {
-		latest := b.Queue(latestSQL, int64(q.Job), int32(q.Step), q.Targets)
-		if q.Step == 0 {
-			latest = b.Queue(latestOfCurrentSQL, int64(q.Job), q.Targets)
-		}
-		latest.Query(func(rows pgx.Rows) (err error) {
-			results, err = pgx.CollectRows(rows, scanResult)
-			return err
-		})
+	b.Queue(oneMoment)
+	b.Queue(viewSQL, header...).Query(group.takeSteps)
+	switch {
+	case len(q.Targets) == 0:
+	case q.Step == 0:
+		b.Queue(latestOfCurrentSQL, int64(q.Job), q.Targets).Query(group.takeResults)
+	default:
+		b.Queue(latestSQL, int64(q.Job), int32(q.Step), q.Targets).Query(group.takeResults)
 	}
-	var replay []store.Record
 	if q.Request != (store.RequestID{}) {
-		b.Queue(replaySQL, int64(q.Job), asUUID(q.Request)).Query(func(rows pgx.Rows) (err error) {
-			replay, err = pgx.CollectRows(rows, scanRecord)
-			return err
-		})
+		b.Queue(replaySQL, int64(q.Job), asUUID(q.Request)).Query(group.takeReplay)
 	}
 	b.Queue(`COMMIT`)
-	if err := c.SendBatch(ctx, &b).Close(); err != nil {
-		return store.View{}, err
+	return on.SendBatch(ctx, &b).Close()
+}
+
+// A viewGroup is views that are read at once. Each row for several begins with the number of the
+// view that it belongs to.
+type viewGroup []*viewCall
+
+// take reads rows into columns and has add take each over into its view.
+func (g viewGroup) take(rows pgx.Rows, columns []any, add func(v *store.View)) error {
+	var n int64
+	if len(g) > 1 {
+		columns = slices.Insert(columns, 0, any(&n))
 	}
-	if v.Step.ID == 0 {
-		return store.View{}, store.ErrNotFound
-	}
-	v.Targets = inOrder(q.Targets, results, v.Step.Total)
-	if len(replay) > 0 {
-		v.Replay = &replay[0]
-	}
-	return v, nil
+	_, err := pgx.ForEachRow(rows, columns, func() error {
+		add(&g[n].view)
+		return nil
+	})
+	return err
+}
+
+// takeSteps takes what viewSQL gives: the step in question comes first.
+func (g viewGroup) takeSteps(rows pgx.Rows) error {
+	var j store.Job
+	var s store.Step
+	return g.take(rows, dests(dests(nil, schema.Jobs, &j), shownSteps, &s), func(v *store.View) {
+		if v.Step.ID == 0 {
+			v.Job, v.Step = j, s
+		} else {
+			v.Next = s
+		}
+	})
+}
+
+// takeResults takes what latestSQL gives, in any order.
+func (g viewGroup) takeResults(rows pgx.Rows) error {
+	var t store.Target
+	return g.take(rows, dests(nil, schema.Results, &t), func(v *store.View) { v.Targets = append(v.Targets, t) })
+}
+
+// takeReplay takes what replaySQL gives.
+func (g viewGroup) takeReplay(rows pgx.Rows) error {
+	var r store.Record
+	return g.take(rows, dests(nil, schema.Records, &r), func(v *store.View) {
+		replay := r
+		v.Replay = &replay
+	})
 }
 
 // inOrder returns the targets of these indices, of those that there are of so many, with
