@@ -8,10 +8,11 @@ import (
 )
 
 // history is the records of a job, packed into bytes: about 45 a record, and nothing
-// for the garbage collector to follow. Every chunk but the last holds perChunk records.
+// for the garbage collector to follow.
 type history struct {
-	chunks [][]byte
-	n      int
+	last []byte   // the records behind those of full
+	n    int      // how many there are in all
+	full [][]byte // chunks of perChunk records each
 }
 
 const perChunk = 32
@@ -21,18 +22,14 @@ func (h *history) len() int { return h.n }
 // append adds the record with the next sequence number. The first chunk grows as it must, since
 // most jobs fill none; a later one starts with the room that the one before came to need.
 func (h *history) append(r *store.Record) {
-	if h.n%perChunk == 0 {
-		var chunk []byte
-		if full := len(h.chunks); full > 0 {
-			chunk = make([]byte, 0, len(h.chunks[full-1]))
-		}
-		h.chunks = append(h.chunks, chunk)
+	if h.n > 0 && h.n%perChunk == 0 {
+		h.full = append(h.full, h.last)
+		h.last = make([]byte, 0, len(h.last))
 	}
-	last := &h.chunks[len(h.chunks)-1]
 	var scratch [128]byte
 	body := pack(scratch[:0], r)
-	*last = binary.AppendUvarint(*last, uint64(len(body)))
-	*last = append(*last, body...)
+	h.last = binary.AppendUvarint(h.last, uint64(len(body)))
+	h.last = append(h.last, body...)
 	h.n++
 }
 
@@ -41,9 +38,12 @@ func (h *history) walk(seq store.Seq, f func(seq store.Seq, body []byte) bool) {
 	if seq < 1 || int64(seq) > int64(h.n) {
 		return
 	}
-	first := int(seq-1) / perChunk
-	for c, chunk := range h.chunks[first:] {
-		at := store.Seq((first+c)*perChunk + 1)
+	for c := int(seq-1) / perChunk; c <= len(h.full); c++ {
+		chunk := h.last
+		if c < len(h.full) {
+			chunk = h.full[c]
+		}
+		at := store.Seq(c*perChunk + 1)
 		for ; len(chunk) > 0; at++ {
 			size, n := binary.Uvarint(chunk)
 			body := chunk[n : n+int(size)]

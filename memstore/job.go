@@ -9,10 +9,11 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// job is a stored job, kept small: a store may hold millions.
+// job is a stored job, kept small: a store may hold millions. It lies in one object with its steps,
+// as an operation among millions waits for every object that it has to fetch from memory.
 type job struct {
 	header   store.Job
-	steps    []stepRow
+	steps    []stepRow // the rows behind the job, see alloc
 	log      history
 	counts   *counts                       // of its scope and shard
 	requests map[store.RequestID]store.Seq // made when a request is first looked for in a long history
@@ -47,8 +48,40 @@ type extra struct {
 
 var noTargets targets // of a step without extra; never written
 
+// alloc returns a job of so many steps. With 1 to 6 or 8 rows a job fills its size class, or leaves
+// 32 bytes; more rows than that are an object of their own.
+func alloc(steps int) *job {
+	switch {
+	case steps <= 1:
+		return together(func(rows *[1]stepRow) []stepRow { return rows[:steps] })
+	case steps <= 2:
+		return together(func(rows *[2]stepRow) []stepRow { return rows[:steps] })
+	case steps <= 3:
+		return together(func(rows *[3]stepRow) []stepRow { return rows[:steps] })
+	case steps <= 4:
+		return together(func(rows *[4]stepRow) []stepRow { return rows[:steps] })
+	case steps <= 5:
+		return together(func(rows *[5]stepRow) []stepRow { return rows[:steps] })
+	case steps <= 6:
+		return together(func(rows *[6]stepRow) []stepRow { return rows[:steps] })
+	case steps <= 8:
+		return together(func(rows *[8]stepRow) []stepRow { return rows[:steps] })
+	}
+	return &job{steps: make([]stepRow, steps)}
+}
+
+// together returns a job with what slice takes of the rows behind it.
+func together[R any](slice func(*R) []stepRow) *job {
+	o := new(struct {
+		job
+		rows R
+	})
+	o.steps = slice(&o.rows)
+	return &o.job
+}
+
 func newJob(specs []step.Spec) *job {
-	j := &job{steps: make([]stepRow, len(specs))}
+	j := alloc(len(specs))
 	for i := range specs {
 		s := &specs[i]
 		row := &j.steps[i]

@@ -40,10 +40,12 @@ type shard struct {
 	_      [64]byte // keeps neighbours off each other's cache line
 }
 
-// createdShard finds jobs by the request that created them.
+// createdShard finds jobs by the request that created them. Its entries have no scope, whose text
+// would take more than all else: the job has it.
 type createdShard struct {
-	mu   sync.Mutex // taken before that of a shard
-	jobs map[creation]store.JobID
+	mu    sync.Mutex                      // guards all below; taken before that of a shard
+	first map[store.RequestID]store.JobID // of the scope that made the request first
+	rest  map[creation]store.JobID        // of other scopes that made the same one; nil for none
 }
 
 // counts is how many jobs of one scope in one shard are in each state.
@@ -60,7 +62,7 @@ func New() *Store {
 	for i := range s.shards {
 		s.shards[i].jobs = map[store.JobID]*job{}
 		s.shards[i].counts = map[store.Scope]*counts{}
-		s.created[i].jobs = map[creation]store.JobID{}
+		s.created[i].first = map[store.RequestID]store.JobID{}
 	}
 	return s
 }
@@ -127,7 +129,7 @@ func (s *Store) Created(ctx context.Context, scope store.Scope, request store.Re
 	}
 	c := s.createdShard(request)
 	c.mu.Lock()
-	id, ok := c.jobs[creation{scope, request}]
+	id, ok := s.createdIn(c, scope, request)
 	c.mu.Unlock()
 	if !ok {
 		return store.Record{}, store.ErrNotFound
@@ -142,6 +144,23 @@ func (s *Store) Created(ctx context.Context, scope store.Scope, request store.Re
 
 func (s *Store) createdShard(request store.RequestID) *createdShard {
 	return &s.created[request[15]&63]
+}
+
+// createdIn returns the job that request created in scope. c is locked.
+func (s *Store) createdIn(c *createdShard, scope store.Scope, request store.RequestID) (id store.JobID, ok bool) {
+	if id, ok = c.first[request]; !ok || s.scope(id) == scope {
+		return id, ok
+	}
+	id, ok = c.rest[creation{scope, request}]
+	return id, ok
+}
+
+// scope returns the scope of a job, which exists.
+func (s *Store) scope(id store.JobID) store.Scope {
+	sh := s.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.jobs[id].header.Scope
 }
 
 // Commit implements store.Store. Any error means that nothing was done.
@@ -172,22 +191,28 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 }
 
 func (s *Store) create(c store.Change) error {
-	request := c.Records[0].Request
-	if request != (store.RequestID{}) {
-		index := s.createdShard(request)
-		index.mu.Lock()
-		defer index.mu.Unlock()
-		key := creation{c.Job.Scope, request}
-		if _, known := index.jobs[key]; known {
-			return store.ErrConflict
-		}
-		err := s.insert(c)
-		if err == nil {
-			index.jobs[key] = c.Job.ID
-		}
+	request, scope := c.Records[0].Request, c.Job.Scope
+	if request == (store.RequestID{}) {
+		return s.insert(c)
+	}
+	index := s.createdShard(request)
+	index.mu.Lock()
+	defer index.mu.Unlock()
+	if _, known := s.createdIn(index, scope, request); known {
+		return store.ErrConflict
+	}
+	if err := s.insert(c); err != nil {
 		return err
 	}
-	return s.insert(c)
+	if _, taken := index.first[request]; !taken {
+		index.first[request] = c.Job.ID
+		return nil
+	}
+	if index.rest == nil {
+		index.rest = map[creation]store.JobID{}
+	}
+	index.rest[creation{scope, request}] = c.Job.ID
+	return nil
 }
 
 func (s *Store) insert(c store.Change) error {

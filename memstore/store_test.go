@@ -79,6 +79,79 @@ func TestRecordsAreKeptWhole(t *testing.T) {
 	})
 }
 
+// A job keeps its steps apart from those of other jobs, however many it has.
+func TestJobsOfEverySize(t *testing.T) {
+	const most = 20
+	s := memstore.New()
+	for steps := range most {
+		c := creation(store.JobID(steps+1), store.Scope{}, store.RequestID{}, steps+1)
+		if err := s.Commit(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id := store.JobID(1); id <= most; id++ { // each step but the first has another attempt
+		for i := range step.ID(id) {
+			v, err := s.View(t.Context(), store.Query{Job: id, Step: i + 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v.Job.Version++
+			v.Step.Attempt = int32(100*id) + int32(i)
+			c := store.Change{Job: v.Job, Steps: []store.Step{v.Step}, Records: []store.Record{{Job: id, Seq: v.Job.Version, Cause: step.Results, JobTo: step.Pending}}}
+			if err := s.Commit(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for id := store.JobID(1); id <= most; id++ {
+		got, err := s.Steps(t.Context(), store.Scope{}, id, store.Page[step.ID]{Limit: most + 1})
+		if err != nil || len(got) != int(id) {
+			t.Fatalf("job %d has %d steps, %v, want %d", id, len(got), err, id)
+		}
+		for i, st := range got {
+			if want := int32(100*int(id) + i); st.Attempt != want || st.Name != fmt.Sprint("step-", i) {
+				t.Errorf("job %d: step %d is %q in attempt %d, want attempt %d", id, i+1, st.Name, st.Attempt, want)
+			}
+		}
+	}
+}
+
+// creation returns the change that creates a job.
+func creation(id store.JobID, scope store.Scope, request store.RequestID, steps int) store.Change {
+	c := store.Change{
+		Job:     store.Job{ID: id, Scope: scope, State: step.Pending, Version: 1, Current: 1, Steps: int32(steps)},
+		Records: []store.Record{{Job: id, Seq: 1, Cause: step.Created, Request: request, JobTo: step.Pending}},
+	}
+	for i := range steps {
+		spec := step.Spec{Type: step.Confirmation, Name: fmt.Sprint("step-", i)}
+		c.Specs, c.Steps = append(c.Specs, spec), append(c.Steps, store.NewStep(step.ID(i+1), spec))
+	}
+	return c
+}
+
+// One request makes a job in each of any number of scopes, once, and each scope finds its own.
+func TestARequestOfManyScopes(t *testing.T) {
+	s := memstore.New()
+	request := uuid.UUID{15: 7}
+	scopes := []store.Scope{{Type: "biz", ID: "1"}, {}, {Type: "biz", ID: "2"}, {Type: "biz", ID: "3"}}
+	for round, want := range []error{nil, store.ErrConflict} {
+		for i, scope := range scopes {
+			c := creation(store.JobID(100*round+i+1), scope, request, 1)
+			if err := s.Commit(t.Context(), c); err != want {
+				t.Fatalf("round %d: creation in %v: %v, want %v", round, scope, err, want)
+			}
+		}
+		for i, scope := range scopes {
+			if got, err := s.Created(t.Context(), scope, request); err != nil || got.Job != store.JobID(i+1) {
+				t.Errorf("round %d: Created in %v: job %d, %v, want job %d", round, scope, got.Job, err, i+1)
+			}
+		}
+	}
+	if _, err := s.Created(t.Context(), store.Scope{Type: "biz", ID: "4"}, request); err != store.ErrNotFound {
+		t.Errorf("Created in a scope that has not made the request: %v, want %v", err, store.ErrNotFound)
+	}
+}
+
 // More jobs than a block of ids holds come in order, page by page, either way.
 func TestJobsOfManyBlocksComeInOrder(t *testing.T) {
 	const jobs, stride = 1500, 977 // they have no divisor in common: every id comes once, in no order
