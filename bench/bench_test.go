@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,12 +30,15 @@ func TestCommand(t *testing.T) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
-	interventions, _, _ := strings.Cut(page, "## How cost grows")
-	for _, e := range entrants {
-		if rows := rowsOf(interventions, e.name); len(rows) != 2 {
-			t.Errorf("%s has %d rows, want one for each number of callers", e.name, len(rows))
-		} else if !regexp.MustCompile(`^\| [0-9][0-9,.]* \|`).MatchString(rows[0]) {
-			t.Errorf("%s has no figure: %s", e.name, rows[0])
+	for _, trial := range []trial{interventions, services} {
+		_, part, _ := strings.Cut(page, "## "+trial.title)
+		part, _, _ = strings.Cut(part, "\n## ")
+		for _, e := range trial.entrants {
+			if rows := rowsOf(part, e.name); len(rows) != 2 {
+				t.Errorf("%s has %d rows, want one for each number of callers", e.name, len(rows))
+			} else if !regexp.MustCompile(`^\| [0-9][0-9,.]* \|`).MatchString(rows[1]) {
+				t.Errorf("%s has no figure: %s", e.name, rows[1])
+			}
 		}
 	}
 	if failed := regexp.MustCompile("Not measured: .*").FindString(page); failed != "" {
@@ -60,13 +64,13 @@ func TestCommandWithoutPostgres(t *testing.T) {
 	}
 	dir := t.TempDir()
 	unreachable := fmt.Sprintf("host='%s' user=ann password=sentinel", t.TempDir()) // no server listens on a socket in it
-	if err := command(t.Context(), []string{"-quick", "-out", dir, "-dsn", unreachable, "-only", "intervention,growth,rows"}); err != nil {
+	if err := command(t.Context(), []string{"-quick", "-out", dir, "-dsn", unreachable, "-only", "intervention,service,growth,rows"}); err != nil {
 		t.Fatal(err)
 	}
 	page := readPage(t, dir)
-	interventions, _, _ := strings.Cut(page, "## How cost grows")
-	for _, e := range entrants {
-		for _, row := range rowsOf(interventions, e.name) {
+	trials, _, _ := strings.Cut(page, "## How cost grows")
+	for _, e := range slices.Concat(interventions.entrants, services.entrants) {
+		for _, row := range rowsOf(trials, e.name) {
 			if got := strings.HasPrefix(row, "| no PostgreSQL |"); got != e.postgres {
 				t.Errorf("%s: %s", e.name, row)
 			}

@@ -17,6 +17,7 @@ type durable struct {
 	config func(ctx context.Context) (dbos.Config, error)
 	dbos.Context
 	receipts []chan struct{} // where a workflow says that it has received, by the number of its caller
+	asks     []chan struct{} // where a workflow is asked for its next step, by the number of its caller
 }
 
 func (d *durable) begin(ctx context.Context) error {
@@ -32,6 +33,7 @@ func (d *durable) begin(ctx context.Context) error {
 	}
 	dbos.RegisterWorkflow(d.Context, oneStep)
 	dbos.RegisterWorkflow(d.Context, d.receiving)
+	dbos.RegisterWorkflow(d.Context, d.stepping)
 	return dbos.Launch(d.Context)
 }
 
@@ -54,6 +56,28 @@ func (r *run) dbosOnSQLite(synchronous string) (*durable, error) {
 	}}, err
 }
 
+// onDBOS returns what is done with a DBOS on PostgreSQL as an entrant has it.
+func onDBOS(does func(d *durable, name string, callers int, remove func() error) subject) func(context.Context, *run, string, int) (subject, error) {
+	return func(ctx context.Context, r *run, name string, callers int) (subject, error) {
+		d, drop, err := r.dbosOnPostgres(ctx)
+		if err != nil {
+			return subject{}, err
+		}
+		return does(d, name, callers, drop), nil
+	}
+}
+
+// onDBOSFile is onDBOS on a SQLite file, with synchronous set to that.
+func onDBOSFile(synchronous string, does func(d *durable, name string, callers int, remove func() error) subject) func(context.Context, *run, string, int) (subject, error) {
+	return func(_ context.Context, r *run, name string, callers int) (subject, error) {
+		d, err := r.dbosOnSQLite(synchronous)
+		if err != nil {
+			return subject{}, err
+		}
+		return does(d, name, callers, nil), nil
+	}
+}
+
 // oneStep is a workflow of one step, which does nothing.
 func oneStep(ctx dbos.Context, person string) (string, error) {
 	return dbos.RunAsStep(ctx, func(context.Context) (string, error) { return person, nil })
@@ -61,17 +85,91 @@ func oneStep(ctx dbos.Context, person string) (string, error) {
 
 const workflowUnit = "a workflow of one empty step, from RunWorkflow until GetResult: three commits, of the workflow with its input, of the step's result and of the workflow's"
 
-// workflows has each call run a workflow of one step and wait for its result.
-func (d *durable) workflows(name, unit string, remove func() error) subject {
+// workflows returns what has each call run a workflow of one step and wait for its result.
+func workflows(unit string) func(d *durable, name string, callers int, remove func() error) subject {
+	return func(d *durable, name string, _ int, remove func() error) subject {
+		return subject{
+			name: name, unit: unit, begin: d.begin, end: d.end, close: remove,
+			op: func(context.Context, int, int) error { return d.workflow() },
+		}
+	}
+}
+
+// workflow runs a workflow of one step and waits for its result.
+func (d *durable) workflow(options ...dbos.WorkflowOption) error {
+	handle, err := dbos.RunWorkflow(d.Context, oneStep, "ann", options...)
+	if err != nil {
+		return err
+	}
+	_, err = handle.GetResult(dbos.WithHandleTimeout(patience))
+	return err
+}
+
+// identified is workflows with ids of the caller's choice, by which a second run of one would get the
+// first one's result.
+func (d *durable) identified(name string, callers int, remove func() error) subject {
+	next := requestIDs(callers)
 	return subject{
-		name: name, unit: unit, begin: d.begin, end: d.end, close: remove,
-		op: func(context.Context, int, int) error {
-			handle, err := dbos.RunWorkflow(d.Context, oneStep, "ann")
-			if err != nil {
+		name: name, begin: d.begin, end: d.end, close: remove,
+		unit: "a workflow of one empty step under an id that the caller has chosen, by which a repetition gets the result of the first",
+		op: func(_ context.Context, caller, _ int) error {
+			return d.workflow(dbos.WithWorkflowID(next(caller).String()))
+		},
+	}
+}
+
+// stepping is a workflow that runs a step whenever it is asked to.
+func (d *durable) stepping(ctx dbos.Context, caller int) (n int, err error) {
+	for range d.asks[caller] {
+		if _, err := dbos.RunAsStep(ctx, func(context.Context) (int, error) { return n, nil }); err != nil {
+			return n, err
+		}
+		n++
+		d.receipts[caller] <- struct{}{}
+	}
+	return n, nil
+}
+
+// steps has each call run a step of a workflow of the caller's own, until its result is stored.
+func (d *durable) steps(name string, callers int, remove func() error) subject {
+	handles := make([]dbos.WorkflowHandle[int], callers)
+	return subject{
+		name: name, close: remove,
+		unit: "an empty step of a workflow of the caller's own that is under way, until its result is stored: one commit",
+		begin: func(ctx context.Context) error {
+			if err := d.begin(ctx); err != nil {
 				return err
 			}
-			_, err = handle.GetResult(dbos.WithHandleTimeout(patience))
-			return err
+			d.receipts, d.asks = make([]chan struct{}, callers), make([]chan struct{}, callers)
+			err := inParallel(callers, callers, func(i int) (err error) {
+				d.receipts[i], d.asks[i] = make(chan struct{}, 1), make(chan struct{})
+				handles[i], err = dbos.RunWorkflow(d.Context, d.stepping, i)
+				return err
+			})
+			if err != nil {
+				return errors.Join(err, d.end(ctx))
+			}
+			return nil
+		},
+		op: func(ctx context.Context, caller, _ int) error {
+			select {
+			case d.asks[caller] <- struct{}{}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			select {
+			case <-d.receipts[caller]:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+		end: func(ctx context.Context) error {
+			return errors.Join(inParallel(callers, callers, func(i int) error {
+				close(d.asks[i])
+				_, err := handles[i].GetResult(dbos.WithHandleTimeout(patience))
+				return err
+			}), d.end(ctx))
 		},
 	}
 }

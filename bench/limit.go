@@ -11,11 +11,15 @@ import (
 	"regexp"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/internal/pgkit"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
 )
 
 // diskLimit writes 8 KiB to a file in folder and flushes them, again and again, whatever the
@@ -53,44 +57,99 @@ const mostClients = 64
 // errNoPgbench: what the limit of PostgreSQL is measured with is not installed.
 var errNoPgbench = errors.New("pgbench is not installed: it comes with the PostgreSQL server")
 
-// pgbenchLimit has pgbench run the ideal statement with as many clients as there are callers, or
-// mostClients.
-func (r *run) pgbenchLimit(ctx context.Context, name string) (subject, error) {
+// idealLimit has pgbench run the ideal statement, on tables of its own.
+func (r *run) idealLimit(ctx context.Context, name string, callers int) (subject, error) {
 	_, dsn, drop, err := r.schema(ctx)
 	if err != nil {
 		return subject{}, err
 	}
-	script := filepath.Join(r.disk, "ideal.sql")
-	err = errors.Join(execute(ctx, dsn, pgkit.IdealTables), os.WriteFile(script, []byte(pgkit.IdealScript), 0o600))
+	if err := execute(ctx, dsn, pgkit.IdealTables); err != nil {
+		return subject{}, errors.Join(err, drop())
+	}
+	return r.limit(name, fmt.Sprintf("the minimal statement of an operation, without checks: compare and swap a job, insert a record, insert an effect; pgbench has a client per caller, at most %d", mostClients),
+		load{dsn: dsn, script: pgkit.IdealScript, clients: min(callers, mostClients), jobs: 1}, drop)
+}
+
+// honestLimit has pgbench run the honest statement, of so many jobs at once, on Stepgate's tables.
+func (r *run) honestLimit(ctx context.Context, name string, clients, jobs int) (subject, error) {
+	dsn, drop, err := r.honestTables(ctx)
 	if err != nil {
+		return subject{}, err
+	}
+	unit := "the same statement on Stepgate's tables, with all that an operation writes there: the job, its step, a record of all columns with a request id, the effect, and their indices"
+	if clients == 1 && jobs > 1 {
+		unit = "the same of half as many jobs in one statement as there are callers, on one connection; each job is an operation"
+	}
+	return r.limit(name, unit, load{dsn: dsn, script: pgkit.HonestScript(jobs), options: pgkit.HonestOptions, clients: clients, jobs: jobs}, drop)
+}
+
+// honestTables makes a schema with the tables and jobs of the honest statement, and returns a
+// connection string for it and what drops it.
+func (r *run) honestTables(ctx context.Context) (dsn string, drop func() error, err error) {
+	_, dsn, drop, err = r.schema(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	pool, err := connect(ctx, dsn, conns)
+	if err != nil {
+		return "", nil, errors.Join(err, drop())
+	}
+	defer pool.Close()
+	st, err := openPostgres(ctx, pool)
+	if err != nil {
+		return "", nil, errors.Join(err, drop())
+	}
+	defer st.Close()
+	var last atomic.Int64
+	eng := engine.New(st, engine.WithJobIDs(func(step.Time) store.JobID { return store.JobID(last.Add(1)) }))
+	if _, err := started(ctx, eng, pgkit.Jobs, atOnce, asking(5)); err != nil {
+		return "", nil, errors.Join(err, drop())
+	}
+	return dsn, drop, nil
+}
+
+// A load is what pgbench does.
+type load struct {
+	dsn     string
+	script  string
+	options string // of its connections
+	clients int
+	jobs    int // of one statement
+}
+
+// limit returns a load as a subject of a contest.
+func (r *run) limit(name, unit string, l load, drop func() error) (subject, error) {
+	script := filepath.Join(r.disk, fmt.Sprintf("limit-%d.sql", serial.Add(1)))
+	if err := os.WriteFile(script, []byte(l.script), 0o600); err != nil {
 		return subject{}, errors.Join(err, drop())
 	}
 	return subject{
-		name: name,
-		unit: fmt.Sprintf("the minimal statement of an operation, without checks: compare and swap a job, insert a record, insert an effect; pgbench has a client per caller, at most %d", mostClients),
-		turn: func(ctx context.Context, callers int, each time.Duration) (sample, error) {
-			return pgbench(ctx, dsn, script, min(callers, mostClients), each)
+		name: name, unit: unit, close: drop,
+		turn: func(ctx context.Context, _ int, each time.Duration) (sample, error) {
+			s, err := l.pgbench(ctx, script, each)
+			s.perSecond *= float64(l.jobs)
+			return s, err
 		},
-		close: drop,
 	}, nil
 }
 
-// pgbench runs a script with so many clients for so long, in whole seconds. Those before, in which
-// they connect and prepare, do not count.
-func pgbench(ctx context.Context, dsn, script string, clients int, each time.Duration) (sample, error) {
+// pgbench runs a script for so long, in whole seconds. Those before, in which the clients connect
+// and prepare, do not count.
+func (l load) pgbench(ctx context.Context, script string, each time.Duration) (sample, error) {
 	path, err := pgbenchPath()
 	if err != nil {
 		return sample{}, err
 	}
-	to, err := pgx.ParseConfig(dsn)
+	to, err := pgx.ParseConfig(l.dsn)
 	if err != nil {
 		return sample{}, err
 	}
-	seconds := 1 + clients/32 + int((each+time.Second-1)/time.Second)
+	seconds := 1 + l.clients/32 + int((each+time.Second-1)/time.Second)
 	cmd := exec.CommandContext(ctx, path, "--no-vacuum", "--protocol=prepared", "--file="+script,
-		"--client="+strconv.Itoa(clients), "--jobs="+strconv.Itoa(min(clients, runtime.NumCPU())), "--time="+strconv.Itoa(seconds), "--progress=1")
+		"--client="+strconv.Itoa(l.clients), "--jobs="+strconv.Itoa(min(l.clients, runtime.NumCPU())), "--time="+strconv.Itoa(seconds), "--progress=1")
 	cmd.Env = append(os.Environ(), "PGHOST="+to.Host, "PGPORT="+strconv.Itoa(int(to.Port)), "PGUSER="+to.User,
-		"PGPASSWORD="+to.Password, "PGSSLMODE=disable", "PGDATABASE="+to.Database, "PGOPTIONS=-c search_path="+to.RuntimeParams["search_path"])
+		"PGPASSWORD="+to.Password, "PGSSLMODE=disable", "PGDATABASE="+to.Database,
+		"PGOPTIONS=-c search_path="+to.RuntimeParams["search_path"]+l.options)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return sample{}, fmt.Errorf("pgbench: %w: %s", err, out)

@@ -63,23 +63,28 @@ func TestAhead(t *testing.T) {
 // The words follow the figures: whoever is ahead in a table is named below it, and nobody else.
 func TestInterventionTableSaysWhoIsAhead(t *testing.T) {
 	var results []result
-	for _, e := range entrants {
+	for _, e := range interventions.entrants {
 		rate := 100.0
 		switch e.name {
 		case insertName:
 			rate = 150
 		case dbosName:
 			rate = 50
+		case honestName:
+			rate = 200
+		case groupedName:
+			rate = 400
 		}
 		results = append(results, result{name: e.name, samples: []sample{{perSecond: rate, p50: time.Millisecond}}})
 	}
 	results[0] = result{name: memoryName, failed: os.ErrPermission}
-	got := interventionTable(8, results)
+	got := interventions.table(8, results)
 	if want := "**A peer is ahead**: *" + insertName + "* of *" + postgresName + "* (1.5 times)."; got.note != want {
 		t.Errorf("the note is %s, want %s", got.note, want)
 	}
 	page := got.String()
-	for _, want := range []string{"### 8 callers", memoryName + " | permission denied |", insertName + " | 150 | 1.00 ms | – | 0 | 1.5 | **1.5** |", dbosName + " | 50.0 | 1.00 ms | – | 0 | 0.50 | 0.50 |"} {
+	for _, want := range []string{"### 8 callers", memoryName + " | permission denied |", insertName + " | 150 | 1.00 ms | – | 0 | 1.5 | 0.75 | 0.38 | **1.5** |",
+		dbosName + " | 50.0 | 1.00 ms | – | 0 | 0.50 | 0.25 | 0.12 | 0.50 |", sqliteName + " | 100 | 1.00 ms | – | 0 | 1.0 |  |  |  |"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the table does not say %q:\n%s", want, page)
 		}

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,9 +19,10 @@ import (
 
 // A queue is a River that runs between begin and end. Its tables outlive it.
 type queue struct {
-	dsn  string
-	work func(ctx context.Context, pool *pgxpool.Pool, job *river.Job[intervention]) error // nil: it only inserts
-	done func(id int64)                                                                    // nil, or is told of completed events
+	dsn     string
+	work    func(ctx context.Context, pool *pgxpool.Pool, job *river.Job[intervention]) error // nil: it only inserts
+	done    func(id int64)                                                                    // nil, or is told of completed events
+	workers int                                                                               // at once; 0 stands for 128
 
 	pool   *pgxpool.Pool
 	client *river.Client[pgx.Tx]
@@ -27,7 +31,8 @@ type queue struct {
 
 // An intervention is what a River job says.
 type intervention struct {
-	Person string `json:"person"`
+	Person  string `json:"person"`
+	Request string `json:"request,omitempty"`
 }
 
 func (intervention) Kind() string { return "intervention" }
@@ -63,6 +68,17 @@ func (r *run) newQueue(ctx context.Context) (*queue, func() error, error) {
 	return q, drop, nil
 }
 
+// onRiver returns what is done with a River as an entrant has it.
+func onRiver(does func(q *queue, name string, callers int, remove func() error) subject) func(context.Context, *run, string, int) (subject, error) {
+	return func(ctx context.Context, r *run, name string, callers int) (subject, error) {
+		q, drop, err := r.newQueue(ctx)
+		if err != nil {
+			return subject{}, err
+		}
+		return does(q, name, callers, drop), nil
+	}
+}
+
 // fetchRest is how long River rests between two fetches, of jobs that it is told of. Its default of
 // 100 ms is for fewer queries, and would be all that there was to see.
 const fetchRest = time.Millisecond
@@ -75,7 +91,7 @@ func (q *queue) begin(ctx context.Context) (err error) {
 	if q.work != nil {
 		config.Workers = river.NewWorkers()
 		river.AddWorker(config.Workers, &worker{work: func(ctx context.Context, job *river.Job[intervention]) error { return q.work(ctx, q.pool, job) }})
-		config.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 128}}
+		config.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: cmp.Or(q.workers, 128)}}
 	}
 	defer func() {
 		if err != nil {
@@ -109,7 +125,7 @@ func (q *queue) end(ctx context.Context) (err error) {
 
 // insert inserts a job and returns its id.
 func (q *queue) insert(ctx context.Context) (int64, error) {
-	inserted, err := q.client.Insert(ctx, intervention{"ann"}, nil)
+	inserted, err := q.client.Insert(ctx, intervention{Person: "ann"}, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -117,7 +133,7 @@ func (q *queue) insert(ctx context.Context) (int64, error) {
 }
 
 // inserts has each call insert a job, which nobody works.
-func (q *queue) inserts(name string, remove func() error) subject {
+func (q *queue) inserts(name string, _ int, remove func() error) subject {
 	return subject{
 		name: name, begin: q.begin, end: q.end, close: remove,
 		unit: "Insert of a job without a worker: one commit",
@@ -128,8 +144,93 @@ func (q *queue) inserts(name string, remove func() error) subject {
 	}
 }
 
+// unique has each call insert a job, which nobody works, unless there is one of the same request.
+func (q *queue) unique(name string, callers int, remove func() error) subject {
+	next := requestIDs(callers)
+	s := q.inserts(name, callers, remove)
+	s.unit = "Insert of a job without a worker that is unique by its arguments, of which a request id is one: one commit"
+	s.op = func(ctx context.Context, caller, _ int) error {
+		inserted, err := q.client.Insert(ctx, intervention{"ann", next(caller).String()}, &river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true}})
+		if err == nil && inserted.UniqueSkippedAsDuplicate {
+			err = errors.New("a new job was taken for one that is there")
+		}
+		return err
+	}
+	return s
+}
+
+// waitingJobs is how many jobs wait for River's workers when a turn begins: more than they work in one.
+const waitingJobs = 20_000
+
+// fetches has River work jobs that were inserted before, with a worker for each caller.
+func (q *queue) fetches(name string, callers int, remove func() error) subject {
+	var completed atomic.Int64
+	gone := waitingJobs
+	q.workers = callers
+	q.work = func(context.Context, *pgxpool.Pool, *river.Job[intervention]) error { return nil }
+	q.done = func(int64) { completed.Add(1) }
+	return subject{
+		name: name, close: remove,
+		unit: "a job that waits and whose worker does nothing, with a worker for each caller, from its fetch until it is stored as completed, both of which River does in batches",
+		begin: func(ctx context.Context) error {
+			completed.Store(0)
+			return errors.Join(q.fill(ctx, gone), q.begin(ctx))
+		},
+		turn: func(ctx context.Context, _ int, each time.Duration) (sample, error) {
+			perSecond, err := rate(ctx, &completed, each)
+			return sample{perSecond: perSecond, allocs: nan}, err
+		},
+		end: func(ctx context.Context) error {
+			err := q.end(ctx)
+			gone = int(completed.Load())
+			return err
+		},
+	}
+}
+
+// rate returns by how much a count that grows in batches grows in a second. It looks from one batch to
+// another, so long at least.
+func rate(ctx context.Context, counted *atomic.Int64, each time.Duration) (float64, error) {
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	var began time.Time
+	var first int64
+	for last := counted.Load(); ; {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		now, n := time.Now(), counted.Load()
+		switch {
+		case n == last:
+			continue
+		case began.IsZero():
+			began, first = now, n
+		case now.Sub(began) >= each:
+			return float64(n-first) / now.Sub(began).Seconds(), nil
+		}
+		last = n
+	}
+}
+
+// fill inserts jobs, all in one commit.
+func (q *queue) fill(ctx context.Context, jobs int) error {
+	pool, err := connect(ctx, q.dsn, 1)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil || jobs == 0 {
+		return err
+	}
+	_, err = client.InsertManyFast(ctx, slices.Repeat([]river.InsertManyParams{{Args: intervention{Person: "ann"}}}, jobs))
+	return err
+}
+
 // worked has each call insert a job and wait until River says that it is completed.
-func (q *queue) worked(name string, remove func() error) subject {
+func (q *queue) worked(name string, _ int, remove func() error) subject {
 	w := waiters{}
 	q.work = func(context.Context, *pgxpool.Pool, *river.Job[intervention]) error { return nil }
 	q.done = w.done
@@ -142,7 +243,7 @@ func (q *queue) worked(name string, remove func() error) subject {
 
 // completed has each call insert a job and wait until its worker has completed it in a
 // transaction of its own.
-func (q *queue) completed(name string, remove func() error) subject {
+func (q *queue) completed(name string, _ int, remove func() error) subject {
 	w := waiters{}
 	q.work = func(ctx context.Context, pool *pgxpool.Pool, job *river.Job[intervention]) error {
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {

@@ -2,17 +2,90 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
-	"github.com/stepgate/stepgate/store/pgstore"
 	"github.com/stepgate/stepgate/store/sqlitestore"
 )
+
+// A site is an engine on a store of its own.
+type site struct {
+	*engine.Engine
+	settle func(ctx context.Context) error // settles all effects that wait; nil where they may pile up
+	end    func(ctx context.Context) error // see [subject]
+	close  func() error
+}
+
+// open returns a site of one of Stepgate's stores, by the name of its row.
+func (r *run) open(ctx context.Context, name string, options ...engine.Option) (site, error) {
+	switch name {
+	case sqliteName:
+		st, err := sqlitestore.Open(filepath.Join(r.disk, fmt.Sprintf("stepgate-%d.db", serial.Add(1))))
+		if err != nil {
+			return site{}, err
+		}
+		return site{Engine: engine.New(st, options...), close: st.Close}, nil
+	case postgresName:
+		pool, remove, err := r.pool(ctx, conns)
+		if err != nil {
+			return site{}, err
+		}
+		st, err := openPostgres(ctx, pool)
+		if err != nil {
+			return site{}, errors.Join(err, remove())
+		}
+		return site{
+			Engine: engine.New(st, options...),
+			end:    func(context.Context) error { pool.Reset(); return nil }, // the connections are others' now
+			close:  func() error { st.Close(); return remove() },
+		}, nil
+	}
+	st := memstore.New()
+	return site{
+		Engine: engine.New(st, options...),
+		settle: func(ctx context.Context) error { return settle(ctx, st) },
+		close:  func() error { return nil },
+	}, nil
+}
+
+// serial makes the names of files differ.
+var serial atomic.Int64
+
+// conns is how many connections each subject has to PostgreSQL at most: as many as DBOS opens
+// by itself.
+const conns = 20
+
+// A work is what so many callers do on a site, again and again.
+type work func(ctx context.Context, on site, callers int) (subject, error)
+
+// onStepgate returns a work on one of Stepgate's stores as an entrant has it.
+func onStepgate(store string, does work, unit string) func(context.Context, *run, string, int) (subject, error) {
+	return func(ctx context.Context, r *run, name string, callers int) (subject, error) {
+		at, err := r.open(ctx, store)
+		if err != nil {
+			return subject{}, err
+		}
+		s, err := does(ctx, at, callers)
+		if at.end != nil { // others come before the first turn
+			err = errors.Join(err, at.end(ctx))
+		}
+		if err != nil {
+			return subject{}, errors.Join(err, at.close())
+		}
+		s.name, s.unit, s.end, s.close = name, unit, at.end, at.close
+		return s, nil
+	}
+}
 
 // jobsOfCaller is how many jobs a caller has, so that callers do not meet.
 const jobsOfCaller = 8
@@ -24,86 +97,128 @@ type operator struct {
 	n    int
 }
 
-func (o *operator) operate(ctx context.Context, eng *engine.Engine) error {
+func (o *operator) operate(ctx context.Context, eng *engine.Engine, request store.RequestID) error {
 	id, code := o.jobs[o.n%len(o.jobs)], moves[o.n/len(o.jobs)%2].code
 	o.n++
-	_, err := eng.Operate(ctx, id, 1, code, engine.Request{By: "ann"})
+	_, err := eng.Operate(ctx, id, 1, code, engine.Request{By: "ann", ID: request})
 	return err
 }
 
-// operators starts jobs for so many callers.
-func operators(ctx context.Context, eng *engine.Engine, callers int) ([]operator, error) {
-	jobs, err := started(ctx, eng, callers*jobsOfCaller, min(callers, 32), asking(5))
+// operations has each call operate on a job of the caller's own.
+func operations(ctx context.Context, on site, callers int) (subject, error) {
+	return confirming(ctx, on, callers, func(int) store.RequestID { return store.RequestID{} })
+}
+
+// requests is operations whose callers send request ids, as every client of the HTTP API does.
+func requests(ctx context.Context, on site, callers int) (subject, error) {
+	return confirming(ctx, on, callers, requestIDs(callers))
+}
+
+// requestIDs returns what draws an id for a caller, who is one of so many. Those of a caller ascend,
+// as ids that begin with a time do.
+func requestIDs(callers int) func(caller int) store.RequestID {
+	last := make([]store.RequestID, callers)
+	for i := range last {
+		binary.BigEndian.PutUint64(last[i][:8], rand.Uint64())
+	}
+	return func(caller int) store.RequestID {
+		n := last[caller][8:]
+		binary.BigEndian.PutUint64(n, binary.BigEndian.Uint64(n)+1)
+		return last[caller]
+	}
+}
+
+func confirming(ctx context.Context, on site, callers int, request func(caller int) store.RequestID) (subject, error) {
+	ids, err := started(ctx, on.Engine, callers*jobsOfCaller, min(callers, atOnce), asking(5))
 	all := make([]operator, callers)
 	for i := range all {
-		all[i].jobs = jobs[i*jobsOfCaller:][:jobsOfCaller]
+		all[i].jobs = ids[i*jobsOfCaller:][:jobsOfCaller]
 	}
-	return all, err
+	s := subject{op: func(ctx context.Context, caller, _ int) error {
+		return all[caller].operate(ctx, on.Engine, request(caller))
+	}}
+	if on.settle != nil {
+		s.every, s.pause = max(4096/callers, 1), on.settle
+	}
+	return s, err
 }
 
-// onMemory operates on memstore. Its effects are settled outside the timed part.
-func onMemory(ctx context.Context, name string, callers int) (subject, error) {
-	st := memstore.New()
-	eng := engine.New(st)
-	all, err := operators(ctx, eng, callers)
-	return subject{
-		name: name, every: max(4096/callers, 1),
-		unit:  "an operation that is accepted, on jobs of the caller's own, from Operate until its receipt: load, decide, commit, with a record and an effect, which stays unclaimed",
-		op:    func(ctx context.Context, caller, _ int) error { return all[caller].operate(ctx, eng) },
-		pause: func(ctx context.Context) error { return settle(ctx, st) },
-	}, err
+// reportsOfJob is how many results a caller reports on one job, before another takes its place.
+const reportsOfJob = 1000
+
+// reports returns a work in which each call reports the result of one target. So many callers report
+// on one job. No report ends an attempt.
+func reports(sharing int) work {
+	return func(ctx context.Context, on site, callers int) (subject, error) {
+		if callers < sharing {
+			return subject{}, fmt.Errorf("needs %d callers", sharing)
+		}
+		spec := step.Spec{Type: step.Script, Name: "run", Targets: make([]string, sharing*reportsOfJob+1)}
+		for i := range spec.Targets {
+			spec.Targets[i] = fmt.Sprint("host-", i)
+		}
+		jobs := make([]store.JobID, (callers+sharing-1)/sharing)
+		renew := func(ctx context.Context) error {
+			ids, err := started(ctx, on.Engine, len(jobs), min(len(jobs), atOnce), engine.JobSpec{Name: "bench", Steps: []step.Spec{spec}})
+			copy(jobs, ids)
+			return err
+		}
+		return subject{
+			every: reportsOfJob, pause: renew,
+			op: func(ctx context.Context, caller, n int) error {
+				target := caller%sharing*reportsOfJob + n%reportsOfJob
+				result := engine.TargetResult{Target: int32(target), Result: store.Result{Status: step.TargetSucceeded}}
+				told, err := on.Report(ctx, engine.Report{Job: jobs[caller/sharing], Step: 1, Attempt: 1, Results: []engine.TargetResult{result}})
+				if err == nil && told.Accepted != 1 {
+					err = fmt.Errorf("a report of one new result was answered with %+v", told)
+				}
+				return err
+			},
+		}, renew(ctx)
+	}
 }
 
-// onSQLite operates on a file of its own.
-func (r *run) onSQLite(ctx context.Context, name string, callers int) (subject, error) {
-	st, err := sqlitestore.Open(filepath.Join(r.disk, fmt.Sprintf("stepgate-%d.db", serial.Add(1))))
-	if err != nil {
+const inClaim = 16 // effects that a call claims and settles
+
+// claims has each call claim effects, as an executor in another process does, and settle them. What
+// is gone is replaced outside the timed part.
+func claims(ctx context.Context, on site, callers int) (subject, error) {
+	every := max(128/callers, 4)
+	waiting := (every + 1) * callers * inClaim // so that there is always one more for each
+	if _, err := started(ctx, on.Engine, waiting, atOnce, asking(1)); err != nil {
 		return subject{}, err
 	}
-	eng := engine.New(st)
-	all, err := operators(ctx, eng, callers)
-	if err != nil {
-		return subject{}, errors.Join(err, st.Close())
-	}
+	settled := make([][]engine.Delivery, callers)
 	return subject{
-		name:  name,
-		unit:  "the same: a read and a commit, which is flushed; concurrent calls share a commit",
-		op:    func(ctx context.Context, caller, _ int) error { return all[caller].operate(ctx, eng) },
-		close: st.Close,
-	}, nil
-}
-
-// serial makes the names of files differ.
-var serial atomic.Int64
-
-// conns is how many connections each subject has to PostgreSQL at most: as many as DBOS opens
-// by itself.
-const conns = 20
-
-// onPostgres operates in a schema of its own.
-func (r *run) onPostgres(ctx context.Context, name string, callers int) (subject, error) {
-	pool, remove, err := r.pool(ctx, conns)
-	if err != nil {
-		return subject{}, err
-	}
-	if err := pgstore.Migrate(ctx, pool); err != nil {
-		return subject{}, errors.Join(err, remove())
-	}
-	st, err := pgstore.New(ctx, pool)
-	if err != nil {
-		return subject{}, errors.Join(err, remove())
-	}
-	eng := engine.New(st)
-	all, err := operators(ctx, eng, callers)
-	if err != nil {
-		st.Close()
-		return subject{}, errors.Join(err, remove())
-	}
-	return subject{
-		name:  name,
-		unit:  "the same: two round trips, of which the second commits; concurrent calls share both",
-		op:    func(ctx context.Context, caller, _ int) error { return all[caller].operate(ctx, eng) },
-		end:   func(context.Context) error { pool.Reset(); return nil }, // the connections are others' now
-		close: func() error { st.Close(); return remove() },
+		times: inClaim, every: every,
+		op: func(ctx context.Context, caller, _ int) error {
+			for left := inClaim; left > 0; {
+				due, err := on.Claim(ctx, engine.ClaimQuery{Limit: left})
+				if err == nil && len(due) == 0 {
+					err = errors.New("no effect was due")
+				}
+				for i := 0; i < len(due) && err == nil; i++ {
+					err = on.Settle(ctx, due[i].Claimed())
+				}
+				if err != nil {
+					return err
+				}
+				settled[caller] = append(settled[caller], due...)
+				left -= len(due)
+			}
+			return nil
+		},
+		pause: func(ctx context.Context) error {
+			all := slices.Concat(settled...)
+			clear(settled)
+			return inParallel(atOnce, len(all), func(i int) error {
+				code := operation.TerminateConfirmation
+				if all[i].Effect == store.JobEnded {
+					code = operation.RestartConfirmation
+				}
+				_, err := on.Operate(ctx, all[i].Job.ID, 1, code, engine.Request{By: "ann"})
+				return err
+			})
+		},
 	}, nil
 }

@@ -29,7 +29,7 @@ func (r *run) dbosStored(sizes []int) line {
 			if err := d.stock(ctx, size); err != nil {
 				return system{}, errors.Join(err, end())
 			}
-			op := d.workflows("", "", nil).op
+			op := workflows("")(d, "", 1, nil).op
 			return system{func(ctx context.Context, n int) (time.Duration, error) {
 				began := time.Now()
 				err := op(ctx, 0, n)

@@ -60,6 +60,9 @@ func TestRecordsAreKeptWhole(t *testing.T) {
 			if err := s.Commit(ctx, c); err != nil {
 				t.Fatalf("Commit(%+v): %v", c, err)
 			}
+			if v, err := s.View(ctx, store.Query{Job: 1, Request: r.Request}); err != nil || r.Request != (uuid.UUID{}) && v.Replay == nil {
+				t.Fatalf("View by request %v of record %d, the last: %+v, %v", r.Request, r.Seq, v.Replay, err)
+			}
 		}
 		got, err := s.History(ctx, store.Scope{}, 1, store.Page[store.Seq]{Limit: 100})
 		if err != nil || len(got) != len(want) {

@@ -2,6 +2,7 @@
 package pgkit
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 )
@@ -25,6 +26,44 @@ WITH job AS (
 INSERT INTO ideal_effects SELECT id, version, 1 FROM job;
 `
 )
+
+// Jobs is how many jobs the scripts take turns with, by the ids from 1 on.
+const Jobs = 1024
+
+// HonestOptions has each connection plan the honest statement once, and look up by index however
+// small the tables were then.
+const HonestOptions = " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+
+// HonestScript is the honest statement for pgbench: it writes all that an operation of Stepgate
+// writes, and loads, decides and checks nothing. Each of so many jobs, a power of two, that follow
+// each other in the order of ids, changes from waiting for a confirmation to refused, or back again:
+// the job, its first step, a record with a request id and an effect, in Stepgate's own tables with
+// all their indices. The jobs have to be there, started, and each waiting for its first step.
+func HonestScript(jobs int) string {
+	which := fmt.Sprintf("ANY (ARRAY(SELECT generate_series(:n * %[1]d + 1, :n * %[1]d + %[1]d)))", jobs)
+	if jobs == 1 {
+		which = ":n + 1"
+	}
+	return fmt.Sprintf("\\set n random(0, %d)\n", Jobs/jobs-1) + `WITH job AS (
+	UPDATE stepgate_jobs SET version = version + 1, moved = version + 1, updated = updated + 1, state = 20 - state,
+		finished = CASE state WHEN 7 THEN updated + 1 ELSE 0 END
+	WHERE id = ` + which + ` RETURNING id, version, updated, finished, state, scope_type, scope_id
+), moved AS (
+	UPDATE stepgate_steps s SET state = job.state, finished = job.finished,
+		attempt = s.attempt + CASE job.state WHEN 7 THEN 1 ELSE 0 END, run_full = s.attempt + CASE job.state WHEN 7 THEN 1 ELSE 0 END,
+		started = CASE job.state WHEN 7 THEN job.updated ELSE s.started END
+	FROM job WHERE s.job = job.id AND s.id = 1 RETURNING job.*, s.attempt
+), recorded AS (
+	INSERT INTO stepgate_records (job, seq, at, request, step, entered, attempt, run_full, succeeded, unfinished, results, targets,
+		cause, from_state, to_state, job_from, job_to, effect, actor, reason)
+	SELECT id, version, updated, gen_random_uuid(), 1, 0, attempt, attempt, 0, 0, 0, 0,
+		CASE state WHEN 7 THEN 10 ELSE 9 END, 20 - state, state, 20 - state, state, CASE state WHEN 7 THEN 3 ELSE 4 END, 'ann', '' FROM moved
+)
+INSERT INTO stepgate_effects (job, seq, at, effect, step, type, attempt, run_full, job_to, scope_type, scope_id, not_before)
+SELECT id, version, updated, CASE state WHEN 7 THEN 3 ELSE 4 END, 1, 3, attempt, attempt, CASE state WHEN 7 THEN 0 ELSE state END,
+	scope_type, scope_id, 0 FROM moved;
+`
+}
 
 // Within returns a connection string, a URL or in words, that differs from dsn in the schema of
 // its connections.

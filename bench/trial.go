@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// A trial is a part of the page in which entrants do what they do with more and more callers.
+type trial struct {
+	name     string // of the part
+	title    string
+	file     string // of its plot, or "" for none
+	words    string
+	against  []string // heads of the columns that compare an entrant with what it is held against
+	entrants []entrant
+}
+
+// An entrant of a trial: what it is compared with, and how it is made. Those with no Stepgate beside
+// them are Stepgate, or a limit.
+type entrant struct {
+	name     string
+	against  []string // names of entrants, in the order of the trial's columns
+	stepgate string   // what a peer is compared with
+	postgres bool     // whether it needs one
+	open     func(ctx context.Context, r *run, name string, callers int) (subject, error)
+}
+
+// measure measures the entrants.
+func (t trial) measure(ctx context.Context, r *run) (section, error) {
+	s := section{title: t.title}
+	callers := []int{1, 8, 32, 128}
+	if r.quick {
+		callers = []int{1, 4}
+	}
+	rates := map[string][]point{}
+	s.brief = table{title: s.title, head: []string{"operations a second, by callers"}}
+	for _, e := range t.entrants {
+		s.brief.rows = append(s.brief.rows, []string{e.name})
+	}
+	var said []result // for their units
+	for _, n := range callers {
+		results, err := t.contest(ctx, r, n)
+		if err != nil {
+			return s, err
+		}
+		said = results
+		s.tables = append(s.tables, t.table(n, results))
+		s.brief.head = append(s.brief.head, whole(n))
+		for i, e := range t.entrants {
+			s.brief.rows[i] = append(s.brief.rows[i], count(named(results, e.name).perSecond()))
+		}
+		for _, got := range results {
+			rates[got.name] = append(rates[got.name], point{float64(n), got.perSecond()})
+		}
+	}
+	s.words = []string{t.words, units(said)}
+	if t.file == "" {
+		return s, nil
+	}
+	drawn, err := plotLines(filepath.Join(r.out, t.file), t.title, "callers", "operations a second", t.lines(rates))
+	if drawn {
+		s.plots = append(s.plots, t.file)
+	}
+	return s, err
+}
+
+// lines returns a series for each entrant that was measured.
+func (t trial) lines(rates map[string][]point) []series {
+	var all []series
+	for _, e := range t.entrants {
+		if points := rates[e.name]; points != nil {
+			all = append(all, series{e.name, points})
+		}
+	}
+	return all
+}
+
+// contest measures the entrants with so many callers. One that cannot be had has a result that
+// says why.
+func (t trial) contest(ctx context.Context, r *run, callers int) ([]result, error) {
+	c := contest{callers: callers, rounds: 6, warm: 60 * time.Millisecond, each: 400 * time.Millisecond}
+	if r.quick {
+		c.rounds, c.warm, c.each = 1, 10*time.Millisecond, 50*time.Millisecond
+	}
+	var missing []result
+	for _, e := range t.entrants {
+		if e.postgres && r.dsn == "" {
+			missing = append(missing, result{name: e.name, failed: errors.New("no PostgreSQL")})
+			continue
+		}
+		s, err := e.open(ctx, r, e.name, callers)
+		if err != nil {
+			missing = append(missing, result{name: e.name, failed: err})
+			continue
+		}
+		c.subjects = append(c.subjects, s)
+	}
+	results, err := c.run(ctx)
+	results = append(results, missing...)
+	order := func(r result) int {
+		return slices.IndexFunc(t.entrants, func(e entrant) bool { return e.name == r.name })
+	}
+	slices.SortFunc(results, func(a, b result) int { return order(a) - order(b) })
+	r.log("%s: %d callers are done", t.name, callers)
+	return results, err
+}
+
+// table shows what so many callers got done.
+func (t trial) table(callers int, results []result) table {
+	shown := table{
+		title: fmt.Sprintf("%d callers", callers),
+		head:  slices.Concat([]string{"", "operations/s", "p50", "p99", "allocations"}, t.against, []string{"times as many as Stepgate, same database"}),
+	}
+	if callers == 1 {
+		shown.title = "1 caller"
+	}
+	var duels []duel
+	for _, e := range t.entrants {
+		got := named(results, e.name)
+		if got.failed != nil {
+			shown.rows = append(shown.rows, []string{got.name, got.failed.Error()})
+			continue
+		}
+		row := []string{got.name, count(got.perSecond()), duration(got.p50()), duration(got.p99()), count(got.allocs())}
+		for i := range t.against {
+			cell := ""
+			if i < len(e.against) {
+				cell = factor(ratio(got, named(results, e.against[i])))
+			}
+			row = append(row, cell)
+		}
+		last := ""
+		if e.stepgate != "" {
+			d := duel{peer: e.name, stepgate: e.stepgate, times: ratio(got, named(results, e.stepgate))}
+			duels = append(duels, d)
+			last = d.String()
+		}
+		shown.rows = append(shown.rows, append(row, last))
+	}
+	shown.note = ahead(duels)
+	return shown
+}
