@@ -33,13 +33,14 @@ type call struct {
 	step    step.ID
 	lost    int           // commits that lost a race
 	sent    ReportReceipt // what the last commit that lost a race or is in doubt would answer, of a report
-	patient bool          // back off after a conflict: for reports
+	patient bool          // back off after a conflict, and change the job only in turn: for reports
+	turn    turn          // in the line of the job
 }
 
 func (e *Engine) newCall() *call {
 	c := e.calls.Get().(*call)
 	c.request, c.id, c.lost, c.patient, c.job, c.step = Request{}, store.RequestID{}, 0, false, 0, 0
-	c.began, c.stamped, c.doubt, c.sent = time.Time{}, false, doubt{}, ReportReceipt{}
+	c.began, c.stamped, c.doubt, c.sent, c.turn = time.Time{}, false, doubt{}, ReportReceipt{}, turn{}
 	return c
 }
 
@@ -120,11 +121,16 @@ type doubt struct {
 // can tell, the caller learns that the outcome is unknown, whatever else went wrong.
 func (e *Engine) commitLoop(ctx context.Context, c *call, q store.Query, cmd Command) error {
 	c.job, c.step = q.Job, q.Step
-	if c.given() {
+	if c.given() || c.doubt.n > 0 {
 		q.Request = c.id
 	}
+	defer e.leaveLine(c)
 	for {
+		if err := e.enterLine(ctx, c); err != nil {
+			return c.orUnknown(err)
+		}
 		again, err := e.attemptOnce(ctx, c, &q, cmd)
+		e.leaveLine(c)
 		if again && c.patient {
 			err = e.backOff(ctx, c.lost)
 		}
@@ -134,6 +140,26 @@ func (e *Engine) commitLoop(ctx context.Context, c *call, q store.Query, cmd Com
 		case !again:
 			return nil
 		}
+	}
+}
+
+// enterLine waits for a turn in the line of the job: for a report, and for what has lost a race,
+// which has the next one.
+func (e *Engine) enterLine(ctx context.Context, c *call) error {
+	if c.turn.held() || !c.patient && c.lost == 0 {
+		return nil
+	}
+	p := new(place)
+	_, err := e.lines.wait(ctx, lineOf{e.scope, c.job}, p, !c.patient)
+	c.turn = p.turn
+	return err
+}
+
+// leaveLine ends the turn, if there is one.
+func (e *Engine) leaveLine(c *call) {
+	if c.turn.held() {
+		e.lines.leave(c.turn)
+		c.turn = turn{}
 	}
 }
 
@@ -148,13 +174,6 @@ func (c *call) orUnknown(err error) error {
 // attemptOnce loads, asks the authorizer, decides, and commits if the version is still the one
 // decided on. Another try is due after a conflict, and after a commit in doubt.
 func (e *Engine) attemptOnce(ctx context.Context, c *call, q *store.Query, cmd Command) (again bool, err error) {
-	if c.patient {
-		leave, err := e.enterGate(ctx, q.Job)
-		if err != nil {
-			return false, err
-		}
-		defer leave()
-	}
 	view, err := e.store.View(ctx, *q) // on the stack: a refusal ends here
 	if err != nil {
 		return false, e.explainMiss(ctx, *q, err)
@@ -329,6 +348,10 @@ func (e *Engine) permit(ctx context.Context, c *call, v *store.View, cmd Command
 		a.Actor, a.Cause = cmd.By, step.Created
 	default:
 		return nil
+	}
+	if held := c.turn; held.held() { // the authorizer may call back for this job
+		timer := time.AfterFunc(turnWait, func() { e.lines.leave(held) })
+		defer timer.Stop()
 	}
 	err := e.admit(ctx, a)
 	if err == nil {

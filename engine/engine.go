@@ -29,9 +29,9 @@ type Engine struct {
 type shared struct {
 	config
 	store store.Store
-	clock *clock            // tells now, if the store has a clock
-	gates [64]chan struct{} // a report of a job holds the gate of its stripe
-	calls sync.Pool         // of *call
+	clock *clock    // tells now, if the store has a clock
+	lines *lines    // where reports of one job wait for each other
+	calls sync.Pool // of *call
 	ids   jobIDs
 
 	// decide is the package's function but in tests, which break it on purpose.
@@ -40,7 +40,7 @@ type shared struct {
 
 // New returns an engine on s.
 func New(s store.Store, opts ...Option) *Engine {
-	e := &shared{config: defaults(), store: s, decide: decide}
+	e := &shared{config: defaults(), store: s, decide: decide, lines: newLines()}
 	for _, o := range opts {
 		if o != nil {
 			o(&e.config)
@@ -49,11 +49,10 @@ func New(s store.Store, opts ...Option) *Engine {
 	if e.clock = newClock(e.now, s); e.clock.store != nil {
 		e.now = e.clock.now
 	}
-	for i := range e.gates {
-		e.gates[i] = make(chan struct{}, 1)
-	}
 	e.calls.New = func() any { return new(call) }
-	return &Engine{shared: e}
+	all := &Engine{shared: e}
+	e.lines.serve = all.serve
+	return all
 }
 
 // In returns an engine that sees the jobs of one scope only and creates jobs in it.
@@ -155,47 +154,44 @@ func (e *Engine) Create(ctx context.Context, spec JobSpec, r Request) (store.Rec
 	return e.accepted(ctx, c), nil
 }
 
-// Report takes what an executor says of an attempt. It is a *[Refusal] with reason
+// Report takes what an executor says of an attempt. The error is a *[Refusal] with reason
 // operation.Stale, which an executor can safely drop, if the step has moved on; then
 // nothing changed. A report that only repeats what is known changes nothing and is no
 // error, so that an executor may send again whatever it is not sure of.
+//
+// Reports of one attempt that wait for each other are committed together, with a record and an
+// answer each, under a context that ends when all their callers have left. [store.Alone] has a
+// report committed by itself.
 func (e *Engine) Report(ctx context.Context, r Report) (ReportReceipt, error) {
-	c := e.newCall()
+	c, err := e.report(ctx, &r)
 	defer e.calls.Put(c)
-	if err := e.report(ctx, c, &r); err != nil {
+	if err != nil {
 		return ReportReceipt{}, e.turnedDown(ctx, c, err)
 	}
 	e.accepted(ctx, c)
 	return c.decision.Report, nil
 }
 
-func (e *Engine) report(ctx context.Context, c *call, r *Report) error {
+// report returns the call with the answer.
+func (e *Engine) report(ctx context.Context, r *Report) (*call, error) {
+	c := e.newCall()
 	if err := e.checkRequest(ctx, c, r.Job, Request{}); err != nil {
-		return err
+		return c, err
 	}
 	if err := r.check(e.rules, &e.limits); err != nil {
-		return err
+		return c, err
+	}
+	c.patient = true
+	if c.turn = e.lines.take(lineOf{e.scope, r.Job}); !c.turn.held() && !store.IsAlone(ctx) {
+		if answer, served, err := e.joinLine(ctx, c, r); served {
+			return answer, err
+		}
 	}
 	q := store.Query{Scope: e.scope, Job: r.Job, Step: r.Step, Targets: make([]int32, len(r.Results))}
 	for i := range r.Results {
 		q.Targets[i] = r.Results[i].Target
 	}
-	c.patient = true
-	return e.commitLoop(ctx, c, q, r)
-}
-
-// enterGate waits for the gate of a job's stripe, which lets the reports of one job pass
-// one at a time, so that a crowd of executors does not drown a person's operation in
-// conflicts. Operations do not pass through it, and nobody rests or calls back within.
-func (e *Engine) enterGate(ctx context.Context, job store.JobID) (leave func(), err error) {
-	const spread = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio: neighbours part
-	gate := e.gates[uint64(job)*spread>>(64-6)]
-	select {
-	case gate <- struct{}{}:
-		return func() { <-gate }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return c, e.commitLoop(ctx, c, q, r)
 }
 
 // Sweep expires every attempt whose deadline has passed, and returns how many, with

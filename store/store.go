@@ -200,11 +200,13 @@ func (v View) After(c Change) View {
 	if len(c.Targets) == 0 || c.Steps[0].ID != v.Step.ID {
 		return after
 	}
-	for _, changed := range c.Targets {
-		for i := range after.Targets {
-			if after.Targets[i].Index == changed.Index {
-				after.Targets[i] = changed
-			}
+	changed := make(map[int32]*Target, len(c.Targets))
+	for i := range c.Targets {
+		changed[c.Targets[i].Index] = &c.Targets[i]
+	}
+	for i := range after.Targets {
+		if t := changed[after.Targets[i].Index]; t != nil {
+			after.Targets[i] = *t
 		}
 	}
 	return after

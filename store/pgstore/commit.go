@@ -212,7 +212,7 @@ func (s *Store) send(ctx context.Context, on sender, group []store.Change, patie
 		})
 		return err
 	}
-	if len(group) == 1 && patience == 0 { // not as a batch, which costs the caller more
+	if len(group) == 1 && len(group[0].Records) == 1 && patience == 0 { // not as a batch, which costs the caller more
 		sql, args := createSQL, []any(nil)
 		if len(creations) > 0 {
 			args = s.creationArgs(creations)
@@ -297,7 +297,7 @@ type alongsideKey struct{}
 // nothing, because a report tells nothing new for instance, does not run f. f writes through tx:
 // a commit that it makes otherwise may queue behind one that waits for tx, and both for ever.
 func Alongside(ctx context.Context, f func(ctx context.Context, tx pgx.Tx) error) context.Context {
-	return context.WithValue(ctx, alongsideKey{}, f)
+	return context.WithValue(store.Alone(ctx), alongsideKey{}, f)
 }
 
 func alongside(ctx context.Context) func(context.Context, pgx.Tx) error {

@@ -139,6 +139,7 @@ var brokenCommits = []Breakage{
 
 	{"one request a commit", "it forgets the requests of all records of a change but the first", []string{
 		"Commit/applies several records at once",
+		"Commit/applies the records of many reports at once, each with its request",
 	}, changing(func(c *store.Change) {
 		for i := range c.Records[1:] {
 			c.Records[i+1].Request = store.RequestID{}

@@ -19,6 +19,7 @@ var commitPromises = []promise{
 	{"Commit/creates a job on version 0", commitCreates},
 	{"Commit/applies all of a change", commitAll},
 	{"Commit/applies several records at once", commitRecords},
+	{"Commit/applies the records of many reports at once, each with its request", commitReports},
 	{"Commit/keeps values as they are", commitValues},
 	{"Commit/takes as much as a report may hold", commitMuch},
 	{"Commit/another version is a conflict and changes nothing", commitVersion},
@@ -93,6 +94,39 @@ func commitRecords(x trial) {
 	for _, r := range j.records {
 		equal(x, fmt.Sprintf("View with the request of record %d, one of two in a commit, Replay", r.Seq), x.view(store.Query{Job: 1, Request: r.Request}).Replay, &r)
 	}
+}
+
+// commitReports commits reports that met. Some tell of the target of the next one as well, and the
+// last ends the step.
+func commitReports(x trial) {
+	const reports = 128
+	j := x.started(1, teamA, t0, script("a", reports), confirmation("b"))
+	x.do(j, j.report(t0, all(step.TargetRunning, 0, 4)))
+	after, met := *j, store.Change{}
+	for i := range int32(reports) {
+		outcome := all(step.TargetSucceeded, i, i+1)
+		if i%16 == 7 {
+			outcome[i+1] = step.TargetRunning
+		}
+		one := after.report(t0+step.Time(i), outcome)
+		if after = *after.with(one); i == 0 {
+			met = one
+		} else {
+			met = then(met, one)
+		}
+	}
+	x.refused("they were decided on a version to come", shift(met, 1))
+	x.do(j, met)
+	x.holds(j)
+	same(x, "Effects after many reports in one commit", x.effects(teamA, 1, everySeq), j.effects())
+	for _, r := range j.records {
+		equal(x, fmt.Sprintf("View with the request of record %d, one of many in a commit, Replay", r.Seq), x.view(store.Query{Job: 1, Request: r.Request}).Replay, &r)
+	}
+	var targets []int32
+	for i := range int32(reports) {
+		targets = append(targets, i)
+	}
+	equal(x, "View of the targets of many reports", x.view(store.Query{Job: 1, Step: 1, Targets: targets}), j.view(1, targets...))
 }
 
 func commitValues(x trial) {

@@ -215,7 +215,7 @@ func effectOf(s store.Step) store.Effect {
 }
 
 // then returns a and b, which was decided on what a leads to, as one change of two
-// commands. b has no targets.
+// commands. If b has targets, they are of the first step of both.
 func then(a, b store.Change) store.Change {
 	a.Job = b.Job
 	a.Steps = slices.Clone(a.Steps)
@@ -228,6 +228,14 @@ func then(a, b store.Change) store.Change {
 		}
 	}
 	a.Records = slices.Concat(a.Records, b.Records)
+	a.Targets = slices.Clone(a.Targets)
+	for _, t := range b.Targets {
+		if i := slices.IndexFunc(a.Targets, func(old store.Target) bool { return old.Index == t.Index }); i >= 0 {
+			a.Targets[i] = t
+		} else {
+			a.Targets = append(a.Targets, t)
+		}
+	}
 	return a
 }
 

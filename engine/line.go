@@ -1,0 +1,254 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stepgate/stepgate/store"
+)
+
+// THE LINE OF A JOB. Reports of one job would race each other for its next version, and drown a
+// person's operation in conflicts. In line they have a turn one after the other, and those that
+// came meanwhile share one. An operation passes beside the line, until it has lost a race: then
+// it has the next turn.
+
+const (
+	maxTogether = 128                    // reports that share a turn; their results are at most MaxResults
+	turnWait    = 100 * time.Millisecond // for the authorizer of an operation that has the turn
+)
+
+// lineOf names a line.
+type lineOf struct {
+	scope store.Scope // of the engine, not of the job
+	job   store.JobID
+}
+
+// lines are the lines of an engine and its narrowings.
+type lines struct {
+	serve func(context.Context, *batch) // carries out a turn that is shared, in a goroutine of its own
+
+	mu   sync.Mutex // guards all below, and lines, places and batches as far as they say
+	all  map[lineOf]*line
+	pool sync.Pool // of *line
+}
+
+// line is where the changes of a job wait for their turn. It is guarded by its lines.
+type line struct {
+	of    lineOf
+	turn  int      // the number of the one under way; 0 is none
+	last  int      // number of a turn
+	first []*place // operations that have lost a race: they come before all others
+	queue []*place
+}
+
+// A turn is the right to change a job. The zero turn is none.
+type turn struct {
+	line *line
+	n    int
+}
+
+func (t turn) held() bool { return t.line != nil }
+
+// A place is where a caller waits in line.
+type place struct {
+	// Of a report that may share a turn; of any other change, nil.
+	call   *call
+	report *Report
+
+	called chan struct{} // of one: the place has a turn, or its batch an answer
+
+	// Guarded by the lines, until the caller is called.
+	turn  turn
+	batch *batch // that the report shares a turn with; nil while it waits
+	left  bool   // the caller waits no longer
+
+	// The answer of the batch.
+	err   error
+	alone bool // none: the report is to be decided again, in a turn of its own
+}
+
+// A batch is reports of one attempt that share a turn.
+type batch struct {
+	of     lineOf
+	turn   turn
+	places []*place // in the order in which they came
+	cancel context.CancelFunc
+
+	decided []*place     // those that were decided last: who had left was not
+	first   store.Record // the first that was sent last
+	settled bool         // the answers in the places stand
+
+	// Guarded by the lines.
+	here int  // callers who have not left
+	sent bool // a commit of the batch was sent: a caller who leaves is in doubt
+}
+
+func newLines() *lines {
+	l := &lines{all: map[lineOf]*line{}}
+	l.pool.New = func() any { return new(line) }
+	return l
+}
+
+// take takes the turn, if the line is idle.
+func (l *lines) take(of lineOf) turn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.idle(of)
+}
+
+// idle returns a turn in an idle line, or none. The lines are locked.
+func (l *lines) idle(of lineOf) turn {
+	if l.all[of] != nil {
+		return turn{}
+	}
+	in := l.pool.Get().(*line)
+	in.of, l.all[of] = of, in
+	return in.begin()
+}
+
+// begin begins the next turn. The lines are locked.
+func (in *line) begin() turn {
+	in.last++
+	in.turn = in.last
+	return turn{in, in.turn}
+}
+
+// wait waits until p has the turn, or an answer. If ctx ends before, p leaves the line: nothing
+// was done then, unless sent says that its outcome is unknown.
+func (l *lines) wait(ctx context.Context, of lineOf, p *place, first bool) (sent bool, err error) {
+	if l.enqueue(of, p, first) {
+		return false, nil
+	}
+	select {
+	case <-p.called:
+		return false, nil
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch b := p.batch; {
+	case len(p.called) > 0: // by now
+		return false, nil
+	case b == nil:
+		in, other := l.all[of], func(other *place) bool { return other == p }
+		in.first, in.queue = slices.DeleteFunc(in.first, other), slices.DeleteFunc(in.queue, other)
+	default:
+		p.left = true
+		if b.here--; b.here == 0 {
+			b.cancel()
+		}
+		sent = b.sent
+	}
+	return sent, ctx.Err()
+}
+
+// enqueue has p wait, unless it has the turn at once, which it reports.
+func (l *lines) enqueue(of lineOf, p *place, first bool) (called bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.turn = l.idle(of); p.turn.held() {
+		return true
+	}
+	p.called = make(chan struct{}, 1)
+	in := l.all[of]
+	if first {
+		in.first = append(in.first, p)
+	} else {
+		in.queue = append(in.queue, p)
+	}
+	return false
+}
+
+// leave ends a turn, unless it was given on before, and begins the next one.
+func (l *lines) leave(t turn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	in := t.line
+	if in.turn != t.n {
+		return
+	}
+	in.turn = 0
+	var next *place
+	switch {
+	case len(in.first) > 0:
+		next = in.first[0]
+		in.first = slices.Delete(in.first, 0, 1)
+	case len(in.queue) > 0:
+		together := in.together()
+		if len(together) > 1 {
+			l.share(in, together)
+			return
+		}
+		next = together[0]
+	default:
+		delete(l.all, in.of)
+		l.pool.Put(in)
+		return
+	}
+	next.turn = in.begin()
+	next.called <- struct{}{}
+}
+
+// together takes the first place out of the queue and, if it is of a report, those that can share
+// its turn. The lines are locked.
+func (in *line) together() (all []*place) {
+	first, results := in.queue[0], 0
+	fits := func(p *place) bool {
+		if len(all) == 0 {
+			return true
+		}
+		return first.report != nil && p.report != nil && len(all) < maxTogether &&
+			p.report.Step == first.report.Step && p.report.Attempt == first.report.Attempt &&
+			results+len(p.report.Results) <= MaxResults
+	}
+	in.queue = slices.DeleteFunc(in.queue, func(p *place) bool {
+		if !fits(p) {
+			return false
+		}
+		if all = append(all, p); p.report != nil {
+			results += len(p.report.Results)
+		}
+		return true
+	})
+	return all
+}
+
+// share begins a turn for several reports. The lines are locked.
+func (l *lines) share(in *line, together []*place) {
+	ctx, cancel := context.WithCancel(context.Background())
+	b := &batch{of: in.of, turn: in.begin(), places: together, cancel: cancel, here: len(together)}
+	for _, p := range together {
+		p.batch = b
+	}
+	go l.serve(ctx, b)
+}
+
+// present returns the places of b whose callers have not left.
+func (l *lines) present(b *batch) []*place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(b.places), func(p *place) bool { return p.left })
+}
+
+// send notes that what was decided for b is sent, unless the caller of a report in it has left.
+func (l *lines) send(b *batch) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if slices.ContainsFunc(b.decided, func(p *place) bool { return p.left }) {
+		return false
+	}
+	b.sent = true
+	return true
+}
+
+// answer calls the callers of b, who find their answers in their places.
+func (l *lines) answer(b *batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range b.places {
+		p.called <- struct{}{}
+	}
+	b.cancel()
+}
