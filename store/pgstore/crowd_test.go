@@ -1,0 +1,43 @@
+package pgstore_test
+
+import (
+	"testing"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/crowd"
+	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
+)
+
+// A thousand reports of one job from 32 callers take a tenth of the commits and views at most.
+func TestACrowdOfReports(t *testing.T) {
+	const callers, reports = 32, 1000
+	faults := storetest.NewFaults()
+	eng := engine.New(faults.Wrap(open(t, migrated(t))))
+	id := crowd.Start(t, eng, reports+1)
+	views, commits := faults.Calls(storetest.View), faults.Calls(storetest.Commit)
+	crowd.Report(t, eng, []store.JobID{id}, callers, reports, nil)
+	views, commits = faults.Calls(storetest.View)-views, faults.Calls(storetest.Commit)-commits
+	if views > reports/10 || commits > reports/10 {
+		t.Errorf("%d reports took %d views and %d commits, want a tenth of that at most", reports, views, commits)
+	}
+	t.Logf("%d views and %d commits", views, commits)
+	crowd.Check(t, eng, id, reports)
+}
+
+// How long do 1,000 reports take, of one job and of several, and a person's operation meanwhile?
+func BenchmarkReports(b *testing.B) {
+	for _, c := range []struct {
+		name          string
+		callers, jobs int
+		terminate     bool
+	}{
+		{"callers=1", 1, 1, false}, {"callers=32", 32, 1, false}, {"callers=32/terminate", 32, 1, true},
+		{"callers=32,jobs=8", 32, 8, false}, {"callers=128,jobs=32", 128, 32, false},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			eng := engine.New(open(b, bench(b, 48)))
+			crowd.Benchmark(b, eng, c.callers, c.jobs, 1000, c.terminate)
+		})
+	}
+}
