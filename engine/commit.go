@@ -35,6 +35,9 @@ type call struct {
 	sent    ReportReceipt // what the last commit that lost a race or is in doubt would answer, of a report
 	patient bool          // back off after a conflict, and change the job only in turn: for reports
 	turn    turn          // in the line of the job
+
+	at       time.Time // of a report, by the host's clock, when its last try began
+	failures int64     // of the store by then
 }
 
 func (e *Engine) newCall() *call {
@@ -174,6 +177,11 @@ func (c *call) orUnknown(err error) error {
 // attemptOnce loads, asks the authorizer, decides, and commits if the version is still the one
 // decided on. Another try is due after a conflict, and after a commit in doubt.
 func (e *Engine) attemptOnce(ctx context.Context, c *call, q *store.Query, cmd Command) (again bool, err error) {
+	if c.patient {
+		if passed, err := e.commitKept(ctx, c, q, cmd); passed || err != nil {
+			return false, err
+		}
+	}
 	view, err := e.store.View(ctx, *q) // on the stack: a refusal ends here
 	if err != nil {
 		return false, e.explainMiss(ctx, *q, err)
@@ -217,21 +225,26 @@ func (e *Engine) attemptOnce(ctx context.Context, c *call, q *store.Query, cmd C
 		}
 		return false, nil
 	}
-	return e.commit(ctx, c, q, read)
+	return e.commit(ctx, c, q, read, false)
 }
 
-// commit sends what was decided on the version that was read. The next try, if one is due, looks
-// for the request id: a driver may have sent the change twice.
-func (e *Engine) commit(ctx context.Context, c *call, q *store.Query, read store.Seq) (again bool, err error) {
+// commit sends what was decided on the version that was read, or recalled. The next try, if one is
+// due, looks for the request id: a driver may have sent the change twice.
+func (e *Engine) commit(ctx context.Context, c *call, q *store.Query, read store.Seq, recalled bool) (again bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err // nothing is sent that could be in doubt
 	}
 	err = e.store.Commit(ctx, c.decision.Change)
 	if err == nil {
+		if c.patient {
+			c.turn.keep(c.view, recalled, &c.decision.Change, c.at, c.failures)
+		}
 		return false, nil
 	}
 	q.Request, c.sent = c.id, c.decision.Report
 	switch {
+	case recalled && errors.Is(err, store.ErrConflict):
+		return true, nil // no race: the view was old
 	case errors.Is(err, store.ErrConflict):
 		return c.lose()
 	case c.doubts(err, read):

@@ -10,9 +10,14 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// An Engine operates jobs in a store. It is safe for concurrent use, holds no state of
-// any job, and any number of engines, in any number of processes, can share a store. It
-// comes from [New]; the zero Engine is of no use.
+// An Engine operates jobs in a store. It is safe for concurrent use, and any number of
+// engines, in any number of processes, can share a store. It comes from [New]; the zero Engine is
+// of no use.
+//
+// The state of jobs is in the store. What a report has left of a job an engine remembers for a
+// second, so that the next report need not load it; the store compares the version, and what is
+// refused or answered without a commit is decided on the stored state. That takes some 10 MB at
+// most.
 //
 // A method that changes one job and returns nil has changed it once, together with its
 // history and effects. Any other return means that nothing changed, but for
@@ -29,9 +34,10 @@ type Engine struct {
 type shared struct {
 	config
 	store store.Store
-	clock *clock    // tells now, if the store has a clock
-	lines *lines    // where reports of one job wait for each other
-	calls sync.Pool // of *call
+	waker store.Waker // the store, or nil
+	clock *clock      // tells now, if the store has a clock
+	lines *lines      // where reports of one job wait for each other
+	calls sync.Pool   // of *call
 	ids   jobIDs
 
 	// decide is the package's function but in tests, which break it on purpose.
@@ -40,7 +46,11 @@ type shared struct {
 
 // New returns an engine on s.
 func New(s store.Store, opts ...Option) *Engine {
-	e := &shared{config: defaults(), store: s, decide: decide, lines: newLines()}
+	e := &shared{config: defaults(), decide: decide, lines: newLines()}
+	if s != nil {
+		e.store = watched{s, e.lines}
+	}
+	e.waker, _ = s.(store.Waker)
 	for _, o := range opts {
 		if o != nil {
 			o(&e.config)

@@ -18,3 +18,18 @@ func CheckName(text string) *Refusal { return checkName("name", text) }
 
 // NewJobIDs returns what draws the ids of one engine.
 func NewJobIDs() func(now step.Time, random uint64) store.JobID { return new(jobIDs).next }
+
+// Kept returns of how many jobs e keeps what a report has left, and of how many targets.
+func (e *Engine) Kept() (jobs, targets int) {
+	l := e.lines
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for in := l.oldest; in != nil; in = in.newer {
+		jobs++
+		targets += len(in.kept.targets)
+	}
+	if jobs != l.rest || targets != l.targets || len(l.all) < jobs {
+		panic("the lines that rest are miscounted")
+	}
+	return jobs, targets
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stepgate/stepgate/store"
@@ -29,9 +30,13 @@ type lineOf struct {
 type lines struct {
 	serve func(context.Context, *batch) // carries out a turn that is shared, in a goroutine of its own
 
-	mu   sync.Mutex // guards all below, and lines, places and batches as far as they say
-	all  map[lineOf]*line
-	pool sync.Pool // of *line
+	failures atomic.Int64 // of the store
+
+	mu             sync.Mutex // guards all below, and lines, places and batches as far as they say
+	all            map[lineOf]*line
+	pool           sync.Pool // of *line
+	oldest, newest *line     // of those that rest: they keep something for the next turn
+	rest, targets  int       // how many they are, and what they keep
 }
 
 // line is where the changes of a job wait for their turn. It is guarded by its lines.
@@ -41,6 +46,9 @@ type line struct {
 	last  int      // number of a turn
 	first []*place // operations that have lost a race: they come before all others
 	queue []*place
+
+	kept         kept
+	older, newer *line // while it rests
 }
 
 // A turn is the right to change a job. The zero turn is none.
@@ -76,9 +84,12 @@ type batch struct {
 	places []*place // in the order in which they came
 	cancel context.CancelFunc
 
-	decided []*place     // those that were decided last: who had left was not
-	first   store.Record // the first that was sent last
-	settled bool         // the answers in the places stand
+	decided  []*place     // those that were decided last: who had left was not
+	first    store.Record // the first that was sent last
+	recalled bool         // it was decided on a view that was kept
+	settled  bool         // the answers in the places stand
+	at       time.Time    // by the host's clock, when the last try began
+	failures int64        // of the store by then
 
 	// Guarded by the lines.
 	here int  // callers who have not left
@@ -100,11 +111,16 @@ func (l *lines) take(of lineOf) turn {
 
 // idle returns a turn in an idle line, or none. The lines are locked.
 func (l *lines) idle(of lineOf) turn {
-	if l.all[of] != nil {
+	in := l.all[of]
+	switch {
+	case in == nil:
+		in = l.pool.Get().(*line)
+		in.of, l.all[of] = of, in
+	case in.turn != 0:
 		return turn{}
+	default:
+		l.wake(in)
 	}
-	in := l.pool.Get().(*line)
-	in.of, l.all[of] = of, in
 	return in.begin()
 }
 
@@ -149,6 +165,9 @@ func (l *lines) enqueue(of lineOf, p *place, first bool) (called bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p.turn = l.idle(of); p.turn.held() {
+		if first {
+			p.turn.line.kept.forget() // an operation leaves something else
+		}
 		return true
 	}
 	p.called = make(chan struct{}, 1)
@@ -175,6 +194,7 @@ func (l *lines) leave(t turn) {
 	case len(in.first) > 0:
 		next = in.first[0]
 		in.first = slices.Delete(in.first, 0, 1)
+		in.kept.forget()
 	case len(in.queue) > 0:
 		together := in.together()
 		if len(together) > 1 {
@@ -183,12 +203,68 @@ func (l *lines) leave(t turn) {
 		}
 		next = together[0]
 	default:
-		delete(l.all, in.of)
-		l.pool.Put(in)
+		l.lay(in)
 		return
 	}
 	next.turn = in.begin()
 	next.called <- struct{}{}
+}
+
+// lay has a line rest in which nobody waits, if it keeps something, and ends what has rested for
+// too long, or is too much. The lines are locked.
+func (l *lines) lay(in *line) {
+	if in.kept.view.Job.ID == 0 || in.kept.failures != l.failures.Load() {
+		l.end(in)
+		return
+	}
+	if in.older = l.newest; in.older != nil {
+		in.older.newer = in
+	} else {
+		l.oldest = in
+	}
+	l.newest = in
+	l.rest++
+	l.targets += len(in.kept.targets)
+	for l.oldest != in && (l.rest > keptLines || l.targets > keptTargets || in.kept.at.Sub(l.oldest.kept.at) >= keptFor) {
+		oldest := l.oldest
+		l.wake(oldest)
+		l.end(oldest)
+	}
+}
+
+// wake takes a line from those that rest. The lines are locked.
+func (l *lines) wake(in *line) {
+	if in.older != nil {
+		in.older.newer = in.newer
+	} else {
+		l.oldest = in.newer
+	}
+	if in.newer != nil {
+		in.newer.older = in.older
+	} else {
+		l.newest = in.older
+	}
+	in.older, in.newer = nil, nil
+	l.rest--
+	l.targets -= len(in.kept.targets)
+}
+
+// end ends a line. The lines are locked.
+func (l *lines) end(in *line) {
+	in.kept.forget()
+	delete(l.all, in.of)
+	l.pool.Put(in)
+}
+
+// forget has the lines keep nothing of what was before.
+func (l *lines) forget() {
+	l.failures.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for in := l.oldest; in != nil; in = l.oldest {
+		l.wake(in)
+		l.end(in)
+	}
 }
 
 // together takes the first place out of the queue and, if it is of a report, those that can share

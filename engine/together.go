@@ -40,9 +40,8 @@ func (e *Engine) joinLine(ctx context.Context, c *call, r *Report) (answer *call
 // serve decides the reports of a batch, commits what they change, and answers each of them. They
 // are left to be decided alone where that cannot be done, or the outcome is unknown.
 func (e *Engine) serve(ctx context.Context, b *batch) {
-	held := b.turn
 	defer func() { // even if the goroutine is ended
-		e.lines.leave(held)
+		e.lines.leave(b.turn)
 		e.lines.answer(b)
 	}()
 	for {
@@ -53,7 +52,7 @@ func (e *Engine) serve(ctx context.Context, b *batch) {
 		if !again {
 			return
 		}
-		e.lines.leave(held)
+		e.lines.leave(b.turn)
 		if e.backOff(ctx, b.places[0].call.lost) != nil {
 			return
 		}
@@ -61,15 +60,22 @@ func (e *Engine) serve(ctx context.Context, b *batch) {
 		if _, err := e.lines.wait(ctx, b.of, p, false); err != nil {
 			return
 		}
-		held = p.turn
+		b.turn = p.turn
 	}
 }
 
-// tryTogether loads, decides and commits once. Another try is due after a conflict: it looks for
-// the request of the first record that was sent, with which all others were carried out.
+// tryTogether decides and commits once, on the view that the last commit has left or else on a
+// fresh one. Another try is due after a conflict: it looks for the request of the first record
+// that was sent, with which all others were carried out.
 func (e *Engine) tryTogether(ctx context.Context, b *batch) (again bool) {
 	b.settled = false
-	view, err := e.store.View(ctx, b.query())
+	b.at, b.failures = e.clock.host(), e.lines.failures.Load()
+	q := b.query()
+	if view, ok := e.recall(b.turn, &q, b.at); ok && e.commitTogether(ctx, b, view, true) {
+		return false
+	}
+	q.Request = b.first.Request
+	view, err := e.store.View(ctx, q)
 	switch {
 	case errors.Is(err, store.ErrNotFound): // the job or the step: each of them finds out
 		return false
@@ -77,25 +83,33 @@ func (e *Engine) tryTogether(ctx context.Context, b *batch) (again bool) {
 		b.fail(wrap(b.of.job, err))
 		return false
 	case view.Replay != nil && view.Replay.Seq == b.first.Seq:
-		b.settled = true
+		b.settle()
 		return false
 	}
+	return !e.commitTogether(ctx, b, view, false) && b.lose()
+}
+
+// commitTogether decides the reports of b on view, and commits what they change. It reports whether
+// b needs no other try: not after a conflict, nor if nothing changes on a view that was recalled.
+func (e *Engine) commitTogether(ctx context.Context, b *batch, view store.View, recalled bool) bool {
+	b.recalled = recalled
 	change := e.decideTogether(b, view)
 	for len(change.Records) > 0 && !e.lines.send(b) { // without those who have left
 		change = e.decideTogether(b, view)
 	}
 	if len(change.Records) == 0 {
-		b.settled = true
-		return false
+		b.settled = !recalled
+		return !recalled
 	}
 	b.first = change.Records[0]
-	err = contain(func() error { return e.store.Commit(ctx, change) })
+	err := contain(func() error { return e.store.Commit(ctx, change) })
 	switch {
 	case err == nil:
-		b.settled = true
-		return false
+		b.turn.keep(view, recalled, &change, b.at, b.failures)
+		b.settle()
+		return true
 	case errors.Is(err, store.ErrConflict):
-		return b.lose()
+		return false
 	}
 	for _, p := range b.decided {
 		if p.changes() {
@@ -103,7 +117,16 @@ func (e *Engine) tryTogether(ctx context.Context, b *batch) (again bool) {
 			p.call.sent = p.call.decision.Report
 		}
 	}
-	return false
+	return true
+}
+
+// settle has the answers stand, now that the commit has passed. On a view that was recalled, those
+// that were not part of it are left to be decided on a fresh one.
+func (b *batch) settle() {
+	b.settled = true
+	for _, p := range b.decided {
+		p.alone = p.alone || b.recalled && !p.changes()
+	}
 }
 
 // decideTogether decides the reports of b whose callers are there, and returns what they change. A

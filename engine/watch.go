@@ -79,8 +79,8 @@ func (e *Engine) tail(ctx context.Context, job store.JobID, after store.Seq, pol
 // wake listens for commits to a job, 0 meaning any; where the store cannot, the channel
 // is nil.
 func (e *Engine) wake(job store.JobID) (changed <-chan struct{}, stop func()) {
-	if w, ok := e.store.(store.Waker); ok {
-		return w.Wake(job)
+	if e.waker != nil {
+		return e.waker.Wake(job)
 	}
 	return nil, func() {}
 }
