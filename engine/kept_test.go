@@ -272,6 +272,64 @@ func TestAFailureLeavesNothingKept(t *testing.T) {
 	s.calls("a report after a caller has left", 0, 1, func() { s.report(told(s.id, success(1))) })
 }
 
+// A failure while a report is under way leaves nothing of what it has loaded, or was left, before.
+func TestAFailureMeanwhileLeavesNothingKept(t *testing.T) {
+	for _, target := range []int32{1, 0} { // on what is kept, and on a fresh view, as it tells nothing new at first
+		s := newStream(t, 4)
+		s.faults.Add(storetest.Fault{Method: storetest.Counts, Err: errBroken}, storetest.Fault{Method: storetest.Commit, Do: func() {
+			if _, err := s.eng.Counts(t.Context(), 1); !errors.Is(err, errBroken) {
+				t.Errorf("Counts: %v, want the failure", err)
+			}
+		}})
+		s.report(told(s.id, success(target)))
+		s.calls("the next report", 1, 1, func() { s.report(told(s.id, success(2))) })
+	}
+}
+
+// The results of a target that was not told of here are loaded, unless all were from the beginning
+// of the attempt.
+func TestWhatIsNotKnownIsLoaded(t *testing.T) {
+	s := newStream(t, 8)
+	if _, err := s.other.Report(t.Context(), told(s.id, success(1))); err != nil {
+		t.Fatal(err)
+	}
+	s.calls("a report on what another process has left", 1, 2, func() { s.report(told(s.id, running(2))) })
+	s.calls("a report of what is known", 0, 1, func() { s.report(told(s.id, success(2))) })
+	s.calls("a report of what is not", 1, 1, func() {
+		if got := s.report(told(s.id, success(1), success(3))); got.Accepted != 1 || got.Repeated != 1 {
+			t.Errorf("Report: %+v, want one of the two repeated", got)
+		}
+	})
+	for _, r := range []engine.Report{
+		{Job: s.id, Step: 1, Attempt: 1, Outcome: step.Broke}, {Job: s.id, Step: 1, Attempt: 2, Results: []engine.TargetResult{running(0)}},
+	} {
+		s.report(r)
+		if r.Attempt == 1 {
+			if _, err := s.other.Operate(t.Context(), s.id, 1, operation.RetryAll, engine.Request{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.calls("a report of another target in the second attempt", 1, 1, func() {
+		s.report(engine.Report{Job: s.id, Step: 1, Attempt: 2, Results: []engine.TargetResult{running(1)}})
+	})
+}
+
+// An operation in line leaves nothing to the next report, which loads what it has left.
+func TestAnOperationInLineLeavesNothingKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := meet(t, 4)
+		m.faults.Add(storetest.Fault{Method: storetest.Commit, Err: store.ErrConflict})
+		stop := m.terminate()
+		m.send(t.Context(), told(m.id, success(1)))
+		commits := m.faults.Calls(storetest.Commit)
+		m.goOnAtOnce()
+		if n := m.commits(commits); stop.err != nil || m.answers[1].err != nil || n != 2 {
+			t.Errorf("OperateJob: %v, Report: %v, with %d commits, want 2", stop.err, m.answers[1].err, n)
+		}
+	})
+}
+
 // After a failover the same version can stand for another state. The failure that comes with it
 // has the next report look.
 func TestAVersionThatComesAgain(t *testing.T) {
