@@ -457,3 +457,31 @@ func TestOnlyTheEntryLeavesAStepRunning(t *testing.T) {
 		}
 	}
 }
+
+// A report that meets none allocates no more than it did when nothing was kept and no line was
+// there, whether it loads or rests on the one before; an operation nothing of its own.
+func TestALoneReportAllocatesNoMore(t *testing.T) {
+	const runs = 200
+	now := time.UnixMilli(1_800_000_000_000)
+	for _, c := range []struct {
+		what  string
+		later time.Duration
+		most  float64
+	}{{"on a fresh view", time.Second, mostOfReport}, {"on what is kept", 0, mostOfReport}} {
+		s := &stream{T: t, eng: engine.New(memstore.New(), engine.WithClock(func() time.Time { return now }))}
+		s.other = s.eng
+		id, target := s.start(3*runs), int32(0)
+		got := testing.AllocsPerRun(runs, func() {
+			now = now.Add(c.later)
+			s.report(told(id, success(target)))
+			target++
+		})
+		t.Logf("%s: %v", c.what, got)
+		if got > c.most {
+			t.Errorf("a report %s: %v allocations, want %v at most", c.what, got, c.most)
+		}
+	}
+}
+
+// mostOfReport is how many allocations a report took before.
+const mostOfReport = 8

@@ -42,7 +42,8 @@ func WithRules(r *operation.Rules) Option {
 }
 
 // WithClock replaces time.Now as the host's clock; nil keeps it. It is read once per
-// operation, and once more for an observer. A moment before 1970 or after [step.MaxTime] counts
+// operation, once more for an observer, and twice more for a report: what another report has left
+// serves for a second by it. A moment before 1970 or after [step.MaxTime] counts
 // as the nearest one between. Waiting, as of a dispatcher for its next poll, goes by package
 // time all the same.
 //

@@ -145,3 +145,11 @@ func TestAlongsideIsForOneCommit(t *testing.T) {
 		t.Errorf("Commit with another commit alongside: got error %v, after %d runs, want one", err, ran)
 	}
 }
+
+// What is done alongside is of one call: its commit is shared with no other.
+func TestAlongsideIsAlone(t *testing.T) {
+	ctx := pgstore.Alongside(t.Context(), func(context.Context, pgx.Tx) error { return nil })
+	if !store.IsAlone(ctx) || store.IsAlone(t.Context()) {
+		t.Error("a context with something alongside is not marked, or another one is")
+	}
+}

@@ -294,7 +294,8 @@ type alongsideKey struct{}
 // after everything else: both take effect, or neither does. An error of f fails the commit
 // and undoes it, as does a panic. A commit that is a conflict does not run f; one that is tried again runs it
 // again, as does one whose f returns store.ErrConflict. A call of the engine that commits
-// nothing, because a report tells nothing new for instance, does not run f. f writes through tx:
+// nothing, because a report tells nothing new for instance, does not run f. A report under it is committed
+// alone, and not with those that it meets: see [store.Alone]. f writes through tx:
 // a commit that it makes otherwise may queue behind one that waits for tx, and both for ever.
 func Alongside(ctx context.Context, f func(ctx context.Context, tx pgx.Tx) error) context.Context {
 	return context.WithValue(store.Alone(ctx), alongsideKey{}, f)

@@ -1,10 +1,13 @@
 package pgstore_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/internal/crowd"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
 )
@@ -39,5 +42,35 @@ func BenchmarkReports(b *testing.B) {
 			eng := engine.New(open(b, bench(b, 48)))
 			crowd.Benchmark(b, eng, c.callers, c.jobs, 1000, c.terminate)
 		})
+	}
+}
+
+// A change of several records takes the statement of groups, and is sent with its settings: left
+// alone the server would plan it anew each time.
+func TestAChangeOfManyRecordsUsesThePlansOfGroups(t *testing.T) {
+	var tr trace
+	st := open(t, migrated(t, tracing(&tr)))
+	eng := engine.New(st)
+	id := crowd.Start(t, eng, 4)
+	view, err := st.View(t.Context(), store.Query{Job: id, Targets: []int32{0, 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var change store.Change
+	for target := range int32(2) {
+		d, err := engine.Decide(eng.Rules(), view, &engine.Report{Job: id, Step: 1, Attempt: 1, Results: []engine.TargetResult{
+			{Target: target, Result: store.Result{Status: step.TargetSucceeded}},
+		}}, view.Job.Updated)
+		if err != nil {
+			t.Fatal(err)
+		}
+		view = view.After(d.Change)
+		d.Change.Targets = append(change.Targets, d.Change.Targets...)
+		d.Change.Records = append(change.Records, d.Change.Records...)
+		change = d.Change
+	}
+	sent, err := tr.of(t, func(ctx context.Context) error { return st.Commit(ctx, change) })
+	if err != nil || len(sent) != 2 || !strings.Contains(sent[0], "force_generic_plan") {
+		t.Errorf("Commit of 2 records: %v, sent %q, want the settings of groups and one statement", err, sent)
 	}
 }

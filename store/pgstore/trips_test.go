@@ -16,7 +16,7 @@ import (
 )
 
 // An operation that nobody contends with is two round trips: one to load, one to commit. So
-// is a report, however many targets it is about.
+// is a report, however many targets it is about, and one that follows it is one.
 func TestRoundTrips(t *testing.T) {
 	for _, lanes := range []int{0, 2} {
 		t.Run(fmt.Sprintf("lanes=%d", lanes), func(t *testing.T) {
@@ -80,6 +80,14 @@ func TestRoundTrips(t *testing.T) {
 						{Target: 0, Result: store.Result{Status: step.TargetSucceeded}},
 						{Target: 1, Result: store.Result{Status: step.TargetFailed}},
 					}})
+					return err
+				}},
+				{"Report after another one", 3, runs, func(ctx context.Context, id store.JobID) (err error) {
+					for target := range int32(2) {
+						_, err = eng.Report(ctx, engine.Report{Job: id, Step: 1, Attempt: 1, Results: []engine.TargetResult{
+							{Target: target, Result: store.Result{Status: step.TargetSucceeded}},
+						}})
+					}
 					return err
 				}},
 				{"Create", 1, runs, func(ctx context.Context, _ store.JobID) error {
