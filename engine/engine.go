@@ -16,7 +16,7 @@ import (
 //
 // The state of jobs is in the store. What a report has left of a job an engine remembers for a
 // second, so that the next report need not load it; the store compares the version, and what is
-// refused or answered without a commit is decided on the stored state. That takes some 10 MB at
+// refused or answered without a commit is decided on the stored state. That takes some 4 MB at
 // most.
 //
 // A method that changes one job and returns nil has changed it once, together with its

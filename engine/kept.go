@@ -21,18 +21,24 @@ import (
 const (
 	keptFor     = time.Second // from before the commit that left it, by the host's clock
 	keptLines   = 1024        // lines that rest with a kept view, with
-	keptTargets = 65_536      // results of targets: together some 10 MB at most
+	keptTargets = 65_536      // results of targets: together some 4 MB at most
 	keptNames   = 64          // confirmers of the step and the next one; with more, nothing is kept
 )
 
 // kept is what the last commit in a line has left. It belongs to who has the turn, and while the
 // line rests to the lines. The zero kept is nothing.
 type kept struct {
-	view     store.View             // of the job's current step, without targets
-	targets  map[int32]store.Target // those whose latest results are known, without details
-	complete bool                   // a target that is not known has never reported
-	at       time.Time              // by the host's clock, before the commit
-	failures int64                  // of the store, by then
+	view     store.View      // of the job's current step, without targets
+	targets  map[int32]known // by index, those whose latest results are known
+	complete bool            // a target that is not known has never reported
+	at       time.Time       // by the host's clock, before the commit
+	failures int64           // of the store, by then
+}
+
+// known is what decisions look at of the latest result of a target.
+type known struct {
+	attempt, success, exitCode int32
+	status                     step.Status
 }
 
 // forget leaves nothing.
@@ -54,14 +60,11 @@ func (e *Engine) recall(t turn, q *store.Query, now time.Time) (v store.View, ok
 	v = k.view
 	v.Targets = make([]store.Target, len(q.Targets))
 	for i, index := range q.Targets {
-		t, known := k.targets[index]
-		if !known {
-			if !k.complete || index < 0 || index >= v.Step.Total {
-				return store.View{}, false
-			}
-			t.Index = index
+		t, ok := k.targets[index]
+		if !ok && (!k.complete || index < 0 || index >= v.Step.Total) {
+			return store.View{}, false
 		}
-		v.Targets[i] = t
+		v.Targets[i] = store.Target{Index: index, Attempt: t.attempt, Success: t.success, Result: store.Result{Status: t.status, ExitCode: t.exitCode}}
 	}
 	return v, true
 }
@@ -90,11 +93,11 @@ func (t turn) keep(v store.View, recalled bool, c *store.Change, at time.Time, f
 // learn adds latest results of targets.
 func (k *kept) learn(targets []store.Target) {
 	if k.targets == nil {
-		k.targets = make(map[int32]store.Target, len(targets))
+		k.targets = make(map[int32]known, len(targets))
 	}
-	for _, t := range targets {
-		t.Detail = "" // which no decision looks at
-		k.targets[t.Index] = t
+	for i := range targets {
+		t := &targets[i]
+		k.targets[t.Index] = known{t.Attempt, t.Success, t.ExitCode, t.Status}
 	}
 }
 
