@@ -22,6 +22,7 @@ const (
 	keptFor     = time.Second // from before the commit that left it, by the host's clock
 	keptLines   = 1024        // lines that rest with a kept view, with
 	keptTargets = 65_536      // results of targets: together some 4 MB at most
+	keptRoom    = 1024        // results whose memory a line uses again
 	keptNames   = 64          // confirmers of the step and the next one; with more, nothing is kept
 )
 
@@ -43,7 +44,7 @@ type known struct {
 
 // forget leaves nothing.
 func (k *kept) forget() {
-	if len(k.targets) > keptNames { // clear would leave their memory
+	if len(k.targets) > keptRoom { // clear would leave their memory, and take its time
 		k.targets = nil
 	}
 	clear(k.targets)
