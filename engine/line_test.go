@@ -102,7 +102,7 @@ func TestWhatSharesATurn(t *testing.T) {
 		m.send(t.Context(), told(m.id, success(1)))
 		m.eng = whole.In(store.Scope{Type: "biz", ID: "2"})
 		a, b := m.send(t.Context(), told(m.id, success(2))), m.send(t.Context(), told(m.id, success(3)))
-		if !a.done || !b.done || !errors.Is(a.err, operation.NoSuchJob) || !errors.Is(b.err, operation.NoSuchJob) {
+		if !a.done.Load() || !b.done.Load() || !errors.Is(a.err, operation.NoSuchJob) || !errors.Is(b.err, operation.NoSuchJob) {
 			t.Errorf("reports in another scope: %v and %v, want no such job at once", a.err, b.err)
 		}
 		m.goOn()
@@ -146,7 +146,7 @@ func TestAnOperationThatLostIsNext(t *testing.T) {
 		views := m.faults.Calls(storetest.View)
 		m.faults.Add(storetest.Fault{Method: storetest.Commit, Err: store.ErrConflict})
 		stop := m.terminate()
-		if stop.done || m.faults.Calls(storetest.View) != views+1 {
+		if stop.done.Load() || m.faults.Calls(storetest.View) != views+1 {
 			t.Fatalf("the terminate %+v, %v has not lost its race", stop.record, stop.err)
 		}
 		m.goOn()
@@ -166,7 +166,7 @@ func (m *meeting) terminate() *answer {
 	a := &answer{}
 	m.calls.Go(func() {
 		a.record, a.err = m.eng.OperateJob(m.Context(), m.id, operation.TerminateJob, engine.Request{By: "ann"})
-		a.done = true
+		a.done.Store(true)
 	})
 	synctest.Wait()
 	return a

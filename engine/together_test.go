@@ -39,7 +39,7 @@ type answer struct {
 	receipt engine.ReportReceipt
 	record  store.Record
 	err     error
-	done    bool
+	done    atomic.Bool
 }
 
 // meet starts a job with so many targets and has its first report wait in its commit.
@@ -79,7 +79,7 @@ func (m *meeting) send(ctx context.Context, r engine.Report) *answer {
 	m.answers = append(m.answers, a)
 	m.calls.Go(func() {
 		a.receipt, a.err = m.eng.Report(ctx, r)
-		a.done = true
+		a.done.Store(true)
 	})
 	synctest.Wait()
 	return a
@@ -277,7 +277,7 @@ func TestACommitOfReportsInDoubt(t *testing.T) {
 			m.send(t.Context(), told(m.id, success(1), failure(1)))
 			m.send(t.Context(), told(m.id, success(9)))
 			m.send(t.Context(), told(m.id, success(2)))
-			m.send(t.Context(), told(m.id, success(1)))
+			m.send(t.Context(), told(m.id, running(0))) // which the first has told
 			m.send(t.Context(), told(m.id, success(3)))
 			goOn(m)
 			m.faults.Land()
@@ -333,8 +333,8 @@ func (s *waiting) Commit(ctx context.Context, c store.Change) error {
 // is told how many each lost.
 func TestReportsThatLoseTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lost := 0
-		m := meet(t, 3, engine.WithObserver(engine.Observer{Conflicted: func(_ context.Context, _ store.JobID, n int, _ time.Duration) { lost += n }}))
+		var lost atomic.Int64
+		m := meet(t, 3, engine.WithObserver(engine.Observer{Conflicted: func(_ context.Context, _ store.JobID, n int, _ time.Duration) { lost.Add(int64(n)) }}))
 		other := newDesk(t, m.store)
 		before := m.faults.Calls(storetest.Commit)
 		m.faults.Add(storetest.Fault{Method: storetest.Commit, Do: func() { other.operateJob(m.id, operation.TerminateJob) }})
@@ -349,8 +349,8 @@ func TestReportsThatLoseTogether(t *testing.T) {
 				t.Errorf("report %d: %+v, %v, want version %d of a step that terminates", i, a.receipt, a.err, 5+i)
 			}
 		}
-		if lost != 2 {
-			t.Errorf("the observer was told of %d lost commits, want one for each report", lost)
+		if lost.Load() != 2 {
+			t.Errorf("the observer was told of %d lost commits, want one for each report", lost.Load())
 		}
 	})
 }
@@ -404,7 +404,7 @@ func TestACallerLeavesTheLine(t *testing.T) {
 		m.send(t.Context(), told(m.id, success(3)))
 		cancel()
 		synctest.Wait()
-		if !a.done || !errors.Is(a.err, context.Canceled) || errors.Is(a.err, engine.ErrUnknownOutcome) {
+		if !a.done.Load() || !errors.Is(a.err, context.Canceled) || errors.Is(a.err, engine.ErrUnknownOutcome) {
 			t.Errorf("Report: %+v, %v, want its context's error", a.receipt, a.err)
 		}
 		m.goOn()
@@ -426,7 +426,7 @@ func TestACallerLeavesTheLine(t *testing.T) {
 			var a *answer
 			m.faults.Add(storetest.Fault{Method: c.method, After: c.after, Do: func() {
 				cancel()
-				for !a.done { // it waits for nobody
+				for !a.done.Load() { // it waits for nobody
 					time.Sleep(time.Millisecond)
 				}
 			}})
