@@ -30,9 +30,10 @@ type stream struct {
 // newStream starts a job with so many targets, and reports target 0, which runs.
 func newStream(t *testing.T, targets int, opts ...engine.Option) *stream {
 	t.Helper()
-	s := &stream{T: t, faults: storetest.NewFaults(), now: time.UnixMilli(1_800_000_000_000)}
-	st, clock := memstore.New(), engine.WithClock(func() time.Time { return s.now })
-	s.eng, s.other = engine.New(s.faults.Wrap(st), append(opts, clock)...), engine.New(st, clock)
+	st := memstore.New()
+	s := &stream{T: t, faults: storetest.NewFaults(st), now: time.UnixMilli(1_800_000_000_000)}
+	clock := engine.WithClock(func() time.Time { return s.now })
+	s.eng, s.other = engine.New(s.faults, append(opts, clock)...), engine.New(st, clock)
 	s.id = s.start(targets)
 	s.report(told(s.id, running(0)))
 	return s

@@ -46,8 +46,8 @@ type noted struct {
 func meetIn(t *testing.T, targets int) noted {
 	t.Helper()
 	g := &grouped{Store: memstore.New()}
-	m := &meeting{faults: storetest.NewFaults(), release: make(chan struct{})}
-	m.desk = newDesk(t, m.faults.Wrap(g))
+	m := &meeting{faults: storetest.NewFaults(g), release: make(chan struct{})}
+	m.desk = newDesk(t, m.faults)
 	m.id = m.job(targets)
 	g.records, g.carried = nil, nil
 	m.hold()

@@ -45,8 +45,8 @@ type answer struct {
 // meet starts a job with so many targets and has its first report wait in its commit.
 func meet(t *testing.T, targets int, opts ...engine.Option) *meeting {
 	t.Helper()
-	m := &meeting{faults: storetest.NewFaults(), release: make(chan struct{})}
-	m.desk = newDesk(t, m.faults.Wrap(memstore.New()), opts...)
+	m := &meeting{faults: storetest.NewFaults(memstore.New()), release: make(chan struct{})}
+	m.desk = newDesk(t, m.faults, opts...)
 	m.id = m.job(targets)
 	m.hold()
 	return m

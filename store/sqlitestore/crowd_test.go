@@ -13,8 +13,8 @@ import (
 // A thousand reports of one job from 32 callers take a tenth of the commits and views at most.
 func TestACrowdOfReports(t *testing.T) {
 	const callers, reports = 32, 1000
-	faults := storetest.NewFaults()
-	eng := engine.New(faults.Wrap(open(t, file(t))))
+	faults := storetest.NewFaults(open(t, file(t)))
+	eng := engine.New(faults)
 	id := crowd.Start(t, eng, reports+1)
 	views, commits := faults.Calls(storetest.View), faults.Calls(storetest.Commit)
 	crowd.Report(t, eng, []store.JobID{id}, callers, reports, nil)
