@@ -90,6 +90,7 @@ type sequence struct {
 
 	between func()        // runs once, around the first engine's next commit to the job raced
 	raced   store.JobID   // see between
+	racedOn store.Seq     // the version that the commit is decided on; one that rests on an older view is none of the race
 	late    *store.Change // a commit that failed as far as the first engine knows, and is still to come
 	faults  int           // how many commits failed as far as the first engine knows
 	failing bool          // the last of them did

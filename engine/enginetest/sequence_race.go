@@ -62,7 +62,7 @@ func (w *sequence) fault() string {
 
 // meet lets a competitor act on the job of c.
 func (w *sequence) meet(c store.Change) {
-	if f := w.between; f != nil && c.Job.ID == w.raced {
+	if f := w.between; f != nil && c.Job.ID == w.raced && c.Base() == w.racedOn {
 		w.between = nil
 		f()
 	}
@@ -98,7 +98,7 @@ func (w *sequence) race(j *tracked) {
 		}
 	}
 	met := false
-	w.raced = j.id
+	w.raced, w.racedOn = j.id, before
 	w.between = func() {
 		met = true
 		run(second, 1)
