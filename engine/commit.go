@@ -177,7 +177,7 @@ func (c *call) orUnknown(err error) error {
 // attemptOnce loads, asks the authorizer, decides, and commits if the version is still the one
 // decided on. Another try is due after a conflict, and after a commit in doubt.
 func (e *Engine) attemptOnce(ctx context.Context, c *call, q *store.Query, cmd Command) (again bool, err error) {
-	if c.patient {
+	if c.patient && !e.local {
 		if passed, err := e.commitKept(ctx, c, q, cmd); passed || err != nil {
 			return false, err
 		}
@@ -236,7 +236,7 @@ func (e *Engine) commit(ctx context.Context, c *call, q *store.Query, read store
 	}
 	err = e.store.Commit(ctx, c.decision.Change)
 	if err == nil {
-		if c.patient {
+		if c.patient && !e.local {
 			c.turn.keep(c.view, recalled, &c.decision.Change, c.at, c.failures)
 		}
 		return false, nil

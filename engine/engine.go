@@ -37,6 +37,7 @@ type shared struct {
 	waker store.Waker // the store, or nil
 	clock *clock      // tells now, if the store has a clock
 	lines *lines      // where reports of one job wait for each other
+	local bool        // the store is a store.Local: there are no calls to spare
 	calls sync.Pool   // of *call
 	ids   jobIDs
 
@@ -51,6 +52,7 @@ func New(s store.Store, opts ...Option) *Engine {
 		e.store = watched{s, e.lines}
 	}
 	e.waker, _ = s.(store.Waker)
+	_, e.local = s.(store.Local)
 	for _, o := range opts {
 		if o != nil {
 			o(&e.config)
@@ -171,7 +173,7 @@ func (e *Engine) Create(ctx context.Context, spec JobSpec, r Request) (store.Rec
 //
 // Reports of one attempt that wait for each other are committed together, with a record and an
 // answer each, under a context that ends when all their callers have left. [store.Alone] has a
-// report committed by itself.
+// report committed by itself, and so has a [store.Local].
 func (e *Engine) Report(ctx context.Context, r Report) (ReportReceipt, error) {
 	c, err := e.report(ctx, &r)
 	defer e.calls.Put(c)
@@ -192,7 +194,7 @@ func (e *Engine) report(ctx context.Context, r *Report) (*call, error) {
 		return c, err
 	}
 	c.patient = true
-	if c.turn = e.lines.take(lineOf{e.scope, r.Job}); !c.turn.held() && !store.IsAlone(ctx) {
+	if c.turn = e.lines.take(lineOf{e.scope, r.Job}); !c.turn.held() && !e.local && !store.IsAlone(ctx) {
 		if answer, served, err := e.joinLine(ctx, c, r); served {
 			return answer, err
 		}

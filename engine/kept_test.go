@@ -459,6 +459,21 @@ func TestOnlyTheEntryLeavesAStepRunning(t *testing.T) {
 	}
 }
 
+// On a store in memory nothing is kept, as no call of it is worth sparing.
+func TestNothingIsKeptOfALocalStore(t *testing.T) {
+	for _, c := range []struct {
+		st   store.Store
+		want int
+	}{{memstore.New(), 0}, {remote{memstore.New()}, 1}} {
+		s := &stream{T: t, eng: engine.New(c.st)}
+		s.other = s.eng
+		s.report(told(s.start(2), running(0)))
+		if jobs, _ := s.eng.Kept(); jobs != c.want {
+			t.Errorf("%T: a view is kept of %d jobs, want %d", c.st, jobs, c.want)
+		}
+	}
+}
+
 // A report that meets none allocates no more than it did when nothing was kept and no line was
 // there, whether it loads or rests on the one before; an operation nothing of its own.
 func TestALoneReportAllocatesNoMore(t *testing.T) {
@@ -469,7 +484,7 @@ func TestALoneReportAllocatesNoMore(t *testing.T) {
 		later time.Duration
 		most  float64
 	}{{"on a fresh view", time.Second, mostOfReport}, {"on what is kept", 0, mostOfReport}} {
-		s := &stream{T: t, eng: engine.New(memstore.New(), engine.WithClock(func() time.Time { return now }))}
+		s := &stream{T: t, eng: engine.New(remote{memstore.New()}, engine.WithClock(func() time.Time { return now }))}
 		s.other = s.eng
 		id, target := s.start(3*runs), int32(0)
 		got := testing.AllocsPerRun(runs, func() {
@@ -483,6 +498,9 @@ func TestALoneReportAllocatesNoMore(t *testing.T) {
 		}
 	}
 }
+
+// remote is a store that is no store.Local.
+type remote struct{ store.Store }
 
 // mostOfReport is how many allocations a report took before.
 const mostOfReport = 8

@@ -230,7 +230,7 @@ func words(err error, id store.JobID) string {
 	if err == nil {
 		return ""
 	}
-	return strings.ReplaceAll(err.Error(), fmt.Sprint(id), "ID")
+	return strings.ReplaceAll(err.Error(), fmt.Sprint("job ", id), "job ID")
 }
 
 // stored returns all that there is of a job, but for its number and its requests.

@@ -58,6 +58,9 @@ type creation struct {
 	request store.RequestID
 }
 
+// Local implements store.Local.
+func (*Store) Local() {}
+
 // New returns an empty store.
 func New() *Store {
 	s := &Store{}

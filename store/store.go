@@ -156,6 +156,13 @@ type Clock interface {
 	Now(ctx context.Context) (step.Time, error)
 }
 
+// A Local is a [Store] in the memory of this process, where a call costs less than what an engine
+// does to spare one. On a Local, reports of one job that meet are committed one by one, and each is
+// decided on a view of its own.
+type Local interface {
+	Local()
+}
+
 // A Query selects a [View].
 type Query struct {
 	Scope   Scope
