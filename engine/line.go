@@ -196,12 +196,12 @@ func (l *lines) leave(t turn) {
 		in.first = slices.Delete(in.first, 0, 1)
 		in.kept.forget()
 	case len(in.queue) > 0:
-		together := in.together()
-		if len(together) > 1 {
+		if together := in.together(); len(together) > 1 {
 			l.share(in, together)
 			return
 		}
-		next = together[0]
+		next = in.queue[0]
+		in.queue = slices.Delete(in.queue, 0, 1)
 	default:
 		l.lay(in)
 		return
@@ -267,27 +267,27 @@ func (l *lines) forget() {
 	}
 }
 
-// together takes the first place out of the queue and, if it is of a report, those that can share
-// its turn. The lines are locked.
+// together takes those out of the queue that share the next turn, if the first one is of a report
+// and there are others of its attempt; else it takes none. The lines are locked.
 func (in *line) together() (all []*place) {
-	first, results := in.queue[0], 0
-	fits := func(p *place) bool {
-		if len(all) == 0 {
-			return true
-		}
-		return first.report != nil && p.report != nil && len(all) < maxTogether &&
-			p.report.Step == first.report.Step && p.report.Attempt == first.report.Attempt &&
-			results+len(p.report.Results) <= MaxResults
+	first, results := in.queue[0].report, 0
+	if first == nil || len(in.queue) == 1 {
+		return nil
 	}
-	in.queue = slices.DeleteFunc(in.queue, func(p *place) bool {
-		if !fits(p) {
+	fits := func(r *Report) bool {
+		return r == first || r != nil && len(all) < maxTogether && r.Step == first.Step && r.Attempt == first.Attempt &&
+			results+len(r.Results) <= MaxResults
+	}
+	rest := slices.DeleteFunc(slices.Clone(in.queue), func(p *place) bool {
+		if !fits(p.report) {
 			return false
 		}
-		if all = append(all, p); p.report != nil {
-			results += len(p.report.Results)
-		}
+		all, results = append(all, p), results+len(p.report.Results)
 		return true
 	})
+	if len(all) > 1 {
+		in.queue = rest
+	}
 	return all
 }
 

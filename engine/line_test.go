@@ -68,9 +68,10 @@ func TestWhatSharesATurn(t *testing.T) {
 		for i := range int32(3) {
 			m.send(t.Context(), many(m.id, 1+i*4000, 4000))
 		}
-		m.send(t.Context(), many(m.id, 12_001, 2000)) // which the first two leave room for
+		m.send(t.Context(), many(m.id, 12_001, 1000)) // the first two leave room for both
+		m.send(t.Context(), many(m.id, 13_001, 1000))
 		m.goOn()
-		if want := []int{1, 3, 1}; !slices.Equal(m.grouped.records, want) {
+		if want := []int{1, 4, 1}; !slices.Equal(m.grouped.records, want) {
 			t.Errorf("commits of %v records, want %v", m.grouped.records, want)
 		}
 	})
@@ -84,16 +85,17 @@ func TestWhatSharesATurn(t *testing.T) {
 			t.Errorf("commits of %v records, want %v", m.grouped.records, want)
 		}
 	})
-	bubble(t, "attempts", func(t *testing.T) {
+	bubble(t, "steps", func(t *testing.T) {
 		m := meetIn(t, 4)
-		other := told(m.id, success(3))
-		other.Attempt = 2
+		other := told(m.id)
+		other.Step, other.Outcome = 2, step.Stopped
 		m.send(t.Context(), told(m.id, success(1)))
-		stale := m.send(t.Context(), other)
+		answer := m.send(t.Context(), other)
 		m.send(t.Context(), told(m.id, success(2)))
 		m.goOn()
-		if want := []int{1, 2}; !slices.Equal(m.grouped.records, want) || !errors.Is(stale.err, operation.Stale) {
-			t.Errorf("commits of %v records, want %v; of the other attempt: %v, want it stale", m.grouped.records, want, stale.err)
+		refusal := new(engine.Refusal)
+		if want := []int{1, 2}; !slices.Equal(m.grouped.records, want) || !errors.As(answer.err, &refusal) || refusal.Step != 2 {
+			t.Errorf("commits of %v records, want %v; of step 2: %v, want a refusal that names it", m.grouped.records, want, answer.err)
 		}
 	})
 	bubble(t, "scopes", func(t *testing.T) {
