@@ -287,6 +287,23 @@ func TestAFailureMeanwhileLeavesNothingKept(t *testing.T) {
 	}
 }
 
+// So does one while another report waits for its turn, which comes before the line rests.
+func TestAFailureMeanwhileLeavesNothingToWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := meet(t, 4)
+		m.faults.Add(storetest.Fault{Method: storetest.Counts, Err: errBroken})
+		a := m.send(t.Context(), told(m.id, success(1)))
+		if _, err := m.eng.Counts(t.Context(), 1); !errors.Is(err, errBroken) {
+			t.Errorf("Counts: %v, want the failure", err)
+		}
+		views := m.faults.Calls(storetest.View)
+		m.goOnAtOnce()
+		if n := m.faults.Calls(storetest.View) - views; a.err != nil || n != 1 {
+			t.Errorf("the next report: %v, with %d views, want 1", a.err, n)
+		}
+	})
+}
+
 // The results of a target that was not told of here are loaded, unless all were from the beginning
 // of the attempt.
 func TestWhatIsNotKnownIsLoaded(t *testing.T) {

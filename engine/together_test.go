@@ -450,6 +450,28 @@ func TestACallerLeavesTheLine(t *testing.T) {
 			}
 		})
 	}
+	bubble(t, "while its report is decided", func(t *testing.T) {
+		m := meet(t, 4)
+		ctx, cancel := context.WithCancel(t.Context())
+		var a *answer
+		m.eng.Break(func(decide engine.DecideFunc) engine.DecideFunc {
+			return func(r *operation.Rules, v *store.View, c engine.Command, move operation.Move, now step.Time, d *engine.Decision) *engine.Refusal {
+				for cancel(); !a.done.Load(); {
+					time.Sleep(time.Millisecond)
+				}
+				return decide(r, v, c, move, now, d)
+			}
+		})
+		a = m.send(ctx, told(m.id, success(1)))
+		m.send(t.Context(), told(m.id, success(2)))
+		m.goOn()
+		if !errors.Is(a.err, context.Canceled) || errors.Is(a.err, engine.ErrUnknownOutcome) {
+			t.Errorf("Report: %+v, %v, want its context's error", a.receipt, a.err)
+		}
+		if got := m.history(); len(got) != 4 {
+			t.Errorf("the history has %d records, want 4, none of who left", len(got))
+		}
+	})
 	bubble(t, "and with the last one ends the commit", func(t *testing.T) {
 		st := &waiting{Store: memstore.New(), release: make(chan struct{})}
 		d := newDesk(t, st)

@@ -3,6 +3,7 @@ package store_test
 import (
 	"reflect"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -20,8 +21,8 @@ func TestViewAfterIsWhatAStoreShows(t *testing.T) {
 		const targets = 3
 		st, rules := memstore.New(), operation.Standard()
 		specs := []step.Spec{
-			{Type: step.Script, Name: "a", Targets: []string{"x", "y", "z"}, Timeout: 1000},
-			{Type: step.Confirmation, Name: "b", Timeout: 1000},
+			{Type: step.Script, Name: "a", Targets: []string{"x", "y", "z"}, Timeout: 10 * time.Millisecond},
+			{Type: step.Confirmation, Name: "b", Timeout: 10 * time.Millisecond},
 			{Type: step.SQL, Name: "c", Targets: []string{"x", "y", "z"}, IgnoreErrors: true},
 		}
 		created, err := engine.Decide(rules, store.View{}, &engine.Create{Job: 1, Spec: engine.JobSpec{Name: "job", Steps: specs}}, 1)
@@ -71,10 +72,10 @@ func about(t *rapid.T, st store.Store, other step.ID) store.View {
 
 // command draws a command on what v shows, which may be refused.
 func command(t *rapid.T, v *store.View) engine.Command {
-	switch rapid.IntRange(0, 3).Draw(t, "who") {
+	switch rapid.IntRange(0, 7).Draw(t, "who") {
 	case 0:
 		return &engine.Expire{Job: 1, Step: v.Step.ID, Attempt: v.Step.Attempt}
-	case 1:
+	case 1, 2:
 		causes := operation.Standard().Legal(operation.Standing{Type: v.Step.Type, State: v.Step.State, Job: v.Job.State})
 		if causes.Empty() {
 			break
