@@ -50,7 +50,7 @@ func TestRefusalsAreUndone(t *testing.T) {
 			with: []func(*pgxpool.Config){param("lock_timeout", "50ms")}, lock: true, says: "55P03",
 		},
 		"a statement that takes too long": {
-			with: []func(*pgxpool.Config){param("statement_timeout", "50ms")}, lock: true, says: "57014",
+			with: []func(*pgxpool.Config){param("statement_timeout", "500ms")}, lock: true, says: "57014",
 		},
 		"a connection that could not be made": {
 			make: func(_ *testing.T, p *pgxpool.Pool) { p.Close() }, says: "closed pool",
