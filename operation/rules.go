@@ -48,7 +48,9 @@ type Rules struct {
 	table  Table
 	causes step.Causes // that have a row
 	kinds  [64]*kind
-	whole  [step.MaxStates]cell // by the job's state: the rows for the whole job
+	whole  [step.MaxStates]cell   // by the job's state: the rows for the whole job
+	from   [rowCauses]step.States // by cause: where a row for the whole job leads anywhere
+	states step.States            // those of jobs that have a row for the whole job
 }
 
 // kind is what the rules say of one step type.
@@ -63,11 +65,14 @@ type kind struct {
 // rowCauses bounds the causes that stand in rows.
 const rowCauses = 192
 
+// guards bounds the guards.
+const guards = Approver + 1
+
 // cell is what the rules say of one state.
 type cell struct {
-	moves   [rowCauses]Move // by cause; the zero Move is illegal
-	legal   step.Causes     // the operations among them
-	guarded [3]step.Causes  // by guard: those that have it
+	moves   [rowCauses]Move     // by cause; the zero Move is illegal
+	legal   step.Causes         // the operations among them
+	guarded [guards]step.Causes // by guard: those that have it
 }
 
 func (c *cell) add(row Row) {
@@ -178,6 +183,8 @@ func (r *Rules) addWhole(row Row) error {
 		}
 		r.whole[from].add(row)
 	}
+	r.from[row.Cause] = r.from[row.Cause].Union(row.From)
+	r.states = r.states.Union(row.From)
 	return nil
 }
 
@@ -294,31 +301,44 @@ func (r *Rules) Judge(at Standing, cause step.Cause) (Move, Reason) {
 
 // Legal returns the operations that are legal, guards aside: on the step only if it is the
 // job's current one, and on the job.
-func (r *Rules) Legal(at Standing) step.Causes {
-	return r.each(at, func(c *cell) step.Causes { return c.legal })
+func (r *Rules) Legal(at Standing) (legal step.Causes) {
+	on, whole := r.cells(at)
+	if on != nil {
+		legal = on.legal
+	}
+	if whole != nil {
+		legal = legal.Union(whole.legal)
+	}
+	return legal
 }
 
 // Guarded returns those of the legal operations that have guard g.
-func (r *Rules) Guarded(at Standing, g Guard) step.Causes {
-	if !g.Valid() {
-		return step.Causes{}
+func (r *Rules) Guarded(at Standing, g Guard) (guarded step.Causes) {
+	if g >= guards {
+		return guarded
 	}
-	return r.each(at, func(c *cell) step.Causes { return c.guarded[g] })
+	on, whole := r.cells(at)
+	if on != nil {
+		guarded = on.guarded[g]
+	}
+	if whole != nil {
+		guarded = guarded.Union(whole.guarded[g])
+	}
+	return guarded
 }
 
-// each returns what the cells that apply say.
-func (r *Rules) each(at Standing, of func(*cell) step.Causes) step.Causes {
-	var causes step.Causes
-	if at.Sealed {
-		return causes
+// cells returns the cells that apply, of the step and of the whole job, or nil.
+func (r *Rules) cells(at Standing) (on, whole *cell) {
+	if at.Sealed || at.Behind {
+		return nil, nil
 	}
-	if k := r.kind(at.Type); k != nil && at.State < step.MaxStates && !at.Behind {
-		causes = of(&k.cells[at.State])
+	if k := r.kind(at.Type); k != nil && at.State < step.MaxStates {
+		on = &k.cells[at.State]
 	}
-	if at.Job < step.MaxStates && !at.Behind {
-		causes = causes.Union(of(&r.whole[at.Job]))
+	if at.Job < step.MaxStates && r.states.Has(at.Job) {
+		whole = &r.whole[at.Job]
 	}
-	return causes
+	return on, whole
 }
 
 // From returns the states in which cause leads anywhere on a step of type t: none if it does
@@ -332,12 +352,7 @@ func (r *Rules) From(t step.Type, cause step.Cause) step.States {
 	if k := r.kind(t); k != nil {
 		from = k.from[cause]
 	}
-	for s := range r.whole {
-		if r.whole[s].moves[cause].Do != 0 {
-			from = from.With(step.State(s))
-		}
-	}
-	return from
+	return from.Union(r.from[cause])
 }
 
 // Kind returns the declaration of step type t, and whether there is one. Its

@@ -17,7 +17,7 @@ type Element interface {
 
 // A Set is an immutable set of small values: states, step types, causes. It is a plain
 // comparable value of four words; the zero Set is empty.
-type Set[T Element] struct{ bits [4]uint64 }
+type Set[T Element] struct{ a, b, c, d uint64 } // no array, which the compiler keeps in no registers
 
 // SetOf returns the set of the given values.
 func SetOf[T Element](values ...T) Set[T] {
@@ -28,44 +28,48 @@ func SetOf[T Element](values ...T) Set[T] {
 	return s
 }
 
+// word returns the word that holds v.
+func (s *Set[T]) word(v T) *uint64 {
+	switch v >> 6 {
+	case 0:
+		return &s.a
+	case 1:
+		return &s.b
+	case 2:
+		return &s.c
+	}
+	return &s.d
+}
+
+// words returns all words.
+func (s Set[T]) words() [4]uint64 { return [...]uint64{s.a, s.b, s.c, s.d} }
+
 // Has reports whether v is in s.
-func (s Set[T]) Has(v T) bool { return s.bits[v>>6]&(1<<(v&63)) != 0 }
+func (s Set[T]) Has(v T) bool { return *s.word(v)&(1<<(v&63)) != 0 }
 
 // With returns s and v.
 func (s Set[T]) With(v T) Set[T] {
-	s.bits[v>>6] |= 1 << (v & 63)
+	*s.word(v) |= 1 << (v & 63)
 	return s
 }
 
 // Without returns s less v.
 func (s Set[T]) Without(v T) Set[T] {
-	s.bits[v>>6] &^= 1 << (v & 63)
+	*s.word(v) &^= 1 << (v & 63)
 	return s
 }
 
 // Union returns what is in s or in t.
-func (s Set[T]) Union(t Set[T]) Set[T] {
-	for i := range s.bits {
-		s.bits[i] |= t.bits[i]
-	}
-	return s
-}
+func (s Set[T]) Union(t Set[T]) Set[T] { return Set[T]{s.a | t.a, s.b | t.b, s.c | t.c, s.d | t.d} }
 
 // Minus returns what is in s and not in t.
 func (s Set[T]) Minus(t Set[T]) Set[T] {
-	for i := range s.bits {
-		s.bits[i] &^= t.bits[i]
-	}
-	return s
+	return Set[T]{s.a &^ t.a, s.b &^ t.b, s.c &^ t.c, s.d &^ t.d}
 }
 
 // Len returns the number of members.
 func (s Set[T]) Len() int {
-	n := 0
-	for _, word := range s.bits {
-		n += bits.OnesCount64(word)
-	}
-	return n
+	return bits.OnesCount64(s.a) + bits.OnesCount64(s.b) + bits.OnesCount64(s.c) + bits.OnesCount64(s.d)
 }
 
 // Empty reports whether s has no member.
@@ -74,7 +78,7 @@ func (s Set[T]) Empty() bool { return s == Set[T]{} }
 // All returns the members in ascending order.
 func (s Set[T]) All() iter.Seq[T] {
 	return func(yield func(T) bool) {
-		for i, left := range s.bits {
+		for i, left := range s.words() {
 			for ; left != 0; left &= left - 1 {
 				if !yield(T(i<<6 | bits.TrailingZeros64(left))) {
 					return
