@@ -47,12 +47,11 @@ type shared struct {
 
 // New returns an engine on s.
 func New(s store.Store, opts ...Option) *Engine {
-	e := &shared{config: defaults(), decide: decide, lines: newLines()}
-	if s != nil {
+	e := &shared{config: defaults(), store: s, decide: decide, lines: newLines()}
+	e.waker, _ = s.(store.Waker)
+	if _, e.local = s.(store.Local); s != nil && !e.local {
 		e.store = watched{s, e.lines}
 	}
-	e.waker, _ = s.(store.Waker)
-	_, e.local = s.(store.Local)
 	for _, o := range opts {
 		if o != nil {
 			o(&e.config)
