@@ -91,7 +91,7 @@ var tampers = []tamper{
 	{"a record leads elsewhere", "stepgate_records", `UPDATE stepgate_records SET to_state = 9
 		WHERE ctid = (SELECT ctid FROM stepgate_records WHERE seq = 2 LIMIT 1)`, "the history chains"},
 	{"a record counts a success more", "stepgate_records", `UPDATE stepgate_records SET succeeded = succeeded + 1
-		WHERE ctid = (SELECT ctid FROM stepgate_records WHERE cause BETWEEN 66 AND 71 LIMIT 1)`, "promise"},
+		WHERE ctid = (SELECT ctid FROM stepgate_records WHERE cause = 66 LIMIT 1)`, "promise"}, // all_succeeded: no retry of all has it count anew
 	{"two records are of one request", "stepgate_records", `UPDATE stepgate_records
 		SET request = (SELECT request FROM stepgate_records WHERE job = (SELECT max(id) FROM stepgate_jobs) LIMIT 1)
 		WHERE job = (SELECT min(id) FROM stepgate_jobs) AND seq = 1`, "was carried out before"},
