@@ -111,7 +111,7 @@ func (m Migrations) forwardAndBack(t *testing.T, d Database) {
 
 // A job's last time is the latest of its records, and who claimed its effects is not known.
 func (m Migrations) version1(t *testing.T, d Database) {
-	const latest = 4_000_000_000_000
+	const latest step.Time = 4_000_000_000_000
 	d.must(t, 2)
 	eng := engine.New(d.open(t))
 	ids := []store.JobID{jobkit.Create(t, eng, jobkit.Asking(1)), jobkit.Start(t, eng, jobkit.Asking(1))}
