@@ -118,6 +118,34 @@ func (d *durable) identified(name string, callers int, remove func() error) subj
 	}
 }
 
+// beginEach begins, and has a workflow of each caller under way.
+func (d *durable) beginEach(ctx context.Context, callers int, workflow dbos.Workflow[int, int]) ([]dbos.WorkflowHandle[int], error) {
+	if err := d.begin(ctx); err != nil {
+		return nil, err
+	}
+	handles := make([]dbos.WorkflowHandle[int], callers)
+	d.receipts, d.asks = make([]chan struct{}, callers), make([]chan struct{}, callers)
+	err := inParallel(callers, callers, func(i int) (err error) {
+		d.receipts[i], d.asks[i] = make(chan struct{}, 1), make(chan struct{})
+		handles[i], err = dbos.RunWorkflow(d.Context, workflow, i)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(err, d.end(ctx))
+	}
+	return handles, nil
+}
+
+// receipt waits until a caller's workflow has done what it was asked for.
+func (d *durable) receipt(ctx context.Context, caller int) error {
+	select {
+	case <-d.receipts[caller]:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // stepping is a workflow that runs a step whenever it is asked to.
 func (d *durable) stepping(ctx dbos.Context, caller int) (n int, err error) {
 	for range d.asks[caller] {
@@ -132,24 +160,13 @@ func (d *durable) stepping(ctx dbos.Context, caller int) (n int, err error) {
 
 // steps has each call run a step of a workflow of the caller's own, until its result is stored.
 func (d *durable) steps(name string, callers int, remove func() error) subject {
-	handles := make([]dbos.WorkflowHandle[int], callers)
+	var handles []dbos.WorkflowHandle[int]
 	return subject{
 		name: name, close: remove,
 		unit: "an empty step of a workflow of the caller's own that is under way, until its result is stored: one commit",
-		begin: func(ctx context.Context) error {
-			if err := d.begin(ctx); err != nil {
-				return err
-			}
-			d.receipts, d.asks = make([]chan struct{}, callers), make([]chan struct{}, callers)
-			err := inParallel(callers, callers, func(i int) (err error) {
-				d.receipts[i], d.asks[i] = make(chan struct{}, 1), make(chan struct{})
-				handles[i], err = dbos.RunWorkflow(d.Context, d.stepping, i)
-				return err
-			})
-			if err != nil {
-				return errors.Join(err, d.end(ctx))
-			}
-			return nil
+		begin: func(ctx context.Context) (err error) {
+			handles, err = d.beginEach(ctx, callers, d.stepping)
+			return err
 		},
 		op: func(ctx context.Context, caller, _ int) error {
 			select {
@@ -157,12 +174,7 @@ func (d *durable) steps(name string, callers int, remove func() error) subject {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			select {
-			case <-d.receipts[caller]:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return d.receipt(ctx, caller)
 		},
 		end: func(ctx context.Context) error {
 			return errors.Join(inParallel(callers, callers, func(i int) error {
@@ -191,35 +203,19 @@ func (d *durable) receiving(ctx dbos.Context, caller int) (int, error) {
 // messages has each call send a message to a workflow of the caller's own, which waits for it, and
 // wait until it has been received.
 func (d *durable) messages(name string, callers int, remove func() error) subject {
-	handles := make([]dbos.WorkflowHandle[int], callers)
+	var handles []dbos.WorkflowHandle[int]
 	return subject{
 		name: name, close: remove,
 		unit: "a message to a waiting workflow, from Send until Recv returns there: two commits, of the message, with a NOTIFY, and of its receipt as a step; a third, of the time at which the next Recv gives up, overlaps with the next message",
-		begin: func(ctx context.Context) error {
-			if err := d.begin(ctx); err != nil {
-				return err
-			}
-			d.receipts = make([]chan struct{}, callers)
-			err := inParallel(callers, callers, func(i int) (err error) {
-				d.receipts[i] = make(chan struct{}, 1)
-				handles[i], err = dbos.RunWorkflow(d.Context, d.receiving, i)
-				return err
-			})
-			if err != nil {
-				return errors.Join(err, d.end(ctx))
-			}
-			return nil
+		begin: func(ctx context.Context) (err error) {
+			handles, err = d.beginEach(ctx, callers, d.receiving)
+			return err
 		},
 		op: func(ctx context.Context, caller, _ int) error {
 			if err := dbos.Send(d.Context, handles[caller].GetWorkflowID(), "terminate", ""); err != nil {
 				return err
 			}
-			select {
-			case <-d.receipts[caller]:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return d.receipt(ctx, caller)
 		},
 		end: func(ctx context.Context) error {
 			return errors.Join(inParallel(callers, callers, func(i int) error {

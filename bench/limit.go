@@ -70,7 +70,7 @@ func (r *run) idealLimit(ctx context.Context, name string, callers int) (subject
 		load{dsn: dsn, script: pgkit.IdealScript, clients: min(callers, mostClients), jobs: 1}, drop)
 }
 
-// honestLimit has pgbench run the honest statement, of so many jobs at once, on Stepgate's tables.
+// honestLimit has pgbench run the honest statement, of n jobs at once, on Stepgate's tables.
 func (r *run) honestLimit(ctx context.Context, name string, clients, jobs int) (subject, error) {
 	dsn, drop, err := r.honestTables(ctx)
 	if err != nil {

@@ -144,7 +144,7 @@ func (q *queue) inserts(name string, _ int, remove func() error) subject {
 	}
 }
 
-// unique has each call insert a job, which nobody works, unless there is one of the same request.
+// unique has each call insert a job that no worker takes, unless there is one of the same request.
 func (q *queue) unique(name string, callers int, remove func() error) subject {
 	next := requestIDs(callers)
 	s := q.inserts(name, callers, remove)

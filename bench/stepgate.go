@@ -65,7 +65,7 @@ var serial atomic.Int64
 // by itself.
 const conns = 20
 
-// A work is what so many callers do on a site, again and again.
+// A work is what a number of callers do on a site, again and again.
 type work func(ctx context.Context, on site, callers int) (subject, error)
 
 // onStepgate returns a work on one of Stepgate's stores as an entrant has it.
@@ -114,7 +114,7 @@ func requests(ctx context.Context, on site, callers int) (subject, error) {
 	return confirming(ctx, on, callers, requestIDs(callers))
 }
 
-// requestIDs returns what draws an id for a caller, who is one of so many. Those of a caller ascend,
+// requestIDs returns what draws an id for one of the callers. Those of a caller ascend,
 // as ids that begin with a time do.
 func requestIDs(callers int) func(caller int) store.RequestID {
 	last := make([]store.RequestID, callers)
@@ -146,7 +146,7 @@ func confirming(ctx context.Context, on site, callers int, request func(caller i
 // reportsOfJob is how many results a caller reports on one job, before another takes its place.
 const reportsOfJob = 1000
 
-// reports returns a work in which each call reports the result of one target. So many callers report
+// reports returns a work in which each call reports the result of one target. A number of callers report
 // on one job. No report ends an attempt.
 func reports(sharing int) work {
 	return func(ctx context.Context, on site, callers int) (subject, error) {

@@ -79,7 +79,7 @@ func (t trial) lines(rates map[string][]point) []series {
 	return all
 }
 
-// contest measures the entrants with so many callers. One that cannot be had has a result that
+// contest measures the entrants with a number of callers. One that cannot be had has a result that
 // says why.
 func (t trial) contest(ctx context.Context, r *run, callers int) ([]result, error) {
 	c := contest{callers: callers, rounds: 6, warm: 60 * time.Millisecond, each: 400 * time.Millisecond}
@@ -109,7 +109,7 @@ func (t trial) contest(ctx context.Context, r *run, callers int) ([]result, erro
 	return results, err
 }
 
-// table shows what so many callers got done.
+// table shows what a number of callers got done.
 func (t trial) table(callers int, results []result) table {
 	shown := table{
 		title: fmt.Sprintf("%d callers", callers),

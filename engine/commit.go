@@ -127,7 +127,7 @@ func (e *Engine) commitLoop(ctx context.Context, c *call, q store.Query, cmd Com
 	if c.given() || c.doubt.n > 0 {
 		q.Request = c.id
 	}
-	defer e.leaveLine(c)
+	defer e.leaveLine(c) // even if the store panics
 	for {
 		if err := e.enterLine(ctx, c); err != nil {
 			return c.orUnknown(err)

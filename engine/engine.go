@@ -170,7 +170,7 @@ func (e *Engine) Create(ctx context.Context, spec JobSpec, r Request) (store.Rec
 // nothing changed. A report that only repeats what is known changes nothing and is no
 // error, so that an executor may send again whatever it is not sure of.
 //
-// Reports of one attempt that wait for each other are committed together, with a record and an
+// Reports of one step that wait for each other are committed together, with a record and an
 // answer each, under a context that ends when all their callers have left. [store.Alone] has a
 // report committed by itself, and so has a [store.Local].
 func (e *Engine) Report(ctx context.Context, r Report) (ReportReceipt, error) {

@@ -27,7 +27,7 @@ type stream struct {
 	id         store.JobID
 }
 
-// newStream starts a job with so many targets, and reports target 0, which runs.
+// newStream starts a job with this number of targets, and reports target 0, which runs.
 func newStream(t *testing.T, targets int, opts ...engine.Option) *stream {
 	t.Helper()
 	st := memstore.New()
@@ -65,7 +65,7 @@ func (s *stream) report(r engine.Report) engine.ReportReceipt {
 	return receipt
 }
 
-// calls wants f to make so many views and commits.
+// calls fails unless f makes this number of views and of commits.
 func (s *stream) calls(what string, views, commits int, f func()) {
 	s.Helper()
 	v, c := s.faults.Calls(storetest.View), s.faults.Calls(storetest.Commit)

@@ -77,7 +77,7 @@ type place struct {
 	alone bool // none: the report is to be decided again, in a turn of its own
 }
 
-// A batch is reports of one attempt that share a turn.
+// A batch is reports of one step that share a turn.
 type batch struct {
 	of     lineOf
 	turn   turn
@@ -210,7 +210,7 @@ func (l *lines) leave(t turn) {
 	next.called <- struct{}{}
 }
 
-// lay has a line rest in which nobody waits, if it keeps something, and ends what has rested for
+// lay has an empty line rest, if it keeps something, and ends what has rested for
 // too long, or is too much. The lines are locked.
 func (l *lines) lay(in *line) {
 	if in.kept.view.Job.ID == 0 || in.kept.failures != l.failures.Load() {
@@ -268,14 +268,14 @@ func (l *lines) forget() {
 }
 
 // together takes those out of the queue that share the next turn, if the first one is of a report
-// and there are others of its attempt; else it takes none. The lines are locked.
+// and there are others of its step; else it takes none. The lines are locked.
 func (in *line) together() (all []*place) {
 	first, results := in.queue[0].report, 0
 	if first == nil || len(in.queue) == 1 {
 		return nil
 	}
 	fits := func(r *Report) bool {
-		return r == first || r != nil && len(all) < maxTogether && r.Step == first.Step && r.Attempt == first.Attempt &&
+		return r == first || r != nil && len(all) < maxTogether && r.Step == first.Step &&
 			results+len(r.Results) <= MaxResults
 	}
 	rest := slices.DeleteFunc(slices.Clone(in.queue), func(p *place) bool {

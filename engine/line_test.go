@@ -54,7 +54,7 @@ func meetIn(t *testing.T, targets int) noted {
 	return noted{m, g}
 }
 
-// A commit is shared by reports of one attempt, 128 at most, with 10,000 results at most.
+// A commit is shared by reports of one step, 128 at most, with 10,000 results at most.
 func TestWhatSharesATurn(t *testing.T) {
 	many := func(id store.JobID, first, n int32) engine.Report {
 		r := told(id)

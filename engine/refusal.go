@@ -21,7 +21,7 @@ type Refusal struct {
 	Reason operation.Reason `json:"reason"`
 	Cause  step.Cause       `json:"cause,omitzero"` // the operation that was asked for; 0 if it was none
 	Job    store.JobID      `json:"job"`
-	Step   step.ID          `json:"step"` // 0 for a request about the job alone
+	Step   step.ID          `json:"step"` // of an operation on the job, the current one; 0 for a request that is about no step
 	Actor  string           `json:"actor,omitempty"`
 	Field  string           `json:"field,omitempty"`  // of an InvalidInput: see below
 	Detail string           `json:"detail,omitempty"` // in words, where there is more to say

@@ -11,7 +11,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// REPORTS THAT MEET. Those that wait for the same attempt are decided one after the other, each
+// REPORTS THAT MEET. Those that wait for the same step are decided one after the other, each
 // on what the one before leaves, and committed as one change with a record each.
 
 // joinLine waits in line with a report for a turn of its own, or until it is decided and

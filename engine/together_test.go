@@ -42,7 +42,7 @@ type answer struct {
 	done    atomic.Bool
 }
 
-// meet starts a job with so many targets and has its first report wait in its commit.
+// meet starts a job with this number of targets and has its first report wait in its commit.
 func meet(t *testing.T, targets int, opts ...engine.Option) *meeting {
 	t.Helper()
 	m := &meeting{faults: storetest.NewFaults(memstore.New()), release: make(chan struct{})}
@@ -52,7 +52,7 @@ func meet(t *testing.T, targets int, opts ...engine.Option) *meeting {
 	return m
 }
 
-// job starts a job of one script on so many targets, and a question after it.
+// job starts a job of one script on this number of targets, and a question after it.
 func (m *meeting) job(targets int) store.JobID {
 	m.Helper()
 	run := step.Spec{Type: step.Script, Name: "run", Timeout: time.Hour}
@@ -426,7 +426,7 @@ func TestACallerLeavesTheLine(t *testing.T) {
 			var a *answer
 			m.faults.Add(storetest.Fault{Method: c.method, After: c.after, Do: func() {
 				cancel()
-				for !a.done.Load() { // it waits for nobody
+				for !a.done.Load() { // it waits for no other
 					time.Sleep(time.Millisecond)
 				}
 			}})

@@ -48,7 +48,7 @@ type extra struct {
 
 var noTargets targets // of a step without extra; never written
 
-// alloc returns a job of so many steps. With 1 to 6 or 8 rows a job fills its size class, or leaves
+// alloc returns a job with this number of steps. With 1 to 6 or 8 rows a job fills its size class, or leaves
 // 32 bytes; more rows than that are an object of their own.
 func alloc(steps int) *job {
 	switch {

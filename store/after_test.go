@@ -14,8 +14,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// What a view shows after a change is what the store shows once the change is committed, whoever
-// made it: a person, an executor or a deadline, and whatever step and targets the view is about.
+// What a view shows after a change is what the store shows once the change is committed, made by
+// any of them: a person, an executor or a deadline, and whatever step and targets the view is about.
 func TestViewAfterIsWhatAStoreShows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const targets = 3

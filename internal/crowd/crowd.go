@@ -17,7 +17,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Start starts a job of one script on so many targets.
+// Start starts a job of one script on this number of targets.
 func Start(tb testing.TB, eng *engine.Engine, targets int) store.JobID {
 	tb.Helper()
 	run := step.Spec{Type: step.Script, Name: "run", Targets: make([]string, targets)}

@@ -35,7 +35,7 @@ const Jobs = 1024
 const HonestOptions = " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 
 // HonestScript is the honest statement for pgbench: it writes all that an operation of Stepgate
-// writes, and loads, decides and checks nothing. Each of so many jobs, a power of two, that follow
+// writes, and loads, decides and checks nothing. Each of n jobs, a power of two, that follow
 // each other in the order of ids, changes from waiting for a confirmation to refused, or back again:
 // the job, its first step, a record with a request id and an effect, in Stepgate's own tables with
 // all their indices. The jobs have to be there, started, and each waiting for its first step.

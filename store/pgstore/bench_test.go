@@ -87,7 +87,7 @@ func bench(b *testing.B, conns int) *pgxpool.Pool {
 	return pool
 }
 
-// atOnce has so many callers make calls one after the other, each told which caller it is and how
+// atOnce has the callers make calls one after the other, each told which caller it is and how
 // many it has made, and returns how many a second they all made.
 func atOnce(b *testing.B, callers int, call func(caller, n int) error) float64 {
 	b.Helper()

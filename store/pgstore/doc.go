@@ -42,7 +42,8 @@
 // A read costs what it returns, with these exceptions. A claim and a sweep in a scope pass over the
 // due effects and deadlines of other scopes. A search by name reads its window, newest first. A count
 // reads up to its bound of index entries per state. A job of another scope costs what an unused id
-// costs: every statement looks for the job in its scope before it reads another table.
+// costs: every statement looks for the job in its scope before it reads another table, but those for the
+// targets and the request of a view, whose rows are dropped then.
 //
 // # Poolers
 //
