@@ -468,7 +468,7 @@ func TestRenew(t *testing.T) {
 			c := d.claimOne(runs).Claimed()
 			time.Sleep(20 * time.Second)
 			d.ok(d.eng.Renew(t.Context(), c, lease))
-			want := store.Delivery{Job: id, Seq: 2, Effect: store.RunTargets, Step: 1, Type: step.Script, Attempt: 1, Run: store.FirstRun, Count: 2, Failures: 1, LastError: errBroken.Error()}
+			want := store.Delivery{Job: id, Seq: 2, Effect: store.RunTargets, Step: 1, Type: step.Script, Cause: operation.StartJob.Cause(), Attempt: 1, Run: store.FirstRun, Count: 2, Failures: 1, LastError: errBroken.Error()}
 			w := d.waiting(id)
 			want.At, want.NotBefore = w[0].At, step.At(time.Now().Add(lasts))
 			if len(w) != 1 || w[0] != want {

@@ -56,6 +56,11 @@ func converted(t *testing.T, name string, file []byte) []byte {
 				e["run"] = object{"full": 1}
 			}
 			drop(e, "all")
+			for _, key := range []string{"cause", "actor", "reason"} {
+				if said, ok := history[number(t, e["seq"])-1].(object)[key]; ok {
+					e[key] = said
+				}
+			}
 		}
 		then["job"].(object)["updated"] = history[len(history)-1].(object)["at"]
 	}

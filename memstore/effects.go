@@ -9,13 +9,33 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// queue is the unsettled effects of all jobs, one heap per kind.
-type queue struct {
-	mu    sync.Mutex // guards all below and every job's effects; taken after that of a shard
-	kinds [store.JobEnded + 1]effectHeap
-	order uint64
+// outbox is the unsettled effects of all jobs. They wait in a queue for each kind, step type and
+// scope, so that a claim looks at none that it does not select.
+type outbox struct {
+	mu    sync.Mutex                 // guards all below and every job's effects; taken after that of a shard
+	kinds [store.JobEnded + 1]byType // of questions and ends of jobs under type 0
+	order uint64                     // of the effect that was queued or moved last
 
 	settled sync.Pool // of *effect, to be used again; needs no lock
+}
+
+// byType is the queues of one kind of effects, by step type; nil where there never was an effect.
+type byType []*byScope
+
+// byScope is the queues of one kind and step type. The one whose first effect comes first is at the
+// top of waiting.
+type byScope struct {
+	waiting queueHeap // those that are not empty
+	scopes  map[store.Scope]*queue
+	latest  *queue // that an effect was added to
+}
+
+// queue is the effects of one kind, step type and scope, the one that comes first at the top.
+type queue struct {
+	effectHeap
+	scope store.Scope
+	of    *byScope
+	index int // in the waiting ones, -1 while it is empty
 }
 
 // effect is one that is not settled.
@@ -24,28 +44,70 @@ type effect struct {
 	job   *job
 	older *effect // of the same job
 	newer *effect
+	queue *queue
 	order uint64 // among effects of the same NotBefore
-	index int    // in its heap
+	index int    // in its queue
 }
 
 // add queues an effect for delivery. The job's shard is locked.
-func (q *queue) add(j *job, d store.Delivery) {
-	e, ok := q.settled.Get().(*effect)
+func (o *outbox) add(j *job, d *store.Delivery) {
+	e, ok := o.settled.Get().(*effect)
 	if !ok {
 		e = new(effect)
 	}
-	e.Delivery, e.job = d, j
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.order++
-	e.order, e.older = q.order, j.newest
+	e.Delivery, e.job = *d, j
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.order++
+	e.order, e.older = o.order, j.newest
 	if j.newest != nil {
 		j.newest.newer = e
 	} else {
 		j.oldest = e
 	}
 	j.newest = e
-	heap.Push(&q.kinds[e.Effect], e)
+	e.queue = o.queueOf(&e.Delivery)
+	if heap.Push(e.queue, e); e.index == 0 {
+		e.queue.place()
+	}
+}
+
+// queueOf returns the queue that an effect waits in.
+func (o *outbox) queueOf(d *store.Delivery) *queue {
+	typ := step.Type(0)
+	if d.Effect.ByType() {
+		typ = d.Type
+	}
+	types := &o.kinds[d.Effect]
+	for int(typ) >= len(*types) {
+		*types = append(*types, nil)
+	}
+	s := (*types)[typ]
+	if s == nil {
+		s = &byScope{scopes: map[store.Scope]*queue{}}
+		(*types)[typ] = s
+	}
+	if s.latest == nil || s.latest.scope != d.Scope {
+		s.latest = s.scopes[d.Scope]
+	}
+	if s.latest == nil {
+		s.latest = &queue{scope: d.Scope, of: s, index: -1}
+		s.scopes[d.Scope] = s.latest
+	}
+	return s.latest
+}
+
+// place puts q where it belongs among the waiting queues, once its effects have changed.
+func (q *queue) place() {
+	switch waiting := &q.of.waiting; {
+	case q.index < 0:
+		heap.Push(waiting, q)
+	case q.Len() == 0:
+		heap.Remove(waiting, q.index)
+		q.index = -1
+	default:
+		heap.Fix(waiting, q.index)
+	}
 }
 
 // Effects implements store.Store.
@@ -55,8 +117,8 @@ func (s *Store) Effects(ctx context.Context, scope store.Scope, job store.JobID,
 		return nil, err
 	}
 	defer sh.mu.Unlock()
-	s.queue.mu.Lock()
-	defer s.queue.mu.Unlock()
+	s.outbox.mu.Lock()
+	defer s.outbox.mu.Unlock()
 	var all []store.Delivery
 	for e := j.oldest; e != nil && len(all) < p.Limit; e = e.newer {
 		if e.Seq > p.After {
@@ -71,66 +133,84 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	q := &s.queue
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	o := &s.outbox
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var few [8]*byScope
+	wanted := o.wanted(few[:0], &c)
 	var claimed []store.Delivery
-	var passedOver []*effect // of other scopes
 	for len(claimed) < c.Limit {
-		h := q.first(c.Effects)
-		if h == nil || (*h)[0].NotBefore > c.Now {
+		e := first(wanted, c.Scope)
+		if e == nil || e.NotBefore > c.Now {
 			break
 		}
-		if e := (*h)[0]; c.Scope.Holds(e.Scope) {
-			e.Count++
-			e.Token = c.Token
-			q.move(e, c.Until)
-			claimed = append(claimed, e.Delivery)
-		} else {
-			passedOver = append(passedOver, heap.Pop(h).(*effect))
-		}
-	}
-	for _, e := range passedOver {
-		heap.Push(&q.kinds[e.Effect], e)
+		e.Count++
+		e.Token = c.Token
+		o.move(e, c.Until)
+		claimed = append(claimed, e.Delivery)
 	}
 	return claimed, nil
 }
 
-// first returns the heap, of those of some kinds, whose first effect comes first; nil if
-// all are empty.
-func (q *queue) first(kinds []store.Effect) *effectHeap {
-	var first *effectHeap
-	for _, kind := range kinds {
-		if int(kind) >= len(q.kinds) {
+// wanted appends the queues of the kinds and step types that c selects.
+func (o *outbox) wanted(all []*byScope, c *store.Claim) []*byScope {
+	for _, kind := range c.Effects {
+		if int(kind) >= len(o.kinds) {
 			continue
 		}
-		if h := &q.kinds[kind]; len(*h) > 0 && (first == nil || before((*h)[0], (*first)[0])) {
-			first = h
+		for typ, s := range o.kinds[kind] {
+			if s != nil && (!kind.ByType() || c.Types.Empty() || c.Types.Has(step.Type(typ))) {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
+}
+
+// first returns the effect that comes first in the queues of a scope; nil if all are empty.
+func first(wanted []*byScope, scope store.Scope) (first *effect) {
+	for _, s := range wanted {
+		if q := s.queue(scope); q != nil && q.Len() > 0 && (first == nil || before(q.effectHeap[0], first)) {
+			first = q.effectHeap[0]
 		}
 	}
 	return first
 }
 
+// queue returns the queue of a scope or, of the zero Scope, the one whose first effect comes first;
+// nil if there is none.
+func (s *byScope) queue(scope store.Scope) *queue {
+	switch {
+	case scope != store.Scope{}:
+		return s.scopes[scope]
+	case len(s.waiting) > 0:
+		return s.waiting[0]
+	}
+	return nil
+}
+
 // move gives e another time.
-func (q *queue) move(e *effect, to step.Time) {
-	q.order++
-	e.NotBefore, e.order = to, q.order
-	heap.Fix(&q.kinds[e.Effect], e.index)
+func (o *outbox) move(e *effect, to step.Time) {
+	o.order++
+	e.NotBefore, e.order = to, o.order
+	heap.Fix(e.queue, e.index)
+	e.queue.place()
 }
 
 // Defer implements store.Store.
 func (s *Store) Defer(ctx context.Context, d store.Delivery) error {
 	return s.claimed(ctx, d, func(e *effect) {
 		e.Failures, e.Delivered, e.LastError = d.Failures, d.Delivered, d.LastError
-		s.queue.move(e, d.NotBefore)
+		s.outbox.move(e, d.NotBefore)
 	})
 }
 
 // Settle implements store.Store.
 func (s *Store) Settle(ctx context.Context, d store.Delivery) error {
 	return s.claimed(ctx, d, func(e *effect) {
-		q := &s.queue
-		heap.Remove(&q.kinds[e.Effect], e.index)
+		q := e.queue
+		heap.Remove(q, e.index)
+		q.place()
 		if e.older != nil {
 			e.older.newer = e.newer
 		} else {
@@ -142,11 +222,11 @@ func (s *Store) Settle(ctx context.Context, d store.Delivery) error {
 			e.job.newest = e.older
 		}
 		*e = effect{}
-		q.settled.Put(e)
+		s.outbox.settled.Put(e)
 	})
 }
 
-// claimed runs f, under the queue's lock, on the effect that d has claimed.
+// claimed runs f, under the outbox's lock, on the effect that d has claimed.
 func (s *Store) claimed(ctx context.Context, d store.Delivery, f func(*effect)) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -158,8 +238,8 @@ func (s *Store) claimed(ctx context.Context, d store.Delivery, f func(*effect)) 
 	if j == nil {
 		return store.ErrLeaseLost
 	}
-	s.queue.mu.Lock()
-	defer s.queue.mu.Unlock()
+	s.outbox.mu.Lock()
+	defer s.outbox.mu.Unlock()
 	for e := j.oldest; e != nil; e = e.newer { // the oldest are mostly settled first
 		if e.Seq == d.Seq {
 			if e.Count != d.Count || e.Token != d.Token {
@@ -199,6 +279,28 @@ func (h *effectHeap) Pop() any {
 	(*h)[last] = nil
 	*h = (*h)[:last]
 	return e
+}
+
+// queueHeap has the queue whose first effect may be delivered first at its top.
+type queueHeap []*queue
+
+func (h queueHeap) Len() int           { return len(h) }
+func (h queueHeap) Less(a, b int) bool { return before(h[a].effectHeap[0], h[b].effectHeap[0]) }
+func (h queueHeap) Swap(a, b int) {
+	h[a], h[b] = h[b], h[a]
+	h[a].index, h[b].index = a, b
+}
+func (h *queueHeap) Push(x any) {
+	q := x.(*queue)
+	q.index = len(*h)
+	*h = append(*h, q)
+}
+func (h *queueHeap) Pop() any {
+	last := len(*h) - 1
+	q := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return q
 }
 
 // Wake implements store.Waker.

@@ -17,7 +17,7 @@ type job struct {
 	log      history
 	counts   *counts                       // of its scope and shard
 	requests map[store.RequestID]store.Seq // made when a request is first looked for in a long history
-	oldest   *effect                       // unsettled, a list; guarded by the queue
+	oldest   *effect                       // unsettled, a list; guarded by the outbox
 	newest   *effect
 }
 

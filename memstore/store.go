@@ -24,7 +24,7 @@ type Store struct {
 	shards    [64]shard
 	created   [64]createdShard
 	ids       idList
-	queue     queue
+	outbox    outbox
 	deadlines deadlines
 	listeners wake.List
 }
@@ -260,7 +260,7 @@ func (s *Store) apply(j *job, c store.Change) {
 	for i := range c.Records {
 		j.append(&c.Records[i])
 		if d, ok := c.Delivery(&c.Records[i]); ok {
-			s.queue.add(j, d)
+			s.outbox.add(j, &d)
 		}
 	}
 	s.listeners.Wake(c.Job.ID)

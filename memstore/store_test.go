@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -239,4 +241,16 @@ func BenchmarkDueTargets(b *testing.B) {
 			}
 		})
 	}
+}
+
+// What does a claim cost beside effects that it does not select?
+func BenchmarkClaim(b *testing.B) {
+	jobkit.BenchmarkClaims(b, func(b *testing.B) (store.Store, func(step.Type, store.Scope)) {
+		s := memstore.New()
+		return s, func(typ step.Type, scope store.Scope) {
+			spec := jobkit.Running(scope, 1, 1)
+			spec.Steps[0].Type = typ
+			jobkit.StartMany(b, engine.New(s), jobkit.Foreign, spec)
+		}
+	})
 }

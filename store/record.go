@@ -57,6 +57,10 @@ var effectNames = enum.New("effect", []enum.Entry[Effect]{
 	{Value: JobEnded, Name: "job_ended"},
 })
 
+// ByType reports whether a claim selects e by the type of its step: a run and a stop, which only an
+// executor of that type can carry out. A question and the end of a job belong to no step type.
+func (e Effect) ByType() bool { return e == RunTargets || e == StopAttempt }
+
 // Valid reports whether e is declared.
 func (e Effect) Valid() bool { return effectNames.Known(e) }
 
@@ -77,13 +81,16 @@ type Delivery struct {
 	Effect  Effect     `json:"effect"`
 	Step    step.ID    `json:"step"`            // that runs, stops or asks; for JobEnded the last one
 	Type    step.Type  `json:"type"`            // of Step
+	Cause   step.Cause `json:"cause"`           // of its record, as are At, Actor and Reason
 	Attempt int32      `json:"attempt"`         // of Step
 	Run     Run        `json:"run"`             // which targets Attempt covers
 	JobTo   step.State `json:"job_to,omitzero"` // of a JobEnded: the state that the job ended in
-	At      step.Time  `json:"at"`              // of its record
+	At      step.Time  `json:"at"`
+	Actor   string     `json:"actor,omitempty"`
+	Reason  string     `json:"reason,omitempty"`
 
 	NotBefore step.Time `json:"not_before"`         // it is left alone until then: a lease, or a back-off; zero at first
-	Count     int32     `json:"count"`              // how often it was claimed; fences a claim against later ones
+	Count     int32     `json:"count"`              // how often it was claimed; fences a claim against later ones; 0: never yet
 	Token     Token     `json:"-"`                  // of the last claim; a secret of its caller
 	Failures  int32     `json:"failures,omitzero"`  // deliveries in a row that failed; back-off counts these
 	Delivered bool      `json:"delivered,omitzero"` // of a StopAttempt: it was carried out at least once, and waits for its step to stop
@@ -108,6 +115,7 @@ func (r Record) Delivery(scope Scope, typ step.Type) (Delivery, bool) {
 	d := Delivery{
 		Job: r.Job, Seq: r.Seq, Scope: scope, Effect: r.Effect, At: r.At,
 		Step: r.Step, Type: typ, Attempt: r.Attempt, Run: r.Run,
+		Cause: r.Cause, Actor: r.Actor, Reason: r.Reason,
 	}
 	if r.Entered != 0 {
 		d.Step, d.Attempt, d.Run = r.Entered, 1, FirstRun

@@ -120,7 +120,8 @@ type Outbox interface {
 	// NotBefore is not after c.Now, and returns them with Count raised by one,
 	// NotBefore at c.Until and Token c.Token. No two calls take the same effect at the same
 	// Count. The order is that of NotBefore as far as one store can tell, so
-	// that none is passed over for ever.
+	// that none is passed over for ever. Its cost depends on the effects that c selects, and
+	// on how many step types have effects if c selects all; not on effects beside.
 	Claim(ctx context.Context, c Claim) ([]Delivery, error)
 
 	// Defer leaves a claimed effect alone until d.NotBefore and keeps d's Failures,
@@ -305,11 +306,18 @@ type TargetFilter struct {
 // A Claim selects effects for delivery and leases them.
 type Claim struct {
 	Scope   Scope
-	Effects []Effect // the kinds that are wanted; at least one
+	Effects []Effect   // the kinds that are wanted; at least one
+	Types   step.Types // of the steps whose runs and stops are wanted; the empty set selects all
 	Now     step.Time
 	Until   step.Time // the end of the lease; after Now
 	Token   Token     // proves later who claimed; kept with each effect
 	Limit   int
+}
+
+// Selects reports whether c wants d, whether or not d is due.
+func (c *Claim) Selects(d *Delivery) bool {
+	return c.Scope.Holds(d.Scope) && slices.Contains(c.Effects, d.Effect) &&
+		(!d.Effect.ByType() || c.Types.Empty() || c.Types.Has(d.Type))
 }
 
 // Overdue names an attempt whose deadline has passed.

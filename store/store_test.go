@@ -158,8 +158,8 @@ func TestClass(t *testing.T) {
 // that its delivery needs.
 func TestDelivery(t *testing.T) {
 	scope := store.Scope{Type: "biz", ID: "2"}
-	r := store.Record{Job: 7, Seq: 4, At: 9, Step: 1, Attempt: 3, Run: store.Run{Full: 2}, JobTo: step.Running, Effect: store.RunTargets}
-	want := store.Delivery{Job: 7, Seq: 4, Scope: scope, Effect: store.RunTargets, Step: 1, Type: step.SQL, Attempt: 3, Run: store.Run{Full: 2}, At: 9}
+	r := store.Record{Job: 7, Seq: 4, At: 9, Cause: step.JobCause(2), Actor: "ann", Reason: "again", Step: 1, Attempt: 3, Run: store.Run{Full: 2}, JobTo: step.Running, Effect: store.RunTargets}
+	want := store.Delivery{Job: 7, Seq: 4, Scope: scope, Effect: store.RunTargets, Step: 1, Type: step.SQL, Attempt: 3, Run: store.Run{Full: 2}, At: 9, Cause: step.JobCause(2), Actor: "ann", Reason: "again"}
 	c := store.Change{Job: store.Job{ID: 7, Scope: scope}, Steps: []store.Step{{ID: 1, Type: step.SQL}, {ID: 2, Type: step.Script}}}
 	if got, ok := c.Delivery(&r); !ok || got != want {
 		t.Errorf("Delivery of a retry: %+v, want %+v", got, want)

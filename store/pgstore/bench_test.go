@@ -188,3 +188,14 @@ func BenchmarkWideViews(b *testing.B) {
 func BenchmarkReportsByPayload(b *testing.B) {
 	sqltest.ReportsByPayload(b, engine.New(open(b, bench(b, 2))), engine.New(open(b, bench(b, 2))))
 }
+
+// What does a claim cost beside effects that it does not select?
+func BenchmarkClaim(b *testing.B) {
+	jobkit.BenchmarkClaims(b, func(b *testing.B) (store.Store, func(step.Type, store.Scope)) {
+		pool := bench(b, 4)
+		return open(b, pool), func(typ step.Type, scope store.Scope) {
+			execute(b, pool, `INSERT INTO stepgate_effects (job, seq, at, effect, not_before, step, type, attempt, run_full, job_to, scope_type, scope_id)
+				SELECT n, 2, 0, 1, 0, 1, $2, 1, 1, 0, $3, $4 FROM generate_series(1, $1::bigint) n`, jobkit.Foreign, typ, scope.Type, scope.ID)
+		}
+	})
+}

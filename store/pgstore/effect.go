@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -22,11 +23,21 @@ func (s *Store) Effects(ctx context.Context, scope store.Scope, job store.JobID,
 }
 
 // claimSQL passes over effects that another claim is taking, and waits for none. Those of
-// each kind are in the order of their time in an index.
-var claimSQL = `WITH due AS MATERIALIZED (
-	SELECT d.* FROM unnest($3::int2[]) AS wanted(effect), LATERAL (
+// each kind and step type are in the order of their time in an index, which has those of a scope by
+// themselves. Which step types there are of a kind, of which all are wanted, is found by looking up one
+// after the other. The conditions on scopes are those of the indexes, and no claim is planned by the other one.
+var claimSQL = `WITH RECURSIVE found(effect, type) AS (
+	SELECT k.effect, t.type FROM unnest($8::int2[]) AS k(effect), LATERAL (
+		SELECT e.type FROM stepgate_effects e WHERE {scope} AND e.effect = k.effect ORDER BY e.type LIMIT 1
+	) t
+	UNION ALL
+	SELECT f.effect, t.type FROM found f, LATERAL (
+		SELECT e.type FROM stepgate_effects e WHERE {scope} AND e.effect = f.effect AND e.type > f.type ORDER BY e.type LIMIT 1
+	) t
+), due AS MATERIALIZED (
+	SELECT d.* FROM (SELECT * FROM unnest($3::int2[], $9::int2[]) UNION ALL SELECT * FROM found) AS wanted(effect, type), LATERAL (
 		SELECT e.job, e.seq, e.not_before FROM stepgate_effects e
-		WHERE e.effect = wanted.effect AND e.not_before <= $4 AND {scope}
+		WHERE {scope} AND e.effect = wanted.effect AND e.type = wanted.type AND e.not_before <= $4
 		ORDER BY e.not_before LIMIT $6 FOR UPDATE SKIP LOCKED
 	) d ORDER BY d.not_before LIMIT $6
 ), claimed AS (
@@ -36,14 +47,13 @@ var claimSQL = `WITH due AS MATERIALIZED (
 SELECT ` + effectColumns + ` FROM claimed e ORDER BY e.was, e.job, e.seq`
 
 var (
-	claimEverySQL = strings.Replace(claimSQL, "{scope}", `$1 = '' AND $2 = ''`, 1)
-	claimScopeSQL = strings.Replace(claimSQL, "{scope}",
-		`e.scope_type = $1 AND e.scope_id = $2`, 1)
+	claimEverySQL = strings.ReplaceAll(claimSQL, "{scope}", `$1 = '' AND $2 = '' AND e.effect > 0`)
+	claimScopeSQL = strings.ReplaceAll(claimSQL, "{scope}",
+		`e.scope_type = $1 AND e.scope_id = $2 AND `+schema.WithScope)
 )
 
-// Claim implements store.Store. A claim in a scope passes over the due effects of others. It
-// is planned as groups are: it may take a large part of the effects, for all that the planner
-// knows, which would then read them all.
+// Claim implements store.Store. It is planned as groups are: it may take a large part of the
+// effects, for all that the planner knows, which would then read them all.
 func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -52,11 +62,15 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 	if c.Scope != (store.Scope{}) {
 		sql = claimScopeSQL
 	}
-	kinds := column(c.Effects, func(e *store.Effect) int16 { return int16(*e) })
+	queues, every := schema.Queues(&c)
+	args := []any{
+		c.Scope.Type, c.Scope.ID, column(queues, func(q *schema.Queue) int16 { return int16(q.Effect) }), int64(c.Now), int64(c.Until), int64(c.Limit),
+		asUUID(c.Token), column(every, func(e *store.Effect) int16 { return int16(*e) }), column(queues, func(q *schema.Queue) int16 { return int16(q.Type) }),
+	}
 	var claimed []store.Delivery
 	err := s.link.Write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		b := newGroup()
-		b.Queue(sql, c.Scope.Type, c.Scope.ID, kinds, int64(c.Now), int64(c.Until), int64(c.Limit), asUUID(c.Token)).Query(func(rows pgx.Rows) (err error) {
+		b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
 			claimed, err = pgx.CollectRows(rows, scanEffect)
 			return err
 		})

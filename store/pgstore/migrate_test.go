@@ -75,7 +75,7 @@ func refused(t *testing.T, what string, err error, says ...string) {
 func TestMigrations(t *testing.T) {
 	sqltest.Migrations{
 		Files: pgstore.Migrations, Claims: "claims",
-		None: "no Stepgate tables, want version 2: run Migrate", Older: "are of version 1, want 2: run Migrate",
+		None: "no Stepgate tables, want version 3: run Migrate", Older: "are of version 1, want 3: run Migrate",
 		Newer: "use a newer one", TakeBack: "take the tables back with it",
 		Open: func(t *testing.T) sqltest.Database {
 			pool := connect(t, pgtest.Schema(t), hasty)

@@ -16,7 +16,7 @@ var (
 	stepColumns   = shownSteps.Names("s.")
 	resultColumns = schema.Results.Names("r.")
 	recordColumns = schema.Records.Names("r.")
-	effectColumns = schema.Effects.Names("e.")
+	effectColumns = schema.Delivered
 )
 
 // scan returns what reads the columns of a table.

@@ -169,8 +169,8 @@ func (s *statement) record(l, jobs string) {
 ), recorded AS (
 	INSERT INTO stepgate_records (%[3]s) SELECT %[3]s FROM line
 ), waiting AS (
-	INSERT INTO stepgate_effects (job, seq, at, effect, step, type, attempt, run_full, job_to, scope_type, scope_id, not_before)
-	SELECT l.job, l.seq, l.at, l.effect, l.about, l.about_type, l.about_attempt, l.about_run, l.ended, j.scope_type, j.scope_id, %[4]s
+	INSERT INTO stepgate_effects (job, seq, at, effect, step, type, attempt, run_full, job_to, cause, actor, reason, scope_type, scope_id, not_before)
+	SELECT l.job, l.seq, l.at, l.effect, l.about, l.about_type, l.about_attempt, l.about_run, l.ended, l.cause, l.actor, l.reason, j.scope_type, j.scope_id, %[4]s
 	FROM line l JOIN %[5]s j ON j.id = l.job WHERE l.effect <> 0
 )`, l, fmt.Sprintf(ofFit, "l"), schema.Records.Names(""), s.arg("bigint"), jobs)
 }

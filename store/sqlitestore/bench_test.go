@@ -245,6 +245,18 @@ func ofTargets(b *testing.B, _ *sql.DB, eng *engine.Engine, targets int) func(in
 	}
 }
 
+// What does a claim cost beside effects that it does not select?
+func BenchmarkClaim(b *testing.B) {
+	jobkit.BenchmarkClaims(b, func(b *testing.B) (store.Store, func(step.Type, store.Scope)) {
+		db := database(b, filepath.Join(folder(b), "jobs.db"), "?_pragma=synchronous(0)&_txlock=immediate")
+		return onto(b, db), func(typ step.Type, scope store.Scope) {
+			exec(b, db, `WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
+				INSERT INTO stepgate_effects (job, seq, at, effect, not_before, count, failures, delivered, last_error, step, type, attempt, scope_type, scope_id)
+				SELECT n, 2, 0, 1, 0, 0, 0, 0, '', 1, ?2, 1, ?3, ?4 FROM n`, jobkit.Foreign, typ, scope.Type, scope.ID)
+		}
+	})
+}
+
 // What does a job of five steps and five records take on the disk, its effects settled?
 func BenchmarkBytesPerJob(b *testing.B) {
 	const jobs = 2000

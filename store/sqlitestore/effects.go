@@ -5,17 +5,17 @@ import (
 	"context"
 	"slices"
 
+	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/store"
 )
 
 // Claim implements store.Store. Effects of the same NotBefore come in the order of their
-// records' times. Its cost grows with the effects of other scopes that it passes over. A claim that finds
-// nothing does not wait for other writers.
+// records' times. A claim that finds nothing does not wait for other writers.
 func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
-	c.Effects = slices.Compact(slices.Sorted(slices.Values(c.Effects)))
+	c.Effects = slices.Clone(c.Effects)
 	var first []store.Delivery
 	err := s.read(ctx, func(r *conn) (err error) {
-		first, err = due(r, c, 1)
+		first, err = r.due(&c, 1)
 		return err
 	})
 	if err != nil || len(first) == 0 {
@@ -37,7 +37,7 @@ type claim struct {
 func (c *claim) keep() change { return c } // Claim has made it
 
 func (c *claim) apply(w *conn) (err error) {
-	if c.claimed, err = due(w, c.Claim, c.Limit); err != nil {
+	if c.claimed, err = w.due(&c.Claim, c.Limit); err != nil {
 		return err
 	}
 	for i := range c.claimed {
@@ -51,11 +51,19 @@ func (c *claim) apply(w *conn) (err error) {
 	return nil
 }
 
-// due returns the effects that c may claim, those that come first.
-func due(r *conn, c store.Claim, limit int) ([]store.Delivery, error) {
+// due returns the effects that a claim may take, those that come first.
+func (r *conn) due(c *store.Claim, limit int) ([]store.Delivery, error) {
+	queues, err := r.queues(c)
+	if err != nil {
+		return nil, err
+	}
+	find := selectDue
+	if c.Scope != (store.Scope{}) {
+		find = selectDueOfScope
+	}
 	var all []store.Delivery
-	for _, kind := range c.Effects {
-		some, err := list(r, scanDelivery, selectDue, c.Now, c.Scope == store.Scope{}, c.Scope.Type, c.Scope.ID, limit, kind)
+	for _, q := range queues {
+		some, err := list(r, scanDelivery, find, c.Scope.Type, c.Scope.ID, q.Effect, q.Type, c.Now, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -65,6 +73,25 @@ func due(r *conn, c store.Claim, limit int) ([]store.Delivery, error) {
 		return cmp.Or(cmp.Compare(a.NotBefore, b.NotBefore), cmp.Compare(a.At, b.At), cmp.Compare(a.Job, b.Job), cmp.Compare(a.Seq, b.Seq))
 	})
 	return all[:min(limit, len(all))], nil
+}
+
+// queues returns the queues that a claim selects.
+func (r *conn) queues(c *store.Claim) ([]schema.Queue, error) {
+	find := selectTypes
+	if c.Scope != (store.Scope{}) {
+		find = selectTypesOfScope
+	}
+	queues, every := schema.Queues(c)
+	for _, effect := range every {
+		types, err := list(r, scanType, find, c.Scope.Type, c.Scope.ID, effect)
+		if err != nil {
+			return nil, err
+		}
+		for _, typ := range types {
+			queues = append(queues, schema.Queue{Effect: effect, Type: typ})
+		}
+	}
+	return queues, nil
 }
 
 // Defer implements store.Store.

@@ -52,6 +52,9 @@ const (
 	selectCreated
 	selectEffects
 	selectDue
+	selectDueOfScope
+	selectTypes
+	selectTypesOfScope
 	selectOverdue
 
 	selectJobs // the first of schema.Listings, in the order of schema.Listing
@@ -94,7 +97,7 @@ var (
 	result        = schema.Results.Without("idx")
 	resultColumns = result.List(orZero("r."))
 
-	selectDeliveries = `SELECT ` + schema.Effects.Names("e.") + ` FROM stepgate_effects e `
+	selectDeliveries = `SELECT ` + schema.Delivered + ` FROM stepgate_effects e `
 )
 
 // queries is all the SQL there is beside the migrations. CROSS JOIN has SQLite look the tables
@@ -141,9 +144,11 @@ var queries = [...]string{
 	selectReplay:  `SELECT ` + recordColumns + ` FROM stepgate_records r WHERE r.job = ? AND r.request = ?`,
 	selectCreated: `SELECT ` + recordColumns + ` FROM stepgate_jobs j CROSS JOIN stepgate_records r ON r.job = j.id AND r.seq = 1
 		WHERE j.scope_type = ? AND j.scope_id = ? AND j.request = ?`,
-	selectEffects: selectDeliveries + `WHERE e.job = ? AND e.seq > ? ORDER BY e.seq LIMIT ?`,
-	selectDue: selectDeliveries + `WHERE e.effect = ?6 AND e.not_before <= ?1 AND ` + strings.ReplaceAll(inScope, "j.", "e.") + `
-		ORDER BY e.not_before, e.at, e.job, e.seq LIMIT ?5`,
+	selectEffects:      selectDeliveries + `WHERE e.job = ? AND e.seq > ? ORDER BY e.seq LIMIT ?`,
+	selectDue:          due(everyEffect),
+	selectDueOfScope:   due(effectsOfScope),
+	selectTypes:        types(everyEffect),
+	selectTypesOfScope: types(effectsOfScope),
 	selectOverdue: `SELECT s.job, s.id, s.attempt, s.deadline FROM stepgate_steps s CROSS JOIN stepgate_jobs j ON j.id = s.job
 		WHERE s.deadline <> 0 AND s.deadline <= ?1 AND ` + inScope + ` ORDER BY s.deadline, s.job, s.id LIMIT ?5`,
 
@@ -261,6 +266,28 @@ func named(jobs string) string {
 // newest returns a query for a page of jobs the other way round.
 func newest(query string) string {
 	return strings.NewReplacer("id > ?", "id < ?", "ORDER BY id LIMIT ?3", "ORDER BY id DESC LIMIT ?3").Replace(query)
+}
+
+// The conditions of a claim: of every scope, and of scope ?1, ?2.
+const (
+	everyEffect    = `INDEXED BY stepgate_effects_due WHERE `
+	effectsOfScope = `INDEXED BY stepgate_effects_scope WHERE e.scope_type = ?1 AND e.scope_id = ?2 AND ` + schema.WithScope + ` AND `
+)
+
+// due returns the query for the effects of kind ?3 and step type ?4 that have fallen due by ?5, ?6 at most.
+func due(where string) string {
+	return selectDeliveries + where + `e.effect = ?3 AND e.type = ?4 AND e.not_before <= ?5
+		ORDER BY e.not_before, e.at, e.job, e.seq LIMIT ?6`
+}
+
+// types returns the query for the step types that have effects of kind ?3. It looks up one after the other
+// in the index, and passes over the effects between.
+func types(where string) string {
+	next := `(SELECT e.type FROM stepgate_effects e ` + where + `e.effect = ?3 AND e.type > %s ORDER BY e.type LIMIT 1)`
+	return `WITH RECURSIVE found (type) AS (
+			SELECT ` + fmt.Sprintf(next, `-1`) + ` UNION ALL SELECT ` + fmt.Sprintf(next, `found.type`) + ` FROM found WHERE type IS NOT NULL
+		)
+		SELECT type FROM found WHERE type IS NOT NULL`
 }
 
 // counts returns the query for how many jobs are in each state, up to ?1 each.

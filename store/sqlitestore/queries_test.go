@@ -12,7 +12,7 @@ import (
 // stops at its limit, so that its cost does not grow with steps, targets, history or jobs.
 func TestNoQueryScans(t *testing.T) {
 	plans := explain(t)
-	derived := regexp.MustCompile(`^SCAN (CONSTANT ROW|\(subquery-\d+\)|target)$`) // rows that the statement has made
+	derived := regexp.MustCompile(`^SCAN (CONSTANT ROW|\(subquery-\d+\)|target|found)$`) // rows that the statement has made
 	for q, plan := range plans {
 		listed := query(q) == selectTargets || query(q) == selectNamedTargets
 		named := query(q) >= selectNamedJobs && query(q) <= selectNewestNamedJobsOfScope
@@ -33,7 +33,10 @@ func TestNoQueryScans(t *testing.T) {
 		selectSets:         "SEARCH stepgate_target_sets USING PRIMARY KEY (job=? AND step=? AND block>? AND block<?)",
 		selectHistory:      "SEARCH r USING PRIMARY KEY (job=? AND seq>?)",
 		selectEffects:      "SEARCH e USING PRIMARY KEY (job=? AND seq>?)",
-		selectDue:          "SEARCH e USING INDEX stepgate_effects_due (effect=? AND not_before<?)",
+		selectDue:          "SEARCH e USING INDEX stepgate_effects_due (effect=? AND type=? AND not_before<?)",
+		selectDueOfScope:   "SEARCH e USING INDEX stepgate_effects_scope (scope_type=? AND scope_id=? AND effect=? AND type=? AND not_before<?)",
+		selectTypes:        "SEARCH e USING COVERING INDEX stepgate_effects_due (effect=? AND type>?)",
+		selectTypesOfScope: "SEARCH e USING COVERING INDEX stepgate_effects_scope (scope_type=? AND scope_id=? AND effect=? AND type>?)",
 		selectOverdue:      "SEARCH s USING INDEX stepgate_steps_deadline (deadline<?)",
 		selectJobs:         "SEARCH stepgate_jobs USING INTEGER PRIMARY KEY (rowid>?)",
 		selectJobsInStates: "SEARCH stepgate_jobs USING INDEX stepgate_jobs_state (state=? AND rowid>?)",

@@ -107,6 +107,8 @@ func scanFound(row scanner, found *bool) error { return row.Scan(found) }
 
 func scanDetails(row scanner, d *store.Details) error { return row.Scan(&d.Payload) }
 
+func scanType(row scanner, t *step.Type) error { return row.Scan(t) }
+
 func scanCount(row scanner, c *count) error { return row.Scan(&c.state, &c.jobs) }
 
 func scanStanding(row scanner, s *store.Step) error {

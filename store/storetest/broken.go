@@ -98,6 +98,24 @@ func claiming(change func(*store.Claim)) func(store.Store) store.Store {
 	})
 }
 
+// claimingApart breaks a store that claims kind by kind, by what it takes the claims of some kinds for.
+func claimingApart(broken func(*store.Claim) bool, change func(*store.Claim)) func(store.Store) store.Store {
+	return replacing(func(s store.Store, p *patch) {
+		p.claim = func(ctx context.Context, c store.Claim) (all []store.Delivery, err error) {
+			for _, kind := range c.Effects {
+				one := c
+				one.Effects, one.Limit = []store.Effect{kind}, c.Limit-len(all)
+				if broken(&one) {
+					change(&one)
+				}
+				ds, failed := s.Claim(ctx, one)
+				all, err = append(all, ds...), errors.Join(err, failed)
+			}
+			return all, err
+		}
+	})
+}
+
 // deferring breaks a store by what it defers an effect for.
 func deferring(change func(ctx context.Context, s store.Store, d *store.Delivery)) func(store.Store) store.Store {
 	return replacing(func(s store.Store, p *patch) {

@@ -84,6 +84,53 @@ var brokenEffects = []Breakage{
 		"Claim/takes the kinds that are wanted",
 	}, claiming(func(c *store.Claim) { c.Effects = everyKind })},
 
+	{"any type", "it claims runs and stops of every step type", []string{
+		"Claim/takes runs and stops of the step types that are wanted",
+	}, claiming(func(c *store.Claim) { c.Types = step.Types{} })},
+
+	{"any stop", "it takes stops to be of no step type", []string{
+		"Claim/takes runs and stops of the step types that are wanted",
+	}, claimingApart(func(c *store.Claim) bool { return c.Effects[0] == store.StopAttempt }, func(c *store.Claim) { c.Types = step.Types{} })},
+
+	{"typed questions", "it claims no question for one who serves some step types", []string{
+		"Claim/takes questions and ends of jobs whatever types are wanted",
+	}, claimingApart(func(c *store.Claim) bool { return !c.Effects[0].ByType() && !c.Types.Empty() }, func(c *store.Claim) { c.Limit = 0 })},
+
+	{"no embedder's type", "it knows no step types but its own", []string{
+		"Claim/takes runs and stops of the step types that are wanted",
+	}, claiming(func(c *store.Claim) {
+		if !c.Types.Empty() {
+			for typ := range c.Types.Minus(step.TypesOf(step.Script, step.FileTransfer, step.SQL)).All() {
+				c.Types = c.Types.Without(typ).With(step.Confirmation)
+			}
+		}
+	})},
+
+	{"first type", "it claims the first of the step types that are wanted", []string{
+		"Claim/takes runs and stops of the step types that are wanted",
+	}, claiming(func(c *store.Claim) {
+		for typ := range c.Types.All() {
+			c.Types = step.TypesOf(typ)
+			break
+		}
+	})},
+
+	{"nobody asked", "it forgets who asked for an effect, and why", []string{
+		"Effects/tell by whom, why and by what each was asked for",
+	}, replacing(func(s store.Store, p *patch) {
+		p.effects = func(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {
+			return withoutReasons(s.Effects(ctx, scope, id, p))
+		}
+	})},
+
+	{"claim without a reason", "its claims do not tell who asked for an effect, and why", []string{
+		"Effects/tell by whom, why and by what each was asked for",
+	}, replacing(func(s store.Store, p *patch) {
+		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			return withoutReasons(s.Claim(ctx, c))
+		}
+	})},
+
 	{"by job", "it claims in the order of jobs, and so the same effect again and again", []string{
 		"Claim/takes them in the order of NotBefore",
 		"Claim/passes none over for ever",
@@ -228,6 +275,14 @@ var brokenEffects = []Breakage{
 			return ds, err
 		}
 	})},
+}
+
+func withoutReasons(ds []store.Delivery, err error) ([]store.Delivery, error) {
+	ds = slices.Clone(ds)
+	for i := range ds {
+		ds[i].Actor, ds[i].Reason = "", ""
+	}
+	return ds, err
 }
 
 // stored returns the effect of d as it waits, or d if it does not.

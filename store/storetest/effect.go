@@ -16,6 +16,7 @@ var effectPromises = []promise{
 	{"Effects/are those of the job that are not settled, by sequence number", effectsUnsettled},
 	{"Effects/tell how often each was claimed, how often it failed and why", effectsTell},
 	{"Effects/a page is at most Limit after After", effectsPage},
+	{"Effects/tell by whom, why and by what each was asked for", effectsAsked},
 	{"Effects/none is no error", effectsNone},
 	{"Effects/of a job that does not exist are not found", effectsNoJob},
 
@@ -24,6 +25,8 @@ var effectPromises = []promise{
 	{"Claim/keeps Token with each effect", claimToken},
 	{"Claim/takes no effect again before its lease has run out", claimAgain},
 	{"Claim/takes the kinds that are wanted", claimKinds},
+	{"Claim/takes runs and stops of the step types that are wanted", claimTypes},
+	{"Claim/takes questions and ends of jobs whatever types are wanted", claimUntyped},
 	{"Claim/takes those of the scope", claimScope},
 	{"Claim/takes at most Limit", claimLimit},
 	{"Claim/takes them in the order of NotBefore", claimOrder},
@@ -99,6 +102,35 @@ func effectsTell(x trial) {
 		d = x.deferTo(failed(d, fmt.Sprint("broke ", i)), now+10)
 		same(x, "Effects after Defer", x.effects(teamA, 1, everySeq), []store.Delivery{d})
 		equal(x, "Effects after Defer, Count and Failures", [2]int32{d.Count, d.Failures}, [2]int32{i + 1, i + 1})
+	}
+}
+
+// effectsAsked starts a step by an operation and the next one by a report, each with words of its own.
+func effectsAsked(x trial) {
+	said := func(c store.Change, actor, reason string) store.Change {
+		c.Records[0].Actor, c.Records[0].Reason = actor, reason
+		return c
+	}
+	j := x.create(create(1, teamA, t0, script("a", 1), confirmation("b")))
+	x.do(j, said(start(j.view(1), t0), "ann", "the release \u2013 at last"))
+	x.do(j, said(j.report(t0+1, all(step.TargetSucceeded, 0, 1)), "", ""))
+	x.do(j, said(terminate(j.view(2), t0+2), "eve", ""))
+	type asked struct {
+		cause         step.Cause
+		actor, reason string
+	}
+	want := []asked{
+		{operation.StartJob.Cause(), "ann", "the release \u2013 at last"}, {step.AllSucceeded, "", ""}, {operation.TerminateJob.Cause(), "eve", ""},
+	}
+	for call, got := range map[string][]store.Delivery{
+		"Effects": x.effects(teamA, 1, everySeq), "Claim": byJob(x.claim(store.Claim{Now: t0 + 2, Until: never})),
+		"Effects after Claim": x.effects(teamA, 1, everySeq),
+	} {
+		var by []asked
+		for _, d := range got {
+			by = append(by, asked{d.Cause, d.Actor, d.Reason})
+		}
+		same(x, call, by, want)
 	}
 }
 
@@ -205,6 +237,82 @@ func claimKinds(x trial) {
 	}
 	same(x, "Effects after claims of all kinds", x.effects(teamA, 1, everySeq), want[:len(want)/2])
 }
+
+// typed starts jobs of some step types, two of each, in turn in two scopes, stops the first of the two, and
+// asks and ends others. It returns all effects.
+func (x trial) typed() []store.Delivery {
+	x.Helper()
+	var want []store.Delivery
+	id := store.JobID(0)
+	for n := range 2 {
+		for i, typ := range types {
+			spec := script("a", 1)
+			spec.Type = typ
+			id++
+			j := x.started(id, []store.Scope{teamA, teamB}[i%2], t0, spec)
+			if n == 0 {
+				x.do(j, terminate(j.view(1), t0+1))
+			}
+			want = append(want, j.effects()...)
+		}
+	}
+	for i, typ := range types { // and a step of a type asks, and ends its job
+		spec := script("a", 1)
+		spec.Type = typ
+		id++
+		j := x.started(id, []store.Scope{teamB, teamA}[i%2], t0+2, confirmation("q"), spec)
+		x.do(j, skip(j.view(1), t0+3))
+		x.do(j, skip(j.view(2), t0+4))
+		want = append(want, j.effects()...)
+	}
+	return want
+}
+
+// types are step types: those of the alphabet that run, and two of an embedder.
+var types = []step.Type{step.Script, step.FileTransfer, step.SQL, 40, 200}
+
+// taken returns what a claim takes of effects, by plain words.
+func taken(all []store.Delivery, scope store.Scope, kinds []store.Effect, types []step.Type) (some []store.Delivery) {
+	for _, d := range all {
+		right := true
+		switch d.Effect {
+		case store.RunTargets, store.StopAttempt:
+			right = len(types) == 0 || slices.Contains(types, d.Type)
+		}
+		if right && slices.Contains(kinds, d.Effect) && (scope == store.Scope{} || scope == d.Scope) {
+			some = append(some, d)
+		}
+	}
+	return some
+}
+
+// claimTyped claims by each set of types, the kinds that are given, and in each scope, and compares.
+func (x trial) claimTyped(kinds ...store.Effect) {
+	x.Helper()
+	waiting := x.typed()
+	now := t0 + minute
+	for set := range 1 << len(types) {
+		var wanted []step.Type
+		for i, typ := range types {
+			if set>>i&1 != 0 {
+				wanted = append(wanted, typ)
+			}
+		}
+		for _, scope := range []store.Scope{{}, teamA, teamB, {Type: "biz", ID: "3"}} {
+			want := taken(waiting, scope, kinds, wanted)
+			now += 2
+			got := byJob(x.claim(store.Claim{Scope: scope, Effects: kinds, Types: step.TypesOf(wanted...), Now: now, Until: now + 1}))
+			for i := range got { // how often each was claimed is another promise's
+				got[i].Count, got[i].NotBefore = 0, 0
+			}
+			same(x, fmt.Sprintf("Claim of %v for step types %v in scope %+v", kinds, wanted, scope), got, want)
+		}
+	}
+}
+
+func claimTypes(x trial) { x.claimTyped(store.RunTargets, store.StopAttempt) }
+
+func claimUntyped(x trial) { x.claimTyped(everyKind...) }
 
 func claimScope(x trial) {
 	want := x.asking(6)

@@ -78,6 +78,9 @@ func (p *performer) claim(ctx context.Context, j *job, _ *store.View) {
 		Scope: p.from(j).scope, Effects: one(p, someEffects), Now: now,
 		Until: now + 1 + step.Time(p.IntN(60_000)), Limit: one(p, []int{1, 2, 5, 1000}),
 	}
+	if p.oneIn(2) {
+		c.Types = one(p, someTypes)
+	}
 	binary.BigEndian.PutUint64(c.Token[:], p.Uint64())
 	before := p.waiting(ctx)
 	p.ask("claim %+v", c)
@@ -114,6 +117,11 @@ var someEffects = [][]store.Effect{
 	{store.StopAttempt},
 	{store.AskConfirmers, store.JobEnded},
 	{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded},
+}
+
+// someTypes are the step types of effects that are claimed together.
+var someTypes = []step.Types{
+	step.TypesOf(step.Script), step.TypesOf(step.FileTransfer, step.SQL), step.TypesOf(step.Script, step.Confirmation, 33), step.TypesOf(33),
 }
 
 // effect names an effect.

@@ -29,6 +29,7 @@ var unseen = map[string]string{
 	"torn view":          "the job does not move on between its reads",
 	"torn snapshot":      "the job does not move on between its reads",
 	"undone, but done":   "the context of a call ends before it or after it: what a store does in between is open",
+	"no embedder's type": "the rules of a history have no type of an embedder's",
 	"asleep":             "play hides a store.Waker",
 	"stop once":          "play hides a store.Waker",
 }

@@ -87,6 +87,7 @@ func jobs(t testing.TB) []job {
 		for k := range j.Effects {
 			d := &j.Effects[k]
 			r := &j.History[d.Seq-1]
+			d.Cause, d.Actor, d.Reason = r.Record.Cause, r.Actor, r.Reason
 			if d.Type, d.Run = j.Steps[d.Step-1].Type, r.Run; r.Entered != 0 {
 				d.Run = store.FirstRun
 			}

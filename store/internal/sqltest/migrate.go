@@ -11,13 +11,14 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/internal/jobkit"
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
 // Current is the version of the schema.
-const Current = 2
+const Current = 3
 
 // A Database is one to test migrations in, without a schema at first.
 type Database struct {
@@ -52,6 +53,7 @@ func (m Migrations) Run(t *testing.T) {
 	}{
 		{"forward and back is as if nothing had been", m.forwardAndBack},
 		{"rows of version 1 migrate", m.version1},
+		{"effects of version 2 tell who asked for them", m.version2},
 		{"there is no way to an unknown version", m.unknown},
 		{"another version is a SchemaError and stays", m.otherVersions},
 		{"the files are as good as Migrate", m.files},
@@ -112,7 +114,7 @@ func (m Migrations) forwardAndBack(t *testing.T, d Database) {
 // A job's last time is the latest of its records, and who claimed its effects is not known.
 func (m Migrations) version1(t *testing.T, d Database) {
 	const latest step.Time = 4_000_000_000_000
-	d.must(t, 2)
+	d.must(t, Current)
 	eng := engine.New(d.open(t))
 	ids := []store.JobID{jobkit.Create(t, eng, jobkit.Asking(1)), jobkit.Start(t, eng, jobkit.Asking(1))}
 	d.must(t, 1)
@@ -132,6 +134,48 @@ func (m Migrations) version1(t *testing.T, d Database) {
 	effects, err := st.Effects(t.Context(), store.Scope{}, ids[1], store.Page[store.Seq]{Limit: 9})
 	if err != nil || len(effects) != 1 || effects[0].Count != 1 || effects[0].Token != (store.Token{}) {
 		t.Errorf("effects of version 1: got %+v and error %v, want one that was claimed once, without a token", effects, err)
+	}
+}
+
+// What asked for an effect comes from its record: as it migrates, and where a program of version 2 has
+// written it since.
+func (m Migrations) version2(t *testing.T, d Database) {
+	d.must(t, Current)
+	eng := engine.New(d.open(t))
+	var jobs []store.JobID
+	for range 2 {
+		id := jobkit.Create(t, eng, jobkit.Running(store.Scope{}, 1, 1))
+		if _, err := eng.OperateJob(t.Context(), id, operation.StartJob, engine.Request{By: "ann", Because: "the release"}); err != nil {
+			t.Fatal(err)
+		}
+		jobs = append(jobs, id)
+	}
+	d.must(t, 2)
+	if err := d.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.Exec(fmt.Sprintf("UPDATE stepgate_effects SET cause = 0, actor = '', reason = '' WHERE job = %d", jobs[1]))
+	st := d.open(t)
+	check := func(call string, effects []store.Delivery, err error) {
+		t.Helper()
+		if err != nil || len(effects) == 0 {
+			t.Errorf("%s: got %d effects and error %v", call, len(effects), err)
+		}
+		for _, e := range effects {
+			if e.Cause != operation.StartJob.Cause() || e.Actor != "ann" || e.Reason != "the release" {
+				t.Errorf("%s: got %v by %q because of %q, want what its record says", call, e.Cause, e.Actor, e.Reason)
+			}
+		}
+	}
+	for _, id := range jobs {
+		effects, err := st.Effects(t.Context(), store.Scope{}, id, store.Page[store.Seq]{Limit: 9})
+		check(fmt.Sprint("Effects of job ", id), effects, err)
+	}
+	claimed, err := st.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Now: 1, Until: 2, Limit: 9})
+	check("Claim", claimed, err)
+	var from int
+	if _, err := fmt.Sscan(d.Ask(fmt.Sprintf("SELECT CAST(cause AS text) FROM stepgate_effects WHERE job = %d", jobs[0])), &from); err != nil || from != int(operation.StartJob.Cause()) {
+		t.Errorf("the cause in the row of an effect that migrated: got %d, %v, want that of its record", from, err)
 	}
 }
 
