@@ -7,13 +7,15 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
 // A ClaimQuery selects effects to claim.
 type ClaimQuery struct {
 	Effects []store.Effect // kinds, in any order; none means all
-	Lease   time.Duration  // lease duration without a renewal: 1 s to 1 h; 0 means 30 s
+	Types   step.Types     // of the steps whose runs and stops are claimed; the empty set means all
+	Lease   time.Duration  // lease duration without a renewal, see RenewEvery: 1 s to 1 h; 0 means 14 s
 	Limit   int            // maximum of effects, as in a read
 	Wait    time.Duration  // maximum wait for a due effect: 1 min at most; 0 does not wait
 
@@ -33,6 +35,13 @@ const (
 	maxWait  = time.Minute
 )
 
+// RenewEvery returns how long after a claim or a renewal the next renewal of a lease is due, 0 meaning
+// the default lease of 14 s: 5/14 of it, which is 5 s. The lease runs out only after two renewals in a
+// row have failed.
+func RenewEvery(lease time.Duration) time.Duration {
+	return cmp.Or(lease, defaultLease) / 14 * 5
+}
+
 func checkLease(d time.Duration) *Refusal {
 	if d != 0 && (d < minLease || d > maxLease) {
 		return invalid("lease", "%v: want %v to %v, or 0 for %v", d, minLease, maxLease, defaultLease)
@@ -40,17 +49,24 @@ func checkLease(d time.Duration) *Refusal {
 	return nil
 }
 
-// kinds returns the kinds of effects that are wanted, each once.
-func (q *ClaimQuery) kinds() ([]store.Effect, *Refusal) {
-	if len(q.Effects) == 0 {
-		return allEffects, nil
-	}
-	for i, effect := range q.Effects {
+// checkSelection returns the kinds of effects that are wanted, each once, none meaning all, unless one of
+// them or of the step types is not delivered by the engine's rules.
+func (e *Engine) checkSelection(effects []store.Effect, types step.Types) ([]store.Effect, *Refusal) {
+	for i, effect := range effects {
 		if !slices.Contains(allEffects, effect) {
 			return nil, invalid(fmt.Sprintf("effects[%d]", i), "%v (%d) is not delivered: want one of %v", effect, effect, allEffects)
 		}
 	}
-	unwanted := func(e store.Effect) bool { return !slices.Contains(q.Effects, e) }
+	if !types.Empty() {
+		declared := step.TypesOf(e.rules.Types()...)
+		if unknown := types.Minus(declared); !unknown.Empty() {
+			return nil, invalid("types", "the rules do not declare %v: want some of %v", unknown, declared)
+		}
+	}
+	if len(effects) == 0 {
+		return allEffects, nil
+	}
+	unwanted := func(e store.Effect) bool { return !slices.Contains(effects, e) }
 	return slices.DeleteFunc(slices.Clone(allEffects), unwanted), nil
 }
 
@@ -59,7 +75,8 @@ func (q *ClaimQuery) kinds() ([]store.Effect, *Refusal) {
 // caller, who renews the lease with [Engine.Renew] and ends it with [Engine.Settle] or
 // [Engine.Fail]; these take the token. An effect whose lease has run out is handed out again.
 // [Handler] says what else an executor owes. Questions and ends of jobs are effects as well:
-// an executor claims only the kinds that it can carry out.
+// an executor claims only the kinds, and the runs and stops of the step types, that it can carry
+// out. What a claim costs does not depend on effects that it does not select.
 //
 // Any number of claimers and dispatchers can share a store: no effect is with two of them
 // unless the first one's lease has run out, by the engine's time (see [WithClock]). Obsolete
@@ -75,7 +92,7 @@ func (e *Engine) Claim(ctx context.Context, q ClaimQuery) ([]Delivery, error) {
 	if err := e.checkEngine(ctx); err != nil {
 		return nil, err
 	}
-	kinds, refusal := q.kinds()
+	kinds, refusal := e.checkSelection(q.Effects, q.Types)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -93,7 +110,7 @@ func (e *Engine) Claim(ctx context.Context, q ClaimQuery) ([]Delivery, error) {
 		return nil, refusal
 	}
 	c := e.courier()
-	c.lease = cmp.Or(q.Lease, c.lease)
+	c.lease, c.types = cmp.Or(q.Lease, c.lease), q.Types
 	for over := time.Now().Add(q.Wait); ; {
 		// Listen first and claim then, so that no commit falls between.
 		changed, stop := e.wake(0)
@@ -273,8 +290,8 @@ func (e *Engine) Settle(ctx context.Context, c Claimed) error {
 	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error { return by.done(ctx, d) })
 }
 
-// Renew gives a claimed effect a new lease from now on: 1 s to 1 h, 0 meaning 30 s. Its errors
-// are those of [Engine.Settle]. An executor that has lost the lease must stop: another one
+// Renew gives a claimed effect a new lease from now on: 1 s to 1 h, 0 meaning 14 s. The
+// next renewal is due after [RenewEvery] of it. Its errors are those of [Engine.Settle]. An executor that has lost the lease must stop: another one
 // carries the effect out. So must one whose last renewal that passed is older than the lease.
 func (e *Engine) Renew(ctx context.Context, c Claimed, lease time.Duration) error {
 	if err := checkLease(lease); err != nil {

@@ -151,7 +151,7 @@ func testClaimKeepsTheOrder(t *testing.T) {
 }
 
 func testClaimRespectsLeases(t *testing.T) {
-	for lease, lasts := range map[time.Duration]time.Duration{0: 30 * time.Second, time.Second: time.Second, time.Hour: time.Hour} {
+	for lease, lasts := range map[time.Duration]time.Duration{0: 14 * time.Second, time.Second: time.Second, time.Hour: time.Hour} {
 		d := newDesk(t, memstore.New())
 		id := d.script()
 		first := d.claimOne(engine.ClaimQuery{Lease: lease})
@@ -459,7 +459,7 @@ func TestSettle(t *testing.T) {
 }
 
 func TestRenew(t *testing.T) {
-	for lease, lasts := range map[time.Duration]time.Duration{0: 30 * time.Second, time.Second: time.Second, time.Hour: time.Hour} {
+	for lease, lasts := range map[time.Duration]time.Duration{0: 14 * time.Second, time.Second: time.Second, time.Hour: time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDesk(t, memstore.New())
 			id := d.script()

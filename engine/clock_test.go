@@ -73,9 +73,9 @@ func TestTimeIsTheStores(t *testing.T) {
 			id := right.script(step.Spec{Type: step.Confirmation, Name: "sure?", Timeout: 10 * time.Second})
 			held := right.claimOne(runs)
 			if got := wrong.claim(runs); len(got) > 0 {
-				t.Fatalf("Claim with a clock off by %v: %+v, want nothing: it is leased for 30 s", off, got)
+				t.Fatalf("Claim with a clock off by %v: %+v, want nothing: it is leased for 14 s", off, got)
 			}
-			time.Sleep(30*time.Second - time.Millisecond)
+			time.Sleep(14*time.Second - time.Millisecond)
 			if got := wrong.claim(runs); len(got) > 0 {
 				t.Fatalf("Claim with a clock off by %v, 1 ms early: %+v, want nothing", off, got)
 			}
@@ -85,7 +85,7 @@ func TestTimeIsTheStores(t *testing.T) {
 				t.Errorf("Settle of the first claim: %v, want %v", err, store.ErrLeaseLost)
 			}
 			wrong.ok(wrong.eng.Renew(t.Context(), again.Claimed(), 0))
-			if w, want := right.waiting(id), step.At(time.Now().Add(30*time.Second)); w[0].NotBefore != want {
+			if w, want := right.waiting(id), step.At(time.Now().Add(14*time.Second)); w[0].NotBefore != want {
 				t.Errorf("renewed with a clock off by %v, the lease ends at %v, want %v", off, w[0].NotBefore, want)
 			}
 			wrong.ok(wrong.eng.Settle(t.Context(), again.Claimed()))
@@ -127,11 +127,11 @@ func TestTimeIsTheStores(t *testing.T) {
 	})
 	bubble("without a clock of the store, the host's is the engine's", func(t *testing.T) {
 		st := memstore.New()
-		right, fast := newDesk(t, st), newDesk(t, st, ahead(29*time.Second))
+		right, fast := newDesk(t, st), newDesk(t, st, ahead(13*time.Second))
 		right.script()
 		right.claimOne(runs)
 		if got := fast.claim(runs); len(got) > 0 {
-			t.Errorf("Claim with a clock 29 s ahead: %+v, want nothing", got)
+			t.Errorf("Claim with a clock 13 s ahead: %+v, want nothing", got)
 		}
 		time.Sleep(time.Second)
 		fast.claimOne(runs)
@@ -147,7 +147,7 @@ func testDeferralsGoByTheStoresClock(t *testing.T) {
 		call func(*engine.Engine, engine.Claimed) error
 		rest time.Duration
 	}{
-		{"Renew", func(e *engine.Engine, held engine.Claimed) error { return e.Renew(t.Context(), held, 0) }, 30 * time.Second},
+		{"Renew", func(e *engine.Engine, held engine.Claimed) error { return e.Renew(t.Context(), held, 0) }, 14 * time.Second},
 		{"Fail", func(e *engine.Engine, held engine.Claimed) error { return e.Fail(t.Context(), held, errBroken) }, time.Second},
 		{"Settle", func(e *engine.Engine, held engine.Claimed) error { return e.Settle(t.Context(), held) }, 30 * time.Second},
 	} {

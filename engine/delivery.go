@@ -16,8 +16,11 @@ import (
 // job when the effect was taken from the store.
 type Delivery struct {
 	Effect  store.Effect `json:"effect"`
-	Seq     store.Seq    `json:"seq"` // of the record that asked for it; with Job.ID it identifies the effect
-	At      step.Time    `json:"at"`  // of that record
+	Seq     store.Seq    `json:"seq"`               // of the record that asked for it; with Job.ID it identifies the effect
+	At      step.Time    `json:"at"`                // of that record
+	Cause   step.Cause   `json:"cause"`             // the operation or event that asked for it
+	By      string       `json:"by,omitempty"`      // who did or reported that
+	Because string       `json:"because,omitempty"` // the reason that they gave
 	Job     store.Job    `json:"job"`
 	Step    store.Step   `json:"step"`           // that runs, stops or asks; it has a Payload if it runs or asks
 	Attempt int32        `json:"attempt"`        // to run, stop or ask for
@@ -33,7 +36,7 @@ type Delivery struct {
 func NewDelivery(d store.Delivery, v store.View, details store.Details) Delivery {
 	v.Step.Payload = details.Payload
 	return Delivery{
-		Effect: d.Effect, Seq: d.Seq, At: d.At, Job: v.Job, Step: v.Step,
+		Effect: d.Effect, Seq: d.Seq, At: d.At, Cause: d.Cause, By: d.Actor, Because: d.Reason, Job: v.Job, Step: v.Step,
 		Attempt: d.Attempt, Run: d.Run, Ended: d.JobTo, Count: d.Count, Token: d.Token,
 	}
 }
@@ -66,6 +69,7 @@ func stopping(d store.Delivery, s store.Step) bool {
 // A courier takes effects to their executors, and keeps the outcome of deliveries.
 type courier struct {
 	*Engine
+	types     step.Types    // of the steps whose runs and stops are taken; the empty set takes all
 	lease     time.Duration // lease duration without a renewal
 	first     time.Duration // back-off after a failure, doubled with each further one in a row,
 	most      time.Duration // and its maximum
@@ -74,7 +78,7 @@ type courier struct {
 }
 
 const (
-	defaultLease = 30 * time.Second // also that of a [ClaimQuery]
+	defaultLease = 14 * time.Second // also that of a [ClaimQuery]: another process takes over within 15 s
 	storeWait    = 30 * time.Second // bound of a call to the store that has no shorter one
 )
 
@@ -99,7 +103,7 @@ func (c *courier) claim(ctx context.Context, kinds []store.Effect, limit int) (c
 		}
 		now := step.At(c.now())
 		claimed, err = c.store.Claim(ctx, store.Claim{
-			Scope: c.scope, Effects: kinds, Now: now, Until: now.Add(c.lease), Token: token(c.random(), c.random()), Limit: limit,
+			Scope: c.scope, Effects: kinds, Types: c.types, Now: now, Until: now.Add(c.lease), Token: token(c.random(), c.random()), Limit: limit,
 		})
 		return err
 	})

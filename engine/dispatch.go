@@ -4,17 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
 // A Handler carries out one effect. It must be safe for concurrent use. nil settles the
 // effect; after an error or a panic the effect is delivered again later.
 //
-// While the handler runs, the dispatcher renews its lease, and bounds each renewal by a third
-// of the lease. ctx ends when the dispatcher stops, and when the lease is lost: the store
+// While the handler runs, the dispatcher renews its lease each time that [RenewEvery] says, and
+// bounds each renewal by as long. ctx ends when the dispatcher stops, and when the lease is lost: the store
 // refuses a renewal, as the effect was claimed again, or the last renewal that passed is older
 // than the lease, as the store does not answer. context.Cause(ctx) is then a
 // [store.ErrLeaseLost], and the observer is told once. From that moment on another handler can
@@ -46,7 +48,8 @@ type DispatchOption func(*dispatch)
 type dispatch struct {
 	*courier
 	handler Handler
-	runs    int // maximum at once, as are the next two
+	effects []store.Effect // the kinds that are delivered
+	runs    int            // maximum at once, as are the next two
 	stops   int
 	notices int
 	poll    time.Duration
@@ -63,6 +66,19 @@ func Runs(n int) DispatchOption {
 	}
 }
 
+// Effects has only some kinds of effects delivered; the default is all. A process without Notices, as
+// it delivers neither questions nor ends of jobs, leaves them to others.
+func Effects(kinds ...store.Effect) DispatchOption {
+	return func(d *dispatch) { d.effects = kinds }
+}
+
+// Types has only the runs and stops of steps of some types delivered; the default is all. Questions and
+// ends of jobs belong to no step type, see [Effects]. Effects that no process delivers wait:
+// [Engine.Effects] shows them with Count 0.
+func Types(types ...step.Type) DispatchOption {
+	return func(d *dispatch) { d.types = step.TypesOf(types...) }
+}
+
 // Notices sets the maximum of questions and ends of jobs at once; the default is 16.
 func Notices(n int) DispatchOption {
 	return func(d *dispatch) {
@@ -72,8 +88,8 @@ func Notices(n int) DispatchOption {
 	}
 }
 
-// Lease sets the lease duration without a renewal; the default is 30 s. While a handler runs,
-// its lease is renewed each third of that.
+// Lease sets the lease duration without a renewal; the default is 14 s. While a handler runs,
+// its lease is renewed as [RenewEvery] says.
 func Lease(d time.Duration) DispatchOption {
 	return func(c *dispatch) { c.lease = positive(d, c.lease) }
 }
@@ -124,6 +140,11 @@ func (e *Engine) dispatcher(ctx context.Context, h Handler, opts []DispatchOptio
 			o(d)
 		}
 	}
+	effects, refusal := e.checkSelection(d.effects, d.types)
+	if refusal != nil {
+		return nil, refusal
+	}
+	d.effects = effects
 	return d, nil
 }
 
@@ -135,7 +156,8 @@ var (
 
 // Dispatch hands the effects of jobs to h, at least once each, and expires overdue attempts,
 // until ctx ends; then it waits for the handlers and returns nil. An error means that it could
-// not begin: h is nil, or ctx has ended. Any number of dispatchers can share a store.
+// not begin: h is nil, an option names an effect or a step type that the rules do not deliver, or ctx has
+// ended. Any number of dispatchers can share a store.
 //
 // The observer is told of failures of the store and of handlers; [Engine.Effects] has the last
 // one of each effect. None of them ends the dispatch or holds up another effect: each call of
@@ -146,9 +168,15 @@ func (e *Engine) Dispatch(ctx context.Context, h Handler, opts ...DispatchOption
 		return err
 	}
 	var lanes sync.WaitGroup
-	lanes.Go(func() { d.lane(ctx, runEffects, d.runs) })
-	lanes.Go(func() { d.lane(ctx, stopEffects, d.stops) })
-	lanes.Go(func() { d.lane(ctx, notices, d.notices) })
+	for _, l := range []struct {
+		kinds []store.Effect
+		most  int
+	}{{runEffects, d.runs}, {stopEffects, d.stops}, {notices, d.notices}} {
+		kinds := slices.DeleteFunc(slices.Clone(l.kinds), func(e store.Effect) bool { return !slices.Contains(d.effects, e) })
+		if len(kinds) > 0 {
+			lanes.Go(func() { d.lane(ctx, kinds, l.most) })
+		}
+	}
 	lanes.Go(func() {
 		for sleep(ctx, d.sweep) == nil {
 			if _, err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
@@ -181,7 +209,7 @@ func (e *Engine) Deliver(ctx context.Context, h Handler, opts ...DispatchOption)
 		failures = append(failures, err)
 	}
 	for {
-		claimed, since, err := d.claim(ctx, allEffects, d.runs)
+		claimed, since, err := d.claim(ctx, d.effects, d.runs)
 		if err != nil || len(claimed) == 0 {
 			return done, errors.Join(append(failures, err)...)
 		}
@@ -262,11 +290,11 @@ func (d *dispatch) handle(ctx context.Context, claimed store.Delivery, since tim
 	return err
 }
 
-// renew renews a lease each third of it until running ends. It calls lost once, when another
+// renew renews a lease as [RenewEvery] says until running ends. It calls lost once, when another
 // claim has the effect or when the last renewal that passed is older than the lease. In the
 // second case it goes on: while the handler comes to its end, no other needs to begin.
 func (d *dispatch) renew(running context.Context, claimed store.Delivery, since time.Time, lost func(error)) {
-	every := max(d.lease/3, time.Millisecond)
+	every := max(RenewEvery(d.lease), time.Millisecond)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	ends := since.Add(d.lease)

@@ -613,7 +613,7 @@ func testDispatchEndsAHandlerWithoutALease(t *testing.T) {
 		return ctx.Err()
 	})
 	defer stop()
-	time.Sleep(11 * time.Second) // a third of the lease
+	time.Sleep(6 * time.Second) // past the first renewal
 	synctest.Wait()
 	if !ended || len(d.failures) != 1 || !errors.Is(d.failures[0], store.ErrLeaseLost) {
 		t.Errorf("ended: %v, failures: %v; want the handler's context ended, and the observer told once", ended, d.failures)

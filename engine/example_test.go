@@ -318,6 +318,32 @@ func ExampleEngine_Claim() {
 	// waiting for 2 with 0 effects to carry out
 }
 
+// Two processes share a store: each takes the runs and stops of the step types that it serves. The one for
+// scripts takes no questions and no ends of jobs either.
+func ExampleTypes() {
+	eng, job := release()
+	database := func(context.Context, engine.Delivery) error { panic("no script is its work") }
+	fmt.Println(eng.Deliver(ctx, database, engine.Types(step.SQL)))
+	for _, d := range must(eng.Effects(ctx, job, 0, 0)) {
+		fmt.Println(d.Effect, d.Type, "claimed", d.Count, "times")
+	}
+	scripts := func(_ context.Context, d engine.Delivery) error {
+		fmt.Println(d.Step.Name, "for", d.By, "by", d.Cause)
+		_, err := eng.Report(ctx, engine.Report{Job: d.Job.ID, Step: d.Step.ID, Attempt: d.Attempt, Results: []engine.TargetResult{success(0), success(1)}})
+		return err
+	}
+	fmt.Println(eng.Deliver(ctx, scripts, engine.Types(step.Script), engine.Effects(store.RunTargets, store.StopAttempt)))
+	for _, d := range must(eng.Effects(ctx, job, 0, 0)) {
+		fmt.Println(d.Effect, d.Type, "claimed", d.Count, "times")
+	}
+	// Output:
+	// 0 <nil>
+	// run script claimed 0 times
+	// install for bob by start_job
+	// 1 <nil>
+	// ask confirmation claimed 0 times
+}
+
 // What could not be carried out comes again, after a while that grows with each failure.
 func ExampleEngine_Fail() {
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)

@@ -14,6 +14,7 @@ import (
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
 )
 
 // cut is the way of one engine to a store: what stands in its way takes the place of the calls
@@ -106,7 +107,7 @@ func TestHandlerIsToldThatItsLeaseHasRunOut(t *testing.T) {
 			synctest.Wait()
 			block(broken, &st.claim, &st.leave)
 			stopB := b.dispatch(b.handle)
-			time.Sleep(30*time.Second - time.Millisecond)
+			time.Sleep(14*time.Second - time.Millisecond)
 			synctest.Wait()
 			b.wantLog()
 			time.Sleep(time.Second)
@@ -123,7 +124,7 @@ func TestHandlerIsToldThatItsLeaseHasRunOut(t *testing.T) {
 					a.failures = append(a.failures, err)
 				}
 			}
-			wantLost(a, *ends, 30*time.Second, want)
+			wantLost(a, *ends, 14*time.Second, want)
 			if len(b.failures) > 0 {
 				t.Errorf("a store that %s: the other's observer was told %v", name, b.failures)
 			}
@@ -136,14 +137,14 @@ func TestHandlerIsToldThatItsLeaseHasRunOut(t *testing.T) {
 		d := newDesk(t, st)
 		d.script()
 		ends, handle := ended(nil)
-		stop := d.dispatch(handle, engine.Lease(6*time.Second))
+		stop := d.dispatch(handle, engine.Lease(7*time.Second))
 		defer stop()
-		time.Sleep(5 * time.Second) // it was renewed at 2 s and 4 s
+		time.Sleep(6 * time.Second) // it was renewed at 2.5 s and 5 s
 		block(fails, &st.leave)
 		block(func(context.Context) error { return nil }, &st.claim) // finds nothing
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		wantLost(d, *ends, 10*time.Second, errBroken)
+		wantLost(d, *ends, 12*time.Second, errBroken)
 	})
 	bubble("not after a renewal that failed and one that passed", func(t *testing.T) {
 		st := &cut{Store: memstore.New()}
@@ -153,7 +154,7 @@ func TestHandlerIsToldThatItsLeaseHasRunOut(t *testing.T) {
 		stop := d.dispatch(handle)
 		for range 10 {
 			block(never, &st.leave)
-			time.Sleep(9 * time.Second) // less than between two renewals
+			time.Sleep(4 * time.Second) // less than between two renewals
 			block(nil, &st.leave)
 			time.Sleep(13 * time.Second)
 		}
@@ -175,7 +176,7 @@ func TestHandlerIsToldThatItsLeaseHasRunOut(t *testing.T) {
 		thief.claimOne(runs)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		wantLost(d, *ends, 10*time.Second, store.ErrLeaseLost)
+		wantLost(d, *ends, 5*time.Second, store.ErrLeaseLost)
 	})
 	bubble("before it begins, if the store took as long to say where the job stands", func(t *testing.T) {
 		st := &cut{Store: memstore.New()}
@@ -212,6 +213,37 @@ func (s *slowView) View(ctx context.Context, q store.Query) (store.View, error) 
 		ctx = context.WithoutCancel(ctx)
 	}
 	return s.Store.View(ctx, q)
+}
+
+// A lease is lost after two renewals in a row that failed, and not before.
+func TestALeaseOutlivesARenewalThatFails(t *testing.T) {
+	const renewals = 30
+	for lease, every := range map[time.Duration]time.Duration{14 * time.Second: 5 * time.Second, 42 * time.Second: 15 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			faults := storetest.NewFaults(memstore.New())
+			for n := 1; n < renewals; n += 2 { // and the last two
+				faults.Add(storetest.Fault{Method: storetest.Defer, Call: n, Err: errBroken})
+			}
+			faults.Add(storetest.Fault{Method: storetest.Defer, Call: renewals + 1, Err: errBroken}, storetest.Fault{Method: storetest.Defer, Call: renewals + 2, Err: errBroken})
+			d := newDesk(t, faults)
+			d.script()
+			stop := d.dispatch(func(ctx context.Context, _ engine.Delivery) error {
+				<-ctx.Done()
+				return context.Cause(ctx)
+			}, engine.Lease(lease))
+			time.Sleep(renewals*every + lease - time.Millisecond)
+			synctest.Wait()
+			if len(d.failures) > 0 {
+				t.Errorf("lease of %v: of %d renewals every second one fails, and the observer was told %v, want nothing", lease, renewals, d.failures)
+			}
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+			if len(d.failures) != 1 || !errors.Is(d.failures[0], store.ErrLeaseLost) {
+				t.Errorf("lease of %v: two renewals in a row have failed, and the observer was told %v, want that the lease is lost", lease, d.failures)
+			}
+			stop()
+		})
+	}
 }
 
 // What a handler returns after its lease has run out counts if no other claim has the effect.

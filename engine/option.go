@@ -55,7 +55,7 @@ func WithRules(r *operation.Rules) Option {
 // stays; without any, calls that need the time fail and change nothing.
 //
 // On any other store, engines in several processes go by the clocks of their hosts. The
-// difference that leases bear is a third of the shortest lease: a clock that is further
+// difference that leases bear is two sevenths of the shortest lease: a clock that is further
 // ahead can take effects that are held. Deadlines, back-offs and the times of records are
 // off by the difference. After a clock was set back by d, what was leased or put off before
 // can rest longer by d.

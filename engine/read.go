@@ -130,6 +130,9 @@ func (e *Engine) ahead(ctx context.Context, job store.JobID, after store.Seq) er
 // after the sequence number after: what still has to be delivered, how often that was
 // tried, and why it failed. A stop that was delivered, and whose step has not stopped yet,
 // is among them. Their tokens are zero: those are secrets of claims.
+//
+// One with Count 0 was never claimed, and has been due since its At: either no process is at work that
+// serves its kind and, of a run or a stop, its step type, or those that are have no room.
 func (e *Engine) Effects(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Delivery, error) {
 	effects, err := e.effects(ctx, job, after, limit)
 	for i := range effects {

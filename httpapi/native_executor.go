@@ -105,10 +105,13 @@ type wireDelivery struct {
 
 // deliveryHead and deliveryTail are the short fields of a delivery.
 type deliveryHead struct {
-	Effect store.Effect `json:"effect"`
-	Seq    store.Seq    `json:"seq"`
-	At     step.Time    `json:"at"`
-	Job    store.Job    `json:"job"`
+	Effect  store.Effect `json:"effect"`
+	Seq     store.Seq    `json:"seq"`
+	At      step.Time    `json:"at"`
+	Cause   step.Cause   `json:"cause"`
+	By      string       `json:"by,omitempty"`
+	Because string       `json:"because,omitempty"`
+	Job     store.Job    `json:"job"`
 }
 
 type deliveryTail struct {
@@ -121,7 +124,7 @@ type deliveryTail struct {
 
 func deliveryOf(d *engine.Delivery) wireDelivery {
 	return wireDelivery{
-		deliveryHead{Effect: d.Effect, Seq: d.Seq, At: d.At, Job: d.Job},
+		deliveryHead{Effect: d.Effect, Seq: d.Seq, At: d.At, Cause: d.Cause, By: d.By, Because: d.Because, Job: d.Job},
 		wholeStep(&d.Step),
 		deliveryTail{Attempt: d.Attempt, All: d.Run.All(d.Attempt), Ended: d.Ended, Count: d.Count, Token: d.Token},
 	}

@@ -54,8 +54,14 @@ func Create(t testing.TB, eng *engine.Engine, spec engine.JobSpec) store.JobID {
 // Start makes a job and starts it.
 func Start(t testing.TB, eng *engine.Engine, spec engine.JobSpec) store.JobID {
 	t.Helper()
+	return StartFor(t, eng, spec, engine.Request{})
+}
+
+// StartFor makes a job and starts it with a request.
+func StartFor(t testing.TB, eng *engine.Engine, spec engine.JobSpec, r engine.Request) store.JobID {
+	t.Helper()
 	id := Create(t, eng, spec)
-	if _, err := eng.OperateJob(t.Context(), id, operation.StartJob, engine.Request{}); err != nil {
+	if _, err := eng.OperateJob(t.Context(), id, operation.StartJob, r); err != nil {
 		t.Fatal(err)
 	}
 	return id

@@ -11,7 +11,6 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/internal/jobkit"
-	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
@@ -144,12 +143,13 @@ func (m Migrations) version2(t *testing.T, d Database) {
 	eng := engine.New(d.open(t))
 	var jobs []store.JobID
 	for range 2 {
-		id := jobkit.Create(t, eng, jobkit.Running(store.Scope{}, 1, 1))
-		if _, err := eng.OperateJob(t.Context(), id, operation.StartJob, engine.Request{By: "ann", Because: "the release"}); err != nil {
-			t.Fatal(err)
-		}
-		jobs = append(jobs, id)
+		jobs = append(jobs, jobkit.StartFor(t, eng, jobkit.Running(store.Scope{}, 1, 1), engine.Request{By: "ann", Because: "the release"}))
 	}
+	started, err := eng.History(t.Context(), jobs[0], 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cause := started[0].Cause
 	d.must(t, 2)
 	if err := d.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func (m Migrations) version2(t *testing.T, d Database) {
 			t.Errorf("%s: got %d effects and error %v", call, len(effects), err)
 		}
 		for _, e := range effects {
-			if e.Cause != operation.StartJob.Cause() || e.Actor != "ann" || e.Reason != "the release" {
+			if e.Cause != cause || e.Actor != "ann" || e.Reason != "the release" {
 				t.Errorf("%s: got %v by %q because of %q, want what its record says", call, e.Cause, e.Actor, e.Reason)
 			}
 		}
@@ -174,7 +174,7 @@ func (m Migrations) version2(t *testing.T, d Database) {
 	claimed, err := st.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Now: 1, Until: 2, Limit: 9})
 	check("Claim", claimed, err)
 	var from int
-	if _, err := fmt.Sscan(d.Ask(fmt.Sprintf("SELECT CAST(cause AS text) FROM stepgate_effects WHERE job = %d", jobs[0])), &from); err != nil || from != int(operation.StartJob.Cause()) {
+	if _, err := fmt.Sscan(d.Ask(fmt.Sprintf("SELECT CAST(cause AS text) FROM stepgate_effects WHERE job = %d", jobs[0])), &from); err != nil || from != int(cause) {
 		t.Errorf("the cause in the row of an effect that migrated: got %d, %v, want that of its record", from, err)
 	}
 }
