@@ -115,7 +115,7 @@ var brokenEffects = []Breakage{
 		}
 	})},
 
-	{"nobody asked", "it forgets who asked for an effect, and why", []string{
+	{"effects without a reason", "it forgets who asked for an effect, and why", []string{
 		"Effects/tell by whom, why and by what each was asked for",
 	}, replacing(func(s store.Store, p *patch) {
 		p.effects = func(ctx context.Context, scope store.Scope, id store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {

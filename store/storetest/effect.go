@@ -271,7 +271,7 @@ func (x trial) typed() []store.Delivery {
 // types are step types: those of the alphabet that run, and two of an embedder.
 var types = []step.Type{step.Script, step.FileTransfer, step.SQL, 40, 200}
 
-// taken returns what a claim takes of effects, by plain words.
+// taken returns what a claim takes of effects that are due, by a rule of the suite's own.
 func taken(all []store.Delivery, scope store.Scope, kinds []store.Effect, types []step.Type) (some []store.Delivery) {
 	for _, d := range all {
 		right := true
