@@ -1,9 +1,13 @@
 package memstore
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"testing"
 
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -46,6 +50,28 @@ func TestAClaimReachesItsOwn(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What many scopes have left behind when all of it is settled does not grow with them.
+func TestQueuesOfScopesThatHaveNoEffectsGo(t *testing.T) {
+	s := New()
+	eng := engine.New(s)
+	for i := range 3 * keptQueues {
+		spec := engine.JobSpec{Name: "job", Scope: store.Scope{Type: "biz", ID: fmt.Sprint(i)}, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}}
+		created, err := eng.Create(t.Context(), spec, engine.Request{})
+		if err == nil {
+			_, err = eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{})
+		}
+		if err == nil {
+			_, err = eng.Deliver(t.Context(), func(context.Context, engine.Delivery) error { return nil })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept := len(s.outbox.kinds[store.AskConfirmers][0].scopes); kept > keptQueues {
+		t.Errorf("%d queues are kept, and all are empty: want at most %d", kept, keptQueues)
 	}
 }
 

@@ -97,6 +97,9 @@ func (o *outbox) queueOf(d *store.Delivery) *queue {
 	return s.latest
 }
 
+// keptQueues is how many queues of one kind and step type are kept although they can be empty.
+const keptQueues = 1024
+
 // place puts q where it belongs among the waiting queues, once its effects have changed.
 func (q *queue) place() {
 	switch waiting := &q.of.waiting; {
@@ -104,7 +107,10 @@ func (q *queue) place() {
 		heap.Push(waiting, q)
 	case q.Len() == 0:
 		heap.Remove(waiting, q.index)
-		q.index = -1
+		if q.index = -1; len(q.of.scopes) > keptQueues { // or they would stay for every scope that ever was
+			delete(q.of.scopes, q.scope)
+			q.of.latest = nil
+		}
 	default:
 		heap.Fix(waiting, q.index)
 	}
