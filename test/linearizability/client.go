@@ -21,6 +21,8 @@ import (
 type client struct {
 	player.Rand
 	engine *engine.Engine // narrowed to the job's scope
+	rivals *engine.Engine // the same, for what overtakes reports that meet
+	stage  *stage         // of engine
 	sweeps *engine.Engine // the same, on a host whose clock is ahead
 	clock  *step.Time     // of that host
 	store  store.Store

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/engine/enginetest/model"
+	"github.com/stepgate/stepgate/internal/crowd"
 	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -36,9 +37,10 @@ type History struct {
 	Clients int
 	Calls   int
 	Changes int // records that came of them
-	Lost    int // commits that lost a race and were decided anew
+	Raced   int // commits that lost a race and were decided anew
 	Unknown int // calls whose outcome nobody was told
-	jobs    []recorded
+	Meetings
+	jobs []recorded
 }
 
 // recorded is a history of one job. Jobs have nothing to do with each other, so each is
@@ -58,10 +60,9 @@ func Record(ctx context.Context, st store.Store, seed uint64) (History, error) {
 	dice := rand.New(rand.NewPCG(seed, 0))
 	r := recorder{history: History{Clients: 8 + dice.IntN(9)}}
 	observer := engine.Observer{Conflicted: func(_ context.Context, _ store.JobID, lost int, _ time.Duration) { r.lost.Add(int64(lost)) }}
-	var engines [2]*engine.Engine
-	for i := range engines {
-		engines[i] = engine.New(pace{st}, engine.WithClock(start.Std), engine.WithObserver(observer))
-	}
+	ctx = crowd.Calling(ctx)
+	stages := [2]*stage{newStage(pace{st}, observer), newStage(pace{st}, observer)}
+	rivals := engine.New(pace{st}, engine.WithClock(start.Std), engine.WithObserver(observer))
 	calm := engine.New(storetest.WithoutClock(unwrap(st)), engine.WithClock(start.Std)) // before and after, when nobody interferes
 	for i := range 1 + dice.IntN(2) {
 		spec := engine.JobSpec{
@@ -80,13 +81,15 @@ func Record(ctx context.Context, st store.Store, seed uint64) (History, error) {
 		dice := rand.New(rand.NewPCG(seed, uint64(who)+1))
 		var clients []*client
 		for _, j := range r.history.jobs {
-			clients = append(clients, newClient(dice, engines[who%2], pace{st}, j))
+			c := newClient(dice, stages[who%2].engine, pace{st}, j)
+			c.stage, c.rivals = stages[who%2], rivals.In(j.scope)
+			clients = append(clients, c)
 		}
 		running.Go(func() {
 			<-ready
-			for range 112/r.history.Clients + dice.IntN(3) {
+			for range 92/r.history.Clients + dice.IntN(3) {
 				job := dice.IntN(len(clients))
-				r.ask(ctx, who, job, clients[job], clients[job].next())
+				r.turn(ctx, who, job, clients[job])
 			}
 		})
 	}
@@ -103,7 +106,10 @@ func Record(ctx context.Context, st store.Store, seed uint64) (History, error) {
 		}
 		r.history.Changes += int(last.seen.Job.Version) - 1
 	}
-	r.history.Lost = int(r.lost.Load())
+	r.history.Raced = int(r.lost.Load())
+	for _, s := range stages {
+		r.history.Meetings.add(s.came)
+	}
 	return r.history, nil
 }
 
@@ -111,14 +117,28 @@ func Record(ctx context.Context, st store.Store, seed uint64) (History, error) {
 type recorder struct {
 	ticks atomic.Int64 // one at each call and each return
 	lost  atomic.Int64
+	alone sync.RWMutex // locked by a meeting, read-locked by any other call of a client
 
 	mu      sync.Mutex // guards all below
 	history History
 }
 
-// ask has a client call, and notes the call in the history of its job. One that failed
-// changed nothing and says nothing, so it is left out.
-func (r *recorder) ask(ctx context.Context, who, job int, c *client, req request) {
+// turn has a client ask for something, or has its reports meet.
+func (r *recorder) turn(ctx context.Context, who, job int, c *client) {
+	if c.meets() {
+		r.alone.Lock()
+		defer r.alone.Unlock()
+		r.meet(ctx, who, job, c)
+		return
+	}
+	r.alone.RLock()
+	defer r.alone.RUnlock()
+	r.ask(ctx, who, job, c, c.next())
+}
+
+// ask has a client call, notes the call in the history of its job, and returns the answer. A call
+// that failed changed nothing and says nothing, so it is left out.
+func (r *recorder) ask(ctx context.Context, who, job int, c *client, req request) answer {
 	call := porcupine.Operation{ClientId: who, Input: &req, Call: r.ticks.Add(1)}
 	got := c.call(ctx, req)
 	call.Output, call.Return = got, r.ticks.Add(1)
@@ -127,13 +147,14 @@ func (r *recorder) ask(ctx context.Context, who, job int, c *client, req request
 	defer r.mu.Unlock()
 	switch got {
 	case failed:
-		return
+		return got
 	case unknown:
 		call.Return = math.MaxInt64
 		r.history.Unknown++
 	}
 	r.history.Calls++
 	r.history.jobs[job].calls = append(r.history.jobs[job].calls, call)
+	return got
 }
 
 // shapes are those of the steps of a job.

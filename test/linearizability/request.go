@@ -45,7 +45,11 @@ func (r request) String() string {
 		}
 		return text
 	case report:
-		return fmt.Sprintf("report %d.%d: %+v %v", r.Report.Step, r.Report.Attempt, r.Report.Results, r.Report.Outcome)
+		text := fmt.Sprintf("report %d.%d: %+v %v", r.Report.Step, r.Report.Attempt, r.Report.Results, r.Report.Outcome)
+		if r.Again {
+			text += " again"
+		}
+		return text
 	case sweep:
 		return fmt.Sprintf("sweep at %v", r.Now)
 	case listJobs:
