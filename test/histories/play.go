@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/crowd"
 	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -23,9 +24,28 @@ func Play(ctx context.Context, st store.Store, seed uint64, commands int) (*Hist
 }
 
 // play is Play with so many handlers at once, which no history tells. With one handler the store
-// gets one call at a time: the handlers of a delivery are all that ever runs at once.
+// gets one call at a time: the handlers of a delivery are all that ever runs at once, and of reports
+// that meet one is in the store.
 func play(ctx context.Context, st store.Store, seed uint64, commands, handlers int) (*History, error) {
-	st = struct{ store.Store }{st} // no store.Clock and no store.Waker
+	stage := &crowd.Store{Store: st} // no store.Clock and no store.Waker
+	p := newPerformer(stage, seed, handlers)
+	p.stage, p.together = stage, true
+	return p.perform(crowd.Calling(ctx), commands)
+}
+
+// playOneByOne is Play with reports that meet sent one after the other, to an engine that keeps
+// nothing of a job: what it is answered, all others should be.
+func playOneByOne(ctx context.Context, st store.Store, seed uint64, commands int) (*History, error) {
+	return newPerformer(local{st}, seed, 64).perform(ctx, commands)
+}
+
+// local is a store of which nothing is kept, and on which reports do not meet.
+type local struct{ store.Store }
+
+// Local implements [store.Local].
+func (local) Local() {}
+
+func newPerformer(st store.Store, seed uint64, handlers int) *performer {
 	p := &performer{
 		Rand:     player.Rand{Rand: rand.New(rand.NewPCG(seed, 0))},
 		History:  &History{Seed: seed, Tally: map[string]int{}},
@@ -33,12 +53,22 @@ func play(ctx context.Context, st store.Store, seed uint64, commands, handlers i
 		handlers: handlers,
 		now:      start,
 	}
-	p.engine = engine.New(st, engine.WithRules(rules),
-		engine.WithClock(func() time.Time { return p.now }),
-		engine.WithRandom(func() uint64 { return p.number }),
-		engine.WithJobIDs(func(step.Time) store.JobID { return p.newJobID() }),
-		engine.WithObserver(engine.Observer{Failed: p.failed}),
-	)
+	for _, e := range []**engine.Engine{&p.engine, &p.rivals} {
+		*e = engine.New(st, engine.WithRules(rules),
+			engine.WithClock(func() time.Time { return p.now }),
+			engine.WithRandom(func() uint64 { return p.number }),
+			engine.WithJobIDs(func(step.Time) store.JobID { return p.newJobID() }),
+			engine.WithObserver(engine.Observer{
+				Failed:   p.failed,
+				Accepted: func(context.Context, store.Record, time.Duration) {}, // a call has the time of its beginning
+			}),
+		)
+	}
+	return p
+}
+
+// perform plays the commands.
+func (p *performer) perform(ctx context.Context, commands int) (*History, error) {
 	for p.turn = 1; p.turn <= commands; p.turn++ {
 		p.play(ctx)
 		p.tellFailures()
@@ -55,8 +85,11 @@ type performer struct {
 	player.Rand
 	*History
 	store    store.Store
+	stage    *crowd.Store // the store, if reports meet on it
+	together bool         // they do; else they come one by one
 	engine   *engine.Engine
-	handlers int // that run at once
+	rivals   *engine.Engine // another one on the store
+	handlers int            // that run at once
 	now      time.Time
 	jobs     []*job
 	held     []store.Delivery // claimed at some time
@@ -103,6 +136,7 @@ var moves = []struct {
 	{4, (*performer).release},
 	{16, (*performer).read},
 	{2, (*performer).callTooLate},
+	{2, (*performer).meet},
 }
 
 // play plays one command.

@@ -39,10 +39,10 @@ func Run(t *testing.T, open func(t testing.TB) store.Store) {
 		for _, seed := range seedsOf(t) {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				t.Parallel()
-				want := compare(t, seed, open(t))
+				got := compare(t, seed, open(t))
 				mu.Lock()
 				defer mu.Unlock()
-				for what, n := range want.Tally {
+				for what, n := range got.Tally {
 					tally[what] += n
 				}
 				tally["histories"]++
@@ -84,14 +84,14 @@ func seedsOf(t testing.TB) []uint64 {
 // base is the first of the seeds of this run.
 var base = sync.OnceValue(func() uint64 { return rand.Uint64() >> 32 })
 
-// compare plays one history on memstore and on st, at once, and fails t if they differ. It
-// returns the first.
+// compare plays one history on memstore, where reports that meet come one by one, and on st, at
+// once, and fails t if they differ. It returns the second.
 func compare(t *testing.T, seed uint64, st store.Store) *History {
 	t.Helper()
 	var want *History
 	var wrong error // of memstore
 	var reference sync.WaitGroup
-	reference.Go(func() { want, wrong = Play(t.Context(), memstore.New(), seed, commands) })
+	reference.Go(func() { want, wrong = playOneByOne(t.Context(), memstore.New(), seed, commands) })
 	got, broken := Play(t.Context(), st, seed, commands)
 	reference.Wait()
 	if d := want.Difference(got); d != nil {
@@ -100,7 +100,7 @@ func compare(t *testing.T, seed uint64, st store.Store) *History {
 	if err := errors.Join(wrong, broken); err != nil {
 		t.Errorf("an invariant is broken: %v\n%s", err, keep(t, want, got))
 	}
-	return want
+	return got
 }
 
 // keep writes two histories to files and says where, and how to get them again.
@@ -141,6 +141,11 @@ func enough(t *testing.T, tally map[string]int) {
 	for _, what := range want {
 		if tally[what] == 0 {
 			t.Errorf("the histories have none that was %s", what)
+		}
+	}
+	for what, least := range meetings {
+		if tally[what] < least {
+			t.Errorf("in all histories %d reports %s, want %d", tally[what], what, least)
 		}
 	}
 }
