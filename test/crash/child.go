@@ -24,6 +24,7 @@ type assignment struct {
 	Place  string
 	Ledger string
 	Seed   uint64
+	Moment instant
 }
 
 // asChild does what a child has to do, if this process is one. It does not return then: it
@@ -33,20 +34,22 @@ func asChild() {
 	if text == "" {
 		return
 	}
+	var a assignment
+	err := json.Unmarshal([]byte(text), &a)
+	m := &moment{instant: a.Moment}
 	go func() {
+		m.await(os.Stdin)
 		_, _ = io.Copy(io.Discard, os.Stdin) // which ends with the parent
 		os.Exit(1)
 	}()
-	var a assignment
-	err := json.Unmarshal([]byte(text), &a)
 	if err == nil {
-		err = a.carryOut(context.Background())
+		err = a.carryOut(context.Background(), m)
 	}
 	fmt.Fprintln(os.Stderr, "the child has come to an end:", err)
 	os.Exit(1)
 }
 
-func (a assignment) carryOut(ctx context.Context) error {
+func (a assignment) carryOut(ctx context.Context, m *moment) error {
 	k := kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.name == a.Kind })]
 	st, _, err := k.open(ctx, a.Place)
 	if err != nil {
@@ -61,13 +64,15 @@ func (a assignment) carryOut(ctx context.Context) error {
 		return err
 	}
 	fmt.Println("ready")
-	play(ctx, st, l, before.open(), a.Seed, math.MaxInt)
+	play(ctx, st, l, before.open(), a.Seed, math.MaxInt, m)
 	return nil
 }
 
 // A child is a process of this program that operates jobs.
 type child struct {
 	cmd   *exec.Cmd
+	in    io.Writer
+	out   chan string  // its lines
 	said  bytes.Buffer // on stderr
 	ended chan struct{}
 }
@@ -81,10 +86,10 @@ func startChild(t testing.TB, a assignment) *child {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
-	c := &child{cmd: exec.CommandContext(ctx, os.Args[0]), ended: make(chan struct{})}
+	c := &child{cmd: exec.CommandContext(ctx, os.Args[0]), out: make(chan string, 2), ended: make(chan struct{})}
 	c.cmd.Env = append(os.Environ(), childVariable+"="+string(text))
 	c.cmd.Stderr = &c.said
-	_, err = c.cmd.StdinPipe()
+	c.in, err = c.cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,12 +100,15 @@ func startChild(t testing.TB, a assignment) *child {
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = bufio.NewReader(out).ReadString('\n')
 	go func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			c.out <- lines.Text()
+		}
+		close(c.out)
 		_ = c.cmd.Wait()
 		close(c.ended)
 	}()
-	if err != nil {
+	if _, ok := <-c.out; !ok {
 		<-c.ended
 		t.Fatalf("the child did not begin: %s", c.said.Bytes())
 	}
@@ -114,6 +122,18 @@ func (c *child) lives(t testing.TB) {
 	case <-c.ended:
 		t.Fatalf("the child ended by itself: %s", c.said.Bytes())
 	default:
+	}
+}
+
+// reach has the child come to its moment.
+func (c *child) reach(t testing.TB) {
+	t.Helper()
+	if _, err := c.in.Write([]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := <-c.out; !ok {
+		<-c.ended
+		t.Fatalf("the child has not come to its moment: %s", c.said.Bytes())
 	}
 }
 

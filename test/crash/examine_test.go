@@ -49,7 +49,7 @@ func TestExaminationBites(t *testing.T) {
 			}
 			defer l.close()
 			st := b.breaks(memstore.New())
-			play(t.Context(), st, l, nil, 1, 100)
+			play(t.Context(), st, l, nil, 1, 100, nil)
 			book := newBook()
 			if err := book.readOn(path); err != nil {
 				t.Fatal(err)
@@ -58,11 +58,14 @@ func TestExaminationBites(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			t.Logf("%d changes of several reports", book.shares)
 			switch {
 			case b.harm != "" && len(found[b.harm]) == 0:
 				t.Errorf("nothing is said to be %s; what is found:\n%v", b.harm, found)
 			case b.harm == "" && len(found) > 0:
 				t.Errorf("found:\n%v", found)
+			case b.harm == "" && book.shares < 10:
+				t.Errorf("%d changes of several reports, want 10", book.shares)
 			}
 		})
 	}

@@ -36,6 +36,8 @@ const (
 	handled word = "handled" // an effect was carried out, and its handler is about to say so
 	settle  word = "settle"  // before an effect is settled
 	settled word = "settled" // it was settled
+	share   word = "share"   // before reports are committed together, of which this is the first record
+	shared  word = "shared"  // what that has come to is known
 )
 
 // A ledger is a file to which children append lines. It is safe for concurrent use.
@@ -73,6 +75,8 @@ type book struct {
 	handled  map[effect]bool
 	settles  map[effect]bool
 	settled  map[effect]bool
+	shares   int                  // changes of several reports that were sent
+	cut      map[effect]bool      // those of which nothing more is known, by their first record
 	touched  map[store.JobID]bool // whatever is told of them
 	failures []string             // why something was not carried out, other than for a refusal
 
@@ -104,7 +108,7 @@ func newBook() *book {
 	return &book{
 		asks:    map[store.RequestID]*asked{},
 		handled: map[effect]bool{}, settles: map[effect]bool{}, settled: map[effect]bool{},
-		touched: map[store.JobID]bool{},
+		cut: map[effect]bool{}, touched: map[store.JobID]bool{},
 	}
 }
 
@@ -175,6 +179,13 @@ func (b *book) enter(e line) error {
 		return nil
 	case settled:
 		b.settled[at] = true
+		return nil
+	case share:
+		b.shares++
+		b.cut[at] = true
+		return nil
+	case shared:
+		delete(b.cut, at)
 		return nil
 	}
 	a := b.asks[e.Request]

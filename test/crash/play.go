@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/crowd"
 	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -61,8 +62,10 @@ type crew struct {
 // play repeats the requests that the ledger has no answer to, given as open, and then operates
 // jobs until each of its goroutines has had so many turns, or until ctx ends. It settles the
 // effects meanwhile.
-func play(ctx context.Context, st store.Store, l *ledger, open []*asked, seed uint64, turns int) {
-	p := &crew{engine: engine.New(witnessed(st, l)), ledger: l}
+// The moment, if there is one, has its say on changes that reports share.
+func play(ctx context.Context, st store.Store, l *ledger, open []*asked, seed uint64, turns int, m *moment) {
+	p := &crew{engine: engine.New(witnessed(st, l, m)), ledger: l}
+	ctx = crowd.Calling(ctx)
 	for _, a := range open {
 		_ = p.ask(ctx, a.line) // whatever comes of it stands in the ledger
 	}
@@ -128,7 +131,11 @@ func (p *crew) turn(ctx context.Context, dice player.Rand) error {
 	case player.Person:
 		return p.operate(ctx, sight.Ask(dice, habits))
 	case player.Executor:
-		return p.report(ctx, sight.Report(dice, words))
+		said := sight.Report(dice, words)
+		if len(said.Results) > 2 && said.Outcome == 0 {
+			return p.meet(ctx, said, said.Results)
+		}
+		return p.report(ctx, said)
 	}
 	return nil
 }
@@ -167,7 +174,8 @@ func (p *crew) carryOut(ctx context.Context, d engine.Delivery) error {
 	return nil
 }
 
-// run reports the targets that an attempt has left, two at a time; now and then it breaks.
+// run reports the targets that an attempt has left, two at a time, or in reports that meet; now and
+// then it breaks.
 func (p *crew) run(ctx context.Context, d engine.Delivery, said engine.Report) error {
 	targets, err := p.engine.Targets(ctx, d.Job.ID, d.Step.ID, engine.TargetQuery{
 		Class: store.UnfinishedTargets, IfAttempt: d.Attempt, Limit: int(d.Step.Total),
@@ -176,16 +184,46 @@ func (p *crew) run(ctx context.Context, d engine.Delivery, said engine.Report) e
 		return err
 	}
 	dice := dice(uint64(d.Job.ID), uint64(d.Seq))
+	if len(targets) > 2 && !player.OneIn(dice, 4, "in turn") {
+		return p.meet(ctx, said, player.Results(dice, indexesOf(targets), words.Statuses))
+	}
 	for some := range slices.Chunk(targets, 2) {
-		var indexes []int32
-		for _, t := range some {
-			indexes = append(indexes, t.Index)
-		}
-		said.Results = player.Results(dice, indexes, words.Statuses)
+		said.Results = player.Results(dice, indexesOf(some), words.Statuses)
 		if player.OneIn(dice, words.Both, "breaks") {
 			said.Outcome = step.Broke
 		}
 		if err := p.report(ctx, said); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func indexesOf(targets []store.Target) []int32 {
+	indexes := make([]int32, len(targets))
+	for i, t := range targets {
+		indexes[i] = t.Index
+	}
+	return indexes
+}
+
+// meet reports each result by itself, and the first one again, in reports that meet: all but the
+// first are committed together.
+func (p *crew) meet(ctx context.Context, said engine.Report, results []engine.TargetResult) error {
+	results = append(results, results[0])
+	errs := make([]error, len(results))
+	report := func(i int) func(context.Context) {
+		said := said
+		said.Results = results[i : i+1]
+		return func(ctx context.Context) { errs[i] = p.report(ctx, said) }
+	}
+	meeting := crowd.Meeting{First: report(0)}
+	for i := 1; i < len(results); i++ {
+		meeting.Others = append(meeting.Others, report(i))
+	}
+	meeting.Hold(ctx)
+	for _, err := range errs {
+		if err != nil && !player.Refused(err) {
 			return err
 		}
 	}
@@ -265,8 +303,22 @@ func (w witness) Settle(ctx context.Context, d store.Delivery) error {
 }
 
 // witnessed returns st with a witness, which is a store.Waker if st is.
-func witnessed(st store.Store, l *ledger) store.Store {
-	w := witness{st, l}
+func witnessed(st store.Store, l *ledger, m *moment) store.Store {
+	stage := &crowd.Store{Store: st}
+	stage.Shared = func(ctx context.Context, c store.Change) error {
+		if len(c.Records) == 1 {
+			return st.Commit(ctx, c)
+		}
+		first := line{Word: share, Job: c.Job.ID, Seq: c.Records[0].Seq}
+		l.note(first)
+		m.reach(before)
+		err := st.Commit(ctx, c)
+		m.reach(after)
+		first.Word = shared
+		l.note(first)
+		return err
+	}
+	w := witness{stage, l}
 	if waker, ok := st.(store.Waker); ok {
 		return struct {
 			witness

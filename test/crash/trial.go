@@ -27,7 +27,8 @@ type trial struct {
 	known    map[store.JobID]bool // jobs that were examined
 	findings findings             // of all examinations
 	cycles   int
-	child    *child // of this cycle
+	child    *child          // of this cycle
+	cut      map[instant]int // cycles that ended while reports shared a change, by when they ended
 }
 
 // newTrial returns a trial of a store without jobs.
@@ -35,21 +36,30 @@ func newTrial(t testing.TB, k kind, place string, seed uint64) *trial {
 	return &trial{
 		TB: t, kind: k, place: place, ledger: filepath.Join(t.TempDir(), "ledger"),
 		seed: seed, dice: rand.New(rand.NewPCG(seed, 0)),
-		book: newBook(), known: map[store.JobID]bool{}, findings: findings{},
+		book: newBook(), known: map[store.JobID]bool{}, findings: findings{}, cut: map[instant]int{},
 	}
 }
 
-// cycle has a child of kind k operate jobs, kills it within half a second after during has
-// returned and it has been told something, and examines what it has touched.
-func (r *trial) cycle(k kind, during func()) {
+// cycle has a child of kind k operate jobs, kills it at an instant after meanwhile has returned and
+// it has been told something, and examines what it has touched.
+func (r *trial) cycle(k kind, at instant, meanwhile func()) {
 	r.Helper()
 	r.cycles++
-	r.child = startChild(r, assignment{k.name, r.place, r.ledger, r.seed + uint64(r.cycles)})
-	during()
+	r.child = startChild(r, assignment{k.name, r.place, r.ledger, r.seed + uint64(r.cycles), at})
+	meanwhile()
 	r.awaitAnswers(20)
-	r.child.kill(r, time.Duration(r.dice.IntN(500))*time.Millisecond)
+	if at == anytime {
+		r.child.kill(r, time.Duration(r.dice.IntN(500))*time.Millisecond)
+	} else {
+		r.child.reach(r)
+		r.child.kill(r, 0)
+	}
 	r.examine(func(j store.Job) bool { return r.book.touched[j.ID] || !r.known[j.ID] })
 	clear(r.book.touched)
+	if len(r.book.cut) > 0 {
+		r.cut[at]++
+	}
+	clear(r.book.cut)
 }
 
 // awaitAnswers returns when n more requests have been acknowledged than when it was called.
@@ -112,6 +122,8 @@ func (r *trial) end() {
 	if len(r.findings) > 0 {
 		r.Errorf("after crashes of seed %d, the store is not as it should be:\n%v", r.seed, r.findings)
 	}
+	r.Logf("crash: %s: %d changes of several reports, and cycles that ended with one under way: %d at any time, %d before it was sent, %d meanwhile, %d once it was carried out",
+		r.name, r.book.shares, r.cut[anytime], r.cut[before], r.cut[during], r.cut[after])
 	if unknown < r.cycles || len(r.book.settled) < r.cycles {
 		r.Error("too little happened for that to mean anything")
 	}
