@@ -7,4 +7,7 @@
 // with the same store and the same ledger, and first repeats what the one before got no answer
 // to. What was written to the ledger before a SIGKILL stays written; a loss of power is another
 // matter, and nothing here shows what a store would make of it.
+//
+// Executors' reports meet: they are committed as one change. Three children of four are killed while
+// one is under way.
 package crash

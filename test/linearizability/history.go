@@ -54,7 +54,7 @@ type recorded struct {
 
 // Record makes a history on a fresh store: one or two jobs, 8 to 16 clients in as many
 // goroutines, two engines, and about a hundred calls, after which everything is read once
-// more. The seed decides on the jobs and on what clients would like to ask; what they see,
+// more. Now and then the reports of one client meet, while no other client calls. The seed decides on the jobs and on what clients would like to ask; what they see,
 // and so what they do ask, is up to the schedule. The error is one of creating the jobs.
 func Record(ctx context.Context, st store.Store, seed uint64) (History, error) {
 	dice := rand.New(rand.NewPCG(seed, 0))
