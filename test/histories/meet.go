@@ -37,8 +37,9 @@ const (
 	cameLate  = "met, and came again when another engine had changed the job"
 )
 
-// meetings are how many of these all histories of a run have at least: half of what they mostly do.
-var meetings = map[string]int{met: 400, oneChange: 25, lostRace: 10, done: 10, undone: 8, cameAgain: 80, cameLate: 50}
+// meetings are how many of these all histories of a run have at least: a fifth of what they mostly do,
+// or more.
+var meetings = map[string]int{met: 400, oneChange: 25, lostRace: 8, done: 8, undone: 8, cameAgain: 80, cameLate: 50}
 
 // A meeting is reports on the current attempt of a step that wait in line at the same moment. Where
 // they are played one by one they come in the same order, and a competitor comes where their shared
