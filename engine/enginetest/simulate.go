@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/internal/crowd"
 	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -23,7 +24,7 @@ import (
 //
 // People create jobs, start and terminate them, use every operation, legal or not, try it
 // dry, make it depend on a version or an attempt, and click twice. Executors receive effects
-// from dispatchers, or fetch them; they report in pieces, twice, late, of the wrong attempt, contradict
+// from dispatchers, or fetch them; they report in pieces, all pieces at once, twice, late, of the wrong attempt, contradict
 // themselves, break, drop what they do, stop when asked, later or never until asked again,
 // and die and forget. Each call of the store may fail before or after it took effect,
 // arrive twice or late, or answer as it did before; while one engine commits, the other
@@ -90,7 +91,7 @@ type simulation struct {
 	stories
 	good      store.Store // where nothing fails
 	faults    *storetest.Faults
-	store     store.Store       // good, with the faults
+	store     *crowd.Store      // good, with the faults
 	engines   [3]*engine.Engine // the last one only overtakes
 	executors [2]*executor
 	now       time.Time
@@ -122,7 +123,7 @@ func (how stories) play(t *rapid.T) {
 		wished: map[store.RequestID]*wish{}, sent: map[string]*message{}, handed: map[effect]bool{}, checker: NewChecker(how.Rules),
 	}
 	s.faults = storetest.NewFaults(s.good)
-	s.store = s.faults
+	s.store = &crowd.Store{Store: s.faults, Shared: s.faults.Commit}
 	for i := range s.engines {
 		s.engines[i] = s.newEngine()
 	}

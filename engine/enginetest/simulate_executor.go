@@ -241,6 +241,8 @@ func (x *executor) goOn(e *engine.Engine, r *run, what int) {
 			x.report(e, r, results, 0)
 			x.finished(r, results)
 		}
+	case 4, 5: // each result by itself, all at once
+		x.meet(e, r, player.Results(x, r.due, said))
 	default:
 		results := player.Results(x, piece, said)
 		if x.report(e, r, results, 0) {

@@ -27,12 +27,23 @@ func (x *executor) report(e *engine.Engine, r *run, results []engine.TargetResul
 		return false
 	}
 	x.muddled = false
+	m := x.message(r, results, outcome)
+	receipt, err := e.Report(context.Background(), m.Report)
+	return x.answered(r, m, receipt, err)
+}
+
+// message notes a report that is about to be sent.
+func (x *executor) message(r *run, results []engine.TargetResult, outcome step.Cause) *message {
 	m := &message{Report: engine.Report{
 		Job: r.job, Step: r.step, Attempt: r.attempt, Results: results, Outcome: outcome, By: fmt.Sprint(x.name, ", report ", len(x.sent)+1),
 	}}
 	x.sent[m.By] = m
-	receipt, err := e.Report(context.Background(), m.Report)
-	x.Logf("%s: report on job %d, step %d, attempt %d: %+v %v: %+v, %v", m.By, m.Job, m.Step, m.Attempt, results, outcome, receipt, err)
+	return m
+}
+
+// answered sees whether the answer to a report is true, and returns what report does.
+func (x *executor) answered(r *run, m *message, receipt engine.ReportReceipt, err error) bool {
+	x.Logf("%s: report on job %d, step %d, attempt %d: %+v %v: %+v, %v", m.By, m.Job, m.Step, m.Attempt, m.Results, m.Outcome, receipt, err)
 	switch {
 	case x.crashed:
 		m.open = true

@@ -41,6 +41,7 @@ func TestSimulations(t *testing.T) {
 		"executor: fetches and keeps", "executor: fetches and fails", "executor: fetches and settles", "executor: has lost what it has fetched",
 		"executor: stopped", "executor: broke", "executor: dropped", "executor: asks again for its targets",
 		"report: counted", "report: nothing new", "report: refused", "report: unknown", "report: failed",
+		"report: met others", "reports that met: trouble: none", "reports that met: trouble: lost a race", "reports that met: trouble: fail after",
 		"rest: pending", "rest: waiting", "rest: succeeded", "rest: failed", "rest: abnormal", "rest: terminated",
 		"rest: confirmation_terminated", "rest: abandoned",
 	}

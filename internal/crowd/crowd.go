@@ -1,5 +1,5 @@
 // Package crowd has many executors report on one job at once, for the tests and benchmarks of
-// several stores. Only tests import it.
+// several stores, and has reports meet, for the proofs. Only tests and kits for tests import it.
 package crowd
 
 import (

@@ -137,7 +137,7 @@ var imports = []struct {
 	{"engine", []string{"step", "operation", "store"}, "deciding and committing; no store, no transport"},
 	{"internal/player", []string{"step", "operation", "store", "engine"}, "what random proofs share; dice are theirs"},
 	{"httpapi", []string{"internal/enum", "internal/strictjson", "step", "operation", "store", "engine", "net/http", "log/slog", "github.com/google/uuid"}, "a frontend sits on the engine's public API alone; it logs nothing, and keeps credentials out of the logs of others"},
-	{"engine/enginetest", []string{"step", "operation", "store", "engine", "memstore", "store/storetest", "internal/player", "engine/enginetest/model", "pgregory.net/rapid", "os"}, "a kit for tests, with directories for the stores that need one"},
+	{"engine/enginetest", []string{"step", "operation", "store", "engine", "memstore", "store/storetest", "internal/player", "internal/crowd", "engine/enginetest/model", "pgregory.net/rapid", "os"}, "a kit for tests, with directories for the stores that need one"},
 	{"engine/enginetest/model", []string{"step", "operation"}, "an oracle that shares no code with the engine"},
 	{"scenario", []string{"step", "operation", "store", "engine", "memstore", "store/storetest", "github.com/google/uuid", "os"}, "it plays on any engine, and golden mode writes files"},
 	{"examples/localexec", []string{"step", "operation", "store", "engine"}, "an executor works on any store"},
