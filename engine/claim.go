@@ -72,9 +72,9 @@ func (e *Engine) checkSelection(effects []store.Effect, types step.Types) ([]sto
 
 // Claim hands out due effects to executors that fetch their work: those in other processes,
 // which [Engine.Dispatch] cannot call. Each claim draws a token and leases its effects to the
-// caller, who renews the lease with [Engine.Renew] and ends it with [Engine.Settle] or
-// [Engine.Fail]; these take the token. An effect whose lease has run out is handed out again.
-// [Handler] says what else an executor owes. Questions and ends of jobs are effects as well:
+// caller, who renews the lease with [Engine.Renew] and ends it with [Engine.Settle],
+// [Engine.Fail] or [Engine.Release]; these take the token. An effect whose lease has run out is
+// handed out again. [Handler] says what else an executor owes. Questions and ends of jobs are effects as well:
 // an executor claims only the kinds, and the runs and stops of the step types, that it can carry
 // out. What a claim costs does not depend on effects that it does not select.
 //
@@ -238,7 +238,7 @@ type Claimed struct {
 	Token store.Token `json:"token"` // zero only for a claim from before there were tokens
 }
 
-// Claimed names d for [Engine.Settle], [Engine.Renew] and [Engine.Fail].
+// Claimed names d for [Engine.Settle], [Engine.Renew], [Engine.Fail] and [Engine.Release].
 func (d Delivery) Claimed() Claimed {
 	return Claimed{Job: d.Job.ID, Seq: d.Seq, Count: d.Count, Token: d.Token}
 }
@@ -284,14 +284,22 @@ func (e *Engine) held(ctx context.Context, claimed Claimed, f func(context.Conte
 // engine's scope has no such job. After an error of the store, and after 30 s without an answer
 // of the store, which is an error, the call can be repeated.
 //
-// Settle, Renew and Fail of one delivery are for one caller at a time: of two at once, the last
-// one wins.
+// Settle, Renew, Fail and Release of one delivery are for one caller at a time: of two at once, the
+// last one wins.
 func (e *Engine) Settle(ctx context.Context, c Claimed) error {
 	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error { return by.done(ctx, d) })
 }
 
+// Release ends a claim of an effect that was not carried out, and has not failed: it is due again
+// at once, for any executor. An executor that shuts down releases what it has not begun. Its
+// errors and repetitions are those of [Engine.Settle].
+func (e *Engine) Release(ctx context.Context, c Claimed) error {
+	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error { return by.deferUntil(ctx, d, 0) })
+}
+
 // Renew gives a claimed effect a new lease from now on: 1 s to 1 h, 0 meaning 14 s. The
-// next renewal is due after [RenewEvery] of it. Its errors are those of [Engine.Settle]. An executor that has lost the lease must stop: another one
+// next renewal is due after [RenewEvery] of it. Its errors are those of [Engine.Settle]. An
+// executor that has lost the lease must stop: another one
 // carries the effect out. So must one whose last renewal that passed is older than the lease.
 func (e *Engine) Renew(ctx context.Context, c Claimed, lease time.Duration) error {
 	if err := checkLease(lease); err != nil {
@@ -305,7 +313,8 @@ func (e *Engine) Renew(ctx context.Context, c Claimed, lease time.Duration) erro
 // Fail ends a claim whose effect could not be carried out. The effect is delivered again after
 // 1 s, doubled with each further failure in a row, up to 5 min, or 30 s for a stop.
 // [Engine.Effects] keeps 500 characters of cause; the observer is told all of it. Its errors
-// are those of [Engine.Settle], but a repetition counts as another failure.
+// are those of [Engine.Settle], but a repetition counts as another failure, up to one for each
+// claim so far.
 func (e *Engine) Fail(ctx context.Context, c Claimed, cause error) error {
 	if cause == nil {
 		return invalid("Cause", "nil")

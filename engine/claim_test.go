@@ -541,9 +541,10 @@ func TestFail(t *testing.T) {
 // changes.
 func TestALostClaimAnswersForNothing(t *testing.T) {
 	answers := map[string]func(ctx context.Context, e *engine.Engine, c engine.Claimed) error{
-		"Settle": func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Settle(ctx, c) },
-		"Renew":  func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Renew(ctx, c, 0) },
-		"Fail":   func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Fail(ctx, c, errBroken) },
+		"Settle":  func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Settle(ctx, c) },
+		"Renew":   func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Renew(ctx, c, 0) },
+		"Fail":    func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Fail(ctx, c, errBroken) },
+		"Release": func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Release(ctx, c) },
 	}
 	claimedOnce := func(d *desk) engine.Claimed {
 		d.terminating()

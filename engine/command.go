@@ -6,7 +6,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Command is what [Decide] decides on: *Create, *Operate, *Report or *Expire, and
+// A Command is what [Decide] decides on: *Create, *Operate, *OperateEffect, *Report or *Expire, and
 // nothing else. People operate, executors report, time expires;
 // the three are different types so that none can do another's work.
 type Command interface {

@@ -99,6 +99,8 @@ func (e *Engine) setTimeAndID(c *call, cmd Command) {
 	switch cmd := cmd.(type) {
 	case *Operate:
 		cmd.Request.ID = c.id
+	case *OperateEffect:
+		cmd.Request.ID = c.id
 	case *Create:
 		cmd.Request.ID = c.id
 	case *Report:
@@ -357,6 +359,8 @@ func (e *Engine) permit(ctx context.Context, c *call, v *store.View, cmd Command
 	switch cmd := cmd.(type) {
 	case *Operate:
 		a.Actor, a.Cause = cmd.By, cmd.Cause
+	case *OperateEffect:
+		a.Actor, a.Cause, a.Effect, a.Seq = cmd.By, cmd.Cause, cmd.Effect.Effect, cmd.Effect.Seq
 	case *Create:
 		a.Actor, a.Cause = cmd.By, step.Created
 	default:
@@ -373,8 +377,8 @@ func (e *Engine) permit(ctx context.Context, c *call, v *store.View, cmd Command
 	refusal := &Refusal{
 		Reason: operation.Denied, Job: a.Job.ID, Step: a.Step.ID, Actor: a.Actor, cause: err,
 	}
-	if cmd, ok := cmd.(*Operate); ok {
-		refusal.Cause = cmd.Cause
+	if a.Cause != step.Created {
+		refusal.Cause = a.Cause
 	}
 	if words := (*publicError)(nil); errors.As(err, &words) {
 		refusal.Detail = words.text

@@ -148,10 +148,15 @@ func (d *Decision) follow(expiry *Decision) {
 	d.Change.Records = slices.Concat(expiry.Change.Records, d.Change.Records)
 }
 
-// ofJob reports whether c is an operation on the job, which meets its current step.
+// ofJob reports whether c is about the job, and so meets its current step.
 func ofJob(c Command) bool {
-	o, ok := c.(*Operate)
-	return ok && o.Cause.OfJob()
+	switch c := c.(type) {
+	case *Operate:
+		return c.Cause.OfJob()
+	case *OperateEffect:
+		return true
+	}
+	return false
 }
 
 var defaultLimits = DefaultLimits() // never changed; a variable, as one of a call would be allocated
@@ -163,6 +168,8 @@ func decide(r *operation.Rules, v *store.View, c Command, move operation.Move, n
 	switch c := c.(type) {
 	case *Operate:
 		return d.operate(r, v, c, move, now)
+	case *OperateEffect:
+		return d.operateEffect(r, v, c, now)
 	case *Report:
 		return d.report(r, v, c, now)
 	case *Expire:

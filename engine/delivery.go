@@ -198,7 +198,7 @@ func (c *courier) stillStopping(ctx context.Context, claimed store.Delivery) boo
 // fail tells of a delivery that has failed, keeps the cause, and backs off.
 func (c *courier) fail(ctx context.Context, claimed store.Delivery, cause error) error {
 	c.failed(ctx, failure(claimed, cause))
-	claimed.Failures, claimed.LastError = claimed.Failures+1, brief(cause)
+	claimed.Failures, claimed.LastError = min(claimed.Failures+1, claimed.Count), brief(cause)
 	return c.deferUntil(ctx, claimed, c.backOffOf(claimed))
 }
 

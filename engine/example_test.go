@@ -363,6 +363,45 @@ func ExampleEngine_Fail() {
 	// 12:00:31 run install delivery 6 <nil>
 }
 
+// A run that keeps failing is seen, hurried when its host is back, and given up when it is not:
+// the step is abnormal, by a person and for a reason, and can be retried.
+func ExampleEngine_GiveUp() {
+	eng, job := release()
+	unreachable := func() {
+		d := must(eng.Claim(ctx, engine.ClaimQuery{}))[0]
+		fmt.Println("delivery", d.Count, eng.Fail(ctx, d.Claimed(), errors.New("no agent on web-1")))
+	}
+	unreachable()
+	waiting := must(eng.Effects(ctx, job, 0, 0))[0]
+	fmt.Println(waiting.Effect, waiting.Seq, "was claimed", waiting.Count, "time:", waiting.LastError)
+	must(eng.Hurry(ctx, job, waiting.Seq, engine.Request{By: "bob", Because: "the agent was restarted"}))
+	unreachable()
+	record := must(eng.GiveUp(ctx, job, waiting.Seq, engine.Request{By: "bob", Because: "web-1 is gone"}))
+	fmt.Println(record.Cause, "by", record.Actor, "because", record.Reason)
+	fmt.Println("step", must(eng.Step(ctx, job, 1)).State, "and legal", must(eng.Allowed(ctx, job, 1, engine.Request{By: "bob"})))
+	_, err := eng.GiveUp(ctx, job, waiting.Seq, engine.Request{By: "eve"})
+	fmt.Println(errors.Is(err, operation.Settled))
+	// Output:
+	// delivery 1 <nil>
+	// run 2 was claimed 1 time: no agent on web-1
+	// delivery 2 <nil>
+	// broke by bob because web-1 is gone
+	// step abnormal and legal retry_failed, ignore_error, retry_all
+	// true
+}
+
+// An executor that shuts down gives back what it has not begun: another one gets it at once.
+func ExampleEngine_Release() {
+	eng, _ := release()
+	for range 2 {
+		d := must(eng.Claim(ctx, engine.ClaimQuery{}))[0]
+		fmt.Println(d.Effect, d.Step.Name, "delivery", d.Count, eng.Release(ctx, d.Claimed()))
+	}
+	// Output:
+	// run install delivery 1 <nil>
+	// run install delivery 2 <nil>
+}
+
 // An executor that takes its time keeps what it was handed, and learns if it has lost it.
 func ExampleEngine_Renew() {
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)

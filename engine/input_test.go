@@ -154,6 +154,17 @@ var methodsOfJobs = append([]method{
 	{"Fail", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
 		return e.Fail(ctx, engine.Claimed{Job: job, Seq: 2, Count: 1}, errBroken)
 	}},
+	{"Release", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		return e.Release(ctx, engine.Claimed{Job: job, Seq: 2, Count: 1})
+	}},
+	{"GiveUp", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		_, err := e.GiveUp(ctx, job, 2, engine.Request{})
+		return err
+	}},
+	{"Hurry", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		_, err := e.Hurry(ctx, job, 2, engine.Request{})
+		return err
+	}},
 	{"Watch", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
 		for _, err := range e.Watch(ctx, job, 0) {
 			return err
@@ -358,6 +369,7 @@ func mistakes() []mistake {
 	all.ofReports()
 	all.ofReads()
 	all.ofClaims()
+	all.ofEffects()
 	return all
 }
 
@@ -388,6 +400,10 @@ func (all *mistakeList) requestOf(method, name, field string, r engine.Request) 
 			_, err = s.eng.OperateJob(ctx, s.blue, operation.TerminateJob, r)
 		case "Create":
 			_, err = s.eng.Create(ctx, engine.JobSpec{Name: "more", Steps: []step.Spec{plain(step.Script, "copy")}}, r)
+		case "GiveUp":
+			_, err = s.eng.GiveUp(ctx, s.blue, 2, r)
+		case "Hurry":
+			_, err = s.eng.Hurry(ctx, s.blue, 2, r)
 		case "Explain":
 			_, err = s.eng.Explain(ctx, s.blue, 1, r)
 		}
@@ -396,7 +412,7 @@ func (all *mistakeList) requestOf(method, name, field string, r engine.Request) 
 }
 
 func (all *mistakeList) request(name, field string, r engine.Request) {
-	for _, method := range []string{"Operate", "OperateJob", "Create", "Explain"} {
+	for _, method := range []string{"Operate", "OperateJob", "GiveUp", "Hurry", "Create", "Explain"} {
 		all.requestOf(method, name, field, r)
 	}
 }
@@ -586,10 +602,22 @@ func (all *mistakeList) ofClaims() {
 		all.add("Settle", c.field, func(ctx context.Context, s *site) error { return s.eng.Settle(ctx, c.claimed(s)) })
 		all.add("Renew", c.field, func(ctx context.Context, s *site) error { return s.eng.Renew(ctx, c.claimed(s), 0) })
 		all.add("Fail", c.field, func(ctx context.Context, s *site) error { return s.eng.Fail(ctx, c.claimed(s), errBroken) })
+		all.add("Release", c.field, func(ctx context.Context, s *site) error { return s.eng.Release(ctx, c.claimed(s)) })
 	}
 	all.add("Fail without a cause", "Cause", func(ctx context.Context, s *site) error {
 		return s.eng.Fail(ctx, engine.Claimed{Job: s.blue, Seq: 2, Count: 1}, nil)
 	})
+}
+
+func (all *mistakeList) ofEffects() {
+	for cause, do := range onEffects {
+		for _, seq := range []store.Seq{0, -1, math.MinInt64, 1, 1 << 40, math.MaxInt64} {
+			all.add(fmt.Sprintf("%v of %d", cause, seq), "seq", func(ctx context.Context, s *site) error {
+				_, err := do(s.eng, ctx, s.blue, seq, engine.Request{})
+				return err
+			})
+		}
+	}
 }
 
 func TestEveryMistakeIsRefusedByTheNameOfItsFieldAndStoresNothing(t *testing.T) {
@@ -758,6 +786,10 @@ func TestDecideRefusesMistakesToo(t *testing.T) {
 		{"operate job code 0", running, &engine.Operate{Cause: step.JobCause(0)}, "code"},
 		{"operate job code 9", running, &engine.Operate{Cause: step.JobCause(9)}, "code"},
 		{"operate job by NUL", running, &engine.Operate{Cause: operation.TerminateJob.Cause(), Request: engine.Request{By: "\x00"}}, "actor"},
+		{"give up nothing", running, &engine.OperateEffect{Cause: step.GivenUp}, "seq"},
+		{"effect broke", running, &engine.OperateEffect{Cause: step.Broke, Effect: store.Delivery{Seq: 2}}, "cause"},
+		{"give up because too much", running, &engine.OperateEffect{Cause: step.GivenUp, Effect: store.Delivery{Seq: 2}, Request: engine.Request{Because: reason}}, "reason"},
+		{"hurry dry", running, &engine.OperateEffect{Cause: step.Hurried, Effect: store.Delivery{Seq: 2}, Request: engine.Request{DryRun: true}}, "dry_run"},
 		{"report attempt 0", running, report(func(r *engine.Report) { r.Attempt = 0 }), "attempt"},
 		{"report nothing", running, report(func(r *engine.Report) { r.Results = nil }), "results"},
 		{"report too much", running, report(func(r *engine.Report) { r.Results = results(10_001, good) }), "results"},
@@ -878,13 +910,19 @@ func absurd(rt *rapid.T, s *site, e *engine.Engine) error {
 		_, err = e.Claim(ctx, q)
 	default:
 		c := engine.Claimed{Job: job, Seq: store.Seq(garbageNumber(rt, "seq", 2)), Count: int32(garbageNumber(rt, "count", 1, 2))}
-		switch rapid.IntRange(0, 2).Draw(rt, "answer") {
+		switch rapid.IntRange(0, 5).Draw(rt, "answer") {
 		case 0:
 			err = e.Settle(ctx, c)
 		case 1:
 			err = e.Renew(ctx, c, time.Duration(garbageNumber(rt, "lease", int64(time.Hour))))
 		case 2:
 			err = e.Fail(ctx, c, errors.New(garbageText(rt, "cause")))
+		case 3:
+			err = e.Release(ctx, c)
+		case 4:
+			_, err = e.GiveUp(ctx, job, c.Seq, garbageRequest(rt))
+		case 5:
+			_, err = e.Hurry(ctx, job, c.Seq, garbageRequest(rt))
 		}
 	}
 	if errors.Is(err, store.ErrLeaseLost) || errors.Is(err, engine.ErrAhead) {

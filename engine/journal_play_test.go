@@ -95,6 +95,15 @@ var journalJobs = []struct {
 		p.operateJob(operation.TerminateJob, "bob", "")
 		p.report(1, 1, 0, 0, step.TargetRunning)
 	}},
+
+	{"job-7-given-up", engine.JobSpec{Name: "given up", Steps: []step.Spec{
+		{Type: step.Script, Name: "run", Targets: []string{"a", "b"}},
+	}}, func(p *player) {
+		p.operateJob(operation.StartJob, "bob", "")
+		p.onEffect(p.eng.Hurry, 2, "ann", "")
+		p.onEffect(p.eng.GiveUp, 2, "ann", "host <a> is gone")
+		p.onEffect(p.eng.GiveUp, 4, "bob", "nobody listens")
+	}},
 }
 
 // everyHost returns a host for each status, and one before them that never reports.
@@ -203,6 +212,13 @@ func (p *player) report(id step.ID, attempt int32, outcome step.Cause, statuses 
 	}
 	_, err := p.eng.Report(p.ctx(), r)
 	p.must(err, id)
+}
+
+// onEffect does something to an effect.
+func (p *player) onEffect(do func(context.Context, store.JobID, store.Seq, engine.Request) (store.Record, error), seq store.Seq, by, reason string) {
+	p.Helper()
+	_, err := do(p.ctx(), p.job, seq, engine.Request{By: by, Because: reason, ID: p.request()})
+	p.must(err, seq)
 }
 
 // sweep lets time pass, after which there must be something to expire.

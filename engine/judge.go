@@ -14,8 +14,14 @@ import (
 // and deadlines are judged by what they find, as they are decided; they and the replay of a
 // request have no row here.
 func judge(r *operation.Rules, v *store.View, cmd Command) (operation.Move, *Refusal) {
+	if v.Replay != nil {
+		return operation.Move{}, nil
+	}
+	if c, ok := cmd.(*OperateEffect); ok {
+		return operation.Move{}, judgeEffect(r, v, c)
+	}
 	c, ok := cmd.(*Operate)
-	if !ok || v.Replay != nil {
+	if !ok {
 		return operation.Move{}, nil
 	}
 	if stale := staleness(v, c.IfAttempt, c.IfVersion); stale != "" {
@@ -66,7 +72,7 @@ func staleness(v *store.View, ifAttempt int32, ifVersion store.Seq) string {
 // refuse completes a refusal with where the job stands and what would be legal.
 func refuse(r *operation.Rules, v *store.View, refusal *Refusal) *Refusal {
 	s := &v.Step
-	if r.Enters(s.Type) == 0 && refusal.Reason > operation.Stale && refusal.Reason != operation.Sealed { // whatever the rules say of a cause
+	if r.Enters(s.Type) == 0 && refusal.Reason > operation.Stale && refusal.Reason < operation.Sealed { // whatever the rules say of a cause
 		refusal.Reason = operation.WrongType
 		refusal.Detail = fmt.Sprintf("type %v is not declared in this engine's rules", s.Type)
 	}

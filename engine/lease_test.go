@@ -300,9 +300,10 @@ func TestOutcomeAfterALostLease(t *testing.T) {
 // Only the caller of a claim can settle, renew or fail its delivery.
 func TestTokens(t *testing.T) {
 	answers := map[string]func(ctx context.Context, e *engine.Engine, c engine.Claimed) error{
-		"Settle": func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Settle(ctx, c) },
-		"Renew":  func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Renew(ctx, c, 0) },
-		"Fail":   func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Fail(ctx, c, errBroken) },
+		"Settle":  func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Settle(ctx, c) },
+		"Renew":   func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Renew(ctx, c, 0) },
+		"Fail":    func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Fail(ctx, c, errBroken) },
+		"Release": func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Release(ctx, c) },
 	}
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
@@ -392,8 +393,11 @@ func TestEveryWaitOnTheStoreHasABound(t *testing.T) {
 		block(never, &st.leave)
 		within(d, 30*time.Second, "Renew", func() error { return d.eng.Renew(t.Context(), c, time.Hour) })
 		within(d, 30*time.Second, "Fail", func() error { return d.eng.Fail(t.Context(), c, errBroken) })
+		within(d, 30*time.Second, "Release", func() error { return d.eng.Release(t.Context(), c) })
+		within(d, 30*time.Second, "GiveUp", func() error { _, err := d.eng.GiveUp(t.Context(), created.Job, 2, engine.Request{}); return err })
 		block(never, &st.effects)
 		within(d, 30*time.Second, "Settle, Effects", func() error { return d.eng.Settle(t.Context(), c) })
+		within(d, 30*time.Second, "Hurry, Effects", func() error { _, err := d.eng.Hurry(t.Context(), created.Job, 2, engine.Request{}); return err })
 		block(never, &st.claim)
 		within(d, 30*time.Second, "Claim", func() error { _, err := d.eng.Claim(t.Context(), engine.ClaimQuery{Lease: time.Hour}); return err })
 		within(d, time.Second, "Claim for 1 s", func() error { _, err := d.eng.Claim(t.Context(), engine.ClaimQuery{Lease: time.Second}); return err })

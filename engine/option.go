@@ -101,7 +101,7 @@ func WithJobIDs(next func(now step.Time) store.JobID) Option {
 	return func(c *config) { c.jobID = next }
 }
 
-// WithAuthorizer calls f before every operation of a person and every creation, with the
+// WithAuthorizer calls f before every request of a person, creations included, with the
 // state that the decision is made on: again after each conflict. An error, a panic
 // or an ended context is a denial. The error is the refusal's cause, found by errors.Is
 // and errors.As: to tell reasons apart, look at [Refusal].Reason. Clients see no more of it
@@ -114,9 +114,12 @@ func WithAuthorizer(f func(ctx context.Context, a Access) error) Option {
 type Access struct {
 	Actor    string     `json:"actor"`
 	Executor bool       `json:"executor,omitzero"` // the person is an executor as well: see [Request]
-	Cause    step.Cause `json:"cause"`             // the operation, or step.Created
+	Cause    step.Cause `json:"cause"`             // the operation, step.GivenUp, step.Hurried or step.Created
 	Job      store.Job  `json:"job"`               // as it is; for a creation, as it would be, but for its id
 	Step     store.Step `json:"step,omitzero"`     // the step in question, or the job's current one; zero for a creation
+
+	Effect store.Effect `json:"effect,omitzero"` // of an effect that is given up or hurried: its kind
+	Seq    store.Seq    `json:"seq,omitzero"`    // and its number
 }
 
 // WithLimits replaces the limits; a limit of 0 keeps its default. The maximum is 4,000,000

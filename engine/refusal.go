@@ -90,6 +90,10 @@ func (r *Refusal) Error() string {
 		fmt.Fprintf(&b, "%s has nothing to run: every target has succeeded", r.operation())
 	case operation.NotConfirmer:
 		fmt.Fprintf(&b, "%s is for a confirmer of the step, and %s is not one", r.operation(), r.person())
+	case operation.Settled:
+		fmt.Fprintf(&b, "%s is too late: %s", r.operation(), r.Detail)
+	case operation.Leased:
+		fmt.Fprintf(&b, "%s is not possible now: %s", r.operation(), r.Detail)
 	case operation.Sealed:
 		fmt.Fprintf(&b, "the job is sealed, and %s is not legal any more", r.operation())
 	}
@@ -121,6 +125,8 @@ func (r *Refusal) operation() string {
 		return fmt.Sprintf("%v (%d)", r.Cause, r.Cause.Code())
 	case r.Cause.OfJob():
 		return fmt.Sprintf("%v (job %d)", r.Cause, r.Cause.Code())
+	case r.Cause.OfEffect():
+		return r.Cause.String()
 	}
 	return "the request"
 }

@@ -94,6 +94,8 @@ func requestOf(c Command) *Request {
 	switch c := c.(type) {
 	case *Operate:
 		return &c.Request
+	case *OperateEffect:
+		return &c.Request
 	case *Create:
 		return &c.Request
 	}

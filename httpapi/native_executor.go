@@ -261,13 +261,24 @@ func (c *call) failed(b *failBody) (reply, error) {
 	})
 }
 
+func (c *call) release(b *settleBody) (reply, error) {
+	return c.answerFor(b.Count, b.Token, func(claimed engine.Claimed) error {
+		return c.eng.Release(c.Context(), claimed)
+	})
+}
+
+// effect returns the effect in the path.
+func (c *call) effect() (job store.JobID, seq store.Seq, err error) {
+	if job, err = c.job(); err != nil {
+		return 0, 0, err
+	}
+	n, err := number("seq", c.PathValue("seq"))
+	return job, store.Seq(n), err
+}
+
 // answerFor does something to a delivery of the effect in the path.
 func (c *call) answerFor(count int32, text string, do func(engine.Claimed) error) (reply, error) {
-	job, err := c.job()
-	if err != nil {
-		return reply{}, err
-	}
-	seq, err := number("seq", c.PathValue("seq"))
+	job, seq, err := c.effect()
 	if err != nil {
 		return reply{}, err
 	}
@@ -275,5 +286,5 @@ func (c *call) answerFor(count int32, text string, do func(engine.Claimed) error
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{status: http.StatusNoContent}, do(engine.Claimed{Job: job, Seq: store.Seq(seq), Count: count, Token: token})
+	return reply{status: http.StatusNoContent}, do(engine.Claimed{Job: job, Seq: seq, Count: count, Token: token})
 }

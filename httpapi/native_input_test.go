@@ -45,7 +45,9 @@ func (r *rig) passing(route httpapi.Route) (job store.JobID, path, body string) 
 		job, body = r.running("a", "b"), `{"attempt":1,"results":[{"target":0,"status":"failed","detail":"d"}],"reason":"r"}`
 	case "effects/claim":
 		job, body = r.running("a"), `{"effects":["run"],"limit":1}`
-	case "jobs/{job}/effects/{seq}/settle":
+	case "jobs/{job}/effects/{seq}/give_up", "jobs/{job}/effects/{seq}/hurry":
+		job, body = r.running("a"), `{"reason":"r",`+anyRequest+`}`
+	case "jobs/{job}/effects/{seq}/settle", "jobs/{job}/effects/{seq}/release":
 		d := r.claimed()
 		job, body = d.Job.ID, fmt.Sprintf(`{"count":1,"token":"%v"}`, d.Token)
 	case "jobs/{job}/effects/{seq}/renew":
@@ -621,8 +623,10 @@ func TestExecutorStory(t *testing.T) {
 		{"/renew", `{"count":2,"token":"{token}"}`, 409},
 		{"/renew", `{"count":1,"token":"` + anyToken + `"}`, 409}, // another executor's guess
 		{"/fail", `{"count":1,"token":"` + anyToken + `","error":"e"}`, 409},
+		{"/release", `{"count":1,"token":"` + anyToken + `"}`, 409},
 		{"/settle", `{"count":1,"token":"00000000-0000-0000-0000-000000000000"}`, 409},
 		{"/fail", `{"count":1,"token":"{token}","error":"no agent"}`, 204},
+		{"/release", `{"count":1,"token":"{token}"}`, 204},
 		{"/settle", `{"count":1,"token":"{token}"}`, 204},
 		{"/settle", `{"count":1,"token":"{token}"}`, 409},
 	} {

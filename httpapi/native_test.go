@@ -93,6 +93,54 @@ func TestPublicWordsReachTheClient(t *testing.T) {
 	}
 }
 
+// An effect that keeps failing is seen, hurried and given up by a person.
+func TestAnEffectThatKeepsFailing(t *testing.T) {
+	r := newRig(t)
+	job := r.running("a")
+	path := fmt.Sprintf("/v1/jobs/%d", job)
+	effect := func() map[string]any {
+		t.Helper()
+		return r.want(200, "ann", "GET", path+"/effects", "")["items"].([]any)[0].(map[string]any)
+	}
+	if d := effect(); d["count"] != 0.0 || d["not_before"] != 0.0 || d["last_error"] != "" || d["at"] == 0.0 {
+		t.Errorf("an effect that was never claimed: %v", d)
+	}
+	claimed := r.want(200, "agent", "POST", "/v1/effects/claim", "")["items"].([]any)[0].(map[string]any)
+	if v := r.want(409, "ann", "POST", path+"/effects/2/hurry", ""); v["reason"] != "leased" || v["cause"] != "hurried" || v["legal"] == nil {
+		t.Errorf("hurry, while it is claimed: %v", v)
+	}
+	if w := r.ask("agent", "POST", path+"/effects/2/fail", fmt.Sprintf(`{"count":1,"token":%q,"error":"no agent"}`, claimed["token"])); w.Code != 204 {
+		t.Fatalf("fail: %d, %s", w.Code, w.Body)
+	}
+	if d := effect(); d["count"] != 1.0 || d["failures"] != 1.0 || d["last_error"] != "no agent" || d["not_before"].(float64) <= d["at"].(float64) {
+		t.Errorf("an effect that has failed: %v", d)
+	}
+	if v := r.want(200, "ann", "POST", path+"/effects/2/hurry", `{"reason":"the agent is back"}`); v["cause"] != "hurried" || v["actor"] != "ann" || v["reason"] != "run 2: the agent is back" {
+		t.Errorf("hurry: %v", v)
+	}
+	again := r.want(200, "agent", "POST", "/v1/effects/claim", "")["items"].([]any)
+	if len(again) != 1 || again[0].(map[string]any)["count"] != 2.0 {
+		t.Errorf("claimed after hurry: %v", again)
+	}
+	const body = `{"reason":"a is gone",` + anyRequest + `}`
+	w := r.ask("ann", "POST", path+"/effects/2/give_up", body, "If-Match", `"2"`)
+	if w.Code != 200 || w.Header().Get("ETag") != "" {
+		t.Fatalf("give up: %d, %v, %s", w.Code, w.Header(), w.Body)
+	}
+	v := r.want(200, "ann", "POST", path+"/effects/2/give_up", body)
+	if v["cause"] != "broke" || v["to"] != "abnormal" || v["actor"] != "ann" || v["reason"] != "a is gone" || v["job_to"] != "abnormal" {
+		t.Errorf("give up again: %v", v)
+	}
+	if v := r.want(409, "ann", "POST", path+"/effects/2/give_up", ""); v["reason"] != "settled" {
+		t.Errorf("give up what is settled: %v", v)
+	}
+	for _, seq := range []string{"0", "1", "99"} {
+		if v := r.want(400, "ann", "POST", path+"/effects/"+seq+"/give_up", ""); v["field"] != "seq" {
+			t.Errorf("give up effect %s: %v", seq, v)
+		}
+	}
+}
+
 // A job is created, started, looked at from all sides, and operated on.
 func TestNativeStory(t *testing.T) {
 	r := newRig(t)
@@ -468,7 +516,7 @@ func TestExecutorsAndPersons(t *testing.T) {
 	}
 	at, asking, running := fmt.Sprintf("/v1/jobs/%d", pending.Job), fmt.Sprintf("/v1/jobs/%d", r.asking()), fmt.Sprintf("/v1/jobs/%d", r.running("a"))
 	persons := []struct{ path, body string }{
-		{"/v1/jobs", creation}, {at + "/start", ""}, {running + "/terminate", ""},
+		{"/v1/jobs", creation}, {at + "/start", ""}, {running + "/effects/2/give_up", `{"dry_run":true}`}, {running + "/terminate", ""},
 		{asking + "/steps/1/operate", `{"code":"confirm","dry_run":true}`}, {asking + "/steps/1/operate", `{"code":"confirm"}`},
 	}
 	caller = httpapi.Caller{Scope: scope, Executor: true}
@@ -484,7 +532,7 @@ func TestExecutorsAndPersons(t *testing.T) {
 	}
 	r.want(200, "", "POST", "/v1/effects/claim", "")
 	caller = httpapi.Caller{Person: "ann", Scope: scope}
-	for _, path := range []string{"/v1/effects/claim", running + "/steps/1/report", running + "/effects/2/settle", running + "/effects/2/renew", running + "/effects/2/fail"} {
+	for _, path := range []string{"/v1/effects/claim", running + "/steps/1/report", running + "/effects/2/settle", running + "/effects/2/renew", running + "/effects/2/fail", running + "/effects/2/release"} {
 		if v := r.want(403, "", "POST", path, ""); v["reason"] != "not_executor" {
 			t.Errorf("%s by a person: %v", path, v)
 		}

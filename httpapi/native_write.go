@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -155,6 +156,26 @@ func (c *call) operateJob(b *moreBody, code operation.JobCode) (reply, error) {
 	}
 	record, err := c.eng.OperateJob(c.Context(), job, code, asked)
 	return c.done(record, err)
+}
+
+func (c *call) giveUp(b *moreBody) (reply, error) { return c.onEffect(b, c.eng.GiveUp) }
+func (c *call) hurry(b *moreBody) (reply, error)  { return c.onEffect(b, c.eng.Hurry) }
+
+// onEffect does something to the effect in the path. Its record mostly moves nothing, and so tells
+// no ETag.
+func (c *call) onEffect(b *moreBody, do func(context.Context, store.JobID, store.Seq, engine.Request) (store.Record, error)) (reply, error) {
+	job, seq, err := c.effect()
+	if err != nil {
+		return reply{}, err
+	}
+	asked, err := b.request(c)
+	if err != nil {
+		return reply{}, err
+	}
+	record, err := do(c.Context(), job, seq, asked)
+	answer, err := c.done(record, err)
+	answer.moved = 0
+	return answer, err
 }
 
 // done answers with a record. An operation always moves, so its sequence number is what the

@@ -76,6 +76,8 @@ var problems = map[string]struct {
 	operation.NothingToRetry.String(): {http.StatusConflict, "every target has succeeded already"},
 	operation.NotConfirmer.String():   {http.StatusForbidden, "the person is not a confirmer of the step"},
 	operation.Sealed.String():         {http.StatusConflict, "the job is sealed: it is final"},
+	operation.Settled.String():        {http.StatusConflict, "the effect does not wait any more"},
+	operation.Leased.String():         {http.StatusConflict, "a claim may hold the effect"},
 
 	reasonUnauthenticated: {http.StatusUnauthorized, "the caller is unknown"},
 	reasonNotExecutor:     {http.StatusForbidden, "the caller is not an executor"},
@@ -162,7 +164,7 @@ func refused(r *engine.Refusal) *problem {
 	case operation.InvalidInput:
 		return misused(r)
 	case operation.RequestReused:
-		p.Detail = "the earlier request had another step, code, person or reason, or created another job"
+		p.Detail = "the earlier request had another step, effect, code, person or reason, or created another job"
 	}
 	p.Job, p.Step, p.Cause = r.Job, r.Step, r.Cause
 	if r.State != 0 {

@@ -38,6 +38,9 @@ var routes = []route{
 	{method: "POST", path: "/v1/jobs/{job}/effects/{seq}/settle", body: maxOperation, executor: true, handle: with((*call).settle)},
 	{method: "POST", path: "/v1/jobs/{job}/effects/{seq}/renew", body: maxOperation, executor: true, handle: with((*call).renew)},
 	{method: "POST", path: "/v1/jobs/{job}/effects/{seq}/fail", body: maxOperation, executor: true, handle: with((*call).failed)},
+	{method: "POST", path: "/v1/jobs/{job}/effects/{seq}/release", body: maxOperation, executor: true, handle: with((*call).release)},
+	{method: "POST", path: "/v1/jobs/{job}/effects/{seq}/give_up", body: maxOperation, conditional: true, handle: with((*call).giveUp)},
+	{method: "POST", path: "/v1/jobs/{job}/effects/{seq}/hurry", body: maxOperation, conditional: true, handle: with((*call).hurry)},
 }
 
 // with returns a handler that reads the body before f sees it. No body reads as {}.

@@ -17,7 +17,7 @@ var (
 
 	wireReasons = map[int]string{
 		1: "invalid_input", 2: "no_such_job", 3: "no_such_step", 4: "denied", 5: "request_reused", 6: "stale",
-		7: "wrong_type", 8: "not_current", 9: "wrong_state", 10: "nothing_to_retry", 11: "not_confirmer", 12: "sealed",
+		7: "wrong_type", 8: "not_current", 9: "wrong_state", 10: "nothing_to_retry", 11: "not_confirmer", 12: "sealed", 13: "settled", 14: "leased",
 	}
 )
 
@@ -111,8 +111,8 @@ func TestReasonsStandInTheOrderOfPrecedence(t *testing.T) {
 	testkit.Alphabet(t, wireReasons, func(r operation.Reason) bool { _, ok := wireReasons[int(r)]; return ok }, operation.ParseReason)
 	want := []operation.Reason{
 		operation.InvalidInput, operation.NoSuchJob, operation.NoSuchStep, operation.Denied, operation.RequestReused,
-		operation.Stale, operation.Sealed, operation.WrongType, operation.NotCurrent, operation.WrongState, operation.NothingToRetry,
-		operation.NotConfirmer,
+		operation.Stale, operation.Settled, operation.Leased, operation.Sealed, operation.WrongType, operation.NotCurrent,
+		operation.WrongState, operation.NothingToRetry, operation.NotConfirmer,
 	}
 	if got := operation.AllReasons(); !slices.Equal(got, want) {
 		t.Errorf("AllReasons() = %v, want %v", got, want)

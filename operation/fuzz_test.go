@@ -18,7 +18,7 @@ func FuzzAlphabets(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		testkit.Spell(t, s, operation.Code.Valid, operation.ParseCode)
 		testkit.Spell(t, s, operation.JobCode.Valid, operation.ParseJobCode)
-		testkit.Spell(t, s, func(r operation.Reason) bool { return r >= operation.InvalidInput && r <= operation.Sealed }, operation.ParseReason)
+		testkit.Spell(t, s, func(r operation.Reason) bool { return r >= operation.InvalidInput && r <= operation.Leased }, operation.ParseReason)
 		testkit.Spell(t, s, operation.Guard.Valid, nil)
 	})
 }

@@ -21,6 +21,8 @@ const (
 	NothingToRetry Reason = 10 // every target has succeeded already
 	NotConfirmer   Reason = 11 // the person is not on the step's list of confirmers
 	Sealed         Reason = 12 // the job is final: no operation is legal; it comes before WrongType
+	Settled        Reason = 13 // the effect does not wait any more; it comes before Sealed
+	Leased         Reason = 14 // a claim may hold the effect; it comes before Sealed
 )
 
 var reasonNames = enum.New("reason", []enum.Entry[Reason]{
@@ -30,6 +32,8 @@ var reasonNames = enum.New("reason", []enum.Entry[Reason]{
 	{Value: Denied, Name: "denied"},
 	{Value: RequestReused, Name: "request_reused"},
 	{Value: Stale, Name: "stale"},
+	{Value: Settled, Name: "settled"},
+	{Value: Leased, Name: "leased"},
 	{Value: Sealed, Name: "sealed"},
 	{Value: WrongType, Name: "wrong_type"},
 	{Value: NotCurrent, Name: "not_current"},

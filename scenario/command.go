@@ -34,6 +34,14 @@ type operate struct {
 	conditions
 }
 
+// An effectRequest has a person give up or hurry an effect.
+type effectRequest struct {
+	Person string
+	Cause  step.Cause // step.GivenUp or step.Hurried
+	Effect store.Seq  // the record that asked for it
+	conditions
+}
+
 // Conditions are what a person can add to a request.
 type conditions struct {
 	In        store.Scope // through an engine that is narrowed to it; zero for none
@@ -138,6 +146,19 @@ func (c *operate) what() string {
 		return c.Cause.String() + c.options()
 	}
 	return fmt.Sprintf("%v %d%s", c.Cause, c.Step, c.options())
+}
+
+func (c *effectRequest) String() string { return person(c.Person) + ": " + c.what() }
+
+// effectWords are what a person says of an effect.
+var effectWords = map[string]step.Cause{"give_up": step.GivenUp, "hurry": step.Hurried}
+
+func (c *effectRequest) what() string {
+	word := "give_up"
+	if c.Cause == step.Hurried {
+		word = "hurry"
+	}
+	return fmt.Sprintf("%s effect %d%s", word, c.Effect, c.options())
 }
 
 func (o conditions) options() string {

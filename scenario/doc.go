@@ -45,7 +45,10 @@
 //	PERSON: OPERATION STEP [, OPTION ...]
 //	PERSON: start_job [, OPTION ...]
 //	PERSON: terminate_job [, OPTION ...]
-//	    operates on a step or on the job; "nobody" gives no name. An OPTION is one of
+//	PERSON: give_up effect N [, OPTION ...]
+//	PERSON: hurry effect N [, OPTION ...]
+//	    operates on a step or on the job, or gives up or hurries the effect that record N asked for;
+//	    "nobody" gives no name. An OPTION is one of
 //	      because "WHY"
 //	      if_attempt N, if_version N
 //	      request WORD     the same word stands for the same request id
@@ -99,7 +102,7 @@
 // # Expected outcomes
 //
 // Below an action stand clauses KEY VALUE, as many or few as matter: the fields of
-// [store.Record] below a creation or an operation and of [engine.ReportReceipt] below a report (of
+// [store.Record] below a creation, an operation or a request about an effect, and of [engine.ReportReceipt] below a report (of
 // its rejected ones, how many); after expect, those of [store.Job], [store.Step] with failed,
 // [store.Target] or [store.Record]. A key is the field's JSON name. A list
 // of things has blanks instead of commas: legal_from failed abnormal terminated. The first value

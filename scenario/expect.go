@@ -103,6 +103,9 @@ func (c *creation) shape() shape { return shape{fields: ofAnswer, refusable: tru
 func (c *operate) shape() shape {
 	return shape{fields: ofAnswer, refusable: true, commits: !c.DryRun}
 }
+func (c *effectRequest) shape() shape {
+	return shape{fields: ofAnswer, refusable: true, commits: !c.DryRun}
+}
 func (*report) shape() shape  { return shape{fields: ofReport, refusable: true, commits: true} }
 func (*sweep) shape() shape   { return shape{list: true, commits: true} }
 func (*deliver) shape() shape { return shape{list: true} }

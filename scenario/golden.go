@@ -93,6 +93,8 @@ func (a *action) defaults(kind string, o outcome) []clause {
 			keys = append(keys, "entered")
 		}
 		keys = append(keys, "effect")
+	case *effectRequest:
+		keys = []string{"cause", "reason", "to", "job_to", "effect"}
 	case *creation:
 		keys = []string{"job_to"}
 	case *report:

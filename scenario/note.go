@@ -21,7 +21,7 @@ func (p *player) note(a *action, o outcome) {
 		p.noteDeliveries(a, c, o)
 	case *restart, *deny, *allow:
 		p.tell(a)
-	case *creation, *operate, *report:
+	case *creation, *operate, *effectRequest, *report:
 		p.noteRequest(a, o, records)
 	}
 }
@@ -55,6 +55,8 @@ func (p *player) request(a *action) (e Entry, dry bool) {
 		e.Who, e.What, dry = person(c.By), "job "+name(c.Name)+c.options(), c.DryRun
 	case *operate:
 		e.Who, e.What, e.Step, e.Cause, dry = person(c.Person), c.what(), c.Step, c.Cause, c.DryRun
+	case *effectRequest:
+		e.Who, e.What, e.Cause, dry = person(c.Person), c.what(), c.Cause, c.DryRun
 	case *report:
 		said := *c
 		said.By = "" // it stands under who

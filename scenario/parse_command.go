@@ -8,6 +8,7 @@ import (
 
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
 )
 
 // parseCommand reads the line of an action. Of a look, rest is what it wants on that line.
@@ -95,6 +96,9 @@ func parseOperation(person string, tokens []token) (command, *mistake) {
 	}
 	what := parts[0]
 	name := what[0].text
+	if cause, ok := effectWords[name]; ok {
+		return parseEffect(&effectRequest{Person: person, Cause: cause, conditions: options}, what)
+	}
 	jobName := name
 	if number, ok := strings.CutPrefix(name, "custom-"); ok && !strings.HasPrefix(number, "job-") {
 		jobName = "custom-job-" + number // without a step it is the job's
@@ -109,7 +113,7 @@ func parseOperation(person string, tokens []token) (command, *mistake) {
 	case onJob && !onStep:
 		return nil, got(what[1:], "a comma after "+name+", or nothing")
 	case !onStep:
-		return nil, got(what[:1], "start_job, terminate_job, or CODE STEP with CODE one of "+allNames(operation.AllCodes())+", custom-32 to custom-63")
+		return nil, got(what[:1], "start_job, terminate_job, give_up effect N, hurry effect N, or CODE STEP with CODE one of "+allNames(operation.AllCodes())+", custom-32 to custom-63")
 	case len(what) == 1:
 		return nil, got(what, name+" and the number of a step")
 	}
@@ -118,6 +122,16 @@ func parseOperation(person string, tokens []token) (command, *mistake) {
 		return nil, got(what[1:], "the number of a step, and a comma before anything else")
 	}
 	return &operate{Person: person, Cause: code.Cause(), Step: step.ID(id), conditions: options}, nil
+}
+
+func parseEffect(c *effectRequest, what []token) (command, *mistake) {
+	if len(what) == 3 && what[1] == (token{word, "effect"}) {
+		if seq, err := strconv.ParseInt(what[2].text, 10, 64); err == nil {
+			c.Effect = store.Seq(seq)
+			return c, nil
+		}
+	}
+	return nil, got(what, what[0].text+" effect and the number of its record, and a comma before anything else")
 }
 
 func allNames[T fmt.Stringer](all []T) string {

@@ -35,6 +35,8 @@ func (p *player) do(a *action, eng *engine.Engine) outcome {
 		return p.create(c, eng)
 	case *operate:
 		return p.operate(c, in(eng, c.In))
+	case *effectRequest:
+		return p.onEffect(c, in(eng, c.In))
 	case *report:
 		return p.report(c, eng)
 	case *look:
@@ -119,6 +121,19 @@ func (p *player) operate(c *operate, eng *engine.Engine) outcome {
 	} else {
 		record, err = eng.Operate(p.ctx, job.id, c.Step, operation.Code(c.Cause.Code()), asked)
 	}
+	return outcome{facts: factsOf(record), record: record, err: err}
+}
+
+func (p *player) onEffect(c *effectRequest, eng *engine.Engine) outcome {
+	job, err := p.current()
+	if err != nil {
+		return outcome{err: err}
+	}
+	do := eng.GiveUp
+	if c.Cause == step.Hurried {
+		do = eng.Hurry
+	}
+	record, err := do(p.ctx, job.id, c.Effect, requestOf(c.Person, c.conditions))
 	return outcome{facts: factsOf(record), record: record, err: err}
 }
 

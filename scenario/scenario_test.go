@@ -127,7 +127,7 @@ func TestCoverageIsATable(t *testing.T) {
 		"\n0      custom-40               custom-32          failed, abnormal              succeeded                all\n",
 		"\n1      start_job               script, custom-32  pending                       running                  custom-32 in pending\n",
 		"\n1      wrong_state\n", "\n0      stale             missing\n",
-		fmt.Sprintf("\n1 of %d cells, 1 of 12 reasons\n", len(Cells(ownRules(t)))),
+		fmt.Sprintf("\n1 of %d cells, 1 of 14 reasons\n", len(Cells(ownRules(t)))),
 	} {
 		if !strings.Contains(c.String(), line) {
 			t.Errorf("it lacks %q:\n%v", line, c)

@@ -41,7 +41,7 @@ var (
 		65: "entered", 66: "all_succeeded", 67: "some_failed", 68: "failures_ignored", 69: "stopped", 70: "broke",
 		71: "dropped", 72: "expired", 73: "expired_confirmed",
 		129: "terminate_job", 130: "start_job",
-		192: "created", 193: "results",
+		192: "created", 193: "results", 194: "given_up", 195: "hurried",
 	}
 )
 
@@ -96,9 +96,10 @@ func TestCausesKeepTheirNumbers(t *testing.T) {
 // A cause is of one kind, and its code counts from the start of that kind.
 func TestEveryCauseIsOfOneKind(t *testing.T) {
 	for c := range step.Cause(255) {
-		ofStep, isEvent, ofJob := c >= 1 && c <= 63, c >= 65 && c <= 127, c >= 129 && c <= 191
-		if c.OfStep() != ofStep || c.IsEvent() != isEvent || c.OfJob() != ofJob {
-			t.Errorf("cause %d: of a step %v, an event %v, of a job %v; want %v, %v, %v", c, c.OfStep(), c.IsEvent(), c.OfJob(), ofStep, isEvent, ofJob)
+		ofStep, isEvent, ofJob, ofEffect := c >= 1 && c <= 63, c >= 65 && c <= 127, c >= 129 && c <= 191, c == 194 || c == 195
+		if c.OfStep() != ofStep || c.IsEvent() != isEvent || c.OfJob() != ofJob || c.OfEffect() != ofEffect {
+			t.Errorf("cause %d: of a step %v, an event %v, of a job %v, of an effect %v; want %v, %v, %v, %v",
+				c, c.OfStep(), c.IsEvent(), c.OfJob(), c.OfEffect(), ofStep, isEvent, ofJob, ofEffect)
 		}
 		if ofJob && step.JobCause(c.Code()) != c || ofStep && step.Cause(c.Code()) != c {
 			t.Errorf("cause %d has code %d, which is another cause", c, c.Code())

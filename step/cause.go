@@ -13,6 +13,7 @@ import "github.com/stepgate/stepgate/internal/enum"
 //	            are for embedders
 //	192         the creation of the job
 //	193         results of targets that end no attempt
+//	194 and 195 a person's request about an effect
 type Cause uint8
 
 // The events of a lifecycle.
@@ -32,6 +33,8 @@ const (
 const (
 	Created Cause = 192 // the job came to be
 	Results Cause = 193 // results of targets alone
+	GivenUp Cause = 194 // an effect was given up, and nothing moved; a run that is given up broke
+	Hurried Cause = 195 // an effect that waited after a failure was made due at once
 )
 
 const (
@@ -62,6 +65,8 @@ var causeNames = enum.New("cause", []enum.Entry[Cause]{
 	{Value: jobCauses + 2, Name: "start_job"},
 	{Value: Created, Name: "created"},
 	{Value: Results, Name: "results"},
+	{Value: GivenUp, Name: "given_up"},
+	{Value: Hurried, Name: "hurried"},
 },
 	enum.Custom[Cause](),
 	enum.Range[Cause]{Prefix: "custom-job-", First: jobCauses + enum.CustomMin, Last: jobCauses + enum.CustomMax, Base: jobCauses},
@@ -81,6 +86,9 @@ func (c Cause) OfStep() bool { return c > 0 && c < eventCauses }
 
 // OfJob reports whether c is a person's operation on a job.
 func (c Cause) OfJob() bool { return c > jobCauses && c < ownCauses }
+
+// OfEffect reports whether c is a person's request about an effect. Its record moves nothing.
+func (c Cause) OfEffect() bool { return c == GivenUp || c == Hurried }
 
 // IsEvent reports whether c moves a step without a person: it stands in lifecycles.
 func (c Cause) IsEvent() bool { return c > eventCauses && c < jobCauses }

@@ -12,7 +12,7 @@ type Record struct {
 	Job     JobID      `json:"job"`
 	Seq     Seq        `json:"seq"`
 	At      step.Time  `json:"at"`
-	Cause   step.Cause `json:"cause"`   // an operation, an event, step.Created or step.Results
+	Cause   step.Cause `json:"cause"`   // an operation, an event, or one that stands in no row, as step.Created
 	Request RequestID  `json:"request"` // of the call that made the change; zero for an expiry that came before a command
 	Actor   string     `json:"actor,omitempty"`
 	Reason  string     `json:"reason,omitempty"`
@@ -33,9 +33,9 @@ type Record struct {
 	Effect     Effect `json:"effect,omitzero"`
 }
 
-// Moves reports whether r changed where the job stands, and not results alone: an operation
-// that was meant for what was there before is then stale.
-func (r Record) Moves() bool { return r.Cause != step.Results }
+// Moves reports whether r changed where the job stands, and not results alone or an effect: an
+// operation that was meant for what was there before is then stale.
+func (r Record) Moves() bool { return r.Cause != step.Results && !r.Cause.OfEffect() }
 
 // An Effect is something that the outside world must do because of a record. A
 // record has at most one, so a job and a sequence number identify it.

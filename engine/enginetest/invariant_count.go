@@ -111,7 +111,7 @@ func (e *evidence) times() error {
 			started = l.At
 		}
 		switch {
-		case l.move.Do == step.Seal: // it had ended before
+		case l.move.Do == step.Seal || l.Cause.OfEffect(): // it had ended before, or has not moved
 		case l.JobTo.Finished():
 			finished = l.At
 		default:
@@ -131,11 +131,11 @@ func (e *evidence) times() error {
 	})
 }
 
-// moved: the header names the last record that is more than results.
+// moved: the header names the last record that is more than results, or of an effect.
 func (e *evidence) moved() error {
 	want := store.Seq(1)
 	for i := range e.lines {
-		if l := &e.lines[i]; l.Cause != step.Results {
+		if l := &e.lines[i]; l.Cause != step.Results && !l.Cause.OfEffect() {
 			want = l.Seq
 		}
 	}

@@ -92,7 +92,8 @@ func (l *line) left() stand {
 	return s
 }
 
-// byPerson, byReport and byTime report what made a record, unless it created the job.
+// byPerson, byReport and byTime report what made a record, unless it created the job or is a person's
+// about an effect.
 func byPerson(r *store.Record) bool { return r.Cause.OfStep() || r.Cause.OfJob() }
 
 func byReport(r *store.Record) bool {
@@ -105,7 +106,7 @@ func byTime(r *store.Record) bool { return r.Cause == step.Expired || r.Cause ==
 // fits, those for the whole job last. What moves no state leads to where it starts.
 func (e *evidence) ruled(l *line) operation.Move {
 	switch {
-	case l.Cause == step.Results:
+	case !l.Moves():
 		return operation.Move{To: l.From}
 	case !byPerson(l.Record):
 		return e.leads(l.spec.Type, l.From, l.Cause)

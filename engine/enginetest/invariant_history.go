@@ -37,7 +37,7 @@ func (e *evidence) chains() error {
 			return fmt.Errorf("record %d starts with the job in %v, but it is in %v", l.Seq, l.JobFrom, job)
 		case l.From != l.before.state:
 			return fmt.Errorf("record %d starts in %v, but step %d is in %v", l.Seq, l.From, l.Step, l.before.state)
-		case l.Attempt != l.after.attempt && byPerson(l.Record):
+		case l.Attempt != l.after.attempt && (byPerson(l.Record) || l.Cause.OfEffect()):
 			return fmt.Errorf("record %d leaves step %d in attempt %d, it is in attempt %d", l.Seq, l.Step, l.Attempt, l.after.attempt)
 		}
 		job = e.lines[i].JobTo
@@ -62,7 +62,7 @@ func (e *evidence) stops() error {
 	for i := range e.lines {
 		l := &e.lines[i]
 		switch {
-		case l.move.Do == step.Seal: // nothing moves
+		case l.move.Do == step.Seal || l.Cause.OfEffect(): // nothing moves
 			continue
 		case l.Cause == operation.TerminateJob.Cause() || l.To == step.Terminating:
 			stopped = true
@@ -110,7 +110,7 @@ func (e *evidence) retries() error {
 func (e *evidence) fenced() error {
 	for i := range e.lines {
 		l := &e.lines[i]
-		if byPerson(l.Record) {
+		if byPerson(l.Record) || l.Cause.OfEffect() {
 			continue
 		}
 		switch {
@@ -214,12 +214,13 @@ func (e *evidence) deadlines() error {
 	return nil
 }
 
-// final: nothing starts in a state that the job cannot leave, or after a seal.
+// final: nothing moves in a state that the job cannot leave, or after a seal.
 func (e *evidence) final() error {
 	documented := e.Rules == operation.Standard()
 	sealed := false
 	for i := range e.lines {
 		switch l := &e.lines[i]; {
+		case l.Cause.OfEffect(): // of the end of the job, say
 		case sealed:
 			return fmt.Errorf("record %d, %v, follows a seal", l.Seq, l.Cause)
 		case l.move.Do == step.Seal:
@@ -243,7 +244,7 @@ func (e *evidence) follows() error {
 		var entered step.ID
 		job, effect := l.To, store.JobEnded
 		switch do := l.move.Do; {
-		case l.Cause == step.Results, do == step.Seal, do == step.Vote && l.before.unfinished > 1:
+		case !l.Moves(), do == step.Seal, do == step.Vote && l.before.unfinished > 1:
 			job, effect = l.JobFrom, store.NoEffect
 		case l.To == step.Running:
 			effect = store.RunTargets

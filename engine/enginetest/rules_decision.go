@@ -32,10 +32,12 @@ func (c *rulesCheck) decisions() {
 				c.operations(at)
 				c.reports(at)
 				c.expiries(at)
+				c.effects(at)
 				if at.expires() {
 					at.now, at.text = late, at.text+", overdue"
 					c.operations(at)
 					c.reports(at)
+					c.effects(at)
 				}
 				if len(c.cells) >= c.most {
 					return
@@ -206,6 +208,33 @@ func (c *rulesCheck) expiries(at *situation) {
 	}
 }
 
+// effects compares what becomes of an effect, of each kind, of this attempt and of another one,
+// that a person gives up or hurries. Where the step is not the current one, the view does not show
+// what that meets.
+func (c *rulesCheck) effects(at *situation) {
+	if at.job.Current != 1 {
+		return
+	}
+	attempt := max(at.view.Step.Attempt, 1)
+	for _, effect := range []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded} {
+		for _, of := range []int32{attempt, attempt + 1} {
+			for _, cause := range []step.Cause{step.GivenUp, step.Hurried} {
+				job := at.job.Clone()
+				want := at.modelled(job, job.OperateEffect(cause, model.Effect(effect.String()), 1, of, at.now), model.Answer{})
+				got, _ := c.decide(at, &engine.OperateEffect{
+					Cause: cause, Effect: store.Delivery{Seq: 2, Effect: effect, Step: 1, Attempt: of},
+					Request: engine.Request{ID: store.RequestID{15: 1}, By: "ann", Because: "because"},
+				})
+				what := cause
+				if want.change.Cause == step.Broke {
+					what = step.Broke
+				}
+				c.compare(at, what.String(), fmt.Sprintf(", %v of %v %d of %d", cause, effect, of, at.view.Step.Attempt), got, want)
+			}
+		}
+	}
+}
+
 // An outcome is what came of one command.
 type outcome struct {
 	reason  operation.Reason // 0: it was accepted
@@ -301,6 +330,11 @@ func malformed(v *store.View, c *store.Change, command engine.Command, now step.
 	switch command := command.(type) {
 	case *engine.Operate:
 		want.Request, want.Actor, want.Reason = command.ID, command.By, command.Because
+	case *engine.OperateEffect:
+		want.Request, want.Actor, want.Reason = command.ID, command.By, command.Because
+		if want.Cause.OfEffect() {
+			want.Reason = fmt.Sprintf("%v %d: %s", command.Effect.Effect, command.Effect.Seq, command.Because)
+		}
 	case *engine.Report:
 		want.Request, want.Actor, want.Reason = store.RequestID{}, command.By, command.Reason
 	case *engine.Expire:

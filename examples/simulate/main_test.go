@@ -53,7 +53,7 @@ func TestTimelinesAndRows(t *testing.T) {
 		"\n0      confirm                 confirmation                waiting                       succeeded                all\n",
 		"\n2      all_succeeded           script                      running                       succeeded\n",
 		"\n2      wrong_type\n", "\n0      denied            missing\n",
-		"\n2 of 92 cells, 1 of 11 reasons\n",
+		"\n2 of 92 cells, 1 of 13 reasons\n",
 	} {
 		if !strings.Contains(out, row) {
 			t.Errorf("the summary lacks %q:\n%s", row, out)
@@ -68,7 +68,7 @@ func TestTheScenariosShowEverything(t *testing.T) {
 		t.Fatal(paths, err)
 	}
 	status, out, errOut := simulate(append([]string{"-quiet"}, paths...)...)
-	if status != passed || errOut != "" || !strings.HasPrefix(out, "count") || !strings.HasSuffix(out, "\n92 of 92 cells, 11 of 11 reasons\n") {
+	if status != passed || errOut != "" || !strings.HasPrefix(out, "count") || !strings.HasSuffix(out, "\n92 of 92 cells, 13 of 13 reasons\n") {
 		t.Errorf("status %d, %q\n%s", status, errOut, out)
 	}
 }
@@ -118,7 +118,7 @@ func TestMissingFiles(t *testing.T) {
 	} {
 		status, out, errOut := simulate(c.args...)
 		if status != notPlayed || !strings.Contains(errOut, none) || strings.Contains(out, none) ||
-			strings.Count(out, "the job has ended") != c.played || !strings.HasSuffix(out, " of 11 reasons\n") {
+			strings.Count(out, "the job has ended") != c.played || !strings.HasSuffix(out, " of 13 reasons\n") {
 			t.Errorf("%q: status %d, prints %q and %q", c.args, status, out, errOut)
 		}
 	}

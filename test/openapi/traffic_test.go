@@ -150,6 +150,7 @@ func TestTraffic(t *testing.T) {
 	s.jobs()
 	s.steps()
 	s.executors()
+	s.effects()
 	s.refusals()
 	s.foreignRules()
 	s.sealed()
@@ -283,6 +284,32 @@ func (s *site) executors() {
 	s.want(200, "agent", "POST", "/v1/effects/claim", `{"effects":["run",4],"lease_ms":1000,"limit":100,"wait_ms":0}`)
 }
 
+// effects has a person hurry and give up what keeps failing, after an executor released it.
+func (s *site) effects() {
+	path := s.create(runs)
+	d := s.claim(path, "run")
+	at := fmt.Sprintf("%s/effects/%.0f", path, d["seq"])
+	s.want(409, "ann", "POST", at+"/hurry", "") // claimed
+	s.want(204, "agent", "POST", at+"/release", fmt.Sprintf(`{"count":1,"token":%q}`, d["token"]))
+	s.want(409, "agent", "POST", at+"/release", fmt.Sprintf(`{"count":7,"token":%q}`, d["token"]))
+	said := `{"reason":"r","if_version":2,"if_attempt":1,"request_id":"` + requestID + `","dry_run":false}`
+	ended := strings.Replace(said, requestID, ending, 1)
+	for name, body := range map[string]string{"hurry": said, "give_up": ended} {
+		s.want(403, "eve", "POST", at+"/"+name, body)
+		s.want(412, "ann", "POST", at+"/"+name, `{}`, "If-Match", `"1"`)
+		s.want(409, "ann", "POST", at+"/"+name, `{"if_version":1}`)
+		s.want(200, "ann", "POST", at+"/"+name, `{"dry_run":true}`)
+	}
+	s.want(200, "ann", "POST", at+"/hurry", said, "If-Match", `"2"`)
+	s.want(200, "ann", "POST", at+"/give_up", ended, "If-Match", `"2"`)
+	s.want(200, "ann", "POST", at+"/give_up", ended)
+	s.want(422, "ann", "POST", at+"/give_up", strings.Replace(ended, `"r"`, `"another"`, 1))
+	s.want(422, "ann", "POST", at+"/hurry", ended)
+	s.want(409, "ann", "POST", at+"/give_up", "") // settled
+	s.want(409, "ann", "POST", at+"/hurry", "")
+	s.want(200, "ann", "GET", path+"/history", "")
+}
+
 func (s *site) refusals() {
 	confirm := s.create(`{"type":3,"name":"go?","confirmers":["bob"]},` + asks)
 	run := s.create(runs)
@@ -312,6 +339,7 @@ func (s *site) refusals() {
 // foreignRules looks at a job under rules that do not know the type of its next step.
 func (s *site) foreignRules() {
 	path := s.create(asks + `,{"type":"sql","name":"migrate","targets":["db"]}`)
+	runs := s.create(`{"type":"sql","name":"migrate","targets":["db"]}`)
 	t := ops.StandardTable()
 	t.Kinds = slices.DeleteFunc(t.Kinds, func(k step.Kind) bool { return k.Type == step.SQL })
 	for i := range t.Rows {
@@ -324,6 +352,9 @@ func (s *site) foreignRules() {
 	before := s.url
 	s.open(engine.WithRules(rules))
 	s.want(200, "ann", "GET", path+"/steps/1/explain", "")
+	if v := s.want(409, "ann", "POST", runs+"/effects/2/give_up", ""); v["reason"] != "wrong_type" {
+		s.Errorf("give up a run of another type: %v", v)
+	}
 	s.url = before
 }
 
@@ -396,6 +427,8 @@ func (s *site) failures() {
 		{pending + "/start", ""},
 		{asked + "/terminate", ""},
 		{asked + "/steps/1/operate", `{"code":"confirm"}`},
+		{run + "/effects/2/hurry", ""},
+		{run + "/effects/2/give_up", ""},
 		{run + "/steps/1/report", `{"attempt":1,"outcome":"abandoned"}`},
 	}
 	for _, w := range writes {

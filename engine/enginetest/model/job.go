@@ -58,7 +58,7 @@ type Result struct {
 // A Change is what one command did to a job.
 type Change struct {
 	Step           step.ID
-	Cause          step.Cause // an operation, an event, or step.Results
+	Cause          step.Cause // an operation, an event, or one that moves nothing, as step.Results
 	From, To       step.State // of the step
 	JobFrom, JobTo step.State
 	Attempt        int32   // of the step, after

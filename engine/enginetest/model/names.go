@@ -36,6 +36,8 @@ var codes = []step.Cause{
 
 var jobCodes = []step.Cause{operation.TerminateJob.Cause(), operation.StartJob.Cause()}
 
+var effectCauses = []step.Cause{step.GivenUp, step.Hurried}
+
 var dos = []step.Do{
 	step.Enter, step.RunDue, step.RunAll, step.RunNext, step.Ask, step.Open, step.Accept, step.Vote, step.Unvote, step.Pass,
 	step.Stop, step.End, step.Hold, step.Release, step.Seal, step.Note, step.Mark, step.Unmark,

@@ -106,6 +106,31 @@ func (j *Job) operateJob(code operation.JobCode, person string, now step.Time) o
 	return j.move(cause, move, now)
 }
 
+// OperateEffect does what a person asks for on an effect that waits, of a step and an attempt, or
+// returns why not. To give up the run of the attempt that is under way is to report that it broke;
+// anything else moves nothing. Deadlines are as for Operate.
+func (j *Job) OperateEffect(cause step.Cause, effect Effect, id step.ID, attempt int32, now step.Time) operation.Reason {
+	if !slices.Contains(effectCauses, cause) {
+		return operation.InvalidInput
+	}
+	after := j.afterDeadline(now)
+	s := &after.Steps[after.Current-1]
+	reason := operation.Reason(0)
+	if cause == step.GivenUp && effect == RunTargets && id == after.Current && attempt == s.Attempt() && underway(s.State) {
+		move, leads := after.rules.Move(s.Spec.Type, s.State, step.Broke)
+		if !leads {
+			return operation.WrongType // whose rules are not known
+		}
+		reason = after.move(step.Broke, move, now)
+	} else {
+		after.Last = Change{Step: after.Current, Cause: cause, From: s.State, To: s.State, JobFrom: after.State, JobTo: after.State, Attempt: s.Attempt(), Effect: NoEffect}
+	}
+	if reason == 0 {
+		*j = *after
+	}
+	return reason
+}
+
 // Expire applies the deadline of an attempt, or returns why not: operation.Stale if the
 // attempt is not the current one, or its deadline has not passed at now.
 func (j *Job) Expire(id step.ID, attempt int32, now step.Time) operation.Reason {
