@@ -202,6 +202,8 @@ func judgeEffect(r *operation.Rules, v *store.View, c *OperateEffect) *Refusal {
 		refusal.Reason, refusal.Detail = operation.Stale, stale
 	case c.Settled:
 		refusal.Reason, refusal.Detail = operation.Settled, fmt.Sprintf("%s is settled: it was carried out, given up or needed no more", c.subject())
+	case c.Cause == step.Hurried && c.Effect.NotBefore > step.MaxTime:
+		refusal.Reason, refusal.Detail = operation.Leased, fmt.Sprintf("%s is carried by other means, and is never due", c.subject())
 	case c.Cause == step.Hurried && c.Leased:
 		refusal.Reason, refusal.Detail = operation.Leased, fmt.Sprintf("a claim may hold %s until %v", c.subject(), c.Effect.NotBefore)
 	case c.endsAttempt(v) && !breaks:

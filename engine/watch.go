@@ -5,6 +5,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -19,8 +20,8 @@ type watch struct {
 	poll  time.Duration
 }
 
-// WithoutProgress leaves out records that neither change a state nor start an attempt:
-// reports of results alone.
+// WithoutProgress leaves out reports of results alone, which neither change a state nor start an
+// attempt.
 func WithoutProgress() WatchOption { return func(w *watch) { w.quiet = true } }
 
 // WatchPoll sets how often the store is asked if it tells nothing; the default is 200 ms.
@@ -55,7 +56,7 @@ func (e *Engine) Watch(ctx context.Context, job store.JobID, after store.Seq, op
 			}
 			for _, r := range records {
 				seq = r.Seq
-				if (!w.quiet || r.Moves()) && !yield(r, nil) {
+				if (!w.quiet || r.Cause != step.Results) && !yield(r, nil) {
 					return
 				}
 			}

@@ -1,9 +1,9 @@
 // What the page knows of a job. A record, a receipt and an answer all say where something
 // stands as of a version; what is known as of a later one is never overwritten.
 
-import { isActive, isFinished } from './words.js';
+import { isActive, isFinished, isOfEffect } from './words.js';
 
-// moves reports whether a record changed a state or an attempt, and not results alone.
+// moves reports whether a record is of more than results.
 export function moves(record) {
   return record.cause !== 'results';
 }
@@ -154,7 +154,7 @@ function foldStep(step, change) {
 
 function foldJob(job, change) {
   job.version = change.seq;
-  if (change.succeeded === undefined || moves(change)) job.moved = change.seq;
+  if (change.succeeded === undefined || (moves(change) && !isOfEffect(change.cause))) job.moved = change.seq;
   if (change.entered || change.step) job.current = change.entered || change.step;
   if (change.to !== change.from && change.to === 'skipped') job.skipped += 1;
   if (change.to !== change.from && change.to === 'error_ignored') job.ignored += 1;

@@ -33,6 +33,12 @@ export const isOfJob = (cause) => hasCall(cause) || String(cause).startsWith('cu
 const reports = new Set(['results', 'all_succeeded', 'some_failed', 'failures_ignored', 'stopped', 'broke', 'dropped']);
 const deadlines = new Set(['expired', 'expired_confirmed']);
 
+// What a person did to an effect; the reason begins with it.
+const aboutEffects = { given_up: 'gave up', hurried: 'hurried' };
+
+// isOfEffect reports whether a cause is a person's request about an effect, which moves nothing.
+export const isOfEffect = (cause) => Object.hasOwn(aboutEffects, cause);
+
 export const codeOf = (name) => described(codes, name);
 export const jobCodeOf = (name) => described(jobCodes, name);
 
@@ -113,6 +119,7 @@ export function didWhat(record) {
   if (cause === 'created') return 'created the job';
   if (cause === 'results') return `reported ${plural(record.results, 'result')}`;
   if (reports.has(cause)) return `reported ${plain(cause)}`;
+  if (isOfEffect(cause)) return aboutEffects[cause];
   if (deadlines.has(cause)) return 'ended the attempt at its deadline';
   return (isOfJob(cause) ? jobCodeOf(cause) : codeOf(cause)).did;
 }
