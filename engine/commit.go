@@ -184,6 +184,9 @@ func (e *Engine) attemptOnce(ctx context.Context, c *call, q *store.Query, cmd C
 			return false, err
 		}
 	}
+	if err := e.look(ctx, cmd); err != nil {
+		return false, err
+	}
 	view, err := e.store.View(ctx, *q) // on the stack: a refusal ends here
 	if err != nil {
 		return false, e.explainMiss(ctx, *q, err)

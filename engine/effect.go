@@ -92,12 +92,23 @@ func (e *Engine) operateEffect(ctx context.Context, c *call, job store.JobID, se
 	if err := r.check(&e.limits); err != nil {
 		return err
 	}
-	d, waits, err := e.effect(ctx, job, seq)
+	cmd := &OperateEffect{Cause: cause, Effect: store.Delivery{Job: job, Seq: seq}, Request: r}
+	return e.commitLoop(ctx, c, store.Query{Scope: e.scope, Job: job}, cmd)
+}
+
+// look finds out how the effect of a request about one stands, for a try to carry it out; other
+// commands need no look.
+func (e *Engine) look(ctx context.Context, cmd Command) error {
+	c, ok := cmd.(*OperateEffect)
+	if !ok {
+		return nil
+	}
+	d, waits, err := e.effect(ctx, c.Effect.Job, c.Effect.Seq)
 	if err != nil {
 		return err
 	}
-	cmd := &OperateEffect{Cause: cause, Effect: d, Settled: !waits, Leased: waits && leased(d, step.At(e.now())), Request: r}
-	return e.commitLoop(ctx, c, store.Query{Scope: e.scope, Job: job}, cmd)
+	c.Effect, c.Settled, c.Leased = d, !waits, waits && leased(d, step.At(e.now()))
+	return nil
 }
 
 // effect returns an effect of a job as it waits, or as its record asked for it, and whether it

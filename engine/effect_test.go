@@ -374,7 +374,8 @@ func TestRequestsAboutEffects(t *testing.T) {
 			}
 			_, err := do(d.eng, t.Context(), id, 3, engine.Request{IfVersion: 3, IfAttempt: 1})
 			d.ok(err)
-			d.operate(id, 1, operation.ForcedSkip) // on version 3, which is still where the job stands
+			_, err = d.eng.Operate(t.Context(), id, 1, operation.ForcedSkip, engine.Request{IfVersion: 3})
+			d.ok(err) // as version 3 is still where the job stands
 		})
 		t.Run(cause.String()+" by who may", func(t *testing.T) {
 			var asked []engine.Access

@@ -81,17 +81,18 @@ func TestWatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.outcome(id, 1, step.Broke)
+			d.giveUp(id, 4, engine.Request{}) // the end of the job, which moves nothing and is no progress
 			ctx, cancel := context.WithCancel(t.Context())
 			w := watch(ctx, d.eng, id, 0, engine.WithoutProgress())
 			all := watch(ctx, d.eng, id, 0)
 			synctest.Wait()
 			cancel()
 			synctest.Wait()
-			if len(w.seqs) != 3 || w.seqs[2] != 4 {
-				t.Errorf("yielded %v, want 1, 2 and 4, and not the progress in 3", w.seqs)
+			if len(w.seqs) != 4 || w.seqs[2] != 4 {
+				t.Errorf("yielded %v, want 1, 2, 4 and 5, and not the progress in 3", w.seqs)
 			}
-			if len(all.seqs) != 4 {
-				t.Errorf("yielded %v without the option, want 1 to 4", all.seqs)
+			if len(all.seqs) != 5 {
+				t.Errorf("yielded %v without the option, want 1 to 5", all.seqs)
 			}
 		})
 	})

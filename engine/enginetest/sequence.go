@@ -86,6 +86,8 @@ type sequence struct {
 	jobs    []*tracked
 
 	sent     map[string]engine.Report // by the executor, who sends one only
+	givenUp  map[effect]bool          // effects, accepted
+	givers   map[store.RequestID]bool // the requests to give one up
 	accepted []store.Record           // that an engine has told of since the last command
 
 	between func()        // runs once, around the first engine's next commit to the job raced
@@ -127,7 +129,8 @@ func (j *tracked) version() store.Seq { return j.last.Job.Version }
 func (g game) play(t *rapid.T) *sequence {
 	w := &sequence{
 		dice: dice{t}, game: g, store: storetest.WithoutClock(g.Open(openTB{T: t})), checker: NewChecker(g.Rules), now: time.UnixMilli(1_800_000_000_000),
-		strict: rapid.Bool().Draw(t, "strict"), sent: map[string]engine.Report{}, delivered: map[store.JobID]map[store.Seq]bool{},
+		strict: rapid.Bool().Draw(t, "strict"), sent: map[string]engine.Report{},
+		givenUp: map[effect]bool{}, givers: map[store.RequestID]bool{}, delivered: map[store.JobID]map[store.Seq]bool{},
 	}
 	for i := range w.engines {
 		st := w.store
@@ -205,7 +208,7 @@ func (w *sequence) open() []*tracked {
 
 // admit is an authorizer that looks at the state.
 func (w *sequence) admit(_ context.Context, a engine.Access) error {
-	legal := !w.strict || a.Cause == step.Created
+	legal := !w.strict || a.Cause == step.Created || a.Cause.OfEffect()
 	if !legal {
 		_, reason := w.Rules.Judge(operation.Standing{Type: a.Step.Type, State: a.Step.State, Job: a.Job.State, Sealed: a.Job.Sealed}, a.Cause)
 		legal = legal || reason == 0

@@ -100,13 +100,13 @@ func (w *sequence) recordOf(j *tracked, is func(store.Record) bool) (store.Recor
 // that the model agrees.
 func (w *sequence) check(j *tracked) {
 	s, before := w.load(j), j.version()
-	if j.final && s.Job.Version != before {
+	if j.final && slices.ContainsFunc(s.History[before:], func(r store.Record) bool { return !r.Cause.OfEffect() }) {
 		w.Fatalf("promise 2: nothing was to happen to job %d any more, and it went from version %d to %d", j.id, before, s.Job.Version)
 	}
 	if err := w.checker.Check(&s); err != nil {
 		w.Fatalf("job %d: %v", j.id, err)
 	}
-	if err := s.CheckDelivered(func(seq store.Seq) bool { return w.delivered[j.id][seq] }); err != nil {
+	if err := s.CheckDelivered(func(seq store.Seq) bool { return w.delivered[j.id][seq] || w.givenUp[effect{j.id, seq}] }); err != nil {
 		w.Fatalf("job %d: %v", j.id, err)
 	}
 	j.last, j.passed = s, append(j.passed[:0], j.oracle)
@@ -135,7 +135,8 @@ func (w *sequence) follow(j *tracked, r *store.Record) {
 		j.succeeded[r.Step] = nil
 	}
 	report := w.sent[r.Actor]
-	if byReport(r) && (report.Job != r.Job || report.Step != r.Step || report.Attempt != r.Attempt) {
+	gaveUp := r.Cause == step.Broke && w.givers[r.Request]
+	if byReport(r) && !gaveUp && (report.Job != r.Job || report.Step != r.Step || report.Attempt != r.Attempt) {
 		w.Fatalf("promise 4: a report of attempt %d.%d of job %d was counted for attempt %d.%d of job %d",
 			report.Step, report.Attempt, report.Job, r.Step, r.Attempt, r.Job)
 	}
@@ -143,19 +144,26 @@ func (w *sequence) follow(j *tracked, r *store.Record) {
 		return
 	}
 	j.oracle = j.oracle.Clone()
-	if changed, reason := apply(j.oracle, r, report); !changed {
+	made := *r
+	if gaveUp {
+		made.Cause, made.Effect = step.GivenUp, store.RunTargets
+	}
+	if changed, reason := apply(j.oracle, &made, report); !changed {
 		w.Fatalf("promise 6: record %d, %v, starts in %v: there, by the model, the command is %s", r.Seq, r.Cause, r.From, verdict(reason, changed))
 	}
 	j.passed = append(j.passed, j.oracle)
 }
 
-// apply has the model do what made a record, which was a report if the record says so.
+// apply has the model do what made a record, which was a report if the record says so. Of a run that
+// was given up the record says that, and its effect.
 func apply(m *model.Job, r *store.Record, report engine.Report) (changed bool, refused operation.Reason) {
 	switch {
 	case r.Cause.OfStep():
 		refused = m.Operate(r.Step, operation.Code(r.Cause.Code()), r.Actor, r.At)
 	case r.Cause.OfJob():
 		refused = m.OperateJob(operation.JobCode(r.Cause.Code()), r.Actor, r.At)
+	case r.Cause.OfEffect():
+		refused = m.OperateEffect(r.Cause, model.Effect(r.Effect.String()), r.Step, r.Attempt, r.At)
 	case byTime(r):
 		refused = m.Expire(r.Step, r.Attempt, r.At)
 	default:

@@ -86,6 +86,11 @@ func (w *sequence) command(j *tracked, likely bool) command {
 	case player.Person:
 		r := request{Ask: sight.Ask(w, habits)}
 		r.ID = w.newRequest()
+		if len(s.Effects) > 0 && player.OneIn(w, 8, "about an effect") {
+			r.Ask = r.About(w, s.Effects)
+			w.onEffect(&c, j, r, s)
+			break
+		}
 		if r.Cause.OfJob() {
 			c.kind = r.Cause.String()
 		}
@@ -112,6 +117,42 @@ func (w *sequence) operation(c *command, j *tracked, r request) {
 		})
 		if a.err == nil {
 			j.requests = append(j.requests, r)
+		}
+		a.seq = r.record.Seq
+		return a
+	}
+}
+
+// onEffect has c give up or hurry an effect that waits in s, and note it if it was accepted.
+func (w *sequence) onEffect(c *command, j *tracked, r request, s *Snapshot) {
+	at := effect{j.id, r.Effect}
+	d := s.Effects[slices.IndexFunc(s.Effects, func(d store.Delivery) bool { return d.Seq == r.Effect })]
+	gone := false // somebody else has given it up
+	c.oracle = func(m *model.Job, now step.Time) (bool, operation.Reason) {
+		reason := operation.Reason(0)
+		switch {
+		case gone:
+			reason = operation.Settled
+		case r.Cause == step.Hurried && d.NotBefore > now && d.Failures < d.Count: // a stop that was delivered
+			reason = operation.Leased
+		default:
+			reason = m.OperateEffect(r.Cause, model.Effect(d.Effect.String()), d.Step, d.Attempt, now)
+		}
+		return reason == 0, reason
+	}
+	c.run = func(e *engine.Engine) (a answer) {
+		if r.Cause == step.GivenUp {
+			w.givers[r.ID] = true
+		}
+		a.again, a.err = w.insist(func() (err error) {
+			r.record, err = r.Send(context.Background(), e)
+			return err
+		})
+		gone = a.err != nil && w.givenUp[at]
+		if a.err == nil {
+			j.requests = append(j.requests, r)
+			w.givenUp[at] = w.givenUp[at] || r.Cause == step.GivenUp
+			w.seen[fmt.Sprintf("%v: %v", r.Cause, d.Effect)]++
 		}
 		a.seq = r.record.Seq
 		return a

@@ -41,6 +41,7 @@ func TestPromises(t *testing.T) {
 	for _, turn := range player.AllTurns {
 		kinds = append(kinds, string(turn))
 	}
+	want = append(want, "given_up: run", "given_up: stop", "given_up: ask", "given_up: job_ended", "hurried: run", "hurried: ask", "hurried: job_ended")
 	for _, first := range kinds {
 		for _, second := range kinds {
 			want = append(want, fmt.Sprintf("race: %s meets %s", first, second))

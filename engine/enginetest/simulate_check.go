@@ -87,7 +87,7 @@ func (s *simulation) attribute(j *watched, news []store.Record) {
 		switch {
 		case byTime(r): // that its time had come is an invariant
 			s.seen["record: "+r.Cause.String()]++
-		case byReport(r):
+		case byReport(r) && s.wished[r.Request] == nil:
 			m := s.sent[r.Actor]
 			switch {
 			case m == nil || !m.isOf(r):
@@ -109,6 +109,10 @@ func (s *simulation) attribute(j *watched, news []store.Record) {
 			}
 			if w.records++; w.records > 1 {
 				s.Fatalf("promise 1: %v was carried out twice, as record %+v too", w, *r)
+			}
+			if w.Cause == step.GivenUp {
+				s.handed[effect{j.id, w.Effect}] = true // to the person
+				s.seen["record: of what was given up"]++
 			}
 			s.conditions(j, w, r)
 			s.seen["record: "+r.Cause.String()]++

@@ -44,7 +44,12 @@ func (s *simulation) operate(e *engine.Engine) {
 	}
 	habits := habits
 	habits.Reasons, habits.DryRun, habits.IfVersion, habits.IfAttempt = []string{"", "because"}, 16, 16, 16
-	w := s.first(e, sight.Ask(s, habits))
+	ask := sight.Ask(s, habits)
+	lively := slices.DeleteFunc(slices.Clone(now.Effects), func(d store.Delivery) bool { return d.Effect == store.StopAttempt }) // whoever gives up a stop ends its step in another way
+	if len(lively) > 0 && player.OneIn(s, 8, "about an effect") {
+		ask = ask.About(s, lively)
+	}
+	w := s.first(e, ask)
 	if player.OneIn(s, 4, "double click") {
 		s.again(e, w)
 	}

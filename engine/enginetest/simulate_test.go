@@ -34,7 +34,7 @@ func TestSimulations(t *testing.T) {
 	want := []string{
 		"crash", "calls that arrived late", "fault: overtaken",
 		"answer: accepted", "answer: dry", "answer: failed", "answer: refused", "answer: unknown", "answer: none, the engine has died",
-		"answer: none that holds", "record: of attempt 3 or later", "request: accepted after all", "request: on a condition that held",
+		"answer: none that holds", "record: of attempt 3 or later", "request: accepted after all", "request: on a condition that held", "record: of what was given up", "record: hurried",
 		"request: made again, its outcome being unknown", "request: made again, having been accepted", "request: made again, having been refused",
 		"effect: run", "effect: stop", "effect: ask", "effect: job_ended", "effect: delivered again",
 		"executor: dies", "executor: late", "executor: contradicts", "executor: repeats", "executor: runs", "executor: runs what is left",

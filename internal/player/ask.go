@@ -13,12 +13,14 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// An Ask is one request of a person, however often it is sent: a creation or an operation.
+// An Ask is one request of a person, however often it is sent: a creation, an operation, or one about
+// an effect.
 type Ask struct {
-	Spec  *engine.JobSpec `json:"spec,omitempty"` // of a creation, whose cause is step.Created
-	Job   store.JobID     `json:"job,omitzero"`
-	Step  step.ID         `json:"step,omitzero"` // of an operation on the job: the one that was current
-	Cause step.Cause      `json:"cause,omitzero"`
+	Spec   *engine.JobSpec `json:"spec,omitempty"` // of a creation, whose cause is step.Created
+	Job    store.JobID     `json:"job,omitzero"`
+	Step   step.ID         `json:"step,omitzero"`   // of an operation on the job: the one that was current
+	Effect store.Seq       `json:"effect,omitzero"` // whose cause is step.GivenUp or step.Hurried
+	Cause  step.Cause      `json:"cause,omitzero"`
 	engine.Request
 }
 
@@ -27,14 +29,30 @@ func (a Ask) Send(ctx context.Context, e *engine.Engine) (store.Record, error) {
 	switch {
 	case a.Spec != nil:
 		return e.Create(ctx, *a.Spec, a.Request)
+	case a.Cause == step.GivenUp:
+		return e.GiveUp(ctx, a.Job, a.Effect, a.Request)
+	case a.Cause == step.Hurried:
+		return e.Hurry(ctx, a.Job, a.Effect, a.Request)
 	case a.Cause.OfJob():
 		return e.OperateJob(ctx, a.Job, operation.JobCode(a.Cause.Code()), a.Request)
 	}
 	return e.Operate(ctx, a.Job, a.Step, operation.Code(a.Cause), a.Request)
 }
 
+// About draws a request of who asks a about one of the effects that wait, which there must be.
+func (a Ask) About(d Dice, waiting []store.Delivery) Ask {
+	a.Cause, a.Step = Of(d, "to an effect", []step.Cause{step.Hurried, step.GivenUp}), 0
+	a.Effect = Of(d, "effect", waiting).Seq
+	return a
+}
+
 // Made reports whether r is what a leaves in a history.
 func (a Ask) Made(r *store.Record) bool {
+	if a.Cause.OfEffect() {
+		named := r.Cause == a.Cause && strings.Contains(r.Reason, fmt.Sprint(" ", a.Effect)) && strings.HasSuffix(r.Reason, a.Because)
+		broke := r.Cause == step.Broke && a.Cause == step.GivenUp && r.Reason == a.Because
+		return !a.DryRun && r.Actor == a.By && r.Job == a.Job && (named || broke)
+	}
 	if a.DryRun || r.Cause != a.Cause || r.Actor != a.By || r.Reason != a.Because {
 		return false
 	}
@@ -65,6 +83,8 @@ func (a Ask) String() string {
 	switch {
 	case a.Spec != nil:
 		fmt.Fprintf(&b, " %q of %d steps in %q %q", a.Spec.Name, len(a.Spec.Steps), a.Spec.Scope.Type, a.Spec.Scope.ID)
+	case a.Cause.OfEffect():
+		fmt.Fprintf(&b, " effect %d of job %d", a.Effect, a.Job)
 	case a.Cause.OfJob():
 		fmt.Fprintf(&b, " %d", a.Job)
 	default:
