@@ -290,13 +290,6 @@ func (e *Engine) Settle(ctx context.Context, c Claimed) error {
 	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error { return by.done(ctx, d) })
 }
 
-// Release ends a claim of an effect that was not carried out, and has not failed: it is due again
-// at once, for any executor. An executor that shuts down releases what it has not begun. Its
-// errors and repetitions are those of [Engine.Settle].
-func (e *Engine) Release(ctx context.Context, c Claimed) error {
-	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error { return by.deferUntil(ctx, d, 0) })
-}
-
 // Renew gives a claimed effect a new lease from now on: 1 s to 1 h, 0 meaning 14 s. The
 // next renewal is due after [RenewEvery] of it. Its errors are those of [Engine.Settle]. An
 // executor that has lost the lease must stop: another one
@@ -320,4 +313,11 @@ func (e *Engine) Fail(ctx context.Context, c Claimed, cause error) error {
 		return invalid("Cause", "nil")
 	}
 	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error { return by.fail(ctx, d, cause) })
+}
+
+// Release ends a claim of an effect that was not carried out, and has not failed: it is due again
+// at once, for any executor. An executor that shuts down releases what it has not begun. Its
+// errors and repetitions are those of [Engine.Settle].
+func (e *Engine) Release(ctx context.Context, c Claimed) error {
+	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error { return by.deferUntil(ctx, d, 0) })
 }

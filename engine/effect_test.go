@@ -225,6 +225,7 @@ func TestGiveUpMeetsAClaim(t *testing.T) {
 
 func TestHurry(t *testing.T) {
 	bubble := func(name string, f func(*testing.T)) { t.Run(name, func(t *testing.T) { synctest.Test(t, f) }) }
+	held := engine.ClaimQuery{Effects: runs.Effects, Lease: 30 * time.Second}
 	hurry := func(d *desk, id store.JobID, seq store.Seq) error {
 		_, err := d.eng.Hurry(d.Context(), id, seq, engine.Request{By: "ann", Because: "the host is back"})
 		return err
@@ -261,7 +262,7 @@ func TestHurry(t *testing.T) {
 		id := d.script()
 		d.failOnce(runs)
 		time.Sleep(time.Second)
-		c := d.claimOne(runs).Claimed()
+		c := d.claimOne(held).Claimed()
 		d.refusedBecause(hurry(d, id, 2), operation.Leased, "a claim may hold run 2 until "+step.At(time.Now().Add(30*time.Second)).String())
 		if got := d.claim(runs); len(got) > 0 {
 			t.Errorf("Claim: %+v, want nothing", got)
@@ -270,13 +271,13 @@ func TestHurry(t *testing.T) {
 		d.ok(d.eng.Fail(t.Context(), c, errBroken))
 		d.ok(d.eng.Fail(t.Context(), c, errBroken)) // again, as its answer was lost
 		d.ok(hurry(d, id, 2))
-		d.claimOne(runs)
+		d.claimOne(held)
 		d.refusedBecause(hurry(d, id, 2), operation.Leased, "a claim may hold run 2")
 	})
 	bubble("leaves alone what it cannot tell from a lease, until it is due", func(t *testing.T) {
 		d := newDesk(t, memstore.New())
 		id := d.script()
-		d.claimOne(runs)
+		d.claimOne(held)
 		time.Sleep(30 * time.Second) // and it is lost
 		d.failOnce(runs)
 		d.refusedBecause(hurry(d, id, 2), operation.Leased, "until")
@@ -290,7 +291,7 @@ func TestHurry(t *testing.T) {
 		d.failOnce(runs)
 		faults.Add(storetest.Fault{Method: storetest.Commit, Do: func() {
 			time.Sleep(time.Second)
-			d.claimOne(runs)
+			d.claimOne(held)
 		}})
 		d.ok(hurry(d, id, 2))
 		if got := d.claim(runs); len(got) > 0 {
