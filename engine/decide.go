@@ -45,7 +45,7 @@ func (d *Decision) Record() store.Record {
 // decision, or with a *[Refusal]. It is a pure function: it has no clock, context,
 // randomness, lock or I/O, leaves its arguments alone, and gives equal results for
 // equal arguments. v must show what the command is about: its step (for an
-// operation on the job, the current one), the targets of its results, and the record of its
+// operation on the job, or a request about an effect, the current one), the targets of its results, and the record of its
 // request id. Permission is not asked here, but a step's confirmers are.
 //
 // A deadline holds from its moment on: if that of v's step has passed, the command is

@@ -22,7 +22,8 @@ type OperateEffect struct {
 }
 
 // GiveUp has a person give up an effect that waits for delivery, whether it was ever claimed or
-// not: it is delivered no more. A claim that holds it is lost, see [Engine.Renew].
+// not: it is delivered no more. A claim that holds it is lost, and its executor learns that when it
+// next renews the lease.
 //
 // To give up a run is to report of its attempt that it broke, by the person and for their reason:
 // the step is abnormal, or terminated if it was told to stop, and the record's cause is
@@ -217,6 +218,8 @@ func judgeEffect(r *operation.Rules, v *store.View, c *OperateEffect) *Refusal {
 		refusal.Reason, refusal.Detail = operation.Leased, fmt.Sprintf("%s is carried by other means, and is never due", c.subject())
 	case c.Cause == step.Hurried && c.Leased:
 		refusal.Reason, refusal.Detail = operation.Leased, fmt.Sprintf("a claim may hold %s until %v", c.subject(), c.Effect.NotBefore)
+	case v.Step.ID != v.Job.Current: // never of the engine's, which looks at the current step
+		refusal.Reason = operation.NotCurrent
 	case c.endsAttempt(v) && !breaks:
 		refusal.Reason = operation.WrongType
 	default:

@@ -503,3 +503,15 @@ func TestGiveUpMeetsAReport(t *testing.T) {
 	}
 	d.left(id, 3)
 }
+
+// Decide takes the view of the job's current step for a request about an effect, and no other one.
+func TestDecideOnAnEffectMeetsTheCurrentStep(t *testing.T) {
+	v := situation{typ: step.Script, state: step.Succeeded, left: true}.view()
+	cmd := &engine.OperateEffect{Cause: step.GivenUp, Effect: store.Delivery{Seq: 2, Effect: store.StopAttempt, Step: v.Step.ID, Attempt: 1}}
+	if v.Step.ID == v.Job.Current {
+		t.Fatalf("step %d is current", v.Step.ID)
+	}
+	if d, err := engine.Decide(operation.Standard(), v, cmd, now); !errors.Is(err, operation.NotCurrent) {
+		t.Errorf("Decide on an earlier step: %+v, %v, want that it is not current", d, err)
+	}
+}

@@ -1038,6 +1038,11 @@ func TestDecideNeverPanics(t *testing.T) {
 			nil, &engine.Create{Job: 7, Spec: garbageSpec(rt)}, &report, &engine.Expire{Job: 7, Step: 2, Attempt: small(rt, "attempt")},
 			&engine.Operate{Cause: step.Cause(rapid.Uint8().Draw(rt, "cause")), Request: engine.Request{By: garbageText(rt, "actor"), IfVersion: store.Seq(garbageNumber(rt, "if version"))}},
 			&engine.Operate{Cause: step.JobCause(rapid.Uint8Range(0, 63).Draw(rt, "job code")), Request: engine.Request{IfAttempt: small(rt, "if attempt")}},
+			(*engine.OperateEffect)(nil), &engine.OperateEffect{
+				Cause: rapid.SampledFrom([]step.Cause{step.GivenUp, step.Hurried, step.Broke}).Draw(rt, "to an effect"), Settled: rapid.Bool().Draw(rt, "settled"),
+				Effect:  store.Delivery{Seq: store.Seq(small(rt, "seq")), Effect: store.Effect(rapid.Uint8Range(0, 6).Draw(rt, "effect")), Step: step.ID(small(rt, "step")), Attempt: small(rt, "attempt")},
+				Request: engine.Request{Because: garbageText(rt, "because"), IfVersion: store.Seq(garbageNumber(rt, "if version"))},
+			},
 		}).Draw(rt, "command")
 		d, err := engine.Decide(operation.Standard(), v, cmd, step.Time(garbageNumber(rt, "now")))
 		if refusal, ok := err.(*engine.Refusal); err != nil && (!ok || refusal.Error() == "" || !reflect.DeepEqual(d, engine.Decision{})) {
