@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -88,6 +89,41 @@ func TestHabitsShow(t *testing.T) {
 	for range 100 {
 		if a := failed.Ask(dice, player.Habits{Avoided: step.CausesOf(retry), Anything: 2}); a.Cause == retry {
 			t.Fatalf("what is avoided is asked for: %v", a)
+		}
+	}
+}
+
+// A request about an effect is about one that waits, and is told from that about another one by what it
+// leaves in a history.
+func TestRequestsAboutEffects(t *testing.T) {
+	waiting := []store.Delivery{{Seq: 3, Effect: store.RunTargets}, {Seq: 12, Effect: store.StopAttempt}}
+	seen := map[step.Cause]map[store.Seq]int{step.GivenUp: {}, step.Hurried: {}}
+	for range 1000 {
+		a := sight(step.Running).Ask(dice, player.Habits{Reasons: []string{"because"}}).About(dice, waiting)
+		if a.Job != 7 || a.Step != 0 || a.Because != "because" || seen[a.Cause] == nil {
+			t.Fatalf("%v is not about an effect", a)
+		}
+		seen[a.Cause][a.Effect]++
+	}
+	for cause, effects := range seen {
+		if len(effects) != 2 || effects[3] < 100 || effects[12] < 100 {
+			t.Errorf("%v is asked for of effects %v, want both that wait", cause, effects)
+		}
+	}
+	a := player.Ask{Job: 7, Effect: 12, Cause: step.GivenUp, Request: engine.Request{By: "ann", Because: "because"}}
+	for _, c := range []struct {
+		what string
+		r    store.Record
+		made bool
+	}{
+		{"its record", store.Record{Job: 7, Cause: step.GivenUp, Actor: "ann", Reason: "stop 12: because"}, true},
+		{"that of a run", store.Record{Job: 7, Cause: step.Broke, Actor: "ann", Reason: "because"}, true},
+		{"that of another effect", store.Record{Job: 7, Cause: step.GivenUp, Actor: "ann", Reason: "run 3: because"}, false},
+		{"that of another person", store.Record{Job: 7, Cause: step.GivenUp, Actor: "bob", Reason: "stop 12: because"}, false},
+		{"that of another request", store.Record{Job: 7, Cause: step.Hurried, Actor: "ann", Reason: "stop 12: because"}, false},
+	} {
+		if got := a.Made(&c.r); got != c.made {
+			t.Errorf("%s is made by %v: %v, want %v", c.what, a, got, c.made)
 		}
 	}
 }
