@@ -129,6 +129,35 @@ func TestObsoleteRunIsSettledUnseen(t *testing.T) {
 	}
 }
 
+// A run that is with River is given up as any other, and River's job finds it settled. It cannot be
+// hurried: River has the time of its next run.
+func TestRunThatAPersonGivesUp(t *testing.T) {
+	p := newProcess(t)
+	job := p.start(script("a"))
+	if _, err := p.eng.Hurry(t.Context(), job, 2, engine.Request{By: "ann"}); !errors.Is(err, operation.Leased) || !strings.Contains(err.Error(), "carried by other means") {
+		t.Errorf("Hurry: %v, want that it is carried by other means", err)
+	}
+	record, err := p.eng.GiveUp(t.Context(), job, 2, engine.Request{By: "ann", Because: "a is gone"})
+	if err != nil || record.Cause != step.Broke || record.Actor != "ann" || record.Reason != "a is gone" {
+		t.Fatalf("GiveUp: %+v, %v, want that the run broke", record, err)
+	}
+	var runs atomic.Int32
+	p.run(func(_ context.Context, d engine.Delivery) (*engine.Report, error) {
+		if d.Effect == store.RunTargets {
+			runs.Add(1)
+		}
+		return nil, nil
+	})
+	p.settled(job)
+	jobkit.Eventually(p, "River's jobs are done", func() bool {
+		return !slices.ContainsFunc(p.states(), func(state string) bool { return state != "completed" })
+	})
+	p.wantMoves(job, step.Running, step.Abnormal)
+	if n := runs.Load(); n != 0 {
+		t.Errorf("a run that was given up was delivered %d times, want none", n)
+	}
+}
+
 // If the River job cannot be completed, the report is undone with it.
 func TestReportAndCompletionAreOneTransaction(t *testing.T) {
 	p := newProcess(t)
