@@ -98,6 +98,18 @@ func (p *performer) operate(ctx context.Context, j *job, a player.Ask) {
 	j.done = append(j.done, a)
 }
 
+// attend gives up or hurries an effect that waits, or one of any number.
+func (p *performer) attend(ctx context.Context, j *job, at *store.View) {
+	waiting, err := p.store.Effects(ctx, store.Scope{}, j.id, store.Page[store.Seq]{Limit: 1000})
+	if err != nil {
+		p.fail(err)
+	}
+	if len(waiting) == 0 || p.oneIn(4) {
+		waiting = []store.Delivery{{Seq: store.Seq(p.IntN(int(min(at.Job.Version, 1000)) + 2))}}
+	}
+	p.operate(ctx, j, p.wish(j, at).About(p, waiting))
+}
+
 // repeat asks for something again that was carried out, as it was or with something changed.
 func (p *performer) repeat(ctx context.Context, j *job, at *store.View) {
 	if len(j.done) == 0 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -132,7 +133,7 @@ func enough(t *testing.T, tally map[string]int) {
 	for _, code := range operation.AllJobCodes() {
 		want = append(want, "accepted: "+code.String())
 	}
-	want = append(want, "accepted: "+final.Cause().String())
+	want = append(want, "accepted: "+final.Cause().String(), "accepted: "+step.GivenUp.String(), "accepted: "+step.Hurried.String())
 	for _, reason := range operation.AllReasons() {
 		if reason != operation.Denied { // no authorizer is asked
 			want = append(want, "refused: "+reason.String())
