@@ -35,7 +35,7 @@ import (
 //   - A run delivered twice runs once. After a crash, only the targets without an accepted
 //     result run again ([store.UnfinishedTargets]).
 //   - The end of a job ends what still runs of the attempt that it names or of an earlier one:
-//     a deadline can pass without the executor.
+//     a deadline can pass without the executor, and a person can give the run up.
 //
 // All of this follows without a memory of past jobs if a run first enters a list of runs, and
 // then asks the engine whether its step still runs in its attempt ([TargetQuery].IfAttempt): a

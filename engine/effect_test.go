@@ -213,6 +213,37 @@ func TestGiveUpEndsAClaim(t *testing.T) {
 	d.left(id, 2)
 }
 
+// A handler's context ends when its effect is given up.
+func TestGiveUpEndsAHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		id := d.script()
+		told := make(chan error, 1)
+		stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
+			if x.Effect != store.RunTargets {
+				return nil
+			}
+			<-ctx.Done()
+			told <- context.Cause(ctx)
+			return ctx.Err()
+		})
+		defer stop()
+		synctest.Wait()
+		d.giveUp(id, 2, engine.Request{})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		select {
+		case err := <-told:
+			if !errors.Is(err, store.ErrLeaseLost) {
+				t.Errorf("the handler was told %v, want a lost lease", err)
+			}
+		default:
+			t.Error("the handler still runs")
+		}
+		d.left(id)
+	})
+}
+
 // A claim that comes between the record and the settling loses what was given up.
 func TestGiveUpMeetsAClaim(t *testing.T) {
 	faults := storetest.NewFaults(memstore.New())
