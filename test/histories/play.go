@@ -134,7 +134,7 @@ var moves = []struct {
 	{3, (*performer).deliver},
 	{5, (*performer).claim},
 	{4, (*performer).release},
-	{2, (*performer).attend},
+	{3, (*performer).attend},
 	{16, (*performer).read},
 	{2, (*performer).callTooLate},
 	{2, (*performer).meet},
