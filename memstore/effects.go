@@ -107,7 +107,8 @@ func (q *queue) place() {
 		heap.Push(waiting, q)
 	case q.Len() == 0:
 		heap.Remove(waiting, q.index)
-		if q.index = -1; len(q.of.scopes) > keptQueues { // or they would stay for every scope that ever was
+		q.index = -1
+		if len(q.of.scopes) > keptQueues { // else one would stay for every scope that ever was
 			delete(q.of.scopes, q.scope)
 			q.of.latest = nil
 		}
