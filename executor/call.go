@@ -1,0 +1,98 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/store"
+)
+
+const (
+	callWait     = 30 * time.Second      // bound of a call of the source
+	backoffFirst = 20 * time.Millisecond // after a call that failed, doubled with each further one
+	backoffMost  = time.Second
+)
+
+// within calls f with a context that ends after d at the latest, and says so if f failed of that.
+func within(ctx context.Context, d time.Duration, f func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	err := f(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("no answer within %v: %w", d, err)
+	}
+	return err
+}
+
+// again calls f until it succeeds, until its error is an answer, or until ctx ends: then the error
+// is the cause.
+func (x *Executor) again(ctx context.Context, f func(context.Context) error) error {
+	for delay := backoffFirst; ; delay = min(2*delay, backoffMost) {
+		err := within(ctx, callWait, f)
+		switch {
+		case err == nil, isAnswer(err):
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+		x.failed(ctx, err)
+		if pause(ctx, delay) != nil {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// isAnswer reports whether a call that failed of err would fail of it again.
+func isAnswer(err error) bool {
+	refusal := (*engine.Refusal)(nil)
+	return errors.As(err, &refusal) || errors.Is(err, store.ErrLeaseLost)
+}
+
+// isOver reports whether err says that the attempt in question is not its step's any more.
+func isOver(err error) bool {
+	return errors.Is(err, operation.Stale) || errors.Is(err, operation.NoSuchJob) || errors.Is(err, operation.NoSuchStep)
+}
+
+// pause waits for d or the end of ctx, whose error it returns.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// failed tells of a failure. It contains a panic of the function that is told.
+func (x *Executor) failed(ctx context.Context, err error) {
+	if x.told == nil {
+		return
+	}
+	defer func() { _ = recover() }()
+	x.told(ctx, err)
+}
+
+// panicked is a panic of a function.
+type panicked struct {
+	value any // nil: it ended its goroutine
+	stack []byte
+}
+
+func newPanicked(value any) *panicked { return &panicked{value, debug.Stack()} }
+
+// Error says it on several lines: the last are the stack.
+func (p *panicked) Error() string { return fmt.Sprintf("%s\n%s", p.brief(), p.stack) }
+
+func (p *panicked) brief() string {
+	if p.value == nil {
+		return "the function ended its goroutine"
+	}
+	return fmt.Sprintf("panic: %v", p.value)
+}

@@ -1,0 +1,188 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A lease is a claim that this process holds, and renews each third of the lease. It is lost when
+// the source refuses a renewal, and when the last one that passed is older than the lease: then
+// another process may carry the effect out. Renewals go on after the second, so that none does as
+// long as a function comes to its end here.
+type lease struct {
+	x       *Executor
+	claimed engine.Claimed
+	what    string // for errors
+	stop    context.CancelFunc
+	stopped chan struct{} // closed when no renewal is under way any more
+	gone    chan struct{} // closed when it is lost
+
+	mu     sync.Mutex // guards all below
+	ends   time.Time
+	err    error           // why it is lost
+	onLost func(err error) // called once it is lost
+}
+
+// hold begins to renew the claim of d, which lasts from since on. It returns nil if the claim is so
+// old that it has to be renewed first, and cannot be.
+func (x *Executor) hold(ctx context.Context, d engine.Delivery, since time.Time) *lease {
+	l := &lease{
+		x: x, claimed: d.Claimed(), what: fmt.Sprintf("job %d: %v of step %d, attempt %d", d.Job.ID, d.Effect, d.Step.ID, d.Attempt),
+		stopped: make(chan struct{}), gone: make(chan struct{}), ends: since.Add(x.lease),
+	}
+	if time.Since(since) > x.lease/2 {
+		if err := l.renew(ctx, x.lease/3); err != nil {
+			x.failed(ctx, err)
+			return nil
+		}
+	}
+	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
+	go l.keep(ctx)
+	return l
+}
+
+// whenLost has f called when l is lost, or at once.
+func (l *lease) whenLost(f func(err error)) {
+	l.mu.Lock()
+	l.onLost = f
+	err := l.err
+	l.mu.Unlock()
+	if err != nil {
+		f(err)
+	}
+}
+
+// renew renews l from now on.
+func (l *lease) renew(ctx context.Context, bound time.Duration) error {
+	now := time.Now()
+	err := within(ctx, min(bound, callWait), func(ctx context.Context) error { return l.x.src.Renew(ctx, l.claimed, l.x.lease) })
+	if err != nil {
+		return fmt.Errorf("%s: renew: %w", l.what, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ends = now.Add(l.x.lease)
+	return nil
+}
+
+// keep renews l until ctx ends.
+func (l *lease) keep(ctx context.Context) {
+	defer close(l.stopped)
+	every := l.x.lease / 3
+	next := l.end().Add(-2 * every)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var failed error // the last renewal, if it did not pass
+	for {
+		wait := time.Until(next)
+		if !l.isLost() {
+			wait = min(wait, time.Until(l.end()))
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		left := time.Until(l.end())
+		if left <= 0 {
+			l.lose(ctx, l.ranOut(failed))
+			left = every
+		}
+		if time.Now().Before(next) {
+			continue
+		}
+		next = time.Now().Add(every)
+		if failed = l.renew(ctx, min(left, every)); failed != nil && ctx.Err() == nil {
+			if errors.Is(failed, store.ErrLeaseLost) {
+				l.lose(ctx, failed)
+				return
+			}
+			l.x.failed(ctx, failed)
+		}
+	}
+}
+
+// ranOut says that l has run out, and why the last renewal failed, if one did.
+func (l *lease) ranOut(cause error) error {
+	err := fmt.Errorf("%s: %w: no renewal has passed for %v", l.what, store.ErrLeaseLost, l.x.lease)
+	if cause != nil {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return err
+}
+
+func (l *lease) end() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ends
+}
+
+func (l *lease) isLost() bool { return isClosed(l.gone) }
+
+// lose tells, the first time, that l is lost.
+func (l *lease) lose(ctx context.Context, err error) {
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.err = err
+	f := l.onLost
+	l.mu.Unlock()
+	close(l.gone)
+	l.x.failed(ctx, err)
+	if f != nil {
+		f(err)
+	}
+}
+
+// abandon leaves the claim to a later one.
+func (l *lease) abandon() {
+	l.stop()
+	<-l.stopped
+}
+
+// settle, release and fail give the claim back. They try until it has run out, or ctx has ended.
+func (l *lease) settle(ctx context.Context) {
+	l.giveBack(ctx, "settle", func(ctx context.Context) error { return l.x.src.Settle(ctx, l.claimed) })
+}
+
+func (l *lease) release(ctx context.Context) {
+	l.giveBack(ctx, "release", func(ctx context.Context) error { return l.x.src.Release(ctx, l.claimed) })
+}
+
+func (l *lease) fail(ctx context.Context, cause error) {
+	l.giveBack(ctx, "fail", func(ctx context.Context) error { return l.x.src.Fail(ctx, l.claimed, cause) })
+}
+
+func (l *lease) giveBack(ctx context.Context, how string, f func(context.Context) error) {
+	l.abandon()
+	left := max(time.Until(l.end()), lastWords) // it is tried once at least
+	ctx, cancel := lastly(ctx, left)
+	defer cancel()
+	err := l.x.again(ctx, f)
+	if err != nil && !errors.Is(err, store.ErrLeaseLost) && isAnswer(err) {
+		l.x.failed(ctx, fmt.Errorf("%s: %s: %w", l.what, how, err))
+	}
+}
+
+// lastly returns a context that ends after d, and 2 s after ctx at the latest.
+func lastly(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
+	unhook := context.AfterFunc(ctx, func() {
+		if pause(last, lastWords) == nil {
+			cancel()
+		}
+	})
+	return last, func() {
+		unhook()
+		cancel()
+	}
+}

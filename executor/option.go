@@ -1,0 +1,215 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+)
+
+// An Option sets up an executor.
+type Option func(*Executor)
+
+type config struct {
+	hosts    map[step.Type]HostFunc
+	steps    map[step.Type]StepFunc
+	asked    notice // nil: settled unseen
+	ended    notice // likewise
+	runsOnly bool
+
+	atOnce  int
+	perStep int // 0 for no bound, as is the next
+	perHost int
+
+	by     string
+	lease  time.Duration
+	drain  time.Duration
+	told   func(ctx context.Context, err error)
+	wrong  *engine.Refusal // the first option that cannot be
+	notify bool            // questions or ends have functions
+}
+
+// A notice is the function of a question or of the end of a job.
+type notice func(ctx context.Context, d engine.Delivery) error
+
+const (
+	defaultLease = 14 * time.Second
+	minLease     = time.Second
+	maxLease     = time.Hour
+	maxBy        = 256 // characters
+)
+
+func defaults() config {
+	return config{
+		hosts: map[step.Type]HostFunc{}, steps: map[step.Type]StepFunc{},
+		atOnce: 16, by: "executor", lease: defaultLease,
+	}
+}
+
+// Hosts has f do the work of steps of type typ, host by host. A type has one function.
+func Hosts(typ step.Type, f HostFunc) Option {
+	return func(x *Executor) {
+		if x.serve("Hosts", typ, f == nil) {
+			x.hosts[typ] = f
+		}
+	}
+}
+
+// Steps has f do the work of steps of type typ, as a whole. A type has one function.
+func Steps(typ step.Type, f StepFunc) Option {
+	return func(x *Executor) {
+		if x.serve("Steps", typ, f == nil) {
+			x.steps[typ] = f
+		}
+	}
+}
+
+// Asked has f told of every question to confirmers. After an error or a panic f is told again
+// later. f has a place of its own, and no step waits for it. Without it the executor settles
+// questions unseen.
+func Asked(f func(ctx context.Context, d engine.Delivery) error) Option {
+	return func(x *Executor) {
+		if f == nil {
+			x.refuse("Asked", "nil: leave the option out to settle questions unseen")
+			return
+		}
+		x.asked, x.notify = f, true
+	}
+}
+
+// Ended has f told of every end of a job, once nothing of it runs any more. For errors and for an
+// executor without it see [Asked].
+func Ended(f func(ctx context.Context, d engine.Delivery) error) Option {
+	return func(x *Executor) {
+		if f == nil {
+			x.refuse("Ended", "nil: leave the option out to settle ends unseen")
+			return
+		}
+		x.ended, x.notify = f, true
+	}
+}
+
+// RunsOnly leaves questions and ends of jobs to other processes. An attempt that is over then ends
+// within 2 s here.
+func RunsOnly() Option { return func(x *Executor) { x.runsOnly = true } }
+
+// AtOnce bounds the functions at work at once in this process; the default is 16. Steps share the
+// places: the one with the fewest functions at work gets the next. An executor claims as many
+// steps as it has places, and leaves the others to other processes.
+func AtOnce(n int) Option {
+	return func(x *Executor) { x.atOnce = x.positive("AtOnce", n) }
+}
+
+// AtOncePerStep bounds the functions at work at once of one step; the default is no bound. The
+// places that a step may not take are free for others.
+func AtOncePerStep(n int) Option {
+	return func(x *Executor) { x.perStep = x.positive("AtOncePerStep", n) }
+}
+
+// AtOncePerHost bounds the functions at work at once, in this process, on hosts of one name; the
+// default is no bound. A host that waits for its name holds up no other.
+func AtOncePerHost(n int) Option {
+	return func(x *Executor) { x.perHost = x.positive("AtOncePerHost", n) }
+}
+
+// By names the executor in the history: at most 256 characters; the default is "executor".
+func By(name string) Option {
+	return func(x *Executor) {
+		plain := strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+		if utf8.RuneCountInString(name) > maxBy || !utf8.ValidString(name) || !plain || strings.TrimSpace(name) != name {
+			x.refuse("By", "%q: want at most %d printable characters, without white space at an end", name, maxBy)
+			return
+		}
+		x.by = name
+	}
+}
+
+// Lease sets the lease without a renewal, 1 s to 1 h; the default is the engine's, 14 s. The work
+// of a process that dies goes on elsewhere once its leases have run out. They are renewed each third.
+func Lease(d time.Duration) Option {
+	return func(x *Executor) {
+		if d < minLease || d > maxLease {
+			x.refuse("Lease", "%v: want %v to %v", d, minLease, maxLease)
+			return
+		}
+		x.lease = d
+	}
+}
+
+// Drain is how long functions at work have to return by themselves once the executor is to end;
+// the default is none: their contexts end at once.
+func Drain(d time.Duration) Option {
+	return func(x *Executor) {
+		if d < 0 {
+			x.refuse("Drain", "%v: want 0 or more", d)
+			return
+		}
+		x.drain = d
+	}
+}
+
+// Failed has f told of every call of the source that failed and is tried again, of every panic of a
+// function, and of every lease that was lost. f must be safe for concurrent use.
+func Failed(f func(ctx context.Context, err error)) Option {
+	return func(x *Executor) { x.told = f }
+}
+
+// serve reports whether typ can have the function of an option.
+func (x *Executor) serve(field string, typ step.Type, none bool) bool {
+	switch {
+	case !typ.Valid():
+		x.refuse(field, "unknown step type %d", typ)
+	case none:
+		x.refuse(field, "the function for %v steps is nil", typ)
+	case x.hosts[typ] != nil || x.steps[typ] != nil:
+		x.refuse(field, "%v steps have a function already", typ)
+	default:
+		return true
+	}
+	return false
+}
+
+func (x *Executor) positive(field string, n int) int {
+	if n < 1 {
+		x.refuse(field, "%d: want 1 or more", n)
+	}
+	return n
+}
+
+// refuse keeps the first thing that is wrong.
+func (x *Executor) refuse(field, format string, args ...any) {
+	if x.wrong == nil {
+		x.wrong = invalid(field, format, args...)
+	}
+}
+
+func (x *Executor) check(ctx context.Context) error {
+	switch {
+	case x.wrong != nil:
+		return x.wrong
+	case ctx == nil:
+		return invalid("Context", "nil")
+	case x.runsOnly && x.notify:
+		return invalid("RunsOnly", "questions or ends of jobs have a function")
+	case len(x.hosts)+len(x.steps) == 0 && !x.notify:
+		return invalid("Options", "no function: want Hosts, Steps, Asked or Ended")
+	}
+	return nil
+}
+
+func invalid(field, format string, args ...any) *engine.Refusal {
+	return &engine.Refusal{Reason: operation.InvalidInput, Field: field, Detail: fmt.Sprintf(format, args...)}
+}
+
+// isNil reports whether src is nil, or a nil pointer.
+func isNil(src Source) bool {
+	v := reflect.ValueOf(src)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+}

@@ -1,0 +1,172 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/store"
+)
+
+const (
+	seatsOfStops   = 256 // stops at once; each may wait for a function of another process
+	seatsOfNotices = 64  // questions and ends at once
+	claimPause     = 200 * time.Millisecond
+	sweepEvery     = time.Second
+)
+
+// A process is one call of Run.
+type process struct {
+	*Executor
+	places   *places
+	closing  chan struct{}  // closed when Run is to end
+	handlers sync.WaitGroup // of claimed effects
+
+	mu       sync.Mutex // guards all below
+	attempts map[key]*attempt
+}
+
+func newProcess(x *Executor) *process {
+	return &process{Executor: x, places: newPlaces(&x.config), closing: make(chan struct{}), attempts: map[key]*attempt{}}
+}
+
+// run claims until ctx ends, and then drains. Handlers and functions have a context of their own,
+// which ends when the drain time is over.
+func (p *process) run(ctx context.Context) {
+	work, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	var lanes sync.WaitGroup
+	for _, l := range p.lanes() {
+		lanes.Go(func() { p.claim(ctx, work, l) })
+	}
+	if sweeper, ok := p.src.(Sweeper); ok {
+		lanes.Go(func() { p.sweep(ctx, sweeper) })
+	}
+	<-ctx.Done()
+	p.places.close()
+	close(p.closing)
+	lanes.Wait()
+	drained := make(chan struct{})
+	go func() {
+		p.handlers.Wait()
+		close(drained)
+	}()
+	timer := time.NewTimer(p.drain)
+	defer timer.Stop()
+	select {
+	case <-drained:
+	case <-timer.C:
+	}
+	end(ErrShutdown)
+	<-drained
+}
+
+// A lane claims effects of some kinds, so that none waits for one of another lane.
+type lane struct {
+	kinds []store.Effect
+	spare func() int                         // how many can be claimed now
+	room  <-chan struct{}                    // told when that may have grown
+	begin func() func(context.Context, held) // takes a place, and returns what carries one effect out and gives the place back
+}
+
+// held is a claimed effect and its lease.
+type held struct {
+	engine.Delivery
+	lease *lease
+}
+
+func (p *process) lanes() []lane {
+	var lanes []lane
+	if len(p.hosts)+len(p.steps) > 0 {
+		lanes = append(lanes,
+			lane{[]store.Effect{store.RunTargets}, p.places.spare, p.places.room, p.beginRun},
+			p.newLane(seatsOfStops, p.stop, store.StopAttempt))
+	}
+	if !p.runsOnly {
+		lanes = append(lanes, p.newLane(seatsOfNotices, p.notify, store.AskConfirmers, store.JobEnded))
+	}
+	return lanes
+}
+
+// newLane returns a lane with a number of places.
+func (p *process) newLane(seats int, handle func(context.Context, held), kinds ...store.Effect) lane {
+	taken, room := make(chan struct{}, seats), make(chan struct{}, 1)
+	return lane{kinds, func() int { return seats - len(taken) }, room, func() func(context.Context, held) {
+		taken <- struct{}{}
+		return func(ctx context.Context, d held) {
+			defer func() {
+				<-taken
+				tell(room)
+			}()
+			handle(ctx, d)
+		}
+	}}
+}
+
+// claim carries out the effects of a lane, under work, and claims new ones until ctx ends.
+func (p *process) claim(ctx, work context.Context, l lane) {
+	failures := claimPause
+	for ctx.Err() == nil {
+		n := l.spare()
+		if n <= 0 {
+			select {
+			case <-l.room:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		since := time.Now()
+		wait := min(p.lease/4, 10*time.Second) // the lease may have begun at the beginning of it
+		var due []engine.Delivery
+		err := within(ctx, callWait, func(ctx context.Context) (err error) {
+			due, err = p.src.Claim(ctx, engine.ClaimQuery{Effects: l.kinds, Lease: p.lease, Limit: min(n, pageSize), Wait: wait})
+			return err
+		})
+		for _, d := range due {
+			handle := l.begin()
+			p.handlers.Go(func() { p.handle(work, d, since, handle) })
+		}
+		switch {
+		case err != nil && ctx.Err() == nil:
+			p.failed(ctx, fmt.Errorf("claim effects: %w", err))
+			_ = pause(ctx, failures)
+			failures = min(2*failures, 5*time.Second)
+			continue
+		case len(due) == 0 && time.Since(since) < wait/2: // a source that does not wait
+			_ = pause(ctx, claimPause)
+		}
+		failures = claimPause
+	}
+}
+
+// handle carries out one effect while its lease is renewed.
+func (p *process) handle(ctx context.Context, d engine.Delivery, since time.Time, handle func(context.Context, held)) {
+	handle(ctx, held{d, p.hold(ctx, d, since)})
+}
+
+// sweep has the source expire overdue attempts until ctx ends.
+func (p *process) sweep(ctx context.Context, s Sweeper) {
+	for pause(ctx, sweepEvery) == nil {
+		err := within(ctx, callWait, func(ctx context.Context) error {
+			_, err := s.Sweep(ctx)
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			p.failed(ctx, fmt.Errorf("sweep: %w", err))
+		}
+	}
+}
+
+// isClosing reports whether Run is to end.
+func (p *process) isClosing() bool { return isClosed(p.closing) }
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,287 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// beginRun takes a share of the places for a run.
+func (p *process) beginRun() func(context.Context, held) {
+	s := p.places.join()
+	return func(ctx context.Context, d held) {
+		defer s.leave()
+		if d.lease != nil {
+			p.runOnce(ctx, d, s)
+		}
+	}
+}
+
+// runOnce carries out a run. One that comes again while its attempt runs gives it the new lease;
+// one that comes while the attempt ends waits, and then does what is left.
+func (p *process) runOnce(ctx context.Context, d held, s *share) {
+	for !p.isClosing() {
+		a, working, reporting, other := p.enter(ctx, d, s)
+		switch {
+		case a != nil:
+			d.lease.whenLost(func(err error) { a.lose(d.lease, err) })
+			a.carryOut(ctx, working, reporting)
+			return
+		case other == nil:
+			return
+		}
+		s.setAside(true)
+		select {
+		case <-other.done:
+		case <-d.lease.gone:
+			d.lease.release(ctx)
+			return
+		}
+		s.setAside(false)
+	}
+	d.lease.release(ctx)
+}
+
+// carryOut carries out an attempt that is on the list, and gives its lease back.
+func (a *attempt) carryOut(ctx, working, reporting context.Context) {
+	defer a.leave()
+	defer context.AfterFunc(ctx, func() { a.end(ErrShutdown) })()
+	feeding, stop := context.WithCancelCause(working)
+	defer stop(nil)
+	go func() { // the rest of the hosts is left to other processes
+		select {
+		case <-a.p.closing:
+			stop(ErrShutdown)
+		case <-feeding.Done():
+		}
+	}()
+	current, err := a.prepare(feeding)
+	if current {
+		go a.report(reporting)
+		go a.boundReports(ctx)
+		err = a.work(feeding, working, reporting)
+		a.share.setAside(true)
+		a.closeReports()
+		<-a.out.done
+		if err == nil && working.Err() == nil {
+			a.look(reporting)
+		}
+	}
+	a.giveBack(ctx, context.Cause(working) == ErrStopped, err)
+}
+
+// prepare ends older attempts, and reports whether the step still runs in this one: a stop that was
+// carried out before a was on the list shows there, and a later one finds a on the list.
+func (a *attempt) prepare(ctx context.Context) (bool, error) {
+	if a.attempt > 1 {
+		a.share.setAside(true)
+		older := func(k key) bool { return k.job == a.job && k.step == a.step && k.attempt < a.attempt }
+		if err := a.p.endAll(ctx, ErrOver, a.job, a.seq, older); err != nil {
+			return false, err
+		}
+		a.share.setAside(false)
+	}
+	var s store.Step
+	err := a.p.again(ctx, func(ctx context.Context) (err error) {
+		s, err = a.p.src.Step(ctx, a.job, a.step)
+		return err
+	})
+	if isOver(err) || err == nil && (s.Attempt != a.attempt || s.State != step.Running) {
+		a.end(ErrOver)
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// work works on the hosts of an attempt that are due and have no result, until there are no more or
+// feeding has ended, and waits for its functions.
+func (a *attempt) work(feeding, working, reporting context.Context) error {
+	doing, cancel := working, context.CancelFunc(func() {})
+	if deadline := a.task.Step.Deadline; deadline != 0 {
+		doing, cancel = context.WithDeadline(working, deadline.Std())
+	}
+	defer cancel()
+	feeding, stop := context.WithCancelCause(feeding)
+	defer context.AfterFunc(doing, func() { stop(context.Cause(doing)) })()
+	defer stop(nil)
+	err := a.workOn(feeding, doing, reporting)
+	if doing.Err() != nil && working.Err() == nil { // the deadline has passed: by the engine's clock, too?
+		select {
+		case <-working.Done():
+		case <-a.p.closing:
+		}
+	}
+	return err
+}
+
+// workOn has the function of the step's type do the work.
+func (a *attempt) workOn(feeding, doing, reporting context.Context) error {
+	if f := a.p.hosts[a.task.Step.Type]; f != nil {
+		return a.eachHost(feeding, func(h Host) { a.host(doing, f, h) })
+	}
+	f := a.p.steps[a.task.Step.Type]
+	if f == nil {
+		return fmt.Errorf("executor: no function for %v steps", a.task.Step.Type)
+	}
+	var result store.Result
+	done := false
+	a.share.add([]Host{{Index: -1}}, false, func(Host) { result, done = a.whole(doing, f), true })
+	err := a.awaitIdle(feeding)
+	if done && !(a.isGone() && !result.Status.Success()) {
+		return a.rest(reporting, result)
+	}
+	return err
+}
+
+// eachHost calls f for every host that is due and has no result, several at once, and waits for
+// those that have begun.
+func (a *attempt) eachHost(ctx context.Context, f func(Host)) (err error) {
+	for from, more := int32(0), true; more && err == nil; {
+		var page []Host
+		if page, err = a.page(ctx, from); err != nil {
+			break
+		}
+		if more = len(page) == pageSize; more {
+			from = page[pageSize-1].Index + 1
+		}
+		a.share.add(page, more, f)
+		for more && err == nil && !a.share.few() {
+			err = a.await(ctx)
+		}
+	}
+	if idle := a.awaitIdle(ctx); err == nil {
+		err = idle
+	}
+	return err
+}
+
+// awaitIdle returns when every host has been worked on or, after ctx has ended, when no function is
+// at work any more: then the error is the cause.
+func (a *attempt) awaitIdle(ctx context.Context) (err error) {
+	for err == nil && !a.share.idle() {
+		err = a.await(ctx)
+	}
+	a.share.drop()
+	for !a.share.idle() {
+		<-a.share.news
+	}
+	close(a.idle)
+	return err
+}
+
+// await waits for news of the share, or for the end of ctx, whose cause it returns.
+func (a *attempt) await(ctx context.Context) error {
+	select {
+	case <-a.share.news:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// host has f work on one host, and reports what it came to: a panic, too.
+func (a *attempt) host(ctx context.Context, f HostFunc, h Host) {
+	if ctx.Err() != nil {
+		return
+	}
+	started := time.Now()
+	a.begins(h, started)
+	var r store.Result
+	returned := false
+	defer func() {
+		if !returned {
+			r = a.panicked(ctx, newPanicked(recover()), h.Name)
+		}
+		a.result(h, complete(r, started))
+	}()
+	r = f(ctx, a.task, h)
+	returned = true
+}
+
+// whole has f work on a step, and returns what it came to: a panic, too.
+func (a *attempt) whole(ctx context.Context, f StepFunc) (r store.Result) {
+	started := time.Now()
+	returned := false
+	defer func() {
+		if !returned {
+			r = a.panicked(ctx, newPanicked(recover()), "")
+		}
+		r = complete(r, started)
+	}()
+	r = f(ctx, a.task)
+	returned = true
+	return r
+}
+
+// panicked tells of a panic, and returns the result of its host.
+func (a *attempt) panicked(ctx context.Context, err *panicked, host string) store.Result {
+	a.p.failed(ctx, fmt.Errorf("job %d, step %d, attempt %d, host %q: %w", a.job, a.step, a.attempt, host, err))
+	return store.Result{Status: step.TargetFailed, Detail: err.brief()}
+}
+
+// rest reports r for every host without a result.
+func (a *attempt) rest(ctx context.Context, r store.Result) error {
+	if err := a.flush(ctx); err != nil {
+		return err
+	}
+	for from := int32(0); ; {
+		page, err := a.page(ctx, from)
+		if err != nil {
+			return err
+		}
+		for _, h := range page {
+			if !a.awaitRoom(ctx.Done()) {
+				return context.Cause(ctx)
+			}
+			a.result(h, r)
+		}
+		if len(page) < pageSize {
+			return nil
+		}
+		from = page[pageSize-1].Index + 1
+	}
+}
+
+// giveBack ends the claim of an attempt of which nothing is left here: it is settled if the step
+// needs it no more, has failed, or is due again at once for the hosts that are left.
+func (a *attempt) giveBack(ctx context.Context, stopped bool, err error) {
+	a.mu.Lock()
+	a.ended = true
+	l, over, failure := a.lease, a.over, a.failure
+	a.mu.Unlock()
+	switch {
+	case failure != nil:
+		l.fail(ctx, failure)
+	case over:
+		l.settle(ctx)
+	case stopped:
+		a.stopUnasked(ctx)
+		l.settle(ctx)
+	case a.isGone(), a.p.isClosing():
+		l.release(ctx)
+	case err != nil:
+		l.fail(ctx, err)
+	default:
+		l.fail(ctx, a.errNoResult())
+	}
+}
+
+// stopUnasked reports that the attempt has stopped, if the step told so and no stop came here: none
+// may be left.
+func (a *attempt) stopUnasked(ctx context.Context) {
+	if !a.sawStop.Load() {
+		return
+	}
+	ctx, cancel := lastly(ctx, callWait)
+	defer cancel()
+	_, err := a.p.report(ctx, engine.Report{Job: a.job, Step: a.step, Attempt: a.attempt, By: a.p.by, Outcome: step.Stopped})
+	if err != nil && !errors.Is(err, operation.Stale) {
+		a.p.failed(ctx, err)
+	}
+}
