@@ -124,10 +124,7 @@ func (p *process) claim(ctx, work context.Context, l lane) {
 			due, err = p.src.Claim(ctx, engine.ClaimQuery{Effects: l.kinds, Lease: p.lease, Limit: min(n, pageSize), Wait: wait})
 			return err
 		})
-		for _, d := range due {
-			handle := l.begin()
-			p.handlers.Go(func() { p.handle(work, d, since, handle) })
-		}
+		p.handOut(work, l, due, since)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			p.failed(ctx, fmt.Errorf("claim effects: %w", err))
@@ -141,9 +138,20 @@ func (p *process) claim(ctx, work context.Context, l lane) {
 	}
 }
 
-// handle carries out one effect while its lease is renewed.
-func (p *process) handle(ctx context.Context, d engine.Delivery, since time.Time, handle func(context.Context, held)) {
-	handle(ctx, held{d, p.hold(ctx, d, since)})
+// handOut has effects carried out that were claimed at since, and returns when each of them is held:
+// the next claim could take those whose leases have run out meanwhile.
+func (p *process) handOut(ctx context.Context, l lane, due []engine.Delivery, since time.Time) {
+	var holding sync.WaitGroup
+	for _, d := range due {
+		handle := l.begin()
+		holding.Add(1)
+		p.handlers.Go(func() {
+			lease := p.hold(ctx, d, since)
+			holding.Done()
+			handle(ctx, held{d, lease})
+		})
+	}
+	holding.Wait()
 }
 
 // sweep has the source expire overdue attempts until ctx ends.

@@ -129,11 +129,10 @@ func (a *attempt) workOn(feeding, doing, reporting context.Context) error {
 	if f == nil {
 		return fmt.Errorf("executor: no function for %v steps", a.task.Step.Type)
 	}
-	var result store.Result
-	done := false
-	a.share.add([]Host{{Index: -1}}, false, func(Host) { result, done = a.whole(doing, f), true })
+	var result store.Result // without a status until f has returned
+	a.share.add([]Host{{Index: -1}}, false, func(Host) { a.whole(doing, f, &result) })
 	err := a.awaitIdle(feeding)
-	if done && !(a.isGone() && !result.Status.Success()) {
+	if result.Status.Success() || result.Status.Finished() && !a.isGone() {
 		return a.rest(reporting, result)
 	}
 	return err
@@ -204,19 +203,21 @@ func (a *attempt) host(ctx context.Context, f HostFunc, h Host) {
 	returned = true
 }
 
-// whole has f work on a step, and returns what it came to: a panic, too.
-func (a *attempt) whole(ctx context.Context, f StepFunc) (r store.Result) {
+// whole has f work on a step, and sets r to what it came to: a panic, too.
+func (a *attempt) whole(ctx context.Context, f StepFunc, r *store.Result) {
+	if ctx.Err() != nil {
+		return
+	}
 	started := time.Now()
 	returned := false
 	defer func() {
 		if !returned {
-			r = a.panicked(ctx, newPanicked(recover()), "")
+			*r = a.panicked(ctx, newPanicked(recover()), "")
 		}
-		r = complete(r, started)
+		*r = complete(*r, started)
 	}()
-	r = f(ctx, a.task)
+	*r = f(ctx, a.task)
 	returned = true
-	return r
 }
 
 // panicked tells of a panic, and returns the result of its host.

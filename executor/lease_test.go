@@ -1,0 +1,180 @@
+package executor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/executor"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var errCut = errors.New("the line is cut")
+
+func cut(context.Context) error { return errCut }
+
+// hang does not answer.
+func hang(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+// A lease is renewed each third, as long as a function is at work.
+func TestLeasesAreRenewed(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.Lease(12*time.Second), executor.Hosts(step.Script, l.work(time.Hour)))
+		job := l.job(nil, "a")
+		pass(time.Hour + time.Minute)
+		l.called("a")
+		l.is(job, step.Succeeded)
+		if got := l.src.count("Renew"); got < 890 || got > 901 {
+			t.Errorf("%d renewals in an hour, want one every 4 s", got)
+		}
+	})
+}
+
+// Two renewals in a row can be missed.
+func TestTwoMissedRenewals(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.Hosts(step.Script, l.work(time.Minute)))
+		job := l.job(nil, "a")
+		pass(5 * time.Second) // one has passed, at 4.67 s
+		l.src.hook("Renew", cut)
+		pass(13 * time.Second)
+		l.src.hook("Renew", nil)
+		pass(time.Minute)
+		l.causesAre()
+		l.called("a")
+		l.is(job, step.Succeeded)
+	})
+}
+
+// A lease is lost when the source refuses a renewal, and when none has passed for as long as it
+// lasts. What a function returns after that counts if it is a success.
+func TestALostLeaseEndsTheContext(t *testing.T) {
+	for name, c := range map[string]struct {
+		renew   func(context.Context) error
+		returns step.Status
+		lost    time.Duration // after the claim, at most
+		calls   int
+	}{
+		"refused, failure":   {func(context.Context) error { return fmt.Errorf("effect 2: %w", store.ErrLeaseLost) }, step.TargetFailed, 5 * time.Second, 2},
+		"refused, success":   {func(context.Context) error { return fmt.Errorf("effect 2: %w", store.ErrLeaseLost) }, step.TargetSucceeded, 5 * time.Second, 1},
+		"cut, failure":       {cut, step.TargetFailed, 14 * time.Second, 2},
+		"cut, success":       {cut, step.TargetSucceeded, 14 * time.Second, 1},
+		"no answer, failure": {hang, step.NonZeroExit, 14 * time.Second, 2},
+		"no answer, success": {hang, step.TargetSucceeded, 14 * time.Second, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, func(l *lab) {
+				var lost atomic.Int64
+				began := time.Now()
+				l.start(executor.Hosts(step.Script, func(ctx context.Context, task *executor.Task, h executor.Host) store.Result {
+					defer l.begin(task, h.Name)()
+					if task.Delivery > 1 {
+						return success
+					}
+					<-ctx.Done()
+					l.sawEnd(ctx)
+					lost.Store(int64(time.Since(began)))
+					time.Sleep(time.Minute) // it comes to its end
+					return store.Result{Status: c.returns}
+				}))
+				l.src.hook("Renew", c.renew)
+				pass(time.Second) // so that the lease ends here before it ends at the engine
+				job := l.job(nil, "a")
+				pass(30 * time.Second)
+				l.src.hook("Renew", nil)
+				pass(2 * time.Minute)
+				l.causesAre(store.ErrLeaseLost)
+				if got := time.Duration(lost.Load()); got > c.lost || got < 4*time.Second {
+					t.Errorf("the context ended after %v, want %v at most", got, c.lost)
+				}
+				if len(l.calls) != c.calls {
+					t.Errorf("the function was called %d times, want %d", len(l.calls), c.calls)
+				}
+				l.is(job, step.Succeeded)
+				pass(time.Minute)
+				l.settled(job)
+			})
+		})
+	}
+}
+
+// A source that is gone for a while loses no result, and has no host worked on twice at once.
+func TestASourceThatIsGone(t *testing.T) {
+	for name, how := range map[string]func(context.Context) error{"cut": cut, "hangs": hang} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, func(l *lab) {
+				l.start(executor.AtOnce(2), executor.Hosts(step.Script, l.work(8*time.Second)))
+				job := l.job(nil, numbered(6)...)
+				pass(5 * time.Second)
+				all := []string{"Claim", "Renew", "Release", "Settle", "Fail", "Step", "Targets", "Effects", "Report"}
+				for _, method := range all {
+					l.src.hook(method, how)
+				}
+				pass(28 * time.Second)
+				l.causesAre(store.ErrLeaseLost, store.ErrLeaseLost) // the last two hosts
+				for _, method := range all {
+					l.src.hook(method, nil)
+				}
+				pass(3 * time.Minute)
+				l.is(job, step.Succeeded)
+				l.called("h0", "h1", "h2", "h3", "h4", "h5", "h4", "h5")
+				l.settled(job)
+			})
+		})
+	}
+}
+
+// Every call of the source is bounded by 30 s.
+func TestCallsAreBounded(t *testing.T) {
+	for _, method := range []string{"Claim", "Renew", "Settle", "Step", "Targets", "Report", "Sweep"} {
+		t.Run(method, func(t *testing.T) {
+			inLab(t, func(l *lab) {
+				var longest time.Duration
+				l.start(executor.Hosts(step.Script, l.work(20*time.Second)))
+				l.src.hook(method, func(ctx context.Context) error {
+					if deadline, ok := ctx.Deadline(); !ok {
+						t.Errorf("%s has no deadline", method)
+					} else {
+						longest = max(longest, time.Until(deadline))
+					}
+					return nil
+				})
+				l.job(nil, "a")
+				pass(time.Minute)
+				if longest <= 0 || longest > 30*time.Second {
+					t.Errorf("%s is bounded by %v, want 30s at most", method, longest)
+				}
+			})
+		})
+	}
+}
+
+// A claim of which the answer comes late is renewed first, and dropped if it cannot be.
+func TestALateClaim(t *testing.T) {
+	for _, mine := range []bool{true, false} {
+		t.Run(fmt.Sprintf("mine=%t", mine), func(t *testing.T) {
+			inLab(t, func(l *lab) {
+				l.src.late = 20 * time.Second
+				l.start(executor.Hosts(step.Script, l.work(time.Second)))
+				job := l.job(nil, "a")
+				if !mine {
+					pass(15 * time.Second)
+					if due, err := l.eng.Claim(l.Context(), engine.ClaimQuery{Effects: []store.Effect{store.RunTargets}}); err != nil || len(due) != 1 {
+						t.Fatalf("Claim = %v, %v", due, err)
+					}
+				}
+				pass(25 * time.Second)
+				if mine {
+					l.is(job, step.Succeeded)
+				} else {
+					l.called()
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,291 @@
+package executor_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/executor"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+func TestAStopEndsFunctionsAndIsReported(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.AtOnce(2), executor.Hosts(step.Script, l.work(time.Hour)))
+		job := l.job(nil, "a", "b", "c")
+		pass(time.Second)
+		l.terminate(job)
+		pass(time.Second)
+		l.causesAre(executor.ErrStopped, executor.ErrStopped)
+		l.is(job, step.Terminated)
+		l.called("a", "b")
+		targets, err := l.eng.Targets(l.Context(), job, 1, engine.TargetQuery{})
+		l.must(err)
+		for i, finished := range []bool{true, true, false} {
+			if got := targets[i].Attempt == 1 && targets[i].Finished != 0; got != finished {
+				t.Errorf("host %s is %+v, want a result: %t", targets[i].Name, targets[i].Result, finished)
+			}
+		}
+		pass(time.Minute)
+		l.settled(job)
+	})
+}
+
+// A stop waits for functions that ignore their context.
+func TestAStopWaitsForFunctions(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.Hosts(step.Script, l.deaf(time.Hour)))
+		job := l.job(nil, "a", "b")
+		pass(time.Second)
+		l.terminate(job)
+		pass(59 * time.Minute)
+		l.is(job, step.Terminating)
+		pass(2 * time.Minute)
+		l.is(job, step.Terminated)
+		l.statuses(job, step.TargetSucceeded, step.TargetSucceeded)
+		pass(time.Minute)
+		l.settled(job)
+	})
+}
+
+// A stop that comes while the run of its attempt is on its way finds nothing, and the run is
+// dropped.
+func TestAStopBeforeTheRun(t *testing.T) {
+	inLab(t, func(l *lab) {
+		held := make(chan struct{})
+		l.src.hook("Step", func(context.Context) error { <-held; return nil })
+		l.start(executor.Hosts(step.Script, l.work(time.Hour)))
+		job := l.job(nil, "a")
+		pass(time.Second)
+		l.terminate(job)
+		pass(time.Second)
+		close(held)
+		pass(time.Second)
+		l.called()
+		l.is(job, step.Terminated)
+		pass(time.Minute)
+		l.settled(job)
+	})
+}
+
+// A stop of an attempt that runs nowhere is reported all the same.
+func TestAStopOfNothing(t *testing.T) {
+	inLab(t, func(l *lab) {
+		job := l.job(nil, "a")
+		l.terminate(job)
+		l.start(executor.Hosts(step.Script, l.work(time.Hour)))
+		pass(time.Second)
+		l.is(job, step.Terminated)
+		l.called()
+		l.settled(job)
+	})
+}
+
+// A stop leaves later attempts alone.
+func TestAStopOfAnOlderAttempt(t *testing.T) {
+	inLab(t, func(l *lab) {
+		job := l.job(nil, "a")
+		l.terminate(job)
+		_, err := l.eng.Report(l.Context(), engine.Report{Job: job, Step: 1, Attempt: 1, Outcome: step.Stopped})
+		l.must(err)
+		l.operate(job, operation.RetryAll)
+		l.start(executor.Hosts(step.Script, l.work(10*time.Second)))
+		pass(time.Minute)
+		l.called("a")
+		l.causesAre()
+		l.is(job, step.Succeeded)
+		l.settled(job)
+	})
+}
+
+// No stop waits for a place that runs take.
+func TestStopsPassRuns(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.AtOnce(1), executor.Hosts(step.Script, l.work(time.Hour)))
+		busy := l.job(nil, "a")
+		pass(time.Second)
+		waits := l.job(nil, "b")
+		pass(time.Second)
+		l.terminate(waits)
+		pass(time.Second)
+		l.is(waits, step.Terminated)
+		l.is(busy, step.Running)
+		l.called("a")
+	})
+}
+
+// The process that runs an attempt, and the one that its stop, its end or the next attempt is
+// delivered to, can be two.
+func TestTwoProcesses(t *testing.T) {
+	other := func(l *lab, effects ...store.Effect) *source { // claims only these
+		return &source{Engine: l.eng, only: effects}
+	}
+	t.Run("a stop waits for the one that runs", func(t *testing.T) {
+		inLab(t, func(l *lab) {
+			l.startOn(other(l, store.RunTargets), executor.Hosts(step.Script, func(ctx context.Context, task *executor.Task, h executor.Host) store.Result {
+				<-ctx.Done()
+				l.sawEnd(ctx)
+				time.Sleep(time.Minute)
+				return success
+			}))
+			l.startOn(other(l, store.StopAttempt), executor.Hosts(step.Script, l.work(time.Hour)))
+			job := l.job(nil, "a", "b")
+			pass(time.Second)
+			l.terminate(job)
+			pass(3 * time.Second)
+			l.causesAre(executor.ErrStopped, executor.ErrStopped)
+			pass(50 * time.Second)
+			l.is(job, step.Terminating)
+			pass(20 * time.Second)
+			l.is(job, step.Terminated)
+			l.statuses(job, step.TargetSucceeded, step.TargetSucceeded)
+		})
+	})
+	t.Run("a stop that no process carries out is noticed", func(t *testing.T) {
+		inLab(t, func(l *lab) {
+			l.startOn(other(l, store.RunTargets), executor.Hosts(step.Script, l.work(time.Hour)))
+			job := l.job(nil, "a", "b")
+			pass(time.Second)
+			l.terminate(job)
+			pass(3 * time.Second)
+			l.causesAre(executor.ErrStopped, executor.ErrStopped)
+			l.is(job, step.Terminated)
+		})
+	})
+	t.Run("a later attempt waits for the older", func(t *testing.T) {
+		inLab(t, func(l *lab) {
+			first := other(l, store.RunTargets)
+			l.startOn(first, executor.Hosts(step.Script, l.deaf(time.Minute)))
+			job := l.job(nil, "a")
+			pass(time.Second)
+			first.hook("Claim", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+			pass(5 * time.Second) // it claims nothing more
+			l.breakDown(job, 1)
+			l.operate(job, operation.RetryAll)
+			l.startOn(other(l), executor.Hosts(step.Script, l.work(10*time.Second)))
+			pass(50 * time.Second)
+			l.called("a")
+			pass(30 * time.Second)
+			l.called("a", "a") // and never at once
+			l.is(job, step.Succeeded)
+		})
+	})
+	t.Run("an end is told when nothing runs", func(t *testing.T) {
+		inLab(t, func(l *lab) {
+			l.startOn(other(l, store.RunTargets), executor.Hosts(step.Script, l.deaf(time.Minute)))
+			var told []time.Duration
+			began := time.Now()
+			l.startOn(other(l, store.JobEnded), executor.Ended(func(context.Context, engine.Delivery) error {
+				told = append(told, time.Since(began))
+				return nil
+			}))
+			job := l.job(nil, "a")
+			pass(time.Second)
+			l.breakDown(job, 1)
+			pass(2 * time.Minute)
+			if len(told) != 1 || told[0] < time.Minute || told[0] > 62*time.Second {
+				t.Errorf("the end was told after %v, want once, after a minute", told)
+			}
+			l.settled(job)
+		})
+	})
+	t.Run("a process that died is waited for as long as its lease", func(t *testing.T) {
+		inLab(t, func(l *lab) {
+			job := l.job(nil, "a")
+			due, err := l.eng.Claim(l.Context(), engine.ClaimQuery{Lease: 14 * time.Second})
+			if err != nil || len(due) != 1 {
+				t.Fatalf("Claim = %v, %v", due, err)
+			}
+			l.terminate(job)
+			l.start(executor.Hosts(step.Script, l.work(time.Hour)))
+			pass(13 * time.Second)
+			l.is(job, step.Terminating)
+			pass(3 * time.Second)
+			l.is(job, step.Terminated)
+		})
+	})
+}
+
+func TestNotices(t *testing.T) {
+	ask := func(s *step.Spec) { s.Type, s.Confirmers = step.Confirmation, []string{"alice"} }
+	t.Run("settled unseen", func(t *testing.T) {
+		inLab(t, func(l *lab) {
+			l.start(executor.Hosts(step.Script, l.work(time.Second)))
+			asks, runs := l.job(ask), l.job(nil, "a")
+			pass(time.Minute)
+			l.is(asks, step.Waiting)
+			l.settled(asks)
+			l.settled(runs)
+		})
+	})
+	t.Run("left alone", func(t *testing.T) {
+		inLab(t, func(l *lab) {
+			l.start(executor.RunsOnly(), executor.Hosts(step.Script, l.work(time.Second)))
+			asks, runs := l.job(ask), l.job(nil, "a")
+			pass(time.Minute)
+			for job, want := range map[store.JobID]store.Effect{asks: store.AskConfirmers, runs: store.JobEnded} {
+				left, err := l.eng.Effects(l.Context(), job, 0, 0)
+				if err != nil || len(left) != 1 || left[0].Effect != want || left[0].Count != 0 {
+					t.Errorf("effects = %+v, %v, want %v, never claimed", left, err, want)
+				}
+			}
+		})
+	})
+	t.Run("told again after an error and a panic", func(t *testing.T) {
+		inLab(t, func(l *lab) {
+			var counts []int32
+			tell := func(_ context.Context, d engine.Delivery) error {
+				switch counts = append(counts, d.Count); d.Count {
+				case 1:
+					return errors.New("the post is on strike")
+				case 2:
+					panic("boom")
+				}
+				return nil
+			}
+			l.start(executor.Asked(tell), executor.Ended(tell))
+			asks := l.job(ask)
+			pass(time.Minute)
+			if !slices.Equal(counts, []int32{1, 2, 3}) {
+				t.Errorf("Asked was told deliveries %v, want 1 to 3", counts)
+			}
+			counts = nil
+			_, err := l.eng.Operate(l.Context(), asks, 1, operation.Confirm, engine.Request{By: "alice"})
+			l.must(err)
+			pass(time.Minute)
+			if !slices.Equal(counts, []int32{1, 2, 3}) {
+				t.Errorf("Ended was told deliveries %v, want 1 to 3", counts)
+			}
+			l.settled(asks)
+		})
+	})
+	t.Run("renewed while told", func(t *testing.T) {
+		inLab(t, func(l *lab) {
+			calls := 0
+			l.start(executor.Asked(func(ctx context.Context, _ engine.Delivery) error {
+				calls++
+				return pauseFor(ctx, time.Hour)
+			}))
+			asks := l.job(ask)
+			pass(2 * time.Hour)
+			if calls != 1 {
+				t.Errorf("Asked was called %d times, want once", calls)
+			}
+			l.settled(asks)
+		})
+	})
+}
+
+func pauseFor(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
