@@ -193,6 +193,7 @@ func (p *process) awaitOthers(ctx context.Context, job store.JobID, before store
 	}
 }
 
+// isHeld reports whether there is such a run. One with as many failures as claims is backing off.
 func (p *process) isHeld(ctx context.Context, job store.JobID, before store.Seq, which func(key) bool) (bool, error) {
 	const limit = 100
 	for after := store.Seq(0); ; {
@@ -208,7 +209,7 @@ func (p *process) isHeld(ctx context.Context, job store.JobID, before store.Seq,
 			if d.Seq >= before {
 				return false, nil
 			}
-			if d.Effect == store.RunTargets && d.Count > 0 && which(key{d.Job, d.Step, d.Attempt}) && step.At(time.Now().Add(-clockSkew)) < d.NotBefore {
+			if d.Effect == store.RunTargets && d.Count > d.Failures && which(key{d.Job, d.Step, d.Attempt}) && step.At(time.Now().Add(-clockSkew)) < d.NotBefore {
 				return true, nil
 			}
 			after = d.Seq

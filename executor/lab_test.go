@@ -37,8 +37,9 @@ func inLab(t *testing.T, f func(l *lab)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(30 * 365 * 24 * time.Hour) // ids of jobs begin in 2024
-		eng := engine.New(memstore.New())
-		f(&lab{T: t, eng: eng, src: &source{Engine: eng}, atWork: map[string]int{}})
+		mem := memstore.New()
+		eng := engine.New(mem)
+		f(&lab{T: t, eng: eng, src: &source{Engine: eng, store: mem}, atWork: map[string]int{}})
 	})
 }
 
@@ -245,6 +246,10 @@ type source struct {
 	twice   bool           // deliver each effect twice
 	only    []store.Effect // that are claimed; none means all
 	late    time.Duration  // that answers of claims with effects take
+
+	after      func() error                // error of a report that was taken
+	reportHook func(job store.JobID) error // stands in the way of reports
+	store      store.Store
 }
 
 // hook has f called before a method, whose error it returns; nil lets calls pass.
@@ -367,10 +372,19 @@ func (s *source) Report(ctx context.Context, r engine.Report) (engine.ReportRece
 	if err := s.before(ctx, "Report"); err != nil {
 		return engine.ReportReceipt{}, err
 	}
+	if s.reportHook != nil {
+		if err := s.reportHook(r.Job); err != nil {
+			return engine.ReportReceipt{}, err
+		}
+	}
 	s.mu.Lock()
 	s.reports = append(s.reports, r)
 	s.mu.Unlock()
-	return s.Engine.Report(ctx, r)
+	receipt, err := s.Engine.Report(ctx, r)
+	if s.after != nil && err == nil {
+		return engine.ReportReceipt{}, s.after()
+	}
+	return receipt, err
 }
 
 // numbered returns n names of hosts.

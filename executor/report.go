@@ -87,14 +87,14 @@ func (a *attempt) result(h Host, r store.Result) {
 // add adds to what waits. a.out is locked.
 func (a *attempt) add(r engine.TargetResult) {
 	out := &a.out
+	before := len(out.pending.results)
 	if out.closed || isClosed(out.done) || !out.pending.add(r) {
 		return
 	}
-	switch len(out.pending.results) {
-	case 1:
+	if before == 0 {
 		out.since = time.Now()
-		tell(out.wake)
-	case flushAt:
+	}
+	if n := len(out.pending.results); n > before && (n == 1 || n == flushAt) {
 		tell(out.wake)
 	}
 	if out.pending.finished == pendingMax {

@@ -1,0 +1,152 @@
+package executor_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stepgate/stepgate/executor"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A step that may not take more places keeps none from others.
+func TestAStepAtItsBoundKeepsNoPlace(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.AtOnce(3), executor.AtOncePerStep(2), executor.Hosts(step.Script, l.work(time.Minute)))
+		l.job(nil, "a", "b", "c", "d")
+		pass(time.Second)
+		l.called("a", "b")
+		l.job(nil, "e", "f")
+		pass(time.Second)
+		l.called("a", "b", "e")
+		pass(time.Minute)
+		if l.most != 3 {
+			t.Errorf("%d hosts were worked on at once, want 3", l.most)
+		}
+	})
+}
+
+// A step that has all places gives every second one to the next step.
+func TestPlacesAreShared(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.AtOnce(4), executor.Hosts(step.Script, l.work(time.Minute)))
+		big := l.job(nil, numbered(400)...)
+		pass(time.Second)
+		small := l.job(nil, numbered(4)...)
+		pass(time.Minute) // until the first four have returned
+		byJob := map[store.JobID]int{}
+		for _, job := range []store.JobID{big, small} {
+			byJob[job] = int(l.state(job).Succeeded)
+		}
+		pass(time.Minute + time.Second)
+		if got := l.state(small).Succeeded; got != 2 {
+			t.Errorf("%d hosts of the small step are done, want 2 of the first 4 places", got)
+		}
+		pass(time.Minute)
+		l.is(small, step.Succeeded)
+	})
+}
+
+// A host that waits for its name holds up no other host, and no other step.
+func TestAHostAtItsBoundHoldsUpNoOther(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.AtOnce(2), executor.AtOncePerHost(1), executor.Hosts(step.Script, l.work(time.Minute)))
+		l.job(nil, "a")
+		pass(time.Second)
+		for range 5 {
+			l.job(nil, "a") // more than there are places
+		}
+		l.job(nil, "a", "b")
+		pass(time.Second)
+		l.called("a", "b")
+		pass(8 * time.Minute)
+		l.called("a", "a", "a", "a", "a", "a", "a", "b")
+		if l.most != 2 {
+			t.Errorf("%d hosts were worked on at once, want 2", l.most)
+		}
+	})
+}
+
+// Hosts of one step that wait for their names are passed over, beyond the page.
+func TestAPageOfBusyHosts(t *testing.T) {
+	inLab(t, func(l *lab) {
+		busy := numbered(600)
+		l.start(executor.AtOnce(601), executor.AtOncePerHost(1), executor.Hosts(step.Script, l.work(time.Hour)))
+		l.job(nil, busy...)
+		pass(time.Second)
+		l.job(nil, append(busy, "free")...)
+		pass(time.Second)
+		l.called(append(busy, "free")...)
+	})
+}
+
+// A step function has one place, however many hosts it has, and no name.
+func TestAStepFunctionHasOnePlace(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.AtOnce(2), executor.AtOncePerStep(1), executor.AtOncePerHost(1), executor.Steps(step.Script,
+			func(ctx context.Context, task *executor.Task) store.Result {
+				return l.work(time.Minute)(ctx, task, executor.Host{Name: "all"})
+			}))
+		jobs := []store.JobID{l.job(nil, "a", "b"), l.job(nil, "a", "b"), l.job(nil, "a", "b")}
+		pass(61 * time.Second)
+		var states []step.State
+		for _, job := range jobs {
+			states = append(states, l.state(job).State)
+		}
+		if !slices.Equal(states, []step.State{step.Succeeded, step.Succeeded, step.Running}) {
+			t.Errorf("the steps are %v, want two done", states)
+		}
+	})
+}
+
+// An executor claims no more steps than it has places.
+func TestStepsAreLeftToOthers(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.AtOnce(2), executor.Hosts(step.Script, l.work(time.Hour)))
+		var jobs []store.JobID
+		for range 10 {
+			jobs = append(jobs, l.job(nil, "a"))
+		}
+		pass(time.Minute)
+		claimed := 0
+		for _, job := range jobs {
+			left, err := l.eng.Effects(l.Context(), job, 0, 0)
+			l.must(err)
+			if left[0].Count > 0 {
+				claimed++
+			}
+		}
+		if claimed != 2 {
+			t.Errorf("%d steps are claimed, want 2", claimed)
+		}
+	})
+}
+
+// Results that cannot be reported hold up their own step, and no other.
+func TestResultsThatWaitHoldUpTheirStep(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.AtOnce(2), executor.Hosts(step.Script, l.work(time.Millisecond)))
+		bad := l.job(nil, numbered(20_000)...)
+		l.src.reportHook = func(job store.JobID) error {
+			if job == bad {
+				return errCut
+			}
+			return nil
+		}
+		pass(time.Minute)
+		if n := len(l.calls); n < 4000 || n > 4000+1000+2 {
+			t.Errorf("%d hosts were worked on, want 4,000 that wait and one report more", n)
+		}
+		good := l.job(nil, numbered(100)...)
+		pass(time.Second)
+		l.is(good, step.Succeeded)
+		l.src.reportHook = nil
+		pass(time.Minute)
+		l.is(bad, step.Succeeded)
+		if n := len(l.calls); n != 20_100 {
+			t.Errorf("%d hosts were worked on, want each once", n)
+		}
+	})
+}

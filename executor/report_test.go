@@ -1,0 +1,211 @@
+package executor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/executor"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// Results wait 200 ms at most, and not at all when nothing is left to run.
+func TestResultsAreReportedTogether(t *testing.T) {
+	inLab(t, func(l *lab) {
+		job := l.job(nil, numbered(10)...)
+		l.start(executor.AtOnce(1), executor.Hosts(step.Script, l.work(30*time.Millisecond)))
+		pass(199 * time.Millisecond)
+		if got := l.src.reported(); got != nil {
+			t.Errorf("reports of %v results before 200 ms have passed", got)
+		}
+		pass(time.Millisecond)
+		if got := l.state(job).Succeeded; got != 6 {
+			t.Errorf("%d results are known after 200 ms, want 6", got)
+		}
+		pass(100 * time.Millisecond)
+		l.is(job, step.Succeeded) // as soon as the last has returned
+		if got := l.src.reported(); !slices.Equal(got, []int{7, 4}) {
+			t.Errorf("reports have %v results, want 7, of which one is of a host at work, and 4", got)
+		}
+	})
+}
+
+func TestAThousandResultsAreReportedAtOnce(t *testing.T) {
+	inLab(t, func(l *lab) {
+		job := l.job(nil, numbered(1001)...)
+		l.start(executor.AtOnce(1001), executor.Hosts(step.Script, func(ctx context.Context, task *executor.Task, h executor.Host) store.Result {
+			if h.Name == "h0" {
+				time.Sleep(time.Hour)
+			}
+			time.Sleep(300 * time.Millisecond)
+			return success
+		}))
+		pass(300 * time.Millisecond)
+		if got := l.state(job).Succeeded; got != 1000 {
+			t.Errorf("%d results are known after 300 ms, want 1,000", got)
+		}
+	})
+}
+
+// A report is repeated until it is taken, with pauses up to 1 s, and results that come meanwhile go
+// with the next.
+func TestReportsAreRepeated(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.Hosts(step.Script, l.work(time.Second)))
+		l.src.hook("Report", cut)
+		job := l.job(nil, "a", "b")
+		pass(10 * time.Minute)
+		l.is(job, step.Running)
+		if got := l.src.count("Report"); got < 600 || got > 610 {
+			t.Errorf("%d reports in ten minutes, want one a second", got)
+		}
+		if len(l.told) != l.src.count("Report") || !errors.Is(l.told[0], errCut) {
+			t.Errorf("Failed was told %d times, of %v", len(l.told), l.told[0])
+		}
+		l.src.hook("Report", nil)
+		pass(time.Second)
+		l.is(job, step.Succeeded)
+		l.called("a", "b")
+	})
+}
+
+// A report of which the answer was lost is repeated, and each result counts once.
+func TestAnAnswerThatIsLost(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.AtOnce(1), executor.Hosts(step.Script, l.work(time.Second)))
+		l.src.after = func() error { return errCut }
+		job := l.job(nil, "a", "b", "c")
+		pass(2500 * time.Millisecond)
+		l.src.after = nil
+		pass(5 * time.Second)
+		l.is(job, step.Succeeded)
+		l.called("a", "b", "c")
+	})
+}
+
+func TestAStaleAnswerEndsTheAttempt(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.RunsOnly(), executor.Hosts(step.Script, func(ctx context.Context, task *executor.Task, h executor.Host) store.Result {
+			if h.Name == "a" {
+				time.Sleep(time.Second)
+				return success
+			}
+			return l.work(time.Hour)(ctx, task, h)
+		}))
+		job := l.job(nil, "a", "b")
+		pass(time.Second - time.Millisecond)
+		l.breakDown(job, 1)
+		pass(202 * time.Millisecond)
+		l.causesAre(executor.ErrOver)
+		l.is(job, step.Abnormal)
+	})
+}
+
+func TestProgress(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.Hosts(step.Script, func(ctx context.Context, task *executor.Task, h executor.Host) store.Result {
+			for i := range 100 {
+				task.Progress(h, fmt.Sprintf("%d of 100\n", i)+strings.Repeat("x", 300))
+				time.Sleep(time.Second)
+			}
+			task.Report(h, store.Result{Status: step.NonZeroExit})
+			task.Progress(h, "too late")
+			return success // a result was reported
+		}))
+		job := l.job(nil, "a")
+		began := step.At(time.Now())
+		pass(10*time.Second + 300*time.Millisecond)
+		targets, err := l.eng.Targets(l.Context(), job, 1, engine.TargetQuery{})
+		l.must(err)
+		if got := targets[0]; got.Status != step.TargetRunning || len(got.Detail) != 256 || got.Started != began || got.Finished != 0 {
+			t.Errorf("the host is %+v, want it to run since %v, with 256 characters", got, began)
+		}
+		pass(2 * time.Minute)
+		l.statuses(job, step.NonZeroExit)
+	})
+}
+
+// A target that the step does not have is told of, and spoils no report.
+func TestAHostThatIsNone(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.Steps(step.Script, func(ctx context.Context, task *executor.Task) store.Result {
+			for _, i := range []int32{-1, 2, 1 << 30} {
+				task.Report(executor.Host{Index: i}, success)
+				task.Progress(executor.Host{Index: i}, "x")
+			}
+			return success
+		}))
+		job := l.job(nil, "a", "b")
+		pass(time.Second)
+		l.is(job, step.Succeeded)
+		if len(l.told) != 6 {
+			t.Errorf("Failed was told %d times, want 6", len(l.told))
+		}
+	})
+}
+
+// A task that no executor has made does nothing, and neither does one that is over.
+func TestTasksThatAreNotAtWork(t *testing.T) {
+	check := func(ctx context.Context, task *executor.Task) {
+		h := executor.Host{Index: 0, Name: "a"}
+		task.Progress(h, "x")
+		task.Report(h, success)
+		task.Break("x")
+		for h, err := range task.Hosts(ctx) {
+			if err == nil {
+				t.Errorf("there is a host %+v", h)
+			}
+		}
+	}
+	check(t.Context(), &executor.Task{})
+	inLab(t, func(l *lab) {
+		var kept *executor.Task
+		l.start(executor.Hosts(step.Script, func(_ context.Context, task *executor.Task, _ executor.Host) store.Result {
+			kept = task
+			return store.Result{Status: step.TargetFailed}
+		}))
+		job := l.job(nil, "a")
+		pass(time.Second)
+		check(l.Context(), kept)
+		pass(time.Minute)
+		l.is(job, step.Failed)
+	})
+}
+
+// An engine that takes shorter reasons breaks the attempt all the same.
+func TestAReasonThatIsTooLong(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.src.Engine = engine.New(l.src.store, engine.WithLimits(engine.Limits{Reason: 10}))
+		l.start(executor.Steps(step.Script, func(ctx context.Context, task *executor.Task) store.Result {
+			task.Break(strings.Repeat("x", 1000))
+			return success
+		}))
+		job := l.job(nil, "a")
+		pass(time.Second)
+		l.is(job, step.Abnormal)
+	})
+}
+
+// What the engine refuses for good fails the effect, which tells why.
+func TestARefusedReport(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.Hosts(step.Script, l.work(time.Second)))
+		l.src.hook("Report", func(context.Context) error { return &engine.Refusal{Detail: "no"} })
+		job := l.job(nil, "a")
+		pass(500 * time.Millisecond)
+		left, err := l.eng.Effects(l.Context(), job, 0, 0)
+		l.must(err)
+		if len(left) != 1 || left[0].Failures != 1 || !strings.Contains(left[0].LastError, "report of 1 results") {
+			t.Errorf("effects are %+v, want the run, with its failure", left)
+		}
+		l.src.hook("Report", nil)
+		pass(time.Minute)
+		l.is(job, step.Succeeded)
+	})
+}
