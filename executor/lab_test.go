@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -238,12 +239,12 @@ func pass(d time.Duration) {
 // A source is the way of an executor to its engine: a hook can stand in the way of each method.
 type source struct {
 	*engine.Engine
+	twice atomic.Bool // deliver each effect twice
 
 	mu      sync.Mutex // guards all below
 	hooks   map[string]func(ctx context.Context) error
 	counts  map[string]int
 	reports []engine.Report
-	twice   bool           // deliver each effect twice
 	only    []store.Effect // that are claimed; none means all
 	late    time.Duration  // that answers of claims with effects take
 
@@ -260,6 +261,13 @@ func (s *source) hook(method string, f func(ctx context.Context) error) {
 		s.hooks = map[string]func(context.Context) error{}
 	}
 	s.hooks[method] = f
+}
+
+// cutAll has f called before all methods.
+func (s *source) cutAll(f func(ctx context.Context) error) {
+	for _, method := range []string{"Claim", "Renew", "Release", "Settle", "Fail", "Step", "Targets", "Effects", "Report"} {
+		s.hook(method, f)
+	}
 }
 
 func (s *source) before(ctx context.Context, method string) error {
@@ -306,7 +314,7 @@ func (s *source) Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Deliv
 	if len(due) > 0 {
 		time.Sleep(s.late)
 	}
-	if s.twice {
+	if s.twice.Load() {
 		due = append(due, due...)
 	}
 	return due, err

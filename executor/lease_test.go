@@ -111,15 +111,10 @@ func TestASourceThatIsGone(t *testing.T) {
 				l.start(executor.AtOnce(2), executor.Hosts(step.Script, l.work(8*time.Second)))
 				job := l.job(nil, numbered(6)...)
 				pass(5 * time.Second)
-				all := []string{"Claim", "Renew", "Release", "Settle", "Fail", "Step", "Targets", "Effects", "Report"}
-				for _, method := range all {
-					l.src.hook(method, how)
-				}
+				l.src.cutAll(how)
 				pass(28 * time.Second)
 				l.causesAre(store.ErrLeaseLost, store.ErrLeaseLost) // the last two hosts
-				for _, method := range all {
-					l.src.hook(method, nil)
-				}
+				l.src.cutAll(nil)
 				pass(3 * time.Minute)
 				l.is(job, step.Succeeded)
 				l.called("h0", "h1", "h2", "h3", "h4", "h5", "h4", "h5")

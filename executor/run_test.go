@@ -18,7 +18,7 @@ import (
 
 func TestARunDeliveredTwiceRunsOnce(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.src.twice = true
+		l.src.twice.Store(true)
 		l.start(executor.Hosts(step.Script, l.work(time.Minute)))
 		job := l.job(nil, "a", "b")
 		pass(2 * time.Minute)
