@@ -103,14 +103,14 @@ func (a *attempt) add(r engine.TargetResult) {
 }
 
 // awaitRoom waits while too many results wait, and reports whether there is room: there may be none
-// when enough is closed.
+// when enough is closed, and after a break, as the results are then sent at the end.
 func (a *attempt) awaitRoom(enough <-chan struct{}) bool {
 	for {
 		a.out.mu.Lock()
-		full, taken := a.out.pending.finished >= pendingMax && !a.out.closed, a.out.taken
+		full, broken, taken := a.out.pending.finished >= pendingMax && !a.out.closed, a.out.broken, a.out.taken
 		a.out.mu.Unlock()
-		if !full {
-			return true
+		if !full || broken {
+			return !full
 		}
 		select {
 		case <-taken:
@@ -156,6 +156,12 @@ func (a *attempt) breakOff(reason string) {
 	if !again {
 		a.stop(ErrOver)
 	}
+}
+
+func (a *attempt) isBroken() bool {
+	a.out.mu.Lock()
+	defer a.out.mu.Unlock()
+	return a.out.broken
 }
 
 // closeReports says that no more results come, and has those that wait sent at once.

@@ -112,6 +112,7 @@ func (a *attempt) work(feeding, working, reporting context.Context) error {
 	defer stop(nil)
 	err := a.workOn(feeding, doing, reporting)
 	if doing.Err() != nil && working.Err() == nil { // the deadline has passed: by the engine's clock, too?
+		a.share.setAside(true)
 		select {
 		case <-working.Done():
 		case <-a.p.closing:
@@ -132,10 +133,10 @@ func (a *attempt) workOn(feeding, doing, reporting context.Context) error {
 	var result store.Result // without a status until f has returned
 	a.share.add([]Host{{Index: -1}}, false, func(Host) { a.whole(doing, f, &result) })
 	err := a.awaitIdle(feeding)
-	if result.Status.Success() || result.Status.Finished() && !a.isGone() {
-		return a.rest(reporting, result)
+	if a.isBroken() || !result.Status.Finished() || a.isGone() && !result.Status.Success() {
+		return err
 	}
-	return err
+	return a.rest(reporting, result)
 }
 
 // eachHost calls f for every host that is due and has no result, several at once, and waits for

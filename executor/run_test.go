@@ -249,6 +249,53 @@ func TestBreakEndsTheAttempt(t *testing.T) {
 	})
 }
 
+// A break in the midst of very many results holds up nothing.
+func TestBreakOfALargeStep(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.Steps(step.Script, func(ctx context.Context, task *executor.Task) store.Result {
+			for h, err := range task.Hosts(l.Context()) {
+				if err != nil {
+					break
+				}
+				if h.Index == 1500 {
+					task.Break("enough")
+				}
+				task.Report(h, success)
+			}
+			return success
+		}))
+		job := l.job(nil, numbered(20_000)...)
+		pass(time.Second)
+		l.is(job, step.Abnormal)
+		if s := l.state(job); s.Succeeded < 4000 || s.Succeeded > 6000 {
+			t.Errorf("%d results are known, want those before the break and 4,000", s.Succeeded)
+		}
+		pass(time.Minute)
+		l.settled(job)
+	})
+}
+
+// Where the clock of the process is ahead of the engine's, an attempt past its deadline waits for the
+// engine to say so, and takes no place meanwhile.
+func TestADeadlineThatTheEngineDoesNotSeeYet(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.src.hook("Sweep", func(context.Context) error { return errors.New("not now") })
+		l.start(executor.AtOnce(1), executor.Hosts(step.Script, l.work(time.Hour)))
+		job := l.job(func(s *step.Spec) { s.Timeout = 10 * time.Second }, "a", "b")
+		pass(11 * time.Second)
+		l.is(job, step.Running)
+		other := l.job(nil, "c")
+		pass(time.Second)
+		l.called("a", "c")
+		l.src.hook("Sweep", nil)
+		pass(2 * time.Second)
+		l.is(job, step.Abnormal)
+		l.is(other, step.Running)
+		pass(time.Minute)
+		l.settled(job)
+	})
+}
+
 func TestAStepFunction(t *testing.T) {
 	inLab(t, func(l *lab) {
 		hosts := numbered(2500)

@@ -89,8 +89,9 @@ func (t *Task) Hosts(ctx context.Context) iter.Seq2[Host, error] {
 }
 
 // Break ends the attempt whatever its hosts come to: the step is abnormal, with the reason, of which
-// 500 characters are kept, and the contexts of its functions end with [ErrOver]. The results of its
-// hosts are reported, too. The first Break counts.
+// 500 characters are kept, and the contexts of its functions end with [ErrOver]. What its hosts have
+// come to is reported, too, but for results after the first 4,000 that wait, and for those that a
+// [StepFunc] returns. The first Break counts.
 func (t *Task) Break(reason string) {
 	if t.a != nil {
 		t.a.breakOff(oneLine(reason, maxReason))
