@@ -17,7 +17,7 @@ import (
 // How results become reports: together, but none waits long.
 const (
 	flushEvery = 200 * time.Millisecond
-	flushAt    = 1000             // results
+	flushAt    = 1000             // finished results
 	pendingMax = 4000             // finished results that wait; then no function begins
 	pollEvery  = 2 * time.Second  // between looks at a step of which no report tells
 	lastWords  = 2 * time.Second  // for finished results once the drain time is over
@@ -94,7 +94,7 @@ func (a *attempt) add(r engine.TargetResult) {
 	if before == 0 {
 		out.since = time.Now()
 	}
-	if n := len(out.pending.results); n > before && (n == 1 || n == flushAt) {
+	if before == 0 || out.pending.finished == flushAt {
 		tell(out.wake)
 	}
 	if out.pending.finished == pendingMax {
@@ -238,7 +238,7 @@ func (a *attempt) take(now time.Time) (results []engine.TargetResult, outcome st
 		return nil, 0, time.Time{}, false
 	case n == 0 && !out.broken:
 		return nil, 0, time.Time{}, out.closed
-	case !out.closed && !out.urgent && n < flushAt && now.Before(out.since.Add(flushEvery)):
+	case !out.closed && !out.urgent && out.pending.finished < flushAt && now.Before(out.since.Add(flushEvery)):
 		return nil, 0, out.since.Add(flushEvery), false
 	}
 	if out.broken && n <= engine.MaxResults {

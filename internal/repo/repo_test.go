@@ -118,7 +118,7 @@ var imports = []struct {
 }{
 	{"internal/enum", nil, "names of numbers need nothing"},
 	{"internal/testkit", []string{"pgregory.net/rapid", "os"}, "for tests of every package, so it knows none"},
-	{"internal/jobkit", []string{"step", "operation", "store", "engine"}, "makes jobs for tests, on any store"},
+	{"internal/jobkit", []string{"step", "operation", "store", "engine", "executor"}, "makes jobs for tests, on any store"},
 	{"internal/crowd", []string{"step", "operation", "store", "engine"}, "for tests of engines and stores that are kept busy"},
 	{"internal/migrate", nil, "it reads files that are embedded, and knows no database"},
 	{"internal/pgkit", nil, "what tests on PostgreSQL share, without a driver"},

@@ -121,6 +121,15 @@ func operate(b *testing.B, eng *engine.Engine, callers int, ids []store.JobID) f
 	})
 }
 
+// What does a step cost beside its work?
+func BenchmarkBesideABarePool(b *testing.B) {
+	s, err := pgstore.New(b.Context(), bench(b, 8))
+	if err != nil {
+		b.Fatal(err)
+	}
+	jobkit.BesideABarePool(b, engine.New(s))
+}
+
 // How much of what the server can do is left to an operation, load, decide and commit, and
 // what does group commit do for it?
 func BenchmarkOperate(b *testing.B) {

@@ -119,6 +119,11 @@ func BenchmarkOperate(b *testing.B) {
 	}
 }
 
+// What does a step cost beside its work?
+func BenchmarkBesideABarePool(b *testing.B) {
+	jobkit.BesideABarePool(b, engine.New(open(b, filepath.Join(folder(b), "jobs.db"))))
+}
+
 // How much more does an operation cost where there is more of something that it does not
 // need? Both sizes take turns, and the ratio of their times is reported.
 func BenchmarkGrowth(b *testing.B) {
