@@ -65,6 +65,7 @@ func (p *process) enter(ctx context.Context, d held, s *share) (a *attempt, work
 	}
 	a.task = &Task{
 		Job: d.Job, Step: d.Step, Attempt: d.Attempt, Run: d.Run, Delivery: d.Count,
+		By: d.By, Because: d.Because, Cause: d.Cause,
 		a: a, began: time.Now(),
 	}
 	working, a.stop = context.WithCancelCause(ctx)

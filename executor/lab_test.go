@@ -249,6 +249,7 @@ type source struct {
 	late    time.Duration  // that answers of claims with effects take
 
 	after      func() error                // error of a report that was taken
+	anyType    bool                        // claims do not select by type
 	reportHook func(job store.JobID) error // stands in the way of reports
 	store      store.Store
 }
@@ -309,6 +310,9 @@ func (s *source) Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Deliv
 	}
 	if len(q.Effects) == 0 {
 		return nil, pauseFor(ctx, q.Wait)
+	}
+	if s.anyType {
+		q.Types = step.Types{}
 	}
 	due, err := s.Engine.Claim(ctx, q)
 	if len(due) > 0 {

@@ -11,7 +11,9 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A lease is a claim that this process holds, and renews each third of the lease. It is lost when
+const renewAgain = time.Second // after a renewal that failed
+
+// A lease is a claim that this process holds and renews, see [engine.RenewEvery]. It is lost when
 // the source refuses a renewal, and when the last one that passed is older than the lease: then
 // another process may carry the effect out. Renewals go on after the second, so that none does as
 // long as a function comes to its end here.
@@ -37,7 +39,7 @@ func (x *Executor) hold(ctx context.Context, d engine.Delivery, since time.Time)
 		stopped: make(chan struct{}), gone: make(chan struct{}), ends: since.Add(x.lease),
 	}
 	if time.Since(since) > x.lease/2 {
-		if err := l.renew(ctx, x.lease/3); err != nil {
+		if err := l.renew(ctx, engine.RenewEvery(x.lease)); err != nil {
 			x.failed(ctx, err)
 			return nil
 		}
@@ -74,8 +76,8 @@ func (l *lease) renew(ctx context.Context, bound time.Duration) error {
 // keep renews l until ctx ends.
 func (l *lease) keep(ctx context.Context) {
 	defer close(l.stopped)
-	every := l.x.lease / 3
-	next := l.end().Add(-2 * every)
+	every := engine.RenewEvery(l.x.lease)
+	next := l.end().Add(every - l.x.lease)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var failed error // the last renewal, if it did not pass
@@ -105,6 +107,7 @@ func (l *lease) keep(ctx context.Context) {
 				return
 			}
 			l.x.failed(ctx, failed)
+			next = time.Now().Add(min(every, renewAgain))
 		}
 	}
 }

@@ -132,7 +132,8 @@ func By(name string) Option {
 }
 
 // Lease sets the lease without a renewal, 1 s to 1 h; the default is the engine's, 14 s. The work
-// of a process that dies goes on elsewhere once its leases have run out. They are renewed each third.
+// of a process that dies goes on elsewhere once its leases have run out. [engine.RenewEvery] says
+// when they are renewed.
 func Lease(d time.Duration) Option {
 	return func(x *Executor) {
 		if d < minLease || d > maxLease {
@@ -201,7 +202,31 @@ func (x *Executor) check(ctx context.Context) error {
 	case len(x.hosts)+len(x.steps) == 0 && !x.notify:
 		return invalid("Options", "no function: want Hosts, Steps, Asked or Ended")
 	}
+	ruled, ok := x.src.(interface{ Rules() *operation.Rules })
+	if !ok {
+		return nil
+	}
+	for typ := range x.types().All() {
+		if rules := ruled.Rules(); rules.Enters(typ) != step.Running {
+			field := "Hosts"
+			if x.steps[typ] != nil {
+				field = "Steps"
+			}
+			return invalid(field, "by the rules of the engine, %v (%d) steps have no targets to run", typ, typ)
+		}
+	}
 	return nil
+}
+
+// types returns the step types that have a function.
+func (c *config) types() (types step.Types) {
+	for typ := range c.hosts {
+		types = types.With(typ)
+	}
+	for typ := range c.steps {
+		types = types.With(typ)
+	}
+	return types
 }
 
 func invalid(field, format string, args ...any) *engine.Refusal {

@@ -42,6 +42,8 @@ func TestSetUp(t *testing.T) {
 		"nil function of steps":  {eng, []executor.Option{executor.Steps(step.Script, nil)}, "Steps"},
 		"no type":                {eng, []executor.Option{executor.Hosts(0, host)}, "Hosts"},
 		"unknown type":           {eng, []executor.Option{executor.Steps(31, whole)}, "Steps"},
+		"a type without targets": {eng, []executor.Option{executor.Hosts(step.Confirmation, host)}, "Hosts"},
+		"no such type":           {eng, []executor.Option{executor.Steps(32, whole)}, "Steps"},
 		"two functions":          {eng, []executor.Option{ok, executor.Hosts(step.Script, host)}, "Hosts"},
 		"two kinds of functions": {eng, []executor.Option{ok, executor.Steps(step.Script, whole)}, "Steps"},
 		"none at all":            {eng, nil, "Options"},
@@ -75,7 +77,7 @@ func TestSetUp(t *testing.T) {
 		for _, opts := range [][]executor.Option{
 			{ok}, {executor.Steps(step.Script, whole)}, {executor.Asked(notice)}, {executor.Ended(notice)}, {executor.RunsOnly(), ok},
 			{ok, executor.AtOnce(1), executor.AtOncePerStep(1), executor.AtOncePerHost(1), executor.Lease(time.Second), executor.Drain(0), executor.By("")},
-			{executor.Hosts(32, host), executor.Steps(63, whole), executor.Lease(time.Hour), executor.Failed(nil)},
+			{executor.Hosts(step.SQL, host), executor.Steps(step.Script, whole), executor.Lease(time.Hour), executor.Failed(nil)},
 		} {
 			if err := executor.New(eng, opts...).Run(ended); err != nil {
 				t.Errorf("Run = %v", err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -66,6 +67,7 @@ func (p *process) run(ctx context.Context) {
 // A lane claims effects of some kinds, so that none waits for one of another lane.
 type lane struct {
 	kinds []store.Effect
+	types step.Types                         // of runs and stops
 	spare func() int                         // how many can be claimed now
 	room  <-chan struct{}                    // told when that may have grown
 	begin func() func(context.Context, held) // takes a place, and returns what carries one effect out and gives the place back
@@ -80,20 +82,21 @@ type held struct {
 func (p *process) lanes() []lane {
 	var lanes []lane
 	if len(p.hosts)+len(p.steps) > 0 {
+		types := p.types()
 		lanes = append(lanes,
-			lane{[]store.Effect{store.RunTargets}, p.places.spare, p.places.room, p.beginRun},
-			p.newLane(seatsOfStops, p.stop, store.StopAttempt))
+			lane{[]store.Effect{store.RunTargets}, types, p.places.spare, p.places.room, p.beginRun},
+			p.newLane(seatsOfStops, types, p.stop, store.StopAttempt))
 	}
 	if !p.runsOnly {
-		lanes = append(lanes, p.newLane(seatsOfNotices, p.notify, store.AskConfirmers, store.JobEnded))
+		lanes = append(lanes, p.newLane(seatsOfNotices, step.Types{}, p.notify, store.AskConfirmers, store.JobEnded))
 	}
 	return lanes
 }
 
 // newLane returns a lane with a number of places.
-func (p *process) newLane(seats int, handle func(context.Context, held), kinds ...store.Effect) lane {
+func (p *process) newLane(seats int, types step.Types, handle func(context.Context, held), kinds ...store.Effect) lane {
 	taken, room := make(chan struct{}, seats), make(chan struct{}, 1)
-	return lane{kinds, func() int { return seats - len(taken) }, room, func() func(context.Context, held) {
+	return lane{kinds, types, func() int { return seats - len(taken) }, room, func() func(context.Context, held) {
 		taken <- struct{}{}
 		return func(ctx context.Context, d held) {
 			defer func() {
@@ -121,7 +124,9 @@ func (p *process) claim(ctx, work context.Context, l lane) {
 		wait := min(p.lease/4, 10*time.Second) // the lease may have begun at the beginning of it
 		var due []engine.Delivery
 		err := within(ctx, callWait, func(ctx context.Context) (err error) {
-			due, err = p.src.Claim(ctx, engine.ClaimQuery{Effects: l.kinds, Lease: p.lease, Limit: min(n, pageSize), Wait: wait})
+			due, err = p.src.Claim(ctx, engine.ClaimQuery{
+				Effects: l.kinds, Types: l.types, Lease: p.lease, Limit: min(n, pageSize), Wait: wait,
+			})
 			return err
 		})
 		p.handOut(work, l, due, since)

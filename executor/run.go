@@ -127,7 +127,7 @@ func (a *attempt) workOn(feeding, doing, reporting context.Context) error {
 		return a.eachHost(feeding, func(h Host) { a.host(doing, f, h) })
 	}
 	f := a.p.steps[a.task.Step.Type]
-	if f == nil {
+	if f == nil { // the source does not select by type
 		return fmt.Errorf("executor: no function for %v steps", a.task.Step.Type)
 	}
 	var result store.Result // without a status until f has returned

@@ -212,13 +212,62 @@ func TestResultsAreMadeFit(t *testing.T) {
 	})
 }
 
-func TestAStepWithoutAFunctionFails(t *testing.T) {
+// Runs and stops of types without a function are left to other processes.
+func TestTypesOfOthersAreLeftAlone(t *testing.T) {
 	inLab(t, func(l *lab) {
+		l.start(executor.Hosts(step.SQL, l.work(time.Second)))
+		job, stopped := l.job(nil, "a"), l.job(nil, "b")
+		l.terminate(stopped)
+		pass(time.Minute)
+		l.called()
+		for _, id := range []store.JobID{job, stopped} {
+			left, err := l.eng.Effects(l.Context(), id, 0, 0)
+			l.must(err)
+			if len(left) == 0 || left[0].Count != 0 {
+				t.Errorf("effects are %+v, want them never claimed", left)
+			}
+		}
+	})
+}
+
+// A run of a type without a function, of a source that does not select, fails and is kept.
+func TestARunWithoutAFunctionFails(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.src.anyType = true
 		l.start(executor.Hosts(step.SQL, l.work(time.Second)))
 		job := l.job(nil, "a")
 		pass(time.Second)
 		l.is(job, step.Running)
-		l.called()
+		left, err := l.eng.Effects(l.Context(), job, 0, 0)
+		l.must(err)
+		if len(left) != 1 || left[0].LastError != "executor: no function for script steps" {
+			t.Errorf("effects are %+v, want the run, and why it failed", left)
+		}
+	})
+}
+
+// A task tells who asked for it, why, and by which operation.
+func TestATaskTellsWhoAsked(t *testing.T) {
+	inLab(t, func(l *lab) {
+		var got []executor.Task
+		l.start(executor.Hosts(step.Script, func(_ context.Context, task *executor.Task, _ executor.Host) store.Result {
+			got = append(got, *task)
+			return store.Result{Status: step.TargetFailed}
+		}))
+		job := l.job(func(s *step.Spec) { s.Payload = "uptime" }, "a")
+		pass(time.Second)
+		_, err := l.eng.Operate(l.Context(), job, 1, operation.RetryFailed, engine.Request{By: "bob", Because: "it is repaired"})
+		l.must(err)
+		pass(time.Second)
+		if len(got) != 2 {
+			t.Fatalf("the function was called %d times, want 2", len(got))
+		}
+		if first := got[0]; first.Job.ID != job || first.Step.Payload != "uptime" || first.Attempt != 1 || first.Delivery != 1 || first.Cause != operation.StartJob.Cause() {
+			t.Errorf("the first task is %+v", first)
+		}
+		if second := got[1]; second.Attempt != 2 || second.By != "bob" || second.Because != "it is repaired" || second.Cause != operation.RetryFailed.Cause() {
+			t.Errorf("the second task is %+v, want bob, his reason and the retry", second)
+		}
 	})
 }
 
