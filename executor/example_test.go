@@ -15,7 +15,7 @@ import (
 )
 
 // A whole program: an executor, a job, and its start.
-func Example() {
+func ExampleHosts() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	eng := engine.New(memstore.New())

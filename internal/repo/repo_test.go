@@ -30,7 +30,7 @@ const (
 // The generated parts of the README are what the rules and the quickstart give.
 func TestREADME(t *testing.T) {
 	text := file(t, "README.md")
-	program, output := example(t, "engine/example_readme_test.go")
+	program, output := example(t, "executor/example_readme_test.go")
 	parts := map[string]string{
 		"program":    "```go\n" + program + "```\n",
 		"output":     "```text\n" + output + "```\n",
