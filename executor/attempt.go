@@ -46,7 +46,8 @@ type attempt struct {
 	failure error // why its effect has failed
 }
 
-// enter puts the attempt of d on the list of what runs, and returns its contexts. If it is there
+// enter puts the attempt of d on the list of what runs, and returns its contexts, which end with the
+// attempt. If it is there
 // already, the attempt goes on under the lease of d, and enter returns nothing; or it is coming to
 // its end, and enter returns the one to wait for.
 func (p *process) enter(ctx context.Context, d held, s *share) (a *attempt, working, reporting context.Context, other *attempt) {
@@ -68,7 +69,7 @@ func (p *process) enter(ctx context.Context, d held, s *share) (a *attempt, work
 		By: d.By, Because: d.Because, Cause: d.Cause,
 		a: a, began: time.Now(),
 	}
-	working, a.stop = context.WithCancelCause(ctx)
+	working, a.stop = context.WithCancelCause(context.WithoutCancel(ctx)) // end ends it, after gone
 	reporting, a.drop = context.WithCancelCause(context.WithoutCancel(ctx))
 	p.attempts[k] = a
 	return a, working, reporting, nil
@@ -120,10 +121,10 @@ func (a *attempt) end(cause error) {
 	gone := cause != ErrStopped && !a.isGoing
 	a.isGoing = a.isGoing || gone
 	a.mu.Unlock()
-	a.stop(cause)
-	if gone {
+	if gone { // before a function can return because of it
 		close(a.gone)
 	}
+	a.stop(cause)
 	if cause == ErrOver {
 		a.drop(cause)
 	}

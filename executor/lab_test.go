@@ -248,10 +248,19 @@ type source struct {
 	only    []store.Effect // that are claimed; none means all
 	late    time.Duration  // that answers of claims with effects take
 
-	after      func() error                // error of a report that was taken
-	anyType    bool                        // claims do not select by type
-	reportHook func(job store.JobID) error // stands in the way of reports
+	after      func() error                              // error of a report that was taken
+	claimed    func([]engine.Delivery) []engine.Delivery // changes what was claimed
+	swallow    bool                                      // reports are taken, and forgotten
+	anyType    bool                                      // claims do not select by type
+	reportHook func(job store.JobID) error               // stands in the way of reports
 	store      store.Store
+}
+
+// set changes what the source does.
+func (s *source) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
 }
 
 // hook has f called before a method, whose error it returns; nil lets calls pass.
@@ -317,6 +326,9 @@ func (s *source) Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Deliv
 	due, err := s.Engine.Claim(ctx, q)
 	if len(due) > 0 {
 		time.Sleep(s.late)
+	}
+	if s.claimed != nil {
+		due = s.claimed(due)
 	}
 	if s.twice.Load() {
 		due = append(due, due...)
@@ -384,17 +396,23 @@ func (s *source) Report(ctx context.Context, r engine.Report) (engine.ReportRece
 	if err := s.before(ctx, "Report"); err != nil {
 		return engine.ReportReceipt{}, err
 	}
-	if s.reportHook != nil {
-		if err := s.reportHook(r.Job); err != nil {
+	s.mu.Lock()
+	before, after, swallow := s.reportHook, s.after, s.swallow
+	s.mu.Unlock()
+	if before != nil {
+		if err := before(r.Job); err != nil {
 			return engine.ReportReceipt{}, err
 		}
 	}
 	s.mu.Lock()
 	s.reports = append(s.reports, r)
 	s.mu.Unlock()
+	if swallow {
+		return engine.ReportReceipt{State: step.Running}, nil
+	}
 	receipt, err := s.Engine.Report(ctx, r)
-	if s.after != nil && err == nil {
-		return engine.ReportReceipt{}, s.after()
+	if after != nil && err == nil {
+		return engine.ReportReceipt{}, after()
 	}
 	return receipt, err
 }

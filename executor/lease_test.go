@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -129,9 +130,12 @@ func TestCallsAreBounded(t *testing.T) {
 	for _, method := range []string{"Claim", "Renew", "Settle", "Step", "Targets", "Report", "Sweep"} {
 		t.Run(method, func(t *testing.T) {
 			inLab(t, func(l *lab) {
-				var longest time.Duration
+				var longest time.Duration // guarded by mu
+				var mu sync.Mutex
 				l.start(executor.Hosts(step.Script, l.work(20*time.Second)))
 				l.src.hook(method, func(ctx context.Context) error {
+					mu.Lock()
+					defer mu.Unlock()
 					if deadline, ok := ctx.Deadline(); !ok {
 						t.Errorf("%s has no deadline", method)
 					} else {
@@ -141,6 +145,8 @@ func TestCallsAreBounded(t *testing.T) {
 				})
 				l.job(nil, "a")
 				pass(time.Minute)
+				mu.Lock()
+				defer mu.Unlock()
 				if longest <= 0 || longest > 30*time.Second {
 					t.Errorf("%s is bounded by %v, want 30s at most", method, longest)
 				}

@@ -28,7 +28,7 @@ type share struct {
 	p    *places
 	news chan struct{} // told when few hosts wait and more come, and when no function is at work
 
-	work    func(h Host) // called with each host
+	work    func(h Host) // called with each host; set once, before the first is added
 	waiting []Host
 	more    bool // another page of hosts is to come
 	atWork  int
@@ -112,11 +112,11 @@ func (s *share) setFull(full bool) {
 	s.p.fill()
 }
 
-// add has work called with each of hosts as places fall free. more says that it is called again.
-func (s *share) add(hosts []Host, more bool, work func(Host)) {
+// add has work called with each of hosts as places fall free. more says that more are to be added.
+func (s *share) add(hosts []Host, more bool) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
-	s.work, s.more, s.waiting = work, more, append(s.waiting, hosts...)
+	s.more, s.waiting = more, append(s.waiting, hosts...)
 	s.p.fill()
 }
 

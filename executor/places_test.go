@@ -129,12 +129,14 @@ func TestResultsThatWaitHoldUpTheirStep(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.start(executor.AtOnce(2), executor.Hosts(step.Script, l.work(time.Millisecond)))
 		bad := l.job(nil, numbered(20_000)...)
-		l.src.reportHook = func(job store.JobID) error {
-			if job == bad {
-				return errCut
+		l.src.set(func() {
+			l.src.reportHook = func(job store.JobID) error {
+				if job == bad {
+					return errCut
+				}
+				return nil
 			}
-			return nil
-		}
+		})
 		pass(time.Minute)
 		if n := len(l.calls); n < 4000 || n > 4000+1000+2 {
 			t.Errorf("%d hosts were worked on, want 4,000 that wait and one report more", n)
@@ -142,7 +144,7 @@ func TestResultsThatWaitHoldUpTheirStep(t *testing.T) {
 		good := l.job(nil, numbered(100)...)
 		pass(time.Second)
 		l.is(good, step.Succeeded)
-		l.src.reportHook = nil
+		l.src.set(func() { l.src.reportHook = nil })
 		pass(time.Minute)
 		l.is(bad, step.Succeeded)
 		if n := len(l.calls); n != 20_100 {

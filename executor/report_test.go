@@ -79,10 +79,10 @@ func TestReportsAreRepeated(t *testing.T) {
 func TestAnAnswerThatIsLost(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.start(executor.AtOnce(1), executor.Hosts(step.Script, l.work(time.Second)))
-		l.src.after = func() error { return errCut }
+		l.src.set(func() { l.src.after = func() error { return errCut } })
 		job := l.job(nil, "a", "b", "c")
 		pass(2500 * time.Millisecond)
-		l.src.after = nil
+		l.src.set(func() { l.src.after = nil })
 		pass(5 * time.Second)
 		l.is(job, step.Succeeded)
 		l.called("a", "b", "c")
@@ -207,5 +207,51 @@ func TestARefusedReport(t *testing.T) {
 		l.src.hook("Report", nil)
 		pass(time.Minute)
 		l.is(job, step.Succeeded)
+	})
+}
+
+// More results than a report can have go in several.
+func TestVeryManyResultsAtOnce(t *testing.T) {
+	inLab(t, func(l *lab) {
+		const hosts = 25_000
+		l.start(executor.AtOnce(hosts), executor.Hosts(step.Script, l.work(time.Second)))
+		l.src.hook("Report", func(context.Context) error { time.Sleep(5 * time.Second); return nil })
+		job := l.job(nil, numbered(hosts)...)
+		pass(time.Minute)
+		l.is(job, step.Succeeded)
+		if got := slices.Max(l.src.reported()); got != engine.MaxResults {
+			t.Errorf("reports had %v results, want 10,000 at most, and as many once", l.src.reported())
+		}
+	})
+}
+
+// The hosts of a task end with the context, and when no more are wanted.
+func TestHostsOfATaskEnd(t *testing.T) {
+	inLab(t, func(l *lab) {
+		var ends []error
+		l.start(executor.Steps(step.Script, func(ctx context.Context, task *executor.Task) store.Result {
+			for range task.Hosts(ctx) {
+				break
+			}
+			ended, cancel := context.WithCancelCause(ctx)
+			cancel(errCut)
+			for _, err := range task.Hosts(ended) {
+				ends = append(ends, err)
+			}
+			l.src.hook("Targets", cut)
+			long, cancelLong := context.WithTimeoutCause(ctx, time.Minute, errCut)
+			defer cancelLong()
+			for _, err := range task.Hosts(long) {
+				ends = append(ends, err)
+			}
+			l.src.hook("Targets", nil)
+			return success
+		}))
+		job := l.job(nil, "a", "b")
+		pass(2 * time.Minute)
+		l.is(job, step.Succeeded)
+		if len(ends) != 2 || !errors.Is(ends[0], errCut) || !errors.Is(ends[1], errCut) {
+			t.Errorf("the hosts ended with %v, want twice the cause of the context", ends)
+		}
 	})
 }

@@ -124,14 +124,16 @@ func (a *attempt) work(feeding, working, reporting context.Context) error {
 // workOn has the function of the step's type do the work.
 func (a *attempt) workOn(feeding, doing, reporting context.Context) error {
 	if f := a.p.hosts[a.task.Step.Type]; f != nil {
-		return a.eachHost(feeding, func(h Host) { a.host(doing, f, h) })
+		a.share.work = func(h Host) { a.host(doing, f, h) }
+		return a.eachHost(feeding)
 	}
 	f := a.p.steps[a.task.Step.Type]
 	if f == nil { // the source does not select by type
 		return fmt.Errorf("executor: no function for %v steps", a.task.Step.Type)
 	}
 	var result store.Result // without a status until f has returned
-	a.share.add([]Host{{Index: -1}}, false, func(Host) { a.whole(doing, f, &result) })
+	a.share.work = func(Host) { a.whole(doing, f, &result) }
+	a.share.add([]Host{{Index: -1}}, false)
 	err := a.awaitIdle(feeding)
 	if a.isBroken() || !result.Status.Finished() || a.isGone() && !result.Status.Success() {
 		return err
@@ -139,9 +141,9 @@ func (a *attempt) workOn(feeding, doing, reporting context.Context) error {
 	return a.rest(reporting, result)
 }
 
-// eachHost calls f for every host that is due and has no result, several at once, and waits for
+// eachHost has every host worked on that is due and has no result, several at once, and waits for
 // those that have begun.
-func (a *attempt) eachHost(ctx context.Context, f func(Host)) (err error) {
+func (a *attempt) eachHost(ctx context.Context) (err error) {
 	for from, more := int32(0), true; more && err == nil; {
 		var page []Host
 		if page, err = a.page(ctx, from); err != nil {
@@ -150,7 +152,7 @@ func (a *attempt) eachHost(ctx context.Context, f func(Host)) (err error) {
 		if more = len(page) == pageSize; more {
 			from = page[pageSize-1].Index + 1
 		}
-		a.share.add(page, more, f)
+		a.share.add(page, more)
 		for more && err == nil && !a.share.few() {
 			err = a.await(ctx)
 		}

@@ -28,25 +28,51 @@ func TestARunDeliveredTwiceRunsOnce(t *testing.T) {
 	})
 }
 
-// A later delivery of a run that is under way gives it another lease, and ends nothing.
+// A later claim of a run that is under way gives it another lease, and ends nothing; an earlier one
+// that comes after it is dropped.
 func TestARunGoesOnUnderALaterLease(t *testing.T) {
-	inLab(t, func(l *lab) {
-		l.start(executor.Hosts(step.Script, l.work(time.Minute)))
-		job := l.job(nil, "a")
-		pass(time.Second)
-		effects, err := l.eng.Effects(l.Context(), job, 0, 0)
-		l.must(err)
-		l.src.hook("Renew", func(context.Context) error { // until the lease has run out at the engine
-			return errors.New("no way")
+	for _, order := range []string{"earlier first", "later first"} {
+		t.Run(order, func(t *testing.T) {
+			inLab(t, func(l *lab) {
+				l.src.claimed = func(due []engine.Delivery) []engine.Delivery {
+					if len(due) == 0 || due[0].Effect != store.RunTargets {
+						return due
+					}
+					l.must(l.eng.Release(l.Context(), due[0].Claimed()))
+					again, err := l.eng.Claim(l.Context(), engine.ClaimQuery{Effects: []store.Effect{store.RunTargets}})
+					l.must(err)
+					if order == "later first" {
+						return append(again, due...)
+					}
+					return append(due, again...)
+				}
+				l.start(executor.AtOnce(1), executor.Hosts(step.Script, l.work(time.Minute)))
+				job := l.job(nil, "a", "b")
+				pass(3 * time.Minute)
+				l.causesAre()
+				l.called("a", "b")
+				l.is(job, step.Succeeded)
+				l.settled(job)
+			})
 		})
-		pass(13 * time.Second)
-		l.src.hook("Renew", nil)
-		pass(2 * time.Minute)
-		if len(effects) != 1 || l.src.count("Renew") == 0 {
-			t.Fatalf("effects were %+v, and %d renewals", effects, l.src.count("Renew"))
+	}
+}
+
+// A run of which the results are taken, and do not count, fails and is kept.
+func TestARunWithoutAnEndFails(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.Hosts(step.Script, l.work(time.Second)))
+		l.src.set(func() { l.src.swallow = true })
+		job := l.job(nil, "a")
+		pass(1100 * time.Millisecond)
+		left, err := l.eng.Effects(l.Context(), job, 0, 0)
+		l.must(err)
+		if len(left) != 1 || left[0].Failures != 1 || !strings.Contains(left[0].LastError, "every host was worked on") {
+			t.Errorf("effects are %+v, want the run, and why it failed", left)
 		}
+		l.src.set(func() { l.src.swallow = false })
+		pass(time.Minute)
 		l.is(job, step.Succeeded)
-		l.settled(job)
 	})
 }
 

@@ -103,6 +103,30 @@ func TestAStopOfAnOlderAttempt(t *testing.T) {
 	})
 }
 
+// A stop of which the report is refused for good fails; one whose lease is lost is left to others.
+func TestAStopThatCannotBeReported(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.src.hook("Report", func(context.Context) error { return &engine.Refusal{Detail: "no"} })
+		l.start(executor.Hosts(step.Script, l.work(time.Hour)))
+		job := l.job(nil, "a")
+		l.terminate(job)
+		pass(500 * time.Millisecond)
+		left, err := l.eng.Effects(l.Context(), job, 0, 0)
+		l.must(err)
+		if len(left) != 1 || left[0].Effect != store.StopAttempt || left[0].Failures != 1 {
+			t.Errorf("effects are %+v, want the stop, and that it failed", left)
+		}
+		l.src.hook("Report", cut)
+		l.src.hook("Renew", func(context.Context) error { return store.ErrLeaseLost })
+		pass(30 * time.Second)
+		l.is(job, step.Terminating)
+		l.src.hook("Report", nil)
+		l.src.hook("Renew", nil)
+		pass(time.Minute)
+		l.is(job, step.Terminated)
+	})
+}
+
 // No stop waits for a place that runs take.
 func TestStopsPassRuns(t *testing.T) {
 	inLab(t, func(l *lab) {
