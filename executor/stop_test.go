@@ -73,6 +73,30 @@ func TestAStopBeforeTheRun(t *testing.T) {
 	})
 }
 
+// A run of which the answer comes after its stop was looked for in vain is dropped, and the stop waits
+// for that.
+func TestAStopThatOvertakesTheRun(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.src.claimed = func(due []engine.Delivery) []engine.Delivery {
+			if len(due) > 0 && due[0].Effect == store.RunTargets {
+				time.Sleep(3 * time.Second)
+			}
+			return due
+		}
+		l.start(executor.Hosts(step.Script, l.work(time.Hour)))
+		job := l.job(nil, "a")
+		pass(time.Second)
+		l.terminate(job)
+		pass(time.Second)
+		l.is(job, step.Terminating)
+		pass(3 * time.Second)
+		l.called()
+		l.is(job, step.Terminated)
+		pass(time.Minute)
+		l.settled(job)
+	})
+}
+
 // A stop of an attempt that runs nowhere is reported all the same.
 func TestAStopOfNothing(t *testing.T) {
 	inLab(t, func(l *lab) {
