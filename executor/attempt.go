@@ -21,6 +21,11 @@ type key struct {
 
 func keyOf(d engine.Delivery) key { return key{d.Job.ID, d.Step.ID, d.Attempt} }
 
+// error says what has failed.
+func (k key) error(what string, err error) error {
+	return fmt.Errorf("job %d, step %d, attempt %d: %s: %w", k.job, k.step, k.attempt, what, err)
+}
+
 // An attempt is one that this process carries out. Its functions have one context and its reports
 // another, so that a stopped attempt can still say what it has come to.
 type attempt struct {
@@ -46,10 +51,9 @@ type attempt struct {
 	failure error // why its effect has failed
 }
 
-// enter puts the attempt of d on the list of what runs, and returns its contexts, which end with the
-// attempt. If it is there
-// already, the attempt goes on under the lease of d, and enter returns nothing; or it is coming to
-// its end, and enter returns the one to wait for.
+// enter puts the attempt of d on the list of what runs, and returns its contexts, which end with it.
+// If it is there already, the attempt goes on under the lease of d, and enter returns nothing; or it
+// is coming to its end, and enter returns the one to wait for.
 func (p *process) enter(ctx context.Context, d held, s *share) (a *attempt, working, reporting context.Context, other *attempt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -200,7 +204,7 @@ func (p *process) isHeld(ctx context.Context, job store.JobID, before store.Seq,
 	const limit = 100
 	for after := store.Seq(0); ; {
 		var page []store.Delivery
-		err := p.again(ctx, func(ctx context.Context) (err error) {
+		err := p.again(ctx, key{job: job}, "read effects", func(ctx context.Context) (err error) {
 			page, err = p.src.Effects(ctx, job, after, limit)
 			return err
 		})
@@ -211,7 +215,8 @@ func (p *process) isHeld(ctx context.Context, job store.JobID, before store.Seq,
 			if d.Seq >= before {
 				return false, nil
 			}
-			if d.Effect == store.RunTargets && d.Count > d.Failures && which(key{d.Job, d.Step, d.Attempt}) && step.At(time.Now().Add(-clockSkew)) < d.NotBefore {
+			held := d.Count > d.Failures && d.NotBefore > step.At(time.Now().Add(-clockSkew))
+			if held && d.Effect == store.RunTargets && which(key{d.Job, d.Step, d.Attempt}) {
 				return true, nil
 			}
 			after = d.Seq
@@ -225,7 +230,7 @@ func (p *process) isHeld(ctx context.Context, job store.JobID, before store.Seq,
 // page reads the next hosts that the attempt covers and that have no result in it.
 func (a *attempt) page(ctx context.Context, from int32) ([]Host, error) {
 	var page []store.Target
-	err := a.p.again(ctx, func(ctx context.Context) (err error) {
+	err := a.p.again(ctx, a.key, "read targets", func(ctx context.Context) (err error) {
 		page, err = a.p.src.Targets(ctx, a.job, a.step, engine.TargetQuery{
 			Class: store.UnfinishedTargets, From: from, Limit: pageSize, IfAttempt: a.attempt,
 		})

@@ -30,8 +30,8 @@ func within(ctx context.Context, d time.Duration, f func(context.Context) error)
 }
 
 // again calls f until it succeeds, until its error is an answer, or until ctx ends: then the error
-// is the cause.
-func (x *Executor) again(ctx context.Context, f func(context.Context) error) error {
+// is the cause. It tells of each failure, and that f is what was done for k.
+func (x *Executor) again(ctx context.Context, k key, what string, f func(context.Context) error) error {
 	for delay := backoffFirst; ; delay = min(2*delay, backoffMost) {
 		err := within(ctx, callWait, f)
 		switch {
@@ -40,7 +40,7 @@ func (x *Executor) again(ctx context.Context, f func(context.Context) error) err
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		}
-		x.failed(ctx, err)
+		x.failed(ctx, k.error(what, err))
 		if pause(ctx, delay) != nil {
 			return context.Cause(ctx)
 		}

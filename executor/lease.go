@@ -20,7 +20,8 @@ const renewAgain = time.Second // after a renewal that failed
 type lease struct {
 	x       *Executor
 	claimed engine.Claimed
-	what    string // for errors
+	key     key // for errors, with the effect
+	effect  store.Effect
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when no renewal is under way any more
 	gone    chan struct{} // closed when it is lost
@@ -35,7 +36,7 @@ type lease struct {
 // old that it has to be renewed first, and cannot be.
 func (x *Executor) hold(ctx context.Context, d engine.Delivery, since time.Time) *lease {
 	l := &lease{
-		x: x, claimed: d.Claimed(), what: fmt.Sprintf("job %d: %v of step %d, attempt %d", d.Job.ID, d.Effect, d.Step.ID, d.Attempt),
+		x: x, claimed: d.Claimed(), key: keyOf(d), effect: d.Effect,
 		stopped: make(chan struct{}), gone: make(chan struct{}), ends: since.Add(x.lease),
 	}
 	if time.Since(since) > x.lease/2 {
@@ -65,7 +66,7 @@ func (l *lease) renew(ctx context.Context, bound time.Duration) error {
 	now := time.Now()
 	err := within(ctx, min(bound, callWait), func(ctx context.Context) error { return l.x.src.Renew(ctx, l.claimed, l.x.lease) })
 	if err != nil {
-		return fmt.Errorf("%s: renew: %w", l.what, err)
+		return l.error("renew", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -114,11 +115,16 @@ func (l *lease) keep(ctx context.Context) {
 
 // ranOut says that l has run out, and why the last renewal failed, if one did.
 func (l *lease) ranOut(cause error) error {
-	err := fmt.Errorf("%s: %w: no renewal has passed for %v", l.what, store.ErrLeaseLost, l.x.lease)
+	err := fmt.Errorf("%w: no renewal has passed for %v", store.ErrLeaseLost, l.x.lease)
 	if cause != nil {
 		err = fmt.Errorf("%w: %w", err, cause)
 	}
-	return err
+	return l.error("renew", err)
+}
+
+// error says what has failed.
+func (l *lease) error(what string, err error) error {
+	return l.key.error(fmt.Sprintf("%s the %v effect", what, l.effect), err)
 }
 
 func (l *lease) end() time.Time {
@@ -170,9 +176,9 @@ func (l *lease) giveBack(ctx context.Context, how string, f func(context.Context
 	left := max(time.Until(l.end()), lastWords) // it is tried once at least
 	ctx, cancel := lastly(ctx, left)
 	defer cancel()
-	err := l.x.again(ctx, f)
+	err := l.x.again(ctx, l.key, fmt.Sprintf("%s the %v effect", how, l.effect), f)
 	if err != nil && !errors.Is(err, store.ErrLeaseLost) && isAnswer(err) {
-		l.x.failed(ctx, fmt.Errorf("%s: %s: %w", l.what, how, err))
+		l.x.failed(ctx, l.error(how, err))
 	}
 }
 

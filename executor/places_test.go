@@ -49,6 +49,25 @@ func TestPlacesAreShared(t *testing.T) {
 	})
 }
 
+// Steps have equal parts of the places, however long their functions take.
+func TestSlowStepsTakeNoMorePlaces(t *testing.T) {
+	inLab(t, func(l *lab) {
+		slow := l.job(nil, numbered(400)...)
+		l.start(executor.AtOnce(4), executor.Hosts(step.Script, func(ctx context.Context, task *executor.Task, h executor.Host) store.Result {
+			if task.Job.ID == slow {
+				return l.work(time.Minute)(ctx, task, h)
+			}
+			return l.work(time.Second)(ctx, task, h)
+		}))
+		pass(time.Second)
+		quick := l.job(nil, numbered(400)...)
+		pass(89*time.Second + 300*time.Millisecond) // for the first minute, the slow step has them all
+		if got := l.state(quick).Succeeded; got != 60 {
+			t.Errorf("%d quick hosts are done after 90 s, want 60: 2 of 4 places for 30 s", got)
+		}
+	})
+}
+
 // A host that waits for its name holds up no other host, and no other step.
 func TestAHostAtItsBoundHoldsUpNoOther(t *testing.T) {
 	inLab(t, func(l *lab) {

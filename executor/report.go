@@ -276,10 +276,10 @@ func (p *process) report(ctx context.Context, r engine.Report) (receipt engine.R
 		receipt, err = p.src.Report(ctx, r)
 		return err
 	}
-	err = p.again(ctx, send)
+	err = p.again(ctx, key{r.Job, r.Step, r.Attempt}, "report", send)
 	if refusal := (*engine.Refusal)(nil); r.Reason != "" && errors.As(err, &refusal) && refusal.Reason == operation.InvalidInput {
 		r.Reason = ""
-		err = p.again(ctx, send)
+		err = p.again(ctx, key{r.Job, r.Step, r.Attempt}, "report", send)
 	}
 	return receipt, err
 }
@@ -297,7 +297,7 @@ func (a *attempt) look(ctx context.Context) {
 	case err == nil:
 		a.saw(s.State)
 	case ctx.Err() == nil:
-		a.p.failed(ctx, err)
+		a.p.failed(ctx, a.key.error("read the step", err))
 	}
 }
 

@@ -88,7 +88,7 @@ func (a *attempt) prepare(ctx context.Context) (bool, error) {
 		a.share.setAside(false)
 	}
 	var s store.Step
-	err := a.p.again(ctx, func(ctx context.Context) (err error) {
+	err := a.p.again(ctx, a.key, "read the step", func(ctx context.Context) (err error) {
 		s, err = a.p.src.Step(ctx, a.job, a.step)
 		return err
 	})
@@ -225,7 +225,7 @@ func (a *attempt) whole(ctx context.Context, f StepFunc, r *store.Result) {
 
 // panicked tells of a panic, and returns the result of its host.
 func (a *attempt) panicked(ctx context.Context, err *panicked, host string) store.Result {
-	a.p.failed(ctx, fmt.Errorf("job %d, step %d, attempt %d, host %q: %w", a.job, a.step, a.attempt, host, err))
+	a.p.failed(ctx, a.key.error(fmt.Sprintf("host %q", host), err))
 	return store.Result{Status: step.TargetFailed, Detail: err.brief()}
 }
 
@@ -286,6 +286,6 @@ func (a *attempt) stopUnasked(ctx context.Context) {
 	defer cancel()
 	_, err := a.p.report(ctx, engine.Report{Job: a.job, Step: a.step, Attempt: a.attempt, By: a.p.by, Outcome: step.Stopped})
 	if err != nil && !errors.Is(err, operation.Stale) {
-		a.p.failed(ctx, err)
+		a.p.failed(ctx, a.key.error("report the stop", err))
 	}
 }

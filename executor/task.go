@@ -53,7 +53,8 @@ func (t *Task) knows(h Host) bool {
 	if h.Index >= 0 && h.Index < t.Step.Total {
 		return true
 	}
-	t.a.p.failed(context.Background(), invalid("Host", "job %d, step %d: it has no target %d, only 0 to %d", t.Job.ID, t.Step.ID, h.Index, t.Step.Total-1))
+	refusal := invalid("Host", "the step has no target %d, only 0 to %d", h.Index, t.Step.Total-1)
+	t.a.p.failed(context.Background(), t.a.key.error("report", refusal))
 	return false
 }
 
