@@ -1,6 +1,9 @@
 package executor
 
-import "sync"
+import (
+	"math"
+	"sync"
+)
 
 const (
 	pageSize  = 1000 // targets read at once
@@ -30,7 +33,7 @@ type share struct {
 
 	work    func(h Host) // called with each host; set once, before the first is added
 	waiting []Host
-	more    bool // another page of hosts is to come
+	more    bool // another page of hosts is to come, or what one function has to say of many
 	atWork  int
 	aside   bool // it waits for something else, and needs no place
 	stuck   bool // the names of all that wait are at their bound
@@ -136,6 +139,16 @@ func (s *share) few() bool {
 }
 
 func (s *share) isFew() bool { return len(s.waiting) <= max(pageSize/2, s.p.atOnce) }
+
+// left returns how many hosts wait or are worked on, or a very large number if more are to be added.
+func (s *share) left() int {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	if s.more {
+		return math.MaxInt
+	}
+	return len(s.waiting) + s.atWork
+}
 
 // idle reports whether no host waits and no function is at work.
 func (s *share) idle() bool {

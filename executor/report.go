@@ -18,6 +18,7 @@ import (
 const (
 	flushEvery = 200 * time.Millisecond
 	flushAt    = 1000             // finished results
+	endAt      = 256              // finished results, while 128 hosts are left and no more than have finished
 	pendingMax = 4000             // finished results that wait; then no function begins
 	pollEvery  = 2 * time.Second  // between looks at a step of which no report tells
 	lastWords  = 2 * time.Second  // for finished results once the drain time is over
@@ -84,7 +85,8 @@ func (a *attempt) result(h Host, r store.Result) {
 	a.add(engine.TargetResult{Target: h.Index, Result: r})
 }
 
-// add adds to what waits. a.out is locked.
+// add adds to what waits. a.out is locked. Towards the end of a step, half of what is left is sent
+// while the other half is worked on, so that the last report is a short one.
 func (a *attempt) add(r engine.TargetResult) {
 	out := &a.out
 	before := len(out.pending.results)
@@ -94,7 +96,11 @@ func (a *attempt) add(r engine.TargetResult) {
 	if before == 0 {
 		out.since = time.Now()
 	}
-	if before == 0 || out.pending.finished == flushAt {
+	if out.pending.finished >= endAt && out.pending.finished%16 == 0 {
+		left := a.share.left()
+		out.urgent = out.urgent || endAt/2 <= left && left <= out.pending.finished
+	}
+	if before == 0 || out.pending.finished == flushAt || out.urgent {
 		tell(out.wake)
 	}
 	if out.pending.finished == pendingMax {

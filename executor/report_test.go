@@ -38,9 +38,9 @@ func TestResultsAreReportedTogether(t *testing.T) {
 
 func TestAThousandResultsAreReportedAtOnce(t *testing.T) {
 	inLab(t, func(l *lab) {
-		job := l.job(nil, numbered(1001)...)
-		l.start(executor.AtOnce(1001), executor.Hosts(step.Script, func(ctx context.Context, task *executor.Task, h executor.Host) store.Result {
-			if h.Name == "h0" {
+		job := l.job(nil, numbered(2500)...)
+		l.start(executor.AtOnce(2500), executor.Hosts(step.Script, func(ctx context.Context, task *executor.Task, h executor.Host) store.Result {
+			if h.Index >= 1000 {
 				time.Sleep(time.Hour)
 			}
 			time.Sleep(300 * time.Millisecond)
@@ -51,6 +51,26 @@ func TestAThousandResultsAreReportedAtOnce(t *testing.T) {
 			t.Errorf("%d results are known after 300 ms, want 1,000", got)
 		}
 	})
+}
+
+// The last report of a large step is a short one: the half of what is left is sent while the other
+// half is worked on. A small step has one report.
+func TestTheLastReportIsShort(t *testing.T) {
+	for hosts, want := range map[int][]int{
+		1000: {513, 257, 232}, // hosts at work among them
+		500:  {257, 244},
+		300:  {300},
+	} {
+		inLab(t, func(l *lab) {
+			job := l.job(nil, numbered(hosts)...)
+			l.start(executor.AtOnce(1), executor.RunsOnly(), executor.Hosts(step.Script, l.work(time.Millisecond/10)))
+			pass(time.Second)
+			l.is(job, step.Succeeded)
+			if got := l.src.reported(); !slices.Equal(got, want) {
+				t.Errorf("%d hosts: reports have %v results, want %v", hosts, got, want)
+			}
+		})
+	}
 }
 
 // A report is repeated until it is taken, with pauses up to 1 s, and results that come meanwhile go

@@ -133,7 +133,7 @@ func (a *attempt) workOn(feeding, doing, reporting context.Context) error {
 	}
 	var result store.Result // without a status until f has returned
 	a.share.work = func(Host) { a.whole(doing, f, &result) }
-	a.share.add([]Host{{Index: -1}}, false)
+	a.share.add([]Host{{Index: -1}}, true)
 	err := a.awaitIdle(feeding)
 	if a.isBroken() || !result.Status.Finished() || a.isGone() && !result.Status.Success() {
 		return err
