@@ -240,6 +240,7 @@ func pass(d time.Duration) {
 type source struct {
 	*engine.Engine
 	twice atomic.Bool // deliver each effect twice
+	deaf  atomic.Bool // answers of calls that were carried out are lost
 
 	mu      sync.Mutex // guards all below
 	hooks   map[string]func(ctx context.Context) error
@@ -330,6 +331,9 @@ func (s *source) Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Deliv
 	if s.claimed != nil {
 		due = s.claimed(due)
 	}
+	if s.deaf.Load() {
+		return nil, errCut
+	}
 	if s.twice.Load() {
 		due = append(due, due...)
 	}
@@ -340,49 +344,52 @@ func (s *source) Renew(ctx context.Context, c engine.Claimed, lease time.Duratio
 	if err := s.before(ctx, "Renew"); err != nil {
 		return err
 	}
-	return s.Engine.Renew(ctx, c, lease)
+	return unlessDeaf(s, s.Engine.Renew(ctx, c, lease))
 }
 
 func (s *source) Release(ctx context.Context, c engine.Claimed) error {
 	if err := s.before(ctx, "Release"); err != nil {
 		return err
 	}
-	return s.Engine.Release(ctx, c)
+	return unlessDeaf(s, s.Engine.Release(ctx, c))
 }
 
 func (s *source) Settle(ctx context.Context, c engine.Claimed) error {
 	if err := s.before(ctx, "Settle"); err != nil {
 		return err
 	}
-	return s.Engine.Settle(ctx, c)
+	return unlessDeaf(s, s.Engine.Settle(ctx, c))
 }
 
 func (s *source) Fail(ctx context.Context, c engine.Claimed, cause error) error {
 	if err := s.before(ctx, "Fail"); err != nil {
 		return err
 	}
-	return s.Engine.Fail(ctx, c, cause)
+	return unlessDeaf(s, s.Engine.Fail(ctx, c, cause))
 }
 
 func (s *source) Step(ctx context.Context, job store.JobID, id step.ID) (store.Step, error) {
 	if err := s.before(ctx, "Step"); err != nil {
 		return store.Step{}, err
 	}
-	return s.Engine.Step(ctx, job, id)
+	got, err := s.Engine.Step(ctx, job, id)
+	return got, unlessDeaf(s, err)
 }
 
 func (s *source) Targets(ctx context.Context, job store.JobID, id step.ID, q engine.TargetQuery) ([]store.Target, error) {
 	if err := s.before(ctx, "Targets"); err != nil {
 		return nil, err
 	}
-	return s.Engine.Targets(ctx, job, id, q)
+	got, err := s.Engine.Targets(ctx, job, id, q)
+	return got, unlessDeaf(s, err)
 }
 
 func (s *source) Effects(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Delivery, error) {
 	if err := s.before(ctx, "Effects"); err != nil {
 		return nil, err
 	}
-	return s.Engine.Effects(ctx, job, after, limit)
+	got, err := s.Engine.Effects(ctx, job, after, limit)
+	return got, unlessDeaf(s, err)
 }
 
 func (s *source) Sweep(ctx context.Context) (int, error) {
@@ -411,10 +418,21 @@ func (s *source) Report(ctx context.Context, r engine.Report) (engine.ReportRece
 		return engine.ReportReceipt{State: step.Running}, nil
 	}
 	receipt, err := s.Engine.Report(ctx, r)
+	if s.deaf.Load() {
+		return engine.ReportReceipt{}, errCut
+	}
 	if after != nil && err == nil {
 		return engine.ReportReceipt{}, after()
 	}
 	return receipt, err
+}
+
+// unlessDeaf returns err, or another one if the answer is lost.
+func unlessDeaf(s *source, err error) error {
+	if s.deaf.Load() {
+		return errCut
+	}
+	return err
 }
 
 // numbered returns n names of hosts.

@@ -33,7 +33,7 @@ func (a act) String() string { return fmt.Sprintf("%s %d, %v", a.What, a.N, a.Fo
 
 var (
 	acts       = []string{"create", "create", "terminate", "break", "retry all", "retry failed", "stop process", "start process", "pass", "pass"}
-	actsOfCuts = append([]string{"cut process", "heal process", "deliver twice"}, acts...)
+	actsOfCuts = append([]string{"cut process", "hang process", "lose answers", "heal process", "deliver twice"}, acts...)
 	times      = []time.Duration{0, time.Millisecond, 50 * time.Millisecond, time.Second, 3 * time.Second, 20 * time.Second}
 )
 
@@ -140,8 +140,13 @@ func (p *play) act(a act) {
 		p.begin(process)
 	case "cut process":
 		p.src[process].cutAll(cut)
+	case "hang process":
+		p.src[process].cutAll(hang)
+	case "lose answers":
+		p.src[process].deaf.Store(true)
 	case "heal process":
 		p.src[process].cutAll(nil)
+		p.src[process].deaf.Store(false)
 	case "deliver twice":
 		p.src[process].twice.Store(a.For > time.Second)
 	}
@@ -232,6 +237,7 @@ func playActs(t *testing.T, all []act, cuts bool) (wrong []string) {
 		}
 		for i := range p.src {
 			p.src[i].cutAll(nil)
+			p.src[i].deaf.Store(false)
 			p.src[i].twice.Store(false)
 			p.begin(i)
 		}
