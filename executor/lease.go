@@ -64,7 +64,9 @@ func (l *lease) whenLost(f func(err error)) {
 // renew renews l from now on.
 func (l *lease) renew(ctx context.Context, bound time.Duration) error {
 	now := time.Now()
-	err := within(ctx, min(bound, callWait), func(ctx context.Context) error { return l.x.src.Renew(ctx, l.claimed, l.x.lease) })
+	err := within(ctx, min(bound, callWait), func(ctx context.Context) error {
+		return l.x.src.Renew(ctx, l.claimed, l.x.lease)
+	})
 	if err != nil {
 		return l.error("renew", err)
 	}

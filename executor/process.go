@@ -67,10 +67,12 @@ func (p *process) run(ctx context.Context) {
 // A lane claims effects of some kinds, so that none waits for one of another lane.
 type lane struct {
 	kinds []store.Effect
-	types step.Types                         // of runs and stops
-	spare func() int                         // how many can be claimed now
-	room  <-chan struct{}                    // told when that may have grown
-	begin func() func(context.Context, held) // takes a place, and returns what carries one effect out and gives the place back
+	types step.Types      // of runs and stops
+	spare func() int      // how many can be claimed now
+	room  <-chan struct{} // told when that may have grown
+
+	// begin takes a place, and returns what carries one effect out and gives the place back.
+	begin func() func(context.Context, held)
 }
 
 // held is a claimed effect and its lease.
