@@ -140,7 +140,7 @@ var imports = []struct {
 	{"engine/enginetest", []string{"step", "operation", "store", "engine", "memstore", "store/storetest", "internal/player", "internal/crowd", "engine/enginetest/model", "pgregory.net/rapid", "os"}, "a kit for tests, with directories for the stores that need one"},
 	{"engine/enginetest/model", []string{"step", "operation"}, "an oracle that shares no code with the engine"},
 	{"scenario", []string{"step", "operation", "store", "engine", "memstore", "store/storetest", "github.com/google/uuid", "os"}, "it plays on any engine, and golden mode writes files"},
-	{"executor", []string{"step", "operation", "store", "engine"}, "it works on an engine, here or over the wire, and keeps nothing"},
+	{"executor", []string{"internal/enum", "step", "operation", "store", "engine", "os"}, "it works on an engine, here or over the wire, and keeps nothing but output, in files if told to"},
 	{"examples/localexec", []string{"step", "operation", "store", "engine"}, "an executor works on any store"},
 }
 
