@@ -1,0 +1,166 @@
+package sshexec
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// A conn is an SSH connection to a host.
+type conn struct {
+	address Address
+	client  *ssh.Client
+	reused  bool          // it was kept, and may have died unseen
+	dead    chan struct{} // closed when it has ended
+
+	kept   *list.Element // in the pool's list of idle ones; nil in use. Guarded by the pool, as is expiry
+	expiry *time.Timer
+}
+
+// connect opens a connection and logs in.
+func (x *Remote) connect(ctx context.Context, a Address) (*conn, *failure) {
+	config, f := x.clientConfig(a)
+	if f != nil {
+		return nil, f
+	}
+	var wrong error // of the host's key
+	accepted := false
+	check := config.HostKeyCallback
+	config.HostKeyCallback = func(name string, remote net.Addr, key ssh.PublicKey) error {
+		wrong = check(name, remote, key)
+		accepted = wrong == nil
+		return wrong
+	}
+	raw, f := x.dial(ctx, a)
+	if f != nil {
+		return nil, f
+	}
+	limit := time.AfterFunc(x.c.Handshake, func() { _ = raw.Close() })
+	unwatch := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	c, channels, requests, err := ssh.NewClientConn(raw, a.keyName(), config)
+	inTime := limit.Stop()
+	switch {
+	case !unwatch() && ctx.Err() != nil:
+		_ = raw.Close()
+		return nil, ended(ctx)
+	case wrong != nil:
+		return nil, failed(wrongKey, "the host's key: %w", wrong)
+	case !inTime:
+		return nil, failed(unreachable, "no SSH handshake with %s within %v", a.hostPort(), x.c.Handshake)
+	case err != nil:
+		return nil, handshakeFailure(a, err, accepted)
+	}
+	opened := &conn{address: a, client: ssh.NewClient(c, channels, requests), dead: make(chan struct{})}
+	go opened.watch(x.pool)
+	go opened.keepAlive(x.c.KeepAlive)
+	if !x.pool.opened(opened) {
+		opened.close()
+		return nil, failed(unreachable, "sshexec: closed")
+	}
+	return opened, nil
+}
+
+// clientConfig returns how to log in at a and what keys to expect.
+func (x *Remote) clientConfig(a Address) (*ssh.ClientConfig, *failure) {
+	config := &ssh.ClientConfig{User: a.User, Auth: x.auth, HostKeyCallback: x.c.HostKeyCallback}
+	if x.keys == nil {
+		return config, nil
+	}
+	keys, err := x.keys.current()
+	if err != nil {
+		return nil, failed(noCredentials, "known_hosts: %w", err)
+	}
+	config.HostKeyCallback = keys.check
+	config.HostKeyAlgorithms, err = keys.algorithms(a.keyName())
+	switch {
+	case errors.Is(err, errUnknownHost):
+		return nil, failed(unknownHost, "%w", err)
+	case err != nil:
+		return nil, failed(noCredentials, "%w", err)
+	}
+	return config, nil
+}
+
+func (x *Remote) dial(ctx context.Context, a Address) (net.Conn, *failure) {
+	bounded, cancel := context.WithTimeout(ctx, x.c.Connect)
+	defer cancel()
+	raw, err := x.c.Dial(bounded, "tcp", a.hostPort())
+	missing := (*net.DNSError)(nil)
+	switch {
+	case err == nil:
+		return raw, nil
+	case ctx.Err() != nil:
+		return nil, ended(ctx)
+	case errors.As(err, &missing) && missing.IsNotFound:
+		return nil, failed(noAddress, "%w", err)
+	}
+	return nil, failed(unreachable, "%w", err)
+}
+
+// handshakeFailure says what a failed handshake was, before or after the host's key was accepted.
+// Package ssh has no types for it.
+func handshakeFailure(a Address, err error, accepted bool) *failure {
+	here := (*credentialsError)(nil)
+	switch text := err.Error(); {
+	case errors.As(err, &here):
+		return failed(noCredentials, "agent: %w", err)
+	case accepted && (strings.Contains(text, "unable to authenticate") || strings.Contains(text, "authentication")):
+		return failed(refused, "log-in as %s refused: %w", a.User, err)
+	}
+	return failed(serverFailed, "%w", err)
+}
+
+func (c *conn) watch(p *pool) {
+	_ = c.client.Wait()
+	close(c.dead)
+	p.died(c)
+}
+
+// keepAlive asks the host for a sign of life now and then, and closes the connection if there is none.
+func (c *conn) keepAlive(every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if !c.alive(every) {
+				c.close()
+				return
+			}
+		case <-c.dead:
+			return
+		}
+	}
+}
+
+// alive reports whether the host answers in time.
+func (c *conn) alive(within time.Duration) bool {
+	answered := make(chan error, 1)
+	go func() {
+		_, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil) // refused is an answer
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		return err == nil
+	case <-time.After(within):
+		return false
+	}
+}
+
+func (c *conn) ended() bool {
+	select {
+	case <-c.dead:
+		return true
+	default:
+		return false
+	}
+}
+
+// close ends the connection at once. What uses it fails.
+func (c *conn) close() { _ = c.client.Close() }

@@ -1,0 +1,71 @@
+package sshexec
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/stepgate/stepgate/executor"
+)
+
+// A quota is Logs of which one target has no more than a given number of bytes.
+type quota struct {
+	executor.Logs
+	limit int64
+
+	mu   sync.Mutex // guards all below
+	used int64
+}
+
+// Append appends what is within the quota. Where it ends, a line says so.
+func (q *quota) Append(ctx context.Context, l executor.Log, p []byte) error {
+	q.mu.Lock()
+	fits := min(int64(len(p)), max(0, q.limit-q.used))
+	last := fits < int64(len(p)) && q.used <= q.limit
+	q.used += fits
+	if last {
+		q.used = q.limit + 1
+	}
+	q.mu.Unlock()
+	if last {
+		p = fmt.Appendf(bytes.Clone(p[:fits]), "\n[output beyond %d bytes is not kept]\n", q.limit)
+	} else {
+		p = p[:fits]
+	}
+	if len(p) == 0 {
+		return nil
+	}
+	return q.Logs.Append(ctx, l, p)
+}
+
+// maxNoise is what a log-in shell may write before the script begins, in bytes.
+const maxNoise = 64 << 10
+
+// afterMark passes on what follows a line that holds the mark, and drops what comes before it: what
+// a log-in shell writes by itself.
+type afterMark struct {
+	to    *executor.LogWriter
+	mark  string
+	begun chan struct{} // closed when the mark has come
+	noise []byte
+	found bool
+}
+
+func (w *afterMark) Write(p []byte) (int, error) {
+	if w.found {
+		return w.to.Write(p)
+	}
+	w.noise = append(w.noise, p...)
+	_, rest, ok := bytes.Cut(w.noise, []byte(w.mark+"\n"))
+	if !ok {
+		w.noise = w.noise[max(0, len(w.noise)-maxNoise):]
+		return len(p), nil
+	}
+	w.found, w.noise = true, nil
+	close(w.begun)
+	if len(rest) > 0 {
+		_, _ = w.to.Write(rest) // a LogWriter never fails
+	}
+	return len(p), nil
+}

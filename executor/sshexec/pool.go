@@ -1,0 +1,179 @@
+package sshexec
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"time"
+)
+
+// A pool keeps the connections that are not in use, and bounds all. A connection serves one target
+// at a time.
+type pool struct {
+	perHost int
+	inAll   int
+	keep    time.Duration
+	all     chan struct{} // holds one for each connection in use
+
+	mu     sync.Mutex // guards all below
+	hosts  map[Address]*host
+	idle   list.List // of *conn; the one that was used last is in front
+	using  map[*conn]bool
+	places int // taken of all: connections in use, and those that are dialled
+	closed bool
+}
+
+// A host is an address that is used or waited for.
+type host struct {
+	places chan struct{} // holds one for each connection in use
+	users  int           // that use or wait
+}
+
+func newPool(perHost, inAll int, keep time.Duration) *pool {
+	return &pool{
+		perHost: perHost, inAll: inAll, keep: keep, all: make(chan struct{}, inAll),
+		hosts: map[Address]*host{}, using: map[*conn]bool{},
+	}
+}
+
+// enter waits for a place for a connection to a. leave gives it back.
+func (p *pool) enter(ctx context.Context, a Address) *failure {
+	h := p.host(a)
+	select {
+	case h.places <- struct{}{}:
+	case <-ctx.Done():
+		p.forget(a)
+		return ended(ctx)
+	}
+	select {
+	case p.all <- struct{}{}:
+	case <-ctx.Done():
+		<-h.places
+		p.forget(a)
+		return ended(ctx)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.places++
+	return nil
+}
+
+func (p *pool) leave(a Address) {
+	p.mu.Lock()
+	p.places--
+	h := p.hosts[a]
+	p.mu.Unlock()
+	<-p.all
+	<-h.places
+	p.forget(a)
+}
+
+func (p *pool) host(a Address) *host {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h, ok := p.hosts[a]
+	if !ok {
+		h = &host{places: make(chan struct{}, p.perHost)}
+		p.hosts[a] = h
+	}
+	h.users++
+	return h
+}
+
+func (p *pool) forget(a Address) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h := p.hosts[a]; h.users > 1 {
+		h.users--
+	} else {
+		delete(p.hosts, a)
+	}
+}
+
+// take returns a kept connection to a, or nil. Then the caller, who has a place, may open one: for
+// that the connection that was not used for the longest time is closed if there is no room.
+func (p *pool) take(a Address) (c *conn, f *failure) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, failed(unreachable, "sshexec: closed")
+	}
+	for e := p.idle.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*conn); c.address == a {
+			p.remove(c)
+			p.using[c] = true
+			c.reused = true
+			return c, nil
+		}
+	}
+	if p.idle.Len()+p.places > p.inAll {
+		oldest := p.idle.Back().Value.(*conn)
+		p.remove(oldest)
+		oldest.close()
+	}
+	return nil, nil
+}
+
+// opened has a new connection known. It is false if the pool was closed meanwhile.
+func (p *pool) opened(c *conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.using[c] = true
+	}
+	return !p.closed
+}
+
+// put keeps a connection for the next one who needs it, unless it has ended.
+func (p *pool) put(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.using, c)
+	if p.closed || c.ended() {
+		c.close()
+		return
+	}
+	c.kept = p.idle.PushFront(c)
+	kept := c.kept
+	c.expiry = time.AfterFunc(p.keep, func() { p.expire(c, kept) })
+}
+
+// expire closes a connection that has not been used since it was kept.
+func (p *pool) expire(c *conn, kept *list.Element) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.kept == kept {
+		p.remove(c)
+		c.close()
+	}
+}
+
+// died has a connection that has ended not kept any more.
+func (p *pool) died(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.kept != nil {
+		p.remove(c)
+	}
+}
+
+// remove takes c off the list of those that are kept.
+func (p *pool) remove(c *conn) {
+	p.idle.Remove(c.kept)
+	c.kept = nil
+	c.expiry.Stop()
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for e := p.idle.Front(); e != nil; e = p.idle.Front() {
+		c := e.Value.(*conn)
+		p.remove(c)
+		c.close()
+	}
+	for c := range p.using {
+		c.close()
+	}
+}

@@ -1,0 +1,78 @@
+package sshexec
+
+import (
+	"context"
+	"sync"
+
+	"github.com/stepgate/stepgate/executor"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// address returns where a target is, and as whom to log in there.
+func (x *Remote) address(ctx context.Context, target string) (Address, *failure) {
+	a, err := x.c.Address(ctx, target)
+	if err == nil {
+		err = a.check()
+	}
+	if err != nil && ctx.Err() != nil {
+		return Address{}, ended(ctx)
+	}
+	if err != nil {
+		return Address{}, failed(noAddress, "%w", err)
+	}
+	if a.User == "" {
+		a.User = x.c.User
+	}
+	if a.User == "" {
+		return Address{}, failed(noUser, "no account: want user@host, or Config.User")
+	}
+	return a, nil
+}
+
+// log names the log of a host's stream.
+func log(t *executor.Task, h executor.Host, s executor.Stream) executor.Log {
+	return executor.Log{Job: t.Job.ID, Step: t.Step.ID, Attempt: t.Attempt, Target: h.Index, Stream: s}
+}
+
+// broken ends the attempt: its payload is malformed, and so is that of all its targets.
+func broken(t *executor.Task, err error) store.Result {
+	t.Break(detail(err.Error()))
+	return store.Result{Status: step.NotDelivered, Detail: detail(err.Error())}
+}
+
+// payloads are those that were read last: one is read for all targets of its step.
+type payloads struct {
+	mu   sync.Mutex // guards all below
+	read map[payloadKey]payload
+}
+
+type payloadKey struct {
+	job store.JobID
+	id  step.ID
+	typ step.Type
+}
+
+// A payload is a Script or Files, or why it is neither.
+type payload struct {
+	value any
+	err   error
+}
+
+const maxPayloads = 16
+
+// of returns the payload of a step, read by f if it is not there. A step's payload never changes.
+func (p *payloads) of(t *executor.Task, f func(text string) (any, error)) (any, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := payloadKey{t.Job.ID, t.Step.ID, t.Step.Type}
+	known, ok := p.read[key]
+	if !ok {
+		known.value, known.err = f(t.Step.Payload)
+		if len(p.read) >= maxPayloads || p.read == nil {
+			p.read = map[payloadKey]payload{}
+		}
+		p.read[key] = known
+	}
+	return known.value, known.err
+}

@@ -1,0 +1,228 @@
+package sshexec
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stepgate/stepgate/executor"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+const (
+	quiet      = 500 * time.Millisecond // without output after the script's end: others hold its streams
+	mostOutput = 30 * time.Second       // that output may go on after the script's end
+	confirm    = 10 * time.Second       // beyond Grace, for the host to say that a script has stopped
+)
+
+// wrapper runs a script on a host: see wrapper.sh.
+//
+//go:embed wrapper.sh
+var wrapper string
+
+// Script is an [executor.HostFunc] that runs the script of a step on one host.
+func (x *Remote) Script(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
+	p, err := x.payloads.of(t, func(text string) (any, error) {
+		var p Script
+		if err := read(text, &p); err != nil {
+			return nil, err
+		}
+		return p, p.Check()
+	})
+	if err != nil {
+		return broken(t, err)
+	}
+	a, f := x.address(ctx, h.Name)
+	if f != nil {
+		return f.script()
+	}
+	mark := rand.Text()
+	text := p.(Script).Script
+	s, f := x.start(ctx, a, "exec", x.command(t, h, mark, len(text)))
+	if f != nil {
+		return f.script()
+	}
+	defer x.release(s)
+	r := x.record(s, t, h, mark)
+	go func() { _, _ = io.WriteString(s, text) }() // the host says if it did not arrive
+	return x.await(ctx, s, r)
+}
+
+// command returns what the account's shell is told, on one line that any shell reads alike.
+func (x *Remote) command(t *executor.Task, h executor.Host, mark string, size int) string {
+	words := []string{
+		"exec", "/bin/sh", "-c", quote(oneLine(wrapper)), "stepgate",
+		mark, strconv.Itoa(size), strconv.FormatInt(int64(x.c.Grace/(100*time.Millisecond)), 10),
+	}
+	return strings.Join(append(words,
+		quote(fmt.Sprint("STEPGATE_JOB=", t.Job.ID)),
+		quote(fmt.Sprint("STEPGATE_STEP=", t.Step.ID)),
+		quote(fmt.Sprint("STEPGATE_ATTEMPT=", t.Attempt)),
+		quote("STEPGATE_TARGET="+h.Name),
+	), " ")
+}
+
+// oneLine returns a shell program without comments, indentation and ends of lines.
+func oneLine(program string) string {
+	var words []string
+	for line := range strings.Lines(program) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			words = append(words, line)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// quote returns s as one word of a shell.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// A recording is what a script writes, while it does.
+type recording struct {
+	stdout, stderr *executor.LogWriter
+	begun          chan struct{} // closed when the script has begun
+	ended          chan struct{} // closed when both streams have
+	writes         atomic.Int64
+}
+
+// record has the streams of a session kept.
+func (x *Remote) record(s *session, t *executor.Task, h executor.Host, mark string) *recording {
+	var logs executor.Logs
+	if x.c.Logs != nil {
+		logs = &quota{Logs: x.c.Logs, limit: x.c.OutputLimit}
+	}
+	r := &recording{
+		stdout: executor.NewLogWriter(logs, log(t, h, executor.Stdout)),
+		stderr: executor.NewLogWriter(logs, log(t, h, executor.Stderr)),
+		begun:  make(chan struct{}), ended: make(chan struct{}),
+	}
+	var streams sync.WaitGroup
+	streams.Go(func() { r.copy(&afterMark{to: r.stdout, mark: mark, begun: r.begun}, s) })
+	streams.Go(func() { r.copy(r.stderr, s.Stderr()) })
+	go func() {
+		streams.Wait()
+		close(r.ended)
+	}()
+	return r
+}
+
+func (r *recording) copy(to io.Writer, from io.Reader) {
+	buffer := make([]byte, 16<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			r.writes.Add(1)
+			_, _ = to.Write(buffer[:n])
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// drain waits for the rest of the output. Processes in the background can hold the streams open:
+// it is over when there was none for a while.
+func (r *recording) drain() {
+	limit := time.After(mostOutput)
+	for before := r.writes.Load(); ; {
+		select {
+		case <-r.ended:
+			return
+		case <-limit:
+			return
+		case <-time.After(quiet):
+		}
+		now := r.writes.Load()
+		if now == before {
+			return
+		}
+		before = now
+	}
+}
+
+// await waits for the end of a script, which it stops when ctx ends.
+func (x *Remote) await(ctx context.Context, s *session, r *recording) store.Result {
+	var e exit
+	var stopping error
+	select {
+	case e = <-s.exited:
+	case <-s.closed:
+		select {
+		case e = <-s.exited:
+		default:
+			return failed(lost, "the connection died, the outcome is unknown").script()
+		}
+	case <-ctx.Done():
+		stopping = ctx.Err()
+		var ok bool
+		if e, ok = x.stop(s); !ok {
+			return store.Result{Status: step.TerminateFailed, Detail: fmt.Sprintf("no answer within %v of the stop", x.c.Grace+confirm)}
+		}
+	}
+	r.drain()
+	return r.result(e, stopping)
+}
+
+// stop has the host stop the script of a session: what is left of its process group is ended once
+// the standard input does. It is false if the host does not say in time that it has.
+func (x *Remote) stop(s *session) (exit, bool) {
+	_ = s.CloseWrite()
+	limit := time.NewTimer(x.c.Grace + confirm)
+	defer limit.Stop()
+	select {
+	case e := <-s.exited:
+		return e, true
+	case <-s.closed:
+		select {
+		case e := <-s.exited:
+			return e, true
+		default:
+		}
+	case <-limit.C:
+	}
+	s.conn.close()
+	return exit{}, false
+}
+
+// result returns what a script came to that has ended.
+func (r *recording) result(e exit, stopping error) store.Result {
+	result := store.Result{Status: step.TargetSucceeded, ExitCode: e.code, Detail: detail(r.stderr.LastLine())}
+	begun := false
+	select {
+	case <-r.begun:
+		begun = true
+	default:
+	}
+	switch {
+	case !begun && stopping == nil:
+		result.Status = step.ScriptFailed
+	case errors.Is(stopping, context.DeadlineExceeded):
+		result.Status = step.ScriptTimedOut
+	case stopping != nil && !begun:
+		result.Status = step.TargetTerminated
+	case stopping != nil:
+		result.Status = step.ScriptTerminated
+	case e.code != 0:
+		result.Status = step.NonZeroExit
+	}
+	switch {
+	case result.Detail != "" || result.Status == step.TargetSucceeded:
+	case e.signal != "":
+		result.Detail = "signal " + e.signal
+	default:
+		result.Detail = fmt.Sprintf("exit status %d", e.code)
+	}
+	if err := cmp.Or(r.stdout.Err(), r.stderr.Err()); err != nil && result.Detail == "" {
+		result.Detail = detail("output is missing: " + err.Error())
+	}
+	return result
+}

@@ -1,0 +1,280 @@
+//go:build unix
+
+package sshexec_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stepgate/stepgate/executor"
+	"github.com/stepgate/stepgate/step"
+)
+
+func TestScript(t *testing.T) {
+	for _, c := range []struct {
+		name, script   string
+		status         step.Status
+		code           int32
+		stdout, stderr string
+		detail         string
+	}{
+		{"both streams", "echo one\necho two >&2\n", step.TargetSucceeded, 0, "one\n", "two\n", "two"},
+		{"no output", "true", step.TargetSucceeded, 0, "", "", ""},
+		{"exit code", "echo why >&2; exit 3", step.NonZeroExit, 3, "", "why\n", "why"},
+		{"exit code alone", "exit 255", step.NonZeroExit, 255, "", "", "exit status 255"},
+		{"a signal", "kill -KILL $$", step.NonZeroExit, 137, "", "", "exit status 137"},
+		{"no end of line", "printf '%s' \"it's 5!\"", step.TargetSucceeded, 0, "it's 5!", "", ""},
+		{"nothing to read", "cat; read x || echo end", step.TargetSucceeded, 0, "end\n", "", ""},
+		{"environment", `echo $STEPGATE_JOB $STEPGATE_STEP $STEPGATE_ATTEMPT "$STEPGATE_TARGET"`, step.TargetSucceeded, 0, "7 1 1 h0\n", "", ""},
+		{"home", `[ "$PWD" = "$HOME" ] && echo home`, step.TargetSucceeded, 0, "home\n", "", ""},
+		{"no file of the wrapper's is open", `(echo x >&3) 2>/dev/null || echo closed`, step.TargetSucceeded, 0, "closed\n", "", ""},
+		{"signals are as usual", `trap 'echo asked' TERM; kill -TERM $$`, step.TargetSucceeded, 0, "asked\n", "", ""},
+		{"not in the list of processes", `ps -ef | grep -c secre[t] || :`, step.TargetSucceeded, 0, "0\n", "", ""},
+		{"a mebibyte", ": " + strings.Repeat("x", 1<<20-100) + "\necho end", step.TargetSucceeded, 0, "end\n", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			task := l.script(c.script)
+			r := l.is(l.run(task), c.status)
+			if r.ExitCode != c.code || r.Detail != c.detail {
+				t.Errorf("exit code %d, detail %q; want %d, %q", r.ExitCode, r.Detail, c.code, c.detail)
+			}
+			l.wrote(task, c.stdout, c.stderr)
+		})
+	}
+}
+
+// wrote asserts what target 0 of a task has written.
+func (l *lab) wrote(task *executor.Task, stdout, stderr string) {
+	l.Helper()
+	if got := l.output(task, 0, executor.Stdout); got != stdout {
+		l.Errorf("stdout is %q, want %q", got, stdout)
+	}
+	if got := l.output(task, 0, executor.Stderr); got != stderr {
+		l.Errorf("stderr is %q, want %q", got, stderr)
+	}
+}
+
+// A target's name and a log-in shell's own words change nothing.
+func TestScriptOfAnyName(t *testing.T) {
+	const name = `it's "h0" $(exit 1); \`
+	l := newLab(t, func(l *lab) {
+		l.config.Address = func(context.Context, string) (addr address, err error) {
+			return address{Host: "127.0.0.1", Port: l.sshd.port(), HostKeyAlias: "h0"}, nil
+		}
+	})
+	task := l.script(`echo "$STEPGATE_TARGET"`)
+	l.is(l.runOn(t.Context(), task, 0, name), step.TargetSucceeded)
+	l.wrote(task, name+"\n", "")
+}
+
+// A process that a script leaves in the background lives on, and its output is not waited for.
+func TestScriptLeavesProcesses(t *testing.T) {
+	l := newLab(t)
+	task := l.script(`sleep 300 & echo $!`)
+	l.is(l.run(task), step.TargetSucceeded)
+	pid, err := strconv.Atoi(strings.TrimSpace(l.output(task, 0, executor.Stdout)))
+	l.must(err)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Errorf("the process in the background: %v", err)
+	}
+}
+
+// Of a flood the beginning is kept, a line says so, and the end is the detail.
+func TestOutputIsBounded(t *testing.T) {
+	l := newLab(t, func(l *lab) { l.config.OutputLimit = 10 })
+	task := l.script(`i=0; while [ $i -lt 20000 ]; do echo 0123456; i=$((i+1)); done; echo why >&2; exit 1`)
+	if r := l.is(l.run(task), step.NonZeroExit); r.Detail != "why" {
+		t.Errorf("detail %q, want why", r.Detail)
+	}
+	l.wrote(task, "0123456\n01\n[output beyond 10 bytes is not kept]\n", "")
+}
+
+func TestStop(t *testing.T) {
+	for _, c := range []struct {
+		name, script string
+		grace        time.Duration
+		code         int32
+		stdout       string
+	}{
+		{"a script and its children", `sleep 300 & echo $! >$LAB/up; wait`, 0, 143, ""},
+		{"asked first", `trap 'echo asked; exit 4' TERM; sleep 300 & echo $! >$LAB/up; wait`, 0, 4, "asked\n"},
+		{"killed after Grace", `trap 'echo deaf' TERM
+			sh -c 'trap "" TERM; echo $$ >$LAB/up; while :; do sleep 300; done' &
+			while :; do wait; done`, 200 * time.Millisecond, 137, "deaf\n"},
+		{"children that outlive their script", `sh -c 'trap "" TERM; echo $$ >$LAB/up; while :; do sleep 300; done' >$LAB/nothing 2>&1 & wait`,
+			200 * time.Millisecond, 143, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, func(l *lab) { l.config.Grace = c.grace })
+			up := l.pipe("up")
+			ctx, stop := context.WithCancel(t.Context())
+			var child string
+			go func() {
+				child = up()
+				stop()
+			}()
+			task := l.script(c.script)
+			r := l.is(l.runOn(ctx, task, 0, "h0"), step.ScriptTerminated)
+			l.dead(child)
+			if r.ExitCode != c.code {
+				t.Errorf("exit code %d, want %d", r.ExitCode, c.code)
+			}
+			l.wrote(task, c.stdout, "")
+		})
+	}
+}
+
+// A deadline stops a script as well, and the result says that it was late.
+func TestDeadline(t *testing.T) {
+	l := newLab(t)
+	up := l.pipe("up")
+	ctx := newDeadline(t.Context())
+	go func() {
+		up()
+		ctx.pass()
+	}()
+	r := l.is(l.runOn(ctx, l.script(`echo up >$LAB/up; exec sleep 300`), 0, "h0"), step.ScriptTimedOut)
+	if r.ExitCode != 143 {
+		t.Errorf("exit code %d, want 143", r.ExitCode)
+	}
+}
+
+// A deadline is a context whose deadline passes when the test says so.
+type deadline struct {
+	context.Context
+	done chan struct{}
+}
+
+func newDeadline(ctx context.Context) *deadline { return &deadline{ctx, make(chan struct{})} }
+
+func (d *deadline) pass()                 { close(d.done) }
+func (d *deadline) Done() <-chan struct{} { return d.done }
+
+func (d *deadline) Err() error {
+	select {
+	case <-d.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// A host that loses its connection ends the script, though the process that started it is gone.
+func TestScriptDiesWithItsConnection(t *testing.T) {
+	for _, c := range []struct{ name, script string }{
+		{"one that obeys", `sleep 300 & echo $! >$LAB/up; wait`},
+		{"one that ignores SIGTERM", `trap "" TERM; echo $$ >$LAB/up; while :; do sleep 300; done`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var wire wires
+			l := newLab(t, func(l *lab) { l.config.Dial, l.config.Grace = wire.dial, 200*time.Millisecond })
+			up := l.pipe("up")
+			var child string
+			go func() {
+				child = up()
+				wire.cut()
+			}()
+			r := l.is(l.run(l.script(c.script)), step.AgentError)
+			if want := "the connection died, the outcome is unknown"; r.Detail != want {
+				t.Errorf("detail %q, want %q", r.Detail, want)
+			}
+			l.dead(child)
+		})
+	}
+}
+
+// A host that answers nothing any more is found out by its silence, while a script runs and while
+// it is stopped.
+func TestSilentHost(t *testing.T) {
+	t.Run("while a script runs", func(t *testing.T) {
+		t.Parallel()
+		var wire wires
+		l := newLab(t, func(l *lab) { l.config.Dial, l.config.KeepAlive = wire.dial, 500*time.Millisecond })
+		up := l.pipe("up")
+		go func() {
+			up()
+			wire.freeze()
+		}()
+		l.is(l.run(l.script(`echo up >$LAB/up; exec sleep 300`)), step.AgentError)
+	})
+	t.Run("while it is stopped", func(t *testing.T) {
+		t.Parallel()
+		var wire wires
+		l := newLab(t, func(l *lab) { l.config.Dial, l.config.KeepAlive = wire.dial, 500*time.Millisecond })
+		up := l.pipe("up")
+		ctx, stop := context.WithCancel(t.Context())
+		go func() {
+			up()
+			wire.freeze()
+			stop()
+		}()
+		l.is(l.runOn(ctx, l.script(`echo up >$LAB/up; exec sleep 300`), 0, "h0"), step.TerminateFailed)
+	})
+}
+
+// Close ends what runs.
+func TestClose(t *testing.T) {
+	l := newLab(t)
+	up := l.pipe("up")
+	go func() {
+		up()
+		l.must(l.x.Close())
+	}()
+	l.is(l.run(l.script(`echo up >$LAB/up; exec sleep 300`)), step.AgentError)
+	r := l.is(l.run(l.script(`echo up >$LAB/up; exec sleep 300`)), step.NotDelivered)
+	if want := "sshexec: closed"; r.Detail != want {
+		t.Errorf("detail %q, want %q", r.Detail, want)
+	}
+}
+
+// What runs before the script shows as what it is: the account's shell may refuse.
+func TestScriptThatDoesNotBegin(t *testing.T) {
+	l := newLab(t, func(l *lab) {
+		l.sshd.stop()
+		l.sshd = startSSHD(l, "ForceCommand echo welcome; echo not today >&2; exit 1", newKnownKey(l))
+	})
+	task := l.script("echo ran")
+	r := l.is(l.run(task), step.ScriptFailed)
+	if r.ExitCode != 1 || r.Detail != "not today" {
+		t.Errorf("exit code %d, detail %q; want 1, not today", r.ExitCode, r.Detail)
+	}
+	l.wrote(task, "", "not today\n")
+
+	noisy := newLab(t, func(l *lab) {
+		l.sshd.stop()
+		l.sshd = startSSHD(l, `ForceCommand echo welcome; echo stepgate; eval "$SSH_ORIGINAL_COMMAND"`, newKnownKey(l))
+	})
+	noisy.is(noisy.run(task), step.TargetSucceeded)
+	noisy.wrote(task, "ran\n", "")
+}
+
+// Without logs the result is the same.
+func TestWithoutLogs(t *testing.T) {
+	l := newLab(t, func(l *lab) { l.config.Logs = nil })
+	if r := l.is(l.run(l.script("echo one; echo two >&2")), step.TargetSucceeded); r.Detail != "two" {
+		t.Errorf("detail %q, want two", r.Detail)
+	}
+}
+
+// Logs that fail fail no script, and the result says that output is missing.
+func TestLogsThatFail(t *testing.T) {
+	l := newLab(t, func(l *lab) { l.config.Logs = noLogs{l.logs} })
+	if r := l.is(l.run(l.script("echo one")), step.TargetSucceeded); r.Detail != "output is missing: the disk is full" {
+		t.Errorf("detail %q, want that output is missing", r.Detail)
+	}
+}
+
+type noLogs struct{ executor.Logs }
+
+func (noLogs) Append(context.Context, executor.Log, []byte) error {
+	return fmt.Errorf("the disk is full")
+}

@@ -1,0 +1,129 @@
+package sshexec
+
+import (
+	"context"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// A session is a channel of a connection with a process of the host behind it. It has its
+// connection for itself.
+type session struct {
+	ssh.Channel
+	conn   *conn
+	exited chan exit     // holds how the process ended, once it has
+	closed chan struct{} // closed when the channel or its connection has ended
+}
+
+// An exit is how a process ended.
+type exit struct {
+	code   int32
+	signal string // without SIG; empty if it exited
+}
+
+// start has the host at a do what request asks for: "exec" with a command, or "subsystem" with a
+// name. A kept connection that turns out to be dead is replaced: nothing was done over it. The
+// caller closes the session, and gives it back with release.
+func (x *Remote) start(ctx context.Context, a Address, request, argument string) (*session, *failure) {
+	if f := x.pool.enter(ctx, a); f != nil {
+		return nil, f
+	}
+	for {
+		s, f, again := x.try(ctx, a, request, argument)
+		if again {
+			continue
+		}
+		if f != nil {
+			x.pool.leave(a)
+		}
+		return s, f
+	}
+}
+
+// release gives the session's connection and place back.
+func (x *Remote) release(s *session) {
+	_ = s.Close()
+	x.pool.put(s.conn)
+	x.pool.leave(s.conn.address)
+}
+
+// try is start on one connection. again says that it was a kept one, and dead.
+func (x *Remote) try(ctx context.Context, a Address, request, argument string) (s *session, f *failure, again bool) {
+	c, f := x.pool.take(a)
+	if f == nil && c == nil {
+		c, f = x.connect(ctx, a)
+	}
+	if f != nil {
+		return nil, f, false
+	}
+	unwatch := context.AfterFunc(ctx, c.close)
+	s, f = c.session(request, argument)
+	switch {
+	case !unwatch():
+		c.close()
+		x.pool.put(c)
+		return nil, ended(ctx), false
+	case f == nil:
+		return s, nil, false
+	case f.fault == serverFailed && !c.alive(x.c.KeepAlive):
+		f.fault = lost
+	}
+	c.close()
+	x.pool.put(c)
+	return nil, f, f.fault == lost && c.reused
+}
+
+// session opens a session and sends one request.
+func (c *conn) session(request, argument string) (*session, *failure) {
+	channel, requests, err := c.client.OpenChannel("session", nil)
+	if err != nil {
+		return nil, failed(serverFailed, "no session: %w", err)
+	}
+	s := &session{Channel: channel, conn: c, exited: make(chan exit, 1), closed: make(chan struct{})}
+	go s.listen(requests)
+	ok, err := channel.SendRequest(request, true, ssh.Marshal(struct{ Text string }{argument}))
+	switch {
+	case err != nil:
+		return nil, failed(serverFailed, "%s: %w", request, err)
+	case !ok && request == "subsystem":
+		return nil, failed(serverFailed, "the host's SSH server has no subsystem %s", argument)
+	case !ok:
+		return nil, failed(serverFailed, "the host's SSH server runs no commands")
+	}
+	return s, nil
+}
+
+// listen reads what the host says of the process.
+func (s *session) listen(requests <-chan *ssh.Request) {
+	defer close(s.closed)
+	for r := range requests {
+		var e exit
+		switch r.Type {
+		case "exit-status":
+			var status struct{ Code uint32 }
+			if ssh.Unmarshal(r.Payload, &status) == nil {
+				e.code = int32(status.Code)
+			}
+		case "exit-signal":
+			var signal struct {
+				Name       string
+				CoreDumped bool
+				Message    string
+				Language   string
+			}
+			if ssh.Unmarshal(r.Payload, &signal) == nil {
+				e.signal = signal.Name
+			}
+			e.code = 128
+		default:
+			if r.WantReply {
+				_ = r.Reply(false, nil)
+			}
+			continue
+		}
+		select {
+		case s.exited <- e:
+		default: // the first counts
+		}
+	}
+}
