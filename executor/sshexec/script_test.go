@@ -103,8 +103,8 @@ func TestStop(t *testing.T) {
 		code         int32
 		stdout       string
 	}{
-		{"a script and its children", `sleep 300 & echo $! >$LAB/up; wait`, 0, 143, ""},
-		{"asked first", `trap 'echo asked; exit 4' TERM; sleep 300 & echo $! >$LAB/up; wait`, 0, 4, "asked\n"},
+		{"a script and its children", `sh -c 'echo $$ >$LAB/up; exec sleep 300' & wait`, 0, 143, ""},
+		{"asked first", `trap 'echo asked; exit 4' TERM; sh -c 'echo $$ >$LAB/up; exec sleep 300' & wait`, 0, 4, "asked\n"},
 		{"killed after Grace", `trap 'echo deaf' TERM
 			sh -c 'trap "" TERM; echo $$ >$LAB/up; while :; do sleep 300; done' &
 			while :; do wait; done`, 200 * time.Millisecond, 137, "deaf\n"},
@@ -170,7 +170,7 @@ func (d *deadline) Err() error {
 // A host that loses its connection ends the script, though the process that started it is gone.
 func TestScriptDiesWithItsConnection(t *testing.T) {
 	for _, c := range []struct{ name, script string }{
-		{"one that obeys", `sleep 300 & echo $! >$LAB/up; wait`},
+		{"one that obeys", `sh -c 'echo $$ >$LAB/up; exec sleep 300' & wait`},
 		{"one that ignores SIGTERM", `trap "" TERM; echo $$ >$LAB/up; while :; do sleep 300; done`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

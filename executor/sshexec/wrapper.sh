@@ -22,6 +22,12 @@ fi;
 group=$!;
 trap "" HUP INT TERM;
 tick() { if sleep 0.1; then i=$((i+1)); else sleep 1; i=$((i+10)); fi; };
+# Zombies count for none: some inits, those of containers above all, are slow to bury them.
+alive() {
+	kill -0 "-$group" || return 1;
+	all=$(ps -A -o pgid= -o stat=) || return 0;
+	echo "$all" | grep -q "^ *$group  *[^ZX ]";
+};
 # The guard: USR1 ends it while it waits, and nothing once it has work.
 {
 	while read -r line; do :; done;
@@ -29,9 +35,9 @@ tick() { if sleep 0.1; then i=$((i+1)); else sleep 1; i=$((i+10)); fi; };
 	i=0;
 	until kill -0 "-$group"; do kill -0 "$group" || break; tick; done;
 	kill -TERM "-$group";
-	i=0; while kill -0 "-$group" && [ "$i" -lt "$grace" ]; do tick; done;
+	i=0; while alive && [ "$i" -lt "$grace" ]; do tick; done;
 	kill -KILL "-$group";
-	i=0; while kill -0 "-$group" && [ "$i" -lt 10 ]; do tick; done;
+	i=0; while alive && [ "$i" -lt 10 ]; do tick; done;
 } <&3 >/dev/null 2>&1 &
 guard=$!;
 exec 3<&-;
