@@ -3,6 +3,7 @@
 package sshexec_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto"
@@ -111,22 +112,22 @@ func (l *lab) read(name string) string {
 	return string(text)
 }
 
-// pipe makes a named pipe, and returns what the next script writes into it.
+// pipe makes a named pipe, and returns the next line that a script writes into it.
 func (l *lab) pipe(name string) (line func() string) {
 	l.Helper()
 	l.must(syscall.Mkfifo(l.path(name), 0o600))
 	f, err := os.OpenFile(l.path(name), os.O_RDWR, 0) // which waits for no other end
 	l.must(err)
 	l.Cleanup(func() { _ = f.Close() })
+	lines := bufio.NewReader(f)
 	return func() string {
 		l.Helper()
 		l.must(f.SetReadDeadline(time.Now().Add(enough)))
-		buffer := make([]byte, 100)
-		n, err := f.Read(buffer)
+		line, err := lines.ReadString('\n')
 		if err != nil {
-			l.Fatalf("nothing was written into %s: %v", name, err)
+			l.Errorf("nothing was written into %s: %v", name, err)
 		}
-		return strings.TrimSpace(string(buffer[:n]))
+		return strings.TrimSpace(line)
 	}
 }
 
@@ -287,8 +288,7 @@ type sshd struct {
 	config   string
 	listener net.Listener
 	serving  sync.WaitGroup
-
-	open, most, accepted atomic.Int32 // connections: now, at most, and ever
+	open     atomic.Int32 // connections
 }
 
 // program finds sshd, or skips the test.
@@ -352,10 +352,7 @@ func (s *sshd) serve() {
 		if err != nil {
 			return
 		}
-		s.accepted.Add(1)
-		if now := s.open.Add(1); now > s.most.Load() {
-			s.most.Store(now) // this goroutine alone writes it
-		}
+		s.open.Add(1)
 		s.serving.Go(func() {
 			defer s.open.Add(-1)
 			s.handle(c)

@@ -53,22 +53,24 @@ type payloadKey struct {
 	typ step.Type
 }
 
-// A payload is a Script or Files, or why it is neither.
+// A payload is a Script or Files, or why its text is neither.
 type payload struct {
+	text  string
 	value any
 	err   error
 }
 
 const maxPayloads = 16
 
-// of returns the payload of a step, read by f if it is not there. A step's payload never changes.
+// of returns the payload of a step, read by f if it is not there.
 func (p *payloads) of(t *executor.Task, f func(text string) (any, error)) (any, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := payloadKey{t.Job.ID, t.Step.ID, t.Step.Type}
 	known, ok := p.read[key]
-	if !ok {
-		known.value, known.err = f(t.Step.Payload)
+	if !ok || known.text != t.Step.Payload {
+		known.text = t.Step.Payload
+		known.value, known.err = f(known.text)
 		if len(p.read) >= maxPayloads || p.read == nil {
 			p.read = map[payloadKey]payload{}
 		}

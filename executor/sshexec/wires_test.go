@@ -25,8 +25,9 @@ type wires struct {
 	after  int64  // bytes that are sent before broken is called
 	broken func() // on the goroutine that sends; nil for none
 
-	mu    sync.Mutex // guards all below
+	mu    sync.Mutex // guards all and most
 	all   []*wire
+	most  int // that were open at once
 	sent  atomic.Int64
 	ended atomic.Int32 // connections that were closed
 }
@@ -48,6 +49,7 @@ func (ws *wires) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	ws.all = append(ws.all, w)
+	ws.most = max(ws.most, len(ws.all)-int(ws.ended.Load()))
 	return w, nil
 }
 
@@ -65,9 +67,21 @@ func (ws *wires) freeze() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for _, w := range ws.all {
-		close(w.frozen)
+		select {
+		case <-w.frozen:
+		default:
+			close(w.frozen)
+		}
 	}
 }
+
+func (ws *wires) dialled() int {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return len(ws.all)
+}
+
+func (ws *wires) open() int { return ws.dialled() - int(ws.ended.Load()) }
 
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)

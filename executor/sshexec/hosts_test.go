@@ -1,0 +1,402 @@
+//go:build unix
+
+package sshexec_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/stepgate/stepgate/executor"
+	"github.com/stepgate/stepgate/executor/sshexec"
+	"github.com/stepgate/stepgate/step"
+)
+
+// listen starts a server on this machine that does with its connections what the test says.
+func listen(t *testing.T, serve func(net.Conn)) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(c)
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// at has all targets at one port of this machine.
+func at(l *lab, port int) {
+	l.config.Address = func(_ context.Context, target string) (address, error) {
+		return address{Host: "127.0.0.1", Port: port, HostKeyAlias: target}, nil
+	}
+}
+
+// Each way not to reach a host has its status, for scripts and for files.
+func TestUnreachableHosts(t *testing.T) {
+	for _, c := range []struct {
+		name, host     string
+		change         func(*lab)
+		scripts, files step.Status
+		detail         string
+	}{
+		{"that hang", "h0", func(l *lab) {
+			l.config.Handshake = 100 * time.Millisecond
+			at(l, listen(l.T, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }))
+		}, step.NotDelivered, step.NotDelivered, "no SSH handshake with"},
+		{"that refuse", "h0", func(l *lab) {
+			c, err := net.Listen("tcp", "127.0.0.1:0")
+			l.must(err)
+			at(l, c.Addr().(*net.TCPAddr).Port)
+			l.must(c.Close())
+		}, step.NotDelivered, step.NotDelivered, "refused"},
+		{"that are too far away", "h0", func(l *lab) {
+			l.config.Connect = time.Millisecond
+			l.config.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+		}, step.NotDelivered, step.NotDelivered, "deadline exceeded"},
+		{"that speak something else", "h0", func(l *lab) {
+			at(l, listen(l.T, func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n"); _ = c.Close() }))
+		}, step.AgentError, step.FileAgentError, "handshake failed"},
+		{"that hang up", "h0", func(l *lab) {
+			at(l, listen(l.T, func(c net.Conn) { _ = c.Close() }))
+		}, step.AgentError, step.FileAgentError, "handshake failed"},
+		{"whose key has changed", "h0", func(l *lab) {
+			l.must(os.WriteFile(l.path("known_hosts"), nil, 0o600))
+			l.know(newKey(l.T).PublicKey(), "h0")
+		}, step.AgentError, step.FileAgentError, "key mismatch"},
+		{"whose key was revoked", "h0", func(l *lab) {
+			l.must(os.WriteFile(l.path("known_hosts"), fmt.Appendf(nil, "%[1]s\n@revoked %[1]s\n", strings.TrimSpace(l.read("known_hosts"))), 0o600))
+		}, step.AgentError, step.FileAgentError, "revoked"},
+		{"that are unknown", "stranger", nil, step.InvalidTarget, step.InvalidTarget, "not in known_hosts"},
+		{"of no such name", "h0", func(l *lab) {
+			l.config.Dial = func(_ context.Context, _, addr string) (net.Conn, error) {
+				return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: addr, IsNotFound: true}}
+			}
+		}, step.InvalidTarget, step.InvalidTarget, "no such host"},
+		{"without an address", "h0", func(l *lab) {
+			l.config.Address = func(context.Context, string) (address, error) { return address{}, errors.New("not in the inventory") }
+		}, step.InvalidTarget, step.InvalidTarget, "not in the inventory"},
+		{"with a malformed address", "h0", func(l *lab) {
+			l.config.Address = func(context.Context, string) (address, error) { return address{Host: "-oProxyCommand=x"}, nil }
+		}, step.InvalidTarget, step.InvalidTarget, "want a name or an IP address"},
+		{"without an account", "h0", func(l *lab) { l.config.User = "" }, step.NoSuchUser, step.NoSuchUser, "no account"},
+		{"that do not know the key", "h0", func(l *lab) {
+			l.must(os.WriteFile(l.path("key"), newKey(l.T).private, 0o600))
+		}, step.BadPassword, step.BadPassword, "unable to authenticate"},
+		{"that are shown too many keys", "h0", func(l *lab) {
+			l.config.KeyFiles = nil
+			for i := range 8 {
+				name := l.path(fmt.Sprint("other", i))
+				l.must(os.WriteFile(name, newKey(l.T).private, 0o600))
+				l.config.KeyFiles = append(l.config.KeyFiles, name)
+			}
+		}, step.BadPassword, step.BadPassword, "authentication"},
+		{"without the agent", "h0", func(l *lab) {
+			l.config.KeyFiles, l.config.Agent = nil, l.path("nothing")
+		}, step.NotDelivered, step.NotDelivered, "agent"},
+		{"that run nothing", "h0", func(l *lab) {
+			l.sshd.stop()
+			l.sshd = startSSHD(l, "MaxSessions 0", newKnownKey(l))
+		}, step.AgentError, step.FileAgentError, "no session"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, func(l *lab) {
+				if c.change != nil {
+					c.change(l)
+				}
+			})
+			for _, w := range []struct {
+				task *executor.Task
+				want step.Status
+			}{
+				{l.script("echo ran"), c.scripts},
+				{l.files(sshexec.File{Content: new("text"), To: l.path("to")}), c.files},
+			} {
+				r := l.is(l.runOn(t.Context(), w.task, 0, c.host), w.want)
+				if !strings.Contains(r.Detail, c.detail) {
+					t.Errorf("detail %q, want %q in it", r.Detail, c.detail)
+				}
+			}
+		})
+	}
+}
+
+// A host without sftp runs scripts and takes no files.
+func TestWithoutSFTP(t *testing.T) {
+	l := newLab(t, func(l *lab) {
+		l.sshd.stop()
+		l.sshd = startSSHD(l, "", newKnownKey(l))
+	})
+	l.is(l.run(l.script("true")), step.TargetSucceeded)
+	r := l.is(l.run(l.files(sshexec.File{Content: new("text"), To: l.path("to")})), step.FileAgentError)
+	if want := "the host's SSH server has no subsystem sftp"; r.Detail != want {
+		t.Errorf("detail %q, want %q", r.Detail, want)
+	}
+
+	broken := newLab(t, func(l *lab) {
+		l.sshd.stop()
+		l.sshd = startSSHD(l, "Subsystem sftp /nonexistent/sftp-server", newKnownKey(l))
+	})
+	broken.is(broken.run(broken.files(sshexec.File{Content: new("text"), To: l.path("to")})), step.FileAgentError)
+}
+
+// Work that is stopped, or late, before it begins says so, and waits for nothing.
+func TestNotBegun(t *testing.T) {
+	l := newLab(t, func(l *lab) {
+		at(l, listen(l.T, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })) // hangs
+		l.config.InAll, l.config.PerHost = 1, 1
+	})
+	script, files := l.script("true"), l.files(sshexec.File{Content: new("text"), To: "to"})
+	first, end := context.WithCancel(t.Context())
+	var blocker sync.WaitGroup
+	blocker.Go(func() { l.runOn(first, script, 0, "h0") })
+	for _, host := range []string{"h0", "h1"} { // one waits for its host, one for any
+		stopped, stop := context.WithCancel(t.Context())
+		stop()
+		l.is(l.runOn(stopped, script, 0, host), step.TargetTerminated)
+		l.is(l.runOn(stopped, files, 0, host), step.TargetTerminated)
+		late := newDeadline(t.Context())
+		late.pass()
+		l.is(l.runOn(late, script, 0, host), step.ScriptTimedOut)
+		l.is(l.runOn(late, files, 0, host), step.FileTimedOut)
+	}
+	end()
+	blocker.Wait()
+}
+
+// 200 hosts are worked on by no more connections than there may be, and each runs its own script.
+func TestManyHosts(t *testing.T) {
+	const hosts, inAll = 200, 8
+	var wire wires
+	l := newLab(t, func(l *lab) { l.config.InAll, l.config.Dial = inAll, wire.dial })
+	task := l.script(`echo "$STEPGATE_TARGET"`)
+	var work sync.WaitGroup
+	for i := range int32(hosts) {
+		work.Go(func() {
+			if r := l.x.Script(t.Context(), task, executor.Host{Index: i, Name: fmt.Sprint("h", i)}); r.Status != step.TargetSucceeded {
+				t.Errorf("h%d: %v: %s", i, r.Status, r.Detail)
+			}
+		})
+	}
+	work.Wait()
+	for i := range int32(hosts) {
+		if got, want := l.output(task, i, executor.Stdout), fmt.Sprintf("h%d\n", i); got != want {
+			t.Errorf("h%d wrote %q, want %q", i, got, want)
+		}
+	}
+	if wire.most > inAll {
+		t.Errorf("%d connections were open at once, want at most %d", wire.most, inAll)
+	}
+}
+
+// Work on one host waits for a connection of that host, and leaves places to others.
+func TestConnectionsAreBounded(t *testing.T) {
+	var wire wires
+	l := newLab(t, func(l *lab) { l.config.PerHost, l.config.InAll, l.config.Dial = 2, 3, wire.dial })
+	up, gate := l.pipe("up"), l.pipe("gate")
+	_ = gate
+	task := l.script(`echo up >$LAB/up; read go <$LAB/gate`)
+	var work sync.WaitGroup
+	for i := range int32(5) {
+		work.Go(func() { l.is(l.runOn(t.Context(), task, i, "h0"), step.TargetSucceeded) })
+	}
+	up()
+	up()
+	l.is(l.runOn(t.Context(), l.script("true"), 9, "h1"), step.TargetSucceeded) // has the third place
+	if open := wire.open(); open != 3 {
+		t.Errorf("%d connections are open, want 2 to h0 and 1 to h1", open)
+	}
+	for range 3 {
+		l.must(os.WriteFile(l.path("gate"), []byte("go\n"), 0))
+		up()
+	}
+	for range 2 {
+		l.must(os.WriteFile(l.path("gate"), []byte("go\n"), 0))
+	}
+	work.Wait()
+	if n := wire.dialled(); n != 3 {
+		t.Errorf("%d connections were opened, want 3", n)
+	}
+}
+
+// Connections are kept for the next work on their host, and closed when there is none.
+func TestConnectionsAreKept(t *testing.T) {
+	var wire wires
+	l := newLab(t, func(l *lab) { l.config.Dial = wire.dial })
+	for range 3 {
+		l.is(l.run(l.script("true")), step.TargetSucceeded)
+		l.is(l.run(l.files(sshexec.File{Content: new("text"), To: l.path("to")})), step.TargetSucceeded)
+	}
+	if n := wire.dialled(); n != 1 {
+		t.Errorf("%d connections were opened for work after work, want 1", n)
+	}
+
+	var short wires
+	l = newLab(t, func(l *lab) { l.config.Dial, l.config.Idle = short.dial, time.Millisecond })
+	l.is(l.run(l.script("true")), step.TargetSucceeded)
+	l.eventually("an idle connection is open", func() bool { return short.open() == 0 })
+}
+
+// A kept connection that has died, seen or unseen, is replaced.
+func TestDeadConnectionsAreReplaced(t *testing.T) {
+	for name, kill := range map[string]func(*wires){"cut": (*wires).cut, "silent": (*wires).freeze} {
+		t.Run(name, func(t *testing.T) {
+			var wire wires
+			l := newLab(t, func(l *lab) { l.config.Dial, l.config.KeepAlive = wire.dial, 500*time.Millisecond })
+			l.is(l.run(l.script("true")), step.TargetSucceeded)
+			kill(&wire)
+			l.is(l.run(l.script("true")), step.TargetSucceeded)
+			if n := wire.dialled(); n != 2 {
+				t.Errorf("%d connections were opened, want 2", n)
+			}
+		})
+	}
+}
+
+// The least recently used connection makes room for one to another host.
+func TestConnectionsMakeRoom(t *testing.T) {
+	var wire wires
+	l := newLab(t, func(l *lab) { l.config.Dial, l.config.InAll = wire.dial, 2 })
+	for i, c := range []struct {
+		host    string
+		dialled int
+	}{{"h0", 1}, {"h1", 2}, {"h0", 2}, {"h2", 3}, {"h0", 3}, {"h1", 4}} {
+		l.is(l.runOn(t.Context(), l.script("true"), 0, c.host), step.TargetSucceeded)
+		if n := wire.dialled(); n != c.dialled {
+			t.Errorf("%d connections were opened after work %d, want %d", n, i+1, c.dialled)
+		}
+		if n := wire.open(); n > 2 {
+			t.Errorf("%d connections are open, want at most 2", n)
+		}
+	}
+}
+
+// A host proves itself with a key of a type that is known, though it has others.
+func TestHostWithSeveralKeys(t *testing.T) {
+	for _, known := range []int{0, 1} {
+		l := newLab(t, func(l *lab) {
+			keys := []key{newKey(t), newECDSAKey(t)}
+			l.must(os.WriteFile(l.path("known_hosts"), nil, 0o600))
+			l.know(keys[known].PublicKey(), "h0")
+			l.sshd.stop()
+			l.sshd = startSSHD(l, "", keys...)
+		})
+		l.is(l.run(l.script("true")), step.TargetSucceeded)
+	}
+}
+
+// known_hosts is read again when it changes, and a file that is gone lets nothing pass.
+func TestKnownHostsChange(t *testing.T) {
+	l := newLab(t)
+	before := l.read("known_hosts")
+	l.is(l.runOn(t.Context(), l.script("true"), 0, "stranger"), step.InvalidTarget)
+	l.must(os.WriteFile(l.path("known_hosts"), []byte(before+strings.Replace(before, "h*", "stranger", 1)), 0o600))
+	l.is(l.runOn(t.Context(), l.script("true"), 0, "stranger"), step.TargetSucceeded)
+	l.must(os.Remove(l.path("known_hosts")))
+	l.is(l.runOn(t.Context(), l.script("true"), 0, "h1"), step.NotDelivered)
+}
+
+// An authority in known_hosts vouches for the hosts that it has signed.
+func TestHostWithACertificate(t *testing.T) {
+	authority := newKey(t)
+	for name, want := range map[string]step.Status{"h0": step.TargetSucceeded, "h1": step.AgentError} {
+		l := newLab(t, func(l *lab) {
+			host := newKey(t)
+			cert := &ssh.Certificate{
+				Key: host.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{"h0"}, ValidBefore: ssh.CertTimeInfinity,
+			}
+			l.must(cert.SignCert(rand.Reader, authority))
+			l.must(os.WriteFile(l.path("cert"), ssh.MarshalAuthorizedKey(cert), 0o600))
+			l.must(os.WriteFile(l.path("known_hosts"), fmt.Appendf(nil, "@cert-authority h* %s", ssh.MarshalAuthorizedKey(authority.PublicKey())), 0o600))
+			l.sshd.stop()
+			l.sshd = startSSHD(l, "HostCertificate "+l.path("cert"), host)
+		})
+		l.is(l.runOn(t.Context(), l.script("true"), 0, name), want)
+	}
+}
+
+// A callback of the embedder's checks keys in place of known_hosts.
+func TestHostKeyCallback(t *testing.T) {
+	var asked string
+	l := newLab(t, func(l *lab) {
+		l.config.KnownHosts = nil
+		l.config.HostKeyCallback = func(name string, _ net.Addr, _ ssh.PublicKey) error {
+			asked = name
+			return nil
+		}
+	})
+	l.is(l.runOn(t.Context(), l.script("true"), 0, "anything"), step.TargetSucceeded)
+	if asked != "anything:22" {
+		t.Errorf("the callback was asked for %q", asked)
+	}
+}
+
+// An agent that holds the key logs in, also after it was started anew.
+func TestAgent(t *testing.T) {
+	dir, err := os.MkdirTemp("", "agent") // sockets have short names
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	l := newLab(t, func(l *lab) { l.config.KeyFiles, l.config.Agent = nil, socket })
+	raw, err := ssh.ParseRawPrivateKey([]byte(l.read("key")))
+	l.must(err)
+	keyring := agent.NewKeyring()
+	l.must(keyring.Add(agent.AddedKey{PrivateKey: raw}))
+	for i := range 2 {
+		end := serveAgent(l, socket, keyring)
+		l.is(l.runOn(t.Context(), l.script("true"), 0, fmt.Sprint("h", i)), step.TargetSucceeded)
+		end()
+	}
+}
+
+// serveAgent serves an agent until end is called.
+func serveAgent(l *lab, socket string, keyring agent.Agent) (end func()) {
+	l.Helper()
+	server, err := net.Listen("unix", socket)
+	l.must(err)
+	var conns []net.Conn
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := server.Accept()
+			if err != nil {
+				return
+			}
+			conns = append(conns, c)
+			go func() { _ = agent.ServeAgent(keyring, c) }()
+		}
+	}()
+	return func() {
+		_ = server.Close()
+		<-done
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}
+}
