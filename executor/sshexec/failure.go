@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"unicode"
 
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -59,37 +57,21 @@ func failed(f fault, format string, args ...any) *failure {
 
 // ended returns the failure of work whose context has ended before it began.
 func ended(ctx context.Context) *failure {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if isLate(ctx) {
 		return failed(late, "the step's deadline passed before the work began")
 	}
 	return failed(stopped, "stopped before the work began")
 }
 
+// isLate reports whether ctx has ended at the step's deadline.
+func isLate(ctx context.Context) bool { return errors.Is(context.Cause(ctx), context.DeadlineExceeded) }
+
 // script returns f as the result of a script's target.
 func (f *failure) script() store.Result {
-	return store.Result{Status: statuses[f.fault].script, Detail: detail(f.err.Error())}
+	return store.Result{Status: statuses[f.fault].script, Detail: f.err.Error()}
 }
 
 // files returns f as the result of a file transfer's target.
 func (f *failure) files() store.Result {
-	return store.Result{Status: statuses[f.fault].files, Detail: detail(f.err.Error())}
-}
-
-const maxDetail = 256 // characters, as store.Result has it
-
-// detail returns text on one line, cut to what a result holds.
-func detail(text string) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t', r == '\n':
-			return ' '
-		case !unicode.IsPrint(r):
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
-	if runes := []rune(text); len(runes) > maxDetail {
-		return string(runes[:maxDetail-3]) + "..."
-	}
-	return text
+	return store.Result{Status: statuses[f.fault].files, Detail: f.err.Error()}
 }

@@ -93,9 +93,9 @@ func (x *Remote) copyAll(ctx context.Context, s *session, c *copier, files []Fil
 		case ctx.Err() != nil:
 			return x.broke(ctx, s, err, f.To).files()
 		case errors.As(err, &here):
-			return store.Result{Status: here.status, Detail: detail(err.Error())}
+			return store.Result{Status: here.status, Detail: err.Error()}
 		case answered(err):
-			return store.Result{Status: step.CopyFailed, Detail: detail(fmt.Sprintf("%s: %v", f.To, err))}
+			return store.Result{Status: step.CopyFailed, Detail: fmt.Sprintf("%s: %v", f.To, err)}
 		}
 		return x.broke(ctx, s, err, f.To).files()
 	}
@@ -105,7 +105,7 @@ func (x *Remote) copyAll(ctx context.Context, s *session, c *copier, files []Fil
 // broke says why the transfer to a host came to an end in the midst of file to.
 func (x *Remote) broke(ctx context.Context, s *session, err error, to string) *failure {
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case isLate(ctx):
 		return failed(late, "%s: the step's deadline passed", to)
 	case ctx.Err() != nil:
 		return failed(stopped, "%s: stopped", to)

@@ -172,10 +172,7 @@ func TestFilesThatAreStopped(t *testing.T) {
 		want step.Status
 	}{
 		{"stopped", func(ctx context.Context) (context.Context, func()) { return context.WithCancel(ctx) }, step.TargetTerminated},
-		{"late", func(ctx context.Context) (context.Context, func()) {
-			d := newDeadline(ctx)
-			return d, d.pass
-		}, step.FileTimedOut},
+		{"late", newDeadline, step.FileTimedOut},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, end := c.ctx(t.Context())

@@ -178,8 +178,8 @@ func TestNotBegun(t *testing.T) {
 		stop()
 		l.is(l.runOn(stopped, script, 0, host), step.TargetTerminated)
 		l.is(l.runOn(stopped, files, 0, host), step.TargetTerminated)
-		late := newDeadline(t.Context())
-		late.pass()
+		late, pass := newDeadline(t.Context())
+		pass()
 		l.is(l.runOn(late, script, 0, host), step.ScriptTimedOut)
 		l.is(l.runOn(late, files, 0, host), step.FileTimedOut)
 	}

@@ -37,8 +37,8 @@ func log(t *executor.Task, h executor.Host, s executor.Stream) executor.Log {
 
 // broken ends the attempt: its payload is malformed, and so is that of all its targets.
 func broken(t *executor.Task, err error) store.Result {
-	t.Break(detail(err.Error()))
-	return store.Result{Status: step.NotDelivered, Detail: detail(err.Error())}
+	t.Break(err.Error())
+	return store.Result{Status: step.NotDelivered, Detail: err.Error()}
 }
 
 // payloads are those that were read last: one is read for all targets of its step.

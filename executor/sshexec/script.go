@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -152,7 +151,7 @@ func (r *recording) drain() {
 // await waits for the end of a script, which it stops when ctx ends.
 func (x *Remote) await(ctx context.Context, s *session, r *recording) store.Result {
 	var e exit
-	var stopping error
+	interrupted := false
 	select {
 	case e = <-s.exited:
 	case <-s.closed:
@@ -162,14 +161,14 @@ func (x *Remote) await(ctx context.Context, s *session, r *recording) store.Resu
 			return failed(lost, "the connection died, the outcome is unknown").script()
 		}
 	case <-ctx.Done():
-		stopping = ctx.Err()
+		interrupted = true
 		var ok bool
 		if e, ok = x.stop(s); !ok {
 			return store.Result{Status: step.TerminateFailed, Detail: fmt.Sprintf("no answer within %v of the stop", x.c.Grace+confirm)}
 		}
 	}
 	r.drain()
-	return r.result(e, stopping)
+	return r.result(ctx, e, interrupted)
 }
 
 // stop has the host stop the script of a session: what is left of its process group is ended once
@@ -193,9 +192,9 @@ func (x *Remote) stop(s *session) (exit, bool) {
 	return exit{}, false
 }
 
-// result returns what a script came to that has ended.
-func (r *recording) result(e exit, stopping error) store.Result {
-	result := store.Result{Status: step.TargetSucceeded, ExitCode: e.code, Detail: detail(r.stderr.LastLine())}
+// result returns what a script came to that has ended, by itself or because ctx has.
+func (r *recording) result(ctx context.Context, e exit, interrupted bool) store.Result {
+	result := store.Result{Status: step.TargetSucceeded, ExitCode: e.code, Detail: r.stderr.LastLine()}
 	begun := false
 	select {
 	case <-r.begun:
@@ -203,13 +202,13 @@ func (r *recording) result(e exit, stopping error) store.Result {
 	default:
 	}
 	switch {
-	case !begun && stopping == nil:
+	case !begun && !interrupted:
 		result.Status = step.ScriptFailed
-	case errors.Is(stopping, context.DeadlineExceeded):
+	case interrupted && isLate(ctx):
 		result.Status = step.ScriptTimedOut
-	case stopping != nil && !begun:
+	case interrupted && !begun:
 		result.Status = step.TargetTerminated
-	case stopping != nil:
+	case interrupted:
 		result.Status = step.ScriptTerminated
 	case e.code != 0:
 		result.Status = step.NonZeroExit
@@ -222,7 +221,7 @@ func (r *recording) result(e exit, stopping error) store.Result {
 		result.Detail = fmt.Sprintf("exit status %d", e.code)
 	}
 	if err := cmp.Or(r.stdout.Err(), r.stderr.Err()); err != nil && result.Detail == "" {
-		result.Detail = detail("output is missing: " + err.Error())
+		result.Detail = "output is missing: " + err.Error()
 	}
 	return result
 }

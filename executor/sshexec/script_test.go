@@ -136,10 +136,10 @@ func TestStop(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	l := newLab(t)
 	up := l.pipe("up")
-	ctx := newDeadline(t.Context())
+	ctx, pass := newDeadline(t.Context())
 	go func() {
 		up()
-		ctx.pass()
+		pass()
 	}()
 	r := l.is(l.runOn(ctx, l.script(`echo up >$LAB/up; exec sleep 300`), 0, "h0"), step.ScriptTimedOut)
 	if r.ExitCode != 143 {
@@ -147,24 +147,10 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-// A deadline is a context whose deadline passes when the test says so.
-type deadline struct {
-	context.Context
-	done chan struct{}
-}
-
-func newDeadline(ctx context.Context) *deadline { return &deadline{ctx, make(chan struct{})} }
-
-func (d *deadline) pass()                 { close(d.done) }
-func (d *deadline) Done() <-chan struct{} { return d.done }
-
-func (d *deadline) Err() error {
-	select {
-	case <-d.done:
-		return context.DeadlineExceeded
-	default:
-		return nil
-	}
+// newDeadline returns a context, and what has its deadline pass.
+func newDeadline(ctx context.Context) (context.Context, func()) {
+	ctx, end := context.WithCancelCause(ctx)
+	return ctx, func() { end(context.DeadlineExceeded) }
 }
 
 // A host that loses its connection ends the script, though the process that started it is gone.
