@@ -13,32 +13,35 @@ import (
 type fault uint8
 
 const (
-	noAddress     fault = iota + 1 // the target's name leads to no host
-	unknownHost                    // known_hosts has no key of the host
-	noUser                         // no account is named
-	unreachable                    // no TCP connection, or no end of the handshake, within its bound
-	noCredentials                  // known_hosts or the keys cannot be read here
-	wrongKey                       // the host shows another key than known_hosts has
-	refused                        // the host accepts none of the keys and passwords
-	serverFailed                   // the host's SSH server answered with an error
-	lost                           // the connection died; the outcome is unknown
-	stopped                        // the attempt was stopped before the work began
-	late                           // the step's deadline passed before the work began
+	noAddress fault = iota
+	unknownHost
+	noUser
+	unreachable
+	noCredentials
+	wrongKey
+	refused
+	serverFailed
+	lost
+	stopped
+	late
 )
 
-// statuses are what a fault is as the result of a target.
-var statuses = [...]struct{ script, files step.Status }{
-	noAddress:     {step.InvalidTarget, step.InvalidTarget},
-	unknownHost:   {step.InvalidTarget, step.InvalidTarget},
-	noUser:        {step.NoSuchUser, step.NoSuchUser},
-	unreachable:   {step.NotDelivered, step.NotDelivered},
-	noCredentials: {step.NotDelivered, step.NotDelivered},
-	wrongKey:      {step.AgentError, step.FileAgentError},
-	refused:       {step.BadPassword, step.BadPassword},
-	serverFailed:  {step.AgentError, step.FileAgentError},
-	lost:          {step.AgentError, step.TransferError},
-	stopped:       {step.TargetTerminated, step.TargetTerminated},
-	late:          {step.ScriptTimedOut, step.FileTimedOut},
+// statuses are what a fault is as the result of a target. The package's documentation has the table.
+var statuses = [...]struct {
+	what          string
+	script, files step.Status
+}{
+	noAddress:     {"the name leads to no host", step.InvalidTarget, step.InvalidTarget},
+	unknownHost:   {"known_hosts does not have the host", step.InvalidTarget, step.InvalidTarget},
+	noUser:        {"no account is named", step.NoSuchUser, step.NoSuchUser},
+	unreachable:   {"no connection or handshake in time", step.NotDelivered, step.NotDelivered},
+	noCredentials: {"keys or known_hosts cannot be read here", step.NotDelivered, step.NotDelivered},
+	wrongKey:      {"the host's key is another, or revoked", step.AgentError, step.FileAgentError},
+	refused:       {"the host refuses the log-in", step.BadPassword, step.BadPassword},
+	serverFailed:  {"the host's server fails, or has no sftp", step.AgentError, step.FileAgentError},
+	lost:          {"the connection died under way", step.AgentError, step.TransferError},
+	stopped:       {"stopped before it began", step.TargetTerminated, step.TargetTerminated},
+	late:          {"the deadline passed before it began", step.ScriptTimedOut, step.FileTimedOut},
 }
 
 // A failure is a fault with its reason.

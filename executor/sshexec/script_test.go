@@ -5,6 +5,7 @@ package sshexec_test
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -241,6 +242,25 @@ func TestScriptThatDoesNotBegin(t *testing.T) {
 	})
 	noisy.is(noisy.run(task), step.TargetSucceeded)
 	noisy.wrote(task, "ran\n", "")
+}
+
+// Whatever shell an account has, it is told to run the script by /bin/sh.
+func TestAnyShell(t *testing.T) {
+	for _, shell := range []string{"sh", "dash", "bash", "zsh", "ksh", "tcsh", "fish", "busybox sh"} {
+		if _, err := exec.LookPath(strings.Fields(shell)[0]); err != nil {
+			continue
+		}
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, func(l *lab) {
+				l.sshd.stop()
+				l.sshd = startSSHD(l, fmt.Sprintf(`ForceCommand %s -c "$SSH_ORIGINAL_COMMAND"`, shell), newKnownKey(l))
+			})
+			task := l.script(`echo "$STEPGATE_TARGET"; exit 3`)
+			l.is(l.runOn(t.Context(), task, 0, "h0"), step.NonZeroExit)
+			l.wrote(task, "h0\n", "")
+		})
+	}
 }
 
 // Without logs the result is the same.
