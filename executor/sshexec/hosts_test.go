@@ -189,12 +189,15 @@ func TestNotBegun(t *testing.T) {
 
 // 200 hosts are worked on by no more connections than there may be, and each runs its own script.
 func TestManyHosts(t *testing.T) {
-	const hosts, inAll = 200, 8
+	hosts, inAll := int32(200), 8
+	if testing.Short() {
+		hosts = 40
+	}
 	var wire wires
 	l := newLab(t, func(l *lab) { l.config.InAll, l.config.Dial = inAll, wire.dial })
 	task := l.script(`echo "$STEPGATE_TARGET"`)
 	var work sync.WaitGroup
-	for i := range int32(hosts) {
+	for i := range hosts {
 		work.Go(func() {
 			if r := l.x.Script(t.Context(), task, executor.Host{Index: i, Name: fmt.Sprint("h", i)}); r.Status != step.TargetSucceeded {
 				t.Errorf("h%d: %v: %s", i, r.Status, r.Detail)
@@ -202,7 +205,7 @@ func TestManyHosts(t *testing.T) {
 		})
 	}
 	work.Wait()
-	for i := range int32(hosts) {
+	for i := range hosts {
 		if got, want := l.output(task, i, executor.Stdout), fmt.Sprintf("h%d\n", i); got != want {
 			t.Errorf("h%d wrote %q, want %q", i, got, want)
 		}
