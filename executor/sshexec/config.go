@@ -44,7 +44,7 @@ type Config struct {
 	InAll   int // connections in all, those that are kept included; 0 stands for 64
 
 	Connect   time.Duration // bound of a TCP connection's opening; 0 stands for 10 s
-	Handshake time.Duration // bound of key exchange and log-in together; 0 stands for 20 s
+	Handshake time.Duration // bound of key exchange and log-in together, and of a session's start; 0 stands for 20 s
 	Idle      time.Duration // for which an unused connection is kept; 0 stands for 1 min
 	KeepAlive time.Duration // between two signs of life, and the bound of an answer; 0 stands for 15 s
 	Grace     time.Duration // between SIGTERM and SIGKILL, and for a transfer that is stopped; 0 stands for 5 s

@@ -31,9 +31,9 @@
 // # Connections
 //
 // A connection serves one target at a time and is then kept for [Config.Idle]. There are at most
-// [Config.PerHost] of an address, and [Config.InAll] together; work waits for one. A script or a
-// file transfer waits at most Connect and Handshake for a new connection, and learns of a dead one
-// within twice [Config.KeepAlive]. Set executor.AtOnce to about [Config.InAll]: a function that
+// [Config.PerHost] of an address, and [Config.InAll] together; work waits for one. A new connection
+// takes at most [Config.Connect] and [Config.Handshake], and a dead one is found out within twice
+// [Config.KeepAlive]. The work itself has no bound but the step's deadline. Set executor.AtOnce to about [Config.InAll]: a function that
 // waits for a connection takes a place there.
 //
 // # Stop
@@ -82,8 +82,9 @@
 //
 // # Limits
 //
-// A target holds less than 1 MiB of memory here, whatever it writes and however large its files
-// are. Files are written to a temporary name beside their own, .stepgate-JOB-STEP-..., synced where
-// the server can, and renamed. A connection that dies leaves that file behind, and the next attempt
-// removes it. Links on the host are followed. Hosts with Windows are not supported.
+// The memory of a target does not grow with what it writes or with the size of its files: at most
+// 2 MiB of output, while Logs are slow, and 256 KiB of a file are under way. Files are written to a
+// temporary name beside their own, .stepgate-JOB-STEP-..., synced where the server can, and renamed.
+// A connection that dies leaves that file behind, and the next attempt removes it. Links on the host
+// are followed. Hosts with Windows are not supported.
 package sshexec

@@ -51,6 +51,18 @@ func at(l *lab, port int) {
 	}
 }
 
+// logInOnly takes any log-in on a connection, and answers nothing after it.
+func logInOnly(host ssh.Signer) func(net.Conn) {
+	return func(c net.Conn) {
+		config := &ssh.ServerConfig{NoClientAuth: true}
+		config.AddHostKey(host)
+		_, _, _, err := ssh.NewServerConn(c, config)
+		if err != nil {
+			_ = c.Close()
+		}
+	}
+}
+
 // Each way not to reach a host has its status, for scripts and for files.
 func TestUnreachableHosts(t *testing.T) {
 	for _, c := range []struct {
@@ -116,6 +128,10 @@ func TestUnreachableHosts(t *testing.T) {
 		{"without the agent", "h0", func(l *lab) {
 			l.config.KeyFiles, l.config.Agent = nil, l.path("nothing")
 		}, step.NotDelivered, step.NotDelivered, "agent"},
+		{"that answer nothing after the log-in", "h0", func(l *lab) {
+			l.config.Handshake = 2 * time.Second
+			at(l, listen(l.T, logInOnly(newKnownKey(l))))
+		}, step.AgentError, step.TransferError, "no session"},
 		{"that run nothing", "h0", func(l *lab) {
 			l.sshd.stop()
 			l.sshd = startSSHD(l, "MaxSessions 0", newKnownKey(l))
@@ -153,6 +169,16 @@ func TestWithoutSFTP(t *testing.T) {
 	l.is(l.run(l.script("true")), step.TargetSucceeded)
 	r := l.is(l.run(l.files(sshexec.File{Content: new("text"), To: l.path("to")})), step.FileAgentError)
 	if want := "the host's SSH server has no subsystem sftp"; r.Detail != want {
+		t.Errorf("detail %q, want %q", r.Detail, want)
+	}
+
+	silent := newLab(t, func(l *lab) {
+		l.sshd.stop()
+		l.sshd = startSSHD(l, "Subsystem sftp cat >/dev/null", newKnownKey(l))
+		l.config.Handshake = 2 * time.Second
+	})
+	r = silent.is(silent.run(silent.files(sshexec.File{Content: new("text"), To: l.path("to")})), step.FileAgentError)
+	if want := "no answer from sftp within 2s"; r.Detail != want {
 		t.Errorf("detail %q, want %q", r.Detail, want)
 	}
 

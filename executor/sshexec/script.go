@@ -128,13 +128,15 @@ func (r *recording) copy(to io.Writer, from io.Reader) {
 	}
 }
 
-// drain waits for the rest of the output. Processes in the background can hold the streams open:
-// it is over when there was none for a while.
-func (r *recording) drain() {
+// drain waits for the rest of the output, until enough ends. Processes in the background can hold
+// the streams open: it is over when there was none for a while.
+func (r *recording) drain(enough <-chan struct{}) {
 	limit := time.After(mostOutput)
 	for before := r.writes.Load(); ; {
 		select {
 		case <-r.ended:
+			return
+		case <-enough:
 			return
 		case <-limit:
 			return
@@ -151,7 +153,7 @@ func (r *recording) drain() {
 // await waits for the end of a script, which it stops when ctx ends.
 func (x *Remote) await(ctx context.Context, s *session, r *recording) store.Result {
 	var e exit
-	interrupted := false
+	interrupted, enough := false, ctx.Done()
 	select {
 	case e = <-s.exited:
 	case <-s.closed:
@@ -161,13 +163,13 @@ func (x *Remote) await(ctx context.Context, s *session, r *recording) store.Resu
 			return failed(lost, "the connection died, the outcome is unknown").script()
 		}
 	case <-ctx.Done():
-		interrupted = true
+		interrupted, enough = true, nil
 		var ok bool
 		if e, ok = x.stop(s); !ok {
 			return store.Result{Status: step.TerminateFailed, Detail: fmt.Sprintf("no answer within %v of the stop", x.c.Grace+confirm)}
 		}
 	}
-	r.drain()
+	r.drain(enough)
 	return r.result(ctx, e, interrupted)
 }
 

@@ -2,6 +2,7 @@ package sshexec
 
 import (
 	"context"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -57,7 +58,9 @@ func (x *Remote) try(ctx context.Context, a Address, request, argument string) (
 		return nil, f, false
 	}
 	unwatch := context.AfterFunc(ctx, c.close)
+	limit := time.AfterFunc(x.c.Handshake, c.close)
 	s, f = c.session(request, argument)
+	limit.Stop()
 	switch {
 	case !unwatch():
 		c.close()
