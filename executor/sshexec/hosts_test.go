@@ -3,6 +3,7 @@
 package sshexec_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
+	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/executor/sshexec"
 	"github.com/stepgate/stepgate/step"
@@ -213,31 +215,93 @@ func TestNotBegun(t *testing.T) {
 	blocker.Wait()
 }
 
-// 200 hosts are worked on by no more connections than there may be, and each runs its own script.
+// A job on 200 hosts takes no more connections than there may be. One host hangs, one refuses, one
+// has another key and one dies in mid-transfer: each has its own status, and the others what they
+// need.
 func TestManyHosts(t *testing.T) {
 	hosts, inAll := int32(200), 8
 	if testing.Short() {
 		hosts = 40
 	}
 	var wire wires
-	l := newLab(t, func(l *lab) { l.config.InAll, l.config.Dial = inAll, wire.dial })
-	task := l.script(`echo "$STEPGATE_TARGET"`)
-	var work sync.WaitGroup
-	for i := range hosts {
-		work.Go(func() {
-			if r := l.x.Script(t.Context(), task, executor.Host{Index: i, Name: fmt.Sprint("h", i)}); r.Status != step.TargetSucceeded {
-				t.Errorf("h%d: %v: %s", i, r.Status, r.Detail)
+	var ports map[string]int
+	l := newLab(t, func(l *lab) {
+		ports = badHosts(l)
+		l.config.InAll, l.config.Dial, l.config.Handshake = inAll, wire.dial, 10*time.Second
+		l.config.Address = func(_ context.Context, target string) (address, error) {
+			port, bad := ports[target]
+			if !bad {
+				port = l.sshd.port()
 			}
-		})
-	}
-	work.Wait()
+			return address{Host: "127.0.0.1", Port: port, HostKeyAlias: target}, nil
+		}
+	})
+	l.source("large", strings.Repeat("x", 256<<10))
+	eng := l.serve(executor.AtOnce(2 * inAll))
+	bad := map[int32]string{3: "hangs", 5: "refuses", 8: "changed", 13: "dies"}
+	var names []string
 	for i := range hosts {
-		if got, want := l.output(task, i, executor.Stdout), fmt.Sprintf("h%d\n", i); got != want {
-			t.Errorf("h%d wrote %q, want %q", i, got, want)
+		names = append(names, cmp.Or(bad[i], fmt.Sprint("h", i)))
+	}
+	want := map[string][2]step.Status{
+		"hangs": {step.NotDelivered, step.NotDelivered}, "refuses": {step.NotDelivered, step.NotDelivered},
+		"changed": {step.FileAgentError, step.AgentError}, "dies": {step.TransferError, step.TargetSucceeded},
+	}
+	for i, spec := range []step.Spec{
+		{Type: step.FileTransfer, Name: "copy", Targets: names, Payload: sshexec.Files{Files: []sshexec.File{{From: "large", To: l.path("to")}}}.Payload()},
+		{Type: step.Script, Name: "run", Targets: names, Payload: sshexec.Script{Script: `echo "$STEPGATE_TARGET"`}.Payload()},
+	} {
+		job := l.start(eng, spec)
+		l.ends(eng, job, step.Failed)
+		targets, err := eng.Targets(t.Context(), job, 1, engine.TargetQuery{Limit: int(hosts)})
+		l.must(err)
+		for _, target := range targets {
+			status := step.TargetSucceeded
+			if bad, ok := want[target.Name]; ok {
+				status = bad[i]
+			}
+			if target.Status != status {
+				t.Errorf("%s of %s: %v, want %v: %s", spec.Name, target.Name, target.Status, status, target.Detail)
+			}
+			e, err := l.logs.Read(t.Context(), executor.Log{Job: job, Step: 1, Attempt: 1, Target: target.Index, Stream: executor.Stdout}, 0, 100)
+			if output := target.Name + "\n"; spec.Type == step.Script && status.Success() && string(e.Data) != output {
+				t.Errorf("%s wrote %q, %v; want %q", target.Name, e.Data, err, output)
+			}
+		}
+		if len(targets) != len(names) {
+			t.Errorf("%s has %d targets, want %d", spec.Name, len(targets), len(names))
 		}
 	}
 	if wire.most > inAll {
 		t.Errorf("%d connections were open at once, want at most %d", wire.most, inAll)
+	}
+}
+
+// badHosts returns the ports of a host that hangs, of one that refuses, of one that has another key
+// than known_hosts, and of one that dies after 100 KiB.
+func badHosts(l *lab) map[string]int {
+	l.Helper()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	l.must(err)
+	l.must(closed.Close())
+	good := l.read("known_hosts")
+	l.must(os.WriteFile(l.path("known_hosts"), nil, 0o600))
+	l.know(newKey(l.T).PublicKey(), "changed")
+	l.must(os.WriteFile(l.path("known_hosts"), []byte(l.read("known_hosts")+strings.Replace(good, "h*", "h*,refuses,dies,hangs", 1)), 0o600))
+	return map[string]int{
+		"hangs":   listen(l.T, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }),
+		"refuses": closed.Addr().(*net.TCPAddr).Port,
+		"changed": l.sshd.port(),
+		"dies": listen(l.T, func(c net.Conn) {
+			defer c.Close()
+			server, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", l.sshd.port()))
+			if err != nil {
+				return
+			}
+			defer server.Close()
+			go func() { _, _ = io.Copy(c, server) }()
+			_, _ = io.CopyN(server, c, 100<<10)
+		}),
 	}
 }
 

@@ -18,10 +18,10 @@ import (
 )
 
 // serve has an executor work on the lab's hosts until the test ends.
-func (l *lab) serve() *engine.Engine {
+func (l *lab) serve(opts ...executor.Option) *engine.Engine {
 	l.Helper()
 	eng := engine.New(memstore.New())
-	x := executor.New(eng, executor.Hosts(step.Script, l.x.Script), executor.Hosts(step.FileTransfer, l.x.Files))
+	x := executor.New(eng, append(opts, executor.Hosts(step.Script, l.x.Script), executor.Hosts(step.FileTransfer, l.x.Files))...)
 	ctx, end := context.WithCancel(l.Context())
 	done := make(chan error, 1)
 	go func() { done <- x.Run(ctx) }()
@@ -45,7 +45,7 @@ func (l *lab) start(eng *engine.Engine, steps ...step.Spec) store.JobID {
 // ends waits for a job to end in a state, and returns the reason of the record that says so.
 func (l *lab) ends(eng *engine.Engine, job store.JobID, want step.State) (reason string) {
 	l.Helper()
-	ctx, cancel := context.WithTimeout(l.Context(), enough)
+	ctx, cancel := context.WithTimeout(l.Context(), 5*enough)
 	defer cancel()
 	for r, err := range eng.Watch(ctx, job, 0) {
 		if err != nil {
