@@ -54,8 +54,6 @@ func (c *Config) auth() ([]ssh.AuthMethod, error) {
 // A credentialsError says why there are no credentials to show to a host.
 type credentialsError struct{ error }
 
-func (e *credentialsError) Unwrap() error { return e.error }
-
 // agentKeys are the keys of an agent. The connection to it is kept, and opened again after a failure.
 type agentKeys struct {
 	socket string

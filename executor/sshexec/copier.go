@@ -23,12 +23,8 @@ const atOnce = 8
 // A localError is one of the source of a file.
 type localError struct {
 	status step.Status
-	err    error
+	error
 }
-
-func (e *localError) Error() string { return e.err.Error() }
-
-func (e *localError) Unwrap() error { return e.err }
 
 // A copier copies files over one session.
 type copier struct {

@@ -50,10 +50,6 @@ type failure struct {
 	err   error
 }
 
-func (f *failure) Error() string { return f.err.Error() }
-
-func (f *failure) Unwrap() error { return f.err }
-
 func failed(f fault, format string, args ...any) *failure {
 	return &failure{f, fmt.Errorf(format, args...)}
 }

@@ -29,6 +29,7 @@ func TestScript(t *testing.T) {
 		{"exit code", "echo why >&2; exit 3", step.NonZeroExit, 3, "", "why\n", "why"},
 		{"exit code alone", "exit 255", step.NonZeroExit, 255, "", "", "exit status 255"},
 		{"a signal", "kill -KILL $$", step.NonZeroExit, 137, "", "", "exit status 137"},
+		{"a signal to what runs it", `rm "$0"; kill -KILL $PPID; sleep 300`, step.NonZeroExit, 137, "", "", "signal KILL"},
 		{"no end of line", "printf '%s' \"it's 5!\"", step.TargetSucceeded, 0, "it's 5!", "", ""},
 		{"nothing to read", "cat; read x || echo end", step.TargetSucceeded, 0, "end\n", "", ""},
 		{"environment", `echo $STEPGATE_JOB $STEPGATE_STEP $STEPGATE_ATTEMPT "$STEPGATE_TARGET"`, step.TargetSucceeded, 0, "7 1 1 h0\n", "", ""},

@@ -7,6 +7,11 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+// signals are those of RFC 4254 with their numbers on any Unix.
+var signals = map[string]int32{
+	"HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "ABRT": 6, "FPE": 8, "KILL": 9, "SEGV": 11, "PIPE": 13, "ALRM": 14, "TERM": 15,
+}
+
 // A session is a channel of a connection with a process of the host behind it. It has its
 // connection for itself.
 type session struct {
@@ -117,7 +122,7 @@ func (s *session) listen(requests <-chan *ssh.Request) {
 			if ssh.Unmarshal(r.Payload, &signal) == nil {
 				e.signal = signal.Name
 			}
-			e.code = 128
+			e.code = 128 + signals[e.signal]
 		default:
 			if r.WantReply {
 				_ = r.Reply(false, nil)

@@ -103,6 +103,10 @@ func TestConfig(t *testing.T) {
 			t.Errorf("New = %v, want an error of %s", err, field)
 		}
 	}
+	_, err := sshexec.New(sshexec.Config{Auth: auth, KnownHosts: []string{missing}})
+	if want := "sshexec: KnownHosts: "; !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("New = %v, want %s and what package os says", err, want)
+	}
 	if _, err := sshexec.New(sshexec.Config{Auth: auth, KnownHosts: []string{known}}); err != nil {
 		t.Errorf("New = %v, want a Remote", err)
 	}
