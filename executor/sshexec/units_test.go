@@ -29,7 +29,7 @@ func TestParseAddress(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"", "@h1", "a@", "h1:", "h1:0", "h1:65536", "h1:ssh", ":22", "-oProxyCommand=x", "a b", "h1/..", "[::1]", "[::1", "a@b@h1", "h1\x00",
+		"", "@h1", "a@", "h1:", "h1:0", "h1:65536", "h1:ssh", ":22", "-oProxyCommand=x", "-F", "a b", "h1/..", "[::1]", "[::1", "a@b@h1", "h1\x00",
 	} {
 		if got, err := sshexec.ParseAddress(name); err == nil {
 			t.Errorf("ParseAddress(%q) = %+v, want an error", name, got)

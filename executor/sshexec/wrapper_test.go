@@ -151,9 +151,9 @@ func TestWrapperStopsAScript(t *testing.T) {
 		}
 		_ = w.stdin.Close()
 		w.ends(4, "mark\nasked\n", "")
+		defer syscall.Kill(child, syscall.SIGKILL)
 		if !w.group {
-			_ = syscall.Kill(child, syscall.SIGKILL) // it is left alone
-			return
+			return // it is left alone
 		}
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(child) + "/stat")
 		zombie := err == nil && bytes.Contains(stat, []byte(") Z "))
