@@ -143,7 +143,7 @@ func TestFilesDieWithTheirConnection(t *testing.T) {
 			t.Parallel()
 			wire := wires{after: 1 << 20}
 			wire.broken = func() { kill(&wire) }
-			l := newLab(t, func(l *lab) { l.config.Dial, l.config.KeepAlive = wire.dial, 500*time.Millisecond })
+			l := newLab(t, func(l *lab) { l.config.Dial, l.config.KeepAlive = wire.dial, 2*time.Second })
 			large := strings.Repeat("x", 4<<20)
 			l.source("large", large)
 			l.must(os.Mkdir(l.path("new"), 0o700))

@@ -131,7 +131,7 @@ func TestUnreachableHosts(t *testing.T) {
 			l.config.KeyFiles, l.config.Agent = nil, l.path("nothing")
 		}, step.NotDelivered, step.NotDelivered, "agent"},
 		{"that answer nothing after the log-in", "h0", func(l *lab) {
-			l.config.Handshake = 2 * time.Second
+			l.config.Handshake = 5 * time.Second
 			at(l, listen(l.T, logInOnly(newKnownKey(l))))
 		}, step.AgentError, step.TransferError, "no session"},
 		{"that run nothing", "h0", func(l *lab) {
@@ -177,10 +177,10 @@ func TestWithoutSFTP(t *testing.T) {
 	silent := newLab(t, func(l *lab) {
 		l.sshd.stop()
 		l.sshd = startSSHD(l, "Subsystem sftp cat >/dev/null", newKnownKey(l))
-		l.config.Handshake = 2 * time.Second
+		l.config.Handshake = 5 * time.Second
 	})
 	r = silent.is(silent.run(silent.files(sshexec.File{Content: new("text"), To: l.path("to")})), step.FileAgentError)
-	if want := "no answer from sftp within 2s"; r.Detail != want {
+	if want := "no answer from sftp within 5s"; r.Detail != want {
 		t.Errorf("detail %q, want %q", r.Detail, want)
 	}
 
@@ -358,7 +358,7 @@ func TestDeadConnectionsAreReplaced(t *testing.T) {
 	for name, kill := range map[string]func(*wires){"cut": (*wires).cut, "silent": (*wires).freeze} {
 		t.Run(name, func(t *testing.T) {
 			var wire wires
-			l := newLab(t, func(l *lab) { l.config.Dial, l.config.KeepAlive = wire.dial, 500*time.Millisecond })
+			l := newLab(t, func(l *lab) { l.config.Dial, l.config.KeepAlive = wire.dial, 2*time.Second })
 			l.is(l.run(l.script("true")), step.TargetSucceeded)
 			kill(&wire)
 			l.is(l.run(l.script("true")), step.TargetSucceeded)

@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	quiet      = 500 * time.Millisecond // without output after the script's end: others hold its streams
-	mostOutput = 30 * time.Second       // that output may go on after the script's end
-	confirm    = 10 * time.Second       // beyond Grace, for the host to say that a script has stopped
+	quiet      = time.Second      // without output after the script's end: others hold its streams
+	mostOutput = 30 * time.Second // that output may go on after the script's end
+	confirm    = 10 * time.Second // beyond Grace, for the host to say that a script has stopped
 )
 
 // wrapper runs a script on a host: see wrapper.sh.

@@ -186,7 +186,7 @@ func TestSilentHost(t *testing.T) {
 	t.Run("while a script runs", func(t *testing.T) {
 		t.Parallel()
 		var wire wires
-		l := newLab(t, func(l *lab) { l.config.Dial, l.config.KeepAlive = wire.dial, 500*time.Millisecond })
+		l := newLab(t, func(l *lab) { l.config.Dial, l.config.KeepAlive = wire.dial, 2*time.Second })
 		up := l.pipe("up")
 		go func() {
 			up()
@@ -197,7 +197,7 @@ func TestSilentHost(t *testing.T) {
 	t.Run("while it is stopped", func(t *testing.T) {
 		t.Parallel()
 		var wire wires
-		l := newLab(t, func(l *lab) { l.config.Dial, l.config.KeepAlive = wire.dial, 500*time.Millisecond })
+		l := newLab(t, func(l *lab) { l.config.Dial, l.config.KeepAlive = wire.dial, 2*time.Second })
 		up := l.pipe("up")
 		ctx, stop := context.WithCancel(t.Context())
 		go func() {
