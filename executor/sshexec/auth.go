@@ -54,7 +54,7 @@ func (c *Config) auth() ([]ssh.AuthMethod, error) {
 // A credentialsError says why there are no credentials to show to a host.
 type credentialsError struct{ error }
 
-// agentKeys are the keys of an agent. The connection to it is kept, and opened again after a failure.
+// agentKeys are the keys of an agent. The connection to it is kept, and opened anew after a failure.
 type agentKeys struct {
 	socket string
 

@@ -121,7 +121,7 @@ func (c *conn) watch(p *pool) {
 	p.died(c)
 }
 
-// keepAlive asks the host for a sign of life now and then, and closes the connection if there is none.
+// keepAlive asks the host for signs of life, and closes the connection if there is none.
 func (c *conn) keepAlive(every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()

@@ -33,8 +33,8 @@
 // A connection serves one target at a time and is then kept for [Config.Idle]. There are at most
 // [Config.PerHost] of an address, and [Config.InAll] together; work waits for one. A new connection
 // takes at most [Config.Connect] and [Config.Handshake], and a dead one is found out within twice
-// [Config.KeepAlive]. The work itself has no bound but the step's deadline. Set executor.AtOnce to about [Config.InAll]: a function that
-// waits for a connection takes a place there.
+// [Config.KeepAlive]. The work itself has no bound but the step's deadline. Set executor.AtOnce to
+// about [Config.InAll]: a function that waits for a connection takes a place there.
 //
 // # Stop
 //
