@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -28,13 +29,12 @@ func (x *Remote) connect(ctx context.Context, a Address) (*conn, *failure) {
 	if f != nil {
 		return nil, f
 	}
-	var wrong error // of the host's key
-	accepted := false
+	var checked atomic.Pointer[error] // what the host's key came to; nil while it has shown none
 	check := config.HostKeyCallback
 	config.HostKeyCallback = func(name string, remote net.Addr, key ssh.PublicKey) error {
-		wrong = check(name, remote, key)
-		accepted = wrong == nil
-		return wrong
+		err := check(name, remote, key)
+		checked.Store(&err)
+		return err
 	}
 	raw, f := x.dial(ctx, a)
 	if f != nil {
@@ -43,17 +43,17 @@ func (x *Remote) connect(ctx context.Context, a Address) (*conn, *failure) {
 	limit := time.AfterFunc(x.c.Handshake, func() { _ = raw.Close() })
 	unwatch := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	c, channels, requests, err := ssh.NewClientConn(raw, a.keyName(), config)
-	inTime := limit.Stop()
+	inTime, key := limit.Stop(), checked.Load()
 	switch {
 	case !unwatch() && ctx.Err() != nil:
 		_ = raw.Close()
 		return nil, ended(ctx)
-	case wrong != nil:
-		return nil, failed(wrongKey, "the host's key: %w", wrong)
+	case key != nil && *key != nil:
+		return nil, failed(wrongKey, "the host's key: %w", *key)
 	case !inTime:
 		return nil, failed(unreachable, "no SSH handshake with %s within %v", a.hostPort(), x.c.Handshake)
 	case err != nil:
-		return nil, handshakeFailure(a, err, accepted)
+		return nil, handshakeFailure(a, err, key != nil)
 	}
 	opened := &conn{address: a, client: ssh.NewClient(c, channels, requests), dead: make(chan struct{})}
 	go opened.watch(x.pool)
