@@ -116,6 +116,7 @@ type deliveryHead struct {
 
 type deliveryTail struct {
 	Attempt int32       `json:"attempt"`
+	Run     store.Run   `json:"run"`
 	All     bool        `json:"all"`
 	Ended   step.State  `json:"ended,omitzero"`
 	Count   int32       `json:"count"`
@@ -126,7 +127,7 @@ func deliveryOf(d *engine.Delivery) wireDelivery {
 	return wireDelivery{
 		deliveryHead{Effect: d.Effect, Seq: d.Seq, At: d.At, Cause: d.Cause, By: d.By, Because: d.Because, Job: d.Job},
 		wholeStep(&d.Step),
-		deliveryTail{Attempt: d.Attempt, All: d.Run.All(d.Attempt), Ended: d.Ended, Count: d.Count, Token: d.Token},
+		deliveryTail{Attempt: d.Attempt, Run: d.Run, All: d.Run.All(d.Attempt), Ended: d.Ended, Count: d.Count, Token: d.Token},
 	}
 }
 

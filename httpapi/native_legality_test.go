@@ -70,6 +70,9 @@ func (p *platform) holds(call string, job store.JobID, status int, got verdict, 
 		Status: statuses[r.Reason], Reason: r.Reason, Current: r.Current, Version: r.Version, StepType: r.Type,
 		State: r.State, JobState: r.JobState, Legal: r.Legal, LegalFrom: r.LegalFrom,
 	}
+	if r.Reason == operation.NotConfirmer {
+		wanted.Record.Actor = r.Actor
+	}
 	if status != wanted.Status || got != wanted || records != 2 {
 		p.Errorf("%s: status %d, %d records, %+v; want %d, 2 and %+v", call, status, records, got, wanted.Status, wanted)
 	}

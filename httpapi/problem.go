@@ -24,6 +24,7 @@ type problem struct {
 	Job      store.JobID `json:"job,omitzero"`
 	Step     step.ID     `json:"step,omitzero"`
 	Cause    step.Cause  `json:"cause,omitzero"`
+	Actor    string      `json:"actor,omitempty"` // of denied and not_confirmer
 	Current  step.ID     `json:"current,omitzero"`
 	Version  store.Seq   `json:"version,omitzero"`
 	Attempt  int32       `json:"attempt,omitzero"`
@@ -167,6 +168,9 @@ func refused(r *engine.Refusal) *problem {
 		p.Detail = "the earlier request had another step, effect, code, person or reason, or created another job"
 	}
 	p.Job, p.Step, p.Cause = r.Job, r.Step, r.Cause
+	if r.Reason == operation.Denied || r.Reason == operation.NotConfirmer {
+		p.Actor = r.Actor
+	}
 	if r.State != 0 {
 		p.Detail = r.Error()
 		p.Current, p.Version, p.Attempt, p.StepType, p.State, p.JobState = r.Current, r.Version, r.Attempt, r.Type, r.State, r.JobState
