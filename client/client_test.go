@@ -1,0 +1,225 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stepgate/stepgate/client"
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/httpapi"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A URL that no server can be at is refused, and a password in one is not shown.
+func TestNewRefusesWhatIsNoServer(t *testing.T) {
+	for _, base := range []string{"", "server:8080", "/v1", "ftp://server", "http://", "http://server/?a=b", "http://server/#a", "http://ser ver", "http://:%zz@server"} {
+		if c, err := client.New(base); err == nil {
+			t.Errorf("%q is taken: %+v", base, c)
+		}
+	}
+	if _, err := client.New("ftp://ann:s3cret@server"); err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("the error shows a password: %v", err)
+	}
+}
+
+// Requests go below the base, with and without a slash at its end.
+func TestBase(t *testing.T) {
+	for base, want := range map[string]string{
+		"http://server": "/v1/jobs/1", "http://server/": "/v1/jobs/1", "http://server/a/b/": "/a/b/v1/jobs/1", "https://server:1/a%2Fb": "/a%2Fb/v1/jobs/1",
+	} {
+		c, err := client.New(base, nil, client.WithHTTPClient(nil), client.WithTimeout(-1), client.WithHTTPClient(&http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+			if r.URL.EscapedPath() != want {
+				t.Errorf("%s: %s, want %s", base, r.URL.EscapedPath(), want)
+			}
+			return answer(200, "application/json", "{}"), nil
+		})}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Job(t.Context(), 1); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The error of a header function, and an ended context, send nothing.
+func TestNothingIsSent(t *testing.T) {
+	sent := 0
+	count := transport(func(*http.Request) (*http.Response, error) {
+		sent++
+		return answer(200, "application/json", "{}"), nil
+	})
+	errNoToken := errors.New("no token")
+	c := newClient(t, count, client.WithHeader(func(context.Context, http.Header) error { return errNoToken }))
+	if _, err := c.Operate(t.Context(), 1, 1, operation.Confirm, engine.Request{}); !errors.Is(err, errNoToken) || errors.Is(err, engine.ErrUnknownOutcome) {
+		t.Errorf("without a token: %v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := newClient(t, count).Operate(ended, 1, 1, operation.Confirm, engine.Request{}); !errors.Is(err, context.Canceled) || errors.Is(err, engine.ErrUnknownOutcome) {
+		t.Errorf("after the end of the context: %v", err)
+	}
+	c = newClient(t, count)
+	for name, ask := range map[string]func() error{
+		"actor": func() error {
+			return second(c.Operate(t.Context(), 1, 1, operation.Confirm, engine.Request{By: "ann"}))
+		},
+		"executor": func() error {
+			return second(c.OperateJob(t.Context(), 1, operation.StartJob, engine.Request{Executor: true}))
+		},
+		"code":       func() error { return second(c.OperateJob(t.Context(), 1, 32, engine.Request{})) },
+		"dry_run":    func() error { return second(c.Create(t.Context(), spec, engine.Request{DryRun: true})) },
+		"if_attempt": func() error { return second(c.Create(t.Context(), spec, engine.Request{IfAttempt: 1})) },
+		"if_version": func() error { return second(c.Create(t.Context(), spec, engine.Request{IfVersion: 1})) },
+		"bytes":      func() error { return second(c.Claim(t.Context(), engine.ClaimQuery{Bytes: 1})) },
+		"Turn": func() error {
+			return second(c.Claim(t.Context(), engine.ClaimQuery{Turn: func(context.Context) (func(), error) { return nil, nil }}))
+		},
+		"Cause": func() error { return c.Fail(t.Context(), one, nil) },
+		"class": func() error { return second(c.Targets(t.Context(), 1, 1, engine.TargetQuery{Class: 9})) },
+	} {
+		refusal := (*engine.Refusal)(nil)
+		if err := ask(); !errors.As(err, &refusal) || refusal.Reason != operation.InvalidInput || refusal.Field != name {
+			t.Errorf("%s: %v, want a refusal of it", name, err)
+		}
+	}
+	if sent > 0 {
+		t.Errorf("%d requests were sent", sent)
+	}
+}
+
+// A list is read to its limit, though the server's pages end before, and no further.
+func TestListsAreReadToTheirLimit(t *testing.T) {
+	for limit, want := range map[int]int{0: 100, 1: 1, 7: 7, 8: 8, 250: 250, 400: 300} {
+		const all, most = 300, 7 // rows that there are, and on one page
+		c := newClient(t, func(r *http.Request) (*http.Response, error) {
+			after, asked := 0, 100
+			_, _ = fmt.Sscan(r.URL.Query().Get("after"), &after)
+			_, _ = fmt.Sscan(r.URL.Query().Get("limit"), &asked)
+			var rows []string
+			for seq := after + 1; seq <= all && len(rows) < min(most, asked); seq++ {
+				rows = append(rows, fmt.Sprintf(`{"seq":%d}`, seq))
+			}
+			next := ""
+			if last := after + len(rows); last < all {
+				next = fmt.Sprintf(`,"next":%d`, last)
+			}
+			return answer(200, "application/json", `{"items":[`+strings.Join(rows, ",")+`]`+next+`}`), nil
+		})
+		records, err := c.History(t.Context(), 1, 0, limit)
+		if err != nil || len(records) != want || records[want-1].Seq != store.Seq(want) {
+			t.Errorf("limit %d: %d records, %v; want %d", limit, len(records), err, want)
+		}
+	}
+	stuck := newClient(t, func(*http.Request) (*http.Response, error) {
+		return answer(200, "application/json", `{"items":[],"next":5}`), nil
+	})
+	if _, err := stuck.Steps(t.Context(), 1, 5, 0); err == nil {
+		t.Error("a page that says that the next one is itself is followed for ever")
+	}
+}
+
+// Targets by status come page by page.
+func TestTargetsByStatus(t *testing.T) {
+	eng := newEngine()
+	c := as(t, serve(t, eng, httpapi.Config{}), "worker")
+	job, err := c.Create(t.Context(), engine.JobSpec{Name: "n", Steps: []step.Spec{{Type: step.Script, Name: "s", Targets: []string{"a", "b", "c", "d", "e"}}}}, engine.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.OperateJob(t.Context(), job.ID, operation.StartJob, engine.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	r := engine.Report{Job: job.ID, Step: 1, Attempt: 1, By: "x"}
+	for i, status := range []step.Status{step.TargetSucceeded, step.NonZeroExit, step.TargetSucceeded, step.NonZeroExit, step.TargetTimedOut} {
+		r.Results = append(r.Results, engine.TargetResult{Target: int32(i), Result: store.Result{Status: status}})
+	}
+	if _, err := c.Report(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for from, pages := int32(0), 0; ; pages++ {
+		found, next, err := c.TargetsByStatus(t.Context(), job.ID, 1, engine.TargetQuery{From: from, Limit: 2}, step.NonZeroExit, step.TargetTimedOut)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, target := range found {
+			names = append(names, target.Name)
+		}
+		if from = next; next == 0 {
+			if pages != 2 {
+				t.Errorf("%d pages more than one, want 2", pages)
+			}
+			break
+		}
+	}
+	if got := strings.Join(names, ""); got != "bde" {
+		t.Errorf("failed targets: %s, want bde", got)
+	}
+	history, err := c.History(t.Context(), job.ID, 2, 0)
+	if err != nil || len(history) != 1 || history[0].Actor != "worker" {
+		t.Errorf("%+v, %v: want the reporter as the server knows it", history, err)
+	}
+}
+
+// A claim that waits ends with the work that it waits for, and with its context.
+func TestClaimWaits(t *testing.T) {
+	eng := newEngine()
+	c := as(t, serve(t, eng, httpapi.Config{}), "worker")
+	claimed := make(chan error, 1)
+	go func() {
+		all, err := c.Claim(t.Context(), engine.ClaimQuery{Wait: time.Minute, Effects: []store.Effect{store.RunTargets}})
+		if err == nil && (len(all) != 1 || all[0].Run != store.FirstRun || all[0].Step.Payload != "p" || all[0].Step.Timeout != time.Second) {
+			err = fmt.Errorf("claimed %+v", all)
+		}
+		claimed <- err
+	}()
+	created, err := eng.In(scope).Create(t.Context(), engine.JobSpec{Name: "n", Steps: spec.Steps[:1]}, engine.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-claimed; err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(time.Millisecond, cancel)
+	if all, err := c.Claim(ctx, engine.ClaimQuery{Wait: time.Minute, Effects: []store.Effect{store.StopAttempt}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("claimed %v, %v; want the end of the context", all, err)
+	}
+}
+
+// The words of a failure are cut to what the server takes, and never empty.
+func TestFailSendsWords(t *testing.T) {
+	eng := newEngine()
+	c := as(t, serve(t, eng, httpapi.Config{}), "worker")
+	for _, words := range []string{"", strings.Repeat("\x01", 1<<20), strings.Repeat("ü", 1<<20)} {
+		created, err := eng.In(scope).Create(t.Context(), engine.JobSpec{Name: "n", Steps: spec.Steps[:1]}, engine.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		claimed, err := eng.Claim(t.Context(), engine.ClaimQuery{})
+		if err != nil || len(claimed) != 1 {
+			t.Fatalf("claimed %v, %v", claimed, err)
+		}
+		if err := c.Fail(t.Context(), claimed[0].Claimed(), errors.New(words)); err != nil {
+			t.Errorf("%.10q: %v", words, err)
+		}
+		effects, err := c.Effects(t.Context(), created.Job, 0, 0)
+		if err != nil || len(effects) != 1 || effects[0].LastError == "" {
+			t.Errorf("%.10q: the effects are %.1000q, %v", words, fmt.Sprint(effects), err)
+		}
+	}
+}

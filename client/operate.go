@@ -1,0 +1,127 @@
+package client
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// createBody defines a job.
+type createBody struct {
+	Name      string          `json:"name"`
+	Scope     store.Scope     `json:"scope,omitzero"`
+	Steps     []specBody      `json:"steps"`
+	Reason    string          `json:"reason,omitempty"`
+	RequestID store.RequestID `json:"request_id,omitzero"`
+}
+
+// specBody defines a step.
+type specBody struct {
+	Type         step.Type     `json:"type"`
+	Name         string        `json:"name"`
+	Targets      []string      `json:"targets,omitzero"`
+	IgnoreErrors bool          `json:"ignore_errors,omitempty"`
+	Confirmers   []string      `json:"confirmers,omitzero"`
+	TimeoutMS    int64         `json:"timeout_ms,omitzero"`
+	OnTimeout    step.Decision `json:"on_timeout,omitzero"`
+	Payload      string        `json:"payload,omitempty"`
+}
+
+// moreBody says more about an operation.
+type moreBody struct {
+	Reason    string          `json:"reason,omitempty"`
+	IfVersion store.Seq       `json:"if_version,omitzero"`
+	IfAttempt int32           `json:"if_attempt,omitzero"`
+	RequestID store.RequestID `json:"request_id,omitzero"`
+	DryRun    bool            `json:"dry_run,omitempty"`
+}
+
+// operateBody is an operation on a step.
+type operateBody struct {
+	Code operation.Code `json:"code"`
+	moreBody
+}
+
+// Create creates a job, as engine.Engine.Create does, and returns it as it was created. Over HTTP
+// there is no dry run of a creation. The server knows who asks: By and Executor are refused.
+func (c *Client) Create(ctx context.Context, spec engine.JobSpec, r engine.Request) (store.Job, error) {
+	switch {
+	case r.DryRun:
+		return store.Job{}, invalid("dry_run", "does not apply to a creation over HTTP")
+	case r.IfAttempt != 0:
+		return store.Job{}, invalid("if_attempt", "does not apply to a creation")
+	case r.IfVersion != 0:
+		return store.Job{}, invalid("if_version", "does not apply to a creation")
+	}
+	if err := identified(&r); err != nil {
+		return store.Job{}, err
+	}
+	body := &createBody{Name: spec.Name, Scope: spec.Scope, Steps: make([]specBody, len(spec.Steps)), Reason: r.Because, RequestID: r.ID}
+	for i, s := range spec.Steps {
+		body.Steps[i] = specBody{
+			Type: s.Type, Name: s.Name, Targets: s.Targets, IgnoreErrors: s.IgnoreErrors, Confirmers: s.Confirmers,
+			TimeoutMS: milliseconds(s.Timeout), OnTimeout: s.OnTimeout, Payload: s.Payload,
+		}
+	}
+	k := post("create", body, "/v1/jobs")
+	k.repeats, k.request = true, r.ID
+	var job store.Job
+	k.answer = &job
+	err := c.do(ctx, k)
+	return job, err
+}
+
+// Operate carries out an operation on a step, as engine.Engine.Operate does. The server knows who
+// asks: By and Executor are refused.
+func (c *Client) Operate(ctx context.Context, job store.JobID, id step.ID, code operation.Code, r engine.Request) (store.Record, error) {
+	if err := identified(&r); err != nil {
+		return store.Record{}, err
+	}
+	k := post(code.String(), &operateBody{code, more(&r)}, "/v1/jobs/%d/steps/%d/operate", job, id).of(job, id)
+	return c.operate(ctx, k, &r)
+}
+
+// OperateJob starts or terminates a job, as engine.Engine.OperateJob does. Over HTTP there are no
+// other operations on jobs. The server knows who asks: By and Executor are refused.
+func (c *Client) OperateJob(ctx context.Context, job store.JobID, code operation.JobCode, r engine.Request) (store.Record, error) {
+	name, ok := map[operation.JobCode]string{operation.StartJob: "start", operation.TerminateJob: "terminate"}[code]
+	if !ok {
+		return store.Record{}, invalid("code", "%v has no call over HTTP: want %v or %v", code, operation.TerminateJob, operation.StartJob)
+	}
+	if err := identified(&r); err != nil {
+		return store.Record{}, err
+	}
+	return c.operate(ctx, post(name, more(&r), "/v1/jobs/%d/"+name, job).of(job, 0), &r)
+}
+
+func (c *Client) operate(ctx context.Context, k *call, r *engine.Request) (store.Record, error) {
+	k.repeats, k.request = true, r.ID
+	var record store.Record
+	k.answer = &record
+	err := c.do(ctx, k)
+	return record, err
+}
+
+func more(r *engine.Request) moreBody {
+	return moreBody{Reason: r.Because, IfVersion: r.IfVersion, IfAttempt: r.IfAttempt, RequestID: r.ID, DryRun: r.DryRun}
+}
+
+// identified refuses a request that says who asks, and draws the id of one that needs it to be
+// repeated.
+func identified(r *engine.Request) error {
+	switch {
+	case r.By != "":
+		return invalid("actor", "the server identifies the caller: omit it")
+	case r.Executor:
+		return invalid("executor", "the server identifies the caller: omit it")
+	}
+	if r.ID == (store.RequestID{}) && !r.DryRun {
+		r.ID = uuid.New()
+	}
+	return nil
+}
