@@ -121,7 +121,9 @@ var failures = map[string]struct {
 		again: "always", is: func(err error) bool { return errors.Is(err, engine.ErrConflict) && isStatus(503, "conflict")(err) },
 	},
 	"too many streams": {
-		do:    func(*http.Request) (*http.Response, error) { return problem(429, "too_many_streams", "Retry-After", "10"), nil },
+		do: func(*http.Request) (*http.Response, error) {
+			return problem(429, "too_many_streams", "Retry-After", "10"), nil
+		},
 		again: "always", is: isStatus(429, "too_many_streams"),
 	},
 	"too much patience": {

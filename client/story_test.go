@@ -14,6 +14,7 @@ import (
 
 	"github.com/stepgate/stepgate/client"
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/httpapi"
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/operation"
@@ -349,3 +350,5 @@ func TestClientAnswersAsTheEngineDoes(t *testing.T) {
 		t.Errorf("the engine told %d lines, the server %d", len(engine.told), len(server.told))
 	}
 }
+
+var _ executor.Source = (*client.Client)(nil)
