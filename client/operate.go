@@ -99,6 +99,25 @@ func (c *Client) OperateJob(ctx context.Context, job store.JobID, code operation
 	return c.operate(ctx, post(name, more(&r), "/v1/jobs/%d/"+name, job).of(job, 0), &r)
 }
 
+// GiveUp ends the delivery of an effect that waits, as engine.Engine.GiveUp does. The server knows
+// who asks: By and Executor are refused.
+func (c *Client) GiveUp(ctx context.Context, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error) {
+	return c.onEffect(ctx, "give_up", job, seq, r)
+}
+
+// Hurry has an effect that backs off after a failure delivered at once, as engine.Engine.Hurry does.
+// The server knows who asks: By and Executor are refused.
+func (c *Client) Hurry(ctx context.Context, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error) {
+	return c.onEffect(ctx, "hurry", job, seq, r)
+}
+
+func (c *Client) onEffect(ctx context.Context, what string, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error) {
+	if err := identified(&r); err != nil {
+		return store.Record{}, err
+	}
+	return c.operate(ctx, post(what, more(&r), "/v1/jobs/%d/effects/%d/"+what, job, seq).of(job, 0), &r)
+}
+
 func (c *Client) operate(ctx context.Context, k *call, r *engine.Request) (store.Record, error) {
 	k.repeats, k.request = true, r.ID
 	var record store.Record

@@ -85,6 +85,7 @@ type api interface {
 	Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Delivery, error)
 	Renew(ctx context.Context, c engine.Claimed, lease time.Duration) error
 	Settle(ctx context.Context, c engine.Claimed) error
+	Release(ctx context.Context, c engine.Claimed) error
 	Fail(ctx context.Context, c engine.Claimed, cause error) error
 	Report(ctx context.Context, r engine.Report) (engine.ReportReceipt, error)
 }
@@ -96,6 +97,8 @@ type teller struct {
 	create     func(person string, spec engine.JobSpec) (store.Job, error)
 	operate    func(person string, job store.JobID, id step.ID, code operation.Code, r engine.Request) (store.Record, error)
 	operateJob func(person string, job store.JobID, code operation.JobCode, r engine.Request) (store.Record, error)
+	giveUp     func(person string, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error)
+	hurry      func(person string, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error)
 	explain    func(person string, job store.JobID, id step.ID) (engine.Explanation, error)
 
 	told []string // what came of each call
@@ -126,6 +129,14 @@ func toEngine(t *testing.T) *teller {
 		r.By, r.ID = person, s.id()
 		return eng.OperateJob(t.Context(), job, code, r)
 	}
+	s.giveUp = func(person string, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error) {
+		r.By, r.ID = person, s.id()
+		return eng.GiveUp(t.Context(), job, seq, r)
+	}
+	s.hurry = func(person string, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error) {
+		r.By, r.ID = person, s.id()
+		return eng.Hurry(t.Context(), job, seq, r)
+	}
 	s.explain = func(person string, job store.JobID, id step.ID) (engine.Explanation, error) {
 		return eng.Explain(t.Context(), job, id, engine.Request{By: person})
 	}
@@ -152,6 +163,14 @@ func toServer(t *testing.T) *teller {
 	s.operateJob = func(person string, job store.JobID, code operation.JobCode, r engine.Request) (store.Record, error) {
 		r.ID = s.id()
 		return one(person).OperateJob(t.Context(), job, code, r)
+	}
+	s.giveUp = func(person string, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error) {
+		r.ID = s.id()
+		return one(person).GiveUp(t.Context(), job, seq, r)
+	}
+	s.hurry = func(person string, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error) {
+		r.ID = s.id()
+		return one(person).Hurry(t.Context(), job, seq, r)
 	}
 	s.explain = func(person string, job store.JobID, id step.ID) (engine.Explanation, error) {
 		return one(person).Explain(t.Context(), job, id)
@@ -316,7 +335,20 @@ func (s *teller) story() {
 	record, err = s.operate("ann", job.ID, 1, operation.RetryFailed, engine.Request{})
 	s.tell("retry", record, err)
 	failing := s.claim(engine.ClaimQuery{Effects: []store.Effect{store.RunTargets}})[0].Claimed()
+	s.tell("release what another has", "", worker.Release(ctx, engine.Claimed{Job: job.ID, Seq: failing.Seq, Count: 9}))
+	record, err = s.hurry("ann", job.ID, failing.Seq, engine.Request{})
+	s.tell("hurry what is claimed", record, err)
 	s.tell("fail", "", worker.Fail(ctx, failing, errors.New("no agent answers")))
+	record, err = s.hurry("ann", job.ID, failing.Seq, engine.Request{Because: "the agent is back"})
+	s.tell("hurry", record, err)
+	again := s.claim(engine.ClaimQuery{Effects: []store.Effect{store.RunTargets}})[0].Claimed()
+	s.tell("release", "", worker.Release(ctx, again))
+	record, err = s.giveUp("ann", job.ID, again.Seq, engine.Request{DryRun: true})
+	s.tell("dry run of giving up", record, err)
+	record, err = s.giveUp("eve", job.ID, again.Seq, engine.Request{})
+	s.tell("give up by one who may not", record, err)
+	record, err = s.giveUp("ann", job.ID, 99, engine.Request{})
+	s.tell("give up what is not there", record, err)
 	s.look("ann", job.ID)
 	_, err = worker.Report(ctx, engine.Report{Job: job.ID, Step: 1, Attempt: 2, By: "worker", Results: []engine.TargetResult{result(1, step.TargetSucceeded), result(2, step.TargetSucceeded)}})
 	s.tell("report the rest", "", err)
