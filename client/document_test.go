@@ -270,7 +270,7 @@ var methods = map[string][]method{
 	"claim": {{"Claim", func(ctx context.Context, c *client.Client) error {
 		return second(c.Claim(ctx, engine.ClaimQuery{
 			Effects: []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded},
-			Lease:   time.Minute, Limit: 10, Wait: time.Second,
+			Types:   step.TypesOf(step.Script, step.SQL), Lease: time.Minute, Limit: 10, Wait: time.Second,
 		}))
 	}}},
 	"giveUpEffect": {{"GiveUp", func(ctx context.Context, c *client.Client) error { return second(c.GiveUp(ctx, 1, 2, request)) }}},

@@ -13,6 +13,7 @@ import (
 // claimBody selects effects to claim.
 type claimBody struct {
 	Effects []store.Effect `json:"effects,omitempty"`
+	Types   step.Types     `json:"types,omitzero"`
 	LeaseMS int64          `json:"lease_ms,omitzero"`
 	Limit   int            `json:"limit,omitzero"`
 	WaitMS  int64          `json:"wait_ms,omitzero"`
@@ -76,7 +77,7 @@ func (c *Client) Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Deliv
 		return nil, invalid("Turn", "does not apply over HTTP")
 	}
 	k := post("claim", &claimBody{
-		Effects: q.Effects, LeaseMS: milliseconds(q.Lease), Limit: min(q.Limit, maxClaim), WaitMS: milliseconds(q.Wait),
+		Effects: q.Effects, Types: q.Types, LeaseMS: milliseconds(q.Lease), Limit: min(q.Limit, maxClaim), WaitMS: milliseconds(q.Wait),
 	}, "/v1/effects/claim")
 	k.wait = min(max(q.Wait, 0), time.Minute)
 	var answer page[wireDelivery]

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -24,11 +25,19 @@ type Caller struct {
 	Scope     store.Scope // the caller sees the jobs of this scope only
 	AllScopes bool        // instead of Scope: the caller sees all jobs
 	Executor  bool        // may claim and settle effects, and report
+
+	// Types limits an executor to steps of these types: a claim gives it their runs and stops and
+	// nothing else, and it settles, renews, fails, releases and reports only these. Questions
+	// and ends of jobs belong to no type: others take them. The empty set is no limit. Reads are
+	// not limited. The API refuses a caller with Types and without Executor.
+	Types step.Types
 }
 
 // sees returns the engine as c sees it.
 func (c Caller) sees(eng *engine.Engine) (*engine.Engine, error) {
 	switch none := (store.Scope{}); {
+	case !c.Types.Empty() && !c.Executor:
+		return nil, errors.New("a caller with types is no executor")
 	case c.AllScopes && c.Scope != none:
 		return nil, errors.New("a caller with a scope sees all scopes")
 	case c.AllScopes:
@@ -37,6 +46,11 @@ func (c Caller) sees(eng *engine.Engine) (*engine.Engine, error) {
 		return nil, errors.New("a caller sees no scope")
 	}
 	return eng.In(c.Scope), nil
+}
+
+// serves reports whether c, an executor, takes an effect of a step of a type.
+func (c Caller) serves(e store.Effect, t step.Type) bool {
+	return c.Types.Empty() || e.ByType() && c.Types.Has(t)
 }
 
 // request identifies the caller to the engine.

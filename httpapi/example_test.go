@@ -11,6 +11,7 @@ import (
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/httpapi"
 	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -65,4 +66,35 @@ func ExampleNew() {
 	// POST /v1/jobs/1/start: 200 ETag "2"
 	// POST /v1/jobs/1/steps/1/operate: 200 ETag "3"
 	// POST /v1/jobs/1/steps/1/operate: 409 {"type":"urn:stepgate:problem:wrong_state","title":"the operation is not legal in this state","status":409,"detail":"job 1, step 1: confirm (6) is not legal in succeeded, only in waiting; legal now: none","reason":"wrong_state","job":1,"step":1,"cause":"confirm","current":1,"version":3,"attempt":1,"step_type":"confirmation","state":"succeeded","job_state":"succeeded","legal":[],"legal_from":["waiting"]}
+}
+
+// A worker's token admits it to the scripts of one business, and to nothing else.
+func ExampleCaller() {
+	eng := engine.New(memstore.New(), engine.WithJobIDs(func(step.Time) store.JobID { return 1 }))
+	scope := store.Scope{Type: "biz", ID: "2"}
+	api := httpapi.New(eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
+		return httpapi.Caller{Scope: scope, Executor: true, Types: step.TypesOf(step.Script)}, nil
+	}})
+	ctx := context.Background()
+	_, _ = eng.Create(ctx, engine.JobSpec{Name: "release", Scope: scope, Steps: []step.Spec{
+		{Type: step.FileTransfer, Name: "copy", Targets: []string{"web-1"}},
+	}}, engine.Request{})
+	_, _ = eng.OperateJob(ctx, 1, operation.StartJob, engine.Request{})
+
+	ask := func(path, body string) {
+		r := httptest.NewRequest("POST", path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		fmt.Print(w.Code, " ", w.Body)
+	}
+	ask("/v1/effects/claim", `{}`)
+	ask("/v1/effects/claim", `{"types": ["file_transfer"]}`)
+	ask("/v1/jobs/1/steps/1/report", `{"attempt": 1, "outcome": "stopped"}`)
+	ask("/v1/jobs/1/terminate", `{}`)
+	// Output:
+	// 200 {"items":[]}
+	// 403 {"type":"urn:stepgate:problem:type_not_served","title":"the executor does not serve steps of this type","status":403,"detail":"it serves runs and stops of: script","reason":"type_not_served"}
+	// 403 {"type":"urn:stepgate:problem:type_not_served","title":"the executor does not serve steps of this type","status":403,"detail":"it serves runs and stops of: script","reason":"type_not_served"}
+	// 403 {"type":"urn:stepgate:problem:denied","title":"the person lacks the permission","status":403,"detail":"an executor claims and reports; this is for a person","reason":"denied","job":1,"step":1,"cause":"terminate_job"}
 }

@@ -62,6 +62,9 @@ func (c *call) report(b *reportBody) (reply, error) {
 			return reply{}, err
 		}
 	}
+	if err := c.servesStep(job, id); err != nil {
+		return reply{}, err
+	}
 	receipt, err := c.eng.Report(c.Context(), r)
 	if errors.Is(err, engine.ErrUnknownOutcome) { // its request id is the engine's own
 		return reply{}, newProblem(reasonUnknownOutcome, "repeat the report: reports are idempotent")
@@ -91,6 +94,7 @@ func parseOutcome(text string) (step.Cause, error) {
 // claimBody selects effects to claim.
 type claimBody struct {
 	Effects []word `json:"effects"`
+	Types   []word `json:"types"`
 	LeaseMS int64  `json:"lease_ms"`
 	Limit   int64  `json:"limit"`
 	WaitMS  int64  `json:"wait_ms"`
@@ -161,26 +165,12 @@ const (
 )
 
 func (c *call) claim(b *claimBody) (reply, error) {
-	q := engine.ClaimQuery{Limit: claimLimit}
-	var err error
-	for i, name := range b.Effects {
-		effect, err := parse(fmt.Sprintf("effects[%d]", i), name, parseText[store.Effect])
-		if err != nil {
-			return reply{}, err
-		}
-		q.Effects = append(q.Effects, effect)
-	}
-	if q.Lease, err = duration("lease_ms", b.LeaseMS); err != nil {
+	q, err := b.query()
+	if err != nil {
 		return reply{}, err
 	}
-	if q.Wait, err = duration("wait_ms", b.WaitMS); err != nil {
+	if err := c.limit(&q); err != nil {
 		return reply{}, err
-	}
-	if b.Limit < 0 || b.Limit > maxClaimLimit {
-		return reply{}, invalid("limit", fmt.Sprintf("must be 1 to %d, or 0 for %d", maxClaimLimit, claimLimit))
-	}
-	if b.Limit > 0 {
-		q.Limit = int(b.Limit)
 	}
 	var held *share
 	q.Bytes = claimBytes
@@ -201,6 +191,62 @@ func (c *call) claim(b *claimBody) (reply, error) {
 	held.shrink(bytes)
 	return reply{body: &wireDeliveries{items}, held: held}, err
 }
+
+// query reads what b selects.
+func (b *claimBody) query() (q engine.ClaimQuery, err error) {
+	q.Limit = claimLimit
+	for i, name := range b.Effects {
+		effect, err := parse(fmt.Sprintf("effects[%d]", i), name, parseText[store.Effect])
+		if err != nil {
+			return q, err
+		}
+		q.Effects = append(q.Effects, effect)
+	}
+	for i, name := range b.Types {
+		t, err := parse(fmt.Sprintf("types[%d]", i), name, step.ParseType)
+		if err != nil {
+			return q, err
+		}
+		q.Types = q.Types.With(t)
+	}
+	if q.Lease, err = duration("lease_ms", b.LeaseMS); err != nil {
+		return q, err
+	}
+	if q.Wait, err = duration("wait_ms", b.WaitMS); err != nil {
+		return q, err
+	}
+	if b.Limit < 0 || b.Limit > maxClaimLimit {
+		return q, invalid("limit", fmt.Sprintf("must be 1 to %d, or 0 for %d", maxClaimLimit, claimLimit))
+	}
+	if b.Limit > 0 {
+		q.Limit = int(b.Limit)
+	}
+	return q, nil
+}
+
+// limit has q select what the executor serves and nothing else. It refuses a claim of nothing that
+// the executor serves.
+func (c *call) limit(q *engine.ClaimQuery) error {
+	served := c.caller.Types
+	if served.Empty() {
+		return nil
+	}
+	if !q.Types.Empty() {
+		served = q.Types.Minus(q.Types.Minus(served))
+	}
+	kinds := servedEffects
+	if len(q.Effects) > 0 {
+		kinds = slices.DeleteFunc(slices.Clone(q.Effects), func(e store.Effect) bool { return !e.ByType() })
+	}
+	if q.Types = served; served.Empty() || len(kinds) == 0 {
+		return c.notServed()
+	}
+	q.Effects = kinds
+	return nil
+}
+
+// servedEffects are those that belong to a step type.
+var servedEffects = []store.Effect{store.RunTargets, store.StopAttempt}
 
 // claimed claims. A claim that waits while the server shuts down has found nothing.
 func (c *call) claimed(q engine.ClaimQuery) ([]engine.Delivery, error) {
@@ -287,5 +333,38 @@ func (c *call) answerFor(count int32, text string, do func(engine.Claimed) error
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{status: http.StatusNoContent}, do(engine.Claimed{Job: job, Seq: seq, Count: count, Token: token})
+	claimed := engine.Claimed{Job: job, Seq: seq, Count: count, Token: token}
+	if err := c.servesEffect(claimed); err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusNoContent}, do(claimed)
+}
+
+// servesEffect refuses an effect that the executor does not serve. One that is not there is left to
+// the engine, as its answer is the same for all.
+func (c *call) servesEffect(claimed engine.Claimed) error {
+	if c.caller.Types.Empty() || claimed.Seq < 1 {
+		return nil
+	}
+	found, err := c.eng.Effects(c.Context(), claimed.Job, claimed.Seq-1, 1)
+	if err == nil && len(found) == 1 && found[0].Seq == claimed.Seq && !c.caller.serves(found[0].Effect, found[0].Type) {
+		err = c.notServed()
+	}
+	return err
+}
+
+// servesStep is servesEffect for a step.
+func (c *call) servesStep(job store.JobID, id step.ID) error {
+	if c.caller.Types.Empty() || id < 1 {
+		return nil
+	}
+	found, err := c.eng.Steps(c.Context(), job, id-1, 1)
+	if err == nil && len(found) == 1 && found[0].ID == id && !c.caller.Types.Has(found[0].Type) {
+		err = c.notServed()
+	}
+	return err
+}
+
+func (c *call) notServed() *problem {
+	return newProblem(reasonTypeNotServed, fmt.Sprintf("it serves runs and stops of: %v", c.caller.Types))
 }

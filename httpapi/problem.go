@@ -47,6 +47,7 @@ func (p *problem) Error() string { return p.Title + ": " + p.Detail }
 const (
 	reasonUnauthenticated = "unauthenticated"
 	reasonNotExecutor     = "not_executor"
+	reasonTypeNotServed   = "type_not_served"
 	reasonCrossOrigin     = "cross_origin"
 	reasonNoSuchRoute     = "no_such_route"
 	reasonMethod          = "method_not_allowed"
@@ -82,6 +83,7 @@ var problems = map[string]struct {
 
 	reasonUnauthenticated: {http.StatusUnauthorized, "the caller is unknown"},
 	reasonNotExecutor:     {http.StatusForbidden, "the caller is not an executor"},
+	reasonTypeNotServed:   {http.StatusForbidden, "the executor does not serve steps of this type"},
 	reasonCrossOrigin:     {http.StatusForbidden, "pages of other origins may not write"},
 	reasonNoSuchRoute:     {http.StatusNotFound, "unknown path"},
 	reasonMethod:          {http.StatusMethodNotAllowed, "the path does not allow this method"},

@@ -57,7 +57,11 @@ func (s *site) open(opts ...engine.Option) {
 			if person == "" {
 				return httpapi.Caller{}, errors.New("nobody")
 			}
-			return httpapi.Caller{Person: person, Scope: store.Scope{Type: "biz", ID: "2"}, Executor: person == "agent"}, nil
+			c := httpapi.Caller{Person: person, Scope: store.Scope{Type: "biz", ID: "2"}, Executor: person == "agent"}
+			if person == "copier" {
+				c.Executor, c.Types = true, step.TypesOf(step.FileTransfer)
+			}
+			return c, nil
 		},
 	}))
 	s.Cleanup(server.Close)
@@ -268,6 +272,10 @@ func (s *site) executors() {
 	for _, name := range []string{"renew", "settle"} {
 		s.want(409, "agent", "POST", at+"/"+name, fmt.Sprintf(`{"count":7,"token":%q}`, d["token"]))
 	}
+	s.want(403, "copier", "POST", at+"/settle", fmt.Sprintf(`{"count":1,"token":%q}`, d["token"]))
+	s.want(403, "copier", "POST", report, `{"attempt":1,"outcome":"stopped"}`)
+	s.want(403, "copier", "POST", "/v1/effects/claim", `{"types":["script"]}`)
+	s.want(200, "copier", "POST", "/v1/effects/claim", "")
 	s.want(409, "agent", "POST", at+"/fail", fmt.Sprintf(`{"count":7,"token":%q,"error":"e"}`, d["token"]))
 	s.want(204, "agent", "POST", at+"/settle", fmt.Sprintf(`{"count":1,"token":%q}`, d["token"]))
 	s.want(200, "agent", "POST", report, `{"attempt":1,"results":[{"target":0,"status":104,"exit_code":1,"started":1,"finished":2,"detail":"full"}]}`)
@@ -281,7 +289,7 @@ func (s *site) executors() {
 	s.want(200, "ann", "POST", path+"/steps/1/operate", `{"code":"retry_all"}`)
 	s.want(409, "agent", "POST", report, `{"attempt":1,"outcome":5}`) // of an attempt before
 	s.want(200, "ann", "GET", path+"/history", "")
-	s.want(200, "agent", "POST", "/v1/effects/claim", `{"effects":["run",4],"lease_ms":1000,"limit":100,"wait_ms":0}`)
+	s.want(200, "agent", "POST", "/v1/effects/claim", `{"effects":["run",4],"types":["script",2],"lease_ms":1000,"limit":100,"wait_ms":0}`)
 }
 
 // effects has a person hurry and give up what keeps failing, after an executor released it.
