@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""A worker for script steps, in Python's standard library alone: STEPGATE_URL=... python3 worker.py
+
+It runs the payload of a step with sh on this machine, once for each host of the step, with the
+host's name in $HOST. STEPGATE_TOKEN, if set, is its bearer token. docs/workers.md explains the calls.
+"""
+import contextlib, json, os, signal, subprocess, sys, threading, time, urllib.error, urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+BASE = os.environ["STEPGATE_URL"].rstrip("/")
+HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer " + os.environ.get("STEPGATE_TOKEN", "")}
+LEASE = float(os.environ.get("STEPGATE_LEASE", "14"))  # seconds without a renewal
+RUNS, BATCH = 8, 1000  # runs at once; results per report, and hosts per read
+places = ThreadPoolExecutor(16)  # hosts at once
+ending = threading.Event()  # SIGTERM: claim no more
+lock, runs = threading.Lock(), []  # that this process works on
+
+
+class Refused(Exception):
+    """The server says no, and repeating the call does not help."""
+
+
+def call(method, path, body=None, timeout=30):
+    """OSError: the server does not answer, is busy or has failed; the call can be repeated."""
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(BASE + path, data, HEADERS, method=method), timeout=timeout) as answer:
+            return json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as e:
+        if e.code >= 500 or e.code == 429:
+            raise OSError(f"{path}: {e}") from e
+        raise Refused(json.loads(e.read())["reason"]) from e
+
+
+class Run:
+    def __init__(self, d):
+        self.job, self.step, self.attempt, self.payload = d["job"]["id"], d["step"]["id"], d["attempt"], d["step"].get("payload")
+        self.effect, self.claim = f"/v1/jobs/{self.job}/effects/{d['seq']}/", {"count": d["count"], "token": d["token"]}
+        self.at = f"/v1/jobs/{self.job}/steps/{self.step}"
+        self.cut, self.why = threading.Event(), ""  # why: stopped, over, failed, ending or lost
+        self.gone = threading.Event()  # nothing of it runs any more
+        self.renewed, self.results, self.mutex = time.monotonic(), [], threading.Lock()
+
+    def end(self, why):
+        self.why = why if why == "lost" else self.why or why
+        self.cut.set()
+
+    def refused(self, e):
+        self.end({"lease_lost": "lost", "stale": "over", "no_such_job": "over"}.get(str(e), "failed"))
+
+    def insist(self, f, *args):
+        """Calls f until the server answers or the lease is over."""
+        while time.monotonic() - self.renewed < LEASE and self.why != "lost":
+            try:
+                return f(*args)
+            except OSError as e:
+                print(e, file=sys.stderr)
+                time.sleep(0.5)
+        raise Refused("lease_lost")
+
+    def look(self):
+        """A stop may have gone to another worker, and time or a person may have ended the attempt."""
+        s = call("GET", self.at)
+        if s["attempt"] != self.attempt or s["state"] not in ("running", "terminating"):
+            self.end("over")
+        elif s["state"] == "terminating":
+            self.end("stopped")
+
+    def beat(self):
+        """Keeps the lease and reports what has come together."""
+        while not self.gone.wait(0.2):
+            try:
+                if time.monotonic() - self.renewed > LEASE:
+                    return self.end("lost")
+                self.report()
+                if time.monotonic() - self.renewed > LEASE / 3:
+                    asked = time.monotonic()
+                    call("POST", self.effect + "renew", {**self.claim, "lease_ms": int(LEASE * 1000)}, LEASE / 3)
+                    self.renewed = asked
+                    self.look()
+            except Refused as e:
+                self.refused(e)
+            except OSError as e:
+                print(e, file=sys.stderr)
+
+    def report(self, **outcome):
+        with self.mutex:  # held while the report is on its way: results are reported, or still there
+            batch = self.results[:BATCH]
+            if batch or outcome:
+                call("POST", self.at + "/report", {"attempt": self.attempt, "results": batch, **outcome}, LEASE / 3)
+                self.results = self.results[BATCH:]
+
+    def work(self, target):
+        if self.cut.is_set():
+            return
+        began = int(time.time() * 1000)
+        p = subprocess.Popen(["sh", "-c", self.payload], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, env={**os.environ, "HOST": target["name"]}, start_new_session=True)
+        while p.poll() is None and not self.cut.wait(0.05):
+            pass
+        if killed := p.poll() is None:
+            os.killpg(p.pid, signal.SIGKILL)
+        code = p.wait()
+        if killed and self.why != "stopped":
+            return  # it runs again, here or elsewhere
+        status = "terminated" if killed else "non_zero_exit" if code else "succeeded"
+        with self.mutex:
+            self.results.append({"target": target["index"], "status": status, "exit_code": code, "started": began,
+                                 "finished": int(time.time() * 1000)})
+
+    def hosts(self):
+        """Works on the hosts that have no result in this attempt yet, page by page."""
+        at = 0
+        while at is not None and not self.cut.is_set():
+            page = self.insist(call, "GET", f"{self.at}/targets?class=unfinished&if_attempt={self.attempt}&from={at}&limit={BATCH}")
+            list(places.map(self.work, page["items"]))
+            at = page.get("next")
+        while self.results and self.why not in ("over", "lost"):
+            self.insist(self.report)
+        if self.why == "stopped":
+            self.insist(lambda: self.report(outcome="stopped"))
+
+    def carry_out(self):
+        with lock:  # on the list first, and then a look: a stop that comes meanwhile finds the run
+            older = [r for r in runs if (r.job, r.step) == (self.job, self.step)]
+            runs.append(self)
+        threading.Thread(target=self.beat).start()
+        for r in older:  # an earlier attempt, or this one under a lease that was lost
+            r.end("lost")
+            r.gone.wait()
+        try:
+            if ending.is_set():
+                self.end("ending")
+            self.insist(self.look)
+            self.hosts()
+        except Refused as e:
+            self.refused(e)
+        self.gone.set()
+        with lock:
+            runs.remove(self)
+        does = {"ending": "release", "failed": "fail"}.get(self.why, "settle")
+        self.insist(call, "POST", self.effect + does, {**self.claim, **({"error": "refused"} if does == "fail" else {})})
+
+    def stop(self):
+        """Ends what runs here of the attempt. If no worker holds its run, the attempt has stopped."""
+        with lock:
+            mine = [r for r in runs if (r.job, r.step) == (self.job, self.step) and r.attempt <= self.attempt]
+        for r in mine:  # each reports the stop by itself
+            r.end("stopped")
+            r.gone.wait()
+        with contextlib.suppress(Refused):  # as stale: it has stopped
+            effects = self.insist(call, "GET", f"/v1/jobs/{self.job}/effects?limit=1000")["items"]
+            held = any(e["effect"] == "run" and e["step"] == self.step and e["attempt"] <= self.attempt for e in effects)
+            if not mine and not held:  # once its lease is over, the next claim of anyone removes it
+                self.insist(lambda: self.report(outcome="stopped"))
+        self.insist(call, "POST", self.effect + "settle", self.claim)  # it comes again while the step has not stopped
+
+    def handle(self, effect):
+        try:
+            self.carry_out() if effect == "run" else self.stop()
+        except Refused as e:  # its lease is lost: another worker goes on
+            print(self.effect, e, file=sys.stderr)
+
+
+def claim():
+    while not ending.is_set():
+        kinds = ["stop", "run"] if len(runs) < RUNS else ["stop"]
+        try:
+            found = call("POST", "/v1/effects/claim", {"effects": kinds, "types": ["script"], "limit": 1,
+                                                       "lease_ms": int(LEASE * 1000), "wait_ms": 5000}, 35)
+        except (OSError, Refused) as e:
+            print("claim:", e, file=sys.stderr)
+            ending.wait(1)
+            continue
+        for d in found["items"]:
+            threading.Thread(target=Run(d).handle, args=[d["effect"]], daemon=False).start()
+
+
+signal.signal(signal.SIGTERM, lambda *_: ending.set())
+threading.Thread(target=claim, daemon=True).start()
+while not ending.wait(1):
+    pass
+with lock:
+    for r in runs:
+        r.end("ending")  # what it does then keeps the process, until it is done
