@@ -139,7 +139,7 @@ func (c *Client) try(ctx context.Context, k *call, body []byte) (fate, error) {
 	defer cancel()
 	resp, fate, err := c.send(bounded, k, body)
 	if err == nil {
-		fate, err = k.read(resp)
+		fate, err = k.read(resp, c.most)
 		_, _ = io.CopyN(io.Discard, resp.Body, maxProblem) // to its end, or the connection is not used again
 		_ = resp.Body.Close()
 	}
@@ -193,8 +193,8 @@ func (c *Client) send(ctx context.Context, k *call, body []byte) (*http.Response
 	return resp, final, nil
 }
 
-// read reads an answer.
-func (k *call) read(resp *http.Response) (fate, error) {
+// read reads an answer of at most so many bytes.
+func (k *call) read(resp *http.Response, most int64) (fate, error) {
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return k.problem(resp)
 	}
@@ -204,10 +204,10 @@ func (k *call) read(resp *http.Response) (fate, error) {
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "application/json" {
 		return unknown, &StatusError{Status: resp.StatusCode, Text: fmt.Sprintf("the answer is %q and not application/json", kind)}
 	}
-	limited := &io.LimitedReader{R: resp.Body, N: maxAnswer + 1}
+	limited := &io.LimitedReader{R: resp.Body, N: most + 1}
 	if err := json.NewDecoder(limited).Decode(k.answer); err != nil {
 		if limited.N <= 0 {
-			return final, fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+			return final, fmt.Errorf("the answer is longer than %d bytes", most)
 		}
 		return unknown, fmt.Errorf("the answer cannot be read: %w", err)
 	}

@@ -30,6 +30,7 @@ type Client struct {
 	header  func(ctx context.Context, h http.Header) error
 	timeout time.Duration
 	retries int
+	most    int64 // bytes of an answer
 }
 
 // An Option sets up a [Client].
@@ -82,7 +83,7 @@ func New(base string, opts ...Option) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
 	c := &Client{
-		base: strings.TrimRight(u.String(), "/"), timeout: 30 * time.Second, retries: 3,
+		base: strings.TrimRight(u.String(), "/"), timeout: 30 * time.Second, retries: 3, most: maxAnswer,
 		http: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 BASE = os.environ["STEPGATE_URL"].rstrip("/")
 HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer " + os.environ.get("STEPGATE_TOKEN", "")}
-LEASE = float(os.environ.get("STEPGATE_LEASE", "14"))  # seconds without a renewal
+LEASE = float(os.environ.get("STEPGATE_LEASE", "14"))  # seconds without a renewal, which comes
+RENEW = LEASE * 5 / 14  # after this: two can fail before the lease is lost
 RUNS, BATCH = 8, 1000  # runs at once; results per report, and hosts per read
 places = ThreadPoolExecutor(16)  # hosts at once
 ending = threading.Event()  # SIGTERM: claim no more
@@ -73,9 +74,9 @@ class Run:
                 if time.monotonic() - self.renewed > LEASE:
                     return self.end("lost")
                 self.report()
-                if time.monotonic() - self.renewed > LEASE / 3:
+                if time.monotonic() - self.renewed > RENEW:
                     asked = time.monotonic()
-                    call("POST", self.effect + "renew", {**self.claim, "lease_ms": int(LEASE * 1000)}, LEASE / 3)
+                    call("POST", self.effect + "renew", {**self.claim, "lease_ms": int(LEASE * 1000)}, RENEW)
                     self.renewed = asked
                     self.look()
             except Refused as e:
@@ -87,7 +88,7 @@ class Run:
         with self.mutex:  # held while the report is on its way: results are reported, or still there
             batch = self.results[:BATCH]
             if batch or outcome:
-                call("POST", self.at + "/report", {"attempt": self.attempt, "results": batch, **outcome}, LEASE / 3)
+                call("POST", self.at + "/report", {"attempt": self.attempt, "results": batch, **outcome}, RENEW)
                 self.results = self.results[BATCH:]
 
     def work(self, target):
