@@ -53,6 +53,15 @@ func (c Caller) serves(e store.Effect, t step.Type) bool {
 	return c.Types.Empty() || e.ByType() && c.Types.Has(t)
 }
 
+// client names c among those that the server's memory is shared out to: a person by name, and
+// executors that are no person by what they see.
+func (c Caller) client() string {
+	if c.Person == "" {
+		return c.Scope.Type + "\x00" + c.Scope.ID // which no name holds
+	}
+	return c.Person
+}
+
 // request identifies the caller to the engine.
 func (c Caller) request() engine.Request {
 	return engine.Request{By: c.Person, Executor: c.Executor}

@@ -44,7 +44,7 @@ func (c *call) events() (reply, error) {
 	if !flushes(c.w) {
 		return reply{}, newProblem(reasonInternal, "the server cannot stream: a middleware wraps the response writer without Flush or Unwrap")
 	}
-	if !c.api.streams.open(c.caller.Person) {
+	if !c.api.streams.open(c.caller.client()) {
 		p := newProblem(reasonTooManyStreams, "")
 		p.header = http.Header{"Retry-After": {"10"}, "Connection": {"close"}} // it takes memory while it is idle, too
 		return reply{}, p
@@ -54,7 +54,7 @@ func (c *call) events() (reply, error) {
 		opts = append(opts, engine.WithoutProgress())
 	}
 	return reply{stream: func() {
-		defer c.api.streams.close(c.caller.Person)
+		defer c.api.streams.close(c.caller.client())
 		c.stream(job, after, opts)
 	}}, nil
 }

@@ -122,7 +122,7 @@ func (c *call) run(route route) (answer reply, err error) {
 	if err := c.acceptsJSON(); err != nil {
 		return reply{}, err
 	}
-	err = c.room().body(c.w, c.Request, c.caller.Person, route.body, c.api.c.BodyTimeout, func(data []byte) error {
+	err = c.room().body(c.w, c.Request, c.caller.client(), route.body, c.api.c.BodyTimeout, func(data []byte) error {
 		c.body = data
 		answer, err = route.handle(c)
 		return err

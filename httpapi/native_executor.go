@@ -175,7 +175,7 @@ func (c *call) claim(b *claimBody) (reply, error) {
 	var held *share
 	q.Bytes = claimBytes
 	q.Turn = func(ctx context.Context) (func(), error) {
-		held, err = c.room().answers.take(ctx, c.caller.Person, maxAnswer, c.api.c.WriteTimeout)
+		held, err = c.room().claims.take(ctx, c.caller.client(), maxAnswer, c.api.c.WriteTimeout)
 		return held.release, err
 	}
 	claimed, err := c.claimed(q)

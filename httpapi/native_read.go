@@ -174,7 +174,7 @@ func (c *call) header(id store.JobID) (store.Job, error) {
 
 // admitted answers with what read returns, which may be large, and with an ETag.
 func (c *call) admitted(read func() (body any, bytes int64, moved store.Seq, err error)) (reply, error) {
-	answer, held, err := admit(c.Context(), c.room(), c.caller.Person, c.api.c.WriteTimeout, c.URL.Path, func() (reply, int64, error) {
+	answer, held, err := admit(c.Context(), c.room(), c.caller.client(), c.api.c.WriteTimeout, c.URL.Path, func() (reply, int64, error) {
 		body, bytes, moved, err := read()
 		return reply{body: body, moved: moved}, bytes, err
 	})

@@ -61,7 +61,7 @@ func (p *page[T, K]) open(limit int) (*page[T, K], error) {
 		p.left = pageLimit
 	}
 	if p.left > partRows && p.left <= maxPageLimit && p.size == nil {
-		p.large, _ = p.call.room().answers.take(p.call.Context(), p.call.caller.Person, largePart, 0)
+		p.large, _ = p.call.room().answers.take(p.call.Context(), p.call.caller.client(), largePart, 0)
 	}
 	if err := p.next(); err != nil {
 		p.release()
@@ -79,7 +79,7 @@ func (p *page[T, K]) release() {
 func (p *page[T, K]) next() (err error) {
 	if p.size != nil {
 		c := p.call
-		p.part, p.held, err = admit(c.Context(), c.room(), c.caller.Person, c.api.c.WriteTimeout, partName{c.PathValue("job"), int64(p.after), p.left}, p.read)
+		p.part, p.held, err = admit(c.Context(), c.room(), c.caller.client(), c.api.c.WriteTimeout, partName{c.PathValue("job"), int64(p.after), p.left}, p.read)
 	} else {
 		p.part, _, err = p.read()
 	}

@@ -16,6 +16,7 @@ type room struct {
 	decoding *budget // turns of requests with a larger body: decoded, it takes several times its size
 	reading  *budget // turns of reads of rows without a bound, until the rows are dropped or have a share
 	answers  *budget // bytes of larger answers, until they are taken
+	claims   *budget // bytes of claims, until they are taken: no claim of a stop waits for another answer
 	sizes    sizes   // bytes of reads, by name: they do not change
 }
 
@@ -50,6 +51,7 @@ func newRoom() *room {
 		decoding: newBudget(1, 1),
 		reading:  newBudget(1, 1),
 		answers:  newBudget(2*maxAnswer, maxAnswer),
+		claims:   newBudget(2*maxAnswer, maxAnswer),
 	}
 }
 

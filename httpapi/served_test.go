@@ -16,6 +16,7 @@ import (
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
+	"github.com/stepgate/stepgate/store/storetest"
 )
 
 // An outbox is an API whose caller is a variable, on a store with an effect of each kind, and runs
@@ -284,5 +285,49 @@ func TestEachRouteIsForPersonsOrForExecutors(t *testing.T) {
 	}
 	if executors != 6 {
 		t.Errorf("%d routes are for executors, want claim, report, settle, renew, fail and release", executors)
+	}
+}
+
+// A claim waits for no other answer of its executor, as a page of targets that does not come, and for
+// no executor of another scope: a stop would wait with it.
+func TestAClaimWaitsForNoOtherAnswer(t *testing.T) {
+	for name, method := range map[string]storetest.Method{"page": storetest.Targets, "claim elsewhere": storetest.Claim} {
+		reached, open := make(chan bool), make(chan bool)
+		faults := storetest.NewFaults(memstore.New())
+		eng := engine.New(faults)
+		o := &outbox{T: t, eng: eng}
+		o.job(step.Script, false)
+		api := httpapi.New(eng, httpapi.Config{WriteTimeout: 10 * time.Millisecond, Identify: func(r *http.Request, _ httpapi.Credentials) (httpapi.Caller, error) {
+			return httpapi.Caller{Scope: store.Scope{Type: "biz", ID: r.Header.Get("X-Scope")}, Executor: true}, nil
+		}})
+		jobs, err := eng.Jobs(t.Context(), engine.JobQuery{})
+		o.must(err)
+		ask := func(method, path, in string) int {
+			r := httptest.NewRequestWithContext(t.Context(), method, path, nil)
+			r.Header.Set("X-Scope", in)
+			w := httptest.NewRecorder()
+			api.ServeHTTP(w, r)
+			return w.Code
+		}
+		faults.Add(storetest.Fault{Method: method, Do: func() {
+			close(reached)
+			<-open
+		}})
+		slow := make(chan int)
+		go func() {
+			if method == storetest.Claim {
+				slow <- ask("POST", "/v1/effects/claim", "3")
+				return
+			}
+			slow <- ask("GET", fmt.Sprintf("/v1/jobs/%d/steps/1/targets?limit=1000", jobs[0].ID), "2")
+		}()
+		<-reached
+		if status := ask("POST", "/v1/effects/claim", "2"); status != 200 {
+			t.Errorf("a claim behind a slow %s: %d", name, status)
+		}
+		close(open)
+		if status := <-slow; status != 200 {
+			t.Errorf("the slow %s: %d", name, status)
+		}
 	}
 }
