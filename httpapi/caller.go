@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/step"
@@ -25,6 +27,9 @@ type Caller struct {
 	Scope     store.Scope // the caller sees the jobs of this scope only
 	AllScopes bool        // instead of Scope: the caller sees all jobs
 	Executor  bool        // may claim and settle effects, and report
+
+	// Name names an executor without Person in the history. It grants nothing.
+	Name string
 
 	// Types limits an executor to steps of these types: a claim gives it their runs and stops and
 	// nothing else, and it settles, renews, fails, releases and reports only these. Questions
@@ -54,13 +59,16 @@ func (c Caller) serves(e store.Effect, t step.Type) bool {
 }
 
 // client names c among those that the server's memory is shared out to: a person by name, and
-// executors that are no person by what they see.
+// an executor that is no person by its scope and name.
 func (c Caller) client() string {
 	if c.Person == "" {
-		return c.Scope.Type + "\x00" + c.Scope.ID // which no name holds
+		return strings.Join([]string{c.Scope.Type, c.Scope.ID, c.Name}, "\x00") // which no name holds
 	}
 	return c.Person
 }
+
+// reporter names c in the history of reports.
+func (c Caller) reporter() string { return cmp.Or(c.Person, c.Name) }
 
 // request identifies the caller to the engine.
 func (c Caller) request() engine.Request {

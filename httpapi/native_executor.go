@@ -49,7 +49,7 @@ func (c *call) report(b *reportBody) (reply, error) {
 		return reply{}, err
 	}
 	r := engine.Report{
-		Job: job, Step: id, Attempt: b.Attempt, By: c.caller.Person, Reason: b.Reason,
+		Job: job, Step: id, Attempt: b.Attempt, By: c.caller.reporter(), Reason: b.Reason,
 		Results: make([]engine.TargetResult, len(b.Results)),
 	}
 	for i := range b.Results {

@@ -89,6 +89,17 @@ func (o *outbox) post(path, body string) (int, map[string]any) {
 	return w.Code, v
 }
 
+// history returns that of the job at a path.
+func (o *outbox) history(at string) []store.Record {
+	o.Helper()
+	var job store.JobID
+	_, err := fmt.Sscanf(at, "/v1/jobs/%d", &job)
+	o.must(err)
+	all, err := o.eng.History(o.Context(), job, 0, 0)
+	o.must(err)
+	return all
+}
+
 // limits are what executors are limited to.
 var limits = []step.Types{
 	{}, step.TypesOf(step.Script), step.TypesOf(step.SQL, step.FileTransfer), step.TypesOf(step.Confirmation),
@@ -230,6 +241,21 @@ func TestAnExecutorOfTypesAndScopes(t *testing.T) {
 			t.Errorf("%s: %d, %v; want %s", path, status, v, want)
 		}
 	}
+	o.caller.Name = "worker-3"
+	for _, d := range claimed {
+		if d.Effect == store.RunTargets && d.Step.Type == step.Script {
+			at = fmt.Sprintf("/v1/jobs/%d", d.Job.ID)
+		}
+	}
+	if status, v := o.post(at+"/steps/1/report", `{"attempt":1,"outcome":"stopped"}`); status != 200 {
+		t.Fatalf("a report: %d, %v", status, v)
+	}
+	if page := o.history(at); page[len(page)-1].Actor != "worker-3" {
+		t.Errorf("the history names the reporter %q", page[len(page)-1].Actor)
+	}
+	if status, v := o.post(at+"/steps/1/operate", `{"code":"retry_all"}`); status != 403 || v["reason"] != "denied" {
+		t.Errorf("an executor with a name operates: %d, %v", status, v)
+	}
 	o.caller.Executor = false
 	if status, v := o.post("/v1/effects/claim", ""); status != 401 {
 		t.Errorf("a caller with types who is no executor: %d, %v", status, v)
@@ -289,22 +315,25 @@ func TestEachRouteIsForPersonsOrForExecutors(t *testing.T) {
 }
 
 // A claim waits for no other answer of its executor, as a page of targets that does not come, and for
-// no executor of another scope: a stop would wait with it.
+// no executor of another scope or name: a stop would wait with it.
 func TestAClaimWaitsForNoOtherAnswer(t *testing.T) {
-	for name, method := range map[string]storetest.Method{"page": storetest.Targets, "claim elsewhere": storetest.Claim} {
+	for name, method := range map[string]storetest.Method{
+		"page": storetest.Targets, "claim elsewhere": storetest.Claim, "claim of another executor": storetest.Claim,
+	} {
 		reached, open := make(chan bool), make(chan bool)
 		faults := storetest.NewFaults(memstore.New())
 		eng := engine.New(faults)
 		o := &outbox{T: t, eng: eng}
 		o.job(step.Script, false)
 		api := httpapi.New(eng, httpapi.Config{WriteTimeout: 10 * time.Millisecond, Identify: func(r *http.Request, _ httpapi.Credentials) (httpapi.Caller, error) {
-			return httpapi.Caller{Scope: store.Scope{Type: "biz", ID: r.Header.Get("X-Scope")}, Executor: true}, nil
+			return httpapi.Caller{Scope: store.Scope{Type: "biz", ID: r.Header.Get("X-Scope")}, Name: r.Header.Get("X-Name"), Executor: true}, nil
 		}})
 		jobs, err := eng.Jobs(t.Context(), engine.JobQuery{})
 		o.must(err)
-		ask := func(method, path, in string) int {
+		ask := func(method, path, in, as string) int {
 			r := httptest.NewRequestWithContext(t.Context(), method, path, nil)
 			r.Header.Set("X-Scope", in)
+			r.Header.Set("X-Name", as)
 			w := httptest.NewRecorder()
 			api.ServeHTTP(w, r)
 			return w.Code
@@ -315,14 +344,17 @@ func TestAClaimWaitsForNoOtherAnswer(t *testing.T) {
 		}})
 		slow := make(chan int)
 		go func() {
-			if method == storetest.Claim {
-				slow <- ask("POST", "/v1/effects/claim", "3")
-				return
+			switch name {
+			case "page":
+				slow <- ask("GET", fmt.Sprintf("/v1/jobs/%d/steps/1/targets?limit=1000", jobs[0].ID), "2", "a")
+			case "claim elsewhere":
+				slow <- ask("POST", "/v1/effects/claim", "3", "a")
+			default:
+				slow <- ask("POST", "/v1/effects/claim", "2", "b")
 			}
-			slow <- ask("GET", fmt.Sprintf("/v1/jobs/%d/steps/1/targets?limit=1000", jobs[0].ID), "2")
 		}()
 		<-reached
-		if status := ask("POST", "/v1/effects/claim", "2"); status != 200 {
+		if status := ask("POST", "/v1/effects/claim", "2", "a"); status != 200 {
 			t.Errorf("a claim behind a slow %s: %d", name, status)
 		}
 		close(open)
