@@ -18,12 +18,13 @@ import (
 // the server, has the error of net/http.
 //
 // The Client repeats what is safe to repeat, with a growing pause: reads, what carries a request id
-// or is a dry run, reports, renewals, and every call of which the server says, or net/http, that
+// or is a dry run, reports, renewals, releases, and every call of which the server says, or net/http, that
 // nothing was done. It draws the id of a request that has none. Repetitions obey
 // Retry-After up to 30 s, and end with ctx.
 //
 // Names of types and operations that belong to embedders are registered in this process too, as
-// with step.Type.Register; otherwise an answer that has them cannot be read.
+// with [step.Type.Register]: an answer with a name that this process does not know cannot be read. So
+// a client is of the server's version, or of a later one.
 type Client struct {
 	base    string // without a slash at its end
 	http    *http.Client

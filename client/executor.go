@@ -64,7 +64,7 @@ type wireDelivery struct {
 // maxClaim is the most effects of one claim over HTTP.
 const maxClaim = 100
 
-// Claim leases due effects to the caller, who must be an executor, as engine.Engine.Claim does. A
+// Claim leases due effects to the caller, who must be an executor, as [engine.Engine.Claim] does. A
 // Limit of 0 means 10 over HTTP, and one above 100 means 100. The server bounds the bytes of a claim by
 // itself: Bytes and Turn do not apply. A claim is not repeated after it may have been carried out:
 // what was claimed then is due again when its lease has run out. The same goes for one that ctx
@@ -92,13 +92,13 @@ func (c *Client) Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Deliv
 	return claimed, err
 }
 
-// Settle ends a claim: the effect was carried out. See engine.Engine.Settle for its errors. A
+// Settle ends a claim: the effect was carried out. See [engine.Engine.Settle] for its errors. A
 // repetition after an error that is none of those can find the lease lost, by the first call.
 func (c *Client) Settle(ctx context.Context, d engine.Claimed) error {
 	return c.do(ctx, of(d, "settle", named(d)))
 }
 
-// Renew gives a claimed effect a new lease from now on, as engine.Engine.Renew does.
+// Renew gives a claimed effect a new lease from now on, as [engine.Engine.Renew] does.
 func (c *Client) Renew(ctx context.Context, d engine.Claimed, lease time.Duration) error {
 	k := of(d, "renew", &renewBody{named(d), milliseconds(lease)})
 	k.repeats = true
@@ -106,15 +106,17 @@ func (c *Client) Renew(ctx context.Context, d engine.Claimed, lease time.Duratio
 }
 
 // Release ends a claim whose effect is due again at once, and has not failed, as
-// engine.Engine.Release does.
+// [engine.Engine.Release] does. A repetition can find the lease lost, as another worker has the effect.
 func (c *Client) Release(ctx context.Context, d engine.Claimed) error {
-	return c.do(ctx, of(d, "release", named(d)))
+	k := of(d, "release", named(d))
+	k.repeats = true
+	return c.do(ctx, k)
 }
 
 // maxCause is how many bytes of a failure's cause are sent.
 const maxCause = 8 << 10
 
-// Fail ends a claim whose effect could not be carried out, as engine.Engine.Fail does. The server
+// Fail ends a claim whose effect could not be carried out, as [engine.Engine.Fail] does. The server
 // gets the first 8 KiB of cause.
 func (c *Client) Fail(ctx context.Context, d engine.Claimed, cause error) error {
 	if cause == nil {
@@ -136,7 +138,7 @@ func of(d engine.Claimed, what string, body any) *call {
 	return k
 }
 
-// Report reports on an attempt of a step, as engine.Engine.Report does. The history names the
+// Report reports on an attempt of a step, as [engine.Engine.Report] does. The history names the
 // caller as the server knows it, and not r.By. The server takes 4 MiB at most.
 func (c *Client) Report(ctx context.Context, r engine.Report) (engine.ReportReceipt, error) {
 	body := &reportBody{Attempt: r.Attempt, Results: make([]resultBody, len(r.Results)), Outcome: r.Outcome, Reason: r.Reason}

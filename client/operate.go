@@ -47,7 +47,7 @@ type operateBody struct {
 	moreBody
 }
 
-// Create creates a job, as engine.Engine.Create does, and returns it as it was created. Over HTTP
+// Create creates a job, as [engine.Engine.Create] does, and returns it as it was created. Over HTTP
 // there is no dry run of a creation. The server knows who asks: By and Executor are refused.
 func (c *Client) Create(ctx context.Context, spec engine.JobSpec, r engine.Request) (store.Job, error) {
 	switch {
@@ -76,7 +76,7 @@ func (c *Client) Create(ctx context.Context, spec engine.JobSpec, r engine.Reque
 	return job, err
 }
 
-// Operate carries out an operation on a step, as engine.Engine.Operate does. The server knows who
+// Operate carries out an operation on a step, as [engine.Engine.Operate] does. The server knows who
 // asks: By and Executor are refused.
 func (c *Client) Operate(ctx context.Context, job store.JobID, id step.ID, code operation.Code, r engine.Request) (store.Record, error) {
 	if err := identified(&r); err != nil {
@@ -86,7 +86,7 @@ func (c *Client) Operate(ctx context.Context, job store.JobID, id step.ID, code 
 	return c.operate(ctx, k, &r)
 }
 
-// OperateJob starts or terminates a job, as engine.Engine.OperateJob does. Over HTTP there are no
+// OperateJob starts or terminates a job, as [engine.Engine.OperateJob] does. Over HTTP there are no
 // other operations on jobs. The server knows who asks: By and Executor are refused.
 func (c *Client) OperateJob(ctx context.Context, job store.JobID, code operation.JobCode, r engine.Request) (store.Record, error) {
 	name, ok := map[operation.JobCode]string{operation.StartJob: "start", operation.TerminateJob: "terminate"}[code]
@@ -99,13 +99,13 @@ func (c *Client) OperateJob(ctx context.Context, job store.JobID, code operation
 	return c.operate(ctx, post(name, more(&r), "/v1/jobs/%d/"+name, job).of(job, 0), &r)
 }
 
-// GiveUp ends the delivery of an effect that waits, as engine.Engine.GiveUp does. The server knows
+// GiveUp ends the delivery of an effect that waits, as [engine.Engine.GiveUp] does. The server knows
 // who asks: By and Executor are refused.
 func (c *Client) GiveUp(ctx context.Context, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error) {
 	return c.onEffect(ctx, "give_up", job, seq, r)
 }
 
-// Hurry has an effect that backs off after a failure delivered at once, as engine.Engine.Hurry does.
+// Hurry has an effect that backs off after a failure delivered at once, as [engine.Engine.Hurry] does.
 // The server knows who asks: By and Executor are refused.
 func (c *Client) Hurry(ctx context.Context, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error) {
 	return c.onEffect(ctx, "hurry", job, seq, r)

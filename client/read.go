@@ -42,7 +42,7 @@ func (c *Client) Job(ctx context.Context, job store.JobID) (store.Job, error) {
 	return j, err
 }
 
-// Jobs returns the headers of jobs, as engine.Engine.Jobs does.
+// Jobs returns the headers of jobs, as [engine.Engine.Jobs] does.
 func (c *Client) Jobs(ctx context.Context, q engine.JobQuery) ([]store.Job, error) {
 	k := get("jobs", "/v1/jobs")
 	k.query = url.Values{}
@@ -58,7 +58,7 @@ func (c *Client) Jobs(ctx context.Context, q engine.JobQuery) ([]store.Job, erro
 	return pages[store.Job](ctx, c, k, "after", int64(q.After), q.Limit)
 }
 
-// Counts returns how many jobs are in each state, counted up to most, as engine.Engine.Counts does;
+// Counts returns how many jobs are in each state, counted up to most, as [engine.Engine.Counts] does;
 // over HTTP most is 1 to 10,000.
 func (c *Client) Counts(ctx context.Context, most int) (map[step.State]int, error) {
 	k := get("counts", "/v1/jobs/counts")
@@ -94,7 +94,7 @@ func (c *Client) Step(ctx context.Context, job store.JobID, id step.ID) (store.S
 }
 
 // Explain says of every operation whether the caller could use it on a step now, as
-// engine.Engine.Explain does.
+// [engine.Engine.Explain] does.
 func (c *Client) Explain(ctx context.Context, job store.JobID, id step.ID) (engine.Explanation, error) {
 	k := get("explain", "/v1/jobs/%d/steps/%d/explain", job, id).of(job, id)
 	var x wireExplanation
@@ -105,7 +105,7 @@ func (c *Client) Explain(ctx context.Context, job store.JobID, id step.ID) (engi
 }
 
 // History returns up to limit records of a job that come after the sequence number after, as
-// engine.Engine.History does.
+// [engine.Engine.History] does.
 func (c *Client) History(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Record, error) {
 	k := get("history", "/v1/jobs/%d/history", job).of(job, 0)
 	k.cursor = after
@@ -113,13 +113,13 @@ func (c *Client) History(ctx context.Context, job store.JobID, after store.Seq, 
 }
 
 // Effects returns up to limit effects of a job that are not settled yet and come after the
-// sequence number after, as engine.Engine.Effects does.
+// sequence number after, as [engine.Engine.Effects] does.
 func (c *Client) Effects(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Delivery, error) {
 	k := get("effects", "/v1/jobs/%d/effects", job).of(job, 0)
 	return pages[store.Delivery](ctx, c, k, "after", int64(after), limit)
 }
 
-// Targets returns targets of a step by index, as engine.Engine.Targets does.
+// Targets returns targets of a step by index, as [engine.Engine.Targets] does.
 func (c *Client) Targets(ctx context.Context, job store.JobID, id step.ID, q engine.TargetQuery) ([]store.Target, error) {
 	k, err := targets(job, id, q)
 	if err != nil {

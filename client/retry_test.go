@@ -61,6 +61,9 @@ var attempts = map[string]struct {
 	"operate": {true, func(ctx context.Context, c *client.Client) error {
 		return second(c.Operate(ctx, 1, 2, operation.RetryFailed, engine.Request{}))
 	}},
+	"hurry": {true, func(ctx context.Context, c *client.Client) error {
+		return second(c.Hurry(ctx, 1, 2, engine.Request{}))
+	}},
 	"dry run": {true, func(ctx context.Context, c *client.Client) error {
 		return second(c.OperateJob(ctx, 1, operation.StartJob, engine.Request{DryRun: true}))
 	}},
@@ -69,11 +72,11 @@ var attempts = map[string]struct {
 	"claim":   {false, func(ctx context.Context, c *client.Client) error { return second(c.Claim(ctx, engine.ClaimQuery{})) }},
 	"settle":  {false, func(ctx context.Context, c *client.Client) error { return c.Settle(ctx, one) }},
 	"fail":    {false, func(ctx context.Context, c *client.Client) error { return c.Fail(ctx, one, errors.New("e")) }},
-	"release": {false, func(ctx context.Context, c *client.Client) error { return c.Release(ctx, one) }},
+	"release": {true, func(ctx context.Context, c *client.Client) error { return c.Release(ctx, one) }},
 }
 
 // withID are the calls that carry a request id, after which ErrUnknownOutcome names it.
-var withID = map[string]bool{"create": true, "operate": true}
+var withID = map[string]bool{"create": true, "operate": true, "hurry": true}
 
 var errBroken = errors.New("the connection broke")
 

@@ -25,7 +25,7 @@ const (
 )
 
 // Watch returns the history of a job that comes after the sequence number after, and then its tail
-// as it grows, as engine.Engine.Watch does. It opens a stream that has ended or is silent for 1 min
+// as it grows, as [engine.Engine.Watch] does. It opens a stream that has ended or is silent for 1 min
 // anew, where it was; after as many failures in a row as the Client repeats requests, the sequence
 // ends with the error. Going on from the last sequence number seen loses and repeats nothing.
 func (c *Client) Watch(ctx context.Context, job store.JobID, after store.Seq) iter.Seq2[store.Record, error] {
