@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stepgate/stepgate/client"
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/httpapi"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -221,5 +223,55 @@ func TestFailSendsWords(t *testing.T) {
 		if err != nil || len(effects) != 1 || effects[0].LastError == "" {
 			t.Errorf("%.10q: the effects are %.1000q, %v", words, fmt.Sprint(effects), err)
 		}
+	}
+}
+
+// An executor for the steps of one type, whose token admits it to no others, works without a failure,
+// and leaves the rest of the job to others.
+func TestAnExecutorOfOneType(t *testing.T) {
+	eng := newEngine()
+	server := httptest.NewServer(httpapi.New(eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
+		return httpapi.Caller{Name: "worker-3", Scope: scope, Executor: true, Types: step.TypesOf(step.Script)}, nil
+	}}))
+	defer server.Close()
+	c, err := client.New(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		done <- executor.New(c, executor.RunsOnly(), executor.Hosts(step.Script, func(context.Context, *executor.Task, executor.Host) store.Result {
+			return store.Result{Status: step.TargetSucceeded}
+		}), executor.Failed(func(_ context.Context, err error) { t.Error(err) })).Run(ctx)
+	}()
+	in := eng.In(scope)
+	created, err := in.Create(t.Context(), engine.JobSpec{Name: "n", Steps: []step.Spec{
+		{Type: step.Script, Name: "s", Targets: []string{"a"}}, {Type: step.FileTransfer, Name: "c", Targets: []string{"a"}},
+	}}, engine.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	for r, err := range in.Watch(t.Context(), created.Job, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Entered == 2 {
+			if r.Actor != "worker-3" {
+				t.Errorf("the history names %q", r.Actor)
+			}
+			break
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	left, err := in.Effects(t.Context(), created.Job, 0, 0)
+	if err != nil || len(left) != 1 || left[0].Type != step.FileTransfer || left[0].Count != 0 {
+		t.Errorf("left: %+v, %v; want the run of the second step, never claimed", left, err)
 	}
 }
