@@ -140,6 +140,8 @@ class Run:
         with lock:
             runs.remove(self)
         does = {"ending": "release", "failed": "fail"}.get(self.why, "settle")
+        if does == "release":
+            claimer.join()  # or it would claim the run again
         self.insist(call, "POST", self.effect + does, {**self.claim, **({"error": "refused"} if does == "fail" else {})})
 
     def stop(self):
@@ -168,19 +170,25 @@ def claim():
         kinds = ["stop", "run"] if len(runs) < RUNS else ["stop"]
         try:
             found = call("POST", "/v1/effects/claim", {"effects": kinds, "types": ["script"], "limit": 1,
-                                                       "lease_ms": int(LEASE * 1000), "wait_ms": 5000}, 35)
+                                                       "lease_ms": int(LEASE * 1000), "wait_ms": 2000}, 32)
         except (OSError, Refused) as e:
             print("claim:", e, file=sys.stderr)
             ending.wait(1)
             continue
         for d in found["items"]:
-            threading.Thread(target=Run(d).handle, args=[d["effect"]], daemon=False).start()
+            handlers.append(threading.Thread(target=Run(d).handle, args=[d["effect"]]))
+            handlers[-1].start()
+        handlers[:] = [t for t in handlers if t.is_alive()]
 
 
 signal.signal(signal.SIGTERM, lambda *_: ending.set())
-threading.Thread(target=claim, daemon=True).start()
+claimer, handlers = threading.Thread(target=claim), []
+claimer.start()
 while not ending.wait(1):
     pass
 with lock:
     for r in runs:
-        r.end("ending")  # what it does then keeps the process, until it is done
+        r.end("ending")
+claimer.join()
+for t in handlers:
+    t.join()
