@@ -203,3 +203,39 @@ func TestWatchOfAServer(t *testing.T) {
 		t.Errorf("of a job that is not there: %v", err)
 	}
 }
+
+// Whatever a server sends as a stream, a watch ends with an error, and its records ascend.
+func FuzzWatch(f *testing.F) {
+	f.Add([]byte(event(1) + event(2)))
+	f.Add([]byte("retry: 1\n\nevent: beat\ndata: {\"at\":1}\n\n" + strings.ReplaceAll(event(3), "\n", "\r\n")))
+	f.Add([]byte("id\nevent: reset\ndata: {\"last\":2}\n\n"))
+	f.Add([]byte("data\n\ndata:\n\n:\n\nevent: record\ndata: {}\ndata: {\n\n"))
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		synctest.Test(t, func(t *testing.T) { watchOnce(t, sent) })
+	})
+}
+
+// watchOnce watches a server that sends one stream and then answers no more.
+func watchOnce(t *testing.T, sent []byte) {
+	opened := 0
+	c := newClient(t, func(*http.Request) (*http.Response, error) {
+		if opened++; opened > 1 {
+			return nil, errBroken
+		}
+		return answer(200, "text/event-stream", string(sent)), nil
+	}, client.WithRetries(0))
+	last := store.Seq(0)
+	var err error
+	for r, failed := range c.Watch(t.Context(), 1, 0) {
+		if err = failed; err != nil {
+			break
+		}
+		if r.Seq <= last {
+			t.Errorf("record %d after %d", r.Seq, last)
+		}
+		last = r.Seq
+	}
+	if err == nil || opened > 2 {
+		t.Errorf("a watch of %q ended with %v after %d streams", sent, err, opened)
+	}
+}
