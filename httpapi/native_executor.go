@@ -231,9 +231,11 @@ func (c *call) limit(q *engine.ClaimQuery) error {
 	if served.Empty() {
 		return nil
 	}
-	if !q.Types.Empty() {
-		served = q.Types.Minus(q.Types.Minus(served))
+	asked := q.Types
+	if asked.Empty() {
+		asked = step.TypesOf(c.eng.Rules().Types()...)
 	}
+	served = asked.Minus(asked.Minus(served))
 	kinds := servedEffects
 	if len(q.Effects) > 0 {
 		kinds = slices.DeleteFunc(slices.Clone(q.Effects), func(e store.Effect) bool { return !e.ByType() })

@@ -103,6 +103,7 @@ func (o *outbox) history(at string) []store.Record {
 // limits are what executors are limited to.
 var limits = []step.Types{
 	{}, step.TypesOf(step.Script), step.TypesOf(step.SQL, step.FileTransfer), step.TypesOf(step.Confirmation),
+	step.TypesOf(step.Script, step.Type(32)), step.TypesOf(step.Type(33)),
 }
 
 // serves says what a limit means: runs and stops of its types, and nothing else.
