@@ -4,9 +4,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +126,29 @@ func (x tamper) isFound(t *testing.T, s setting, acknowledged map[store.RequestI
 	execute("DELETE FROM " + x.table)
 	execute(fmt.Sprintf("INSERT INTO %s TABLE kept", x.table))
 	execute("DROP TABLE kept")
+}
+
+// A script that ends after another one of its step has begun is found; one that was killed, and one
+// of another step, is not.
+func TestTwoScriptsAtOnceAreFound(t *testing.T) {
+	s := setting{Dir: t.TempDir()}
+	for host, lines := range map[string]string{
+		hosts[0]: "1.1 1 10\n1.1 1 11\n1.1 1 11 end\n1.1 2 12\n1.1 2 12 end\n",
+		hosts[1]: "1.1 1 20\n2.1 1 21\n1.1 1 20 end\n2.1 1 21 end\n",
+		hosts[2]: "1.1 1 30\n1.1 2 31\n1.1 1 30 end\n1.1 2 31 end\n",
+	} {
+		dir := filepath.Join(s.targets(), host)
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, evidence), []byte(lines), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ran, again, err := s.scripts()
+	if want := hosts[2] + ": process 30 of step 1.1, attempt 1, ended after process 31 had begun"; err == nil || err.Error() != want {
+		t.Errorf("the fault is %v, want %s", err, want)
+	}
+	if ran != 7 || again != 1 {
+		t.Errorf("%d scripts ran and %d of them again, want 7 and 1", ran, again)
+	}
 }
 
 // An interrupt ends the processes and removes what the cluster has made.

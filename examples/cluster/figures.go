@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -51,31 +52,41 @@ func (l *ledger) listen(said io.Reader) {
 }
 
 // scripts counts the scripts that ran, by what they have left in the targets, and how many of
-// those had run for the same attempt before.
+// those had run for the same attempt before. The error names every script that ended after another
+// one of its step had begun on its target: two ran at once.
 func (s setting) scripts() (ran, again int, err error) {
 	for _, host := range hosts {
-		lines, err := os.ReadFile(filepath.Join(s.targets(), host, evidence))
-		if err != nil && !os.IsNotExist(err) {
-			return ran, again, err
+		lines, e := os.ReadFile(filepath.Join(s.targets(), host, evidence))
+		if e != nil && !os.IsNotExist(e) {
+			return ran, again, e
 		}
-		seen := map[string]bool{}
+		seen := map[string]bool{}     // attempts
+		latest := map[string]string{} // of a step: the process that began last
 		for line := range strings.Lines(string(lines)) {
+			fields := strings.Fields(line)
+			if len(fields) < 3 {
+				return ran, again, fmt.Errorf("%s: what has run there is %q", host, line)
+			}
+			of, attempt, pid := fields[0], fields[1], fields[2]
+			if len(fields) > 3 {
+				if latest[of] != pid {
+					err = errors.Join(err, fmt.Errorf("%s: process %s of step %s, attempt %s, ended after process %s had begun", host, pid, of, attempt, latest[of]))
+				}
+				continue
+			}
 			ran++
-			if seen[line] {
+			if seen[of+" "+attempt] {
 				again++
 			}
-			seen[line] = true
+			seen[of+" "+attempt], latest[of] = true, pid
 		}
 	}
-	return ran, again, nil
+	return ran, again, err
 }
 
-// table prints what has happened.
+// table prints what has happened. The error is that of [setting.scripts].
 func table(out io.Writer, c *cluster, found findings, took time.Duration) error {
-	ran, again, err := c.scripts()
-	if err != nil {
-		return err
-	}
+	ran, again, fault := c.scripts()
 	n := c.told.count
 	row := func(name string, figure any, more string, args ...any) {
 		fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf("%-32s%8v  "+more, append([]any{name, figure}, args...)...), " "))
@@ -96,5 +107,5 @@ func table(out io.Writer, c *cluster, found findings, took time.Duration) error 
 	row("attempts expired", found.expired, "each once")
 	row("records in all histories", found.records, "%d acknowledged to a process that lived to tell", len(c.told.acknowledged))
 	row("time", took.Round(100*time.Millisecond), "")
-	return nil
+	return fault
 }

@@ -61,13 +61,20 @@ var kinds = []func(r *rand.Rand) step.Spec{
 	},
 }
 
-// evidence is the file of a target in which every script that runs there leaves a line.
-const evidence = "ran"
+// evidence is the file of a target in which every script that runs there leaves a line when it
+// begins and, unless it is killed, one when it ends.
+const (
+	evidence = "ran"
+	ended    = "end"
+	witness  = `line="$STEPGATE_JOB.$STEPGATE_STEP $STEPGATE_ATTEMPT $$"
+trap 'echo "$line ` + ended + `" >>` + evidence + `' EXIT
+trap 'exit 143' TERM
+echo "$line" >>` + evidence + "\n"
+)
 
 func script(name, text string) func(r *rand.Rand) step.Spec {
-	text = "echo $STEPGATE_JOB.$STEPGATE_STEP.$STEPGATE_ATTEMPT >>" + evidence + "\n" + text
 	return func(r *rand.Rand) step.Spec {
-		return step.Spec{Type: step.Script, Name: name, Targets: some(r), Payload: localexec.Script{Script: text}.Payload()}
+		return step.Spec{Type: step.Script, Name: name, Targets: some(r), Payload: localexec.Script{Script: witness + text}.Payload()}
 	}
 }
 

@@ -1,5 +1,6 @@
 // Cluster runs jobs with several processes on one PostgreSQL, kills them at random, and proves
-// from the database that nothing was lost or done twice.
+// from the database that nothing was lost or done twice, and from what scripts leave in their
+// targets that no two of a step ran at once on one.
 //
 //	go run . [flags]       in this folder
 //
@@ -12,12 +13,13 @@
 //	-keep          keep the schema and the targets at the end
 //
 // It starts itself once as the operator, which creates jobs and operates on them as people do,
-// and several times as a worker: an engine that dispatches effects to package localexec, which
-// runs scripts and copies files. They share a schema of the database and the directories of
+// and several times as a worker: an executor with the functions of package localexec, which run
+// scripts and copy files. They share a schema of the database and the directories of
 // targets and logs, and nothing else. Their clocks differ by seconds; each of them sweeps for
 // deadlines. Meanwhile it kills workers and the operator with SIGKILL and starts them again.
 // Worth reading:
 //   - [prove]: what must be true in the database, whatever was killed when
+//   - [setting.scripts]: what must be true of targets
 //   - operator.go: how a program goes on after a crash: it asks again, by the same request ids
 //   - worker.go: the whole worker
 //

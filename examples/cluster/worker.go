@@ -8,6 +8,7 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/examples/localexec"
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -17,7 +18,7 @@ const (
 	apart = 2 * time.Second
 	lease = 5 * time.Second
 
-	runs = 4 // that a worker carries out at once
+	places = 8 // targets that a worker is at, at once
 )
 
 // clock returns the clock of a worker, which is up to half of apart ahead or behind.
@@ -32,15 +33,31 @@ func (s setting) clock(worker int) func() time.Time {
 // work carries out what jobs ask for until ctx ends.
 func work(ctx context.Context, st store.Store, s setting, n int, t teller) error {
 	eng := engine.New(st, engine.WithClock(s.clock(n)), engine.WithObserver(t.observer()))
-	x := localexec.New(eng, localexec.Config{
-		Root: s.targets(), Logs: filepath.Join(s.Dir, "logs"), By: fmt.Sprint("worker ", n), Grace: time.Second,
-	})
-	return eng.Dispatch(ctx, func(ctx context.Context, d engine.Delivery) error {
+	logs, err := executor.NewFileLogs(filepath.Join(s.Dir, "logs"), 0)
+	if err != nil {
+		return err
+	}
+	defer logs.Close()
+	d := localexec.New(localexec.Config{Root: s.targets(), Logs: logs, Grace: time.Second})
+	return executor.New(claims{eng, t}, append(d.Options(),
+		executor.By(fmt.Sprint("worker ", n)), executor.AtOnce(places), executor.Lease(lease))...).Run(ctx)
+}
+
+// claims tells of the effects that a worker is given.
+type claims struct {
+	*engine.Engine
+	teller
+}
+
+// Claim is that of the engine.
+func (c claims) Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Delivery, error) {
+	claimed, err := c.Engine.Claim(ctx, q)
+	for _, d := range claimed {
 		if d.Count == 1 {
-			t.tell(delivered)
+			c.tell(delivered)
 		} else {
-			t.tell(redelivered)
+			c.tell(redelivered)
 		}
-		return x.Handle(ctx, d)
-	}, engine.Lease(lease), engine.Runs(runs), engine.SweepEvery(200*time.Millisecond), engine.Backoff(200*time.Millisecond, 2*time.Second))
+	}
+	return claimed, err
 }

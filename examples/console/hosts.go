@@ -5,55 +5,35 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/examples/localexec"
+	"github.com/stepgate/stepgate/executor"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
-// hosts are the directories that steps run on. Any name is a host: its directory is made
-// before a run.
+// hosts are the directories that steps run on. Any name is a host: its directory is made before a
+// step runs on it.
 type hosts struct {
-	eng  *engine.Engine
-	exec *localexec.Executor
 	root string
+	*localexec.Directories
 }
 
-// handle is an [engine.Handler].
-func (h hosts) handle(ctx context.Context, d engine.Delivery) error {
-	if d.Effect == store.RunTargets {
-		if err := h.make(ctx, d); err != nil {
-			return err
-		}
-	}
-	return h.exec.Handle(ctx, d)
+// executor returns an executor of the jobs of src.
+func (h hosts) executor(src executor.Source) *executor.Executor {
+	return executor.New(src, executor.By("localexec"),
+		executor.Hosts(step.Script, h.made(h.Script)), executor.Hosts(step.FileTransfer, h.made(h.Copy)))
 }
 
-const pageSize = 1000 // targets that are read at once
-
-// make makes the directories of the targets that a run is for. What cannot be one is left for
-// the executor to report.
-func (h hosts) make(ctx context.Context, d engine.Delivery) error {
-	if err := os.MkdirAll(h.root, 0o700); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(h.root)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	for from := int32(0); ; {
-		targets, err := h.eng.Targets(ctx, d.Job.ID, d.Step.ID, engine.TargetQuery{Class: store.DueTargets, From: from, Limit: pageSize})
-		if err != nil {
-			return err
+// made has f find the directory of its host. What cannot be one is left for f to report.
+func (h hosts) made(f executor.HostFunc) executor.HostFunc {
+	return func(ctx context.Context, t *executor.Task, host executor.Host) store.Result {
+		if err := os.MkdirAll(h.root, 0o700); err != nil {
+			return store.Result{Status: step.TargetFailed, Detail: err.Error()}
 		}
-		for _, t := range targets {
-			if localexec.CheckTarget(t.Name) == nil {
-				_ = root.MkdirAll(filepath.FromSlash(t.Name), 0o700)
-			}
-			from = t.Index + 1
+		if root, err := os.OpenRoot(h.root); err == nil {
+			_ = root.MkdirAll(filepath.FromSlash(host.Name), 0o700)
+			_ = root.Close()
 		}
-		if len(targets) < pageSize {
-			return nil
-		}
+		return f(ctx, t, host)
 	}
 }

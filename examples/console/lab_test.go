@@ -10,6 +10,7 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/examples/localexec"
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -17,25 +18,32 @@ import (
 
 // A lab is a console without a network.
 type lab struct {
-	eng  *engine.Engine
-	exec *localexec.Executor
+	eng *engine.Engine
+	hosts
 	site http.Handler
-	root string
 }
 
 func newLab(t *testing.T) lab {
 	t.Helper()
-	root := t.TempDir()
-	l := lab{eng: engine.New(memstore.New(), engine.WithAuthorizer(authorize)), root: filepath.Join(root, "hosts")}
-	l.exec = localexec.New(l.eng, localexec.Config{Root: l.root, Logs: filepath.Join(root, "outputs")})
-	l.site = newSite(l.eng, l.exec, "127.0.0.1:8080")
+	dir := t.TempDir()
+	logs, err := executor.NewFileLogs(filepath.Join(dir, "outputs"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = logs.Close() })
+	root := filepath.Join(dir, "hosts")
+	l := lab{
+		eng:   engine.New(memstore.New(), engine.WithAuthorizer(authorize)),
+		hosts: hosts{root, localexec.New(localexec.Config{Root: root, Logs: logs})},
+	}
+	l.site = newSite(l.eng, logs, "127.0.0.1:8080")
 	return l
 }
 
 // dispatches has l do what jobs ask for until the test ends.
 func (l lab) dispatches(t *testing.T) lab {
 	t.Helper()
-	t.Cleanup(dispatch(t.Context(), l.eng, hosts{eng: l.eng, exec: l.exec, root: l.root}.handle))
+	t.Cleanup(execute(t.Context(), l.executor(l.eng)))
 	return l
 }
 

@@ -11,8 +11,8 @@
 // again and that alice must approve, and a rollout to forty hosts that waits to be started.
 //
 // One program holds all of it: the page (folder static), the native API that the page is written
-// against (package httpapi, at /v1/ and /api/), and an executor (package localexec) for which
-// a host is a directory below DIR/hosts, made when a step first runs on it. What scripts print
+// against (package httpapi, at /v1/ and /api/), and an executor (packages executor and localexec)
+// for which a host is a directory below DIR/hosts, made when a step first runs on it. What scripts print
 // is kept below DIR/outputs. A durable store outlives the temporary directory: jobs of an
 // earlier run then have lost their outputs, and their hosts start empty. Give a durable store a
 // DIR of its own, and to several consoles on one PostgreSQL the same.
@@ -47,6 +47,7 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/examples/localexec"
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/httpapi"
 )
 
@@ -104,13 +105,16 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	if err := createSamples(ctx, eng); err != nil {
 		return err
 	}
-	h := hosts{eng: eng, root: filepath.Join(dir, "hosts")}
-	h.exec = localexec.New(eng, localexec.Config{
-		Root: h.root, Logs: filepath.Join(dir, "outputs"), Grace: 2 * time.Second,
-	})
-	defer dispatch(ctx, eng, h.handle)()
+	logs, err := executor.NewFileLogs(filepath.Join(dir, "outputs"), 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, logs.Close()) }()
+	root := filepath.Join(dir, "hosts")
+	h := hosts{root, localexec.New(localexec.Config{Root: root, Logs: logs, Grace: 2 * time.Second})}
+	defer execute(ctx, h.executor(eng))()
 	fmt.Fprintf(out, "The console is at http://%v/ (jobs in %s, files in %s)\n", listener.Addr(), storeName(o.store), dir)
-	return serve(ctx, listener, newSite(eng, h.exec, o.addr))
+	return serve(ctx, listener, newSite(eng, logs, o.addr))
 }
 
 // directory returns the directory for files, which is made, and what removes it at the end if
@@ -127,12 +131,11 @@ func (o options) directory() (dir string, remove func() error, err error) {
 	return dir, func() error { return nil }, err
 }
 
-// dispatch delivers effects until the function it returns is called, and then waits for what
-// runs to end.
-func dispatch(ctx context.Context, eng *engine.Engine, h engine.Handler) (stop func()) {
+// execute runs x until the function it returns is called, and then waits for what runs to end.
+func execute(ctx context.Context, x *executor.Executor) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	running.Go(func() { _ = eng.Dispatch(ctx, h) }) // it fails only on a mistake in its arguments
+	running.Go(func() { _ = x.Run(ctx) }) // it fails only on a mistake in its options
 	return func() {
 		cancel()
 		running.Wait()

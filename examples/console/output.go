@@ -1,16 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/stepgate/stepgate/engine"
-	"github.com/stepgate/stepgate/examples/localexec"
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/httpapi"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -20,7 +19,7 @@ import (
 // outputs are what scripts have printed.
 type outputs struct {
 	eng  *engine.Engine
-	exec *localexec.Executor
+	logs executor.Logs
 }
 
 // mostOutput is how many bytes of a stream are shown: its last ones, where errors tend to be.
@@ -33,62 +32,54 @@ func (o outputs) get(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "sign in first: POST /session", http.StatusUnauthorized)
 		return
 	}
-	q, err := parseOutputQuery(r.URL.RawQuery)
+	logs, err := parseOutputQuery(r.URL.RawQuery)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	out, err := o.read(r, q)
+	shown, err := o.read(r.Context(), logs)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		http.Error(w, "no output: no script has run there, or its output is gone", http.StatusNotFound)
+	case errors.Is(err, operation.NoSuchJob), errors.Is(err, operation.NoSuchStep), errors.Is(err, errNotYet):
+		http.Error(w, "no output: no script has run there", http.StatusNotFound)
 		return
 	case err != nil:
 		http.Error(w, "the output cannot be read", http.StatusInternalServerError)
 		return
-	}
-	var shown []byte
-	switch q.stream {
-	case "stdout":
-		shown = tail(out.Stdout)
-	case "stderr":
-		shown = tail(out.Stderr)
-	default:
-		shown = tail(out.Stdout)
-		if n := len(shown); n > 0 && shown[n-1] != '\n' {
-			shown = append(shown, '\n')
-		}
-		shown = append(shown, tail(out.Stderr)...)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(shown)
 }
 
-// read reads an output, of a job that exists.
-func (o outputs) read(r *http.Request, q outputQuery) (localexec.Output, error) {
-	switch _, err := o.eng.Job(r.Context(), q.job); {
-	case errors.Is(err, operation.NoSuchJob):
-		return localexec.Output{}, fs.ErrNotExist
-	case err != nil:
-		return localexec.Output{}, err
+var errNotYet = errors.New("the step has not come to that attempt")
+
+// read reads the ends of logs of one target, one after the other.
+func (o outputs) read(ctx context.Context, logs []executor.Log) (shown []byte, err error) {
+	s, err := o.eng.Step(ctx, logs[0].Job, logs[0].Step)
+	if err == nil && logs[0].Attempt > s.Attempt {
+		err = errNotYet
 	}
-	return o.exec.Output(q.job, q.step, q.attempt, q.target)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range logs {
+		end, err := o.logs.Read(ctx, l, -mostOutput, mostOutput)
+		if err != nil {
+			return nil, err
+		}
+		if n := len(shown); n > 0 && shown[n-1] != '\n' {
+			shown = append(shown, '\n')
+		}
+		shown = append(shown, text(end)...)
+	}
+	return shown, nil
 }
 
-type outputQuery struct {
-	job             store.JobID
-	step            step.ID
-	attempt, target int32
-	stream          string // empty for both
-}
-
-var streams = []string{"", "stdout", "stderr"}
-
-func parseOutputQuery(raw string) (q outputQuery, err error) {
+// parseOutputQuery returns the logs that a query asks for, one or two of the same target.
+func parseOutputQuery(raw string) ([]executor.Log, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return q, errors.New("the query is not well-formed")
+		return nil, errors.New("the query is not well-formed")
 	}
 	number := func(name string, bits int) int64 {
 		n, e := strconv.ParseUint(values.Get(name), 10, bits-1)
@@ -97,21 +88,32 @@ func parseOutputQuery(raw string) (q outputQuery, err error) {
 		}
 		return int64(n)
 	}
-	q.job = store.JobID(number("job", 64))
-	q.step = step.ID(number("step", 64))
-	q.attempt, q.target = int32(number("attempt", 32)), int32(number("target", 32))
-	q.stream = values.Get("stream")
-	if err == nil && !slices.Contains(streams, q.stream) {
-		err = errors.New("stream: want stdout or stderr, or none for both")
+	l := executor.Log{
+		Job: store.JobID(number("job", 64)), Step: step.ID(number("step", 64)),
+		Attempt: int32(number("attempt", 32)), Target: int32(number("target", 32)), Stream: executor.Stdout,
 	}
-	return q, err
+	if err != nil {
+		return nil, err
+	}
+	if name := values.Get("stream"); name != "" {
+		if l.Stream, err = executor.ParseStream(name); err != nil {
+			return nil, err
+		}
+		return []executor.Log{l}, l.Check()
+	}
+	both := []executor.Log{l, l}
+	both[1].Stream = executor.Stderr
+	return both, l.Check()
 }
 
-// tail returns the end of an output, and says if there is more. The caller owns the result.
-func tail(data []byte) []byte {
-	if len(data) <= mostOutput {
-		return slices.Clone(data)
+// text returns the end of a log, and says what is not shown.
+func text(end executor.Excerpt) []byte {
+	shown := end.Data
+	if end.Offset > 0 {
+		shown = append(fmt.Appendf(nil, "[%d bytes before this are not shown]\n", end.Offset), shown...)
 	}
-	left := len(data) - mostOutput
-	return append(fmt.Appendf(nil, "[%d bytes before this are not shown]\n", left), data[left:]...)
+	if lost := end.Written - end.Kept; lost > 0 {
+		shown = fmt.Appendf(shown, "\n[%d bytes after this were not kept]\n", lost)
+	}
+	return shown
 }

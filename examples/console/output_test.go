@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 )
@@ -67,17 +67,39 @@ func TestHostsAreMadeAsTheyAreNeeded(t *testing.T) {
 }
 
 func TestTheEndOfALongOutputIsShown(t *testing.T) {
-	short := []byte("all of it\n")
-	got := tail(short)
-	if !bytes.Equal(got, short) {
-		t.Errorf("tail(%q) = %q, want all of it", short, got)
+	for _, c := range []struct {
+		end  executor.Excerpt
+		want string
+	}{
+		{executor.Excerpt{}, ""},
+		{executor.Excerpt{Data: []byte("all of it\n"), Kept: 10, Written: 10}, "all of it\n"},
+		{executor.Excerpt{Data: []byte("z"), Offset: 100, Kept: 101, Written: 101}, "[100 bytes before this are not shown]\nz"},
+		{executor.Excerpt{Data: []byte("z"), Offset: 100, Kept: 101, Written: 108},
+			"[100 bytes before this are not shown]\nz\n[7 bytes after this were not kept]\n"},
+	} {
+		if got := string(text(c.end)); got != c.want {
+			t.Errorf("text(%+v) = %q, want %q", c.end, got, c.want)
+		}
 	}
-	if got[0] = 'A'; short[0] != 'a' {
-		t.Error("tail returns memory that is not the caller's")
+}
+
+// Of both streams the last 64 KiB are read, each from its own line on.
+func TestOutputIsTheEndOfBothStreams(t *testing.T) {
+	l := newLab(t).dispatches(t)
+	created, err := l.eng.Create(t.Context(), engine.JobSpec{Name: "long", Steps: []step.Spec{{
+		Type: step.Script, Name: "long", Targets: []string{"web-1"},
+		Payload: script(`printf '%70000s' first; printf last; printf problem >&2`),
+	}}}, engine.Request{By: "bob"})
+	if err != nil {
+		t.Fatal(err)
 	}
-	long := append(bytes.Repeat([]byte("a"), 100), bytes.Repeat([]byte("z"), mostOutput)...)
-	first, rest, _ := strings.Cut(string(tail(long)), "\n")
-	if first != "[100 bytes before this are not shown]" || rest != strings.Repeat("z", mostOutput) {
-		t.Errorf("tail of %d bytes begins with %q and has %d bytes after that, want the last %d", len(long), first, len(rest), mostOutput)
+	if _, err := l.eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{By: "bob"}); err != nil {
+		t.Fatal(err)
+	}
+	l.await(t, created.Job, step.Succeeded)
+	got := read(t, l.ask(t, "carol", "GET", fmt.Sprintf("/output?job=%d&step=1&attempt=1&target=0", created.Job), ""))
+	begin, end := "[4468 bytes before this are not shown]\n", "firstlast\nproblem"
+	if want := len(begin) + mostOutput + len("\nproblem"); len(got) != want || !strings.HasPrefix(got, begin) || !strings.HasSuffix(got, end) {
+		t.Errorf("the output has %d bytes, %.50q to %q, want %d, %q to %q", len(got), got, got[max(0, len(got)-50):], want, begin, end)
 	}
 }

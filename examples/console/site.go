@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
-	"github.com/stepgate/stepgate/examples/localexec"
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/httpapi"
 )
 
@@ -22,14 +22,14 @@ import (
 var static embed.FS
 
 // newSite returns the handler of the whole console.
-func newSite(eng *engine.Engine, exec *localexec.Executor, addr string) http.Handler {
+func newSite(eng *engine.Engine, logs executor.Logs, addr string) http.Handler {
 	mux := http.NewServeMux()
 	api := httpapi.New(eng, httpapi.Config{Identify: identify})
 	mux.Handle("/v1/", api)
 	mux.Handle("/api/", api)
 	mux.HandleFunc("GET /session", getSession)
 	mux.HandleFunc("POST /session", postSession)
-	mux.HandleFunc("GET /output", outputs{eng, exec}.get)
+	mux.HandleFunc("GET /output", outputs{eng, logs}.get)
 	page := files()
 	for name, f := range page {
 		mux.Handle("GET /static/"+name, f)

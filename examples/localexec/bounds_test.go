@@ -12,18 +12,15 @@ import (
 	"testing"
 
 	"github.com/stepgate/stepgate/examples/localexec"
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/step"
 )
 
 // environment runs a script that prints its environment.
 func (l *lab) environment() []string {
 	l.Helper()
-	job := l.start(step.Spec{Type: step.Script, Name: "env", Targets: []string{"a"}, Payload: localexec.Script{Script: "env"}.Payload()})
-	l.settles(l.run(job, 1))
-	l.is(job, 1, 0, step.TargetSucceeded)
-	out, err := l.x.Output(job, 1, 1, 0)
-	l.must(err)
-	return strings.Split(strings.TrimSpace(string(out.Stdout)), "\n")
+	l.result(l.begin(l.ctx, l.d.Script, localexec.Script{Script: "env"}.Payload(), 1, "a"), step.TargetSucceeded)
+	return strings.Split(strings.TrimSpace(l.log("a", executor.Stdout)), "\n")
 }
 
 func TestScriptsGetAChosenEnvironment(t *testing.T) {
@@ -57,14 +54,12 @@ func TestScriptsGetAChosenEnvironment(t *testing.T) {
 func TestFilesAreTheOwnersAlone(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0)) // which would help
 	l := newLab(t, localexec.Config{})
-	l.dispatch()
-	job := l.start(
-		l.script(`echo secret; echo secret >&2`, "a"),
-		l.files([]localexec.File{{Content: new("secret"), To: "own/secret"}, {Content: new("page"), To: "open/page", Mode: "644"}}, "a"),
-	)
-	l.untilState(job, 2, step.Succeeded)
+	up, gate := l.pipe("up"), l.pipe("gate")
+	l.copy([]localexec.File{{Content: new("secret"), To: "own/secret"}, {Content: new("page"), To: "open/page", Mode: "644"}}, "a", step.TargetSucceeded)
+	done, _ := l.start(`echo up >$LAB/up; read x <$LAB/gate`, "a")
+	up.get()
 	seen := 0
-	for _, root := range []string{l.config.Logs, filepath.Join(l.config.Root, "a")} {
+	for _, root := range []string{l.config.State, filepath.Join(l.config.Root, "a")} {
 		l.must(filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || path == filepath.Join(l.config.Root, "a") { // the test's own
 				return err
@@ -87,9 +82,11 @@ func TestFilesAreTheOwnersAlone(t *testing.T) {
 			return nil
 		}))
 	}
-	if seen < 12 {
-		t.Errorf("%d files and directories were written, want 12", seen)
+	if seen != 6 {
+		t.Errorf("%d files and directories were written, want 4 in the target and 2 for the script that runs", seen)
 	}
+	gate.put()
+	l.result(done, step.TargetSucceeded)
 }
 
 // A directory is a target by one name only, so that no step runs twice in it.
@@ -97,18 +94,14 @@ func TestATargetIsOneDirectory(t *testing.T) {
 	l := newLab(t, localexec.Config{})
 	l.must(os.Symlink("a", filepath.Join(l.config.Root, "alias")))
 	l.must(os.Symlink(".", filepath.Join(l.config.Root, "root")))
-	names := []string{"a", "b/../a", "./a", "a/", "a/.", "b//../a", "alias", "root/a"}
-	job := l.start(l.script(`echo ran >>$LAB/ran`, names...))
-	l.settles(l.run(job, 1))
-	l.lines("ran", 1)
-	l.is(job, 1, 0, step.TargetSucceeded)
-	for i := range names[1:] {
-		if got := l.is(job, 1, int32(i+1), step.InvalidTarget); got.Detail == "" {
-			t.Errorf("target %s: no detail says why", got.Name)
+	for i, name := range []string{"a", "b/../a", "./a", "a/", "a/.", "b//../a", "alias", "root/a"} {
+		r := l.d.Script(l.ctx, task(l.text(`echo ran >>$LAB/ran`), 1), executor.Host{Index: int32(i), Name: name})
+		if want := step.InvalidTarget; i > 0 && (r.Status != want || r.Detail == "") {
+			t.Errorf("target %s: %+v, want %v and why", name, r, want)
 		}
 	}
-	if got, want := localexec.CheckTarget("b/../a"), `"b/../a": want the shortest path of the directory, "a"`; got == nil || got.Error() != want {
-		t.Errorf("CheckTarget = %v, want %s", got, want)
+	if got := l.read("ran"); got != "ran\n" {
+		t.Errorf("%q ran, want one script", got)
 	}
 }
 
@@ -118,14 +111,9 @@ func TestWithoutSourcesNothingIsRead(t *testing.T) {
 	l.write("secret", "secret")
 	t.Chdir(l.dir)
 	l.config.Sources = ""
-	l.x = localexec.New(l.eng, l.config)
-	job := l.start(l.files([]localexec.File{{Content: new("x"), To: "x"}, {From: "secret", To: "y"}}, "a"))
-	l.settles(l.run(job, 1))
-	l.untilState(job, 1, step.Abnormal)
-	history, err := l.eng.History(l.ctx, job, 0, 0)
-	l.must(err)
-	if got, want := history[len(history)-1].Reason, `payload: files[1].from: "secret": this executor has no sources: want content`; got != want {
-		t.Errorf("the step is abnormal for %q, want %q", got, want)
+	l.d = localexec.New(l.config)
+	if got := l.copy([]localexec.File{{From: "secret", To: "y"}}, "a", step.FetchFailed); got.Detail != "secret: there are no sources here, want content" {
+		t.Errorf("detail = %q, want it to say what would be right", got.Detail)
 	}
 	if got := l.read("targets/a/y"); got != "" {
 		t.Errorf("y holds %q", got)

@@ -13,22 +13,11 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/examples/localexec"
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 )
-
-// A target is a directory by its shortest name.
-func ExampleCheckTarget() {
-	for _, name := range []string{"web-1", "eu/web-1", "eu/../web-1", "../web-1"} {
-		fmt.Println(name+":", localexec.CheckTarget(name))
-	}
-	// Output:
-	// web-1: <nil>
-	// eu/web-1: <nil>
-	// eu/../web-1: "eu/../web-1": want the shortest path of the directory, "web-1"
-	// ../web-1: "../web-1": want the path of a directory below the root of all targets
-}
 
 // Scripts see what they need of this process's environment, and what is added to it.
 func ExampleDefaultEnv() {
@@ -59,14 +48,10 @@ func Example() {
 	}
 
 	eng := engine.New(memstore.New())
-	x := localexec.New(eng, localexec.Config{Root: filepath.Join(dir, "targets")})
-	dispatched := make(chan struct{})
-	go func() {
-		defer close(dispatched)
-		if err := eng.Dispatch(ctx, x.Handle); err != nil {
-			log.Print(err)
-		}
-	}()
+	logs := executor.NewMemoryLogs(0, 0)
+	d := localexec.New(localexec.Config{Root: filepath.Join(dir, "targets"), Logs: logs})
+	ended := make(chan error, 1)
+	go func() { ended <- executor.New(eng, d.Options()...).Run(ctx) }()
 
 	created, err := eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
 		{
@@ -94,14 +79,16 @@ func Example() {
 		}
 	}
 	for target := range int32(2) {
-		out, err := x.Output(created.Job, 2, 1, target)
+		out, err := logs.Read(ctx, executor.Log{Job: created.Job, Step: 2, Attempt: 1, Target: target, Stream: executor.Stdout}, 0, 1024)
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("%s", out.Stdout)
+		fmt.Printf("%s", out.Data)
 	}
 	cancel()
-	<-dispatched
+	if err := <-ended; err != nil {
+		log.Fatal(err)
+	}
 
 	// Output:
 	// the job has succeeded

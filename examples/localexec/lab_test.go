@@ -12,16 +12,12 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/examples/localexec"
-	"github.com/stepgate/stepgate/memstore"
-	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -29,33 +25,28 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = 20 * time.Second
 
-// A lab is an engine and an executor with real directories and processes.
+// A lab is real directories and processes.
 type lab struct {
 	*testing.T
 	ctx    context.Context
 	dir    string // scripts reach it as $LAB
 	config localexec.Config
-	store  *flaky
-	eng    *engine.Engine
-	x      *localexec.Executor
-	ahead  atomic.Int64 // of the engine's clock, in nanoseconds
+	d      *localexec.Directories
 }
 
 func newLab(t *testing.T, c localexec.Config) *lab {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	l := &lab{T: t, ctx: ctx, dir: t.TempDir(), store: &flaky{Store: memstore.New()}}
-	c.Root, c.Sources, c.Logs = filepath.Join(l.dir, "targets"), l.dir, filepath.Join(l.dir, "logs")
+	l := &lab{T: t, ctx: ctx, dir: t.TempDir()}
+	c.Root, c.Sources, c.State, c.Logs = filepath.Join(l.dir, "targets"), l.dir, filepath.Join(l.dir, "state"), executor.NewMemoryLogs(0, 0)
 	if c.Grace == 0 {
 		c.Grace = patience
 	}
 	for _, name := range []string{"a", "b"} {
 		l.must(os.MkdirAll(filepath.Join(c.Root, name), 0o755))
 	}
-	l.config = c
-	l.eng = engine.New(l.store, engine.WithClock(func() time.Time { return time.Now().Add(time.Duration(l.ahead.Load())) }))
-	l.x = localexec.New(l.eng, c)
+	l.config, l.d = c, localexec.New(c)
 	return l
 }
 
@@ -66,142 +57,72 @@ func (l *lab) must(err error) {
 	}
 }
 
-// script returns a script step; in its text, $LAB is the lab's directory.
-func (l *lab) script(text string, targets ...string) step.Spec {
-	return step.Spec{
-		Type: step.Script, Name: "script", Targets: targets,
-		Payload: localexec.Script{Script: "export LAB='" + l.dir + "'\n" + text}.Payload(),
-	}
+// text returns the payload of a script; in its text, $LAB is the lab's directory.
+func (l *lab) text(text string) string {
+	return localexec.Script{Script: "export LAB='" + l.dir + "'\n" + text}.Payload()
 }
 
-func (l *lab) files(files []localexec.File, targets ...string) step.Spec {
-	return step.Spec{Type: step.FileTransfer, Name: "files", Targets: targets, Payload: localexec.Files{Files: files}.Payload()}
+// task returns an attempt of step 1 of job 7.
+func task(payload string, attempt int32) *executor.Task {
+	return &executor.Task{Job: store.Job{ID: 7}, Step: store.Step{ID: 1, Payload: payload}, Attempt: attempt}
 }
 
-// start creates and starts a job.
-func (l *lab) start(steps ...step.Spec) store.JobID {
-	l.Helper()
-	created, err := l.eng.Create(l.ctx, engine.JobSpec{Name: l.Name(), Steps: steps}, engine.Request{})
-	l.must(err)
-	_, err = l.eng.OperateJob(l.ctx, created.Job, operation.StartJob, engine.Request{})
-	l.must(err)
-	return created.Job
-}
-
-func (l *lab) operate(job store.JobID, id step.ID, code operation.Code) {
-	l.Helper()
-	_, err := l.eng.Operate(l.ctx, job, id, code, engine.Request{})
-	l.must(err)
-}
-
-func (l *lab) terminate(job store.JobID) {
-	l.Helper()
-	_, err := l.eng.OperateJob(l.ctx, job, operation.TerminateJob, engine.Request{})
-	l.must(err)
-}
-
-// breakDown has somebody else report the step abnormal, behind the executor's back.
-func (l *lab) breakDown(job store.JobID, attempt int32) {
-	l.Helper()
-	_, err := l.eng.Report(l.ctx, engine.Report{Job: job, Step: 1, Attempt: attempt, Outcome: step.Broke})
-	l.must(err)
-}
-
-// dispatch runs the dispatcher until the test ends.
-func (l *lab) dispatch() {
-	ctx, cancel := context.WithCancel(l.ctx)
-	var running sync.WaitGroup
-	running.Go(func() {
-		err := l.eng.Dispatch(ctx, l.x.Handle, engine.SweepEvery(10*time.Millisecond), engine.Backoff(time.Millisecond, time.Second))
-		if err != nil {
-			l.Errorf("Dispatch: %v", err)
-		}
-	})
-	l.Cleanup(func() { cancel(); running.Wait() })
-}
-
-// handle delivers one effect by hand; the channel gives what the handler returned.
-func (l *lab) handle(ctx context.Context, x *localexec.Executor, effect store.Effect, job store.JobID, attempt int32) <-chan error {
-	l.Helper()
-	j, err := l.eng.Job(l.ctx, job)
-	l.must(err)
-	s, err := l.eng.Step(l.ctx, job, 1)
-	l.must(err)
-	returned := make(chan error, 1)
+// begin has f work on a target in an attempt; the channel gives the result.
+func (l *lab) begin(ctx context.Context, f executor.HostFunc, payload string, attempt int32, target string) <-chan store.Result {
+	done := make(chan store.Result, 1)
 	go func() {
-		returned <- x.Handle(ctx, engine.Delivery{Effect: effect, Job: j, Step: s, Attempt: attempt, Ended: j.State})
+		done <- f(ctx, task(payload, attempt), executor.Host{Index: int32(target[0] - 'a'), Name: target})
 	}()
-	return returned
+	return done
 }
 
-func (l *lab) run(job store.JobID, attempt int32) <-chan error {
-	l.Helper()
-	return l.handle(l.ctx, l.x, store.RunTargets, job, attempt)
+// start has a script run on a target until stop is called.
+func (l *lab) start(text, target string) (done <-chan store.Result, stop func()) {
+	ctx, stop := context.WithCancel(l.ctx)
+	l.Cleanup(stop)
+	return l.begin(ctx, l.d.Script, l.text(text), 1, target), stop
 }
 
-func (l *lab) stop(job store.JobID, attempt int32) <-chan error {
-	l.Helper()
-	return l.handle(l.ctx, l.x, store.StopAttempt, job, attempt)
-}
-
-// settles waits for a handler and wants nil of it.
-func (l *lab) settles(returned <-chan error) {
+// result waits for a result with a status.
+func (l *lab) result(done <-chan store.Result, want step.Status) store.Result {
 	l.Helper()
 	select {
-	case err := <-returned:
-		if err != nil {
-			l.Fatalf("Handle = %v, want nil", err)
+	case r := <-done:
+		if r.Status != want {
+			l.Errorf("the result is %+v, want %v", r, want)
 		}
+		return r
 	case <-l.ctx.Done():
-		l.Fatal("Handle did not return")
+		l.Fatalf("there is no result, want %v", want)
 	}
+	return store.Result{}
 }
 
-// until waits until the step satisfies ok.
-func (l *lab) until(job store.JobID, id step.ID, what string, ok func(store.Step) bool) store.Step {
+// script runs a script on a target and wants a status.
+func (l *lab) script(text, target string, want step.Status) store.Result {
 	l.Helper()
-	for _, err := range l.eng.Watch(l.ctx, job, 0) {
-		if err != nil {
-			break
-		}
-		s, err := l.eng.Step(l.ctx, job, id)
-		l.must(err)
-		if ok(s) {
-			return s
-		}
-	}
-	s, _ := l.eng.Step(context.Background(), job, id)
-	l.Fatalf("step %d never was %s, but is %v in attempt %d with %d unfinished", id, what, s.State, s.Attempt, s.Unfinished)
-	return s
+	return l.result(l.begin(l.ctx, l.d.Script, l.text(text), 1, target), want)
 }
 
-func (l *lab) untilState(job store.JobID, id step.ID, state step.State) store.Step {
+// copy copies files into a target and wants a status.
+func (l *lab) copy(files []localexec.File, target string, want step.Status) store.Result {
 	l.Helper()
-	return l.until(job, id, state.String(), func(s store.Step) bool { return s.State == state })
+	return l.result(l.begin(l.ctx, l.d.Copy, localexec.Files{Files: files}.Payload(), 1, target), want)
 }
 
-func (l *lab) target(job store.JobID, id step.ID, index int32) store.Target {
+// log returns what the script of a target has written in the first attempt.
+func (l *lab) log(target string, s executor.Stream) string {
 	l.Helper()
-	targets, err := l.eng.Targets(l.ctx, job, id, engine.TargetQuery{From: index, Limit: 1})
+	e, err := l.config.Logs.Read(l.ctx, executor.Log{Job: 7, Step: 1, Attempt: 1, Target: int32(target[0] - 'a'), Stream: s}, 0, 1<<20)
 	l.must(err)
-	return targets[0]
+	return string(e.Data)
 }
 
-// is wants a status of a target.
-func (l *lab) is(job store.JobID, id step.ID, index int32, want step.Status) store.Target {
+// clean wants nothing to be in State.
+func (l *lab) clean() {
 	l.Helper()
-	got := l.target(job, id, index)
-	if got.Status != want {
-		l.Errorf("step %d, target %s: %v, exit code %d, %q, want %v", id, got.Name, got.Status, got.ExitCode, got.Detail, want)
-	}
-	return got
-}
-
-// idle wants nothing to be on the executor's list.
-func (l *lab) idle() {
-	l.Helper()
-	if n := l.x.Running(); n != 0 {
-		l.Errorf("%d attempts are on the list, want none", n)
+	if left, err := os.ReadDir(l.config.State); err != nil || len(left) > 0 {
+		l.Errorf("State holds %v, %v, want nothing when nothing runs", left, err)
 	}
 }
 
@@ -219,14 +140,6 @@ func (l *lab) read(name string) string {
 		l.Fatal(err)
 	}
 	return string(data)
-}
-
-// lines wants a file to have so many lines.
-func (l *lab) lines(name string, want int) {
-	l.Helper()
-	if text := l.read(name); strings.Count(text, "\n") != want {
-		l.Errorf("%s has %d lines, want %d: %q", name, strings.Count(text, "\n"), want, text)
-	}
 }
 
 // A pipe is a named pipe in the lab's directory, through which scripts and the test
@@ -287,17 +200,4 @@ func (l *lab) dead(pid int) {
 		}
 		runtime.Gosched()
 	}
-}
-
-// A flaky store fails commits while it is told to.
-type flaky struct {
-	store.Store
-	fail atomic.Int32 // commits that are yet to fail
-}
-
-func (f *flaky) Commit(ctx context.Context, c store.Change) error {
-	if f.fail.Add(-1) >= 0 {
-		return errors.New("the store is away")
-	}
-	return f.Store.Commit(ctx, c)
 }

@@ -1,4 +1,4 @@
-//go:build !unix
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
 
 package localexec
 
@@ -7,27 +7,12 @@ import (
 	"os/exec"
 )
 
-// Without process groups a script is killed at once, and its children are left. If this
-// process dies, its scripts are left.
+func guard(*exec.Cmd, *os.File) (dismiss func(), err error) { return func() {}, nil }
 
-func start(script *exec.Cmd, _ *hold) (exited <-chan struct{}, err error) {
-	if err := script.Start(); err != nil {
-		return nil, err
-	}
-	ended := make(chan struct{})
-	go func() {
-		_ = script.Wait() // its ProcessState says it better
-		close(ended)
-	}()
-	return ended, nil
-}
-
-func terminate(p *os.Process) error { return p.Kill() }
+func terminate(p *os.Process) error { return p.Kill() } // there is nothing softer
 
 func kill(p *os.Process) { _ = p.Kill() }
 
 func childrenOf(*os.Process) bool { return false }
 
-func exitCode(s *os.ProcessState) int32 { return int32(s.ExitCode()) }
-
-func syncDir(*os.File) error { return nil } // a directory cannot be synced everywhere
+func tryLock(*os.File) (bool, error) { return true, nil }

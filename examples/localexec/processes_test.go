@@ -7,130 +7,152 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/examples/localexec"
-	"github.com/stepgate/stepgate/memstore"
-	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/step"
-	"github.com/stepgate/stepgate/store"
 )
 
-// elsewhere hands an effect to an executor that knows of the lab's no more than one in
-// another process would.
-func (l *lab) elsewhere(effect store.Effect, job store.JobID, attempt int32) <-chan error {
-	l.Helper()
-	return l.handle(l.ctx, localexec.New(l.eng, l.config), effect, job, attempt)
+func TestStop(t *testing.T) {
+	t.Run("ends a script and its children", func(t *testing.T) {
+		l := newLab(t, localexec.Config{})
+		up := l.pipe("up")
+		done, stop := l.start(`sleep 300 & echo $! >$LAB/up; wait`, "a")
+		child := up.pid()
+		stop()
+		if got := l.result(done, step.ScriptTerminated); got.ExitCode != 128+15 || got.Detail != "signal: terminated" {
+			t.Errorf("exit code %d, %q, want 143, as in a shell", got.ExitCode, got.Detail)
+		}
+		l.dead(child)
+		l.clean()
+	})
+
+	t.Run("kills after the grace period", func(t *testing.T) {
+		l := newLab(t, localexec.Config{Grace: 50 * time.Millisecond})
+		up := l.pipe("up")
+		done, stop := l.start(`
+			trap 'echo deaf' TERM
+			sh -c 'trap "" TERM; echo $$ >$LAB/up; while :; do sleep 300; done' &
+			while :; do wait; done`, "a")
+		child := up.pid()
+		stop()
+		if got := l.result(done, step.ScriptTerminated); got.ExitCode != 128+9 {
+			t.Errorf("exit code %d, want 137", got.ExitCode)
+		}
+		l.dead(child)
+		if got := l.log("a", executor.Stdout); got != "deaf\n" {
+			t.Errorf("stdout = %q, want the script to have been asked first, and what it said to be kept", got)
+		}
+	})
+
+	t.Run("waits for children that outlive their script", func(t *testing.T) {
+		l := newLab(t, localexec.Config{})
+		up := l.pipe("up")
+		done, stop := l.start(`
+			sh -c 'trap "sleep 0.1; echo clean >>$LAB/order; exit" TERM
+				echo $$ >$LAB/up; while :; do sleep 0.01; done' >$LAB/nothing 2>&1 &
+			wait`, "a")
+		child := up.pid()
+		stop()
+		l.result(done, step.ScriptTerminated)
+		if got := l.read("order"); got != "clean\n" {
+			t.Errorf("the result came before the child %d was done", child)
+		}
+		l.dead(child)
+	})
+
+	t.Run("kills children that outlive their script", func(t *testing.T) {
+		l := newLab(t, localexec.Config{Grace: 50 * time.Millisecond})
+		up := l.pipe("up")
+		done, stop := l.start(`sh -c 'trap "" TERM; echo $$ >$LAB/up; while :; do sleep 300; done' >$LAB/nothing 2>&1 & wait`, "a")
+		child := up.pid()
+		stop()
+		l.result(done, step.ScriptTerminated)
+		l.dead(child)
+	})
 }
 
-// returnsNot wants a handler to wait still.
-func (l *lab) returnsNot(returned <-chan error) {
-	l.Helper()
-	select {
-	case err := <-returned:
-		l.Errorf("Handle = %v while a script ran elsewhere, want it to wait", err)
-	default:
+// What a script leaves in the background when it ends by itself is left alone.
+func TestBackgroundProcess(t *testing.T) {
+	l := newLab(t, localexec.Config{})
+	up := l.pipe("up")
+	done, _ := l.start(`sleep 300 & echo $! >$LAB/up`, "a")
+	child := up.pid()
+	t.Cleanup(func() { _ = syscall.Kill(child, syscall.SIGKILL) })
+	l.result(done, step.TargetSucceeded)
+	if err := syscall.Kill(child, 0); err != nil {
+		t.Errorf("the background process is gone: %v", err)
 	}
+	l.script(`true`, "a", step.TargetSucceeded) // it does not hold the target
 }
 
-func TestOtherProcesses(t *testing.T) {
-	t.Run("a run waits for a run of the attempt elsewhere", func(t *testing.T) {
-		l := newLab(t, localexec.Config{})
-		up, gate := l.pipe("up"), l.pipe("gate")
-		job := l.start(l.script(`echo ran >>$LAB/ran; echo up >$LAB/up; read x <$LAB/gate`, "a"))
-		one := l.run(job, 1)
-		up.get()
-		two := l.elsewhere(store.RunTargets, job, 1)
-		l.returnsNot(two)
-		gate.put()
-		l.settles(one)
-		l.settles(two)
-		l.untilState(job, 1, step.Succeeded)
-		l.lines("ran", 1)
-	})
+// elsewhere returns directories that know of the lab's no more than those of another process do.
+func (l *lab) elsewhere() *localexec.Directories { return localexec.New(l.config) }
 
-	t.Run("a stop ends what runs elsewhere", func(t *testing.T) {
+// As after a lost lease: the other process has not ended its script yet.
+func TestATargetIsHeldFromOtherProcesses(t *testing.T) {
+	const held = `
+		if [ $STEPGATE_ATTEMPT = 1 ]; then
+			trap 'echo old >>$LAB/order; exit 1' TERM
+			echo $$ >$LAB/up
+			while :; do sleep 0.01; done
+		fi
+		echo new >>$LAB/order`
+
+	t.Run("until its script has ended", func(t *testing.T) {
 		l := newLab(t, localexec.Config{})
 		up := l.pipe("up")
-		job := l.start(l.script(`trap 'echo clean >>$LAB/order; exit 1' TERM; echo $$ >$LAB/up; while :; do sleep 0.01; done`, "a"))
-		run := l.run(job, 1)
-		script := up.pid()
-		l.terminate(job)
-		l.settles(l.elsewhere(store.StopAttempt, job, 1))
-		l.dead(script)
-		l.lines("order", 1)
-		l.settles(run)
-		l.untilState(job, 1, step.Terminated)
-		l.is(job, 1, 0, step.ScriptTerminated)
-		l.idle()
-	})
-
-	t.Run("a later attempt waits until the earlier has ended elsewhere", func(t *testing.T) {
-		l := newLab(t, localexec.Config{})
-		up := l.pipe("up")
-		job := l.start(l.script(`
-			if [ $STEPGATE_ATTEMPT = 1 ]; then
-				trap 'echo old >>$LAB/order; exit 1' TERM
-				echo up >$LAB/up
-				while :; do sleep 0.01; done
-			fi
-			echo new >>$LAB/order`, "a"))
-		first := l.run(job, 1)
-		up.get()
-		l.breakDown(job, 1)
-		l.operate(job, 1, operation.RetryAll)
-		l.settles(l.elsewhere(store.RunTargets, job, 2))
-		l.settles(first)
+		first, stop := l.start(held, "a")
+		up.pid()
+		second := l.begin(l.ctx, l.elsewhere().Script, l.text(held), 2, "a")
+		l.result(l.begin(l.ctx, l.elsewhere().Script, l.text(`true`), 2, "b"), step.TargetSucceeded) // the others are not
+		select {
+		case r := <-second:
+			t.Errorf("the result is %+v while the first script runs, want it to wait", r)
+		default:
+		}
+		stop()
+		l.result(second, step.TargetSucceeded)
+		l.result(first, step.ScriptTerminated)
 		if got := l.read("order"); got != "old\nnew\n" {
-			t.Errorf("order = %q, want the old attempt to have ended first", got)
+			t.Errorf("order = %q, want the first script to have ended first", got)
 		}
-		l.settles(l.elsewhere(store.StopAttempt, job, 1)) // which is no more
-		l.untilState(job, 1, step.Succeeded)
+		l.clean()
 	})
 
-	t.Run("the end of a job ends what runs elsewhere", func(t *testing.T) {
+	t.Run("from copies too, and a stop ends the wait", func(t *testing.T) {
 		l := newLab(t, localexec.Config{})
 		up := l.pipe("up")
-		s := l.script(`echo $$ >$LAB/up; exec sleep 300`, "a")
-		s.Timeout = time.Second
-		job := l.start(s)
-		run := l.run(job, 1)
-		script := up.pid()
-		l.ahead.Store(int64(time.Second))
-		if n, err := l.eng.Sweep(l.ctx); n != 1 || err != nil {
-			t.Fatalf("Sweep = %d, %v, want the attempt to expire", n, err)
+		first, stop := l.start(held, "a")
+		up.pid()
+		ctx, cancel := context.WithCancel(l.ctx)
+		second := l.begin(ctx, l.elsewhere().Copy, localexec.Files{Files: []localexec.File{{Content: new("x"), To: "x"}}}.Payload(), 2, "a")
+		cancel()
+		l.result(second, step.TargetTerminated)
+		if got := l.read("targets/a/x"); got != "" {
+			t.Errorf("x holds %q, want no file", got)
 		}
-		l.settles(l.elsewhere(store.JobEnded, job, 1))
-		l.dead(script)
-		l.settles(run)
-		l.idle()
-	})
-
-	t.Run("the end of a job does not wait for a later attempt elsewhere", func(t *testing.T) {
-		l := newLab(t, localexec.Config{})
-		up, gate := l.pipe("up"), l.pipe("gate")
-		job := l.start(l.script(`echo up >$LAB/up; read x <$LAB/gate`, "a"))
-		l.breakDown(job, 1)
-		l.operate(job, 1, operation.RetryAll)
-		run := l.run(job, 2)
-		up.get()
-		l.settles(l.elsewhere(store.JobEnded, job, 1))
-		gate.put()
-		l.settles(run)
-		l.untilState(job, 1, step.Succeeded)
+		stop()
+		l.result(first, step.ScriptTerminated)
 	})
 }
 
 // died is set, to a lab's directory, in a process that is to be killed.
 const died = "LOCALEXEC_DIES"
 
-// A process that is killed outright takes its scripts with it, and all that they have
-// started, though they do not end when they are asked to.
+// A process that is killed outright takes its scripts with it, and all that they have started,
+// though they do not end when they are asked to; the target is held until then.
 func TestKilledProcessLeavesNoScript(t *testing.T) {
 	if dir := os.Getenv(died); dir != "" {
-		runUntilKilled(t, dir)
+		d := localexec.New(localexec.Config{Root: dir + "/targets", State: dir + "/state"})
+		r := d.Script(context.Background(), task(localexec.Script{Script: fmt.Sprintf(`
+			trap '' TERM
+			sleep 300 & for pid in $$ $!; do echo $pid >%s/up; done
+			while :; do wait; done`, dir)}.Payload(), 1), executor.Host{Name: "a"})
+		t.Fatalf("the result is %+v, and no one killed the process", r)
 	}
 	l := newLab(t, localexec.Config{})
 	up := l.pipe("up")
@@ -138,26 +160,13 @@ func TestKilledProcessLeavesNoScript(t *testing.T) {
 	cmd.Env = append(os.Environ(), died+"="+l.dir)
 	l.must(cmd.Start())
 	script, child := up.pid(), up.pid()
+	again := l.begin(l.ctx, l.d.Script, l.text(fmt.Sprintf(`
+		for pid in %d %d; do
+			! kill -0 $pid 2>/dev/null || grep -q ') Z ' /proc/$pid/stat || exit 3
+		done`, script, child)), 1, "a")
 	l.must(cmd.Process.Kill())
 	_ = cmd.Wait() // it was killed
 	l.dead(script)
 	l.dead(child)
-}
-
-func runUntilKilled(t *testing.T, dir string) {
-	eng := engine.New(memstore.New())
-	x := localexec.New(eng, localexec.Config{Root: dir + "/targets"})
-	created, err := eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{{
-		Type: step.Script, Name: "script", Targets: []string{"a"}, Payload: localexec.Script{Script: fmt.Sprintf(`
-			trap '' TERM
-			sleep 300 & for pid in $$ $!; do echo $pid >%s/up; done
-			while :; do wait; done`, dir)}.Payload(),
-	}}}, engine.Request{})
-	if err == nil {
-		_, err = eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{})
-	}
-	if err == nil {
-		err = eng.Dispatch(context.Background(), x.Handle)
-	}
-	t.Fatalf("Dispatch = %v, and nobody killed the process", err)
+	l.result(again, step.TargetSucceeded)
 }

@@ -1,132 +1,41 @@
 package localexec
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
-const (
-	shell  = "/bin/sh"
-	linger = 300 * time.Millisecond // that an exited script's output may stay open in others' hands
+const peek = 20 * time.Millisecond // between looks for a lock, or for what is left of a script
 
-	// How often the children of a stopped script are looked for.
-	peekFirst = 2 * time.Millisecond // doubled each time
-	peekMost  = 200 * time.Millisecond
-)
-
-// planScript writes the script where the attempt's logs are, so that it has no limit of
-// size and can be read afterwards.
-func (e *Executor) planScript(a *attempt, p Script) (work, error) {
-	logs := e.logs(a.key)
-	if err := os.MkdirAll(logs, 0o700); err != nil {
-		return nil, err
-	}
-	file := filepath.Join(logs, "script.sh")
-	if err := os.WriteFile(file, []byte(p.Script), 0o600); err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, t store.Target) (store.Result, bool) { return e.runScript(ctx, a, file, t) }, nil
+// A Script is the payload of a script step. It runs once per target, with /bin/sh, in the target's
+// directory, with nothing on its standard input. Its environment is Config.Env, PWD, STEPGATE_JOB,
+// STEPGATE_STEP, STEPGATE_ATTEMPT and STEPGATE_TARGET. What it leaves in the background when it exits
+// is left alone, and its output no longer read; what it leaves when it is stopped is stopped with it.
+type Script struct {
+	Script string `json:"script"`
 }
 
-// runScript runs a script on one target.
-func (e *Executor) runScript(ctx context.Context, a *attempt, file string, t store.Target) (store.Result, bool) {
-	target, err := e.open(t.Name)
-	if err != nil {
-		return store.Result{Status: step.InvalidTarget, Detail: err.Error()}, false
-	}
-	defer target.Close()
-	out, err := e.record(a.key, t.Index)
-	if err != nil {
-		return store.Result{Status: step.LogError, Detail: err.Error()}, false
-	}
-	defer out.close()
+// Payload returns s as JSON.
+func (s Script) Payload() string { return marshal(s) }
 
-	cmd := exec.Command(shell, file)
-	cmd.Dir = filepath.Join(e.c.Root, filepath.FromSlash(t.Name))
-	cmd.Env = append(slices.Clone(e.c.Env),
-		"PWD="+cmd.Dir,
-		"STEPGATE_JOB="+strconv.FormatInt(int64(a.job), 10),
-		"STEPGATE_STEP="+strconv.FormatInt(int64(a.step), 10),
-		"STEPGATE_ATTEMPT="+strconv.FormatInt(int64(a.attempt), 10),
-		"STEPGATE_TARGET="+t.Name,
-	)
-	cmd.Stdout, cmd.Stderr = out.stdout, out.stderr
-	cmd.WaitDelay = linger
-	exited, err := start(cmd, a.held)
-	if err != nil {
-		return store.Result{Status: step.ScriptFailed, Detail: err.Error()}, false
-	}
-	interrupted := false
-	select {
-	case <-exited:
-	case <-ctx.Done():
-		interrupted = e.endProcess(cmd.Process, exited)
-	}
-	r := store.Result{Status: step.TargetSucceeded, ExitCode: exitCode(cmd.ProcessState), Detail: out.stderr.lastLine()}
-	switch {
-	case interrupted:
-		r.Status = step.ScriptTerminated
-	case r.ExitCode != 0:
-		r.Status = step.NonZeroExit
-	}
-	if r.Detail == "" && r.Status != step.TargetSucceeded {
-		r.Detail = cmd.ProcessState.String()
-	}
-	return r, interrupted
-}
-
-// endProcess asks a process and its children to end, makes them after the grace period,
-// and waits until they have. It reports false if the process had ended by itself.
-func (e *Executor) endProcess(p *os.Process, exited <-chan struct{}) bool {
-	byItself := errors.Is(terminate(p), os.ErrProcessDone)
-	if !gone(p, exited, e.c.Grace) {
-		kill(p)
-		<-exited
-		gone(p, exited, time.Second) // the kernel buries them; nothing else can be done
-	}
-	return !byItself
-}
-
-// gone waits for a process and its children to end, and reports whether they have.
-func gone(p *os.Process, exited <-chan struct{}, within time.Duration) bool {
-	limit := time.NewTimer(within)
-	defer limit.Stop()
-	select {
-	case <-exited:
-	case <-limit.C:
-		return false
-	}
-	for delay := peekFirst; childrenOf(p); delay = min(2*delay, peekMost) {
-		select {
-		case <-time.After(delay):
-		case <-limit.C:
-			return false
-		}
-	}
-	return true
-}
-
-// inherited are the variables of DefaultEnv: where programs are, who the user is, and how
-// text and time are written.
-var inherited = []string{"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG", "LC_ALL"}
-
-// DefaultEnv returns the environment of scripts if Config.Env is nil: PATH, HOME, USER,
-// LOGNAME, TMPDIR, TZ, LANG and LC_ALL, as far as this process has them. All else, secrets
-// above all, stays with this process. The caller owns the result.
+// DefaultEnv returns the default of Config.Env: PATH, HOME, USER, LOGNAME, TMPDIR, TZ, LANG and
+// LC_ALL, as far as this process has them, and no secret of its environment. The caller owns it.
 func DefaultEnv() []string {
 	env := []string{}
-	for _, name := range inherited {
+	for _, name := range []string{"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG", "LC_ALL"} {
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
 		}
@@ -134,27 +43,76 @@ func DefaultEnv() []string {
 	return env
 }
 
-// open returns the directory of a target, which has no other name: see Config.Root.
-func (e *Executor) open(target string) (*os.Root, error) {
-	if err := CheckTarget(target); err != nil {
-		return nil, err
+// Script is an [executor.HostFunc] that runs the [Script] of a step. When ctx ends, the script and
+// its children get SIGTERM, and after Config.Grace SIGKILL: the result is step.ScriptTerminated. A
+// payload that cannot be read breaks the step.
+func (d *Directories) Script(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
+	var p Script
+	err := read(t.Step.Payload, &p)
+	if err == nil && (strings.TrimSpace(p.Script) == "" || strings.ContainsRune(p.Script, 0)) {
+		err = errors.New("payload: script: want the text of a shell script, without NUL characters")
 	}
-	root, err := os.OpenRoot(e.c.Root)
 	if err != nil {
-		return nil, err
+		t.Break(err.Error())
+		return store.Result{Status: step.ScriptFailed, Detail: err.Error()}
 	}
-	defer root.Close()
-	for i, c := range target + "/" {
-		if c != '/' {
-			continue
-		}
-		if info, err := root.Lstat(filepath.FromSlash(target[:i])); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-			return nil, fmt.Errorf("target %s: %s is a symbolic link, want a directory", target, target[:i])
-		}
+	return d.at(ctx, t, h, func(_ *os.Root, held *os.File) store.Result {
+		script := exec.Command("/bin/sh", held.Name())
+		script.WaitDelay = 300 * time.Millisecond // that its output may stay open in others' hands
+		script.Dir = filepath.Join(d.c.Root, filepath.FromSlash(h.Name))
+		script.Env = append(slices.Clone(d.c.Env), "PWD="+script.Dir, fmt.Sprint("STEPGATE_JOB=", t.Job.ID),
+			fmt.Sprint("STEPGATE_STEP=", t.Step.ID), fmt.Sprint("STEPGATE_ATTEMPT=", t.Attempt), "STEPGATE_TARGET="+h.Name)
+		log := executor.Log{Job: t.Job.ID, Step: t.Step.ID, Attempt: t.Attempt, Target: h.Index, Stream: executor.Stdout}
+		script.Stdout = executor.NewLogWriter(d.c.Logs, log)
+		log.Stream = executor.Stderr
+		stderr := executor.NewLogWriter(d.c.Logs, log)
+		script.Stderr = stderr
+		r := d.run(ctx, script, p.Script, held)
+		r.Detail = cmp.Or(stderr.LastLine(), r.Detail)
+		return r
+	})
+}
+
+// run writes a script to held and runs it until it has ended, by itself or because ctx has.
+func (d *Directories) run(ctx context.Context, script *exec.Cmd, text string, held *os.File) store.Result {
+	dismiss, err := guard(script, held)
+	defer dismiss()
+	if err = cmp.Or(err, os.WriteFile(held.Name(), []byte(text), 0o600)); err == nil {
+		err = script.Start()
 	}
-	dir, err := root.OpenRoot(filepath.FromSlash(target))
 	if err != nil {
-		return nil, fmt.Errorf("target %s: %w", target, err)
+		return store.Result{Status: step.ScriptFailed, Detail: err.Error()}
 	}
-	return dir, nil
+	exited := make(chan error, 1)
+	go func() { err := script.Wait(); dismiss(); exited <- err }()
+	stopped := false
+	select {
+	case <-exited:
+	case <-ctx.Done():
+		stopped = d.end(script.Process, exited)
+	}
+	r := store.Result{Status: step.TargetSucceeded, ExitCode: int32(script.ProcessState.ExitCode())}
+	if status, ok := script.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		r.ExitCode = 128 + int32(status.Signal()) // as in a shell
+	}
+	switch {
+	case stopped:
+		r.Status, r.Detail = step.ScriptTerminated, script.ProcessState.String()
+	case r.ExitCode != 0:
+		r.Status, r.Detail = step.NonZeroExit, script.ProcessState.String()
+	}
+	return r
+}
+
+// end asks a process and its children to end, makes them after the grace period, and waits until
+// they have. It reports false if the process had ended by itself.
+func (d *Directories) end(p *os.Process, exited <-chan error) bool {
+	byItself := errors.Is(terminate(p), os.ErrProcessDone)
+	defer time.AfterFunc(d.c.Grace, func() { kill(p) }).Stop()
+	enough := time.Now().Add(d.c.Grace + time.Second) // for the kernel to bury what was killed
+	<-exited
+	for childrenOf(p) && time.Now().Before(enough) {
+		time.Sleep(peek)
+	}
+	return !byItself
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/examples/localexec"
+	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -37,22 +38,21 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	inTheWay, err := makeHosts(dir)
+	root := filepath.Join(dir, "hosts")
+	inTheWay, err := makeHosts(root)
 	if err != nil {
 		return err
 	}
 
 	// An engine on a store, and an executor that does what the engine asks for.
 	eng := engine.New(memstore.New(), engine.WithJobIDs(func(step.Time) store.JobID { return 100 }))
-	executor := localexec.New(eng, localexec.Config{Root: dir})
+	x := executor.New(eng, localexec.New(localexec.Config{Root: root}).Options()...)
 	ctx, cancel := context.WithCancel(ctx)
-	dispatched := make(chan error, 1)
-	go func() { dispatched <- eng.Dispatch(ctx, executor.Handle) }()
+	ran := make(chan error, 1)
+	go func() { ran <- x.Run(ctx) }()
 	defer func() { // nothing runs any more when the directory goes
 		cancel()
-		if e := <-dispatched; err == nil {
-			err = e
-		}
+		err = errors.Join(err, <-ran)
 	}()
 
 	created, err := eng.Create(ctx, releaseOf("1.4"), engine.Request{By: "bob"})
@@ -70,13 +70,13 @@ func run(ctx context.Context, out io.Writer) (err error) {
 
 // makeHosts makes the directories of the hosts. On web-3 a file, whose path it returns, is in the
 // way of the directory that the release goes to.
-func makeHosts(dir string) (inTheWay string, err error) {
+func makeHosts(root string) (inTheWay string, err error) {
 	for _, host := range hosts {
-		if err := os.Mkdir(filepath.Join(dir, host), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(root, host), 0o755); err != nil {
 			return "", err
 		}
 	}
-	inTheWay = filepath.Join(dir, "web-3", "app")
+	inTheWay = filepath.Join(root, "web-3", "app")
 	return inTheWay, os.WriteFile(inTheWay, nil, 0o644)
 }
 

@@ -83,7 +83,7 @@ export function jobCalls(id) {
   };
 }
 
-// output returns what a target printed, or null if it printed nothing that is still there.
+// output returns what a target printed, or null if no script has run there.
 async function output(params, signal) {
   let response;
   try {

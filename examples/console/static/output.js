@@ -50,11 +50,11 @@ export class Output {
 
   #show(stdout, stderr) {
     if (stdout === null && stderr === null) {
-      replace(this.place, h('p', { class: 'muted' }, 'No script has run here, or its output is gone.'));
+      replace(this.place, h('p', { class: 'muted' }, 'No script has run here.'));
       return;
     }
     if (!stdout && !stderr) {
-      replace(this.place, h('p', { class: 'muted' }, 'It has printed nothing.'));
+      replace(this.place, h('p', { class: 'muted' }, 'It has printed nothing, or what it has printed is gone.'));
       return;
     }
     this.texts ??= ['stdout', 'stderr'].map((stream) => {
