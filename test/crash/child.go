@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -45,6 +46,9 @@ func asChild() {
 	if err == nil {
 		err = a.carryOut(context.Background(), m)
 	}
+	if err == nil {
+		os.Exit(0)
+	}
 	fmt.Fprintln(os.Stderr, "the child has come to an end:", err)
 	os.Exit(1)
 }
@@ -54,6 +58,9 @@ func (a assignment) carryOut(ctx context.Context, m *moment) error {
 	st, _, err := k.open(ctx, a.Place)
 	if err != nil {
 		return err
+	}
+	if a.Worker != "" {
+		return a.work(ctx, st)
 	}
 	before := newBook()
 	l, err := openLedger(a.Ledger)
@@ -68,7 +75,7 @@ func (a assignment) carryOut(ctx context.Context, m *moment) error {
 	return nil
 }
 
-// A child is a process of this program that operates jobs.
+// A child is a process of this program that operates jobs, or carries out their steps.
 type child struct {
 	cmd   *exec.Cmd
 	in    io.Writer
