@@ -18,9 +18,11 @@ type cluster struct {
 	live     map[role]*process
 	gone     chan *process
 	operated bool // the operator has nothing left to do
-	kills    int  // that there are to be
+	kills    int  // that there are to be, as are the next
+	freezes  int
 	victims  *rand.Rand
 	killed   map[string]int
+	frozen   int // workers, all taken together
 	restarts int
 }
 
@@ -30,7 +32,7 @@ const farewell = 10 * time.Second
 func newCluster(s setting, o options) *cluster {
 	return &cluster{
 		setting: s, told: newLedger(), live: map[role]*process{}, gone: make(chan *process),
-		kills: o.kills, victims: rand.New(rand.NewPCG(o.seed, 0)), killed: map[string]int{},
+		kills: o.kills, freezes: o.freezes, victims: rand.New(rand.NewPCG(o.seed, 0)), killed: map[string]int{},
 	}
 }
 
@@ -96,16 +98,21 @@ func (c *cluster) replace(p *process) error {
 	return c.start(p.role)
 }
 
-// goOn kills a process if enough jobs have ended since the last one was killed: kills are
-// spread over the work, however fast that goes. It reports whether there is nothing left to do.
+// goOn kills a process, or freezes a worker, if enough jobs have ended since the last one was:
+// both are spread over the work, however fast that goes. It reports whether there is nothing left
+// to do.
 func (c *cluster) goOn(ctx context.Context, eng *engine.Engine) (settled bool, err error) {
 	ended, err := eng.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.Succeeded, step.Terminated), Limit: c.Jobs})
 	if err != nil {
 		return false, err
 	}
-	if c.killed[operating]+c.killed[working] < min(c.kills, c.kills*(len(ended)+1)/c.Jobs) {
+	due := func(all int) int { return min(all, all*(len(ended)+1)/c.Jobs) }
+	switch {
+	case c.killed[operating]+c.killed[working] < due(c.kills):
 		c.kill()
 		return false, nil
+	case c.frozen < due(c.freezes):
+		return false, c.freeze()
 	}
 	if !c.operated {
 		return false, nil
@@ -121,19 +128,39 @@ func (c *cluster) goOn(ctx context.Context, eng *engine.Engine) (settled bool, e
 
 // kill ends a process at random with SIGKILL.
 func (c *cluster) kill() {
+	if p := c.victim(func(*process) bool { return true }); p != nil {
+		p.killed = true
+		c.killed[p.name]++
+		_ = p.cmd.Process.Kill() // it may just have ended
+	}
+}
+
+// freeze stops a worker at random where it stands, for so long that it loses its leases. Its
+// scripts go on.
+func (c *cluster) freeze() error {
+	p := c.victim(func(p *process) bool { return p.name == working && time.Now().After(p.thaws) })
+	if p == nil {
+		return nil // until one thaws
+	}
+	const chill = lease + 2*time.Second
+	c.frozen++
+	p.thaws = time.Now().Add(chill)
+	time.AfterFunc(chill, func() { _ = thaw(p.cmd.Process) }) // it may have been killed
+	return freeze(p.cmd.Process)
+}
+
+// victim returns a live process at random for which ok is true, or nil.
+func (c *cluster) victim(ok func(*process) bool) *process {
 	var all []*process
 	for _, r := range c.roles() {
-		if p := c.live[r]; p != nil && !p.killed {
+		if p := c.live[r]; p != nil && !p.killed && ok(p) {
 			all = append(all, p)
 		}
 	}
 	if len(all) == 0 {
-		return
+		return nil
 	}
-	p := all[c.victims.IntN(len(all))]
-	p.killed = true
-	c.killed[p.name]++
-	_ = p.cmd.Process.Kill() // it may just have ended
+	return all[c.victims.IntN(len(all))]
 }
 
 // stop asks all processes to end, and makes those that do not.

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 // Whatever is killed, every job comes to its end, and the proof holds; and it does not hold
 // any more once a row is not what it was.
 func TestCluster(t *testing.T) {
-	o := options{dsn: pgtest.DSN(t), jobs: 10, workers: 3, kills: 5, seed: 5, timeout: time.Minute}
+	o := options{dsn: pgtest.DSN(t), jobs: 10, workers: 3, kills: 5, freezes: 2, seed: 5, timeout: time.Minute}
 	s, remove, err := prepare(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -51,6 +51,9 @@ func TestCluster(t *testing.T) {
 	}
 	if c.killed[operating] == 0 || c.killed[operating]+c.killed[working] != o.kills || c.restarts == 0 {
 		t.Errorf("%d operators and %d workers were killed, and %d started again, want %d killed", c.killed[operating], c.killed[working], c.restarts, o.kills)
+	}
+	if c.frozen != o.freezes {
+		t.Errorf("%d workers were frozen, want %d", c.frozen, o.freezes)
 	}
 	if len(c.live) != 0 {
 		t.Errorf("%d processes are left", len(c.live))
@@ -182,7 +185,7 @@ func TestOptions(t *testing.T) {
 	if o, err := parseOptions([]string{"-jobs", "3"}); err != nil || o.jobs != 3 || o.dsn != "host=elsewhere" {
 		t.Errorf("parseOptions = %+v, %v, want 3 jobs on the server that %s names", o, err, variable)
 	}
-	for _, args := range [][]string{{"-jobs", "0"}, {"-workers", "0"}, {"-kills", "-1"}, {"-timeout", "0"}, {"more"}, {"worker", "one"}} {
+	for _, args := range [][]string{{"-jobs", "0"}, {"-workers", "0"}, {"-kills", "-1"}, {"-freezes", "-1"}, {"-timeout", "0"}, {"more"}, {"worker", "one"}} {
 		if _, err := parseOptions(args); err == nil {
 			t.Errorf("parseOptions(%q) = nil, want an error", args)
 		}

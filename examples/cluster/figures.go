@@ -93,6 +93,7 @@ func table(out io.Writer, c *cluster, found findings, took time.Duration) error 
 	}
 	row("processes", 1+c.Workers, "1 operator, %d workers, whose clocks are up to %v apart", c.Workers, apart)
 	row("killed with SIGKILL", c.killed[operating]+c.killed[working], "the operator %d times, workers %d times", c.killed[operating], c.killed[working])
+	row("frozen", c.frozen, "workers, for longer than their leases")
 	row("started again", c.restarts, "")
 	row("jobs", c.Jobs, "%d succeeded, %d terminated", found.jobs[step.Succeeded], found.jobs[step.Terminated])
 	row("steps", found.steps, "%d attempts ran on targets", found.attempts)
@@ -103,7 +104,7 @@ func table(out io.Writer, c *cluster, found findings, took time.Duration) error 
 	row("effects delivered", n[delivered], "")
 	row("effects delivered again", n[redelivered], "")
 	row("scripts run on targets", ran, "")
-	row("scripts run again after a kill", again, "")
+	row("scripts run again", again, "after a kill or a lost lease")
 	row("attempts expired", found.expired, "each once")
 	row("records in all histories", found.records, "%d acknowledged to a process that lived to tell", len(c.told.acknowledged))
 	row("time", took.Round(100*time.Millisecond), "")

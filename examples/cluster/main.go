@@ -8,6 +8,7 @@
 //	-jobs N        the number of jobs
 //	-workers N     the number of worker processes
 //	-kills N       the number of processes that are killed meanwhile
+//	-freezes N     the number of workers that are frozen meanwhile, for longer than their leases
 //	-seed N        the seed of jobs, people and kills
 //	-timeout TIME  the time that the run may take
 //	-keep          keep the schema and the targets at the end
@@ -16,7 +17,8 @@
 // and several times as a worker: an executor with the functions of package localexec, which run
 // scripts and copy files. They share a schema of the database and the directories of
 // targets and logs, and nothing else. Their clocks differ by seconds; each of them sweeps for
-// deadlines. Meanwhile it kills workers and the operator with SIGKILL and starts them again.
+// deadlines. Meanwhile it kills workers and the operator with SIGKILL and starts them again, and
+// stops workers where they stand until others have their runs.
 // Worth reading:
 //   - [prove]: what must be true in the database, whatever was killed when
 //   - [setting.scripts]: what must be true of targets
@@ -66,11 +68,12 @@ const mostJobs = 10_000 // that one look at a store tells of
 
 // options are what the command line asks for.
 type options struct {
-	dsn                  string
-	jobs, workers, kills int
-	seed                 uint64
-	timeout              time.Duration
-	keep                 bool
+	dsn            string
+	jobs, workers  int
+	kills, freezes int
+	seed           uint64
+	timeout        time.Duration
+	keep           bool
 }
 
 func parseOptions(args []string) (options, error) {
@@ -80,13 +83,14 @@ func parseOptions(args []string) (options, error) {
 	flags.IntVar(&o.jobs, "jobs", 40, "the `number` of jobs")
 	flags.IntVar(&o.workers, "workers", 4, "the `number` of worker processes")
 	flags.IntVar(&o.kills, "kills", 15, "the `number` of processes that are killed meanwhile")
+	flags.IntVar(&o.freezes, "freezes", 4, "the `number` of workers that are frozen meanwhile, for longer than their leases")
 	flags.Uint64Var(&o.seed, "seed", 1, "the `seed` of jobs, people and kills")
 	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "the `time` that the run may take")
 	flags.BoolVar(&o.keep, "keep", false, "keep the schema and the targets at the end")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 || o.jobs < 1 || o.jobs > mostJobs || o.workers < 1 || o.kills < 0 || o.timeout <= 0 {
+	if flags.NArg() > 0 || o.jobs < 1 || o.jobs > mostJobs || o.workers < 1 || o.kills < 0 || o.freezes < 0 || o.timeout <= 0 {
 		return o, fmt.Errorf("want flags only, with 1 to %d jobs, 1 worker or more, and a timeout above 0", mostJobs)
 	}
 	if o.dsn == "" {

@@ -49,6 +49,7 @@ type process struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer // as long as it is open, the process goes on
 	killed bool
+	thaws  time.Time // if it was frozen
 }
 
 // start starts a process. Its setting goes by standard input, since arguments show to
