@@ -14,6 +14,7 @@ import (
 	"github.com/stepgate/stepgate/examples/localexec"
 	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
 )
 
 func TestStop(t *testing.T) {
@@ -119,6 +120,19 @@ func TestATargetIsHeldFromOtherProcesses(t *testing.T) {
 		l.result(first, step.ScriptTerminated)
 		if got := l.read("order"); got != "old\nnew\n" {
 			t.Errorf("order = %q, want the first script to have ended first", got)
+		}
+		l.clean()
+	})
+
+	t.Run("one after the other", func(t *testing.T) {
+		l := newLab(t, localexec.Config{})
+		const alone = `mkdir $LAB/alone || exit 3; sleep 0.02; rmdir $LAB/alone`
+		var all []<-chan store.Result
+		for range 12 {
+			all = append(all, l.begin(l.ctx, l.elsewhere().Script, l.text(alone), 1, "a"))
+		}
+		for _, done := range all {
+			l.result(done, step.TargetSucceeded)
 		}
 		l.clean()
 	})
