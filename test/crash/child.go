@@ -26,6 +26,9 @@ type assignment struct {
 	Ledger string
 	Seed   uint64
 	Moment instant
+
+	Worker string        // its name, if the child carries out steps instead
+	Lease  time.Duration // of a worker; 0 for the default
 }
 
 // asChild does what a child has to do, if this process is one. It does not return then: it
@@ -72,7 +75,7 @@ func (a assignment) carryOut(ctx context.Context, m *moment) error {
 	}
 	fmt.Println("ready")
 	play(ctx, st, l, before.open(), a.Seed, math.MaxInt, m)
-	return nil
+	return errors.New("there is nothing left to do")
 }
 
 // A child is a process of this program that operates jobs, or carries out their steps.

@@ -45,7 +45,7 @@ func newTrial(t testing.TB, k kind, place string, seed uint64) *trial {
 func (r *trial) cycle(k kind, at instant, meanwhile func()) {
 	r.Helper()
 	r.cycles++
-	r.child = startChild(r, assignment{k.name, r.place, r.ledger, r.seed + uint64(r.cycles), at})
+	r.child = startChild(r, assignment{Kind: k.name, Place: r.place, Ledger: r.ledger, Seed: r.seed + uint64(r.cycles), Moment: at})
 	meanwhile()
 	r.awaitAnswers(20)
 	if at == anytime {
