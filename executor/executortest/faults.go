@@ -1,0 +1,4 @@
+package executortest
+
+// faults is to come.
+func (x *trial) faults() {}

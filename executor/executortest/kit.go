@@ -1,0 +1,205 @@
+// Package executortest checks that an executor keeps its contract: what [engine.Handler] says
+// that one owes, and what package executor promises. [Run] has a subtest for each sentence, and
+// then a hundred runs with random faults. The whole test of an executor is
+//
+//	func TestExecutor(t *testing.T) {
+//		executortest.Run(t, func(ctx context.Context, p executortest.Process) error {
+//			work := func(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
+//				return p.Work(ctx, executortest.Call{
+//					Job: t.Job.ID, Step: t.Step.ID, Attempt: t.Attempt, Index: h.Index, Name: h.Name,
+//				})
+//			}
+//			return executor.New(p.Engine, executor.Hosts(p.Type, work), executor.Lease(p.Lease)).Run(ctx)
+//		})
+//	}
+//
+// An executor of any make fits: one on package executor, a handler for [engine.Engine.Dispatch],
+// or one that fetches its work over HTTP from a server on p.Engine.
+package executortest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A Start runs the executor under test in a process until ctx ends, then ends it gracefully, and
+// returns nil. The kit runs several at once, and has some die: their stores answer no more and
+// their functions do not return before the end of the trial, whatever becomes of ctx.
+type Start func(ctx context.Context, p Process) error
+
+// A Process is what an executor under test has of the world.
+type Process struct {
+	// Engine is this process's own. The kit cuts, freezes and delays its calls of the store.
+	Engine *engine.Engine
+
+	Type  step.Type     // of the steps to carry out; it settles questions and ends of jobs as well
+	Lease time.Duration // to claim with; 1 s or more
+
+	// Work is called for each host that is to be worked on. It blocks, returns and panics as
+	// the trial has it. Its ctx ends when the function is to return.
+	Work func(ctx context.Context, c Call) store.Result
+}
+
+// A Call is one host of one attempt.
+type Call struct {
+	Job     store.JobID
+	Step    step.ID
+	Attempt int32
+	Index   int32
+	Name    string
+}
+
+// A Kit sets up the trials. The zero Kit plays each on a store in memory of its own, in a bubble
+// of testing/synctest, where waiting takes no time.
+type Kit struct {
+	// Open opens an empty store for the time of t. All trials then share it, each in a scope of
+	// its own, and several at once; time is real. An executor that uses the network needs
+	// this as well, as a bubble has none.
+	Open func(t testing.TB) store.Store
+
+	Seeds int // runs with random faults; the default is 100
+}
+
+// Run is the zero Kit's.
+func Run(t *testing.T, start Start) { Kit{}.Run(t, start) }
+
+// Run holds the executor that start starts against each of [Promises], as a subtest.
+func (k Kit) Run(t *testing.T, start Start) {
+	played := k.play(t, start, k.promises())
+	for i, p := range k.promises() {
+		t.Run(p.name, func(t *testing.T) {
+			for _, message := range played(t, i) {
+				t.Error(message)
+			}
+		})
+	}
+}
+
+// A Breach is a promise that an executor does not keep.
+type Breach struct {
+	Promise string // as [Promises] names it
+	Message string // what it did, and what was wanted
+}
+
+// Check does what Run does for the promises of these names, or all if none is given, and returns
+// the breaches instead of failing t. A name that is none of [Promises] is a breach.
+func (k Kit) Check(t *testing.T, start Start, names ...string) []Breach {
+	var breaches []Breach
+	for _, name := range names {
+		if !slices.Contains(Promises(), name) {
+			breaches = append(breaches, Breach{name, "no such promise: want one of " + strings.Join(Promises(), "; ")})
+		}
+	}
+	chosen := slices.DeleteFunc(k.promises(), func(p promise) bool { return len(names) > 0 && !slices.Contains(names, p.name) })
+	played := k.play(t, start, chosen)
+	for i, p := range chosen {
+		for _, message := range played(t, i) {
+			breaches = append(breaches, Breach{p.name, message})
+		}
+	}
+	return breaches
+}
+
+// Promises returns the names of all that [Run] checks, in its order.
+func Promises() []string {
+	var names []string
+	for _, p := range (Kit{}).promises() {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// A promise is one sentence of the contract, and how an executor shows that it keeps it.
+type promise struct {
+	name  string // "Stop/ends what runs"
+	keep  func(*trial)
+	seeds int // how often it is tried, each time with other dice; 0 is once
+}
+
+// promises returns all promises, with the seeds of k.
+func (k Kit) promises() []promise {
+	seeds := k.Seeds
+	if seeds <= 0 {
+		seeds = 100
+	}
+	return slices.Concat(runPromises, stopPromises, endPromises, leasePromises, crashPromises, shutdownPromises, []promise{
+		{name: "Faults/every job ends, and each success is taken once", keep: (*trial).faults, seeds: seeds},
+	})
+}
+
+// atOnce is how many trials are played at once in real time: they wait most of theirs.
+const atOnce = 24
+
+// play plays trials and returns how to get the failures of the i-th promise: in memory it is
+// played then, on a store that Open opens it has been begun before.
+func (k Kit) play(t *testing.T, start Start, promises []promise) func(t *testing.T, i int) []string {
+	if k.Open == nil {
+		return func(t *testing.T, i int) (failures []string) {
+			for seed := range max(promises[i].seeds, 1) {
+				synctest.Test(t, func(t *testing.T) {
+					x := newTrial(start, memstore.New(), bubbleTime, seed)
+					failures = append(failures, x.play(promises[i].keep)...)
+					if x.stuck { // the bubble panics at its end
+						t.Error(failures)
+					}
+				})
+				if len(failures) > 0 {
+					break
+				}
+			}
+			return failures
+		}
+	}
+	s := k.Open(t)
+	var (
+		places = make(chan struct{}, atOnce)
+		done   = make([]sync.WaitGroup, len(promises))
+		found  = make([][]string, len(promises))
+		mu     sync.Mutex // guards found
+	)
+	for i, p := range promises {
+		for seed := range max(p.seeds, 1) {
+			done[i].Go(func() {
+				places <- struct{}{}
+				defer func() { <-places }()
+				failures := newTrial(start, s, realTime, seed).play(p.keep)
+				mu.Lock()
+				defer mu.Unlock()
+				found[i] = append(found[i], failures...)
+			})
+		}
+	}
+	t.Cleanup(func() {
+		for i := range done {
+			done[i].Wait()
+		}
+	})
+	return func(_ *testing.T, i int) []string {
+		done[i].Wait()
+		return found[i]
+	}
+}
+
+// A tempo is how long trials wait.
+type tempo struct {
+	patience time.Duration // for what must come
+	look     time.Duration // between two looks at the store
+	pause    time.Duration // for what must not come; shorter than a third of a long lease
+	long     time.Duration // a lease that no trial waits out
+	short    time.Duration // one that it does
+}
+
+var (
+	bubbleTime = tempo{patience: 3 * time.Minute, look: 20 * time.Millisecond, pause: 3 * time.Second, long: 30 * time.Second, short: 3 * time.Second}
+	realTime   = tempo{patience: time.Minute, look: 50 * time.Millisecond, pause: 300 * time.Millisecond, long: 30 * time.Second, short: 2 * time.Second}
+)

@@ -1,0 +1,95 @@
+package executortest_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stepgate/stepgate/executor/executortest"
+)
+
+// A flaw is what is wrong with an executor.
+type flaw string
+
+const (
+	none               flaw = ""
+	runsTwice          flaw = "starts a run again that is at work"
+	ignoresStops       flaw = "reports a stop, and lets functions go on"
+	reportsOldAttempt  flaw = "reports results of an attempt that is over as those of the current one"
+	losesAtShutdown    flaw = "drops results at the end of the process that are not reported yet"
+	settlesAtShutdown  flaw = "settles at the end of the process what is not done"
+	reportsInterrupted flaw = "reports functions that the end of the process has interrupted"
+	blocksStops        flaw = "has stops wait for a place beside functions"
+	forgetsAHost       flaw = "leaves out a host when a run is delivered again"
+	dropsFailedReports flaw = "drops results whose report has failed once"
+	keepsLostLease     flaw = "lets functions go on when the lease is lost"
+	settlesBefore      flaw = "settles a run before its functions have returned"
+	readsOnePage       flaw = "reads the first page of hosts alone"
+	stopsEarly         flaw = "reports a stop while functions are at work"
+	stopsOnlyItsOwn    flaw = "stops the attempt alone that a stop names"
+	startsBeside       flaw = "starts an attempt beside an earlier one"
+	ignoresEnds        flaw = "lets functions go on when their job has ended"
+	endsLaterAttempts  flaw = "ends later attempts too when a job has ended"
+	entersLate         flaw = "enters a run on its list once the hosts are read"
+	asksNothing        flaw = "does not ask whether a run is still that of its step"
+	runsEveryHost      flaw = "works on hosts that are not due"
+	hearsNoOther       flaw = "ends functions only on what this process is delivered"
+	refusesQuestions   flaw = "fails questions, and never settles them"
+	panicsSucceed      flaw = "takes a panic for a success"
+)
+
+func TestKitPassesAGoodExecutor(t *testing.T) { executortest.Run(t, by(none)) }
+
+// rejects says which promises each flaw must be found to break.
+var rejects = map[flaw][]string{
+	runsTwice:          {"Run/delivered twice runs once"},
+	ignoresStops:       {"Stop/ends what runs"},
+	reportsOldAttempt:  {"Run/first ends what runs of earlier attempts"},
+	losesAtShutdown:    {"Shutdown/reports what has finished"},
+	settlesAtShutdown:  {"Shutdown/gives back at once what is not done"},
+	reportsInterrupted: {"Shutdown/gives back at once what is not done"},
+	blocksStops:        {"Stop/waits for no other run"},
+	forgetsAHost:       {"Crash/the hosts without a result run again, and no others"},
+	dropsFailedReports: {"Report/is repeated until it is taken"},
+	keepsLostLease:     {"Lease/that another process has taken ends the functions", "Lease/that has run out ends the functions"},
+	settlesBefore:      {"Crash/the hosts without a result run again, and no others"},
+	readsOnePage:       {"Run/reads every page of hosts"},
+	stopsEarly:         {"Stop/is reported once all functions have returned"},
+	stopsOnlyItsOwn:    {"Stop/ends earlier attempts too"},
+	startsBeside:       {"Run/first ends what runs of earlier attempts"},
+	ignoresEnds:        {"End/ends what runs"},
+	endsLaterAttempts:  {"End/leaves a later attempt alone"},
+	entersLate:         {"Stop/during the first page of hosts"},
+	asksNothing:        {"Run/is dropped after a stop of its attempt", "Run/is dropped if a later attempt was seen"},
+	runsEveryHost:      {"Run/a retry is of the hosts that are due"},
+	hearsNoOther:       {"Stop/in another process ends what runs here"},
+	refusesQuestions:   {"End/is settled, as are questions"},
+	panicsSucceed:      {"Run/takes a panic for a failure"},
+}
+
+// Each executor that is broken on purpose is rejected by the promise that it breaks.
+func TestKitRejectsBrokenExecutors(t *testing.T) {
+	for f, promises := range rejects {
+		t.Run(string(f), func(t *testing.T) {
+			for _, promise := range promises {
+				breaches := executortest.Kit{}.Check(t, by(f), promise)
+				if len(breaches) == 0 {
+					t.Errorf("Check(%q) of an executor that %s: got no breach, want one", promise, f)
+					continue
+				}
+				t.Logf("%s: %.300s", promise, breaches[0].Message)
+			}
+		})
+	}
+}
+
+func TestEachPromiseIsBrokenBySomeExecutor(t *testing.T) {
+	var broken []string
+	for _, promises := range rejects {
+		broken = append(broken, promises...)
+	}
+	for _, promise := range executortest.Promises() {
+		if !slices.Contains(broken, promise) {
+			t.Errorf("promise %q: got no broken executor that it rejects, want one", promise)
+		}
+	}
+}

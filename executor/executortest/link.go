@@ -1,0 +1,281 @@
+package executortest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A link is what a process has of the store: the kit can freeze, fail and hold its calls.
+type link struct {
+	store.Store // what no executor calls is let through
+	trial       *trial
+
+	mu        sync.Mutex // guards all below
+	state     linkState
+	changed   chan struct{} // closed when state changes
+	withheld  []store.Effect
+	gates     map[method]*gate
+	failed    int // commits that were failed
+	delivered map[store.Effect]int
+}
+
+// A linkState says what becomes of calls.
+type linkState uint8
+
+const (
+	clear   linkState = iota
+	frozen            // calls, and answers to calls, are held up
+	failing           // commits fail, and nothing was done
+)
+
+// A method is one that calls can be held of.
+type method string
+
+const (
+	readTargets method = "Targets"
+	readDetails method = "Details"
+	writeCommit method = "Commit"
+	other       method = ""
+)
+
+// A gate holds the next call of a method.
+type gate struct {
+	reached chan struct{}
+	opened  chan struct{}
+}
+
+// open lets the call through.
+func (g *gate) open() { close(g.opened) }
+
+// isReached reports whether a call is at the gate, or was.
+func (g *gate) isReached() bool {
+	select {
+	case <-g.reached:
+		return true
+	default:
+		return false
+	}
+}
+
+func newLink(x *trial, withheld []store.Effect) *link {
+	return &link{Store: x.store, trial: x, withheld: withheld, changed: make(chan struct{}), gates: map[method]*gate{}, delivered: map[store.Effect]int{}}
+}
+
+// asStore returns l, with a clock if the store has one.
+func (l *link) asStore() store.Store {
+	if clock, ok := l.Store.(store.Clock); ok {
+		return &clockLink{l, clock}
+	}
+	return l
+}
+
+// A clockLink is a link to a store with a clock.
+type clockLink struct {
+	*link
+	clock store.Clock
+}
+
+// Now implements store.Clock.
+func (l *clockLink) Now(ctx context.Context) (step.Time, error) {
+	return through(ctx, l.link, other, func() (step.Time, error) { return l.clock.Now(ctx) })
+}
+
+// set changes what becomes of calls.
+func (l *link) set(s linkState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state = s
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// withhold has effects of the kinds not delivered to this process, and no other kinds.
+func (l *link) withhold(kinds ...store.Effect) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.withheld = kinds
+}
+
+// hold holds the next call of a method.
+func (l *link) hold(m method) *gate {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g := &gate{make(chan struct{}), make(chan struct{})}
+	l.gates[m] = g
+	return g
+}
+
+// failures returns how many commits were failed.
+func (l *link) failures() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
+}
+
+// deliveries returns how many effects of a kind were delivered to the process.
+func (l *link) deliveries(kind store.Effect) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.delivered[kind]
+}
+
+// pass holds up a call, or the answer to one, as long as it must, and fails it if it must.
+func (l *link) pass(ctx context.Context, m method) error {
+	for {
+		l.mu.Lock()
+		state, changed, g := l.state, l.changed, l.gates[m]
+		if m != other {
+			delete(l.gates, m)
+		}
+		if state == failing && m == writeCommit {
+			l.failed++
+		}
+		l.mu.Unlock()
+		switch {
+		case state == failing && m == writeCommit && !l.trial.isOver():
+			l.trial.tell()
+			return fmt.Errorf("%w: the store is away", store.ErrUndone)
+		case g != nil && m != other:
+			close(g.reached)
+			l.trial.tell()
+			if err := l.wait(ctx, g.opened); err != nil {
+				return err
+			}
+			m = other
+		case state != frozen || l.trial.isOver():
+			return nil
+		default:
+			if err := l.wait(ctx, changed); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (l *link) wait(ctx context.Context, until <-chan struct{}) error {
+	select {
+	case <-until:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-l.trial.over:
+		return nil
+	}
+}
+
+// through makes a call over a link.
+func through[T any](ctx context.Context, l *link, m method, do func() (T, error)) (T, error) {
+	var none T
+	if err := l.pass(ctx, m); err != nil {
+		return none, err
+	}
+	answer, err := do()
+	if late := l.pass(ctx, other); late != nil {
+		return none, late
+	}
+	return answer, err
+}
+
+var (
+	_ store.Store = (*link)(nil)
+	_ store.Waker = (*link)(nil)
+)
+
+// Claim implements store.Store.
+func (l *link) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+	return through(ctx, l, other, func() ([]store.Delivery, error) {
+		l.mu.Lock()
+		withheld := l.withheld
+		l.mu.Unlock()
+		c.Effects = slices.DeleteFunc(slices.Clone(c.Effects), func(e store.Effect) bool { return slices.Contains(withheld, e) })
+		if len(c.Effects) == 0 {
+			return nil, ctx.Err()
+		}
+		claimed, err := l.Store.Claim(ctx, c)
+		l.mu.Lock()
+		for _, d := range claimed {
+			l.delivered[d.Effect]++
+		}
+		l.mu.Unlock()
+		l.trial.tell()
+		return claimed, err
+	})
+}
+
+// Wake implements store.Waker.
+func (l *link) Wake(job store.JobID) (changed <-chan struct{}, stop func()) {
+	if w, ok := l.Store.(store.Waker); ok {
+		return w.Wake(job)
+	}
+	return nil, func() {}
+}
+
+// mute gives a call an empty result.
+func mute(do func() error) func() (struct{}, error) {
+	return func() (struct{}, error) { return struct{}{}, do() }
+}
+
+// View implements store.Store, as do the rest.
+func (l *link) View(ctx context.Context, q store.Query) (store.View, error) {
+	return through(ctx, l, other, func() (store.View, error) { return l.Store.View(ctx, q) })
+}
+
+func (l *link) Created(ctx context.Context, s store.Scope, r store.RequestID) (store.Record, error) {
+	return through(ctx, l, other, func() (store.Record, error) { return l.Store.Created(ctx, s, r) })
+}
+
+func (l *link) Commit(ctx context.Context, c store.Change) error {
+	_, err := through(ctx, l, writeCommit, mute(func() error { return l.Store.Commit(ctx, c) }))
+	return err
+}
+
+func (l *link) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
+	return through(ctx, l, other, func() ([]store.Job, error) { return l.Store.Jobs(ctx, f) })
+}
+
+func (l *link) Counts(ctx context.Context, s store.Scope, most int) (map[step.State]int, error) {
+	return through(ctx, l, other, func() (map[step.State]int, error) { return l.Store.Counts(ctx, s, most) })
+}
+
+func (l *link) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snapshot, error) {
+	return through(ctx, l, other, func() (store.Snapshot, error) { return l.Store.Snapshot(ctx, q) })
+}
+
+func (l *link) Steps(ctx context.Context, s store.Scope, job store.JobID, p store.Page[step.ID]) ([]store.Step, error) {
+	return through(ctx, l, other, func() ([]store.Step, error) { return l.Store.Steps(ctx, s, job, p) })
+}
+
+func (l *link) Targets(ctx context.Context, f store.TargetFilter) ([]store.Target, error) {
+	return through(ctx, l, readTargets, func() ([]store.Target, error) { return l.Store.Targets(ctx, f) })
+}
+
+func (l *link) History(ctx context.Context, s store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Record, error) {
+	return through(ctx, l, other, func() ([]store.Record, error) { return l.Store.History(ctx, s, job, p) })
+}
+
+func (l *link) Details(ctx context.Context, q store.DetailQuery) (store.Details, error) {
+	return through(ctx, l, readDetails, func() (store.Details, error) { return l.Store.Details(ctx, q) })
+}
+
+func (l *link) Effects(ctx context.Context, s store.Scope, job store.JobID, p store.Page[store.Seq]) ([]store.Delivery, error) {
+	return through(ctx, l, other, func() ([]store.Delivery, error) { return l.Store.Effects(ctx, s, job, p) })
+}
+
+func (l *link) Defer(ctx context.Context, d store.Delivery) error {
+	_, err := through(ctx, l, other, mute(func() error { return l.Store.Defer(ctx, d) }))
+	return err
+}
+
+func (l *link) Settle(ctx context.Context, d store.Delivery) error {
+	_, err := through(ctx, l, other, mute(func() error { return l.Store.Settle(ctx, d) }))
+	return err
+}
+
+func (l *link) Overdue(ctx context.Context, s store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
+	return through(ctx, l, other, func() ([]store.Overdue, error) { return l.Store.Overdue(ctx, s, now, limit) })
+}

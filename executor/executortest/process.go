@@ -1,0 +1,267 @@
+package executortest
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A process runs the executor under test.
+type process struct {
+	*trial
+	number int
+	link   *link
+	end    context.CancelFunc // ends it gracefully
+	done   chan struct{}      // closed when it has returned
+	dead   bool               // killed; guarded by trial.mu
+	gone   bool               // returned; guarded by trial.mu
+}
+
+// launch starts the executor in a process of its own, which is not delivered effects of the
+// kinds withheld.
+func (x *trial) launch(withheld ...store.Effect) *process {
+	p := &process{trial: x, number: len(x.processes) + 1, done: make(chan struct{})}
+	p.link = newLink(x, withheld)
+	var ctx context.Context
+	ctx, p.end = context.WithCancel(context.Background())
+	watch := engine.Observer{Failed: func(_ context.Context, err error) { x.notef("process %d: %v", p.number, err) }}
+	eng := engine.New(p.link.asStore(), engine.WithObserver(watch)).In(x.scope)
+	x.mu.Lock()
+	x.processes = append(x.processes, p)
+	x.mu.Unlock()
+	x.notef("process %d starts", p.number)
+	world := Process{Engine: eng, Type: typ, Lease: x.lease, Work: p.work}
+	go func() {
+		defer close(p.done)
+		defer p.leave()
+		defer func() {
+			if v := recover(); v != nil {
+				x.errorf("process %d panics: %v", p.number, v)
+			}
+		}()
+		if err := x.start(ctx, world); err != nil && !p.isDead() {
+			x.errorf("process %d returned %v, want nil", p.number, err)
+		}
+	}()
+	return p
+}
+
+// leave notes that a process has returned: nothing of it may run.
+func (p *process) leave() {
+	p.notef("process %d has returned", p.number)
+	p.mu.Lock()
+	p.gone = true
+	dead := p.dead
+	var left []string
+	for _, c := range p.calls {
+		if c.process == p && !c.returned {
+			left = append(left, c.String())
+		}
+	}
+	p.mu.Unlock()
+	if len(left) > 0 && !dead {
+		p.errorf("process %d returned while functions were at work, %v, want it to wait for them", p.number, left)
+	}
+	p.tell()
+}
+
+// kill ends a process as SIGKILL does: it reaches the store no more, and its functions hang.
+func (p *process) kill() {
+	p.mu.Lock()
+	p.dead = true
+	p.mu.Unlock()
+	p.link.set(frozen)
+	p.notef("process %d is killed", p.number)
+	p.tell()
+}
+
+func (p *process) isDead() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dead
+}
+
+// alive reports whether p was neither killed nor has returned.
+func (p *process) alive() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.dead && !p.gone
+}
+
+// shutDown ends a process gracefully, and the trial unless it returns.
+func (p *process) shutDown() {
+	p.notef("process %d is to end", p.number)
+	p.end()
+	p.await(fmt.Sprintf("process %d to return once its context has ended", p.number), func() bool { return !p.alive() })
+}
+
+// A call is one call of the function.
+type call struct {
+	Call
+	process  *process
+	ctx      context.Context
+	answer   chan store.Result // what it is to return, from the trial
+	returned bool              // guarded by trial.mu
+	result   store.Result      // guarded by trial.mu
+}
+
+func (c *call) String() string {
+	return fmt.Sprintf("job %d, attempt %d, host %d", c.Job, c.Attempt, c.Index)
+}
+
+// work is the function of p's executor.
+func (p *process) work(ctx context.Context, of Call) store.Result {
+	c := &call{Call: of, process: p, ctx: ctx, answer: make(chan store.Result, 1)}
+	does := p.begin(c)
+	if does == nil {
+		<-p.over
+		return interrupted
+	}
+	result, panicked := store.Result{Status: step.TargetFailed}, true
+	defer func() {
+		if p.isDead() {
+			<-p.over
+		}
+		p.return_(c, result, panicked)
+	}()
+	result, panicked = does(c), false
+	return result
+}
+
+// begin enters a call and returns what it comes to, or nil if its process is dead.
+func (p *process) begin(c *call) plan {
+	defer p.tell()
+	p.mu.Lock()
+	dead, gone, does := p.dead, p.gone, p.plan
+	var beside *call
+	for _, other := range p.calls {
+		if other.process == p && !other.returned && other.Job == c.Job && other.Step == c.Step && other.Index == c.Index {
+			beside = other
+		}
+	}
+	if !dead {
+		p.calls = append(p.calls, c)
+	}
+	p.mu.Unlock()
+	if dead {
+		return nil
+	}
+	p.notef("process %d: %v begins", p.number, c)
+	if beside != nil {
+		p.errorf("process %d calls %v while %v is at work, want no host to be worked on twice at once", p.number, c, beside)
+	}
+	if gone {
+		p.errorf("process %d calls %v after it has returned", p.number, c)
+	}
+	if want := fmt.Sprintf("host-%d", c.Index); c.Name != want {
+		p.errorf("%v is called %q, want %q", c, c.Name, want)
+	}
+	return does
+}
+
+// return_ notes that a call returns.
+func (p *process) return_(c *call, result store.Result, panicked bool) {
+	p.mu.Lock()
+	c.returned, c.result = true, result
+	p.mu.Unlock()
+	if panicked {
+		p.notef("process %d: %v panics", p.number, c)
+	} else {
+		p.notef("process %d: %v returns %v", p.number, c, result.Status)
+	}
+	p.tell()
+}
+
+var (
+	success     = store.Result{Status: step.TargetSucceeded}
+	interrupted = store.Result{Status: step.TargetTerminated, Detail: "interrupted"}
+)
+
+// A plan says what a call comes to.
+type plan func(*call) store.Result
+
+// does sets the plan of calls that begin from now on.
+func (x *trial) does(f plan) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.plan = f
+}
+
+// succeed is a plan: the host succeeds at once.
+func succeed(*call) store.Result { return success }
+
+// held is a plan: the call returns when the trial says what, or when its ctx ends.
+func (x *trial) held(c *call) store.Result {
+	select {
+	case r := <-c.answer:
+		return r
+	case <-c.ctx.Done():
+	case <-x.over:
+	}
+	return interrupted
+}
+
+// stubborn is a plan: the call returns when the trial says what, whether or not its ctx has ended.
+func (x *trial) stubborn(c *call) store.Result {
+	select {
+	case r := <-c.answer:
+		return r
+	case <-x.over:
+	}
+	return interrupted
+}
+
+// like selects calls of an attempt of a host; 0 and -1 select all.
+func like(attempt, index int32) func(*call) bool {
+	return func(c *call) bool {
+		return (attempt == 0 || c.Attempt == attempt) && (index < 0 || c.Index == index)
+	}
+}
+
+// of selects the calls of a job.
+func of(job store.JobID) func(*call) bool { return func(c *call) bool { return c.Job == job } }
+
+// matching returns the calls that which selects, in the order in which they began.
+func (x *trial) matching(which func(*call) bool) (calls []*call) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, c := range x.calls {
+		if which(c) {
+			calls = append(calls, c)
+		}
+	}
+	return calls
+}
+
+// awaitCall ends the trial unless a call comes that which selects, and returns the first.
+func (x *trial) awaitCall(what string, which func(*call) bool) *call {
+	x.await("the function to be called for "+what, func() bool { return len(x.matching(which)) > 0 })
+	return x.matching(which)[0]
+}
+
+// wantCalls says so unless there were so many calls that which selects.
+func (x *trial) wantCalls(what string, want int, which func(*call) bool) {
+	if got := x.matching(which); len(got) != want {
+		x.errorf("%s: the function was called %d times, %v, want %d", what, len(got), got, want)
+	}
+}
+
+// awaitEnd ends the trial unless the context of a call ends.
+func (x *trial) awaitEnd(c *call, why string) {
+	if !x.soon(x.patience, func() bool { return c.ctx.Err() != nil }) {
+		x.fatalf("%v: its context has not ended %v after %s, want it ended", c, x.patience, why)
+	}
+}
+
+// wantLive says so if the context of a call has ended.
+func (x *trial) wantLive(c *call, why string) {
+	if c.ctx.Err() != nil {
+		x.errorf("%v: its context ended with %v, want it to live on: %s", c, context.Cause(c.ctx), why)
+	}
+}
+
+// finish has a call return.
+func (c *call) finish(r store.Result) { c.answer <- r }

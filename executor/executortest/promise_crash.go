@@ -1,0 +1,193 @@
+package executortest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var leasePromises = []promise{
+	{name: "Lease/is renewed while functions run", keep: renewsWhileItRuns},
+	{name: "Lease/that another process has taken ends the functions", keep: lostLeaseEnds},
+	{name: "Lease/that has run out ends the functions", keep: leaseThatRanOutEnds},
+	{name: "Lease/a function that ignores its loss is not called beside itself", keep: notCalledBesideItself},
+	{name: "Report/is repeated until it is taken", keep: repeatsReports},
+}
+
+var crashPromises = []promise{
+	{name: "Crash/the hosts without a result run again, and no others", keep: crashLosesNothing},
+	{name: "Crash/after a stop, another process reports it", keep: crashWhileStopping},
+}
+
+var shutdownPromises = []promise{
+	{name: "Shutdown/reports what has finished", keep: shutdownReports},
+	{name: "Shutdown/gives back at once what is not done", keep: shutdownGivesBack},
+	{name: "Shutdown/waits for functions, and gives nothing back before", keep: shutdownWaits},
+}
+
+func lostLeaseEnds(x *trial) {
+	x.does(x.held)
+	x.launch()
+	job := x.job(spec(2))
+	c := x.awaitCall("host 0", like(1, 0))
+	d := x.awaitCall("host 1", like(1, 1))
+	taken := x.take(store.RunTargets)
+	x.awaitEnd(c, "another process took its lease")
+	x.awaitEnd(d, "another process took its lease")
+	x.does(succeed)
+	x.giveBack(taken)
+	x.awaitState(job, step.Succeeded)
+}
+
+// The store does not answer: no renewal passes.
+func leaseThatRanOutEnds(x *trial) {
+	x.lease = x.short
+	x.does(x.held)
+	p := x.launch()
+	job := x.job(spec(1))
+	c := x.awaitCall("the host", of(job))
+	p.link.set(frozen)
+	x.within(2*x.lease+10*x.pause, "the context to end once no renewal has passed for a lease", func() bool { return c.ctx.Err() != nil })
+	x.does(succeed)
+	p.link.set(clear)
+	x.awaitState(job, step.Succeeded)
+}
+
+func notCalledBesideItself(x *trial) {
+	x.does(x.stubborn)
+	p := x.launch()
+	job := x.job(spec(1))
+	c := x.awaitCall("the host", of(job))
+	taken := x.take(store.RunTargets)
+	x.awaitEnd(c, "another process took its lease")
+	x.giveBack(taken)
+	x.await("the run to be delivered a second time", func() bool { return p.link.deliveries(store.RunTargets) >= 2 })
+	x.rest()
+	x.does(succeed)
+	c.finish(success)
+	x.awaitState(job, step.Succeeded)
+}
+
+func repeatsReports(x *trial) {
+	const hosts = 3
+	p := x.launch()
+	p.link.set(failing)
+	job := x.job(spec(hosts))
+	x.await("a report to be tried a third time while the store fails", func() bool { return p.link.failures() >= 3 })
+	p.link.set(clear)
+	x.awaitState(job, step.Succeeded)
+	for i := range int32(hosts) {
+		x.wantCalls(fmt.Sprintf("host %d, whose report failed three times", i), 1, like(1, i))
+	}
+}
+
+// Two hosts of six have a result when the process dies.
+func crashLosesNothing(x *trial) {
+	const hosts, done = 6, 2
+	x.lease = x.short
+	first := func(c *call) store.Result {
+		if c.Index < done {
+			return success
+		}
+		return x.held(c)
+	}
+	x.does(first)
+	p := x.launch()
+	job := x.job(spec(hosts))
+	x.await("the results of two hosts to be reported while others are at work", func() bool { return x.step(job).Succeeded == done })
+	x.awaitCall("host 2", like(1, done))
+	p.kill()
+	x.does(succeed)
+	x.launch()
+	x.awaitState(job, step.Succeeded)
+	for i := range int32(hosts) {
+		again := x.matching(func(c *call) bool { return c.Index == i && c.process != p })
+		if (len(again) > 0) != (i >= done) {
+			x.errorf("host %d of %d, of which the first %d had a result: it was called %d times after the crash", i, hosts, done, len(again))
+		}
+	}
+}
+
+func crashWhileStopping(x *trial) {
+	x.lease = x.short
+	x.does(x.stubborn)
+	p := x.launch()
+	job := x.job(spec(1))
+	c := x.awaitCall("the host", of(job))
+	x.terminate(job)
+	x.awaitEnd(c, "the stop")
+	p.kill()
+	x.launch()
+	x.awaitState(job, step.Terminated)
+	x.wantCalls("a job that was stopped", 1, of(job))
+}
+
+// One host has finished, a moment ago; one is at work.
+func (x *trial) halfDone(hosts int) (*process, store.JobID) {
+	x.does(func(c *call) store.Result {
+		if c.Index == 0 {
+			return success
+		}
+		return x.held(c)
+	})
+	p := x.launch()
+	job := x.job(spec(hosts))
+	x.awaitCall("host 1", like(1, 1))
+	x.await("the function to return for host 0", func() bool {
+		c := x.awaitCall("host 0", like(1, 0))
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		return c.returned
+	})
+	return p, job
+}
+
+func shutdownReports(x *trial) {
+	p, job := x.halfDone(2)
+	p.shutDown()
+	if s := x.step(job); s.Succeeded != 1 || s.State != step.Running {
+		x.errorf("after a shutdown the step is %v with %d hosts succeeded, want it running with the one that had finished", s.State, s.Succeeded)
+	}
+	x.does(succeed)
+	x.launch()
+	x.awaitState(job, step.Succeeded)
+	x.wantCalls("the host that had finished before the shutdown", 1, like(1, 0))
+}
+
+func shutdownGivesBack(x *trial) {
+	const hosts = 50 // more than most executors work on at once
+	p, job := x.halfDone(hosts)
+	p.shutDown()
+	x.does(succeed)
+	q := x.launch()
+	x.within(x.lease/3, "another process to go on with what is not done, before any lease has run out", func() bool {
+		return x.step(job).State == step.Succeeded
+	})
+	for i := range int32(hosts) {
+		again := x.matching(func(c *call) bool { return c.Index == i && c.process == q })
+		if (len(again) > 0) != (i > 0) {
+			x.errorf("host %d of %d, of which the first had finished: it was called %d times after the shutdown", i, hosts, len(again))
+		}
+	}
+}
+
+func shutdownWaits(x *trial) {
+	x.does(x.stubborn)
+	p := x.launch()
+	job := x.job(spec(1))
+	c := x.awaitCall("the host", of(job))
+	q := x.launch()
+	p.end()
+	x.awaitEnd(c, "the end of its process")
+	time.Sleep(3 * x.pause)
+	x.wantCalls("a function that is still at work in a process that is to end", 1, of(job))
+	x.does(succeed)
+	c.finish(success)
+	x.await("the process to return", func() bool { return !p.alive() })
+	x.awaitState(job, step.Succeeded)
+	if !q.alive() {
+		x.errorf("the other process has returned")
+	}
+}

@@ -1,0 +1,207 @@
+package executortest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+var runPromises = []promise{
+	{name: "Run/calls the function once for each host", keep: callsEachHost},
+	{name: "Run/reads every page of hosts", keep: readsEveryPage},
+	{name: "Run/reports what the function returned", keep: reportsWhatIsReturned},
+	{name: "Run/takes a panic for a failure", keep: takesAPanicForAFailure},
+	{name: "Run/a retry is of the hosts that are due", keep: retriesWhatIsDue},
+	{name: "Run/delivered twice runs once", keep: runsOnce},
+	{name: "Run/first ends what runs of earlier attempts", keep: endsEarlierAttemptsFirst},
+	{name: "Run/is dropped after a stop of its attempt", keep: dropsRunAfterStop},
+	{name: "Run/is dropped if a later attempt was seen", keep: dropsEarlierAttempt},
+}
+
+func callsEachHost(x *trial) {
+	const hosts = 40
+	x.launch()
+	job := x.job(spec(hosts))
+	x.awaitState(job, step.Succeeded)
+	for i := range int32(hosts) {
+		x.wantCalls(fmt.Sprintf("host %d of a step that succeeds", i), 1, like(1, i))
+	}
+}
+
+// A page has 10,000 targets at most.
+func readsEveryPage(x *trial) {
+	const hosts = 10_050
+	x.launch()
+	job := x.job(spec(hosts))
+	x.soon(x.patience, func() bool { return x.step(job).State == step.Succeeded })
+	called := make([]int, hosts)
+	for _, c := range x.matching(of(job)) {
+		called[c.Index]++
+	}
+	for i, n := range called {
+		if n != 1 {
+			x.fatalf("host %d of %d: the function was called %d times, want once", i, hosts, n)
+		}
+	}
+	x.awaitState(job, step.Succeeded)
+}
+
+func reportsWhatIsReturned(x *trial) {
+	want := []store.Result{
+		{Status: step.TargetSucceeded, Detail: "all is well"},
+		{Status: step.NonZeroExit, ExitCode: 7, Detail: "seven"},
+		{Status: step.NotDelivered},
+	}
+	x.does(func(c *call) store.Result { return want[c.Index] })
+	x.launch()
+	job := x.job(spec(len(want)))
+	x.awaitState(job, step.Failed)
+	for i, w := range want {
+		got := x.target(job, int32(i))
+		if got.Attempt != 1 || got.Status != w.Status || got.ExitCode != w.ExitCode || got.Detail != w.Detail {
+			x.errorf("host %d: the function returned %v, exit code %d, %q, and attempt %d has %v, exit code %d, %q",
+				i, w.Status, w.ExitCode, w.Detail, got.Attempt, got.Status, got.ExitCode, got.Detail)
+		}
+	}
+}
+
+func takesAPanicForAFailure(x *trial) {
+	x.does(func(c *call) store.Result {
+		if c.Index == 1 {
+			panic("the function panics, as the trial has it")
+		}
+		return success
+	})
+	x.launch()
+	job := x.job(spec(3))
+	x.awaitState(job, step.Failed)
+	for i := range int32(3) {
+		if got := x.target(job, i).Status; got.Success() != (i != 1) {
+			x.errorf("host %d is %v, want those without a panic, and no other, to have succeeded", i, got)
+		}
+		x.wantCalls(fmt.Sprintf("host %d", i), 1, like(1, i))
+	}
+	x.does(succeed)
+	x.awaitState(x.job(spec(1)), step.Succeeded)
+}
+
+func retriesWhatIsDue(x *trial) {
+	x.does(func(c *call) store.Result {
+		if c.Attempt < 3 && c.Index == 1 {
+			return store.Result{Status: step.TargetFailed}
+		}
+		return success
+	})
+	x.launch()
+	job := x.job(spec(3))
+	x.awaitState(job, step.Failed)
+	x.operate(job, operation.RetryFailed)
+	x.await("the step to fail in attempt 2", func() bool {
+		s := x.step(job)
+		return s.Attempt == 2 && s.State == step.Failed
+	})
+	x.operate(job, operation.RetryAll)
+	x.awaitState(job, step.Succeeded)
+	for i, want := range [][3]int{1: {1, 1, 1}, 2: {0, 1, 0}, 3: {1, 1, 1}} {
+		for host, n := range want {
+			if i > 0 {
+				x.wantCalls(fmt.Sprintf("attempt %d, host %d", i, host), n, like(int32(i), int32(host)))
+			}
+		}
+	}
+}
+
+// The run comes a second time while the first is at work: the lease is with the second claim.
+func runsOnce(x *trial) {
+	x.does(x.held)
+	p := x.launch()
+	job := x.job(spec(1))
+	first := x.awaitCall("the host", of(job))
+	x.giveBack(x.take(store.RunTargets))
+	x.await("the run to be delivered a second time", func() bool { return p.link.deliveries(store.RunTargets) >= 2 })
+	x.rest()
+	x.does(succeed)
+	lost := first.ctx.Err() != nil
+	first.finish(success)
+	x.awaitState(job, step.Succeeded)
+	if !lost {
+		x.wantCalls("a run that was delivered twice while it was at work", 1, of(job))
+	}
+}
+
+func endsEarlierAttemptsFirst(x *trial) {
+	x.does(x.stubborn)
+	p := x.launch(store.JobEnded)
+	job := x.job(spec(2))
+	first := x.awaitCall("host 0 in attempt 1", like(1, 0))
+	second := x.awaitCall("host 1 in attempt 1", like(1, 1))
+	x.breakDown(job, 1)
+	x.operate(job, operation.RetryFailed)
+	x.awaitEnd(first, "a later attempt began")
+	x.awaitEnd(second, "a later attempt began")
+	first.finish(success)
+	x.await("the run of attempt 2 to be delivered", func() bool { return p.link.deliveries(store.RunTargets) >= 2 })
+	x.rest()
+	x.wantCalls("attempt 2 while a function of attempt 1 was at work", 0, like(2, -1))
+	x.does(succeed)
+	second.finish(success)
+	x.awaitState(job, step.Succeeded)
+	for i := range int32(2) {
+		x.wantCalls(fmt.Sprintf("host %d in attempt 2, after attempt 1 came too late", i), 1, like(2, i))
+		if got := x.target(job, i); got.Attempt != 2 {
+			x.errorf("host %d has its result in attempt %d, want 2", i, got.Attempt)
+		}
+	}
+}
+
+// The run was claimed before the stop, and comes after it.
+func dropsRunAfterStop(x *trial) {
+	p := x.launch()
+	run := p.link.hold(readDetails)
+	job := x.job(spec(2))
+	x.await("the run to be claimed", run.isReached)
+	x.terminate(job)
+	x.soon(10*x.pause, func() bool { return x.step(job).State == step.Terminated }) // the claim may be in the stop's way
+	run.open()
+	x.awaitState(job, step.Terminated)
+	x.rest()
+	x.wantCalls("a run that came after its stop", 0, of(job))
+}
+
+// The run of attempt 1 was claimed before attempt 2 began, and comes after it.
+func dropsEarlierAttempt(x *trial) {
+	x.does(x.held)
+	p := x.launch()
+	run := p.link.hold(readDetails)
+	job := x.job(spec(1))
+	x.await("the run of attempt 1 to be claimed", run.isReached)
+	x.breakDown(job, 1)
+	x.operate(job, operation.RetryFailed)
+	x.soon(10*x.pause, func() bool { return len(x.matching(like(2, 0))) > 0 }) // the claim may be in its way
+	run.open()
+	later := x.awaitCall("the host in attempt 2", like(2, 0))
+	x.rest()
+	x.wantCalls("attempt 1 after attempt 2 was seen", 0, like(1, -1))
+	x.wantLive(later, "only an earlier attempt was delivered")
+	later.finish(success)
+	x.awaitState(job, step.Succeeded)
+}
+
+// A function that runs longer than a lease keeps it.
+func renewsWhileItRuns(x *trial) {
+	x.lease = 2 * x.short
+	x.does(x.held)
+	x.launch()
+	job := x.job(spec(1))
+	c := x.awaitCall("the host", of(job))
+	x.launch()
+	time.Sleep(5 * x.short)
+	x.wantLive(c, "its process is alive")
+	x.wantCalls("a host that takes longer than a lease", 1, of(job))
+	x.does(succeed)
+	c.finish(success)
+	x.awaitState(job, step.Succeeded)
+}

@@ -1,0 +1,393 @@
+package executortest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/executor/executortest"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// by returns an executor by hand, an engine.Handler, with one flaw, or none.
+func by(f flaw) executortest.Start {
+	return func(ctx context.Context, p executortest.Process) error {
+		h := &handler{p: p, flaw: f, places: make(chan struct{}, 16), running: map[key]*attempt{}}
+		defer h.left.Wait()
+		return p.Engine.Dispatch(ctx, h.handle, engine.Lease(p.Lease))
+	}
+}
+
+var (
+	errStopped = errors.New("the attempt is told to stop")
+	errOver    = errors.New("the attempt is over")
+)
+
+type key struct {
+	job      store.JobID
+	step     step.ID
+	attempt  int32
+	delivery int32 // 0, but for the flaw runsTwice
+}
+
+// An attempt runs in this process. Functions have the context working, reports have reporting.
+type attempt struct {
+	key
+	working, reporting context.Context
+	stop, drop         context.CancelCauseFunc // end working, and both
+	done               chan struct{}           // closed once nothing of it runs
+	err                error                   // what its run came to; set before done is closed
+}
+
+type handler struct {
+	p      executortest.Process
+	flaw   flaw
+	places chan struct{} // one for each function at work
+	left   sync.WaitGroup
+
+	mu      sync.Mutex // guards all below
+	running map[key]*attempt
+}
+
+func (h *handler) handle(ctx context.Context, d engine.Delivery) error {
+	switch d.Effect {
+	case store.RunTargets:
+		if h.flaw == settlesBefore {
+			h.left.Go(func() { _ = h.run(context.WithoutCancel(ctx), d) })
+			return nil
+		}
+		return h.run(ctx, d)
+	case store.StopAttempt:
+		return h.stop(ctx, d)
+	case store.JobEnded:
+		return h.ended(ctx, d)
+	}
+	if h.flaw == refusesQuestions {
+		return errors.New("a question")
+	}
+	return nil
+}
+
+// run carries out a run, or waits for the one that does. If that fails, as its lease is lost, this
+// one takes over.
+func (h *handler) run(ctx context.Context, d engine.Delivery) error {
+	for {
+		a, entered := h.enter(ctx, d)
+		if entered {
+			a.err = h.carryOut(a, d)
+			h.leave(a)
+			return a.err
+		}
+		select {
+		case <-a.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if a.err == nil {
+			return nil
+		}
+	}
+}
+
+func (h *handler) enter(ctx context.Context, d engine.Delivery) (*attempt, bool) {
+	k := key{job: d.Job.ID, step: d.Step.ID, attempt: d.Attempt}
+	if h.flaw == runsTwice {
+		k.delivery = d.Count
+	}
+	if h.flaw == keepsLostLease {
+		ctx = context.WithoutCancel(ctx)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if a := h.running[k]; a != nil {
+		return a, false
+	}
+	a := &attempt{key: k, done: make(chan struct{})}
+	a.reporting, a.drop = context.WithCancelCause(ctx)
+	a.working, a.stop = context.WithCancelCause(a.reporting)
+	if h.flaw != entersLate {
+		h.running[k] = a
+	}
+	return a, true
+}
+
+func (h *handler) leave(a *attempt) {
+	a.drop(errOver)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.running, a.key)
+	close(a.done)
+}
+
+// end calls how on each attempt that which selects, and waits until they have ended.
+func (h *handler) end(ctx context.Context, which func(key) bool, how func(*attempt)) error {
+	var ending []*attempt
+	h.mu.Lock()
+	for k, a := range h.running {
+		if which(k) {
+			ending = append(ending, a)
+		}
+	}
+	h.mu.Unlock()
+	for _, a := range ending {
+		how(a)
+	}
+	for _, a := range ending {
+		select {
+		case <-a.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (h *handler) stop(ctx context.Context, d engine.Delivery) error {
+	if h.flaw == blocksStops {
+		select {
+		case h.places <- struct{}{}:
+			defer func() { <-h.places }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	stopping, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if h.flaw == stopsEarly {
+		cancel()
+	}
+	err := h.end(stopping, func(k key) bool {
+		if h.flaw == stopsOnlyItsOwn {
+			return k.job == d.Job.ID && k.attempt == d.Attempt
+		}
+		return k.job == d.Job.ID && k.step == d.Step.ID && k.attempt <= d.Attempt && h.flaw != ignoresStops
+	}, func(a *attempt) { a.stop(errStopped) })
+	if err != nil && h.flaw != stopsEarly {
+		return err
+	}
+	err = h.report(ctx, engine.Report{Job: d.Job.ID, Step: d.Step.ID, Attempt: d.Attempt, Outcome: step.Stopped})
+	if errors.Is(err, errOver) {
+		return nil
+	}
+	return err
+}
+
+func (h *handler) ended(ctx context.Context, d engine.Delivery) error {
+	return h.end(ctx, func(k key) bool {
+		if h.flaw == ignoresEnds {
+			return false
+		}
+		return k.job == d.Job.ID && (k.step < d.Step.ID || k.step == d.Step.ID && k.attempt <= d.Attempt || h.flaw == endsLaterAttempts)
+	}, func(a *attempt) { a.drop(errOver) })
+}
+
+// carryOut runs an attempt that has been entered.
+func (h *handler) carryOut(a *attempt, d engine.Delivery) error {
+	err := h.end(a.reporting, func(k key) bool {
+		return k.job == a.job && k.step == a.step && k.attempt < a.attempt && h.flaw != startsBeside
+	}, func(earlier *attempt) { earlier.drop(errOver) })
+	if err == nil {
+		enough := h.watch(a)
+		err = h.work(a, d)
+		enough()
+	}
+	switch cause := context.Cause(a.reporting); {
+	case errors.Is(cause, errOver), errors.Is(err, errOver):
+		return nil
+	case cause != nil && h.flaw == settlesAtShutdown:
+		return nil
+	case cause != nil:
+		return cause
+	case a.working.Err() != nil: // stopped: the handler of the stop reports it
+		return nil
+	}
+	return err
+}
+
+// watch ends an attempt whose step has moved on, until enough is called: the stop may go to another
+// process.
+func (h *handler) watch(a *attempt) (enough func()) {
+	ctx, cancel := context.WithCancel(a.reporting)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for pause(ctx, time.Second) == nil {
+			s, err := h.p.Engine.Step(ctx, a.job, a.step)
+			switch {
+			case err != nil || h.flaw == ignoresStops || h.flaw == ignoresEnds || h.flaw == startsBeside || h.flaw == reportsOldAttempt:
+			case h.flaw == hearsNoOther || h.flaw == stopsOnlyItsOwn || s.State == step.Running && s.Attempt == a.attempt:
+			case s.State == step.Terminating && s.Attempt == a.attempt:
+				a.stop(errStopped)
+			default:
+				a.drop(errOver)
+			}
+		}
+	})
+	return func() {
+		cancel()
+		watching.Wait()
+	}
+}
+
+// current reports whether the step still runs in an attempt.
+func (h *handler) current(a *attempt) (bool, error) {
+	s, err := h.p.Engine.Step(a.working, a.job, a.step)
+	return h.flaw == asksNothing || err == nil && s.State == step.Running && s.Attempt == a.attempt, err
+}
+
+const page = 1000
+
+// work calls the function for each host that is due and has no result.
+func (h *handler) work(a *attempt, d engine.Delivery) error {
+	results := make(chan engine.TargetResult, page)
+	var reporter, functions sync.WaitGroup
+	reporter.Go(func() { h.collect(a, results) })
+	defer reporter.Wait()
+	defer close(results)
+	defer functions.Wait()
+	for from := h.first(a, d); ; {
+		if current, err := h.current(a); err != nil || !current {
+			return err
+		}
+		class := store.UnfinishedTargets
+		if h.flaw == runsEveryHost {
+			class = store.AllTargets
+		}
+		due, err := h.p.Engine.Targets(a.working, a.job, a.step, engine.TargetQuery{Class: class, From: from, Limit: page})
+		if h.flaw == entersLate {
+			h.mu.Lock()
+			h.running[a.key] = a
+			h.mu.Unlock()
+		}
+		if err != nil {
+			return err
+		}
+		for _, t := range due {
+			select {
+			case h.places <- struct{}{}:
+			case <-a.working.Done():
+				return nil
+			}
+			functions.Go(func() {
+				defer func() { <-h.places }()
+				if a.working.Err() == nil {
+					h.call(a, t, results)
+				}
+			})
+		}
+		if len(due) < page || h.flaw == readsOnePage {
+			return nil
+		}
+		from = due[len(due)-1].Index + 1
+	}
+}
+
+func (h *handler) first(a *attempt, d engine.Delivery) int32 {
+	if h.flaw == forgetsAHost && d.Count > 1 {
+		left, _ := h.p.Engine.Targets(a.working, a.job, a.step, engine.TargetQuery{Class: store.UnfinishedTargets, Limit: 1})
+		for _, t := range left {
+			return t.Index + 1
+		}
+	}
+	return 0
+}
+
+// call calls the function for a host.
+func (h *handler) call(a *attempt, t store.Target, results chan<- engine.TargetResult) {
+	result := h.contain(a, t)
+	ended := context.Cause(a.working)
+	if ended != nil && !errors.Is(ended, errStopped) && !result.Status.Success() && h.flaw != reportsInterrupted {
+		return // the host runs again elsewhere, or its result is stale
+	}
+	results <- engine.TargetResult{Target: t.Index, Result: result}
+}
+
+func (h *handler) contain(a *attempt, t store.Target) (result store.Result) {
+	defer func() {
+		if v := recover(); v != nil {
+			result = store.Result{Status: step.TargetFailed, Detail: fmt.Sprint(v)}
+			if h.flaw == panicsSucceed {
+				result.Status = step.TargetSucceeded
+			}
+		}
+	}()
+	return h.p.Work(a.working, executortest.Call{Job: a.job, Step: a.step, Attempt: a.attempt, Index: t.Index, Name: t.Name})
+}
+
+// collect reports results together, until there are no more.
+func (h *handler) collect(a *attempt, results <-chan engine.TargetResult) {
+	var pending []engine.TargetResult
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for more := true; more; {
+		select {
+		case r, ok := <-results:
+			if more = ok; ok {
+				pending = append(pending, r)
+			}
+			if more && len(pending) < page {
+				continue
+			}
+		case <-tick.C:
+		}
+		if len(pending) > 0 && a.reporting.Err() == nil && h.flush(a.reporting, a, pending) {
+			pending = nil
+		}
+	}
+	if cause := context.Cause(a.reporting); len(pending) > 0 && cause != nil && (!errors.Is(cause, errOver) || h.flaw == reportsOldAttempt) && h.flaw != losesAtShutdown {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.reporting), 2*time.Second)
+		defer cancel()
+		h.flush(ctx, a, pending)
+	}
+}
+
+// flush reports results, and reports whether they are done with.
+func (h *handler) flush(ctx context.Context, a *attempt, results []engine.TargetResult) bool {
+	r := engine.Report{Job: a.job, Step: a.step, Attempt: a.attempt, Results: results}
+	if h.flaw == reportsOldAttempt {
+		if s, err := h.p.Engine.Step(ctx, a.job, a.step); err == nil {
+			r.Attempt = s.Attempt
+		}
+	}
+	err := h.report(ctx, r)
+	if err != nil && ctx.Err() != nil && h.flaw != dropsFailedReports {
+		return false
+	}
+	if err != nil && h.flaw != dropsFailedReports {
+		a.drop(err)
+	}
+	return true
+}
+
+// report reports until the engine has answered. It is errOver if the attempt is not the step's any
+// more.
+func (h *handler) report(ctx context.Context, r engine.Report) error {
+	for delay := 20 * time.Millisecond; ; delay = min(2*delay, 2*time.Second) {
+		_, err := h.p.Engine.Report(ctx, r)
+		refusal := (*engine.Refusal)(nil)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, operation.Stale), errors.Is(err, operation.NoSuchJob):
+			return errOver
+		case errors.As(err, &refusal), ctx.Err() != nil, h.flaw == dropsFailedReports:
+			return err
+		}
+		if err := pause(ctx, delay); err != nil {
+			return err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

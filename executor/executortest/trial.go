@@ -1,0 +1,261 @@
+package executortest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
+)
+
+// A trial is one promise put to an executor: a store, or a scope of one, processes that run the
+// executor on it, and the calls of functions that they make.
+type trial struct {
+	tempo
+	start Start
+	store store.Store
+	scope store.Scope
+	eng   *engine.Engine // the kit's own, on the store itself
+	dice  *rand.Rand     // for the trial's goroutine alone
+	lease time.Duration  // of processes that are launched from now on
+	began time.Time
+	over  chan struct{} // closed at the end: what is held returns
+	stuck bool          // a process does not return
+
+	mu        sync.Mutex // guards all below
+	plan      plan       // of calls that begin from now on
+	news      chan struct{}
+	failures  []string
+	journal   []string
+	calls     []*call
+	processes []*process
+}
+
+// scopes numbers the scopes of trials.
+var scopes atomic.Int64
+
+func newTrial(start Start, s store.Store, pace tempo, seed int) *trial {
+	x := &trial{
+		tempo: pace, start: start, store: s, lease: pace.long, began: time.Now(), over: make(chan struct{}), news: make(chan struct{}), plan: succeed,
+		scope: store.Scope{Type: "trial", ID: fmt.Sprint(scopes.Add(1))},
+		dice:  rand.New(rand.NewPCG(uint64(seed), 1)), // that they can be rolled again
+	}
+	x.eng = engine.New(s).In(x.scope)
+	return x
+}
+
+// play plays the trial and returns its failures.
+func (x *trial) play(keep func(*trial)) []string {
+	played := make(chan struct{})
+	go func() { // that a failure ends
+		defer close(played)
+		keep(x)
+	}()
+	<-played
+	x.finish()
+	if len(x.failures) > 0 {
+		x.failures[0] += "\n" + strings.Join(x.journal[max(len(x.journal)-60, 0):], "\n")
+	}
+	return x.failures
+}
+
+// isOver reports whether the trial is over: every call of a store passes, and no function blocks.
+func (x *trial) isOver() bool {
+	select {
+	case <-x.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// finish lets everything return, and waits until it has.
+func (x *trial) finish() {
+	close(x.over)
+	for _, p := range x.processes {
+		p.end()
+	}
+	late := time.After(x.patience)
+	for _, p := range x.processes {
+		select {
+		case <-p.done:
+		case <-late:
+			x.stuck = true
+			x.errorf("process %d has not returned %v after its context had ended, want it to return", p.number, x.patience)
+			return
+		}
+	}
+}
+
+// errorf notes a failure.
+func (x *trial) errorf(format string, args ...any) {
+	message := fmt.Sprintf(format, args...)
+	x.notef("FAILS: %s", message)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.failures) < 10 {
+		x.failures = append(x.failures, message)
+	}
+}
+
+// fatalf notes a failure and ends the trial. It is for the trial's own goroutine.
+func (x *trial) fatalf(format string, args ...any) {
+	x.errorf(format, args...)
+	runtime.Goexit()
+}
+
+// notef adds a line to the journal, which is printed with the first failure.
+func (x *trial) notef(format string, args ...any) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.journal = append(x.journal, fmt.Sprintf("%8.3fs ", time.Since(x.began).Seconds())+fmt.Sprintf(format, args...))
+}
+
+// tell wakes those who await something.
+func (x *trial) tell() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	close(x.news)
+	x.news = make(chan struct{})
+}
+
+// soon waits until ok holds, for d at most, and reports whether it does.
+func (x *trial) soon(d time.Duration, ok func() bool) bool {
+	for late := time.After(d); ; {
+		x.mu.Lock()
+		news := x.news
+		x.mu.Unlock()
+		if ok() {
+			return true
+		}
+		select {
+		case <-news:
+		case <-time.After(x.look):
+		case <-late:
+			return ok()
+		}
+	}
+}
+
+// await ends the trial unless ok comes to hold.
+func (x *trial) await(what string, ok func() bool) {
+	x.within(x.patience, what, ok)
+}
+
+// within ends the trial unless ok comes to hold within d.
+func (x *trial) within(d time.Duration, what string, ok func() bool) {
+	if !x.soon(d, ok) {
+		x.fatalf("within %v: want %s", d, what)
+	}
+}
+
+// rest waits for what must not come.
+func (x *trial) rest() { time.Sleep(x.pause) }
+
+// ctx returns the context of the kit's own calls.
+func (x *trial) ctx() context.Context { return context.Background() }
+
+func (x *trial) must(err error) {
+	if err != nil {
+		x.fatalf("the kit itself failed: %v", err)
+	}
+}
+
+// typ is the type of steps that the executor carries out.
+const typ = step.Script
+
+// spec returns a step of so many hosts.
+func spec(hosts int) step.Spec {
+	names := make([]string, hosts)
+	for i := range names {
+		names[i] = fmt.Sprintf("host-%d", i)
+	}
+	return step.Spec{Type: typ, Name: "work", Targets: names, Payload: "payload"}
+}
+
+// job creates and starts a job.
+func (x *trial) job(steps ...step.Spec) store.JobID {
+	created, err := x.eng.Create(x.ctx(), engine.JobSpec{Scope: x.scope, Name: "trial", Steps: steps}, engine.Request{By: "kit"})
+	x.must(err)
+	_, err = x.eng.OperateJob(x.ctx(), created.Job, operation.StartJob, engine.Request{By: "kit"})
+	x.must(err)
+	x.notef("job %d starts", created.Job)
+	return created.Job
+}
+
+func (x *trial) operate(job store.JobID, code operation.Code) {
+	_, err := x.eng.Operate(x.ctx(), job, 1, code, engine.Request{By: "kit"})
+	x.must(err)
+	x.notef("job %d: %v", job, code)
+}
+
+func (x *trial) terminate(job store.JobID) {
+	_, err := x.eng.OperateJob(x.ctx(), job, operation.TerminateJob, engine.Request{By: "kit"})
+	x.must(err)
+	x.notef("job %d is told to stop", job)
+}
+
+// breakDown reports the attempt broken, behind the executor's back: it is over without a stop.
+func (x *trial) breakDown(job store.JobID, attempt int32) {
+	_, err := x.eng.Report(x.ctx(), engine.Report{Job: job, Step: 1, Attempt: attempt, Outcome: step.Broke, By: "kit"})
+	x.must(err)
+	x.notef("job %d: attempt %d is over", job, attempt)
+}
+
+// step returns the first step of a job as it stands.
+func (x *trial) step(job store.JobID) store.Step {
+	s, err := x.eng.Step(x.ctx(), job, 1)
+	x.must(err)
+	return s
+}
+
+// awaitState ends the trial unless the first step of a job comes to a state.
+func (x *trial) awaitState(job store.JobID, want step.State) {
+	if !x.soon(x.patience, func() bool { return x.step(job).State == want }) {
+		s := x.step(job)
+		x.fatalf("after %v the step is %v in attempt %d with %d of %d unfinished, want it %v", x.patience, s.State, s.Attempt, s.Unfinished, s.Total, want)
+	}
+}
+
+// target returns a target of the first step of a job.
+func (x *trial) target(job store.JobID, index int32) store.Target {
+	targets, err := x.eng.Targets(x.ctx(), job, 1, engine.TargetQuery{From: index, Limit: 1})
+	x.must(err)
+	return targets[0]
+}
+
+// waiting reports whether a job has an unsettled effect of one of the kinds.
+func (x *trial) waiting(job store.JobID, kinds ...store.Effect) bool {
+	effects, err := x.eng.Effects(x.ctx(), job, 0, 1000)
+	x.must(err)
+	return slices.ContainsFunc(effects, func(d store.Delivery) bool { return slices.Contains(kinds, d.Effect) })
+}
+
+// take claims the effects of a kind that are due or leased, as another process does after their
+// leases have run out, and giveBack has them due at once.
+func (x *trial) take(kind store.Effect) []store.Delivery {
+	now := step.At(time.Now()).Add(time.Hour)
+	taken, err := x.store.Claim(x.ctx(), store.Claim{
+		Scope: x.scope, Effects: []store.Effect{kind}, Now: now, Until: now.Add(time.Hour), Token: store.Token{1, byte(kind)}, Limit: 1000,
+	})
+	x.must(err)
+	x.notef("%d effects %v are taken away", len(taken), kind)
+	return taken
+}
+
+func (x *trial) giveBack(taken []store.Delivery) {
+	for _, d := range taken {
+		d.NotBefore = d.At
+		x.must(x.store.Defer(x.ctx(), d))
+	}
+	x.notef("%d effects are given back", len(taken))
+}
