@@ -197,9 +197,10 @@ type tempo struct {
 	pause    time.Duration // for what must not come; shorter than a third of a long lease
 	long     time.Duration // a lease that no trial waits out
 	short    time.Duration // one that it does
+	alone    bool          // a trial has its store for itself
 }
 
 var (
-	bubbleTime = tempo{patience: 3 * time.Minute, look: 20 * time.Millisecond, pause: 3 * time.Second, long: 30 * time.Second, short: 3 * time.Second}
+	bubbleTime = tempo{patience: 3 * time.Minute, look: 20 * time.Millisecond, pause: 3 * time.Second, long: 30 * time.Second, short: 3 * time.Second, alone: true}
 	realTime   = tempo{patience: time.Minute, look: 50 * time.Millisecond, pause: 300 * time.Millisecond, long: 30 * time.Second, short: 2 * time.Second}
 )

@@ -13,7 +13,7 @@ type flaw string
 const (
 	none               flaw = ""
 	runsTwice          flaw = "starts a run again that is at work"
-	ignoresStops       flaw = "reports a stop, and lets functions go on"
+	ignoresStops       flaw = "settles a stop and does nothing"
 	reportsOldAttempt  flaw = "reports results of an attempt that is over as those of the current one"
 	losesAtShutdown    flaw = "drops results at the end of the process that are not reported yet"
 	settlesAtShutdown  flaw = "settles at the end of the process what is not done"
@@ -35,20 +35,29 @@ const (
 	hearsNoOther       flaw = "ends functions only on what this process is delivered"
 	refusesQuestions   flaw = "fails questions, and never settles them"
 	panicsSucceed      flaw = "takes a panic for a success"
+	callsTwice         flaw = "calls the function twice for each host"
+	reportsLess        flaw = "reports no exit codes and no details"
+	dropsAfterStop     flaw = "drops what functions return after a stop"
+	neverRenews        flaw = "never renews a lease"
+	forgetsLost        flaw = "takes a run off its list when its lease is lost, and not when its functions have returned"
+	leavesForeignStops flaw = "settles a stop of what does not run in this process, and reports nothing"
+	leavesFunctions    flaw = "returns while functions are at work"
 )
 
 func TestKitPassesAGoodExecutor(t *testing.T) { executortest.Run(t, by(none)) }
 
+const theFaults = "Faults/every job ends, and each success is taken once"
+
 // rejects says which promises each flaw must be found to break.
 var rejects = map[flaw][]string{
-	runsTwice:          {"Run/delivered twice runs once"},
+	runsTwice:          {"Run/delivered twice runs once", theFaults},
 	ignoresStops:       {"Stop/ends what runs"},
 	reportsOldAttempt:  {"Run/first ends what runs of earlier attempts"},
 	losesAtShutdown:    {"Shutdown/reports what has finished"},
 	settlesAtShutdown:  {"Shutdown/gives back at once what is not done"},
 	reportsInterrupted: {"Shutdown/gives back at once what is not done"},
 	blocksStops:        {"Stop/waits for no other run"},
-	forgetsAHost:       {"Crash/the hosts without a result run again, and no others"},
+	forgetsAHost:       {"Crash/the hosts without a result run again, and no others", theFaults},
 	dropsFailedReports: {"Report/is repeated until it is taken"},
 	keepsLostLease:     {"Lease/that another process has taken ends the functions", "Lease/that has run out ends the functions"},
 	settlesBefore:      {"Crash/the hosts without a result run again, and no others"},
@@ -56,14 +65,21 @@ var rejects = map[flaw][]string{
 	stopsEarly:         {"Stop/is reported once all functions have returned"},
 	stopsOnlyItsOwn:    {"Stop/ends earlier attempts too"},
 	startsBeside:       {"Run/first ends what runs of earlier attempts"},
-	ignoresEnds:        {"End/ends what runs"},
+	ignoresEnds:        {"End/ends what runs", "End/by a deadline ends what runs"},
 	endsLaterAttempts:  {"End/leaves a later attempt alone"},
 	entersLate:         {"Stop/during the first page of hosts"},
 	asksNothing:        {"Run/is dropped after a stop of its attempt", "Run/is dropped if a later attempt was seen"},
-	runsEveryHost:      {"Run/a retry is of the hosts that are due"},
+	runsEveryHost:      {"Run/a retry is of the hosts that are due", theFaults},
 	hearsNoOther:       {"Stop/in another process ends what runs here"},
 	refusesQuestions:   {"End/is settled, as are questions"},
 	panicsSucceed:      {"Run/takes a panic for a failure"},
+	callsTwice:         {"Run/calls the function once for each host"},
+	reportsLess:        {"Run/reports what the function returned"},
+	dropsAfterStop:     {"Stop/results after it count"},
+	neverRenews:        {"Lease/is renewed while functions run"},
+	forgetsLost:        {"Lease/a function that ignores its loss is not called beside itself"},
+	leavesForeignStops: {"Crash/after a stop, another process reports it"},
+	leavesFunctions:    {"Shutdown/waits for functions, and gives nothing back before"},
 }
 
 // Each executor that is broken on purpose is rejected by the promise that it breaks.

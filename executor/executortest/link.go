@@ -87,6 +87,9 @@ func (l *clockLink) Now(ctx context.Context) (step.Time, error) {
 
 // set changes what becomes of calls.
 func (l *link) set(s linkState) {
+	if s != clear {
+		l.trial.noteFault()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.state = s
@@ -207,9 +210,10 @@ func (l *link) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, erro
 	})
 }
 
-// Wake implements store.Waker.
+// Wake implements store.Waker. A store that trials share does not wake: each commit would have
+// every process of every trial claim.
 func (l *link) Wake(job store.JobID) (changed <-chan struct{}, stop func()) {
-	if w, ok := l.Store.(store.Waker); ok {
+	if w, ok := l.Store.(store.Waker); ok && l.trial.alone {
 		return w.Wake(job)
 	}
 	return nil, func() {}

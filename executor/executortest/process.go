@@ -2,6 +2,7 @@ package executortest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/stepgate/stepgate/engine"
@@ -42,7 +43,8 @@ func (x *trial) launch(withheld ...store.Effect) *process {
 				x.errorf("process %d panics: %v", p.number, v)
 			}
 		}()
-		if err := x.start(ctx, world); err != nil && !p.isDead() {
+		err := x.start(ctx, world)
+		if ended := ctx.Err(); err != nil && (ended == nil || !errors.Is(err, ended)) && !p.isDead() {
 			x.errorf("process %d returned %v, want nil", p.number, err)
 		}
 	}()
@@ -138,7 +140,7 @@ func (p *process) begin(c *call) plan {
 	dead, gone, does := p.dead, p.gone, p.plan
 	var beside *call
 	for _, other := range p.calls {
-		if other.process == p && !other.returned && other.Job == c.Job && other.Step == c.Step && other.Index == c.Index {
+		if (other.process == p || !p.disturbed && p.lease == p.long) && !other.returned && other.Job == c.Job && other.Step == c.Step && other.Index == c.Index {
 			beside = other
 		}
 	}
@@ -151,7 +153,8 @@ func (p *process) begin(c *call) plan {
 	}
 	p.notef("process %d: %v begins", p.number, c)
 	if beside != nil {
-		p.errorf("process %d calls %v while %v is at work, want no host to be worked on twice at once", p.number, c, beside)
+		p.errorf("process %d calls %v while process %d is at work on %v, want no host to be worked on twice at once",
+			p.number, c, beside.process.number, beside)
 	}
 	if gone {
 		p.errorf("process %d calls %v after it has returned", p.number, c)

@@ -18,7 +18,12 @@ import (
 func by(f flaw) executortest.Start {
 	return func(ctx context.Context, p executortest.Process) error {
 		h := &handler{p: p, flaw: f, places: make(chan struct{}, 16), running: map[key]*attempt{}}
-		defer h.left.Wait()
+		if f != leavesFunctions {
+			defer h.left.Wait()
+		}
+		if f == neverRenews {
+			return h.fetch(ctx)
+		}
 		return p.Engine.Dispatch(ctx, h.handle, engine.Lease(p.Lease))
 	}
 }
@@ -52,6 +57,24 @@ type handler struct {
 
 	mu      sync.Mutex // guards all below
 	running map[key]*attempt
+}
+
+// fetch claims effects, and never renews their leases.
+func (h *handler) fetch(ctx context.Context) error {
+	for ctx.Err() == nil {
+		due, err := h.p.Engine.Claim(ctx, engine.ClaimQuery{Lease: h.p.Lease, Wait: time.Second})
+		if err != nil && ctx.Err() == nil {
+			_ = pause(ctx, time.Second)
+		}
+		for _, d := range due {
+			h.left.Go(func() {
+				if h.handle(ctx, d) == nil {
+					_ = h.p.Engine.Settle(ctx, d.Claimed())
+				}
+			})
+		}
+	}
+	return nil
 }
 
 func (h *handler) handle(ctx context.Context, d engine.Delivery) error {
@@ -110,6 +133,9 @@ func (h *handler) enter(ctx context.Context, d engine.Delivery) (*attempt, bool)
 	a := &attempt{key: k, done: make(chan struct{})}
 	a.reporting, a.drop = context.WithCancelCause(ctx)
 	a.working, a.stop = context.WithCancelCause(a.reporting)
+	if h.flaw == forgetsLost {
+		context.AfterFunc(a.reporting, func() { h.leave(a) })
+	}
 	if h.flaw != entersLate {
 		h.running[k] = a
 	}
@@ -120,8 +146,10 @@ func (h *handler) leave(a *attempt) {
 	a.drop(errOver)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.running, a.key)
-	close(a.done)
+	if h.running[a.key] == a || h.flaw == entersLate {
+		delete(h.running, a.key)
+		close(a.done)
+	}
 }
 
 // end calls how on each attempt that which selects, and waits until they have ended.
@@ -156,6 +184,9 @@ func (h *handler) stop(ctx context.Context, d engine.Delivery) error {
 			return ctx.Err()
 		}
 	}
+	if h.flaw == ignoresStops || h.flaw == leavesForeignStops && !h.runs(d) {
+		return nil
+	}
 	stopping, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if h.flaw == stopsEarly {
@@ -165,7 +196,7 @@ func (h *handler) stop(ctx context.Context, d engine.Delivery) error {
 		if h.flaw == stopsOnlyItsOwn {
 			return k.job == d.Job.ID && k.attempt == d.Attempt
 		}
-		return k.job == d.Job.ID && k.step == d.Step.ID && k.attempt <= d.Attempt && h.flaw != ignoresStops
+		return k.job == d.Job.ID && k.step == d.Step.ID && k.attempt <= d.Attempt
 	}, func(a *attempt) { a.stop(errStopped) })
 	if err != nil && h.flaw != stopsEarly {
 		return err
@@ -175,6 +206,12 @@ func (h *handler) stop(ctx context.Context, d engine.Delivery) error {
 		return nil
 	}
 	return err
+}
+
+func (h *handler) runs(d engine.Delivery) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.running[key{job: d.Job.ID, step: d.Step.ID, attempt: d.Attempt}] != nil
 }
 
 func (h *handler) ended(ctx context.Context, d engine.Delivery) error {
@@ -248,7 +285,14 @@ func (h *handler) work(a *attempt, d engine.Delivery) error {
 	reporter.Go(func() { h.collect(a, results) })
 	defer reporter.Wait()
 	defer close(results)
-	defer functions.Wait()
+	defer func() {
+		if h.flaw == leavesFunctions {
+			for pause(a.working, time.Second) == nil {
+			}
+			return
+		}
+		functions.Wait()
+	}()
 	for from := h.first(a, d); ; {
 		if current, err := h.current(a); err != nil || !current {
 			return err
@@ -277,6 +321,9 @@ func (h *handler) work(a *attempt, d engine.Delivery) error {
 				if a.working.Err() == nil {
 					h.call(a, t, results)
 				}
+				if h.flaw == callsTwice {
+					_ = h.contain(a, t)
+				}
 			})
 		}
 		if len(due) < page || h.flaw == readsOnePage {
@@ -302,6 +349,12 @@ func (h *handler) call(a *attempt, t store.Target, results chan<- engine.TargetR
 	ended := context.Cause(a.working)
 	if ended != nil && !errors.Is(ended, errStopped) && !result.Status.Success() && h.flaw != reportsInterrupted {
 		return // the host runs again elsewhere, or its result is stale
+	}
+	switch {
+	case h.flaw == dropsAfterStop && ended != nil, h.flaw == leavesFunctions && ended != nil:
+		return
+	case h.flaw == reportsLess:
+		result.ExitCode, result.Detail = 0, ""
 	}
 	results <- engine.TargetResult{Target: t.Index, Result: result}
 }

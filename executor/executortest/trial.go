@@ -25,8 +25,9 @@ type trial struct {
 	store store.Store
 	scope store.Scope
 	eng   *engine.Engine // the kit's own, on the store itself
-	dice  *rand.Rand     // for the trial's goroutine alone
-	lease time.Duration  // of processes that are launched from now on
+	seed  int
+	dice  *rand.Rand    // of the seed; for the trial's goroutine alone
+	lease time.Duration // of processes that are launched from now on
 	began time.Time
 	over  chan struct{} // closed at the end: what is held returns
 	stuck bool          // a process does not return
@@ -38,6 +39,7 @@ type trial struct {
 	journal   []string
 	calls     []*call
 	processes []*process
+	disturbed bool // a process may have lost a lease: another one may work on its hosts
 }
 
 // scopes numbers the scopes of trials.
@@ -45,9 +47,9 @@ var scopes atomic.Int64
 
 func newTrial(start Start, s store.Store, pace tempo, seed int) *trial {
 	x := &trial{
-		tempo: pace, start: start, store: s, lease: pace.long, began: time.Now(), over: make(chan struct{}), news: make(chan struct{}), plan: succeed,
+		tempo: pace, start: start, seed: seed, store: s, lease: pace.long, began: time.Now(), over: make(chan struct{}), news: make(chan struct{}), plan: succeed,
 		scope: store.Scope{Type: "trial", ID: fmt.Sprint(scopes.Add(1))},
-		dice:  rand.New(rand.NewPCG(uint64(seed), 1)), // that they can be rolled again
+		dice:  rand.New(rand.NewPCG(uint64(seed), 1)),
 	}
 	x.eng = engine.New(s).In(x.scope)
 	return x
@@ -63,6 +65,7 @@ func (x *trial) play(keep func(*trial)) []string {
 	<-played
 	x.finish()
 	if len(x.failures) > 0 {
+		x.failures[0] = fmt.Sprintf("seed %d: ", x.seed) + x.failures[0]
 		x.failures[0] += "\n" + strings.Join(x.journal[max(len(x.journal)-60, 0):], "\n")
 	}
 	return x.failures
@@ -158,6 +161,13 @@ func (x *trial) within(d time.Duration, what string, ok func() bool) {
 	}
 }
 
+// noteFault notes that leases can be lost from now on.
+func (x *trial) noteFault() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.disturbed = true
+}
+
 // rest waits for what must not come.
 func (x *trial) rest() { time.Sleep(x.pause) }
 
@@ -243,6 +253,7 @@ func (x *trial) waiting(job store.JobID, kinds ...store.Effect) bool {
 // take claims the effects of a kind that are due or leased, as another process does after their
 // leases have run out, and giveBack has them due at once.
 func (x *trial) take(kind store.Effect) []store.Delivery {
+	x.noteFault()
 	now := step.At(time.Now()).Add(time.Hour)
 	taken, err := x.store.Claim(x.ctx(), store.Claim{
 		Scope: x.scope, Effects: []store.Effect{kind}, Now: now, Until: now.Add(time.Hour), Token: store.Token{1, byte(kind)}, Limit: 1000,
