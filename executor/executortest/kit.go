@@ -168,17 +168,24 @@ func (k Kit) play(t *testing.T, start Start, promises []promise) func(t *testing
 		mu     sync.Mutex // guards found
 	)
 	for i, p := range promises {
-		for seed := range max(p.seeds, 1) {
-			done[i].Go(func() {
-				places <- struct{}{}
-				defer func() { <-places }()
-				failures := newTrial(start, s, realTime, seed).play(p.keep)
-				mu.Lock()
-				defer mu.Unlock()
-				found[i] = append(found[i], failures...)
-			})
-		}
+		done[i].Add(max(p.seeds, 1))
 	}
+	one := func(i, seed int) {
+		failures := newTrial(start, s, realTime, seed).play(promises[i].keep)
+		mu.Lock()
+		found[i] = append(found[i], failures...)
+		mu.Unlock()
+		<-places
+		done[i].Done()
+	}
+	go func() {
+		for i, p := range promises {
+			for seed := range max(p.seeds, 1) {
+				places <- struct{}{}
+				go one(i, seed)
+			}
+		}
+	}()
 	t.Cleanup(func() {
 		for i := range done {
 			done[i].Wait()

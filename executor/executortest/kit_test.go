@@ -70,7 +70,7 @@ var rejects = map[flaw][]string{
 	entersLate:         {"Stop/during the first page of hosts"},
 	asksNothing:        {"Run/is dropped after a stop of its attempt", "Run/is dropped if a later attempt was seen"},
 	runsEveryHost:      {"Run/a retry is of the hosts that are due", theFaults},
-	hearsNoOther:       {"Stop/in another process ends what runs here"},
+	hearsNoOther:       {"Stop/in another process ends what runs here", "End/in another process ends what runs here"},
 	refusesQuestions:   {"End/is settled, as are questions"},
 	panicsSucceed:      {"Run/takes a panic for a failure"},
 	callsTwice:         {"Run/calls the function once for each host"},

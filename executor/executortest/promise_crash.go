@@ -27,6 +27,23 @@ var shutdownPromises = []promise{
 	{name: "Shutdown/waits for functions, and gives nothing back before", keep: shutdownWaits},
 }
 
+// A function that runs longer than a lease keeps it.
+func renewsWhileItRuns(x *trial) {
+	x.lease = 2 * x.short
+	x.does(x.held)
+	p := x.launch()
+	job := x.job(spec(1))
+	c := x.awaitCall("the host", of(job))
+	p.link.withhold(store.RunTargets) // only the other process can claim the run again
+	x.launch()
+	time.Sleep(5 * x.short)
+	x.wantLive(c, "its process is alive")
+	x.wantCalls("a host that takes longer than a lease", 1, of(job))
+	x.does(succeed)
+	c.finish(success)
+	x.awaitState(job, step.Succeeded)
+}
+
 func lostLeaseEnds(x *trial) {
 	x.does(x.held)
 	x.launch()
@@ -62,6 +79,7 @@ func notCalledBesideItself(x *trial) {
 	c := x.awaitCall("the host", of(job))
 	taken := x.take(store.RunTargets)
 	x.awaitEnd(c, "another process took its lease")
+	x.rest()
 	x.giveBack(taken)
 	x.await("the run to be delivered a second time", func() bool { return p.link.deliveries(store.RunTargets) >= 2 })
 	x.rest()

@@ -2,7 +2,6 @@ package executortest
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -159,7 +158,7 @@ func endsEarlierAttemptsFirst(x *trial) {
 
 // The run was claimed before the stop, and comes after it.
 func dropsRunAfterStop(x *trial) {
-	p := x.launch()
+	p := x.launch(store.JobEnded) // which would end the run as well
 	run := p.link.hold(readDetails)
 	job := x.job(spec(2))
 	x.await("the run to be claimed", run.isReached)
@@ -174,7 +173,7 @@ func dropsRunAfterStop(x *trial) {
 // The run of attempt 1 was claimed before attempt 2 began, and comes after it.
 func dropsEarlierAttempt(x *trial) {
 	x.does(x.held)
-	p := x.launch()
+	p := x.launch(store.JobEnded) // which would end the run as well
 	run := p.link.hold(readDetails)
 	job := x.job(spec(1))
 	x.await("the run of attempt 1 to be claimed", run.isReached)
@@ -187,21 +186,5 @@ func dropsEarlierAttempt(x *trial) {
 	x.wantCalls("attempt 1 after attempt 2 was seen", 0, like(1, -1))
 	x.wantLive(later, "only an earlier attempt was delivered")
 	later.finish(success)
-	x.awaitState(job, step.Succeeded)
-}
-
-// A function that runs longer than a lease keeps it.
-func renewsWhileItRuns(x *trial) {
-	x.lease = 2 * x.short
-	x.does(x.held)
-	x.launch()
-	job := x.job(spec(1))
-	c := x.awaitCall("the host", of(job))
-	x.launch()
-	time.Sleep(5 * x.short)
-	x.wantLive(c, "its process is alive")
-	x.wantCalls("a host that takes longer than a lease", 1, of(job))
-	x.does(succeed)
-	c.finish(success)
 	x.awaitState(job, step.Succeeded)
 }

@@ -21,6 +21,7 @@ var stopPromises = []promise{
 var endPromises = []promise{
 	{name: "End/ends what runs", keep: endEnds},
 	{name: "End/by a deadline ends what runs", keep: deadlineEnds},
+	{name: "End/in another process ends what runs here", keep: endElsewhere},
 	{name: "End/leaves a later attempt alone", keep: endLeavesLaterAttempt},
 	{name: "End/is settled, as are questions", keep: settlesNotices},
 }
@@ -110,6 +111,7 @@ func stopIsNotBlocked(x *trial) {
 	x.terminate(at.Job)
 	x.within(10*x.pause+2*time.Second, "the function of a stopped attempt to be told, beside 99 other runs", func() bool { return at.ctx.Err() != nil })
 	x.awaitState(at.Job, step.Terminated)
+	x.rest() // for another one to take its place
 	for _, job := range jobs {
 		if len(x.matching(of(job))) == 0 {
 			x.terminate(job)
@@ -121,7 +123,7 @@ func stopIsNotBlocked(x *trial) {
 }
 
 func stopDuringFirstPage(x *trial) {
-	p := x.launch()
+	p := x.launch(store.JobEnded) // which would end the run as well
 	page := p.link.hold(readTargets)
 	job := x.job(spec(3))
 	x.await("the hosts to be read", page.isReached)
@@ -133,10 +135,10 @@ func stopDuringFirstPage(x *trial) {
 	x.wantCalls("an attempt that was stopped before its hosts were read", 0, of(job))
 }
 
-// The one process has the run, the other gets the stop.
+// The one process has the run, the other gets the stop, and then the end of the job.
 func stopElsewhere(x *trial) {
 	x.does(x.held)
-	x.launch(store.StopAttempt)
+	x.launch(store.StopAttempt, store.JobEnded)
 	job := x.job(spec(1))
 	c := x.awaitCall("the host", of(job))
 	x.launch(store.RunTargets)
@@ -154,6 +156,16 @@ func endEnds(x *trial) {
 	x.breakDown(job, 1)
 	x.awaitEnd(c, "the end of its job")
 	x.await("the end to be settled", func() bool { return !x.waiting(job, store.JobEnded) })
+}
+
+func endElsewhere(x *trial) {
+	x.does(x.held)
+	x.launch(store.JobEnded)
+	job := x.job(spec(1))
+	c := x.awaitCall("the host", of(job))
+	x.launch(store.RunTargets)
+	x.breakDown(job, 1)
+	x.awaitEnd(c, "another process was told of the end of its job")
 }
 
 func deadlineEnds(x *trial) {
