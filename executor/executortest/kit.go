@@ -5,7 +5,7 @@
 //	func TestExecutor(t *testing.T) {
 //		executortest.Run(t, func(ctx context.Context, p executortest.Process) error {
 //			work := func(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
-//				return p.Work(ctx, executortest.Call{
+//				return p.Work(ctx, executortest.Assignment{
 //					Job: t.Job.ID, Step: t.Step.ID, Attempt: t.Attempt, Index: h.Index, Name: h.Name,
 //				})
 //			}
@@ -47,11 +47,11 @@ type Process struct {
 
 	// Work is called for each host that is to be worked on. It blocks, returns and panics as
 	// the trial has it. Its ctx ends when the function is to return.
-	Work func(ctx context.Context, c Call) store.Result
+	Work func(ctx context.Context, a Assignment) store.Result
 }
 
-// A Call is one host of one attempt.
-type Call struct {
+// An Assignment is one host of one attempt, and what the function is called with.
+type Assignment struct {
 	Job     store.JobID
 	Step    step.ID
 	Attempt int32
@@ -67,7 +67,9 @@ type Kit struct {
 	// this as well, as a bubble has none.
 	Open func(t testing.TB) store.Store
 
-	Seeds int // runs with random faults; the default is 100
+	// Seeds is how many runs with random faults there are, and Seed that of the first; the
+	// defaults are 100 and 1. A seed rolls the same dice each time, and the schedule others.
+	Seeds, Seed int
 }
 
 // Run is the zero Kit's.
@@ -123,53 +125,64 @@ func Promises() []string {
 type promise struct {
 	name  string // "Stop/ends what runs"
 	keep  func(*trial)
-	seeds int // how often it is tried, each time with other dice; 0 is once
+	seeds []int // one trial for each; 0 rolls no dice
 }
 
 // promises returns all promises, with the seeds of k.
 func (k Kit) promises() []promise {
-	seeds := k.Seeds
-	if seeds <= 0 {
-		seeds = 100
+	all := slices.Concat(runPromises, stopPromises, endPromises, leasePromises, crashPromises, shutdownPromises)
+	for i := range all {
+		all[i].seeds = []int{0}
 	}
-	return slices.Concat(runPromises, stopPromises, endPromises, leasePromises, crashPromises, shutdownPromises, []promise{
-		{name: "Faults/every job ends, and each success is taken once", keep: (*trial).faults, seeds: seeds},
-	})
+	faults := promise{name: "Faults/every job ends, and each success is taken once", keep: (*trial).faults}
+	first, n := max(k.Seed, 1), k.Seeds
+	if n <= 0 {
+		n = 100
+	}
+	for i := range n {
+		faults.seeds = append(faults.seeds, first+i)
+	}
+	return append(all, faults)
 }
 
-// atOnce is how many trials are played at once in real time: they wait most of theirs.
-const atOnce = 24
-
-// play plays trials and returns how to get the failures of the i-th promise: in memory it is
-// played then, on a store that Open opens it has been begun before.
+// play returns how to get the failures of the i-th promise.
 func (k Kit) play(t *testing.T, start Start, promises []promise) func(t *testing.T, i int) []string {
-	if k.Open == nil {
-		return func(t *testing.T, i int) (failures []string) {
-			for seed := range max(promises[i].seeds, 1) {
-				synctest.Test(t, func(t *testing.T) {
-					x := newTrial(start, memstore.New(), bubbleTime, seed)
-					failures = append(failures, x.play(promises[i].keep)...)
-					if x.stuck { // the bubble panics at its end
-						t.Error(failures)
-					}
-				})
-				if len(failures) > 0 {
-					break
-				}
+	if k.Open != nil {
+		return playShared(t, start, k.Open(t), promises)
+	}
+	return func(t *testing.T, i int) []string { return playAlone(t, start, promises[i]) }
+}
+
+// playAlone plays the trials of a promise one after the other, each on a store in memory, up to the
+// first that fails.
+func playAlone(t *testing.T, start Start, p promise) (failures []string) {
+	for _, seed := range p.seeds {
+		synctest.Test(t, func(t *testing.T) {
+			x := newTrial(start, memstore.New(), bubbleTime, seed)
+			failures = x.play(p.keep)
+			if x.stuck { // the bubble panics at its end
+				t.Error(failures)
 			}
-			return failures
+		})
+		if len(failures) > 0 {
+			break
 		}
 	}
-	s := k.Open(t)
+	return failures
+}
+
+// atOnce is how many trials share a store at once: they wait most of their time.
+const atOnce = 24
+
+// playShared begins to play all trials on one store, and returns how to await those of the i-th
+// promise.
+func playShared(t *testing.T, start Start, s store.Store, promises []promise) func(t *testing.T, i int) []string {
 	var (
 		places = make(chan struct{}, atOnce)
 		done   = make([]sync.WaitGroup, len(promises))
 		found  = make([][]string, len(promises))
 		mu     sync.Mutex // guards found
 	)
-	for i, p := range promises {
-		done[i].Add(max(p.seeds, 1))
-	}
 	one := func(i, seed int) {
 		failures := newTrial(start, s, realTime, seed).play(promises[i].keep)
 		mu.Lock()
@@ -178,15 +191,18 @@ func (k Kit) play(t *testing.T, start Start, promises []promise) func(t *testing
 		<-places
 		done[i].Done()
 	}
+	for i, p := range promises {
+		done[i].Add(len(p.seeds))
+	}
 	go func() {
 		for i, p := range promises {
-			for seed := range max(p.seeds, 1) {
+			for _, seed := range p.seeds {
 				places <- struct{}{}
 				go one(i, seed)
 			}
 		}
 	}()
-	t.Cleanup(func() {
+	t.Cleanup(func() { // before the store is closed
 		for i := range done {
 			done[i].Wait()
 		}

@@ -102,7 +102,7 @@ func (p *process) shutDown() {
 
 // A call is one call of the function.
 type call struct {
-	Call
+	Assignment
 	process  *process
 	ctx      context.Context
 	answer   chan store.Result // what it is to return, from the trial
@@ -115,8 +115,8 @@ func (c *call) String() string {
 }
 
 // work is the function of p's executor.
-func (p *process) work(ctx context.Context, of Call) store.Result {
-	c := &call{Call: of, process: p, ctx: ctx, answer: make(chan store.Result, 1)}
+func (p *process) work(ctx context.Context, of Assignment) store.Result {
+	c := &call{Assignment: of, process: p, ctx: ctx, answer: make(chan store.Result, 1)}
 	does := p.begin(c)
 	if does == nil {
 		<-p.over

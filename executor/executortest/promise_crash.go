@@ -29,14 +29,14 @@ var shutdownPromises = []promise{
 
 // A function that runs longer than a lease keeps it.
 func renewsWhileItRuns(x *trial) {
-	x.lease = 2 * x.short
+	x.lease = 3 * x.short
 	x.does(x.held)
 	p := x.launch()
 	job := x.job(spec(1))
 	c := x.awaitCall("the host", of(job))
 	p.link.withhold(store.RunTargets) // only the other process can claim the run again
 	x.launch()
-	time.Sleep(5 * x.short)
+	time.Sleep(x.lease + x.lease/2)
 	x.wantLive(c, "its process is alive")
 	x.wantCalls("a host that takes longer than a lease", 1, of(job))
 	x.does(succeed)
@@ -66,7 +66,7 @@ func leaseThatRanOutEnds(x *trial) {
 	job := x.job(spec(1))
 	c := x.awaitCall("the host", of(job))
 	p.link.set(frozen)
-	x.within(2*x.lease+10*x.pause, "the context to end once no renewal has passed for a lease", func() bool { return c.ctx.Err() != nil })
+	x.awaitEnd(c, "no renewal passed any more")
 	x.does(succeed)
 	p.link.set(clear)
 	x.awaitState(job, step.Succeeded)
@@ -175,14 +175,13 @@ func shutdownReports(x *trial) {
 }
 
 func shutdownGivesBack(x *trial) {
-	const hosts = 50 // more than most executors work on at once
+	const hosts = 50         // more than most executors work on at once
+	x.lease = 2 * x.patience // so that it cannot run out
 	p, job := x.halfDone(hosts)
 	p.shutDown()
 	x.does(succeed)
 	q := x.launch()
-	x.within(x.lease/3, "another process to go on with what is not done, before any lease has run out", func() bool {
-		return x.step(job).State == step.Succeeded
-	})
+	x.awaitState(job, step.Succeeded)
 	for i := range int32(hosts) {
 		again := x.matching(func(c *call) bool { return c.Index == i && c.process == q })
 		if (len(again) > 0) != (i > 0) {

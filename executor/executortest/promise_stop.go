@@ -109,7 +109,7 @@ func stopIsNotBlocked(x *trial) {
 	at := x.awaitCall("one of many jobs", like(1, 0))
 	x.rest() // for the others to take all places
 	x.terminate(at.Job)
-	x.within(10*x.pause+2*time.Second, "the function of a stopped attempt to be told, beside 99 other runs", func() bool { return at.ctx.Err() != nil })
+	x.awaitEnd(at, "its stop, beside 99 other runs")
 	x.awaitState(at.Job, step.Terminated)
 	x.rest() // for another one to take its place
 	for _, job := range jobs {

@@ -368,7 +368,7 @@ func (h *handler) contain(a *attempt, t store.Target) (result store.Result) {
 			}
 		}
 	}()
-	return h.p.Work(a.working, executortest.Call{Job: a.job, Step: a.step, Attempt: a.attempt, Index: t.Index, Name: t.Name})
+	return h.p.Work(a.working, executortest.Assignment{Job: a.job, Step: a.step, Attempt: a.attempt, Index: t.Index, Name: t.Name})
 }
 
 // collect reports results together, until there are no more.

@@ -65,7 +65,9 @@ func (x *trial) play(keep func(*trial)) []string {
 	<-played
 	x.finish()
 	if len(x.failures) > 0 {
-		x.failures[0] = fmt.Sprintf("seed %d: ", x.seed) + x.failures[0]
+		if x.seed > 0 {
+			x.failures[0] = fmt.Sprintf("seed %d: ", x.seed) + x.failures[0]
+		}
 		x.failures[0] += "\n" + strings.Join(x.journal[max(len(x.journal)-60, 0):], "\n")
 	}
 	return x.failures
@@ -151,13 +153,8 @@ func (x *trial) soon(d time.Duration, ok func() bool) bool {
 
 // await ends the trial unless ok comes to hold.
 func (x *trial) await(what string, ok func() bool) {
-	x.within(x.patience, what, ok)
-}
-
-// within ends the trial unless ok comes to hold within d.
-func (x *trial) within(d time.Duration, what string, ok func() bool) {
-	if !x.soon(d, ok) {
-		x.fatalf("within %v: want %s", d, what)
+	if !x.soon(x.patience, ok) {
+		x.fatalf("after %v: want %s", x.patience, what)
 	}
 }
 
@@ -232,7 +229,8 @@ func (x *trial) step(job store.JobID) store.Step {
 func (x *trial) awaitState(job store.JobID, want step.State) {
 	if !x.soon(x.patience, func() bool { return x.step(job).State == want }) {
 		s := x.step(job)
-		x.fatalf("after %v the step is %v in attempt %d with %d of %d unfinished, want it %v", x.patience, s.State, s.Attempt, s.Unfinished, s.Total, want)
+		x.fatalf("after %v the step is %v in attempt %d, %d of %d hosts succeeded and %d unfinished, want it %v",
+			x.patience, s.State, s.Attempt, s.Succeeded, s.Total, s.Unfinished, want)
 	}
 }
 
