@@ -194,7 +194,7 @@ func (x *trial) rests(job store.JobID) bool {
 func (x *trial) checkResults(job store.JobID) {
 	steps, err := x.eng.Steps(x.ctx(), job, 0, 1000)
 	x.must(err)
-	runs := x.runs(job)
+	runs := x.coverage(job)
 	for _, s := range steps {
 		succeeded := map[int32][]int32{} // by host: the attempts with a success
 		for attempt := int32(1); attempt <= s.Attempt; attempt++ {
@@ -235,8 +235,8 @@ type at struct {
 	attempt int32
 }
 
-// runs returns which hosts each attempt of a job covers, from its history.
-func (x *trial) runs(job store.JobID) map[at]store.Run {
+// coverage returns which hosts each attempt of a job covers, from its history.
+func (x *trial) coverage(job store.JobID) map[at]store.Run {
 	runs := map[at]store.Run{}
 	for after := store.Seq(0); ; {
 		records, err := x.eng.History(x.ctx(), job, after, 1000)

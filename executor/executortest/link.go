@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
@@ -14,6 +15,7 @@ import (
 type link struct {
 	store.Store // what no executor calls is let through
 	trial       *trial
+	process     *process
 
 	mu        sync.Mutex // guards all below
 	state     linkState
@@ -62,8 +64,8 @@ func (g *gate) isReached() bool {
 	}
 }
 
-func newLink(x *trial, withheld []store.Effect) *link {
-	return &link{Store: x.store, trial: x, withheld: withheld, changed: make(chan struct{}), gates: map[method]*gate{}, delivered: map[store.Effect]int{}}
+func newLink(p *process, withheld []store.Effect) *link {
+	return &link{Store: p.store, trial: p.trial, process: p, withheld: withheld, changed: make(chan struct{}), gates: map[method]*gate{}, delivered: map[store.Effect]int{}}
 }
 
 // asStore returns l, with a clock if the store has one.
@@ -271,12 +273,25 @@ func (l *link) Effects(ctx context.Context, s store.Scope, job store.JobID, p st
 }
 
 func (l *link) Defer(ctx context.Context, d store.Delivery) error {
-	_, err := through(ctx, l, other, mute(func() error { return l.Store.Defer(ctx, d) }))
+	release := d.NotBefore <= step.At(time.Now())
+	_, err := through(ctx, l, other, mute(func() error {
+		err := l.Store.Defer(ctx, d)
+		if err == nil && release {
+			l.process.givesBack(d, "gives back")
+		}
+		return err
+	}))
 	return err
 }
 
 func (l *link) Settle(ctx context.Context, d store.Delivery) error {
-	_, err := through(ctx, l, other, mute(func() error { return l.Store.Settle(ctx, d) }))
+	_, err := through(ctx, l, other, mute(func() error {
+		err := l.Store.Settle(ctx, d)
+		if err == nil && l.trial.runs(d) {
+			l.process.givesBack(d, "settles")
+		}
+		return err
+	}))
 	return err
 }
 

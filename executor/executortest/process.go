@@ -25,7 +25,7 @@ type process struct {
 // kinds withheld.
 func (x *trial) launch(withheld ...store.Effect) *process {
 	p := &process{trial: x, number: len(x.processes) + 1, done: make(chan struct{})}
-	p.link = newLink(x, withheld)
+	p.link = newLink(p, withheld)
 	var ctx context.Context
 	ctx, p.end = context.WithCancel(context.Background())
 	watch := engine.Observer{Failed: func(_ context.Context, err error) { x.notef("process %d: %v", p.number, err) }}
@@ -56,18 +56,42 @@ func (p *process) leave() {
 	p.notef("process %d has returned", p.number)
 	p.mu.Lock()
 	p.gone = true
-	dead := p.dead
-	var left []string
-	for _, c := range p.calls {
-		if c.process == p && !c.returned {
-			left = append(left, c.String())
-		}
-	}
 	p.mu.Unlock()
-	if len(left) > 0 && !dead {
+	if left := p.atWork(func(*call) bool { return true }); len(left) > 0 {
 		p.errorf("process %d returned while functions were at work, %v, want it to wait for them", p.number, left)
 	}
 	p.tell()
+}
+
+// atWork returns the calls of a process that have not returned, of those that which selects. A
+// process that was killed has none.
+func (p *process) atWork(which func(*call) bool) (left []*call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.calls {
+		if c.process == p && !c.returned && !p.dead && which(c) {
+			left = append(left, c)
+		}
+	}
+	return left
+}
+
+// givesBack notes that a process lets others have a run: no function of it may be at work.
+func (p *process) givesBack(d store.Delivery, how string) {
+	if d.Effect != store.RunTargets {
+		return
+	}
+	left := p.atWork(func(c *call) bool { return c.Job == d.Job && c.Step == d.Step && c.Attempt == d.Attempt })
+	if len(left) > 0 {
+		p.errorf("process %d %s the run of job %d, attempt %d, while functions are at work on it, %v, want it to wait for them",
+			p.number, how, d.Job, d.Attempt, left)
+	}
+}
+
+// runs reports whether the attempt of d still runs.
+func (x *trial) runs(d store.Delivery) bool {
+	v, err := x.store.View(context.Background(), store.Query{Job: d.Job, Step: d.Step})
+	return err == nil && v.Step.State == step.Running && v.Step.Attempt == d.Attempt
 }
 
 // kill ends a process as SIGKILL does: it reaches the store no more, and its functions hang.
