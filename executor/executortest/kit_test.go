@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stepgate/stepgate/executor/executortest"
+	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/store"
 )
 
 // A flaw is what is wrong with an executor.
@@ -41,6 +43,8 @@ const (
 	neverRenews        flaw = "never renews a lease"
 	forgetsLost        flaw = "takes a run off its list when its lease is lost, and not when its functions have returned"
 	leavesForeignStops flaw = "settles a stop of what does not run in this process, and reports nothing"
+	reportsNoStatus    flaw = "reports a result as it is that has no finished status"
+	dropsAtShutdown    flaw = "drops what functions return after the end of the process has begun"
 	leavesFunctions    flaw = "returns while functions are at work"
 )
 
@@ -68,7 +72,7 @@ var rejects = map[flaw][]string{
 	ignoresEnds:        {"End/ends what runs", "End/by a deadline ends what runs"},
 	endsLaterAttempts:  {"End/leaves a later attempt alone"},
 	entersLate:         {"Stop/during the first page of hosts"},
-	asksNothing:        {"Run/is dropped after a stop of its attempt", "Run/is dropped if a later attempt was seen"},
+	asksNothing:        {"Run/is dropped after a stop of its attempt", "Run/is dropped after a stop of a later attempt", "Run/is dropped if a later attempt was seen"},
 	runsEveryHost:      {"Run/a retry is of the hosts that are due", theFaults},
 	hearsNoOther:       {"Stop/in another process ends what runs here", "End/in another process ends what runs here"},
 	refusesQuestions:   {"End/is settled, as are questions"},
@@ -79,7 +83,22 @@ var rejects = map[flaw][]string{
 	neverRenews:        {"Lease/is renewed while functions run"},
 	forgetsLost:        {"Lease/a function that ignores its loss is not called beside itself"},
 	leavesForeignStops: {"Crash/after a stop, another process reports it"},
+	reportsNoStatus:    {"Run/takes a result without a finished status for a failure"},
+	dropsAtShutdown:    {"Shutdown/a success of a function that it has waited for counts"},
 	leavesFunctions:    {"Shutdown/waits for functions, and gives nothing back before"},
+}
+
+// A name that is no promise's is a breach, and so is all that a flaw breaks in real time.
+func TestCheckInRealTime(t *testing.T) {
+	kit := executortest.Kit{Open: func(testing.TB) store.Store { return memstore.New() }, Seeds: 2, Seed: 5}
+	names := []string{"Run/delivered twice runs once", "Stop/ends what runs", theFaults}
+	if breaches := kit.Check(t, by(none), names...); len(breaches) > 0 {
+		t.Errorf("Check of a good executor: got %v, want no breach", breaches)
+	}
+	breaches := kit.Check(t, by(runsTwice), "no such promise", names[0])
+	if len(breaches) < 2 || breaches[0].Promise != "no such promise" || breaches[1].Promise != names[0] {
+		t.Errorf("Check of an unknown promise, and of one that is broken: got %v, want both", breaches)
+	}
 }
 
 // Each executor that is broken on purpose is rejected by the promise that it breaks.

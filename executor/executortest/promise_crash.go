@@ -25,6 +25,7 @@ var shutdownPromises = []promise{
 	{name: "Shutdown/reports what has finished", keep: shutdownReports},
 	{name: "Shutdown/gives back at once what is not done", keep: shutdownGivesBack},
 	{name: "Shutdown/waits for functions, and gives nothing back before", keep: shutdownWaits},
+	{name: "Shutdown/a success of a function that it has waited for counts", keep: shutdownTakesSuccess},
 }
 
 // A function that runs longer than a lease keeps it.
@@ -207,4 +208,25 @@ func shutdownWaits(x *trial) {
 	if !q.alive() {
 		x.errorf("the other process has returned")
 	}
+}
+
+func shutdownTakesSuccess(x *trial) {
+	x.does(x.stubborn)
+	p := x.launch()
+	job := x.job(spec(2))
+	c := x.awaitCall("host 0", like(1, 0))
+	d := x.awaitCall("host 1", like(1, 1))
+	p.end()
+	x.awaitEnd(c, "the end of its process")
+	c.finish(success)
+	d.finish(interrupted)
+	p.shutDown()
+	if s := x.step(job); s.Succeeded != 1 || s.State != step.Running {
+		x.errorf("after a shutdown the step is %v with %d hosts succeeded, want it running with the one that succeeded meanwhile", s.State, s.Succeeded)
+	}
+	x.does(succeed)
+	x.launch()
+	x.awaitState(job, step.Succeeded)
+	x.wantCalls("the host that succeeded during the shutdown", 1, like(1, 0))
+	x.wantCalls("the host that was interrupted by the shutdown", 2, like(1, 1))
 }

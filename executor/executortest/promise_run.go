@@ -13,10 +13,12 @@ var runPromises = []promise{
 	{name: "Run/reads every page of hosts", keep: readsEveryPage},
 	{name: "Run/reports what the function returned", keep: reportsWhatIsReturned},
 	{name: "Run/takes a panic for a failure", keep: takesAPanicForAFailure},
+	{name: "Run/takes a result without a finished status for a failure", keep: takesNoStatusForAFailure},
 	{name: "Run/a retry is of the hosts that are due", keep: retriesWhatIsDue},
 	{name: "Run/delivered twice runs once", keep: runsOnce},
 	{name: "Run/first ends what runs of earlier attempts", keep: endsEarlierAttemptsFirst},
 	{name: "Run/is dropped after a stop of its attempt", keep: dropsRunAfterStop},
+	{name: "Run/is dropped after a stop of a later attempt", keep: dropsRunAfterLaterStop},
 	{name: "Run/is dropped if a later attempt was seen", keep: dropsEarlierAttempt},
 }
 
@@ -85,6 +87,21 @@ func takesAPanicForAFailure(x *trial) {
 	}
 	x.does(succeed)
 	x.awaitState(x.job(spec(1)), step.Succeeded)
+}
+
+func takesNoStatusForAFailure(x *trial) {
+	x.does(func(c *call) store.Result {
+		return []store.Result{{}, {Status: step.TargetRunning}, {Status: step.TargetSucceeded}}[c.Index]
+	})
+	x.launch()
+	job := x.job(spec(3))
+	x.awaitState(job, step.Failed)
+	for i := range int32(3) {
+		if got := x.target(job, i).Status; !got.Finished() || got.Success() != (i == 2) {
+			x.errorf("host %d is %v, want the first two failed and the last one succeeded", i, got)
+		}
+		x.wantCalls(fmt.Sprintf("host %d", i), 1, like(1, i))
+	}
 }
 
 func retriesWhatIsDue(x *trial) {
@@ -168,6 +185,23 @@ func dropsRunAfterStop(x *trial) {
 	x.awaitState(job, step.Terminated)
 	x.rest()
 	x.wantCalls("a run that came after its stop", 0, of(job))
+}
+
+// The run of attempt 1 was claimed before attempt 2 began, and comes after the stop of that.
+func dropsRunAfterLaterStop(x *trial) {
+	p := x.launch(store.JobEnded)
+	run := p.link.hold(readDetails)
+	job := x.job(spec(2))
+	x.await("the run of attempt 1 to be claimed", run.isReached)
+	p.link.withhold(store.RunTargets, store.JobEnded)
+	x.breakDown(job, 1)
+	x.operate(job, operation.RetryAll)
+	x.terminate(job)
+	x.soon(10*x.pause, func() bool { return x.step(job).State == step.Terminated }) // the claim may be in the stop's way
+	run.open()
+	x.awaitState(job, step.Terminated)
+	x.rest()
+	x.wantCalls("a run of attempt 1 that came after the stop of attempt 2", 0, of(job))
 }
 
 // The run of attempt 1 was claimed before attempt 2 began, and comes after it.

@@ -351,7 +351,7 @@ func (h *handler) call(a *attempt, t store.Target, results chan<- engine.TargetR
 		return // the host runs again elsewhere, or its result is stale
 	}
 	switch {
-	case h.flaw == dropsAfterStop && ended != nil, h.flaw == leavesFunctions && ended != nil:
+	case h.flaw == dropsAfterStop && ended != nil, h.flaw == dropsAtShutdown && ended != nil && !errors.Is(ended, errStopped), h.flaw == leavesFunctions && ended != nil:
 		return
 	case h.flaw == reportsLess:
 		result.ExitCode, result.Detail = 0, ""
@@ -366,6 +366,11 @@ func (h *handler) contain(a *attempt, t store.Target) (result store.Result) {
 			if h.flaw == panicsSucceed {
 				result.Status = step.TargetSucceeded
 			}
+		}
+	}()
+	defer func() {
+		if !result.Status.Finished() && h.flaw != reportsNoStatus {
+			result = store.Result{Status: step.TargetFailed, Detail: "no result"}
 		}
 	}()
 	return h.p.Work(a.working, executortest.Assignment{Job: a.job, Step: a.step, Attempt: a.attempt, Index: t.Index, Name: t.Name})
