@@ -106,13 +106,11 @@ func (h *handler) run(ctx context.Context, d engine.Delivery) error {
 			h.leave(a)
 			return a.err
 		}
-		select {
-		case <-a.done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if a.err == nil {
+		if <-a.done; a.err == nil { // even if ctx ends: this delivery has the lease
 			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 }
