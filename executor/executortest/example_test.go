@@ -62,6 +62,7 @@ func ExamplePromises() {
 	// Shutdown/reports what has finished
 	// Shutdown/gives back at once what is not done
 	// Shutdown/waits for functions, and gives nothing back before
+	// Shutdown/gives no run back that came twice while a function is at work
 	// Shutdown/a success of a function that it has waited for counts
 	// Faults/every job ends, and each success is taken once
 }

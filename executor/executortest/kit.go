@@ -39,8 +39,10 @@ type Start func(ctx context.Context, p Process) error
 
 // A Process is what an executor under test has of the world.
 type Process struct {
-	// Engine is this process's own. The kit cuts, freezes and delays its calls of the store.
+	// Engine is this process's own, narrowed to Scope. The kit cuts, freezes and delays its calls of
+	// the store.
 	Engine *engine.Engine
+	Scope  store.Scope
 
 	Type  step.Type     // of the steps to carry out; it settles questions and ends of jobs as well
 	Lease time.Duration // to claim with; 1 s or more
@@ -64,7 +66,7 @@ type Assignment struct {
 type Kit struct {
 	// Open opens an empty store for the time of t. All trials then share it, each in a scope of
 	// its own, and several at once; time is real. An executor that uses the network needs
-	// this as well, as a bubble has none.
+	// this as well: in a bubble, time stands still while one waits for an answer.
 	Open func(t testing.TB) store.Store
 
 	// Seeds is how many runs with random faults there are, and Seed that of the first; the

@@ -45,6 +45,7 @@ const (
 	leavesForeignStops flaw = "settles a stop of what does not run in this process, and reports nothing"
 	reportsNoStatus    flaw = "reports a result as it is that has no finished status"
 	dropsAtShutdown    flaw = "drops what functions return after the end of the process has begun"
+	secondGivesBack    flaw = "gives back at the end of the process the second delivery of a run that is at work"
 	leavesFunctions    flaw = "returns while functions are at work"
 )
 
@@ -85,6 +86,7 @@ var rejects = map[flaw][]string{
 	leavesForeignStops: {"Crash/after a stop, another process reports it"},
 	reportsNoStatus:    {"Run/takes a result without a finished status for a failure"},
 	dropsAtShutdown:    {"Shutdown/a success of a function that it has waited for counts"},
+	secondGivesBack:    {"Shutdown/gives no run back that came twice while a function is at work"},
 	leavesFunctions:    {"Shutdown/waits for functions, and gives nothing back before"},
 }
 

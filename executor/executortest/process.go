@@ -34,7 +34,7 @@ func (x *trial) launch(withheld ...store.Effect) *process {
 	x.processes = append(x.processes, p)
 	x.mu.Unlock()
 	x.notef("process %d starts", p.number)
-	world := Process{Engine: eng, Type: typ, Lease: x.lease, Work: p.work}
+	world := Process{Engine: eng, Scope: x.scope, Type: typ, Lease: x.lease, Work: p.work}
 	go func() {
 		defer close(p.done)
 		defer p.leave()

@@ -25,6 +25,7 @@ var shutdownPromises = []promise{
 	{name: "Shutdown/reports what has finished", keep: shutdownReports},
 	{name: "Shutdown/gives back at once what is not done", keep: shutdownGivesBack},
 	{name: "Shutdown/waits for functions, and gives nothing back before", keep: shutdownWaits},
+	{name: "Shutdown/gives no run back that came twice while a function is at work", keep: shutdownWithTwoDeliveries},
 	{name: "Shutdown/a success of a function that it has waited for counts", keep: shutdownTakesSuccess},
 }
 
@@ -208,6 +209,26 @@ func shutdownWaits(x *trial) {
 	if !q.alive() {
 		x.errorf("the other process has returned")
 	}
+}
+
+// The lease is with the second delivery, which waits for the first.
+func shutdownWithTwoDeliveries(x *trial) {
+	x.does(x.stubborn)
+	p := x.launch()
+	job := x.job(spec(1))
+	c := x.awaitCall("the host", of(job))
+	x.giveBack(x.take(store.RunTargets))
+	x.await("the run to be delivered a second time", func() bool { return p.link.deliveries(store.RunTargets) >= 2 })
+	x.rest()
+	p.end()
+	x.awaitEnd(c, "the end of its process")
+	x.launch()
+	time.Sleep(3 * x.pause)
+	x.wantCalls("a function that is still at work in a process that is to end", 1, of(job))
+	x.does(succeed)
+	c.finish(success)
+	x.await("the process to return", func() bool { return !p.alive() })
+	x.awaitState(job, step.Succeeded)
 }
 
 func shutdownTakesSuccess(x *trial) {

@@ -106,6 +106,13 @@ func (h *handler) run(ctx context.Context, d engine.Delivery) error {
 			h.leave(a)
 			return a.err
 		}
+		if h.flaw == secondGivesBack {
+			select {
+			case <-a.done:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 		if <-a.done; a.err == nil { // even if ctx ends: this delivery has the lease
 			return nil
 		}
