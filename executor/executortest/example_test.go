@@ -40,13 +40,16 @@ func ExamplePromises() {
 	// Run/is dropped after a stop of its attempt
 	// Run/is dropped after a stop of a later attempt
 	// Run/is dropped if a later attempt was seen
+	// Run/takes no hosts of a later attempt for its own
 	// Stop/ends what runs
 	// Stop/is reported once all functions have returned
 	// Stop/results after it count
 	// Stop/ends earlier attempts too
 	// Stop/waits for no other run
+	// Stop/waits for no other stop
 	// Stop/during the first page of hosts
 	// Stop/in another process ends what runs here
+	// Stop/in another process is reported once functions here have returned
 	// End/ends what runs
 	// End/by a deadline ends what runs
 	// End/in another process ends what runs here

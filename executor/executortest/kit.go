@@ -127,14 +127,18 @@ func Promises() []string {
 type promise struct {
 	name  string // "Stop/ends what runs"
 	keep  func(*trial)
+	times int   // how often it is tried in a bubble, for races between goroutines; 0 is once
 	seeds []int // one trial for each; 0 rolls no dice
 }
 
 // promises returns all promises, with the seeds of k.
 func (k Kit) promises() []promise {
 	all := slices.Concat(runPromises, stopPromises, endPromises, leasePromises, crashPromises, shutdownPromises)
-	for i := range all {
+	for i, p := range all {
 		all[i].seeds = []int{0}
+		if k.Open == nil {
+			all[i].seeds = make([]int, max(p.times, 1))
+		}
 	}
 	faults := promise{name: "Faults/every job ends, and each success is taken once", keep: (*trial).faults}
 	first, n := max(k.Seed, 1), k.Seeds

@@ -46,6 +46,10 @@ const (
 	reportsNoStatus    flaw = "reports a result as it is that has no finished status"
 	dropsAtShutdown    flaw = "drops what functions return after the end of the process has begun"
 	secondGivesBack    flaw = "gives back at the end of the process the second delivery of a run that is at work"
+	readsUnfenced      flaw = "takes the hosts of a later attempt for those of its own"
+	runsFailedAgain    flaw = "works again on hosts that have failed in the attempt"
+	waitsForNoOther    flaw = "reports a stop while another process has the run"
+	stopsOneByOne      flaw = "has a stop wait for the one before it"
 	leavesFunctions    flaw = "returns while functions are at work"
 )
 
@@ -87,6 +91,10 @@ var rejects = map[flaw][]string{
 	reportsNoStatus:    {"Run/takes a result without a finished status for a failure"},
 	dropsAtShutdown:    {"Shutdown/a success of a function that it has waited for counts"},
 	secondGivesBack:    {"Shutdown/gives no run back that came twice while a function is at work"},
+	readsUnfenced:      {"Run/takes no hosts of a later attempt for its own"},
+	runsFailedAgain:    {"Crash/the hosts without a result run again, and no others"},
+	waitsForNoOther:    {"Stop/in another process is reported once functions here have returned"},
+	stopsOneByOne:      {"Stop/waits for no other stop"},
 	leavesFunctions:    {"Shutdown/waits for functions, and gives nothing back before"},
 }
 

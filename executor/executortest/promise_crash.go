@@ -10,8 +10,8 @@ import (
 
 var leasePromises = []promise{
 	{name: "Lease/is renewed while functions run", keep: renewsWhileItRuns},
-	{name: "Lease/that another process has taken ends the functions", keep: lostLeaseEnds},
-	{name: "Lease/that has run out ends the functions", keep: leaseThatRanOutEnds},
+	{name: "Lease/that another process has taken ends the functions", keep: lostLeaseEnds, times: 30},
+	{name: "Lease/that has run out ends the functions", keep: leaseThatRanOutEnds, times: 30},
 	{name: "Lease/a function that ignores its loss is not called beside itself", keep: notCalledBesideItself},
 	{name: "Report/is repeated until it is taken", keep: repeatsReports},
 }
@@ -23,7 +23,7 @@ var crashPromises = []promise{
 
 var shutdownPromises = []promise{
 	{name: "Shutdown/reports what has finished", keep: shutdownReports},
-	{name: "Shutdown/gives back at once what is not done", keep: shutdownGivesBack},
+	{name: "Shutdown/gives back at once what is not done", keep: shutdownGivesBack, times: 30},
 	{name: "Shutdown/waits for functions, and gives nothing back before", keep: shutdownWaits},
 	{name: "Shutdown/gives no run back that came twice while a function is at work", keep: shutdownWithTwoDeliveries},
 	{name: "Shutdown/a success of a function that it has waited for counts", keep: shutdownTakesSuccess},
@@ -103,25 +103,29 @@ func repeatsReports(x *trial) {
 	}
 }
 
-// Two hosts of six have a result when the process dies.
+// Two hosts of six have a result when the process dies, one of them a failure.
 func crashLosesNothing(x *trial) {
 	const hosts, done = 6, 2
 	x.lease = x.short
-	first := func(c *call) store.Result {
-		if c.Index < done {
+	x.does(func(c *call) store.Result {
+		switch c.Index {
+		case 0:
 			return success
+		case 1:
+			return store.Result{Status: step.TargetFailed}
 		}
 		return x.held(c)
-	}
-	x.does(first)
+	})
 	p := x.launch()
 	job := x.job(spec(hosts))
-	x.await("the results of two hosts to be reported while others are at work", func() bool { return x.step(job).Succeeded == done })
+	x.await("the results of two hosts to be reported while others are at work", func() bool {
+		return x.step(job).Unfinished == hosts-done
+	})
 	x.awaitCall("host 2", like(1, done))
 	p.kill()
 	x.does(succeed)
 	x.launch()
-	x.awaitState(job, step.Succeeded)
+	x.awaitState(job, step.Failed)
 	for i := range int32(hosts) {
 		again := x.matching(func(c *call) bool { return c.Index == i && c.process != p })
 		if (len(again) > 0) != (i >= done) {
@@ -181,6 +185,7 @@ func shutdownGivesBack(x *trial) {
 	x.lease = 2 * x.patience // so that it cannot run out
 	p, job := x.halfDone(hosts)
 	p.shutDown()
+	x.wantDue(job)
 	x.does(succeed)
 	q := x.launch()
 	x.awaitState(job, step.Succeeded)
@@ -190,6 +195,19 @@ func shutdownGivesBack(x *trial) {
 			x.errorf("host %d of %d, of which the first had finished: it was called %d times after the shutdown", i, hosts, len(again))
 		}
 	}
+}
+
+// wantDue says so unless the run of a job is due, and has not failed.
+func (x *trial) wantDue(job store.JobID) {
+	now := step.At(time.Now())
+	effects, err := x.eng.Effects(x.ctx(), job, 0, 1000)
+	x.must(err)
+	for _, d := range effects {
+		if d.Effect == store.RunTargets && d.NotBefore <= now && d.Failures == 0 {
+			return
+		}
+	}
+	x.errorf("after a shutdown the effects are %+v, want the run, due at once and without a failure", effects)
 }
 
 func shutdownWaits(x *trial) {

@@ -20,6 +20,7 @@ var runPromises = []promise{
 	{name: "Run/is dropped after a stop of its attempt", keep: dropsRunAfterStop},
 	{name: "Run/is dropped after a stop of a later attempt", keep: dropsRunAfterLaterStop},
 	{name: "Run/is dropped if a later attempt was seen", keep: dropsEarlierAttempt},
+	{name: "Run/takes no hosts of a later attempt for its own", keep: readsItsOwnHosts},
 }
 
 func callsEachHost(x *trial) {
@@ -180,7 +181,7 @@ func dropsRunAfterStop(x *trial) {
 	job := x.job(spec(2))
 	x.await("the run to be claimed", run.isReached)
 	x.terminate(job)
-	x.soon(10*x.pause, func() bool { return x.step(job).State == step.Terminated }) // the claim may be in the stop's way
+	x.soon(2*x.pause, func() bool { return x.step(job).State == step.Terminated }) // the claim may be in the stop's way
 	run.open()
 	x.awaitState(job, step.Terminated)
 	x.rest()
@@ -197,7 +198,7 @@ func dropsRunAfterLaterStop(x *trial) {
 	x.breakDown(job, 1)
 	x.operate(job, operation.RetryAll)
 	x.terminate(job)
-	x.soon(10*x.pause, func() bool { return x.step(job).State == step.Terminated }) // the claim may be in the stop's way
+	x.soon(2*x.pause, func() bool { return x.step(job).State == step.Terminated }) // the claim may be in the stop's way
 	run.open()
 	x.awaitState(job, step.Terminated)
 	x.rest()
@@ -213,12 +214,28 @@ func dropsEarlierAttempt(x *trial) {
 	x.await("the run of attempt 1 to be claimed", run.isReached)
 	x.breakDown(job, 1)
 	x.operate(job, operation.RetryFailed)
-	x.soon(10*x.pause, func() bool { return len(x.matching(like(2, 0))) > 0 }) // the claim may be in its way
+	x.soon(2*x.pause, func() bool { return len(x.matching(like(2, 0))) > 0 }) // the claim may be in its way
 	run.open()
 	later := x.awaitCall("the host in attempt 2", like(2, 0))
 	x.rest()
 	x.wantCalls("attempt 1 after attempt 2 was seen", 0, like(1, -1))
 	x.wantLive(later, "only an earlier attempt was delivered")
 	later.finish(success)
+	x.awaitState(job, step.Succeeded)
+}
+
+// Attempt 2 begins while the hosts of attempt 1 are read: those that come are of attempt 2.
+func readsItsOwnHosts(x *trial) {
+	p := x.launch(store.JobEnded)
+	page := p.link.hold(readTargets)
+	job := x.job(spec(2))
+	x.await("the hosts to be read", page.isReached)
+	p.link.withhold(store.RunTargets, store.JobEnded)
+	x.breakDown(job, 1)
+	x.operate(job, operation.RetryFailed)
+	page.open()
+	x.rest()
+	x.wantCalls("attempt 1, of which the hosts came after attempt 2 had begun", 0, like(1, -1))
+	p.link.withhold()
 	x.awaitState(job, step.Succeeded)
 }

@@ -14,8 +14,10 @@ var stopPromises = []promise{
 	{name: "Stop/results after it count", keep: resultsAfterStopCount},
 	{name: "Stop/ends earlier attempts too", keep: stopEndsEarlierAttempts},
 	{name: "Stop/waits for no other run", keep: stopIsNotBlocked},
+	{name: "Stop/waits for no other stop", keep: stopIsNotBlockedByStop},
 	{name: "Stop/during the first page of hosts", keep: stopDuringFirstPage},
 	{name: "Stop/in another process ends what runs here", keep: stopElsewhere},
+	{name: "Stop/in another process is reported once functions here have returned", keep: stopWaitsElsewhere},
 }
 
 var endPromises = []promise{
@@ -122,13 +124,33 @@ func stopIsNotBlocked(x *trial) {
 	}
 }
 
+// The first stop waits for its function.
+func stopIsNotBlockedByStop(x *trial) {
+	first, second := x.job(spec(1)), x.job(spec(1))
+	x.does(func(c *call) store.Result {
+		if c.Job == first {
+			return x.stubborn(c)
+		}
+		return x.held(c)
+	})
+	x.launch()
+	c, d := x.awaitCall("the first job", of(first)), x.awaitCall("the second job", of(second))
+	x.terminate(first)
+	x.awaitEnd(c, "the stop")
+	x.terminate(second)
+	x.awaitEnd(d, "the stop, while another one waits for its function")
+	x.awaitState(second, step.Terminated)
+	c.finish(interrupted)
+	x.awaitState(first, step.Terminated)
+}
+
 func stopDuringFirstPage(x *trial) {
 	p := x.launch(store.JobEnded) // which would end the run as well
 	page := p.link.hold(readTargets)
 	job := x.job(spec(3))
 	x.await("the hosts to be read", page.isReached)
 	x.terminate(job)
-	x.soon(10*x.pause, func() bool { return x.step(job).State == step.Terminated }) // it may wait for the page
+	x.soon(2*x.pause, func() bool { return x.step(job).State == step.Terminated }) // it may wait for the page
 	page.open()
 	x.awaitState(job, step.Terminated)
 	x.rest()
@@ -144,6 +166,23 @@ func stopElsewhere(x *trial) {
 	x.launch(store.RunTargets)
 	x.terminate(job)
 	x.awaitEnd(c, "another process got the stop")
+	x.awaitState(job, step.Terminated)
+}
+
+func stopWaitsElsewhere(x *trial) {
+	x.lease = 2 * x.patience // that of the run does not end
+	x.does(x.stubborn)
+	x.launch(store.StopAttempt, store.JobEnded)
+	job := x.job(spec(1))
+	c := x.awaitCall("the host", of(job))
+	x.launch(store.RunTargets)
+	x.terminate(job)
+	x.awaitEnd(c, "another process got the stop")
+	x.rest()
+	if s := x.step(job); s.State != step.Terminating {
+		x.errorf("the step is %v while a function is at work in another process, want it terminating", s.State)
+	}
+	c.finish(interrupted)
 	x.awaitState(job, step.Terminated)
 }
 

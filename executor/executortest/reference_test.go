@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // by returns an executor by hand, an engine.Handler, with one flaw, or none.
 func by(f flaw) executortest.Start {
 	return func(ctx context.Context, p executortest.Process) error {
-		h := &handler{p: p, flaw: f, places: make(chan struct{}, 16), running: map[key]*attempt{}}
+		h := &handler{p: p, flaw: f, places: make(chan struct{}, 16), stops: make(chan struct{}, 1), running: map[key]*attempt{}}
 		if f != leavesFunctions {
 			defer h.left.Wait()
 		}
@@ -54,6 +55,7 @@ type handler struct {
 	flaw   flaw
 	places chan struct{} // one for each function at work
 	left   sync.WaitGroup
+	stops  chan struct{} // holds a token for a stop, for the flaw stopsOneByOne
 
 	mu      sync.Mutex // guards all below
 	running map[key]*attempt
@@ -181,6 +183,10 @@ func (h *handler) end(ctx context.Context, which func(key) bool, how func(*attem
 }
 
 func (h *handler) stop(ctx context.Context, d engine.Delivery) error {
+	if h.flaw == stopsOneByOne {
+		h.stops <- struct{}{}
+		defer func() { <-h.stops }()
+	}
 	if h.flaw == blocksStops {
 		select {
 		case h.places <- struct{}{}:
@@ -203,6 +209,9 @@ func (h *handler) stop(ctx context.Context, d engine.Delivery) error {
 		}
 		return k.job == d.Job.ID && k.step == d.Step.ID && k.attempt <= d.Attempt
 	}, func(a *attempt) { a.stop(errStopped) })
+	if err == nil && h.flaw != waitsForNoOther {
+		err = h.awaitOthers(stopping, d)
+	}
 	if err != nil && h.flaw != stopsEarly {
 		return err
 	}
@@ -211,6 +220,22 @@ func (h *handler) stop(ctx context.Context, d engine.Delivery) error {
 		return nil
 	}
 	return err
+}
+
+// awaitOthers returns when no process has a lease of a run that d stops: see watch.
+func (h *handler) awaitOthers(ctx context.Context, d engine.Delivery) error {
+	for {
+		effects, err := h.p.Engine.Effects(ctx, d.Job.ID, 0, 1000)
+		now := step.At(time.Now())
+		if err != nil || !slices.ContainsFunc(effects, func(e store.Delivery) bool {
+			return e.Effect == store.RunTargets && e.Count > 0 && e.Step == d.Step.ID && e.Attempt <= d.Attempt && now < e.NotBefore
+		}) {
+			return err
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 func (h *handler) runs(d engine.Delivery) bool {
@@ -260,7 +285,7 @@ func (h *handler) watch(a *attempt) (enough func()) {
 		for pause(ctx, time.Second) == nil {
 			s, err := h.p.Engine.Step(ctx, a.job, a.step)
 			switch {
-			case err != nil || h.flaw == ignoresStops || h.flaw == ignoresEnds || h.flaw == startsBeside || h.flaw == reportsOldAttempt:
+			case err != nil || h.flaw == entersLate || h.flaw == stopsOneByOne || h.flaw == ignoresStops || h.flaw == ignoresEnds || h.flaw == startsBeside || h.flaw == reportsOldAttempt:
 			case h.flaw == hearsNoOther || h.flaw == stopsOnlyItsOwn || s.State == step.Running && s.Attempt == a.attempt:
 			case s.State == step.Terminating && s.Attempt == a.attempt:
 				a.stop(errStopped)
@@ -303,14 +328,20 @@ func (h *handler) work(a *attempt, d engine.Delivery) error {
 			return err
 		}
 		class := store.UnfinishedTargets
-		if h.flaw == runsEveryHost {
+		switch h.flaw {
+		case runsEveryHost:
 			class = store.AllTargets
+		case runsFailedAgain:
+			class = store.DueTargets
 		}
-		due, err := h.p.Engine.Targets(a.working, a.job, a.step, engine.TargetQuery{Class: class, From: from, Limit: page})
+		due, err := h.p.Engine.Targets(a.working, a.job, a.step, h.query(a, class, from))
 		if h.flaw == entersLate {
 			h.mu.Lock()
 			h.running[a.key] = a
 			h.mu.Unlock()
+		}
+		if errors.Is(err, operation.Stale) {
+			return errOver
 		}
 		if err != nil {
 			return err
@@ -336,6 +367,14 @@ func (h *handler) work(a *attempt, d engine.Delivery) error {
 		}
 		from = due[len(due)-1].Index + 1
 	}
+}
+
+func (h *handler) query(a *attempt, class store.Class, from int32) engine.TargetQuery {
+	q := engine.TargetQuery{Class: class, From: from, Limit: page, IfAttempt: a.attempt}
+	if h.flaw == asksNothing || h.flaw == readsUnfenced {
+		q.IfAttempt = 0
+	}
+	return q
 }
 
 func (h *handler) first(a *attempt, d engine.Delivery) int32 {
