@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/step"
@@ -239,6 +240,23 @@ func (x *trial) stubborn(c *call) store.Result {
 	case <-x.over:
 	}
 	return interrupted
+}
+
+// eager is a plan: once the trial has closed the alarm, the call returns as soon as its ctx has ended,
+// in the middle of what its executor does about that.
+func (x *trial) eager(c *call) store.Result {
+	select {
+	case <-x.alarm:
+	case <-c.ctx.Done():
+	case <-x.over:
+	}
+	for range 20_000 { // not for ever: in a bubble, no time passes meanwhile
+		if c.ctx.Err() != nil {
+			return interrupted
+		}
+		runtime.Gosched()
+	}
+	return x.held(c)
 }
 
 // like selects calls of an attempt of a host; 0 and -1 select all.

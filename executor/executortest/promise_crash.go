@@ -154,7 +154,7 @@ func (x *trial) halfDone(hosts int) (*process, store.JobID) {
 		if c.Index == 0 {
 			return success
 		}
-		return x.held(c)
+		return x.eager(c)
 	})
 	p := x.launch()
 	job := x.job(spec(hosts))
@@ -184,6 +184,7 @@ func shutdownGivesBack(x *trial) {
 	const hosts = 50         // more than most executors work on at once
 	x.lease = 2 * x.patience // so that it cannot run out
 	p, job := x.halfDone(hosts)
+	close(x.alarm)
 	p.shutDown()
 	x.wantDue(job)
 	x.does(succeed)

@@ -30,6 +30,7 @@ type trial struct {
 	lease time.Duration // of processes that are launched from now on
 	began time.Time
 	over  chan struct{} // closed at the end: what is held returns
+	alarm chan struct{} // see eager
 	stuck bool          // a process does not return
 
 	mu        sync.Mutex // guards all below
@@ -47,7 +48,7 @@ var scopes atomic.Int64
 
 func newTrial(start Start, s store.Store, pace tempo, seed int) *trial {
 	x := &trial{
-		tempo: pace, start: start, seed: seed, store: s, lease: pace.long, began: time.Now(), over: make(chan struct{}), news: make(chan struct{}), plan: succeed,
+		tempo: pace, start: start, seed: seed, store: s, lease: pace.long, began: time.Now(), over: make(chan struct{}), alarm: make(chan struct{}), news: make(chan struct{}), plan: succeed,
 		scope: store.Scope{Type: "trial", ID: fmt.Sprint(scopes.Add(1))},
 		dice:  rand.New(rand.NewPCG(uint64(seed), 1)),
 	}
