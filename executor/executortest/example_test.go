@@ -37,9 +37,11 @@ func ExamplePromises() {
 	// Run/a retry is of the hosts that are due
 	// Run/delivered twice runs once
 	// Run/first ends what runs of earlier attempts
+	// Run/waits for earlier attempts in another process
 	// Run/is dropped after a stop of its attempt
 	// Run/is dropped after a stop of a later attempt
 	// Run/is dropped if a later attempt was seen
+	// Run/of another step type is left to others
 	// Run/takes no hosts of a later attempt for its own
 	// Stop/ends what runs
 	// Stop/is reported once all functions have returned

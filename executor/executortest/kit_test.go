@@ -48,8 +48,9 @@ const (
 	secondGivesBack    flaw = "gives back at the end of the process the second delivery of a run that is at work"
 	readsUnfenced      flaw = "takes the hosts of a later attempt for those of its own"
 	runsFailedAgain    flaw = "works again on hosts that have failed in the attempt"
-	waitsForNoOther    flaw = "reports a stop while another process has the run"
+	waitsForNoOther    flaw = "waits for no other process that has the run"
 	stopsOneByOne      flaw = "has a stop wait for the one before it"
+	servesAllTypes     flaw = "takes steps of types that it does not serve"
 	leavesFunctions    flaw = "returns while functions are at work"
 )
 
@@ -93,8 +94,9 @@ var rejects = map[flaw][]string{
 	secondGivesBack:    {"Shutdown/gives no run back that came twice while a function is at work"},
 	readsUnfenced:      {"Run/takes no hosts of a later attempt for its own"},
 	runsFailedAgain:    {"Crash/the hosts without a result run again, and no others"},
-	waitsForNoOther:    {"Stop/in another process is reported once functions here have returned"},
+	waitsForNoOther:    {"Run/waits for earlier attempts in another process", "Stop/in another process is reported once functions here have returned"},
 	stopsOneByOne:      {"Stop/waits for no other stop"},
+	servesAllTypes:     {"Run/of another step type is left to others"},
 	leavesFunctions:    {"Shutdown/waits for functions, and gives nothing back before"},
 }
 

@@ -17,9 +17,11 @@ var runPromises = []promise{
 	{name: "Run/a retry is of the hosts that are due", keep: retriesWhatIsDue},
 	{name: "Run/delivered twice runs once", keep: runsOnce},
 	{name: "Run/first ends what runs of earlier attempts", keep: endsEarlierAttemptsFirst},
+	{name: "Run/waits for earlier attempts in another process", keep: awaitsEarlierAttemptElsewhere},
 	{name: "Run/is dropped after a stop of its attempt", keep: dropsRunAfterStop},
 	{name: "Run/is dropped after a stop of a later attempt", keep: dropsRunAfterLaterStop},
 	{name: "Run/is dropped if a later attempt was seen", keep: dropsEarlierAttempt},
+	{name: "Run/of another step type is left to others", keep: leavesOtherTypes},
 	{name: "Run/takes no hosts of a later attempt for its own", keep: readsItsOwnHosts},
 }
 
@@ -174,6 +176,27 @@ func endsEarlierAttemptsFirst(x *trial) {
 	}
 }
 
+// The process that has attempt 1 hears nothing of attempt 2.
+func awaitsEarlierAttemptElsewhere(x *trial) {
+	x.lease = 2 * x.patience // that of attempt 1 does not end
+	x.does(x.stubborn)
+	p := x.launch(store.JobEnded)
+	job := x.job(spec(1))
+	first := x.awaitCall("the host in attempt 1", like(1, 0))
+	p.link.withhold(store.RunTargets, store.JobEnded)
+	q := x.launch()
+	x.breakDown(job, 1)
+	x.operate(job, operation.RetryFailed)
+	x.awaitEnd(first, "a later attempt began in another process")
+	x.await("the run of attempt 2 to be delivered", func() bool { return q.link.deliveries(store.RunTargets) > 0 })
+	x.rest()
+	x.wantCalls("attempt 2 while a function of attempt 1 was at work in another process", 0, like(2, -1))
+	x.does(succeed)
+	first.finish(success)
+	x.awaitState(job, step.Succeeded)
+	x.wantCalls("attempt 2", 1, like(2, 0))
+}
+
 // The run was claimed before the stop, and comes after it.
 func dropsRunAfterStop(x *trial) {
 	p := x.launch(store.JobEnded) // which would end the run as well
@@ -238,4 +261,26 @@ func readsItsOwnHosts(x *trial) {
 	x.wantCalls("attempt 1, of which the hosts came after attempt 2 had begun", 0, like(1, -1))
 	p.link.withhold()
 	x.awaitState(job, step.Succeeded)
+}
+
+func leavesOtherTypes(x *trial) {
+	x.launch()
+	foreign := spec(1)
+	foreign.Type = step.FileTransfer
+	other := x.job(foreign)
+	x.awaitState(x.job(spec(1)), step.Succeeded)
+	x.rest()
+	x.wantCalls("a step of another type", 0, of(other))
+	x.terminate(other)
+	x.rest()
+	effects, err := x.eng.Effects(x.ctx(), other, 0, 1000)
+	x.must(err)
+	for _, d := range effects {
+		if d.Effect.ByType() && d.Count > 0 {
+			x.errorf("the %v of a step of type %v was claimed %d times, want only those of type %v claimed", d.Effect, d.Type, d.Count, typ)
+		}
+	}
+	if s := x.step(other); s.State != step.Terminating {
+		x.errorf("a step of type %v is %v, want its stop left to others", foreign.Type, s.State)
+	}
 }

@@ -25,7 +25,10 @@ func by(f flaw) executortest.Start {
 		if f == neverRenews {
 			return h.fetch(ctx)
 		}
-		return p.Engine.Dispatch(ctx, h.handle, engine.Lease(p.Lease))
+		if f == servesAllTypes {
+			return p.Engine.Dispatch(ctx, h.handle, engine.Lease(p.Lease))
+		}
+		return p.Engine.Dispatch(ctx, h.handle, engine.Lease(p.Lease), engine.Types(p.Type))
 	}
 }
 
@@ -64,7 +67,7 @@ type handler struct {
 // fetch claims effects, and never renews their leases.
 func (h *handler) fetch(ctx context.Context) error {
 	for ctx.Err() == nil {
-		due, err := h.p.Engine.Claim(ctx, engine.ClaimQuery{Lease: h.p.Lease, Wait: time.Second})
+		due, err := h.p.Engine.Claim(ctx, engine.ClaimQuery{Types: step.TypesOf(h.p.Type), Lease: h.p.Lease, Wait: time.Second})
 		if err != nil && ctx.Err() == nil {
 			_ = pause(ctx, time.Second)
 		}
@@ -210,7 +213,7 @@ func (h *handler) stop(ctx context.Context, d engine.Delivery) error {
 		return k.job == d.Job.ID && k.step == d.Step.ID && k.attempt <= d.Attempt
 	}, func(a *attempt) { a.stop(errStopped) })
 	if err == nil && h.flaw != waitsForNoOther {
-		err = h.awaitOthers(stopping, d)
+		err = h.awaitOthers(stopping, d, d.Attempt)
 	}
 	if err != nil && h.flaw != stopsEarly {
 		return err
@@ -222,13 +225,13 @@ func (h *handler) stop(ctx context.Context, d engine.Delivery) error {
 	return err
 }
 
-// awaitOthers returns when no process has a lease of a run that d stops: see watch.
-func (h *handler) awaitOthers(ctx context.Context, d engine.Delivery) error {
+// awaitOthers returns when no process has a lease of a run of d's step up to an attempt: see watch.
+func (h *handler) awaitOthers(ctx context.Context, d engine.Delivery, upTo int32) error {
 	for {
 		effects, err := h.p.Engine.Effects(ctx, d.Job.ID, 0, 1000)
 		now := step.At(time.Now())
 		if err != nil || !slices.ContainsFunc(effects, func(e store.Delivery) bool {
-			return e.Effect == store.RunTargets && e.Count > 0 && e.Step == d.Step.ID && e.Attempt <= d.Attempt && now < e.NotBefore
+			return e.Effect == store.RunTargets && e.Count > 0 && e.Step == d.Step.ID && e.Attempt <= upTo && now < e.NotBefore
 		}) {
 			return err
 		}
@@ -258,6 +261,9 @@ func (h *handler) carryOut(a *attempt, d engine.Delivery) error {
 	err := h.end(a.reporting, func(k key) bool {
 		return k.job == a.job && k.step == a.step && k.attempt < a.attempt && h.flaw != startsBeside
 	}, func(earlier *attempt) { earlier.drop(errOver) })
+	if err == nil && a.attempt > 1 && h.flaw != waitsForNoOther && h.flaw != startsBeside {
+		err = h.awaitOthers(a.reporting, d, a.attempt-1)
+	}
 	if err == nil {
 		enough := h.watch(a)
 		err = h.work(a, d)
