@@ -164,6 +164,7 @@ func stopElsewhere(x *trial) {
 	job := x.job(spec(1))
 	c := x.awaitCall("the host", of(job))
 	x.launch(store.RunTargets)
+	x.rest() // reports of progress have been made, whose answers would tell
 	x.terminate(job)
 	x.awaitEnd(c, "another process got the stop")
 	x.awaitState(job, step.Terminated)
@@ -203,6 +204,7 @@ func endElsewhere(x *trial) {
 	job := x.job(spec(1))
 	c := x.awaitCall("the host", of(job))
 	x.launch(store.RunTargets)
+	x.rest() // reports of progress have been made, whose answers would tell
 	x.breakDown(job, 1)
 	x.awaitEnd(c, "another process was told of the end of its job")
 }
