@@ -62,7 +62,8 @@ type Assignment struct {
 }
 
 // A Kit sets up the trials. The zero Kit plays each on a store in memory of its own, in a bubble
-// of testing/synctest, where waiting takes no time.
+// of testing/synctest, where waiting takes no time. In a bubble an executor waits on channels,
+// contexts and timers: one that holds a mutex meanwhile, for which another goroutine waits, hangs.
 type Kit struct {
 	// Open opens an empty store for the time of t. All trials then share it, each in a scope of
 	// its own, and several at once; time is real. An executor that uses the network needs

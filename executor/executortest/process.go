@@ -152,7 +152,7 @@ func (p *process) work(ctx context.Context, of Assignment) store.Result {
 		if p.isDead() {
 			<-p.over
 		}
-		p.return_(c, result, panicked)
+		p.noteReturn(c, result, panicked)
 	}()
 	result, panicked = does(c), false
 	return result
@@ -163,12 +163,7 @@ func (p *process) begin(c *call) plan {
 	defer p.tell()
 	p.mu.Lock()
 	dead, gone, does := p.dead, p.gone, p.plan
-	var beside *call
-	for _, other := range p.calls {
-		if (other.process == p || !p.disturbed && p.lease == p.long) && !other.returned && other.Job == c.Job && other.Step == c.Step && other.Index == c.Index {
-			beside = other
-		}
-	}
+	beside := p.beside(c)
 	if !dead {
 		p.calls = append(p.calls, c)
 	}
@@ -190,8 +185,20 @@ func (p *process) begin(c *call) plan {
 	return does
 }
 
-// return_ notes that a call returns.
-func (p *process) return_(c *call, result store.Result, panicked bool) {
+// beside returns a call at work on the host of c that must not be, or nil: one in the same process,
+// or in another one while no lease can have been lost. The trial is locked.
+func (p *process) beside(c *call) *call {
+	everywhere := !p.disturbed && p.lease == p.long
+	for _, other := range p.calls {
+		if (other.process == p || everywhere) && !other.returned && other.Job == c.Job && other.Step == c.Step && other.Index == c.Index {
+			return other
+		}
+	}
+	return nil
+}
+
+// noteReturn notes that a call returns.
+func (p *process) noteReturn(c *call, result store.Result, panicked bool) {
 	p.mu.Lock()
 	c.returned, c.result = true, result
 	p.mu.Unlock()

@@ -48,15 +48,16 @@ var scopes atomic.Int64
 
 func newTrial(start Start, s store.Store, pace tempo, seed int) *trial {
 	x := &trial{
-		tempo: pace, start: start, seed: seed, store: s, lease: pace.long, began: time.Now(), over: make(chan struct{}), alarm: make(chan struct{}), news: make(chan struct{}), plan: succeed,
+		tempo: pace, start: start, store: s, lease: pace.long, plan: succeed, began: time.Now(),
 		scope: store.Scope{Type: "trial", ID: fmt.Sprint(scopes.Add(1))},
-		dice:  rand.New(rand.NewPCG(uint64(seed), 1)),
+		seed:  seed, dice: rand.New(rand.NewPCG(uint64(seed), 1)),
+		over: make(chan struct{}), alarm: make(chan struct{}), news: make(chan struct{}),
 	}
 	x.eng = engine.New(s).In(x.scope)
 	return x
 }
 
-// play plays the trial and returns its failures.
+// play plays the trial and returns its failures, the first one with the journal's end.
 func (x *trial) play(keep func(*trial)) []string {
 	played := make(chan struct{})
 	go func() { // that a failure ends
@@ -65,6 +66,8 @@ func (x *trial) play(keep func(*trial)) []string {
 	}()
 	<-played
 	x.finish()
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if len(x.failures) > 0 {
 		if x.seed > 0 {
 			x.failures[0] = fmt.Sprintf("seed %d: ", x.seed) + x.failures[0]
