@@ -142,7 +142,7 @@ func (x *trial) disturb() {
 		return
 	}
 	p := living[x.dice.IntN(len(living))]
-	switch x.dice.IntN(8) {
+	switch n := x.dice.IntN(10); n {
 	case 0:
 		p.kill()
 		x.launch()
@@ -150,13 +150,11 @@ func (x *trial) disturb() {
 		x.notef("process %d is to end", p.number)
 		p.end()
 		x.launch()
-	case 2:
-		x.notef("the store of process %d freezes", p.number)
-		p.link.set(frozen)
-	case 3:
-		x.notef("the store of process %d fails", p.number)
-		p.link.set(failing)
-	case 4, 5:
+	case 2, 3, 4, 5:
+		to := []linkState{frozen, failing, slow, deaf}[n-2]
+		x.notef("the store of process %d is %v", p.number, to)
+		p.link.set(to)
+	case 6, 7:
 		x.notef("all stores answer")
 		x.thaw()
 	default:
@@ -169,7 +167,7 @@ func (x *trial) disturb() {
 func (x *trial) thaw() {
 	for _, p := range x.processes {
 		if p.alive() {
-			p.link.set(clear)
+			p.link.set(well)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package executortest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -24,16 +25,29 @@ type link struct {
 	gates     map[method]*gate
 	failed    int // commits that were failed
 	delivered map[store.Effect]int
+	claims    map[effect]int // how often this process has claimed each
+}
+
+// An effect is named by its job and record.
+type effect struct {
+	job store.JobID
+	seq store.Seq
 }
 
 // A linkState says what becomes of calls.
 type linkState uint8
 
 const (
-	clear   linkState = iota
+	well    linkState = iota
 	frozen            // calls, and answers to calls, are held up
 	failing           // commits fail, and nothing was done
+	slow              // calls take a while
+	deaf              // calls are made, and their answers are lost
 )
+
+func (s linkState) String() string {
+	return [...]string{"well", "frozen", "failing", "slow", "deaf"}[s]
+}
 
 // A method is one that calls can be held of.
 type method string
@@ -65,7 +79,7 @@ func (g *gate) isReached() bool {
 }
 
 func newLink(p *process, withheld []store.Effect) *link {
-	return &link{Store: p.store, trial: p.trial, process: p, withheld: withheld, changed: make(chan struct{}), gates: map[method]*gate{}, delivered: map[store.Effect]int{}}
+	return &link{Store: p.store, trial: p.trial, process: p, withheld: withheld, changed: make(chan struct{}), gates: map[method]*gate{}, delivered: map[store.Effect]int{}, claims: map[effect]int{}}
 }
 
 // asStore returns l, with a clock if the store has one.
@@ -89,7 +103,7 @@ func (l *clockLink) Now(ctx context.Context) (step.Time, error) {
 
 // set changes what becomes of calls.
 func (l *link) set(s linkState) {
-	if s != clear {
+	if s != well {
 		l.trial.noteFault()
 	}
 	l.mu.Lock()
@@ -152,6 +166,8 @@ func (l *link) pass(ctx context.Context, m method) error {
 				return err
 			}
 			m = other
+		case state == slow && !l.trial.isOver():
+			return l.wait(ctx, l.trial.after(l.trial.pause/4))
 		case state != frozen || l.trial.isOver():
 			return nil
 		default:
@@ -183,7 +199,18 @@ func through[T any](ctx context.Context, l *link, m method, do func() (T, error)
 	if late := l.pass(ctx, other); late != nil {
 		return none, late
 	}
+	if l.isDeaf() {
+		return none, errLost
+	}
 	return answer, err
+}
+
+var errLost = errors.New("the store's answer is lost")
+
+func (l *link) isDeaf() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state == deaf && !l.trial.isOver()
 }
 
 var (
@@ -205,6 +232,7 @@ func (l *link) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, erro
 		l.mu.Lock()
 		for _, d := range claimed {
 			l.delivered[d.Effect]++
+			l.claims[effect{d.Job, d.Seq}]++
 		}
 		l.mu.Unlock()
 		l.trial.tell()
@@ -219,6 +247,14 @@ func (l *link) Wake(job store.JobID) (changed <-chan struct{}, stop func()) {
 		return w.Wake(job)
 	}
 	return nil, func() {}
+}
+
+// isOnlyClaim reports whether this process has claimed an effect once. It may give back a later claim
+// that was never delivered, as its job could not be read, while functions of an earlier one are at work.
+func (l *link) isOnlyClaim(d store.Delivery) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.claims[effect{d.Job, d.Seq}] == 1
 }
 
 // mute gives a call an empty result.
@@ -276,7 +312,7 @@ func (l *link) Defer(ctx context.Context, d store.Delivery) error {
 	release := d.NotBefore <= step.At(time.Now())
 	_, err := through(ctx, l, other, mute(func() error {
 		err := l.Store.Defer(ctx, d)
-		if err == nil && release {
+		if err == nil && release && l.isOnlyClaim(d) {
 			l.process.givesBack(d, "gives back")
 		}
 		return err
@@ -287,7 +323,7 @@ func (l *link) Defer(ctx context.Context, d store.Delivery) error {
 func (l *link) Settle(ctx context.Context, d store.Delivery) error {
 	_, err := through(ctx, l, other, mute(func() error {
 		err := l.Store.Settle(ctx, d)
-		if err == nil && l.trial.runs(d) {
+		if err == nil && l.isOnlyClaim(d) && l.trial.runs(d) {
 			l.process.givesBack(d, "settles")
 		}
 		return err

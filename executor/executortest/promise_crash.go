@@ -70,7 +70,7 @@ func leaseThatRanOutEnds(x *trial) {
 	p.link.set(frozen)
 	x.awaitEnd(c, "no renewal passed any more")
 	x.does(succeed)
-	p.link.set(clear)
+	p.link.set(well)
 	x.awaitState(job, step.Succeeded)
 }
 
@@ -96,7 +96,7 @@ func repeatsReports(x *trial) {
 	p.link.set(failing)
 	job := x.job(spec(hosts))
 	x.await("a report to be tried a third time while the store fails", func() bool { return p.link.failures() >= 3 })
-	p.link.set(clear)
+	p.link.set(well)
 	x.awaitState(job, step.Succeeded)
 	for i := range int32(hosts) {
 		x.wantCalls(fmt.Sprintf("host %d, whose report failed three times", i), 1, like(1, i))

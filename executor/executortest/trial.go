@@ -38,6 +38,7 @@ type trial struct {
 	news      chan struct{}
 	failures  []string
 	journal   []string
+	failed    int // the length of the journal at the first failure
 	calls     []*call
 	processes []*process
 	disturbed bool // a process may have lost a lease: another one may work on its hosts
@@ -57,7 +58,7 @@ func newTrial(start Start, s store.Store, pace tempo, seed int) *trial {
 	return x
 }
 
-// play plays the trial and returns its failures, the first one with the journal's end.
+// play plays the trial and returns its failures, the first one with the journal around it.
 func (x *trial) play(keep func(*trial)) []string {
 	played := make(chan struct{})
 	go func() { // that a failure ends
@@ -72,7 +73,7 @@ func (x *trial) play(keep func(*trial)) []string {
 		if x.seed > 0 {
 			x.failures[0] = fmt.Sprintf("seed %d: ", x.seed) + x.failures[0]
 		}
-		x.failures[0] += "\n" + strings.Join(x.journal[max(len(x.journal)-60, 0):], "\n")
+		x.failures[0] += "\n" + strings.Join(x.journal[max(x.failed-50, 0):min(x.failed+10, len(x.journal))], "\n")
 	}
 	return x.failures
 }
@@ -111,6 +112,9 @@ func (x *trial) errorf(format string, args ...any) {
 	x.notef("FAILS: %s", message)
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if len(x.failures) == 0 {
+		x.failed = len(x.journal)
+	}
 	if len(x.failures) < 10 {
 		x.failures = append(x.failures, message)
 	}
@@ -171,6 +175,13 @@ func (x *trial) noteFault() {
 
 // rest waits for what must not come.
 func (x *trial) rest() { time.Sleep(x.pause) }
+
+// after returns a channel that is closed after d.
+func (x *trial) after(d time.Duration) <-chan struct{} {
+	over := make(chan struct{})
+	time.AfterFunc(d, func() { close(over) })
+	return over
+}
 
 // ctx returns the context of the kit's own calls.
 func (x *trial) ctx() context.Context { return context.Background() }
