@@ -179,7 +179,7 @@ func playAlone(t *testing.T, start Start, p promise) (failures []string) {
 }
 
 // atOnce is how many trials share a store at once: they wait most of their time.
-const atOnce = 24
+const atOnce = 32
 
 // playShared begins to play all trials on one store, and returns how to await those of the i-th
 // promise.
@@ -232,5 +232,5 @@ type tempo struct {
 
 var (
 	bubbleTime = tempo{patience: 3 * time.Minute, look: 20 * time.Millisecond, pause: 3 * time.Second, long: 30 * time.Second, short: 3 * time.Second, alone: true}
-	realTime   = tempo{patience: time.Minute, look: 50 * time.Millisecond, pause: 300 * time.Millisecond, long: 30 * time.Second, short: 2 * time.Second}
+	realTime   = tempo{patience: 2 * time.Minute, look: 50 * time.Millisecond, pause: 300 * time.Millisecond, long: 30 * time.Second, short: 2 * time.Second}
 )

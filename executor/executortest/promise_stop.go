@@ -118,7 +118,9 @@ func stopIsNotBlocked(x *trial) {
 		if len(x.matching(of(job))) == 0 {
 			x.terminate(job)
 			x.awaitState(job, step.Terminated)
-			x.wantCalls("a stopped job that waited for a place", 0, of(job))
+			for _, late := range x.matching(of(job)) { // it got a place before the stop came
+				x.awaitEnd(late, "its stop")
+			}
 			return
 		}
 	}
@@ -150,7 +152,8 @@ func stopDuringFirstPage(x *trial) {
 	job := x.job(spec(3))
 	x.await("the hosts to be read", page.isReached)
 	x.terminate(job)
-	x.soon(2*x.pause, func() bool { return x.step(job).State == step.Terminated }) // it may wait for the page
+	x.await("the stop to be delivered while the hosts are read", func() bool { return p.link.deliveries(store.StopAttempt) > 0 })
+	x.rest() // for the stop to be heeded
 	page.open()
 	x.awaitState(job, step.Terminated)
 	x.rest()
