@@ -33,8 +33,9 @@ import (
 )
 
 // A Start runs the executor under test in a process until ctx ends, then ends it gracefully, and
-// returns nil. The kit runs several at once, and has some die: their stores answer no more and
-// their functions do not return before the end of the trial, whatever becomes of ctx.
+// returns nil. The executor works on two hosts at once or more, and gives a function that is at work
+// when ctx ends as long as it takes to return. The kit runs several processes at once, and has some
+// die: their stores answer no more, and their functions do not return before the end of the trial.
 type Start func(ctx context.Context, p Process) error
 
 // A Process is what an executor under test has of the world.
@@ -231,6 +232,12 @@ type tempo struct {
 }
 
 var (
-	bubbleTime = tempo{patience: 3 * time.Minute, look: 20 * time.Millisecond, pause: 3 * time.Second, long: 30 * time.Second, short: 3 * time.Second, alone: true}
-	realTime   = tempo{patience: 2 * time.Minute, look: 50 * time.Millisecond, pause: 300 * time.Millisecond, long: 30 * time.Second, short: 2 * time.Second}
+	bubbleTime = tempo{
+		patience: 3 * time.Minute, look: 20 * time.Millisecond, pause: 3 * time.Second,
+		long: 30 * time.Second, short: 3 * time.Second, alone: true,
+	}
+	realTime = tempo{
+		patience: 2 * time.Minute, look: 50 * time.Millisecond, pause: 300 * time.Millisecond,
+		long: 30 * time.Second, short: 2 * time.Second,
+	}
 )

@@ -79,7 +79,10 @@ func (g *gate) isReached() bool {
 }
 
 func newLink(p *process, withheld []store.Effect) *link {
-	return &link{Store: p.store, trial: p.trial, process: p, withheld: withheld, changed: make(chan struct{}), gates: map[method]*gate{}, delivered: map[store.Effect]int{}, claims: map[effect]int{}}
+	return &link{
+		Store: p.store, trial: p.trial, process: p, withheld: withheld, changed: make(chan struct{}),
+		gates: map[method]*gate{}, delivered: map[store.Effect]int{}, claims: map[effect]int{},
+	}
 }
 
 // asStore returns l, with a clock if the store has one.

@@ -172,7 +172,8 @@ func shutdownReports(x *trial) {
 	p, job := x.halfDone(2)
 	p.shutDown()
 	if s := x.step(job); s.Succeeded != 1 || s.State != step.Running {
-		x.errorf("after a shutdown the step is %v with %d hosts succeeded, want it running with the one that had finished", s.State, s.Succeeded)
+		x.errorf("after a shutdown the step is %v with %d hosts succeeded, want it running with the one that had finished",
+			s.State, s.Succeeded)
 	}
 	x.does(succeed)
 	x.launch()
@@ -262,7 +263,8 @@ func shutdownTakesSuccess(x *trial) {
 	d.finish(interrupted)
 	p.shutDown()
 	if s := x.step(job); s.Succeeded != 1 || s.State != step.Running {
-		x.errorf("after a shutdown the step is %v with %d hosts succeeded, want it running with the one that succeeded meanwhile", s.State, s.Succeeded)
+		x.errorf("after a shutdown the step is %v with %d hosts succeeded, want it running with the one that succeeded meanwhile",
+			s.State, s.Succeeded)
 	}
 	x.does(succeed)
 	x.launch()
