@@ -141,6 +141,7 @@ var imports = []struct {
 	{"engine/enginetest/model", []string{"step", "operation"}, "an oracle that shares no code with the engine"},
 	{"scenario", []string{"step", "operation", "store", "engine", "memstore", "store/storetest", "github.com/google/uuid", "os"}, "it plays on any engine, and golden mode writes files"},
 	{"executor", []string{"internal/enum", "step", "operation", "store", "engine", "os"}, "it works on an engine, here or over the wire, and keeps nothing but output, in files if told to"},
+	{"executor/executortest", []string{"step", "operation", "store", "engine", "memstore"}, "a kit that favours no executor"},
 	{"client", []string{"step", "operation", "store", "engine", "net/http", "github.com/google/uuid"}, "it reaches an engine over HTTP alone"},
 	{"examples/localexec", []string{"step", "store", "executor"}, "functions for an executor, which knows the engine"},
 	{"examples/worker", nil, "a worker in Python, with a test"},

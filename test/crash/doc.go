@@ -10,4 +10,7 @@
 //
 // Executors' reports meet: they are committed as one change. Three children of four are killed while
 // one is under way.
+//
+// Another child is a worker that carries out steps by package executor. It is killed, or told to
+// end, and another one has to go on with its runs: see TestTakeover.
 package crash
