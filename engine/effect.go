@@ -23,11 +23,12 @@ type OperateEffect struct {
 
 // GiveUp has a person give up an effect that waits for delivery, whether it was ever claimed or
 // not: it is delivered no more. A claim that holds it is lost, and its executor learns that when it
-// next renews the lease.
+// next renews the lease. A run is left to the claim that holds it, until its executor has ended what
+// runs, or its lease has run out: otherwise a retry could begin beside it.
 //
 // To give up a run is to report of its attempt that it broke, by the person and for their reason:
 // the step is abnormal, or terminated if it was told to stop, and the record's cause is
-// step.Broke. The results that were reported stay. To give up another effect, or a run whose
+// step.Broke. The results that were reported stay, and the end of the job tells executors. To give up another effect, or a run whose
 // attempt is over, moves nothing: the cause is step.GivenUp, and the reason begins with the
 // effect, as in "stop 7: the host is gone". A step whose question or stop was given up waits on,
 // for a report, a person or its deadline.
@@ -156,9 +157,13 @@ func leased(d store.Delivery, now step.Time) bool {
 	return d.NotBefore > now && d.Failures < d.Count || d.NotBefore > step.MaxTime
 }
 
-// end settles an effect, whatever claim holds it.
+// end settles an effect, whatever claim holds it. A run whose attempt is over is for the claim that
+// may hold it to settle: as long as it waits, no other process begins a later attempt.
 func (e *Engine) end(ctx context.Context, job store.JobID, seq store.Seq) error {
 	return e.take(ctx, job, seq, func(ctx context.Context, d store.Delivery) error {
+		if d.Effect == store.RunTargets && leased(d, step.At(e.now())) {
+			return nil
+		}
 		return ofEffect(d, "settle", e.store.Settle(ctx, d))
 	})
 }

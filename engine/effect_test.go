@@ -80,9 +80,9 @@ func TestGiveUpOfARunIsAReportThatItBroke(t *testing.T) {
 	for name, prepare := range map[string]func(*desk) store.JobID{
 		"running":     func(d *desk) store.JobID { return d.script() },
 		"terminating": func(d *desk) store.JobID { return d.terminating() },
-		"claimed": func(d *desk) store.JobID {
+		"released": func(d *desk) store.JobID {
 			id := d.script()
-			d.claimOne(runs)
+			d.ok(d.eng.Release(d.Context(), d.claimOne(runs).Claimed()))
 			return id
 		},
 		"with results": func(d *desk) store.JobID {
@@ -213,33 +213,37 @@ func TestGiveUpEndsAClaim(t *testing.T) {
 	d.left(id, 2)
 }
 
-// A handler's context ends when its effect is given up.
-func TestGiveUpEndsAHandler(t *testing.T) {
+// A run that is given up stays with the handler that is at work on it, which the end of the job
+// tells: no other process begins a retry beside it.
+func TestGiveUpLeavesARunToItsHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, memstore.New())
 		id := d.script()
-		told := make(chan error, 1)
+		over, ended := make(chan struct{}), false
 		stop := d.dispatch(func(ctx context.Context, x engine.Delivery) error {
-			if x.Effect != store.RunTargets {
-				return nil
+			switch x.Effect {
+			case store.RunTargets:
+				select {
+				case <-over:
+				case <-ctx.Done():
+					t.Errorf("the handler's context has ended: %v", context.Cause(ctx))
+				}
+			case store.JobEnded:
+				ended = true
 			}
-			<-ctx.Done()
-			told <- context.Cause(ctx)
-			return ctx.Err()
+			return nil
 		})
 		defer stop()
 		synctest.Wait()
 		d.giveUp(id, 2, engine.Request{})
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		select {
-		case err := <-told:
-			if !errors.Is(err, store.ErrLeaseLost) {
-				t.Errorf("the handler was told %v, want a lost lease", err)
-			}
-		default:
-			t.Error("the handler still runs")
+		if !ended {
+			t.Error("the end of the job was not delivered")
 		}
+		d.left(id, 2)
+		close(over)
+		synctest.Wait()
 		d.left(id)
 	})
 }

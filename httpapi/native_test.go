@@ -131,6 +131,10 @@ func TestAnEffectThatKeepsFailing(t *testing.T) {
 	if v["cause"] != "broke" || v["to"] != "abnormal" || v["actor"] != "ann" || v["reason"] != "a is gone" || v["job_to"] != "abnormal" {
 		t.Errorf("give up again: %v", v)
 	}
+	token := again[0].(map[string]any)["token"]
+	if w := r.ask("agent", "POST", path+"/effects/2/settle", fmt.Sprintf(`{"count":2,"token":%q}`, token)); w.Code != 204 {
+		t.Fatalf("settle what was given up: %d, %s", w.Code, w.Body)
+	}
 	if v := r.want(409, "ann", "POST", path+"/effects/2/give_up", ""); v["reason"] != "settled" {
 		t.Errorf("give up what is settled: %v", v)
 	}
