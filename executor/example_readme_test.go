@@ -27,7 +27,11 @@ func Example() {
 		}
 		return store.Result{Status: step.TargetSucceeded}
 	}))
-	go x.Run(ctx)
+	go func() {
+		if err := x.Run(ctx); err != nil {
+			log.Fatal(err) // an option that cannot be
+		}
+	}()
 
 	// A job is a list of steps.
 	created, err := eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
