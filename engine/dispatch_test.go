@@ -42,6 +42,13 @@ func newDesk(t *testing.T, st store.Store, opts ...engine.Option) *desk {
 	return d
 }
 
+// told returns the failures that the observer was told so far.
+func (d *desk) told() []error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.failures)
+}
+
 // script creates and starts a job of one script step on two targets.
 func (d *desk) script(more ...step.Spec) store.JobID {
 	d.Helper()

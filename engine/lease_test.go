@@ -233,13 +233,13 @@ func TestALeaseOutlivesARenewalThatFails(t *testing.T) {
 			}, engine.Lease(lease))
 			time.Sleep(renewals*every + lease - time.Millisecond)
 			synctest.Wait()
-			if len(d.failures) > 0 {
-				t.Errorf("lease of %v: of %d renewals every second one fails, and the observer was told %v, want nothing", lease, renewals, d.failures)
+			if told := d.told(); len(told) > 0 {
+				t.Errorf("lease of %v: of %d renewals every second one fails, and the observer was told %v, want nothing", lease, renewals, told)
 			}
 			time.Sleep(time.Millisecond)
 			synctest.Wait()
-			if len(d.failures) != 1 || !errors.Is(d.failures[0], store.ErrLeaseLost) {
-				t.Errorf("lease of %v: two renewals in a row have failed, and the observer was told %v, want that the lease is lost", lease, d.failures)
+			if told := d.told(); len(told) != 1 || !errors.Is(told[0], store.ErrLeaseLost) {
+				t.Errorf("lease of %v: two renewals in a row have failed, and the observer was told %v, want that the lease is lost", lease, told)
 			}
 			stop()
 		})
