@@ -70,13 +70,23 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// failed tells of a failure. It contains a panic of the function that is told.
-func (x *Executor) failed(ctx context.Context, err error) {
-	if x.told == nil {
-		return
-	}
-	defer func() { _ = recover() }()
-	x.told(ctx, err)
+// apart calls f in a goroutine of its own, which f may end, and waits for it. It returns f's panic,
+// or nil.
+func apart(f func()) (err *panicked) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		returned := false
+		defer func() {
+			if !returned {
+				err = newPanicked(recover())
+			}
+		}()
+		f()
+		returned = true
+	}()
+	<-done
+	return err
 }
 
 // panicked is a panic of a function.

@@ -6,6 +6,7 @@ package executor
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
@@ -73,11 +74,13 @@ type Executor struct {
 	config
 	src     Source
 	running chan struct{} // holds a token while Run is at work
+	untold  chan failure  // for Failed
+	dropped atomic.Int64  // failures that had no room in untold
 }
 
 // New returns an executor of the work of src. [Executor.Run] tells what is wrong with an option.
 func New(src Source, opts ...Option) *Executor {
-	x := &Executor{config: defaults(), src: src, running: make(chan struct{}, 1)}
+	x := &Executor{config: defaults(), src: src, running: make(chan struct{}, 1), untold: make(chan failure, maxUntold)}
 	if isNil(src) {
 		x.refuse("Source", "nil")
 	}
@@ -91,7 +94,7 @@ func New(src Source, opts ...Option) *Executor {
 
 // Run claims work and carries it out until ctx ends; then it drains: it claims nothing more, starts
 // no function, lets those at work return, reports what they came to, gives back what is not done,
-// and returns nil. It waits for every function to return.
+// and returns nil. It waits for every function to return, that of [Failed] included.
 //
 // An error is that of the set-up, a *[engine.Refusal] that names the option, Source or Context, or
 // Run if the executor runs already. Failures of the source end nothing: [Failed] is told.
@@ -105,6 +108,7 @@ func (x *Executor) Run(ctx context.Context) error {
 		return invalid("Run", "the executor runs already")
 	}
 	defer func() { <-x.running }()
+	defer x.tellFailures()()
 	newProcess(x).run(ctx)
 	return nil
 }

@@ -50,13 +50,18 @@ func (l *lab) start(opts ...executor.Option) (stop func()) { return l.startOn(l.
 
 func (l *lab) startOn(src executor.Source, opts ...executor.Option) (stop func()) {
 	l.Helper()
-	ctx, cancel := context.WithCancel(l.Context())
-	done := make(chan struct{})
-	opts = append(opts, executor.Failed(func(_ context.Context, err error) {
+	return l.startTold(src, append(opts, executor.Failed(func(_ context.Context, err error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.told = append(l.told, err)
-	}))
+	}))...)
+}
+
+// startTold is startOn with a Failed among opts.
+func (l *lab) startTold(src executor.Source, opts ...executor.Option) (stop func()) {
+	l.Helper()
+	ctx, cancel := context.WithCancel(l.Context())
+	done := make(chan struct{})
 	x := executor.New(src, opts...)
 	go func() {
 		defer close(done)

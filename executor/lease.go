@@ -148,10 +148,10 @@ func (l *lease) lose(ctx context.Context, err error) {
 	f := l.onLost
 	l.mu.Unlock()
 	close(l.gone)
-	l.x.failed(ctx, err)
 	if f != nil {
 		f(err)
 	}
+	l.x.failed(ctx, err)
 }
 
 // abandon leaves the claim to a later one.

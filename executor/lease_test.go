@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -178,6 +180,88 @@ func TestALateClaim(t *testing.T) {
 					l.is(job, step.Succeeded)
 				} else {
 					l.called()
+				}
+			})
+		})
+	}
+}
+
+// A function that is told of failures, and does not return, holds up no renewal and no end of a
+// context.
+func TestASlowFailedHoldsUpNothing(t *testing.T) {
+	inLab(t, func(l *lab) {
+		release := make(chan struct{})
+		slow := executor.Failed(func(context.Context, error) { <-release })
+		stop := l.startTold(l.src, slow, executor.AtOnce(2), executor.Hosts(step.Script, l.work(time.Minute)))
+		kept := l.job(nil, "a")
+		pass(time.Second)
+		l.src.hook("Renew", cut)
+		pass(9 * time.Second) // f is told of a renewal that failed, and blocks
+		l.src.hook("Renew", nil)
+		pass(time.Minute)
+		l.is(kept, step.Succeeded)
+		l.called("a")
+		lost := l.job(nil, "b")
+		pass(time.Second)
+		l.src.hook("Renew", func(context.Context) error { return store.ErrLeaseLost })
+		pass(6 * time.Second)
+		l.causesAre(store.ErrLeaseLost)
+		l.src.hook("Renew", nil)
+		pass(2 * time.Minute)
+		l.is(lost, step.Succeeded)
+		close(release)
+		stop()
+	})
+}
+
+// Of more failures than can wait, the number is told.
+func TestFailuresThatAreNotTold(t *testing.T) {
+	inLab(t, func(l *lab) {
+		release := make(chan struct{})
+		var told []error
+		slow := executor.Failed(func(_ context.Context, err error) {
+			<-release
+			told = append(told, err)
+		})
+		stop := l.startTold(l.src, slow, executor.Hosts(step.Script, func(_ context.Context, task *executor.Task, h executor.Host) store.Result {
+			for range 300 {
+				task.Progress(executor.Host{Index: -1}, "")
+			}
+			return success
+		}))
+		job := l.job(nil, "a")
+		pass(time.Second)
+		l.is(job, step.Succeeded)
+		close(release)
+		pass(time.Second)
+		if len(told) != 258 || !strings.Contains(told[1].Error(), "43 failures more") {
+			t.Errorf("Failed was told %d failures, the second %v, want 257 and one of the 43 others", len(told), told[1])
+		}
+		stop()
+	})
+}
+
+// A function that is told of failures may panic, or end its goroutine.
+func TestAFailedThatFails(t *testing.T) {
+	for name, fail := range map[string]func(){"panic": func() { panic("boom") }, "goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, func(l *lab) {
+				calls := 0
+				l.startTold(l.src, executor.Hosts(step.Script, l.work(time.Minute)),
+					executor.Failed(func(context.Context, error) {
+						calls++
+						fail()
+					}))
+				job := l.job(nil, "a")
+				pass(time.Second)
+				l.src.hook("Renew", cut)
+				pass(9 * time.Second)
+				l.src.hook("Renew", nil)
+				pass(time.Minute)
+				l.is(job, step.Succeeded)
+				l.called("a")
+				if calls < 2 {
+					t.Errorf("Failed was called %d times, want one for each renewal that failed", calls)
 				}
 			})
 		})
