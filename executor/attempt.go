@@ -79,6 +79,13 @@ func (p *process) enter(ctx context.Context, d held, s *share) (a *attempt, work
 	return a, working, reporting, nil
 }
 
+// running returns the attempt of k in this process, or nil.
+func (p *process) running(k key) *attempt {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.attempts[k]
+}
+
 // leave takes a off the list.
 func (a *attempt) leave() {
 	a.stop(ErrOver)

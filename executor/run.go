@@ -24,7 +24,8 @@ func (p *process) beginRun() func(context.Context, held) {
 }
 
 // runOnce carries out a run. One that comes again while its attempt runs gives it the new lease;
-// one that comes while the attempt ends waits, and then does what is left.
+// one that comes while the attempt ends waits, and then does what is left. At the end of Run, too, none
+// is given to another process while its functions are at work here.
 func (p *process) runOnce(ctx context.Context, d held, s *share) {
 	for !p.isClosing() {
 		a, working, reporting, other := p.enter(ctx, d, s)
@@ -44,6 +45,15 @@ func (p *process) runOnce(ctx context.Context, d held, s *share) {
 			return
 		}
 		s.setAside(false)
+	}
+	if other := p.running(keyOf(d.Delivery)); other != nil {
+		if other.adopt(d.lease) {
+			return
+		}
+		select {
+		case <-other.done:
+		case <-d.lease.gone:
+		}
 	}
 	d.lease.release(ctx)
 }

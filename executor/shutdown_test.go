@@ -189,3 +189,57 @@ func TestTakeoverAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A run that is claimed again as the executor ends is not given to another process while its first
+// function is at work.
+func TestARunThatComesAgainAtTheEnd(t *testing.T) {
+	inLab(t, func(l *lab) {
+		var stop func()
+		l.src.claimed = func(due []engine.Delivery) []engine.Delivery {
+			if len(due) == 1 && due[0].Effect == store.RunTargets && due[0].Count == 2 {
+				l.src.hook("Renew", nil)
+				go stop()
+				time.Sleep(time.Millisecond) // the executor is ending
+			}
+			return due
+		}
+		stop = l.start(executor.Hosts(step.Script, l.deaf(time.Minute)))
+		l.src.hook("Renew", cut)
+		job := l.job(nil, "a")
+		pass(20 * time.Second)
+		l.startOn(&source{Engine: l.eng}, executor.Hosts(step.Script, l.deaf(time.Second)))
+		pass(30 * time.Second)
+		l.called("a")
+		l.is(job, step.Running)
+		pass(time.Minute)
+		l.called("a")
+		l.is(job, step.Succeeded)
+	})
+}
+
+// A run that is claimed again as the executor ends goes on under the later lease for the drain time.
+func TestARunThatComesAgainWhileDraining(t *testing.T) {
+	inLab(t, func(l *lab) {
+		var stop func()
+		var first []engine.Delivery
+		l.src.only = []store.Effect{store.RunTargets}
+		l.src.claimed = func(due []engine.Delivery) []engine.Delivery {
+			if len(due) > 0 || len(first) == 0 {
+				first = due
+				return due
+			}
+			go stop()
+			time.Sleep(time.Millisecond)
+			l.must(l.eng.Release(l.Context(), first[0].Claimed()))
+			again, err := l.eng.Claim(l.Context(), engine.ClaimQuery{Effects: l.src.only})
+			l.must(err)
+			return again
+		}
+		stop = l.start(executor.Drain(time.Hour), executor.RunsOnly(), executor.Hosts(step.Script, l.work(time.Minute)))
+		job := l.job(nil, "a")
+		pass(2 * time.Minute)
+		l.causesAre()
+		l.called("a")
+		l.is(job, step.Succeeded)
+	})
+}
