@@ -78,13 +78,8 @@ func tellOf(ctx context.Context, f notice, d engine.Delivery) (err error) {
 	if f == nil {
 		return nil
 	}
-	returned := false
-	defer func() {
-		if !returned {
-			err = fmt.Errorf("%v of step %d: %w", d.Effect, d.Step.ID, newPanicked(recover()))
-		}
-	}()
-	err = f(ctx, d)
-	returned = true
+	if panicked := apart(func() { err = f(ctx, d) }); panicked != nil {
+		return fmt.Errorf("%v of step %d: %w", d.Effect, d.Step.ID, panicked)
+	}
 	return err
 }

@@ -3,6 +3,7 @@ package executor_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -284,7 +285,7 @@ func TestNotices(t *testing.T) {
 			}
 		})
 	})
-	t.Run("told again after an error and a panic", func(t *testing.T) {
+	t.Run("told again after an error, a panic and an end of its goroutine", func(t *testing.T) {
 		inLab(t, func(l *lab) {
 			var counts []int32
 			tell := func(_ context.Context, d engine.Delivery) error {
@@ -293,21 +294,23 @@ func TestNotices(t *testing.T) {
 					return errors.New("the post is on strike")
 				case 2:
 					panic("boom")
+				case 3:
+					runtime.Goexit()
 				}
 				return nil
 			}
 			l.start(executor.Asked(tell), executor.Ended(tell))
 			asks := l.job(ask)
 			pass(time.Minute)
-			if !slices.Equal(counts, []int32{1, 2, 3}) {
-				t.Errorf("Asked was told deliveries %v, want 1 to 3", counts)
+			if !slices.Equal(counts, []int32{1, 2, 3, 4}) {
+				t.Errorf("Asked was told deliveries %v, want 1 to 4", counts)
 			}
 			counts = nil
 			_, err := l.eng.Operate(l.Context(), asks, 1, operation.Confirm, engine.Request{By: "alice"})
 			l.must(err)
 			pass(time.Minute)
-			if !slices.Equal(counts, []int32{1, 2, 3}) {
-				t.Errorf("Ended was told deliveries %v, want 1 to 3", counts)
+			if !slices.Equal(counts, []int32{1, 2, 3, 4}) {
+				t.Errorf("Ended was told deliveries %v, want 1 to 4", counts)
 			}
 			l.settled(asks)
 		})
