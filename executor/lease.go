@@ -40,7 +40,9 @@ func (x *Executor) hold(ctx context.Context, d engine.Delivery, since time.Time)
 		stopped: make(chan struct{}), gone: make(chan struct{}), ends: since.Add(x.lease),
 	}
 	if time.Since(since) > x.lease/2 {
-		if err := l.renew(ctx, engine.RenewEvery(x.lease)); err != nil {
+		last, cancel := lastly(ctx, callWait)
+		defer cancel()
+		if err := l.renew(last, engine.RenewEvery(x.lease)); err != nil {
 			x.failed(ctx, err)
 			return nil
 		}

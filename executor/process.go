@@ -48,14 +48,14 @@ func (p *process) run(ctx context.Context) {
 	<-ctx.Done()
 	p.places.close()
 	close(p.closing)
-	lanes.Wait()
+	timer := time.NewTimer(p.drain)
+	defer timer.Stop()
 	drained := make(chan struct{})
 	go func() {
+		lanes.Wait() // they add handlers
 		p.handlers.Wait()
 		close(drained)
 	}()
-	timer := time.NewTimer(p.drain)
-	defer timer.Stop()
 	select {
 	case <-drained:
 	case <-timer.C:

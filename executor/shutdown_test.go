@@ -243,3 +243,41 @@ func TestARunThatComesAgainWhileDraining(t *testing.T) {
 		l.is(job, step.Succeeded)
 	})
 }
+
+// The drain time begins at once, although a claim that came late is being renewed: without one, the
+// contexts of functions end at once.
+func TestDrainBesideALateClaim(t *testing.T) {
+	inLab(t, func(l *lab) {
+		var ended time.Duration // after stop
+		var began time.Time
+		l.src.claimed = func(due []engine.Delivery) []engine.Delivery {
+			if len(due) > 0 && due[0].Effect == store.RunTargets && !began.IsZero() {
+				time.Sleep(10 * time.Second)
+			}
+			return due
+		}
+		stop := l.start(executor.Hosts(step.Script, func(ctx context.Context, task *executor.Task, h executor.Host) store.Result {
+			defer l.begin(task, h.Name)()
+			<-ctx.Done()
+			ended = time.Since(began)
+			return success
+		}))
+		l.job(nil, "a")
+		pass(time.Second)
+		began = time.Now()
+		late := l.job(nil, "b")
+		pass(9 * time.Second)
+		l.src.hook("Renew", hang)
+		pass(2 * time.Second)
+		began = time.Now()
+		stop()
+		if ended != 0 {
+			t.Errorf("the context ended %v after Run was to end, want at once", ended)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("Run returned after %v, want 2s at most", took)
+		}
+		l.called("a")
+		l.is(late, step.Running)
+	})
+}
