@@ -13,7 +13,7 @@ import (
 
 const (
 	seatsOfStops   = 256 // stops at once; each may wait for a function of another process
-	seatsOfNotices = 64  // questions and ends at once
+	seatsOfNotices = 64  // questions at once; and ends, each of which may wait for a function
 	claimPause     = 200 * time.Millisecond
 	sweepEvery     = time.Second
 )
@@ -90,7 +90,9 @@ func (p *process) lanes() []lane {
 			p.newLane(seatsOfStops, types, p.stop, store.StopAttempt))
 	}
 	if !p.runsOnly {
-		lanes = append(lanes, p.newLane(seatsOfNotices, step.Types{}, p.notify, store.AskConfirmers, store.JobEnded))
+		lanes = append(lanes,
+			p.newLane(seatsOfNotices, step.Types{}, p.question, store.AskConfirmers),
+			p.newLane(seatsOfNotices, step.Types{}, p.jobEnded, store.JobEnded))
 	}
 	return lanes
 }

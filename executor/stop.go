@@ -6,7 +6,6 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/step"
-	"github.com/stepgate/stepgate/store"
 )
 
 // whileHeld calls f with a context that ends when the lease is lost, and gives the lease back: it
@@ -46,31 +45,28 @@ func (p *process) stop(ctx context.Context, d held) {
 	})
 }
 
-// notify tells of a question or the end of a job.
-func (p *process) notify(ctx context.Context, d held) {
-	p.whileHeld(ctx, d, func(ctx context.Context) error {
-		if d.Effect == store.JobEnded {
-			return p.jobEnded(ctx, d.Delivery)
-		}
-		return tellOf(ctx, p.asked, d.Delivery)
-	})
+// question tells of a question.
+func (p *process) question(ctx context.Context, d held) {
+	p.whileHeld(ctx, d, func(ctx context.Context) error { return tellOf(ctx, p.asked, d.Delivery) })
 }
 
 // jobEnded ends what still runs of a job that has ended, as after a deadline, for which there is no
-// stop. The job may have been made to run again since: later attempts of its last step are left
-// alone, and no earlier step comes back.
-func (p *process) jobEnded(ctx context.Context, d engine.Delivery) error {
-	last := keyOf(d)
-	which := func(k key) bool {
-		return k.job == last.job && (k.step < last.step || k.step == last.step && k.attempt <= last.attempt)
-	}
-	if p.ended == nil {
-		return p.endOurs(ctx, ErrOver, which)
-	}
-	if err := p.endAll(ctx, ErrOver, last.job, d.Seq, which); err != nil {
-		return err
-	}
-	return tellOf(ctx, p.ended, d)
+// stop, and tells of the end. The job may have been made to run again since: later attempts of its
+// last step are left alone, and no earlier step comes back.
+func (p *process) jobEnded(ctx context.Context, d held) {
+	p.whileHeld(ctx, d, func(ctx context.Context) error {
+		last := keyOf(d.Delivery)
+		which := func(k key) bool {
+			return k.job == last.job && (k.step < last.step || k.step == last.step && k.attempt <= last.attempt)
+		}
+		if p.ended == nil {
+			return p.endOurs(ctx, ErrOver, which)
+		}
+		if err := p.endAll(ctx, ErrOver, last.job, d.Seq, which); err != nil {
+			return err
+		}
+		return tellOf(ctx, p.ended, d.Delivery)
+	})
 }
 
 // tellOf calls f, if there is one, and returns its error or its panic.

@@ -340,3 +340,19 @@ func pauseFor(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
+
+// Ends of jobs wait for functions, and no question waits for them.
+func TestQuestionsPassEnds(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.AtOnce(100), executor.Hosts(step.Script, l.deaf(time.Hour)))
+		for range 70 {
+			job := l.job(nil, "a")
+			pass(time.Second)
+			l.breakDown(job, 1)
+		}
+		pass(time.Second)
+		asks := l.job(func(s *step.Spec) { s.Type, s.Confirmers = step.Confirmation, []string{"alice"} })
+		pass(time.Second)
+		l.settled(asks)
+	})
+}
