@@ -20,7 +20,7 @@ type Option func(*Executor)
 type config struct {
 	hosts    map[step.Type]HostFunc
 	steps    map[step.Type]StepFunc
-	asked    notice // nil: settled unseen
+	asked    notice // nil: settled unseen, or left to others, see takes
 	ended    notice // likewise
 	runsOnly bool
 
@@ -28,12 +28,11 @@ type config struct {
 	perStep int // 0 for no bound, as is the next
 	perHost int
 
-	by     string
-	lease  time.Duration
-	drain  time.Duration
-	told   func(ctx context.Context, err error)
-	wrong  *engine.Refusal // the first option that cannot be
-	notify bool            // questions or ends have functions
+	by    string
+	lease time.Duration
+	drain time.Duration
+	told  func(ctx context.Context, err error)
+	wrong *engine.Refusal // the first option that cannot be
 }
 
 // A notice is the function of a question or of the end of a job.
@@ -72,32 +71,33 @@ func Steps(typ step.Type, f StepFunc) Option {
 }
 
 // Asked has f told of every question to confirmers. After an error or a panic f is told again
-// later. f has a place of its own, and no step waits for it. Without it the executor settles
-// questions unseen.
+// later. f has a place of its own, and no step waits for it. Without it an executor that carries out
+// steps settles questions unseen, unless it has [RunsOnly]; one that does not, as it has only Ended,
+// leaves them to other processes.
 func Asked(f func(ctx context.Context, d engine.Delivery) error) Option {
 	return func(x *Executor) {
 		if f == nil {
-			x.refuse("Asked", "nil: leave the option out to settle questions unseen")
+			x.refuse("Asked", "nil: leave the option out to be told of no questions")
 			return
 		}
-		x.asked, x.notify = f, true
+		x.asked = f
 	}
 }
 
-// Ended has f told of every end of a job, once nothing of it runs any more. For errors and for an
-// executor without it see [Asked].
+// Ended has f told of every end of a job, once nothing of it runs any more. For errors, and for an
+// executor without it, see [Asked].
 func Ended(f func(ctx context.Context, d engine.Delivery) error) Option {
 	return func(x *Executor) {
 		if f == nil {
-			x.refuse("Ended", "nil: leave the option out to settle ends unseen")
+			x.refuse("Ended", "nil: leave the option out to be told of no ends")
 			return
 		}
-		x.ended, x.notify = f, true
+		x.ended = f
 	}
 }
 
-// RunsOnly leaves questions and ends of jobs to other processes. An attempt that is over then ends
-// within 2 s here.
+// RunsOnly leaves to other processes the questions and the ends of jobs that have no function here:
+// none is settled unseen. Without Ended, an attempt that is over then ends within 2 s here.
 func RunsOnly() Option { return func(x *Executor) { x.runsOnly = true } }
 
 // AtOnce bounds the functions at work at once in this process; the default is 16. Steps share the
@@ -199,9 +199,7 @@ func (x *Executor) check(ctx context.Context) error {
 		return x.wrong
 	case ctx == nil:
 		return invalid("Context", "nil")
-	case x.runsOnly && x.notify:
-		return invalid("RunsOnly", "questions or ends of jobs have a function")
-	case len(x.hosts)+len(x.steps) == 0 && !x.notify:
+	case !x.runs() && x.asked == nil && x.ended == nil:
 		return invalid("Options", "no function: want Hosts, Steps, Asked or Ended")
 	}
 	ruled, ok := x.src.(interface{ Rules() *operation.Rules })
@@ -219,6 +217,12 @@ func (x *Executor) check(ctx context.Context) error {
 	}
 	return nil
 }
+
+// runs reports whether the executor carries out steps.
+func (c *config) runs() bool { return len(c.hosts)+len(c.steps) > 0 }
+
+// takes reports whether the executor claims the effects that f is the function of.
+func (c *config) takes(f notice) bool { return f != nil || c.runs() && !c.runsOnly }
 
 // types returns the step types that have a function.
 func (c *config) types() (types step.Types) {

@@ -50,7 +50,6 @@ func TestSetUp(t *testing.T) {
 		"nothing to do":          {eng, []executor.Option{executor.RunsOnly(), nil}, "Options"},
 		"nil notice":             {eng, []executor.Option{ok, executor.Asked(nil)}, "Asked"},
 		"nil end":                {eng, []executor.Option{ok, executor.Ended(nil)}, "Ended"},
-		"runs only, and asks":    {eng, []executor.Option{ok, executor.RunsOnly(), executor.Asked(notice)}, "RunsOnly"},
 		"no place":               {eng, []executor.Option{ok, executor.AtOnce(0)}, "AtOnce"},
 		"no place for a step":    {eng, []executor.Option{ok, executor.AtOncePerStep(-1)}, "AtOncePerStep"},
 		"no place for a host":    {eng, []executor.Option{ok, executor.AtOncePerHost(0)}, "AtOncePerHost"},
@@ -76,6 +75,7 @@ func TestSetUp(t *testing.T) {
 		cancel()
 		for _, opts := range [][]executor.Option{
 			{ok}, {executor.Steps(step.Script, whole)}, {executor.Asked(notice)}, {executor.Ended(notice)}, {executor.RunsOnly(), ok},
+			{executor.RunsOnly(), ok, executor.Asked(notice)}, {executor.RunsOnly(), ok, executor.Ended(notice)},
 			{ok, executor.AtOnce(1), executor.AtOncePerStep(1), executor.AtOncePerHost(1), executor.Lease(time.Second), executor.Drain(0), executor.By("")},
 			{executor.Hosts(step.SQL, host), executor.Steps(step.Script, whole), executor.Lease(time.Hour), executor.Failed(nil)},
 		} {

@@ -83,16 +83,17 @@ type held struct {
 
 func (p *process) lanes() []lane {
 	var lanes []lane
-	if len(p.hosts)+len(p.steps) > 0 {
+	if p.runs() {
 		types := p.types()
 		lanes = append(lanes,
 			lane{[]store.Effect{store.RunTargets}, types, p.places.spare, p.places.room, p.beginRun},
 			p.newLane(seatsOfStops, types, p.stop, store.StopAttempt))
 	}
-	if !p.runsOnly {
-		lanes = append(lanes,
-			p.newLane(seatsOfNotices, step.Types{}, p.question, store.AskConfirmers),
-			p.newLane(seatsOfNotices, step.Types{}, p.jobEnded, store.JobEnded))
+	if p.takes(p.asked) {
+		lanes = append(lanes, p.newLane(seatsOfNotices, step.Types{}, p.question, store.AskConfirmers))
+	}
+	if p.takes(p.ended) {
+		lanes = append(lanes, p.newLane(seatsOfNotices, step.Types{}, p.jobEnded, store.JobEnded))
 	}
 	return lanes
 }

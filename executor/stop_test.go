@@ -356,3 +356,59 @@ func TestQuestionsPassEnds(t *testing.T) {
 		l.settled(asks)
 	})
 }
+
+// A process takes the questions or ends of jobs that it has a function for; those without one it
+// settles unseen if it carries out steps, and is not told to leave them.
+func TestWhoTakesNotices(t *testing.T) {
+	tell := func(context.Context, engine.Delivery) error { return nil }
+	asked, ended, runsOnly := executor.Asked(tell), executor.Ended(tell), executor.RunsOnly()
+	for _, c := range []struct {
+		name       string
+		runs       bool
+		opts       []executor.Option
+		asks, ends bool // are taken
+	}{
+		{"asked", false, []executor.Option{asked}, true, false},
+		{"ended", false, []executor.Option{ended}, false, true},
+		{"asked, ended", false, []executor.Option{asked, ended}, true, true},
+		{"asked, runs only", false, []executor.Option{asked, runsOnly}, true, false},
+		{"ended, runs only", false, []executor.Option{ended, runsOnly}, false, true},
+		{"asked, ended, runs only", false, []executor.Option{asked, ended, runsOnly}, true, true},
+		{"runs", true, nil, true, true},
+		{"runs, asked", true, []executor.Option{asked}, true, true},
+		{"runs, ended", true, []executor.Option{ended}, true, true},
+		{"runs, asked, ended", true, []executor.Option{asked, ended}, true, true},
+		{"runs only", true, []executor.Option{runsOnly}, false, false},
+		{"runs only, asked", true, []executor.Option{runsOnly, asked}, true, false},
+		{"runs only, ended", true, []executor.Option{runsOnly, ended}, false, true},
+		{"runs only, asked, ended", true, []executor.Option{runsOnly, asked, ended}, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inLab(t, func(l *lab) {
+				if c.runs {
+					c.opts = append(c.opts, executor.Hosts(step.SQL, l.work(time.Second)))
+				}
+				asks := l.job(func(s *step.Spec) { s.Type, s.Confirmers = step.Confirmation, []string{"alice"} })
+				ends := l.job(nil, "a")
+				_, err := l.eng.Report(l.Context(), engine.Report{
+					Job: ends, Step: 1, Attempt: 1, Results: []engine.TargetResult{{Result: success}},
+				})
+				l.must(err)
+				l.start(c.opts...)
+				pass(time.Minute)
+				l.taken(asks, store.AskConfirmers, c.asks)
+				l.taken(ends, store.JobEnded, c.ends)
+			})
+		})
+	}
+}
+
+// taken checks whether the effect of a job was taken.
+func (l *lab) taken(job store.JobID, e store.Effect, want bool) {
+	l.Helper()
+	left, err := l.eng.Effects(l.Context(), job, 0, 0)
+	l.must(err)
+	if got := !slices.ContainsFunc(left, func(d store.Delivery) bool { return d.Effect == e }); got != want {
+		l.Errorf("the %v effect was taken: %t, want %t", e, got, want)
+	}
+}
