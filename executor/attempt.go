@@ -236,6 +236,9 @@ func (p *process) isHeld(ctx context.Context, job store.JobID, before store.Seq,
 
 // page reads the next hosts that the attempt covers and that have no result in it.
 func (a *attempt) page(ctx context.Context, from int32) ([]Host, error) {
+	if isClosed(a.done) {
+		return nil, ErrOver
+	}
 	var page []store.Target
 	err := a.p.again(ctx, a.key, "read targets", func(ctx context.Context) (err error) {
 		page, err = a.p.src.Targets(ctx, a.job, a.step, engine.TargetQuery{

@@ -275,3 +275,32 @@ func TestHostsOfATaskEnd(t *testing.T) {
 		}
 	})
 }
+
+// Once its attempt is over here, a task reads no hosts, although the step still runs.
+func TestHostsOfATaskThatIsOver(t *testing.T) {
+	inLab(t, func(l *lab) {
+		var kept *executor.Task
+		stop := l.start(executor.Steps(step.Script, func(ctx context.Context, task *executor.Task) store.Result {
+			kept = task
+			<-ctx.Done()
+			return store.Result{Status: step.TargetFailed}
+		}))
+		job := l.job(nil, "a", "b")
+		pass(time.Second)
+		stop()
+		l.is(job, step.Running)
+		before := l.src.count("Targets")
+		var ends []error
+		for h, err := range kept.Hosts(l.Context()) {
+			if ends = append(ends, err); err == nil {
+				t.Errorf("there is a host %+v", h)
+			}
+		}
+		if len(ends) != 1 || !errors.Is(ends[0], executor.ErrOver) {
+			t.Errorf("the hosts ended with %v, want ErrOver", ends)
+		}
+		if got := l.src.count("Targets"); got != before {
+			t.Errorf("targets were read %d times, want none", got-before)
+		}
+	})
+}
