@@ -42,7 +42,8 @@ const (
 	defaultLease = 14 * time.Second
 	minLease     = time.Second
 	maxLease     = time.Hour
-	maxBy        = 256 // characters
+	maxBy        = 256     // characters
+	maxAtOnce    = 1 << 20 // functions; also of one step, and of one host
 )
 
 func defaults() config {
@@ -100,23 +101,23 @@ func Ended(f func(ctx context.Context, d engine.Delivery) error) Option {
 // none is settled unseen. Without Ended, an attempt that is over then ends within 2 s here.
 func RunsOnly() Option { return func(x *Executor) { x.runsOnly = true } }
 
-// AtOnce bounds the functions at work at once in this process; the default is 16. Steps share the
-// places: the one with the fewest functions at work gets the next. An executor claims as many
-// steps as it has places, and leaves the others to other processes.
+// AtOnce bounds the functions at work at once in this process, 1 to 1,048,576; the default is 16.
+// Steps share the places: the one with the fewest functions at work gets the next. An executor claims
+// as many steps as it has places, and leaves the others to other processes.
 func AtOnce(n int) Option {
-	return func(x *Executor) { x.atOnce = x.positive("AtOnce", n) }
+	return func(x *Executor) { x.atOnce = x.count("AtOnce", n) }
 }
 
-// AtOncePerStep bounds the functions at work at once of one step; the default is no bound. The
-// places that a step may not take are free for others.
+// AtOncePerStep bounds the functions at work at once of one step, 1 to 1,048,576; the default is no
+// bound. The places that a step may not take are free for others.
 func AtOncePerStep(n int) Option {
-	return func(x *Executor) { x.perStep = x.positive("AtOncePerStep", n) }
+	return func(x *Executor) { x.perStep = x.count("AtOncePerStep", n) }
 }
 
-// AtOncePerHost bounds the functions at work at once, in this process, on hosts of one name; the
-// default is no bound. A host that waits for its name holds up no other.
+// AtOncePerHost bounds the functions at work at once, in this process, on hosts of one name, 1 to
+// 1,048,576; the default is no bound. A host that waits for its name holds up no other.
 func AtOncePerHost(n int) Option {
-	return func(x *Executor) { x.perHost = x.positive("AtOncePerHost", n) }
+	return func(x *Executor) { x.perHost = x.count("AtOncePerHost", n) }
 }
 
 // By names the executor in the history: at most 256 characters; the default is "executor".
@@ -179,9 +180,9 @@ func (x *Executor) serve(field string, typ step.Type, none bool) bool {
 	return false
 }
 
-func (x *Executor) positive(field string, n int) int {
-	if n < 1 {
-		x.refuse(field, "%d: want 1 or more", n)
+func (x *Executor) count(field string, n int) int {
+	if n < 1 || n > maxAtOnce {
+		x.refuse(field, "%d: want 1 to %d", n, maxAtOnce)
 	}
 	return n
 }

@@ -3,6 +3,7 @@ package executor_test
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,10 @@ func TestSetUp(t *testing.T) {
 		"nil notice":             {eng, []executor.Option{ok, executor.Asked(nil)}, "Asked"},
 		"nil end":                {eng, []executor.Option{ok, executor.Ended(nil)}, "Ended"},
 		"no place":               {eng, []executor.Option{ok, executor.AtOnce(0)}, "AtOnce"},
+		"places without end":     {eng, []executor.Option{ok, executor.AtOnce(math.MaxInt)}, "AtOnce"},
+		"too many places":        {eng, []executor.Option{ok, executor.AtOnce(1<<20 + 1)}, "AtOnce"},
+		"too many of a step":     {eng, []executor.Option{ok, executor.AtOncePerStep(1<<20 + 1)}, "AtOncePerStep"},
+		"too many of a host":     {eng, []executor.Option{ok, executor.AtOncePerHost(1<<20 + 1)}, "AtOncePerHost"},
 		"no place for a step":    {eng, []executor.Option{ok, executor.AtOncePerStep(-1)}, "AtOncePerStep"},
 		"no place for a host":    {eng, []executor.Option{ok, executor.AtOncePerHost(0)}, "AtOncePerHost"},
 		"short lease":            {eng, []executor.Option{ok, executor.Lease(time.Second - 1)}, "Lease"},

@@ -171,3 +171,17 @@ func TestResultsThatWaitHoldUpTheirStep(t *testing.T) {
 		}
 	})
 }
+
+// With the most places that can be, steps run.
+func TestTheMostPlaces(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.start(executor.AtOnce(1<<20), executor.AtOncePerStep(1<<20), executor.AtOncePerHost(1<<20),
+			executor.Hosts(step.Script, l.work(time.Second)))
+		job := l.job(nil, numbered(100)...)
+		pass(5 * time.Second)
+		l.is(job, step.Succeeded)
+		if l.most != 100 {
+			t.Errorf("%d functions were at work at once, want 100", l.most)
+		}
+	})
+}
