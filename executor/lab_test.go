@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -222,6 +223,16 @@ func (l *lab) causesAre(want ...error) {
 		if !errors.Is(l.causes[i], want[i]) {
 			l.Errorf("context %d ended of %v, want %v", i, l.causes[i], want[i])
 		}
+	}
+}
+
+// wasTold checks that Failed was told an error with text.
+func (l *lab) wasTold(text string) {
+	l.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.ContainsFunc(l.told, func(err error) bool { return strings.Contains(err.Error(), text) }) {
+		l.Errorf("Failed was told %v, and not %q", l.told, text)
 	}
 }
 

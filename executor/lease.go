@@ -162,7 +162,8 @@ func (l *lease) abandon() {
 	<-l.stopped
 }
 
-// settle, release and fail give the claim back. They try until it has run out, or ctx has ended.
+// settle, release and fail give the claim back. They try until it has run out, or ctx has ended. fail
+// tells of the cause.
 func (l *lease) settle(ctx context.Context) {
 	l.giveBack(ctx, "settle", func(ctx context.Context) error { return l.x.src.Settle(ctx, l.claimed) })
 }
@@ -172,6 +173,7 @@ func (l *lease) release(ctx context.Context) {
 }
 
 func (l *lease) fail(ctx context.Context, cause error) {
+	l.x.failed(ctx, l.error("carry out", cause))
 	l.giveBack(ctx, "fail", func(ctx context.Context) error { return l.x.src.Fail(ctx, l.claimed, cause) })
 }
 

@@ -224,6 +224,7 @@ func TestARefusedReport(t *testing.T) {
 		if len(left) != 1 || left[0].Failures != 1 || !strings.Contains(left[0].LastError, "report of 1 results") {
 			t.Errorf("effects are %+v, want the run, with its failure", left)
 		}
+		l.wasTold("carry out the run effect: report of 1 results")
 		l.src.hook("Report", nil)
 		pass(time.Minute)
 		l.is(job, step.Succeeded)

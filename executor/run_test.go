@@ -70,6 +70,7 @@ func TestARunWithoutAnEndFails(t *testing.T) {
 		if len(left) != 1 || left[0].Failures != 1 || !strings.Contains(left[0].LastError, "every host was worked on") {
 			t.Errorf("effects are %+v, want the run, and why it failed", left)
 		}
+		l.wasTold("carry out the run effect: executor: step 1: every host was worked on")
 		l.src.set(func() { l.src.swallow = false })
 		pass(time.Minute)
 		l.is(job, step.Succeeded)
@@ -269,6 +270,7 @@ func TestARunWithoutAFunctionFails(t *testing.T) {
 		if len(left) != 1 || left[0].LastError != "executor: no function for script steps" {
 			t.Errorf("effects are %+v, want the run, and why it failed", left)
 		}
+		l.wasTold("carry out the run effect: executor: no function for script steps")
 	})
 }
 

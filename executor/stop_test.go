@@ -3,6 +3,7 @@ package executor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"testing"
@@ -141,6 +142,7 @@ func TestAStopThatCannotBeReported(t *testing.T) {
 		if len(left) != 1 || left[0].Effect != store.StopAttempt || left[0].Failures != 1 {
 			t.Errorf("effects are %+v, want the stop, and that it failed", left)
 		}
+		l.wasTold("carry out the stop effect: ")
 		l.src.hook("Report", cut)
 		l.src.hook("Renew", func(context.Context) error { return store.ErrLeaseLost })
 		pass(30 * time.Second)
@@ -313,6 +315,12 @@ func TestNotices(t *testing.T) {
 				t.Errorf("Ended was told deliveries %v, want 1 to 4", counts)
 			}
 			l.settled(asks)
+			for _, effect := range []store.Effect{store.AskConfirmers, store.JobEnded} {
+				what := fmt.Sprintf("carry out the %v effect: ", effect)
+				l.wasTold(what + "the post is on strike")
+				l.wasTold(fmt.Sprintf("%s%v of step 1: panic: boom", what, effect))
+				l.wasTold(fmt.Sprintf("%s%v of step 1: the function ended its goroutine", what, effect))
+			}
 		})
 	})
 	t.Run("renewed while told", func(t *testing.T) {
