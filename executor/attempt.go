@@ -27,7 +27,7 @@ func (k key) error(what string, err error) error {
 }
 
 // An attempt is one that this process carries out. Its functions have one context and its reports
-// another, so that a stopped attempt can still say what it has come to.
+// another, so that a stopped attempt can still report results.
 type attempt struct {
 	key
 	seq   store.Seq // of the record that asked for it
@@ -123,7 +123,7 @@ func (a *attempt) lose(l *lease, err error) {
 	}
 }
 
-// end ends the functions of a: after ErrStopped what they come to is reported; after ErrOver it is
+// end ends the functions of a: after ErrStopped their results are reported; after ErrOver they are
 // not; and after a lost lease or the drain time successes are.
 func (a *attempt) end(cause error) {
 	a.mu.Lock()

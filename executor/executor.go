@@ -39,14 +39,15 @@ type Sweeper interface {
 	Sweep(ctx context.Context) (int, error)
 }
 
-// A HostFunc does the work of a step on one host and returns what it came to. Several run at once.
+// A HostFunc does the work of a step on one host and returns the result. Several run at once.
 //
 // ctx ends when the attempt is stopped or over, at the step's deadline, when the lease is lost,
 // and when the executor's drain time is over; the function must then return soon. [context.Cause]
 // is [ErrStopped], [ErrOver], [context.DeadlineExceeded], a [store.ErrLeaseLost] or [ErrShutdown].
 //
-// What the function returns after a stop counts. After a lost lease, and after the drain time, a
-// success counts, and any other result is dropped: the host runs again. A result without a
+// What the function returns after a stop counts, and after the deadline until the engine has ended
+// the attempt. After a lost lease, and after the drain time, a success counts, and any other result
+// is dropped: the host runs again. A result without a
 // finished status is TargetFailed, and so is a panic, with its text. Started and Finished are
 // filled in where they are zero, and Detail is cut to 256 characters on one line.
 type HostFunc func(ctx context.Context, t *Task, h Host) store.Result
@@ -65,8 +66,8 @@ var (
 
 // A Host is one target of a task.
 type Host struct {
-	Index int32
-	Name  string
+	Index int32  // of the target in its step, from 0 on
+	Name  string // of the target: the host that the step is to run on
 }
 
 // An Executor carries out steps. It comes from [New], and is safe for concurrent use.
@@ -93,7 +94,7 @@ func New(src Source, opts ...Option) *Executor {
 }
 
 // Run claims work and carries it out until ctx ends; then it drains: it claims nothing more, starts
-// no function, lets those at work return, reports what they came to, gives back what is not done,
+// no function, lets those at work return, reports their results, gives back what is not done,
 // and returns nil. It waits for every function to return, that of [Failed] included.
 //
 // An error is that of the set-up, a *[engine.Refusal] that names the option, Source or Context, or

@@ -10,11 +10,12 @@ const (
 	mostAside = 256  // steps beyond the places that wait for something else: a host, an older attempt, a report
 )
 
-// places are what functions work on: so many in all, and so many for a step and a host name.
+// places are what functions take while they work. Their number is bounded in all, for each step, and
+// for each host name.
 type places struct {
 	atOnce  int
-	perStep int           // 0 for no bound, as is the next
-	perHost int           //
+	perStep int           // 0 for no bound
+	perHost int           // 0 for no bound
 	room    chan struct{} // told when a step more can be claimed
 
 	mu     sync.Mutex // guards all below, and every share

@@ -72,7 +72,7 @@ func (a *attempt) began(h Host) time.Time {
 	return cmp.Or(a.out.begun[h.Index], step.At(a.task.began)).Std()
 }
 
-// result reports what a host has come to. After a lost lease, and after the drain time, only a
+// result reports the result of a host. After a lost lease, and after the drain time, only a
 // success counts.
 func (a *attempt) result(h Host, r store.Result) {
 	counts := !a.isGone() || r.Status.Success()

@@ -38,7 +38,7 @@ func moment(t step.Time, otherwise time.Time) step.Time {
 	return min(max(t, 0), step.MaxTime)
 }
 
-// oneLine returns text as it can be reported: on one line, printable, at most so many characters.
+// oneLine returns text as it can be reported: on one line, printable, of at most the given number of characters.
 func oneLine(text string, most int) string {
 	if len(text) > 8*most {
 		text = text[:8*most] // the rest cannot count

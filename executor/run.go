@@ -197,7 +197,7 @@ func (a *attempt) await(ctx context.Context) error {
 	}
 }
 
-// host has f work on one host, and reports what it came to: a panic, too.
+// host has f work on one host, and reports the result, that of a panic too.
 func (a *attempt) host(ctx context.Context, f HostFunc, h Host) {
 	if ctx.Err() != nil {
 		return
@@ -208,7 +208,7 @@ func (a *attempt) host(ctx context.Context, f HostFunc, h Host) {
 	returned := false
 	defer func() {
 		if !returned {
-			r = a.panicked(ctx, newPanicked(recover()), h.Name)
+			r = a.panicked(ctx, newPanicked(recover()), fmt.Sprintf("host %q", h.Name))
 		}
 		a.result(h, complete(r, started))
 	}()
@@ -216,7 +216,7 @@ func (a *attempt) host(ctx context.Context, f HostFunc, h Host) {
 	returned = true
 }
 
-// whole has f work on a step, and sets r to what it came to: a panic, too.
+// whole has f work on a step, and sets r to its result, that of a panic too.
 func (a *attempt) whole(ctx context.Context, f StepFunc, r *store.Result) {
 	if ctx.Err() != nil {
 		return
@@ -225,7 +225,7 @@ func (a *attempt) whole(ctx context.Context, f StepFunc, r *store.Result) {
 	returned := false
 	defer func() {
 		if !returned {
-			*r = a.panicked(ctx, newPanicked(recover()), "")
+			*r = a.panicked(ctx, newPanicked(recover()), "step")
 		}
 		*r = complete(*r, started)
 	}()
@@ -233,9 +233,9 @@ func (a *attempt) whole(ctx context.Context, f StepFunc, r *store.Result) {
 	returned = true
 }
 
-// panicked tells of a panic, and returns the result of its host.
-func (a *attempt) panicked(ctx context.Context, err *panicked, host string) store.Result {
-	a.p.failed(ctx, a.key.error(fmt.Sprintf("host %q", host), err))
+// panicked tells of a panic of the function of what, and returns the result of its hosts.
+func (a *attempt) panicked(ctx context.Context, err *panicked, what string) store.Result {
+	a.p.failed(ctx, a.key.error("function of the "+what, err))
 	return store.Result{Status: step.TargetFailed, Detail: err.brief()}
 }
 

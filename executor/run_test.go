@@ -203,6 +203,9 @@ func TestPanicsAreResults(t *testing.T) {
 						t.Errorf("%v: detail = %q, want %q", typ, targets[1].Detail, name)
 					}
 				}
+				l.wasTold(`function of the host "a": `)
+				l.wasTold(`function of the host "b": `)
+				l.wasTold("function of the step: ")
 				if len(l.told) != 3 || !strings.Contains(l.told[0].Error(), "run_test.go") {
 					t.Errorf("Failed was told %v, want three panics with their stacks", l.told)
 				}

@@ -13,10 +13,10 @@ import (
 // the attempt is over here, and on a Task that no executor has made, they do nothing.
 type Task struct {
 	Job      store.Job  // as it stood when the run was claimed
-	Step     store.Step // so, too; with its payload
-	Attempt  int32
-	Run      store.Run
-	Delivery int32 // how often the run was delivered, this time included: above 1 an earlier process may have died
+	Step     store.Step // as it stood then, with its payload
+	Attempt  int32      // number of the attempt in its step, from 1 on
+	Run      store.Run  // which targets the attempt covers
+	Delivery int32      // of the run, from 1 on: above 1 an earlier process may have died
 
 	// Who asked for the attempt, why, and by which operation or event.
 	By, Because string
@@ -89,9 +89,9 @@ func (t *Task) Hosts(ctx context.Context) iter.Seq2[Host, error] {
 	}
 }
 
-// Break ends the attempt whatever its hosts come to: the step is abnormal, with the reason, of which
-// 500 characters are kept, and the contexts of its functions end with [ErrOver]. What its hosts have
-// come to is reported, too, but for results after the first 4,000 that wait, and for those that a
+// Break ends the attempt whatever the results of its hosts are: the step is abnormal, with the reason,
+// of which 500 characters are kept, and the contexts of its functions end with [ErrOver]. Results of
+// hosts are reported, too, but for those after the first 4,000 that wait, and for those that a
 // [StepFunc] returns. The first Break counts.
 func (t *Task) Break(reason string) {
 	if t.a != nil {

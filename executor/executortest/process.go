@@ -294,7 +294,7 @@ func (x *trial) awaitCall(what string, which func(*call) bool) *call {
 	return x.matching(which)[0]
 }
 
-// wantCalls says so unless there were so many calls that which selects.
+// wantCalls is an error of the trial unless which selects that number of calls.
 func (x *trial) wantCalls(what string, want int, which func(*call) bool) {
 	if got := x.matching(which); len(got) != want {
 		x.errorf("%s: the function was called %d times, %v, want %d", what, len(got), got, want)

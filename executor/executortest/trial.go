@@ -195,7 +195,7 @@ func (x *trial) must(err error) {
 // typ is the type of steps that the executor carries out.
 const typ = step.Script
 
-// spec returns a step of so many hosts.
+// spec returns a step of that number of hosts.
 func spec(hosts int) step.Spec {
 	names := make([]string, hosts)
 	for i := range names {
