@@ -159,9 +159,9 @@ func Drain(d time.Duration) Option {
 
 // Failed has f told of every call of the source that failed and is tried again, of every panic of a
 // function, of every effect that failed, as of an error of [Asked] or of a report that was refused,
-// and of every lease that was lost. Calls come one at a time, with a context that does not
-// end. No renewal and no function waits for f, but Run does at its end. While f is at work, 256
-// failures wait; f is told how many more there were.
+// and of every lease that was lost. Calls come one at a time, with a context that does not end. No
+// renewal and no function waits for f. While f is at work, 256 failures wait; f is told how many more
+// there were. At its end Run tells of failures for 2 s more, and waits for f to return.
 func Failed(f func(ctx context.Context, err error)) Option {
 	return func(x *Executor) { x.told = f }
 }
