@@ -36,15 +36,14 @@ func (x *Executor) tellFailures() (stop func()) {
 	end, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		for {
+		for !isClosed(end) {
 			select {
 			case f := <-x.untold:
 				x.tell(f)
 			case <-end:
-				x.tellRest(time.Now().Add(lastWords))
-				return
 			}
 		}
+		x.tellRest(time.Now().Add(lastWords))
 	}()
 	return func() {
 		close(end)

@@ -281,3 +281,44 @@ func TestDrainBesideALateClaim(t *testing.T) {
 		l.is(late, step.Running)
 	})
 }
+
+// A claim that comes late, and after Run is to end, is given back.
+func TestALateClaimAtTheEnd(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.src.late = 10 * time.Second
+		stop := l.start(executor.Hosts(step.Script, l.work(time.Minute)))
+		job := l.job(nil, "a")
+		pass(5 * time.Second)
+		stop()
+		l.called()
+		l.released(job)
+	})
+}
+
+// Failures that wait when Run is to end are told for 2 s more.
+func TestRunTellsTheLastFailures(t *testing.T) {
+	inLab(t, func(l *lab) {
+		told := 0
+		slow := executor.Failed(func(context.Context, error) {
+			time.Sleep(time.Second)
+			told++
+		})
+		stop := l.startTold(l.src, slow, executor.Hosts(step.Script, func(_ context.Context, task *executor.Task, _ executor.Host) store.Result {
+			for range 100 {
+				task.Progress(executor.Host{Index: -1}, "")
+			}
+			return success
+		}))
+		l.job(nil, "a")
+		pass(500 * time.Millisecond)
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took > 4*time.Second || told != 3 {
+			t.Errorf("Run returned after %v, and Failed was told %d failures, want 4s at most, and 3", took, told)
+		}
+		pass(time.Minute)
+		if told != 3 {
+			t.Errorf("Failed was told %d failures, want none after Run", told-3)
+		}
+	})
+}
