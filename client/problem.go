@@ -110,7 +110,7 @@ func (k *call) problem(resp *http.Response) (fate, error) {
 // fateOf returns the fate of a request by its status alone.
 func fateOf(e *StatusError) fate {
 	switch e.Status {
-	case http.StatusTooManyRequests:
+	case http.StatusTooManyRequests, http.StatusRequestTimeout:
 		return undone
 	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return unknown

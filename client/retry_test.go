@@ -129,6 +129,14 @@ var failures = map[string]struct {
 		},
 		again: "always", is: isStatus(429, "too_many_streams"),
 	},
+	"a body that stalled": {
+		do:    func(*http.Request) (*http.Response, error) { return problem(408, "incomplete_body"), nil },
+		again: "always", is: isStatus(408, "incomplete_body"),
+	},
+	"a body that stalled before a proxy": {
+		do:    func(*http.Request) (*http.Response, error) { return answer(408, "text/html", "<h1>oh"), nil },
+		again: "always", is: isStatus(408, ""),
+	},
 	"too much patience": {
 		do:    func(*http.Request) (*http.Response, error) { return problem(503, "busy", "Retry-After", "31"), nil },
 		again: "never", is: isStatus(503, "busy"),

@@ -127,7 +127,7 @@ func (c *call) run(route route) (answer reply, err error) {
 		answer, err = route.handle(c)
 		return err
 	})
-	if errors.Is(err, errTooLarge) || errors.Is(err, errCut) {
+	if errors.Is(err, errTooLarge) {
 		err = invalid("body", err.Error())
 	}
 	return answer, err

@@ -52,6 +52,7 @@ const (
 	reasonNoSuchRoute     = "no_such_route"
 	reasonMethod          = "method_not_allowed"
 	reasonContentType     = "content_type"
+	reasonIncomplete      = "incomplete_body"
 	reasonBusy            = "busy"
 	reasonTooManyStreams  = "too_many_streams"
 	reasonAhead           = "ahead"
@@ -88,6 +89,7 @@ var problems = map[string]struct {
 	reasonNoSuchRoute:     {http.StatusNotFound, "unknown path"},
 	reasonMethod:          {http.StatusMethodNotAllowed, "the path does not allow this method"},
 	reasonContentType:     {http.StatusUnsupportedMediaType, "the body must be application/json"},
+	reasonIncomplete:      {http.StatusRequestTimeout, "the body did not arrive completely and in time, nothing was done"},
 	reasonBusy:            {http.StatusServiceUnavailable, "the server is busy, nothing was done"},
 	reasonTooManyStreams:  {http.StatusTooManyRequests, "too many event streams are open"},
 	reasonAhead:           {http.StatusConflict, "the cursor is ahead of the history"},
@@ -128,6 +130,8 @@ func problemOf(err error) *problem {
 	case errors.As(err, &unknown):
 		p = newProblem(reasonUnknownOutcome, "repeat the request with this request_id: the server carries it out at most once")
 		p.Request = &unknown.Request
+	case errors.Is(err, errCut): // the link is slow or has broken: the request itself may be fine
+		p = newProblem(reasonIncomplete, "repeat the request")
 	case errors.Is(err, errBusy):
 		p = newProblem(reasonBusy, err.Error())
 		p.header = http.Header{"Retry-After": {"1"}}

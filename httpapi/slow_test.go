@@ -44,7 +44,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 		{"another origin", "POST /v1/jobs HTTP/1.1\r\nX-Person: ann\r\nSec-Fetch-Site: cross-site\r\n", 403},
 		{"a read", "GET /v1/jobs HTTP/1.1\r\nX-Person: ann\r\n", 200},
 		{"a stream", fmt.Sprintf("GET /v1/jobs/%d/events HTTP/1.1\r\nX-Person: ann\r\n", job), 200},
-		{"an operation", fmt.Sprintf("POST /v1/jobs/%d/terminate HTTP/1.1\r\nX-Person: ann\r\nContent-Type: application/json\r\n", job), 400},
+		{"a creation", "POST /v1/jobs HTTP/1.1\r\nX-Person: ann\r\nContent-Type: application/json\r\n", 408},
 		{"reference: no call", "POST /api/v3/nothing HTTP/1.1\r\n", 200},
 		{"reference: no method", "PUT /api/v3/operate_step_instance HTTP/1.1\r\n", 200},
 		{"reference: another origin", "POST /api/v3/operate_step_instance HTTP/1.1\r\nSec-Fetch-Site: cross-site\r\n", 200},

@@ -28,7 +28,7 @@ def call(method, path, body=None, timeout=30):
         with urllib.request.urlopen(urllib.request.Request(BASE + path, data, HEADERS, method=method), timeout=timeout) as answer:
             return json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as e:
-        if e.code >= 500 or e.code == 429:
+        if e.code >= 500 or e.code in (408, 429):
             raise OSError(f"{path}: {e}") from e
         raise Refused(json.loads(e.read())["reason"]) from e
 

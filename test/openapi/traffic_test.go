@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -116,6 +117,35 @@ func (s *site) want(status int, person, method, target, body string, header ...s
 	return v
 }
 
+// cut makes a request whose body breaks off, which is none that has been refused.
+func (s *site) cut(method, target string) {
+	s.Helper()
+	req, err := http.NewRequestWithContext(s.Context(), method, s.url+target, nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", req.URL.Host)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute)) // so that this ends if it fails
+	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nX-Person: agent\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{", method, target)
+	_ = conn.(*net.TCPConn).CloseWrite()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		s.Fatal(err)
+	}
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusRequestTimeout {
+		s.Errorf("%s %s with a body that breaks off: status %d, want 408: %s", method, target, resp.StatusCode, answer)
+	}
+	s.check(req, "", resp, answer)
+}
+
 // create creates a job of steps and starts it.
 func (s *site) create(steps string) (path string) {
 	s.Helper()
@@ -181,6 +211,9 @@ func (s *site) everywhere() {
 		}
 		if answers["404"] != nil {
 			s.want(404, "agent", op.method, never, body)
+		}
+		if answers["408"] != nil {
+			s.cut(op.method, there)
 		}
 		if answers["415"] != nil {
 			s.want(415, "agent", op.method, there, body, "Content-Type", "text/plain")

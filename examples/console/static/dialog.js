@@ -200,7 +200,7 @@ export class OperationDialog {
 
   // refused says that nothing was done, why, what has happened meanwhile and what is legal now.
   async #refused(problem) {
-    this.#enter(problem.reason === 'conflict' || problem.reason === 'busy' ? 'busy' : 'refused');
+    this.#enter(['conflict', 'busy', 'incomplete_body'].includes(problem.reason) ? 'busy' : 'refused');
     setData(this.el, 'reason', problem.reason ?? 'lost');
     const { model, job } = this.#page;
     const step = model.steps.get(this.#subject.step);
