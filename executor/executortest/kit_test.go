@@ -2,6 +2,7 @@ package executortest_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stepgate/stepgate/executor/executortest"
@@ -126,6 +127,18 @@ func TestKitRejectsBrokenExecutors(t *testing.T) {
 				t.Logf("%s: %.300s", promise, breaches[0].Message)
 			}
 		})
+	}
+}
+
+// A host that is worked on in two processes at once is one breach by itself, whatever the promise: in
+// these trials leases are longer than usual, and none can be lost.
+func TestKitSeesHostsWorkedOnTwiceAcrossProcesses(t *testing.T) {
+	const promise = "Run/waits for earlier attempts in another process"
+	breaches := executortest.Kit{}.Check(t, by(waitsForNoOther), promise)
+	if !slices.ContainsFunc(breaches, func(b executortest.Breach) bool {
+		return strings.Contains(b.Message, "want no host to be worked on twice at once")
+	}) {
+		t.Errorf("Check(%q) of an executor that %s: got %v, want that it works on a host twice at once", promise, waitsForNoOther, breaches)
 	}
 }
 

@@ -188,7 +188,7 @@ func (p *process) begin(c *call) plan {
 // beside returns a call at work on the host of c that must not be, or nil: one in the same process,
 // or in another one while no lease can have been lost. The trial is locked.
 func (p *process) beside(c *call) *call {
-	everywhere := !p.disturbed && p.lease == p.long
+	everywhere := !p.disturbed && p.lease >= p.long
 	for _, other := range p.calls {
 		if (other.process == p || everywhere) && !other.returned && other.Job == c.Job && other.Step == c.Step && other.Index == c.Index {
 			return other
