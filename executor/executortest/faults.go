@@ -81,7 +81,7 @@ func (x *trial) random(c *call) store.Result {
 	case n < 11:
 		panic("the function panics, as the dice have it")
 	case n < 13:
-		result.Status = step.TargetFailed
+		result.Status, result.ExitCode = step.NonZeroExit, int32(1+dice.IntN(200))
 	}
 	select {
 	case <-time.After(takes):
@@ -199,9 +199,12 @@ func (x *trial) checkResults(job store.JobID) {
 			results, err := x.eng.Targets(x.ctx(), job, s.ID, engine.TargetQuery{Attempt: attempt, Limit: 1000})
 			x.must(err)
 			for _, t := range results {
-				if t.Attempt == attempt && t.Status == step.TargetSucceeded {
+				if t.Attempt != attempt || !t.Status.Finished() {
+					continue
+				}
+				x.checkResult(job, s.ID, t)
+				if t.Status == step.TargetSucceeded {
 					succeeded[t.Index] = append(succeeded[t.Index], attempt)
-					x.checkSuccess(job, s.ID, t)
 				}
 			}
 		}
@@ -215,15 +218,19 @@ func (x *trial) checkResults(job store.JobID) {
 	}
 }
 
-// checkSuccess says so unless a function has returned this success.
-func (x *trial) checkSuccess(job store.JobID, id step.ID, t store.Target) {
+// checkResult says so unless a function has returned this result, a success once. What the engine says
+// of a target without a result once its attempt is over is none of a function's.
+func (x *trial) checkResult(job store.JobID, id step.ID, t store.Target) {
+	if t.Status == step.TargetTerminated || t.Status == step.UnknownStatus {
+		return
+	}
 	returned := x.matching(func(c *call) bool {
 		return c.Job == job && c.Step == id && c.Attempt == t.Attempt && c.Index == t.Index && c.returned &&
-			c.result.Status == t.Status && c.result.Detail == t.Detail
+			c.result.Status == t.Status && (c.panicked || c.result.Detail == t.Detail && c.result.ExitCode == t.ExitCode)
 	})
-	if len(returned) != 1 {
-		x.errorf("job %d, step %d, attempt %d, host %d: success %q is stored, which %d calls of the function returned, want one",
-			job, id, t.Attempt, t.Index, t.Detail, len(returned))
+	if len(returned) == 0 || t.Status.Success() && len(returned) != 1 {
+		x.errorf("job %d, step %d, attempt %d, host %d: %v, exit code %d, %q is stored, which %d calls of the function returned, want one",
+			job, id, t.Attempt, t.Index, t.Status, t.ExitCode, t.Detail, len(returned))
 	}
 }
 

@@ -40,6 +40,7 @@ const (
 	panicsSucceed      flaw = "takes a panic for a success"
 	callsTwice         flaw = "calls the function twice for each host"
 	reportsLess        flaw = "reports no exit codes and no details"
+	failsPlainly       flaw = "reports every failure as the same one"
 	dropsAfterStop     flaw = "drops what functions return after a stop"
 	neverRenews        flaw = "never renews a lease"
 	forgetsLost        flaw = "takes a run off its list when its lease is lost, and not when its functions have returned"
@@ -86,6 +87,7 @@ var rejects = map[flaw][]string{
 	panicsSucceed:      {"Run/takes a panic for a failure"},
 	callsTwice:         {"Run/calls the function once for each host"},
 	reportsLess:        {"Run/reports what the function returned"},
+	failsPlainly:       {"Run/reports what the function returned", theFaults},
 	dropsAfterStop:     {"Stop/results after it count"},
 	neverRenews:        {"Lease/is renewed while functions run"},
 	forgetsLost:        {"Lease/a function that ignores its loss is not called beside itself"},

@@ -132,7 +132,8 @@ type call struct {
 	ctx      context.Context
 	answer   chan store.Result // what it is to return, from the trial
 	returned bool              // guarded by trial.mu
-	result   store.Result      // guarded by trial.mu
+	result   store.Result      // guarded by trial.mu; after a panic, a failure
+	panicked bool              // guarded by trial.mu
 }
 
 func (c *call) String() string {
@@ -200,7 +201,7 @@ func (p *process) beside(c *call) *call {
 // noteReturn notes that a call returns.
 func (p *process) noteReturn(c *call, result store.Result, panicked bool) {
 	p.mu.Lock()
-	c.returned, c.result = true, result
+	c.returned, c.result, c.panicked = true, result, panicked
 	p.mu.Unlock()
 	if panicked {
 		p.notef("process %d: %v panics", p.number, c)

@@ -405,6 +405,8 @@ func (h *handler) call(a *attempt, t store.Target, results chan<- engine.TargetR
 		return
 	case h.flaw == reportsLess:
 		result.ExitCode, result.Detail = 0, ""
+	case h.flaw == failsPlainly && !result.Status.Success() && result.Status != step.TargetTerminated:
+		result = store.Result{Status: step.TargetFailed}
 	}
 	results <- engine.TargetResult{Target: t.Index, Result: result}
 }
