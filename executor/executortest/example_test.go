@@ -33,6 +33,7 @@ func ExamplePromises() {
 	// Run/reads every page of hosts
 	// Run/reports what the function returned
 	// Run/takes a panic for a failure
+	// Run/takes the end of the goroutine for a failure
 	// Run/takes a result without a finished status for a failure
 	// Run/a retry is of the hosts that are due
 	// Run/delivered twice runs once

@@ -38,6 +38,7 @@ const (
 	hearsNoOther       flaw = "ends functions only on what this process is delivered"
 	refusesQuestions   flaw = "fails questions, and never settles them"
 	panicsSucceed      flaw = "takes a panic for a success"
+	losesGoroutines    flaw = "waits on for a function that has ended its goroutine"
 	callsTwice         flaw = "calls the function twice for each host"
 	reportsLess        flaw = "reports no exit codes and no details"
 	failsPlainly       flaw = "reports every failure as the same one"
@@ -85,6 +86,7 @@ var rejects = map[flaw][]string{
 	hearsNoOther:       {"Stop/in another process ends what runs here", "End/in another process ends what runs here"},
 	refusesQuestions:   {"End/is settled, as are questions"},
 	panicsSucceed:      {"Run/takes a panic for a failure"},
+	losesGoroutines:    {"Run/takes the end of the goroutine for a failure"},
 	callsTwice:         {"Run/calls the function once for each host"},
 	reportsLess:        {"Run/reports what the function returned"},
 	failsPlainly:       {"Run/reports what the function returned", theFaults},

@@ -2,6 +2,7 @@ package executortest
 
 import (
 	"fmt"
+	"runtime"
 
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -13,6 +14,7 @@ var runPromises = []promise{
 	{name: "Run/reads every page of hosts", keep: readsEveryPage},
 	{name: "Run/reports what the function returned", keep: reportsWhatIsReturned},
 	{name: "Run/takes a panic for a failure", keep: takesAPanicForAFailure},
+	{name: "Run/takes the end of the goroutine for a failure", keep: takesAnEndedGoroutineForAFailure},
 	{name: "Run/takes a result without a finished status for a failure", keep: takesNoStatusForAFailure},
 	{name: "Run/a retry is of the hosts that are due", keep: retriesWhatIsDue},
 	{name: "Run/delivered twice runs once", keep: runsOnce},
@@ -73,18 +75,30 @@ func reportsWhatIsReturned(x *trial) {
 }
 
 func takesAPanicForAFailure(x *trial) {
+	x.takesForAFailure("panics", func() { panic("the function panics, as the trial has it") })
+}
+
+// As a test does that calls t.FailNow.
+func takesAnEndedGoroutineForAFailure(x *trial) {
+	x.takesForAFailure("ends its goroutine", runtime.Goexit)
+}
+
+// takesForAFailure has the function fail on more hosts than most executors work on at once, so that
+// places that are not given back show.
+func (x *trial) takesForAFailure(how string, fails func()) {
+	const hosts = 100
 	x.does(func(c *call) store.Result {
-		if c.Index == 1 {
-			panic("the function panics, as the trial has it")
+		if c.Index%2 == 1 {
+			fails()
 		}
 		return success
 	})
 	x.launch()
-	job := x.job(spec(3))
+	job := x.job(spec(hosts))
 	x.awaitState(job, step.Failed)
-	for i := range int32(3) {
-		if got := x.target(job, i).Status; got.Success() != (i != 1) {
-			x.errorf("host %d is %v, want those without a panic, and no other, to have succeeded", i, got)
+	for i := range int32(hosts) {
+		if got := x.target(job, i).Status; !got.Finished() || got.Success() != (i%2 == 0) {
+			x.errorf("host %d is %v, want it failed if its function %s, and else succeeded", i, got, how)
 		}
 		x.wantCalls(fmt.Sprintf("host %d", i), 1, like(1, i))
 	}

@@ -411,21 +411,29 @@ func (h *handler) call(a *attempt, t store.Target, results chan<- engine.TargetR
 	results <- engine.TargetResult{Target: t.Index, Result: result}
 }
 
-func (h *handler) contain(a *attempt, t store.Target) (result store.Result) {
-	defer func() {
-		if v := recover(); v != nil {
-			result = store.Result{Status: step.TargetFailed, Detail: fmt.Sprint(v)}
-			if h.flaw == panicsSucceed {
-				result.Status = step.TargetSucceeded
+// contain calls the function in a goroutine of its own, which the function may end.
+func (h *handler) contain(a *attempt, t store.Target) store.Result {
+	done := make(chan store.Result, 1)
+	go func() {
+		result, returned := store.Result{Status: step.TargetFailed, Detail: "the function ended its goroutine"}, false
+		defer func() {
+			if v := recover(); v != nil {
+				result = store.Result{Status: step.TargetFailed, Detail: fmt.Sprint(v)}
+				if h.flaw == panicsSucceed {
+					result.Status = step.TargetSucceeded
+				}
+			} else if !returned && h.flaw == losesGoroutines {
+				<-a.working.Done()
 			}
-		}
-	}()
-	defer func() {
+			done <- result
+		}()
+		result = h.p.Work(a.working, executortest.Assignment{Job: a.job, Step: a.step, Attempt: a.attempt, Index: t.Index, Name: t.Name})
+		returned = true
 		if !result.Status.Finished() && h.flaw != reportsNoStatus {
 			result = store.Result{Status: step.TargetFailed, Detail: "no result"}
 		}
 	}()
-	return h.p.Work(a.working, executortest.Assignment{Job: a.job, Step: a.step, Attempt: a.attempt, Index: t.Index, Name: t.Name})
+	return <-done
 }
 
 // collect reports results together, until there are no more.
