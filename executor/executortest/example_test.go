@@ -39,6 +39,7 @@ func ExamplePromises() {
 	// Run/delivered twice runs once
 	// Run/first ends what runs of earlier attempts
 	// Run/waits for earlier attempts in another process
+	// Run/waits for an attempt in another process that was given up
 	// Run/is dropped after a stop of its attempt
 	// Run/is dropped after a stop of a later attempt
 	// Run/is dropped if a later attempt was seen

@@ -99,7 +99,7 @@ var rejects = map[flaw][]string{
 	secondGivesBack:    {"Shutdown/gives no run back that came twice while a function is at work"},
 	readsUnfenced:      {"Run/takes no hosts of a later attempt for its own"},
 	runsFailedAgain:    {"Crash/the hosts without a result run again, and no others"},
-	waitsForNoOther:    {"Run/waits for earlier attempts in another process", "Stop/in another process is reported once functions here have returned"},
+	waitsForNoOther:    {"Run/waits for earlier attempts in another process", "Run/waits for an attempt in another process that was given up", "Stop/in another process is reported once functions here have returned"},
 	stopsOneByOne:      {"Stop/waits for no other stop"},
 	servesAllTypes:     {"Run/of another step type is left to others"},
 	leavesFunctions:    {"Shutdown/waits for functions, and gives nothing back before"},

@@ -20,6 +20,7 @@ var runPromises = []promise{
 	{name: "Run/delivered twice runs once", keep: runsOnce},
 	{name: "Run/first ends what runs of earlier attempts", keep: endsEarlierAttemptsFirst},
 	{name: "Run/waits for earlier attempts in another process", keep: awaitsEarlierAttemptElsewhere},
+	{name: "Run/waits for an attempt in another process that was given up", keep: awaitsAttemptGivenUpElsewhere},
 	{name: "Run/is dropped after a stop of its attempt", keep: dropsRunAfterStop},
 	{name: "Run/is dropped after a stop of a later attempt", keep: dropsRunAfterLaterStop},
 	{name: "Run/is dropped if a later attempt was seen", keep: dropsEarlierAttempt},
@@ -190,8 +191,16 @@ func endsEarlierAttemptsFirst(x *trial) {
 	}
 }
 
-// The process that has attempt 1 hears nothing of attempt 2.
 func awaitsEarlierAttemptElsewhere(x *trial) {
+	x.awaitsElsewhere(func(job store.JobID) { x.breakDown(job, 1) })
+}
+
+// A person gives the run up while its lease is live.
+func awaitsAttemptGivenUpElsewhere(x *trial) { x.awaitsElsewhere(x.giveUp) }
+
+// awaitsElsewhere has over end attempt 1, and then retries. The process that has attempt 1 hears nothing
+// of attempt 2.
+func (x *trial) awaitsElsewhere(over func(store.JobID)) {
 	x.lease = 2 * x.patience // that of attempt 1 does not end
 	x.does(x.stubborn)
 	p := x.launch(store.JobEnded)
@@ -199,9 +208,9 @@ func awaitsEarlierAttemptElsewhere(x *trial) {
 	first := x.awaitCall("the host in attempt 1", like(1, 0))
 	p.link.withhold(store.RunTargets, store.JobEnded)
 	q := x.launch()
-	x.breakDown(job, 1)
+	over(job)
 	x.operate(job, operation.RetryFailed)
-	x.awaitEnd(first, "a later attempt began in another process")
+	x.awaitEnd(first, "its attempt was over, and a later one began in another process")
 	x.await("the run of attempt 2 to be delivered", func() bool { return q.link.deliveries(store.RunTargets) > 0 })
 	x.rest()
 	x.wantCalls("attempt 2 while a function of attempt 1 was at work in another process", 0, like(2, -1))

@@ -233,6 +233,19 @@ func (x *trial) breakDown(job store.JobID, attempt int32) {
 	x.notef("job %d: attempt %d is over", job, attempt)
 }
 
+// giveUp has a person give up the run of a job.
+func (x *trial) giveUp(job store.JobID) {
+	effects, err := x.eng.Effects(x.ctx(), job, 0, 1000)
+	x.must(err)
+	for _, d := range effects {
+		if d.Effect == store.RunTargets {
+			_, err := x.eng.GiveUp(x.ctx(), job, d.Seq, engine.Request{By: "kit"})
+			x.must(err)
+			x.notef("job %d: the run of attempt %d is given up", job, d.Attempt)
+		}
+	}
+}
+
 // step returns the first step of a job as it stands.
 func (x *trial) step(job store.JobID) store.Step {
 	s, err := x.eng.Step(x.ctx(), job, 1)
