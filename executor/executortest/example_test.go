@@ -64,6 +64,7 @@ func ExamplePromises() {
 	// Lease/that has run out ends the functions
 	// Lease/a function that ignores its loss is not called beside itself
 	// Report/is repeated until it is taken
+	// Report/that is refused settles no run that has hosts left
 	// Crash/the hosts without a result run again, and no others
 	// Crash/after a stop, another process reports it
 	// Shutdown/reports what has finished

@@ -23,6 +23,7 @@ const (
 	reportsInterrupted flaw = "reports functions that the end of the process has interrupted"
 	blocksStops        flaw = "has stops wait for a place beside functions"
 	forgetsAHost       flaw = "leaves out a host when a run is delivered again"
+	settlesRefused     flaw = "takes the refusal of a report for the end of its attempt"
 	dropsFailedReports flaw = "drops results whose report has failed once"
 	keepsLostLease     flaw = "lets functions go on when the lease is lost"
 	settlesBefore      flaw = "settles a run before its functions have returned"
@@ -71,6 +72,7 @@ var rejects = map[flaw][]string{
 	reportsInterrupted: {"Shutdown/gives back at once what is not done"},
 	blocksStops:        {"Stop/waits for no other run"},
 	forgetsAHost:       {"Crash/the hosts without a result run again, and no others", theFaults},
+	settlesRefused:     {"Report/that is refused settles no run that has hosts left"},
 	dropsFailedReports: {"Report/is repeated until it is taken"},
 	keepsLostLease:     {"Lease/that another process has taken ends the functions", "Lease/that has run out ends the functions"},
 	settlesBefore:      {"Crash/the hosts without a result run again, and no others"},

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -38,15 +40,22 @@ type effect struct {
 type linkState uint8
 
 const (
-	well    linkState = iota
-	frozen            // calls, and answers to calls, are held up
-	failing           // commits fail, and nothing was done
-	slow              // calls take a while
-	deaf              // calls are made, and their answers are lost
+	well     linkState = iota
+	frozen             // calls, and answers to calls, are held up
+	failing            // commits fail, and nothing was done
+	slow               // calls take a while
+	deaf               // calls are made, and their answers are lost
+	refusing           // commits are refused, and nothing was done
 )
 
 func (s linkState) String() string {
-	return [...]string{"well", "frozen", "failing", "slow", "deaf"}[s]
+	return [...]string{"well", "frozen", "failing", "slow", "deaf", "refusing"}[s]
+}
+
+// errOf says why commits fail in a state. The engine hands a refusal on as its own.
+var errOf = map[linkState]error{
+	failing:  errors.New("the store is away"),
+	refusing: &engine.Refusal{Reason: operation.InvalidInput, Field: "results", Detail: "too long for this server"},
 }
 
 // A method is one that calls can be held of.
@@ -154,14 +163,18 @@ func (l *link) pass(ctx context.Context, m method) error {
 		if m != other {
 			delete(l.gates, m)
 		}
-		if state == failing && m == writeCommit {
+		err := errOf[state]
+		if m != writeCommit || l.trial.isOver() {
+			err = nil
+		}
+		if err != nil {
 			l.failed++
 		}
 		l.mu.Unlock()
 		switch {
-		case state == failing && m == writeCommit && !l.trial.isOver():
+		case err != nil:
 			l.trial.tell()
-			return fmt.Errorf("%w: the store is away", store.ErrUndone)
+			return fmt.Errorf("%w: %w", store.ErrUndone, err)
 		case g != nil && m != other:
 			close(g.reached)
 			l.trial.tell()

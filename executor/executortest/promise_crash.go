@@ -14,6 +14,7 @@ var leasePromises = []promise{
 	{name: "Lease/that has run out ends the functions", keep: leaseThatRanOutEnds, times: 30},
 	{name: "Lease/a function that ignores its loss is not called beside itself", keep: notCalledBesideItself},
 	{name: "Report/is repeated until it is taken", keep: repeatsReports},
+	{name: "Report/that is refused settles no run that has hosts left", keep: refusedReportSettlesNothing},
 }
 
 var crashPromises = []promise{
@@ -101,6 +102,31 @@ func repeatsReports(x *trial) {
 	for i := range int32(hosts) {
 		x.wantCalls(fmt.Sprintf("host %d, whose report failed three times", i), 1, like(1, i))
 	}
+}
+
+// One host has its result when the results of the others are refused, as too long ones are, and then
+// are not any more.
+func refusedReportSettlesNothing(x *trial) {
+	const hosts = 3
+	x.does(func(c *call) store.Result {
+		if c.Index == 0 {
+			return success
+		}
+		return x.held(c)
+	})
+	p := x.launch()
+	job := x.job(spec(hosts))
+	x.await("the result of host 0 to be reported", func() bool { return x.step(job).Succeeded == 1 })
+	held := []*call{x.awaitCall("host 1", like(1, 1)), x.awaitCall("host 2", like(1, 2))}
+	p.link.set(refusing)
+	x.does(succeed)
+	for _, c := range held {
+		c.finish(success)
+	}
+	x.await("a report to be refused", func() bool { return p.link.failures() > 0 })
+	p.link.set(well)
+	x.awaitState(job, step.Succeeded)
+	x.wantCalls("the host whose result was taken", 1, like(1, 0))
 }
 
 // Two hosts of six have a result when the process dies, one of them a failure.

@@ -490,7 +490,7 @@ func (h *handler) report(ctx context.Context, r engine.Report) error {
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, operation.Stale), errors.Is(err, operation.NoSuchJob):
+		case errors.Is(err, operation.Stale), errors.Is(err, operation.NoSuchJob), h.flaw == settlesRefused && errors.As(err, &refusal):
 			return errOver
 		case errors.As(err, &refusal), ctx.Err() != nil, h.flaw == dropsFailedReports:
 			return err
