@@ -19,7 +19,7 @@ func TestHostsKeepTheContract(t *testing.T) {
 		work := func(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
 			return p.Work(ctx, assignment(t, h))
 		}
-		return executor.New(p.Engine, executor.Hosts(p.Type, work), executor.Lease(p.Lease)).Run(ctx)
+		return executor.New(p.Engine, executor.Hosts(p.Type, work), executor.Lease(p.Lease), executor.Failed(p.Failed)).Run(ctx)
 	})
 }
 
@@ -47,7 +47,7 @@ func TestStepsKeepTheContract(t *testing.T) {
 			working.Wait()
 			return store.Result{Status: step.TargetFailed, Detail: "no function was called"}
 		}
-		return executor.New(p.Engine, executor.Steps(p.Type, work), executor.Lease(p.Lease)).Run(ctx)
+		return executor.New(p.Engine, executor.Steps(p.Type, work), executor.Lease(p.Lease), executor.Failed(p.Failed)).Run(ctx)
 	})
 }
 

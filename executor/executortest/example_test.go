@@ -19,7 +19,7 @@ func ExampleRun() {
 				Job: t.Job.ID, Step: t.Step.ID, Attempt: t.Attempt, Index: h.Index, Name: h.Name,
 			})
 		}
-		return executor.New(p.Engine, executor.Hosts(p.Type, work), executor.Lease(p.Lease)).Run(ctx)
+		return executor.New(p.Engine, executor.Hosts(p.Type, work), executor.Lease(p.Lease), executor.Failed(p.Failed)).Run(ctx)
 	})
 }
 
@@ -63,6 +63,8 @@ func ExamplePromises() {
 	// Lease/that another process has taken ends the functions
 	// Lease/that has run out ends the functions
 	// Lease/a function that ignores its loss is not called beside itself
+	// Lease/is renewed although a failure is told and not heard
+	// Lease/that is lost ends the functions although a failure is told and not heard
 	// Report/is repeated until it is taken
 	// Report/that is refused settles no run that has hosts left
 	// Crash/the hosts without a result run again, and no others

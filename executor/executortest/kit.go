@@ -9,7 +9,7 @@
 //					Job: t.Job.ID, Step: t.Step.ID, Attempt: t.Attempt, Index: h.Index, Name: h.Name,
 //				})
 //			}
-//			return executor.New(p.Engine, executor.Hosts(p.Type, work), executor.Lease(p.Lease)).Run(ctx)
+//			return executor.New(p.Engine, executor.Hosts(p.Type, work), executor.Lease(p.Lease), executor.Failed(p.Failed)).Run(ctx)
 //		})
 //	}
 //
@@ -51,6 +51,10 @@ type Process struct {
 	// Work is called for each host that is to be worked on. It blocks, returns and panics as
 	// the trial has it. Its ctx ends when the function is to return.
 	Work func(ctx context.Context, a Assignment) store.Result
+
+	// Failed is for an executor that tells its embedder of calls that failed and of lost leases. It
+	// blocks as the trial has it. An executor that tells of nothing leaves it.
+	Failed func(ctx context.Context, err error)
 }
 
 // An Assignment is one host of one attempt, and what the function is called with.

@@ -44,6 +44,7 @@ const (
 	reportsLess        flaw = "reports no exit codes and no details"
 	failsPlainly       flaw = "reports every failure as the same one"
 	dropsAfterStop     flaw = "drops what functions return after a stop"
+	tellsFirst         flaw = "tells of a lost lease before it ends the functions"
 	neverRenews        flaw = "never renews a lease"
 	forgetsLost        flaw = "takes a run off its list when its lease is lost, and not when its functions have returned"
 	leavesForeignStops flaw = "settles a stop of what does not run in this process, and reports nothing"
@@ -93,7 +94,8 @@ var rejects = map[flaw][]string{
 	reportsLess:        {"Run/reports what the function returned"},
 	failsPlainly:       {"Run/reports what the function returned", theFaults},
 	dropsAfterStop:     {"Stop/results after it count"},
-	neverRenews:        {"Lease/is renewed while functions run"},
+	tellsFirst:         {"Lease/that is lost ends the functions although a failure is told and not heard"},
+	neverRenews:        {"Lease/is renewed while functions run", "Lease/is renewed although a failure is told and not heard"},
 	forgetsLost:        {"Lease/a function that ignores its loss is not called beside itself"},
 	leavesForeignStops: {"Crash/after a stop, another process reports it"},
 	reportsNoStatus:    {"Run/takes a result without a finished status for a failure"},

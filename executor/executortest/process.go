@@ -35,7 +35,7 @@ func (x *trial) launch(withheld ...store.Effect) *process {
 	x.processes = append(x.processes, p)
 	x.mu.Unlock()
 	x.notef("process %d starts", p.number)
-	world := Process{Engine: eng, Scope: x.scope, Type: typ, Lease: x.lease, Work: p.work}
+	world := Process{Engine: eng, Scope: x.scope, Type: typ, Lease: x.lease, Work: p.work, Failed: p.failed}
 	go func() {
 		defer close(p.done)
 		defer p.leave()
@@ -157,6 +157,20 @@ func (p *process) work(ctx context.Context, of Assignment) store.Result {
 	}()
 	result, panicked = does(c), false
 	return result
+}
+
+// failed is what p's executor tells of failures.
+func (p *process) failed(_ context.Context, err error) {
+	p.mu.Lock()
+	silence := p.silence
+	p.mu.Unlock()
+	p.notef("process %d tells: %v", p.number, err)
+	if silence != nil {
+		select {
+		case <-silence:
+		case <-p.over:
+		}
+	}
 }
 
 // begin enters a call and returns what it comes to, or nil if its process is dead.

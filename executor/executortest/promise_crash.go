@@ -13,6 +13,8 @@ var leasePromises = []promise{
 	{name: "Lease/that another process has taken ends the functions", keep: lostLeaseEnds, times: 30},
 	{name: "Lease/that has run out ends the functions", keep: leaseThatRanOutEnds, times: 30},
 	{name: "Lease/a function that ignores its loss is not called beside itself", keep: notCalledBesideItself},
+	{name: "Lease/is renewed although a failure is told and not heard", keep: renewsUnheard},
+	{name: "Lease/that is lost ends the functions although a failure is told and not heard", keep: lostLeaseEndsUnheard},
 	{name: "Report/is repeated until it is taken", keep: repeatsReports},
 	{name: "Report/that is refused settles no run that has hosts left", keep: refusedReportSettlesNothing},
 }
@@ -89,6 +91,50 @@ func notCalledBesideItself(x *trial) {
 	x.does(succeed)
 	c.finish(success)
 	x.awaitState(job, step.Succeeded)
+}
+
+// A renewal fails, and the embedder's function that is told of it does not return.
+func renewsUnheard(x *trial) {
+	x.lease = 3 * x.short
+	x.does(x.held)
+	p := x.launch()
+	job := x.job(spec(1))
+	c := x.awaitCall("the host", of(job))
+	heard := x.block()
+	p.link.withhold(store.RunTargets) // only the other process can claim the run again
+	p.link.set(deaf)
+	time.Sleep(x.lease / 2) // a renewal was due
+	p.link.set(well)
+	x.launch()
+	time.Sleep(x.lease + x.lease/2)
+	x.wantLive(c, "renewals pass, and only what tells of failures blocks")
+	x.wantCalls("a host whose process is alive", 1, of(job))
+	close(heard)
+	x.does(succeed)
+	c.finish(success)
+	x.awaitState(job, step.Succeeded)
+}
+
+func lostLeaseEndsUnheard(x *trial) {
+	x.does(x.held)
+	x.launch()
+	job := x.job(spec(1))
+	c := x.awaitCall("the host", of(job))
+	heard := x.block()
+	taken := x.take(store.RunTargets)
+	x.awaitEnd(c, "another process took its lease, and what tells of it blocks")
+	close(heard)
+	x.does(succeed)
+	x.giveBack(taken)
+	x.awaitState(job, step.Succeeded)
+}
+
+// block has what tells of failures not return until heard is closed.
+func (x *trial) block() (heard chan struct{}) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.silence = make(chan struct{})
+	return x.silence
 }
 
 func repeatsReports(x *trial) {

@@ -132,7 +132,8 @@ func (h *handler) enter(ctx context.Context, d engine.Delivery) (*attempt, bool)
 	if h.flaw == runsTwice {
 		k.delivery = d.Count
 	}
-	if h.flaw == keepsLostLease {
+	held := ctx
+	if h.flaw == keepsLostLease || h.flaw == tellsFirst {
 		ctx = context.WithoutCancel(ctx)
 	}
 	h.mu.Lock()
@@ -143,6 +144,12 @@ func (h *handler) enter(ctx context.Context, d engine.Delivery) (*attempt, bool)
 	a := &attempt{key: k, done: make(chan struct{})}
 	a.reporting, a.drop = context.WithCancelCause(ctx)
 	a.working, a.stop = context.WithCancelCause(a.reporting)
+	if h.flaw != keepsLostLease {
+		context.AfterFunc(held, func() { // in a goroutine of its own, as Failed may block
+			h.p.Failed(ctx, context.Cause(held))
+			a.drop(context.Cause(held))
+		})
+	}
 	if h.flaw == forgetsLost {
 		context.AfterFunc(a.reporting, func() { h.leave(a) })
 	}

@@ -41,7 +41,8 @@ type trial struct {
 	failed    int // the length of the journal at the first failure
 	calls     []*call
 	processes []*process
-	disturbed bool // a process may have lost a lease: another one may work on its hosts
+	silence   chan struct{} // until it is closed, what a process tells does not return; nil for not at all
+	disturbed bool          // a process may have lost a lease: another one may work on its hosts
 }
 
 // scopes numbers the scopes of trials.

@@ -16,6 +16,6 @@ func TestExecutor(t *testing.T) {
 		work := func(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
 			return p.Work(ctx, executortest.Assignment{Job: t.Job.ID, Step: t.Step.ID, Attempt: t.Attempt, Index: h.Index, Name: h.Name})
 		}
-		return executor.New(p.Engine, executor.Hosts(p.Type, work), executor.Lease(p.Lease)).Run(ctx)
+		return executor.New(p.Engine, executor.Hosts(p.Type, work), executor.Lease(p.Lease), executor.Failed(p.Failed)).Run(ctx)
 	})
 }
