@@ -34,6 +34,19 @@ func (e *StatusError) Error() string {
 	return text + ": " + e.Text
 }
 
+// Permanent reports whether the server, or a proxy before it, refuses the request as such, as for
+// its size: the same request would be refused again. Answers about the caller, the route or the
+// moment are not permanent: 401, 403, 404, 407, 408, 421, 425, 429, and all outside 400 to 499.
+func (e *StatusError) Permanent() bool {
+	switch e.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, // the caller
+		http.StatusNotFound, http.StatusMisdirectedRequest, // the route, as to a server that starts
+		http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests: // the moment
+		return false
+	}
+	return e.Status >= 400 && e.Status <= 499
+}
+
 // A problem is an error of the API as it is sent.
 type problem struct {
 	problemHead

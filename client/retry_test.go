@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -209,6 +210,19 @@ func TestCallsAreRepeatedIfThatIsSafe(t *testing.T) {
 					}
 				})
 			})
+		}
+	}
+}
+
+// An answer is permanent if it refuses the request as such: an executor does not repeat it.
+func TestPermanentAnswers(t *testing.T) {
+	for status := 300; status < 600; status++ {
+		c := newClient(t, func(*http.Request) (*http.Response, error) { return answer(status, "text/html", "<h1>no"), nil }, client.WithRetries(0))
+		err := attempts["report"].ask(t.Context(), c)
+		passing := slices.Contains([]int{401, 403, 404, 407, 408, 421, 425, 429}, status)
+		var is interface{ Permanent() bool }
+		if !errors.As(err, &is) || is.Permanent() != (status/100 == 4 && !passing) {
+			t.Errorf("%d: %v: permanent or not is wrong", status, err)
 		}
 	}
 }

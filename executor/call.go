@@ -47,10 +47,13 @@ func (x *Executor) again(ctx context.Context, k key, what string, f func(context
 	}
 }
 
-// isAnswer reports whether a call that failed of err would fail of it again.
+// isAnswer reports whether a call that failed of err would fail of it again: see [Source].
 func isAnswer(err error) bool {
-	refusal := (*engine.Refusal)(nil)
-	return errors.As(err, &refusal) || errors.Is(err, store.ErrLeaseLost)
+	var (
+		refusal *engine.Refusal
+		other   interface{ Permanent() bool }
+	)
+	return errors.As(err, &refusal) || errors.Is(err, store.ErrLeaseLost) || errors.As(err, &other) && other.Permanent()
 }
 
 // isOver reports whether err says that the attempt in question is not its step's any more.

@@ -17,6 +17,10 @@ import (
 // A Source is where work comes from and where results go: an *[engine.Engine], or in a process
 // that reaches one over HTTP a *client.Client. The methods promise what those of the engine do. An
 // executor ends the context of each call after 30 s at the latest.
+//
+// An executor repeats a call that fails, unless the error is an answer: a *[engine.Refusal],
+// [store.ErrLeaseLost], or an error with a method Permanent() bool that returns true, as
+// *client.StatusError has it. After an answer the effect in question fails, and comes again later.
 type Source interface {
 	Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Delivery, error)
 	Renew(ctx context.Context, c engine.Claimed, lease time.Duration) error

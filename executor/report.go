@@ -25,6 +25,14 @@ const (
 	lostWords  = 30 * time.Second // and once the lease is lost
 )
 
+// The results of a report. Many proxies take 1 MiB of JSON, in which quotes in details are escaped.
+const (
+	reportBytes = 512 << 10
+	resultBytes = 144 // of a result, at most, without its detail
+
+	_ uint = engine.MaxResults - reportBytes/resultBytes // not negative
+)
+
 // reports are the results of an attempt on their way to the source.
 type reports struct {
 	wake chan struct{} // told when there is something to do at once
@@ -238,19 +246,21 @@ func (a *attempt) take(now time.Time) (results []engine.TargetResult, outcome st
 	out.sending = false
 	close(out.taken)
 	out.taken = make(chan struct{})
-	n := len(out.pending.results)
 	switch {
 	case out.broken && !out.closed: // they could end the attempt before it breaks
 		return nil, 0, time.Time{}, false
-	case n == 0 && !out.broken:
+	case len(out.pending.results) == 0 && !out.broken:
 		return nil, 0, time.Time{}, out.closed
 	case !out.closed && !out.urgent && out.pending.finished < flushAt && now.Before(out.since.Add(flushEvery)):
 		return nil, 0, out.since.Add(flushEvery), false
 	}
-	if out.broken && n <= engine.MaxResults {
+	if out.broken { // with progress alone in the last report, those before it could end the attempt
+		out.pending.dropProgress()
+	}
+	results = out.pending.take()
+	if out.broken && len(out.pending.results) == 0 {
 		out.broken, outcome = false, step.Broke
 	}
-	results = out.pending.take(engine.MaxResults)
 	out.since, out.sending, out.urgent = now, true, false
 	if out.pending.finished < pendingMax {
 		a.share.setFull(false)

@@ -2,6 +2,7 @@ package executor_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -212,37 +213,122 @@ func TestAReasonThatIsTooLong(t *testing.T) {
 	})
 }
 
-// What the engine refuses for good fails the effect, which tells why.
+// A permanent is an error of a source that may call itself an answer.
+type permanent bool
+
+func (p permanent) Permanent() bool { return bool(p) }
+func (p permanent) Error() string   { return "no" }
+
+// What the source refuses for good fails the effect, which tells why.
 func TestARefusedReport(t *testing.T) {
-	inLab(t, func(l *lab) {
-		l.start(executor.Hosts(step.Script, l.work(time.Second)))
-		l.src.hook("Report", func(context.Context) error { return &engine.Refusal{Detail: "no"} })
-		job := l.job(nil, "a")
-		pass(500 * time.Millisecond)
-		left, err := l.eng.Effects(l.Context(), job, 0, 0)
-		l.must(err)
-		if len(left) != 1 || left[0].Failures != 1 || !strings.Contains(left[0].LastError, "report of 1 results") {
-			t.Errorf("effects are %+v, want the run, with its failure", left)
+	for _, refusal := range []error{&engine.Refusal{Detail: "no"}, fmt.Errorf("report: %w", permanent(true))} {
+		inLab(t, func(l *lab) {
+			l.start(executor.Hosts(step.Script, l.work(time.Second)))
+			l.src.hook("Report", func(context.Context) error { return refusal })
+			job := l.job(nil, "a")
+			pass(500 * time.Millisecond)
+			left, err := l.eng.Effects(l.Context(), job, 0, 0)
+			l.must(err)
+			if len(left) != 1 || left[0].Failures != 1 || !strings.Contains(left[0].LastError, "report of 1 results") {
+				t.Errorf("effects are %+v, want the run, with its failure", left)
+			}
+			l.wasTold("carry out the run effect: report of 1 results")
+			l.src.hook("Report", nil)
+			pass(time.Minute)
+			l.is(job, step.Succeeded)
+		})
+	}
+}
+
+// An answer ends each call that is repeated otherwise: the effect fails, if it can, and comes again.
+func TestPermanentErrorsAreNotRepeated(t *testing.T) {
+	for _, method := range []string{"Step", "Targets", "Report", "Settle", "Fail"} {
+		for _, is := range []permanent{true, false} {
+			inLab(t, func(l *lab) {
+				l.start(executor.RunsOnly(), executor.Lease(time.Hour), executor.Hosts(step.Script, l.work(time.Millisecond)))
+				l.src.hook(method, func(context.Context) error { return is })
+				if method == "Fail" {
+					l.src.hook("Targets", func(context.Context) error { return permanent(true) })
+				}
+				l.job(nil, "a")
+				pass(900 * time.Millisecond)
+				if got := l.src.count(method); (got == 1) != bool(is) {
+					t.Errorf("%s was called %d times with an error that is permanent: %v", method, got, bool(is))
+				}
+			})
 		}
-		l.wasTold("carry out the run effect: report of 1 results")
-		l.src.hook("Report", nil)
-		pass(time.Minute)
-		l.is(job, step.Succeeded)
+	}
+}
+
+// fitProxies checks that each report would pass a proxy that takes 1 MiB, and that there were several.
+func (l *lab) fitProxies() {
+	l.Helper()
+	l.src.set(func() {
+		for _, r := range l.src.reports {
+			bytes := 0
+			for _, x := range r.Results {
+				detail, err := json.Marshal(x.Detail)
+				l.must(err)
+				bytes += len(`{"target":,"status":"succeeded_earlier","exit_code":-2147483648,"started":,"finished":,"detail":},`) +
+					len(fmt.Sprint(x.Target, x.Started.Std().UnixMilli(), x.Finished.Std().UnixMilli())) + len(detail)
+			}
+			if bytes > 1<<20 {
+				l.Errorf("a report of %d results has %d bytes, want 1 MiB at most", len(r.Results), bytes)
+			}
+		}
+		if len(l.src.reports) < 2 {
+			l.Errorf("%d reports, want several", len(l.src.reports))
+		}
 	})
 }
 
-// More results than a report can have go in several.
+// More results than a report can have go in several, whatever their details are.
 func TestVeryManyResultsAtOnce(t *testing.T) {
+	for name, detail := range map[string]string{"no details": "", "wide": strings.Repeat("\u2713", 256), "escaped": strings.Repeat(`"`, 256)} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, func(l *lab) {
+				const hosts = 12_000
+				l.start(executor.AtOnce(hosts), executor.Hosts(step.Script, func(context.Context, *executor.Task, executor.Host) store.Result {
+					time.Sleep(time.Second)
+					return store.Result{Status: step.TargetSucceeded, Detail: detail}
+				}))
+				l.src.hook("Report", func(context.Context) error { time.Sleep(5 * time.Second); return nil })
+				job := l.job(nil, numbered(hosts)...)
+				pass(10 * time.Minute)
+				l.is(job, step.Succeeded)
+				l.fitProxies()
+			})
+		})
+	}
+}
+
+// An attempt breaks although its results are those of all hosts: no report before the last one, and
+// none of progress alone, ends it as a success.
+func TestAnAttemptBreaksWithVeryManyResults(t *testing.T) {
 	inLab(t, func(l *lab) {
-		const hosts = 25_000
-		l.start(executor.AtOnce(hosts), executor.Hosts(step.Script, l.work(time.Second)))
-		l.src.hook("Report", func(context.Context) error { time.Sleep(5 * time.Second); return nil })
+		const hosts, early = 2200, 1000
+		wide := strings.Repeat("\u2713", 256)
+		l.start(executor.Steps(step.Script, func(ctx context.Context, task *executor.Task) store.Result {
+			for i := range int32(early) {
+				task.Report(executor.Host{Index: i}, success)
+			}
+			time.Sleep(time.Second)
+			task.Break("it broke")
+			for i := range int32(hosts - early) {
+				task.Report(executor.Host{Index: early + i}, store.Result{Status: step.TargetSucceeded, Detail: wide})
+			}
+			for i := range int32(early) {
+				task.Progress(executor.Host{Index: i}, wide)
+			}
+			return success
+		}))
 		job := l.job(nil, numbered(hosts)...)
 		pass(time.Minute)
-		l.is(job, step.Succeeded)
-		if got := slices.Max(l.src.reported()); got != engine.MaxResults {
-			t.Errorf("reports had %v results, want 10,000 at most, and as many once", l.src.reported())
+		l.is(job, step.Abnormal)
+		if got := l.state(job).Succeeded; got != hosts {
+			t.Errorf("%d hosts have succeeded, want %d", got, hosts)
 		}
+		l.fitProxies()
 	})
 }
 

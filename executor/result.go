@@ -87,18 +87,29 @@ func (b *batch) add(r engine.TargetResult) bool {
 	return true
 }
 
-// take takes up to most results out of b.
-func (b *batch) take(most int) []engine.TargetResult {
-	if len(b.results) <= most {
-		all := b.results
-		*b = batch{}
-		return all
+// take takes out of b the results of one report.
+func (b *batch) take() []engine.TargetResult {
+	n := 0
+	for left := reportBytes; n < len(b.results); n++ {
+		if left -= resultBytes + len(b.results[n].Detail); left < 0 {
+			break
+		}
 	}
-	rest := b.results[most:]
-	taken := b.results[:most:most]
+	taken, rest := b.results[:n:n], b.results[n:]
 	*b = batch{}
 	for _, r := range rest {
 		b.add(r)
 	}
 	return taken
+}
+
+// dropProgress leaves the finished results.
+func (b *batch) dropProgress() {
+	all := b.results
+	*b = batch{}
+	for _, r := range all {
+		if r.Status.Finished() {
+			b.add(r)
+		}
+	}
 }
