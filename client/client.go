@@ -38,7 +38,8 @@ type Client struct {
 type Option func(*Client)
 
 // WithHTTPClient has c send the requests. The default follows no redirect and keeps up to 64 idle
-// connections. A Timeout of c bounds claims that wait, and streams, too.
+// connections; it uses [http.DefaultTransport] as it is if that is no *[http.Transport]. A Timeout
+// of c bounds claims that wait, and streams, too.
 func WithHTTPClient(c *http.Client) Option {
 	return func(to *Client) {
 		if c != nil {
@@ -74,26 +75,46 @@ func WithRetries(n int) Option { return func(to *Client) { to.retries = max(n, 0
 func New(base string, opts ...Option) (*Client, error) {
 	u, err := url.Parse(base)
 	switch {
+	case err != nil && shown(base) != base: // err can quote a piece of the password
+		return nil, fmt.Errorf("client: the server's URL %q is malformed: escape the user and the password", shown(base))
 	case err != nil:
 		return nil, fmt.Errorf("client: the server's URL is malformed: %w", err)
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, fmt.Errorf("client: the server's URL %q is not absolute: want http:// or https:// and a host", u.Redacted())
+		return nil, fmt.Errorf("client: the server's URL %q is not absolute: want http:// or https:// and a host", shown(base))
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, fmt.Errorf("client: the server's URL %q has a query or a fragment: omit it", u.Redacted())
+		return nil, fmt.Errorf("client: the server's URL %q has a query or a fragment: omit it", shown(base))
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 64
-	c := &Client{
-		base: strings.TrimRight(u.String(), "/"), timeout: 30 * time.Second, retries: 3, most: maxAnswer,
-		http: &http.Client{
-			Transport:     transport,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	}
+	c := &Client{base: strings.TrimRight(u.String(), "/"), timeout: 30 * time.Second, retries: 3, most: maxAnswer}
 	for _, o := range opts {
 		if o != nil {
 			o(c)
 		}
 	}
+	if c.http == nil {
+		c.http = &http.Client{
+			Transport:     newTransport(),
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
 	return c, nil
+}
+
+// shown returns a URL, well-formed or not, without what may be a password.
+func shown(base string) string {
+	if i := strings.LastIndexByte(base, '@'); i >= 0 {
+		return "..." + base[i:]
+	}
+	return base
+}
+
+// newTransport returns the default transport with more idle connections. One that a program has put
+// in its place, as for traces, is used as it is.
+func newTransport() http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	t = t.Clone()
+	t.MaxIdleConnsPerHost = 64
+	return t
 }

@@ -26,8 +26,32 @@ func TestNewRefusesWhatIsNoServer(t *testing.T) {
 			t.Errorf("%q is taken: %+v", base, c)
 		}
 	}
-	if _, err := client.New("ftp://ann:s3cret@server"); err == nil || strings.Contains(err.Error(), "s3cret") {
-		t.Errorf("the error shows a password: %v", err)
+	for _, base := range []string{
+		"ftp://ann:s3cret@server", "http://ann:s3cret@server/?a", "http://ann:s3cret@ser ver", "http://ann:s3cret@server:port", "http://ann:s3cret%zz@server",
+		"http://ann:s3cret@server/%zz", "://ann:s3cret@server", "ann:s3cret@server", " http://ann:s3cret@server", "http://ann:s3cret@server\x7f",
+		"http:ann:s3cret@server", "http://ann:s3cret/%@server", "http://ann:s3cret/@server:port",
+	} {
+		if _, err := client.New(base); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("the error shows a password, or %q is taken: %v", base, err)
+		}
+	}
+}
+
+// A client uses the transport that a program has put in the place of the default one.
+func TestAnotherDefaultTransport(t *testing.T) {
+	before := http.DefaultTransport
+	defer func() { http.DefaultTransport = before }()
+	sent := 0
+	http.DefaultTransport = transport(func(*http.Request) (*http.Response, error) {
+		sent++
+		return answer(200, "application/json", "{}"), nil
+	})
+	c, err := client.New("http://server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Job(t.Context(), 1); err != nil || sent != 1 {
+		t.Errorf("%v after %d requests through it", err, sent)
 	}
 }
 
