@@ -28,6 +28,7 @@ type call struct {
 	body         any             // as JSON; nil for none
 	answer       any             // filled in from JSON; nil for none
 	wait         time.Duration   // how long the server may wait before it answers
+	outlives     bool            // the end of ctx, for a moment: what the answer brings would be lost
 	repeats      bool            // asked twice, the server does it once
 	request      store.RequestID // of the body; zero for none
 
@@ -69,6 +70,8 @@ const (
 	firstPause = 200 * time.Millisecond // before a repetition, doubled with each further one
 	lastPause  = 5 * time.Second        // and its maximum
 	maxRetry   = 30 * time.Second       // the longest Retry-After that is obeyed
+	lastWait   = 5 * time.Second        // of the server, after the end of a claim's ctx
+	lastAnswer = time.Second            // and of its answer
 )
 
 // do carries a call out.
@@ -135,7 +138,10 @@ func pause(ctx context.Context, repetition int, err error) bool {
 
 // try sends a call once.
 func (c *Client) try(ctx context.Context, k *call, body []byte) (fate, error) {
-	bounded, cancel := context.WithTimeout(ctx, c.timeout+k.wait)
+	if err := ctx.Err(); err != nil {
+		return final, k.wrap(err)
+	}
+	bounded, cancel := k.bound(ctx, c.timeout+k.wait)
 	defer cancel()
 	resp, fate, err := c.send(bounded, k, body)
 	if err == nil {
@@ -143,10 +149,31 @@ func (c *Client) try(ctx context.Context, k *call, body []byte) (fate, error) {
 		_, _ = io.CopyN(io.Discard, resp.Body, maxProblem) // to its end, or the connection is not used again
 		_ = resp.Body.Close()
 	}
-	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+	switch is := ctx.Err(); {
+	case err == nil || bounded.Err() == nil:
+	case is == nil:
 		err = fmt.Errorf("the server did not answer within %v: %w", c.timeout+k.wait, err)
+	case !errors.Is(err, is):
+		err = fmt.Errorf("%w: %w", is, err)
 	}
 	return fate, k.wrap(err)
+}
+
+// bound returns the context of a request, which ends after d at the latest, and with ctx. That of a
+// call that outlives ctx ends when the server must have answered.
+func (k *call) bound(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if !k.outlives {
+		return context.WithTimeout(ctx, d)
+	}
+	answered := time.Now().Add(k.wait)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
+	unhook := context.AfterFunc(ctx, func() {
+		time.AfterFunc(min(max(time.Until(answered), 0), lastWait)+lastAnswer, cancel)
+	})
+	return bounded, func() {
+		unhook()
+		cancel()
+	}
 }
 
 // wrap says what failed, if err does not.

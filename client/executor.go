@@ -67,8 +67,11 @@ const maxClaim = 100
 // Claim leases due effects to the caller, who must be an executor, as [engine.Engine.Claim] does. A
 // Limit of 0 means 10 over HTTP, and one above 100 means 100. The server bounds the bytes of a claim by
 // itself: Bytes and Turn do not apply. A claim is not repeated after it may have been carried out:
-// what was claimed then is due again when its lease has run out. The same goes for one that ctx
-// ends.
+// what was claimed then is due again when its lease has run out.
+//
+// A server behind a proxy does not notice that ctx ends, and would go on to claim. So a claim that
+// is under way then waits for its answer, until q.Wait and 1 s have passed, for 6 s at most, and
+// returns what it has brought, without an error: release it.
 func (c *Client) Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Delivery, error) {
 	switch {
 	case q.Bytes != 0:
@@ -79,7 +82,7 @@ func (c *Client) Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Deliv
 	k := post("claim", &claimBody{
 		Effects: q.Effects, Types: q.Types, LeaseMS: milliseconds(q.Lease), Limit: min(q.Limit, maxClaim), WaitMS: milliseconds(q.Wait),
 	}, "/v1/effects/claim")
-	k.wait = min(max(q.Wait, 0), time.Minute)
+	k.wait, k.outlives = min(max(q.Wait, 0), time.Minute), true
 	var answer page[wireDelivery]
 	k.answer = &answer
 	err := c.do(ctx, k)

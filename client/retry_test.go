@@ -333,6 +333,46 @@ func TestRequestsAreBounded(t *testing.T) {
 	}
 }
 
+// A claim that is under way when its context ends returns what it has claimed, as no other call
+// does; it waits for the answer as long as the server may wait, within a bound.
+func TestAClaimOutlivesItsContext(t *testing.T) {
+	for name, c := range map[string]struct {
+		wait, answers time.Duration
+		took          time.Duration
+		claimed       int
+	}{
+		"answered":            {wait: 4 * time.Second, answers: 3 * time.Second, took: 3 * time.Second, claimed: 1},
+		"answered late":       {wait: 4 * time.Second, answers: 4900 * time.Millisecond, took: 4900 * time.Millisecond, claimed: 1},
+		"not answered":        {wait: 4 * time.Second, answers: time.Hour, took: 5 * time.Second},
+		"not waiting":         {wait: 0, answers: time.Hour, took: 2 * time.Second},
+		"waiting for minutes": {wait: time.Minute, answers: time.Hour, took: 7 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			cl := newClient(t, func(r *http.Request) (*http.Response, error) {
+				select {
+				case <-time.After(c.answers):
+					return answer(200, "application/json", `{"items":[{"seq":1}]}`), nil
+				case <-r.Context().Done():
+					return nil, r.Context().Err()
+				}
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			begun := time.Now()
+			claimed, err := cl.Claim(ctx, engine.ClaimQuery{Wait: c.wait})
+			if took := time.Since(begun); len(claimed) != c.claimed || took != c.took {
+				t.Errorf("%s: %d claimed after %v, want %d after %v", name, len(claimed), took, c.claimed, c.took)
+			}
+			if (err == nil) != (c.claimed > 0) || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if _, err := cl.Claim(ctx, engine.ClaimQuery{}); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != c.took {
+				t.Errorf("%s: another claim: %v after %v", name, err, time.Since(begun))
+			}
+		})
+	}
+}
+
 // Answers that are no JSON, or too long, are errors.
 func TestAnswersThatCannotBeRead(t *testing.T) {
 	for name, w := range map[string]func() *http.Response{

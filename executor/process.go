@@ -15,6 +15,7 @@ const (
 	seatsOfStops   = 256 // stops at once; each may wait for a function of another process
 	seatsOfNotices = 64  // questions at once; and ends, each of which may wait for a function
 	claimPause     = 200 * time.Millisecond
+	maxWait        = 5 * time.Second // of a claim; a client.Client waits as long for it after the end of ctx
 	sweepEvery     = time.Second
 )
 
@@ -126,7 +127,7 @@ func (p *process) claim(ctx, work context.Context, l lane) {
 			continue
 		}
 		since := time.Now()
-		wait := min(p.lease/4, 10*time.Second) // the lease may have begun at the beginning of it
+		wait := min(p.lease/4, maxWait) // the lease may have begun at the beginning of it
 		var due []engine.Delivery
 		err := within(ctx, callWait, func(ctx context.Context) (err error) {
 			due, err = p.src.Claim(ctx, engine.ClaimQuery{
