@@ -4,7 +4,7 @@
 It runs the payload of a step with sh on this machine, once for each host of the step, with the
 host's name in $HOST. STEPGATE_TOKEN, if set, is its bearer token. docs/workers.md explains the calls.
 """
-import contextlib, json, os, signal, subprocess, sys, threading, time, urllib.error, urllib.request
+import contextlib, http.client, json, os, signal, subprocess, sys, tempfile, threading, time, urllib.error, urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 BASE = os.environ["STEPGATE_URL"].rstrip("/")
@@ -15,6 +15,8 @@ RUNS, BATCH = 8, 1000  # runs at once; results per report, and hosts per read
 places = ThreadPoolExecutor(16)  # hosts at once
 ending = threading.Event()  # SIGTERM: claim no more
 lock, runs = threading.Lock(), []  # that this process works on
+urllib.request.HTTPRedirectHandler.redirect_request = lambda *_: None  # or the token would go to another host
+threading.excepthook = lambda x: print(repr(x.exc_value), file=sys.stderr)  # mostly a lease is lost: another worker goes on
 
 
 class Refused(Exception):
@@ -22,31 +24,37 @@ class Refused(Exception):
 
 
 def call(method, path, body=None, timeout=30):
-    """OSError: the server does not answer, is busy or has failed; the call can be repeated."""
+    """OSError: the server does not answer, is busy or has failed, or another one answers; the call can be repeated."""
     data = None if body is None else json.dumps(body).encode()
     try:
         with urllib.request.urlopen(urllib.request.Request(BASE + path, data, HEADERS, method=method), timeout=timeout) as answer:
-            return json.loads(answer.read() or b"null")
+            return dict(json.loads(answer.read() or b"{}"))
     except urllib.error.HTTPError as e:
-        if e.code >= 500 or e.code in (408, 429):
+        reason = e.code in (400, 413, 414, 415, 422, 431) and f"HTTP {e.code}"  # a proxy's, too: not this request
+        with contextlib.suppress(Exception):
+            reason = json.loads(e.read())["reason"]
+        if not reason or e.code >= 500 or e.code in (408, 429):
             raise OSError(f"{path}: {e}") from e
-        raise Refused(json.loads(e.read())["reason"]) from e
+        raise Refused(reason) from e
+    except (http.client.HTTPException, ValueError, TypeError) as e:
+        raise OSError(f"{path}: no answer of the API: {e!r}") from e
 
 
 class Run:
-    def __init__(self, d):
-        self.job, self.step, self.attempt, self.payload = d["job"]["id"], d["step"]["id"], d["attempt"], d["step"].get("payload")
+    def __init__(self, d, asked):
+        self.job, self.step, self.attempt, self.payload = d["job"]["id"], d["step"]["id"], d["attempt"], d["step"].get("payload", "")
         self.effect, self.claim = f"/v1/jobs/{self.job}/effects/{d['seq']}/", {"count": d["count"], "token": d["token"]}
         self.at = f"/v1/jobs/{self.job}/steps/{self.step}"
         self.cut, self.why = threading.Event(), ""  # why: stopped, over, failed, ending or lost
-        self.gone = threading.Event()  # nothing of it runs any more
-        self.renewed, self.results, self.mutex = time.monotonic(), [], threading.Lock()
+        self.gone, self.script = threading.Event(), None  # gone: nothing of it runs any more
+        self.renewed, self.results, self.mutex = asked, [], threading.Lock()
 
     def end(self, why):
         self.why = why if why == "lost" else self.why or why
         self.cut.set()
 
     def refused(self, e):
+        print(self.effect, repr(e), file=sys.stderr)
         self.end({"lease_lost": "lost", "stale": "over", "no_such_job": "over"}.get(str(e), "failed"))
 
     def insist(self, f, *args):
@@ -81,8 +89,8 @@ class Run:
                     self.look()
             except Refused as e:
                 self.refused(e)
-            except OSError as e:
-                print(e, file=sys.stderr)
+            except Exception as e:  # the lease runs out if it lasts
+                print(repr(e), file=sys.stderr)
 
     def report(self, **outcome):
         with self.mutex:  # held while the report is on its way: results are reported, or still there
@@ -92,22 +100,24 @@ class Run:
                 self.results = self.results[BATCH:]
 
     def work(self, target):
-        if self.cut.is_set():
-            return
-        began = int(time.time() * 1000)
-        p = subprocess.Popen(["sh", "-c", self.payload], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL, env={**os.environ, "HOST": target["name"]}, start_new_session=True)
-        while p.poll() is None and not self.cut.wait(0.05):
-            pass
+        if self.cut.is_set(): return
+        result = {"target": target["index"], "started": int(time.time() * 1000)}
+        try:
+            p = subprocess.Popen(["sh", self.script.name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL, env={**os.environ, "HOST": target["name"]}, start_new_session=True)
+        except (OSError, ValueError) as e:  # no process or file is left, or no sh
+            return self.done(result, "script_failed", detail=str(e)[:256])
+        while p.poll() is None and not self.cut.wait(0.05): pass
         if killed := p.poll() is None:
             os.killpg(p.pid, signal.SIGKILL)
         code = p.wait()
         if killed and self.why != "stopped":
             return  # it runs again, here or elsewhere
-        status = "terminated" if killed else "non_zero_exit" if code else "succeeded"
+        self.done(result, "terminated" if killed else "non_zero_exit" if code else "succeeded", exit_code=code)
+
+    def done(self, result, status, **more):
         with self.mutex:
-            self.results.append({"target": target["index"], "status": status, "exit_code": code, "started": began,
-                                 "finished": int(time.time() * 1000)})
+            self.results.append({**result, "status": status, "finished": int(time.time() * 1000), **more})
 
     def hosts(self):
         """Works on the hosts that have no result in this attempt yet, page by page."""
@@ -125,20 +135,21 @@ class Run:
         with lock:  # on the list first, and then a look: a stop that comes meanwhile finds the run
             older = [r for r in runs if (r.job, r.step) == (self.job, self.step)]
             runs.append(self)
-        threading.Thread(target=self.beat).start()
-        for r in older:  # an earlier attempt, or this one under a lease that was lost
-            r.end("lost")
-            r.gone.wait()
         try:
-            if ending.is_set():
-                self.end("ending")
+            threading.Thread(target=self.beat).start()
+            for r in older:  # an earlier attempt, or this one under a lease that was lost
+                r.end("lost")
+                r.gone.wait()
+            if ending.is_set(): self.end("ending")
             self.insist(self.look)
-            self.hosts()
-        except Refused as e:
+            with tempfile.NamedTemporaryFile("w", encoding="utf-8") as self.script:  # an argument has 128 KiB at most
+                print(self.payload, file=self.script, flush=True)
+                self.hosts()
+        except Exception as e:  # the server says no, or this machine, as its disk is full
             self.refused(e)
-        self.gone.set()
-        with lock:
-            runs.remove(self)
+        finally:
+            self.gone.set()
+            with lock: runs.remove(self)
         does = {"ending": "release", "failed": "fail"}.get(self.why, "settle")
         if does == "release":
             claimer.join()  # or it would claim the run again
@@ -158,34 +169,28 @@ class Run:
                 self.insist(lambda: self.report(outcome="stopped"))
         self.insist(call, "POST", self.effect + "settle", self.claim)  # it comes again while the step has not stopped
 
-    def handle(self, effect):
-        try:
-            self.carry_out() if effect == "run" else self.stop()
-        except Refused as e:  # its lease is lost: another worker goes on
-            print(self.effect, e, file=sys.stderr)
-
 
 def claim():
     while not ending.is_set():
         kinds = ["stop", "run"] if len(runs) < RUNS else ["stop"]
+        asked = time.monotonic()  # the lease may begin now
         try:
-            found = call("POST", "/v1/effects/claim", {"effects": kinds, "types": ["script"], "limit": 1,
-                                                       "lease_ms": int(LEASE * 1000), "wait_ms": 2000}, 32)
-        except (OSError, Refused) as e:
-            print("claim:", e, file=sys.stderr)
+            for d in call("POST", "/v1/effects/claim", {"effects": kinds, "types": ["script"], "limit": 1, "lease_ms": int(LEASE * 1000),
+                                                        "wait_ms": int(min(2, LEASE / 4) * 1000)}, 32)["items"]:
+                r = Run(d, asked)
+                t = threading.Thread(target=r.carry_out if d["effect"] == "run" else r.stop)
+                t.start()
+                handlers.append(t)
+        except Exception as e:  # claims go on, whatever answers
+            print("claim:", repr(e), file=sys.stderr)
             ending.wait(1)
-            continue
-        for d in found["items"]:
-            handlers.append(threading.Thread(target=Run(d).handle, args=[d["effect"]]))
-            handlers[-1].start()
         handlers[:] = [t for t in handlers if t.is_alive()]
 
 
 signal.signal(signal.SIGTERM, lambda *_: ending.set())
 claimer, handlers = threading.Thread(target=claim), []
 claimer.start()
-while not ending.wait(1):
-    pass
+while not ending.wait(1): pass
 with lock:
     for r in runs:
         r.end("ending")

@@ -12,8 +12,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -34,7 +36,9 @@ type site struct {
 	*testing.T
 	eng    *engine.Engine
 	url    string
+	python string
 	refuse atomic.Pointer[func(*http.Request) bool] // requests that get no answer of the API
+	spoil  atomic.Pointer[http.HandlerFunc]         // what answers in its place; nil for 503
 	fifo   string
 	names  chan string // that scripts wrote; closed once no script holds the pipe
 }
@@ -47,8 +51,13 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Skip("the worker needs python3")
 	}
+	itself, err := exec.Command(python, "-c", "import sys; print(sys.executable)").Output() // and no shim, which needs PATH
+	if err != nil {
+		t.Fatal(err)
+	}
+	python = strings.TrimSpace(string(itself))
 	t.Logf("with %s", python)
-	s := &site{T: t, eng: engine.New(memstore.New()).In(scope)}
+	s := &site{T: t, python: python, eng: engine.New(memstore.New()).In(scope)}
 	s.setRefuse(func(*http.Request) bool { return false })
 	api := httpapi.New(s.eng, httpapi.Config{Identify: func(r *http.Request, _ httpapi.Credentials) (httpapi.Caller, error) {
 		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -59,6 +68,10 @@ func newSite(t *testing.T) *site {
 	}})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if (*s.refuse.Load())(r) {
+			if spoil := s.spoil.Load(); spoil != nil {
+				(*spoil)(w, r)
+				return
+			}
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
@@ -100,10 +113,11 @@ func (s *site) read(names chan<- string) {
 const endless = `exec 9>"$FIFO"; echo "$HOST" >&9; [ -e "$FIFO.done" ] || exec sleep 1000`
 
 // start starts a worker, which the end of the test kills.
-func (s *site) start(token, lease string) *exec.Cmd {
+func (s *site) start(token, lease string, env ...string) *exec.Cmd {
 	s.Helper()
-	cmd := exec.CommandContext(s.Context(), "python3", "worker.py")
+	cmd := exec.CommandContext(s.Context(), s.python, "worker.py")
 	cmd.Env = append(os.Environ(), "STEPGATE_URL="+s.url, "STEPGATE_TOKEN="+token, "STEPGATE_LEASE="+lease, "FIFO="+s.fifo, "no_proxy=*")
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Stderr = logger{s.T}
 	if err := cmd.Start(); err != nil {
 		s.Fatal(err)
@@ -317,5 +331,88 @@ func TestWorkerReleasesAtSIGTERM(t *testing.T) {
 	}
 	if got := s.targets(job); got != "a succeeded 0" {
 		t.Errorf("targets: %s", got)
+	}
+}
+
+// A script may be longer than an argument of a process.
+func TestWorkerRunsALongScript(t *testing.T) {
+	s := newSite(t)
+	s.start("a", "14")
+	job := s.job(step.Script, "exit 3 # "+strings.Repeat("x", 200<<10), "a", "b")
+	s.ended(job, 0)
+	if got := s.targets(job); got != "a non_zero_exit 3, b non_zero_exit 3" {
+		t.Errorf("targets: %s", got)
+	}
+}
+
+// A host on which no process can be started has failed, and the others are reported too.
+func TestWorkerThatCannotStartAProcess(t *testing.T) {
+	s := newSite(t)
+	s.start("a", "14", "PATH="+t.TempDir())
+	job := s.job(step.Script, "true", "a", "b")
+	s.ended(job, 0)
+	if got := s.targets(job); got != "a script_failed 0, b script_failed 0" {
+		t.Errorf("targets: %s", got)
+	}
+}
+
+// Pages, half answers and redirects in the place of the API's answers end no thread of the worker,
+// and its token goes to no other host.
+func TestWorkerOutlivesOtherAnswers(t *testing.T) {
+	s := newSite(t)
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("a redirect was followed, with %q", r.Header.Get("Authorization"))
+	}))
+	defer other.Close()
+	job := s.job(step.Script, "true", "a")
+	answers := map[string]http.HandlerFunc{ // by the end of a path
+		"claim":   func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<h1>sign in") },
+		"1":       func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) },
+		"targets": func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) },
+		"report": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			fmt.Fprint(w, "{")
+		},
+		"settle": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "[1]") },
+	}
+	var mu sync.Mutex // guards seen
+	seen := map[string]bool{}
+	s.setRefuse(func(r *http.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		last := path.Base(r.URL.Path)
+		first := !seen[last] && answers[last] != nil
+		seen[last] = true
+		return first
+	})
+	spoil := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answers[path.Base(r.URL.Path)](w, r) })
+	s.spoil.Store(&spoil)
+	s.start("a", "14")
+	s.ended(job, 0)
+	if got := s.targets(job); got != "a succeeded 0" {
+		t.Errorf("targets: %s", got)
+	}
+}
+
+// A report that a proxy refuses for its size fails the run.
+func TestWorkerGivesUpWhatIsRefusedForGood(t *testing.T) {
+	s := newSite(t)
+	failed := make(chan struct{}, 100)
+	s.setRefuse(func(r *http.Request) bool {
+		if path.Base(r.URL.Path) == "fail" {
+			failed <- struct{}{}
+		}
+		return path.Base(r.URL.Path) == "report"
+	})
+	spoil := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+	})
+	s.spoil.Store(&spoil)
+	s.start("a", "14")
+	s.job(step.Script, "true", "a")
+	select {
+	case <-failed:
+	case <-time.After(time.Minute):
+		t.Error("the run has not failed")
 	}
 }
