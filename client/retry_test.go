@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +16,11 @@ import (
 
 	"github.com/stepgate/stepgate/client"
 	"github.com/stepgate/stepgate/engine"
+	"github.com/stepgate/stepgate/executor"
+	"github.com/stepgate/stepgate/httpapi"
+	"github.com/stepgate/stepgate/memstore"
 	"github.com/stepgate/stepgate/operation"
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -371,6 +376,55 @@ func TestAClaimOutlivesItsContext(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Behind a proxy that does not tell the server that a request is given up, an executor that ends by
+// itself takes nothing along: its run is due at once.
+func TestAnExecutorBehindAProxyEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(30 * 365 * 24 * time.Hour) // ids of jobs begin in 2024
+		eng := engine.New(memstore.New()).In(spec.Scope)
+		api := httpapi.New(eng, httpapi.Config{Identify: func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
+			return httpapi.Caller{Executor: true, Scope: spec.Scope}, nil
+		}})
+		proxied := newClient(t, func(r *http.Request) (*http.Response, error) {
+			answered := make(chan *http.Response, 1)
+			go func() {
+				w := httptest.NewRecorder()
+				http.StripPrefix("/under", api).ServeHTTP(w, r.WithContext(context.WithoutCancel(r.Context())))
+				answered <- w.Result()
+			}()
+			select {
+			case w := <-answered:
+				return w, nil
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+		})
+		created, err := eng.Create(t.Context(), engine.JobSpec{Name: "j", Steps: []step.Spec{{Type: step.Script, Name: "s", Targets: []string{"a"}}}}, engine.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := eng.OperateJob(t.Context(), created.Job, operation.StartJob, engine.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, end := context.WithTimeout(t.Context(), time.Minute)
+		defer end()
+		x := executor.New(proxied, executor.AtOnce(2), executor.Failed(func(_ context.Context, err error) { t.Log(err) }), executor.Hosts(step.Script, func(ctx context.Context, _ *executor.Task, _ executor.Host) store.Result {
+			time.Sleep(time.Second) // meanwhile the next claim waits
+			end()
+			<-ctx.Done()
+			return store.Result{Status: step.TargetTerminated}
+		}))
+		if err := x.Run(ctx); err != nil || context.Cause(ctx) != context.Canceled {
+			t.Fatalf("%v, and the function was called: %v", err, context.Cause(ctx))
+		}
+		synctest.Wait()
+		left, err := eng.Effects(t.Context(), created.Job, 0, 0)
+		if err != nil || len(left) != 1 || left[0].NotBefore > step.At(time.Now()) || left[0].Failures != 0 {
+			t.Errorf("effects are %+v, %v, want the run, due at once", left, err)
+		}
+	})
 }
 
 // Answers that are no JSON, or too long, are errors.
