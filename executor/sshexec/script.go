@@ -60,14 +60,14 @@ func (x *Remote) Script(ctx context.Context, t *executor.Task, h executor.Host) 
 // command returns what the account's shell is told, on one line that any shell reads alike.
 func (x *Remote) command(t *executor.Task, h executor.Host, mark string, size int) string {
 	words := []string{
-		"exec", "/bin/sh", "-c", quote(oneLine(wrapper)), "stepgate",
+		"exec", "/bin/sh", "-c", "'" + oneLine(wrapper) + "'", "stepgate",
 		mark, strconv.Itoa(size), strconv.FormatInt(int64(x.c.Grace/(100*time.Millisecond)), 10),
 	}
 	return strings.Join(append(words,
-		quote(fmt.Sprint("STEPGATE_JOB=", t.Job.ID)),
-		quote(fmt.Sprint("STEPGATE_STEP=", t.Step.ID)),
-		quote(fmt.Sprint("STEPGATE_ATTEMPT=", t.Attempt)),
-		quote("STEPGATE_TARGET="+h.Name),
+		fmt.Sprint("STEPGATE_JOB=", t.Job.ID),
+		fmt.Sprint("STEPGATE_STEP=", t.Step.ID),
+		fmt.Sprint("STEPGATE_ATTEMPT=", t.Attempt),
+		"STEPGATE_TARGET="+escape(h.Name),
 	), " ")
 }
 
@@ -82,8 +82,21 @@ func oneLine(program string) string {
 	return strings.Join(words, " ")
 }
 
-// quote returns s as one word of a shell.
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+// escape returns s as part of a word that any shell reads alike, for the wrapper's printf %b. Shells
+// differ in more than quotes: fish has escapes within single ones, csh expands ! and ends a command
+// at the end of a line.
+func escape(s string) string {
+	var word strings.Builder
+	for _, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
+			word.WriteByte(c)
+		default:
+			fmt.Fprintf(&word, `'\0%03o'`, c)
+		}
+	}
+	return word.String()
+}
 
 // A recording is what a script writes, while it does.
 type recording struct {

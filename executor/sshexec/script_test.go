@@ -5,6 +5,7 @@ package sshexec_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -61,19 +62,6 @@ func (l *lab) wrote(task *executor.Task, stdout, stderr string) {
 	if got := l.output(task, 0, executor.Stderr); got != stderr {
 		l.Errorf("stderr is %q, want %q", got, stderr)
 	}
-}
-
-// A target's name and a log-in shell's own words change nothing.
-func TestScriptOfAnyName(t *testing.T) {
-	const name = `it's "h0" $(exit 1); \`
-	l := newLab(t, func(l *lab) {
-		l.config.Address = func(context.Context, string) (addr address, err error) {
-			return address{Host: "127.0.0.1", Port: l.sshd.port(), HostKeyAlias: "h0"}, nil
-		}
-	})
-	task := l.script(`echo "$STEPGATE_TARGET"`)
-	l.is(l.runOn(t.Context(), task, 0, name), step.TargetSucceeded)
-	l.wrote(task, name+"\n", "")
 }
 
 // A process that a script leaves in the background lives on, and its output is not waited for.
@@ -245,9 +233,10 @@ func TestScriptThatDoesNotBegin(t *testing.T) {
 	noisy.wrote(task, "ran\n", "")
 }
 
-// Whatever shell an account has, it is told to run the script by /bin/sh.
+// Whatever shell an account has, it is told to run the script by /bin/sh, and no name of a target
+// is more than a name to it.
 func TestAnyShell(t *testing.T) {
-	for _, shell := range []string{"sh", "dash", "bash", "zsh", "ksh", "tcsh", "fish", "busybox sh"} {
+	for _, shell := range []string{"sh", "dash", "bash", "zsh", "ksh", "csh", "tcsh", "fish", "busybox sh"} {
 		if _, err := exec.LookPath(strings.Fields(shell)[0]); err != nil {
 			continue
 		}
@@ -256,10 +245,25 @@ func TestAnyShell(t *testing.T) {
 			l := newLab(t, func(l *lab) {
 				l.sshd.stop()
 				l.sshd = startSSHD(l, fmt.Sprintf(`ForceCommand %s -c "$SSH_ORIGINAL_COMMAND"`, shell), newKnownKey(l))
+				l.config.Address = func(context.Context, string) (addr address, err error) {
+					return address{Host: "127.0.0.1", Port: l.sshd.port(), HostKeyAlias: "h0"}, nil
+				}
 			})
-			task := l.script(`echo "$STEPGATE_TARGET"; exit 3`)
-			l.is(l.runOn(t.Context(), task, 0, "h0"), step.NonZeroExit)
-			l.wrote(task, "h0\n", "")
+			for i, name := range []string{
+				"h0", `it's "h0" $(exit 1); \`, "ä~*{a,b} %s &",
+				`\'; touch $LAB/injected; '`, // an escape in fish
+				`!#; touch $LAB/injected; '`, // history in csh
+				"\ntouch $LAB/injected\n",    // the end of a command in csh, in quotes as well
+			} {
+				task := l.script(`printf "%s|" "$STEPGATE_TARGET"; exit 3`)
+				l.is(l.runOn(t.Context(), task, int32(i), name), step.NonZeroExit)
+				if got, want := l.output(task, int32(i), executor.Stdout), name+"|"; got != want {
+					t.Errorf("the name is %q, want %q", got, want)
+				}
+			}
+			if _, err := os.Stat(l.path("injected")); err == nil {
+				t.Error("the account's shell ran a part of a name")
+			}
 		})
 	}
 }

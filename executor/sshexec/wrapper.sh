@@ -1,12 +1,13 @@
 # Runs the script that is its standard input: $1 is the line to print before, $2 the script's bytes,
-# $3 the tenths of a second between SIGTERM and SIGKILL, and what follows is exported. When the
-# standard input ends, as at a stop and when the connection dies, it ends the script's process group.
+# $3 the tenths of a second between SIGTERM and SIGKILL, and what follows is exported, with its octal
+# escapes read. When the standard input ends, as at a stop and when the connection dies, it ends the script's process group.
 # Without setsid and perl there is no such group, and the script's shell alone is ended. USR1 ends the
 # guard while it waits, and nothing once it has work. Zombies are not alive: some inits, those of
 # containers above all, are slow to bury them.
 # It reaches the host on one line in single quotes, which csh and fish read as sh does: there is no
 # single quote, no double backslash and no other comment in it.
-mark=$1; size=$2; grace=$3; shift 3; export "$@";
+mark=$1; size=$2; grace=$3; shift 3;
+for word; do word=$(printf "%b." "$word"); export "${word%.}"; done; unset word;
 mask=$(umask); umask 077;
 file=$(mktemp "${TMPDIR:-/tmp}/stepgate.XXXXXX") || exit 1;
 exec 3<&0 </dev/null;

@@ -29,6 +29,9 @@ func TestWrapperIsOneLine(t *testing.T) {
 // shells are those that are /bin/sh somewhere.
 var shells = [][]string{{"/bin/sh"}, {"dash"}, {"bash", "--posix"}, {"busybox", "sh"}}
 
+// target is what its name is for scripts: %b and what expands it drop nothing of it.
+const target = "a b\\c\\\\ %s\n\n"
+
 // eachShell calls f for each shell of this machine, with setsid, with perl in its place, and with
 // neither.
 func eachShell(t *testing.T, f func(t *testing.T, w *wrapped)) {
@@ -72,7 +75,7 @@ type wrapped struct {
 // start runs a script, of which the wrapper is told that it has size bytes.
 func (w *wrapped) start(script string, size int) {
 	w.Helper()
-	args := append(w.shell[1:], "-c", oneLine(wrapper), "stepgate", "mark", strconv.Itoa(size), "2", "STEPGATE_TARGET=a b")
+	args := append(w.shell[1:], "-c", oneLine(wrapper), "stepgate", "mark", strconv.Itoa(size), "2", "STEPGATE_TARGET="+strings.ReplaceAll(escape(target), "'", ""))
 	w.cmd = exec.Command(w.shell[0], args...)
 	w.cmd.Env = []string{"PATH=" + w.path, "TMPDIR=" + w.dir, "LAB=" + w.dir}
 	w.cmd.Stdout, w.cmd.Stderr = &w.out, &w.errs
@@ -108,9 +111,9 @@ func (w *wrapped) ends(code int, stdout, stderr string) {
 
 func TestWrapperRunsAScript(t *testing.T) {
 	eachShell(t, func(t *testing.T, w *wrapped) {
-		script := `echo "$STEPGATE_TARGET"; echo two >&2; cat; exit 3`
+		script := `printf "%s|" "$STEPGATE_TARGET"; echo two >&2; cat; exit 3`
 		w.start(script, len(script))
-		w.ends(3, "mark\na b\n", "two\n")
+		w.ends(3, "mark\n"+target+"|", "two\n")
 	})
 }
 
