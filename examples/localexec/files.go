@@ -51,7 +51,7 @@ func (d *Directories) Copy(ctx context.Context, t *executor.Task, h executor.Hos
 	}
 	return d.at(ctx, t, h, func(dir *os.Root, _ *os.File) store.Result {
 		for i, f := range p.Files {
-			status, err := d.copyFile(ctx, dir, f, fmt.Sprintf(".stepgate-%d-%d-%d", t.Job.ID, t.Step.ID, i))
+			status, err := d.copyFile(ctx, dir, f, fmt.Sprintf(".stepgate-%d-%d-%d-%d", t.Job.ID, t.Step.ID, h.Index, i))
 			switch {
 			case err != nil && ctx.Err() != nil:
 				return store.Result{Status: step.TargetTerminated, Detail: f.To}

@@ -169,13 +169,17 @@ func TestFilesThatFail(t *testing.T) {
 	}
 }
 
+// That of another target, whose directory holds this one, stays.
 func TestTemporaryOfACrashIsOverwritten(t *testing.T) {
 	l := newLab(t, localexec.Config{})
-	l.write("targets/a/.stepgate-7-1-0", "half a fi")
-	l.copy([]localexec.File{{Content: new("new"), To: "x"}}, "a", step.TargetSucceeded)
-	if got := l.read("targets/a/x"); got != "new" {
+	const own, others = "targets/b/.stepgate-7-1-1-0", "targets/b/.stepgate-7-1-0-0"
+	l.write(own, "half a fi")
+	l.write(others, "half a fi")
+	l.copy([]localexec.File{{Content: new("new"), To: "x"}}, "b", step.TargetSucceeded)
+	if got := l.read("targets/b/x"); got != "new" {
 		t.Errorf("x holds %q, want new", got)
 	}
+	l.must(os.Remove(filepath.Join(l.dir, others)))
 	l.noTemporaries()
 }
 

@@ -84,7 +84,7 @@
 //
 // The memory of a target does not grow with what it writes or with the size of its files: at most
 // 2 MiB of output, while Logs are slow, and 256 KiB of a file are under way. Files are written to a
-// temporary name beside their own, .stepgate-JOB-STEP-..., synced where the server can, and renamed.
-// A connection that dies leaves that file behind, and the next attempt removes it. Links on the host
-// are followed. Hosts with Windows are not supported.
+// temporary name beside their own, .stepgate-JOB-STEP-TARGET-..., synced where the server can, and
+// renamed. A connection that dies leaves that file behind, and the next attempt removes it. Links on
+// the host are followed. Hosts with Windows are not supported.
 package sshexec

@@ -54,7 +54,7 @@ func (x *Remote) Files(ctx context.Context, t *executor.Task, h executor.Host) s
 		return x.broke(ctx, s, fmt.Errorf("sftp: %w", err), "").files()
 	}
 	c := copier{x: x, client: client, log: executor.NewLogWriter(x.c.Logs, log(t, h, executor.Stdout))}
-	return x.copyAll(ctx, s, &c, p.(Files).Files, fmt.Sprintf(".stepgate-%d-%d", t.Job.ID, t.Step.ID), t.Attempt > 1 || t.Delivery > 1)
+	return x.copyAll(ctx, s, &c, p.(Files).Files, fmt.Sprintf(".stepgate-%d-%d-%d", t.Job.ID, t.Step.ID, h.Index), t.Attempt > 1 || t.Delivery > 1)
 }
 
 // readFiles reads a payload. Without sources only content can be copied.

@@ -152,7 +152,7 @@ func TestFilesDieWithTheirConnection(t *testing.T) {
 			if !strings.Contains(r.Detail, "the connection died") {
 				t.Errorf("detail %q, want that the connection died", r.Detail)
 			}
-			if names := l.names("new"); !strings.HasPrefix(names, ".stepgate-7-1-0-") || strings.Contains(names, " ") {
+			if names := l.names("new"); !strings.HasPrefix(names, ".stepgate-7-1-0-0-") || strings.Contains(names, " ") {
 				t.Errorf("the folder holds %q, want what was begun alone", names)
 			}
 			task.Attempt++
@@ -161,6 +161,21 @@ func TestFilesDieWithTheirConnection(t *testing.T) {
 				t.Errorf("the folder holds %q, want the file alone", names)
 			}
 		})
+	}
+}
+
+// What another target of the step has begun, on the same host by another name, stays.
+func TestFilesOfOtherTargets(t *testing.T) {
+	l := newLab(t)
+	l.must(os.Mkdir(l.path("new"), 0o700))
+	for _, name := range []string{"new/.stepgate-7-1-0-0-begun", "new/.stepgate-7-1-1-0-begun", "new/.stepgate-7-1-10-0-begun"} {
+		l.must(os.WriteFile(l.path(name), nil, 0o600))
+	}
+	task := l.files(sshexec.File{Content: new("text"), To: l.path("new/file")})
+	task.Attempt++
+	l.is(l.runOn(t.Context(), task, 1, "h1"), step.TargetSucceeded)
+	if got, want := l.names("new"), ".stepgate-7-1-0-0-begun .stepgate-7-1-10-0-begun file"; got != want {
+		t.Errorf("the folder holds %q, want %q", got, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 # Runs the script that is its standard input: $1 is the line to print before, $2 the script's bytes,
 # $3 the tenths of a second between SIGTERM and SIGKILL, and what follows is exported, with its octal
-# escapes read. When the standard input ends, as at a stop and when the connection dies, it ends the script's process group.
+# escapes read. When the standard input ends, as at a stop and when the connection dies, it ends the
+# script's process group.
 # Without setsid and perl there is no such group, and the script's shell alone is ended. USR1 ends the
 # guard while it waits, and nothing once it has work. Zombies are not alive: some inits, those of
 # containers above all, are slow to bury them.
