@@ -40,7 +40,7 @@ func (f Files) Payload() string { return marshal(f) }
 // there, the result is step.TargetTerminated. A payload that cannot be read breaks the step.
 func (d *Directories) Copy(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
 	var p Files
-	err := read(t.Step.Payload, &p)
+	err := read(t.Step.Payload, &p, `{"files":[{"from":"app.ini","to":"etc/app.ini"}]}`)
 	odd := func(f File) bool { return (f.From == "") == (f.Content == nil) }
 	if err == nil && (len(p.Files) == 0 || slices.ContainsFunc(p.Files, odd)) {
 		err = errors.New("payload: files: want at least one, each with either from or content")

@@ -68,8 +68,9 @@ func (d *Directories) Options() []executor.Option {
 	return []executor.Option{executor.Hosts(step.Script, d.Script), executor.Hosts(step.FileTransfer, d.Copy), executor.By("localexec")}
 }
 
-// read reads a payload. Unknown fields and trailing data are errors.
-func read(payload string, p any) error {
+// read reads a payload. Unknown fields and trailing data are errors, which repeat nothing of it but
+// names of fields: contents of files must not come into a job's history.
+func read(payload string, p any, example string) error {
 	d := json.NewDecoder(strings.NewReader(payload))
 	d.DisallowUnknownFields()
 	err := d.Decode(p)
@@ -77,7 +78,7 @@ func read(payload string, p any) error {
 		err = errors.New("data after the end")
 	}
 	if err != nil {
-		return fmt.Errorf("payload: %w: want something like %s", err, marshal(p))
+		return fmt.Errorf("payload: %w: want something like %s", err, example)
 	}
 	return nil
 }

@@ -230,10 +230,12 @@ func TestPayloadThatCannotBeRead(t *testing.T) {
 		of            step.Type
 		payload, want string
 	}{
-		{step.Script, ``, `payload: EOF: want something like {"script":""}`},
-		{step.Script, `{"script": 1}`, `payload: json: cannot unmarshal number into Go struct field Script.script of type string: want something like {"script":""}`},
-		{step.Script, `{"script": "true", "user": "root"}`, `payload: json: unknown field "user": want something like {"script":"true"}`},
-		{step.Script, `{"script": "true"} {}`, `payload: data after the end: want something like {"script":"true"}`},
+		{step.Script, ``, `payload: EOF: want something like {"script":"uptime"}`},
+		{step.Script, `{"script": 1}`, `payload: json: cannot unmarshal number into Go struct field Script.script of type string: want something like {"script":"uptime"}`},
+		{step.Script, `{"script": "true", "user": "root"}`, `payload: json: unknown field "user": want something like {"script":"uptime"}`},
+		{step.FileTransfer, `{"files": [{"content": "secret", "to": "x", "mod": "0644"}]}`,
+			`payload: json: unknown field "mod": want something like {"files":[{"from":"app.ini","to":"etc/app.ini"}]}`},
+		{step.Script, `{"script": "true"} {}`, `payload: data after the end: want something like {"script":"uptime"}`},
 		{step.Script, `{"script": " "}`, `payload: script: want the text of a shell script, without NUL characters`},
 		{step.Script, `{"script": "a\u0000b"}`, `payload: script: want the text of a shell script, without NUL characters`},
 		{step.FileTransfer, `{}`, wants},

@@ -48,7 +48,7 @@ func DefaultEnv() []string {
 // payload that cannot be read breaks the step.
 func (d *Directories) Script(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
 	var p Script
-	err := read(t.Step.Payload, &p)
+	err := read(t.Step.Payload, &p, `{"script":"uptime"}`)
 	if err == nil && (strings.TrimSpace(p.Script) == "" || strings.ContainsRune(p.Script, 0)) {
 		err = errors.New("payload: script: want the text of a shell script, without NUL characters")
 	}

@@ -60,7 +60,7 @@ func (x *Remote) Files(ctx context.Context, t *executor.Task, h executor.Host) s
 // readFiles reads a payload. Without sources only content can be copied.
 func (x *Remote) readFiles(text string) (any, error) {
 	var p Files
-	if err := read(text, &p); err != nil {
+	if err := read(text, &p, exampleFiles); err != nil {
 		return nil, err
 	}
 	if err := p.Check(); err != nil {

@@ -1,7 +1,6 @@
 package sshexec
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +28,12 @@ type Script struct {
 type Files struct {
 	Files []File `json:"files"`
 }
+
+// Examples of payloads.
+const (
+	exampleScript = `{"script":"uptime"}`
+	exampleFiles  = `{"files":[{"from":"app/app.ini","to":"/etc/app.ini"}]}`
+)
 
 // A File is one file to be copied: From a file of Config.Sources or with a given Content.
 type File struct {
@@ -131,8 +136,9 @@ func isDestination(name string) bool {
 		!slices.Contains(strings.Split(name, "/"), "..") && !strings.ContainsRune(name, 0)
 }
 
-// read reads a payload into p. Unknown fields and trailing data are errors.
-func read(payload string, p any) error {
+// read reads a payload into p, and says with an example what would have been right: a text that is
+// near to right holds the contents of files, which must not come into a job's history.
+func read(payload string, p any, example string) error {
 	d := json.NewDecoder(strings.NewReader(payload))
 	d.DisallowUnknownFields()
 	err := d.Decode(p)
@@ -142,6 +148,5 @@ func read(payload string, p any) error {
 		}
 		err = errors.New("data after the end")
 	}
-	want := bytes.TrimSpace([]byte(marshal(p)))
-	return malformed("", "%v: want something like %s", err, want)
+	return malformed("", "%v: want something like %s", err, example)
 }

@@ -105,8 +105,10 @@ func TestMalformedPayloads(t *testing.T) {
 		payload, want string
 	}{
 		{step.Script, `{}`, "payload: script: empty: want the text of a shell script"},
-		{step.Script, `{"script": "true", "user": "root"}`, `payload: json: unknown field "user": want something like {"script":"true"}`},
-		{step.Script, `{"script": "true"} {}`, `payload: data after the end: want something like {"script":"true"}`},
+		{step.Script, `{"script": "true", "user": "root"}`, `payload: json: unknown field "user": want something like {"script":"uptime"}`},
+		{step.Script, `{"script": "true"} {}`, `payload: data after the end: want something like {"script":"uptime"}`},
+		{step.FileTransfer, `{"files": [{"content": "secret", "to": "b", "mod": "0644"}]}`,
+			`payload: json: unknown field "mod": want something like {"files":[{"from":"app/app.ini","to":"/etc/app.ini"}]}`},
 		{step.FileTransfer, `{"files": [{"from": "a", "to": "b"}]}`, `payload: files[0].from: "a": this executor has no sources: want content`},
 	} {
 		job := l.start(eng, step.Spec{Type: c.typ, Name: "bad", Targets: []string{"h0", "h1"}, Payload: c.payload})

@@ -33,7 +33,7 @@ var wrapper string
 func (x *Remote) Script(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
 	p, err := x.payloads.of(t, func(text string) (any, error) {
 		var p Script
-		if err := read(text, &p); err != nil {
+		if err := read(text, &p, exampleScript); err != nil {
 			return nil, err
 		}
 		return p, p.Check()
