@@ -37,7 +37,9 @@ type Config struct {
 	Sources string        // the folder below which files with From are; without it they are malformed
 	Logs    executor.Logs // keeps output; nil for none
 
-	OutputLimit int64 // bytes that one target's streams together keep in Logs; 0 stands for 1 MiB
+	// OutputLimit is how many bytes one target's streams together keep in Logs, 64 of them for a
+	// line that says that the rest was dropped; 0 stands for 1 MiB.
+	OutputLimit int64
 	FileLimit   int64 // bytes of a file that is copied, above it the result is TooLarge; 0 stands for 1 GiB
 
 	PerHost int // connections per address; 0 stands for 2

@@ -9,10 +9,13 @@ import (
 	"github.com/stepgate/stepgate/executor"
 )
 
+// noticeSize is what the line takes at most that says that output was dropped, in bytes.
+const noticeSize = 64
+
 // A quota is Logs of which one target has no more than a given number of bytes.
 type quota struct {
 	executor.Logs
-	limit int64
+	limit int64 // of output: that of the notice comes on top
 
 	mu   sync.Mutex // guards all below
 	used int64
@@ -37,6 +40,12 @@ func (q *quota) Append(ctx context.Context, l executor.Log, p []byte) error {
 		return nil
 	}
 	return q.Logs.Append(ctx, l, p)
+}
+
+// newQuota returns a quota of limit bytes, the notice included: one log that has as much room keeps
+// all of it.
+func newQuota(logs executor.Logs, limit int64) *quota {
+	return &quota{Logs: logs, limit: max(0, limit-noticeSize)}
 }
 
 // maxNoise is what a log-in shell may write before the script begins, in bytes.

@@ -110,7 +110,7 @@ type recording struct {
 func (x *Remote) record(s *session, t *executor.Task, h executor.Host, mark string) *recording {
 	var logs executor.Logs
 	if x.c.Logs != nil {
-		logs = &quota{Logs: x.c.Logs, limit: x.c.OutputLimit}
+		logs = newQuota(x.c.Logs, x.c.OutputLimit)
 	}
 	r := &recording{
 		stdout: executor.NewLogWriter(logs, log(t, h, executor.Stdout)),

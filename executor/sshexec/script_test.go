@@ -76,14 +76,29 @@ func TestScriptLeavesProcesses(t *testing.T) {
 	}
 }
 
-// Of a flood the beginning is kept, a line says so, and the end is the detail.
+// Of a flood the beginning is kept, and a line says so: with a bound of one's own, and with the
+// defaults of the limit and of the logs, which are equal.
 func TestOutputIsBounded(t *testing.T) {
-	l := newLab(t, func(l *lab) { l.config.OutputLimit = 10 })
-	task := l.script(`i=0; while [ $i -lt 20000 ]; do echo 0123456; i=$((i+1)); done; echo why >&2; exit 1`)
+	for limit, kept := range map[int64]int{1: 0, 64 + 10: 10, 0: 1<<20 - 64} {
+		l := newLab(t, func(l *lab) { l.config.OutputLimit = limit })
+		task := l.script(`head -c 1200000 /dev/zero | tr '\0' x`)
+		l.is(l.run(task), step.TargetSucceeded)
+		want := strings.Repeat("x", kept) + fmt.Sprintf("\n[output beyond %d bytes is not kept]\n", kept)
+		if got := l.output(task, 0, executor.Stdout); got != want {
+			t.Errorf("limit %d: %d bytes are kept, the last %q; want %d, %q", limit,
+				len(got), got[max(0, len(got)-50):], len(want), want[max(0, len(want)-50):])
+		}
+	}
+}
+
+// The last line of standard error is the detail, though it is not kept.
+func TestDetailBeyondTheLimit(t *testing.T) {
+	l := newLab(t, func(l *lab) { l.config.OutputLimit = 1 })
+	task := l.script(`echo one >&2; echo why >&2; exit 1`)
 	if r := l.is(l.run(task), step.NonZeroExit); r.Detail != "why" {
 		t.Errorf("detail %q, want why", r.Detail)
 	}
-	l.wrote(task, "0123456\n01\n[output beyond 10 bytes is not kept]\n", "")
+	l.wrote(task, "", "\n[output beyond 0 bytes is not kept]\n")
 }
 
 func TestStop(t *testing.T) {
