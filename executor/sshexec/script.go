@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -103,7 +104,8 @@ type recording struct {
 	stdout, stderr *executor.LogWriter
 	begun          chan struct{} // closed when the script has begun
 	ended          chan struct{} // closed when both streams have
-	writes         atomic.Int64
+	writes         atomic.Int64  // that are over
+	underWay       atomic.Int32  // writes that are not, as Logs are slow
 }
 
 // record has the streams of a session kept.
@@ -132,8 +134,10 @@ func (r *recording) copy(to io.Writer, from io.Reader) {
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
-			r.writes.Add(1)
+			r.underWay.Add(1)
 			_, _ = to.Write(buffer[:n])
+			r.writes.Add(1)
+			r.underWay.Add(-1)
 		}
 		if err != nil {
 			return
@@ -141,23 +145,29 @@ func (r *recording) copy(to io.Writer, from io.Reader) {
 	}
 }
 
-// drain waits for the rest of the output, until enough ends. Processes in the background can hold
-// the streams open: it is over when there was none for a while.
-func (r *recording) drain(enough <-chan struct{}) {
+// drain waits for the rest of the output, which for Logs that are slow is also what they have not
+// taken yet. Processes in the background can hold the streams open: it is over when there was none
+// for a while, at the latest as long after the end of enough. An error says that output is missing.
+func (r *recording) drain(enough <-chan struct{}) error {
 	limit := time.After(mostOutput)
 	for before := r.writes.Load(); ; {
 		select {
 		case <-r.ended:
-			return
+			return nil
 		case <-enough:
-			return
+			enough, limit = nil, time.After(quiet)
+			continue
 		case <-limit:
-			return
+			if r.underWay.Load() > 0 {
+				return errors.New("the logs are slow")
+			}
+			return nil
 		case <-time.After(quiet):
 		}
+		waits := r.underWay.Load() > 0 // before writes: one that ends between the two is seen by them
 		now := r.writes.Load()
-		if now == before {
-			return
+		if now == before && !waits {
+			return nil
 		}
 		before = now
 	}
@@ -166,24 +176,24 @@ func (r *recording) drain(enough <-chan struct{}) {
 // await waits for the end of a script, which it stops when ctx ends.
 func (x *Remote) await(ctx context.Context, s *session, r *recording) store.Result {
 	var e exit
-	interrupted, enough := false, ctx.Done()
+	ok, interrupted, enough := true, false, ctx.Done()
 	select {
 	case e = <-s.exited:
 	case <-s.closed:
-		select {
-		case e = <-s.exited:
-		default:
+		if e, ok = s.exit(); !ok {
 			return failed(lost, "the connection died, the outcome is unknown").script()
 		}
 	case <-ctx.Done():
+		if e, ok = s.exit(); ok {
+			break // by itself
+		}
 		interrupted, enough = true, nil
-		var ok bool
 		if e, ok = x.stop(s); !ok {
 			return store.Result{Status: step.TerminateFailed, Detail: fmt.Sprintf("no answer within %v of the stop", x.c.Grace+confirm)}
 		}
 	}
-	r.drain(enough)
-	return r.result(ctx, e, interrupted)
+	missing := r.drain(enough)
+	return r.result(ctx, e, interrupted, missing)
 }
 
 // stop has the host stop the script of a session: what is left of its process group is ended once
@@ -196,19 +206,18 @@ func (x *Remote) stop(s *session) (exit, bool) {
 	case e := <-s.exited:
 		return e, true
 	case <-s.closed:
-		select {
-		case e := <-s.exited:
-			return e, true
-		default:
-		}
 	case <-limit.C:
 	}
-	s.conn.close()
-	return exit{}, false
+	e, ok := s.exit()
+	if !ok {
+		s.conn.close()
+	}
+	return e, ok
 }
 
-// result returns what a script came to that has ended, by itself or because ctx has.
-func (r *recording) result(ctx context.Context, e exit, interrupted bool) store.Result {
+// result returns what a script came to that has ended, by itself or because ctx has. missing says
+// why output is.
+func (r *recording) result(ctx context.Context, e exit, interrupted bool, missing error) store.Result {
 	result := store.Result{Status: step.TargetSucceeded, ExitCode: e.code, Detail: r.stderr.LastLine()}
 	begun := false
 	select {
@@ -235,8 +244,8 @@ func (r *recording) result(ctx context.Context, e exit, interrupted bool) store.
 	default:
 		result.Detail = fmt.Sprintf("exit status %d", e.code)
 	}
-	if err := cmp.Or(r.stdout.Err(), r.stderr.Err()); err != nil && result.Detail == "" {
-		result.Detail = "output is missing: " + err.Error()
+	if err := cmp.Or(r.stdout.Err(), r.stderr.Err(), missing); err != nil {
+		result.Detail = strings.TrimPrefix(result.Detail+"; output is missing: "+err.Error(), "; ")
 	}
 	return result
 }

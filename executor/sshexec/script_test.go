@@ -294,8 +294,11 @@ func TestWithoutLogs(t *testing.T) {
 // Logs that fail fail no script, and the result says that output is missing.
 func TestLogsThatFail(t *testing.T) {
 	l := newLab(t, func(l *lab) { l.config.Logs = noLogs{l.logs} })
-	if r := l.is(l.run(l.script("echo one")), step.TargetSucceeded); r.Detail != "output is missing: the disk is full" {
-		t.Errorf("detail %q, want that output is missing", r.Detail)
+	for script, want := range map[string]string{"echo one": "", "echo one; echo two >&2": "two; "} {
+		want += "output is missing: the disk is full"
+		if r := l.is(l.run(l.script(script)), step.TargetSucceeded); r.Detail != want {
+			t.Errorf("detail %q, want %q", r.Detail, want)
+		}
 	}
 }
 

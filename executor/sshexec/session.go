@@ -27,6 +27,16 @@ type exit struct {
 	signal string // without SIG; empty if it exited
 }
 
+// exit returns how the process ended, or false while the host has not said so.
+func (s *session) exit() (exit, bool) {
+	select {
+	case e := <-s.exited:
+		return e, true
+	default:
+		return exit{}, false
+	}
+}
+
 // start has the host at a do what request asks for: "exec" with a command, or "subsystem" with a
 // name. A kept connection that turns out to be dead is replaced: nothing was done over it. The
 // caller closes the session, and gives it back with release.
