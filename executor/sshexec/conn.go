@@ -18,6 +18,8 @@ type conn struct {
 	client  *ssh.Client
 	reused  bool          // it was kept, and may have died unseen
 	dead    chan struct{} // closed when it has ended
+	closing atomic.Bool
+	closed  chan struct{} // closed when close is over
 
 	kept   *list.Element // in the pool's list of idle ones; nil in use. Guarded by the pool, as is expiry
 	expiry *time.Timer
@@ -55,7 +57,7 @@ func (x *Remote) connect(ctx context.Context, a Address) (*conn, *failure) {
 	case err != nil:
 		return nil, handshakeFailure(a, err, key != nil)
 	}
-	opened := &conn{address: a, client: ssh.NewClient(c, channels, requests), dead: make(chan struct{})}
+	opened := &conn{address: a, client: ssh.NewClient(c, channels, requests), dead: make(chan struct{}), closed: make(chan struct{})}
 	go opened.watch(x.pool)
 	go opened.keepAlive(x.c.KeepAlive)
 	if !x.pool.opened(opened) {
@@ -153,14 +155,31 @@ func (c *conn) alive(within time.Duration) bool {
 	}
 }
 
+// ended reports whether c has ended, or is about to.
 func (c *conn) ended() bool {
 	select {
 	case <-c.dead:
 		return true
 	default:
-		return false
+		return c.closing.Load()
 	}
 }
 
-// close ends the connection at once. What uses it fails.
-func (c *conn) close() { _ = c.client.Close() }
+// closeTimeout is how long the end of a connection is waited for, which through a bastion that has
+// stalled does not come.
+const closeTimeout = time.Second
+
+// close ends the connection at once, and returns when it has ended or after closeTimeout. What uses
+// it fails. The pool's lock is not held meanwhile.
+func (c *conn) close() {
+	if c.closing.CompareAndSwap(false, true) {
+		go func() {
+			_ = c.client.Close()
+			close(c.closed)
+		}()
+	}
+	select {
+	case <-c.closed:
+	case <-time.After(closeTimeout):
+	}
+}

@@ -431,6 +431,29 @@ func TestHostWithACertificate(t *testing.T) {
 	}
 }
 
+// named is a connection whose other end has no address, or one that is no host and port.
+type named struct {
+	net.Conn
+	remote net.Addr
+}
+
+func (n named) RemoteAddr() net.Addr { return n.remote }
+
+// A bastion's connections have addresses of any kind: known_hosts is asked for the host's name.
+func TestDialThroughABastion(t *testing.T) {
+	for name, remote := range map[string]net.Addr{"a socket": &net.UnixAddr{Name: "@", Net: "unix"}, "none": nil} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, func(l *lab) {
+				l.config.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					c, err := new(net.Dialer).DialContext(ctx, network, addr)
+					return named{c, remote}, err
+				}
+			})
+			l.is(l.run(l.script("true")), step.TargetSucceeded)
+		})
+	}
+}
+
 // A callback of the embedder's checks keys in place of known_hosts.
 func TestHostKeyCallback(t *testing.T) {
 	var asked string

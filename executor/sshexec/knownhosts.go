@@ -65,10 +65,13 @@ func (k *knownHosts) current() (*hostKeys, error) {
 	if k.read != nil && slices.Equal(state, k.state) {
 		return k.read, nil
 	}
-	check, err := knownhosts.New(k.files...)
+	known, err := knownhosts.New(k.files...)
 	if err != nil {
 		return nil, err
 	}
+	// The name alone counts: the remote address is malformed for package knownhosts, or nil, if
+	// Config.Dial goes through a bastion.
+	check := func(name string, _ net.Addr, key ssh.PublicKey) error { return known(name, &net.TCPAddr{}, key) }
 	read := &hostKeys{check: check, authorities: map[place]bool{}}
 	for _, name := range k.files {
 		if err := read.findAuthorities(name); err != nil {
@@ -99,7 +102,7 @@ var errUnknownHost = errors.New("the host is not in known_hosts")
 // algorithms returns the algorithms to ask a host for: of keys that are known. With others it could
 // prove itself with a key that is right and unknown here.
 func (h *hostKeys) algorithms(name string) ([]string, error) {
-	err := h.check(name, &net.TCPAddr{}, noKey{})
+	err := h.check(name, nil, noKey{})
 	mismatch := (*knownhosts.KeyError)(nil)
 	if !errors.As(err, &mismatch) {
 		return nil, fmt.Errorf("known_hosts: %w", err)

@@ -3,6 +3,8 @@ package sshexec
 import (
 	"container/list"
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -92,26 +94,34 @@ func (p *pool) forget(a Address) {
 
 // take returns a kept connection to a, or nil. Then the caller, who has a place, may open one: for
 // that the connection that was not used for the longest time is closed if there is no room.
-func (p *pool) take(a Address) (c *conn, f *failure) {
+func (p *pool) take(a Address) (*conn, *failure) {
+	c, oldest, f := p.find(a)
+	if oldest != nil {
+		oldest.close()
+	}
+	return c, f
+}
+
+// find takes a kept connection to a, or one to be closed in its place, off the list.
+func (p *pool) find(a Address) (c, oldest *conn, f *failure) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return nil, failed(unreachable, "sshexec: closed")
+		return nil, nil, failed(unreachable, "sshexec: closed")
 	}
 	for e := p.idle.Front(); e != nil; e = e.Next() {
 		if c := e.Value.(*conn); c.address == a {
 			p.remove(c)
 			p.using[c] = true
 			c.reused = true
-			return c, nil
+			return c, nil, nil
 		}
 	}
 	if p.idle.Len()+p.places > p.inAll {
-		oldest := p.idle.Back().Value.(*conn)
+		oldest = p.idle.Back().Value.(*conn)
 		p.remove(oldest)
-		oldest.close()
 	}
-	return nil, nil
+	return nil, oldest, nil
 }
 
 // opened has a new connection known. It is false if the pool was closed meanwhile.
@@ -126,24 +136,35 @@ func (p *pool) opened(c *conn) bool {
 
 // put keeps a connection for the next one who needs it, unless it has ended.
 func (p *pool) put(c *conn) {
+	if !p.list(c) {
+		c.close()
+	}
+}
+
+// list puts a connection that is not in use any more on the list of those that are kept. It is
+// false if there is no use for it.
+func (p *pool) list(c *conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.using, c)
 	if p.closed || c.ended() {
-		c.close()
-		return
+		return false
 	}
 	c.kept = p.idle.PushFront(c)
 	kept := c.kept
 	c.expiry = time.AfterFunc(p.keep, func() { p.expire(c, kept) })
+	return true
 }
 
 // expire closes a connection that has not been used since it was kept.
 func (p *pool) expire(c *conn, kept *list.Element) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.kept == kept {
+	due := kept != nil && c.kept == kept
+	if due {
 		p.remove(c)
+	}
+	p.mu.Unlock()
+	if due {
 		c.close()
 	}
 }
@@ -166,14 +187,17 @@ func (p *pool) remove(c *conn) {
 
 func (p *pool) close() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.closed = true
+	all := slices.Collect(maps.Keys(p.using))
 	for e := p.idle.Front(); e != nil; e = p.idle.Front() {
 		c := e.Value.(*conn)
 		p.remove(c)
-		c.close()
+		all = append(all, c)
 	}
-	for c := range p.using {
-		c.close()
+	p.mu.Unlock()
+	var closing sync.WaitGroup
+	for _, c := range all {
+		closing.Go(c.close)
 	}
+	closing.Wait()
 }
