@@ -1,8 +1,10 @@
 package sshexec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -35,11 +37,11 @@ func (c *Config) auth() ([]ssh.AuthMethod, error) {
 	}
 	switch {
 	case c.Agent != "":
-		a := &agentKeys{socket: c.Agent}
+		a := newAgentKeys(c.Agent)
 		return append([]ssh.AuthMethod{ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
 			more, err := a.signers()
 			if err != nil && len(signers) == 0 {
-				return nil, &credentialsError{err}
+				return nil, err
 			}
 			return append(signers[:len(signers):len(signers)], more...), nil
 		})}, c.Auth...), nil
@@ -54,44 +56,137 @@ func (c *Config) auth() ([]ssh.AuthMethod, error) {
 // A credentialsError says why there are no credentials to show to a host.
 type credentialsError struct{ error }
 
-// agentKeys are the keys of an agent. The connection to it is kept, and opened anew after a failure.
-type agentKeys struct {
-	socket string
+func (e *credentialsError) Unwrap() error { return e.error }
 
-	mu   sync.Mutex // guards all below
-	conn net.Conn
-	keys agent.ExtendedAgent
+// agentKeys are the keys of an agent. The connection to it is kept, and opened anew after a failure.
+// The agent is asked one thing at a time. After it has hung, it is not asked for agentTimeout: those
+// who waited for it meanwhile do not wait for as long again, one after the other.
+type agentKeys struct {
+	dial func(timeout time.Duration) (net.Conn, error)
+
+	mu       sync.Mutex // guards all below
+	conn     *agentConn // nil for none
+	hung     error      // of the agent when it last hung
+	hungTill time.Time
 }
 
-func (a *agentKeys) signers() ([]ssh.Signer, error) {
+func newAgentKeys(socket string) *agentKeys {
+	return &agentKeys{dial: func(timeout time.Duration) (net.Conn, error) { return net.DialTimeout("unix", socket, timeout) }}
+}
+
+// An agentConn is a connection to the agent.
+type agentConn struct {
+	net.Conn
+	broken error // of reading or writing; nil if the agent has answered all
+}
+
+func (c *agentConn) Read(p []byte) (n int, err error) {
+	n, err = c.Conn.Read(p)
+	c.broken = cmp.Or(c.broken, err)
+	return n, err
+}
+
+func (c *agentConn) Write(p []byte) (n int, err error) {
+	n, err = c.Conn.Write(p)
+	c.broken = cmp.Or(c.broken, err)
+	return n, err
+}
+
+// ask has f ask the agent, which has agentTimeout for all of it. The agent may have been started
+// anew: then f is called again. Errors are credentialsErrors.
+func (a *agentKeys) ask(f func(agent.ExtendedAgent) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.conn != nil {
-		if signers, err := a.keys.Signers(); err == nil {
-			return signers, nil
+	now := time.Now()
+	if now.Before(a.hungTill) {
+		return &credentialsError{a.hung}
+	}
+	end := now.Add(agentTimeout)
+	for {
+		kept := a.conn != nil
+		err := a.askOnce(end, f)
+		hung := errors.Is(err, os.ErrDeadlineExceeded) || isTimeout(err)
+		switch {
+		case err == nil:
+			return nil
+		case hung:
+			a.hung, a.hungTill = err, time.Now().Add(agentTimeout)
+		case kept && a.conn == nil:
+			continue
 		}
-		_ = a.conn.Close() // the agent was started anew
-		a.conn = nil
+		return &credentialsError{err}
 	}
-	conn, err := net.DialTimeout("unix", a.socket, agentTimeout)
-	if err != nil {
-		return nil, err
-	}
-	keys := agent.NewClient(boundedConn{conn})
-	signers, err := keys.Signers()
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	a.conn, a.keys = conn, keys
-	return signers, nil
 }
 
-// A boundedConn bounds the time from each question to its answer.
-type boundedConn struct{ net.Conn }
-
-func (c boundedConn) Write(p []byte) (int, error) {
-	if err := c.SetDeadline(time.Now().Add(agentTimeout)); err != nil {
-		return 0, err
+// askOnce has f ask over the connection that is kept, or else over a new one, which is kept if the
+// agent answers.
+func (a *agentKeys) askOnce(end time.Time, f func(agent.ExtendedAgent) error) error {
+	if a.conn == nil {
+		conn, err := a.dial(time.Until(end))
+		if err != nil {
+			return err
+		}
+		a.conn = &agentConn{Conn: conn}
 	}
-	return c.Conn.Write(p)
+	err := a.conn.SetDeadline(end)
+	if err == nil {
+		// Without a Close, or the client has a goroutine that reads, and fails, between questions.
+		err = f(agent.NewClient(struct{ io.ReadWriter }{a.conn}))
+		err = cmp.Or(a.conn.broken, err)
+	}
+	if err != nil && a.conn.broken != nil {
+		_ = a.conn.Close()
+		a.conn = nil
+	}
+	return err
+}
+
+func isTimeout(err error) bool {
+	timeout := net.Error(nil)
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// signers returns the agent's keys. They sign over the connection that is kept when they do.
+func (a *agentKeys) signers() (signers []ssh.Signer, err error) {
+	err = a.ask(func(keys agent.ExtendedAgent) error {
+		list, err := keys.List()
+		signers = nil
+		for _, key := range list {
+			signers = append(signers, agentSigner{a, key})
+		}
+		return err
+	})
+	return signers, err
+}
+
+// An agentSigner signs with a key of the agent.
+type agentSigner struct {
+	a   *agentKeys
+	key ssh.PublicKey
+}
+
+var _ ssh.AlgorithmSigner = agentSigner{}
+
+func (s agentSigner) PublicKey() ssh.PublicKey { return s.key }
+
+// Sign implements [ssh.Signer].
+func (s agentSigner) Sign(_ io.Reader, data []byte) (*ssh.Signature, error) { return s.sign(data, 0) }
+
+// SignWithAlgorithm implements [ssh.AlgorithmSigner].
+func (s agentSigner) SignWithAlgorithm(_ io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	switch algorithm {
+	case ssh.KeyAlgoRSASHA256, ssh.CertAlgoRSASHA256v01:
+		return s.sign(data, agent.SignatureFlagRsaSha256)
+	case ssh.KeyAlgoRSASHA512, ssh.CertAlgoRSASHA512v01:
+		return s.sign(data, agent.SignatureFlagRsaSha512)
+	}
+	return s.sign(data, 0)
+}
+
+func (s agentSigner) sign(data []byte, flags agent.SignatureFlags) (signature *ssh.Signature, err error) {
+	err = s.a.ask(func(keys agent.ExtendedAgent) error {
+		signature, err = keys.SignWithFlags(s.key, data, flags)
+		return err
+	})
+	return signature, err
 }

@@ -42,22 +42,19 @@ func (x *Remote) connect(ctx context.Context, a Address) (*conn, *failure) {
 	if f != nil {
 		return nil, f
 	}
-	limit := time.AfterFunc(x.c.Handshake, func() { _ = raw.Close() })
-	unwatch := context.AfterFunc(ctx, func() { _ = raw.Close() })
-	c, channels, requests, err := ssh.NewClientConn(raw, a.keyName(), config)
-	inTime, key := limit.Stop(), checked.Load()
+	client, err := handshake(ctx, x.c.Handshake, raw, a.keyName(), config)
+	key := checked.Load()
 	switch {
-	case !unwatch() && ctx.Err() != nil:
-		_ = raw.Close()
+	case err != nil && ctx.Err() != nil:
 		return nil, ended(ctx)
 	case key != nil && *key != nil:
 		return nil, failed(wrongKey, "the host's key: %w", *key)
-	case !inTime:
+	case errors.Is(err, errNoHandshake):
 		return nil, failed(unreachable, "no SSH handshake with %s within %v", a.hostPort(), x.c.Handshake)
 	case err != nil:
 		return nil, handshakeFailure(a, err, key != nil)
 	}
-	opened := &conn{address: a, client: ssh.NewClient(c, channels, requests), dead: make(chan struct{}), closed: make(chan struct{})}
+	opened := &conn{address: a, client: client, dead: make(chan struct{}), closed: make(chan struct{})}
 	go opened.watch(x.pool)
 	go opened.keepAlive(x.c.KeepAlive)
 	if !x.pool.opened(opened) {
@@ -65,6 +62,39 @@ func (x *Remote) connect(ctx context.Context, a Address) (*conn, *failure) {
 		return nil, failed(unreachable, "sshexec: closed")
 	}
 	return opened, nil
+}
+
+// errNoHandshake is of a handshake that took too long.
+var errNoHandshake = errors.New("no handshake in time")
+
+// handshake logs in over raw within a time. An agent, and other functions that the configuration
+// calls, may take longer and are not waited for: raw is closed.
+func handshake(ctx context.Context, within time.Duration, raw net.Conn, name string, config *ssh.ClientConfig) (*ssh.Client, error) {
+	type answer struct {
+		client *ssh.Client
+		err    error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		c, channels, requests, err := ssh.NewClientConn(raw, name, config)
+		if err != nil {
+			answers <- answer{err: err}
+			return
+		}
+		answers <- answer{client: ssh.NewClient(c, channels, requests)}
+	}()
+	limit := time.NewTimer(within)
+	defer limit.Stop()
+	err := errNoHandshake
+	select {
+	case a := <-answers:
+		return a.client, a.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-limit.C:
+	}
+	go raw.Close()
+	return nil, err
 }
 
 // clientConfig returns how to log in at a and what keys to expect.

@@ -490,6 +490,47 @@ func TestAgent(t *testing.T) {
 	}
 }
 
+// A stop ends the wait for a log-in whose credentials do not come.
+func TestStopWhileCredentialsAreWaitedFor(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	never := make(chan struct{})
+	t.Cleanup(func() { close(never) })
+	l := newLab(t, func(l *lab) {
+		l.config.KeyFiles = nil
+		l.config.Auth = []ssh.AuthMethod{ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
+			stop()
+			<-never
+			return nil, errors.New("none")
+		})}
+	})
+	l.is(l.runOn(ctx, l.script("true"), 0, "h0"), step.TargetTerminated)
+}
+
+// refusingAgent has keys, and signs nothing with them.
+type refusingAgent struct{ agent.ExtendedAgent }
+
+func (refusingAgent) SignWithFlags(ssh.PublicKey, []byte, agent.SignatureFlags) (*ssh.Signature, error) {
+	return nil, errors.New("refused")
+}
+
+// An agent that does not sign is no fault of the host's.
+func TestAgentThatDoesNotSign(t *testing.T) {
+	dir, err := os.MkdirTemp("", "agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
+	l := newLab(t, func(l *lab) { l.config.KeyFiles, l.config.Agent = nil, socket })
+	raw, err := ssh.ParseRawPrivateKey([]byte(l.read("key")))
+	l.must(err)
+	keyring := agent.NewKeyring().(agent.ExtendedAgent)
+	l.must(keyring.Add(agent.AddedKey{PrivateKey: raw}))
+	end := serveAgent(l, socket, refusingAgent{keyring})
+	defer end()
+	l.is(l.run(l.script("true")), step.NotDelivered)
+}
+
 // serveAgent serves an agent until end is called.
 func serveAgent(l *lab, socket string, keyring agent.Agent) (end func()) {
 	l.Helper()
