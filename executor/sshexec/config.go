@@ -31,7 +31,7 @@ type Config struct {
 	HostKeyCallback ssh.HostKeyCallback
 
 	// Dial connects to a host, as through a bastion; the default is that of [net.Dialer]. It must
-	// return when ctx ends.
+	// return when ctx ends. Addresses of its connections are for HostKeyCallback alone.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	Sources string        // the folder below which files with From are; without it they are malformed
