@@ -220,7 +220,7 @@ func (c *Client) send(ctx context.Context, k *call, body []byte) (*http.Response
 	return resp, final, nil
 }
 
-// read reads an answer of at most so many bytes.
+// read reads an answer of up to most bytes.
 func (k *call) read(resp *http.Response, most int64) (fate, error) {
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return k.problem(resp)

@@ -177,7 +177,7 @@ func readEvent(r *bufio.Reader) (name string, data []byte, err error) {
 	}
 }
 
-// readLine reads a line of at most so many bytes.
+// readLine reads a line of up to most bytes.
 func readLine(r *bufio.Reader, most int) (line []byte, err error) {
 	for {
 		part, err := r.ReadSlice('\n')

@@ -215,9 +215,8 @@ func (e *Engine) attemptOnce(ctx context.Context, c *call, q *store.Query, cmd C
 		return false, refusal
 	}
 	e.setTimeAndID(c, cmd)
-	c.view = view
 	c.reset()
-	if refusal := e.decide(e.rules, &c.view, cmd, move, c.now, &c.decision); refusal != nil {
+	if refusal := e.decide.on(e.rules, &view, cmd, move, c.now, &c.decision); refusal != nil {
 		return false, refusal
 	}
 	c.decision.follow(expiry)
@@ -229,6 +228,9 @@ func (e *Engine) attemptOnce(ctx context.Context, c *call, q *store.Query, cmd C
 			c.decision.Report = c.sent // found carried out; its record does not list what was rejected
 		}
 		return false, nil
+	}
+	if c.patient && !e.local {
+		c.view = view // to be kept
 	}
 	return e.commit(ctx, c, q, read, false)
 }

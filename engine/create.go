@@ -54,7 +54,7 @@ func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) error {
 		}
 		c.job = cmd.Job
 		c.reset()
-		if refusal := e.decide(e.rules, &c.view, cmd, operation.Move{}, c.now, &c.decision); refusal != nil {
+		if refusal := e.decide.on(e.rules, &c.view, cmd, operation.Move{}, c.now, &c.decision); refusal != nil {
 			if refusal.Field == "job" {
 				refusal.Field = "WithJobIDs" // the caller has not named the id
 			}

@@ -100,17 +100,26 @@ func comesAfterDeadline(v *store.View, c Command) bool {
 	return !expires && v.Replay == nil
 }
 
-// A decider is decide or, in tests, a broken one.
+// A decider is nil for decide or, in tests, a broken one.
 type decider func(r *operation.Rules, v *store.View, c Command, move operation.Move, now step.Time, d *Decision) *Refusal
+
+// on calls decide by its name, which leaves the view on its caller's stack, or the broken one.
+func (broken decider) on(r *operation.Rules, v *store.View, c Command, move operation.Move, now step.Time, d *Decision) *Refusal {
+	if broken == nil {
+		return decide(r, v, c, move, now, d)
+	}
+	seen := *v
+	return broken(r, &seen, c, move, now, d)
+}
 
 // expiry returns the decision to expire the step that v shows, or nil if its deadline has not
 // passed. It is nil too where the rules refuse the expiry, which the sweep tells.
-func (decide decider) expiry(r *operation.Rules, v *store.View, now step.Time) *Decision {
+func (by decider) expiry(r *operation.Rules, v *store.View, now step.Time) *Decision {
 	if !overdue(v, now) {
 		return nil
 	}
 	expiry := new(Decision)
-	if decide(r, v, &Expire{Job: v.Job.ID, Step: v.Step.ID, Attempt: v.Step.Attempt}, operation.Move{}, now, expiry) != nil {
+	if by.on(r, v, &Expire{Job: v.Job.ID, Step: v.Step.ID, Attempt: v.Step.Attempt}, operation.Move{}, now, expiry) != nil {
 		return nil
 	}
 	return expiry
@@ -120,7 +129,7 @@ func (decide decider) expiry(r *operation.Rules, v *store.View, now step.Time) *
 // on the job then meets the step that the expiry entered: v does not show what comes after that
 // one, and is refused where there is such a step.
 func expireFirst(r *operation.Rules, v store.View, c Command, now step.Time) (store.View, *Decision, error) {
-	expiry := decider(decide).expiry(r, &v, now)
+	expiry := decider(nil).expiry(r, &v, now)
 	if expiry == nil {
 		return v, nil, nil
 	}

@@ -41,13 +41,12 @@ type shared struct {
 	calls sync.Pool   // of *call
 	ids   jobIDs
 
-	// decide is the package's function but in tests, which break it on purpose.
-	decide decider
+	decide decider // nil but in tests, which break it on purpose
 }
 
 // New returns an engine on s.
 func New(s store.Store, opts ...Option) *Engine {
-	e := &shared{config: defaults(), store: s, decide: decide, lines: newLines()}
+	e := &shared{config: defaults(), store: s, lines: newLines()}
 	e.waker, _ = s.(store.Waker)
 	if _, e.local = s.(store.Local); s != nil && !e.local {
 		e.store = watched{s, e.lines}

@@ -106,7 +106,7 @@ func (e *Engine) tryOut(ctx context.Context, c *call, cmd Command) (store.Record
 	if refusal != nil {
 		return store.Record{}, refusal, nil
 	}
-	if refusal := e.decide(e.rules, &c.view, cmd, move, c.now, &c.decision); refusal != nil {
+	if refusal := e.decide.on(e.rules, &c.view, cmd, move, c.now, &c.decision); refusal != nil {
 		return store.Record{}, refusal, nil
 	}
 	if err := e.permit(ctx, c, &c.view, cmd); err != nil {

@@ -11,7 +11,7 @@ type DecideFunc = func(r *operation.Rules, v *store.View, c Command, move operat
 
 // Break replaces the decisions of e by what wrap makes of them. It is how the tests build
 // engines that are broken on purpose.
-func (e *Engine) Break(wrap func(DecideFunc) DecideFunc) { e.decide = wrap(e.decide) }
+func (e *Engine) Break(wrap func(DecideFunc) DecideFunc) { e.decide = wrap(e.decide.on) }
 
 // CheckName returns why text is no name, or nil.
 func CheckName(text string) *Refusal { return checkName("name", text) }

@@ -113,7 +113,7 @@ func (e *Engine) commitKept(ctx context.Context, c *call, q *store.Query, cmd Co
 	e.setTimeAndID(c, cmd)
 	c.view = view
 	c.reset()
-	if overdue(&c.view, c.now) || e.decide(e.rules, &c.view, cmd, operation.Move{}, c.now, &c.decision) != nil || !c.decision.Changes() {
+	if overdue(&c.view, c.now) || e.decide.on(e.rules, &c.view, cmd, operation.Move{}, c.now, &c.decision) != nil || !c.decision.Changes() {
 		return false, nil
 	}
 	again, err := e.commit(ctx, c, q, view.Job.Version, true)

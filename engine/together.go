@@ -146,7 +146,7 @@ func (e *Engine) decideTogether(b *batch, view store.View) (change store.Change)
 		if c.reset(); p.alone {
 			continue
 		}
-		if refusal := e.decide(e.rules, &view, p.report, operation.Move{}, now, &c.decision); refusal != nil {
+		if refusal := e.decide.on(e.rules, &view, p.report, operation.Move{}, now, &c.decision); refusal != nil {
 			p.err = refusal
 			continue
 		}

@@ -71,7 +71,7 @@ func ParseJobCode(s string) (JobCode, error) { return parse[JobCode]("job operat
 
 // parse reads an operation's number, which is not that of its cause, or its name, which is.
 func parse[C operation](noun, s string) (C, error) {
-	for n := C(1); n < 64; n++ {
+	for n := range C(64) {
 		cause := n.Cause()
 		if cause.Valid() && (fmt.Sprint(uint8(n)) == s || cause.String() == s) {
 			return n, nil
@@ -83,7 +83,7 @@ func parse[C operation](noun, s string) (C, error) {
 		}
 	}
 	var want []string
-	for n := C(1); n < 64; n++ {
+	for n := range C(64) {
 		if n.Cause().Valid() && n < enum.CustomMin {
 			want = append(want, fmt.Sprintf("%v (%d)", n.Cause(), uint8(n)))
 		}

@@ -93,6 +93,17 @@ func TestARegisteredCodeIsReadByNameAndNumber(t *testing.T) {
 	}
 }
 
+// An unknown code is told of every one that is declared, and of the numbers of embedders.
+func TestAnUnknownCodeSaysWhatThereIs(t *testing.T) {
+	_, err := operation.ParseJobCode("stop_job")
+	if want := `unknown job operation code "stop_job": want one of terminate_job (1), start_job (2), 32 to 63 for embedders`; err == nil || err.Error() != want {
+		t.Errorf("ParseJobCode: %v, want %s", err, want)
+	}
+	if _, err := operation.ParseCode(""); err == nil {
+		t.Error("ParseCode reads nothing as a code")
+	}
+}
+
 func TestGuardsKeepTheirNumbers(t *testing.T) {
 	testkit.Alphabet(t, wireGuards, operation.Guard.Valid, nil)
 }

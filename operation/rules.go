@@ -282,7 +282,7 @@ type Standing struct {
 // WrongState.
 func (r *Rules) Judge(at Standing, cause step.Cause) (Move, Reason) {
 	move, ok := r.Move(at.Type, at.State, cause)
-	if !ok && cause.OfJob() && cause < rowCauses && at.Job < step.MaxStates {
+	if !ok && cause.OfJob() && r.states.Has(at.Job) {
 		move = r.whole[at.Job].moves[cause]
 		ok = move.Do != 0
 	}
@@ -335,7 +335,7 @@ func (r *Rules) cells(at Standing) (on, whole *cell) {
 	if k := r.kind(at.Type); k != nil && at.State < step.MaxStates {
 		on = &k.cells[at.State]
 	}
-	if at.Job < step.MaxStates && r.states.Has(at.Job) {
+	if r.states.Has(at.Job) {
 		whole = &r.whole[at.Job]
 	}
 	return on, whole

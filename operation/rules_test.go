@@ -360,7 +360,7 @@ func TestAnEmptyTableCompilesToRulesOfNothing(t *testing.T) {
 // Whatever is asked, the rules answer: what lies outside of the alphabets leads nowhere.
 func TestLookupsTakeAnyNumber(t *testing.T) {
 	r := operation.Standard()
-	numbers := []uint8{0, 1, 3, 15, 16, 31, 32, 63, 64, 65, 127, 128, 255}
+	numbers := []uint8{0, 1, 3, 15, 16, 31, 32, 63, 64, 65, 127, 128, 191, 192, 255}
 	for typ := range step.Type(255) {
 		for _, s := range numbers {
 			for _, n := range numbers {

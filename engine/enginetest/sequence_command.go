@@ -127,7 +127,7 @@ func (w *sequence) operation(c *command, j *tracked, r request) {
 func (w *sequence) onEffect(c *command, j *tracked, r request, s *Snapshot) {
 	at := effect{j.id, r.Effect}
 	d := s.Effects[slices.IndexFunc(s.Effects, func(d store.Delivery) bool { return d.Seq == r.Effect })]
-	gone := false // somebody else has given it up
+	gone := false // another one has given it up
 	c.oracle = func(m *model.Job, now step.Time) (bool, operation.Reason) {
 		reason := operation.Reason(0)
 		switch {

@@ -45,7 +45,8 @@ func (s *simulation) operate(e *engine.Engine) {
 	habits := habits
 	habits.Reasons, habits.DryRun, habits.IfVersion, habits.IfAttempt = []string{"", "because"}, 16, 16, 16
 	ask := sight.Ask(s, habits)
-	lively := slices.DeleteFunc(slices.Clone(now.Effects), func(d store.Delivery) bool { return d.Effect == store.StopAttempt }) // whoever gives up a stop ends its step in another way
+	// A stop is left alone: once it is given up, nothing else ends its step.
+	lively := slices.DeleteFunc(slices.Clone(now.Effects), func(d store.Delivery) bool { return d.Effect == store.StopAttempt })
 	if len(lively) > 0 && player.OneIn(s, 8, "about an effect") {
 		ask = ask.About(s, lively)
 	}

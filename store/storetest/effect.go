@@ -48,7 +48,7 @@ var effectPromises = []promise{
 	{"Settle and Defer/with another Token are a lost lease and do nothing", tokenFenced},
 }
 
-// asking starts so many jobs, one a millisecond from t0 on, each with a Run to
+// asking starts jobs, one a millisecond from t0 on, each with a Run to
 // claim, and returns their effects.
 func (x trial) asking(jobs int) []store.Delivery {
 	x.Helper()
