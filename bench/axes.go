@@ -82,10 +82,10 @@ type operating func(ctx context.Context, eng *engine.Engine, n int) (time.Durati
 const (
 	spread     = 256 // jobs that are operated on in turn
 	mostFailed = 100 // targets of a step that fail
-	atOnce     = 32  // calls at once, as stores share what they do for them
+	atOnce     = 32  // concurrent calls, which share commits in a store
 )
 
-// ofJobs stores so many jobs and operates on some from all over.
+// ofJobs stores size jobs and operates on some, spread over all of them.
 func ofJobs(ctx context.Context, w *warehouse, size int) (operating, error) {
 	all, err := w.stock(ctx, size)
 	if err != nil {
@@ -99,14 +99,14 @@ func ofJobs(ctx context.Context, w *warehouse, size int) (operating, error) {
 	})
 }
 
-// ofSteps operates on jobs of so many steps.
+// ofSteps operates on jobs of size steps.
 func ofSteps(ctx context.Context, w *warehouse, size int) (operating, error) {
 	ids, err := started(ctx, w.engine, spread/8, atOnce, asking(size))
 	return toAndFro(ids), err
 }
 
-// ofRecords operates on jobs with so many records. There are many jobs with few records, so that
-// they do not become many while they are measured.
+// ofRecords operates on jobs with size records. For a small size it takes many jobs, so that the measured
+// operations add few records to each.
 func ofRecords(ctx context.Context, w *warehouse, size int) (operating, error) {
 	jobs := spread
 	if size > 1000 {
@@ -119,7 +119,7 @@ func ofRecords(ctx context.Context, w *warehouse, size int) (operating, error) {
 	return toAndFro(ids), w.age(ctx, ids, size)
 }
 
-// ofTargets retries what has failed of so many targets.
+// ofTargets retries the failed targets of a step with size targets.
 func ofTargets(ctx context.Context, w *warehouse, size int) (operating, error) {
 	id, err := failedJob(ctx, w.engine, size)
 	if err != nil {
@@ -141,8 +141,8 @@ func ofTargets(ctx context.Context, w *warehouse, size int) (operating, error) {
 	}, nil
 }
 
-// toAndFro has the confirmations of jobs refused and asked for again, round by round. A job that is
-// operated on waits for its first step.
+// toAndFro refuses the confirmations of jobs and asks for them again, round by round. The jobs wait at
+// their first step.
 func toAndFro(ids []store.JobID) operating {
 	return func(ctx context.Context, eng *engine.Engine, n int) (time.Duration, error) {
 		began := time.Now()
@@ -151,8 +151,8 @@ func toAndFro(ids []store.JobID) operating {
 	}
 }
 
-// failedJob creates a job whose only step has so many targets, of which all have succeeded but for
-// [mostFailed] at most. These lie all over.
+// failedJob creates a job of one step. At most [mostFailed] of its targets, evenly spread, have failed, and
+// the others have succeeded.
 func failedJob(ctx context.Context, eng *engine.Engine, targets int) (store.JobID, error) {
 	spec := step.Spec{Type: step.Script, Name: "run", Targets: make([]string, targets)}
 	for i := range spec.Targets {
@@ -178,13 +178,13 @@ func failedJob(ctx context.Context, eng *engine.Engine, targets int) (store.JobI
 	return ids[0], nil
 }
 
-// fails reports whether target i of so many is one of those that fail.
+// fails reports whether target i of a step fails.
 func fails(i, targets int) bool { return i%(targets/min(targets, mostFailed)) == 0 }
 
-// since returns how long ago began was, less what it takes to find that out.
+// since returns the time since began, less the cost of reading the clock.
 func since(began time.Time) time.Duration { return max(0, time.Since(began)-clockCost()) }
 
-// clockCost is what two readings of the clock take.
+// clockCost is the duration of two readings of the clock.
 var clockCost = sync.OnceValue(func() time.Duration {
 	var all []float64
 	for range 10_001 {

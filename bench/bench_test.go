@@ -25,7 +25,7 @@ func TestCommand(t *testing.T) {
 	}
 	page := readPage(t, dir)
 	for _, want := range []string{"Go | go", "quick run", "## A transition in memory", "### Refused", "### 1 caller", "limit",
-		"## How cost grows", "## What a retry writes"} {
+		"## Counts", "## How cost grows", "## What a retry writes"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
 		}
@@ -39,6 +39,11 @@ func TestCommand(t *testing.T) {
 			} else if !regexp.MustCompile(`^\| [0-9][0-9,.]* \|`).MatchString(rows[1]) {
 				t.Errorf("%s has no figure: %s", e.name, rows[1])
 			}
+		}
+	}
+	for _, c := range chores {
+		if rows := rowsOf(page, c.name); len(rows) != 1 || !regexp.MustCompile(`^\| – \| [0-9.]+ \| [0-9.]+ \| [0-9.]+ \| [0-9.]+ \| [0-9.]+ \|$`).MatchString(rows[0]) {
+			t.Errorf("%s has no counts: %q", c.name, rows)
 		}
 	}
 	if failed := regexp.MustCompile("Not measured: .*").FindString(page); failed != "" {
@@ -87,8 +92,8 @@ func TestCommandWithoutPostgres(t *testing.T) {
 	}
 }
 
-// The figures that the repository shows are those of a whole run: one that is quick, or of some
-// parts, leaves them alone.
+// The repository shows the figures of a whole run: a quick run and one of some parts leave them
+// alone.
 func TestAPartialRunLeavesTheResultsAlone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some seconds")

@@ -14,49 +14,49 @@ import (
 // A subject is one entrant of a contest, ready to be measured.
 type subject struct {
 	name string
-	unit string // what one operation of it is, in words, where that differs from the others'
+	unit string // name of its operation, if it differs from that of the others
 
 	// op is one call of a caller. Callers call it at once, each one call after another. n counts
 	// the calls of a turn from 0, and leaves some out after a pause.
 	op    func(ctx context.Context, caller, n int) error
-	times int // how many operations a call of op is; 0 stands for 1
+	times int // operations per call of op; 0 stands for 1
 
-	// begin and end, if there are such, are called outside the timed part, before each turn and
-	// after it: what a subject does in the background it does in between only.
+	// begin and end, if not nil, are called before and after each turn, outside the timed part. A
+	// subject works in the background only between the two.
 	begin func(ctx context.Context) error
 	end   func(ctx context.Context) error
 
-	// pause, if there is one, is called outside the timed part whenever each caller has made
-	// every calls.
+	// pause, if not nil, is called outside the timed part whenever each caller has made every
+	// calls.
 	pause func(ctx context.Context) error
 	every int
 
-	// turn, if there is one, stands for op: it measures itself for so long.
+	// turn, if not nil, replaces op: it measures itself for that long.
 	turn func(ctx context.Context, callers int, each time.Duration) (sample, error)
 
-	// close, if there is one, ends the subject and removes what it has stored.
+	// close, if not nil, ends the subject and removes its data.
 	close func() error
 }
 
 // A contest measures its subjects in turns. In each round each subject has one turn, and each
-// round begins with another one.
+// round begins with another subject.
 type contest struct {
-	callers  int           // how many call at once
+	callers  int           // concurrent
 	cores    int           // GOMAXPROCS meanwhile; 0 leaves it
-	rounds   int           // how many turns each subject has
-	warm     time.Duration // how long a subject runs before its turn, unmeasured
-	each     time.Duration // how long a turn is
+	rounds   int           // turns of each subject
+	warm     time.Duration // of a subject before its turn, unmeasured
+	each     time.Duration // of a turn
 	subjects []subject
 }
 
-// A sample is what one turn gave.
+// A sample is the result of one turn.
 type sample struct {
 	perSecond float64
 	p50, p99  time.Duration // of one operation, for its caller; 0 if not known
 	allocs    float64       // allocations of this process for one operation; NaN if not known
 }
 
-// A result is what a contest gave for one subject: one sample a round.
+// A result is the result of a contest for one subject: one sample per round.
 type result struct {
 	name    string
 	unit    string
@@ -64,7 +64,7 @@ type result struct {
 	failed  error // why there are no more samples
 }
 
-// patience is for how long a turn may last beyond its time, for calls that have begun.
+// patience is how long a turn may exceed its time, for calls under way.
 const patience = 20 * time.Second
 
 // run measures the subjects and closes them. A subject that fails has no further turn, and its
@@ -129,11 +129,11 @@ func (c contest) turn(ctx context.Context, s subject) (got sample, err error) {
 			return sample{}, err
 		}
 	}
-	runtime.GC() // what has been left so far is not collected at the expense of s
+	runtime.GC() // s does not pay for the garbage of others
 	return c.measure(ctx, s, c.each)
 }
 
-// measure has the callers call s.op for so long, in slices with a pause after each.
+// measure makes the callers call s.op for a time, in slices with a pause after each.
 func (c contest) measure(ctx context.Context, s subject, each time.Duration) (sample, error) {
 	var (
 		took   time.Duration
@@ -168,8 +168,8 @@ func (c contest) measure(ctx context.Context, s subject, each time.Duration) (sa
 	}, nil
 }
 
-// slice has each caller call until it has made s.every calls or it is late, and adds how long
-// its calls took. A caller makes one call at least, and ends what it has begun.
+// slice makes each caller call until it has made s.every calls or the time is over, and adds the
+// durations. A caller makes at least one call, and completes each call.
 func (c contest) slice(ctx context.Context, s subject, first int, late time.Time, calls [][]time.Duration) error {
 	var callers sync.WaitGroup
 	errs := make([]error, c.callers)
@@ -200,7 +200,7 @@ func mallocs() uint64 {
 	return m.Mallocs
 }
 
-// percentile returns the smallest of the sorted durations that p percent are not above; 0 of
+// percentile returns the smallest of the sorted durations that at least p percent do not exceed; 0 of
 // none.
 func percentile(sorted []time.Duration, p int) time.Duration {
 	if len(sorted) == 0 {
@@ -237,8 +237,8 @@ func (r result) p99() time.Duration {
 	return time.Duration(r.typical(func(s sample) float64 { return float64(s.p99) }))
 }
 
-// ratio returns how many times as many operations a second r has made as base: the median over
-// the rounds that both have a sample of. It is NaN if there is none.
+// ratio returns the operations per second of r divided by those of base: the median over the rounds
+// in which both have a sample, or NaN.
 func ratio(r, base result) float64 {
 	var all []float64
 	for i := range min(len(r.samples), len(base.samples)) {
@@ -247,12 +247,12 @@ func ratio(r, base result) float64 {
 	return median(all)
 }
 
-// named returns the result of that name, which is there.
+// named returns the result of a name, which must exist.
 func named(results []result, name string) result {
 	return results[slices.IndexFunc(results, func(r result) bool { return r.name == name })]
 }
 
-// inParallel calls f with 0 to n-1, so many at once, and returns their errors.
+// inParallel calls f with 0 to n-1, concurrently, and returns their errors.
 func inParallel(atOnce, n int, f func(i int) error) error {
 	var all sync.WaitGroup
 	var next atomic.Int64

@@ -53,7 +53,7 @@ func TestContestRotates(t *testing.T) {
 	}
 }
 
-// Callers call at once, each one call after another, between begin and end, and pause when each
+// Callers call concurrently, each one call after another, between begin and end, and pause when each
 // has made its calls.
 func TestContestCalls(t *testing.T) {
 	const callers, every = 3, 4
@@ -70,7 +70,7 @@ func TestContestCalls(t *testing.T) {
 		op: func(_ context.Context, caller, n int) error {
 			if n == 0 {
 				meet.Done()
-				meet.Wait() // for ever, if they did not call at once
+				meet.Wait() // for ever, if the calls were not concurrent
 			}
 			calls.Add(1)
 			if inside[caller].Add(1) != 1 {
@@ -161,7 +161,7 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-// A ratio is taken round by round, so that a machine which slows down in between does not change
+// A ratio is taken round by round: a machine that slows down during the contest does not change
 // it.
 func TestRatio(t *testing.T) {
 	rates := func(all ...float64) (r result) {

@@ -16,8 +16,8 @@ import (
 type durable struct {
 	config func(ctx context.Context) (dbos.Config, error)
 	dbos.Context
-	receipts []chan struct{} // where a workflow says that it has received, by the number of its caller
-	asks     []chan struct{} // where a workflow is asked for its next step, by the number of its caller
+	receipts []chan struct{} // from a workflow that has received, by the number of its caller
+	asks     []chan struct{} // to a workflow that should run a step, by the number of its caller
 }
 
 func (d *durable) begin(ctx context.Context) error {
@@ -27,7 +27,7 @@ func (d *durable) begin(ctx context.Context) error {
 	}
 	config.AppName, config.ApplicationVersion = "stepgate-bench", "1"
 	config.Logger = slog.New(slog.DiscardHandler)
-	// It ends by Shutdown, not with ctx: a workflow that is cut off would be run again.
+	// It ends by Shutdown, not with ctx: a workflow that is cut off would run again.
 	if d.Context, err = dbos.NewContext(context.WithoutCancel(ctx), config); err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (d *durable) begin(ctx context.Context) error {
 
 func (d *durable) end(context.Context) error { return dbos.Shutdown(d.Context, patience) }
 
-// dbosOnPostgres returns a DBOS with a schema of its own, and what drops that.
+// dbosOnPostgres returns a DBOS with a schema of its own, and a function that drops it.
 func (r *run) dbosOnPostgres(ctx context.Context) (*durable, func() error, error) {
 	name, dsn, drop, err := r.schema(ctx)
 	return &durable{config: func(ctx context.Context) (dbos.Config, error) {
@@ -56,7 +56,7 @@ func (r *run) dbosOnSQLite(synchronous string) (*durable, error) {
 	}}, err
 }
 
-// onDBOS returns what is done with a DBOS on PostgreSQL as an entrant has it.
+// onDBOS returns an entrant that works on a DBOS on PostgreSQL.
 func onDBOS(does func(d *durable, name string, callers int, remove func() error) subject) func(context.Context, *run, string, int) (subject, error) {
 	return func(ctx context.Context, r *run, name string, callers int) (subject, error) {
 		d, drop, err := r.dbosOnPostgres(ctx)
@@ -85,7 +85,7 @@ func oneStep(ctx dbos.Context, person string) (string, error) {
 
 const workflowUnit = "a workflow of one empty step, from RunWorkflow until GetResult: three commits, of the workflow with its input, of the step's result and of the workflow's"
 
-// workflows returns what has each call run a workflow of one step and wait for its result.
+// workflows returns a work whose calls each run a workflow of one step and wait for its result.
 func workflows(unit string) func(d *durable, name string, callers int, remove func() error) subject {
 	return func(d *durable, name string, _ int, remove func() error) subject {
 		return subject{
@@ -105,8 +105,8 @@ func (d *durable) workflow(options ...dbos.WorkflowOption) error {
 	return err
 }
 
-// identified is workflows with ids of the caller's choice, by which a second run of one would get the
-// first one's result.
+// identified is workflows with ids of the caller's choice: a second run with an id gets the result of
+// the first.
 func (d *durable) identified(name string, callers int, remove func() error) subject {
 	next := requestIDs(callers)
 	return subject{
@@ -118,7 +118,7 @@ func (d *durable) identified(name string, callers int, remove func() error) subj
 	}
 }
 
-// beginEach begins, and has a workflow of each caller under way.
+// beginEach begins, and starts a workflow for each caller.
 func (d *durable) beginEach(ctx context.Context, callers int, workflow dbos.Workflow[int, int]) ([]dbos.WorkflowHandle[int], error) {
 	if err := d.begin(ctx); err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func (d *durable) beginEach(ctx context.Context, callers int, workflow dbos.Work
 	return handles, nil
 }
 
-// receipt waits until a caller's workflow has done what it was asked for.
+// receipt waits until a caller's workflow has done its step.
 func (d *durable) receipt(ctx context.Context, caller int) error {
 	select {
 	case <-d.receipts[caller]:
@@ -146,7 +146,7 @@ func (d *durable) receipt(ctx context.Context, caller int) error {
 	}
 }
 
-// stepping is a workflow that runs a step whenever it is asked to.
+// stepping is a workflow that runs a step for each request.
 func (d *durable) stepping(ctx dbos.Context, caller int) (n int, err error) {
 	for range d.asks[caller] {
 		if _, err := dbos.RunAsStep(ctx, func(context.Context) (int, error) { return n, nil }); err != nil {
@@ -158,7 +158,7 @@ func (d *durable) stepping(ctx dbos.Context, caller int) (n int, err error) {
 	return n, nil
 }
 
-// steps has each call run a step of a workflow of the caller's own, until its result is stored.
+// steps is a work whose calls each run a step of the caller's own workflow, until its result is stored.
 func (d *durable) steps(name string, callers int, remove func() error) subject {
 	var handles []dbos.WorkflowHandle[int]
 	return subject{
@@ -200,8 +200,8 @@ func (d *durable) receiving(ctx dbos.Context, caller int) (int, error) {
 	}
 }
 
-// messages has each call send a message to a workflow of the caller's own, which waits for it, and
-// wait until it has been received.
+// messages is a work whose calls each send a message to the caller's own workflow, which waits for
+// it, and wait until the workflow has received it.
 func (d *durable) messages(name string, callers int, remove func() error) subject {
 	var handles []dbos.WorkflowHandle[int]
 	return subject{

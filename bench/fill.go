@@ -14,7 +14,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A filler fills tables of one database with copies of what a program has stored there itself.
+// A filler fills tables of one database with copies of rows that a program has stored there.
 type filler struct {
 	exec    func(statement string) error
 	columns func(table string) ([]string, error) // of its rows, in their order
@@ -22,8 +22,8 @@ type filler struct {
 	request string                               // the request that belongs to n
 }
 
-// copies adds copies of those rows of a table, known as t, that where selects: one for each number n
-// from first to last, with other values in the columns that are in instead.
+// copies adds copies of the rows of a table, known as t, that where selects: one for each number n from
+// first to last, with other values in the columns of instead.
 func (f filler) copies(table, where string, first, last int, instead map[string]string) error {
 	if last < first {
 		return nil
@@ -70,7 +70,7 @@ func fillPostgres(ctx context.Context, pool *pgxpool.Pool) filler {
 	}
 }
 
-// fillSQLite has do fill the file at path, in one transaction that waits for no disk.
+// fillSQLite calls do to fill the file at path, in one transaction that waits for no disk.
 func fillSQLite(ctx context.Context, path string, do func(filler) error) error {
 	db, err := sql.Open("sqlite", path+"?_pragma=synchronous(0)&_pragma=cache_size(-200000)&_txlock=immediate")
 	if err != nil {
@@ -116,7 +116,7 @@ func fillSQLite(ctx context.Context, path string, do func(filler) error) error {
 	return err
 }
 
-// stock creates a job, and copies of its rows in these tables until there are so many jobs.
+// stock creates a job, and copies its rows in these tables until there are as many as jobs says.
 func stock(ctx context.Context, eng *engine.Engine, fill func(context.Context, func(filler) error) error, jobs int, tables ...string) (store.JobID, error) {
 	first, err := eng.Create(ctx, stocked, engine.Request{})
 	if err != nil {
@@ -142,8 +142,8 @@ func stock(ctx context.Context, eng *engine.Engine, fill func(context.Context, f
 // scopeID returns the scope of the n-th job of a stock.
 func scopeID(n int) string { return strconv.Itoa(n % scopes) }
 
-// age has the confirmation of each job refused and asked for again, and copies these two records
-// until there are so many: an even number.
+// age refuses the confirmation of each job and asks for it again, and copies these two records until
+// each job has the given number of records, which is even.
 func age(ctx context.Context, eng *engine.Engine, fill func(context.Context, func(filler) error) error, jobs []store.JobID, records int) error {
 	err := inParallel(atOnce, len(jobs), func(i int) error {
 		for _, m := range moves {
@@ -173,7 +173,7 @@ func age(ctx context.Context, eng *engine.Engine, fill func(context.Context, fun
 	})
 }
 
-// vacuum readies the tables of a pool's schema for being measured, as the server does it by itself in
+// vacuum vacuums and analyses the tables of a pool's schema, as the server does by itself in
 // time.
 func vacuum(ctx context.Context, pool *pgxpool.Pool) error {
 	var tables string
@@ -185,8 +185,8 @@ func vacuum(ctx context.Context, pool *pgxpool.Pool) error {
 	return err
 }
 
-// settled has the server write out what was filled, so that it does not do so while it is measured.
-// A role that may not ask for it goes without.
+// settled makes the server write the filled tables out, which would otherwise happen during the
+// measurement. A role without the right to ask for it goes without.
 func (r *run) settled(ctx context.Context) error {
 	if r.dsn == "" {
 		return nil

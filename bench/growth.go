@@ -12,44 +12,44 @@ import (
 	"time"
 )
 
-// An axis is one thing of which there can be little or much.
+// An axis is a quantity that grows.
 type axis struct {
 	file  string // of its plot
 	title string
-	x     string // what there is more and more of
-	note  string // what is measured, in sentences
+	x     string // name of the quantity
+	note  string // the measurement, in sentences
 	lines []line
 }
 
 // A line is one system along an axis.
 type line struct {
 	name   string
-	unit   string // what one operation of it is, in words, where that differs from the others'
+	unit   string // name of its operation, if it differs from that of the others
 	sizes  []int  // in ascending order
 	system func(ctx context.Context, size int) (system, error)
-	absent string // why there is no such system in this run, or ""
+	absent string // why this run has no such system, or ""
 }
 
-// A system holds so much of something and is ready to be measured.
+// A system holds a quantity of an axis and is ready for the measurement.
 type system struct {
-	// operate does an operation, for the n-th time, and returns how long it took. What it does
-	// besides, so that there can be a next time, is not in it.
+	// operate does the n-th operation and returns its duration. The duration leaves out the
+	// preparation of the next operation.
 	operate func(ctx context.Context, n int) (time.Duration, error)
 
-	// close ends the system and removes what it has stored.
+	// close ends the system and removes its data.
 	close func() error
 }
 
-// A growth is what was measured of a line.
+// A growth is the measurement of a line.
 type growth struct {
 	line
 	took   [][]float64 // seconds, by size and round: the median of a turn
-	failed error       // why there is no more
+	failed error       // why it ended early
 }
 
-// A pace says how much is measured along an axis.
+// A pace is the amount of measurement along an axis.
 type pace struct {
-	rounds int           // how many turns each size of each line has
+	rounds int           // turns of each size of each line
 	warm   int           // operations before the first turn
 	turn   int           // operations of a turn
 	within time.Duration // a turn has fewer operations rather than last longer
@@ -57,7 +57,7 @@ type pace struct {
 
 const fewest = 3 // operations of a turn, however long they take
 
-// A field is the systems of an axis, each at its place, and what was measured of them so far.
+// A field is the systems of an axis, each at its place, with the measurements so far.
 type field struct {
 	pace    pace
 	all     []growth // by line
@@ -72,8 +72,8 @@ type placed struct {
 }
 
 // measure fills all systems of the axis and gives them turns: in each round each of them has one,
-// and each round begins with another one. The systems of one line follow each other, so that what
-// disturbs one size disturbs the next one as well.
+// and each round begins with another one. The systems of one line follow each other, so that a
+// disturbance of one size also disturbs the next.
 func (a axis) measure(ctx context.Context, p pace, ready func(context.Context) error) (all []growth, err error) {
 	f := field{pace: p, all: make([]growth, len(a.lines))}
 	defer func() {
@@ -153,8 +153,8 @@ func (f *field) close() (err error) {
 	return err
 }
 
-// take measures up to most operations, of which the first is the n-th, and returns how many
-// seconds each took.
+// take measures up to most operations, from the n-th on, and returns the duration of each in
+// seconds.
 func (p pace) take(ctx context.Context, s system, n, most int, within time.Duration) (took []float64, err error) {
 	late := time.Now().Add(within)
 	for i := range most {
@@ -170,7 +170,7 @@ func (p pace) take(ctx context.Context, s system, n, most int, within time.Durat
 	return took, nil
 }
 
-// at returns the typical time with so many; NaN if it was not measured.
+// at returns the typical time at a size; NaN if it was not measured.
 func (g growth) at(size int) float64 {
 	if i := slices.Index(g.sizes, size); i >= 0 {
 		return median(g.took[i])
@@ -181,8 +181,8 @@ func (g growth) at(size int) float64 {
 // most returns the largest size.
 func (g growth) most() int { return g.sizes[len(g.sizes)-1] }
 
-// ratio returns how many times as long as with few an operation takes with many: the median over
-// the rounds. It is NaN if one of them was not measured.
+// ratio returns the time at the size many divided by that at few: the median over the rounds, or NaN
+// if one of them was not measured.
 func (g growth) ratio(few, many int) float64 {
 	i, j := slices.Index(g.sizes, few), slices.Index(g.sizes, many)
 	if i < 0 || j < 0 {
@@ -288,7 +288,7 @@ func (a axis) draw(r *run, all []growth) (string, error) {
 	return a.file, nil
 }
 
-// growths measures how the time of an operation grows with what there is besides.
+// growths measures how the time of an operation grows with the quantities of the axes.
 func growths(ctx context.Context, r *run) (section, error) {
 	p := pace{rounds: 8, warm: 300, turn: 100, within: 150 * time.Millisecond}
 	if r.quick {
@@ -301,7 +301,7 @@ func growths(ctx context.Context, r *run) (section, error) {
 			"Stepgate's operation is an operator's: load, decide, commit with record and effect.",
 		},
 	}
-	s.brief = table{title: s.title, head: []string{"time of an operation, from the least to the most", "least", "most", "most / least"}}
+	brief := table{title: s.title, head: []string{"time of an operation, from the least to the most", "least", "most", "most / least"}}
 	var compared []duel
 	for _, a := range r.axes() {
 		began := time.Now()
@@ -319,7 +319,7 @@ func growths(ctx context.Context, r *run) (section, error) {
 		s.tables = append(s.tables, a.table(all))
 		for _, g := range all {
 			least, most := g.sizes[0], g.most()
-			s.brief.rows = append(s.brief.rows, []string{
+			brief.rows = append(brief.rows, []string{
 				fmt.Sprintf("%s: %s to %s %s", g.name, whole(least), whole(most), a.x),
 				timeOf(g.at(least)), timeOf(g.at(most)), factor(g.ratio(least, most)),
 			})
@@ -327,6 +327,7 @@ func growths(ctx context.Context, r *run) (section, error) {
 		compared = append(compared, duels(all, postgresName, a.x)...)
 		r.log("growth by %s took %v", a.x, time.Since(began).Round(time.Second))
 	}
-	s.words = append(s.words, ahead(compared))
+	brief.note = ahead(compared)
+	s.brief, s.words = []table{brief}, append(s.words, brief.note)
 	return s, nil
 }

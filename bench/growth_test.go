@@ -105,7 +105,7 @@ func TestDuels(t *testing.T) {
 	}
 }
 
-// Of few targets all fail, of many a hundred.
+// All of few targets fail, and a hundred of many.
 func TestFails(t *testing.T) {
 	for targets, want := range map[int]int{10: 10, 100: 100, 1000: 100, 100_000: 100, 1_000_000: 100} {
 		got := 0
@@ -134,7 +134,7 @@ func TestCopying(t *testing.T) {
 	}
 }
 
-// eachWarehouse runs f with each of Stepgate's stores that there are.
+// eachWarehouse runs f with each of Stepgate's stores that this machine has.
 func eachWarehouse(t *testing.T, f func(t *testing.T, w *warehouse)) {
 	r := testRun(t)
 	for _, c := range []struct {
@@ -157,7 +157,7 @@ func eachWarehouse(t *testing.T, f func(t *testing.T, w *warehouse)) {
 	}
 }
 
-// testRun returns a run on the PostgreSQL that there is, if there is one.
+// testRun returns a run on a PostgreSQL, if this machine has one.
 func testRun(t *testing.T) *run {
 	r := &run{out: t.TempDir(), disk: t.TempDir(), quick: true, log: t.Logf}
 	var err error
@@ -167,8 +167,8 @@ func testRun(t *testing.T) *run {
 	return r
 }
 
-// The jobs of a stock follow each other and are as if the engine had created each of them: they
-// start, and replay.
+// The ids of the jobs of a stock follow each other, and each job works as if the engine had created
+// it: it starts, and replays.
 func TestStock(t *testing.T) {
 	eachWarehouse(t, func(t *testing.T, w *warehouse) {
 		ctx := t.Context()
@@ -200,7 +200,7 @@ func TestStock(t *testing.T) {
 	})
 }
 
-// A job that was aged has its whole history, and replays to where it stands.
+// A job that was aged has its whole history, and replays to its stored state.
 func TestAge(t *testing.T) {
 	eachWarehouse(t, func(t *testing.T, w *warehouse) {
 		ctx := t.Context()
@@ -227,8 +227,8 @@ func TestAge(t *testing.T) {
 	})
 }
 
-// replays fails if the history of a job has not so many records, or does not lead to where it
-// stands.
+// replays fails if the history of a job has another number of records, or does not lead to its stored
+// state.
 func replays(t *testing.T, eng *engine.Engine, id store.JobID, spec engine.JobSpec, records int) {
 	t.Helper()
 	ctx := t.Context()
@@ -248,7 +248,7 @@ func replays(t *testing.T, eng *engine.Engine, id store.JobID, spec engine.JobSp
 	if err != nil || len(kept) != len(steps) {
 		t.Fatalf("job %d has %d steps, %v, want %d", id, len(kept), err, len(steps))
 	}
-	steps[0].Started, kept[0].Started = 0, 0 // which the copied records do not tell
+	steps[0].Started, kept[0].Started = 0, 0 // the copied records do not have the time
 	if fmt.Sprint(kept) != fmt.Sprint(steps) {
 		t.Errorf("the steps are\n%+v, their history says\n%+v", kept, steps)
 	}

@@ -12,21 +12,21 @@ import (
 	"modernc.org/sqlite"
 )
 
-// A ledger tells what a database has written.
+// A ledger measures the writes of a database.
 type ledger struct {
 	rows func(ctx context.Context) (float64, error) // inserted, updated and deleted so far
 	log  func(ctx context.Context) (float64, error) // bytes that went to the write-ahead log so far
 	disk func(ctx context.Context) (float64, error) // bytes that tables and indices take
 
-	// tidy, if there is one, begins the log anew before an act, so that it does not grow for ever.
+	// tidy, if not nil, restarts the log before an act, so that it does not grow for ever.
 	tidy func(ctx context.Context) error
 
-	// checkpoint, if there is one, has the server write its tables out, after which the first
-	// change of each page logs the whole page.
+	// checkpoint, if not nil, makes the server write its tables out. The first change of each page
+	// after that logs the whole page.
 	checkpoint func(ctx context.Context) error
 }
 
-// postgresLedger is that of the schema of a pool that nobody else uses.
+// postgresLedger is the ledger of the schema of a pool, which has no other users.
 func postgresLedger(pool *pgxpool.Pool) ledger {
 	one := func(query string) func(context.Context) (float64, error) {
 		return func(ctx context.Context) (n float64, err error) {
@@ -43,7 +43,7 @@ func postgresLedger(pool *pgxpool.Pool) ledger {
 			if err := quiet(ctx, pool); err != nil {
 				return 0, err
 			}
-			for _, conn := range pool.AcquireAllIdle(ctx) { // each tells what it has done when it is asked, or some time later
+			for _, conn := range pool.AcquireAllIdle(ctx) { // each reports its statistics on request, or some time later
 				_, err := conn.Exec(ctx, "SELECT pg_stat_force_next_flush()")
 				conn.Release()
 				if err != nil {
@@ -62,8 +62,8 @@ func postgresLedger(pool *pgxpool.Pool) ledger {
 	}
 }
 
-// quiet returns when no connection of a pool has been in use for a while: a store tells others of a
-// commit after it, on a connection of its own choice.
+// quiet returns when no connection of a pool has been in use for a while: a store notifies others
+// after a commit, on any connection.
 func quiet(ctx context.Context, pool *pgxpool.Pool) error {
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
@@ -80,7 +80,7 @@ func quiet(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// known opens connections to a SQLite file and knows them all.
+// known opens connections to a SQLite file and keeps a list of them.
 type known struct {
 	driver.Connector
 	other  *sql.DB // beside them
@@ -91,7 +91,7 @@ type known struct {
 	all []driver.Conn
 }
 
-// newKnown returns one for the file at path, with the settings of a sqlitestore.
+// newKnown returns a known for the file at path, with the settings of a sqlitestore.
 func newKnown(path string) (*known, error) {
 	dsn := path + "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
 	c, err := sqlite.NewConnector(dsn)
@@ -106,7 +106,7 @@ func newKnown(path string) (*known, error) {
 	if err := other.QueryRow("PRAGMA page_size").Scan(&k.page); err != nil {
 		return nil, err
 	}
-	_, err = k.checkpoint(context.Background(), "RESTART") // a connection's first one may find the log in use, by nobody
+	_, err = k.checkpoint(context.Background(), "RESTART") // a connection's first checkpoint can find the log busy without a user
 	return k, err
 }
 
@@ -121,7 +121,7 @@ func (c *known) Connect(ctx context.Context) (driver.Conn, error) {
 	return conn, err
 }
 
-// ledger returns that of the file, for when no connection is in use.
+// ledger returns the file's ledger, for times when no connection is in use.
 func (c *known) ledger() ledger {
 	one := func(query string) func(context.Context) (float64, error) {
 		return func(ctx context.Context) (n float64, err error) {
@@ -150,7 +150,7 @@ func (c *known) ledger() ledger {
 		tidy: func(ctx context.Context) error {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			for _, conn := range c.all { // from now on the log is written back here and nowhere else
+			for _, conn := range c.all { // from now on only this checkpoint writes the log back
 				if _, err := conn.(driver.ExecerContext).ExecContext(ctx, "PRAGMA wal_autocheckpoint = 0", nil); err != nil {
 					return err
 				}
@@ -159,7 +159,7 @@ func (c *known) ledger() ledger {
 				return err
 			}
 			c.tidied++
-			// The first write begins the log anew: this one, and not the act.
+			// The first write restarts the log: this one, and not the act.
 			_, err := c.other.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", c.tidied))
 			return err
 		},
@@ -168,8 +168,8 @@ func (c *known) ledger() ledger {
 
 const frameHeader = 24 // bytes, of each page in the log
 
-// checkpoint does one of SQLite's checkpoints and returns how many pages the log holds since it was
-// begun anew.
+// checkpoint does one of SQLite's checkpoints and returns the number of pages in the log since its
+// restart.
 func (c *known) checkpoint(ctx context.Context, mode string) (frames float64, err error) {
 	var busy, written int
 	err = c.other.QueryRowContext(ctx, "PRAGMA wal_checkpoint("+mode+")").Scan(&busy, &frames, &written)

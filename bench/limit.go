@@ -22,8 +22,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// diskLimit writes 8 KiB to a file in folder and flushes them, again and again, whatever the
-// number of callers: what a disk does that keeps one change after another.
+// diskLimit writes 8 KiB to a file in folder and flushes them, again and again, for any number of
+// callers: the limit of a disk that stores one change after another.
 func diskLimit(name, folder string) (subject, error) {
 	f, err := os.Create(filepath.Join(folder, "raw"))
 	if err != nil {
@@ -50,14 +50,14 @@ func diskLimit(name, folder string) (subject, error) {
 	}, nil
 }
 
-// mostClients is how many clients pgbench has at most: a server takes 100 connections, unless it
-// is told otherwise, and others need some.
+// mostClients is the maximum of pgbench's clients: a server takes 100 connections by default, and
+// other clients need some.
 const mostClients = 64
 
-// errNoPgbench: what the limit of PostgreSQL is measured with is not installed.
+// errNoPgbench: pgbench, which measures the limit of PostgreSQL, is not installed.
 var errNoPgbench = errors.New("pgbench is not installed: it comes with the PostgreSQL server")
 
-// idealLimit has pgbench run the ideal statement, on tables of its own.
+// idealLimit runs the ideal statement by pgbench, on tables of its own.
 func (r *run) idealLimit(ctx context.Context, name string, callers int) (subject, error) {
 	_, dsn, drop, err := r.schema(ctx)
 	if err != nil {
@@ -70,7 +70,7 @@ func (r *run) idealLimit(ctx context.Context, name string, callers int) (subject
 		load{dsn: dsn, script: pgkit.IdealScript, clients: min(callers, mostClients), jobs: 1}, drop)
 }
 
-// honestLimit has pgbench run the honest statement, of n jobs at once, on Stepgate's tables.
+// honestLimit runs the honest statement, of a number of jobs at once, by pgbench on Stepgate's tables.
 func (r *run) honestLimit(ctx context.Context, name string, clients, jobs int) (subject, error) {
 	dsn, drop, err := r.honestTables(ctx)
 	if err != nil {
@@ -84,7 +84,7 @@ func (r *run) honestLimit(ctx context.Context, name string, clients, jobs int) (
 }
 
 // honestTables makes a schema with the tables and jobs of the honest statement, and returns a
-// connection string for it and what drops it.
+// connection string for it and a function that drops it.
 func (r *run) honestTables(ctx context.Context) (dsn string, drop func() error, err error) {
 	_, dsn, drop, err = r.schema(ctx)
 	if err != nil {
@@ -108,7 +108,7 @@ func (r *run) honestTables(ctx context.Context) (dsn string, drop func() error, 
 	return dsn, drop, nil
 }
 
-// A load is what pgbench does.
+// A load is a load by pgbench.
 type load struct {
 	dsn     string
 	script  string
@@ -133,7 +133,7 @@ func (r *run) limit(name, unit string, l load, drop func() error) (subject, erro
 	}, nil
 }
 
-// pgbench runs a script for so long, in whole seconds. Those before, in which the clients connect
+// pgbench runs a script for a time in whole seconds. The seconds before, in which the clients connect
 // and prepare, do not count.
 func (l load) pgbench(ctx context.Context, script string, each time.Duration) (sample, error) {
 	path, err := pgbenchPath()
@@ -157,7 +157,7 @@ func (l load) pgbench(ctx context.Context, script string, each time.Duration) (s
 	return pgbenchSample(out)
 }
 
-// pgbenchSample takes the figures of the last second from what pgbench has printed.
+// pgbenchSample takes the figures of the last second from the output of pgbench.
 func pgbenchSample(out []byte) (sample, error) {
 	all := regexp.MustCompile(`progress: [0-9.]+ s, ([0-9.]+) tps`).FindAllSubmatch(out, -1)
 	if all == nil {
@@ -171,7 +171,7 @@ func pgbenchSample(out []byte) (sample, error) {
 	return sample{perSecond: rate, allocs: nan}, err
 }
 
-// pgbenchPath returns where pgbench is: in the PATH, or where Debian keeps it.
+// pgbenchPath returns the path of pgbench: in the PATH, or in Debian's folder.
 func pgbenchPath() (string, error) {
 	if path, err := exec.LookPath("pgbench"); err == nil {
 		return path, nil

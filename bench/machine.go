@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// A machine is what a run was made on and with: facts in the order of the page.
+// A machine is the hardware and software of a run: facts in the order of the page.
 type machine []fact
 
 type fact struct{ name, value string }
@@ -23,7 +23,7 @@ var peers = []string{
 	"github.com/riverqueue/river", "github.com/jackc/pgx/v5", "modernc.org/sqlite",
 }
 
-// thisMachine returns what can be found out; what cannot is said to be unknown.
+// thisMachine returns the facts of this machine; some may be unknown.
 func thisMachine(ctx context.Context, r *run) machine {
 	m := machine{
 		{"processor", fmt.Sprintf("%s, %d cores", processor(), runtime.NumCPU())},
@@ -124,7 +124,7 @@ func fileMatch(file, pattern string) string {
 	return ""
 }
 
-// output returns what a program says, or "".
+// output returns the output of a program, or "".
 func output(program string, args ...string) string {
 	out, err := exec.Command(program, args...).Output()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 // operations of every step type, and stands on a confirmation, which goes to and fro between
 // two states. Each caller has a machine of its own.
 
-// moves are the two states that a confirmation is taken through, and what takes it.
+// moves are the two states of a confirmation in turn, and the operations between them.
 var moves = [2]struct {
 	from, to step.State
 	code     operation.Code
@@ -28,16 +28,16 @@ var moves = [2]struct {
 // refused is an operation that no confirmation allows, in either of the states.
 const refused = operation.RetryAll
 
-// inCall is how many transitions one call makes, so that what a call costs does not count.
+// inCall is the number of transitions per call: the cost of the call itself is then small.
 const inCall = 1024
 
-// errWrong is what a machine is told that took a step where it should not.
+// errWrong is the error of a machine that made a transition where it should refuse.
 var errWrong = errors.New("the machine gave a wrong answer")
 
 // A mover makes the i-th transition, from moves[i%2].from, or is refused there.
 type mover func(ctx context.Context, i int) error
 
-// calls returns an op of which a call has a caller's mover move inCall times.
+// calls returns an op whose call moves the caller's mover inCall times.
 func calls(movers []mover) func(ctx context.Context, caller, n int) error {
 	return func(ctx context.Context, caller, _ int) error {
 		move := movers[caller]
@@ -50,7 +50,7 @@ func calls(movers []mover) func(ctx context.Context, caller, n int) error {
 	}
 }
 
-// perCaller returns a mover for each of so many callers.
+// perCaller returns a mover for each caller.
 func perCaller(callers int, one func() mover) []mover {
 	all := make([]mover, callers)
 	for i := range all {
@@ -59,15 +59,14 @@ func perCaller(callers int, one func() mover) []mover {
 	return all
 }
 
-// A cell is a state of a step of some type, and what is done to it.
+// A cell is a state of a step of some type, and an operation on it.
 type cell struct {
 	typ   step.Type
 	state step.State
 	cause step.Cause
 }
 
-// cells returns the table as a map: where each cell leads. A cell that leads nowhere is not in
-// it.
+// cells returns the table as a map from each legal cell to the next state.
 func cells() map[cell]step.State {
 	all := map[cell]step.State{}
 	for _, t := range operation.Standard().Types() {
@@ -80,7 +79,7 @@ func cells() map[cell]step.State {
 	return all
 }
 
-// dense is the table as an array, of which a look-up is a handful of instructions: the limit.
+// dense is the table as an array. A look-up is a handful of instructions: the limit.
 type dense [8][16][256]step.State
 
 func denseTable() *dense {
@@ -145,7 +144,7 @@ func legal(accept bool) func(ctx context.Context, caller, n int) error {
 	}
 }
 
-// codes returns what is done in the two states in turn.
+// codes returns the operations in the two states in turn.
 func codes(accept bool) [2]operation.Code {
 	if !accept {
 		return [2]operation.Code{refused, refused}
@@ -176,8 +175,8 @@ func looplabEvents() fsm.Events {
 	return events
 }
 
-// looplab returns movers of looplab/fsm machines, which are made anew for each transition, or
-// set to the state.
+// looplab returns movers of looplab/fsm machines, which are created for each transition, or set to the
+// state.
 func looplab(callers int, reused, accept bool) []mover {
 	events, codes := looplabEvents(), codes(accept)
 	var from, names [2]string
@@ -205,7 +204,7 @@ func looplab(callers int, reused, accept bool) []mover {
 	})
 }
 
-// wrong returns err, or errWrong if there is none and there should be.
+// wrong returns err, or errWrong if err is nil and should not be.
 func wrong(err error, accept bool) error {
 	if err == nil && !accept {
 		return errWrong
@@ -229,7 +228,11 @@ func statelessMachines(callers int, accept bool) []mover {
 			stateless.FiringImmediate)
 		for _, event := range looplabEvents() {
 			for _, src := range event.Src {
-				m.Configure(src).Permit(event.Name, event.Dst)
+				if src == event.Dst {
+					m.Configure(src).PermitReentry(event.Name)
+				} else {
+					m.Configure(src).Permit(event.Name, event.Dst)
+				}
 			}
 		}
 		for i := range from {

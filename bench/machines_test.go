@@ -10,7 +10,7 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// The machines that are compared have the same table: of every cell they say the same.
+// The compared machines have the same table: they agree on every cell.
 func TestMachinesAreTheSame(t *testing.T) {
 	table, dense, events := cells(), denseTable(), looplabEvents()
 	checked := 0
@@ -40,8 +40,8 @@ func TestMachinesAreTheSame(t *testing.T) {
 	}
 }
 
-// Each machine lets a confirmation to and fro, and each refuses what no confirmation allows;
-// and each notices if it is the other way round.
+// Each machine moves a confirmation to and fro, and refuses the operation that no confirmation
+// allows. Its mover notices the opposite.
 func TestMachinesAccept(t *testing.T) {
 	for _, accept := range []bool{true, false} {
 		for _, s := range transitionSubjects(2, accept) {

@@ -1,12 +1,12 @@
-// Bench measures Stepgate beside what a user would pick instead, on the same work and in one
-// run, and beside what the machine can do at best. From the root of the repository:
+// Bench measures Stepgate beside its alternatives and beside the limits of the machine, on the same
+// work and in one run. From the root of the repository:
 //
 //	go run ./bench
 //
-// It takes twenty minutes and writes bench/results: README.md with its plots, and summary.md,
-// which the README of the repository shows. A run that is not whole, with -quick or -only,
-// writes to a new temporary folder instead; -out names a folder for any run, and the disk that
-// SQLite is measured on. The peers are dependencies of this module alone.
+// It takes twenty minutes and writes bench/results, which has README.md with its plots and
+// summary.md, and the summary into docs/performance.md. A run that is not whole, with -quick or
+// -only, writes to a new temporary folder instead; -out names a folder for any run, and the disk
+// that SQLite is measured on. The peers are dependencies of this module alone.
 package main
 
 import (
@@ -30,6 +30,7 @@ var parts = []struct {
 	measure func(context.Context, *run) (section, error)
 }{
 	{"transition", transitions},
+	{"counts", counted},
 	{"intervention", interventions.measure},
 	{"service", services.measure},
 	{"growth", growths},
@@ -39,7 +40,10 @@ var parts = []struct {
 // results is the folder of the figures that the repository shows, from its root.
 var results = filepath.Join("bench", "results")
 
-// A run is one call of the command, and what its parts have in common.
+// shown is the page of the repository that shows the summary, from its root.
+var shown = filepath.Join("docs", "performance.md")
+
+// A run is one run of the command: the common settings of its parts.
 type run struct {
 	out   string // the folder of the page and its plots
 	disk  string // a folder on the disk of out, removed when the run ends
@@ -58,7 +62,7 @@ func main() {
 	}
 }
 
-// command does what the command line args ask for.
+// command runs the command with the arguments args.
 func command(ctx context.Context, args []string) error {
 	var names []string
 	for _, p := range parts {
@@ -127,5 +131,8 @@ func (r *run) measure(ctx context.Context, chosen []string) (err error) {
 		}
 	}
 	r.log("the page is %s", filepath.Join(r.out, "README.md"))
+	if r.out == results {
+		return show(shown, page.summary())
+	}
 	return nil
 }

@@ -63,8 +63,8 @@ INSERT INTO model_steps VALUES (1, 1, 4, 1, %[2]d, %[2]d - %[3]d, 0);
 
 // The parts of the statements that both databases read.
 const (
-	// copied are the columns of a target of the attempt after t's: what has succeeded is carried
-	// over, everything else waits.
+	// copied are the columns of a target of the attempt after t's: a success is carried over, and any
+	// other target waits.
 	copied = `t.job, t.step, t.attempt + 1, t.target,
 	CASE WHEN t.status IN (3, 9) THEN t.ran       ELSE t.attempt + 1 END,
 	CASE WHEN t.status IN (3, 9) THEN 3           ELSE 5 END,
@@ -78,7 +78,7 @@ const (
 	runEffect, endEffect = 1, 4
 )
 
-// modelTargets returns the statement that makes the first attempt's rows of so many targets.
+// modelTargets returns the statement that inserts the first attempt's rows of a step's targets.
 func modelTargets(f filler, targets, failed int) string {
 	return fmt.Sprintf(`INSERT INTO model_targets SELECT 1, 1, 1, n, 1, CASE WHEN n %% %d = 0 THEN 11 ELSE 9 END, 0, 1700000000000, 1700000001000
 		FROM %s`, targets/failed, f.numbers(0, targets-1))
@@ -261,8 +261,8 @@ func (m *modelState) turn(tx *sql.Tx, code, state int, actor string, effect int)
 	return changed(tx.Exec(`INSERT INTO model_effects VALUES (1, ?, ?)`, m.seq, effect))(1)
 }
 
-// transact runs f in a transaction. As in sqlitestore nothing in it is under a context that can end,
-// for which the driver would start a goroutine each time.
+// transact runs f in a transaction. As in sqlitestore no call in it has a context that can end: the
+// driver would start a goroutine for each.
 func transact(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -277,7 +277,7 @@ func transact(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// changed returns what checks how many rows a statement has changed.
+// changed returns a check of the number of rows that a statement has changed.
 func changed(result sql.Result, err error) func(want int) error {
 	return func(want int) error {
 		if err != nil {

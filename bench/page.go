@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -9,19 +11,19 @@ import (
 // A section is one part of the page.
 type section struct {
 	title  string
-	brief  table    // what the README shows of it
+	brief  []table  // what docs/performance.md shows of it
 	words  []string // paragraphs
 	tables []table
 	plots  []string // the names of SVG files in the folder of the page
 }
 
-// A page is what a run writes.
+// A page is the result of a run.
 type page struct {
 	on       machine
 	began    time.Time
 	took     time.Duration
 	quick    bool
-	left     []string // the parts that were not asked for
+	left     []string // the parts that -only left out
 	sections []section
 }
 
@@ -57,14 +59,37 @@ func (p page) String() string {
 	return s.String()
 }
 
-// summary returns what the README shows of the page, as Markdown.
+// summary returns what docs/performance.md shows of the page, as Markdown. Its links are those of a
+// page in docs.
 func (p page) summary() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "Measured on %s in %v, with %s.\n", p.began.UTC().Format("2 January 2006"), p.took.Round(time.Second), p.on.inWords())
 	for _, sec := range p.sections {
-		if sec.brief.rows != nil {
-			fmt.Fprintf(&s, "\n%s", sec.brief)
+		for _, t := range sec.brief {
+			fmt.Fprintf(&s, "\n%s", t)
+		}
+		for _, file := range sec.plots {
+			fmt.Fprintf(&s, "\n![%s](../%s)\n", strings.TrimSuffix(file, ".svg"), filepath.ToSlash(filepath.Join(results, file)))
 		}
 	}
 	return s.String()
 }
+
+// show writes the summary to the page of the repository that shows it: between the marks of its part.
+func show(path, summary string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	before, rest, ok := strings.Cut(string(text), partBegins)
+	_, after, ok2 := strings.Cut(rest, partEnds)
+	if !ok || !ok2 {
+		return fmt.Errorf("%s has no place for the figures, between %q and %q", path, partBegins, partEnds)
+	}
+	return os.WriteFile(path, []byte(before+partBegins+summary+partEnds+after), 0o666)
+}
+
+const (
+	partBegins = "<!-- generated: bench -->\n"
+	partEnds   = "<!-- end -->"
+)

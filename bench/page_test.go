@@ -60,7 +60,8 @@ func TestAhead(t *testing.T) {
 	}
 }
 
-// The words follow the figures: whoever is ahead in a table is named below it, and nobody else.
+// The words follow the figures: the text below a table names each peer that is ahead in it, and no
+// other.
 func TestInterventionTableSaysWhoIsAhead(t *testing.T) {
 	var results []result
 	for _, e := range interventions.entrants {
@@ -108,6 +109,42 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// The summary has the short tables with their notes, and plots as a page in docs links to them.
+func TestSummary(t *testing.T) {
+	p := page{
+		on: machine{{"Go", "go1.26"}}, began: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC), took: 61 * time.Second,
+		sections: []section{
+			{title: "One", brief: []table{{title: "T", head: []string{"", "n"}, note: "Note."}, {title: "U", head: []string{""}}}, plots: []string{"one.svg"}},
+			{title: "Two", tables: []table{{title: "V", head: []string{""}}}},
+		},
+	}
+	want := "Measured on 25 November 2026 in 1m1s, with go1.26.\n\n### T\n\n|  | n |\n| :-- | --: |\n\nNote.\n\n### U\n\n|  |\n| :-- |\n\n![one](../bench/results/one.svg)\n"
+	if got := p.summary(); got != want {
+		t.Errorf("the summary is\n%s\nwant\n%s", got, want)
+	}
+}
+
+// A whole run writes its summary into the page that shows it, and nothing else of the page.
+func TestShow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page.md")
+	for _, c := range []struct{ text, want, err string }{
+		{"a\n<!-- generated: bench -->\nold\n<!-- end -->\nb\n<!-- end -->\n", "a\n<!-- generated: bench -->\nnew\n<!-- end -->\nb\n<!-- end -->\n", ""},
+		{"a\n<!-- generated: bench -->\nold\n", "a\n<!-- generated: bench -->\nold\n", "has no place for the figures"},
+		{"a\n<!-- end -->\n", "a\n<!-- end -->\n", "has no place for the figures"},
+	} {
+		if err := os.WriteFile(path, []byte(c.text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		err := show(path, "new\n")
+		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("show on %q: %v, want %q", c.text, err, c.err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != c.want {
+			t.Errorf("show on %q wrote %q, %v; want %q", c.text, got, err, c.want)
+		}
+	}
+}
+
 func TestUnits(t *testing.T) {
 	got := units([]result{{name: "A", unit: "this"}, {name: "B"}, {name: "C", unit: "that"}})
 	if want := "One operation is\n- of *A*: this\n- of *C*: that"; got != want {
@@ -115,7 +152,7 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// A point that a logarithmic axis cannot show is left out, and no file is better than an empty one.
+// A plot leaves out points that a logarithmic axis cannot show. Without points there is no file.
 func TestPlot(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "p.svg")
 	drawn, err := plotLines(file, "Title", "x", "y", []series{{"none", []point{{1, nan}, {0, 3}}}})

@@ -20,7 +20,7 @@ type series struct {
 
 type point struct{ x, y float64 }
 
-// colours can be told apart by those who do not see all of them (Okabe and Ito's).
+// colours are Okabe and Ito's, which colour-blind readers can tell apart.
 var colours = []color.Color{
 	color.RGBA{R: 0x00, G: 0x72, B: 0xB2, A: 0xFF},
 	color.RGBA{R: 0xD5, G: 0x5E, B: 0x00, A: 0xFF},
@@ -38,7 +38,7 @@ func plotLines(file, title, x, y string, all []series) (drawn bool, err error) {
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
-	legend := plot.NewLegend() // beside the plot, so that it hides nothing
+	legend := plot.NewLegend() // beside the plot, which it would hide
 	legend.Top, legend.Left, legend.Padding = true, true, vg.Points(4)
 	legend.TextStyle.Font.Size = vg.Points(10)
 	p.Add(plotter.NewGrid())

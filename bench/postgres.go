@@ -19,8 +19,8 @@ import (
 // variable names a PostgreSQL if no flag does.
 const variable = "STEPGATE_PG_DSN"
 
-// findServer returns given if a schema can be made there, or else where a server answers that was
-// installed in the usual way.
+// findServer returns given if it is not empty, or else the address of a server that was installed in
+// the usual way. A schema can be created on the server.
 func findServer(ctx context.Context, given string) (string, error) {
 	if given != "" {
 		if _, err := pgx.ParseConfig(given); err != nil {
@@ -53,11 +53,11 @@ func usable(ctx context.Context, dsn string) error {
 	return execute(ctx, dsn, "DROP SCHEMA "+name)
 }
 
-// newSchema returns a name that also says whose schema it is, should it be left behind.
+// newSchema returns a name that shows the owner of a schema that is left behind.
 func newSchema() string { return fmt.Sprintf("stepgate_bench_%d_%016x", os.Getpid(), rand.Uint64()) }
 
-// schema makes a schema on the server of the run. It returns its name, a connection string whose
-// connections work in it, and what drops it with all that is in it.
+// schema creates a schema on the server of the run. It returns its name, a connection string whose
+// connections work in it, and a function that drops it with its content.
 func (r *run) schema(ctx context.Context) (name, dsn string, drop func() error, err error) {
 	name = newSchema()
 	if err := execute(ctx, r.dsn, "CREATE SCHEMA "+name); err != nil {
@@ -69,8 +69,8 @@ func (r *run) schema(ctx context.Context) (name, dsn string, drop func() error, 
 	return name, pgkit.Within(r.dsn, name), drop, nil
 }
 
-// pool makes a schema and returns a pool of at most so many connections that work in it, and
-// what closes the one and drops the other.
+// pool creates a schema and returns a pool of at most conns connections that work in it, and a
+// function that closes the pool and drops the schema.
 func (r *run) pool(ctx context.Context, conns int) (pool *pgxpool.Pool, remove func() error, err error) {
 	_, dsn, drop, err := r.schema(ctx)
 	if err != nil {
@@ -83,8 +83,8 @@ func (r *run) pool(ctx context.Context, conns int) (pool *pgxpool.Pool, remove f
 	return pool, func() error { pool.Close(); return drop() }, nil
 }
 
-// connect returns a pool of at most so many connections. Encryption is not what is measured:
-// there is none.
+// connect returns a pool of at most conns connections, without encryption, which would distort the
+// comparison.
 func connect(ctx context.Context, dsn string, conns int) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
@@ -108,7 +108,7 @@ func execute(ctx context.Context, dsn, statements string) error {
 	return err
 }
 
-// server says which PostgreSQL the run has, and what it does to keep what is committed.
+// server returns the version of the run's PostgreSQL, and its settings for durability.
 func server(ctx context.Context, r *run) string {
 	if r.dsn == "" {
 		return "none answered"

@@ -13,7 +13,7 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore"
 )
 
-// What is wrong with a connection string is told without the password in it.
+// The error about a connection string does not contain its password.
 func TestPasswordsAreNotTold(t *testing.T) {
 	for _, dsn := range []string{"postgres://ann:sentinel@db.example:port/jobs", "host='" + t.TempDir() + "' user=ann password=sentinel"} {
 		got, err := findServer(t.Context(), dsn)
@@ -39,8 +39,8 @@ tps = 1234.5 (without initial connection time)
 	}
 }
 
-// The honest statement writes what operations write: jobs that it has moved replay to where they
-// stand, and their effects are those of operations but for times and requests.
+// The honest statement writes the rows of operations: jobs that it has moved replay to their stored
+// states, and their effects differ from those of operations in times and requests only.
 func TestHonestStatement(t *testing.T) {
 	r := testRun(t)
 	if r.dsn == "" {
@@ -95,7 +95,8 @@ func TestHonestStatement(t *testing.T) {
 	}
 }
 
-// leftBehind returns the records of a job with their effects, less what differs from job to job.
+// leftBehind returns the records of a job with their effects, without the values that differ from job
+// to job.
 func leftBehind(t *testing.T, eng *engine.Engine, job store.JobID) (all []string) {
 	t.Helper()
 	records, err := eng.History(t.Context(), job, 0, 100)

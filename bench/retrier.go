@@ -15,10 +15,10 @@ import (
 	"github.com/stepgate/stepgate/store/sqlitestore"
 )
 
-// A retrier is a step of which some targets have failed, somewhere.
+// A retrier is a step with some failed targets, of Stepgate or of the model.
 type retrier struct {
-	retry  func(ctx context.Context) error                   // what has failed
-	report func(ctx context.Context, targets ...int32) error // these have failed again; with the last of them the step has
+	retry  func(ctx context.Context) error                   // the failed targets
+	report func(ctx context.Context, targets ...int32) error // these have failed again; the last report ends the step
 
 	ledger
 	close func() error
@@ -26,31 +26,36 @@ type retrier struct {
 
 // stepgateOnPostgres returns a step on a pgstore in a schema of its own.
 func (r *run) stepgateOnPostgres(ctx context.Context, targets int) (*retrier, error) {
-	pool, remove, err := r.pool(ctx, 2)
-	if err != nil {
-		return nil, err
-	}
-	st, err := openPostgres(ctx, pool)
-	if err != nil {
-		return nil, errors.Join(err, remove())
-	}
-	end := func() error { st.Close(); return remove() }
-	x, err := retries(ctx, engine.New(st), targets)
-	if err == nil {
-		err = vacuum(ctx, pool)
-	}
-	if err != nil {
-		return nil, errors.Join(err, end())
-	}
-	x.ledger, x.close = postgresLedger(pool), end
-	return x, nil
+	return retriesOn(ctx, r.postgresBook, targets)
 }
 
 // stepgateOnSQLite returns a step on a sqlitestore in a file of its own.
 func (r *run) stepgateOnSQLite(ctx context.Context, targets int) (*retrier, error) {
+	return retriesOn(ctx, r.sqliteBook, targets)
+}
+
+// postgresBook returns a pgstore in a schema of its own.
+func (r *run) postgresBook(ctx context.Context) (book, error) {
+	pool, remove, err := r.pool(ctx, 2)
+	if err != nil {
+		return book{}, err
+	}
+	st, err := openPostgres(ctx, pool)
+	if err != nil {
+		return book{}, errors.Join(err, remove())
+	}
+	return book{
+		Engine: engine.New(st), ledger: postgresLedger(pool),
+		clean: func(ctx context.Context) error { return vacuum(ctx, pool) },
+		close: func() error { st.Close(); return remove() },
+	}, nil
+}
+
+// sqliteBook returns a sqlitestore in a file of its own.
+func (r *run) sqliteBook(ctx context.Context) (book, error) {
 	dir, err := os.MkdirTemp(r.disk, "sqlite-")
 	if err != nil {
-		return nil, err
+		return book{}, err
 	}
 	path := filepath.Join(dir, "jobs.db")
 	st, err := sqlitestore.Open(path) // which migrates it
@@ -58,26 +63,40 @@ func (r *run) stepgateOnSQLite(ctx context.Context, targets int) (*retrier, erro
 		err = st.Close()
 	}
 	if err != nil {
-		return nil, err
+		return book{}, err
 	}
 	c, err := newKnown(path)
 	if err != nil {
-		return nil, err
+		return book{}, err
 	}
 	db := sql.OpenDB(c)
 	if st, err = sqlitestore.New(ctx, db); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return book{}, errors.Join(err, db.Close())
 	}
-	end := func() error { return errors.Join(st.Close(), db.Close(), c.other.Close(), os.RemoveAll(dir)) }
-	x, err := retries(ctx, engine.New(st), targets)
+	return book{
+		Engine: engine.New(st), ledger: c.ledger(),
+		close: func() error { return errors.Join(st.Close(), db.Close(), c.other.Close(), os.RemoveAll(dir)) },
+	}, nil
+}
+
+// retriesOn returns what retries a step on the store of a book.
+func retriesOn(ctx context.Context, open func(context.Context) (book, error), targets int) (*retrier, error) {
+	b, err := open(ctx)
 	if err != nil {
-		return nil, errors.Join(err, end())
+		return nil, err
 	}
-	x.ledger, x.close = c.ledger(), end
+	x, err := retries(ctx, b.Engine, targets)
+	if err == nil && b.clean != nil {
+		err = b.clean(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	x.ledger, x.close = b.ledger, b.close
 	return x, nil
 }
 
-// retries returns what retries a step on one of Stepgate's stores.
+// retries returns a retrier on one of Stepgate's stores.
 func retries(ctx context.Context, eng *engine.Engine, targets int) (*retrier, error) {
 	id, err := failedJob(ctx, eng, targets)
 	if err != nil {

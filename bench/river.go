@@ -21,7 +21,7 @@ import (
 type queue struct {
 	dsn     string
 	work    func(ctx context.Context, pool *pgxpool.Pool, job *river.Job[intervention]) error // nil: it only inserts
-	done    func(id int64)                                                                    // nil, or is told of completed events
+	done    func(id int64)                                                                    // nil, or called for completed events
 	workers int                                                                               // at once; 0 stands for 128
 
 	pool   *pgxpool.Pool
@@ -29,7 +29,7 @@ type queue struct {
 	heard  sync.WaitGroup
 }
 
-// An intervention is what a River job says.
+// An intervention holds the arguments of a River job.
 type intervention struct {
 	Person  string `json:"person"`
 	Request string `json:"request,omitempty"`
@@ -46,7 +46,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[intervention]) error {
 	return w.work(ctx, job)
 }
 
-// newQueue returns a River with a schema of its own, and what drops that.
+// newQueue returns a River with a schema of its own, and a function that drops it.
 func (r *run) newQueue(ctx context.Context) (*queue, func() error, error) {
 	_, dsn, drop, err := r.schema(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func (r *run) newQueue(ctx context.Context) (*queue, func() error, error) {
 	return q, drop, nil
 }
 
-// onRiver returns what is done with a River as an entrant has it.
+// onRiver returns an entrant that works on a River.
 func onRiver(does func(q *queue, name string, callers int, remove func() error) subject) func(context.Context, *run, string, int) (subject, error) {
 	return func(ctx context.Context, r *run, name string, callers int) (subject, error) {
 		q, drop, err := r.newQueue(ctx)
@@ -79,8 +79,8 @@ func onRiver(does func(q *queue, name string, callers int, remove func() error) 
 	}
 }
 
-// fetchRest is how long River rests between two fetches, of jobs that it is told of. Its default of
-// 100 ms is for fewer queries, and would be all that there was to see.
+// fetchRest is River's pause between two fetches of jobs that it was notified of. The default of 100 ms
+// saves queries, and would hide all other costs.
 const fetchRest = time.Millisecond
 
 func (q *queue) begin(ctx context.Context) (err error) {
@@ -132,7 +132,7 @@ func (q *queue) insert(ctx context.Context) (int64, error) {
 	return inserted.Job.ID, nil
 }
 
-// inserts has each call insert a job, which nobody works.
+// inserts is a work whose calls each insert a job. No worker takes it.
 func (q *queue) inserts(name string, _ int, remove func() error) subject {
 	return subject{
 		name: name, begin: q.begin, end: q.end, close: remove,
@@ -144,7 +144,7 @@ func (q *queue) inserts(name string, _ int, remove func() error) subject {
 	}
 }
 
-// unique has each call insert a job that no worker takes, unless there is one of the same request.
+// unique is inserts with a unique request id: a second job of the same request is not inserted.
 func (q *queue) unique(name string, callers int, remove func() error) subject {
 	next := requestIDs(callers)
 	s := q.inserts(name, callers, remove)
@@ -159,10 +159,10 @@ func (q *queue) unique(name string, callers int, remove func() error) subject {
 	return s
 }
 
-// waitingJobs is how many jobs wait for River's workers when a turn begins: more than they work in one.
+// waitingJobs is the number of jobs that wait when a turn begins: more than workers can do in a turn.
 const waitingJobs = 20_000
 
-// fetches has River work jobs that were inserted before, with a worker for each caller.
+// fetches is a work in which River works waiting jobs, with a worker for each caller.
 func (q *queue) fetches(name string, callers int, remove func() error) subject {
 	var completed atomic.Int64
 	gone := waitingJobs
@@ -188,8 +188,8 @@ func (q *queue) fetches(name string, callers int, remove func() error) subject {
 	}
 }
 
-// rate returns by how much a count that grows in batches grows in a second. It looks from one batch to
-// another, so long at least.
+// rate returns the growth per second of a count that grows in batches. It measures from one batch to
+// another, for at least this long.
 func rate(ctx context.Context, counted *atomic.Int64, each time.Duration) (float64, error) {
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
@@ -229,7 +229,7 @@ func (q *queue) fill(ctx context.Context, jobs int) error {
 	return err
 }
 
-// worked has each call insert a job and wait until River says that it is completed.
+// worked is a work whose calls each insert a job and wait for River's event that it is completed.
 func (q *queue) worked(name string, _ int, remove func() error) subject {
 	w := waiters{}
 	q.work = func(context.Context, *pgxpool.Pool, *river.Job[intervention]) error { return nil }
@@ -241,7 +241,7 @@ func (q *queue) worked(name string, _ int, remove func() error) subject {
 	}
 }
 
-// completed has each call insert a job and wait until its worker has completed it in a
+// completed is a work whose calls each insert a job and wait until its worker has completed it in a
 // transaction of its own.
 func (q *queue) completed(name string, _ int, remove func() error) subject {
 	w := waiters{}
@@ -270,7 +270,7 @@ func (q *queue) insertAndWait(ctx context.Context, w *waiters) error {
 	return w.await(ctx, id)
 }
 
-// waiters bring together who waits for a job and who has done it, whichever comes first.
+// waiters connect the waiting caller of a job with its worker, in either order.
 type waiters struct{ byID sync.Map } // of chan struct{}, by the job's id
 
 func (w *waiters) of(id int64) chan struct{} {

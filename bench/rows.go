@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// An act is something that is done to a step.
+// An act is an act on a step.
 type act int
 
 const (
-	retrying act = iota // what has failed is retried
-	batch               // it fails again, and one report says so
-	single              // as many reports as results do
-	acts                // how many there are
+	retrying act = iota // the failed targets are retried
+	batch               // they fail again, in one report
+	single              // they fail again, with one report for each
+	acts                // the number of acts
 )
 
 var actTitles = [acts]string{"A retry of what has failed", "The results of the retry, in one report", "The results of the retry, one by one"}
@@ -36,14 +36,14 @@ func (a act) do(ctx context.Context, r *retrier, failed []int32) error {
 	return nil
 }
 
-// A writing is what one act has written and how long it took, time after time.
+// A writing is the rows, the bytes and the durations of the repetitions of one act.
 type writing struct {
 	seconds         []float64
 	rows, log, disk []float64
 	fresh           []float64 // the log if a checkpoint came before
 }
 
-// time does an act and writes down how long it took.
+// time does an act and notes its duration.
 func (w *writing) time(ctx context.Context, r *retrier, a act, failed []int32) error {
 	began := time.Now()
 	err := a.do(ctx, r, failed)
@@ -51,7 +51,7 @@ func (w *writing) time(ctx context.Context, r *retrier, a act, failed []int32) e
 	return err
 }
 
-// note does an act and writes down what it wrote.
+// note does an act and notes its writes.
 func (w *writing) note(ctx context.Context, r *retrier, a act, failed []int32) error {
 	var before, after [3]float64
 	read := func(into *[3]float64) (err error) {
@@ -80,7 +80,7 @@ func (w *writing) note(ctx context.Context, r *retrier, a act, failed []int32) e
 	return nil
 }
 
-// noteFresh does an act after a checkpoint and writes down what it wrote to the log.
+// noteFresh does an act after a checkpoint and notes its bytes in the log.
 func (w *writing) noteFresh(ctx context.Context, r *retrier, a act, failed []int32) error {
 	if err := r.checkpoint(ctx); err != nil {
 		return err
@@ -97,16 +97,16 @@ func (w *writing) noteFresh(ctx context.Context, r *retrier, a act, failed []int
 	return err
 }
 
-// A tally is what one retrier has written.
+// A tally is the writes of one retrier.
 type tally struct {
 	name   string
 	model  bool   // the model that the tally before it is compared with
-	absent string // why there is no more
+	absent string // why it ended early
 	on     *retrier
 	acts   [acts]writing
 }
 
-// A round of the one kind or the other has a step retried and reported on, twice.
+// A round of either kind retries a step and reports on it, twice.
 var round = [...]act{retrying, batch, retrying, single}
 
 // time measures a round.
@@ -119,8 +119,7 @@ func (t *tally) time(ctx context.Context, failed []int32) error {
 	return nil
 }
 
-// count counts what a round writes and, where that makes a difference, what is written after a
-// checkpoint.
+// count counts the writes of a round and, where that differs, those after a checkpoint.
 func (t *tally) count(ctx context.Context, failed []int32) error {
 	for _, a := range round {
 		if err := t.acts[a].note(ctx, t.on, a, failed); err != nil {
@@ -138,7 +137,7 @@ func (t *tally) count(ctx context.Context, failed []int32) error {
 	return nil
 }
 
-// warm does what a round does, for nothing.
+// warm does a round without measuring it.
 func (t *tally) warm(ctx context.Context, failed []int32) error {
 	for _, a := range round {
 		if err := a.do(ctx, t.on, failed); err != nil {
@@ -171,7 +170,7 @@ func written(ctx context.Context, r *run) (s section, err error) {
 	if err := r.settled(ctx); err != nil {
 		return s, err
 	}
-	for n := range 1 + timed + counted { // what is counted comes last, as counting disturbs
+	for n := range 1 + timed + counted { // counting comes last, because it disturbs
 		for i := range tallies {
 			t := &tallies[(i+n)%len(tallies)]
 			if t.absent != "" {
@@ -180,7 +179,7 @@ func written(ctx context.Context, r *run) (s section, err error) {
 			do := t.time
 			switch {
 			case n == 0:
-				do = t.warm // what is first touched after a checkpoint is logged whole
+				do = t.warm // the first change of a page after a checkpoint logs the whole page
 			case n > timed:
 				do = t.count
 			}
@@ -222,7 +221,7 @@ func (r *run) tallies(ctx context.Context, targets int) []tally {
 	return tallies
 }
 
-// writtenSection says what so many rounds have shown.
+// writtenSection returns the section with the results of the rounds.
 func writtenSection(tallies []tally, targets, failed, timed, counted int) section {
 	s := section{
 		title: "What a retry writes",
@@ -247,12 +246,14 @@ func writtenSection(tallies []tally, targets, failed, timed, counted int) sectio
 		s.tables = append(s.tables, t)
 	}
 	s.words = append(s.words, together(tallies), modelAhead(tallies))
-	s.brief = s.tables[retrying]
-	s.brief.title = fmt.Sprintf("What a retry of %s failed among %s targets writes", whole(failed), whole(targets))
+	brief := s.tables[retrying]
+	brief.note = strings.TrimSpace(brief.note + "\n\n" + modelAhead(tallies))
+	brief.title = fmt.Sprintf("What a retry of %s failed among %s targets writes", whole(failed), whole(targets))
+	s.brief = []table{brief}
 	return s
 }
 
-// cells returns a writing as a table has it.
+// cells returns a writing as cells of a table.
 func (w *writing) cells() []string {
 	return []string{rowCount(median(w.rows)), bytesOf(median(w.log)), bytesOf(median(w.fresh)), bytesOf(mean(w.disk)), timeOf(median(w.seconds))}
 }
@@ -307,7 +308,7 @@ func modelAhead(tallies []tally) string {
 		". Each report to Stepgate makes a record of the history and a new version of the job, and changes the sets of due targets; the model only marks the rows that it has copied."
 }
 
-// together says what a retry and the results of it write.
+// together returns a sentence on the writes of a retry and its results.
 func together(tallies []tally) string {
 	var all []string
 	for i := range tallies {

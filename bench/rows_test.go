@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A retry writes four rows, and the model one more for each target; what is counted is what was
-// changed, and nothing else.
+// A retry writes four rows, and the model one more for each target. The count has the changed rows and
+// no others.
 func TestRowsOfARetry(t *testing.T) {
 	r := testRun(t)
 	const targets, n = 300, mostFailed
@@ -67,7 +67,7 @@ func TestRowsOfARetry(t *testing.T) {
 	}
 }
 
-// The section compares each model with the tally before it, and says who is ahead and what is
+// The section compares each model with the tally before it, and says which one is ahead and what is
 // missing.
 func TestWrittenSection(t *testing.T) {
 	of := func(rows, log, seconds float64) writing {

@@ -5,8 +5,7 @@ import "fmt"
 // sharing is how many callers report on one job, where they share it.
 const sharing = 4
 
-// errands are what a service does all day, besides the operations of people that come without a
-// request id.
+// errands are the calls of a service all day, besides operations without a request id.
 var errands = []struct {
 	what, unit string
 	work       work
@@ -21,7 +20,7 @@ var errands = []struct {
 // errand returns the name of the row of an errand on one of Stepgate's stores.
 func errand(i int, store string) string { return store + ": " + errands[i].what }
 
-// services is what a service does all day.
+// services measures the errands.
 var services = trial{
 	name: "service", title: "Reports, repeatable requests and claims",
 	words:    fmt.Sprintf("What a service does all day: executors report, several callers to a job, clients send request ids, and effects are claimed. Each caller makes one call after another, and each call is stored. *Of an operation* is the row's rate divided by that of operations on the same store, measured in the same rounds. A report is of one new result and ends nothing; a job is replaced by another outside the timed part when a caller has reported %d results, and so are effects that were settled.", reportsOfJob),

@@ -61,14 +61,13 @@ func (r *run) open(ctx context.Context, name string, options ...engine.Option) (
 // serial makes the names of files differ.
 var serial atomic.Int64
 
-// conns is how many connections each subject has to PostgreSQL at most: as many as DBOS opens
-// by itself.
+// conns is the maximum of a subject's connections to PostgreSQL, and DBOS's own default.
 const conns = 20
 
-// A work is what a number of callers do on a site, again and again.
+// A work is the repeated calls of a number of callers on a site.
 type work func(ctx context.Context, on site, callers int) (subject, error)
 
-// onStepgate returns a work on one of Stepgate's stores as an entrant has it.
+// onStepgate returns an entrant that does a work on one of Stepgate's stores.
 func onStepgate(store string, does work, unit string) func(context.Context, *run, string, int) (subject, error) {
 	return func(ctx context.Context, r *run, name string, callers int) (subject, error) {
 		at, err := r.open(ctx, store)
@@ -87,11 +86,11 @@ func onStepgate(store string, does work, unit string) func(context.Context, *run
 	}
 }
 
-// jobsOfCaller is how many jobs a caller has, so that callers do not meet.
+// jobsOfCaller is the number of a caller's own jobs: callers share none.
 const jobsOfCaller = 8
 
-// An operator takes the confirmations of one caller's jobs to and fro. It is used by one goroutine at
-// a time.
+// An operator moves the confirmations of one caller's jobs to and fro. It is not safe for concurrent
+// use.
 type operator struct {
 	jobs []store.JobID
 	n    int
@@ -104,7 +103,7 @@ func (o *operator) operate(ctx context.Context, eng *engine.Engine, request stor
 	return err
 }
 
-// operations has each call operate on a job of the caller's own.
+// operations is a work whose calls each operate on a job of the caller's own.
 func operations(ctx context.Context, on site, callers int) (subject, error) {
 	return confirming(ctx, on, callers, func(int) store.RequestID { return store.RequestID{} })
 }
@@ -114,8 +113,8 @@ func requests(ctx context.Context, on site, callers int) (subject, error) {
 	return confirming(ctx, on, callers, requestIDs(callers))
 }
 
-// requestIDs returns what draws an id for one of the callers. Those of a caller ascend,
-// as ids that begin with a time do.
+// requestIDs returns a function that draws an id for a caller. The ids of a caller ascend, as ids do
+// that begin with a time.
 func requestIDs(callers int) func(caller int) store.RequestID {
 	last := make([]store.RequestID, callers)
 	for i := range last {
@@ -143,7 +142,7 @@ func confirming(ctx context.Context, on site, callers int, request func(caller i
 	return s, err
 }
 
-// reportsOfJob is how many results a caller reports on one job, before another takes its place.
+// reportsOfJob is the number of results that a caller reports on one job before it takes another.
 const reportsOfJob = 1000
 
 // reports returns a work in which each call reports the result of one target. A number of callers report
@@ -180,8 +179,8 @@ func reports(sharing int) work {
 
 const inClaim = 16 // effects that a call claims and settles
 
-// claims has each call claim effects, as an executor in another process does, and settle them. What
-// is gone is replaced outside the timed part.
+// claims is a work whose calls each claim effects, as an executor in another process does, and settle
+// them. New effects replace the settled ones outside the timed part.
 func claims(ctx context.Context, on site, callers int) (subject, error) {
 	every := max(128/callers, 4)
 	waiting := (every + 1) * callers * inClaim // so that there is always one more for each

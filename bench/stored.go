@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// dbosStored runs workflows while so many are stored that have ended.
+// dbosStored runs workflows in a database with many ended ones.
 func (r *run) dbosStored(sizes []int) line {
 	return line{
 		name: dbosName, unit: "a workflow of one step, from its start to its result, with that many ended workflows stored",
@@ -39,7 +39,7 @@ func (r *run) dbosStored(sizes []int) line {
 	}
 }
 
-// dbosForks has a workflow of so many steps run again from its last one. Nobody runs it.
+// dbosForks forks a workflow of many steps from its last step. No executor runs the fork.
 func (r *run) dbosForks(sizes []int) line {
 	return line{
 		name: "DBOS, PostgreSQL, fork", unit: "`ForkWorkflow` from the last of that many steps, which copies the results of the others; the fork is not run",
@@ -62,10 +62,10 @@ func (r *run) dbosForks(sizes []int) line {
 	}
 }
 
-// original is the id of the workflow that is copied or forked.
+// original is the id of the workflow to copy or to fork.
 const original = "original"
 
-// filling has do fill the tables of a DBOS that runs, after it has run the original, of one step.
+// filling calls do to fill the tables of a running DBOS that has run the original, of one step.
 func (d *durable) filling(ctx context.Context, do func(f filler, pool *pgxpool.Pool) error) error {
 	handle, err := dbos.RunWorkflow(d.Context, oneStep, "ann", dbos.WithWorkflowID(original))
 	if err == nil {
@@ -85,7 +85,7 @@ func (d *durable) filling(ctx context.Context, do func(f filler, pool *pgxpool.P
 	return vacuum(ctx, config.SystemDBPool)
 }
 
-// stock copies all rows of the original until there are so many workflows.
+// stock copies all rows of the original until there are as many as workflows says.
 func (d *durable) stock(ctx context.Context, workflows int) error {
 	return d.filling(ctx, func(f filler, pool *pgxpool.Pool) error {
 		rows, err := pool.Query(ctx, `SELECT table_name::text FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
@@ -108,8 +108,8 @@ func (d *durable) stock(ctx context.Context, workflows int) error {
 	})
 }
 
-// onlyClient gives the original so many steps, copies of its first, and returns a client, which runs
-// nothing, where d has ended.
+// onlyClient gives the original more steps, copies of its first, and ends d. It returns a client, which
+// runs nothing.
 func (d *durable) onlyClient(ctx context.Context, steps int) (dbos.Client, error) {
 	if err := d.begin(ctx); err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func (d *durable) onlyClient(ctx context.Context, steps int) (dbos.Client, error
 	})
 }
 
-// riverStored inserts jobs while so many are stored that have been completed.
+// riverStored inserts jobs into a database with many completed ones.
 func (r *run) riverStored(sizes []int) line {
 	return line{
 		name: insertName, unit: "`Insert` of a job without a worker, with that many completed jobs stored",
@@ -155,7 +155,7 @@ func (r *run) riverStored(sizes []int) line {
 	}
 }
 
-// stock inserts a job, completes it and copies it until there are so many.
+// stock inserts a job, completes it and copies it until there are as many as jobs says.
 func (q *queue) stock(ctx context.Context, jobs int) error {
 	if _, err := q.insert(ctx); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 
 var nan = math.NaN()
 
-// A table is one of the page. Its first column is text, the others are figures.
+// A table is a table of the page. Its first column is text, the others are figures.
 type table struct {
 	title string
 	note  string // a paragraph below it
@@ -43,8 +43,8 @@ func (t table) String() string {
 	return s.String()
 }
 
-// count returns a number in three digits, or all before the point: 1,234,567, 12.3, 0.012. What
-// is not known is a dash.
+// count returns a number in three digits, or all before the point: 1,234,567, 12.3, 0.012. An unknown
+// number is a dash.
 func count(x float64) string {
 	switch {
 	case math.IsNaN(x) || math.IsInf(x, 0):
@@ -65,7 +65,7 @@ func count(x float64) string {
 	return s
 }
 
-// factor returns a ratio in two digits: 0.042, 0.53, 3.1, 41. What is not known is a dash.
+// factor returns a ratio in two digits: 0.042, 0.53, 3.1, 41. An unknown ratio is a dash.
 func factor(x float64) string {
 	if math.IsNaN(x) || math.IsInf(x, 0) || x <= 0 {
 		return "–"

@@ -25,8 +25,7 @@ const (
 	denseName     = "the limit: a look-up in a dense table"
 )
 
-// transitions measures one transition in memory, one that is accepted and one that is refused,
-// with one core and with two.
+// transitions measures an accepted and a refused transition in memory, with one core and with two.
 func transitions(ctx context.Context, r *run) (section, error) {
 	s := section{
 		title: "A transition in memory",
@@ -34,7 +33,7 @@ func transitions(ctx context.Context, r *run) (section, error) {
 			"May this operation pass, and where does it lead? Every machine has the table of Stepgate's standard rules, the lifecycle and the operations of all four step types, and moves a confirmation between *waiting* and *confirmation terminated*; the refused operation is *retry all*, which no confirmation allows. Each core has one caller; with two, the time is the wall time divided by the operations of both. The peers keep a state and nothing else: their counterpart in Stepgate is the decision; the whole operation also loads and stores the job.",
 		},
 	}
-	s.brief = table{
+	brief := table{
 		title: s.title,
 		head:  []string{"one core", "accepted", "allocations", "times as fast as Operate", "refused", "times as fast as Operate"},
 	}
@@ -47,15 +46,17 @@ func transitions(ctx context.Context, r *run) (section, error) {
 		for i, got := range byCores[0] {
 			time, times := count(1e9/got.perSecond())+" ns", factor(ratio(got, named(byCores[0], operateName)))
 			if accept {
-				s.brief.rows = append(s.brief.rows, []string{got.name, time, whole(int(math.Round(got.allocs()))), times})
+				brief.rows = append(brief.rows, []string{got.name, time, whole(int(math.Round(got.allocs()))), times})
 			} else {
-				s.brief.rows[i] = append(s.brief.rows[i], time, times)
+				brief.rows[i] = append(brief.rows[i], time, times)
 			}
 		}
 		if accept {
 			s.words = append(s.words, units(byCores[0]))
 		}
 	}
+	brief.note = "Accepted: " + s.tables[0].note + "\n\nRefused: " + s.tables[1].note
+	s.brief = []table{brief}
 	return s, nil
 }
 
@@ -211,7 +212,7 @@ func memoryOperations(callers int, accept bool) subject {
 	}
 }
 
-// asking returns a job of so many confirmations.
+// asking returns a job whose steps are confirmations.
 func asking(steps int) engine.JobSpec {
 	spec := engine.JobSpec{Name: "bench"}
 	for range steps {
@@ -220,7 +221,7 @@ func asking(steps int) engine.JobSpec {
 	return spec
 }
 
-// started creates and starts so many jobs, so many at once.
+// started creates and starts jobs, atOnce of them at a time.
 func started(ctx context.Context, eng *engine.Engine, jobs, atOnce int, spec engine.JobSpec) ([]store.JobID, error) {
 	ids := make([]store.JobID, jobs)
 	err := inParallel(atOnce, jobs, func(i int) error {

@@ -9,22 +9,21 @@ import (
 	"time"
 )
 
-// A trial is a part of the page in which entrants do what they do with more and more callers.
+// A trial is a part of the page: entrants work with a growing number of callers.
 type trial struct {
 	name     string // of the part
 	title    string
 	file     string // of its plot, or "" for none
 	words    string
-	against  []string // heads of the columns that compare an entrant with what it is held against
+	against  []string // heads of the columns that compare an entrant with others
 	entrants []entrant
 }
 
-// An entrant of a trial: what it is compared with, and how it is made. Those with no Stepgate beside
-// them are Stepgate, or a limit.
+// An entrant of a trial. One without a stepgate is Stepgate itself, or a limit.
 type entrant struct {
 	name     string
 	against  []string // names of entrants, in the order of the trial's columns
-	stepgate string   // what a peer is compared with
+	stepgate string   // the row of Stepgate that a peer is compared with
 	postgres bool     // whether it needs one
 	open     func(ctx context.Context, r *run, name string, callers int) (subject, error)
 }
@@ -37,11 +36,14 @@ func (t trial) measure(ctx context.Context, r *run) (section, error) {
 		callers = []int{1, 4}
 	}
 	rates := map[string][]point{}
-	s.brief = table{title: s.title, head: []string{"operations a second, by callers"}}
+	brief := table{title: s.title, head: []string{"operations a second, by callers"}}
 	for _, e := range t.entrants {
-		s.brief.rows = append(s.brief.rows, []string{e.name})
+		brief.rows = append(brief.rows, []string{e.name})
 	}
-	var said []result // for their units
+	var (
+		said  []result // for their units
+		duels []duel
+	)
 	for _, n := range callers {
 		results, err := t.contest(ctx, r, n)
 		if err != nil {
@@ -49,14 +51,20 @@ func (t trial) measure(ctx context.Context, r *run) (section, error) {
 		}
 		said = results
 		s.tables = append(s.tables, t.table(n, results))
-		s.brief.head = append(s.brief.head, whole(n))
+		for _, d := range t.duels(results) {
+			d.where = "with " + callersOf(n)
+			duels = append(duels, d)
+		}
+		brief.head = append(brief.head, whole(n))
 		for i, e := range t.entrants {
-			s.brief.rows[i] = append(s.brief.rows[i], count(named(results, e.name).perSecond()))
+			brief.rows[i] = append(brief.rows[i], count(named(results, e.name).perSecond()))
 		}
 		for _, got := range results {
 			rates[got.name] = append(rates[got.name], point{float64(n), got.perSecond()})
 		}
 	}
+	brief.note = ahead(duels)
+	s.brief = []table{brief}
 	s.words = []string{t.words, units(said)}
 	if t.file == "" {
 		return s, nil
@@ -79,8 +87,8 @@ func (t trial) lines(rates map[string][]point) []series {
 	return all
 }
 
-// contest measures the entrants with a number of callers. One that cannot be had has a result that
-// says why.
+// contest measures the entrants with a number of callers. The result of an entrant that is not
+// available says why.
 func (t trial) contest(ctx context.Context, r *run, callers int) ([]result, error) {
 	c := contest{callers: callers, rounds: 6, warm: 60 * time.Millisecond, each: 400 * time.Millisecond}
 	if r.quick {
@@ -109,16 +117,12 @@ func (t trial) contest(ctx context.Context, r *run, callers int) ([]result, erro
 	return results, err
 }
 
-// table shows what a number of callers got done.
+// table shows the results of a number of callers.
 func (t trial) table(callers int, results []result) table {
 	shown := table{
-		title: fmt.Sprintf("%d callers", callers),
+		title: callersOf(callers),
 		head:  slices.Concat([]string{"", "operations/s", "p50", "p99", "allocations"}, t.against, []string{"times as many as Stepgate, same database"}),
 	}
-	if callers == 1 {
-		shown.title = "1 caller"
-	}
-	var duels []duel
 	for _, e := range t.entrants {
 		got := named(results, e.name)
 		if got.failed != nil {
@@ -135,12 +139,27 @@ func (t trial) table(callers int, results []result) table {
 		}
 		last := ""
 		if e.stepgate != "" {
-			d := duel{peer: e.name, stepgate: e.stepgate, times: ratio(got, named(results, e.stepgate))}
-			duels = append(duels, d)
-			last = d.String()
+			last = duel{times: ratio(got, named(results, e.stepgate))}.String()
 		}
 		shown.rows = append(shown.rows, append(row, last))
 	}
-	shown.note = ahead(duels)
+	shown.note = ahead(t.duels(results))
 	return shown
+}
+
+// duels returns the peers that were measured, each beside what it is compared with.
+func (t trial) duels(results []result) (all []duel) {
+	for _, e := range t.entrants {
+		if got := named(results, e.name); e.stepgate != "" && got.failed == nil {
+			all = append(all, duel{peer: e.name, stepgate: e.stepgate, times: ratio(got, named(results, e.stepgate))})
+		}
+	}
+	return all
+}
+
+func callersOf(n int) string {
+	if n == 1 {
+		return "1 caller"
+	}
+	return fmt.Sprintf("%d callers", n)
 }

@@ -17,26 +17,26 @@ import (
 	"github.com/stepgate/stepgate/store/sqlitestore"
 )
 
-// A warehouse is a store that can be filled faster than by an engine's calls.
+// A warehouse is a store that is filled faster than by an engine's calls.
 type warehouse struct {
 	engine *engine.Engine
 
-	// stock stores so many jobs of one step, none of them started, and returns the first one's
-	// id: the others' follow it.
+	// stock stores jobs of one step, none of them started, and returns the id of the first. The other
+	// ids follow it.
 	stock func(ctx context.Context, jobs int) (store.JobID, error)
 
-	// age gives started jobs a longer history, of so many records, an even number: as if their
+	// age gives started jobs a longer history, of an even number of records, as if their
 	// confirmations had been refused and asked for again.
 	age func(ctx context.Context, jobs []store.JobID, records int) error
 
-	// reopen readies the store for being measured after it was filled.
+	// reopen prepares the filled store for the measurement.
 	reopen func(ctx context.Context) error
 
-	// close closes the store and removes what it has stored.
+	// close closes the store and removes its data.
 	close func() error
 }
 
-// scopes is how many scopes the jobs of a stock belong to.
+// scopes is the number of scopes of the jobs of a stock.
 const scopes = 100
 
 var stocked = engine.JobSpec{

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A duel is a peer's figure beside Stepgate's, where both did comparable work.
+// A duel is a peer's figure beside Stepgate's, for comparable work.
 type duel struct {
 	peer     string
 	stepgate string  // the row of Stepgate that it is compared with
@@ -14,7 +14,7 @@ type duel struct {
 	times    float64 // how many times as good the peer is; NaN if not known
 }
 
-// level is up to where a peer is not told from Stepgate: less is noise.
+// level is the largest ratio that counts as equal: a smaller difference is noise.
 const level = 1.05
 
 func (d duel) ahead() bool { return d.times > level }
@@ -27,7 +27,7 @@ func (d duel) String() string {
 	return factor(d.times)
 }
 
-// ahead says in a sentence where peers are ahead of Stepgate.
+// ahead returns a sentence that lists where peers are ahead of Stepgate.
 func ahead(duels []duel) string {
 	type pair struct{ peer, stepgate string }
 	var order []pair
@@ -57,7 +57,7 @@ func ahead(duels []duel) string {
 	return "**A peer is ahead**: " + strings.Join(all, "; ") + "."
 }
 
-// units says in a list what one operation is, of those that say it.
+// units returns a list of the operations that have a unit of their own.
 func units(results []result) string {
 	all := []string{"One operation is"}
 	for _, r := range results {

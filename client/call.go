@@ -20,7 +20,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A call is one request, and what is known of it.
+// A call is one request, with the facts that decide on its repetition.
 type call struct {
 	what         string // for errors: "claim"
 	method, path string
@@ -28,13 +28,13 @@ type call struct {
 	body         any             // as JSON; nil for none
 	answer       any             // filled in from JSON; nil for none
 	wait         time.Duration   // how long the server may wait before it answers
-	outlives     bool            // the end of ctx, for a moment: what the answer brings would be lost
-	repeats      bool            // asked twice, the server does it once
+	outlives     bool            // it waits for its answer for a moment after the end of ctx, so that claimed effects are not lost
+	repeats      bool            // idempotent on the server
 	request      store.RequestID // of the body; zero for none
 
 	job    store.JobID
 	step   step.ID
-	cursor store.Seq // a record after which is read
+	cursor store.Seq // the read begins after this record
 	effect store.Seq
 	count  int32
 }
@@ -49,19 +49,19 @@ func post(what string, body any, format string, ids ...any) *call {
 	return &call{what: what, method: http.MethodPost, path: fmt.Sprintf(format, ids...), body: body}
 }
 
-// of says which job and step a call is about, for errors.
+// of sets the job and the step of a call, for errors.
 func (k *call) of(job store.JobID, id step.ID) *call {
 	k.job, k.step = job, id
 	return k
 }
 
-// A fate is what came of a request that failed.
+// A fate is the outcome of a request that failed.
 type fate uint8
 
 const (
 	final   fate = iota // it was refused, or cannot be sent: the same request fails again
 	undone              // nothing was done, and the same request may pass
-	unknown             // it may have been carried out, or be carried out yet
+	unknown             // it may have been carried out, or be carried out later
 )
 
 const (
@@ -69,7 +69,7 @@ const (
 	maxProblem = 64 << 10
 	firstPause = 200 * time.Millisecond // before a repetition, doubled with each further one
 	lastPause  = 5 * time.Second        // and its maximum
-	maxRetry   = 30 * time.Second       // the longest Retry-After that is obeyed
+	maxRetry   = 30 * time.Second       // maximum of a Retry-After that is obeyed
 	lastWait   = 5 * time.Second        // of the server, after the end of a claim's ctx
 	lastAnswer = time.Second            // and of its answer
 )
@@ -100,9 +100,9 @@ func (c *Client) do(ctx context.Context, k *call) error {
 	}
 }
 
-// orUnknown returns err, or that the outcome is unknown, if it is in doubt and err does not tell.
-// A refusal does, as the server looks for the request before it refuses. It admits the person
-// even earlier.
+// orUnknown returns err, or an ErrUnknownOutcome if the outcome is in doubt and err does not settle
+// it. A refusal does, as the server looks for the request id before it refuses; a denial does not,
+// as the server asks the authorizer even earlier.
 func (k *call) orUnknown(err error, doubt bool) error {
 	var (
 		refusal *engine.Refusal
@@ -115,8 +115,8 @@ func (k *call) orUnknown(err error, doubt bool) error {
 	return &engine.UnknownOutcomeError{Job: k.job, Request: k.request, Err: err}
 }
 
-// pause waits before a repetition, and reports whether there is to be one: ctx has not ended, and
-// the server does not ask for too much patience.
+// pause waits before a repetition. It reports false if ctx has ended, or if the server asks for a
+// pause above the maximum.
 func pause(ctx context.Context, repetition int, err error) bool {
 	wait := min(firstPause<<min(repetition-1, 10), lastPause)
 	wait = wait/2 + rand.N(wait/2+1)
@@ -176,7 +176,7 @@ func (k *call) bound(ctx context.Context, d time.Duration) (context.Context, con
 	}
 }
 
-// wrap says what failed, if err does not.
+// wrap adds the name of the call to err, unless err has it.
 func (k *call) wrap(err error) error {
 	switch {
 	case err == nil || namesItself(err):

@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// A Client calls the API of one server as one caller: whom the server's Identify finds in the
-// headers. It sees what that caller sees. A Client is safe for concurrent use.
+// A Client calls the API of one server as one caller, whom the server identifies by the headers of
+// [WithHeader]. It sees the jobs that this caller may see. A Client is safe for concurrent use.
 //
-// Methods that an engine has too are like the engine's, errors included: a *[engine.Refusal],
+// A method with the name of an engine's method works like it, errors included: a *[engine.Refusal],
 // [store.ErrLeaseLost], [engine.ErrConflict], [engine.ErrAhead], [engine.ErrUnknownOutcome]. Every
-// other answer of the server is a *[StatusError]. A call that ctx ends, or that cannot reach
-// the server, has the error of net/http.
+// other error answer of the server is a *[StatusError]. If ctx ends, or the server cannot be
+// reached, the error is net/http's.
 //
-// The Client repeats what is safe to repeat, with a growing pause: reads, what carries a request id
-// or is a dry run, reports, renewals, releases, and every call of which the server says, or net/http, that
-// nothing was done. It draws the id of a request that has none. Repetitions obey
-// Retry-After up to 30 s, and end with ctx.
+// The Client repeats calls that are safe to repeat, with growing pauses: reads, dry runs, requests
+// with an id, reports, renewals, releases, and every call that did nothing according to the server
+// or to net/http. It draws an id for a request without one. Repetitions obey Retry-After up to
+// 30 s, and end with ctx.
 //
-// Names of types and operations that belong to embedders are registered in this process too, as
-// with [step.Type.Register]: an answer with a name that this process does not know cannot be read. So
-// a client is of the server's version, or of a later one.
+// A program registers the names of an embedder's types and operations in the client's process as
+// well, as with [step.Type.Register]: an answer with an unknown name cannot be read. For the same
+// reason a client has the server's version of this module, or a later one.
 type Client struct {
 	base    string // without a slash at its end
 	http    *http.Client
@@ -37,9 +37,9 @@ type Client struct {
 // An Option sets up a [Client].
 type Option func(*Client)
 
-// WithHTTPClient has c send the requests. The default follows no redirect and keeps up to 64 idle
-// connections; it uses [http.DefaultTransport] as it is if that is no *[http.Transport]. A Timeout
-// of c bounds claims that wait, and streams, too.
+// WithHTTPClient sets the client that sends the requests. The default follows no redirect and keeps
+// up to 64 idle connections; it uses [http.DefaultTransport] unchanged if that is no
+// *[http.Transport]. A Timeout of c also ends claims that wait, and event streams.
 func WithHTTPClient(c *http.Client) Option {
 	return func(to *Client) {
 		if c != nil {
@@ -48,15 +48,16 @@ func WithHTTPClient(c *http.Client) Option {
 	}
 }
 
-// WithHeader has f add to the header of each request that is sent, as authorization does. Its
-// error is the call's, and nothing is sent. It must be safe for concurrent use.
+// WithHeader calls f before each request, repetitions included, to add headers such as
+// Authorization. If f returns an error, nothing is sent and the call returns that error. f must be
+// safe for concurrent use.
 func WithHeader(f func(ctx context.Context, h http.Header) error) Option {
 	return func(to *Client) { to.header = f }
 }
 
-// WithTimeout bounds each request from its beginning to the end of its answer; the default, also
-// for 0 and less, is 30 s. A claim may take as long as it waits in addition. An event stream may
-// take any time, but must not be silent for 1 min.
+// WithTimeout sets the maximum duration of each request, from its beginning to the end of its
+// answer; the default, also for d <= 0, is 30 s. For a claim, the Wait of its query is added. An
+// event stream has no maximum duration, but is reopened after 1 min of silence.
 func WithTimeout(d time.Duration) Option {
 	return func(to *Client) {
 		if d > 0 {
@@ -65,13 +66,13 @@ func WithTimeout(d time.Duration) Option {
 	}
 }
 
-// WithRetries sets how often a request is repeated that is safe to repeat; the default is 3. 0 or
-// less repeats none.
+// WithRetries sets the maximum of repetitions of a request that is safe to repeat; the default is
+// 3. 0 or less means none.
 func WithRetries(n int) Option { return func(to *Client) { to.retries = max(n, 0) } }
 
-// New returns a client of the server at base, the URL below which it has /v1/:
-// "https://ops.example.com" or, behind a proxy, "https://ops.example.com/stepgate". It sends
-// nothing yet. The error says what is wrong with base.
+// New returns a client of the server at base, the URL below which the API has /v1/:
+// "https://ops.example.com" or, behind a proxy, "https://ops.example.com/stepgate". New sends
+// nothing. It returns an error if base is no such URL.
 func New(base string, opts ...Option) (*Client, error) {
 	u, err := url.Parse(base)
 	switch {
@@ -99,7 +100,7 @@ func New(base string, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// shown returns a URL, well-formed or not, without what may be a password.
+// shown returns a URL, well-formed or not, without the part that may be a password.
 func shown(base string) string {
 	if i := strings.LastIndexByte(base, '@'); i >= 0 {
 		return "..." + base[i:]
@@ -107,8 +108,8 @@ func shown(base string) string {
 	return base
 }
 
-// newTransport returns the default transport with more idle connections. One that a program has put
-// in its place, as for traces, is used as it is.
+// newTransport returns a copy of the default transport with more idle connections, or the default
+// transport itself if a program has replaced it by another type, as for traces.
 func newTransport() http.RoundTripper {
 	t, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {

@@ -19,7 +19,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A URL that no server can be at is refused, and a password in one is not shown.
+// New refuses a URL that no server can have, and the error does not contain its password.
 func TestNewRefusesWhatIsNoServer(t *testing.T) {
 	for _, base := range []string{"", "server:8080", "/v1", "ftp://server", "http://", "http://server/?a=b", "http://server/#a", "http://ser ver", "http://:%zz@server"} {
 		if c, err := client.New(base); err == nil {
@@ -37,7 +37,7 @@ func TestNewRefusesWhatIsNoServer(t *testing.T) {
 	}
 }
 
-// A client uses the transport that a program has put in the place of the default one.
+// A client uses the transport with which a program has replaced the default one.
 func TestAnotherDefaultTransport(t *testing.T) {
 	before := http.DefaultTransport
 	defer func() { http.DefaultTransport = before }()
@@ -75,7 +75,7 @@ func TestBase(t *testing.T) {
 	}
 }
 
-// The error of a header function, and an ended context, send nothing.
+// The client sends nothing after an error of a header function, and with an ended context.
 func TestNothingIsSent(t *testing.T) {
 	sent := 0
 	count := transport(func(*http.Request) (*http.Response, error) {
@@ -224,7 +224,7 @@ func TestClaimWaits(t *testing.T) {
 	}
 }
 
-// The words of a failure are cut to what the server takes, and never empty.
+// The text of a failure is cut to the server's limit, and never empty.
 func TestFailSendsWords(t *testing.T) {
 	eng := newEngine()
 	c := as(t, serve(t, eng, httpapi.Config{}), "worker")

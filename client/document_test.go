@@ -27,12 +27,12 @@ import (
 // An object is a part of the document.
 type object = map[string]any
 
-// A document is the OpenAPI document, as a transport: it holds each request to the operation that
-// the request is, and answers with the example of that.
+// A document is the OpenAPI document, as a transport: it compares each request with its operation, and
+// answers with the operation's example.
 type document struct {
 	t    *testing.T
 	all  object
-	sent map[string]bool // operations, and what they were sent: "claim", "claim query limit", "claim body lease_ms"
+	sent map[string]bool // operations, and their parameters and fields: "claim", "claim query limit", "claim body lease_ms"
 }
 
 func readDocument(t *testing.T) *document {
@@ -43,7 +43,7 @@ func readDocument(t *testing.T) *document {
 	return d
 }
 
-// follow returns what v refers to.
+// follow returns the value that v refers to.
 func (d *document) follow(v any) object {
 	o, _ := v.(object)
 	for o["$ref"] != nil {
@@ -85,7 +85,7 @@ func (d *document) body(op object) object {
 	return d.follow(kind["schema"])
 }
 
-// RoundTrip holds a request to the document.
+// RoundTrip compares a request with the document.
 func (d *document) RoundTrip(r *http.Request) (*http.Response, error) {
 	var answer *http.Response
 	d.operations(func(id, method, path string, op object) {
@@ -138,7 +138,7 @@ func (d *document) single(schema any) object {
 	return s
 }
 
-// fits holds a value to a schema, and notes the properties that it has.
+// fits compares a value with a schema, and notes its properties.
 func (d *document) fits(at string, schema object, value any) {
 	schema = d.follow(schema)
 	switch value := value.(type) {
@@ -184,7 +184,7 @@ func (d *document) words(schema object) (all []string) {
 	return all
 }
 
-// example returns an operation's answer when all goes well.
+// example returns an operation's answer to an accepted request.
 func (d *document) example(op object) *http.Response {
 	w := &http.Response{Header: http.Header{}, Body: http.NoBody, StatusCode: http.StatusNoContent}
 	for _, status := range []int{200, 201} {
@@ -216,6 +216,12 @@ var (
 		{Type: step.Script, Name: "install", Targets: []string{"a"}, IgnoreErrors: true, Timeout: time.Second, Payload: "p"},
 		{Type: step.Confirmation, Name: "go?", Confirmers: []string{"ann"}, Timeout: time.Second, OnTimeout: step.ConfirmOnTimeout},
 	}}
+	everySpec = engine.JobSpec{Name: "release", Scope: store.Scope{Type: "biz", ID: "2"}, StartAt: 1, Timeout: time.Hour, Turn: store.Turn{Key: "k", Limit: 1}, Steps: append([]step.Spec{{
+		Type: step.Script, Name: "roll", Targets: []string{"a"}, TotalTimeout: time.Minute, StopBefore: true, Delay: time.Second, Window: "night",
+		Retry:    step.Retry{Attempts: 1, After: time.Second, Most: time.Minute, Except: []step.Status{step.NonZeroExit}},
+		Rolling:  step.Rolling{Batches: "1 10%", Between: step.Between{Delay: time.Second, Person: true}},
+		Tolerate: step.Tolerance{Count: 1, Percent: 1},
+	}}, spec.Steps...)}
 	report = engine.Report{Job: 1, Step: 2, Attempt: 3, By: "x", Outcome: step.Broke, Reason: "r", Results: []engine.TargetResult{{
 		Target: 4, Result: store.Result{Status: step.NonZeroExit, ExitCode: 5, Started: 6, Finished: 7, Detail: "d"},
 	}}}
@@ -237,7 +243,7 @@ var methods = map[string][]method{
 		return second(c.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.Failed, step.Waiting), Name: "n", Newest: true, After: 1, Limit: 1}))
 	}}},
 	"createJob": {{"Create", func(ctx context.Context, c *client.Client) error {
-		return second(c.Create(ctx, spec, engine.Request{Because: "r", ID: store.RequestID{1}}))
+		return second(c.Create(ctx, everySpec, engine.Request{Because: "r", ID: store.RequestID{1}}))
 	}}},
 	"countJobs": {{"Counts", func(ctx context.Context, c *client.Client) error { return second(c.Counts(ctx, 10)) }}},
 	"getJob":    {{"Job", func(ctx context.Context, c *client.Client) error { return second(c.Job(ctx, 1)) }}},
@@ -247,9 +253,17 @@ var methods = map[string][]method{
 	"terminateJob": {{"OperateJob", func(ctx context.Context, c *client.Client) error {
 		return second(c.OperateJob(ctx, 1, operation.TerminateJob, request))
 	}}},
-	"listSteps": {{"Steps", func(ctx context.Context, c *client.Client) error { return second(c.Steps(ctx, 1, 1, 1)) }}},
-	"getStep":   {{"Step", func(ctx context.Context, c *client.Client) error { return second(c.Step(ctx, 1, 2)) }}},
-	"explain":   {{"Explain", func(ctx context.Context, c *client.Client) error { return second(c.Explain(ctx, 1, 2)) }}},
+	"holdJob": {{"OperateJob", func(ctx context.Context, c *client.Client) error {
+		return second(c.OperateJob(ctx, 1, operation.HoldJob, request))
+	}}},
+	"resumeJob": {{"OperateJob", func(ctx context.Context, c *client.Client) error {
+		return second(c.OperateJob(ctx, 1, operation.ResumeJob, request))
+	}}},
+	"listBatches": {{"Batches", func(ctx context.Context, c *client.Client) error { return second(c.Batches(ctx, 1, 2)) }}},
+	"planBatches": {{"PlanBatches", func(ctx context.Context, c *client.Client) error { return second(c.PlanBatches(ctx, "1 10%", 100)) }}},
+	"listSteps":   {{"Steps", func(ctx context.Context, c *client.Client) error { return second(c.Steps(ctx, 1, 1, 1)) }}},
+	"getStep":     {{"Step", func(ctx context.Context, c *client.Client) error { return second(c.Step(ctx, 1, 2)) }}},
+	"explain":     {{"Explain", func(ctx context.Context, c *client.Client) error { return second(c.Explain(ctx, 1, 2)) }}},
 	"operate": {{"Operate", func(ctx context.Context, c *client.Client) error {
 		return second(c.Operate(ctx, 1, 2, operation.RetryFailed, request))
 	}}},
@@ -357,7 +371,7 @@ func TestClientCallsWhatTheDocumentDescribes(t *testing.T) {
 	}
 }
 
-// Requests that the document does not describe are found out.
+// A request that the document does not describe fails the test.
 func TestTheDocumentFindsOutWhatItDoesNotDescribe(t *testing.T) {
 	for name, r := range map[string]struct{ method, target, body string }{
 		"path":          {"GET", "/v1/nothing", ""},

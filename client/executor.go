@@ -31,13 +31,13 @@ type renewBody struct {
 	LeaseMS int64 `json:"lease_ms,omitzero"`
 }
 
-// failBody says why an effect could not be carried out.
+// failBody has the cause of a failed delivery.
 type failBody struct {
 	claimedBody
 	Error string `json:"error"`
 }
 
-// reportBody is what an executor says of an attempt.
+// reportBody is an executor's report on an attempt.
 type reportBody struct {
 	Attempt int32        `json:"attempt"`
 	Results []resultBody `json:"results,omitempty"`
@@ -45,7 +45,7 @@ type reportBody struct {
 	Reason  string       `json:"reason,omitempty"`
 }
 
-// resultBody is what came of one target.
+// resultBody is the result of one target.
 type resultBody struct {
 	Target   int32       `json:"target"`
 	Status   step.Status `json:"status"`
@@ -58,20 +58,21 @@ type resultBody struct {
 // A wireDelivery is a delivery as it is sent.
 type wireDelivery struct {
 	engine.Delivery
+	Job  wireJob  `json:"job"`
 	Step wireStep `json:"step"`
 }
 
-// maxClaim is the most effects of one claim over HTTP.
+// maxClaim is the maximum of effects of one claim over HTTP.
 const maxClaim = 100
 
 // Claim leases due effects to the caller, who must be an executor, as [engine.Engine.Claim] does. A
-// Limit of 0 means 10 over HTTP, and one above 100 means 100. The server bounds the bytes of a claim by
-// itself: Bytes and Turn do not apply. A claim is not repeated after it may have been carried out:
-// what was claimed then is due again when its lease has run out.
+// Limit of 0 means 10 over HTTP, and a Limit above 100 means 100. q.Bytes and q.Turn are ignored:
+// the server limits the bytes of a claim. A claim that may have been carried out is not repeated:
+// its effects are due again when its lease has run out.
 //
 // A server behind a proxy does not notice that ctx ends, and would go on to claim. So a claim that
-// is under way then waits for its answer, until q.Wait and 1 s have passed, for 6 s at most, and
-// returns what it has brought, without an error: release it.
+// is under way when ctx ends waits for its answer, for up to q.Wait and 1 s more, 6 s at most, and
+// returns the claimed effects without an error: the caller releases them.
 func (c *Client) Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Delivery, error) {
 	switch {
 	case q.Bytes != 0:
@@ -89,34 +90,36 @@ func (c *Client) Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Deliv
 	var claimed []engine.Delivery
 	for i := range answer.Items {
 		d := &answer.Items[i]
-		d.Delivery.Step = d.Step.stored()
+		d.Delivery.Job, d.Delivery.Step = d.Job.stored(), d.Step.stored()
 		claimed = append(claimed, d.Delivery)
 	}
 	return claimed, err
 }
 
-// Settle ends a claim: the effect was carried out. See [engine.Engine.Settle] for its errors. A
-// repetition after an error that is none of those can find the lease lost, by the first call.
+// Settle ends a claim whose effect was carried out, as [engine.Engine.Settle] does. If the caller
+// repeats it after another error than the engine's, the repetition can fail with
+// [store.ErrLeaseLost], because the first call has settled the effect.
 func (c *Client) Settle(ctx context.Context, d engine.Claimed) error {
 	return c.do(ctx, of(d, "settle", named(d)))
 }
 
-// Renew gives a claimed effect a new lease from now on, as [engine.Engine.Renew] does.
+// Renew gives a claimed effect a new lease that begins now, as [engine.Engine.Renew] does.
 func (c *Client) Renew(ctx context.Context, d engine.Claimed, lease time.Duration) error {
 	k := of(d, "renew", &renewBody{named(d), milliseconds(lease)})
 	k.repeats = true
 	return c.do(ctx, k)
 }
 
-// Release ends a claim whose effect is due again at once, and has not failed, as
-// [engine.Engine.Release] does. A repetition can find the lease lost, as another worker has the effect.
+// Release ends a claim and makes its effect due again at once, without a failure, as
+// [engine.Engine.Release] does. The error can be a [store.ErrLeaseLost] although the release has
+// passed: the Client repeats it, and another worker may hold the effect by then.
 func (c *Client) Release(ctx context.Context, d engine.Claimed) error {
 	k := of(d, "release", named(d))
 	k.repeats = true
 	return c.do(ctx, k)
 }
 
-// maxCause is how many bytes of a failure's cause are sent.
+// maxCause is the maximum of bytes of a failure's cause that are sent.
 const maxCause = 8 << 10
 
 // Fail ends a claim whose effect could not be carried out, as [engine.Engine.Fail] does. The server
@@ -141,8 +144,8 @@ func of(d engine.Claimed, what string, body any) *call {
 	return k
 }
 
-// Report reports on an attempt of a step, as [engine.Engine.Report] does. The history names the
-// caller as the server knows it, and not r.By. The server takes 4 MiB at most.
+// Report reports on an attempt of a step, as [engine.Engine.Report] does. r.By is ignored: the
+// history has the caller's name from the server. The maximum size of a report is 4 MiB.
 func (c *Client) Report(ctx context.Context, r engine.Report) (engine.ReportReceipt, error) {
 	body := &reportBody{Attempt: r.Attempt, Results: make([]resultBody, len(r.Results)), Outcome: r.Outcome, Reason: r.Reason}
 	for i, x := range r.Results {

@@ -16,6 +16,9 @@ type createBody struct {
 	Name      string          `json:"name"`
 	Scope     store.Scope     `json:"scope,omitzero"`
 	Steps     []specBody      `json:"steps"`
+	StartAt   step.Time       `json:"start_at,omitzero"`
+	TimeoutMS int64           `json:"timeout_ms,omitzero"`
+	Turn      store.Turn      `json:"turn,omitzero"`
 	Reason    string          `json:"reason,omitempty"`
 	RequestID store.RequestID `json:"request_id,omitzero"`
 }
@@ -29,10 +32,12 @@ type specBody struct {
 	Confirmers   []string      `json:"confirmers,omitzero"`
 	TimeoutMS    int64         `json:"timeout_ms,omitzero"`
 	OnTimeout    step.Decision `json:"on_timeout,omitzero"`
-	Payload      string        `json:"payload,omitempty"`
+	StopBefore   bool          `json:"stop_before,omitempty"`
+	wirePolicy
+	Payload string `json:"payload,omitempty"`
 }
 
-// moreBody says more about an operation.
+// moreBody has the optional fields of an operation.
 type moreBody struct {
 	Reason    string          `json:"reason,omitempty"`
 	IfVersion store.Seq       `json:"if_version,omitzero"`
@@ -47,8 +52,9 @@ type operateBody struct {
 	moreBody
 }
 
-// Create creates a job, as [engine.Engine.Create] does, and returns it as it was created. Over HTTP
-// there is no dry run of a creation. The server knows who asks: By and Executor are refused.
+// Create creates a job, as [engine.Engine.Create] does, and returns its header as of the creation.
+// A dry run is invalid input over HTTP. So are r.By and r.Executor, as the server identifies the
+// caller.
 func (c *Client) Create(ctx context.Context, spec engine.JobSpec, r engine.Request) (store.Job, error) {
 	switch {
 	case r.DryRun:
@@ -61,23 +67,29 @@ func (c *Client) Create(ctx context.Context, spec engine.JobSpec, r engine.Reque
 	if err := identified(&r); err != nil {
 		return store.Job{}, err
 	}
-	body := &createBody{Name: spec.Name, Scope: spec.Scope, Steps: make([]specBody, len(spec.Steps)), Reason: r.Because, RequestID: r.ID}
+	body := &createBody{
+		Name: spec.Name, Scope: spec.Scope, Steps: make([]specBody, len(spec.Steps)), Reason: r.Because, RequestID: r.ID,
+		StartAt: spec.StartAt, TimeoutMS: milliseconds(spec.Timeout), Turn: spec.Turn,
+	}
 	for i, s := range spec.Steps {
 		body.Steps[i] = specBody{
 			Type: s.Type, Name: s.Name, Targets: s.Targets, IgnoreErrors: s.IgnoreErrors, Confirmers: s.Confirmers,
-			TimeoutMS: milliseconds(s.Timeout), OnTimeout: s.OnTimeout, Payload: s.Payload,
+			TimeoutMS: milliseconds(s.Timeout), OnTimeout: s.OnTimeout, Payload: s.Payload, StopBefore: s.StopBefore,
+		}
+		if p := s.Policy(); p != nil {
+			body.Steps[i].wirePolicy = policyOf(p)
 		}
 	}
 	k := post("create", body, "/v1/jobs")
 	k.repeats, k.request = true, r.ID
-	var job store.Job
+	var job wireJob
 	k.answer = &job
 	err := c.do(ctx, k)
-	return job, err
+	return job.stored(), err
 }
 
-// Operate carries out an operation on a step, as [engine.Engine.Operate] does. The server knows who
-// asks: By and Executor are refused.
+// Operate carries out an operation on a step, as [engine.Engine.Operate] does. r.By and r.Executor
+// are invalid input, as the server identifies the caller.
 func (c *Client) Operate(ctx context.Context, job store.JobID, id step.ID, code operation.Code, r engine.Request) (store.Record, error) {
 	if err := identified(&r); err != nil {
 		return store.Record{}, err
@@ -86,12 +98,16 @@ func (c *Client) Operate(ctx context.Context, job store.JobID, id step.ID, code 
 	return c.operate(ctx, k, &r)
 }
 
-// OperateJob starts or terminates a job, as [engine.Engine.OperateJob] does. Over HTTP there are no
-// other operations on jobs. The server knows who asks: By and Executor are refused.
+// OperateJob starts, terminates, holds or resumes a job, as [engine.Engine.OperateJob] does. Other
+// operations on jobs are not available over HTTP. r.By and r.Executor are invalid input, as the server identifies
+// the caller.
 func (c *Client) OperateJob(ctx context.Context, job store.JobID, code operation.JobCode, r engine.Request) (store.Record, error) {
-	name, ok := map[operation.JobCode]string{operation.StartJob: "start", operation.TerminateJob: "terminate"}[code]
+	name, ok := map[operation.JobCode]string{
+		operation.StartJob: "start", operation.TerminateJob: "terminate", operation.HoldJob: "hold", operation.ResumeJob: "resume",
+	}[code]
 	if !ok {
-		return store.Record{}, invalid("code", "%v has no call over HTTP: want %v or %v", code, operation.TerminateJob, operation.StartJob)
+		return store.Record{}, invalid("code", "%v has no call over HTTP: want %v, %v, %v or %v", code,
+			operation.TerminateJob, operation.StartJob, operation.HoldJob, operation.ResumeJob)
 	}
 	if err := identified(&r); err != nil {
 		return store.Record{}, err
@@ -99,14 +115,14 @@ func (c *Client) OperateJob(ctx context.Context, job store.JobID, code operation
 	return c.operate(ctx, post(name, more(&r), "/v1/jobs/%d/"+name, job).of(job, 0), &r)
 }
 
-// GiveUp ends the delivery of an effect that waits, as [engine.Engine.GiveUp] does. The server knows
-// who asks: By and Executor are refused.
+// GiveUp gives up an effect that waits for delivery, as [engine.Engine.GiveUp] does. r.By and
+// r.Executor are invalid input, as the server identifies the caller.
 func (c *Client) GiveUp(ctx context.Context, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error) {
 	return c.onEffect(ctx, "give_up", job, seq, r)
 }
 
-// Hurry has an effect that backs off after a failure delivered at once, as [engine.Engine.Hurry] does.
-// The server knows who asks: By and Executor are refused.
+// Hurry ends the back-off of an effect after a failure, as [engine.Engine.Hurry] does. r.By and
+// r.Executor are invalid input, as the server identifies the caller.
 func (c *Client) Hurry(ctx context.Context, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error) {
 	return c.onEffect(ctx, "hurry", job, seq, r)
 }
@@ -130,8 +146,8 @@ func more(r *engine.Request) moreBody {
 	return moreBody{Reason: r.Because, IfVersion: r.IfVersion, IfAttempt: r.IfAttempt, RequestID: r.ID, DryRun: r.DryRun}
 }
 
-// identified refuses a request that says who asks, and draws the id of one that needs it to be
-// repeated.
+// identified refuses a request that names its caller, and draws an id for a request without one, so
+// that it can be repeated.
 func identified(r *engine.Request) error {
 	switch {
 	case r.By != "":

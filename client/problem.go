@@ -17,13 +17,13 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A StatusError is an answer that an engine has no error for: the caller is unknown or no
-// executor, the server is busy or has failed, or something between answered in its place.
+// A StatusError is an error answer without an engine's error: the caller is unknown or no executor,
+// the server is busy or has failed, or a proxy answered in its place.
 type StatusError struct {
 	Status     int           // of HTTP
-	Reason     string        // the problem's, as "busy"; the OpenAPI document lists them. Empty if the answer is no problem of the API
+	Reason     string        // of the problem, such as "busy"; the OpenAPI document lists them. Empty if the answer is not the API's
 	Text       string        // the problem in words
-	RetryAfter time.Duration // when to repeat the call; 0 if the server does not say
+	RetryAfter time.Duration // the pause that the server asks for before a repetition; 0 for none
 }
 
 func (e *StatusError) Error() string {
@@ -34,9 +34,9 @@ func (e *StatusError) Error() string {
 	return text + ": " + e.Text
 }
 
-// Permanent reports whether the server, or a proxy before it, refuses the request as such, as for
-// its size: the same request would be refused again. Answers about the caller, the route or the
-// moment are not permanent: 401, 403, 404, 407, 408, 421, 425, 429, and all outside 400 to 499.
+// Permanent reports whether the same request would be refused again, by the server or a proxy, as
+// for its size. Answers about the caller, the route or the moment are not permanent: 401, 403, 404,
+// 407, 408, 421, 425, 429, and all outside 400 to 499.
 func (e *StatusError) Permanent() bool {
 	switch e.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, // the caller
@@ -47,13 +47,13 @@ func (e *StatusError) Permanent() bool {
 	return e.Status >= 400 && e.Status <= 499
 }
 
-// A problem is an error of the API as it is sent.
+// A problem is an error answer of the API.
 type problem struct {
 	problemHead
 	problemState
 }
 
-// problemHead is what every problem has, or can have without a job.
+// problemHead has the fields of every problem, and those that a problem without a job can have.
 type problemHead struct {
 	Title   string          `json:"title"`
 	Detail  string          `json:"detail"`
@@ -62,7 +62,7 @@ type problemHead struct {
 	Request store.RequestID `json:"request_id"`
 }
 
-// problemState says where the job stands, of a refusal that depends on it.
+// problemState is the state of the job in a refusal that depends on it.
 type problemState struct {
 	Job       store.JobID `json:"job"`
 	Step      step.ID     `json:"step"`
@@ -140,7 +140,7 @@ type answerError struct {
 func (e *answerError) Error() string   { return e.is.Error() }
 func (e *answerError) Unwrap() []error { return []error{e.is, e.in} }
 
-// namesItself reports whether err says by itself which job it is about.
+// namesItself reports whether the text of err names its job.
 func namesItself(err error) bool {
 	var (
 		refusal *engine.Refusal
@@ -150,7 +150,7 @@ func namesItself(err error) bool {
 	return errors.As(err, &refusal) || errors.As(err, &ahead) || errors.As(err, &unknown) || errors.Is(err, store.ErrLeaseLost)
 }
 
-// refusal returns a problem as the refusal that it was in the server.
+// refusal returns the server's refusal that became a problem.
 func (k *call) refusal(reason operation.Reason, p *problem) *engine.Refusal {
 	r := &engine.Refusal{
 		Reason: reason, Cause: p.Cause, Job: p.Job, Step: p.Step, Actor: p.Actor, Field: p.Field, Detail: p.Detail,
@@ -161,7 +161,12 @@ func (k *call) refusal(reason operation.Reason, p *problem) *engine.Refusal {
 	case reason == operation.NoSuchJob || reason == operation.NoSuchStep:
 		r.Job, r.Step = k.job, k.step
 	case reason == operation.InvalidInput:
-		r.Field = strings.TrimSuffix(r.Field, "_ms")
+		switch field, isDuration := strings.CutSuffix(r.Field, "_ms"); {
+		case field == "lease", field == "wait":
+			r.Field = field
+		case isDuration:
+			r.Field = field + "_ns" // the engine's name
+		}
 	case r.State != 0:
 		r.Detail = detailIn(*r, p.Detail)
 	}
@@ -184,7 +189,7 @@ func detailIn(r engine.Refusal, whole string) string {
 	return whole
 }
 
-// retryAfter returns how long a server asks to wait, 0 if it does not.
+// retryAfter returns the pause that a server asks for, or 0.
 func retryAfter(h http.Header) time.Duration {
 	text := h.Get("Retry-After")
 	if n, err := strconv.ParseInt(text, 10, 32); err == nil && n > 0 {

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/operation"
@@ -15,7 +14,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// OpenAPI returns the document that describes the server's API, in JSON. The caller owns it.
+// OpenAPI returns the OpenAPI document of the server's API, in JSON. The caller owns it.
 func (c *Client) OpenAPI(ctx context.Context) ([]byte, error) {
 	k := get("openapi", "/v1/openapi.json")
 	var text json.RawMessage
@@ -33,13 +32,13 @@ func (c *Client) Rules(ctx context.Context) (operation.Table, error) {
 	return t, err
 }
 
-// Job returns the header of a job.
+// Job returns the header of a job, as [engine.Engine.Job] does.
 func (c *Client) Job(ctx context.Context, job store.JobID) (store.Job, error) {
 	k := get("job", "/v1/jobs/%d", job).of(job, 0)
-	var j store.Job
+	var j wireJob
 	k.answer = &j
 	err := c.do(ctx, k)
-	return j, err
+	return j.stored(), err
 }
 
 // Jobs returns the headers of jobs, as [engine.Engine.Jobs] does.
@@ -55,11 +54,16 @@ func (c *Client) Jobs(ctx context.Context, q engine.JobQuery) ([]store.Job, erro
 	if q.Newest {
 		k.query.Set("newest", "true")
 	}
-	return pages[store.Job](ctx, c, k, "after", int64(q.After), q.Limit)
+	sent, err := pages[wireJob](ctx, c, k, "after", int64(q.After), q.Limit)
+	var jobs []store.Job
+	for i := range sent {
+		jobs = append(jobs, sent[i].stored())
+	}
+	return jobs, err
 }
 
-// Counts returns how many jobs are in each state, counted up to most, as [engine.Engine.Counts] does;
-// over HTTP most is 1 to 10,000.
+// Counts returns the number of jobs in each state, counted up to most, as [engine.Engine.Counts]
+// does; over HTTP most is 1 to 10,000.
 func (c *Client) Counts(ctx context.Context, most int) (map[step.State]int, error) {
 	k := get("counts", "/v1/jobs/counts")
 	k.query = url.Values{"most": {strconv.Itoa(most)}}
@@ -72,8 +76,8 @@ func (c *Client) Counts(ctx context.Context, most int) (map[step.State]int, erro
 	return answer.Counts, err
 }
 
-// Steps returns up to limit steps of a job that come after the step after, without payloads. Limits
-// of reads are 1 to 10,000; 0 means 100.
+// Steps returns up to limit steps of a job whose ids are greater than after, without payloads, as
+// [engine.Engine.Steps] does. Limits of reads are 1 to 10,000; 0 means 100.
 func (c *Client) Steps(ctx context.Context, job store.JobID, after step.ID, limit int) ([]store.Step, error) {
 	k := get("steps", "/v1/jobs/%d/steps", job).of(job, 0)
 	sent, err := pages[wireStep](ctx, c, k, "after", int64(after), limit)
@@ -84,7 +88,7 @@ func (c *Client) Steps(ctx context.Context, job store.JobID, after step.ID, limi
 	return steps, err
 }
 
-// Step returns one step of a job, with its payload.
+// Step returns one step of a job, with its payload, as [engine.Engine.Step] does.
 func (c *Client) Step(ctx context.Context, job store.JobID, id step.ID) (store.Step, error) {
 	k := get("step", "/v1/jobs/%d/steps/%d", job, id).of(job, id)
 	var s wireStep
@@ -93,18 +97,18 @@ func (c *Client) Step(ctx context.Context, job store.JobID, id step.ID) (store.S
 	return s.stored(), err
 }
 
-// Explain says of every operation whether the caller could use it on a step now, as
+// Explain returns a verdict on every operation on a step for the caller, as
 // [engine.Engine.Explain] does.
 func (c *Client) Explain(ctx context.Context, job store.JobID, id step.ID) (engine.Explanation, error) {
 	k := get("explain", "/v1/jobs/%d/steps/%d/explain", job, id).of(job, id)
 	var x wireExplanation
 	k.answer = &x
 	err := c.do(ctx, k)
-	x.Explanation.Step = x.Step.stored()
+	x.Explanation.Job, x.Explanation.Step = x.Job.stored(), x.Step.stored()
 	return x.Explanation, err
 }
 
-// History returns up to limit records of a job that come after the sequence number after, as
+// History returns up to limit records of a job whose sequence numbers are greater than after, as
 // [engine.Engine.History] does.
 func (c *Client) History(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Record, error) {
 	k := get("history", "/v1/jobs/%d/history", job).of(job, 0)
@@ -112,8 +116,34 @@ func (c *Client) History(ctx context.Context, job store.JobID, after store.Seq, 
 	return pages[store.Record](ctx, c, k, "after", int64(after), limit)
 }
 
-// Effects returns up to limit effects of a job that are not settled yet and come after the
-// sequence number after, as [engine.Engine.Effects] does.
+// Batches returns the batches of a step, as [engine.Engine.Batches] does.
+func (c *Client) Batches(ctx context.Context, job store.JobID, id step.ID) ([]store.Batch, error) {
+	k := get("batches", "/v1/jobs/%d/steps/%d/batches", job, id).of(job, id)
+	var answer page[store.Batch]
+	k.answer = &answer
+	err := c.do(ctx, k)
+	return answer.Items, err
+}
+
+// PlanBatches returns the plan of the batches of an expression for a number of targets, as
+// [step.Batches] does: the index of the first target after each batch.
+func (c *Client) PlanBatches(ctx context.Context, expression string, total int32) ([]int32, error) {
+	k := get("plan", "/v1/batches")
+	k.query = url.Values{"batches": {expression}, "total": {strconv.Itoa(int(total))}}
+	var answer page[struct {
+		End int32 `json:"end"`
+	}]
+	k.answer = &answer
+	err := c.do(ctx, k)
+	var ends []int32
+	for _, b := range answer.Items {
+		ends = append(ends, b.End)
+	}
+	return ends, err
+}
+
+// Effects returns up to limit unsettled effects of a job whose sequence numbers are greater than
+// after, as [engine.Engine.Effects] does.
 func (c *Client) Effects(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Delivery, error) {
 	k := get("effects", "/v1/jobs/%d/effects", job).of(job, 0)
 	return pages[store.Delivery](ctx, c, k, "after", int64(after), limit)
@@ -128,9 +158,9 @@ func (c *Client) Targets(ctx context.Context, job store.JobID, id step.ID, q eng
 	return pages[store.Target](ctx, c, k, "from", int64(q.From), q.Limit)
 }
 
-// TargetsByStatus returns those of the targets that q selects that have one of the statuses. The
-// server looks at q.Limit targets at most, and returns where to go on: the next From, or 0 at the
-// end.
+// TargetsByStatus returns the targets that q selects and that have one of the statuses. The server
+// reads q.Limit targets at most, so found can be empty before the end. next is the From of the next
+// call, or 0 at the end.
 func (c *Client) TargetsByStatus(ctx context.Context, job store.JobID, id step.ID, q engine.TargetQuery, statuses ...step.Status) (found []store.Target, next int32, err error) {
 	k, err := targets(job, id, q)
 	if err != nil {
@@ -170,7 +200,7 @@ func targets(job store.JobID, id step.ID, q engine.TargetQuery) (*call, error) {
 	return k, nil
 }
 
-// A page is one part of a list, and where the next one begins; 0 at the end.
+// A page is one part of a list, and the begin of the next one; 0 at the end.
 type page[T any] struct {
 	Items []T   `json:"items"`
 	Next  int64 `json:"next"`
@@ -225,33 +255,11 @@ func list[T fmt.Stringer](all func(yield func(T) bool)) string {
 	return strings.Join(names, ",")
 }
 
-// A wireStep is a step as it is sent: durations are milliseconds there.
-type wireStep struct {
-	store.Step
-	TimeoutMS int64 `json:"timeout_ms"`
-}
-
-func (s *wireStep) stored() store.Step {
-	s.Step.Timeout = time.Duration(s.TimeoutMS) * time.Millisecond
-	return s.Step
-}
-
 // A wireExplanation is an explanation as it is sent.
 type wireExplanation struct {
 	engine.Explanation
+	Job  wireJob  `json:"job"`
 	Step wireStep `json:"step"`
-}
-
-// milliseconds returns d in whole milliseconds, away from 0.
-func milliseconds(d time.Duration) int64 {
-	ms := d.Milliseconds()
-	switch rest := d % time.Millisecond; {
-	case rest > 0:
-		ms++
-	case rest < 0:
-		ms--
-	}
-	return ms
 }
 
 func invalid(field, format string, args ...any) *engine.Refusal {

@@ -51,8 +51,8 @@ func newClient(t *testing.T, f transport, opts ...client.Option) *client.Client 
 	return c
 }
 
-// attempts are the calls by what may be repeated: what is safe although it may have been carried
-// out, and what is not.
+// attempts are the calls by whether a repetition is safe although the first request may have been
+// carried out.
 var attempts = map[string]struct {
 	safe bool
 	ask  func(context.Context, *client.Client) error
@@ -86,7 +86,7 @@ var withID = map[string]bool{"create": true, "operate": true, "hurry": true}
 
 var errBroken = errors.New("the connection broke")
 
-// failures are what can come of a request but success, and whether it is repeated: always, if that
+// failures are all results of a request but success, and whether the client repeats it: always, if that
 // is safe, or never.
 var failures = map[string]struct {
 	do    transport
@@ -182,8 +182,8 @@ func isStatus(status int, reason string) func(error) bool {
 	}
 }
 
-// Each call that fails in each way is repeated if nothing was done, or if that is safe, as often as
-// the client was told; its error is that of the last request, or that the outcome is unknown.
+// The client repeats each call that fails in each way, if the request had no effect or a repetition is
+// safe, up to the configured number. The error is that of the last request, or ErrUnknownOutcome.
 func TestCallsAreRepeatedIfThatIsSafe(t *testing.T) {
 	const retries = 2
 	for call, a := range attempts {
@@ -251,8 +251,8 @@ func TestARepetitionThatPasses(t *testing.T) {
 	})
 }
 
-// After a request whose outcome is unknown, a refusal tells that it was not carried out; a denial
-// tells nothing, as the person is asked for before the request is.
+// After a request with an unknown outcome, a refusal means that it was not carried out. A denial says
+// nothing of it, because the server checks the person before the request.
 func TestADenialAfterADoubtTellsNothing(t *testing.T) {
 	for reason, unknown := range map[string]bool{"denied": true, "unauthenticated": true, "wrong_state": false, "stale": false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -311,7 +311,7 @@ func TestPausesBetweenRepetitions(t *testing.T) {
 	})
 }
 
-// Each request is bounded, that of a claim by its wait in addition.
+// Each request has a timeout. That of a claim is longer by its wait.
 func TestRequestsAreBounded(t *testing.T) {
 	silent := func(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
@@ -338,8 +338,8 @@ func TestRequestsAreBounded(t *testing.T) {
 	}
 }
 
-// A claim that is under way when its context ends returns what it has claimed, as no other call
-// does; it waits for the answer as long as the server may wait, within a bound.
+// A claim under way when its context ends still returns its effects, unlike any other call. It waits for
+// the answer as long as the server may wait, within a bound.
 func TestAClaimOutlivesItsContext(t *testing.T) {
 	for name, c := range map[string]struct {
 		wait, answers time.Duration
@@ -378,8 +378,8 @@ func TestAClaimOutlivesItsContext(t *testing.T) {
 	}
 }
 
-// Behind a proxy that does not tell the server that a request is given up, an executor that ends by
-// itself takes nothing along: its run is due at once.
+// An executor that ends behind a proxy which hides aborted requests from the server keeps no lease: its
+// run is due at once.
 func TestAnExecutorBehindAProxyEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(30 * 365 * 24 * time.Hour) // ids of jobs begin in 2024

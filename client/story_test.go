@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,7 +26,7 @@ import (
 
 var scope = store.Scope{Type: "biz", ID: "2"}
 
-// newEngine returns an engine whose ids, times and randomness are those of every other one.
+// newEngine returns an engine with the same ids, times and random numbers as every other one.
 func newEngine() *engine.Engine {
 	var jobs, random atomic.Int64
 	return engine.New(memstore.New(),
@@ -82,6 +84,7 @@ type api interface {
 	History(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Record, error)
 	Effects(ctx context.Context, job store.JobID, after store.Seq, limit int) ([]store.Delivery, error)
 	Targets(ctx context.Context, job store.JobID, id step.ID, q engine.TargetQuery) ([]store.Target, error)
+	Batches(ctx context.Context, job store.JobID, id step.ID) ([]store.Batch, error)
 	Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Delivery, error)
 	Renew(ctx context.Context, c engine.Claimed, lease time.Duration) error
 	Settle(ctx context.Context, c engine.Claimed) error
@@ -101,7 +104,7 @@ type teller struct {
 	hurry      func(person string, job store.JobID, seq store.Seq, r engine.Request) (store.Record, error)
 	explain    func(person string, job store.JobID, id step.ID) (engine.Explanation, error)
 
-	told []string // what came of each call
+	told []string // the result of each call
 	ids  byte
 }
 
@@ -178,13 +181,13 @@ func toServer(t *testing.T) *teller {
 	return s
 }
 
-// tell notes what came of a call: a value without what the clocks and dice of an engine decide, and
-// an error with its type, its text and what errors.Is finds.
+// tell notes the result of a call: a value without times and random numbers of an engine, and an error
+// with its type, its text and the sentinels that errors.Is finds.
 func (s *teller) tell(what string, v any, err error) {
 	if list := reflect.ValueOf(v); list.Kind() == reflect.Slice && list.Len() == 0 {
 		v = "none"
 	}
-	text := fmt.Sprintf("%s: %+v", what, v)
+	text := fmt.Sprintf("%s: %s", what, pointers.ReplaceAllString(fmt.Sprintf("%+v", v), "Policy:pointer"))
 	if err != nil {
 		text = fmt.Sprintf("%s: %v", what, err)
 		if r := (*engine.Refusal)(nil); errors.As(err, &r) {
@@ -197,8 +200,10 @@ func (s *teller) tell(what string, v any, err error) {
 	s.told = append(s.told, text)
 }
 
-// refused tells all of a refusal. What is wrong with the input is said in the server's own words, and
-// only denials and refusals of confirmers name the caller there.
+var pointers = regexp.MustCompile("Policy:0x[0-9a-f]+")
+
+// refused notes all of a refusal. The server's own words describe malformed input, and only denials and
+// refusals of confirmers name the caller there.
 func refused(r engine.Refusal) string {
 	switch r.Reason {
 	case operation.InvalidInput:
@@ -211,7 +216,7 @@ func refused(r engine.Refusal) string {
 		&r, r.Actor, r.Field, r.Legal, r.LegalFrom, r.Reason, r.Cause, r.Job, r.Step, r.Current, r.Version, r.Attempt, r.State, r.JobState)
 }
 
-// look tells everything that there is to read.
+// look notes the results of all reads.
 func (s *teller) look(person string, jobs ...store.JobID) {
 	ctx, a := s.Context(), s.as(person)
 	all, err := a.Jobs(ctx, engine.JobQuery{})
@@ -238,6 +243,8 @@ func (s *teller) look(person string, jobs ...store.JobID) {
 		for id := step.ID(1); id < 5; id++ {
 			one, err := a.Step(ctx, job, id)
 			s.tell("step", one, err)
+			batches, err := a.Batches(ctx, job, id)
+			s.tell("batches", batches, err)
 			x, err := s.explain(person, job, id)
 			s.tell("explain", explained(x), err)
 			for _, q := range []engine.TargetQuery{
@@ -253,13 +260,19 @@ func (s *teller) look(person string, jobs ...store.JobID) {
 
 func explained(x engine.Explanation) string {
 	text := fmt.Sprintf("%+v %+v", x.Job, x.Step)
+	if x.Job.Policy != nil {
+		text += fmt.Sprintf(" %+v", *x.Job.Policy)
+	}
+	if x.Step.Policy != nil {
+		text += fmt.Sprintf(" %+v", *x.Step.Policy)
+	}
 	for _, v := range x.Causes {
 		text += fmt.Sprintf("\n%v %v %+v %v", v.Cause, v.Legal, v.Record, v.Refusal)
 	}
 	return text
 }
 
-// claim claims, and tells all of it but the token.
+// claim claims, and notes all of the delivery but the token.
 func (s *teller) claim(q engine.ClaimQuery) []engine.Delivery {
 	claimed, err := s.as("worker").Claim(s.Context(), q)
 	shown := append([]engine.Delivery(nil), claimed...)
@@ -270,7 +283,7 @@ func (s *teller) claim(q engine.ClaimQuery) []engine.Delivery {
 	return claimed
 }
 
-// story uses every call with what passes and with what is refused.
+// story makes every call, with accepted and with refused requests.
 func (s *teller) story() {
 	ctx, worker := s.Context(), s.as("worker")
 	spec := engine.JobSpec{Name: "release", Steps: []step.Spec{
@@ -362,10 +375,92 @@ func (s *teller) story() {
 	s.tell("terminate", record, err)
 	s.claim(engine.ClaimQuery{Limit: 1000, Effects: []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded}})
 	s.look("worker", job.ID)
+	s.rolling()
 }
 
-// A story that is told to an engine, and through clients to a server of one, goes the same way:
-// values, refusals with their words, and what errors.Is finds.
+// rolling makes the calls about gates, batches, holds and turns.
+func (s *teller) rolling() {
+	ctx, worker := s.Context(), s.as("worker")
+	spec := engine.JobSpec{
+		Name: "rolling", StartAt: 1, Timeout: time.Hour, Turn: store.Turn{Key: "production", Limit: 1}, Steps: []step.Spec{
+			{Type: step.Script, Name: "install", Targets: []string{"a", "b", "c"}, TotalTimeout: time.Minute, StopBefore: true,
+				Retry:    step.Retry{Attempts: 2, After: time.Second, Most: time.Minute, Except: []step.Status{step.NonZeroExit}},
+				Rolling:  step.Rolling{Batches: "1 2", Between: step.Between{Delay: 1500 * time.Millisecond, Person: true}},
+				Tolerate: step.Tolerance{Percent: 40}},
+			{Type: step.Script, Name: "check", Targets: []string{"a"}, Delay: time.Minute, Window: "night", Tolerate: step.Tolerance{Count: 1}},
+		},
+	}
+	job, err := s.create("ann", spec)
+	s.tell("create", job, err)
+	for _, wrong := range []func(*engine.JobSpec, *step.Spec){
+		func(j *engine.JobSpec, _ *step.Spec) { j.StartAt = -1 },
+		func(j *engine.JobSpec, _ *step.Spec) { j.Turn.Limit = 0 },
+		func(_ *engine.JobSpec, s *step.Spec) { s.Rolling.Batches = "1  2" },
+		func(_ *engine.JobSpec, s *step.Spec) { s.Retry.Attempts = 1001 },
+		func(_ *engine.JobSpec, s *step.Spec) { s.Retry.Most = time.Millisecond },
+		func(_ *engine.JobSpec, s *step.Spec) { s.Tolerate.Percent = 101 },
+		func(_ *engine.JobSpec, s *step.Spec) { s.Retry.Except = []step.Status{step.TargetSucceeded} },
+	} {
+		bad := spec
+		bad.Steps = slices.Clone(spec.Steps)
+		wrong(&bad, &bad.Steps[0])
+		_, err = s.create("ann", bad)
+		s.tell("create what is wrong", "", err)
+	}
+	second, err := s.create("ann", spec)
+	s.tell("create another", second, err)
+	ofJob := func(job store.JobID, code operation.JobCode) {
+		record, err := s.operateJob("ann", job, code, engine.Request{})
+		s.tell(code.String(), record, err)
+	}
+	ofStep := func(id step.ID, code operation.Code) {
+		record, err := s.operate("ann", job.ID, id, code, engine.Request{})
+		s.tell(code.String(), record, err)
+	}
+	s.look("ann", job.ID)
+	ofStep(2, operation.StopBefore)
+	ofStep(2, operation.StopBefore)
+	ofStep(2, operation.ClearStop)
+	ofStep(2, operation.ClearStop)
+	ofJob(job.ID, operation.ResumeJob)
+	ofJob(job.ID, operation.HoldJob)
+	ofJob(job.ID, operation.HoldJob)
+	ofJob(job.ID, operation.StartJob)
+	s.look("ann", job.ID)
+	ofStep(1, operation.Continue)
+	ofStep(1, operation.Continue)
+	ofJob(job.ID, operation.ResumeJob)
+	ofJob(second.ID, operation.StartJob)
+	record, err := s.operate("ann", second.ID, 1, operation.Continue, engine.Request{})
+	s.tell("wait for a turn", record, err)
+	record, err = s.operate("ann", second.ID, 1, operation.Continue, engine.Request{})
+	s.tell("continue without a turn", record, err)
+	s.look("ann", job.ID, second.ID)
+	s.claim(engine.ClaimQuery{Effects: []store.Effect{store.RunTargets}, Lease: time.Minute})
+	for target, status := range []step.Status{step.NonZeroExit, step.TargetSucceeded} {
+		receipt, err := worker.Report(ctx, engine.Report{Job: job.ID, Step: 1, Attempt: 1, By: "worker", Results: []engine.TargetResult{
+			{Target: int32(target), Result: store.Result{Status: status}},
+		}})
+		s.tell("report", len(receipt.Rejected), err)
+	}
+	s.look("ann", job.ID)
+	ofStep(1, operation.Continue)
+	ofStep(1, operation.Continue)
+	s.look("ann", job.ID)
+	receipt, err := worker.Report(ctx, engine.Report{Job: job.ID, Step: 1, Attempt: 2, By: "worker", Results: []engine.TargetResult{
+		{Target: 0, Result: store.Result{Status: step.TargetSucceeded}}, {Target: 1, Result: store.Result{Status: step.TargetFailed}},
+		{Target: 2, Result: store.Result{Status: step.TargetSucceeded}},
+	}})
+	s.tell("report a target of another batch", receipt, err)
+	s.look("ann", job.ID)
+	ofStep(1, operation.ForcedSkip)
+	s.look("ann", job.ID)
+	ofJob(job.ID, operation.TerminateJob)
+	s.look("ann", job.ID, second.ID)
+}
+
+// A story has the same results on an engine and through clients on a server of one: values, refusals
+// with their words, and sentinels that errors.Is finds.
 func TestClientAnswersAsTheEngineDoes(t *testing.T) {
 	engine, server := toEngine(t), toServer(t)
 	engine.story()

@@ -24,16 +24,17 @@ const (
 	maxEvent   = 1 << 20     // bytes
 )
 
-// Watch returns the history of a job that comes after the sequence number after, and then its tail
-// as it grows, as [engine.Engine.Watch] does. It opens a stream that has ended or is silent for 1 min
-// anew, where it was; after as many failures in a row as the Client repeats requests, the sequence
-// ends with the error. Going on from the last sequence number seen loses and repeats nothing.
+// Watch returns the records of a job whose sequence numbers are greater than after, and then each
+// new record, as [engine.Engine.Watch] does. It reopens a stream that has ended or is silent for
+// 1 min, after the last record. The sequence ends with the error once more failures in a row
+// have come than [WithRetries] permits. A new Watch from the last number seen loses and repeats no
+// record.
 func (c *Client) Watch(ctx context.Context, job store.JobID, after store.Seq) iter.Seq2[store.Record, error] {
 	return c.watch(ctx, job, after, "")
 }
 
-// WatchMoves is [Client.Watch] without records that neither change a state nor start an attempt:
-// reports of results alone.
+// WatchMoves is [Client.Watch] without the records of results alone, which neither change a state
+// nor start an attempt.
 func (c *Client) WatchMoves(ctx context.Context, job store.JobID, after store.Seq) iter.Seq2[store.Record, error] {
 	return c.watch(ctx, job, after, "false")
 }
@@ -68,7 +69,7 @@ var (
 	errSilent  = errors.New("the server is silent")
 )
 
-// orSilent returns why a stream was ended that the server has not ended.
+// orSilent returns err, or the silence for which the client has ended the stream.
 func orSilent(ctx context.Context, err error) error {
 	if context.Cause(ctx) == errSilent {
 		return errSilent
@@ -76,7 +77,7 @@ func orSilent(ctx context.Context, err error) error {
 	return err
 }
 
-// A stream is where a watch stands.
+// A stream is the state of a watch.
 type stream struct {
 	c        *Client
 	job      store.JobID
@@ -125,7 +126,7 @@ func (s *stream) run(ctx context.Context, yield func(store.Record, error) bool) 
 	}
 }
 
-// take hands an event on.
+// take passes an event on.
 func (s *stream) take(name string, data []byte, yield func(store.Record, error) bool) (fate, error) {
 	switch name {
 	case "record":

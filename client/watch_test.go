@@ -20,7 +20,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// events answers with a stream of texts, each of which is a part of it, and then with what end does.
+// events answers with a stream of these parts, and then calls end.
 func events(end func(r *http.Request) error, parts ...string) transport {
 	return func(r *http.Request) (*http.Response, error) {
 		w := answer(200, "text/event-stream", "")
@@ -61,8 +61,8 @@ func seqs(all func(func(store.Record, error) bool)) (seen []store.Seq, err error
 	return seen, err
 }
 
-// A watch goes on where it was when its stream ends, however events are cut into parts, and hands
-// on each record once.
+// A watch resumes when its stream ends, whatever parts the events are cut into, and yields each record
+// once.
 func TestWatchGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cursors []string
@@ -94,7 +94,7 @@ func TestWatchGoesOn(t *testing.T) {
 	})
 }
 
-// A stream that is silent is opened anew; one whose reader takes its time is not.
+// A watch reopens a silent stream, but not one with a slow reader.
 func TestWatchNoticesSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opened := 0
@@ -134,7 +134,7 @@ func TestWatchEnds(t *testing.T) {
 	})
 }
 
-// What is no stream of events is an error.
+// An answer that is no stream of events is an error.
 func TestWatchRefusesWhatIsNoStream(t *testing.T) {
 	long := "event: record\ndata: " + strings.Repeat("x", 1<<20) + "\n\n"
 	lines := "event: record\n" + strings.Repeat("data: "+strings.Repeat("x", 1<<10)+"\n", 2<<10) + "\n"
@@ -154,8 +154,8 @@ func TestWatchRefusesWhatIsNoStream(t *testing.T) {
 	}
 }
 
-// Streams that the server ends after a moment hand on each record once, and with WatchMoves those
-// that move something.
+// A watch over streams that the server ends after a moment yields each record once, and with WatchMoves
+// only the moves.
 func TestWatchOfAServer(t *testing.T) {
 	eng := newEngine()
 	c := as(t, serve(t, eng, httpapi.Config{StreamFor: time.Millisecond}), "ann")
@@ -204,7 +204,7 @@ func TestWatchOfAServer(t *testing.T) {
 	}
 }
 
-// Whatever a server sends as a stream, a watch ends with an error, and its records ascend.
+// A watch of any stream ends with an error, and its records ascend.
 func FuzzWatch(f *testing.F) {
 	f.Add([]byte(event(1) + event(2)))
 	f.Add([]byte("retry: 1\n\nevent: beat\ndata: {\"at\":1}\n\n" + strings.ReplaceAll(event(3), "\n", "\r\n")))

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/looplab/fsm"
 
@@ -18,7 +21,7 @@ import (
 )
 
 // Compare the figures of one run only: BenchmarkOperate and BenchmarkOperateRefused with
-// BenchmarkLooplabEvent, and the sizes of a benchmark with each other. README.md says
+// BenchmarkLooplabEvent, and the sizes of a benchmark with each other. docs/performance.md says
 // what ratios are held.
 
 // settle settles every effect that waits.
@@ -44,7 +47,7 @@ func settle(b *testing.B, st store.Store) {
 }
 
 // operate alternates the two codes on the first step of the jobs in turn, round by
-// round, and calls between, outside the timer, after every so many operations.
+// round, and calls between, outside the timer, after every few operations.
 func operate(b *testing.B, eng *engine.Engine, ids []store.JobID, every int, between func()) {
 	b.Helper()
 	ctx := b.Context()
@@ -86,7 +89,7 @@ func BenchmarkOperate(b *testing.B) {
 	}
 	for _, records := range []int{10, 10_000} {
 		b.Run(fmt.Sprintf("records=%d", records), func(b *testing.B) {
-			const jobs, rounds = 64, 64 // the history grows by 64 records before it is made anew
+			const jobs, rounds = 64, 64 // the history grows by 64 records before new jobs replace these
 			st := memstore.New()
 			eng := engine.New(st)
 			var ids [jobs]store.JobID
@@ -214,7 +217,96 @@ func BenchmarkRetryFailed(b *testing.B) {
 	}
 }
 
-// failed returns a job whose only step has failed on so many of its targets.
+// Does the next batch cost more among a million targets than among 10, or after 490 batches than after
+// one? Both sizes take turns, and the benchmark reports the ratio of the medians of their times.
+func BenchmarkNextBatch(b *testing.B) {
+	sizes := strings.TrimSuffix(strings.Repeat("2 ", 500), " ")
+	for _, c := range []struct {
+		name  string
+		sides [2]rollout
+	}{
+		{"targets=10,1000000", [2]rollout{rolloutOf(10, "1", 1, 10), rolloutOf(1_000_000, "2000", 1, 500)}},
+		{"batch=1,500", [2]rollout{rolloutOf(500, "1", 1, 11), rolloutOf(500, "1", 490, 500)}},
+		{"batch=1,500/each with a size", [2]rollout{rolloutOf(1000, sizes, 1, 11), rolloutOf(1000, sizes, 490, 500)}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			var took [2][]time.Duration
+			for n := 0; b.Loop(); n++ {
+				for i := range c.sides {
+					c.sides[i].end(b)
+				}
+				for i := range c.sides {
+					side := (i + n) % 2 // the first to go has the colder cache
+					began := time.Now()
+					c.sides[side].next(b)
+					took[side] = append(took[side], time.Since(began))
+				}
+			}
+			var median [2]float64
+			for i := range took {
+				slices.Sort(took[i])
+				median[i] = float64(took[i][len(took[i])/2].Nanoseconds())
+			}
+			b.ReportMetric(median[1], "ns/batch")
+			b.ReportMetric(median[1]/median[0], "large/small")
+		})
+	}
+}
+
+// rollout is a job whose batches begin one after the other. After the last one, or the last that counts, a
+// new job takes its place, and goes on to the first that counts.
+type rollout struct {
+	spec        engine.JobSpec
+	first, last int32
+	st          *memstore.Store
+	eng         *engine.Engine
+	jobs, keep  int // so far, and how many share a store
+	id          store.JobID
+	batch       int32
+}
+
+func rolloutOf(targets int, batches string, first, last int32) rollout {
+	spec := step.Spec{Type: step.Script, Name: "run", Targets: make([]string, targets), Rolling: step.Rolling{Batches: batches}}
+	for i := range spec.Targets {
+		spec.Targets[i] = fmt.Sprintf("host-%d", i)
+	}
+	return rollout{spec: engine.JobSpec{Name: "bench", Steps: []step.Spec{spec}}, first: first, last: last, batch: last, keep: max(1, 100_000/targets)}
+}
+
+// end ends the batch that is under way, without a result.
+func (r *rollout) end(b *testing.B) {
+	b.Helper()
+	if r.batch == r.last && r.jobs%r.keep == 0 {
+		r.st = memstore.New() // the old jobs go
+		r.eng = engine.New(r.st)
+	}
+	if r.batch == r.last {
+		r.jobs++
+		r.id, r.batch = jobkit.StartMany(b, r.eng, 1, r.spec)[0], 1
+		for r.batch < r.first {
+			r.fail(b)
+			r.next(b)
+		}
+	}
+	r.fail(b)
+	settle(b, r.st)
+}
+
+func (r *rollout) fail(b *testing.B) {
+	if _, err := r.eng.Report(b.Context(), engine.Report{Job: r.id, Step: 1, Attempt: r.batch, Outcome: step.Broke}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// next begins the next batch.
+func (r *rollout) next(b *testing.B) {
+	if _, err := r.eng.Operate(b.Context(), r.id, 1, operation.IgnoreError, engine.Request{By: "ann"}); err != nil {
+		b.Fatal(err)
+	}
+	r.batch++
+}
+
+// failed returns a job of one step with a number of failed targets.
 func failed(b *testing.B, eng *engine.Engine, targets, failures int) store.JobID {
 	b.Helper()
 	names := make([]string, targets)

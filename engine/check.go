@@ -17,8 +17,8 @@ const (
 	maxDetail = 256 // characters of a result's detail
 )
 
-// checkText refuses what cannot be kept and read again: text that is too long, not
-// UTF-8, or holds the NUL that databases do not take.
+// checkText refuses text that a store cannot keep: too long, not UTF-8, or with a NUL, which
+// databases refuse.
 func checkText(field, text string, most int) *Refusal {
 	if len(text) <= most && isPlain(text) {
 		return nil
@@ -44,7 +44,7 @@ func isPlain(text string) bool {
 	return true
 }
 
-// checkName refuses what is no name. Names are compared byte for byte, and printed on one
+// checkName refuses text that is no name. Names are compared byte for byte, and printed on one
 // line among other words: see [step.Spec].
 func checkName(field, name string) *Refusal {
 	if name == "" {
@@ -53,7 +53,7 @@ func checkName(field, name string) *Refusal {
 	return checkPerson(field, name)
 }
 
-// checkPerson is checkName of a name that may be missing.
+// checkPerson is checkName for a name that may be empty.
 func checkPerson(field, name string) *Refusal {
 	if err := checkText(field, name, maxName); err != nil {
 		return err
@@ -64,7 +64,8 @@ func checkPerson(field, name string) *Refusal {
 	return nil
 }
 
-// oddity says what text has that does not belong on a line among other words, or "".
+// oddity describes the first part of text that does not belong on a line among other words, or is
+// "".
 func oddity(text string) string {
 	if isWord(text) {
 		return ""
@@ -157,10 +158,11 @@ func (c *Operate) check(r *operation.Rules, limits *Limits) *Refusal {
 	return c.Request.check(limits)
 }
 
-// isDocumented reports whether an operation on the job is one of the document's: without a row it
-// is never legal, but no mistake of the caller.
+// isDocumented reports whether c is a documented operation on the job. Without a row it is never
+// legal, but naming it is no invalid input.
 func isDocumented(c step.Cause) bool {
-	return c == operation.StartJob.Cause() || c == operation.TerminateJob.Cause()
+	return c == operation.StartJob.Cause() || c == operation.TerminateJob.Cause() ||
+		c == operation.HoldJob.Cause() || c == operation.ResumeJob.Cause()
 }
 
 // unknownCode refuses an operation that the rules do not know: on a step, or on a job.
@@ -203,6 +205,9 @@ func (c *Create) check(r *operation.Rules, limits *Limits) *Refusal {
 			return err
 		}
 	}
+	if err := checkJobPolicy(&c.Spec); err != nil {
+		return err
+	}
 	switch n := len(c.Spec.Steps); {
 	case n == 0:
 		return invalid("steps", "none: a job has at least one")
@@ -228,8 +233,11 @@ func checkSpec(s *step.Spec, r *operation.Rules, limits *Limits) *Refusal {
 	if err := checkText("payload", s.Payload, len(s.Payload)); err != nil {
 		return err
 	}
-	if s.Timeout < 0 {
-		return invalid("timeout_ns", "%v: want 0 for none, or a positive duration", s.Timeout)
+	if err := checkTimes(s); err != nil {
+		return err
+	}
+	if field := waitsForPerson(s); field != "" && r.Enters(s.Type) != 0 && !canOpen(r, s.Type) {
+		return invalid(field, "no operation of these rules opens a gate of a %v step, which would wait for ever", s.Type)
 	}
 	switch r.Enters(s.Type) {
 	case step.Running:
@@ -240,7 +248,7 @@ func checkSpec(s *step.Spec, r *operation.Rules, limits *Limits) *Refusal {
 	return invalid("type", "unknown step type %d: want one of %v", s.Type, step.TypesOf(r.Types()...))
 }
 
-// checkRunning checks what only a step that runs on targets may define.
+// checkRunning checks the fields that only a step with targets may set.
 func checkRunning(s *step.Spec, limits *Limits) *Refusal {
 	switch {
 	case s.Confirmers != nil:
@@ -250,20 +258,25 @@ func checkRunning(s *step.Spec, limits *Limits) *Refusal {
 	case len(s.Targets) == 0:
 		return invalid("targets", "none: a %v step has at least one", s.Type)
 	}
-	return checkList("targets", s.Targets, limits.Targets)
+	if err := checkList("targets", s.Targets, limits.Targets); err != nil {
+		return err
+	}
+	return checkCourse(s)
 }
 
-// checkWaiting checks what only a step that asks a person may define.
+// checkWaiting checks the fields that only a step that asks a person may set.
 func checkWaiting(s *step.Spec, limits *Limits) *Refusal {
 	switch {
 	case len(s.Targets) > 0:
 		return invalid("targets", "a %v step has no targets", s.Type)
 	case s.IgnoreErrors:
 		return invalid("ignore_errors", "a %v step has no errors to ignore", s.Type)
+	case runsOnly(s) != "":
+		return invalid(runsOnly(s), "a %v step runs on no targets", s.Type)
 	case !s.OnTimeout.Valid():
 		return invalid("on_timeout", "unknown decision %d: want %v (%d) or %v (%d)", s.OnTimeout,
 			step.TerminateOnTimeout, step.TerminateOnTimeout, step.ConfirmOnTimeout, step.ConfirmOnTimeout)
-	case s.OnTimeout != 0 && s.Timeout == 0:
+	case s.OnTimeout != 0 && s.Timeout == 0 && s.TotalTimeout == 0:
 		return invalid("on_timeout", "%v needs a timeout", s.OnTimeout)
 	case s.Confirmers != nil && len(s.Confirmers) == 0:
 		return invalid("confirmers", "empty: name at least one person, or leave the list out to let the authorizer decide alone")
@@ -271,8 +284,7 @@ func checkWaiting(s *step.Spec, limits *Limits) *Refusal {
 	return checkList("confirmers", s.Confirmers, limits.Targets)
 }
 
-// checkList refuses a list that is too long, and names that are no names or stand
-// twice.
+// checkList refuses a list that is too long, and an invalid or repeated name.
 func checkList(field string, names []string, most int) *Refusal {
 	if len(names) > most {
 		return invalid(field, "%d names: the maximum is %d", len(names), most)

@@ -11,7 +11,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A ClaimQuery selects effects to claim.
+// A ClaimQuery selects effects to claim: those that are due and are of one of the kinds and step
+// types. The zero ClaimQuery selects all, takes up to 100 for 14 s each, and does not wait.
 type ClaimQuery struct {
 	Effects []store.Effect // kinds, in any order; none means all
 	Types   step.Types     // of the steps whose runs and stops are claimed; the empty set means all
@@ -19,13 +20,14 @@ type ClaimQuery struct {
 	Limit   int            // maximum of effects, as in a read
 	Wait    time.Duration  // maximum wait for a due effect: 1 min at most; 0 does not wait
 
-	// Bytes bounds the payloads and confirmers in the result: no effect is added once they have
-	// reached it, so that only the last one can exceed it. 0 does not bound them.
+	// Bytes is the maximum size of the payloads and confirmers in the result. Once they have
+	// reached it, no further effect is added; only the last one can exceed it. 0 means no maximum.
 	Bytes int
 
-	// Turn, if not nil, is called before each look for effects, and what it returns after a look
-	// that has found none: a caller with little memory has looks wait there for their turn, and
-	// a claim that waits for effects has none. Its error is that of the claim.
+	// Turn, if not nil, is called before each look for effects, and done after a look that found
+	// none. A caller with little memory lets looks wait in Turn, so that few run at once; a claim
+	// that waits for effects holds no turn. After a look that found some, the turn stays with the
+	// caller of Claim. An error of Turn ends the claim with that error.
 	Turn func(ctx context.Context) (done func(), err error)
 }
 
@@ -35,9 +37,9 @@ const (
 	maxWait  = time.Minute
 )
 
-// RenewEvery returns how long after a claim or a renewal the next renewal of a lease is due, 0 meaning
-// the default lease of 14 s: 5/14 of it, which is 5 s. The lease runs out only after two renewals in a
-// row have failed.
+// RenewEvery returns the time from a claim or a renewal to the next renewal: 5/14 of the lease. A
+// lease of 0 is the default of 14 s, which is renewed every 5 s. The lease runs out only after two
+// renewals in a row have failed.
 func RenewEvery(lease time.Duration) time.Duration {
 	return cmp.Or(lease, defaultLease) / 14 * 5
 }
@@ -49,8 +51,8 @@ func checkLease(d time.Duration) *Refusal {
 	return nil
 }
 
-// checkSelection returns the kinds of effects that are wanted, each once, none meaning all, unless one of
-// them or of the step types is not delivered by the engine's rules.
+// checkSelection returns the selected kinds of effects, each once; an empty list selects all. It
+// refuses a kind or a step type that the engine's rules do not deliver.
 func (e *Engine) checkSelection(effects []store.Effect, types step.Types) ([]store.Effect, *Refusal) {
 	for i, effect := range effects {
 		if !slices.Contains(allEffects, effect) {
@@ -70,23 +72,23 @@ func (e *Engine) checkSelection(effects []store.Effect, types step.Types) ([]sto
 	return slices.DeleteFunc(slices.Clone(allEffects), unwanted), nil
 }
 
-// Claim hands out due effects to executors that fetch their work: those in other processes,
-// which [Engine.Dispatch] cannot call. Each claim draws a token and leases its effects to the
-// caller, who renews the lease with [Engine.Renew] and ends it with [Engine.Settle],
-// [Engine.Fail] or [Engine.Release]; these take the token. An effect whose lease has run out is
-// handed out again. [Handler] says what else an executor owes. Questions and ends of jobs are effects as well:
-// an executor claims only the kinds, and the runs and stops of the step types, that it can carry
-// out. What a claim costs does not depend on effects that it does not select.
+// Claim leases due effects to an executor that fetches its work, as one in another process does,
+// which [Engine.Dispatch] cannot call. Each claim draws a token. The caller renews the lease with
+// [Engine.Renew] and ends it with [Engine.Settle], [Engine.Fail] or [Engine.Release]; these take
+// the token. An effect whose lease has run out can be claimed again. [Handler] lists the other
+// duties of an executor. Questions and ends of jobs are effects as well: an executor claims only
+// the kinds, and the runs and stops of the step types, that it can carry out. The cost of a claim
+// does not depend on effects that it does not select.
 //
-// Any number of claimers and dispatchers can share a store: no effect is with two of them
-// unless the first one's lease has run out, by the engine's time (see [WithClock]). Obsolete
-// effects are settled unseen. Effects come in the order in which they fell due, as far as the
-// store can tell.
+// Any number of claimers and dispatchers can share a store: two of them hold one effect only
+// after the first one's lease has run out, by the engine's time (see [WithClock]). Obsolete
+// effects are settled and not returned. Effects come in the order in which they fell due, as far
+// as the store can tell.
 //
 // The caller owns the result. It is empty if nothing fell due within q.Wait, and can hold
-// fewer than q.Limit although more are due. If ctx ends, the error is ctx's, and what was
-// claimed is due again at once. Each call of the store is bounded by the lease and by 30 s.
-// An effect whose job cannot be read has failed: the observer is told, and the effect comes
+// fewer than q.Limit although more are due. If ctx ends, the error is ctx's, and the claimed
+// effects are due again at once. Each call of the store is bounded by the lease and by 30 s.
+// An effect whose job cannot be read has failed: the observer is told, and the effect is due
 // again later, as after [Engine.Fail].
 func (e *Engine) Claim(ctx context.Context, q ClaimQuery) ([]Delivery, error) {
 	if err := e.checkEngine(ctx); err != nil {
@@ -146,8 +148,9 @@ func (c *courier) claimOnce(ctx context.Context, q ClaimQuery, kinds []store.Eff
 	return c.due(ctx, kinds, limit)
 }
 
-// dueWithin is due for a bound on bytes: effects are shown one by one, and claimed in as large
-// batches as those shown so far let expect to fit. What does not fit is given back, due at once.
+// dueWithin is due with a maximum of bytes. It loads effects one by one, and claims batches whose
+// size follows from the average of those loaded so far. Effects that do not fit are given back,
+// due at once.
 func (c *courier) dueWithin(ctx context.Context, kinds []store.Effect, limit, bytes int) ([]Delivery, error) {
 	var (
 		due  []Delivery
@@ -182,10 +185,10 @@ func (c *courier) dueWithin(ctx context.Context, kinds []store.Effect, limit, by
 	return due, nil
 }
 
-// giveBack has claimed effects due again at once.
+// giveBack makes claimed effects due again at once.
 func (c *courier) giveBack(ctx context.Context, claimed []store.Delivery) {
 	for _, d := range claimed {
-		_ = c.detached(ctx, func(ctx context.Context) error { return c.deferUntil(ctx, d, 0) })
+		_ = c.detached(ctx, func(ctx context.Context) error { return c.letGo(ctx, d, 0) })
 	}
 }
 
@@ -198,7 +201,7 @@ func sizeOf(d *Delivery) int {
 	return n
 }
 
-// due claims effects until some are needed or none is due.
+// due claims effects until some of them are not obsolete, or none is due.
 func (c *courier) due(ctx context.Context, kinds []store.Effect, limit int) ([]Delivery, error) {
 	const atOnce = 64 // views
 	for {
@@ -228,13 +231,13 @@ func (c *courier) due(ctx context.Context, kinds []store.Effect, limit int) ([]D
 	}
 }
 
-// Claimed names one claim of an effect. It is a fence and a secret: without the token that
-// the claim drew, or after the effect was settled or claimed again, it is refused with
-// [store.ErrLeaseLost]. Until then it holds, even if the lease has run out.
+// Claimed names one claim of an effect. It is a fence and a secret: a call with another token
+// than the claim drew, or after the effect was settled or claimed again, fails with
+// [store.ErrLeaseLost]. Until then the claim holds, even if the lease has run out.
 type Claimed struct {
-	Job   store.JobID `json:"job"`
-	Seq   store.Seq   `json:"seq"`
-	Count int32       `json:"count"`
+	Job   store.JobID `json:"job"`   // of the effect
+	Seq   store.Seq   `json:"seq"`   // of the record that asked for the effect
+	Count int32       `json:"count"` // deliveries of the effect, this one included
 	Token store.Token `json:"token"` // zero only for a claim from before there were tokens
 }
 
@@ -253,7 +256,8 @@ func (c Claimed) check() *Refusal {
 	return nil
 }
 
-// held calls f with a claimed effect as it stands, unless it is not the caller's any more.
+// held calls f with the current state of a claimed effect. It fails with store.ErrLeaseLost if the
+// claim holds no more.
 func (e *Engine) held(ctx context.Context, claimed Claimed, f func(context.Context, *courier, store.Delivery) error) error {
 	if err := e.checkRead(ctx, claimed.Job); err != nil {
 		return err
@@ -278,36 +282,36 @@ func (e *Engine) held(ctx context.Context, claimed Claimed, f func(context.Conte
 // step has stopped.
 //
 // The error is [store.ErrLeaseLost], with the job's id, if the effect was settled or claimed
-// again since, if the token is not that of the claim, or if the job has no such effect: another
-// executor carries it out. A repetition of a call that has passed gets the same answer, but for
-// a stop whose step has not stopped: that begins its 30 s anew. The error is a *[Refusal] if the
-// engine's scope has no such job. After an error of the store, and after 30 s without an answer
-// of the store, which is an error, the call can be repeated.
+// again since, if the token is not that of the claim, or if the job has no effect with that
+// number: another executor may carry it out. So repeating a Settle that passed fails with
+// ErrLeaseLost, except for a stop whose step has not stopped: its 30 s begin anew. The error is a
+// *[Refusal] if the engine's scope does not have the job. Any other error is the store's, or its
+// failure to answer within 30 s; the call can then be repeated.
 //
-// Settle, Renew, Fail and Release of one delivery are for one caller at a time: of two at once, the
-// last one wins.
+// Settle, Renew, Fail and Release of one delivery are for one caller at a time: the last write
+// wins.
 func (e *Engine) Settle(ctx context.Context, c Claimed) error {
 	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error { return by.done(ctx, d) })
 }
 
-// Renew gives a claimed effect a new lease from now on: 1 s to 1 h, 0 meaning 14 s. The
-// next renewal is due after [RenewEvery] of it. Its errors are those of [Engine.Settle]. An
-// executor that has lost the lease must stop: another one
-// carries the effect out. So must one whose last renewal that passed is older than the lease.
+// Renew gives a claimed effect a new lease that begins now: 1 s to 1 h; 0 means 14 s. The next
+// renewal is due after [RenewEvery] of it. Its errors are those of [Engine.Settle]. An executor
+// whose lease is lost must stop, as another one may carry the effect out. The same holds once the
+// last successful renewal is older than the lease.
 func (e *Engine) Renew(ctx context.Context, c Claimed, lease time.Duration) error {
 	if err := checkLease(lease); err != nil {
 		return err
 	}
 	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error {
-		return by.deferUntil(ctx, d, cmp.Or(lease, defaultLease))
+		return by.renewFor(ctx, d, cmp.Or(lease, defaultLease))
 	})
 }
 
-// Fail ends a claim whose effect could not be carried out. The effect is delivered again after
-// 1 s, doubled with each further failure in a row, up to 5 min, or 30 s for a stop.
-// [Engine.Effects] keeps 500 characters of cause; the observer is told all of it. Its errors
-// are those of [Engine.Settle], but a repetition counts as another failure, up to one for each
-// claim so far.
+// Fail ends a claim whose effect could not be carried out. The effect is due again after a
+// back-off of 1 s, doubled with each further failure in a row, up to 5 min, or 30 s for a stop.
+// [Engine.Effects] shows the first 500 characters of cause; the observer is told all of it. Its
+// errors are those of [Engine.Settle], but a repetition passes and counts as another failure, up
+// to one for each claim so far.
 func (e *Engine) Fail(ctx context.Context, c Claimed, cause error) error {
 	if cause == nil {
 		return invalid("Cause", "nil")
@@ -315,9 +319,9 @@ func (e *Engine) Fail(ctx context.Context, c Claimed, cause error) error {
 	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error { return by.fail(ctx, d, cause) })
 }
 
-// Release ends a claim of an effect that was not carried out, and has not failed: it is due again
-// at once, for any executor. An executor that shuts down releases what it has not begun. Its
-// errors and repetitions are those of [Engine.Settle].
+// Release ends a claim whose effect was not carried out and has not failed: the effect is due
+// again at once, for any executor. An executor that shuts down releases the effects that it has
+// not begun. Its errors and repetitions are those of [Engine.Settle].
 func (e *Engine) Release(ctx context.Context, c Claimed) error {
-	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error { return by.deferUntil(ctx, d, 0) })
+	return e.held(ctx, c, func(ctx context.Context, by *courier, d store.Delivery) error { return by.letGo(ctx, d, 0) })
 }

@@ -27,7 +27,7 @@ var (
 	stops = engine.ClaimQuery{Effects: []store.Effect{store.StopAttempt}}
 )
 
-// claim claims, and notes what it gets.
+// claim claims, and notes the deliveries.
 func (d *desk) claim(q engine.ClaimQuery) []engine.Delivery {
 	d.Helper()
 	claimed, err := d.eng.Claim(d.Context(), q)
@@ -40,7 +40,7 @@ func (d *desk) claim(q engine.ClaimQuery) []engine.Delivery {
 	return claimed
 }
 
-// claimOne claims what must be one effect.
+// claimOne claims, and fails the test unless it gets one effect.
 func (d *desk) claimOne(q engine.ClaimQuery) engine.Delivery {
 	d.Helper()
 	claimed := d.claim(q)
@@ -347,8 +347,8 @@ func TestClaimWaits(t *testing.T) {
 	})
 }
 
-// A hanging store answers no call about effects, and has whoever claims go as he is about to
-// see what he has claimed.
+// A hanging store answers no call about effects. It ends the caller's context when a claim has taken
+// its effects and is about to return them.
 type hanging struct {
 	store.Store
 	leave context.CancelFunc
@@ -364,7 +364,7 @@ func (h hanging) Defer(ctx context.Context, _ store.Delivery) error {
 	return ctx.Err()
 }
 
-// Whoever has gone leaves nothing behind for as long as the lease that he asked for.
+// A claim ends with its caller's context, within 30 s even if the store hangs and the lease is an hour.
 func TestClaimEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, memstore.New())
@@ -470,7 +470,7 @@ func TestRenew(t *testing.T) {
 			d.ok(d.eng.Renew(t.Context(), c, lease))
 			want := store.Delivery{Job: id, Seq: 2, Effect: store.RunTargets, Step: 1, Type: step.Script, Cause: operation.StartJob.Cause(), Attempt: 1, Run: store.FirstRun, Count: 2, Failures: 1, LastError: errBroken.Error()}
 			w := d.waiting(id)
-			want.At, want.NotBefore = w[0].At, step.At(time.Now().Add(lasts))
+			want.At, want.NotBefore, want.Held = w[0].At, step.At(time.Now().Add(lasts)), true
 			if len(w) != 1 || w[0] != want {
 				t.Errorf("after Renew for %v the effect waits as %+v, want %+v", lease, w, want)
 			}
@@ -478,9 +478,9 @@ func TestRenew(t *testing.T) {
 			if got := d.claim(runs); len(got) > 0 {
 				t.Errorf("Claim a moment before the renewed lease ends: %+v, want nothing", got)
 			}
-			d.ok(d.eng.Renew(t.Context(), c, time.Second)) // which has nearly run out
+			d.ok(d.eng.Renew(t.Context(), c, time.Second)) // the lease has nearly expired
 			time.Sleep(10 * time.Second)
-			d.ok(d.eng.Renew(t.Context(), c, time.Second)) // which has run out, and nobody has claimed it
+			d.ok(d.eng.Renew(t.Context(), c, time.Second)) // the lease has expired, and no other claim has the effect
 		})
 	}
 }
@@ -537,8 +537,8 @@ func TestFail(t *testing.T) {
 	})
 }
 
-// What a claim may answer, and what a lost one is told: that, with the job's id, and nothing
-// changes.
+// The answers to the holder of a claim, and to one that has lost it: an error with the job's id, and
+// no change.
 func TestALostClaimAnswersForNothing(t *testing.T) {
 	answers := map[string]func(ctx context.Context, e *engine.Engine, c engine.Claimed) error{
 		"Settle":  func(ctx context.Context, e *engine.Engine, c engine.Claimed) error { return e.Settle(ctx, c) },
@@ -577,7 +577,7 @@ func TestALostClaimAnswersForNothing(t *testing.T) {
 		},
 		"of another effect": func(d *desk) engine.Claimed {
 			c := claimedOnce(d)
-			c.Seq-- // of the run, which nobody has claimed
+			c.Seq-- // of the run, which is not claimed
 			return c
 		},
 		"of a record without an effect": func(d *desk) engine.Claimed {

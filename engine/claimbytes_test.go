@@ -15,8 +15,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A claim for a bound on bytes adds no effect once they are reached, and has the others due at
-// once; without large payloads it is as any other.
+// A claim with a bound on bytes adds no effect once it has reached the bound, and leaves the others
+// due at once. Without large payloads the bound changes nothing.
 func TestClaimWithinBytes(t *testing.T) {
 	eng := engine.New(memstore.New())
 	create := func(payload int) {
@@ -62,8 +62,9 @@ func TestClaimWithinBytes(t *testing.T) {
 	}
 }
 
-// A claim has a turn for each look, ends it with a look that finds nothing, and has none while it
-// waits; what it finds is its caller's with the turn. The error of a turn is the claim's.
+// A claim takes a turn for each read, ends it when the read finds nothing, and has none while it
+// waits. The caller gets the effects together with the turn. The error of a turn is that of the
+// claim.
 func TestClaimTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		eng := engine.New(memstore.New())

@@ -38,9 +38,9 @@ func newClock(host func() time.Time, s store.Store) *clock {
 	return c
 }
 
-// now returns the engine's time: the last reading and the time since, which is monotonic
-// where the host's clock is. As an answer is older when it comes than when it was given,
-// now is behind the store's time by the way of the answer, and not ahead of it.
+// now returns the engine's time: the last reading plus the time since, which is monotonic if the
+// host's clock is. It is behind the store's time by the network delay of the answer, and never
+// ahead of it.
 func (c *clock) now() time.Time {
 	host := c.host()
 	if r := c.last.Load(); r != nil {
@@ -50,8 +50,8 @@ func (c *clock) now() time.Time {
 }
 
 // sync reads the store's clock if there is no reading yet or another one is due. One call
-// reads; the others go on with the last reading while it is good enough. Where the store
-// does not answer, the last reading stays; without one, that is an error.
+// reads; the others use the last reading unless the host's clock was set since. If the store does
+// not answer, the last reading stays; without one, sync returns the error.
 func (c *clock) sync(ctx context.Context) error {
 	if c.store == nil {
 		return nil
@@ -102,8 +102,7 @@ func (c *clock) read(ctx context.Context, last *reading) error {
 // at returns the store's time at a moment of the host's clock. It does not run backwards.
 func (r *reading) at(host time.Time) time.Time { return r.store.Add(max(host.Sub(r.host), 0)) }
 
-// broken reports whether the host's clock was set since r, or the host slept: r tells the
-// time no more.
+// broken reports whether the host's clock was set since r, or the host slept: r is then void.
 func (r *reading) broken(host time.Time) bool {
 	elapsed := host.Sub(r.host)
 	wall := host.Round(0).Sub(r.host.Round(0)) // Round takes monotonic time away

@@ -35,7 +35,7 @@ func (s *timed) Now(ctx context.Context) (step.Time, error) {
 	return now, nil
 }
 
-// fail has the clock fail, or answer again.
+// fail makes the clock fail, or answer again.
 func (s *timed) fail(f func(ctx context.Context) error) {
 	if f == nil {
 		s.fails.Store(nil)
@@ -207,7 +207,7 @@ func testClockIsReadByOneCall(t *testing.T) {
 	st := &timed{Store: memstore.New()}
 	d := newDesk(t, st)
 	st.takes.Store(int64(time.Second))
-	for i, want := range []time.Duration{time.Second, 0, time.Second} { // nothing to go by; good enough; not any more
+	for i, want := range []time.Duration{time.Second, 0, time.Second} { // no reading; a fresh one; an old one
 		began := time.Now()
 		var all sync.WaitGroup
 		var waited atomic.Int64
@@ -251,7 +251,7 @@ func testClockIsReadAgainWhenTheHostsWasSet(t *testing.T) { // bubbles have no m
 			d.sweeps(0)
 			by.Store(int64(set))
 			if name == "without monotonic time" && set == 2*time.Second {
-				continue // it cannot be told from time that has passed
+				continue // it looks like time that has passed
 			}
 			before := step.At(time.Now())
 			created, err := d.eng.Create(t.Context(), asking1(), engine.Request{})
@@ -349,8 +349,8 @@ func testClockOutlivesACallerThatGoes(t *testing.T) {
 	gone.Wait()
 }
 
-// reset returns t as of a host whose wall clock was set by d since it began: its monotonic time
-// stays. Package time has no way to make one; seconds stand in the bits of wall from 30 on.
+// reset returns t as a host reads it after its wall clock was set by d: the monotonic time stays.
+// Package time cannot make such a time: reset adds to the seconds, in the bits of wall from 30 on.
 func reset(t time.Time, d time.Duration) time.Time {
 	*(*uint64)(unsafe.Pointer(&t)) += uint64(d/time.Second) << 30
 	return t

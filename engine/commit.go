@@ -16,8 +16,8 @@ const (
 	maxUnknowns = 3   // commits of one request whose outcome stays unknown before it gives up
 )
 
-// call is the memory of one request. Calls are reused, so that an operation costs
-// the store's allocations and none of its own.
+// call is the memory of one request. Calls are reused, so that an operation allocates only in the
+// store.
 type call struct {
 	request  Request         // as the caller made it
 	id       store.RequestID // given, or drawn by setTimeAndID
@@ -32,7 +32,7 @@ type call struct {
 	job     store.JobID
 	step    step.ID
 	lost    int           // commits that lost a race
-	sent    ReportReceipt // what the last commit that lost a race or is in doubt would answer, of a report
+	sent    ReportReceipt // of a report: the answer that goes with the last commit that lost a race or is in doubt
 	patient bool          // back off after a conflict, and change the job only in turn: for reports
 	turn    turn          // in the line of the job
 
@@ -40,23 +40,22 @@ type call struct {
 	failures int64     // of the store by then
 }
 
-func (e *Engine) newCall() *call {
+func (e *Engine) newCall(r Request) *call {
 	c := e.calls.Get().(*call)
-	c.request, c.id, c.lost, c.patient, c.job, c.step = Request{}, store.RequestID{}, 0, false, 0, 0
+	c.request, c.id, c.lost, c.patient, c.job, c.step = r, r.ID, 0, false, 0, 0
 	c.began, c.stamped, c.doubt, c.sent, c.turn = time.Time{}, false, doubt{}, ReportReceipt{}, turn{}
 	return c
 }
 
-// reset forgets what an earlier decision has left. The rest of it is written whole by the
-// next one that changes anything.
+// reset clears the parts of an earlier decision that the next one does not overwrite.
 func (c *call) reset() {
 	c.decision.Change.Records, c.decision.Replay = nil, nil
 	c.decision.Report = ReportReceipt{}
 }
 
-// checkRequest checks what every request on a job has.
-func (e *Engine) checkRequest(ctx context.Context, c *call, job store.JobID, r Request) error {
-	if err := e.beginCall(ctx, c, r); err != nil {
+// checkRequest checks the fields that every request on a job has.
+func (e *Engine) checkRequest(ctx context.Context, c *call, job store.JobID) error {
+	if err := e.beginCall(ctx, c); err != nil {
 		return err
 	}
 	c.job = job
@@ -66,9 +65,8 @@ func (e *Engine) checkRequest(ctx context.Context, c *call, job store.JobID, r R
 	return nil
 }
 
-// beginCall checks what every request has.
-func (e *Engine) beginCall(ctx context.Context, c *call, r Request) error {
-	c.request, c.id = r, r.ID
+// beginCall checks the fields that every request has.
+func (e *Engine) beginCall(ctx context.Context, c *call) error {
 	err := e.checkEngine(ctx)
 	if err == nil {
 		err = e.clock.sync(ctx)
@@ -110,7 +108,7 @@ func (e *Engine) setTimeAndID(c *call, cmd Command) {
 	}
 }
 
-// doubt is about a commit whose outcome the store could not tell.
+// doubt describes a commit whose outcome the store could not tell.
 type doubt struct {
 	err  error     // the store's; nil if there is no doubt, or none any more
 	base store.Seq // the version that the commit was decided on
@@ -120,11 +118,11 @@ type doubt struct {
 // commitLoop is the one way in which a job changes, once the command has been checked: it
 // tries until a try has an answer.
 //
-// After a failure of the store in mid-commit, or a conflict, the next try looks for the
-// request id, and every try for one that the caller gave, so that what was carried out is not
-// carried out twice. No store has to refuse that: the view that is decided on shows it. If no try
-// can tell, the caller learns that the outcome is unknown, whatever else went wrong.
-func (e *Engine) commitLoop(ctx context.Context, c *call, q store.Query, cmd Command) error {
+// After a failure of the store in mid-commit, or a conflict, the next try looks for the request
+// id; every try looks for an id that the caller gave. So a request is carried out once, and no
+// store has to refuse a second time: the view shows the first. If no try can tell, the caller
+// gets ErrUnknownOutcome, whatever else went wrong.
+func (e *Engine) commitLoop(ctx context.Context, c *call, q *store.Query, cmd Command) error {
 	c.job, c.step = q.Job, q.Step
 	if c.given() || c.doubt.n > 0 {
 		q.Request = c.id
@@ -134,7 +132,7 @@ func (e *Engine) commitLoop(ctx context.Context, c *call, q store.Query, cmd Com
 		if err := e.enterLine(ctx, c); err != nil {
 			return c.orUnknown(err)
 		}
-		again, err := e.attemptOnce(ctx, c, &q, cmd)
+		again, err := e.attemptOnce(ctx, c, q, cmd)
 		e.leaveLine(c)
 		if again && c.patient {
 			err = e.backOff(ctx, c.lost)
@@ -148,8 +146,8 @@ func (e *Engine) commitLoop(ctx context.Context, c *call, q store.Query, cmd Com
 	}
 }
 
-// enterLine waits for a turn in the line of the job: for a report, and for what has lost a race,
-// which has the next one.
+// enterLine waits for a turn in the line of the job: for a report, and for an operation that has
+// lost a race, which gets the next turn.
 func (e *Engine) enterLine(ctx context.Context, c *call) error {
 	if c.turn.held() || !c.patient && c.lost == 0 {
 		return nil
@@ -168,7 +166,7 @@ func (e *Engine) leaveLine(c *call) {
 	}
 }
 
-// orUnknown returns err, or what must be said instead while a commit is in doubt.
+// orUnknown returns err, or an ErrUnknownOutcome while a commit is in doubt.
 func (c *call) orUnknown(err error) error {
 	if err != nil && c.doubt.err != nil {
 		return &UnknownOutcomeError{Job: c.job, Request: c.id, Err: c.doubt.err}
@@ -203,6 +201,9 @@ func (e *Engine) attemptOnce(ctx context.Context, c *call, q *store.Query, cmd C
 		if again {
 			return c.lose()
 		}
+	}
+	if err := e.consult(ctx, c, &view, cmd); err != nil {
+		return false, err
 	}
 	own := c.doubt.n > 0 || !c.given() // a request that is found carried out is this one
 	if admitted := own && view.Replay != nil; !admitted {
@@ -260,8 +261,8 @@ func (e *Engine) commit(ctx context.Context, c *call, q *store.Query, read store
 	return false, wrap(c.job, err)
 }
 
-// doubts notes a commit on base that failed with err, and reports whether another try is due:
-// to find out what a commit in doubt has come to, this one or an earlier one.
+// doubts notes a commit on base that failed with err, and reports whether another try is due,
+// which finds the outcome of this commit or an earlier one in doubt.
 func (c *call) doubts(err error, base store.Seq) bool {
 	undone := errors.Is(err, store.ErrUndone)
 	if undone && c.doubt.err == nil {
@@ -274,7 +275,8 @@ func (c *call) doubts(err error, base store.Seq) bool {
 	return c.doubt.n < maxUnknowns
 }
 
-// lose counts a race that was lost: another try is due, or one too many was lost.
+// lose counts a lost race. It reports that another try is due, or returns ErrConflict after the
+// last one.
 func (c *call) lose() (again bool, err error) {
 	if c.lost++; c.lost == maxTries {
 		return false, fmt.Errorf("job %d: %w: gave up after %d tries", c.job, ErrConflict, maxTries)
@@ -282,14 +284,14 @@ func (c *call) lose() (again bool, err error) {
 	return true, nil
 }
 
-// mayMeetDeadline reports whether it takes a clock, or a look at the current step, to tell
-// that no deadline has passed before cmd. Most commands are told apart by it at no cost.
+// mayMeetDeadline reports whether a deadline may have passed before cmd, which only the clock or
+// the current step can tell. For most commands the answer is no, without reading either.
 func mayMeetDeadline(v *store.View, cmd Command) bool {
 	elsewhere := v.Step.ID != v.Job.Current && !v.Job.State.Finished() && v.Job.State != step.Pending
-	return (v.Step.Deadline != 0 || elsewhere) && comesAfterDeadline(v, cmd)
+	return (v.Step.Due != 0 || elsewhere) && comesAfterDeadline(v, cmd)
 }
 
-// afterDeadline returns v as the expiry of the job's current step leaves it, and the expiry, or v
+// afterDeadline returns the expiry of the job's current step, and v as it is after the expiry; or v
 // and nil if no deadline has passed. Another try is due if the job moved meanwhile.
 func (e *Engine) afterDeadline(ctx context.Context, c *call, v store.View, cmd Command) (_ store.View, expiry *Decision, again bool, err error) {
 	current := v
@@ -312,7 +314,7 @@ func (e *Engine) afterDeadline(ctx context.Context, c *call, v store.View, cmd C
 	return v.After(expiry.Change), expiry, false, nil
 }
 
-// load returns what there is to see of a step, 0 being the job's current one.
+// load returns the view of a step; 0 means the job's current one.
 func (e *Engine) load(ctx context.Context, job store.JobID, id step.ID) (store.View, error) {
 	q := store.Query{Scope: e.scope, Job: job, Step: id}
 	view, err := e.store.View(ctx, q)
@@ -322,8 +324,8 @@ func (e *Engine) load(ctx context.Context, job store.JobID, id step.ID) (store.V
 	return view, nil
 }
 
-// explainMiss makes of a store's error of a view what a caller gets: a refusal if there
-// is no such job or step.
+// explainMiss turns a store's error of a view into the caller's: a refusal if the job or the step
+// does not exist.
 func (e *Engine) explainMiss(ctx context.Context, q store.Query, err error) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return e.missing(ctx, q)
@@ -346,7 +348,7 @@ func (e *Engine) missing(ctx context.Context, q store.Query) error {
 	return &Refusal{Reason: reason, Job: q.Job, Step: q.Step}
 }
 
-// wrap says which job an error of the store is about; nil stays nil.
+// wrap adds the job's id to an error of the store; nil stays nil.
 func wrap(job store.JobID, err error) error {
 	if err == nil {
 		return nil
@@ -354,8 +356,8 @@ func wrap(job store.JobID, err error) error {
 	return fmt.Errorf("job %d: %w", job, err)
 }
 
-// permit refuses the command of a caller that is no person, and asks the authorizer about
-// any other. Reports and deadlines need no permission.
+// permit refuses a person's command from a caller that is only an executor, and asks the
+// authorizer about any other. Reports and deadlines need no permission.
 func (e *Engine) permit(ctx context.Context, c *call, v *store.View, cmd Command) error {
 	if e.authorize == nil && !c.request.Executor {
 		return nil
@@ -418,7 +420,7 @@ func contain(f func() error) (err error) {
 }
 
 // backOff waits before another try: 2 ms after the first conflict, doubled with each
-// further one up to 64 ms, of which a random half is left out.
+// further one up to 64 ms, less a random part of up to half.
 func (e *Engine) backOff(ctx context.Context, conflicts int) error {
 	most := time.Millisecond << min(conflicts, 6)
 	return sleep(ctx, most-time.Duration(e.random()%uint64(most/2)))
@@ -442,28 +444,35 @@ func pause(ctx context.Context, changed <-chan struct{}, d time.Duration) error 
 }
 
 // accepted tells the observer of a request that passed, under no lock, and returns its
-// record.
-func (e *Engine) accepted(ctx context.Context, c *call) store.Record {
+// record, to be copied before c is used again.
+func (e *Engine) accepted(ctx context.Context, c *call) *store.Record {
 	o := &e.observe
 	e.conflicted(ctx, c)
-	record := c.decision.Record()
+	record := c.decision.record()
 	switch changed := c.decision.Changes(); {
 	case c.request.DryRun:
 		if changed {
-			record = dry(record)
+			unstored := dry(*record)
+			record = &unstored
 		}
 		if o.Dry != nil {
-			observed(func() { o.Dry(ctx, record, e.took(c)) })
+			observed(func() { o.Dry(ctx, *record, e.took(c)) })
 		}
 	case changed && o.Accepted != nil:
 		for _, record := range c.decision.Change.Records { // an expiry that came first, and its own
 			observed(func() { o.Accepted(ctx, record, e.took(c)) })
 		}
 	}
+	if !c.request.DryRun && c.decision.Changes() {
+		if m := c.decision.Change.Turn; m == store.TakeTurn || m == store.LeaveTurn { // one may be free for the next job
+			e.turned.Wake(c.job)
+		}
+		e.openAtOnce(ctx, c)
+	}
 	return record
 }
 
-// dry returns r as a dry run answers it: it is in no history, and what a creation makes has no id.
+// dry returns r as a dry run answers it: without the numbers that only a commit gives.
 func dry(r store.Record) store.Record {
 	r.Seq, r.Request = 0, store.RequestID{}
 	if r.JobFrom == 0 {
@@ -472,7 +481,7 @@ func dry(r store.Record) store.Record {
 	return r
 }
 
-// turnedDown tells the observer of a request that did not pass, and returns err.
+// turnedDown tells the observer of a request that did not pass, and returns err to the caller.
 func (e *Engine) turnedDown(ctx context.Context, c *call, err error) error {
 	e.conflicted(ctx, c)
 	refusal, ok := err.(*Refusal)
@@ -505,8 +514,8 @@ func (e *Engine) failed(ctx context.Context, err error) {
 	}
 }
 
-// observed calls an observer's function and swallows its panic: what was done is
-// done, whatever a logger makes of it.
+// observed calls an observer's function and drops its panic: a broken logger must not turn a
+// commit that passed into an error.
 func observed(f func()) { _ = contain(func() error { f(); return nil }) }
 
 func isStale(err error) bool {

@@ -234,8 +234,8 @@ func testUnknownOutcomeOfARefusal(t *testing.T) {
 	}
 }
 
-// A commit that the store knows to be undone is told as that, at once, and has changed nothing.
-// Beside a commit in doubt it is another try to find out.
+// A commit that the store knows to be undone gives its error at once, and has changed nothing. After
+// a commit in doubt, it only starts another try to learn that outcome.
 func TestUndone(t *testing.T) {
 	undone := fmt.Errorf("read-only: %w", store.ErrUndone)
 	for name, call := range map[string]func(d *desk, id store.JobID) error{
@@ -366,8 +366,8 @@ func TestConflict(t *testing.T) {
 	})
 }
 
-// One terminate passes among 32 executors that report without a pause, as they pass one at
-// a time: each of its tries can lose to one of them at most.
+// One terminate passes among 32 executors that report without a pause: reports pass one at a time, so
+// each try of the terminate loses to one of them at most.
 func TestFairness(t *testing.T) {
 	const reporters, targets = 32, 100_000
 	crowd := &crowded{Store: memstore.New()}
@@ -428,13 +428,13 @@ func (c *crowded) Commit(ctx context.Context, change store.Change) error {
 		defer c.now.Add(-1)
 		for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
 		}
-		runtime.Gosched() // let others in, if they can come
+		runtime.Gosched() // others come in, if they can
 	}
 	return c.Store.Commit(ctx, change)
 }
 
-// A terminate passes while a report is held up between its decision and its commit, which
-// is then decided anew.
+// A terminate passes while a report waits between its decision and its commit. The engine then
+// decides the report again.
 func TestAnOperationWaitsForNoReport(t *testing.T) {
 	faults := storetest.NewFaults(memstore.New())
 	d := newDesk(t, faults)
@@ -629,7 +629,7 @@ func TestObserver(t *testing.T) {
 			Refused:  func(_ context.Context, r *engine.Refusal, took time.Duration) { tell(r.Reason.String(), took) },
 			Dry:      func(_ context.Context, r store.Record, took time.Duration) { tell("dry "+r.Cause.String(), took) },
 			Conflicted: func(_ context.Context, _ store.JobID, lost int, took time.Duration) {
-				tell(fmt.Sprint("lost ", lost), took) // which nobody does here
+				tell(fmt.Sprint("lost ", lost), took) // no request loses a race here
 			},
 		}))
 	created, err := eng.Create(t.Context(), asking1(), engine.Request{})
@@ -700,8 +700,8 @@ func TestAuthorizer(t *testing.T) {
 	}
 }
 
-// An explanation asks the authorizer about what the rules allow, once for each code, and about
-// nothing else. It calls legal what a dry run lets pass, whatever the authorizer says.
+// An explanation asks the authorizer once about each code that the rules allow, and about no other.
+// Its legal codes are those that a dry run accepts, whatever the authorizer answers.
 func TestExplainAsksOnlyAboutWhatTheRulesAllow(t *testing.T) {
 	for _, denied := range []step.Causes{{}, operation.CausesOf(operation.RetryFailed, operation.Confirm), operation.CausesOf(operation.AllCodes()...)} {
 		var asked []string
@@ -724,7 +724,7 @@ func TestExplainAsksOnlyAboutWhatTheRulesAllow(t *testing.T) {
 				t.Fatal(err)
 			}
 			rules := d.eng.Rules()
-			allowed := rules.Legal(operation.Standing{Type: s.Type, State: s.State}).Len()
+			allowed := engine.Legal(rules, must(d.eng.Job(t.Context(), id)), s, "").Len()
 			asked = nil
 			x, err := d.eng.Explain(t.Context(), id, 1, engine.Request{})
 			if err != nil || len(asked) != allowed {
@@ -740,7 +740,7 @@ func TestExplainAsksOnlyAboutWhatTheRulesAllow(t *testing.T) {
 				if v.Legal != (err == nil) {
 					t.Errorf("%v in %v: explained as legal %v, and run dry with %v", v.Cause, s.State, v.Legal, err)
 				}
-				_, legal := rules.Move(s.Type, s.State, v.Cause)
+				legal := engine.Legal(rules, x.Job, x.Step, "").Has(v.Cause)
 				if !v.Legal && legal != (v.Refusal.Reason == operation.Denied) {
 					t.Errorf("%v in %v, legal %v, is explained with %v", v.Cause, s.State, legal, v.Refusal)
 				}
@@ -749,7 +749,7 @@ func TestExplainAsksOnlyAboutWhatTheRulesAllow(t *testing.T) {
 	}
 }
 
-// What an authorizer says is the client's to see if it is said to be, and stays here if not.
+// A client sees the error of an authorizer only if the error is marked as public.
 func TestPublicWords(t *testing.T) {
 	words := engine.Public("ask ann first")
 	for _, c := range []struct {
@@ -776,8 +776,8 @@ func TestPublicWords(t *testing.T) {
 	}
 }
 
-// A caller that is an executor and no person does nothing that a person does; of one that is
-// both, the authorizer learns so.
+// The engine refuses requests of a person from a caller that is only an executor. The authorizer learns
+// which persons are executors too.
 func TestExecutorsAreNoPersons(t *testing.T) {
 	var asked []engine.Access
 	st := memstore.New()
@@ -885,9 +885,9 @@ func TestReplayRefuses(t *testing.T) {
 	}
 }
 
-// What was carried out is not taken back by an authorizer that looks at what it has become.
-// A driver that sends a commit twice is told that the second one lost a race, against the
-// first. What was carried out is found by the request id that the engine has made.
+// A driver that sends a commit twice learns that the second one lost a race, against the first. The
+// engine finds the first by the request id that it has made, and does not ask the authorizer again
+// about the state after it.
 func TestACommitThatIsSentTwice(t *testing.T) {
 	faults := storetest.NewFaults(memstore.New())
 	d := newDesk(t, faults, engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
@@ -915,7 +915,7 @@ func TestACommitThatIsSentTwice(t *testing.T) {
 	}
 }
 
-// Whoever repeats a request must still be admitted: a denial comes before the answer of then.
+// The authorizer decides on a repeated request too: a denial comes before the earlier answer.
 func TestARepetitionIsDenied(t *testing.T) {
 	denied := false
 	d := newDesk(t, memstore.New(), engine.WithAuthorizer(func(context.Context, engine.Access) error {
@@ -982,8 +982,8 @@ func withContainer(t *testing.T) *operation.Rules {
 	return rules
 }
 
-// A process with older rules leaves a step alone that it does not know, and the job waits
-// for one that does; it holds up no other job.
+// A process with older rules does not touch a step of a type that it does not know. The job waits for
+// a process that knows the type, and delays no other job.
 func TestOlderRules(t *testing.T) {
 	now := time.UnixMilli(1e12)
 	clock := engine.WithClock(func() time.Time { return now })
@@ -1017,7 +1017,18 @@ func TestOlderRules(t *testing.T) {
 	}
 	told := []error{}
 	for _, v := range x.Causes {
-		told = append(told, v.Refusal)
+		switch v.Cause {
+		case operation.HoldJob.Cause(): // of the whole job, whatever the type of its step
+			if !v.Legal {
+				t.Errorf("a hold of a job with a step of an unknown type: %v, want it legal", v.Refusal)
+			}
+		case operation.ResumeJob.Cause():
+			if v.Legal || v.Refusal.Reason != operation.NotHeld {
+				t.Errorf("a resume of a job that is not on hold: %v, want not_held", v.Refusal)
+			}
+		default:
+			told = append(told, v.Refusal)
+		}
 	}
 	_, err = older.Operate(t.Context(), created.Job, 2, operation.ForcedSkip, engine.Request{})
 	told = append(told, err)
@@ -1078,8 +1089,7 @@ func TestOddClocks(t *testing.T) {
 	}
 }
 
-// An id that the embedder's source draws wrong is not laid at the caller's door.
-// An id that is taken is drawn again, each time for a moment that is a millisecond later.
+// For an id in use the engine draws another, each time for a moment one millisecond later.
 func TestTakenJobIDs(t *testing.T) {
 	const now = 1_800_000_000_000
 	var drawn []step.Time
@@ -1098,8 +1108,8 @@ func TestTakenJobIDs(t *testing.T) {
 	}
 }
 
-// A report that names a target which is not there is told which there are; so is whoever
-// decides on a view that lacks one.
+// The refusal of a report about a target that does not exist gives the range of targets. The refusal
+// of a decision on a view that lacks a target names the target.
 func TestNoSuchTarget(t *testing.T) {
 	st := memstore.New()
 	d := newDesk(t, st)
@@ -1119,7 +1129,7 @@ func TestNoSuchTarget(t *testing.T) {
 	}
 }
 
-// A sweep goes on until nothing is overdue, however much there was.
+// A sweep goes on until nothing is overdue, over any number of batches.
 func TestSweepOfMany(t *testing.T) {
 	const many = 1001 // one more than a sweep takes at once
 	now := time.UnixMilli(1_800_000_000_000)
@@ -1139,8 +1149,8 @@ func TestSweepOfMany(t *testing.T) {
 	}
 }
 
-// A stuck store cannot show some jobs. It fails the tenth list of what is overdue: a sweep that
-// never gets past them ends all the same.
+// A stuck store fails the views of some jobs. It also fails the tenth list of overdue jobs, which ends
+// a sweep that never gets past them.
 type stuck struct {
 	store.Store
 	jobs  map[store.JobID]bool
@@ -1161,8 +1171,7 @@ func (s *stuck) Overdue(ctx context.Context, scope store.Scope, now step.Time, l
 	return s.Store.Overdue(ctx, scope, now, limit)
 }
 
-// As many jobs as a sweep takes at once, none of which can be expired, do not keep it from the
-// job after them.
+// A whole batch of jobs that cannot expire does not keep a sweep from the job after them.
 func TestSweepGetsPastFailures(t *testing.T) {
 	const many = 1000
 	now := time.UnixMilli(1_800_000_000_000)
@@ -1199,7 +1208,7 @@ func TestWrongJobIDs(t *testing.T) {
 	}
 }
 
-// Everything that frontends are given can be sent to them.
+// Every value for frontends has a JSON form.
 func TestAnswersMarshal(t *testing.T) {
 	eng, job := release()
 	x := must(eng.Explain(ctx, job, 1, engine.Request{}))

@@ -12,7 +12,7 @@ import (
 )
 
 func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, r Request) error {
-	if err := e.beginCall(ctx, c, r); err != nil {
+	if err := e.beginCall(ctx, c); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil { // before the authorizer is asked
@@ -37,8 +37,8 @@ func (e *Engine) create(ctx context.Context, c *call, spec JobSpec, r Request) e
 }
 
 // createOnce commits a creation on version 0 of an id. A conflict means that the id is
-// taken, or that the request has been carried out; an unknown outcome keeps the id, so
-// that the job cannot come to be twice.
+// taken, or that the request has been carried out. After an unknown outcome it keeps the id, so
+// that the job cannot be created twice.
 func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) error {
 	look := c.given() // the request may have been carried out
 	taken := true     // an id must be drawn
@@ -83,8 +83,8 @@ func (e *Engine) createOnce(ctx context.Context, c *call, cmd *Create) error {
 	}
 }
 
-// nextJobID draws an id. Each one that was taken moves the clock of the next on by a
-// millisecond, so that a clock that stands still does not run out of ids.
+// nextJobID draws an id. After each id that is taken, the next one is drawn for a moment a
+// millisecond later, so that ids do not run out on a clock that stands still.
 func (e *Engine) nextJobID(c *call) store.JobID {
 	now := max(c.now, epoch) + step.Time(c.lost)
 	if e.jobID != nil {
@@ -93,7 +93,8 @@ func (e *Engine) nextJobID(c *call) store.JobID {
 	return e.ids.next(now, e.random())
 }
 
-// created answers a creation that has been carried out with its record, if it is the same creation; store.ErrNotFound if it has not been carried out.
+// created answers a creation that has been carried out with its record. It is a refusal if the
+// earlier creation differs, and store.ErrNotFound if there is none.
 func (e *Engine) created(ctx context.Context, c *call, cmd *Create) error {
 	done, err := e.store.Created(ctx, cmd.Spec.Scope, cmd.Request.ID)
 	if err != nil {
@@ -111,6 +112,8 @@ func (e *Engine) created(ctx context.Context, c *call, cmd *Create) error {
 		was = fmt.Sprintf("reason %q", done.Reason)
 	case view.Job.Name != cmd.Spec.Name:
 		was = fmt.Sprintf("job %q", view.Job.Name)
+	case !view.Job.Policy.Equal(cmd.Spec.policy()):
+		was = "another start time, timeout or turn"
 	default:
 		was, err = e.differs(ctx, view.Job, cmd.Spec.Steps)
 	}
@@ -128,7 +131,7 @@ func (e *Engine) created(ctx context.Context, c *call, cmd *Create) error {
 	return nil
 }
 
-// differs says in words in what way the steps of a stored job differ from specs, or
+// differs returns, in words, the first difference between the steps of a stored job and specs, or
 // "". It reads everything, target names included, in pages.
 func (e *Engine) differs(ctx context.Context, job store.Job, specs []step.Spec) (string, error) {
 	if int(job.Steps) != len(specs) {
@@ -160,7 +163,8 @@ func (e *Engine) differs(ctx context.Context, job store.Job, specs []step.Spec) 
 func (e *Engine) same(ctx context.Context, job store.Job, s store.Step, spec step.Spec) (bool, error) {
 	want := store.NewStep(s.ID, spec)
 	if s.Type != want.Type || s.Name != want.Name || s.IgnoreErrors != want.IgnoreErrors || s.OnTimeout != want.OnTimeout ||
-		s.Timeout != want.Timeout || s.Total != want.Total || !s.Confirmers.Equal(want.Confirmers) {
+		s.Timeout != want.Timeout || s.Total != want.Total || !s.Policy.Equal(want.Policy) || !s.Confirmers.Equal(want.Confirmers) ||
+		job.Version == 1 && s.StopBefore != want.StopBefore { // which operations set and clear
 		return false, nil
 	}
 	details, err := e.store.Details(ctx, store.DetailQuery{Scope: job.Scope, Job: job.ID, Step: s.ID})

@@ -61,8 +61,8 @@ var (
 	confirmedLate = step.Spec{Type: step.Confirmation, Name: "ask", Timeout: time.Minute, OnTimeout: step.ConfirmOnTimeout}
 )
 
-// The expiry and the command are one commit of two records; the observer is told of both, the
-// authorizer is asked about the state between them, and the request is found under its own id.
+// The expiry and the command are one commit of two records. The observer gets both, the authorizer
+// decides on the state between them, and the request is found under its own id.
 func TestADeadlineComesFirst(t *testing.T) {
 	d := newOverdue(t, memstore.New(), refusedLate)
 	asked := engine.Request{By: "ann", ID: uuid.MustParse("0198c0de-0000-7000-8000-000000000001")}
@@ -85,7 +85,7 @@ func TestADeadlineComesFirst(t *testing.T) {
 	}
 }
 
-// What is refused after the deadline changes nothing, dry runs neither, and the sweep still comes.
+// A refused request and a dry run after the deadline change nothing, and the sweep still expires.
 func TestARefusalLeavesTheExpiryToTheSweep(t *testing.T) {
 	d := newOverdue(t, memstore.New(), refusedLate)
 	for name, call := range map[string]func() error{
@@ -126,9 +126,10 @@ func TestARefusalLeavesTheExpiryToTheSweep(t *testing.T) {
 // and the version that it shows is a condition on which the operation passes.
 func TestExplainMeetsTheDeadline(t *testing.T) {
 	d := newOverdue(t, memstore.New(), confirmedLate)
-	terminate := operation.CausesOf(operation.TerminateJob)
+	ofJob := operation.CausesOf(operation.TerminateJob, operation.HoldJob)
 	for id, want := range map[step.ID]step.Causes{
-		1: terminate, 2: operation.CausesOf(operation.Confirm, operation.TerminateConfirmation).Union(terminate), 3: terminate,
+		1: ofJob, 2: operation.CausesOf(operation.Confirm, operation.TerminateConfirmation).Union(ofJob),
+		3: operation.CausesOf(operation.StopBefore).Union(ofJob), // which has not begun
 	} {
 		x, err := d.eng.Explain(t.Context(), d.job, id, engine.Request{})
 		allowed, err2 := d.eng.Allowed(t.Context(), d.job, id, engine.Request{})
@@ -136,7 +137,7 @@ func TestExplainMeetsTheDeadline(t *testing.T) {
 			t.Errorf("step %d: %v is allowed, of %+v, %v; want %v", id, allowed, x.Job, err, want)
 		}
 		for _, v := range x.Causes {
-			if v.Cause.OfJob() && v.Legal != (v.Cause == operation.TerminateJob.Cause()) {
+			if v.Cause.OfJob() && v.Legal != ofJob.Has(v.Cause) {
 				t.Errorf("step %d: %v is legal: %v", id, v.Cause, v.Legal)
 			}
 		}

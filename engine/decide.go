@@ -9,12 +9,12 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Decision is what follows from a command: the change to commit and the answer
-// to give once it is committed. Copies share what the change refers to.
+// A Decision is the result of [Decide]: the change to commit, and the answer to give once it is
+// committed. Copies of a Decision share the memory of the change.
 type Decision struct {
-	Change store.Change  // nothing to commit if it has no records
-	Replay *store.Record // of a request that was carried out before: its record, and then there is nothing to commit
-	Report ReportReceipt // of a report
+	Change store.Change  // to commit, unless it has no records
+	Replay *store.Record // the record of a request that was carried out before, with nothing to commit; else nil
+	Report ReportReceipt // the answer to a report
 
 	room *room // what Change refers to; the engine uses it again
 }
@@ -25,34 +25,38 @@ type room struct {
 	records [1]store.Record
 }
 
-// Changes reports whether there is anything to commit: not for the replay of a
-// request, nor for a report that only repeats what is known.
+// Changes reports whether d has a change to commit. It has none for the replay of a request, and for
+// a report that only repeats known results.
 func (d *Decision) Changes() bool { return len(d.Change.Records) > 0 }
 
-// Record returns the answer to an operation or a creation: the record of what it did, or had
-// done before. It is zero if there is neither.
-func (d *Decision) Record() store.Record {
+// Record returns the answer to an operation or a creation: its record, or that of its first call. It
+// is zero for a report that changes nothing.
+func (d *Decision) Record() store.Record { return *d.record() }
+
+func (d *Decision) record() *store.Record {
 	switch n := len(d.Change.Records); {
 	case n > 0:
-		return d.Change.Records[n-1] // an expiry may come first
+		return &d.Change.Records[n-1] // an expiry may come first
 	case d.Replay != nil:
-		return *d.Replay
+		return d.Replay
 	}
-	return store.Record{}
+	return &noRecord
 }
 
-// Decide answers a command on the state that v shows at the moment now: with a
-// decision, or with a *[Refusal]. It is a pure function: it has no clock, context,
-// randomness, lock or I/O, leaves its arguments alone, and gives equal results for
-// equal arguments. v must show what the command is about: its step (for an
-// operation on the job, or a request about an effect, the current one), the targets of its results, and the record of its
-// request id. Permission is not asked here, but a step's confirmers are.
+var noRecord store.Record // never written
+
+// Decide decides on a command in the state of v, at the moment now. The result is a decision, or a
+// *[Refusal] as the error. Decide is a pure function: it has no clock, context, randomness, lock or
+// I/O, does not change its arguments, and returns equal results for equal arguments. v must show the
+// command's step (for an operation on the job, or a request about an effect, the current one), the
+// targets of its results, and the record of its request id. Decide checks a step's confirmers, and
+// asks no authorizer.
 //
-// A deadline holds from its moment on: if that of v's step has passed, the command is
-// decided on what its expiry leaves, and the change holds the records of both. A job's
-// times never run backwards: a now before v.Job.Updated is taken for that.
+// A deadline holds from its moment on: if that of v's step has passed, the command is decided on the
+// state after its expiry, and the change has the records of both. A job's times never run backwards:
+// a now before v.Job.Updated counts as v.Job.Updated.
 //
-// The command's own fields are checked as well, against the default limits.
+// Decide also checks the command's own fields, against the default limits.
 func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (Decision, error) {
 	switch {
 	case r == nil:
@@ -89,12 +93,15 @@ func Decide(r *operation.Rules, v store.View, c Command, now step.Time) (Decisio
 
 // overdue reports whether v shows the job's current step, and its deadline has passed.
 func overdue(v *store.View, now step.Time) bool {
-	deadline := v.Step.Deadline
-	return deadline != 0 && deadline <= max(now, v.Job.Updated) && v.Step.ID == v.Job.Current
+	if v.Step.Due == 0 || v.Step.ID != v.Job.Current {
+		return false
+	}
+	moment := deadline(&v.Job, &v.Step)
+	return moment != 0 && moment <= max(now, v.Job.Updated)
 }
 
-// comesAfterDeadline reports whether a deadline that has passed is applied before c: not before
-// an expiry, nor before a replay, which is answered as it was then.
+// comesAfterDeadline reports whether a deadline that has passed is applied before c. It is not before
+// an Expire, and not before a replay, which has its first answer.
 func comesAfterDeadline(v *store.View, c Command) bool {
 	_, expires := c.(*Expire)
 	return !expires && v.Replay == nil
@@ -103,7 +110,8 @@ func comesAfterDeadline(v *store.View, c Command) bool {
 // A decider is nil for decide or, in tests, a broken one.
 type decider func(r *operation.Rules, v *store.View, c Command, move operation.Move, now step.Time, d *Decision) *Refusal
 
-// on calls decide by its name, which leaves the view on its caller's stack, or the broken one.
+// on calls decide, or the broken one. The direct call of decide leaves the view on its caller's
+// stack.
 func (broken decider) on(r *operation.Rules, v *store.View, c Command, move operation.Move, now step.Time, d *Decision) *Refusal {
 	if broken == nil {
 		return decide(r, v, c, move, now, d)
@@ -113,7 +121,7 @@ func (broken decider) on(r *operation.Rules, v *store.View, c Command, move oper
 }
 
 // expiry returns the decision to expire the step that v shows, or nil if its deadline has not
-// passed. It is nil too where the rules refuse the expiry, which the sweep tells.
+// passed. It is nil as well if the rules refuse the expiry, an error that Sweep returns.
 func (by decider) expiry(r *operation.Rules, v *store.View, now step.Time) *Decision {
 	if !overdue(v, now) {
 		return nil
@@ -125,9 +133,9 @@ func (by decider) expiry(r *operation.Rules, v *store.View, now step.Time) *Deci
 	return expiry
 }
 
-// expireFirst returns v as the expiry of its overdue step leaves it, and the expiry. An operation
-// on the job then meets the step that the expiry entered: v does not show what comes after that
-// one, and is refused where there is such a step.
+// expireFirst returns v as it is after the expiry of its overdue step, and the expiry. An operation on
+// the job then meets the step that the expiry entered. v does not show the step after that one, so if
+// the job has one, the operation is refused.
 func expireFirst(r *operation.Rules, v store.View, c Command, now step.Time) (store.View, *Decision, error) {
 	expiry := decider(nil).expiry(r, &v, now)
 	if expiry == nil {
@@ -144,8 +152,8 @@ func expireFirst(r *operation.Rules, v store.View, c Command, now step.Time) (st
 	return left, expiry, nil
 }
 
-// follow makes d, which was decided on what expiry leaves, one change with it. Where d
-// changes nothing, the expiry is left to the sweep. A nil expiry is none.
+// follow puts expiry and d, which was decided on the state after expiry, into one change. If d
+// changes nothing, the expiry is left to Sweep. If expiry is nil, follow does nothing.
 func (d *Decision) follow(expiry *Decision) {
 	if expiry == nil || !d.Changes() {
 		return
@@ -155,6 +163,13 @@ func (d *Decision) follow(expiry *Decision) {
 	}
 	d.Change.Steps = slices.Concat(d.Change.Steps, slices.DeleteFunc(slices.Clone(expiry.Change.Steps), changed))
 	d.Change.Records = slices.Concat(expiry.Change.Records, d.Change.Records)
+	noted := func(b store.Batch) bool {
+		return slices.ContainsFunc(d.Change.Batches, func(after store.Batch) bool { return after.Step == b.Step && after.Number == b.Number })
+	}
+	d.Change.Batches = slices.Concat(slices.DeleteFunc(slices.Clone(expiry.Change.Batches), noted), d.Change.Batches)
+	if d.Change.Turn == store.NoTurn {
+		d.Change.Turn = expiry.Change.Turn
+	}
 }
 
 // ofJob reports whether c is about the job, and so meets its current step.
@@ -170,8 +185,8 @@ func ofJob(c Command) bool {
 
 var defaultLimits = DefaultLimits() // never changed; a variable, as one of a call would be allocated
 
-// decide is Decide, of a command that has been checked and judged, into d, which the engine
-// reuses. No deadline of v's step has passed, but for an Expire.
+// decide decides on a command that has been checked and judged, into d, which the engine reuses. The
+// deadline of v's step has not passed, unless the command is an Expire.
 func decide(r *operation.Rules, v *store.View, c Command, move operation.Move, now step.Time, d *Decision) *Refusal {
 	now = max(now, v.Job.Updated)
 	switch c := c.(type) {
@@ -205,6 +220,7 @@ func (d *Decision) create(c *Create, now step.Time) *Refusal {
 		Job: store.Job{
 			ID: c.Job, Scope: c.Spec.Scope, Name: c.Spec.Name, State: step.Pending,
 			Version: 1, Moved: 1, Current: 1, Steps: int32(len(steps)), Created: now, Updated: now,
+			Policy: c.Spec.policy(),
 		},
 		Specs: c.Spec.Steps, Steps: steps, Records: []store.Record{record},
 	}
@@ -220,34 +236,81 @@ func (d *Decision) operate(r *operation.Rules, v *store.View, c *Operate, move o
 	if refusal := d.move(r, v, move); refusal != nil {
 		return refusal
 	}
-	d.finish()
+	d.finish(v)
 	return nil
 }
 
 func (d *Decision) expire(r *operation.Rules, v *store.View, c *Expire, now step.Time) *Refusal {
 	s := &v.Step
-	if v.Replay != nil { // only ever the engine's own, after an unknown outcome
+	if v.Replay != nil { // only of the engine's own request id, after an unknown outcome
 		return nil
 	}
-	if c.Attempt != s.Attempt || s.ID != v.Job.Current || s.Deadline == 0 || s.Deadline > now {
+	event, why := comes(r, v, now)
+	if event == 0 || c.Attempt != s.Attempt {
 		return refuse(r, v, &Refusal{Reason: operation.Stale, Detail: fmt.Sprintf(
 			"attempt %d is not overdue: the step is %v in attempt %d", c.Attempt, s.State, s.Attempt)})
-	}
-	event := step.Expired
-	if s.State == step.Waiting && s.OnTimeout == step.ConfirmOnTimeout {
-		event = step.ExpiredConfirmed
 	}
 	move, ok := r.Move(s.Type, s.State, event)
 	if !ok {
 		return refuse(r, v, &Refusal{Reason: operation.WrongState})
 	}
-	rec := d.begin(v, event, now)
-	rec.Request, rec.Reason = c.request, "deadline"
-	if refusal := d.move(r, v, move); refusal != nil {
-		return refusal
+	shut := store.Gate{} // the window, if it is still closed
+	if event == step.Opened {
+		if shut = c.closed(s, now); shut.Reason == step.WindowGate && shut.Until == 0 {
+			return invalid("window", "the answer of the function of windows about %q is missing", s.Policy.Window)
+		}
 	}
-	d.finish()
+	rec := d.begin(v, event, now)
+	rec.Request, rec.Reason = c.request, why
+	switch {
+	case event == step.JobExpired:
+		d.Change.Job.Deadline = 0
+		fallthrough
+	case shut.Reason == step.NoGate:
+		if refusal := d.move(r, v, move); refusal != nil {
+			return refusal
+		}
+	default:
+		d.shut(&d.Change.Steps[0], shut)
+	}
+	d.finish(v)
 	return nil
+}
+
+// comes returns the event of the first moment of the job's current step that has come, which v
+// shows, and in words what it is of; or 0. Of moments that have all come, the widest counts.
+func comes(r *operation.Rules, v *store.View, now step.Time) (event step.Cause, why string) {
+	job, s := &v.Job, &v.Step
+	passed := func(moment step.Time) bool { return moment != 0 && moment <= now }
+	if s.ID != job.Current || !s.State.Active() {
+		return 0, ""
+	}
+	switch {
+	case passed(job.Deadline) && s.State != step.Terminating:
+		return step.JobExpired, "deadline of the job"
+	case passed(s.Expires):
+		why = "deadline of the step"
+	case passed(s.Deadline):
+		why = "deadline"
+	case passed(s.Gate.Until), s.Gate.Reason == step.TurnGate && v.Turn:
+		return step.Opened, s.Gate.Reason.String()
+	default:
+		return 0, ""
+	}
+	if s.OnTimeout == step.ConfirmOnTimeout && s.State != step.Terminating && r.Enters(s.Type) == step.Waiting {
+		return step.ExpiredConfirmed, why
+	}
+	return step.Expired, why
+}
+
+// closed returns the gate of the window of s, if the answer that c carries does not let s start now, or
+// is missing; else the zero Gate.
+func (c *Expire) closed(s *store.Step, now step.Time) store.Gate {
+	asks := s.Gate.Reason == step.WindowGate || s.Gate.Reason == step.TurnGate // which may have come outside of the window
+	if !asks || s.Policy == nil || s.Policy.Window == "" || c.Window != 0 && c.Window <= now {
+		return store.Gate{}
+	}
+	return store.Gate{Reason: step.WindowGate, Then: s.Gate.Then, Until: c.Window}
 }
 
 // begin starts a change of the job and the step that v shows, and its record.
@@ -255,22 +318,52 @@ func (d *Decision) begin(v *store.View, cause step.Cause, now step.Time) *store.
 	if d.room == nil {
 		d.room = new(room)
 	}
-	d.room.steps[0] = v.Step
-	d.room.records[0] = store.Record{
-		Job: v.Job.ID, Seq: v.Job.Version + 1, At: now, Cause: cause,
-		Step: v.Step.ID, From: v.Step.State, To: v.Step.State, JobFrom: v.Job.State,
-	}
-	d.Change = store.Change{Job: v.Job, Steps: d.room.steps[:1], Records: d.room.records[:]}
-	return &d.room.records[0]
+	s, rec, c := &d.room.steps[0], &d.room.records[0], &d.Change
+	*s = v.Step
+	*rec = store.Record{} // field by field below, and c too: a literal would be made elsewhere and copied
+	rec.Job, rec.Seq, rec.At, rec.Cause = v.Job.ID, v.Job.Version+1, now, cause
+	rec.Step, rec.From, rec.To, rec.JobFrom = s.ID, s.State, s.State, v.Job.State
+	c.Job, c.Specs, c.Targets = v.Job, nil, nil
+	c.Steps, c.Records, c.Batches, c.Turn = d.room.steps[:1], d.room.records[:], nil, store.NoTurn
+	return rec
 }
 
-// finish completes the record and the header once everything else has been decided.
-func (d *Decision) finish() {
+// finish completes the record, the steps and the header, given those that v shows, once everything
+// else has been decided.
+func (d *Decision) finish(v *store.View) {
 	rec, job, s := &d.Change.Records[0], &d.Change.Job, &d.Change.Steps[0]
 	rec.Attempt, rec.To, rec.JobTo = s.Attempt, s.State, job.State
-	rec.Run, rec.Succeeded, rec.Unfinished = s.Run, s.Succeeded, s.Unfinished
+	rec.Run, rec.Succeeded, rec.Unfinished, rec.Mendable = s.Run, s.Succeeded, s.Unfinished, s.Mendable
+	rec.Before = s.Before
 	job.Version, job.Updated = rec.Seq, rec.At
 	if rec.Moves() {
 		job.Moved = rec.Seq
+	}
+	for i := range d.Change.Steps {
+		d.Change.Steps[i].Due = 0
+	}
+	if current := &d.Change.Steps[len(d.Change.Steps)-1]; current.ID == job.Current {
+		current.Due = due(job, current)
+	}
+	d.noteBatches(&v.Step)
+	if job.Policy != nil && job.Policy.Turn.Key != "" {
+		d.Change.Turn = turnOf(&v.Job, job)
+	}
+}
+
+// noteBatches notes the row of the step's batch, if an attempt began or ended and accept has not noted it,
+// and that of the first batch of a step that was entered. While a step waits for its next batch, the
+// row is that of the end of the last one.
+func (d *Decision) noteBatches(before *store.Step) {
+	s := &d.Change.Steps[0]
+	noted := slices.ContainsFunc(d.Change.Batches, func(b store.Batch) bool { return b.Number == s.Batch })
+	moved := s.State != before.State || s.Attempt != before.Attempt
+	ongoing := before.State.Attempting() || s.State.Attempting() ||
+		before.State == step.Gated && before.Gate.Then != step.RunNext || s.State == step.Gated && s.Gate.Then != step.RunNext
+	if s.Batch > 0 && !noted && moved && ongoing {
+		d.Change.Batches = append(d.Change.Batches, batchOf(s, s.State))
+	}
+	if len(d.Change.Steps) > 1 && d.Change.Steps[1].Batch > 0 { // it was entered
+		d.Change.Batches = append(d.Change.Batches, batchOf(&d.Change.Steps[1], d.Change.Steps[1].State))
 	}
 }

@@ -12,27 +12,28 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Delivery is an effect on its way to its executor: the work to do, and the state of the
-// job when the effect was taken from the store.
+// A Delivery is a claimed effect for its executor: the work to do, and the state of the job when
+// the effect was claimed.
 type Delivery struct {
-	Effect  store.Effect `json:"effect"`
+	Effect  store.Effect `json:"effect"`            // the kind of work: run, stop, ask, or tell of the job's end
 	Seq     store.Seq    `json:"seq"`               // of the record that asked for it; with Job.ID it identifies the effect
 	At      step.Time    `json:"at"`                // of that record
-	Cause   step.Cause   `json:"cause"`             // the operation or event that asked for it
-	By      string       `json:"by,omitempty"`      // who did or reported that
+	Cause   step.Cause   `json:"cause"`             // of that record: the operation or event that asked for it
+	By      string       `json:"by,omitempty"`      // the person or executor who caused it
 	Because string       `json:"because,omitempty"` // the reason that they gave
-	Job     store.Job    `json:"job"`
-	Step    store.Step   `json:"step"`           // that runs, stops or asks; it has a Payload if it runs or asks
-	Attempt int32        `json:"attempt"`        // to run, stop or ask for
-	Run     store.Run    `json:"run"`            // which targets Attempt covers
-	Ended   step.State   `json:"ended,omitzero"` // of a JobEnded: the state that the job ended in
-	Count   int32        `json:"count"`          // deliveries, this one included
-	Token   store.Token  `json:"token"`          // of this delivery's claim; a secret of its executor
+	Job     store.Job    `json:"job"`               // its header when the effect was claimed
+	Step    store.Step   `json:"step"`              // that runs, stops or asks; with its Payload if it runs or asks
+	Attempt int32        `json:"attempt"`           // to run, stop or ask for
+	Run     store.Run    `json:"run"`               // which targets Attempt covers
+	Ended   step.State   `json:"ended,omitzero"`    // of a JobEnded: the state that the job ended in
+	Count   int32        `json:"count"`             // deliveries, this one included
+	Token   store.Token  `json:"token"`             // of this delivery's claim; a secret of its executor
 }
 
-// NewDelivery returns an effect for its executor, given its step and its job as they stand
-// now, and the step's details if [NeedsDetails] says so. Like [Obsolete] it is for programs
-// that carry effects by other means than [Engine.Dispatch] and [Engine.Claim].
+// NewDelivery returns the delivery of effect d for its executor. v shows the job and the step as
+// they are now; details are read from the store if [NeedsDetails] says so, and zero otherwise.
+// Like [Obsolete] it is for programs that carry effects by other means than [Engine.Dispatch] and
+// [Engine.Claim], such as a job queue.
 func NewDelivery(d store.Delivery, v store.View, details store.Details) Delivery {
 	v.Step.Payload = details.Payload
 	return Delivery{
@@ -41,14 +42,14 @@ func NewDelivery(d store.Delivery, v store.View, details store.Details) Delivery
 	}
 }
 
-// NeedsDetails reports whether the executor of an effect needs the details of its step: that of
-// a run or a question does, that of a stop or the end of a job does not.
+// NeedsDetails reports whether an effect is delivered with the details of its step: a run and a
+// question are, a stop and the end of a job are not.
 func NeedsDetails(e store.Effect) bool { return e == store.RunTargets || e == store.AskConfirmers }
 
-// Obsolete reports whether an effect is needed no more, given its step as it stands now: a
-// dispatcher then settles it unseen. Once obsolete it stays so, as attempts only grow, and an
-// older state of the step makes nothing obsolete. The end of a job is always delivered, and a
-// stop at least once.
+// Obsolete reports whether effect d need not be delivered any more, given the current state of
+// its step: a dispatcher then settles it and calls no handler. An obsolete effect stays obsolete,
+// as attempts only grow; so an older state of the step is safe to pass. The end of a job is never
+// obsolete, and a stop not before its first delivery.
 func Obsolete(d store.Delivery, s store.Step) bool {
 	switch d.Effect {
 	case store.RunTargets:
@@ -63,10 +64,10 @@ func Obsolete(d store.Delivery, s store.Step) bool {
 
 // stopping reports whether the attempt that d stops may still run.
 func stopping(d store.Delivery, s store.Step) bool {
-	return s.Attempt < d.Attempt || s.Attempt == d.Attempt && !s.State.Finished()
+	return s.Attempt < d.Attempt || s.Attempt == d.Attempt && s.State.Attempting()
 }
 
-// A courier takes effects to their executors, and keeps the outcome of deliveries.
+// A courier claims effects for executors, and stores the outcome of deliveries.
 type courier struct {
 	*Engine
 	types     step.Types    // of the steps whose runs and stops are taken; the empty set takes all
@@ -86,8 +87,8 @@ func (e *Engine) courier() *courier {
 	return &courier{Engine: e, lease: defaultLease, first: time.Second, most: 5 * time.Minute, stopEvery: 30 * time.Second}
 }
 
-// wait returns the bound of a call to the store about effects: after the lease its answer
-// is worth nothing.
+// wait returns the bound of a call to the store about effects: an answer after the end of the
+// lease is useless.
 func (c *courier) wait() time.Duration { return min(c.lease, storeWait) }
 
 // allEffects are the kinds that are delivered.
@@ -143,9 +144,9 @@ func (c *courier) view(ctx context.Context, claimed store.Delivery) (store.View,
 	return c.store.View(ctx, store.Query{Scope: c.scope, Job: claimed.Job, Step: claimed.Step})
 }
 
-// finish keeps the outcome of a delivery: an error, or nil if the effect was carried out. It
-// reports whether that was so and is kept. A delivery that the end of ctx cut short has not
-// failed: the effect is due again at once. One that has lost its lease keeps nothing.
+// finish stores the outcome of a delivery: err, or nil if the effect was carried out. It reports
+// whether the effect was carried out and the store has it. A delivery that the end of ctx cut
+// short has not failed: the effect is due again at once. Without the lease nothing is stored.
 func (c *courier) finish(ctx context.Context, claimed store.Delivery, err error) bool {
 	kept := c.detached(ctx, func(kept context.Context) error {
 		switch {
@@ -154,16 +155,16 @@ func (c *courier) finish(ctx context.Context, claimed store.Delivery, err error)
 		case errors.Is(err, store.ErrLeaseLost):
 			return nil
 		case ctx.Err() != nil:
-			return c.deferUntil(kept, claimed, 0)
+			return c.letGo(kept, claimed, 0)
 		}
 		return c.fail(kept, claimed, err)
 	})
 	return err == nil && kept == nil
 }
 
-// detached calls f, which gives a lease back, even if ctx has ended, and tells of its failure. f
-// has as long as the lease lasts, and 30 s at most; then the lease has run out, and the effect
-// is delivered again. A lease that was lost is told of where it was noticed, not here.
+// detached calls f, which ends a lease, even if ctx has ended, and tells the observer if f fails. f
+// is bounded by the lease and by 30 s; after that the lease has run out, and the effect is
+// delivered again. A lost lease is not told here, but where it is noticed.
 func (c *courier) detached(ctx context.Context, f func(context.Context) error) error {
 	err := within(context.WithoutCancel(ctx), c.wait(), f)
 	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
@@ -172,7 +173,7 @@ func (c *courier) detached(ctx context.Context, f func(context.Context) error) e
 	return err
 }
 
-// failed tells of a failure.
+// failed tells the observer, and told, of a failure.
 func (c *courier) failed(ctx context.Context, err error) {
 	if c.told != nil {
 		c.told(err)
@@ -185,7 +186,7 @@ func (c *courier) failed(ctx context.Context, err error) {
 func (c *courier) done(ctx context.Context, claimed store.Delivery) error {
 	if claimed.Effect == store.StopAttempt && c.stillStopping(ctx, claimed) {
 		claimed.Failures, claimed.Delivered, claimed.LastError = 0, true, ""
-		return c.deferUntil(ctx, claimed, c.stopEvery)
+		return c.letGo(ctx, claimed, c.stopEvery)
 	}
 	return c.settle(ctx, claimed)
 }
@@ -195,14 +196,14 @@ func (c *courier) stillStopping(ctx context.Context, claimed store.Delivery) boo
 	return err != nil || stopping(claimed, view.Step)
 }
 
-// fail tells of a delivery that has failed, keeps the cause, and backs off.
+// fail tells the observer of a failed delivery, stores its cause, and backs off.
 func (c *courier) fail(ctx context.Context, claimed store.Delivery, cause error) error {
 	c.failed(ctx, failure(claimed, cause))
 	claimed.Failures, claimed.LastError = min(claimed.Failures+1, claimed.Count), brief(cause)
-	return c.deferUntil(ctx, claimed, c.backOffOf(claimed))
+	return c.letGo(ctx, claimed, c.backOffOf(claimed))
 }
 
-// failure says which delivery failed.
+// failure returns cause with the name of the delivery that failed.
 func failure(d store.Delivery, cause error) error {
 	return fmt.Errorf("job %d: %v of step %d, attempt %d: %w", d.Job, d.Effect, d.Step, d.Attempt, lineError{cause})
 }
@@ -211,8 +212,22 @@ func (c *courier) settle(ctx context.Context, claimed store.Delivery) error {
 	return ofEffect(claimed, "settle", c.store.Settle(ctx, claimed))
 }
 
-// deferUntil leaves an effect alone from now on, and keeps what claimed says of its deliveries.
-func (c *courier) deferUntil(ctx context.Context, claimed store.Delivery, alone time.Duration) error {
+// renewFor gives a claim a new lease that begins now. It also holds an effect that the claim has let
+// go, if no other one has taken it.
+func (c *courier) renewFor(ctx context.Context, claimed store.Delivery, lease time.Duration) error {
+	claimed.Held = true
+	return c.deferFor(ctx, claimed, lease)
+}
+
+// letGo ends a claim: the effect is due after a back-off that begins now.
+func (c *courier) letGo(ctx context.Context, claimed store.Delivery, backOff time.Duration) error {
+	claimed.Held = false
+	return c.deferFor(ctx, claimed, backOff)
+}
+
+// deferFor leaves an effect alone for a time from now on, and stores what claimed says of its
+// deliveries.
+func (c *courier) deferFor(ctx context.Context, claimed store.Delivery, alone time.Duration) error {
 	if err := c.clock.sync(ctx); err != nil {
 		return ofEffect(claimed, "defer", err)
 	}
@@ -220,7 +235,7 @@ func (c *courier) deferUntil(ctx context.Context, claimed store.Delivery, alone 
 	return ofEffect(claimed, "defer", c.store.Defer(ctx, claimed))
 }
 
-// ofEffect says which effect an error of the store is about; nil stays nil.
+// ofEffect adds the effect to an error of the store; nil stays nil.
 func ofEffect(d store.Delivery, what string, err error) error {
 	if err == nil {
 		return nil
@@ -270,7 +285,8 @@ func each(n, most int, f func(i int)) {
 	calls.Wait()
 }
 
-// within calls f with a ctx that ends after d at the latest, and says so if f failed of that.
+// within calls f with a ctx that ends after d at the latest. If f fails because of that, the error
+// says so.
 func within(ctx context.Context, d time.Duration, f func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, d)
 	defer cancel()

@@ -12,37 +12,38 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Handler carries out one effect. It must be safe for concurrent use. nil settles the
-// effect; after an error or a panic the effect is delivered again later.
+// A Handler carries out one effect. It must be safe for concurrent use. If it returns nil, the
+// effect is settled; after an error or a panic the effect is delivered again later.
 //
-// While the handler runs, the dispatcher renews its lease each time that [RenewEvery] says, and
-// bounds each renewal by as long. ctx ends when the dispatcher stops, and when the lease is lost: the store
-// refuses a renewal, as the effect was claimed again, or the last renewal that passed is older
-// than the lease, as the store does not answer. context.Cause(ctx) is then a
+// While the handler runs, the dispatcher renews its lease every [RenewEvery], and bounds each
+// renewal by the same time. ctx ends when the dispatcher stops, and when the lease is lost: the
+// store refuses a renewal because the effect was claimed again, or the store does not answer and
+// the last successful renewal is older than the lease. context.Cause(ctx) is then a
 // [store.ErrLeaseLost], and the observer is told once. From that moment on another handler can
-// carry the effect out, so a handler returns when ctx ends. If it returns nil all the same, the
-// effect is settled unless it was claimed again: the claim's token decides. An error is not
-// kept then, and the effect is due at once.
+// carry out the effect, so a handler returns when ctx ends. If it still returns nil, the effect is
+// settled unless it was claimed again: the claim's token decides. An error returned after the end
+// of ctx is not stored, and the effect is due at once.
 //
-// Effects come at least once and in no order. A handler of RunTargets returns at once and
+// Effects are delivered at least once and in no order. A handler of RunTargets returns at once and
 // reports later, or returns when the attempt is done: then a run that died with its process
-// is delivered again. An executor owes this:
+// is delivered again. The duties of an executor:
 //
-//   - A run of attempt n first ends what still runs of earlier attempts.
+//   - A run of attempt n first ends the work of earlier attempts that still goes on.
 //   - A stop of attempt n ends every attempt up to n.
-//   - A run is dropped after a stop of its attempt or a later one, and if a later attempt was
-//     seen.
+//   - A run is dropped after a stop of its attempt or of a later one, and after a run of a later
+//     attempt.
 //   - A run delivered twice runs once. After a crash, only the targets without an accepted
 //     result run again ([store.UnfinishedTargets]).
-//   - The end of a job ends what still runs of the attempt that it names or of an earlier one:
-//     a deadline can pass without the executor, and a person can give the run up.
+//   - The end of a job ends the work of the attempt that it names and of earlier ones: a deadline
+//     can pass without the executor, and a person can give the run up.
 //
-// All of this follows without a memory of past jobs if a run first enters a list of runs, and
-// then asks the engine whether its step still runs in its attempt ([TargetQuery].IfAttempt): a
-// stop that comes meanwhile finds the run on the list.
+// An executor needs no memory of past jobs for this: a run first enters a list of runs, and then
+// asks the engine whether its step still runs in its attempt ([TargetQuery].IfAttempt). A stop
+// that comes meanwhile finds the run on the list. Package executor does all of it.
 type Handler func(ctx context.Context, d Delivery) error
 
-// A DispatchOption sets up [Engine.Dispatch] and [Engine.Deliver].
+// A DispatchOption sets up [Engine.Dispatch] and [Engine.Deliver]. Of two that set the same thing
+// the later one holds.
 type DispatchOption func(*dispatch)
 
 type dispatch struct {
@@ -56,8 +57,8 @@ type dispatch struct {
 	sweep   time.Duration
 }
 
-// Runs sets the maximum of runs at once; the default is 64. Runs, stops, and the rest have
-// places of their own, so that no stop waits for a run or a question.
+// Runs sets the maximum of runs at once; the default is 64. Runs, stops and notices have separate
+// limits, so that no stop waits for a run or a question. The limit of stops is 16.
 func Runs(n int) DispatchOption {
 	return func(d *dispatch) {
 		if n > 0 {
@@ -66,20 +67,21 @@ func Runs(n int) DispatchOption {
 	}
 }
 
-// Effects has only some kinds of effects delivered; the default is all. A process without Notices, as
-// it delivers neither questions nor ends of jobs, leaves them to others.
+// Effects limits a dispatcher to some kinds of effects; the default is all. Other processes must
+// deliver the other kinds, which wait until then.
 func Effects(kinds ...store.Effect) DispatchOption {
 	return func(d *dispatch) { d.effects = kinds }
 }
 
-// Types has only the runs and stops of steps of some types delivered; the default is all. Questions and
-// ends of jobs belong to no step type, see [Effects]. Effects that no process delivers wait:
-// [Engine.Effects] shows them with Count 0.
+// Types limits a dispatcher to the runs and stops of some step types; the default is all. It does
+// not limit questions and ends of jobs, which belong to no step type: see [Effects]. Effects that
+// no process delivers wait: [Engine.Effects] shows them with Count 0.
 func Types(types ...step.Type) DispatchOption {
 	return func(d *dispatch) { d.types = step.TypesOf(types...) }
 }
 
-// Notices sets the maximum of questions and ends of jobs at once; the default is 16.
+// Notices sets the maximum of notices at once, which are questions and ends of jobs; the default
+// is 16.
 func Notices(n int) DispatchOption {
 	return func(d *dispatch) {
 		if n > 0 {
@@ -89,30 +91,30 @@ func Notices(n int) DispatchOption {
 }
 
 // Lease sets the lease duration without a renewal; the default is 14 s. While a handler runs,
-// its lease is renewed as [RenewEvery] says.
+// the dispatcher renews its lease every [RenewEvery].
 func Lease(d time.Duration) DispatchOption {
 	return func(c *dispatch) { c.lease = positive(d, c.lease) }
 }
 
-// Poll sets how often the store is asked for effects that time has made due; the default is
-// 200 ms. A [store.Waker] wakes the dispatcher for new ones.
+// Poll sets the interval between looks for due effects; the default is 200 ms. A store that is a
+// [store.Waker] also wakes the dispatcher for new effects.
 func Poll(d time.Duration) DispatchOption {
 	return func(c *dispatch) { c.poll = positive(d, c.poll) }
 }
 
-// Backoff sets how long an effect rests after its first failure, doubled with each further
-// one in a row, and the maximum. The default is 1 s and 5 min.
+// Backoff sets the back-off after the first failure of an effect, doubled with each further failure
+// in a row, and its maximum. The default is 1 s and 5 min.
 func Backoff(first, most time.Duration) DispatchOption {
 	return func(c *dispatch) { c.first, c.most = positive(first, c.first), positive(most, c.most) }
 }
 
-// StopEvery sets how often a stop is delivered again while its step is terminating; the
-// default is 30 s.
+// StopEvery sets the interval at which a stop is delivered again while its step is terminating;
+// the default is 30 s.
 func StopEvery(d time.Duration) DispatchOption {
 	return func(c *dispatch) { c.stopEvery = positive(d, c.stopEvery) }
 }
 
-// SweepEvery sets how often a dispatcher expires overdue attempts; the default is 1 s.
+// SweepEvery sets the interval at which a dispatcher expires overdue attempts; the default is 1 s.
 func SweepEvery(d time.Duration) DispatchOption {
 	return func(c *dispatch) { c.sweep = positive(d, c.sweep) }
 }
@@ -156,17 +158,18 @@ var (
 
 // Dispatch hands the effects of jobs to h, at least once each, and expires overdue attempts,
 // until ctx ends; then it waits for the handlers and returns nil. An error means that it could
-// not begin: h is nil, an option names an effect or a step type that the rules do not deliver, or ctx has
-// ended. Any number of dispatchers can share a store.
+// not begin: h is nil, an option names an effect or a step type that the rules do not deliver, or
+// ctx has ended. Any number of dispatchers can share a store.
 //
-// The observer is told of failures of the store and of handlers; [Engine.Effects] has the last
-// one of each effect. None of them ends the dispatch or holds up another effect: each call of
-// the store is bounded by the lease and by 30 s, and a handler holds one place.
+// The observer is told of failures of the store and of handlers; [Engine.Effects] shows the last
+// failure of each effect. No failure ends the dispatch or delays another effect: each call of the
+// store is bounded by the lease and by 30 s, and a handler counts as one against its limit.
 func (e *Engine) Dispatch(ctx context.Context, h Handler, opts ...DispatchOption) error {
 	d, err := e.dispatcher(ctx, h, opts)
 	if err != nil {
 		return err
 	}
+	moved, stop := d.turned.Listen(0) // before the first effect is delivered, which may move a turn
 	var lanes sync.WaitGroup
 	for _, l := range []struct {
 		kinds []store.Effect
@@ -177,22 +180,29 @@ func (e *Engine) Dispatch(ctx context.Context, h Handler, opts ...DispatchOption
 			lanes.Go(func() { d.lane(ctx, kinds, l.most) })
 		}
 	}
-	lanes.Go(func() {
-		for sleep(ctx, d.sweep) == nil {
-			if _, err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
-				d.failed(ctx, fmt.Errorf("sweep: %w", err))
-			}
-		}
-	})
+	lanes.Go(func() { d.keepSweeping(ctx, moved, stop) })
 	lanes.Wait()
 	return nil
 }
 
-// Deliver hands every due effect to h, and what follows from them, until none is due. It
-// returns how many were carried out and settled, without the obsolete ones, and the failures
-// of handlers and of the store, joined: an effect that failed is delivered again by a later
-// call, once its back-off is over. Deliver is for handlers that return soon: tests, and
-// programs with a timer of their own. It does not sweep.
+// keepSweeping sweeps at intervals, and whenever this process has moved a turn, of which it is told by moved
+// until it calls stop.
+func (d *dispatch) keepSweeping(ctx context.Context, moved <-chan struct{}, stop func()) {
+	for pause(ctx, moved, d.sweep) == nil {
+		stop()
+		moved, stop = d.turned.Listen(0) // before the sweep, during which others may move
+		if _, err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
+			d.failed(ctx, fmt.Errorf("sweep: %w", err))
+		}
+	}
+	stop()
+}
+
+// Deliver hands every due effect to h, and the effects that follow from them, until none is due.
+// It returns the number of effects that were carried out and settled, without the obsolete ones,
+// and the joined failures of handlers and of the store. A failed effect is delivered again by a
+// later call, once its back-off is over. Deliver is for handlers that return soon: in tests, and
+// in programs with a timer of their own. It does not expire deadlines; [Engine.Sweep] does.
 func (e *Engine) Deliver(ctx context.Context, h Handler, opts ...DispatchOption) (int, error) {
 	d, err := e.dispatcher(ctx, h, opts)
 	if err != nil {
@@ -258,7 +268,7 @@ func waitForSlot(ctx context.Context, slots chan struct{}) {
 	}
 }
 
-// deliver has one claimed effect carried out, keeps the outcome, and reports whether it was
+// deliver carries out one claimed effect, stores the outcome, and reports whether the effect was
 // carried out and settled. The lease began at since.
 func (d *dispatch) deliver(ctx context.Context, claimed store.Delivery, since time.Time) bool {
 	shown := d.toExecutor(ctx, claimed)
@@ -266,7 +276,7 @@ func (d *dispatch) deliver(ctx context.Context, claimed store.Delivery, since ti
 }
 
 // handle calls the handler and renews the lease until it returns, even if ctx has ended. If
-// the handler fails after the lease was lost, the error is that one.
+// the handler fails after the lease was lost, the error is the loss of the lease.
 func (d *dispatch) handle(ctx context.Context, claimed store.Delivery, since time.Time, shown Delivery) error {
 	handling, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -290,9 +300,9 @@ func (d *dispatch) handle(ctx context.Context, claimed store.Delivery, since tim
 	return err
 }
 
-// renew renews a lease as [RenewEvery] says until running ends. It calls lost once, when another
-// claim has the effect or when the last renewal that passed is older than the lease. In the
-// second case it goes on: while the handler comes to its end, no other needs to begin.
+// renew renews a lease every [RenewEvery] until running ends. It calls lost once, when another
+// claim has the effect or when the last successful renewal is older than the lease. In the second
+// case it goes on: a renewal that passes keeps other handlers from beginning until this one ends.
 func (d *dispatch) renew(running context.Context, claimed store.Delivery, since time.Time, lost func(error)) {
 	every := max(RenewEvery(d.lease), time.Millisecond)
 	tick := time.NewTicker(every)
@@ -322,7 +332,7 @@ func (d *dispatch) renew(running context.Context, claimed store.Delivery, since 
 		if !told {
 			bound = min(bound, ends.Sub(now))
 		}
-		failed = within(running, bound, func(ctx context.Context) error { return d.deferUntil(ctx, claimed, d.lease) })
+		failed = within(running, bound, func(ctx context.Context) error { return d.renewFor(ctx, claimed, d.lease) })
 		switch {
 		case failed == nil:
 			ends = now.Add(d.lease)

@@ -42,7 +42,7 @@ func newDesk(t *testing.T, st store.Store, opts ...engine.Option) *desk {
 	return d
 }
 
-// told returns the failures that the observer was told so far.
+// told returns the failures that the observer has got so far.
 func (d *desk) told() []error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -120,7 +120,7 @@ func (d *desk) waiting(id store.JobID) []store.Delivery {
 	return waiting
 }
 
-// dispatch starts a dispatcher and returns what ends it.
+// dispatch starts a dispatcher and returns a function that ends it.
 func (d *desk) dispatch(h engine.Handler, opts ...engine.DispatchOption) (stop func()) {
 	ctx, cancel := context.WithCancel(d.Context())
 	done := make(chan error, 1)
@@ -240,7 +240,7 @@ func testDeliverKeepsAStop(t *testing.T) {
 		name    string
 		handler func() error
 		settled int
-		waits   store.Delivery // its failures and what became of it
+		waits   store.Delivery // the effect with its failures
 	}{
 		{"the handler has failed", func() error { return errBroken }, 0, store.Delivery{Failures: 1, LastError: errBroken.Error()}},
 		{"the state cannot be read", func() error {
@@ -768,5 +768,5 @@ func testDispatchRefusesNoHandler(t *testing.T) {
 	}
 }
 
-// mute is a store that cannot wake anybody.
+// mute is a store that is no store.Waker.
 type mute struct{ store.Store }

@@ -12,64 +12,63 @@ import (
 
 // WHAT A PERSON DOES TO AN EFFECT that keeps failing, or that no executor takes.
 
-// OperateEffect is a person's request about an effect of the job.
+// OperateEffect is the command of a person who gives up or hurries an effect of the job.
 type OperateEffect struct {
 	Cause   step.Cause     // step.GivenUp or step.Hurried
-	Effect  store.Delivery // as it waits; as its record asked for it, if it does not
-	Settled bool           // it does not wait any more
-	Leased  bool           // a claim may hold it
+	Effect  store.Delivery // as the store has it; if it is settled, as its record asked for it
+	Settled bool           // the effect does not wait any more
+	Leased  bool           // a claim holds the effect
 	Request
 }
 
-// GiveUp has a person give up an effect that waits for delivery, whether it was ever claimed or
-// not: it is delivered no more. A claim that holds it is lost, and its executor learns that when it
-// next renews the lease. A run is left to the claim that holds it, until its executor has ended what
-// runs, or its lease has run out: otherwise a retry could begin beside it.
+// GiveUp gives up an effect that waits for delivery, claimed or not, in the name of a person: it
+// is not delivered any more. A claim on it is lost, and its executor learns that at the next
+// renewal. A claimed run stays with its claim until the executor has ended the work or the lease
+// has run out: otherwise a retry could begin beside it.
 //
-// To give up a run is to report of its attempt that it broke, by the person and for their reason:
-// the step is abnormal, or terminated if it was told to stop, and the record's cause is
-// step.Broke. The results that were reported stay, and the end of the job tells executors. To give up another effect, or a run whose
-// attempt is over, moves nothing: the cause is step.GivenUp, and the reason begins with the
-// effect, as in "stop 7: the host is gone". A step whose question or stop was given up waits on,
-// for a report, a person or its deadline.
+// Giving up a run equals a report that its attempt broke, with the person's name and reason: the
+// step becomes abnormal, or terminated if it was told to stop, and the record's cause is
+// step.Broke. Reported results stay, and executors are told by the end of the job. Giving up any
+// other effect, or a run whose attempt is over, moves no state: the cause is step.GivenUp, and the
+// reason begins with the effect, as in "stop 7: the host is gone". A step whose question or stop
+// was given up still waits for a report, a person or its deadline.
 //
 // The authorizer is asked, with step.GivenUp in [Access].Cause. IfAttempt is about the job's
 // current step. The error is a *[Refusal] with reason operation.Settled if the effect does not
-// wait any more, and about the field seq if the job never had it. A delivery that ends at the same
-// time may still count: the effect was then carried out, and given up.
+// wait any more, and with operation.InvalidInput and field seq if the job never had it. A delivery
+// that ends at the same time may still count: the effect is then both carried out and given up.
 //
-// The record is committed first, and the effect settled then. If that fails, the error is an
-// [*UnknownOutcomeError], and a repetition with the same request id settles it; so it does after
-// a crash of the process. Without a repetition, a run is settled unseen when it is next claimed, as
-// its attempt is over; any other effect waits on, and can be given up again.
+// The record is committed first, then the effect is settled. If that fails, the error is an
+// [*UnknownOutcomeError], and repeating the call with the same request id settles the effect; the
+// same holds after a crash of the process. Without a repetition, a run is settled at its next
+// claim, as its attempt is over; any other effect still waits, and can be given up again.
 func (e *Engine) GiveUp(ctx context.Context, job store.JobID, seq store.Seq, r Request) (store.Record, error) {
 	return e.onEffect(ctx, job, seq, step.GivenUp, r)
 }
 
-// Hurry has a person end the back-off of an effect whose last delivery has failed: it is due at
-// once. It changes nothing else of the effect: a further failure backs off for longer. An effect
-// that is due anyhow stays so. The record's cause is step.Hurried, and the reason begins with the
-// effect, as in "run 2: the host is back"; it moves nothing.
+// Hurry ends the back-off of an effect whose last delivery has failed, in the name of a person:
+// the effect is due at once. The count of failures stays, so a further failure backs off for
+// longer. A stop that was delivered, and whose step has not stopped, is delivered again at once.
+// An effect that is due already stays due. The record's cause is step.Hurried, and its
+// reason begins with the effect, as in "run 2: the host is back"; it moves no state.
 //
 // Hurry never takes an effect from a claim that holds it: the error is a *[Refusal] with reason
-// operation.Leased, and says until when. A back-off is told from a lease only if every delivery
-// so far has failed: an effect of which a lease has run out or was given back, or a stop that was
-// delivered, counts as held until it is due, 5 min after a failure at most.
+// operation.Leased, whose Detail says when the lease ends.
 //
-// Otherwise it answers as [Engine.GiveUp] does. If the process dies between the record and the
-// end of the back-off, the effect is due when it would have been.
+// Errors and repetitions are otherwise those of [Engine.GiveUp]. If the process dies between the
+// commit of the record and the end of the back-off, the back-off takes its full time.
 func (e *Engine) Hurry(ctx context.Context, job store.JobID, seq store.Seq, r Request) (store.Record, error) {
 	return e.onEffect(ctx, job, seq, step.Hurried, r)
 }
 
-// onEffect has a person's request about an effect recorded, and carries it out.
+// onEffect commits the record of a person's request about an effect, and carries out the request.
 func (e *Engine) onEffect(ctx context.Context, job store.JobID, seq store.Seq, cause step.Cause, r Request) (store.Record, error) {
-	c := e.newCall()
+	c := e.newCall(r)
 	defer e.calls.Put(c)
 	if err := e.operateEffect(ctx, c, job, seq, cause, r); err != nil {
 		return store.Record{}, e.turnedDown(ctx, c, err)
 	}
-	record := e.accepted(ctx, c)
+	record := *e.accepted(ctx, c)
 	if r.DryRun {
 		return record, nil
 	}
@@ -85,7 +84,7 @@ func (e *Engine) onEffect(ctx context.Context, job store.JobID, seq store.Seq, c
 }
 
 func (e *Engine) operateEffect(ctx context.Context, c *call, job store.JobID, seq store.Seq, cause step.Cause, r Request) error {
-	if err := e.checkRequest(ctx, c, job, r); err != nil {
+	if err := e.checkRequest(ctx, c, job); err != nil {
 		return err
 	}
 	if seq < 1 {
@@ -95,11 +94,10 @@ func (e *Engine) operateEffect(ctx context.Context, c *call, job store.JobID, se
 		return err
 	}
 	cmd := &OperateEffect{Cause: cause, Effect: store.Delivery{Job: job, Seq: seq}, Request: r}
-	return e.commitLoop(ctx, c, store.Query{Scope: e.scope, Job: job}, cmd)
+	return e.commitLoop(ctx, c, &store.Query{Scope: e.scope, Job: job}, cmd)
 }
 
-// look finds out how the effect of a request about one stands, for a try to carry it out; other
-// commands need no look.
+// look loads the effect of an OperateEffect before a try; other commands need nothing.
 func (e *Engine) look(ctx context.Context, cmd Command) error {
 	c, ok := cmd.(*OperateEffect)
 	if !ok {
@@ -113,8 +111,8 @@ func (e *Engine) look(ctx context.Context, cmd Command) error {
 	return nil
 }
 
-// effect returns an effect of a job as it waits, or as its record asked for it, and whether it
-// waits.
+// effect returns an effect of a job as the store has it and true, or, once it is settled, as its
+// record asked for it and false.
 func (e *Engine) effect(ctx context.Context, job store.JobID, seq store.Seq) (d store.Delivery, waits bool, err error) {
 	err = within(ctx, storeWait, func(ctx context.Context) error {
 		if d, waits, err = e.waiting(ctx, job, seq); waits || err != nil {
@@ -128,7 +126,7 @@ func (e *Engine) effect(ctx context.Context, job store.JobID, seq store.Seq) (d 
 			return invalid("seq", "the job has no record %d", seq)
 		}
 		var asked bool
-		if d, asked = history[0].Delivery(store.Scope{}, 0); !asked {
+		if d, asked = history[0].Delivery(store.Scope{}, nil); !asked {
 			return invalid("seq", "record %d asked for no effect", seq)
 		}
 		return nil
@@ -142,7 +140,7 @@ func (e *Engine) effect(ctx context.Context, job store.JobID, seq store.Seq) (d 
 	return d, waits, nil
 }
 
-// waiting returns an effect with its token, and whether it waits.
+// waiting returns an effect with its token, and whether it waits for delivery.
 func (e *Engine) waiting(ctx context.Context, job store.JobID, seq store.Seq) (store.Delivery, bool, error) {
 	found, err := e.store.Effects(ctx, e.scope, job, store.Page[store.Seq]{After: seq - 1, Limit: 1})
 	if err != nil || len(found) == 0 || found[0].Seq != seq {
@@ -151,14 +149,14 @@ func (e *Engine) waiting(ctx context.Context, job store.JobID, seq store.Seq) (s
 	return found[0], true, nil
 }
 
-// leased reports whether a claim may hold d. It does not if each claim so far has failed, as
-// Failures never exceeds Count, which each claim raises. What rests for ever is with a carrier.
+// leased reports whether a claim holds d, by the engine's time. An effect that rests for ever belongs
+// to a job queue that carries it.
 func leased(d store.Delivery, now step.Time) bool {
-	return d.NotBefore > now && d.Failures < d.Count || d.NotBefore > step.MaxTime
+	return d.Held && d.NotBefore > now || d.NotBefore > step.MaxTime
 }
 
-// end settles an effect, whatever claim holds it. A run whose attempt is over is for the claim that
-// may hold it to settle: as long as it waits, no other process begins a later attempt.
+// end settles an effect, whatever claim holds it. A run whose attempt is over is left to a claim
+// that holds it: until that one settles the run, no other process begins a later attempt.
 func (e *Engine) end(ctx context.Context, job store.JobID, seq store.Seq) error {
 	return e.take(ctx, job, seq, func(ctx context.Context, d store.Delivery) error {
 		if d.Effect == store.RunTargets && leased(d, step.At(e.now())) {
@@ -168,7 +166,7 @@ func (e *Engine) end(ctx context.Context, job store.JobID, seq store.Seq) error 
 	})
 }
 
-// due ends the back-off of an effect, unless a claim may hold it.
+// due ends the back-off of an effect, unless a claim holds it.
 func (e *Engine) due(ctx context.Context, job store.JobID, seq store.Seq) error {
 	return e.take(ctx, job, seq, func(ctx context.Context, d store.Delivery) error {
 		now := step.At(e.now())
@@ -180,7 +178,7 @@ func (e *Engine) due(ctx context.Context, job store.JobID, seq store.Seq) error 
 	})
 }
 
-// take calls f with an effect that waits, again for as long as claims come between.
+// take calls f with an effect that waits, and again after each claim that comes between.
 func (e *Engine) take(ctx context.Context, job store.JobID, seq store.Seq, f func(context.Context, store.Delivery) error) error {
 	for range maxTries {
 		err := within(ctx, storeWait, func(ctx context.Context) error {
@@ -222,8 +220,8 @@ func judgeEffect(r *operation.Rules, v *store.View, c *OperateEffect) *Refusal {
 	case c.Cause == step.Hurried && c.Effect.NotBefore > step.MaxTime:
 		refusal.Reason, refusal.Detail = operation.Leased, fmt.Sprintf("%s is carried by other means, and is never due", c.subject())
 	case c.Cause == step.Hurried && c.Leased:
-		refusal.Reason, refusal.Detail = operation.Leased, fmt.Sprintf("a claim may hold %s until %v", c.subject(), c.Effect.NotBefore)
-	case v.Step.ID != v.Job.Current: // never of the engine's, which looks at the current step
+		refusal.Reason, refusal.Detail = operation.Leased, fmt.Sprintf("a claim holds %s until %v", c.subject(), c.Effect.NotBefore)
+	case v.Step.ID != v.Job.Current: // only from other callers of Decide: the engine loads the current step
 		refusal.Reason = operation.NotCurrent
 	case c.endsAttempt(v) && !breaks:
 		refusal.Reason = operation.WrongType
@@ -236,7 +234,7 @@ func judgeEffect(r *operation.Rules, v *store.View, c *OperateEffect) *Refusal {
 // endsAttempt reports whether c ends the attempt that is under way.
 func (c *OperateEffect) endsAttempt(v *store.View) bool {
 	d, s := &c.Effect, &v.Step
-	return c.Cause == step.GivenUp && d.Effect == store.RunTargets && d.Step == s.ID && d.Attempt == s.Attempt && s.State.Active()
+	return c.Cause == step.GivenUp && d.Effect == store.RunTargets && d.Step == s.ID && d.Attempt == s.Attempt && s.State.Attempting()
 }
 
 // subject names the effect.
@@ -267,12 +265,13 @@ func (d *Decision) operateEffect(r *operation.Rules, v *store.View, c *OperateEf
 			return refusal
 		}
 	}
-	d.finish()
+	d.finish(v)
 	return nil
 }
 
 // replayEffect answers a request that has been carried out with its record, if it is the same
-// request. The record of a run that was given up names its attempt, any other one the effect.
+// request. The record of a given up run names its attempt; that of any other effect names the
+// effect.
 func (d *Decision) replayEffect(v *store.View, asked *OperateEffect) *Refusal {
 	done, run := v.Replay, &asked.Effect
 	broke := done.Cause == step.Broke && asked.Cause == step.GivenUp

@@ -27,7 +27,7 @@ func (d *desk) giveUp(id store.JobID, seq store.Seq, r engine.Request) store.Rec
 	return record
 }
 
-// failOnce claims what must be one effect, and has it fail.
+// failOnce claims one effect and reports that its handler failed.
 func (d *desk) failOnce(q engine.ClaimQuery) engine.Delivery {
 	d.Helper()
 	x := d.claimOne(q)
@@ -75,7 +75,8 @@ func TestRelease(t *testing.T) {
 	})
 }
 
-// A run that is given up leaves what a report that it broke would, but for who and why.
+// A run that is given up leaves the same state as a report that it broke, except for the person and
+// the reason.
 func TestGiveUpOfARunIsAReportThatItBroke(t *testing.T) {
 	for name, prepare := range map[string]func(*desk) store.JobID{
 		"running":     func(d *desk) store.JobID { return d.script() },
@@ -199,7 +200,7 @@ func (d *desk) succeed(id store.JobID) {
 	d.ok(err)
 }
 
-// Who holds what is given up learns it as from any lost lease.
+// The holder of an effect that is given up loses its lease, as any other.
 func TestGiveUpEndsAClaim(t *testing.T) {
 	d := newDesk(t, memstore.New())
 	id := d.terminating()
@@ -213,8 +214,8 @@ func TestGiveUpEndsAClaim(t *testing.T) {
 	d.left(id, 2)
 }
 
-// A run that is given up stays with the handler that is at work on it, which the end of the job
-// tells: no other process begins a retry beside it.
+// A run that is given up stays with the handler that is at work on it until the handler returns, so
+// that no other process begins a retry beside it. The handler learns of it by the end of the job.
 func TestGiveUpLeavesARunToItsHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, memstore.New())
@@ -248,7 +249,19 @@ func TestGiveUpLeavesARunToItsHandler(t *testing.T) {
 	})
 }
 
-// A claim that comes between the record and the settling loses what was given up.
+// A run whose holder has died is settled when it is given up after the end of the lease.
+func TestGiveUpEndsADeadClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, memstore.New())
+		id := d.script()
+		d.claimOne(runs)
+		time.Sleep(14 * time.Second)
+		record := d.giveUp(id, 2, engine.Request{})
+		d.left(id, record.Seq)
+	})
+}
+
+// A claim between the record and the settling of an effect that is given up loses its lease.
 func TestGiveUpMeetsAClaim(t *testing.T) {
 	faults := storetest.NewFaults(memstore.New())
 	d := newDesk(t, faults)
@@ -298,26 +311,51 @@ func TestHurry(t *testing.T) {
 		d.failOnce(runs)
 		time.Sleep(time.Second)
 		c := d.claimOne(held).Claimed()
-		d.refusedBecause(hurry(d, id, 2), operation.Leased, "a claim may hold run 2 until "+step.At(time.Now().Add(30*time.Second)).String())
+		d.refusedBecause(hurry(d, id, 2), operation.Leased, "a claim holds run 2 until "+step.At(time.Now().Add(30*time.Second)).String())
 		if got := d.claim(runs); len(got) > 0 {
 			t.Errorf("Claim: %+v, want nothing", got)
 		}
 		d.ok(d.eng.Renew(t.Context(), c, 0))
 		d.ok(d.eng.Fail(t.Context(), c, errBroken))
 		d.ok(d.eng.Fail(t.Context(), c, errBroken)) // again, as its answer was lost
+		if w := d.waiting(id); w[0].Failures != 2 {
+			t.Errorf("after two claims that failed, and a repeated Fail, there are %d failures, want 2", w[0].Failures)
+		}
 		d.ok(hurry(d, id, 2))
 		d.claimOne(held)
-		d.refusedBecause(hurry(d, id, 2), operation.Leased, "a claim may hold run 2")
+		d.refusedBecause(hurry(d, id, 2), operation.Leased, "a claim holds run 2")
 	})
-	bubble("leaves alone what it cannot tell from a lease, until it is due", func(t *testing.T) {
+	for name, end := range map[string]func(*desk, engine.Claimed){
+		"was released": func(d *desk, c engine.Claimed) { d.ok(d.eng.Release(d.Context(), c)) },
+		"ran out":      func(*desk, engine.Claimed) { time.Sleep(30 * time.Second) },
+		"was renewed after its release, and released again": func(d *desk, c engine.Claimed) {
+			d.ok(d.eng.Release(d.Context(), c))
+			d.ok(d.eng.Renew(d.Context(), c, 0))
+			d.refusedBecause(hurry(d, c.Job, c.Seq), operation.Leased, "a claim holds run 2")
+			d.ok(d.eng.Release(d.Context(), c))
+		},
+	} {
+		bubble("tells a back-off from a lease, when a claim "+name+" before", func(t *testing.T) {
+			d := newDesk(t, memstore.New())
+			id := d.script()
+			end(d, d.claimOne(held).Claimed())
+			for range 12 {
+				d.failOnce(runs)
+				d.ok(hurry(d, id, 2))
+			}
+		})
+	}
+	bubble("has a stop that was delivered due at once", func(t *testing.T) {
 		d := newDesk(t, memstore.New())
-		id := d.script()
-		d.claimOne(held)
-		time.Sleep(30 * time.Second) // and it is lost
-		d.failOnce(runs)
-		d.refusedBecause(hurry(d, id, 2), operation.Leased, "until")
-		time.Sleep(time.Second)
-		d.ok(hurry(d, id, 2))
+		id := d.terminating()
+		d.ok(d.eng.Settle(t.Context(), d.claimOne(stops).Claimed()))
+		if got := d.claim(stops); len(got) > 0 {
+			t.Errorf("Claim of a stop that was just delivered: %+v, want nothing", got)
+		}
+		d.ok(hurry(d, id, 3))
+		if x := d.claimOne(stops); x.Count != 2 {
+			t.Errorf("claimed as %+v, want the second delivery", x)
+		}
 	})
 	bubble("meets a claim, and leaves it what it holds", func(t *testing.T) {
 		faults := storetest.NewFaults(memstore.New())
@@ -358,7 +396,7 @@ var onEffects = map[step.Cause]func(*engine.Engine, context.Context, store.JobID
 	step.GivenUp: (*engine.Engine).GiveUp, step.Hurried: (*engine.Engine).Hurry,
 }
 
-// What holds of requests holds of those about effects.
+// Requests about effects keep the promises of all requests.
 func TestRequestsAboutEffects(t *testing.T) {
 	for cause, do := range onEffects {
 		one := engine.Request{By: "ann", Because: "enough", ID: store.RequestID{1}}
@@ -526,7 +564,7 @@ func TestGiveUpAfterADeadline(t *testing.T) {
 	})
 }
 
-// Both lose a race, and pass on what the other has left.
+// Both requests lose a race, and then pass on the state that the other change left.
 func TestGiveUpMeetsAReport(t *testing.T) {
 	faults := storetest.NewFaults(memstore.New())
 	d := newDesk(t, faults)

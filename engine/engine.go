@@ -5,24 +5,24 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/stepgate/stepgate/internal/wake"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
 // An Engine operates jobs in a store. It is safe for concurrent use, and any number of
-// engines, in any number of processes, can share a store. It comes from [New]; the zero Engine is
-// of no use.
+// engines, in any number of processes, can share a store. [New] makes an Engine; the zero Engine
+// must not be used.
 //
-// The state of jobs is in the store. What a report has left of a job an engine remembers for a
-// second, so that the next report need not load it; the store compares the version, and what is
-// refused or answered without a commit is decided on the stored state. That takes some 4 MB at
-// most.
+// The state of jobs is in the store. For one second, an engine keeps a copy of the state after the
+// last report of a job, so that the next report need not load it. Such a report counts only if
+// the store confirms the version at its commit; refusals, and answers without a commit, are decided
+// on the stored state. The copies take 4 MB at most.
 //
 // A method that changes one job and returns nil has changed it once, together with its
-// history and effects. Any other return means that nothing changed, but for
-// [ErrUnknownOutcome]. What is refused is a *[Refusal]; a failure of the store or the
-// context is returned wrapped.
+// history and effects. Any error but [ErrUnknownOutcome] means that nothing changed. A refused
+// request returns a *[Refusal]; a failure of the store or the context is returned wrapped.
 type Engine struct {
 	*shared
 	scope    store.Scope
@@ -33,13 +33,15 @@ type Engine struct {
 // shared is what an engine and its narrowings have in common.
 type shared struct {
 	config
-	store store.Store
-	waker store.Waker // the store, or nil
-	clock *clock      // tells now, if the store has a clock
-	lines *lines      // where reports of one job wait for each other
-	local bool        // the store is a store.Local: there are no calls to spare
-	calls sync.Pool   // of *call
-	ids   jobIDs
+	store   store.Store
+	waker   store.Waker // the store, or nil
+	clock   *clock      // tells now, if the store has a clock
+	lines   *lines      // where reports of one job wait for each other
+	local   bool        // the store is a store.Local: there are no calls to spare
+	calls   sync.Pool   // of *call
+	windows windows
+	turned  wake.List // where dispatchers of this process wait for jobs to move turns
+	ids     jobIDs
 
 	decide decider // nil but in tests, which break it on purpose
 }
@@ -66,9 +68,9 @@ func New(s store.Store, opts ...Option) *Engine {
 }
 
 // In returns an engine that sees the jobs of one scope only and creates jobs in it.
-// A job of another scope does not exist for it: the error is the one for an id that
-// was never used. If s lacks its type or its id, or e is narrowed to another scope
-// already, every call is refused.
+// A job of another scope does not exist for it: the error is the one for an unused id. If s
+// lacks its type or its id, or e is narrowed to another scope already, every call of the new
+// engine is refused as invalid input. In does not change e.
 func (e *Engine) In(s store.Scope) *Engine {
 	return &Engine{shared: e.shared, scope: s, narrowed: true, widened: e.widened || e.narrowed && s != e.scope}
 }
@@ -76,8 +78,8 @@ func (e *Engine) In(s store.Scope) *Engine {
 // Rules returns the rules that e decides by.
 func (e *Engine) Rules() *operation.Rules { return e.rules }
 
-// checkEngine refuses what no call can go on with. That ctx has not ended is for the store to
-// see: it fails every call then, and does nothing.
+// checkEngine refuses an engine or a ctx with which no call can go on. It does not check whether
+// ctx has ended, as the store does.
 func (e *Engine) checkEngine(ctx context.Context) error {
 	if e.store == nil {
 		return invalid("Store", "nil")
@@ -96,21 +98,21 @@ func (e *Engine) checkEngine(ctx context.Context) error {
 	return nil
 }
 
-// Operate has a person do code to a step of a job. It returns the record of what was
-// done, or a *[Refusal] that says why not and what would be legal instead. Two racing
-// operations pass one after the other, each decided on what the other left; one that
-// keeps losing to others gives up with [ErrConflict].
+// Operate carries out an operation on a step of a job, in the name of the person in r. It returns
+// the record of the change, or a *[Refusal] that says why not and which operations are legal
+// instead. Two racing operations are decided one after the other, the second on the state that
+// the first left. An operation that loses 100 races returns [ErrConflict].
 func (e *Engine) Operate(ctx context.Context, job store.JobID, id step.ID, code operation.Code, r Request) (store.Record, error) {
-	c := e.newCall()
+	c := e.newCall(r)
 	defer e.calls.Put(c)
-	if err := e.operate(ctx, c, job, id, code, r); err != nil {
+	if err := e.operate(ctx, c, job, id, code); err != nil {
 		return store.Record{}, e.turnedDown(ctx, c, err)
 	}
-	return e.accepted(ctx, c), nil
+	return *e.accepted(ctx, c), nil
 }
 
-func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.ID, code operation.Code, r Request) error {
-	if err := e.checkRequest(ctx, c, job, r); err != nil {
+func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.ID, code operation.Code) error {
+	if err := e.checkRequest(ctx, c, job); err != nil {
 		return err
 	}
 	if err := checkStep(id); err != nil {
@@ -119,31 +121,31 @@ func (e *Engine) operate(ctx context.Context, c *call, job store.JobID, id step.
 	if code.Cause() == 0 {
 		return unknownCode(e.rules, step.Cause.OfStep, uint8(code))
 	}
-	return e.commitOperation(ctx, c, store.Query{Scope: e.scope, Job: job, Step: id}, code.Cause())
+	return e.commitOperation(ctx, c, &store.Query{Scope: e.scope, Job: job, Step: id}, code.Cause())
 }
 
-// OperateJob has a person operate on a job: start it, terminate it. It answers as
-// [Engine.Operate] does.
+// OperateJob carries out an operation on a job, such as to start or terminate it, in the name of
+// the person in r. Its results are those of [Engine.Operate].
 func (e *Engine) OperateJob(ctx context.Context, job store.JobID, code operation.JobCode, r Request) (store.Record, error) {
-	c := e.newCall()
+	c := e.newCall(r)
 	defer e.calls.Put(c)
-	if err := e.operateJob(ctx, c, job, code, r); err != nil {
+	if err := e.operateJob(ctx, c, job, code); err != nil {
 		return store.Record{}, e.turnedDown(ctx, c, err)
 	}
-	return e.accepted(ctx, c), nil
+	return *e.accepted(ctx, c), nil
 }
 
-func (e *Engine) operateJob(ctx context.Context, c *call, job store.JobID, code operation.JobCode, r Request) error {
-	if err := e.checkRequest(ctx, c, job, r); err != nil {
+func (e *Engine) operateJob(ctx context.Context, c *call, job store.JobID, code operation.JobCode) error {
+	if err := e.checkRequest(ctx, c, job); err != nil {
 		return err
 	}
 	if code.Cause() == 0 {
 		return unknownCode(e.rules, step.Cause.OfJob, uint8(code))
 	}
-	return e.commitOperation(ctx, c, store.Query{Scope: e.scope, Job: job}, code.Cause())
+	return e.commitOperation(ctx, c, &store.Query{Scope: e.scope, Job: job}, code.Cause())
 }
 
-func (e *Engine) commitOperation(ctx context.Context, c *call, q store.Query, cause step.Cause) error {
+func (e *Engine) commitOperation(ctx context.Context, c *call, q *store.Query, cause step.Cause) error {
 	c.operate = Operate{Cause: cause, Request: c.request}
 	if err := c.operate.check(e.rules, &e.limits); err != nil {
 		return err
@@ -151,27 +153,27 @@ func (e *Engine) commitOperation(ctx context.Context, c *call, q store.Query, ca
 	return e.commitLoop(ctx, c, q, &c.operate)
 }
 
-// Create stores a new job, pending, and returns the record of its creation, which names the job.
-// The engine draws the id. The caller keeps the ownership of spec. Conditions on an attempt or a
-// version do not apply. With an ID in r, a repetition returns the record of the first call, and
-// it is an error if the two differ.
+// Create stores a new pending job and returns the record of its creation, whose Job is the id that
+// the engine draws. The caller keeps the ownership of spec. Conditions on an attempt or a version
+// are invalid input. With an ID in r, a repetition returns the record of the first call, or a
+// *[Refusal] with reason operation.RequestReused if the two differ.
 func (e *Engine) Create(ctx context.Context, spec JobSpec, r Request) (store.Record, error) {
-	c := e.newCall()
+	c := e.newCall(r)
 	defer e.calls.Put(c)
 	if err := e.create(ctx, c, spec, r); err != nil {
 		return store.Record{}, e.turnedDown(ctx, c, err)
 	}
-	return e.accepted(ctx, c), nil
+	return *e.accepted(ctx, c), nil
 }
 
-// Report takes what an executor says of an attempt. The error is a *[Refusal] with reason
-// operation.Stale, which an executor can safely drop, if the step has moved on; then
-// nothing changed. A report that only repeats what is known changes nothing and is no
-// error, so that an executor may send again whatever it is not sure of.
+// Report counts the results, and the outcome if any, that an executor reports of an attempt. If
+// the step has moved on, nothing changes and the error is a *[Refusal] with reason
+// operation.Stale, which an executor can safely drop. A report that only repeats known results
+// changes nothing and is no error, so an executor can send a report again when in doubt.
 //
 // Reports of one step that wait for each other are committed together, with a record and an
-// answer each, under a context that ends when all their callers have left. [store.Alone] has a
-// report committed by itself, and so has a [store.Local].
+// answer each, under a context that ends when all their callers have left. A report is committed by
+// itself if its context is marked by [store.Alone], or if the store is a [store.Local].
 func (e *Engine) Report(ctx context.Context, r Report) (ReportReceipt, error) {
 	c, err := e.report(ctx, &r)
 	defer e.calls.Put(c)
@@ -184,8 +186,8 @@ func (e *Engine) Report(ctx context.Context, r Report) (ReportReceipt, error) {
 
 // report returns the call with the answer.
 func (e *Engine) report(ctx context.Context, r *Report) (*call, error) {
-	c := e.newCall()
-	if err := e.checkRequest(ctx, c, r.Job, Request{}); err != nil {
+	c := e.newCall(Request{})
+	if err := e.checkRequest(ctx, c, r.Job); err != nil {
 		return c, err
 	}
 	if err := r.check(e.rules, &e.limits); err != nil {
@@ -201,13 +203,14 @@ func (e *Engine) report(ctx context.Context, r *Report) (*call, error) {
 	for i := range r.Results {
 		q.Targets[i] = r.Results[i].Target
 	}
-	return c, e.commitLoop(ctx, c, q, r)
+	return c, e.commitLoop(ctx, c, &q, r)
 }
 
-// Sweep expires every attempt whose deadline has passed, and returns how many, with
-// every error that there was: one job that cannot be expired does not hold up the others,
-// and a store that does not answer holds up each for 30 s at most. Any number of sweeps
-// can run at once: each attempt expires once. [Engine.Dispatch] sweeps by itself.
+// Sweep applies every moment that has come: it expires attempts, steps and jobs whose deadline has
+// passed, and opens gates whose moment has come or whose turn is free. It returns the number of steps
+// that it moved and all errors, joined: a job that cannot be moved does not delay the others, and a
+// store that does not answer delays each for 30 s at most. Any number of sweeps can run at once: each
+// moment is applied once. [Engine.Dispatch] sweeps by itself.
 func (e *Engine) Sweep(ctx context.Context) (int, error) {
 	if err := e.checkEngine(ctx); err != nil {
 		return 0, err
@@ -220,9 +223,14 @@ func (e *Engine) Sweep(ctx context.Context) (int, error) {
 			return expired, err
 		}
 		var failures []error
-		left := 0 // that are still overdue, and come first in the next list
+		left := 0      // that are still overdue, and come first in the next list
+		moved := false // a turn, so that one may be free for the next job
 		for _, o := range overdue {
-			err := within(ctx, storeWait, func(ctx context.Context) error { return e.expire(ctx, o) })
+			err := within(ctx, storeWait, func(ctx context.Context) error {
+				m, err := e.expire(ctx, o)
+				moved = moved || m != store.NoTurn
+				return err
+			})
 			switch {
 			case err == nil:
 				expired++
@@ -234,7 +242,7 @@ func (e *Engine) Sweep(ctx context.Context) (int, error) {
 			}
 			left++
 		}
-		if len(overdue) < limit {
+		if len(overdue) < limit && !moved {
 			return expired, errors.Join(failures...)
 		}
 		limit = left + batch
@@ -253,17 +261,21 @@ func (e *Engine) overdue(ctx context.Context, limit int) (overdue []store.Overdu
 	return overdue, err
 }
 
-func (e *Engine) expire(ctx context.Context, o store.Overdue) error {
-	c := e.newCall()
+// expire applies a moment that has come, and returns what that does about the job's turn.
+func (e *Engine) expire(ctx context.Context, o store.Overdue) (store.TurnMove, error) {
+	c := e.newCall(Request{})
 	defer e.calls.Put(c)
-	err := e.checkRequest(ctx, c, o.Job, Request{})
+	err := e.checkRequest(ctx, c, o.Job)
 	if err == nil {
 		q := store.Query{Scope: e.scope, Job: o.Job, Step: o.Step}
-		err = e.commitLoop(ctx, c, q, &Expire{Job: o.Job, Step: o.Step, Attempt: o.Attempt})
+		err = e.commitLoop(ctx, c, &q, &Expire{Job: o.Job, Step: o.Step, Attempt: o.Attempt})
 	}
 	if err != nil {
-		return e.turnedDown(ctx, c, err)
+		return store.NoTurn, e.turnedDown(ctx, c, err)
 	}
 	e.accepted(ctx, c)
-	return nil
+	if !c.decision.Changes() { // found carried out
+		return store.NoTurn, nil
+	}
+	return c.decision.Change.Turn, nil
 }

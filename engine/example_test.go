@@ -54,7 +54,7 @@ func fail(eng *engine.Engine, job store.JobID) {
 	must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0), failure(1)}}))
 }
 
-// An operation is answered with the record of what it did.
+// An operation returns the record of its change.
 func ExampleEngine_Operate() {
 	eng, job := release()
 	fail(eng, job)
@@ -63,8 +63,8 @@ func ExampleEngine_Operate() {
 	// Output: failed -> running attempt 2 targets 1 <nil>
 }
 
-// A refusal says what would be legal. Its reason is a sentinel, the refusal itself has
-// the rest.
+// A refusal lists the legal operations. Its reason is a sentinel for errors.Is; errors.As finds the
+// refusal.
 func ExampleRefusal() {
 	eng, job := release()
 	fail(eng, job)
@@ -81,8 +81,7 @@ func ExampleRefusal() {
 	// failed | terminated | retry_failed, ignore_error, retry_all
 }
 
-// A job can be told to terminate while it runs; once. The executor is told to stop, and
-// what it reports then ends the job.
+// A running job can be terminated once. The executor is told to stop, and its report ends the job.
 func ExampleEngine_OperateJob() {
 	eng, job := release()
 	record := must(eng.OperateJob(ctx, job, operation.TerminateJob, engine.Request{By: "bob"}))
@@ -93,11 +92,11 @@ func ExampleEngine_OperateJob() {
 	fmt.Println(report.JobState)
 	// Output:
 	// running -> terminating effect stop
-	// job 100, step 1: terminate_job (job 1) is not legal in terminating, only in running; legal now: forced_skip
+	// job 100, step 1: terminate_job (job 1) is not legal in terminating, only in running, gated; legal now: forced_skip, on the job: hold_job
 	// terminated
 }
 
-// A frontend asks once and knows which of its buttons to grey out, and why.
+// One call tells a frontend which buttons to disable, and why.
 func ExampleEngine_Explain() {
 	eng, job := release()
 	fail(eng, job)
@@ -118,8 +117,13 @@ func ExampleEngine_Explain() {
 	// restart_confirmation: no, wrong_type
 	// next_step: no, wrong_state
 	// forced_skip: no, wrong_state
+	// continue: no, wrong_state
+	// stop_before: no, wrong_state
+	// clear_stop: no, wrong_state
 	// terminate_job: no, wrong_state
 	// start_job: no, wrong_state
+	// hold_job: no, wrong_state
+	// resume_job: no, not_held
 }
 
 func ExampleEngine_Allowed() {
@@ -129,7 +133,7 @@ func ExampleEngine_Allowed() {
 	// Output: retry_failed, ignore_error, retry_all
 }
 
-// A dry run answers as the operation would, and changes nothing.
+// A dry run returns the answer of the operation, and changes nothing.
 func ExampleRequest_dryRun() {
 	eng, job := release()
 	fail(eng, job)
@@ -155,7 +159,7 @@ func ExampleRequest_iD() {
 	// attempt 2 in version 4
 }
 
-// What was decided on a page that has become old is refused. Results that have come in
+// An operation that was decided on an old page is refused. Results that have come in
 // since do not count.
 func ExampleRequest_ifVersion() {
 	eng, job := release()
@@ -167,10 +171,10 @@ func ExampleRequest_ifVersion() {
 	fmt.Println(err)
 	// Output:
 	// <nil>
-	// job 100, step 1: terminate_job (job 1) is stale: decided on version 2, but the job moved in version 4; legal now: forced_skip
+	// job 100, step 1: terminate_job (job 1) is stale: decided on version 2, but the job moved in version 4; legal now: forced_skip, on the job: hold_job
 }
 
-// An operation can insist on the attempt that the person has looked at.
+// IfAttempt refuses an operation unless the step is still in the attempt that the person saw.
 func ExampleRequest_ifAttempt() {
 	eng, job := release()
 	fail(eng, job)
@@ -180,7 +184,7 @@ func ExampleRequest_ifAttempt() {
 	// Output: true
 }
 
-// The authorizer decides on the state that the operation is decided on.
+// The authorizer sees the same state as the decision.
 func ExampleWithAuthorizer() {
 	eng, job := release(engine.WithAuthorizer(func(_ context.Context, a engine.Access) error {
 		if a.Cause == operation.IgnoreError.Cause() && a.Actor != "ann" {
@@ -194,7 +198,7 @@ func ExampleWithAuthorizer() {
 	// Output: job 100, step 1: ignore_error (3) denied to bob: only ann may ignore errors
 }
 
-// A confirmation takes the people on its list, and nobody else.
+// A confirmation accepts only the people on its list.
 func ExampleRequest_by() {
 	eng, job := release()
 	must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0), success(1)}}))
@@ -217,8 +221,8 @@ func ExampleEngine_In() {
 	// Output: job 100: no such job
 }
 
-// A late report is refused with an error that an executor can drop; a repeated one
-// changes nothing; one that contradicts what is known is listed.
+// A late report is refused as stale, which an executor can drop. A repeated result changes nothing. A
+// result that contradicts an earlier one is listed as rejected.
 func ExampleEngine_Report() {
 	eng, job := release()
 	first := engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0)}}
@@ -238,7 +242,7 @@ func ExampleEngine_Report() {
 	// true
 }
 
-// Targets that succeeded are not run again, and keep the attempt in which they did.
+// Targets that succeeded do not run again, and keep the attempt of their success.
 func ExampleEngine_Targets() {
 	eng, job := release()
 	fail(eng, job)
@@ -256,8 +260,8 @@ func ExampleEngine_Targets() {
 	// attempt 1: web-2 non_zero_exit
 }
 
-// Everything that has to be done comes as an effect. This handler does it at once; a
-// program that runs for long calls Dispatch instead.
+// Work for the outside world comes as effects. This handler carries out each at once; a program that
+// runs for long calls Dispatch instead.
 func ExampleEngine_Deliver() {
 	eng, job := release()
 	n, err := eng.Deliver(ctx, func(ctx context.Context, d engine.Delivery) error {
@@ -299,8 +303,8 @@ func ExampleEngine_Dispatch() {
 	// <nil>
 }
 
-// An executor in another process fetches what it can carry out, and answers for it with what
-// it was handed. Until its lease runs out, nobody else is handed the same.
+// An executor in another process claims effects, and settles each with the delivery that it got. No
+// other process gets the effect until the lease expires.
 func ExampleEngine_Claim() {
 	eng, job := release()
 	query := engine.ClaimQuery{Effects: []store.Effect{store.RunTargets, store.StopAttempt}, Lease: 2 * time.Minute}
@@ -344,7 +348,7 @@ func ExampleTypes() {
 	// ask confirmation claimed 0 times
 }
 
-// What could not be carried out comes again, after a while that grows with each failure.
+// A failed effect is delivered again, after a back-off that grows with each failure.
 func ExampleEngine_Fail() {
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	eng, _ := release(engine.WithClock(func() time.Time { return now }))
@@ -363,8 +367,8 @@ func ExampleEngine_Fail() {
 	// 12:00:31 run install delivery 6 <nil>
 }
 
-// A run that keeps failing is seen, hurried when its host is back, and given up when it is not:
-// the step is abnormal, by a person and for a reason, and can be retried.
+// A person sees a run that keeps failing, hurries it when its host is back, and gives it up when the
+// host is lost: the step becomes abnormal, with the person's name and reason, and can be retried.
 func ExampleEngine_GiveUp() {
 	eng, job := release()
 	unreachable := func() {
@@ -390,7 +394,8 @@ func ExampleEngine_GiveUp() {
 	// true
 }
 
-// An executor that shuts down gives back what it has not begun: another one gets it at once.
+// An executor that shuts down releases the effects that it has not begun: another one gets them at
+// once.
 func ExampleEngine_Release() {
 	eng, _ := release()
 	for range 2 {
@@ -402,7 +407,7 @@ func ExampleEngine_Release() {
 	// run install delivery 2 <nil>
 }
 
-// An executor that takes its time keeps what it was handed, and learns if it has lost it.
+// An executor renews the lease while it works, and learns from the error that the lease is lost.
 func ExampleEngine_Renew() {
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	eng, _ := release(engine.WithClock(func() time.Time { return now }))
@@ -417,7 +422,7 @@ func ExampleEngine_Renew() {
 	// true
 }
 
-// What still has to be delivered can be read, with the reason of the last failure.
+// Engine.Effects lists the effects that wait, with the reason of the last failure.
 func ExampleEngine_Effects() {
 	eng, job := release()
 	fmt.Println(eng.Deliver(ctx, func(context.Context, engine.Delivery) error { return errors.New("no connection to web-1") }))
@@ -429,7 +434,47 @@ func ExampleEngine_Effects() {
 	// run step 1 tried 1 times: no connection to web-1
 }
 
-// A watch yields the history and then its tail.
+// The history has a record per change: person, operation, time, reason, and consequences.
+func ExampleEngine_History() {
+	eng, job := release()
+	fail(eng, job)
+	must(eng.Operate(ctx, job, 1, operation.RetryFailed, engine.Request{By: "bob", Because: "web-2 is repaired"}))
+	for _, r := range must(eng.History(ctx, job, 2, 100)) { // after record 2, at most 100 records
+		fmt.Printf("%d %v: %v -> %v by %q, %q\n", r.Seq, r.Cause, r.From, r.To, r.Actor, r.Reason)
+	}
+	// Output:
+	// 3 some_failed: running -> failed by "", ""
+	// 4 retry_failed: failed -> running by "bob", "web-2 is repaired"
+}
+
+// A person who has repaired a host ends the back-off of an effect.
+func ExampleEngine_Hurry() {
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	eng, job := release(engine.WithClock(func() time.Time { return now }))
+	d := must(eng.Claim(ctx, engine.ClaimQuery{}))[0]
+	fmt.Println(d.Effect, eng.Fail(ctx, d.Claimed(), errors.New("no agent on web-1")))
+	fmt.Println("due at once:", len(must(eng.Claim(ctx, engine.ClaimQuery{}))))
+	must(eng.Hurry(ctx, job, d.Seq, engine.Request{By: "bob", Because: "the agent was restarted"}))
+	fmt.Println("due when hurried:", len(must(eng.Claim(ctx, engine.ClaimQuery{}))))
+	// Output:
+	// run <nil>
+	// due at once: 0
+	// due when hurried: 1
+}
+
+// A claim is settled once, by the worker that has the lease.
+func ExampleEngine_Settle() {
+	eng, job := release()
+	d := must(eng.Claim(ctx, engine.ClaimQuery{}))[0]
+	must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: d.Attempt, Results: []engine.TargetResult{success(0), success(1)}}))
+	fmt.Println(eng.Settle(ctx, d.Claimed()))
+	fmt.Println(errors.Is(eng.Settle(ctx, d.Claimed()), store.ErrLeaseLost))
+	// Output:
+	// <nil>
+	// true
+}
+
+// A watch yields the history and then each new record.
 func ExampleEngine_Watch() {
 	eng, job := release()
 	fail(eng, job)
@@ -474,7 +519,7 @@ func ExampleEngine_Jobs() {
 	// Output: 100 release 1.4 failed
 }
 
-// An observer is where logs and metrics plug in.
+// An observer writes logs and metrics.
 func ExampleWithObserver() {
 	log := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr { // no times, which differ each time
@@ -496,10 +541,10 @@ func ExampleWithObserver() {
 	// Output:
 	// level=INFO msg=accepted job=100 cause=created by=bob state=pending
 	// level=INFO msg=accepted job=100 cause=start_job by=bob state=running
-	// level=WARN msg=refused job=100 step=1 cause=confirm reason=wrong_type legal=terminate_job
+	// level=WARN msg=refused job=100 step=1 cause=confirm reason=wrong_type legal="terminate_job, hold_job"
 }
 
-// Rules are a value: this engine knows no forced skip while a step terminates.
+// Rules are a value: this engine refuses a forced skip while a step terminates.
 func ExampleWithRules() {
 	table := operation.StandardTable()
 	for i, row := range table.Rows {
@@ -519,10 +564,44 @@ func ExampleWithRules() {
 	// forced_skip on script in terminating became illegal
 	// forced_skip on file_transfer in terminating became illegal
 	// forced_skip on sql in terminating became illegal
-	// job 100, step 1: forced_skip (12) is not legal in terminating, only in terminated; legal now: none
+	// job 100, step 1: forced_skip (12) is not legal in terminating, only in terminated, gated; legal now: none, on the job: hold_job
 }
 
-// Deciding needs no engine, store or clock: rules can be simulated on plain values.
+// Rules that lost a type leave jobs behind. A service looks for them before it starts.
+func ExampleEngine_Unfit() {
+	table := operation.StandardTable()
+	kind := table.Kinds[0]
+	kind.Type = 32
+	table.Kinds = append(table.Kinds, kind)
+	table.Like(32, step.Script)
+	st := memstore.New()
+	eng := engine.New(st, engine.WithRules(must(table.Compile())), engine.WithJobIDs(func(step.Time) store.JobID { return 100 }))
+	must(eng.Create(ctx, engine.JobSpec{Name: "release 1.4", Steps: []step.Spec{
+		{Type: step.Script, Name: "install", Targets: []string{"web-1"}},
+		{Type: 32, Name: "health", Targets: []string{"web-1"}},
+	}}, engine.Request{}))
+
+	fmt.Println(fits(ctx, engine.New(st), nil)) // an engine with the documented rules
+	// Output:
+	// job 100, step 2, custom-32 in pending: its type is not declared in this engine's rules
+}
+
+// fits returns the first 100 misfits between the rules of an engine and its stored jobs, or nil. former
+// are the rules that the jobs were stored under, or nil.
+func fits(ctx context.Context, eng *engine.Engine, former *operation.Rules) error {
+	var found []error
+	for misfit, err := range eng.Unfit(ctx, former) {
+		if err != nil {
+			return err
+		}
+		if found = append(found, misfit); len(found) == 100 {
+			break
+		}
+	}
+	return errors.Join(found...)
+}
+
+// Decide needs no engine, store or clock: a program can simulate rules on plain values.
 func ExampleDecide() {
 	view := store.View{
 		Job:  store.Job{ID: 100, State: step.Failed, Version: 3, Current: 1, Steps: 1},
@@ -538,7 +617,7 @@ func ExampleDecide() {
 	// true
 }
 
-// The history of a job rebuilds it, for an audit.
+// Replay rebuilds a job from its history, for an audit.
 func ExampleReplay() {
 	spec := engine.JobSpec{Name: "job", Steps: []step.Spec{{Type: step.Confirmation, Name: "ok"}}}
 	eng := engine.New(memstore.New())

@@ -9,30 +9,31 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// An Explanation says of every code whether a person could use it now.
+// An Explanation lists the operations of the rules, and whether a person could carry each out now.
 type Explanation struct {
-	Job    store.Job  `json:"job"` // as of one moment: its Version is one for IfVersion
-	Step   store.Step `json:"step"`
+	Job    store.Job  `json:"job"`    // as of the same moment as Step; its Version fits Request.IfVersion
+	Step   store.Step `json:"step"`   // that was asked about
 	Causes []Verdict  `json:"causes"` // every operation of the rules in ascending order: on the step, then on the job
 }
 
-// A Verdict says of one operation whether it would pass.
+// A Verdict says whether one operation would pass on the state that [Engine.Explain] read. It
+// reserves nothing: the operation itself is decided on the state at its commit.
 type Verdict struct {
-	Cause   step.Cause   `json:"cause"`
-	Legal   bool         `json:"legal"`
-	Record  store.Record `json:"receipt,omitzero"`  // what would follow, as of a dry run, if Legal
-	Refusal *Refusal     `json:"refusal,omitempty"` // why not, if not
+	Cause   step.Cause   `json:"cause"`             // the operation
+	Legal   bool         `json:"legal"`             // it would pass
+	Record  store.Record `json:"receipt,omitzero"`  // of a dry run, if Legal
+	Refusal *Refusal     `json:"refusal,omitempty"` // the reason against it, if not Legal
 }
 
-// Explain answers for a step and a person what every operation would do, so that
-// a frontend draws its buttons from one call. It calls a code legal if and only if a dry run
-// of [Engine.Operate] would pass on the same state. The authorizer is asked about the codes
-// that the rules allow, and about no other: a code that both would refuse has the rules'
-// reason here, and is denied there.
+// Explain returns a verdict on every operation on a step for the person in r, so that a frontend
+// draws its buttons from one call. An operation is Legal if and only if a dry run of
+// [Engine.Operate] would pass on the same state. The authorizer is asked only about operations
+// that the rules allow: an operation that both refuse has the rules' reason here, while
+// [Engine.Operate] returns operation.Denied.
 func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, r Request) (Explanation, error) {
-	c := e.newCall()
+	c := e.newCall(r)
 	defer e.calls.Put(c)
-	if err := e.checkRequest(ctx, c, job, r); err != nil {
+	if err := e.checkRequest(ctx, c, job); err != nil {
 		return Explanation{}, err
 	}
 	if err := checkStep(id); err != nil {
@@ -64,9 +65,8 @@ func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, r Req
 	return x, nil
 }
 
-// views returns what there is to see of a step and of its job's current one, between
-// which no state and no attempt has changed, as the expiry of a deadline that has passed
-// leaves them.
+// views returns the views of a step and of its job's current step, between which the job has not moved
+// and its hold has not changed. If a deadline has passed, they show the job after the expiry.
 func (e *Engine) views(ctx context.Context, job store.JobID, id step.ID) (view, current store.View, err error) {
 	for range maxTries {
 		if view, err = e.load(ctx, job, id); err != nil {
@@ -77,7 +77,7 @@ func (e *Engine) views(ctx context.Context, job store.JobID, id step.ID) (view, 
 				return view, current, err
 			}
 		}
-		if current.Job.Moved != view.Job.Moved {
+		if current.Job.Moved != view.Job.Moved || current.Job.Held != view.Job.Held {
 			continue
 		}
 		expiry := e.decide.expiry(e.rules, &current, step.At(e.now()))
@@ -88,7 +88,7 @@ func (e *Engine) views(ctx context.Context, job store.JobID, id step.ID) (view, 
 			if current, err = e.load(ctx, job, entered); err != nil {
 				return view, current, err
 			}
-			if current.Job.Moved != view.Job.Moved {
+			if current.Job.Moved != view.Job.Moved || current.Job.Held != view.Job.Held {
 				continue
 			}
 		}
@@ -119,8 +119,9 @@ func (e *Engine) tryOut(ctx context.Context, c *call, cmd Command) (store.Record
 	return dry(c.decision.Record()), nil, nil
 }
 
-// Allowed is the short form of [Engine.Explain]: the operations that would pass. It is a
-// *[Refusal] with reason operation.WrongType if the rules do not declare the step's type.
+// Allowed is the short form of [Engine.Explain]: it returns the operations that would pass. The
+// error is a *[Refusal] with reason operation.WrongType if the rules do not declare the step's
+// type.
 func (e *Engine) Allowed(ctx context.Context, job store.JobID, id step.ID, r Request) (step.Causes, error) {
 	x, err := e.Explain(ctx, job, id, r)
 	var causes step.Causes

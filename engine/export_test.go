@@ -6,20 +6,19 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// DecideFunc is what an engine decides with.
+// DecideFunc is the decision function of an engine.
 type DecideFunc = func(r *operation.Rules, v *store.View, c Command, move operation.Move, now step.Time, d *Decision) *Refusal
 
-// Break replaces the decisions of e by what wrap makes of them. It is how the tests build
-// engines that are broken on purpose.
+// Break wraps the decisions of e. Tests build engines with it that are broken on purpose.
 func (e *Engine) Break(wrap func(DecideFunc) DecideFunc) { e.decide = wrap(e.decide.on) }
 
 // CheckName returns why text is no name, or nil.
 func CheckName(text string) *Refusal { return checkName("name", text) }
 
-// NewJobIDs returns what draws the ids of one engine.
+// NewJobIDs returns the source of job ids of one engine.
 func NewJobIDs() func(now step.Time, random uint64) store.JobID { return new(jobIDs).next }
 
-// Kept returns of how many jobs e keeps what a report has left, and of how many targets.
+// Kept returns the numbers of jobs and of targets whose state e keeps after reports.
 func (e *Engine) Kept() (jobs, targets int) {
 	l := e.lines
 	l.mu.Lock()

@@ -130,8 +130,8 @@ func (d *dice) command() engine.Command {
 	}
 }
 
-// What reads as JSON writes as JSON that reads the same: what a frontend sends and what it
-// is answered.
+// A value that is read from JSON is written as JSON that reads the same: requests of frontends, and
+// their answers.
 func FuzzJSON(f *testing.F) {
 	for _, s := range []string{
 		`{"name":"release","scope":{"type":"biz","id":"2"},"steps":[{"type":"script","name":"copy","targets":["a","b"],"timeout_ns":9000000000},{"type":"confirmation","name":"ask","confirmers":["ann"],"timeout_ns":1,"on_timeout":"confirm"}]}`,

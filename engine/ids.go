@@ -15,8 +15,8 @@ const epoch step.Time = 1_704_067_200_000
 type jobIDs struct{ last atomic.Int64 }
 
 // next returns an id of 41 bits of time, from epoch on, and 12 bits of randomness. If that is
-// not above the last one, as within a millisecond or after the clock was set back, it is 1 to
-// 16 above the last one instead. Only after 2093, when the time starts over, so do the ids.
+// not above the last id, as within a millisecond or after the clock was set back, it is 1 to
+// 16 above the last id instead. After 2093 the time, and with it the ids, start over.
 func (d *jobIDs) next(now step.Time, random uint64) store.JobID {
 	ms := uint64(max(now, epoch)-epoch) & (1<<41 - 1)
 	drawn := max(1, store.JobID(ms<<12|random&(1<<12-1)))

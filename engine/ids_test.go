@@ -12,9 +12,9 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A follower that goes on from the last id sees every job that one engine creates after
-// another, and the newest is first among the newest, however many fall within a millisecond and
-// wherever the clock is set meanwhile.
+// Job ids of one engine ascend: a follower that goes on from the last id sees every job, and the
+// newest job is the first of the newest, with any number of jobs in a millisecond and after any change
+// of the clock.
 func TestAFollowerSeesEveryJob(t *testing.T) {
 	for name, tick := range map[string]func(i int, now time.Time) time.Time{
 		"a clock that stands":    func(_ int, now time.Time) time.Time { return now },
@@ -49,7 +49,7 @@ func TestAFollowerSeesEveryJob(t *testing.T) {
 	}
 }
 
-// Ids that are drawn at once differ, ascend for each who draws, and stay in range.
+// Ids that are drawn concurrently differ, ascend for each goroutine, and stay in range.
 func TestJobIDsAscend(t *testing.T) {
 	ids := engine.NewJobIDs()
 	now := step.Time(1_790_000_000_000)

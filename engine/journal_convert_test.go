@@ -13,10 +13,10 @@ import (
 
 // The first journal is of the time before causes: a record had a kind and a code, a job code or
 // an event, a rule one of these and no consequence, and a header no time of its last record.
-// What follows makes of such files what today's version writes, as the migration of a database
-// does, and is the whole of what has changed.
+// This file converts such files to the format of today's version, as the migration of a database
+// does. It lists all that has changed.
 
-const first = "first" // in journals: what was kept before causes
+const first = "first" // in journals: the folder from before causes
 
 // An object is one of a JSON file; its numbers are kept as they are written.
 type object = map[string]any
@@ -71,7 +71,7 @@ func converted(t *testing.T, name string, file []byte) []byte {
 	return data
 }
 
-// causeOf returns the cause of a record: its kind says where else to look.
+// causeOf returns the cause of a record, from the field that its kind selects.
 func causeOf(t *testing.T, rec object) step.Cause {
 	t.Helper()
 	switch kind := rec["kind"]; {
@@ -207,8 +207,8 @@ func convertAlphabets(t *testing.T, words object) {
 	}
 }
 
-// What the first journal's records say, told again: the cause is the number that its code, job
-// code or event always was, in an alphabet of one.
+// The converted records of the first journal have the right causes: a cause has the number of its
+// code, job code or event, in one alphabet.
 func TestTheCauseOfAnEarlierRecord(t *testing.T) {
 	for want, rec := range map[step.Cause]object{
 		192:     {"kind": "created"},

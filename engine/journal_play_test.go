@@ -16,7 +16,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The jobs of a journal, which between them use all that a store can keep.
+// The jobs of a journal. Together they use every value that a store can keep.
 var journalJobs = []struct {
 	name string
 	spec engine.JobSpec
@@ -104,6 +104,52 @@ var journalJobs = []struct {
 		p.onEffect(p.eng.GiveUp, 2, "ann", "host <a> is gone")
 		p.onEffect(p.eng.GiveUp, 4, "bob", "nobody listens")
 	}},
+
+	{"job-8-every-gate", engine.JobSpec{
+		Name: "every gate", StartAt: 1_767_225_700_000, Timeout: time.Hour, Turn: store.Turn{Key: "production", Limit: 1},
+		Steps: []step.Spec{
+			{Type: step.Script, Name: "one", Targets: []string{"a"}, Window: "night", TotalTimeout: time.Hour},
+			{Type: step.Confirmation, Name: "two", StopBefore: true, Delay: time.Minute},
+			{Type: step.Script, Name: "three", Targets: []string{"a"}},
+			{Type: step.SQL, Name: "four", Targets: []string{"a"}, Delay: time.Hour},
+		},
+	}, func(p *player) {
+		p.operateJob(operation.StartJob, "bob", "")
+		p.sweep(150 * time.Second) // to the window, which is closed
+		p.sweep(40 * time.Second)  // and opens
+		p.operate(3, operation.StopBefore, "bob", "wait for me")
+		p.report(1, 1, 0, step.TargetSucceeded)
+		p.operate(2, operation.Continue, "bob", "")
+		p.operateJob(operation.HoldJob, "ann", "freeze")
+		p.sweep(time.Minute) // to the hold
+		p.operateJob(operation.ResumeJob, "ann", "")
+		p.operate(3, operation.ClearStop, "bob", "")
+		p.operate(2, operation.Confirm, "bob", "")
+		p.operateJob(operation.HoldJob, "ann", "")
+		p.report(3, 1, 0, step.TargetSucceeded)
+		p.sweep(2 * time.Hour) // past the deadline of the job
+	}},
+
+	{"job-9-retries-and-batches", engine.JobSpec{Name: "retries and batches", Steps: []step.Spec{
+		{
+			Type: step.Script, Name: "roll", Targets: []string{"a", "b", "c", "d", "e", "f"}, Tolerate: step.Tolerance{Percent: 20},
+			Rolling: step.Rolling{Batches: "1 50%", Between: step.Between{Delay: time.Minute, Person: true}},
+			Retry:   step.Retry{Attempts: 1, After: time.Minute, Except: []step.Status{step.NoSuchUser}},
+		},
+	}}, func(p *player) {
+		p.operateJob(operation.StartJob, "bob", "")
+		p.report(1, 1, 0, step.NonZeroExit)
+		p.sweep(time.Minute) // the further attempt
+		p.report(1, 2, 0, step.TargetSucceeded)
+		p.operate(1, operation.Continue, "bob", "")
+		p.sweep(time.Minute) // the second batch
+		p.report(1, 3, 0, 0, step.TargetSucceeded, step.NoSuchUser, step.TargetSucceeded)
+		p.operateJob(operation.TerminateJob, "bob", "")
+		p.operate(1, operation.Continue, "bob", "go on")
+		p.report(1, 4, 0, 0, 0, 0, 0, step.NoSuchUser, step.NoSuchUser)
+		p.operate(1, operation.RetryAll, "bob", "")
+		p.report(1, 5, 0, 0, 0, 0, 0, step.TargetSucceeded, step.NoSuchUser)
+	}},
 }
 
 // everyHost returns a host for each status, and one before them that never reports.
@@ -124,7 +170,7 @@ type player struct {
 	made uint64 // numbers that were drawn
 }
 
-// playJournal plays all jobs and returns what is remembered of them.
+// playJournal plays all jobs and returns all that the store has of them.
 func playJournal(t *testing.T) map[string]journaled {
 	t.Helper()
 	jobs := map[string]journaled{}
@@ -137,7 +183,13 @@ func playJournal(t *testing.T) map[string]journaled {
 		p.eng = engine.New(st,
 			engine.WithClock(func() time.Time { p.now = p.now.Add(time.Second); return p.now }),
 			engine.WithJobIDs(func(step.Time) store.JobID { return p.job }),
-			engine.WithRandom(func() uint64 { p.made++; return p.made }))
+			engine.WithRandom(func() uint64 { p.made++; return p.made }),
+			engine.WithWindows(func(_ string, t time.Time) time.Time { // open for the first half of each minute
+				if t.Second() < 30 {
+					return t
+				}
+				return t.Truncate(time.Minute).Add(time.Minute)
+			}))
 		if _, err := p.eng.Create(t.Context(), j.spec, engine.Request{By: "bob", Because: "journal"}); err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +199,7 @@ func playJournal(t *testing.T) map[string]journaled {
 	return jobs
 }
 
-// remembered returns all that a store has of a job.
+// remembered returns the whole stored state of a job.
 func remembered(t *testing.T, st store.Store, id store.JobID, spec engine.JobSpec) journaled {
 	t.Helper()
 	const all = 1000
@@ -166,6 +218,7 @@ func remembered(t *testing.T, st store.Store, id store.JobID, spec engine.JobSpe
 		details, err := st.Details(ctx, store.DetailQuery{Job: id, Step: s.ID})
 		must(err)
 		j.Steps[i].Payload = details.Payload
+		j.Batches = append(j.Batches, details.Batches...)
 		targets, err := st.Targets(ctx, store.TargetFilter{Job: id, Step: s.ID, Page: store.Page[int32]{After: -1, Limit: all}})
 		must(err)
 		j.Targets = append(j.Targets, targets)
@@ -214,7 +267,7 @@ func (p *player) report(id step.ID, attempt int32, outcome step.Cause, statuses 
 	p.must(err, id)
 }
 
-// onEffect does something to an effect.
+// onEffect calls f on an effect.
 func (p *player) onEffect(do func(context.Context, store.JobID, store.Seq, engine.Request) (store.Record, error), seq store.Seq, by, reason string) {
 	p.Helper()
 	_, err := do(p.ctx(), p.job, seq, engine.Request{By: by, Because: reason, ID: p.request()})

@@ -1,25 +1,24 @@
 package engine_test
 
-// A journal is what a version left in a store: the rules, the alphabets with their numbers,
-// and a few jobs with everything that is remembered of them. The journal of a release is
-// never changed. A version that reads one differently would do so with its users' data as
-// well.
+// A journal is the content of a store of some version: the rules, the alphabets with their numbers,
+// and a few jobs with all their rows. The journal of a release never changes. A version that reads it
+// differently would also read its users' data differently.
 //
-// The folder first is of the time before any release, and is read as it is converted: see
+// The folder first is older than any release, and is converted when it is read: see
 // journal_convert_test.go.
 //
-// The folder unreleased is the journal of what is not released yet. It may be recorded anew,
-// as long as no user has such data:
+// The folder unreleased is the journal of the unreleased version. It may be recorded again, as long as
+// no user has such data:
 //
 //	go test ./engine -run TestJournals -journal unreleased
 //
-// At a release the journal is recorded under the version's name, in the same commit that gives
-// the changelog its heading, and stays as it is from then on:
+// A release records the journal under the version's name, in the commit that gives the changelog its
+// heading:
 //
 //	go test ./engine -run TestJournals -journal v0.1.0
 //
-// A field that is added to what is remembered must be left out of JSON when it is zero, so
-// that older journals stay as they are.
+// A new field of stored data must be left out of JSON when it is zero, so that older journals stay as
+// they are.
 
 import (
 	"bytes"
@@ -45,9 +44,11 @@ import (
 
 var journal = flag.String("journal", "", "write the journal of this version, which must not have one, or of what is unreleased")
 
+var recorded = flag.String("recorded", "", "fail unless the journal of this version is what would be written today: scripts/release asks")
+
 const (
 	journals   = "testdata/journals"
-	unreleased = "unreleased" // in journals: what may still change
+	unreleased = "unreleased" // in journals: the folder that may still change
 )
 
 // journaled is one job of a journal.
@@ -55,13 +56,13 @@ type journaled struct {
 	Spec    engine.JobSpec   `json:"spec"`
 	Job     store.Job        `json:"job"`
 	Steps   []store.Step     `json:"steps"`
-	Targets [][]store.Target `json:"targets"` // by step
+	Targets [][]store.Target `json:"targets"`          // by step
+	Batches []store.Batch    `json:"batches,omitzero"` // of all steps
 	History []store.Record   `json:"history"`
 	Effects []store.Delivery `json:"effects"` // none was ever delivered; those that were given up are missing
 }
 
-// Every journal reads as it was written, and its histories replay to the headers and steps
-// that were stored then.
+// Every journal reads as it was written, and its histories replay to its headers and steps.
 func TestJournals(t *testing.T) {
 	if *journal != "" {
 		writeJournal(t, *journal)
@@ -128,7 +129,7 @@ func replays(t *testing.T, j journaled) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if job != j.Job {
+	if !reflect.DeepEqual(job, j.Job) {
 		t.Errorf("the history replays to the header\n%+v, stored was\n%+v", job, j.Job)
 	}
 	for i := range steps {
@@ -138,31 +139,33 @@ func replays(t *testing.T, j journaled) {
 		t.Errorf("the history replays to the steps\n%+v, stored were\n%+v", steps, j.Steps)
 	}
 	for i, s := range j.Steps {
-		succeeded, unfinished := int32(0), int32(0)
+		batches := slices.DeleteFunc(slices.Clone(j.Batches), func(b store.Batch) bool { return b.Step != s.ID })
+		var succeeded, unfinished, failed int32
 		for _, target := range j.Targets[i] {
-			if store.SucceededTargets.Holds(s, target) {
-				succeeded++
-			}
-			if store.UnfinishedTargets.Holds(s, target) {
-				unfinished++
+			for class, n := range map[store.Class]*int32{
+				store.SucceededTargets: &succeeded, store.UnfinishedTargets: &unfinished, store.FailedTargets: &failed,
+			} {
+				if class.Holds(s, batches, target) {
+					*n++
+				}
 			}
 			if name := j.Spec.Steps[i].Targets[target.Index]; target.Name != name {
 				t.Errorf("step %d, target %d is called %q, want %q", s.ID, target.Index, target.Name, name)
 			}
 		}
-		if succeeded != s.Succeeded || unfinished != s.Unfinished || len(j.Targets[i]) != int(s.Total) {
-			t.Errorf("step %d has %d targets, %d of them succeeded and %d unfinished, stored were %d, %d and %d",
-				s.ID, len(j.Targets[i]), succeeded, unfinished, s.Total, s.Succeeded, s.Unfinished)
+		got := [...]int32{int32(len(j.Targets[i])), succeeded, unfinished, failed}
+		if want := [...]int32{s.Total, s.Before + s.Succeeded, s.Unfinished, s.Failed()}; got != want {
+			t.Errorf("step %d has, of its targets, succeeded, unfinished and failed: %v, stored were %v", s.ID, got, want)
 		}
 	}
 	var waiting []store.Delivery
 	given := givenUp(j.History)
 	for _, rec := range j.History {
-		typ := step.Type(0)
+		var subject *store.Step
 		if id := rec.Subject(); id > 0 {
-			typ = j.Steps[id-1].Type
+			subject = &j.Steps[id-1]
 		}
-		if d, ok := rec.Delivery(j.Job.Scope, typ); ok && !given(d) {
+		if d, ok := rec.Delivery(j.Job.Scope, subject); ok && !given(d) {
 			waiting = append(waiting, d)
 		}
 	}
@@ -171,7 +174,7 @@ func replays(t *testing.T, j journaled) {
 	}
 }
 
-// givenUp returns what tells, by a history, whether an effect was given up.
+// givenUp returns a function that reports whether an effect was given up in a history.
 func givenUp(history []store.Record) func(store.Delivery) bool {
 	return func(d store.Delivery) bool {
 		return slices.ContainsFunc(history, func(r store.Record) bool {
@@ -181,8 +184,8 @@ func givenUp(history []store.Record) func(store.Delivery) bool {
 	}
 }
 
-// readRules asserts that rules of a journal still read, write and compile. That they differ
-// from the rules of today is no fault: what was legal then has happened.
+// readRules asserts that rules of a journal still read, write and compile. They may differ from the
+// rules of today: histories contain what was legal then.
 func readRules(t *testing.T, path string) {
 	t.Helper()
 	data := readFile(t, path)
@@ -198,15 +201,22 @@ func readRules(t *testing.T, path string) {
 		t.Fatalf("%s: %v", path, err)
 	}
 	for _, d := range operation.Diff(then, operation.Standard()) {
-		if isFirst(path) {
-			t.Errorf("%s is converted wrong: %v", path, d)
-		}
 		t.Logf("%s: since then, %v", path, d)
+	}
+	if !isFirst(path) {
+		return
+	}
+	released, err := operation.ParseTable(readFile(t, filepath.Join(journals, "v0.1.0", "rules.json")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range operation.Diff(then, released.MustCompile()) {
+		t.Errorf("%s is converted wrong: %v", path, d)
 	}
 }
 
-// readAlphabets asserts that each number stands for the same name as then, and returns the
-// names of then. New ones may have come.
+// readAlphabets asserts that each number of a journal still has the same name, and returns these
+// names. Today's alphabets may have more.
 func readAlphabets(t *testing.T, path string) map[string]map[string]string {
 	t.Helper()
 	var then map[string]map[string]string
@@ -235,6 +245,15 @@ func readJobs(t *testing.T, dir string) map[string]journaled {
 		var j journaled
 		if file := read(t, path, &j); !isFirst(path) {
 			wantSame(t, path, file, &j)
+		}
+		for i := range j.Steps { // as the migration of a database of version 0.1 does
+			s := &j.Steps[i]
+			if s.Due == 0 {
+				s.Due = s.Deadline // there was no other moment
+			}
+			if ignores := func(r store.Record) bool { return r.Step == s.ID && r.Cause == operation.IgnoreError.Cause() }; slices.ContainsFunc(j.History, ignores) {
+				s.Accepted = s.Total - s.Before - s.Succeeded
+			}
 		}
 		jobs[strings.TrimSuffix(filepath.Base(path), ".json")] = j
 	}
@@ -271,7 +290,7 @@ func read(t *testing.T, path string, v any) []byte {
 	return data
 }
 
-// wantSame asserts that what a file was read into is written as the same file.
+// wantSame asserts that a value that was read from a file is written as the same file.
 func wantSame(t *testing.T, path string, file []byte, v any) {
 	t.Helper()
 	was, is := bytes.Split(file, []byte("\n")), bytes.Split(written(t, v), []byte("\n"))
@@ -297,7 +316,7 @@ func written(t *testing.T, v any) []byte {
 	return append(data, '\n')
 }
 
-// writeJournal writes what today's version leaves in a store.
+// writeJournal writes the journal of today's version.
 func writeJournal(t *testing.T, version string) {
 	t.Helper()
 	dir := filepath.Join(journals, version)
@@ -354,8 +373,8 @@ func spelled[T interface {
 	return names
 }
 
-// covers asserts that the jobs of a journal between them use whatever a store can keep: each
-// type, state, status, decision, cause and effect that there was.
+// covers asserts that the jobs of a journal together use all values that a store can keep: each type,
+// state, status, decision, cause and effect of its version.
 func covers(t *testing.T, jobs map[string]journaled, words map[string]map[string]string) {
 	t.Helper()
 	used := map[string]map[string]bool{}
@@ -367,7 +386,7 @@ func covers(t *testing.T, jobs map[string]journaled, words map[string]map[string
 			used[alphabet][letter.String()] = true
 		}
 	}
-	use("target status", step.TargetWaiting) // is not kept: so is a target of which nothing is known
+	use("target status", step.TargetWaiting) // is not stored: it is the status of a target without a result
 	for _, j := range jobs {
 		use("state", j.Job.State)
 		for i, s := range j.Steps {
@@ -409,5 +428,23 @@ func TestTodaysJournal(t *testing.T) {
 	covers(t, jobs, alphabets())
 	for name, j := range jobs {
 		t.Run(name, func(t *testing.T) { replays(t, j) })
+	}
+	if *recorded != "" {
+		wantRecorded(t, filepath.Join(journals, *recorded), jobs)
+	}
+}
+
+// wantRecorded asserts that a folder is the journal of jobs.
+func wantRecorded(t *testing.T, dir string, jobs map[string]journaled) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != len(jobs)+2 {
+		t.Errorf("%s has %d files, want %d: %v", dir, len(files), len(jobs)+2, err)
+	}
+	wantSame(t, filepath.Join(dir, "rules.json"), readFile(t, filepath.Join(dir, "rules.json")), operation.StandardTable())
+	wantSame(t, filepath.Join(dir, "alphabets.json"), readFile(t, filepath.Join(dir, "alphabets.json")), alphabets())
+	for _, name := range slices.Sorted(maps.Keys(jobs)) {
+		path := filepath.Join(dir, name+".json")
+		wantSame(t, path, readFile(t, path), jobs[name])
 	}
 }

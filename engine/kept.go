@@ -10,13 +10,13 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// WHAT A COMMIT HAS LEFT BEHIND. The view that the last commit in a line has left serves the next
-// report, which saves its load. One rule makes that safe: only a commit that passed may rest on a
-// kept view. The commit compares the version, and so proves that the view was the truth. All else,
-// a refusal or a report that tells nothing new, is decided on a fresh view before it is told.
+// KEPT VIEWS. The view after the last commit in a line serves the next report, which saves a load.
+// One rule makes that safe: a kept view counts only with a commit that passed, as the commit
+// compares the version and so proves the view right. A refusal, or a report without news, is
+// decided again on a fresh view before the caller gets it.
 //
-// Versions can come again: after a failover to a replica that lags, or a restore. So nothing is
-// kept for longer than a second, nor over a failure of the store.
+// A version can come twice: after a failover to a replica that lags, or a restore. So a view is
+// kept for one second at most, and not over a failure of the store.
 
 const (
 	keptFor     = time.Second // from before the commit that left it, by the host's clock
@@ -26,8 +26,8 @@ const (
 	keptNames   = 64          // confirmers of the step and the next one; with more, nothing is kept
 )
 
-// kept is what the last commit in a line has left. It belongs to who has the turn, and while the
-// line rests to the lines. The zero kept is nothing.
+// kept is the state that the last commit in a line has left. It is owned by the holder of the turn,
+// or by the lines while the line rests. The zero kept is empty.
 type kept struct {
 	view     store.View      // of the job's current step, without targets
 	targets  map[int32]known // by index, those whose latest results are known
@@ -36,13 +36,13 @@ type kept struct {
 	failures int64           // of the store, by then
 }
 
-// known is what decisions look at of the latest result of a target.
+// known has the fields of a target's latest result that decisions read.
 type known struct {
 	attempt, success, exitCode int32
 	status                     step.Status
 }
 
-// forget leaves nothing.
+// forget empties k.
 func (k *kept) forget() {
 	if len(k.targets) > keptRoom { // clear would leave their memory, and take its time
 		k.targets = nil
@@ -51,7 +51,7 @@ func (k *kept) forget() {
 	k.view, k.complete = store.View{}, false
 }
 
-// recall returns what q asks for as the last commit in the line has left it, if it serves.
+// recall returns the kept view that answers q, if there is one and it is fresh enough.
 func (e *Engine) recall(t turn, q *store.Query, now time.Time) (v store.View, ok bool) {
 	k := &t.line.kept
 	age := now.Sub(k.at)
@@ -70,8 +70,8 @@ func (e *Engine) recall(t turn, q *store.Query, now time.Time) (v store.View, ok
 	return v, true
 }
 
-// keep has the line keep what c has left of v, on which it was decided: a store's view, or one that
-// was recalled.
+// keep makes the line keep v as it is after c, which was decided on v: a store's view, or a
+// recalled one.
 func (t turn) keep(v store.View, recalled bool, c *store.Change, at time.Time, failures int64) {
 	k := &t.line.kept
 	if !recalled {
@@ -85,13 +85,13 @@ func (t turn) keep(v store.View, recalled bool, c *store.Change, at time.Time, f
 	k.view = v.After(*c)
 	k.at, k.failures = at, failures
 	left := &k.view
-	if left.Step.ID != left.Job.Current || !left.Step.State.Active() ||
+	if left.Step.ID != left.Job.Current || !left.Step.State.Attempting() ||
 		len(k.targets) > keptTargets || left.Step.Confirmers.Len()+left.Next.Confirmers.Len() > keptNames {
 		k.forget()
 	}
 }
 
-// learn adds latest results of targets.
+// learn adds the latest results of targets.
 func (k *kept) learn(targets []store.Target) {
 	if k.targets == nil {
 		k.targets = make(map[int32]known, len(targets))
@@ -102,8 +102,8 @@ func (k *kept) learn(targets []store.Target) {
 	}
 }
 
-// commitKept decides a report on what the last commit in its line has left, and reports whether its
-// commit passed. Where it did not, the report is to be decided on a fresh view.
+// commitKept decides a report on the kept view of its line, and reports whether its commit passed.
+// If it did not, the caller decides the report on a fresh view.
 func (e *Engine) commitKept(ctx context.Context, c *call, q *store.Query, cmd Command) (passed bool, err error) {
 	c.at, c.failures = e.clock.host(), e.lines.failures.Load()
 	view, ok := e.recall(c.turn, q, c.at)
@@ -120,13 +120,14 @@ func (e *Engine) commitKept(ctx context.Context, c *call, q *store.Query, cmd Co
 	return !again && err == nil, err
 }
 
-// A watched store has nothing kept over a failure of another one, whatever was called.
+// A watched store tells the lines of its failures, after which they keep no view.
 type watched struct {
 	store.Store
 	lines *lines
 }
 
-// heard returns err. What a store answers is no failure, nor is a call that its caller has left.
+// heard returns err, and drops the kept views if it is a failure of the store: not one of the
+// store's answers, nor that the caller has left.
 func (w watched) heard(ctx context.Context, err error) error {
 	switch {
 	case err == nil, errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrLeaseLost):

@@ -75,8 +75,8 @@ func (s *stream) calls(what string, views, commits int, f func()) {
 	}
 }
 
-// A report that follows another one within a second loads nothing, through all steps of a job. A
-// step that was entered is loaded once.
+// A report within a second of another one loads nothing, through all steps of a job.
+// The engine loads a step once when the job enters it.
 func TestAReportRestsOnTheOneBefore(t *testing.T) {
 	s := newStream(t, 20)
 	for id := range step.ID(3) {
@@ -100,7 +100,7 @@ func TestAReportRestsOnTheOneBefore(t *testing.T) {
 	}
 }
 
-// What a report has left is kept for less than a second, by the engine's clock, forwards or back.
+// An engine keeps the state after a report for less than a second of its clock, forwards or back.
 func TestWhatIsKeptIsNoOlderThanASecond(t *testing.T) {
 	for _, c := range []struct {
 		later time.Duration
@@ -112,8 +112,8 @@ func TestWhatIsKeptIsNoOlderThanASecond(t *testing.T) {
 	}
 }
 
-// Where others have changed the job meanwhile, the commit finds out: the report is decided anew on
-// what they have left, at once, and has lost no race.
+// If others have changed the job, the commit conflicts: the engine decides the report again on their
+// state, at once, and counts no lost race.
 func TestAKeptViewIsOld(t *testing.T) {
 	s := newStream(t, 4, engine.WithObserver(engine.Observer{Conflicted: func(context.Context, store.JobID, int, time.Duration) { t.Error("it lost a race") }}))
 	if _, err := s.other.OperateJob(t.Context(), s.id, operation.TerminateJob, engine.Request{}); err != nil {
@@ -126,8 +126,8 @@ func TestAKeptViewIsOld(t *testing.T) {
 	})
 }
 
-// Only a commit that passed rests on what is kept. A refusal, and what tells nothing new, is
-// decided on the stored state: each of these would be answered otherwise on the kept one.
+// Only a commit that passed rests on the kept state. Refusals, and reports without news, are decided on
+// the stored state: on the kept one each of these would have another answer.
 func TestOnlyACommitRestsOnWhatIsKept(t *testing.T) {
 	retried := func(s *stream) {
 		_, err := s.other.Report(s.Context(), engine.Report{Job: s.id, Step: 1, Attempt: 1, Outcome: step.Broke})
@@ -198,8 +198,8 @@ func TestAnOperationRestsOnNothing(t *testing.T) {
 	}
 }
 
-// A failure of the store, of whatever call and job, leaves nothing kept of any; what a store
-// answers is no failure, nor is a call that its caller has left.
+// A failure of any call of the store, for any job, drops the kept state of all jobs. Conflicts and the
+// store's other answers are no failures, and neither is a call whose caller has left.
 func TestAFailureLeavesNothingKept(t *testing.T) {
 	call := func(s *stream, m storetest.Method) error {
 		id, ctx := s.start(1), s.Context()
@@ -273,9 +273,9 @@ func TestAFailureLeavesNothingKept(t *testing.T) {
 	s.calls("a report after a caller has left", 0, 1, func() { s.report(told(s.id, success(1))) })
 }
 
-// A failure while a report is under way leaves nothing of what it has loaded, or was left, before.
+// A failure during a report drops the state that it has loaded, or that was kept before.
 func TestAFailureMeanwhileLeavesNothingKept(t *testing.T) {
-	for _, target := range []int32{1, 0} { // on what is kept, and on a fresh view, as it tells nothing new at first
+	for _, target := range []int32{1, 0} { // on the kept state, and on a fresh view, because it has no news at first
 		s := newStream(t, 4)
 		s.faults.Add(storetest.Fault{Method: storetest.Counts, Err: errBroken}, storetest.Fault{Method: storetest.Commit, Do: func() {
 			if _, err := s.eng.Counts(t.Context(), 1); !errors.Is(err, errBroken) {
@@ -287,7 +287,7 @@ func TestAFailureMeanwhileLeavesNothingKept(t *testing.T) {
 	}
 }
 
-// So does one while another report waits for its turn, which comes before the line rests.
+// So does a failure while another report waits for its turn in the same line.
 func TestAFailureMeanwhileLeavesNothingToWhoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := meet(t, 4)
@@ -304,8 +304,8 @@ func TestAFailureMeanwhileLeavesNothingToWhoWaits(t *testing.T) {
 	})
 }
 
-// The results of a target that was not told of here are loaded, unless all were from the beginning
-// of the attempt.
+// The engine loads the results of a target that it has no report of, unless it has had all reports
+// since the beginning of the attempt.
 func TestWhatIsNotKnownIsLoaded(t *testing.T) {
 	s := newStream(t, 8)
 	if _, err := s.other.Report(t.Context(), told(s.id, success(1))); err != nil {
@@ -333,7 +333,7 @@ func TestWhatIsNotKnownIsLoaded(t *testing.T) {
 	})
 }
 
-// An operation in line leaves nothing to the next report, which loads what it has left.
+// An operation in line drops the kept state. The next report loads the stored one.
 func TestAnOperationInLineLeavesNothingKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := meet(t, 4)
@@ -348,8 +348,8 @@ func TestAnOperationInLineLeavesNothingKept(t *testing.T) {
 	})
 }
 
-// After a failover the same version can stand for another state. The failure that comes with it
-// has the next report look.
+// After a failover the same version can be another state. The failure that comes with it makes the next
+// report load the job.
 func TestAVersionThatComesAgain(t *testing.T) {
 	first, second := memstore.New(), memstore.New()
 	ids := engine.WithJobIDs(func(step.Time) store.JobID { return 7 })
@@ -393,15 +393,15 @@ func (f *failover) Counts(ctx context.Context, scope store.Scope, most int) (map
 	return f.Store.Counts(ctx, scope, most)
 }
 
-// Reports that meet rest on what is kept as one does: those that are part of the commit. The others
-// are decided on the stored state, one by one.
+// Reports that share a commit rest on the kept state, as a single one does. The others are decided on
+// the stored state, one by one.
 func TestReportsThatMeetRestOnWhatIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := meet(t, 4)
 		views, commits := m.faults.Calls(storetest.View), m.faults.Calls(storetest.Commit)
 		m.send(t.Context(), told(m.id, success(1)))
 		again := m.send(t.Context(), told(m.id, running(0)))
-		refused := m.send(t.Context(), told(m.id, success(4))) // which makes all of them load
+		refused := m.send(t.Context(), told(m.id, success(4))) // this makes all of them load
 		m.send(t.Context(), told(m.id, success(2)))
 		m.goOnAtOnce()
 		if v, c := m.faults.Calls(storetest.View)-views, m.faults.Calls(storetest.Commit)-commits; v != 1 || c != 1 {
@@ -427,7 +427,7 @@ func TestReportsThatMeetRestOnWhatIsKept(t *testing.T) {
 	})
 }
 
-// What is kept is bounded: 1,024 jobs, and the results of 65,536 targets. The oldest goes first.
+// The kept state is bounded: 1,024 jobs, and the results of 65,536 targets. The oldest goes first.
 func TestWhatIsKeptIsBounded(t *testing.T) {
 	s := newStream(t, 2)
 	for range 1100 {
@@ -458,25 +458,30 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 
 // An engine takes a target that it has not heard of for one that has never reported if a running
 // step in its first attempt has had no record since the job last moved. That record was the entry
-// of the step: no row leaves a running step where it is. Rows for the whole job would.
+// of the step: whatever else leaves a running step where it is does not move the job.
 func TestOnlyTheEntryLeavesAStepRunning(t *testing.T) {
-	compiles := func(do step.Do, from step.State) bool {
-		table := operation.StandardTable()
-		table.Rows = append(table.Rows, operation.Row{Cause: step.JobCause(40), Do: do, From: step.StatesOf(from)})
-		_, err := table.Compile()
-		return err == nil
-	}
-	if !compiles(step.Seal, step.Failed) {
-		t.Error("a row that seals a failed job does not compile")
-	}
 	for _, do := range step.AllDos() {
-		if do.Whole() && compiles(do, step.Running) {
-			t.Errorf("%v of a running step compiles: kept.complete must not take its record for the entry", do)
+		for _, guard := range append(operation.AllGuards(), operation.Free) {
+			table := operation.StandardTable()
+			table.Rows = append(table.Rows, operation.Row{Cause: step.JobCause(40), Do: do, From: step.StatesOf(step.Running), Guard: guard})
+			if _, err := table.Compile(); err != nil {
+				continue
+			}
+			s := newStream(t, 3) // target 0 runs, as its engine has heard
+			s.eng = engine.New(s.faults, engine.WithClock(func() time.Time { return s.now }), engine.WithRules(table.MustCompile()))
+			if guard == operation.Held {
+				must(s.eng.OperateJob(ctx, s.id, operation.HoldJob, engine.Request{}))
+			}
+			must(s.eng.OperateJob(ctx, s.id, operation.JobCode(40), engine.Request{}))
+			s.report(told(s.id, running(1))) // keeps a view
+			if again := s.report(told(s.id, running(0))); again.Accepted != 0 || again.Repeated != 1 {
+				t.Errorf("after %v, a known result is answered with %+v, want it repeated", do, again)
+			}
 		}
 	}
 }
 
-// On a store in memory nothing is kept, as no call of it is worth sparing.
+// An engine keeps nothing of a store in memory, whose calls cost nothing.
 func TestNothingIsKeptOfALocalStore(t *testing.T) {
 	for _, c := range []struct {
 		st   store.Store
@@ -491,8 +496,8 @@ func TestNothingIsKeptOfALocalStore(t *testing.T) {
 	}
 }
 
-// A report that meets none allocates no more than it did when nothing was kept and no line was
-// there, whether it loads or rests on the one before; an operation nothing of its own.
+// A report that meets no other allocates no more than before engines kept state and had lines, whether
+// it loads the job or rests on the kept state. An operation allocates nothing for either.
 func TestALoneReportAllocatesNoMore(t *testing.T) {
 	const runs = 200
 	now := time.UnixMilli(1_800_000_000_000)
@@ -519,5 +524,5 @@ func TestALoneReportAllocatesNoMore(t *testing.T) {
 // remote is a store that is no store.Local.
 type remote struct{ store.Store }
 
-// mostOfReport is how many allocations a report took before.
+// mostOfReport is the number of allocations of a report before that.
 const mostOfReport = 8

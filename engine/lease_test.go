@@ -17,14 +17,14 @@ import (
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
-// cut is the way of one engine to a store: what stands in its way takes the place of the calls
-// of a method.
+// cut is the connection of one engine to a store. A function can take the place of a method's
+// calls.
 type cut struct {
 	store.Store
 	claim, view, leave, settle, effects, overdue atomic.Pointer[func(context.Context) error]
 }
 
-// block has the calls of some methods end as f does; nil lets them pass.
+// block makes the calls of some methods return f's error; nil lets them pass.
 func block(f func(context.Context) error, calls ...*atomic.Pointer[func(context.Context) error]) {
 	for _, c := range calls {
 		if c.Store(nil); f != nil {
@@ -68,8 +68,8 @@ func (c *cut) Overdue(ctx context.Context, scope store.Scope, now step.Time, lim
 
 func fails(context.Context) error { return errBroken }
 
-// A handler whose lease has run out is told when it does, whatever its renewals come to, and
-// the observer is told once.
+// A handler's context ends when its lease expires, whatever its renewals return, and the observer is
+// told once.
 func TestHandlerIsToldThatItsLeaseHasRunOut(t *testing.T) {
 	bubble := func(name string, f func(*testing.T)) { t.Run(name, func(t *testing.T) { synctest.Test(t, f) }) }
 	// ended returns a handler that waits for the end of its context and says when, since began,
@@ -246,7 +246,7 @@ func TestALeaseOutlivesARenewalThatFails(t *testing.T) {
 	}
 }
 
-// What a handler returns after its lease has run out counts if no other claim has the effect.
+// The result of a handler whose lease has expired counts if no other claim has the effect.
 func TestOutcomeAfterALostLease(t *testing.T) {
 	for _, c := range []struct {
 		what      string
@@ -363,7 +363,7 @@ func TestTokens(t *testing.T) {
 	})
 }
 
-// No call of the store has an engine wait for longer than 30 s, or a lease.
+// No call of the store makes an engine wait for longer than 30 s, or than a lease.
 func TestEveryWaitOnTheStoreHasABound(t *testing.T) {
 	bubble := func(name string, f func(*testing.T)) { t.Run(name, func(t *testing.T) { synctest.Test(t, f) }) }
 	within := func(d *desk, bound time.Duration, what string, call func() error) {

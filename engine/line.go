@@ -10,10 +10,10 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// THE LINE OF A JOB. Reports of one job would race each other for its next version, and drown a
-// person's operation in conflicts. In line they have a turn one after the other, and those that
-// came meanwhile share one. An operation passes beside the line, until it has lost a race: then
-// it has the next turn.
+// THE LINE OF A JOB. Reports of one job would race each other for its next version, and a person's
+// operation would lose every race. In the line they take turns, and the reports that come during a
+// turn share the next one. An operation does not wait in the line until it has lost a race: then
+// it gets the next turn.
 
 const (
 	maxTogether = 128                    // reports that share a turn; their results are at most MaxResults
@@ -32,14 +32,14 @@ type lines struct {
 
 	failures atomic.Int64 // of the store
 
-	mu             sync.Mutex // guards all below, and lines, places and batches as far as they say
+	mu             sync.Mutex // guards all below, and the fields of lines, places and batches that say so
 	all            map[lineOf]*line
 	pool           sync.Pool // of *line
 	oldest, newest *line     // of those that rest: they keep something for the next turn
-	rest, targets  int       // how many they are, and what they keep
+	rest, targets  int       // number of lines that rest, and of the results that they keep
 }
 
-// line is where the changes of a job wait for their turn. It is guarded by its lines.
+// line is the queue of changes of a job that wait for a turn. It is guarded by its lines.
 type line struct {
 	of    lineOf
 	turn  int      // the number of the one under way; 0 is none
@@ -59,22 +59,22 @@ type turn struct {
 
 func (t turn) held() bool { return t.line != nil }
 
-// A place is where a caller waits in line.
+// A place is a caller's in a line.
 type place struct {
-	// Of a report that may share a turn; of any other change, nil.
+	// The call of a report that may share a turn; nil for any other change.
 	call   *call
 	report *Report
 
-	called chan struct{} // of one: the place has a turn, or its batch an answer
+	called chan struct{} // capacity 1: the place has a turn, or its batch an answer
 
-	// Guarded by the lines, until the caller is called.
+	// Guarded by the lines until called is sent to.
 	turn  turn
 	batch *batch // that the report shares a turn with; nil while it waits
 	left  bool   // the caller waits no longer
 
 	// The answer of the batch.
 	err   error
-	alone bool // none: the report is to be decided again, in a turn of its own
+	alone bool // no answer: the caller decides the report again, in a turn of its own
 }
 
 // A batch is reports of one step that share a turn.
@@ -84,8 +84,8 @@ type batch struct {
 	places []*place // in the order in which they came
 	cancel context.CancelFunc
 
-	decided  []*place     // those that were decided last: who had left was not
-	first    store.Record // the first that was sent last
+	decided  []*place     // those in the last decision: without callers who had left
+	first    store.Record // of the last change that was sent
 	recalled bool         // it was decided on a view that was kept
 	settled  bool         // the answers in the places stand
 	at       time.Time    // by the host's clock, when the last try began
@@ -109,7 +109,7 @@ func (l *lines) take(of lineOf) turn {
 	return l.idle(of)
 }
 
-// idle returns a turn in an idle line, or none. The lines are locked.
+// idle returns a turn in an idle line, or no turn. The lines are locked.
 func (l *lines) idle(of lineOf) turn {
 	in := l.all[of]
 	switch {
@@ -131,8 +131,8 @@ func (in *line) begin() turn {
 	return turn{in, in.turn}
 }
 
-// wait waits until p has the turn, or an answer. If ctx ends before, p leaves the line: nothing
-// was done then, unless sent says that its outcome is unknown.
+// wait waits until p has the turn, or an answer. If ctx ends before, p leaves the line and
+// nothing was done; or its report was sent, and the outcome is unknown.
 func (l *lines) wait(ctx context.Context, of lineOf, p *place, first bool) (sent bool, err error) {
 	if l.enqueue(of, p, first) {
 		return false, nil
@@ -160,7 +160,7 @@ func (l *lines) wait(ctx context.Context, of lineOf, p *place, first bool) (sent
 	return sent, ctx.Err()
 }
 
-// enqueue has p wait, unless it has the turn at once, which it reports.
+// enqueue gives p the turn if the line is idle, and reports so; otherwise p joins the queue.
 func (l *lines) enqueue(of lineOf, p *place, first bool) (called bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -180,7 +180,7 @@ func (l *lines) enqueue(of lineOf, p *place, first bool) (called bool) {
 	return false
 }
 
-// leave ends a turn, unless it was given on before, and begins the next one.
+// leave ends a turn, unless it was passed on before, and begins the next one.
 func (l *lines) leave(t turn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -210,8 +210,8 @@ func (l *lines) leave(t turn) {
 	next.called <- struct{}{}
 }
 
-// lay has an empty line rest, if it keeps something, and ends what has rested for
-// too long, or is too much. The lines are locked.
+// lay puts an empty line that keeps a view to rest, and ends lines that have rested for too long
+// or exceed the limits. The lines are locked.
 func (l *lines) lay(in *line) {
 	if in.kept.view.Job.ID == 0 || in.kept.failures != l.failures.Load() {
 		l.end(in)
@@ -232,7 +232,7 @@ func (l *lines) lay(in *line) {
 	}
 }
 
-// wake takes a line from those that rest. The lines are locked.
+// wake removes a line from those that rest. The lines are locked.
 func (l *lines) wake(in *line) {
 	if in.older != nil {
 		in.older.newer = in.newer
@@ -256,7 +256,7 @@ func (l *lines) end(in *line) {
 	l.pool.Put(in)
 }
 
-// forget has the lines keep nothing of what was before.
+// forget drops every kept view.
 func (l *lines) forget() {
 	l.failures.Add(1)
 	l.mu.Lock()
@@ -267,8 +267,8 @@ func (l *lines) forget() {
 	}
 }
 
-// together takes those out of the queue that share the next turn, if the first one is of a report
-// and there are others of its step; else it takes none. The lines are locked.
+// together takes the reports out of the queue that share the next turn: if the first place is a
+// report, it and the other reports of its step, if any; else none. The lines are locked.
 func (in *line) together() (all []*place) {
 	first, results := in.queue[0].report, 0
 	if first == nil || len(in.queue) == 1 {
@@ -308,7 +308,7 @@ func (l *lines) present(b *batch) []*place {
 	return slices.DeleteFunc(slices.Clone(b.places), func(p *place) bool { return p.left })
 }
 
-// send notes that what was decided for b is sent, unless the caller of a report in it has left.
+// send notes that the decision for b is sent, unless the caller of a report in it has left.
 func (l *lines) send(b *batch) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -319,7 +319,7 @@ func (l *lines) send(b *batch) bool {
 	return true
 }
 
-// answer calls the callers of b, who find their answers in their places.
+// answer wakes the callers of b, whose answers are in their places.
 func (l *lines) answer(b *batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

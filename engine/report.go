@@ -9,11 +9,11 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// WHAT A REPORT COUNTS: which results are news, and what the last of them ends.
+// REPORTS. Which results are news, and how the last of them ends the attempt.
 
 func (d *Decision) report(r *operation.Rules, v *store.View, c *Report, now step.Time) *Refusal {
 	s := &v.Step
-	if done := v.Replay; done != nil { // only ever the engine's own, after an unknown outcome
+	if done := v.Replay; done != nil { // only of the engine's own request id, after an unknown outcome
 		d.Report = ReportReceipt{Seq: done.Seq, State: done.To, JobState: done.JobTo, Accepted: int(done.Results)}
 		return nil
 	}
@@ -28,10 +28,10 @@ func (d *Decision) report(r *operation.Rules, v *store.View, c *Report, now step
 	told, targets := results(&after, v, c, rows)
 	told.State, told.JobState = s.State, v.Job.State
 	switch {
-	case s.State.Finished() && repeats(r, s, c, told):
+	case !s.State.Attempting() && repeats(r, s, c, told):
 		d.Report = told
 		return nil
-	case !s.State.Active() || s.ID != v.Job.Current:
+	case !s.State.Attempting() || s.ID != v.Job.Current:
 		return tooLate(r, v, c)
 	}
 	if _, ok := r.Move(s.Type, s.State, step.Stopped); !ok {
@@ -57,7 +57,7 @@ func (d *Decision) report(r *operation.Rules, v *store.View, c *Report, now step
 		}
 	}
 	rec.Results = int32(len(targets))
-	d.finish()
+	d.finish(v)
 	d.Report.Seq, d.Report.State, d.Report.JobState = rec.Seq, d.Change.Steps[0].State, d.Change.Job.State
 	return nil
 }
@@ -91,9 +91,9 @@ func find(v *store.View, c *Report) ([]int, *Refusal) {
 	return rows, nil
 }
 
-// repeats reports whether c, of the last attempt of s, which is over, tells nothing new and
-// something that was told before: the outcome that led to the state of s, a result that
-// stands, or progress before it. A report of other results alone was never taken.
+// repeats reports whether c only repeats an accepted report of the last attempt of s, which is
+// over: it has the outcome that led to the state of s, a result that stands, or progress before
+// such a result, and nothing new. A report of rejected results alone was never accepted.
 func repeats(r *operation.Rules, s *store.Step, c *Report, told ReportReceipt) bool {
 	if told.Accepted > 0 || c.Outcome != 0 {
 		return told.Accepted == 0 && leads(r, s, c.Outcome)
@@ -107,7 +107,7 @@ func repeats(r *operation.Rules, s *store.Step, c *Report, told ReportReceipt) b
 	return others < len(c.Results)
 }
 
-// leads reports whether an outcome ends an attempt of s in the state that s is in.
+// leads reports whether an outcome ends an attempt of s in the state of s.
 func leads(r *operation.Rules, s *store.Step, outcome step.Cause) bool {
 	for _, from := range [...]step.State{step.Running, step.Terminating} {
 		if move, ok := r.Move(s.Type, from, outcome); ok && move.To == s.State {
@@ -117,12 +117,21 @@ func leads(r *operation.Rules, s *store.Step, outcome step.Cause) bool {
 	return false
 }
 
-// completion returns the event that the last finished target of s is.
+// completion returns the event that the last finished target of s is: success of all so far; else a
+// retry, if the attempt has failures, one is left, and it could mend some; else the failures are borne
+// or not.
 func completion(s *store.Step) step.Cause {
+	p := s.Policy
+	if p == nil {
+		p = &noPolicy
+	}
+	failed := s.Failed() // in earlier batches as well
 	switch {
-	case s.Succeeded == s.Total:
+	case failed == 0:
 		return step.AllSucceeded
-	case s.IgnoreErrors:
+	case s.Succeeded < s.Run.Size(s.Total) && s.Mendable && s.Automatic < p.Retry.Attempts:
+		return step.FailedAgain
+	case s.IgnoreErrors, p.Tolerate.Bears(failed-s.Accepted, s.Total):
 		return step.FailuresIgnored
 	}
 	return step.SomeFailed
@@ -148,7 +157,8 @@ func results(s *store.Step, v *store.View, c *Report, rows []int) (told ReportRe
 				s.Succeeded++
 				t.Success = s.Attempt
 			case result.Status.Finished():
-				t.Success = 0 // what it has done is undone: it counted no more, or it would not have run
+				t.Success = 0 // an earlier success counts no more, or the target would not have run
+				s.Mendable = s.Mendable || s.Policy != nil && s.Policy.Retry.Attempts > 0 && !s.Policy.Retry.Excepts(result.Status)
 			}
 			told.Accepted++
 			changed[rows[i]] = true
@@ -166,7 +176,7 @@ func results(s *store.Step, v *store.View, c *Report, rows []int) (told ReportRe
 	return told, after
 }
 
-// news is how a result relates to what is known of its target.
+// news is how a result relates to the known result of its target.
 type news uint8
 
 const (
@@ -175,12 +185,12 @@ const (
 	contradicts
 )
 
-// compare relates a result of the current attempt of s to what is known of t. A
-// target goes from waiting to running to finished, and never back.
+// compare relates a result of the current attempt of s to the known result of t. A target goes
+// from waiting to running to finished, and never back.
 func compare(s *store.Step, t *store.Target, result *TargetResult) news {
 	switch {
-	case !s.Run.Due(*t) && t.Attempt < s.Attempt: // it succeeded earlier and does not run in this attempt
-		if result.Status.Success() {
+	case !s.Run.Due(*t) && t.Attempt < s.Attempt: // it does not run in this attempt: it succeeded earlier, or is of another batch
+		if t.Success > 0 && result.Status.Success() {
 			return isKnown
 		}
 		return contradicts

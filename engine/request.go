@@ -6,17 +6,17 @@ import "github.com/stepgate/stepgate/store"
 // Request is the anonymous actor's, without a condition. A field that does not apply to a call is
 // invalid input, and the refusal names it.
 type Request struct {
-	// By names the person who asks: see [step.Spec] for what a name may hold. Empty is the
-	// anonymous actor, who is never a confirmer.
+	// By is the name of the person who asks; [step.Spec] says which characters a name can have.
+	// The default is the anonymous actor, who is never a confirmer.
 	By string `json:"actor,omitempty"`
 
 	// Because is the reason, for the history.
 	Because string `json:"reason,omitempty"`
 
-	// ID makes the request safe to repeat: a second one with the same id is answered with the
-	// record of the first. It is an error if the two differ in step, code, person or reason.
-	// Ids are unique per job, those of creations per scope. Refused requests are not
-	// remembered. For the zero ID the engine draws one.
+	// ID makes the request safe to repeat: a second request with the same id is answered with
+	// the record of the first. If the two differ in step, code, person or reason, the second is
+	// refused with operation.RequestReused. Ids are unique per job, those of creations per
+	// scope. Refused requests are not remembered. For the zero ID the engine draws one.
 	ID store.RequestID `json:"request_id,omitzero"`
 
 	// IfAttempt refuses the request as stale unless the attempt of the step, or of the current
@@ -25,22 +25,22 @@ type Request struct {
 	IfAttempt int32 `json:"if_attempt,omitzero"`
 
 	// IfVersion refuses the request as stale if a state or an attempt of the job has changed
-	// since this version. Results that arrived since do not matter. Versions count from 1; 0 is
-	// no condition. It does not apply to a creation.
+	// after this version. New results do not matter. Versions count from 1; 0 is no condition.
+	// It does not apply to a creation.
 	IfVersion store.Seq `json:"if_version,omitzero"`
 
-	// DryRun answers as if the request were carried out, and changes nothing: the record has
-	// no Seq and no Request, that of a creation no Job either. If ID has been carried out, the
+	// DryRun answers as if the request were carried out, and changes nothing. The record has
+	// no Seq and no Request, and that of a creation no Job. If ID has been carried out, the
 	// record is that of the first request.
 	DryRun bool `json:"dry_run,omitzero"`
 
-	// Executor says that the caller is an executor. With By it is a person too, and the
-	// authorizer sees both. Without, it can do nothing that a person does: every operation
-	// and every creation is denied, dry runs included.
+	// Executor says that the caller is an executor. If By is set, the caller is a person as
+	// well, and the authorizer sees both. If By is empty, every operation and every creation
+	// is denied, dry runs included.
 	Executor bool `json:"executor,omitzero"`
 }
 
-// check refuses what no call takes.
+// check refuses fields that are invalid in every call.
 func (r *Request) check(limits *Limits) *Refusal {
 	switch {
 	case r.IfAttempt < 0:
@@ -54,7 +54,7 @@ func (r *Request) check(limits *Limits) *Refusal {
 	return checkText("reason", r.Because, limits.Reason)
 }
 
-// creates refuses what does not apply to a creation.
+// creates refuses fields that do not apply to a creation.
 func (r *Request) creates() *Refusal {
 	switch {
 	case r.IfAttempt != 0:
@@ -65,7 +65,7 @@ func (r *Request) creates() *Refusal {
 	return nil
 }
 
-// explains refuses what does not apply to a call that only explains.
+// explains refuses fields that do not apply to a call that only explains.
 func (r *Request) explains() *Refusal {
 	switch {
 	case r.Because != "":
@@ -78,7 +78,7 @@ func (r *Request) explains() *Refusal {
 	return nil
 }
 
-// decides refuses what does not apply to a decision, which is for its caller to commit.
+// decides refuses fields that do not apply to [Decide], whose caller commits.
 func (r *Request) decides() *Refusal {
 	switch {
 	case r.DryRun:

@@ -45,7 +45,7 @@ func (d *desk) busy() {
 	}
 }
 
-// selected returns what busy leaves for one who serves some kinds and types, as "run script".
+// selected returns the effects of busy for a process that serves some kinds and types, as "run script".
 func selected(kinds []store.Effect, types []step.Type) (want []string) {
 	for _, kind := range kinds {
 		switch kind {
@@ -182,7 +182,7 @@ func TestAnEffectThatNoProcessServesWaits(t *testing.T) {
 	})
 }
 
-// A delivery says who asked for it, why, and by what.
+// A delivery has the person, the reason and the cause of its record.
 func TestDeliverySaysWhoAsked(t *testing.T) {
 	d := newDesk(t, memstore.New())
 	created, err := d.eng.Create(t.Context(), engine.JobSpec{Name: "job", Steps: []step.Spec{

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// What an embedder adds to the table is a row, and nothing else.
+// An embedder extends the table by a row, and nothing else.
 
 // tableWith returns an engine on the documented rules and these rows.
 func tableWith(t *testing.T, st store.Store, rows ...operation.Row) *engine.Engine {
@@ -26,8 +27,8 @@ func tableWith(t *testing.T, st store.Store, rows ...operation.Row) *engine.Engi
 	return engine.New(st, engine.WithRules(rules))
 }
 
-// A job that is sealed has ended for good: nothing is legal any more, by whatever name, and its
-// history says why.
+// A job that is sealed has ended for good: no operation is legal any more, and its history says
+// why.
 func TestASealIsARow(t *testing.T) {
 	const seal operation.JobCode = 32
 	ended := step.StatesOf(step.Failed, step.Terminated, step.Succeeded)
@@ -61,6 +62,26 @@ func TestASealIsARow(t *testing.T) {
 	header, _, err := engine.Replay(eng.Rules(), jobOf(step.Spec{Type: step.Script, Name: "run", Targets: []string{"a"}}), history)
 	if now := must(eng.Job(ctx, created.Job)); err != nil || header != now || !now.Sealed {
 		t.Errorf("the history replays to %+v, %v; the header is %+v, want it sealed", header, err, now)
+	}
+}
+
+// An operation on the job has a row for some steps and one for the whole job: where the guard of the first
+// is not met, the second counts, also in a replay.
+func TestTheRowForTheWholeJobStandsIn(t *testing.T) {
+	const nextOrSeal operation.JobCode = 32
+	next := operation.Row{Cause: nextOrSeal.Cause(), On: step.TypesOf(step.Script), From: step.StatesOf(step.Terminated), To: step.Running, Do: step.RunNext, Guard: operation.BatchLeft}
+	eng := tableWith(t, memstore.New(), next, operation.Row{Cause: nextOrSeal.Cause(), From: step.StatesOf(step.Terminated), Do: step.Seal})
+	spec := jobOf(step.Spec{Type: step.Script, Name: "run", Targets: []string{"a", "b"}, Rolling: step.Rolling{Batches: "1"}})
+	created := must(eng.Create(ctx, spec, engine.Request{}))
+	must(eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{}))
+	for attempt := range int32(2) { // of a batch each
+		must(eng.Report(ctx, engine.Report{Job: created.Job, Step: 1, Attempt: attempt + 1, Outcome: step.Stopped}))
+		must(eng.OperateJob(ctx, created.Job, nextOrSeal, engine.Request{By: "ann"}))
+	}
+	job := must(eng.Job(ctx, created.Job))
+	header, steps, err := engine.Replay(eng.Rules(), spec, must(eng.History(ctx, created.Job, 0, 0)))
+	if err != nil || header != job || !job.Sealed || !reflect.DeepEqual(steps[0], must(eng.Step(ctx, created.Job, 1))) {
+		t.Errorf("the history replays to %+v and %+v, %v; the header is %+v, want it sealed", header, steps, err, job)
 	}
 }
 

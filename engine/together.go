@@ -11,19 +11,19 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// REPORTS THAT MEET. Those that wait for the same step are decided one after the other, each
-// on what the one before leaves, and committed as one change with a record each.
+// REPORTS THAT MEET. Reports that wait for the same step are decided one after the other, each
+// on the state that the one before leaves, and committed as one change with a record each.
 
-// joinLine waits in line with a report for a turn of its own, or until it is decided and
-// committed together with others: then it is served, and the call that is returned has the
-// answer. If ctx ends before, that is another call, as c may still be in use.
+// joinLine waits in line with a report for a turn of its own, or until the report is decided and
+// committed together with others: then served is true, and the returned call has the answer. If
+// ctx ends before, the returned call is another one, as c may still be in use.
 func (e *Engine) joinLine(ctx context.Context, c *call, r *Report) (answer *call, served bool, err error) {
 	r.Results = slices.Clone(r.Results) // the caller may leave
 	e.setTimeAndID(c, r)
 	p := &place{call: c, report: r}
 	sent, err := e.lines.wait(ctx, lineOf{e.scope, r.Job}, p, false)
 	if err != nil {
-		left := e.newCall()
+		left := e.newCall(Request{})
 		left.job, left.step, left.began = r.Job, r.Step, c.began
 		if sent {
 			err = &UnknownOutcomeError{Job: r.Job, Request: r.request, Err: err}
@@ -37,8 +37,8 @@ func (e *Engine) joinLine(ctx context.Context, c *call, r *Report) (answer *call
 	return c, p.batch.settled && !p.alone, p.err
 }
 
-// serve decides the reports of a batch, commits what they change, and answers each of them. They
-// are left to be decided alone where that cannot be done, or the outcome is unknown.
+// serve decides the reports of a batch, commits their changes, and answers each report. If that
+// cannot be done, or the outcome is unknown, the callers decide them alone.
 func (e *Engine) serve(ctx context.Context, b *batch) {
 	defer func() { // even if the goroutine is ended
 		e.lines.leave(b.turn)
@@ -64,9 +64,9 @@ func (e *Engine) serve(ctx context.Context, b *batch) {
 	}
 }
 
-// tryTogether decides and commits once, on the view that the last commit has left or else on a
-// fresh one. Another try is due after a conflict: it looks for the request of the first record
-// that was sent, with which all others were carried out.
+// tryTogether decides and commits once, on the kept view if there is one, or else on a fresh one.
+// Another try is due after a conflict: it looks for the request of the first record that was sent;
+// if that one was carried out, all others were.
 func (e *Engine) tryTogether(ctx context.Context, b *batch) (again bool) {
 	b.settled = false
 	b.at, b.failures = e.clock.host(), e.lines.failures.Load()
@@ -77,7 +77,7 @@ func (e *Engine) tryTogether(ctx context.Context, b *batch) (again bool) {
 	q.Request = b.first.Request
 	view, err := e.store.View(ctx, q)
 	switch {
-	case errors.Is(err, store.ErrNotFound): // the job or the step: each of them finds out
+	case errors.Is(err, store.ErrNotFound): // the job or the step: each caller finds out
 		return false
 	case err != nil:
 		b.fail(wrap(b.of.job, err))
@@ -89,8 +89,8 @@ func (e *Engine) tryTogether(ctx context.Context, b *batch) (again bool) {
 	return !e.commitTogether(ctx, b, view, false) && b.lose()
 }
 
-// commitTogether decides the reports of b on view, and commits what they change. It reports whether
-// b needs no other try: not after a conflict, nor if nothing changes on a view that was recalled.
+// commitTogether decides the reports of b on view, and commits their changes. It reports whether b
+// is done: another try is due after a conflict, and if nothing changes on a recalled view.
 func (e *Engine) commitTogether(ctx context.Context, b *batch, view store.View, recalled bool) bool {
 	b.recalled = recalled
 	change := e.decideTogether(b, view)
@@ -120,8 +120,8 @@ func (e *Engine) commitTogether(ctx context.Context, b *batch, view store.View, 
 	return true
 }
 
-// settle has the answers stand, now that the commit has passed. On a view that was recalled, those
-// that were not part of it are left to be decided on a fresh one.
+// settle makes the answers final after the commit has passed. On a recalled view, reports that
+// were not part of the commit are left for a decision on a fresh one.
 func (b *batch) settle() {
 	b.settled = true
 	for _, p := range b.decided {
@@ -129,8 +129,8 @@ func (b *batch) settle() {
 	}
 }
 
-// decideTogether decides the reports of b whose callers are there, and returns what they change. A
-// report that may meet a deadline that has passed is left to be decided alone.
+// decideTogether decides the reports of b whose callers have not left, and returns their change. A
+// report that may meet a passed deadline is left for its caller to decide alone.
 func (e *Engine) decideTogether(b *batch, view store.View) (change store.Change) {
 	b.decided = e.lines.present(b)
 	known, changed := map[int32]store.Target{}, map[int32]store.Target{}
@@ -153,6 +153,11 @@ func (e *Engine) decideTogether(b *batch, view store.View) (change store.Change)
 		if !p.changes() {
 			continue
 		}
+		if n := len(change.Records); n > 0 && change.Records[n-1].Moves() { // a change has results of one attempt
+			c.reset()
+			p.alone = true
+			continue
+		}
 		one := c.decision.Change
 		view = view.After(one)
 		for _, t := range view.Targets {
@@ -162,6 +167,7 @@ func (e *Engine) decideTogether(b *batch, view store.View) (change store.Change)
 			changed[t.Index] = t
 		}
 		change.Job, change.Steps, change.Records = one.Job, one.Steps, append(change.Records, one.Records...)
+		change.Batches, change.Turn = one.Batches, one.Turn
 	}
 	for _, index := range slices.Sorted(maps.Keys(changed)) {
 		change.Targets = append(change.Targets, changed[index])
@@ -169,7 +175,7 @@ func (e *Engine) decideTogether(b *batch, view store.View) (change store.Change)
 	return change
 }
 
-// named returns the targets of a report, of those that are known.
+// named returns the known targets that a report names.
 func named(known map[int32]store.Target, r *Report) (targets []store.Target) {
 	for i := range r.Results {
 		if t, ok := known[r.Results[i].Target]; ok {
@@ -204,7 +210,8 @@ func (b *batch) fail(err error) {
 	}
 }
 
-// lose counts a race that was lost: another try is due, or one too many was lost.
+// lose counts a lost race. It reports that another try is due, or answers all of b with
+// ErrConflict after the last one.
 func (b *batch) lose() (again bool) {
 	var err error
 	for _, p := range b.places {

@@ -34,7 +34,7 @@ type meeting struct {
 	answers []*answer
 }
 
-// An answer is what one of the reports, or an operation between them, came to.
+// An answer is the result of one of the reports, or of an operation between them.
 type answer struct {
 	receipt engine.ReportReceipt
 	record  store.Record
@@ -42,7 +42,7 @@ type answer struct {
 	done    atomic.Bool
 }
 
-// meet starts a job with this number of targets and has its first report wait in its commit.
+// meet starts a job with this number of targets and makes its first report wait in its commit.
 func meet(t *testing.T, targets int, opts ...engine.Option) *meeting {
 	t.Helper()
 	m := &meeting{faults: storetest.NewFaults(memstore.New()), release: make(chan struct{})}
@@ -85,14 +85,14 @@ func (m *meeting) send(ctx context.Context, r engine.Report) *answer {
 	return a
 }
 
-// goOn lets the first report pass and waits for all answers. What that report leaves is too old
-// by then to serve the others.
+// goOn lets the first report pass and waits for all answers. The kept state of that report is too old
+// by then for the others.
 func (m *meeting) goOn() {
 	time.Sleep(time.Second)
 	m.goOnAtOnce()
 }
 
-// goOnAtOnce is goOn, with what the first report leaves as good as new.
+// goOnAtOnce is goOn with a kept state that is still fresh.
 func (m *meeting) goOnAtOnce() {
 	close(m.release)
 	m.calls.Wait()
@@ -166,9 +166,9 @@ func TestReportsThatMeet(t *testing.T) {
 	})
 }
 
-// What waits in line is answered as if each report had been sent when the one before was
-// answered: receipts, refusals, history, step and targets. So it is on what the first report has
-// left, but that those which change nothing come last.
+// Reports that wait in line give the same receipts, refusals, history, step and targets as reports that
+// are sent one after the other. On the kept state of the first report the same holds, except that
+// reports which change nothing come last.
 func TestReportsThatMeetAreAnsweredAsOneByOne(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		const targets = 4
@@ -225,7 +225,7 @@ func reason(err error) operation.Reason {
 	return 0
 }
 
-// words returns what an error says, but for the number of its job.
+// words returns the text of an error without the number of its job.
 func words(err error, id store.JobID) string {
 	if err == nil {
 		return ""
@@ -233,7 +233,7 @@ func words(err error, id store.JobID) string {
 	return strings.ReplaceAll(err.Error(), fmt.Sprint("job ", id), "job ID")
 }
 
-// stored returns all that there is of a job, but for its number and its requests.
+// stored returns the stored state of a job without its number and its requests.
 func (m *meeting) stored(id store.JobID) string {
 	m.Helper()
 	all, err := m.store.Snapshot(m.Context(), store.SnapshotQuery{Job: id, Targets: 100})
@@ -252,8 +252,8 @@ func (m *meeting) stored(id store.JobID) string {
 	return fmt.Sprintf("%+v\n%+v\n%+v", all, history, effects)
 }
 
-// What a commit of several reports comes to is found out for each of them: whatever the store says
-// of it, each is carried out once, and has its own answer.
+// The engine learns the outcome of a shared commit for each of its reports: whatever the store
+// answers, each report is carried out once and has its own answer.
 func TestACommitOfReportsInDoubt(t *testing.T) {
 	undone := fmt.Errorf("read-only: %w", store.ErrUndone)
 	for name, c := range map[string]struct {
@@ -310,7 +310,7 @@ func TestACommitOfReportsInDoubt(t *testing.T) {
 	}
 }
 
-// waiting is a store whose commits wait, once they are to.
+// waiting is a store whose commits wait once the test says so.
 type waiting struct {
 	store.Store
 	waits, ended atomic.Bool
@@ -330,8 +330,8 @@ func (s *waiting) Commit(ctx context.Context, c store.Change) error {
 	}
 }
 
-// Reports that lost a race are decided anew together, on what the other has left, and the observer
-// is told how many each lost.
+// Reports that lost a race are decided again together, on the state of the other change, and the
+// observer gets the number of races that each lost.
 func TestReportsThatLoseTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lost atomic.Int64
@@ -375,7 +375,7 @@ func TestReportsThatKeepLosingTogether(t *testing.T) {
 	})
 }
 
-// A view that fails fails all whom it was for, with nothing in doubt.
+// A failed view fails all its reports, with nothing in doubt.
 func TestAViewOfReportsFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := meet(t, 3)

@@ -17,7 +17,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A situation is one place in the space of what can be asked.
+// A situation is one point in the space of requests.
 type situation struct {
 	typ     step.Type
 	state   step.State
@@ -60,7 +60,7 @@ const (
 	now       step.Time = 20_000
 )
 
-// view builds what a store would show of a situation: step 2 of a job of two steps.
+// view builds a store's view of a situation: step 2 of a job of two steps.
 func (s situation) view() store.View {
 	v := store.View{
 		Job: store.Job{
@@ -106,8 +106,8 @@ func (s situation) view() store.View {
 
 var someRequest = uuid.MustParse("0197c4f0-0000-7000-8000-000000000001")
 
-// What the caller looked at comes before type, place, state and guards: a stale request is
-// stale whatever else is wrong with it, and one that is not is decided as if it had not asked.
+// The caller's conditions come before type, place, state and guards: a stale request is refused as
+// stale whatever else is wrong with it, and a fresh one is decided as if it had no condition.
 func TestStaleComesBeforeEveryOtherReasonOfTheState(t *testing.T) {
 	rules := operation.Standard()
 	eachSituation(t, func(s situation) {
@@ -133,9 +133,8 @@ func TestStaleComesBeforeEveryOtherReasonOfTheState(t *testing.T) {
 	})
 }
 
-// A request that was carried out is answered with its record of then, whatever has become
-// of the step since, and however stale the repetition; a different one with its id is not
-// taken for it.
+// A repeated request gets its record again, whatever has happened to the step since, and even if its
+// condition is stale now. A different request with the same id is refused.
 func TestAReplayComesBeforeStaleAndGivesTheRecordOfThen(t *testing.T) {
 	rules := operation.Standard()
 	eachSituation(t, func(s situation) {
@@ -172,8 +171,7 @@ func TestAReplayComesBeforeStaleAndGivesTheRecordOfThen(t *testing.T) {
 	})
 }
 
-// THE SAME THROUGH AN ENGINE: each state that a step can be brought to is brought about by
-// public calls alone.
+// The same through an engine: public calls alone bring a step to each state.
 
 // A drive is a job on its way.
 type drive struct {
@@ -253,7 +251,7 @@ var journeysOfConfirmations = []journey{
 	{step.ConfirmationTerminated, func(d *drive) { d.onJob(2); d.on(9) }},
 }
 
-// A layout is a job in which a step is looked at: alone, before each kind of step, or behind one.
+// A layout is a job around the step in question: alone, before each kind of step, or behind one.
 type layout struct {
 	typ    step.Type
 	list   bool // the step has a list of confirmers: ann
@@ -296,8 +294,8 @@ func arrive(t *testing.T, eng *engine.Engine, l layout, j journey) *drive {
 	return d
 }
 
-// Explain, Allowed, DryRun and Operate give the same answer to the same person on the same
-// state, whatever state a step can be brought to.
+// Explain, Allowed, DryRun and Operate give the same answer to the same person on the same state, for
+// every reachable state of a step.
 func TestExplainDryRunAndOperateAgreeInEveryReachableCell(t *testing.T) {
 	for _, typ := range operation.Standard().Types() {
 		journeys := journeysOfWork
@@ -338,7 +336,7 @@ func agree(t *testing.T, l layout, j journey, person string) {
 	}
 }
 
-// compare runs one operation dry on a job that was explained and in earnest on its twin.
+// compare makes a dry run of one operation on an explained job, and operates on its twin.
 func compare(t *testing.T, call string, verdict engine.Verdict, d, twin *drive, person string) {
 	t.Helper()
 	run := func(d *drive, r engine.Request) (store.Record, error) {
@@ -396,8 +394,8 @@ func (n *nudged) View(ctx context.Context, q store.Query) (store.View, error) {
 	return v, err
 }
 
-// An explanation is of one moment: what it says of the job agrees with the header that it
-// shows, even if the job moves on meanwhile.
+// An explanation shows one moment: it agrees with the header that it contains, even if the job moves on
+// meanwhile.
 func TestExplainIsOfOneMoment(t *testing.T) {
 	for _, id := range []step.ID{1, 2} {
 		st := &nudged{Store: memstore.New()}
@@ -412,7 +410,7 @@ func TestExplainIsOfOneMoment(t *testing.T) {
 			if !verdict.Cause.OfJob() {
 				continue
 			}
-			if want := verdict.Cause == operation.TerminateJob.Cause(); verdict.Legal != want {
+			if want := verdict.Cause == operation.TerminateJob.Cause() || verdict.Cause == operation.HoldJob.Cause(); verdict.Legal != want {
 				t.Errorf("Explain of step %d while step 1 ends: the job is %v at version %d, and %v is legal: %v (%v); want %v",
 					id, x.Job.State, x.Job.Version, verdict.Cause, verdict.Legal, verdict.Refusal, want)
 			}

@@ -12,7 +12,7 @@ import (
 // pollEvery is how often a watcher or a dispatcher looks when the store cannot wake it.
 const pollEvery = 200 * time.Millisecond
 
-// A WatchOption sets up a [Engine.Watch].
+// A WatchOption sets up [Engine.Watch]. Of two that set the same thing the later one holds.
 type WatchOption func(*watch)
 
 type watch struct {
@@ -20,12 +20,12 @@ type watch struct {
 	poll  time.Duration
 }
 
-// WithoutProgress leaves out reports of results alone, which neither change a state nor start an
-// attempt.
+// WithoutProgress leaves out the records of results alone, which neither change a state nor start
+// an attempt.
 func WithoutProgress() WatchOption { return func(w *watch) { w.quiet = true } }
 
-// WatchPoll sets how often the store is asked if it tells nothing; the default is 200 ms.
-// A store that is a [store.Waker] mostly tells sooner.
+// WatchPoll sets the interval between looks for new records; the default is 200 ms. A store that
+// is a [store.Waker] also wakes the watcher for most of them.
 func WatchPoll(every time.Duration) WatchOption {
 	return func(w *watch) {
 		if every > 0 {
@@ -34,12 +34,11 @@ func WatchPoll(every time.Duration) WatchOption {
 	}
 }
 
-// Watch returns the history of a job that comes after the sequence number after, and
-// then its tail as it grows: every record once, in order. The sequence ends when ctx
-// does, with ctx's error, at the first error of the store, or with [ErrAhead] if the job
-// has no record of that number, or not any more. Going on from the last sequence number
-// seen loses and repeats nothing. The end of the job does not end the sequence, as a person
-// may make the job run again.
+// Watch returns the records of a job whose sequence numbers are greater than after, and then each
+// new record: every record once, in order. The sequence ends with the error of ctx when ctx ends,
+// with the first error of the store, or with [ErrAhead] if the job has no record with the number
+// after. A new Watch from the last number seen loses and repeats no record. The end of the job does
+// not end the sequence, as a person may make the job run again.
 func (e *Engine) Watch(ctx context.Context, job store.JobID, after store.Seq, opts ...WatchOption) iter.Seq2[store.Record, error] {
 	w := watch{poll: pollEvery}
 	for _, o := range opts {
@@ -77,8 +76,8 @@ func (e *Engine) tail(ctx context.Context, job store.JobID, after store.Seq, pol
 	return records, err
 }
 
-// wake listens for commits to a job, 0 meaning any; where the store cannot, the channel
-// is nil.
+// wake listens for commits to a job, or to any job if it is 0. If the store cannot wake, the
+// channel is nil.
 func (e *Engine) wake(job store.JobID) (changed <-chan struct{}, stop func()) {
 	if e.waker != nil {
 		return e.waker.Wake(job)

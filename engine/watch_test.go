@@ -81,7 +81,7 @@ func TestWatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.outcome(id, 1, step.Broke)
-			d.giveUp(id, 4, engine.Request{}) // the end of the job, which moves nothing and is no progress
+			d.giveUp(id, 4, engine.Request{}) // the end of the job, which is no move and no progress
 			ctx, cancel := context.WithCancel(t.Context())
 			w := watch(ctx, d.eng, id, 0, engine.WithoutProgress())
 			all := watch(ctx, d.eng, id, 0)
@@ -118,8 +118,8 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// A cursor ahead of the history is an error of History and of Watch, and not silence. The
-// last record's is not ahead.
+// History and Watch return an error for a cursor ahead of the history. The last record's cursor is not
+// ahead.
 func TestACursorAheadOfTheHistoryIsAnError(t *testing.T) {
 	d := newDesk(t, memstore.New())
 	id := d.script() // of two records
@@ -175,7 +175,7 @@ func TestAWatchNoticesThatItsStoreWasRestored(t *testing.T) {
 	})
 }
 
-// restored is a store that has lost what came after a record of its jobs; 0 loses none.
+// restored is a store that has lost the records after one of its jobs' records; 0 loses none.
 type restored struct {
 	store.Store
 	last atomic.Int64
@@ -197,7 +197,7 @@ func (r *restored) History(ctx context.Context, scope store.Scope, job store.Job
 	return records, err
 }
 
-// A watch asks a store that tells nothing every 200 ms, or as often as it is told.
+// A watch polls a store that is no store.Waker every 200 ms, or at a given interval.
 func TestWatchPoll(t *testing.T) {
 	for every, want := range map[time.Duration]time.Duration{
 		-1: 200 * time.Millisecond, 0: 200 * time.Millisecond, time.Minute: time.Minute,

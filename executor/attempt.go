@@ -21,13 +21,13 @@ type key struct {
 
 func keyOf(d engine.Delivery) key { return key{d.Job.ID, d.Step.ID, d.Attempt} }
 
-// error says what has failed.
+// error returns err with the attempt and the call that failed.
 func (k key) error(what string, err error) error {
 	return fmt.Errorf("job %d, step %d, attempt %d: %s: %w", k.job, k.step, k.attempt, what, err)
 }
 
-// An attempt is one that this process carries out. Its functions have one context and its reports
-// another, so that a stopped attempt can still report results.
+// An attempt is an attempt of a step that this process carries out. Its functions have one context
+// and its reports another, so that a stopped attempt can still report results.
 type attempt struct {
 	key
 	seq   store.Seq // of the record that asked for it
@@ -36,24 +36,24 @@ type attempt struct {
 	task  *Task
 	out   reports
 	stop  func(cause error) // ends the context of functions; the first cause stands
-	drop  func(cause error) // ends that of reports
-	gone  chan struct{}     // closed when it is over, the lease is lost, or the drain time over
+	drop  func(cause error) // ends the context of reports
+	gone  chan struct{}     // closed when the attempt is over, its lease is lost, or the drain time is over
 	idle  chan struct{}     // closed when its functions have returned, and no more begin
-	done  chan struct{}     // closed when nothing of it is left here
+	done  chan struct{}     // closed when the attempt has left the list
 
-	sawStop atomic.Bool // no effect, but a look at the step told it to stop
+	sawStop atomic.Bool // the stop came by a look at the step, and not by an effect
 
 	mu      sync.Mutex // guards all below
 	lease   *lease
-	ended   bool  // functions were told to end: no later delivery takes it over
+	ended   bool  // functions were told to end: no later delivery adopts the attempt
 	over    bool  // its step has finished, or moved on
 	isGoing bool  // gone is closed
-	failure error // why its effect has failed
+	failure error // the cause if its effect has failed
 }
 
-// enter puts the attempt of d on the list of what runs, and returns its contexts, which end with it.
-// If it is there already, the attempt goes on under the lease of d, and enter returns nothing; or it
-// is coming to its end, and enter returns the one to wait for.
+// enter puts the attempt of d on the list of running attempts, and returns it with its contexts,
+// which end with it. If the attempt is on the list already, it goes on under the lease of d, and
+// enter returns nothing; or, if it is ending, enter returns it as other, to wait for.
 func (p *process) enter(ctx context.Context, d held, s *share) (a *attempt, working, reporting context.Context, other *attempt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -123,8 +123,8 @@ func (a *attempt) lose(l *lease, err error) {
 	}
 }
 
-// end ends the functions of a: after ErrStopped their results are reported; after ErrOver they are
-// not; and after a lost lease or the drain time successes are.
+// end ends the functions of a. After ErrStopped their results are reported, after ErrOver none,
+// and after a lost lease or the drain time only successes.
 func (a *attempt) end(cause error) {
 	a.mu.Lock()
 	a.ended = true
@@ -141,7 +141,7 @@ func (a *attempt) end(cause error) {
 	}
 }
 
-// giveUp ends a as one whose effect has failed.
+// giveUp ends a, and makes its effect fail with err.
 func (a *attempt) giveUp(err error) {
 	a.mu.Lock()
 	if a.failure == nil {
@@ -186,14 +186,14 @@ func (p *process) endOurs(ctx context.Context, cause error, which func(key) bool
 }
 
 const (
-	othersFirst = 50 * time.Millisecond // between looks at what other processes hold, doubled each time
+	othersFirst = 50 * time.Millisecond // between looks at the runs of other processes, doubled each time
 	othersMost  = time.Second
-	clockSkew   = 5 * time.Second // of this process and the engine, at most
+	clockSkew   = 5 * time.Second // maximum between this process and the engine
 )
 
 // awaitOthers returns when no process holds a run that which selects, of a record of the job before
-// the given one. Each process notices within 2 s that its attempt is to end; one that has died loses
-// its lease.
+// the given one. Each process notices within 2 s that its attempt must end; a process that has died
+// loses its lease.
 func (p *process) awaitOthers(ctx context.Context, job store.JobID, before store.Seq, which func(key) bool) error {
 	for delay := othersFirst; ; delay = min(2*delay, othersMost) {
 		found, err := p.isHeld(ctx, job, before, which)
@@ -206,7 +206,8 @@ func (p *process) awaitOthers(ctx context.Context, job store.JobID, before store
 	}
 }
 
-// isHeld reports whether there is such a run. One with as many failures as claims is backing off.
+// isHeld reports whether a process holds a run that which selects, of a record of the job before the
+// given one.
 func (p *process) isHeld(ctx context.Context, job store.JobID, before store.Seq, which func(key) bool) (bool, error) {
 	const limit = 100
 	for after := store.Seq(0); ; {
@@ -222,7 +223,7 @@ func (p *process) isHeld(ctx context.Context, job store.JobID, before store.Seq,
 			if d.Seq >= before {
 				return false, nil
 			}
-			held := d.Count > d.Failures && d.NotBefore > step.At(time.Now().Add(-clockSkew))
+			held := d.Held && d.NotBefore > step.At(time.Now().Add(-clockSkew))
 			if held && d.Effect == store.RunTargets && which(key{d.Job, d.Step, d.Attempt}) {
 				return true, nil
 			}
@@ -234,7 +235,7 @@ func (p *process) isHeld(ctx context.Context, job store.JobID, before store.Seq,
 	}
 }
 
-// page reads the next hosts that the attempt covers and that have no result in it.
+// page reads the next hosts of the attempt that have no result in it.
 func (a *attempt) page(ctx context.Context, from int32) ([]Host, error) {
 	if isClosed(a.done) {
 		return nil, ErrOver
@@ -260,7 +261,7 @@ func (a *attempt) page(ctx context.Context, from int32) ([]Host, error) {
 	return hosts, nil
 }
 
-// errNoResult is a failure that a run should never have.
+// errNoResult is a failure that only a mistake in this package or the source can cause.
 func (a *attempt) errNoResult() error {
 	return fmt.Errorf("executor: step %d: every host was worked on, and the step still runs", a.step)
 }

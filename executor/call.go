@@ -18,7 +18,8 @@ const (
 	backoffMost  = time.Second
 )
 
-// within calls f with a context that ends after d at the latest, and says so if f failed of that.
+// within calls f with a context that ends after d at the latest. If f fails because of that, the
+// error says so.
 func within(ctx context.Context, d time.Duration, f func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
@@ -30,7 +31,7 @@ func within(ctx context.Context, d time.Duration, f func(context.Context) error)
 }
 
 // again calls f until it succeeds, until its error is an answer, or until ctx ends: then the error
-// is the cause. It tells of each failure, and that f is what was done for k.
+// is the cause. It tells of each failure, with the name what of the call for k.
 func (x *Executor) again(ctx context.Context, k key, what string, f func(context.Context) error) error {
 	for delay := backoffFirst; ; delay = min(2*delay, backoffMost) {
 		err := within(ctx, callWait, f)
@@ -47,7 +48,8 @@ func (x *Executor) again(ctx context.Context, k key, what string, f func(context
 	}
 }
 
-// isAnswer reports whether a call that failed of err would fail of it again: see [Source].
+// isAnswer reports whether a repetition of a call that failed with err would fail again: see
+// [Source].
 func isAnswer(err error) bool {
 	var (
 		refusal *engine.Refusal
@@ -56,7 +58,7 @@ func isAnswer(err error) bool {
 	return errors.As(err, &refusal) || errors.Is(err, store.ErrLeaseLost) || errors.As(err, &other) && other.Permanent()
 }
 
-// isOver reports whether err says that the attempt in question is not its step's any more.
+// isOver reports whether err says that the attempt is over.
 func isOver(err error) bool {
 	return errors.Is(err, operation.Stale) || errors.Is(err, operation.NoSuchJob) || errors.Is(err, operation.NoSuchStep)
 }
@@ -100,7 +102,7 @@ type panicked struct {
 
 func newPanicked(value any) *panicked { return &panicked{value, debug.Stack()} }
 
-// Error says it on several lines: the last are the stack.
+// Error returns several lines: the panic, and the stack.
 func (p *panicked) Error() string { return fmt.Sprintf("%s\n%s", p.brief(), p.stack) }
 
 func (p *panicked) brief() string {

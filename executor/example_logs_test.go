@@ -7,7 +7,7 @@ import (
 	"github.com/stepgate/stepgate/executor"
 )
 
-// An executor appends what a target writes; a page reads its end, and what has been added since.
+// An executor appends the output of a target. A page reads the end of it, and later the new part.
 func ExampleLogs() {
 	ctx := context.Background()
 	var logs executor.Logs = executor.NewMemoryLogs(1<<20, 64<<20)

@@ -14,19 +14,34 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
+// runScript runs the step's script on a host.
+func runScript(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
+	code, err := ssh(ctx, h.Name, t.Step.Payload) // yours
+	switch {
+	case err != nil:
+		return store.Result{Status: step.ScriptFailed, Detail: err.Error()}
+	case code != 0:
+		return store.Result{Status: step.NonZeroExit, ExitCode: code}
+	}
+	return store.Result{Status: step.TargetSucceeded}
+}
+
+// ssh stands for the way to your hosts. The script fails on web-2.
+func ssh(_ context.Context, host, _ string) (exitCode int32, err error) {
+	if host == "web-2" {
+		return 3, nil
+	}
+	return 0, nil
+}
+
 // A whole program: an executor, a job, and its start.
 func ExampleHosts() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	eng := engine.New(memstore.New())
 
-	x := executor.New(eng, executor.Hosts(step.Script, func(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
-		if h.Name == "web-2" {
-			return store.Result{Status: step.NonZeroExit, ExitCode: 3, Detail: "disk full"}
-		}
-		return store.Result{Status: step.TargetSucceeded}
-	}))
-	go x.Run(ctx)
+	x := executor.New(eng, executor.Hosts(step.Script, runScript))
+	go x.Run(ctx) // until ctx ends
 
 	job, _ := eng.Create(ctx, engine.JobSpec{Name: "restart", Steps: []step.Spec{
 		{Type: step.Script, Name: "restart", Targets: []string{"web-1", "web-2"}},
@@ -51,8 +66,8 @@ func ExampleHosts() {
 	// <nil>
 }
 
-// A function for a whole step reports what it knows of single hosts, and returns the result of
-// the others.
+// A function for a whole step reports the results of single hosts, and returns the result of the
+// others.
 func ExampleSteps() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -86,7 +101,7 @@ func ExampleSteps() {
 	// failed 2 of 3 <nil>
 }
 
-// What a function returns after a stop counts.
+// A result that a function returns after a stop counts.
 func ExampleHostFunc() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -121,4 +136,48 @@ func ExampleHostFunc() {
 	// Output:
 	// the job is terminated <nil>
 	// script_terminated stopped cleanly
+}
+
+// A graceful stop: running functions have a minute to return by themselves, and their results count.
+// The other hosts are left to the next executor.
+func ExampleDrain() {
+	ctx, stop := context.WithCancel(context.Background()) // by signal.NotifyContext in a program
+	defer stop()
+	eng := engine.New(memstore.New())
+
+	began, finish := make(chan bool), make(chan bool)
+	x := executor.New(eng, executor.Drain(time.Minute), executor.Hosts(step.Script, func(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
+		close(began)
+		<-finish
+		fmt.Println(h.Name, "is done; its context has ended:", ctx.Err() != nil)
+		return store.Result{Status: step.TargetSucceeded}
+	}))
+	ended := make(chan error)
+	go func() { ended <- x.Run(ctx) }()
+
+	job, _ := eng.Create(ctx, engine.JobSpec{Name: "load", Steps: []step.Spec{
+		{Type: step.Script, Name: "load", Targets: []string{"web-1"}},
+		{Type: step.Script, Name: "check", Targets: []string{"web-1"}},
+	}}, engine.Request{})
+	eng.OperateJob(ctx, job.Job, operation.StartJob, engine.Request{})
+	<-began
+	stop() // SIGTERM
+	close(finish)
+	fmt.Println("run:", <-ended)
+
+	for _, s := range must(eng.Steps(context.Background(), job.Job, 0, 0)) {
+		fmt.Println(s.Name, s.State)
+	}
+	// Output:
+	// web-1 is done; its context has ended: false
+	// run: <nil>
+	// load succeeded
+	// check running
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

@@ -14,8 +14,8 @@ type failure struct {
 	err error
 }
 
-// failed leaves word of a failure, and does not wait: leases are renewed and functions are ended
-// while the function of [Failed] is at work.
+// failed queues a failure for the function of [Failed], and does not wait, so that leases are renewed
+// and functions are ended while that function is at work.
 func (x *Executor) failed(ctx context.Context, err error) {
 	if x.told == nil {
 		return

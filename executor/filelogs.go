@@ -14,9 +14,10 @@ import (
 	"sync"
 )
 
-// FileLogs are [Logs] in a folder, one plain file each: the standard output of target 7 in attempt
-// 2 of step 1 of job 5 is 5/1.2/7.out, its standard error 5/1.2/7.err. The folder of a job can be
-// removed once the job has ended. Several processes can use one folder.
+// FileLogs are [Logs] in a folder, with one plain file per log: the standard output of target 7 in
+// attempt 2 of step 1 of job 5 is 5/1.2/7.out, its standard error 5/1.2/7.err. The folder of a job
+// can be removed once the job has ended. Several processes can use one folder. [NewFileLogs] makes
+// FileLogs.
 type FileLogs struct {
 	root   *os.Root
 	perLog int64
@@ -30,14 +31,14 @@ const (
 	logMode    fs.FileMode = 0o600
 	folderMode fs.FileMode = 0o700
 
-	// lostSuffix is of the file that counts, in 8 bytes, what did not fit into a log.
+	// lostSuffix is the suffix of a file with the number of bytes, in 8 bytes, that did not fit.
 	lostSuffix = ".lost"
 )
 
-// NewFileLogs returns logs in the folder dir, which is made if it is not there, of at most perLog
-// bytes each; 0 stands for 1 MiB. The owner alone can read them. No name leads out of dir, not even
-// by symbolic links. Appends are not synced: a machine that loses its power can lose their end.
-// Close gives the folder back.
+// NewFileLogs returns logs in the folder dir, which it makes if it does not exist. The maximum size
+// of a log is perLog bytes; 0 means 1 MiB. Only the owner can read the files. No name leads out of
+// dir, not even by symbolic links. Appends are not synced: a power loss can lose the last ones.
+// The caller calls Close at the end.
 func NewFileLogs(dir string, perLog int64) (*FileLogs, error) {
 	if perLog <= 0 {
 		perLog = defaultPerLog
@@ -52,7 +53,7 @@ func NewFileLogs(dir string, perLog int64) (*FileLogs, error) {
 	return &FileLogs{root: root, perLog: perLog, seed: maphash.MakeSeed()}, nil
 }
 
-// Close gives the folder back. Calls that come later fail.
+// Close closes the folder. Later calls fail.
 func (f *FileLogs) Close() error { return f.root.Close() }
 
 // file returns the slash-separated path of a log in the folder.
@@ -82,7 +83,7 @@ func (f *FileLogs) Append(ctx context.Context, l Log, p []byte) error {
 	return nil
 }
 
-// add appends as much of p as fits, and says how many bytes did not.
+// add appends as much of p as fits, and returns the number of bytes that did not.
 func (f *FileLogs) add(name string, p []byte) (lost int, err error) {
 	file, err := f.open(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND)
 	if err != nil {
@@ -98,7 +99,7 @@ func (f *FileLogs) add(name string, p []byte) (lost int, err error) {
 	return len(p) - int(fits), err
 }
 
-// open opens a file, and makes its folder if it must.
+// open opens a file, and makes its folder if necessary.
 func (f *FileLogs) open(name string, flag int) (*os.File, error) {
 	file, err := f.root.OpenFile(name, flag, logMode)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,7 +148,7 @@ func (f *FileLogs) read(name string, offset int64, limit int) (Excerpt, error) {
 		return Excerpt{}, err
 	}
 	defer file.Close()
-	lost, err := f.lost(name + lostSuffix) // first: what a later append loses is not counted then
+	lost, err := f.lost(name + lostSuffix) // first, so that losses of a later append are not counted
 	if err != nil {
 		return Excerpt{}, err
 	}
@@ -159,7 +160,7 @@ func (f *FileLogs) read(name string, offset int64, limit int) (Excerpt, error) {
 	data := make([]byte, to-from)
 	n, err := file.ReadAt(data, from)
 	if err == io.EOF {
-		err = nil // it was cut off from outside
+		err = nil // another program has truncated the file
 	}
 	return Excerpt{Data: data[:n], Offset: from, Kept: info.Size(), Written: info.Size() + lost}, err
 }

@@ -31,7 +31,7 @@ type lab struct {
 	atWork map[string]int
 	most   int     // functions at work at once
 	causes []error // why the contexts of functions ended that saw it
-	told   []error // what Failed was told
+	told   []error // errors that Failed got
 }
 
 // inLab calls f with a lab in a bubble.
@@ -161,14 +161,14 @@ func (l *lab) operate(job store.JobID, code operation.Code) {
 	l.must(err)
 }
 
-// breakDown has another process report the step abnormal.
+// breakDown reports the step abnormal from another process.
 func (l *lab) breakDown(job store.JobID, attempt int32) {
 	l.Helper()
 	_, err := l.eng.Report(l.Context(), engine.Report{Job: job, Step: 1, Attempt: attempt, Outcome: step.Broke})
 	l.must(err)
 }
 
-// state returns the step as it stands.
+// state returns the stored step.
 func (l *lab) state(job store.JobID) store.Step {
 	l.Helper()
 	s, err := l.eng.Step(l.Context(), job, 1)
@@ -176,7 +176,7 @@ func (l *lab) state(job store.JobID) store.Step {
 	return s
 }
 
-// is checks where the step stands.
+// is checks the state of the step.
 func (l *lab) is(job store.JobID, want step.State) {
 	l.Helper()
 	if s := l.state(job); s.State != want {
@@ -226,7 +226,7 @@ func (l *lab) causesAre(want ...error) {
 	}
 }
 
-// wasTold checks that Failed was told an error with text.
+// wasTold checks that Failed got an error with text.
 func (l *lab) wasTold(text string) {
 	l.Helper()
 	l.mu.Lock()
@@ -246,13 +246,13 @@ func (l *lab) settled(job store.JobID) {
 	}
 }
 
-// pass lets time pass, and what is due happen.
+// pass lets time pass, and waits until all goroutines are idle.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// A source is the way of an executor to its engine: a hook can stand in the way of each method.
+// A source is the connection of an executor to its engine. A hook can fail or delay each method.
 type source struct {
 	*engine.Engine
 	twice atomic.Bool // deliver each effect twice
@@ -266,21 +266,21 @@ type source struct {
 	late    time.Duration  // that answers of claims with effects take
 
 	after      func() error                              // error of a report that was taken
-	claimed    func([]engine.Delivery) []engine.Delivery // changes what was claimed
+	claimed    func([]engine.Delivery) []engine.Delivery // changes the claimed effects
 	swallow    bool                                      // reports are taken, and forgotten
 	anyType    bool                                      // claims do not select by type
 	reportHook func(job store.JobID) error               // stands in the way of reports
 	store      store.Store
 }
 
-// set changes what the source does.
+// set changes the behaviour of the source.
 func (s *source) set(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change()
 }
 
-// hook has f called before a method, whose error it returns; nil lets calls pass.
+// hook calls f before a method, which returns the error of f; nil lets calls pass.
 func (s *source) hook(method string, f func(ctx context.Context) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -290,7 +290,7 @@ func (s *source) hook(method string, f func(ctx context.Context) error) {
 	s.hooks[method] = f
 }
 
-// cutAll has f called before all methods.
+// cutAll calls f before all methods.
 func (s *source) cutAll(f func(ctx context.Context) error) {
 	for _, method := range []string{"Claim", "Renew", "Release", "Settle", "Fail", "Step", "Targets", "Effects", "Report"} {
 		s.hook(method, f)

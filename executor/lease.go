@@ -14,9 +14,9 @@ import (
 const renewAgain = time.Second // after a renewal that failed
 
 // A lease is a claim that this process holds and renews, see [engine.RenewEvery]. It is lost when
-// the source refuses a renewal, and when the last one that passed is older than the lease: then
-// another process may carry the effect out. Renewals go on after the second, so that none does as
-// long as a function comes to its end here.
+// the source refuses a renewal, and when the last successful renewal is older than the lease: then
+// another process may carry out the effect. In the second case renewals go on: one that passes keeps
+// other processes from beginning until the functions here have ended.
 type lease struct {
 	x       *Executor
 	claimed engine.Claimed
@@ -32,8 +32,8 @@ type lease struct {
 	onLost func(err error) // called once it is lost
 }
 
-// hold begins to renew the claim of d, which lasts from since on. It returns nil if the claim is so
-// old that it has to be renewed first, and cannot be.
+// hold begins to renew the claim of d, whose lease began at since. If the claim is so old that it
+// must be renewed first, and that fails, hold returns nil.
 func (x *Executor) hold(ctx context.Context, d engine.Delivery, since time.Time) *lease {
 	l := &lease{
 		x: x, claimed: d.Claimed(), key: keyOf(d), effect: d.Effect,
@@ -52,7 +52,7 @@ func (x *Executor) hold(ctx context.Context, d engine.Delivery, since time.Time)
 	return l
 }
 
-// whenLost has f called when l is lost, or at once.
+// whenLost calls f when l is lost, or at once if it is lost already.
 func (l *lease) whenLost(f func(err error)) {
 	l.mu.Lock()
 	l.onLost = f
@@ -117,7 +117,7 @@ func (l *lease) keep(ctx context.Context) {
 	}
 }
 
-// ranOut says that l has run out, and why the last renewal failed, if one did.
+// ranOut returns the error of a lease that has run out, with the cause if the last renewal failed.
 func (l *lease) ranOut(cause error) error {
 	err := fmt.Errorf("%w: no renewal has passed for %v", store.ErrLeaseLost, l.x.lease)
 	if cause != nil {
@@ -126,7 +126,7 @@ func (l *lease) ranOut(cause error) error {
 	return l.error("renew", err)
 }
 
-// error says what has failed.
+// error returns err with the effect and the call that failed.
 func (l *lease) error(what string, err error) error {
 	return l.key.error(fmt.Sprintf("%s the %v effect", what, l.effect), err)
 }
@@ -162,8 +162,8 @@ func (l *lease) abandon() {
 	<-l.stopped
 }
 
-// settle, release and fail give the claim back. They try until it has run out, or ctx has ended. fail
-// tells of the cause.
+// settle, release and fail end the claim. They try until its lease has run out, or ctx has ended.
+// fail tells of the cause.
 func (l *lease) settle(ctx context.Context) {
 	l.giveBack(ctx, "settle", func(ctx context.Context) error { return l.x.src.Settle(ctx, l.claimed) })
 }

@@ -58,8 +58,8 @@ func TestMissedRenewals(t *testing.T) {
 	})
 }
 
-// A lease is lost when the source refuses a renewal, and when none has passed for as long as it
-// lasts. What a function returns after that counts if it is a success.
+// A lease is lost when the source refuses a renewal, and when none has passed for the duration of the
+// lease. A success that a function returns after that counts.
 func TestALostLeaseEndsTheContext(t *testing.T) {
 	for name, c := range map[string]struct {
 		renew   func(context.Context) error
@@ -110,7 +110,7 @@ func TestALostLeaseEndsTheContext(t *testing.T) {
 	}
 }
 
-// A source that is gone for a while loses no result, and has no host worked on twice at once.
+// An outage of the source loses no result, and starts no host twice at once.
 func TestASourceThatIsGone(t *testing.T) {
 	for name, how := range map[string]func(context.Context) error{"cut": cut, "hangs": hang} {
 		t.Run(name, func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestCallsAreBounded(t *testing.T) {
 	}
 }
 
-// A claim of which the answer comes late is renewed first, and dropped if it cannot be.
+// A claim with a late answer is renewed first, and dropped if the renewal fails.
 func TestALateClaim(t *testing.T) {
 	for _, mine := range []bool{true, false} {
 		t.Run(fmt.Sprintf("mine=%t", mine), func(t *testing.T) {
@@ -186,8 +186,7 @@ func TestALateClaim(t *testing.T) {
 	}
 }
 
-// A function that is told of failures, and does not return, holds up no renewal and no end of a
-// context.
+// A Failed function that does not return delays no renewal and no end of a context.
 func TestASlowFailedHoldsUpNothing(t *testing.T) {
 	inLab(t, func(l *lab) {
 		release := make(chan struct{})
@@ -214,7 +213,7 @@ func TestASlowFailedHoldsUpNothing(t *testing.T) {
 	})
 }
 
-// Of more failures than can wait, the number is told.
+// Failed gets the number of the failures that were dropped because too many waited.
 func TestFailuresThatAreNotTold(t *testing.T) {
 	inLab(t, func(l *lab) {
 		release := make(chan struct{})
@@ -241,7 +240,7 @@ func TestFailuresThatAreNotTold(t *testing.T) {
 	})
 }
 
-// A function that is told of failures may panic, or end its goroutine.
+// A Failed function may panic, or end its goroutine.
 func TestAFailedThatFails(t *testing.T) {
 	for name, fail := range map[string]func(){"panic": func() { panic("boom") }, "goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {

@@ -11,50 +11,50 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Logs keeps the output of targets: executors append to it; pages and the reference's calls read
-// it. It is safe for concurrent use. See [NewMemoryLogs] and [NewFileLogs].
+// Logs keeps the output of targets. Executors append to it; the console and the HTTP API read it.
+// It is safe for concurrent use. [NewMemoryLogs] and [NewFileLogs] make implementations.
 //
-// Logs know no scopes: before a read for a client, ask the engine for the job within the scopes that
-// the client may see.
+// Logs does not check scopes. Before a read for a client, read the job from an engine that is
+// narrowed to the client's scope.
 type Logs interface {
-	// Append adds p to the end of l, and keeps no reference to p. Bytes over the bound of a log
-	// are lost, which is no error: they count in [Excerpt.Written]. One process at a time
+	// Append adds p to the end of l, and keeps no reference to p. Bytes above the maximum size
+	// of a log are lost without an error, and count in [Excerpt.Written]. One process at a time
 	// appends to a log. A host that runs again in the same attempt, as after a crash, appends to
-	// what its first run wrote.
+	// the output of its first run.
 	//
-	// A Log that names nothing is an [operation.InvalidInput], here and in Read. After another
-	// error it is unknown how much of p was kept.
+	// For an invalid Log, Append and Read return the error of [Log.Check]. After another error
+	// of Append it is unknown how much of p was kept.
 	Append(ctx context.Context, l Log, p []byte) error
 
 	// Read returns at most limit bytes of l from offset on. A negative offset counts from the
-	// end of what is kept, -65536 and a limit of 65536 are the last 64 KiB. Beyond the end, and
-	// with a limit of 0, there are no data. A log that was never written, or is gone, is empty.
+	// end of the kept bytes: -65536 and a limit of 65536 return the last 64 KiB. Beyond the end,
+	// and with a limit of 0, Data is empty. A log that was never written, or is gone, is empty.
 	Read(ctx context.Context, l Log, offset int64, limit int) (Excerpt, error)
 }
 
-// A Log names what one target of one attempt has written to one stream.
+// A Log names the output of one target of one attempt to one stream.
 type Log struct {
-	Job     store.JobID `json:"job"`
-	Step    step.ID     `json:"step"`
+	Job     store.JobID `json:"job"`     // of the step
+	Step    step.ID     `json:"step"`    // of the attempt
 	Attempt int32       `json:"attempt"` // from 1
-	Target  int32       `json:"target"`  // from 0
-	Stream  Stream      `json:"stream"`
+	Target  int32       `json:"target"`  // index in the step's definition, from 0
+	Stream  Stream      `json:"stream"`  // Stdout or Stderr
 }
 
 // A Stream is standard output or standard error. The numbers are the wire values.
 type Stream uint8
 
 const (
-	Stdout Stream = 1 // standard output, and what a file transfer says of each file
+	Stdout Stream = 1 // standard output, and the lines of a file transfer about each file
 	Stderr Stream = 2 // standard error
 )
 
-// An Excerpt is a part of a log. Read again from Offset + len(Data) on for what follows.
+// An Excerpt is a part of a log. The next read begins at Offset + len(Data).
 type Excerpt struct {
-	Data    []byte `json:"data"`    // the caller's
+	Data    []byte `json:"data"`    // owned by the caller
 	Offset  int64  `json:"offset"`  // of Data in the log
-	Kept    int64  `json:"kept"`    // bytes that can be read: the first of the log
-	Written int64  `json:"written"` // bytes that were appended; those from Kept on are lost
+	Kept    int64  `json:"kept"`    // number of bytes that can be read, from the beginning of the log
+	Written int64  `json:"written"` // number of bytes that were appended; those from Kept on are lost
 }
 
 const (
@@ -67,7 +67,7 @@ var streamNames = enum.New("stream", []enum.Entry[Stream]{
 	{Value: Stderr, Name: "stderr"},
 })
 
-// ParseStream reads a stream's name or number.
+// ParseStream returns the stream with a name or number. An unknown name or number is an error.
 func ParseStream(s string) (Stream, error) { return streamNames.Parse(s) }
 
 // Valid reports whether s is declared.
@@ -85,7 +85,8 @@ func (l Log) String() string {
 	return fmt.Sprintf("%v of job %d, step %d, attempt %d, target %d", l.Stream, l.Job, l.Step, l.Attempt, l.Target)
 }
 
-// Check returns nil, or an [*engine.Refusal] that names the field with which l names no log.
+// Check returns nil if l can name a log, or an [*engine.Refusal] with reason operation.InvalidInput
+// and the invalid field.
 func (l Log) Check() error {
 	for _, c := range []struct {
 		field string
@@ -114,7 +115,7 @@ func (l Log) invalid(field, format string, args ...any) error {
 	}
 }
 
-// checkRead is what every Read checks first.
+// checkRead checks the arguments of a Read.
 func checkRead(ctx context.Context, l Log, limit int) error {
 	if err := l.Check(); err != nil {
 		return err
@@ -125,7 +126,7 @@ func checkRead(ctx context.Context, l Log, limit int) error {
 	return ctx.Err()
 }
 
-// checkAppend is what every Append checks first.
+// checkAppend checks the arguments of an Append.
 func checkAppend(ctx context.Context, l Log) error {
 	if err := l.Check(); err != nil {
 		return err

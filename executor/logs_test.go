@@ -125,7 +125,7 @@ func is(t *testing.T, logs executor.Logs, l executor.Log, offset int64, limit in
 	}
 }
 
-// Two logs that differ in one part of their name are two logs.
+// Two logs whose names differ in one part are separate.
 func logsAreApart(t *testing.T, logs executor.Logs) {
 	all := []executor.Log{aLog, aLog, aLog, aLog, aLog, aLog}
 	all[1].Job++
@@ -218,7 +218,7 @@ func windows(t *testing.T, logs executor.Logs) {
 	}
 }
 
-// Where there is no room, the logs that were appended to least recently are gone as a whole.
+// To make room, whole logs are dropped, the least recently appended ones first.
 func TestMemoryLogsAreBounded(t *testing.T) {
 	logs := executor.NewMemoryLogs(100, 3*(256+100))
 	name := func(target int32) executor.Log {
@@ -245,7 +245,7 @@ func TestMemoryLogsAreBounded(t *testing.T) {
 	is(t, small, aLog, 0, 0, "", 0, 44, 100)
 }
 
-// Another process, or the next one, finds what was written and what was lost.
+// Another process, or the next one, reads the kept bytes and learns how many were dropped.
 func TestFileLogsLast(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	first, second := newFileLogs(t, dir), newFileLogs(t, dir)

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Others can read neither a log nor the names of logs.
+// Other users can read neither a log nor the names of logs.
 func TestFileLogsAreTheOwnersAlone(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0)) // which would help
 	dir := filepath.Join(t.TempDir(), "logs")
@@ -35,7 +35,7 @@ func TestFileLogsAreTheOwnersAlone(t *testing.T) {
 	}
 }
 
-// A symbolic link in the folder of logs leads to nothing outside.
+// Logs follows no symbolic link out of its folder.
 func TestFileLogsStayInTheirFolder(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	logs := newFileLogs(t, dir)

@@ -12,9 +12,9 @@ const (
 	appendTimeout = 10 * time.Second // of one Append of a writer
 )
 
-// A LogWriter appends what is written to it to one log. Write never fails, as a script would be
-// killed by it: after an Append that fails, or takes more than 10 s, the rest is dropped. It is
-// safe for concurrent use.
+// A LogWriter is an [io.Writer] that appends to one log. Write never fails, as an error would kill
+// the script that writes: after an Append that fails, or takes more than 10 s, the rest is dropped.
+// It is safe for concurrent use.
 type LogWriter struct {
 	logs Logs
 	name Log
@@ -24,7 +24,7 @@ type LogWriter struct {
 	err  error
 }
 
-// NewLogWriter returns a writer to l. If logs is nil, it keeps the last line alone.
+// NewLogWriter returns a writer to l. If logs is nil, it keeps only the last line, for LastLine.
 func NewLogWriter(logs Logs, l Log) *LogWriter { return &LogWriter{logs: logs, name: l} }
 
 // Write implements [io.Writer]. It returns len(p), nil.
@@ -41,7 +41,7 @@ func (w *LogWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// LastLine returns the last line that is not blank, or "", and at most its last 1,024 bytes.
+// LastLine returns the last line that is not blank, or ""; of a longer line, the last 1,024 bytes.
 func (w *LogWriter) LastLine() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -49,7 +49,7 @@ func (w *LogWriter) LastLine() string {
 	return string(end[bytes.LastIndexByte(end, '\n')+1:])
 }
 
-// Err returns the error of the Append after which nothing more was kept, or nil.
+// Err returns the error of the Append after which the rest was dropped, or nil.
 func (w *LogWriter) Err() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

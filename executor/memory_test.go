@@ -14,8 +14,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// endless is a source with one run of very many targets, of which it keeps no more than which have a
-// result: all below done.
+// endless is a source with one run of very many targets. Of each it keeps only whether it has a result:
+// all below done have one.
 type endless struct {
 	executor.Source // nil: what is not below is not called
 	total           int32

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// MemoryLogs are [Logs] that end with the process.
+// MemoryLogs are [Logs] in memory, which end with the process. [NewMemoryLogs] makes them.
 type MemoryLogs struct {
 	perLog int64
 	all    int64
@@ -26,16 +26,16 @@ type memoryLog struct {
 	written int64
 }
 
-// logOverhead is what a log takes beside its data, in bytes: its entries in map and list.
+// logOverhead is the memory of a log beside its data, in bytes: its entries in map and list.
 const logOverhead = 256
 
-// size returns what l takes, in bytes.
+// size returns the memory of l, in bytes.
 func (l *memoryLog) size() int64 { return logOverhead + int64(cap(l.data)) }
 
-// NewMemoryLogs returns logs in memory, of at most perLog bytes each and at most all bytes
-// together, 256 for each log included; 0 stands for 1 MiB and for 64 MiB. If there is no room for
-// what is appended, the logs that have not been appended to for the longest time are dropped as a
-// whole. One that is appended to after that begins anew.
+// NewMemoryLogs returns logs in memory. The maximum is perLog bytes for each log, and all bytes for
+// all together, with an overhead of 256 bytes for each log; 0 means 1 MiB and 64 MiB. To make room,
+// an Append drops whole logs, those without an append for the longest time first. An Append to a
+// dropped log begins it anew.
 func NewMemoryLogs(perLog, all int64) *MemoryLogs {
 	if perLog <= 0 {
 		perLog = defaultPerLog

@@ -14,25 +14,25 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// An Option sets up an executor.
+// An Option sets up an [Executor].
 type Option func(*Executor)
 
 type config struct {
 	hosts    map[step.Type]HostFunc
 	steps    map[step.Type]StepFunc
-	asked    notice // nil: settled unseen, or left to others, see takes
+	asked    notice // nil: settled without a call, or left to other processes, see takes
 	ended    notice // likewise
 	runsOnly bool
 
 	atOnce  int
-	perStep int // 0 for no bound, as is the next
+	perStep int // 0 for no bound, as for the next
 	perHost int
 
 	by    string
 	lease time.Duration
 	drain time.Duration
 	told  func(ctx context.Context, err error)
-	wrong *engine.Refusal // the first option that cannot be
+	wrong *engine.Refusal // of the first invalid option
 }
 
 // A notice is the function of a question or of the end of a job.
@@ -53,7 +53,7 @@ func defaults() config {
 	}
 }
 
-// Hosts has f do the work of steps of type typ, host by host. A type has one function.
+// Hosts makes f do the work of steps of type typ, host by host. Each type has one function.
 func Hosts(typ step.Type, f HostFunc) Option {
 	return func(x *Executor) {
 		if x.serve("Hosts", typ, f == nil) {
@@ -62,7 +62,7 @@ func Hosts(typ step.Type, f HostFunc) Option {
 	}
 }
 
-// Steps has f do the work of steps of type typ, as a whole. A type has one function.
+// Steps makes f do the work of steps of type typ, one call per attempt. Each type has one function.
 func Steps(typ step.Type, f StepFunc) Option {
 	return func(x *Executor) {
 		if x.serve("Steps", typ, f == nil) {
@@ -71,10 +71,10 @@ func Steps(typ step.Type, f StepFunc) Option {
 	}
 }
 
-// Asked has f told of every question to confirmers. After an error or a panic f is told again
-// later. f has a place of its own, and no step waits for it. Without it an executor that carries out
-// steps settles questions unseen, unless it has [RunsOnly]; one that does not, as it has only Ended,
-// leaves them to other processes.
+// Asked calls f with every question to confirmers. After an error or a panic f is called again
+// later. f does not count for [AtOnce], and no step waits for it. Without Asked, an executor that
+// carries out steps settles questions and calls no function, unless it has [RunsOnly]; an executor
+// with Ended alone leaves questions to other processes.
 func Asked(f func(ctx context.Context, d engine.Delivery) error) Option {
 	return func(x *Executor) {
 		if f == nil {
@@ -85,8 +85,8 @@ func Asked(f func(ctx context.Context, d engine.Delivery) error) Option {
 	}
 }
 
-// Ended has f told of every end of a job, once nothing of it runs any more. For errors, and for an
-// executor without it, see [Asked].
+// Ended calls f with every end of a job, after all work of the job has ended. Errors, and an
+// executor without Ended, are as for [Asked].
 func Ended(f func(ctx context.Context, d engine.Delivery) error) Option {
 	return func(x *Executor) {
 		if f == nil {
@@ -97,30 +97,30 @@ func Ended(f func(ctx context.Context, d engine.Delivery) error) Option {
 	}
 }
 
-// RunsOnly leaves to other processes the questions and the ends of jobs that have no function here:
-// none is settled unseen. Without Ended, an attempt that is over then ends within 2 s here.
+// RunsOnly leaves questions and ends of jobs without a function here to other processes, instead of
+// settling them. Without Ended, the executor then notices within 2 s that an attempt is over.
 func RunsOnly() Option { return func(x *Executor) { x.runsOnly = true } }
 
-// AtOnce bounds the functions at work at once in this process, 1 to 1,048,576; the default is 16.
-// Steps share the places: the one with the fewest functions at work gets the next. An executor claims
-// as many steps as it has places, and leaves the others to other processes.
+// AtOnce sets the maximum of functions at once in this process, 1 to 1,048,576; the default is 16.
+// Steps share this number: the step with the fewest running functions starts the next one. An
+// executor claims at most as many steps, and leaves others to other processes.
 func AtOnce(n int) Option {
 	return func(x *Executor) { x.atOnce = x.count("AtOnce", n) }
 }
 
-// AtOncePerStep bounds the functions at work at once of one step, 1 to 1,048,576; the default is no
-// bound. The places that a step may not take are free for others.
+// AtOncePerStep sets the maximum of functions at once of one step, 1 to 1,048,576; the default is
+// no maximum. Other steps use the rest of [AtOnce].
 func AtOncePerStep(n int) Option {
 	return func(x *Executor) { x.perStep = x.count("AtOncePerStep", n) }
 }
 
-// AtOncePerHost bounds the functions at work at once, in this process, on hosts of one name, 1 to
-// 1,048,576; the default is no bound. A host that waits for its name holds up no other.
+// AtOncePerHost sets the maximum of functions at once in this process on hosts of one name, 1 to
+// 1,048,576; the default is no maximum. A host that waits for this delays no other host.
 func AtOncePerHost(n int) Option {
 	return func(x *Executor) { x.perHost = x.count("AtOncePerHost", n) }
 }
 
-// By names the executor in the history: at most 256 characters; the default is "executor".
+// By sets the executor's name in the history: at most 256 characters; the default is "executor".
 func By(name string) Option {
 	return func(x *Executor) {
 		plain := strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
@@ -132,9 +132,9 @@ func By(name string) Option {
 	}
 }
 
-// Lease sets the lease without a renewal, 1 s to 1 h; the default is the engine's, 14 s. The work
-// of a process that dies goes on elsewhere once its leases have run out. [engine.RenewEvery] says
-// when they are renewed.
+// Lease sets the lease duration without a renewal, 1 s to 1 h; the default is the engine's, 14 s.
+// The work of a process that dies goes on in another one once its leases have run out. Leases are
+// renewed every [engine.RenewEvery].
 func Lease(d time.Duration) Option {
 	return func(x *Executor) {
 		if d < minLease || d > maxLease {
@@ -145,8 +145,8 @@ func Lease(d time.Duration) Option {
 	}
 }
 
-// Drain is how long functions at work have to return by themselves once the executor is to end;
-// the default is none: their contexts end at once.
+// Drain sets the time from the end of Run's ctx to the end of the functions' contexts; the default
+// is 0: they end at once.
 func Drain(d time.Duration) Option {
 	return func(x *Executor) {
 		if d < 0 {
@@ -157,11 +157,11 @@ func Drain(d time.Duration) Option {
 	}
 }
 
-// Failed has f told of every call of the source that failed and is tried again, of every panic of a
-// function, of every effect that failed, as of an error of [Asked] or of a report that was refused,
-// and of every lease that was lost. Calls come one at a time, with a context that does not end. No
-// renewal and no function waits for f. While f is at work, 256 failures wait; f is told how many more
-// there were. At its end Run tells of failures for 2 s more, and waits for f to return.
+// Failed calls f with every failed call of the source that is tried again, every panic of a
+// function, every failed effect (as after an error of [Asked] or a refused report), and every lost
+// lease. Calls of f come one at a time, with a context that does not end. No renewal and no function
+// waits for f. While f is at work, up to 256 failures wait; f is told the number of further ones.
+// At its end Run calls f with the waiting failures for up to 2 s, and waits for f to return.
 func Failed(f func(ctx context.Context, err error)) Option {
 	return func(x *Executor) { x.told = f }
 }
@@ -188,7 +188,7 @@ func (x *Executor) count(field string, n int) int {
 	return n
 }
 
-// refuse keeps the first thing that is wrong.
+// refuse keeps the refusal of the first invalid option.
 func (x *Executor) refuse(field, format string, args ...any) {
 	if x.wrong == nil {
 		x.wrong = invalid(field, format, args...)
@@ -223,7 +223,7 @@ func (x *Executor) check(ctx context.Context) error {
 // runs reports whether the executor carries out steps.
 func (c *config) runs() bool { return len(c.hosts)+len(c.steps) > 0 }
 
-// takes reports whether the executor claims the effects that f is the function of.
+// takes reports whether the executor claims the effects of the notice f.
 func (c *config) takes(f notice) bool { return f != nil || c.runs() && !c.runsOnly }
 
 // types returns the step types that have a function.

@@ -25,7 +25,7 @@ func isInvalid(t *testing.T, err error, field string) {
 	}
 }
 
-// What is wrong with the set-up is an error of Run that names it; of several things, the first.
+// Run returns an error for the first malformed option, with its name.
 func TestSetUp(t *testing.T) {
 	eng := engine.New(memstore.New())
 	host := func(context.Context, *executor.Task, executor.Host) store.Result { return success }

@@ -7,26 +7,26 @@ import (
 
 const (
 	pageSize  = 1000 // targets read at once
-	mostAside = 256  // steps beyond the places that wait for something else: a host, an older attempt, a report
+	mostAside = 256  // maximum of claimed steps that use no place: they wait for a host, an older attempt or a report
 )
 
-// places are what functions take while they work. Their number is bounded in all, for each step, and
-// for each host name.
+// places are the slots of running functions. Their number is bounded in all, for each step, and for
+// each host name.
 type places struct {
 	atOnce  int
 	perStep int           // 0 for no bound
 	perHost int           // 0 for no bound
-	room    chan struct{} // told when a step more can be claimed
+	room    chan struct{} // told when another step can be claimed
 
 	mu     sync.Mutex // guards all below, and every share
 	free   int
-	closed bool           // no function begins any more
+	closed bool           // no further function begins
 	busy   map[string]int // functions at work by host name, if that is bounded
 	shares []*share
-	turn   int // where the search for the next host begins
+	turn   int // the share at which the search for the next host begins
 }
 
-// A share is the part that one step has in the places. A step with one function for all its hosts
+// A share is the part of the places that one step uses. A step with one function for all its hosts
 // has one host without a name.
 type share struct {
 	p    *places
@@ -34,10 +34,10 @@ type share struct {
 
 	work    func(h Host) // called with each host; set once, before the first is added
 	waiting []Host
-	more    bool // another page of hosts is to come, or what one function has to say of many
+	more    bool // another page of hosts follows, or the function works on many hosts
 	atWork  int
-	aside   bool // it waits for something else, and needs no place
-	stuck   bool // the names of all that wait are at their bound
+	aside   bool // the step waits for something else, and needs no place
+	stuck   bool // the names of all its waiting hosts are at their bound
 	full    bool // too many of its results wait to be reported
 }
 
@@ -49,7 +49,7 @@ func newPlaces(c *config) *places {
 	return p
 }
 
-// tell leaves word in a channel of one place.
+// tell sends to a channel of capacity 1, unless it is full.
 func tell(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -57,8 +57,8 @@ func tell(c chan struct{}) {
 	}
 }
 
-// spare returns how many steps more can be claimed: one for each place that no step claimed
-// before can use.
+// spare returns the number of steps that can be claimed: one for each place that no claimed step
+// can use.
 func (p *places) spare() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,14 +80,14 @@ func (p *places) join() *share {
 	return s
 }
 
-// close has no function begin any more.
+// close keeps further functions from beginning.
 func (p *places) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
 }
 
-// leave takes s off. None of its functions is at work.
+// leave removes s, none of whose functions is at work.
 func (s *share) leave() {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
@@ -100,7 +100,7 @@ func (s *share) leave() {
 	tell(s.p.room)
 }
 
-// setAside says whether s waits for something else than a place.
+// setAside sets whether s waits for something else than a place.
 func (s *share) setAside(aside bool) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
@@ -108,7 +108,7 @@ func (s *share) setAside(aside bool) {
 	tell(s.p.room)
 }
 
-// setFull says whether the results of s have to be reported before another function begins.
+// setFull sets whether results of s must be reported before another function begins.
 func (s *share) setFull(full bool) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *share) setFull(full bool) {
 	s.p.fill()
 }
 
-// add has work called with each of hosts as places fall free. more says that more are to be added.
+// add calls work with each of hosts as places fall free. more says that another add follows.
 func (s *share) add(hosts []Host, more bool) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
@@ -131,8 +131,8 @@ func (s *share) drop() {
 	s.waiting, s.stuck = nil, false
 }
 
-// few reports whether so few hosts wait that more should be read: as many as can be held up by
-// their names, or half a page.
+// few reports whether more hosts should be read, as fewer wait than half a page, or than can be
+// held up by their names.
 func (s *share) few() bool {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
@@ -141,7 +141,8 @@ func (s *share) few() bool {
 
 func (s *share) isFew() bool { return len(s.waiting) <= max(pageSize/2, s.p.atOnce) }
 
-// left returns how many hosts wait or are worked on, or a very large number if more are to be added.
+// left returns the number of hosts that wait or are worked on, or a very large number if more
+// follow.
 func (s *share) left() int {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
@@ -178,8 +179,8 @@ func (p *places) serve(s *share, h Host) {
 	}
 }
 
-// one works on a host, and returns the next one for the same place. A function may end its
-// goroutine: then the place is given to another.
+// one works on a host, and returns the next host for the same place. If a function ends its
+// goroutine, the place goes to another one.
 func (p *places) one(s *share, h Host) (next *share, host Host, ok bool) {
 	returned := false
 	defer func() {
@@ -211,8 +212,8 @@ func (p *places) done(s *share, h Host) {
 	}
 }
 
-// next takes a host off the share that has the fewest functions at work and can use a place; of
-// several, each has its turn.
+// next takes a host off the share with the fewest running functions that can use a place. Shares
+// with equally few take turns.
 func (p *places) next() (best *share, h Host, ok bool) {
 	if p.closed {
 		return nil, Host{}, false
@@ -245,8 +246,8 @@ func (p *places) next() (best *share, h Host, ok bool) {
 	return best, h, true
 }
 
-// first returns which host of s is the next, or -1. As the targets of a step have different names,
-// it looks at one host more than there are functions at work, at most.
+// first returns the index of the next host of s, or -1. As the targets of a step have different
+// names, it reads at most one host more than there are running functions.
 func (p *places) first(s *share) int {
 	if len(s.waiting) == 0 || s.full || p.perStep > 0 && s.atWork >= p.perStep {
 		return -1

@@ -11,7 +11,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A step that may not take more places keeps none from others.
+// A step at its maximum of places keeps no place from other steps.
 func TestAStepAtItsBoundKeepsNoPlace(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.start(executor.AtOnce(3), executor.AtOncePerStep(2), executor.Hosts(step.Script, l.work(time.Minute)))
@@ -68,7 +68,7 @@ func TestSlowStepsTakeNoMorePlaces(t *testing.T) {
 	})
 }
 
-// A host that waits for its name holds up no other host, and no other step.
+// A host that waits because its name is in use delays no other host, and no other step.
 func TestAHostAtItsBoundHoldsUpNoOther(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.start(executor.AtOnce(2), executor.AtOncePerHost(1), executor.Hosts(step.Script, l.work(time.Minute)))
@@ -88,7 +88,7 @@ func TestAHostAtItsBoundHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-// Hosts of one step that wait for their names are passed over, beyond the page.
+// Hosts that wait for their names do not keep the hosts after them from running, beyond the page too.
 func TestAPageOfBusyHosts(t *testing.T) {
 	inLab(t, func(l *lab) {
 		busy := numbered(600)
@@ -101,7 +101,7 @@ func TestAPageOfBusyHosts(t *testing.T) {
 	})
 }
 
-// A step function has one place, however many hosts it has, and no name.
+// A step function has one place for any number of hosts, and no name.
 func TestAStepFunctionHasOnePlace(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.start(executor.AtOnce(2), executor.AtOncePerStep(1), executor.AtOncePerHost(1), executor.Steps(step.Script,
@@ -143,7 +143,7 @@ func TestStepsAreLeftToOthers(t *testing.T) {
 	})
 }
 
-// Results that cannot be reported hold up their own step, and no other.
+// Results that cannot be reported delay their own step, and no other.
 func TestResultsThatWaitHoldUpTheirStep(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.start(executor.AtOnce(2), executor.Hosts(step.Script, l.work(time.Millisecond)))
@@ -172,7 +172,7 @@ func TestResultsThatWaitHoldUpTheirStep(t *testing.T) {
 	})
 }
 
-// With the most places that can be, steps run.
+// Steps run with the maximum of places.
 func TestTheMostPlaces(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.start(executor.AtOnce(1<<20), executor.AtOncePerStep(1<<20), executor.AtOncePerHost(1<<20),

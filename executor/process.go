@@ -15,7 +15,7 @@ const (
 	seatsOfStops   = 256 // stops at once; each may wait for a function of another process
 	seatsOfNotices = 64  // questions at once; and ends, each of which may wait for a function
 	claimPause     = 200 * time.Millisecond
-	maxWait        = 5 * time.Second // of a claim; a client.Client waits as long for it after the end of ctx
+	maxWait        = 5 * time.Second // of a claim; a client.Client waits as long for the answer after the end of ctx
 	sweepEvery     = time.Second
 )
 
@@ -23,7 +23,7 @@ const (
 type process struct {
 	*Executor
 	places   *places
-	closing  chan struct{}  // closed when Run is to end
+	closing  chan struct{}  // closed when Run must end
 	handlers sync.WaitGroup // of claimed effects
 
 	mu       sync.Mutex // guards all below
@@ -69,10 +69,10 @@ func (p *process) run(ctx context.Context) {
 type lane struct {
 	kinds []store.Effect
 	types step.Types      // of runs and stops
-	spare func() int      // how many can be claimed now
-	room  <-chan struct{} // told when that may have grown
+	spare func() int      // number of effects that can be claimed now
+	room  <-chan struct{} // told when spare may have grown
 
-	// begin takes a place, and returns what carries one effect out and gives the place back.
+	// begin takes a place, and returns a function that carries out one effect and returns the place.
 	begin func() func(context.Context, held)
 }
 
@@ -149,7 +149,7 @@ func (p *process) claim(ctx, work context.Context, l lane) {
 	}
 }
 
-// handOut has effects carried out that were claimed at since, and returns when each of them is held:
+// handOut carries out effects that were claimed at since, and returns when each of them is held, as
 // the next claim could take those whose leases have run out meanwhile.
 func (p *process) handOut(ctx context.Context, l lane, due []engine.Delivery, since time.Time) {
 	var holding sync.WaitGroup
@@ -165,7 +165,7 @@ func (p *process) handOut(ctx context.Context, l lane, due []engine.Delivery, si
 	holding.Wait()
 }
 
-// sweep has the source expire overdue attempts until ctx ends.
+// sweep calls s once a second until ctx ends.
 func (p *process) sweep(ctx context.Context, s Sweeper) {
 	for pause(ctx, sweepEvery) == nil {
 		err := within(ctx, callWait, func(ctx context.Context) error {
@@ -178,7 +178,7 @@ func (p *process) sweep(ctx context.Context, s Sweeper) {
 	}
 }
 
-// isClosing reports whether Run is to end.
+// isClosing reports whether Run must end.
 func (p *process) isClosing() bool { return isClosed(p.closing) }
 
 func isClosed(c <-chan struct{}) bool {

@@ -37,7 +37,7 @@ var (
 	times      = []time.Duration{0, time.Millisecond, 50 * time.Millisecond, time.Second, 3 * time.Second, 20 * time.Second}
 )
 
-// A call is one of a function.
+// A call is one call of a function.
 type call struct {
 	process int
 	job     store.JobID
@@ -46,10 +46,10 @@ type call struct {
 	host    string
 }
 
-// A play is what becomes of a list of acts.
+// A play is a list of acts on jobs and processes, with its outcome.
 type play struct {
 	t    *testing.T
-	cuts bool // lines are cut, and leases lost
+	cuts bool // connections are cut, and leases lost
 	eng  *engine.Engine
 	jobs []store.JobID
 	src  [2]*source
@@ -65,8 +65,8 @@ func (p *play) failed(format string, args ...any) {
 	p.wrong = append(p.wrong, fmt.Sprintf(format, args...))
 }
 
-// function returns one that takes hosts by their names: how long, to what end, and whether it heeds
-// its context.
+// function returns a function whose duration, result and regard for its context depend on the host's
+// name.
 func (p *play) function(process int) executor.HostFunc {
 	return func(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
 		p.mu.Lock()
@@ -191,8 +191,8 @@ func (p *play) once(ends int) {
 	}
 }
 
-// over checks that every job has ended, that nothing is left to do, and that what has succeeded was
-// worked on.
+// over checks that every job has ended, that no effect is left, and that the functions were called for
+// each succeeded target.
 func (p *play) over() {
 	ctx := p.t.Context()
 	for _, job := range p.jobs {
@@ -218,8 +218,8 @@ func (p *play) over() {
 	}
 }
 
-// playActs plays acts in a bubble, then heals everything and lets it come to rest, and returns what
-// is wrong.
+// playActs plays acts in a bubble, then repairs all connections, waits until all jobs rest, and returns
+// the broken promises.
 func playActs(t *testing.T, all []act, cuts bool) (wrong []string) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(30 * 365 * 24 * time.Hour)
@@ -253,9 +253,9 @@ func playActs(t *testing.T, all []act, cuts bool) (wrong []string) {
 	return wrong
 }
 
-// Whatever happens to jobs and processes, no host is worked on twice at once in a process, every job
-// comes to its end, and no effect is left. While no line is cut, no host is worked on twice at once
-// anywhere, and each once an attempt, and again only after the end of a process.
+// After any acts on jobs and processes, no host was worked on twice at once in a process, every job ends,
+// and no effect is left. If no connection was cut, no host was worked on twice at once anywhere, and each
+// only once per attempt, and again only after the end of a process.
 func TestRandomSequences(t *testing.T) {
 	for name, kinds := range map[string][]string{"of operations": acts, "with cuts": actsOfCuts} {
 		t.Run(name, func(t *testing.T) {

@@ -14,18 +14,19 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// How results become reports: together, but none waits long.
+// The sizes and times of reports: results are sent together, but none waits long.
 const (
 	flushEvery = 200 * time.Millisecond
 	flushAt    = 1000             // finished results
 	endAt      = 256              // finished results, while 128 hosts are left and no more than have finished
-	pendingMax = 4000             // finished results that wait; then no function begins
-	pollEvery  = 2 * time.Second  // between looks at a step of which no report tells
+	pendingMax = 4000             // maximum of finished results that wait; then no function begins
+	pollEvery  = 2 * time.Second  // between looks at a step while no report is sent
 	lastWords  = 2 * time.Second  // for finished results once the drain time is over
 	lostWords  = 30 * time.Second // and once the lease is lost
 )
 
-// The results of a report. Many proxies take 1 MiB of JSON, in which quotes in details are escaped.
+// The maximum size of a report. Many proxies take 1 MiB of JSON, in which quotes in details are
+// escaped.
 const (
 	reportBytes = 512 << 10
 	resultBytes = 144 // of a result, at most, without its detail
@@ -35,18 +36,18 @@ const (
 
 // reports are the results of an attempt on their way to the source.
 type reports struct {
-	wake chan struct{} // told when there is something to do at once
+	wake chan struct{} // told when a report is due at once
 	done chan struct{} // closed when all are taken, or dropped
 
 	mu      sync.Mutex // guards all below
 	pending batch
 	since   time.Time           // of the oldest of pending
 	sending bool                // a report is under way
-	urgent  bool                // pending is to be sent at once
-	closed  bool                // no more come
+	urgent  bool                // pending must be sent at once
+	closed  bool                // no further results come
 	broken  bool                // the last report is that the attempt broke
 	reason  string              // why it broke
-	begun   map[int32]step.Time // when the hosts began that functions are at work on
+	begun   map[int32]step.Time // start times of the hosts that functions work on
 	taken   chan struct{}       // closed, and replaced, when a report was answered
 }
 
@@ -54,7 +55,7 @@ func newReports() reports {
 	return reports{wake: make(chan struct{}, 1), done: make(chan struct{}), taken: make(chan struct{}), begun: map[int32]step.Time{}}
 }
 
-// begins reports that the work on a host begins.
+// begins notes that the work on a host begins.
 func (a *attempt) begins(h Host, at time.Time) {
 	a.out.mu.Lock()
 	a.out.begun[h.Index] = step.At(at)
@@ -73,7 +74,7 @@ func (a *attempt) progress(h Host, detail string) {
 	}
 }
 
-// began returns when the work on a host began.
+// began returns the time at which the work on a host began.
 func (a *attempt) began(h Host) time.Time {
 	a.out.mu.Lock()
 	defer a.out.mu.Unlock()
@@ -93,8 +94,8 @@ func (a *attempt) result(h Host, r store.Result) {
 	a.add(engine.TargetResult{Target: h.Index, Result: r})
 }
 
-// add adds to what waits. a.out is locked. Towards the end of a step, half of what is left is sent
-// while the other half is worked on, so that the last report is a short one.
+// add adds r to the waiting results. a.out is locked. Towards the end of a step, half of the results
+// are sent while functions work on the other half, so that the last report is short.
 func (a *attempt) add(r engine.TargetResult) {
 	out := &a.out
 	before := len(out.pending.results)
@@ -116,7 +117,7 @@ func (a *attempt) add(r engine.TargetResult) {
 	}
 }
 
-// awaitRoom waits while too many results wait, and reports whether there is room: there may be none
+// awaitRoom waits while too many results wait, and reports whether there is room. It reports false
 // when enough is closed, and after a break, as the results are then sent at the end.
 func (a *attempt) awaitRoom(enough <-chan struct{}) bool {
 	for {
@@ -136,7 +137,7 @@ func (a *attempt) awaitRoom(enough <-chan struct{}) bool {
 	}
 }
 
-// flush has what waits sent at once, and waits until it is taken.
+// flush sends the waiting results at once, and waits until the source has taken them.
 func (a *attempt) flush(ctx context.Context) error {
 	out := &a.out
 	for {
@@ -159,7 +160,7 @@ func (a *attempt) flush(ctx context.Context) error {
 	}
 }
 
-// breakOff has the last report say that the attempt broke.
+// breakOff makes the last report end the attempt as broken.
 func (a *attempt) breakOff(reason string) {
 	a.out.mu.Lock()
 	again := a.out.broken || a.out.closed
@@ -178,7 +179,7 @@ func (a *attempt) isBroken() bool {
 	return a.out.broken
 }
 
-// closeReports says that no more results come, and has those that wait sent at once.
+// closeReports sends the waiting results at once; no further results come.
 func (a *attempt) closeReports() {
 	a.out.mu.Lock()
 	defer a.out.mu.Unlock()
@@ -186,8 +187,8 @@ func (a *attempt) closeReports() {
 	tell(a.out.wake)
 }
 
-// report sends results until they are closed and taken, or ctx ends. Where no report tells how the
-// step stands, it looks.
+// report sends results until they are closed and taken, or ctx ends. While there are none, it reads
+// the state of the step.
 func (a *attempt) report(ctx context.Context) {
 	defer close(a.out.done)
 	timer := time.NewTimer(pollEvery)
@@ -218,8 +219,8 @@ func (a *attempt) report(ctx context.Context) {
 	}
 }
 
-// boundReports has reports end, once no function is at work, 30 s after the lease is lost and 2 s
-// after the end of ctx, the drain time. What was not taken by then runs again.
+// boundReports ends the reports, once no function is at work, 30 s after the lease is lost and 2 s
+// after the end of ctx, the drain time. Hosts whose results were not taken by then run again.
 func (a *attempt) boundReports(ctx context.Context) {
 	for _, c := range []<-chan struct{}{a.idle, a.gone} {
 		select {
@@ -237,8 +238,9 @@ func (a *attempt) boundReports(ctx context.Context) {
 	}
 }
 
-// take takes the results that are to be sent now, with the outcome of the attempt if it broke and
-// they are the last. If there are none, due is when some are, and over says whether all were taken.
+// take takes the results for a report now, with the outcome of the attempt if it broke and these
+// are the last. If there are none, due is the time of the next report, and over says whether all
+// were taken.
 func (a *attempt) take(now time.Time) (results []engine.TargetResult, outcome step.Cause, due time.Time, over bool) {
 	out := &a.out
 	out.mu.Lock()
@@ -268,7 +270,7 @@ func (a *attempt) take(now time.Time) (results []engine.TargetResult, outcome st
 	return results, outcome, time.Time{}, false
 }
 
-// send reports until the source has answered, and heeds the answer.
+// send reports until the source has answered, and acts on the answer.
 func (a *attempt) send(ctx context.Context, results []engine.TargetResult, outcome step.Cause) {
 	r := engine.Report{Job: a.job, Step: a.step, Attempt: a.attempt, By: a.p.by, Results: results, Outcome: outcome}
 	if outcome != 0 {
@@ -285,8 +287,8 @@ func (a *attempt) send(ctx context.Context, results []engine.TargetResult, outco
 	}
 }
 
-// report sends a report until the source has answered. An engine may take shorter reasons than
-// others: then the report has none.
+// report sends a report until the source has answered. If the engine refuses the length of the
+// reason, it sends the report without one.
 func (p *process) report(ctx context.Context, r engine.Report) (receipt engine.ReportReceipt, err error) {
 	send := func(ctx context.Context) (err error) {
 		receipt, err = p.src.Report(ctx, r)
@@ -300,7 +302,7 @@ func (p *process) report(ctx context.Context, r engine.Report) (receipt engine.R
 	return receipt, err
 }
 
-// look asks how the step stands, and heeds the answer. A failure says nothing.
+// look reads the state of the step, and acts on it. A failure changes nothing.
 func (a *attempt) look(ctx context.Context) {
 	var s store.Step
 	err := within(ctx, callWait, func(ctx context.Context) (err error) {
@@ -317,7 +319,8 @@ func (a *attempt) look(ctx context.Context) {
 	}
 }
 
-// saw heeds how the step stands in this attempt: the effect that says so may go to another process.
+// saw acts on the state of the step in this attempt, as the effect of the change may go to another
+// process.
 func (a *attempt) saw(in step.State) {
 	switch in {
 	case 0, step.Running:

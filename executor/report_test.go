@@ -54,8 +54,8 @@ func TestAThousandResultsAreReportedAtOnce(t *testing.T) {
 	})
 }
 
-// The last report of a large step is a short one: the half of what is left is sent while the other
-// half is worked on. A small step has one report.
+// The last report of a large step is short: a report is sent once half of the remaining hosts are done.
+// A small step has one report.
 func TestTheLastReportIsShort(t *testing.T) {
 	for hosts, want := range map[int][]int{
 		1000: {513, 257, 232}, // hosts at work among them
@@ -74,8 +74,8 @@ func TestTheLastReportIsShort(t *testing.T) {
 	}
 }
 
-// A report is repeated until it is taken, with pauses up to 1 s, and results that come meanwhile go
-// with the next.
+// A report is repeated until it is accepted, with pauses up to 1 s. Results of that time go with the
+// next report.
 func TestReportsAreRepeated(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.start(executor.Hosts(step.Script, l.work(time.Second)))
@@ -96,7 +96,7 @@ func TestReportsAreRepeated(t *testing.T) {
 	})
 }
 
-// A report of which the answer was lost is repeated, and each result counts once.
+// A report with a lost answer is repeated, and each result counts once.
 func TestAnAnswerThatIsLost(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.start(executor.AtOnce(1), executor.Hosts(step.Script, l.work(time.Second)))
@@ -152,7 +152,7 @@ func TestProgress(t *testing.T) {
 	})
 }
 
-// A target that the step does not have is told of, and spoils no report.
+// Failed gets a result for a target that does not exist, and the report of the others passes.
 func TestAHostThatIsNone(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.start(executor.Steps(step.Script, func(ctx context.Context, task *executor.Task) store.Result {
@@ -171,7 +171,7 @@ func TestAHostThatIsNone(t *testing.T) {
 	})
 }
 
-// A task that no executor has made does nothing, and neither does one that is over.
+// The methods of a zero Task do nothing, and neither do those of a task that is over.
 func TestTasksThatAreNotAtWork(t *testing.T) {
 	check := func(ctx context.Context, task *executor.Task) {
 		h := executor.Host{Index: 0, Name: "a"}
@@ -199,7 +199,7 @@ func TestTasksThatAreNotAtWork(t *testing.T) {
 	})
 }
 
-// An engine that takes shorter reasons breaks the attempt all the same.
+// The attempt also breaks on an engine with a smaller limit of reasons.
 func TestAReasonThatIsTooLong(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.src.Engine = engine.New(l.src.store, engine.WithLimits(engine.Limits{Reason: 10}))
@@ -213,13 +213,13 @@ func TestAReasonThatIsTooLong(t *testing.T) {
 	})
 }
 
-// A permanent is an error of a source that may call itself an answer.
+// A permanent is an error of a source that says whether it is permanent.
 type permanent bool
 
 func (p permanent) Permanent() bool { return bool(p) }
 func (p permanent) Error() string   { return "no" }
 
-// What the source refuses for good fails the effect, which tells why.
+// A permanent refusal of the source fails the effect, which keeps the reason.
 func TestARefusedReport(t *testing.T) {
 	for _, refusal := range []error{&engine.Refusal{Detail: "no"}, fmt.Errorf("report: %w", permanent(true))} {
 		inLab(t, func(l *lab) {
@@ -240,7 +240,8 @@ func TestARefusedReport(t *testing.T) {
 	}
 }
 
-// An answer ends each call that is repeated otherwise: the effect fails, if it can, and comes again.
+// A permanent error ends the repetition of each call: the effect fails, if possible, and is delivered
+// again.
 func TestPermanentErrorsAreNotRepeated(t *testing.T) {
 	for _, method := range []string{"Step", "Targets", "Report", "Settle", "Fail"} {
 		for _, is := range []permanent{true, false} {
@@ -282,7 +283,7 @@ func (l *lab) fitProxies() {
 	})
 }
 
-// More results than a report can have go in several, whatever their details are.
+// Results beyond the limit of a report go in several, with details of any length.
 func TestVeryManyResultsAtOnce(t *testing.T) {
 	for name, detail := range map[string]string{"no details": "", "wide": strings.Repeat("\u2713", 256), "escaped": strings.Repeat(`"`, 256)} {
 		t.Run(name, func(t *testing.T) {
@@ -388,6 +389,52 @@ func TestHostsOfATaskThatIsOver(t *testing.T) {
 		}
 		if got := l.src.count("Targets"); got != before {
 			t.Errorf("targets were read %d times, want none", got-before)
+		}
+	})
+}
+
+// A function that reports a host of another batch is told so, and the engine does not hear of it. The
+// hosts of a task are those of its batch.
+func TestTaskKnowsTheHostsOfItsBatch(t *testing.T) {
+	inLab(t, func(l *lab) {
+		var hosts [][]string
+		rolling := func(s *step.Spec) { s.Rolling = step.Rolling{Batches: "2"} }
+		job := l.job(rolling, numbered(6)...)
+		l.start(executor.Steps(step.Script, func(ctx context.Context, task *executor.Task) store.Result {
+			for i := range int32(6) {
+				if i/2 != task.Attempt-1 {
+					task.Report(executor.Host{Index: i}, store.Result{Status: step.TargetFailed})
+					task.Progress(executor.Host{Index: i}, "")
+				}
+			}
+			var names []string
+			for h, err := range task.Hosts(ctx) {
+				l.must(err)
+				names = append(names, h.Name)
+			}
+			hosts = append(hosts, names)
+			return success
+		}))
+		pass(5 * time.Second)
+		l.is(job, step.Succeeded)
+		if all := slices.Concat(hosts...); len(hosts) != 3 || !slices.Equal(all, numbered(6)) {
+			t.Errorf("the attempts have the hosts %v, want three with two each, in order", hosts)
+		}
+		var told []string
+		l.mu.Lock()
+		for _, err := range l.told {
+			told = append(told, err.Error())
+		}
+		l.mu.Unlock()
+		if len(told) != 24 || !strings.Contains(told[0], "the attempt has no target 2, only 0 to 1") || !strings.Contains(told[23], "the attempt has no target 3, only 4 to 5") {
+			t.Errorf("told of %d failures, %q; want 24, as there is no such target", len(told), told)
+		}
+		history, err := l.eng.History(l.Context(), job, 0, 0)
+		l.must(err)
+		for _, r := range history {
+			if r.Attempt > 0 && r.Results > 2 {
+				t.Errorf("record %d counts %d results, want at most 2", r.Seq, r.Results)
+			}
 		}
 	})
 }

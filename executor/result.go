@@ -13,10 +13,10 @@ import (
 
 const (
 	maxDetail = 256 // characters of a result's detail
-	maxReason = 500 // characters of why an attempt was broken
+	maxReason = 500 // characters of the reason of a broken attempt
 )
 
-// complete returns r as it can be reported, of work that began at started and is over.
+// complete returns r in a form that can be reported, for work that began at started and is over.
 func complete(r store.Result, started time.Time) store.Result {
 	if !r.Status.Finished() {
 		r = store.Result{
@@ -30,7 +30,7 @@ func complete(r store.Result, started time.Time) store.Result {
 	return r
 }
 
-// moment returns t, or otherwise if t is no moment that can be reported.
+// moment returns t, or otherwise if t cannot be reported.
 func moment(t step.Time, otherwise time.Time) step.Time {
 	if t <= 0 || t > step.MaxTime {
 		t = step.At(otherwise)
@@ -38,7 +38,7 @@ func moment(t step.Time, otherwise time.Time) step.Time {
 	return min(max(t, 0), step.MaxTime)
 }
 
-// oneLine returns text as it can be reported: on one line, printable, of at most the given number of characters.
+// oneLine returns text on one line, printable, and cut to most characters.
 func oneLine(text string, most int) string {
 	if len(text) > 8*most {
 		text = text[:8*most] // the rest cannot count
@@ -58,8 +58,8 @@ func oneLine(text string, most int) string {
 	return text
 }
 
-// A batch is results that wait to be reported, one for each target: the first finished one, or the
-// latest progress.
+// A batch is a list of results that wait to be reported, one for each target: the first finished
+// one, or the latest progress.
 type batch struct {
 	results  []engine.TargetResult
 	at       map[int32]int // target -> position in results
@@ -87,7 +87,7 @@ func (b *batch) add(r engine.TargetResult) bool {
 	return true
 }
 
-// take takes out of b the results of one report.
+// take removes the results of one report from b, and returns them.
 func (b *batch) take() []engine.TargetResult {
 	n := 0
 	for left := reportBytes; n < len(b.results); n++ {
@@ -103,7 +103,7 @@ func (b *batch) take() []engine.TargetResult {
 	return taken
 }
 
-// dropProgress leaves the finished results.
+// dropProgress removes all but the finished results.
 func (b *batch) dropProgress() {
 	all := b.results
 	*b = batch{}

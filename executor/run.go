@@ -23,9 +23,10 @@ func (p *process) beginRun() func(context.Context, held) {
 	}
 }
 
-// runOnce carries out a run. One that comes again while its attempt runs gives it the new lease;
-// one that comes while the attempt ends waits, and then does what is left. At the end of Run, too, none
-// is given to another process while its functions are at work here.
+// runOnce carries out a run. A run that comes again while its attempt runs gives the attempt the new
+// lease. A run that comes while the attempt ends waits, and then works on the hosts that are left.
+// No run is released to another process while its functions are at work here, not even at the end of
+// Run.
 func (p *process) runOnce(ctx context.Context, d held, s *share) {
 	for !p.isClosing() {
 		a, working, reporting, other := p.enter(ctx, d, s)
@@ -58,13 +59,13 @@ func (p *process) runOnce(ctx context.Context, d held, s *share) {
 	d.lease.release(ctx)
 }
 
-// carryOut carries out an attempt that is on the list, and gives its lease back.
+// carryOut carries out an attempt that is on the list, and ends its claim.
 func (a *attempt) carryOut(ctx, working, reporting context.Context) {
 	defer a.leave()
 	defer context.AfterFunc(ctx, func() { a.end(ErrShutdown) })()
 	feeding, stop := context.WithCancelCause(working)
 	defer stop(nil)
-	go func() { // the rest of the hosts is left to other processes
+	go func() { // other processes work on the rest of the hosts
 		select {
 		case <-a.p.closing:
 			stop(ErrShutdown)
@@ -109,11 +110,11 @@ func (a *attempt) prepare(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// work works on the hosts of an attempt that are due and have no result, until there are no more or
-// feeding has ended, and waits for its functions.
+// work works on the due hosts of an attempt without a result, until none is left or feeding has
+// ended, and waits for its functions.
 func (a *attempt) work(feeding, working, reporting context.Context) error {
 	doing, cancel := working, context.CancelFunc(func() {})
-	if deadline := a.task.Step.Deadline; deadline != 0 {
+	if deadline := a.task.deadline(); deadline != 0 {
 		doing, cancel = context.WithDeadline(working, deadline.Std())
 	}
 	defer cancel()
@@ -131,7 +132,7 @@ func (a *attempt) work(feeding, working, reporting context.Context) error {
 	return err
 }
 
-// workOn has the function of the step's type do the work.
+// workOn calls the function of the step's type.
 func (a *attempt) workOn(feeding, doing, reporting context.Context) error {
 	if f := a.p.hosts[a.task.Step.Type]; f != nil {
 		a.share.work = func(h Host) { a.host(doing, f, h) }
@@ -151,8 +152,8 @@ func (a *attempt) workOn(feeding, doing, reporting context.Context) error {
 	return a.rest(reporting, result)
 }
 
-// eachHost has every host worked on that is due and has no result, several at once, and waits for
-// those that have begun.
+// eachHost works on every due host without a result, several at once, and waits for those that have
+// begun.
 func (a *attempt) eachHost(ctx context.Context) (err error) {
 	for from, more := int32(0), true; more && err == nil; {
 		var page []Host
@@ -173,8 +174,8 @@ func (a *attempt) eachHost(ctx context.Context) (err error) {
 	return err
 }
 
-// awaitIdle returns when every host has been worked on or, after ctx has ended, when no function is
-// at work any more: then the error is the cause.
+// awaitIdle returns when the work on every host is over or, after ctx has ended, when no function is
+// at work: then the error is the cause.
 func (a *attempt) awaitIdle(ctx context.Context) (err error) {
 	for err == nil && !a.share.idle() {
 		err = a.await(ctx)
@@ -197,7 +198,7 @@ func (a *attempt) await(ctx context.Context) error {
 	}
 }
 
-// host has f work on one host, and reports the result, that of a panic too.
+// host calls f for one host, and reports the result, also that of a panic.
 func (a *attempt) host(ctx context.Context, f HostFunc, h Host) {
 	if ctx.Err() != nil {
 		return
@@ -216,7 +217,7 @@ func (a *attempt) host(ctx context.Context, f HostFunc, h Host) {
 	returned = true
 }
 
-// whole has f work on a step, and sets r to its result, that of a panic too.
+// whole calls f for a step, and sets r to its result, also that of a panic.
 func (a *attempt) whole(ctx context.Context, f StepFunc, r *store.Result) {
 	if ctx.Err() != nil {
 		return
@@ -233,7 +234,7 @@ func (a *attempt) whole(ctx context.Context, f StepFunc, r *store.Result) {
 	returned = true
 }
 
-// panicked tells of a panic of the function of what, and returns the result of its hosts.
+// panicked tells of a panic of the function for what, and returns the result for its hosts.
 func (a *attempt) panicked(ctx context.Context, err *panicked, what string) store.Result {
 	a.p.failed(ctx, a.key.error("function of the "+what, err))
 	return store.Result{Status: step.TargetFailed, Detail: err.brief()}
@@ -262,8 +263,8 @@ func (a *attempt) rest(ctx context.Context, r store.Result) error {
 	}
 }
 
-// giveBack ends the claim of an attempt of which nothing is left here: it is settled if the step
-// needs it no more, has failed, or is due again at once for the hosts that are left.
+// giveBack ends the claim of an attempt whose work here is over: the effect is settled if the step
+// does not need it any more, has failed, or is due again at once for the hosts that are left.
 func (a *attempt) giveBack(ctx context.Context, stopped bool, err error) {
 	a.mu.Lock()
 	a.ended = true
@@ -286,8 +287,8 @@ func (a *attempt) giveBack(ctx context.Context, stopped bool, err error) {
 	}
 }
 
-// stopUnasked reports that the attempt has stopped, if the step told so and no stop came here: none
-// may be left.
+// stopUnasked reports that the attempt has stopped, if the step is terminating and no stop came
+// here, as the effect may be settled.
 func (a *attempt) stopUnasked(ctx context.Context) {
 	if !a.sawStop.Load() {
 		return

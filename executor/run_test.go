@@ -58,7 +58,7 @@ func TestARunGoesOnUnderALaterLease(t *testing.T) {
 	}
 }
 
-// A run of which the results are taken, and do not count, fails and is kept.
+// A run fails and is kept if its results are accepted and do not count.
 func TestARunWithoutAnEndFails(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.start(executor.Hosts(step.Script, l.work(time.Second)))
@@ -83,7 +83,7 @@ func TestAnOlderAttemptEndsFirst(t *testing.T) {
 			inLab(t, func(l *lab) {
 				f := l.work(time.Hour)
 				if deaf {
-					f = l.deaf(time.Minute) // the lab complains if two work on one host
+					f = l.deaf(time.Minute) // the lab fails the test if two work on one host
 				}
 				l.start(executor.Hosts(step.Script, f))
 				job := l.job(nil, "a")
@@ -104,7 +104,7 @@ func TestAnOlderAttemptEndsFirst(t *testing.T) {
 	}
 }
 
-// An attempt that is over ends, whether the process is told of the end of the job or not.
+// The functions of an attempt that is over end, with and without the delivery of the job's end.
 func TestTheEndOfAnAttemptEndsIt(t *testing.T) {
 	for name, opts := range map[string][]executor.Option{
 		"told": nil, "not told": {executor.RunsOnly()},
@@ -180,6 +180,37 @@ func TestTheDeadlineEndsTheContext(t *testing.T) {
 	})
 }
 
+// The end of TotalTimeout and the deadline of the job end the context as the attempt's does.
+func TestTheFirstDeadlineEndsTheContext(t *testing.T) {
+	const early, late = 10 * time.Second, time.Minute
+	for name, spec := range map[string]engine.JobSpec{
+		"step": {Steps: []step.Spec{{Timeout: late, TotalTimeout: early}}, Timeout: late},
+		"job":  {Steps: []step.Spec{{Timeout: late, TotalTimeout: late}}, Timeout: early},
+		"only": {Steps: []step.Spec{{TotalTimeout: early}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, func(l *lab) {
+				l.src.hook("Sweep", func(context.Context) error { return errors.New("not now") })
+				l.start(executor.Hosts(step.Script, l.work(time.Hour)))
+				spec.Name = "job"
+				s := &spec.Steps[0]
+				s.Type, s.Name, s.Targets = step.Script, "run", []string{"a"}
+				created, err := l.eng.Create(l.Context(), spec, engine.Request{})
+				l.must(err)
+				_, err = l.eng.OperateJob(l.Context(), created.Job, operation.StartJob, engine.Request{})
+				l.must(err)
+				pass(early - time.Second)
+				l.causesAre()
+				pass(2 * time.Second)
+				l.causesAre(context.DeadlineExceeded)
+				l.src.hook("Sweep", nil)
+				pass(time.Minute)
+				l.settled(created.Job)
+			})
+		})
+	}
+}
+
 func TestPanicsAreResults(t *testing.T) {
 	for name, f := range map[string]func(){
 		"panic: a b": func() { panic("a\nb") },
@@ -214,7 +245,7 @@ func TestPanicsAreResults(t *testing.T) {
 	}
 }
 
-// What a function returns is made fit to report.
+// A function's result is adjusted until a report accepts it.
 func TestResultsAreMadeFit(t *testing.T) {
 	const long = 1 << 20
 	inLab(t, func(l *lab) {
@@ -260,7 +291,7 @@ func TestTypesOfOthersAreLeftAlone(t *testing.T) {
 	})
 }
 
-// A run of a type without a function, of a source that does not select, fails and is kept.
+// A run of a type without a function fails and is kept, if the source does not select by type.
 func TestARunWithoutAFunctionFails(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.src.anyType = true
@@ -277,7 +308,7 @@ func TestARunWithoutAFunctionFails(t *testing.T) {
 	})
 }
 
-// A task tells who asked for it, why, and by which operation.
+// A task has the person, the reason and the operation that started it.
 func TestATaskTellsWhoAsked(t *testing.T) {
 	inLab(t, func(l *lab) {
 		var got []executor.Task
@@ -329,7 +360,7 @@ func TestBreakEndsTheAttempt(t *testing.T) {
 	})
 }
 
-// A break in the midst of very many results holds up nothing.
+// A break among very many results delays nothing.
 func TestBreakOfALargeStep(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.start(executor.Steps(step.Script, func(ctx context.Context, task *executor.Task) store.Result {
@@ -355,24 +386,30 @@ func TestBreakOfALargeStep(t *testing.T) {
 	})
 }
 
-// Where the clock of the process is ahead of the engine's, an attempt past its deadline waits for the
-// engine to say so, and takes no place meanwhile.
+// If the clock of the process is ahead of the engine's, an attempt past its deadline waits until the
+// engine expires it, and takes no place.
 func TestADeadlineThatTheEngineDoesNotSeeYet(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.src.hook("Sweep", func(context.Context) error { return errors.New("not now") })
+		behind := func() time.Time { return time.Now().Add(-5 * time.Second) }
+		l.eng = engine.New(l.src.store, engine.WithClock(behind))
+		l.src.Engine = l.eng
 		l.start(executor.AtOnce(1), executor.Hosts(step.Script, l.work(time.Hour)))
 		job := l.job(func(s *step.Spec) { s.Timeout = 10 * time.Second }, "a", "b")
-		pass(11 * time.Second)
+		pass(6 * time.Second)
+		l.causesAre(context.DeadlineExceeded)
 		l.is(job, step.Running)
 		other := l.job(nil, "c")
 		pass(time.Second)
 		l.called("a", "c")
-		l.src.hook("Sweep", nil)
-		pass(2 * time.Second)
+		l.is(job, step.Running)
+		pass(5 * time.Second)
 		l.is(job, step.Abnormal)
 		l.is(other, step.Running)
 		pass(time.Minute)
 		l.settled(job)
+		if n := l.src.count("Fail"); n > 0 {
+			t.Errorf("the run failed %d times, want it to wait for the engine", n)
+		}
 	})
 }
 

@@ -23,7 +23,7 @@ func (l *lab) released(job store.JobID) {
 	}
 }
 
-// Without a drain time the contexts end at once, successes count, and what is not done is due again
+// Without a drain time the contexts end at once, successes count, and the unfinished hosts are due again
 // at once.
 func TestShutdown(t *testing.T) {
 	inLab(t, func(l *lab) {
@@ -88,7 +88,7 @@ func TestDrainEndsEarly(t *testing.T) {
 	})
 }
 
-// An attempt that is stopped while the executor drains ends, wherever the stop goes.
+// An attempt that is stopped while the executor drains ends, in whatever process the stop arrives.
 func TestAStopWhileDraining(t *testing.T) {
 	inLab(t, func(l *lab) {
 		stop := l.start(executor.Drain(time.Hour), executor.Hosts(step.Script, l.work(time.Hour)))
@@ -104,8 +104,8 @@ func TestAStopWhileDraining(t *testing.T) {
 	})
 }
 
-// What has finished is reported in the last 2 s although the source fails at first, and is dropped
-// if it goes on to fail.
+// Results are reported in the last 2 s although the source fails at first, and dropped if it goes on
+// to fail.
 func TestLastWords(t *testing.T) {
 	for name, c := range map[string]struct {
 		back time.Duration
@@ -282,7 +282,7 @@ func TestDrainBesideALateClaim(t *testing.T) {
 	})
 }
 
-// A claim that comes late, and after Run is to end, is given back.
+// A claim that arrives after Run was told to end is released.
 func TestALateClaimAtTheEnd(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.src.late = 10 * time.Second
@@ -295,7 +295,7 @@ func TestALateClaimAtTheEnd(t *testing.T) {
 	})
 }
 
-// Failures that wait when Run is to end are told for 2 s more.
+// Failed gets the failures that wait when Run was told to end, for 2 s more.
 func TestRunTellsTheLastFailures(t *testing.T) {
 	inLab(t, func(l *lab) {
 		told := 0

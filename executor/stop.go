@@ -8,8 +8,8 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// whileHeld calls f with a context that ends when the lease is lost, and gives the lease back: it
-// is settled if f returns nil, and else has failed, unless f was cut short.
+// whileHeld calls f with a context that ends when the lease is lost, and ends the claim: the effect
+// is settled if f returns nil, released if f was cut short, and has failed otherwise.
 func (p *process) whileHeld(ctx context.Context, d held, f func(context.Context) error) {
 	if d.lease == nil {
 		return
@@ -28,8 +28,9 @@ func (p *process) whileHeld(ctx context.Context, d held, f func(context.Context)
 	}
 }
 
-// stop ends every attempt up to d's, waits for one in another process to have ended, and reports
-// that it has. An attempt that runs nowhere is reported all the same: no other would.
+// stop ends every attempt up to d's, waits for those in other processes, and reports that the
+// attempt has stopped. It reports an attempt that runs in no process as well, as no other process
+// would.
 func (p *process) stop(ctx context.Context, d held) {
 	p.whileHeld(ctx, d, func(ctx context.Context) error {
 		told := keyOf(d.Delivery)
@@ -38,7 +39,7 @@ func (p *process) stop(ctx context.Context, d held) {
 			return err
 		}
 		_, err := p.report(ctx, engine.Report{Job: told.job, Step: told.step, Attempt: told.attempt, By: p.by, Outcome: step.Stopped})
-		if isOver(err) { // it has stopped, or moved on, already
+		if isOver(err) { // the step has stopped, or moved on, already
 			return nil
 		}
 		return err
@@ -50,9 +51,9 @@ func (p *process) question(ctx context.Context, d held) {
 	p.whileHeld(ctx, d, func(ctx context.Context) error { return tellOf(ctx, p.asked, d.Delivery) })
 }
 
-// jobEnded ends what still runs of a job that has ended, as after a deadline, for which there is no
-// stop, and tells of the end. The job may have been made to run again since: later attempts of its
-// last step are left alone, and no earlier step comes back.
+// jobEnded ends the work of a job that has ended, as after a deadline, which sends no stop, and
+// calls the function of Ended. The job may run again by then: later attempts of its last step go
+// on, and no earlier step runs again.
 func (p *process) jobEnded(ctx context.Context, d held) {
 	p.whileHeld(ctx, d, func(ctx context.Context) error {
 		last := keyOf(d.Delivery)

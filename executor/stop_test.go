@@ -55,8 +55,7 @@ func TestAStopWaitsForFunctions(t *testing.T) {
 	})
 }
 
-// A stop that comes while the run of its attempt is on its way finds nothing, and the run is
-// dropped.
+// A stop that arrives before the run of its attempt finds no run. The run is then dropped.
 func TestAStopBeforeTheRun(t *testing.T) {
 	inLab(t, func(l *lab) {
 		held := make(chan struct{})
@@ -75,8 +74,8 @@ func TestAStopBeforeTheRun(t *testing.T) {
 	})
 }
 
-// A run of which the answer comes after its stop was looked for in vain is dropped, and the stop waits
-// for that.
+// A run whose claim is answered after the stop has looked for it is dropped, and the stop waits for
+// that.
 func TestAStopThatOvertakesTheRun(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.src.claimed = func(due []engine.Delivery) []engine.Delivery {
@@ -99,7 +98,7 @@ func TestAStopThatOvertakesTheRun(t *testing.T) {
 	})
 }
 
-// A stop of an attempt that runs nowhere is reported all the same.
+// The executor also reports the stop of an attempt that runs nowhere.
 func TestAStopOfNothing(t *testing.T) {
 	inLab(t, func(l *lab) {
 		job := l.job(nil, "a")
@@ -129,13 +128,13 @@ func TestAStopOfAnOlderAttempt(t *testing.T) {
 	})
 }
 
-// A stop of which the report is refused for good fails; one whose lease is lost is left to others.
+// A stop fails if its report is refused permanently. A stop with a lost lease is left to others.
 func TestAStopThatCannotBeReported(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.src.hook("Report", func(context.Context) error { return &engine.Refusal{Detail: "no"} })
-		l.start(executor.Hosts(step.Script, l.work(time.Hour)))
 		job := l.job(nil, "a")
 		l.terminate(job)
+		l.start(executor.Hosts(step.Script, l.work(time.Hour))) // after the stop, or it could take the run
 		pass(500 * time.Millisecond)
 		left, err := l.eng.Effects(l.Context(), job, 0, 0)
 		l.must(err)
@@ -170,8 +169,7 @@ func TestStopsPassRuns(t *testing.T) {
 	})
 }
 
-// The process that runs an attempt, and the one that its stop, its end or the next attempt is
-// delivered to, can be two.
+// One process can run an attempt, and another one get its stop, its end or the next attempt.
 func TestTwoProcesses(t *testing.T) {
 	other := func(l *lab, effects ...store.Effect) *source { // claims only these
 		return &source{Engine: l.eng, only: effects}
@@ -258,6 +256,44 @@ func TestTwoProcesses(t *testing.T) {
 			l.is(job, step.Terminating)
 			pass(3 * time.Second)
 			l.is(job, step.Terminated)
+		})
+	})
+	// A run that another process released once, and that has failed 12 times since, backs off for 5 min.
+	backsOff := func(l *lab) (job store.JobID) {
+		job = l.job(nil, "a")
+		for n := range 13 {
+			due, err := l.eng.Claim(l.Context(), engine.ClaimQuery{})
+			if err != nil || len(due) != 1 {
+				t.Fatalf("Claim = %v, %v", due, err)
+			}
+			if n == 0 {
+				l.must(l.eng.Release(l.Context(), due[0].Claimed()))
+				continue
+			}
+			l.must(l.eng.Fail(l.Context(), due[0].Claimed(), errCut))
+			if n < 12 {
+				pass(5 * time.Minute)
+			}
+		}
+		return job
+	}
+	t.Run("a stop does not wait for a run that backs off", func(t *testing.T) {
+		inLab(t, func(l *lab) {
+			job := backsOff(l)
+			l.terminate(job)
+			l.start(executor.Hosts(step.Script, l.work(time.Hour)))
+			pass(time.Second)
+			l.is(job, step.Terminated)
+		})
+	})
+	t.Run("a later attempt does not wait for one that backs off", func(t *testing.T) {
+		inLab(t, func(l *lab) {
+			job := backsOff(l)
+			l.breakDown(job, 1)
+			l.operate(job, operation.RetryAll)
+			l.start(executor.Hosts(step.Script, l.work(time.Hour)))
+			pass(time.Second)
+			l.called("a")
 		})
 	})
 }
@@ -365,8 +401,8 @@ func TestQuestionsPassEnds(t *testing.T) {
 	})
 }
 
-// A process takes the questions or ends of jobs that it has a function for; those without one it
-// settles unseen if it carries out steps, and is not told to leave them.
+// A process takes the questions or ends of jobs that it has a function for. A process that carries out
+// steps settles the others without a function, unless an option leaves them to others.
 func TestWhoTakesNotices(t *testing.T) {
 	tell := func(context.Context, engine.Delivery) error { return nil }
 	asked, ended, runsOnly := executor.Asked(tell), executor.Ended(tell), executor.RunsOnly()

@@ -13,7 +13,15 @@ type Config struct {
 	// Identify authenticates a request. If it is nil, the API refuses every request.
 	Identify Identify
 
-	// Streams is the maximum of open event streams, and StreamsPerPerson the maximum per
+	// Failed receives the errors whose causes the API hides from clients: the cause of each answer with
+	// status 500 and of each reference call that failed in the server, a Caller that contradicts itself
+	// among them, and the error of the store that ended an event stream. A request whose client has left
+	// is not reported. r is the request, without the credentials of a reference call; its body may be
+	// read. The answer waits for Failed, which must be safe for concurrent use. If it is nil, the causes
+	// are lost.
+	Failed func(r *http.Request, err error)
+
+	// Streams is the maximum number of open event streams, and StreamsPerPerson the maximum per
 	// person; the defaults are 256 and 16.
 	Streams, StreamsPerPerson int
 
@@ -51,7 +59,7 @@ type API struct {
 	streams   *streams
 	persons   *room
 	executors *room
-	statuses  *room // of clients of get_job_instance_status
+	statuses  *room // of clients of get_job_instance_status and get_step_instance_status
 	native    http.Handler
 	reference http.Handler
 }
@@ -83,6 +91,7 @@ func New(eng *engine.Engine, c Config) *API {
 	return a
 }
 
+// positive returns n, or otherwise if n is not positive.
 func positive[N int | time.Duration](n, otherwise N) N {
 	if n > 0 {
 		return n
@@ -92,7 +101,7 @@ func positive[N int | time.Duration](n, otherwise N) N {
 
 // ServeHTTP serves both APIs.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/api/") { // a ServeMux would redirect what it takes for untidy
+	if strings.HasPrefix(r.URL.Path, "/api/") { // no ServeMux: it redirects a path with // or ..
 		a.reference.ServeHTTP(w, r)
 		return
 	}
@@ -103,9 +112,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *API) Native() http.Handler { return a.native }
 
 // Reference returns the handler of the reference platform's calls, for paths that begin with
-// /api/: operate_step_instance, operate_job_instance and get_job_instance_status, under each
-// path prefix that clients of that platform use. Each answer is HTTP 200 with a code in the
-// body, also for unknown paths and methods. docs/reference.md specifies the requests. A client
+// /api/: operate_step_instance, operate_job_instance, get_job_instance_status and
+// get_step_instance_status, under each path prefix that clients of that platform use. Each answer is
+// HTTP 200 with a code in the body, also for unknown paths and methods. docs/reference.md specifies the requests. A client
 // that uses GET may put its credentials into the URL: the handler removes them before Identify
 // sees the request, but outer handlers see them.
 func (a *API) Reference() http.Handler { return a.reference }

@@ -26,12 +26,12 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// serveEnv has the test binary serve instead of test.
+// serveEnv makes the test binary serve instead of test.
 const serveEnv = "STEPGATE_SERVE_BAD_CLIENTS"
 
-// Clients that send too much, too deep, too slowly, or open streams without end, make the
-// server grow by at most 64 MiB, and a good client's slowest hundredth waits at most twice as
-// long. The server is a process of its own. What it answers the bad ones is in other tests.
+// Clients that send too much, too deep or too slowly, or open streams without end, make the server
+// grow by at most 64 MiB, and double the p99 of a good client at most. The server is a process of its
+// own. Other tests check its answers to bad clients.
 func TestBadClients(t *testing.T) {
 	if os.Getenv(serveEnv) != "" {
 		serveBadClients(t)
@@ -40,7 +40,7 @@ func TestBadClients(t *testing.T) {
 	if testing.Short() || raceDetector() {
 		t.Skip("takes a while, and measures time and memory")
 	}
-	const tries = 3 // a machine that does other work as well makes good clients wait
+	const tries = 3 // other work of the machine makes good clients wait
 	var ratio float64
 	for range tries {
 		var grown uint64
@@ -55,7 +55,7 @@ func TestBadClients(t *testing.T) {
 	t.Errorf("beside bad clients a good one's p99 is %.1f times what it is without them, 2 are the most; %d tries", ratio, tries)
 }
 
-// A yard is a server of its own and what is done to it.
+// A yard is a server process with its clients.
 type yard struct {
 	testing.TB
 	addr string
@@ -64,8 +64,8 @@ type yard struct {
 	good *http.Client
 }
 
-// badClients returns how much a server has grown beside bad clients, and what a good client's
-// p99 was, as a multiple of what it is without them.
+// badClients returns the growth of a server with bad clients, and the p99 of a good client divided by
+// its p99 without them.
 func badClients(t *testing.T) (grown uint64, ratio float64) {
 	y := newYard(t)
 	var quiet, loud []time.Duration
@@ -133,7 +133,7 @@ func newYard(t *testing.T) *yard {
 	return y
 }
 
-// p99 operates a thousand times and returns what the ten slowest took at least.
+// p99 operates a thousand times and returns the duration of the tenth slowest.
 func (y *yard) p99() time.Duration {
 	y.Helper()
 	const n = 1000
@@ -149,7 +149,7 @@ func (y *yard) p99() time.Duration {
 	return took[n*99/100]
 }
 
-// peak returns the most that the server has held since it was last asked.
+// peak returns the maximum of the server's memory since the last call.
 func (y *yard) peak() (bytes uint64) {
 	y.Helper()
 	answer, err := y.good.Get("http://" + y.addr + "/peak")
@@ -163,13 +163,13 @@ func (y *yard) peak() (bytes uint64) {
 	return bytes
 }
 
-// misbehave has bad clients at work until it is told to stop, and returns once the streams
-// are open and every other kind has been answered, or cut off, at least once.
+// misbehave starts bad clients, which work until it is told to stop. It returns once the streams are
+// open and the server has answered or cut off each other kind at least once.
 func (y *yard) misbehave() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var clients sync.WaitGroup
 	var seen sync.WaitGroup // every client, once
-	// again does something bad so often, to a connection of its own each time.
+	// again repeats a misdeed, on a new connection each time.
 	again := func(every time.Duration, bad func(net.Conn) error) {
 		seen.Add(1)
 		clients.Go(func() {
@@ -244,14 +244,14 @@ func (y *yard) misbehave() (stop func()) {
 	}
 }
 
-// What bodies may hold: see body.go.
+// The limits of bodies: see body.go.
 const (
 	maxOperation = 64 << 10
 	maxJob       = 4 << 20
 )
 
-// shove sends a body as fast as it is taken, in chunks or with its length said, and wants to
-// be told that it is not acceptable, or be cut off.
+// shove sends a body at full speed, in chunks or with its length declared. The server must refuse it or
+// cut it off.
 func shove(c net.Conn, path string, chunked bool, body []byte) error {
 	fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n", path)
 	if chunked {
@@ -269,8 +269,8 @@ func shove(c net.Conn, path string, chunked bool, body []byte) error {
 	return turnedAway(c)
 }
 
-// trickle sends some of a body at once and the rest byte by byte, ten a second, for as long as
-// the server stands it.
+// trickle sends part of a body at once and the rest byte by byte, ten per second, until the server
+// ends it.
 func trickle(c net.Conn, path string, length, atOnce int) error {
 	fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", path, length)
 	_, _ = c.Write(make([]byte, atOnce))
@@ -302,7 +302,7 @@ func turnedAway(c net.Conn) error {
 	return nil
 }
 
-// serveBadClients serves until its standard input ends, and says where.
+// serveBadClients serves until its standard input ends, and prints its address.
 func serveBadClients(t *testing.T) {
 	eng, job := asking(t)
 	idle, err := eng.Job(t.Context(), job)
@@ -349,7 +349,7 @@ func serveBadClients(t *testing.T) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// held returns what this process holds of the machine's memory, in bytes.
+// held returns the resident memory of this process in bytes.
 func held() uint64 {
 	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(s)

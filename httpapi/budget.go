@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// A budget bounds what the server holds for its clients at once, in bytes or in turns: for all
-// of them, and for each. It is safe for concurrent use.
+// A budget bounds the bytes or the turns that clients hold at once: all clients together by most,
+// each client by mostOfOne. It is safe for concurrent use.
 type budget struct {
 	most, mostOfOne int64
 
 	mu      sync.Mutex // guards all below
 	held    int64
-	of      map[string]int64 // by client, those that hold something
-	waiting []*share         // in the order in which they came
+	of      map[string]int64 // by client, without zeros
+	waiting []*share         // in the order of arrival
 }
 
 func newBudget(most, mostOfOne int64) *budget {
 	return &budget{most: most, mostOfOne: mostOfOne, of: map[string]int64{}}
 }
 
-// A share is what a budget holds for one client. A nil share holds nothing.
+// A share is a part of a budget that one client holds. A nil share holds nothing.
 type share struct {
 	budget  *budget
 	client  string
@@ -30,11 +30,10 @@ type share struct {
 	granted chan struct{} // closed once the share is held
 }
 
-// take waits for a share of n of a client, or of all there is if n is more. A share of more than a
-// client can have is its only one.
-// Clients wait for what they hold themselves, and for others only if the budget is exhausted,
-// in the order in which they came. It fails with errBusy if that takes longer than within, and
-// with ctx's error; 0 does not wait.
+// take waits for a share of n for a client, or of the whole budget if n is more. A client may
+// exceed mostOfOne if it holds no other share. A client waits for its own shares, and for those of
+// other clients only if the budget is exhausted, in the order of arrival. take fails with errBusy
+// after within, which may be 0, and with the error of ctx.
 func (b *budget) take(ctx context.Context, client string, n int64, within time.Duration) (*share, error) {
 	s := &share{b, client, min(n, b.most), make(chan struct{})}
 	b.mu.Lock()
@@ -61,14 +60,14 @@ func (b *budget) take(ctx context.Context, client string, n int64, within time.D
 	defer b.mu.Unlock()
 	if i := slices.Index(b.waiting, s); i >= 0 {
 		b.waiting = slices.Delete(b.waiting, i, i+1)
-		b.grant() // those behind it
+		b.grant() // the ones behind it may fit now
 		return nil, err
 	}
-	return s, nil // it came at the same time
+	return s, nil // granted at the same time
 }
 
-// grant grants what fits. A client that waits for what it holds itself lets others pass; one
-// that waits for others does not, or the large would starve.
+// grant grants the shares that fit. A share that waits for its own client's shares lets others
+// pass. A share that waits for other clients does not: large shares would starve.
 func (b *budget) grant() {
 	left := b.waiting[:0]
 	exhausted := false
@@ -87,7 +86,7 @@ func (b *budget) grant() {
 	b.waiting = left
 }
 
-// shrink gives back all but n of what s holds.
+// shrink reduces s to n and gives the rest back. It is idempotent.
 func (s *share) shrink(n int64) {
 	if s == nil || n >= s.n {
 		return
@@ -103,14 +102,14 @@ func (s *share) shrink(n int64) {
 	b.grant()
 }
 
-// release gives back all that s holds. It is idempotent.
+// release gives the whole share back. It is idempotent.
 func (s *share) release() { s.shrink(0) }
 
-// covers reports whether s, or what every client has without one, is enough for n bytes.
+// covers reports whether s is enough for n bytes, of which maxOperation need no share.
 func (s *share) covers(n int64) bool {
 	if s != nil {
 		n -= s.n
-		if s.n == s.budget.most { // there is no more
+		if s.n == s.budget.most { // there is no larger share
 			n = 0
 		}
 	}

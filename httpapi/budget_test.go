@@ -19,8 +19,8 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// A client waits for what it holds itself and keeps no other waiting; all wait if the budget is
-// exhausted, in their order, whatever fits; a wait has its bound, and ends with its context.
+// A client over its share waits, and delays no other. If the budget is exhausted, all wait in their
+// order, small requests included. A wait is bounded, and ends with its context.
 func TestBudgetIsPerClientBeforeItIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(10, 4)
@@ -88,7 +88,7 @@ func TestBudgetIsPerClientBeforeItIsShared(t *testing.T) {
 	})
 }
 
-// What has to wait for its share is dropped first, and read again when it has it.
+// An answer that waits for its share is dropped first, and read again once it has the share.
 func TestAdmitHoldsNothingForThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom()
@@ -131,7 +131,7 @@ func TestAdmitHoldsNothingForThoseWhoWait(t *testing.T) {
 	})
 }
 
-// A trickle is a body of which some comes, and the rest never until it is told to end.
+// A trickle is a body that stops after its beginning, until it is told to end.
 type trickle struct {
 	left int
 	come chan<- struct{} // told once all that comes has come
@@ -152,8 +152,8 @@ func (b *trickle) Read(text []byte) (int, error) {
 
 func (b *trickle) Close() error { return nil }
 
-// Slow bodies of some persons keep out no report of an executor, and no creation of another
-// person: they are served while all the slow ones are still waited for.
+// Slow bodies of some persons delay no report of an executor and no creation of another person: the
+// server serves these while it still waits for all slow bodies.
 func TestSlowBodiesKeepNobodyOut(t *testing.T) {
 	eng := engine.New(memstore.New())
 	api := New(eng, Config{Identify: func(r *http.Request, _ Credentials) (Caller, error) {

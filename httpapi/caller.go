@@ -18,8 +18,10 @@ import (
 // client. It must be safe for concurrent use, and must not read the body of r.
 type Identify func(r *http.Request, c Credentials) (Caller, error)
 
-// A Caller identifies the client of a request and the jobs that it sees. The API refuses each
-// request of the zero Caller, which sees no jobs. A Caller with Executor and without Person is
+// A Caller identifies the client of a request and the jobs that it sees: by exactly one of Scope and
+// AllScopes. The zero Caller is unknown, and its request is answered with 401. A Caller that
+// contradicts itself is a mistake of Identify: its request is answered with 500, and Config.Failed
+// receives the reason. A Caller with Executor and without Person is
 // only an executor: the API denies it create, start, terminate and operate. The authorizer
 // learns whether a person is an executor too.
 type Caller struct {
@@ -32,45 +34,45 @@ type Caller struct {
 	Name string
 
 	// Types limits an executor to steps of these types: a claim gives it their runs and stops and
-	// nothing else, and it settles, renews, fails, releases and reports only these. Questions
-	// and ends of jobs belong to no type: others take them. The empty set is no limit. Reads are
-	// not limited. The API refuses a caller with Types and without Executor.
+	// nothing else, and it settles, renews, fails, releases and reports only these. Questions and
+	// ends of jobs belong to no type: executors without a limit claim them. The empty set sets no
+	// limit. Reads have none. A Caller with Types and without Executor contradicts itself.
 	Types step.Types
 }
 
-// sees returns the engine as c sees it.
+// sees returns eng limited to the jobs that c sees. It fails if c contradicts itself.
 func (c Caller) sees(eng *engine.Engine) (*engine.Engine, error) {
 	switch none := (store.Scope{}); {
 	case !c.Types.Empty() && !c.Executor:
-		return nil, errors.New("a caller with types is no executor")
+		return nil, errors.New("Identify returned a Caller with Types and without Executor")
 	case c.AllScopes && c.Scope != none:
-		return nil, errors.New("a caller with a scope sees all scopes")
+		return nil, errors.New("Identify returned a Caller with AllScopes and with a Scope")
 	case c.AllScopes:
 		return eng, nil
 	case c.Scope.Type == "" || c.Scope.ID == "":
-		return nil, errors.New("a caller sees no scope")
+		return nil, errors.New("Identify returned a Caller without AllScopes and without a Scope of a type and an id")
 	}
 	return eng.In(c.Scope), nil
 }
 
-// serves reports whether c, an executor, takes an effect of a step of a type.
+// serves reports whether the executor c serves an effect of a step of type t.
 func (c Caller) serves(e store.Effect, t step.Type) bool {
 	return c.Types.Empty() || e.ByType() && c.Types.Has(t)
 }
 
-// client names c among those that the server's memory is shared out to: a person by name, and
-// an executor that is no person by its scope and name.
+// client returns the key under which budgets count c: the name of a person, or the scope and the
+// name of an executor without Person.
 func (c Caller) client() string {
 	if c.Person == "" {
-		return strings.Join([]string{c.Scope.Type, c.Scope.ID, c.Name}, "\x00") // which no name holds
+		return strings.Join([]string{c.Scope.Type, c.Scope.ID, c.Name}, "\x00") // no name contains NUL
 	}
 	return c.Person
 }
 
-// reporter names c in the history of reports.
+// reporter returns the name of c in the history of reports.
 func (c Caller) reporter() string { return cmp.Or(c.Person, c.Name) }
 
-// request identifies the caller to the engine.
+// request returns a request of c for the engine.
 func (c Caller) request() engine.Request {
 	return engine.Request{By: c.Person, Executor: c.Executor}
 }
@@ -91,14 +93,19 @@ type Credentials struct {
 
 const redacted = "[redacted]"
 
-func (Credentials) String() string               { return redacted }
-func (Credentials) LogValue() slog.Value         { return slog.StringValue(redacted) }
+// String returns "[redacted]".
+func (Credentials) String() string { return redacted }
+
+// LogValue returns "[redacted]".
+func (Credentials) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns "[redacted]".
 func (Credentials) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// Format prints no field under any verb.
+// Format writes "[redacted]" for every verb.
 func (Credentials) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
 var _ json.Marshaler = Credentials{}
 
-// MarshalJSON writes no field.
+// MarshalJSON returns "[redacted]" as a JSON string.
 func (Credentials) MarshalJSON() ([]byte, error) { return json.Marshal(redacted) }

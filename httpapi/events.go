@@ -15,9 +15,9 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// events answers with the history of a job as server-sent events, and its tail as it grows:
-// one event for each record, whose id is the record's sequence number. A client that comes
-// back with the last id that it has seen misses nothing and gets nothing twice.
+// events answers with the history of a job as server-sent events: the existing records, then each
+// new one. The id of an event is the record's sequence number. A client that reconnects with the
+// last id it received misses no record and receives none twice.
 func (c *call) events() (reply, error) {
 	job, err := c.job()
 	if err != nil {
@@ -27,7 +27,7 @@ func (c *call) events() (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if last := c.Header.Values("Last-Event-ID"); strings.Join(last, "") != "" { // a browser that comes back repeats its query
+	if last := c.Header.Values("Last-Event-ID"); strings.Join(last, "") != "" { // replaces after: a browser reconnects with its first query
 		n, err := number("Last-Event-ID", last[0])
 		if err != nil || len(last) > 1 {
 			return reply{}, invalid("Last-Event-ID", "must be the id of an event: a sequence number")
@@ -46,7 +46,7 @@ func (c *call) events() (reply, error) {
 	}
 	if !c.api.streams.open(c.caller.client()) {
 		p := newProblem(reasonTooManyStreams, "")
-		p.header = http.Header{"Retry-After": {"10"}, "Connection": {"close"}} // it takes memory while it is idle, too
+		p.header = http.Header{"Retry-After": {"10"}, "Connection": {"close"}} // an idle connection takes memory too
 		return reply{}, p
 	}
 	opts := []engine.WatchOption{engine.WatchPoll(streamPoll)}
@@ -59,8 +59,8 @@ func (c *call) events() (reply, error) {
 	}}, nil
 }
 
-// flushes reports whether what is written to w can be made to leave, as [http.ResponseController]
-// finds out with the first event only, when a status has left.
+// flushes reports whether w can be flushed. [http.ResponseController] would report it with the
+// first event only, after the status has been sent.
 func flushes(w http.ResponseWriter) bool {
 	for {
 		switch v := w.(type) {
@@ -74,29 +74,31 @@ func flushes(w http.ResponseWriter) bool {
 	}
 }
 
-// streamPoll is how often each stream asks a store that does not tell of commits, those of
-// other processes among them: 256 streams then cost it as many reads a second.
+// streamPoll is the interval at which a stream reads from a store that does not announce the
+// commits of all processes: 256 streams cost 256 reads per second.
 const streamPoll = time.Second
 
-// stream writes until the client leaves or does not take an event in time, its time is over,
-// the server shuts down, or the store fails. The client then comes back. Where it was is told
-// to be void, by the last event, if the history does not reach that far.
+// stream writes events until the client disconnects or does not receive an event within
+// WriteTimeout, StreamFor is over, the server shuts down, or the store fails. The client then
+// reconnects. If after is ahead of the history, the last event is a reset.
 func (c *call) stream(job store.JobID, after store.Seq, opts []engine.WatchOption) {
 	ctx, cancel := context.WithTimeout(c.Context(), c.api.c.StreamFor)
 	endsEarly := untilShutdown(ctx, cancel)
 	records := make(chan store.Record)
-	var ahead *engine.AheadError // once records is closed
+	var ahead *engine.AheadError // valid once records is closed
 	defer func() {
 		cancel()
 		endsEarly()
-		for range records { // until the watch has ended
+		for range records { // wait until the watch has ended
 		}
 	}()
 	go func() {
 		defer close(records)
 		for r, err := range c.eng.Watch(ctx, job, after, opts...) {
 			if err != nil {
-				errors.As(err, &ahead)
+				if !errors.As(err, &ahead) && ctx.Err() == nil {
+					c.api.failed(c.Request, err)
+				}
 				return
 			}
 			select {
@@ -111,7 +113,7 @@ func (c *call) stream(job store.JobID, after store.Seq, opts []engine.WatchOptio
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Accel-Buffering", "no") // or a proxy may keep events to itself
+	h.Set("X-Accel-Buffering", "no") // a proxy would buffer the events
 	heartbeat := time.NewTicker(c.api.c.Heartbeat)
 	defer heartbeat.Stop()
 	text := []byte("retry: 1000\n\n")
@@ -122,7 +124,7 @@ func (c *call) stream(job store.JobID, after store.Seq, opts []engine.WatchOptio
 				if ahead != nil {
 					_ = c.send(reset(text[:0], ahead.Last))
 				}
-				_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.api.c.WriteTimeout)) // for the end of it
+				_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.api.c.WriteTimeout)) // for the end of the answer
 				return
 			}
 			text = event(text[:0], r)
@@ -132,15 +134,15 @@ func (c *call) stream(job store.JobID, after store.Seq, opts []engine.WatchOptio
 	}
 }
 
-// send writes text and has it leave at once. Then no deadline is in force: one that passes
-// while there is nothing to tell ends a stream.
+// send writes text and flushes it. It leaves no deadline in force: a deadline that passes between
+// two events would end the stream.
 func (c *call) send(text []byte) error {
 	w := http.NewResponseController(c.w)
 	_ = w.SetWriteDeadline(time.Now().Add(c.api.c.WriteTimeout))
 	if _, err := c.w.Write(text); err != nil {
 		return err
 	}
-	err := w.Flush() // the first one of HTTP/1 reads what there is of a body, too
+	err := w.Flush() // the first flush of HTTP/1 also reads the request's body
 	_, _ = w.SetReadDeadline(time.Time{}), w.SetWriteDeadline(time.Time{})
 	return err
 }
@@ -148,7 +150,7 @@ func (c *call) send(text []byte) error {
 // event appends r as an event to text.
 func event(text []byte, r store.Record) []byte {
 	data, err := json.Marshal(r)
-	if err != nil { // what a store holds marshals: a mistake here
+	if err != nil { // a bug: every record marshals
 		panic(err)
 	}
 	text = append(text, "id: "...)
@@ -158,13 +160,13 @@ func event(text []byte, r store.Record) []byte {
 	return append(text, "\n\n"...)
 }
 
-// beat appends the event of a stream that is alive. It has no id: the client's last one stays.
+// beat appends a heartbeat. It has no id: the client keeps its last one.
 func beat(text []byte, at step.Time) []byte {
 	return fmt.Appendf(text, "event: beat\ndata: {\"at\":%d}\n\n", at)
 }
 
-// reset appends the event of a cursor ahead of the history, whose last record it names. Its
-// empty id has a client forget the cursor, and begin anew if it only comes back.
+// reset appends the event for a cursor ahead of the history; last is the last sequence number.
+// The empty id clears the client's cursor: a client that merely reconnects gets the whole history.
 func reset(text []byte, last store.Seq) []byte {
 	return fmt.Appendf(text, "id\nevent: reset\ndata: {\"last\":%d}\n\n", last)
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -104,8 +105,8 @@ func toggle(t *testing.T, eng *engine.Engine, job store.JobID, n int) {
 	}
 }
 
-// A stream tells the history and its tail; one that is lost again and again, and goes on from
-// the last id seen, loses and repeats nothing of 1,000 events.
+// A stream sends the history and its tail. A client that loses it again and again, and resumes from the
+// last id, loses and repeats none of 1,000 events.
 func TestEventsResume(t *testing.T) {
 	eng, job, url := streaming(t, httpapi.Config{})
 	const n = 1000
@@ -130,7 +131,7 @@ func TestEventsResume(t *testing.T) {
 	}
 }
 
-// after begins the stream where no event was seen yet.
+// The query parameter after begins the stream of a client without a last id.
 func TestEventsAfter(t *testing.T) {
 	_, _, url := streaming(t, httpapi.Config{})
 	if r := listen(t, url+"?after=1").next(); r.Seq != 2 {
@@ -153,7 +154,7 @@ func TestEventsWithoutProgress(t *testing.T) {
 	}
 }
 
-// A stream shows that it is alive in events, beside the records as without any.
+// A stream sends beats as events, with and without records between them.
 func TestEventsBeat(t *testing.T) {
 	began := time.Now()
 	eng, job, url := streaming(t, httpapi.Config{Heartbeat: time.Millisecond})
@@ -177,7 +178,7 @@ func TestEventsBeat(t *testing.T) {
 	}
 }
 
-// A stream ends after its time, so that whoever has lost his rights loses his streams.
+// A stream ends after its time, so that a caller who has lost rights also loses streams.
 func TestEventsEnd(t *testing.T) {
 	_, _, url := streaming(t, httpapi.Config{StreamFor: time.Millisecond})
 	l := listen(t, url+"?after=2")
@@ -187,9 +188,9 @@ func TestEventsEnd(t *testing.T) {
 	}
 }
 
-// A cursor ahead of the history is told by an event that names the last record, and the stream
-// ends; so is one that the history falls behind. The event's empty id has a client that only
-// comes back begin anew.
+// For a cursor ahead of the history the stream sends an event with the last record, and ends. It does
+// the same when the history falls behind the cursor. The event's empty id makes a client that merely
+// reconnects begin again.
 func TestEventsAheadOfTheHistory(t *testing.T) {
 	_, _, url := streaming(t, httpapi.Config{})
 	for _, l := range []*listener{listen(t, url+"?after=3"), listen(t, url, "Last-Event-ID", "50"), listen(t, url+"?after=1", "Last-Event-ID", "9223372036854775807")} {
@@ -223,8 +224,8 @@ func TestEventsEmptyLastEventID(t *testing.T) {
 // An unwrapped is a ResponseWriter of a middleware that hides what it wraps.
 type unwrapped struct{ http.ResponseWriter }
 
-// A middleware that hides Flush is told, and what is written through one that can be unwrapped
-// leaves.
+// A stream through a middleware that hides Flush is an error. Through a middleware with Unwrap events
+// arrive.
 func TestEventsNeedFlush(t *testing.T) {
 	r := newRig(t)
 	path := fmt.Sprintf("/v1/jobs/%d/events", r.asking())
@@ -250,7 +251,7 @@ type unwrappable struct {
 
 func (u unwrappable) Unwrap() http.ResponseWriter { return u.inner }
 
-// The headers arrive before there is any event, and a job that is not there has no stream.
+// The headers arrive before the first event, and a job that does not exist has no stream.
 func TestEventsOpen(t *testing.T) {
 	_, job, url := streaming(t, httpapi.Config{})
 	if l := listen(t, url+"?after=2"); l.status != 200 {
@@ -263,7 +264,7 @@ func TestEventsOpen(t *testing.T) {
 	}
 }
 
-// One person has so many streams, and all have so many together; one that ends makes room.
+// The streams of one person are bounded, and those of all persons. A stream that ends makes room.
 func TestEventsLimits(t *testing.T) {
 	_, _, url := streaming(t, httpapi.Config{Streams: 3, StreamsPerPerson: 2})
 	first := listen(t, url, "X-Person", "ann")
@@ -280,7 +281,7 @@ func TestEventsLimits(t *testing.T) {
 	}
 }
 
-// A store that fails ends the stream, and says nothing of why.
+// A failing store ends the stream, which does not contain the error. Config.Failed receives it.
 func TestEventsEndWithTheStore(t *testing.T) {
 	failing := &failing{Store: memstore.New()}
 	eng := engine.New(failing)
@@ -288,7 +289,8 @@ func TestEventsEndWithTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(httpapi.New(eng, httpapi.Config{Identify: asPerson}))
+	var f failures
+	srv := httptest.NewServer(httpapi.New(eng, httpapi.Config{Identify: asPerson, Failed: f.failed}))
 	t.Cleanup(srv.Close)
 	l := listen(t, fmt.Sprintf("%s/v1/jobs/%d/events", srv.URL, created.Job))
 	l.next()
@@ -300,6 +302,9 @@ func TestEventsEndWithTheStore(t *testing.T) {
 	if err := l.lines.Err(); err != nil {
 		t.Errorf("the stream ended with %v", err)
 	}
+	if errs := f.taken(); len(errs) != 1 || !errors.Is(errs[0], errSecret) {
+		t.Errorf("Failed received %v, want the error of the store", errs)
+	}
 }
 
 func toggleStart(t *testing.T, eng *engine.Engine, job store.JobID) {
@@ -309,7 +314,7 @@ func toggleStart(t *testing.T, eng *engine.Engine, job store.JobID) {
 	}
 }
 
-// A slow is a client that takes so many writes and then no more in time.
+// A slow is a client that takes some writes in time and then no more.
 type slow struct {
 	*httptest.ResponseRecorder
 	takes     int
@@ -336,7 +341,7 @@ func (s *slow) Write(text []byte) (int, error) {
 	return s.ResponseRecorder.Write(text)
 }
 
-// Every event has a deadline of its own, and a client that does not take one in time is left.
+// Every event has a write deadline of its own. The API disconnects a client that misses one.
 func TestEventsLeaveSlowClients(t *testing.T) {
 	r := newRig(t)
 	job := r.asking()

@@ -14,8 +14,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A client of the reference platform confirms a step twice. The embedder decides who it is
-// by the credentials of the body, which nobody else sees.
+// A client of the reference platform confirms a step twice. The embedder identifies it by the
+// credentials of the body. Only Identify gets these.
 func ExampleAPI_Reference() {
 	ctx := context.Background()
 	eng := engine.New(memstore.New(), engine.WithJobIDs(func(step.Time) store.JobID { return 100 }))

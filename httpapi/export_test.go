@@ -1,6 +1,6 @@
 package httpapi
 
-// A Route is what tests see of a route.
+// A Route is a route for tests.
 type Route struct {
 	Method, Path string
 	Query        []string
@@ -25,3 +25,6 @@ func Reasons() (all []string) {
 	}
 	return all
 }
+
+// StatusOf returns the HTTP status of the problems with a reason.
+func StatusOf(reason string) int { return problems[reason].status }

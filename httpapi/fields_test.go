@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
@@ -13,19 +14,31 @@ import (
 // are not on the wire, with the reason.
 var (
 	renamed = map[string]string{
-		"Step.timeout_ns": "timeout_ms", // durations are milliseconds on the wire
+		"Step.timeout_ns":         "timeout_ms", // durations are milliseconds on the wire
+		"JobPolicy.timeout_ns":    "timeout_ms",
+		"Policy.delay_ns":         "delay_ms",
+		"Policy.total_timeout_ns": "total_timeout_ms",
+		"Retry.after_ns":          "after_ms",
+		"Retry.most_ns":           "most_ms",
+		"Between.delay_ns":        "delay_ms",
 	}
 	internal = map[string]string{}
 )
 
-// Every field of a header, step, target and record is in its wire form and in the OpenAPI document.
+// Every field of a header, step, batch, target and record is in its wire form and in the OpenAPI document.
 func TestEveryFieldIsOnTheWire(t *testing.T) {
 	d := readDocument(t)
 	for name, row := range map[string]struct{ stored, wire any }{
-		"Job":    {store.Job{}, store.Job{}},
-		"Step":   {store.Step{}, wholeStep(&store.Step{})},
-		"Target": {store.Target{}, store.Target{}},
-		"Record": {store.Record{}, store.Record{}},
+		"Job":       {store.Job{}, wireJob{}},
+		"JobPolicy": {store.JobPolicy{}, wireJobPolicy{}},
+		"Step":      {store.Step{}, wholeStep(&store.Step{})},
+		"Policy":    {step.Policy{}, wirePolicy{}},
+		"Retry":     {step.Retry{}, wireRetry{}},
+		"Rolling":   {step.Rolling{}, wireRolling{}},
+		"Between":   {step.Between{}, wireBetween{}},
+		"Batch":     {store.Batch{}, store.Batch{}},
+		"Target":    {store.Target{}, store.Target{}},
+		"Record":    {store.Record{}, store.Record{}},
 	} {
 		properties, _ := d.at("#/components/schemas/" + name)["properties"].(object)
 		wire := tags(reflect.Indirect(reflect.ValueOf(row.wire)).Type())

@@ -13,7 +13,7 @@ import (
 	"github.com/stepgate/stepgate/memstore"
 )
 
-// However credentials are printed, none of them shows.
+// Credentials show in no printed form.
 func TestCredentialsDoNotPrint(t *testing.T) {
 	c := httpapi.Credentials{AppCode: "s3cret", AppSecret: "s3cret", Token: "s3cret", Username: "s3cret"}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
@@ -28,7 +28,7 @@ func TestCredentialsDoNotPrint(t *testing.T) {
 	}
 }
 
-// Without an Identify every request is refused, and so is a caller that is given no scope.
+// The API refuses every request if there is no Identify, and every caller without a scope.
 func TestUnidentified(t *testing.T) {
 	for name, identify := range map[string]httpapi.Identify{
 		"nobody says who": nil,

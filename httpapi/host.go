@@ -13,9 +13,9 @@ type Host struct {
 	IP      string // ip
 }
 
-// ParseHost reads a target's name as the reference platform names hosts: "101" is an ID,
-// "3:10.0.0.1" and "3:[fe80::1]" are an IP in a cloud, and any other name, one that is an
-// address by itself included, stands as the IP.
+// ParseHost reads a target's name as the reference platform names hosts, and is the default of
+// [Config].Host: "101" is an ID, "3:10.0.0.1" and "3:[fe80::1]" are an IP in cloud 3, and any
+// other name, an IP without a cloud included, becomes the IP as it is.
 func ParseHost(target string) Host {
 	if id, ok := digits(target); ok && id > 0 {
 		return Host{ID: id}
@@ -35,7 +35,7 @@ func ParseHost(target string) Host {
 	return Host{IP: target}
 }
 
-// digits reads a whole number that is written in ASCII digits alone.
+// digits reads a whole number in ASCII digits, and reports whether text is one.
 func digits(text string) (int64, bool) {
 	for _, c := range []byte(text) {
 		if c < '0' || c > '9' {

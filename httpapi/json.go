@@ -9,8 +9,8 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// A jsonWriter writes JSON piece by piece: of a long string or list there is never all of the
-// text. It stops at the first error of to.
+// A jsonWriter writes JSON in pieces: it never holds the whole text of a long string or list. It
+// stops at the first error of to.
 type jsonWriter struct {
 	to      io.Writer // nil keeps all in text
 	text    bytes.Buffer
@@ -18,7 +18,7 @@ type jsonWriter struct {
 	err     error
 }
 
-const piece = 16 << 10 // bytes of text that are written at once
+const piece = 16 << 10 // bytes of text per write
 
 func newJSONWriter(to io.Writer) *jsonWriter {
 	w := &jsonWriter{to: to}
@@ -27,7 +27,7 @@ func newJSONWriter(to io.Writer) *jsonWriter {
 	return w
 }
 
-// raw writes what is JSON already.
+// raw writes text that is JSON already.
 func (w *jsonWriter) raw(text string) {
 	w.text.WriteString(text)
 	w.flush(piece)
@@ -35,10 +35,10 @@ func (w *jsonWriter) raw(text string) {
 
 // value writes v as encoding/json does.
 func (w *jsonWriter) value(v any) {
-	if err := w.encoder.Encode(v); err != nil { // of what is sent, all marshals: a mistake here
+	if err := w.encoder.Encode(v); err != nil { // a bug: every answer marshals
 		panic(err)
 	}
-	w.text.Truncate(w.text.Len() - 1) // the end of the line
+	w.text.Truncate(w.text.Len() - 1) // the newline of Encode
 	w.flush(piece)
 }
 
@@ -89,7 +89,7 @@ func list[T any](w *jsonWriter, all func(yield func(T) bool), write func(T)) {
 	w.text.WriteByte(']')
 }
 
-// names writes a list of names as it marshals.
+// names writes a list of names as encoding/json would.
 func (w *jsonWriter) names(n step.Names) {
 	if !n.IsSet() {
 		w.raw("null")
@@ -98,7 +98,7 @@ func (w *jsonWriter) names(n step.Names) {
 	list(w, n.All(), func(name string) { w.value(name) })
 }
 
-// flush writes text of at least enough bytes.
+// flush writes the buffered text, if it has at least enough bytes.
 func (w *jsonWriter) flush(enough int) {
 	if w.to == nil || w.text.Len() < enough {
 		return

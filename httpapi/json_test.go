@@ -18,7 +18,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A pieceCounter keeps how long the longest text is that was written at once.
+// A pieceCounter keeps the length of the longest write.
 type pieceCounter struct {
 	bytes.Buffer
 	longest int
@@ -29,7 +29,7 @@ func (w *pieceCounter) Write(text []byte) (int, error) {
 	return w.Buffer.Write(text)
 }
 
-// marshalledText is what encoding/json makes of v.
+// marshalledText is v as encoding/json writes it.
 func marshalledText(t rapid.TB, v any) string {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -49,7 +49,7 @@ func normal(t rapid.TB, text []byte) string {
 	return marshalledText(t, v)
 }
 
-// What is written piece by piece reads as if it were marshalled whole, and no piece is long.
+// A value that is written piece by piece reads as if it were marshalled whole, and no piece is long.
 func TestLongAnswersAreWrittenInPieces(t *testing.T) {
 	text := rapid.OneOf(
 		rapid.String(),
@@ -72,7 +72,7 @@ func TestLongAnswersAreWrittenInPieces(t *testing.T) {
 		d := engine.Delivery{Effect: store.RunTargets, Seq: 3, Job: store.Job{ID: 1, Name: "j", State: step.Running}, Step: s, Count: 1}
 		for _, v := range []interface{ encode(io.Writer) }{
 			stepOf(&s), wholeStep(&s),
-			&wireExplanation{Job: d.Job, Step: stepOf(&s), Causes: []engine.Verdict{}},
+			&wireExplanation{Job: jobOf(&d.Job), Step: stepOf(&s), Causes: []engine.Verdict{}},
 			&wireDeliveries{Items: []wireDelivery{}}, &wireDeliveries{Items: []wireDelivery{deliveryOf(&d), deliveryOf(&d)}},
 		} {
 			var got pieceCounter
@@ -102,7 +102,7 @@ func testCall(t testing.TB) *call {
 	return &call{Request: r, api: New(nil, Config{}), caller: Caller{Person: "ann"}}
 }
 
-// A source lists jobs 1 to n, and keeps how many were asked for at once.
+// A source lists jobs 1 to n, and keeps the limits of the calls.
 type source struct {
 	n, name   int // jobs, and bytes of the name of each
 	asked     []int
@@ -130,8 +130,8 @@ func (s *source) page(c *call, heavy bool) *page[store.Job, store.JobID] {
 	return p
 }
 
-// A page is written in parts, and reads as if it were of one: all items up to the limit, and
-// where to go on if there may be more.
+// A page is written in parts, and reads as a whole: all items up to the limit, and the next cursor if
+// there may be more.
 func TestPagesAreWrittenInParts(t *testing.T) {
 	c := testCall(t)
 	for _, n := range []int{0, 1, 2, 100, partRows, partRows + 1, 9_999, 10_000} {
@@ -184,8 +184,8 @@ func (c *call) unheld(t testing.TB) {
 	}
 }
 
-// Without a share, and with items of any size, the text of a part stays small: what it has no
-// room for is read again.
+// Without a share, and with items of any size, the text of a part stays small: items that do not fit
+// are read again for the next part.
 func TestPartsWithoutAShareAreSmall(t *testing.T) {
 	c := testCall(t)
 	taken, err := c.room().answers.take(t.Context(), "ann", math.MaxInt64, 0)
@@ -210,7 +210,7 @@ func TestPartsWithoutAShareAreSmall(t *testing.T) {
 	c.unheld(t)
 }
 
-// A page whose later part cannot be read ends where that part begins; one whose first part cannot
+// A page whose later part cannot be read ends before that part. A page whose first part cannot be read
 // is an error.
 func TestPagesEndEarly(t *testing.T) {
 	c := testCall(t)

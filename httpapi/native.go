@@ -24,21 +24,21 @@ type call struct {
 	w      http.ResponseWriter
 	api    *API
 	caller Caller
-	eng    *engine.Engine // as the caller sees it
+	eng    *engine.Engine // sees the caller's jobs only
 	query  url.Values
-	body   []byte // nil for none; belongs to the request
+	body   []byte // nil for none; valid while the handler runs
 
-	ifMatch store.Seq // that of the If-Match header; 0 for none, or for any
+	ifMatch store.Seq // version in the If-Match header; 0 without a condition, and for *
 }
 
-// A reply is the answer to a call that went well.
+// A reply is the answer to a successful call.
 type reply struct {
 	status int       // 0 means 200
 	body   any       // as JSON; nil for no content
-	held   *share    // of the room, until the answer is taken
-	moved  store.Seq // for an ETag; 0 for none
-	at     string    // for a Location
-	stream func()    // instead of all: writes the answer itself
+	held   *share    // share of the room, held until the client has received the answer
+	moved  store.Seq // for the ETag; 0 for none
+	at     string    // for the Location; empty for none
+	stream func()    // writes the whole answer; the fields above are unused then
 }
 
 // newNative returns the handler of the native API.
@@ -53,7 +53,7 @@ func (a *API) newNative() http.Handler {
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { a.fail(w, newProblem(reasonNoSuchRoute, "")) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if path.Clean(r.URL.Path) != r.URL.Path { // or mux would redirect
+		if path.Clean(r.URL.Path) != r.URL.Path { // mux would redirect
 			a.fail(w, newProblem(reasonNoSuchRoute, ""))
 			return
 		}
@@ -61,7 +61,7 @@ func (a *API) newNative() http.Handler {
 	})
 }
 
-// choose serves r by the one of a path's routes that takes its method.
+// choose serves r on the route for its method, one of the routes of its path.
 func (a *API) choose(w http.ResponseWriter, r *http.Request, routes []route) {
 	var allow []string
 	for _, route := range routes {
@@ -76,14 +76,18 @@ func (a *API) choose(w http.ResponseWriter, r *http.Request, routes []route) {
 	a.fail(w, p)
 }
 
-// serve runs one request through everything that all routes have in common.
+// serve runs a request on a route and writes the answer.
 func (a *API) serve(w http.ResponseWriter, r *http.Request, route route) {
 	c := &call{Request: r, w: w, api: a}
 	answer, err := c.run(route)
 	defer answer.held.release()
 	switch {
 	case err != nil:
-		a.fail(w, problemOf(err))
+		p := problemOf(err)
+		if p.Status == http.StatusInternalServerError {
+			a.failed(r, err)
+		}
+		a.fail(w, p)
 	case answer.stream != nil:
 		answer.stream()
 	default:
@@ -101,6 +105,8 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route route) {
 	}
 }
 
+// run authenticates and parses the request, in the same order on all routes, and calls the route's
+// handler.
 func (c *call) run(route route) (answer reply, err error) {
 	if err := c.api.origins.Check(c.Request); err != nil {
 		return reply{}, newProblem(reasonCrossOrigin, "")
@@ -133,7 +139,7 @@ func (c *call) run(route route) (answer reply, err error) {
 	return answer, err
 }
 
-// room returns where there is a share of the caller's.
+// room returns the room for callers of this kind.
 func (c *call) room() *room {
 	if c.caller.Executor {
 		return c.api.executors
@@ -147,20 +153,20 @@ func (c *call) identify(executor bool) (err error) {
 		return newProblem(reasonUnauthenticated, "the server has no authentication configured")
 	}
 	c.caller, err = c.api.c.Identify(c.Request, Credentials{})
-	if err == nil {
-		c.eng, err = c.caller.sees(c.api.eng)
-	}
-	switch {
-	case err != nil:
+	if err != nil || c.caller == (Caller{}) {
 		return newProblem(reasonUnauthenticated, "")
-	case executor && !c.caller.Executor:
+	}
+	if c.eng, err = c.caller.sees(c.api.eng); err != nil {
+		return err
+	}
+	if executor && !c.caller.Executor {
 		return newProblem(reasonNotExecutor, "")
 	}
 	return nil
 }
 
-// acceptsJSON refuses a body that is said to be anything but JSON. A body that is not there
-// needs no type.
+// acceptsJSON refuses a body whose Content-Type is not JSON. An absent body needs no
+// Content-Type.
 func (c *call) acceptsJSON() error {
 	given := c.Header.Get("Content-Type")
 	if given == "" && c.ContentLength == 0 {
@@ -175,7 +181,7 @@ func (c *call) acceptsJSON() error {
 	return nil
 }
 
-// decode reads the body into v. No body reads as {}.
+// decode reads the body into v. An absent body counts as {}.
 func (c *call) decode(v any) error {
 	if len(c.body) == 0 {
 		c.body = []byte("{}")
@@ -190,8 +196,8 @@ func (c *call) decode(v any) error {
 	return nil
 }
 
-// condition returns the version in the If-Match header. What has no version takes no
-// condition, rather than to pass over one.
+// condition returns the version in the If-Match header. A route that takes no condition refuses
+// the header: no client relies on a condition that the server ignores.
 func (c *call) condition(takes bool) (store.Seq, error) {
 	given := c.Header.Values("If-Match")
 	switch {
@@ -202,7 +208,7 @@ func (c *call) condition(takes bool) (store.Seq, error) {
 	case len(given) == 1 && given[0] == "*":
 		return 0, nil
 	}
-	text := strings.TrimPrefix(strings.Join(given, ", "), "W/") // a proxy that compresses adds it, and the number says all
+	text := strings.TrimPrefix(strings.Join(given, ", "), "W/") // compressing proxies add W/; the number alone identifies the version
 	digits, ok := strings.CutPrefix(text, `"`)
 	digits, ok2 := strings.CutSuffix(digits, `"`)
 	n, err := number("If-Match", digits)
@@ -232,7 +238,7 @@ func (a *API) write(w http.ResponseWriter, status int, kind string, v any) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil { // of what is sent, all marshals: a mistake here
+	if err := encoder.Encode(v); err != nil { // a bug: every answer marshals
 		status, kind = http.StatusInternalServerError, "application/problem+json"
 		text.Reset()
 		_ = encoder.Encode(newProblem(reasonInternal, ""))
@@ -247,7 +253,8 @@ func (a *API) send(w http.ResponseWriter, status int, kind string, text []byte) 
 	_, _ = w.Write(text)
 }
 
-// begin begins an answer. The server gives up on a client that does not take all of it in time.
+// begin starts an answer. The server disconnects a client that does not receive the whole answer
+// within WriteTimeout.
 func (a *API) begin(w http.ResponseWriter, status int, kind string) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(a.c.WriteTimeout))
 	h := w.Header()

@@ -15,7 +15,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// reportBody is what an executor says of an attempt.
+// reportBody is an executor's report on an attempt.
 type reportBody struct {
 	Attempt int32        `json:"attempt"`
 	Results []resultBody `json:"results"`
@@ -25,7 +25,7 @@ type reportBody struct {
 
 // resultBody is an [engine.TargetResult] on the wire.
 type resultBody struct {
-	Target   *int32    `json:"target"` // must be there: 0 is a target
+	Target   *int32    `json:"target"` // required: 0 is a target
 	Status   word      `json:"status"`
 	ExitCode int32     `json:"exit_code"`
 	Started  step.Time `json:"started"`
@@ -66,7 +66,7 @@ func (c *call) report(b *reportBody) (reply, error) {
 		return reply{}, err
 	}
 	receipt, err := c.eng.Report(c.Context(), r)
-	if errors.Is(err, engine.ErrUnknownOutcome) { // its request id is the engine's own
+	if errors.Is(err, engine.ErrUnknownOutcome) { // omits the request id, which the engine made
 		return reply{}, newProblem(reasonUnknownOutcome, "repeat the report: reports are idempotent")
 	}
 	if receipt.Rejected == nil {
@@ -75,8 +75,8 @@ func (c *call) report(b *reportBody) (reply, error) {
 	return reply{body: receipt}, err
 }
 
-// parseOutcome reads an event by its name, or by its number among the events, from 1. Which
-// events an executor may report is not asked here.
+// parseOutcome reads an event by its name or by its code. It accepts every event: the engine
+// refuses the events that an executor may not report.
 func parseOutcome(text string) (step.Cause, error) {
 	_, err := strconv.Atoi(text)
 	isNumber := err == nil
@@ -107,7 +107,7 @@ type wireDelivery struct {
 	deliveryTail
 }
 
-// deliveryHead and deliveryTail are the short fields of a delivery.
+// deliveryHead and deliveryTail are the fields of a delivery before and after its step.
 type deliveryHead struct {
 	Effect  store.Effect `json:"effect"`
 	Seq     store.Seq    `json:"seq"`
@@ -115,7 +115,7 @@ type deliveryHead struct {
 	Cause   step.Cause   `json:"cause"`
 	By      string       `json:"by,omitempty"`
 	Because string       `json:"because,omitempty"`
-	Job     store.Job    `json:"job"`
+	Job     wireJob      `json:"job"`
 }
 
 type deliveryTail struct {
@@ -129,13 +129,13 @@ type deliveryTail struct {
 
 func deliveryOf(d *engine.Delivery) wireDelivery {
 	return wireDelivery{
-		deliveryHead{Effect: d.Effect, Seq: d.Seq, At: d.At, Cause: d.Cause, By: d.By, Because: d.Because, Job: d.Job},
+		deliveryHead{Effect: d.Effect, Seq: d.Seq, At: d.At, Cause: d.Cause, By: d.By, Because: d.Because, Job: jobOf(&d.Job)},
 		wholeStep(&d.Step),
 		deliveryTail{Attempt: d.Attempt, Run: d.Run, All: d.Run.All(d.Attempt), Ended: d.Ended, Count: d.Count, Token: d.Token},
 	}
 }
 
-// wireDeliveries are what a claim answers with.
+// wireDeliveries are the answer to a claim.
 type wireDeliveries struct {
 	Items []wireDelivery `json:"items"`
 }
@@ -156,12 +156,12 @@ func (d *wireDeliveries) encode(to io.Writer) {
 	})
 }
 
-// How many effects one claim takes, and how many bytes of payloads: with one more payload they
+// The limits of one claim. Its payloads exceed claimBytes by one payload at most, and then still
 // fit into maxAnswer.
 const (
-	claimLimit    = 10 // if it does not say
-	maxClaimLimit = 100
-	claimBytes    = 1 << 20
+	claimLimit    = 10      // effects, by default
+	maxClaimLimit = 100     // effects
+	claimBytes    = 1 << 20 // bytes of payloads
 )
 
 func (c *call) claim(b *claimBody) (reply, error) {
@@ -192,7 +192,7 @@ func (c *call) claim(b *claimBody) (reply, error) {
 	return reply{body: &wireDeliveries{items}, held: held}, err
 }
 
-// query reads what b selects.
+// query returns the selection of b.
 func (b *claimBody) query() (q engine.ClaimQuery, err error) {
 	q.Limit = claimLimit
 	for i, name := range b.Effects {
@@ -224,8 +224,7 @@ func (b *claimBody) query() (q engine.ClaimQuery, err error) {
 	return q, nil
 }
 
-// limit has q select what the executor serves and nothing else. It refuses a claim of nothing that
-// the executor serves.
+// limit narrows q to the effects that the executor serves. It refuses q if none is left.
 func (c *call) limit(q *engine.ClaimQuery) error {
 	served := c.caller.Types
 	if served.Empty() {
@@ -247,10 +246,11 @@ func (c *call) limit(q *engine.ClaimQuery) error {
 	return nil
 }
 
-// servedEffects are those that belong to a step type.
+// servedEffects are the kinds of effects that belong to a step type.
 var servedEffects = []store.Effect{store.RunTargets, store.StopAttempt}
 
-// claimed claims. A claim that waits while the server shuts down has found nothing.
+// claimed claims effects. A shutdown of the server ends a waiting claim without effects and
+// without an error.
 func (c *call) claimed(q engine.ClaimQuery) ([]engine.Delivery, error) {
 	if q.Wait == 0 {
 		return c.eng.Claim(c.Context(), q)
@@ -325,7 +325,7 @@ func (c *call) effect() (job store.JobID, seq store.Seq, err error) {
 	return job, store.Seq(n), err
 }
 
-// answerFor does something to a delivery of the effect in the path.
+// answerFor calls do on a delivery of the effect in the path, if the executor serves that effect.
 func (c *call) answerFor(count int32, text string, do func(engine.Claimed) error) (reply, error) {
 	job, seq, err := c.effect()
 	if err != nil {
@@ -342,8 +342,8 @@ func (c *call) answerFor(count int32, text string, do func(engine.Claimed) error
 	return reply{status: http.StatusNoContent}, do(claimed)
 }
 
-// servesEffect refuses an effect that the executor does not serve. One that is not there is left to
-// the engine, as its answer is the same for all.
+// servesEffect refuses an effect that the executor does not serve. It passes an effect that does
+// not exist, which the engine refuses in the same words for all executors.
 func (c *call) servesEffect(claimed engine.Claimed) error {
 	if c.caller.Types.Empty() || claimed.Seq < 1 {
 		return nil
@@ -367,6 +367,7 @@ func (c *call) servesStep(job store.JobID, id step.ID) error {
 	return err
 }
 
+// notServed is the refusal of an effect or a step of a type outside the caller's Types.
 func (c *call) notServed() *problem {
 	return newProblem(reasonTypeNotServed, fmt.Sprintf("it serves runs and stops of: %v", c.caller.Types))
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/httpapi"
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
@@ -29,7 +30,9 @@ func (r *rig) passing(route httpapi.Route) (job store.JobID, path, body string) 
 	switch _, name, _ := strings.Cut(route.Path, "/v1/"); name {
 	case "jobs":
 		if route.Method == "POST" {
-			body = `{"name":"n","steps":[{"type":"script","name":"s","targets":["a"]}],"reason":"r",` + anyRequest + `}`
+			body = `{"name":"n","steps":[{"type":"script","name":"s","targets":["a"],"stop_before":true,"delay_ms":1,"window":"w","total_timeout_ms":1,` +
+				`"retry":{"attempts":1,"after_ms":1,"most_ms":1,"except":["failed"]},"rolling":{"batches":"1","between":{"delay_ms":1,"person":true}},` +
+				`"tolerate":{"count":1}}],"start_at":1,"timeout_ms":1,"turn":{"key":"k","limit":1},"reason":"r",` + anyRequest + `}`
 		}
 	case "jobs/{job}/start":
 		created, err := r.eng.Create(r.Context(), engine.JobSpec{Name: "job", Scope: scope, Steps: []step.Spec{{Type: step.Confirmation, Name: "ask"}}}, engine.Request{})
@@ -37,8 +40,13 @@ func (r *rig) passing(route httpapi.Route) (job store.JobID, path, body string) 
 			r.Fatal(err)
 		}
 		job, body = created.Job, `{"reason":"r",`+anyRequest+`}`
-	case "jobs/{job}/terminate":
+	case "jobs/{job}/terminate", "jobs/{job}/hold":
 		job, body = r.asking(), `{"reason":"r",`+anyRequest+`}`
+	case "jobs/{job}/resume":
+		job, body = r.asking(), `{"reason":"r",`+anyRequest+`}`
+		if _, err := r.eng.OperateJob(r.Context(), job, operation.HoldJob, engine.Request{}); err != nil {
+			r.Fatal(err)
+		}
 	case "jobs/{job}/steps/{step}/operate":
 		job, body = r.asking(), `{"code":"confirm","reason":"r",`+anyRequest+`}`
 	case "jobs/{job}/steps/{step}/report":
@@ -100,7 +108,7 @@ func (r *rig) whole() string {
 	return string(text)
 }
 
-// A bad body is made of a good one.
+// A bad body is a good one with a mistake.
 type bad struct {
 	name string
 	make func(good string, limit int64) string
@@ -161,8 +169,8 @@ var badBodies = []bad{
 	{"too long", func(good string, limit int64) string { return good + strings.Repeat(" ", int(limit)) }},
 }
 
-// Whatever is wrong with a body, the answer is a 400 that repeats nothing of it, and nothing
-// is done; the same body without the mistake is accepted.
+// A body with any mistake gets a 400 that repeats nothing of the body, and changes nothing. The same
+// body without the mistake is accepted.
 func TestBadBodies(t *testing.T) {
 	for _, route := range httpapi.Routes() {
 		if route.Body == 0 {
@@ -288,6 +296,26 @@ func TestFieldsAreNamed(t *testing.T) {
 		{"/v1/jobs", `{"name":"n","steps":[{"type":3,"name":"s","timeout_ms":9223372036855}]}`, "steps[0].timeout_ms", "must be 0 to 9223372036854"},
 		{"/v1/jobs", `{"name":"n","steps":[{"type":3,"name":"s","on_timeout":"confirm"}]}`, "steps[0].on_timeout", "confirm needs a timeout"},
 		{"/v1/jobs", `{"name":"n","steps":[{"type":3,"name":"s","on_timeout":"s3cret"}]}`, "steps[0].on_timeout", "unknown timeout decision"},
+		{"/v1/jobs", `{"name":"n","timeout_ms":-1,"steps":[{"type":3,"name":"s"}]}`, "timeout_ms", "must be 0 to 9223372036854"},
+		{"/v1/jobs", `{"name":"n","start_at":-1,"steps":[{"type":3,"name":"s"}]}`, "start_at", "want Unix milliseconds"},
+		{"/v1/jobs", `{"name":"n","turn":{"limit":1},"steps":[{"type":3,"name":"s"}]}`, "turn.key", "missing"},
+		{"/v1/jobs", `{"name":"n","turn":{},"steps":[{"type":3,"name":"s"}]}`, "turn.key", "missing"},
+		{"/v1/jobs", `{"name":"n","turn":{"key":"k"},"steps":[{"type":3,"name":"s"}]}`, "turn.limit", "want at least 1"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":3,"name":"s","delay_ms":-1}]}`, "steps[0].delay_ms", "must be 0 to"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":3,"name":"s","total_timeout_ms":9223372036855}]}`, "steps[0].total_timeout_ms", "must be 0 to"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":3,"name":"s","window":" "}]}`, "steps[0].window", "white space"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":3,"name":"s","retry":{"attempts":1}}]}`, "steps[0].retry", "confirmation"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":1,"name":"s","targets":["a"],"retry":{}}]}`, "steps[0].retry.attempts", "missing"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":1,"name":"s","targets":["a"],"retry":{"attempts":1001}}]}`, "steps[0].retry.attempts", "want 1 to 1000"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":1,"name":"s","targets":["a"],"retry":{"attempts":1,"after_ms":-1}}]}`, "steps[0].retry.after_ms", "must be 0 to"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":1,"name":"s","targets":["a"],"retry":{"attempts":1,"after_ms":2,"most_ms":1}}]}`, "steps[0].retry.most_ms", "less than the first wait"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":1,"name":"s","targets":["a"],"retry":{"attempts":1,"except":["failed","s3cret"]}}]}`, "steps[0].retry.except[1]", "unknown target status"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":1,"name":"s","targets":["a"],"retry":{"attempts":1,"except":[9]}}]}`, "steps[0].retry.except", "statuses of failure"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":1,"name":"s","targets":["a"],"rolling":{}}]}`, "steps[0].rolling.batches", "missing"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":1,"name":"s","targets":["a"],"rolling":{"batches":"0"}}]}`, "steps[0].rolling.batches", "part 1"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":1,"name":"s","targets":["a"],"rolling":{"batches":"1","between":{"delay_ms":-1}}}]}`, "steps[0].rolling.between.delay_ms", "must be 0 to"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":1,"name":"s","targets":["a"],"tolerate":{"percent":101}}]}`, "steps[0].tolerate.percent", "want 1 to 100"},
+		{"/v1/jobs", `{"name":"n","steps":[{"type":1,"name":"s","targets":["a"],"tolerate":{"count":1},"ignore_errors":true}]}`, "steps[0].tolerate", "ignores all errors"},
 		{"/v1/jobs", `{"name":"n","scope":{"type":"biz","id":"3"},"steps":[{"type":3,"name":"s"}]}`, "scope", "omit it"},
 		{"/v1/jobs", `{"name":"n","request_id":"s3cret","steps":[{"type":3,"name":"s"}]}`, "request_id", "a UUID"},
 		{"/v1/jobs", `{"name":"n","request_id":"00000000-0000-0000-0000-000000000000","steps":[{"type":3,"name":"s"}]}`, "request_id", "stands for no request"},
@@ -382,8 +410,8 @@ func TestBadParameters(t *testing.T) {
 	}
 }
 
-// An If-Match is any, or one ETag; what it says and what the body says must agree; a
-// call that has no condition takes none.
+// An If-Match is *, or one ETag. It must agree with the version in the body. A call that takes no
+// condition refuses it.
 func TestConditions(t *testing.T) {
 	for _, given := range [][]string{
 		{`17`}, {`"2", "3"`}, {`"2"`, `"3"`}, {`"0"`}, {`"02"`}, {`"-2"`}, {``}, {`"`}, {`""`}, {`"x"`}, {`*, "2"`}, {`"9223372036854775808"`},
@@ -427,8 +455,8 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// A job of another scope and a job that never was have the same answer, byte for byte and
-// header for header, on every route, whatever else the request says.
+// A job of another scope and a job that never existed have the same answer, byte for byte and header
+// for header, on every route, whatever else the request contains.
 func TestWrongScopeIsNoSuchJob(t *testing.T) {
 	asked := 0
 	for _, route := range httpapi.Routes() {
@@ -480,7 +508,7 @@ func TestWrongScopeIsNoSuchJob(t *testing.T) {
 	}
 }
 
-// A step that is not there is one that never was, for whoever sees the job.
+// A step that does not exist has an answer of its own for callers that see the job.
 func TestNoSuchStep(t *testing.T) {
 	r := newRig(t)
 	for _, route := range httpapi.Routes() {
@@ -493,7 +521,7 @@ func TestNoSuchStep(t *testing.T) {
 	}
 }
 
-// Executors' calls are for executors, and nobody else's are done for them by mistake.
+// Executors' calls are for executors, and refused to other callers.
 func TestExecutorsAlone(t *testing.T) {
 	r := newRig(t)
 	for _, route := range httpapi.Routes() {
@@ -531,7 +559,7 @@ func TestCrossOrigin(t *testing.T) {
 	}
 }
 
-// What is not there, and what is not taken.
+// Paths that do not exist, and methods that a path does not take.
 func TestNoSuchRoute(t *testing.T) {
 	r := newRig(t)
 	for _, path := range []string{"/", "/v1", "/v1/", "/v2/jobs", "/v1/jobs/", "/v1/jobs/1/", "/v1//jobs", "/v1/jobs/1/nothing", "/v1/./jobs", "/v1/jobs/../jobs"} {
@@ -572,7 +600,7 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
-// What a failing store says is not told.
+// No answer contains the error of a failing store.
 func TestStoreFailures(t *testing.T) {
 	r := newRig(t)
 	f := &failing{Store: r.st}
@@ -595,7 +623,8 @@ func TestStoreFailures(t *testing.T) {
 	}
 }
 
-// An executor claims, renews, fails, settles and reports; what it has lost is not its own.
+// An executor claims, renews, fails, settles and reports. It can do none of these after it has lost
+// the lease.
 func TestExecutorStory(t *testing.T) {
 	r := newRig(t)
 	job := r.running("a", "b")

@@ -44,13 +44,13 @@ func (p *platform) native(target, body string) (status int, v verdict) {
 	return w.Code, v
 }
 
-// What each reason is in HTTP: a conflict with where the job stands, or not for this person.
+// The status of each reason: a conflict with the job's state, or forbidden for this person.
 var statuses = map[operation.Reason]int{
 	operation.WrongType: 409, operation.NotCurrent: 409, operation.WrongState: 409, operation.NothingToRetry: 409,
 	operation.NotConfirmer: 403, operation.Denied: 403,
 }
 
-// holds compares an answer with the engine's own, and reports whether that is an acceptance.
+// holds compares an answer with the engine's, and reports whether the engine accepts.
 func (p *platform) holds(call string, job store.JobID, status int, got verdict, want store.Record, err error) bool {
 	p.Helper()
 	records := len(p.history(job))

@@ -31,7 +31,8 @@ func (c *call) jobs() (reply, error) {
 		return reply{}, err
 	}
 	jobs := page[store.Job, store.JobID]{
-		call: c, after: q.After, key: func(j *store.Job) store.JobID { return j.ID }, write: marshalled[store.Job],
+		call: c, after: q.After, key: func(j *store.Job) store.JobID { return j.ID },
+		write: func(w *jsonWriter, j *store.Job) { w.value(jobOf(j)) },
 		get: func(after store.JobID, limit int) ([]store.Job, error) {
 			q.After, q.Limit = after, limit
 			return c.eng.Jobs(c.Context(), q)
@@ -47,8 +48,8 @@ func (c *call) jobs() (reply, error) {
 	return answer(jobs.open(q.Limit))
 }
 
-// beyondWindow reports whether there are more jobs in some states, none meaning any, than a name is
-// looked for among.
+// beyondWindow reports whether more than [store.NameWindow] jobs are in the given states; the
+// empty set means all states.
 func (c *call) beyondWindow(states step.States) (bool, error) {
 	counts, err := c.eng.Counts(c.Context(), store.NameWindow+1)
 	n := 0
@@ -66,9 +67,9 @@ type wireCounts struct {
 	Most   int                `json:"most"`
 }
 
-// How far jobs are counted.
+// The maximum to which the jobs of a state are counted.
 const (
-	countsMost    = 1000 // if it is not said
+	countsMost    = 1000 // default
 	maxCountsMost = 10_000
 )
 
@@ -91,7 +92,7 @@ func (c *call) getJob() (reply, error) {
 		return reply{}, err
 	}
 	job, err := c.eng.Job(c.Context(), id)
-	return reply{body: job, moved: job.Moved}, err
+	return reply{body: jobOf(&job), moved: job.Moved}, err
 }
 
 func (c *call) steps() (reply, error) {
@@ -110,10 +111,10 @@ func (c *call) effects() (reply, error) {
 	return pageOf(c, p, c.eng.Effects)
 }
 
-// marshalled writes v as it marshals.
+// marshalled writes v as encoding/json does.
 func marshalled[T any](w *jsonWriter, v *T) { w.value(v) }
 
-// pageOf answers with a page of what belongs to the job in the path.
+// pageOf answers with a page of rows that belong to the job in the path.
 func pageOf[T any, K ~int64](c *call, p page[T, K], get func(context.Context, store.JobID, K, int) ([]T, error)) (reply, error) {
 	job, err := c.job()
 	if err != nil {
@@ -155,13 +156,64 @@ func (c *call) explain() (reply, error) {
 	}
 	return c.admitted(func() (any, int64, store.Seq, error) {
 		x, err := c.eng.Explain(c.Context(), job, stepID, c.caller.request())
-		answer := &wireExplanation{Job: x.Job, Step: stepOf(&x.Step), Causes: x.Causes}
+		answer := &wireExplanation{Job: jobOf(&x.Job), Step: stepOf(&x.Step), Causes: x.Causes}
 		return answer, bytesOf(&x.Step), x.Job.Moved, err
 	})
 }
 
-// header returns the header of a job, as a list has it: [engine.Engine.Job] reads the
-// current step as well.
+// wireBatches are the batches of a step.
+type wireBatches struct {
+	Items []store.Batch `json:"items"`
+}
+
+func (c *call) batches() (reply, error) {
+	job, stepID, err := c.step()
+	if err != nil {
+		return reply{}, err
+	}
+	answer := wireBatches{Items: []store.Batch{}}
+	batches, err := c.eng.Batches(c.Context(), job, stepID)
+	answer.Items = append(answer.Items, batches...)
+	return reply{body: answer}, err
+}
+
+// wirePlan is the plan of the batches of a step.
+type wirePlan struct {
+	Items []plannedBatch `json:"items"`
+}
+
+type plannedBatch struct {
+	Number int32 `json:"number"`
+	First  int32 `json:"first"`
+	End    int32 `json:"end"`
+}
+
+// plan answers with the plan that a step with batches and so many targets would have.
+func (c *call) plan() (reply, error) {
+	total, err := param32(c, "total")
+	if err != nil {
+		return reply{}, err
+	}
+	if total == 0 {
+		return reply{}, invalid("total", "want the number of targets: 1 to 2147483647")
+	}
+	ends, err := step.Batches(c.query.Get("batches"), total)
+	if err != nil {
+		return reply{}, invalid("batches", err.Error())
+	}
+	var plan wirePlan
+	for i, end := range ends {
+		b := plannedBatch{Number: int32(i) + 1, End: end}
+		if i > 0 {
+			b.First = ends[i-1]
+		}
+		plan.Items = append(plan.Items, b)
+	}
+	return reply{body: plan}, nil
+}
+
+// header returns the header of a job. It reads a list of one job, as [engine.Engine.Job] also
+// reads the current step.
 func (c *call) header(id store.JobID) (store.Job, error) {
 	if id > 0 {
 		jobs, err := c.eng.Jobs(c.Context(), engine.JobQuery{After: id - 1, Limit: 1})
@@ -169,10 +221,10 @@ func (c *call) header(id store.JobID) (store.Job, error) {
 			return jobs[0], nil
 		}
 	}
-	return c.eng.Job(c.Context(), id) // or why there is none
+	return c.eng.Job(c.Context(), id) // for its error
 }
 
-// admitted answers with what read returns, which may be large, and with an ETag.
+// admitted answers with the result of read, which may be large, and with an ETag.
 func (c *call) admitted(read func() (body any, bytes int64, moved store.Seq, err error)) (reply, error) {
 	answer, held, err := admit(c.Context(), c.room(), c.caller.client(), c.api.c.WriteTimeout, c.URL.Path, func() (reply, int64, error) {
 		body, bytes, moved, err := read()

@@ -36,7 +36,7 @@ func readDocument(t *testing.T) described {
 	return d
 }
 
-// at returns what stands at a pointer ("#/components/schemas/Job"), following references.
+// at returns the value at a pointer ("#/components/schemas/Job"), following references.
 func (d described) at(pointer string) object {
 	d.Helper()
 	v := d.all
@@ -68,8 +68,8 @@ func texts(v any) []string {
 	return all
 }
 
-// Every route, and nothing else, is described, with its parameters, who it is for, and the
-// most that its body holds.
+// The document describes every route, and no other, with its parameters, its kinds of callers and the
+// limit of its body.
 func TestDocumentDescribesTheRoutes(t *testing.T) {
 	d := readDocument(t)
 	left := map[string]object{}
@@ -140,7 +140,7 @@ func TestDocumentDescribesTheRoutes(t *testing.T) {
 	}
 }
 
-// The objects of the wire: what each schema describes, and whether it is a request.
+// The objects of the wire: the Go type of each schema, and whether it is a request.
 var wireTypes = map[string]struct {
 	of      reflect.Type
 	request bool
@@ -148,6 +148,7 @@ var wireTypes = map[string]struct {
 	"CreateJob":    {reflect.TypeFor[createBody](), true},
 	"StepSpec":     {reflect.TypeFor[specBody](), true},
 	"Scope":        {reflect.TypeFor[store.Scope](), true},
+	"GivenRetry":   {reflect.TypeFor[retryBody](), true},
 	"OperateJob":   {reflect.TypeFor[moreBody](), true},
 	"OperateStep":  {reflect.TypeFor[operateBody](), true},
 	"Report":       {reflect.TypeFor[reportBody](), true},
@@ -158,9 +159,21 @@ var wireTypes = map[string]struct {
 	"Fail":         {reflect.TypeFor[failBody](), true},
 
 	"Problem":       {reflect.TypeFor[problem](), false},
-	"Job":           {reflect.TypeFor[store.Job](), false},
+	"Job":           {reflect.TypeFor[wireJob](), false},
+	"JobPolicy":     {reflect.TypeFor[wireJobPolicy](), false},
+	"Turn":          {reflect.TypeFor[store.Turn](), false},
 	"JobScope":      {reflect.TypeFor[store.Scope](), false},
 	"Step":          {reflect.TypeFor[wireStep](), false},
+	"Policy":        {reflect.TypeFor[wirePolicy](), false},
+	"Retry":         {reflect.TypeFor[wireRetry](), false},
+	"Rolling":       {reflect.TypeFor[wireRolling](), false},
+	"Between":       {reflect.TypeFor[wireBetween](), false},
+	"Tolerance":     {reflect.TypeFor[step.Tolerance](), false},
+	"Gate":          {reflect.TypeFor[store.Gate](), false},
+	"Batch":         {reflect.TypeFor[store.Batch](), false},
+	"BatchList":     {reflect.TypeFor[wireBatches](), false},
+	"PlannedBatch":  {reflect.TypeFor[plannedBatch](), false},
+	"BatchPlan":     {reflect.TypeFor[wirePlan](), false},
 	"Target":        {reflect.TypeFor[store.Target](), false},
 	"Record":        {reflect.TypeFor[store.Record](), false},
 	"Run":           {reflect.TypeFor[store.Run](), false},
@@ -180,7 +193,7 @@ var wireTypes = map[string]struct {
 	"Row":           {reflect.TypeFor[operation.Row](), false},
 	"JobCounts":     {reflect.TypeFor[wireCounts](), false},
 	"JobPage": {reflect.TypeFor[struct {
-		wirePage[store.Job]
+		wirePage[wireJob]
 		Window *int  `json:"window,omitempty"`
 		Beyond *bool `json:"beyond,omitempty"`
 	}](), false},
@@ -202,6 +215,7 @@ type jsonField struct {
 	optional bool
 }
 
+// jsonFields returns the fields of a struct; one of the struct itself hides that of an embedded one.
 func jsonFields(t reflect.Type) (all []jsonField) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -210,15 +224,16 @@ func jsonFields(t reflect.Type) (all []jsonField) {
 		case f.Anonymous && name == "":
 			all = append(all, jsonFields(f.Type)...)
 		case f.IsExported() && name != "-":
+			all = slices.DeleteFunc(all, func(inner jsonField) bool { return inner.name == name })
 			all = append(all, jsonField{name, f.Type, strings.HasPrefix(more, "omit")})
 		}
 	}
 	return all
 }
 
-// Every object of the wire is described field by field, and there is no schema beside. What
-// an answer always has is required; what a request must have is checked against the handlers
-// by the tests that record traffic.
+// Every object of the wire is described field by field, and there is no other schema. The fields that
+// an answer always has are required. Tests of traffic compare the required fields of requests with
+// the handlers.
 func TestDocumentDescribesTheObjects(t *testing.T) {
 	d := readDocument(t)
 	schemas := d.at("#/components/schemas")
@@ -263,12 +278,13 @@ func TestDocumentDescribesTheObjects(t *testing.T) {
 var alphabets = map[reflect.Type]string{
 	reflect.TypeFor[step.State](): "State", reflect.TypeFor[step.Status](): "Status", reflect.TypeFor[step.Type](): "Type",
 	reflect.TypeFor[step.Cause](): "Cause", reflect.TypeFor[step.Do](): "Do", reflect.TypeFor[step.Decision](): "Decision",
+	reflect.TypeFor[step.GateReason](): "GateReason",
 	reflect.TypeFor[operation.Guard](): "Guard", reflect.TypeFor[operation.Reason](): "Reason",
 	reflect.TypeFor[store.Effect](): "Effect", reflect.TypeFor[step.Time](): "Time",
 	reflect.TypeFor[store.RequestID](): "RequestID",
 }
 
-// misfit says in what way a schema does not describe a type of Go's, "" for none.
+// misfit returns how a schema differs from a Go type, "" if it does not.
 func (d described) misfit(s object, of reflect.Type) string {
 	for of.Kind() == reflect.Pointer {
 		of = of.Elem()
@@ -350,8 +366,8 @@ func numbersOf[T ~uint8 | ~uint16](all []T) (numbers []float64) {
 	return numbers
 }
 
-// declared returns what an alphabet without a function for it has, from its zero on, which has a
-// name and marshals as empty text.
+// declared returns the values of an alphabet that has no function for them, from its zero on. The zero
+// has a name and marshals as empty text.
 func declared[T interface {
 	~uint8
 	fmt.Stringer
@@ -372,11 +388,12 @@ func declared[T interface {
 func TestDocumentHasTheAlphabets(t *testing.T) {
 	d := readDocument(t)
 	enums := map[string][]string{
-		"State": namesOf(step.AllStates()), "Status": append([]string{"none"}, namesOf(step.AllStatuses())...),
+		"State": namesOf(step.AllStates()), "Status": append([]string{""}, namesOf(step.AllStatuses())...),
 		"Type": namesOf([]step.Type{step.Script, step.FileTransfer, step.Confirmation, step.SQL}), "Code": namesOf(operation.AllCodes()),
 		"Cause": namesOf(step.AllCauses()), "Do": namesOf(step.AllDos()), "Reason": namesOf(operation.AllReasons()),
 		"Decision": namesOf(declared[step.Decision]()), "Guard": append([]string{""}, namesOf(declared[operation.Guard]()[1:])...),
 		"Effect":     append([]string{""}, namesOf(declared[store.Effect]()[1:])...),
+		"GateReason": append([]string{""}, namesOf(step.AllGateReasons())...),
 		"GivenState": namesOf(step.AllStates()), "GivenStatus": namesOf(step.AllStatuses()), "GivenType": nil, "GivenCode": nil,
 		"GivenDecision": nil, "GivenEffect": namesOf(declared[store.Effect]()[1:]),
 		"GivenOutcome": append(namesOf([]step.Cause{step.Stopped, step.Broke, step.Dropped}), "abnormal", "abandoned"),
@@ -489,8 +506,7 @@ func TestDocumentHasTheReasons(t *testing.T) {
 	}
 }
 
-// Nothing in the document refers to what is not there, and nothing is there that nobody
-// refers to.
+// Every reference in the document has a target, and every component has a reference.
 func TestDocumentIsWhole(t *testing.T) {
 	d := readDocument(t)
 	used := map[string]bool{}
@@ -507,7 +523,7 @@ func TestDocumentIsWhole(t *testing.T) {
 	}
 }
 
-// A step on the wire has all that a stored one has.
+// A step on the wire has all fields of a stored one.
 func TestStepHasEveryField(t *testing.T) {
 	var want, got []string
 	for _, f := range jsonFields(reflect.TypeFor[store.Step]()) {
@@ -521,7 +537,23 @@ func TestStepHasEveryField(t *testing.T) {
 	}
 	s := store.Step{
 		ID: 1, Type: 3, Name: "n", IgnoreErrors: true, OnTimeout: 1, Timeout: 1, Confirmers: step.NamesOf([]string{"ann"}), Payload: "p",
-		Total: 1, State: 7, Attempt: 1, Run: store.FirstRun, Succeeded: 1, Unfinished: 1, Started: 1, Finished: 1, Deadline: 1,
+		Total: 1, State: 7, StopBefore: true, Attempt: 1, Run: store.Run{Full: 1, First: 1, End: 1}, Succeeded: 1, Unfinished: 1,
+		Started: 1, Finished: 1, Deadline: 1, Expires: 1, Due: 1, Gate: store.Gate{Reason: 1, Then: 1, Until: 1},
+		Batch: 1, Before: 1, Accepted: 1, Automatic: 1, Mendable: true, Policy: &step.Policy{
+			Delay: 1, Window: "w", TotalTimeout: 1, Tolerate: step.Tolerance{Count: 1, Percent: 1},
+			Retry:   step.Retry{Attempts: 1, After: 1, Most: 1, Except: []step.Status{step.NonZeroExit}},
+			Rolling: step.Rolling{Batches: "1", Between: step.Between{Delay: 1, Person: true}},
+		},
+	}
+	const policy = `{"delay_ms":1,"window":"w","total_timeout_ms":1,"retry":{"attempts":1,"after_ms":1,"most_ms":1,"except":["non_zero_exit"]},` +
+		`"rolling":{"batches":"1","between":{"delay_ms":1,"person":true}},"tolerate":{"count":1,"percent":1}}`
+	if got, err := json.Marshal(policyOf(s.Policy)); err != nil || string(got) != policy {
+		t.Errorf("the policy is\n     %s, %v\nwant %s", got, err, policy)
+	}
+	j := jobOf(&store.Job{Policy: &store.JobPolicy{StartAt: 1, Timeout: 1, Turn: store.Turn{Key: "k", Limit: 1}}})
+	const jobPolicy = `{"start_at":1,"timeout_ms":1,"turn":{"key":"k","limit":1}}`
+	if got, err := json.Marshal(j.Policy); err != nil || string(got) != jobPolicy {
+		t.Errorf("the job's policy is\n     %s, %v\nwant %s", got, err, jobPolicy)
 	}
 	text, err := json.Marshal(wholeStep(&s))
 	if err != nil {

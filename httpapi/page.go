@@ -6,10 +6,10 @@ import (
 	"strconv"
 )
 
-// A page answers with a list. It is read in parts, as the client takes it: while a client is
-// waited for there is the text of one part and nothing else. So its items are as of several
-// moments, in their order, if it has several parts; up to partRows small ones are as of one. It
-// ends early, with a key to continue after, if a later part cannot be had.
+// A page is an answer with a list. The server reads its rows in parts while the client receives
+// them, and holds one part at a time. A part shows its rows at one moment: so does a page of at
+// most partRows small rows, and the parts of a longer page show later and later moments. If a later
+// part cannot be read, the page ends early, with a key to continue after.
 type page[T any, K ~int32 | ~int64] struct {
 	call  *call
 	get   func(after K, limit int) ([]T, error)
@@ -17,18 +17,18 @@ type page[T any, K ~int32 | ~int64] struct {
 	key   func(*T) K
 	keep  func(*T) bool  // nil keeps all
 	size  func(*T) int64 // bytes of a row's long fields; nil if it has none
-	tail  string         // fields of the page after its items, with a comma before each
+	tail  string         // fields of the page after its items, each with a leading comma
 
-	after K // the key of the last row that was read
-	left  int
-	part  part[T, K] // the next one to be written
-	large *share     // of large parts; nil for small ones
-	held  *share     // of part, if it is large
-	more  bool       // there may be rows after after
-	any   bool       // an item was written
+	after K          // key of the last row read
+	left  int        // rows that the page may still have
+	part  part[T, K] // the next part to write
+	large *share     // share for large parts; nil for small ones
+	held  *share     // share for part, if it is large
+	more  bool       // rows may follow
+	any   bool       // encode has written an item
 }
 
-// A part is some rows: as text or, if one may be large, as they were read.
+// A part is a run of rows: their text or, if a row may be large, the rows as read.
 type part[T, K any] struct {
 	text  *jsonWriter
 	items []T
@@ -37,24 +37,24 @@ type part[T, K any] struct {
 	more  bool
 }
 
-// A partName names a part of a heavy page.
+// A partName identifies a part of a page with large rows in [room.sizes].
 type partName struct {
 	job   string
 	after int64
 	left  int
 }
 
-// A small part has as much as every answer has without a share, and a large one about 1 MiB: the
-// rest of its share is for the rows of which it is made.
+// The sizes of parts. A small part needs no share. A large one has about 1 MiB of text; the rest
+// of its share is for the rows that the text is made of.
 const (
-	partRows, partText           = 200, 48 << 10 // a buffer doubles: to maxOperation
+	partRows, partText           = 200, 48 << 10 // the buffer doubles, up to maxOperation
 	largePartRows, largePartText = 4000, 1 << 20
-	largePart                    = 2 << 20
-	pageLimit                    = 100    // rows of a page that does not say
-	maxPageLimit                 = 10_000 // that the engine returns
+	largePart                    = 2 << 20 // bytes of its share
+	pageLimit                    = 100     // rows, by default
+	maxPageLimit                 = 10_000  // rows: the engine's maximum
 )
 
-// open reads the first part, so that its error is the answer. The others are written by encode.
+// open reads the first part: its error is the answer. encode reads and writes the others.
 func (p *page[T, K]) open(limit int) (*page[T, K], error) {
 	p.left = limit
 	if limit == 0 {
@@ -75,7 +75,7 @@ func (p *page[T, K]) release() {
 	p.held.release()
 }
 
-// next has the next part.
+// next reads the next part, and waits for its share.
 func (p *page[T, K]) next() (err error) {
 	if p.size != nil {
 		c := p.call
@@ -90,13 +90,13 @@ func (p *page[T, K]) next() (err error) {
 	return err
 }
 
-// read reads a part, and returns how many bytes it holds.
+// read reads a part and returns the bytes that it holds.
 func (p *page[T, K]) read() (part part[T, K], bytes int64, err error) {
 	rows, enough := partRows, partText
 	if p.large != nil {
 		rows, enough = largePartRows, largePartText
 	}
-	if p.left <= maxPageLimit { // or the engine refuses it
+	if p.left <= maxPageLimit { // the engine refuses a higher limit
 		rows = min(rows, p.left)
 	} else {
 		rows = p.left
@@ -163,7 +163,7 @@ func (p *page[T, K]) encode(to io.Writer) {
 	_, _ = io.WriteString(to, end+"}\n")
 }
 
-// stream writes the items of a part, piece by piece.
+// stream writes the items of a part in pieces.
 func (p *page[T, K]) stream(to io.Writer) error {
 	w := newJSONWriter(to)
 	for i := range p.part.items {

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/operation"
@@ -10,17 +11,16 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A problem is an error of the native API as RFC 9457 has it. It is an error, so that
-// handlers return it.
+// A problem is an error answer of the native API (RFC 9457). Handlers return it as an error.
 type problem struct {
 	Type   string `json:"type"` // "urn:stepgate:problem:" and the reason
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty"`
-	Reason string `json:"reason"` // for machines: operation.Reason's name, or one of the other reasons below
+	Reason string `json:"reason"` // machine-readable: the name of an operation.Reason, or a reason below
 	Field  string `json:"field,omitempty"`
 
-	// Of a refusal, where the job stands.
+	// The state of the job, in a refusal that depends on it.
 	Job      store.JobID `json:"job,omitzero"`
 	Step     step.ID     `json:"step,omitzero"`
 	Cause    step.Cause  `json:"cause,omitzero"`
@@ -32,18 +32,18 @@ type problem struct {
 	State    step.State  `json:"state,omitzero"`
 	JobState step.State  `json:"job_state,omitzero"`
 
-	// And what would be legal instead. Absent where the reason comes before the state.
+	// The legal alternatives. Absent in a refusal that does not depend on the state.
 	Legal     *step.Causes `json:"legal,omitempty"`
 	LegalFrom *step.States `json:"legal_from,omitempty"`
 
-	Request *store.RequestID `json:"request_id,omitempty"` // of an unknown outcome: to repeat it with
+	Request *store.RequestID `json:"request_id,omitempty"` // after an unknown outcome: the id to repeat the request with
 
-	header http.Header // to answer with, beside the usual ones
+	header http.Header // additional headers of the answer
 }
 
 func (p *problem) Error() string { return p.Title + ": " + p.Detail }
 
-// The reasons that are not operation.Reason's.
+// The reasons in addition to the names of operation.Reason.
 const (
 	reasonUnauthenticated = "unauthenticated"
 	reasonNotExecutor     = "not_executor"
@@ -62,7 +62,7 @@ const (
 	reasonInternal        = "internal"
 )
 
-// The title and the HTTP status of each reason.
+// problems has the HTTP status and the title of each reason.
 var problems = map[string]struct {
 	status int
 	title  string
@@ -80,7 +80,13 @@ var problems = map[string]struct {
 	operation.NotConfirmer.String():   {http.StatusForbidden, "the person is not a confirmer of the step"},
 	operation.Sealed.String():         {http.StatusConflict, "the job is sealed: it is final"},
 	operation.Settled.String():        {http.StatusConflict, "the effect does not wait any more"},
-	operation.Leased.String():         {http.StatusConflict, "a claim may hold the effect"},
+	operation.Leased.String():         {http.StatusConflict, "a claim holds the effect"},
+	operation.OnHold.String():         {http.StatusConflict, "the job is on hold"},
+	operation.NotHeld.String():        {http.StatusConflict, "the job is not on hold"},
+	operation.NoTurn.String():         {http.StatusConflict, "other jobs have the turns"},
+	operation.NoBatchLeft.String():    {http.StatusConflict, "every batch of the step has begun"},
+	operation.StopSet.String():        {http.StatusConflict, "a stop is set before the step already"},
+	operation.NoStop.String():         {http.StatusConflict, "no stop is set before the step"},
 
 	reasonUnauthenticated: {http.StatusUnauthorized, "the caller is unknown"},
 	reasonNotExecutor:     {http.StatusForbidden, "the caller is not an executor"},
@@ -106,7 +112,7 @@ func newProblem(reason, detail string) *problem {
 	}
 }
 
-// invalid is the problem of a field that is not acceptable.
+// invalid returns the problem of an invalid field.
 func invalid(field, detail string) *problem {
 	p := newProblem(operation.InvalidInput.String(), detail)
 	p.Field = field
@@ -149,13 +155,16 @@ func problemOf(err error) *problem {
 	return p
 }
 
-// misused returns a refusal of a field. A field of the program's is an internal error.
+// misused returns a refusal of a field as a problem. A field with a Go name is the program's and
+// not the client's: the answer is an internal error.
 func misused(r *engine.Refusal) *problem {
 	switch field := r.Field; {
 	case field == "" || 'A' <= field[0] && field[0] <= 'Z':
 		return newProblem(reasonInternal, "")
 	case field == "lease", field == "wait":
-		return invalid(field+"_ms", r.Detail) // the wire says the unit
+		return invalid(field+"_ms", r.Detail) // the name on the wire has the unit
+	case strings.HasSuffix(field, "_ns"):
+		return invalid(strings.TrimSuffix(field, "_ns")+"_ms", r.Detail) // likewise
 	default:
 		return invalid(field, r.Detail)
 	}

@@ -33,8 +33,7 @@ func query(raw string, known []string) (url.Values, error) {
 	return values, nil
 }
 
-// number reads a decimal number of at most 19 digits as clients write it: no sign, no leading
-// zero.
+// number reads a decimal number from 0 to 2^63 - 1, without a sign or leading zeros.
 func number(field, text string) (int64, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || strconv.FormatInt(n, 10) != text || n < 0 {
@@ -43,7 +42,7 @@ func number(field, text string) (int64, error) {
 	return n, nil
 }
 
-// param returns a number of the query, 0 if it is not given.
+// param returns a numeric parameter, 0 if it is absent.
 func param[N ~int64](c *call, name string) (N, error) {
 	if !c.query.Has(name) {
 		return 0, nil
@@ -52,7 +51,7 @@ func param[N ~int64](c *call, name string) (N, error) {
 	return N(n), err
 }
 
-// param32 is param for what has 32 bits.
+// param32 is param for numbers of 32 bits.
 func param32(c *call, name string) (int32, error) {
 	n, err := param[int64](c, name)
 	if err == nil && n > math.MaxInt32 {
@@ -61,7 +60,7 @@ func param32(c *call, name string) (int32, error) {
 	return int32(n), err
 }
 
-// flag returns a parameter that is true or false, or what it is otherwise.
+// flag returns a boolean parameter, or otherwise if it is absent.
 func (c *call) flag(name string, otherwise bool) (bool, error) {
 	if !c.query.Has(name) {
 		return otherwise, nil
@@ -75,7 +74,7 @@ func (c *call) flag(name string, otherwise bool) (bool, error) {
 	return false, invalid(name, "must be true or false")
 }
 
-// after returns where a page begins, and its limit, 0 if none is given.
+// after returns the parameters after and limit of a page, 0 for an absent one.
 func after[K ~int64](c *call) (after K, limit int, err error) {
 	if after, err = param[K](c, "after"); err != nil {
 		return 0, 0, err

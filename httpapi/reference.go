@@ -18,10 +18,11 @@ import (
 // A referenceCall is one of the reference platform's calls.
 type referenceCall struct {
 	methods []string
-	fields  []string // that it reads, beside those that all calls have
+	fields  []string // read in addition to everyField
 	answer  func(*referenceRequest) (data any, err error)
 }
 
+// referenceCalls has each call by its name.
 var referenceCalls = map[string]referenceCall{
 	"operate_step_instance": {
 		methods: []string{http.MethodPost},
@@ -38,20 +39,25 @@ var referenceCalls = map[string]referenceCall{
 		fields:  []string{fieldTargets},
 		answer:  (*referenceRequest).status,
 	},
+	"get_step_instance_status": {
+		methods: []string{http.MethodGet, http.MethodPost},
+		fields:  []string{fieldStep, fieldBatch},
+		answer:  (*referenceRequest).stepStatus,
+	},
 }
 
-// referencePrefixes are the paths below which real clients ask for the calls.
+// referencePrefixes are the path prefixes of the calls that existing clients use.
 var referencePrefixes = []string{
 	"/api/v3/",                 // the platform's gateway
 	"/api/v3/system/",          // likewise
 	"/api/job/v3/job-execute/", // the backend behind the gateway
 	"/api/c/compapi/v2/jobv3/", // the older bus
-	"/api/c/compapi/jobv3/",    // the bus, asked without a version
+	"/api/c/compapi/jobv3/",    // the bus, without a version
 	"/api/c/compapi/v2/job/",   // the bus of edition 6.0
 }
 
-// referenceCallAt returns the name of the call at a path, with or without a slash at its end,
-// and whether there is one.
+// referenceCallAt returns the name of the call at a path, which may have a trailing slash, and
+// whether there is one.
 func referenceCallAt(path string) (name string, ok bool) {
 	for _, prefix := range referencePrefixes {
 		if name, ok = strings.CutPrefix(path, prefix); ok {
@@ -70,28 +76,28 @@ type referenceRequest struct {
 	api    *API
 	fields fields
 	caller Caller
-	scope  store.Scope    // that the request names
+	scope  store.Scope    // named by the request
 	job    store.JobID    // likewise
-	eng    *engine.Engine // of the scope, once it is known that the caller sees it
-	held   *share         // of api.statuses, until the answer is taken; nil for a small one
+	eng    *engine.Engine // sees the caller's jobs only, and after narrow those of scope
+	held   *share         // share of api.statuses, until the client has received the answer; nil for a small one
 }
 
-// newReference returns the handler of the reference platform's calls. Every answer has the
-// form of theirs, those to unknown paths and methods included: clients show its message.
+// newReference returns the handler of the reference platform's calls. Every answer is an
+// envelope, also for unknown paths and methods: clients show its message.
 func (a *API) newReference() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		req := &referenceRequest{Request: r, api: a}
 		data, err := req.call(w)
 		defer req.held.release()
 		var answer any = req.envelope(data, err)
-		if status, ok := data.(*jobStatus); ok {
+		if status, ok := data.(status); ok {
 			answer = statusAnswer{req.envelope(nil, nil), status}
 		}
 		a.write(w, http.StatusOK, "application/json", answer)
 	})
 }
 
-// call finds the call at the path of the request, and makes it.
+// call finds the call at the path of the request and runs it.
 func (r *referenceRequest) call(w http.ResponseWriter) (any, error) {
 	name, ok := referenceCallAt(r.URL.Path)
 	if !ok {
@@ -105,6 +111,7 @@ func (r *referenceRequest) call(w http.ResponseWriter) (any, error) {
 	return r.run(w, call)
 }
 
+// run reads the fields, authenticates the caller and answers the call.
 func (r *referenceRequest) run(w http.ResponseWriter, call referenceCall) (any, error) {
 	if r.api.c.Identify == nil {
 		return nil, errNotKnown
@@ -121,11 +128,11 @@ func (r *referenceRequest) run(w http.ResponseWriter, call referenceCall) (any, 
 		return nil, err
 	}
 	r.caller, err = r.api.c.Identify(withoutCredentials(r.Request), credentials)
-	if err != nil {
+	if err != nil || r.caller == (Caller{}) {
 		return nil, errNotKnown
 	}
 	if r.eng, err = r.caller.sees(r.api.eng); err != nil {
-		return nil, errNotKnown
+		return nil, err
 	}
 	if r.scope, err = r.fields.scope(); err != nil {
 		return nil, err
@@ -138,9 +145,9 @@ func (r *referenceRequest) run(w http.ResponseWriter, call referenceCall) (any, 
 	return call.answer(r)
 }
 
-// narrow has r.eng see the scope of the request and no other. It comes after all that can be
-// wrong with the fields, so that a job of a scope that the caller does not see is answered
-// as one that never was, whatever else the request says.
+// narrow limits r.eng to the scope of the request. Each call checks all its fields first: for a
+// job outside the caller's scope the answer is then the same as for an unknown job, whatever the
+// other fields are.
 func (r *referenceRequest) narrow() error {
 	if !r.caller.AllScopes && r.caller.Scope != r.scope {
 		return errNoSuchJob
@@ -186,9 +193,8 @@ func (r *referenceRequest) operateJob() (any, error) {
 	}{r.job}, nil
 }
 
-// id returns how logs know the request: as the client says, if that can stand in a log, or
-// by a new id. It has nothing to do with the engine's request ids, as clients send one for
-// all that they do on behalf of one of theirs.
+// id returns the id of the request for logs: the client's if a log can hold it, otherwise a new
+// one. It is no idempotency key, as clients send the same id with several calls.
 func (r *referenceRequest) id() string {
 	for _, name := range []string{"X-Bkapi-Request-Id", "X-Request-Id"} {
 		if id := r.Header.Get(name); 1 <= len(id) && len(id) <= 64 && !strings.ContainsFunc(id, unusual) {
@@ -202,8 +208,8 @@ func unusual(c rune) bool {
 	return (c < '0' || '9' < c) && (c < 'A' || 'Z' < c) && (c < 'a' || 'z' < c) && c != '-' && c != '_'
 }
 
-// withoutCredentials returns r without the credentials that its header and its query may hold,
-// so that an Identify that logs r does not log them.
+// withoutCredentials returns r without the credentials in its header and its query: an Identify
+// that logs r does not log them.
 func withoutCredentials(r *http.Request) *http.Request {
 	clean := r.WithContext(r.Context())
 	if r.Header.Values(headerCredentials) != nil {

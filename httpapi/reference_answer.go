@@ -11,12 +11,12 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The codes of answers, which clients know.
+// The codes and messages of answers. The codes are those of the reference platform.
 const (
 	codeSuccess        = 0
-	codeInvalid        = 1241002 // a parameter is missing or not acceptable
+	codeInvalid        = 1241002 // a parameter is missing or invalid
 	codeNotSupported   = 1241003 // the operation is not legal now
-	codeStarted        = 1241015 // the job has been started already
+	codeStarted        = 1241015 // the job was started before
 	codeNoSuchJob      = 1244006
 	codeNoSuchStep     = 1244007
 	codeNotConfirmer   = 1244016
@@ -35,7 +35,7 @@ const (
 	messageCrossOrigin = "permission denied: pages of other origins may not write"
 )
 
-// A referenceError is an answer that is no success.
+// A referenceError is the answer to a failed call.
 type referenceError struct {
 	code       int
 	message    string
@@ -50,7 +50,7 @@ var (
 	errNoSuchJob   = &referenceError{code: codeNoSuchJob, message: messageNoSuchJob}
 )
 
-// unacceptable is the error of a field, or of a part of the request as a whole.
+// unacceptable returns the error of an invalid field, or of another invalid part of the request.
 func unacceptable(field, detail string) *referenceError {
 	return &referenceError{code: codeInvalid, message: field + ": " + detail}
 }
@@ -75,8 +75,8 @@ func (r *referenceRequest) envelope(data any, err error) envelope {
 	return envelope{Code: e.code, Message: e.message, Permission: e.permission, RequestID: id, JobRequest: id}
 }
 
-// answerTo returns what an error comes to. Errors other than refusals are hidden from
-// clients: they may leak internals.
+// answerTo returns the answer for an error. Errors other than refusals are hidden from clients, as
+// they may leak internals, and reported to Config.Failed.
 func (r *referenceRequest) answerTo(err error) *referenceError {
 	var (
 		answer  *referenceError
@@ -88,17 +88,19 @@ func (r *referenceRequest) answerTo(err error) *referenceError {
 	case errors.As(err, &refusal):
 		return refer(refusal, r.scope)
 	case errors.Is(err, engine.ErrUnknownOutcome):
+		r.api.failed(withoutCredentials(r.Request), err)
 		return &referenceError{code: codeInternal, message: messageOutcome}
 	case errors.Is(err, engine.ErrConflict):
 		return &referenceError{code: codeInternal, message: messageConflict}
 	case errors.Is(err, errBusy):
 		return &referenceError{code: codeInternal, message: messageBusy}
 	}
+	r.api.failed(withoutCredentials(r.Request), err)
 	return &referenceError{code: codeInternal, message: messageInternal}
 }
 
-// refer returns what a refusal comes to. Jobs and steps that are not there have no number in
-// the answer, and the person who asks has no name.
+// refer returns the answer for a refusal. It omits the numbers of unknown jobs and steps, and the
+// caller's name.
 func refer(r *engine.Refusal, scope store.Scope) *referenceError {
 	switch r.Reason {
 	case operation.NoSuchJob:
@@ -125,7 +127,7 @@ func refer(r *engine.Refusal, scope store.Scope) *referenceError {
 	return &referenceError{code: codeNotSupported, message: inWords(r)}
 }
 
-// fieldOf returns how a client knows the field of a refusal that is not acceptable.
+// fieldOf returns the client's name for the invalid field of a refusal.
 func fieldOf(r *engine.Refusal) string {
 	switch r.Field {
 	case "job":
@@ -140,14 +142,14 @@ func fieldOf(r *engine.Refusal) string {
 	return "the request"
 }
 
-// inWords says why an operation was refused, where the job stands, and what would be legal
-// now, with the numbers that clients know.
+// inWords returns a refusal in words: the reason, the state of the job, and the operations that
+// are legal now, each with its number.
 func inWords(r *engine.Refusal) string {
 	var why string
 	switch r.Reason {
 	case operation.WrongType:
 		why = "it does not apply to a step of type " + named(r.Type)
-		if r.Detail != "" { // the next step's type it is
+		if r.Detail != "" { // the type of the next step is wrong
 			why = r.Detail
 		}
 	case operation.NotCurrent:
@@ -160,11 +162,23 @@ func inWords(r *engine.Refusal) string {
 		why = "it is for the step's confirmers, and the caller is not one of them"
 	case operation.Sealed:
 		why = "the job is sealed, and final"
+	case operation.OnHold:
+		why = "the job is on hold"
+	case operation.NotHeld:
+		why = "the job is not on hold"
+	case operation.NoTurn:
+		why = "other jobs have the turns that the job waits for"
+	case operation.NoBatchLeft:
+		why = "every batch of the step has begun"
+	case operation.StopSet:
+		why = "a stop is set before the step already"
+	case operation.NoStop:
+		why = "no stop is set before the step"
 	default:
 		why = r.Detail
 	}
 	now := "legal now: " + listed(only(r.Legal, step.Cause.OfStep))
-	if r.Step == r.Current { // or it is not told
+	if r.Step == r.Current { // for another step, Legal is empty
 		now += "; legal now on the job: " + listed(only(r.Legal, step.Cause.OfJob))
 	}
 	return fmt.Sprintf("%s was refused: %s; step %d is %s, and the job is %s; %s",
@@ -180,7 +194,7 @@ func named[T step.Element](v T) string {
 	return fmt.Sprintf("%s (%d)", strings.ReplaceAll(v.String(), "_", " "), number)
 }
 
-// only returns the causes of one sort.
+// only returns the causes for which sort is true.
 func only(causes step.Causes, sort func(step.Cause) bool) step.Causes {
 	for cause := range causes.All() {
 		if !sort(cause) {
@@ -190,6 +204,7 @@ func only(causes step.Causes, sort func(step.Cause) bool) step.Causes {
 	return causes
 }
 
+// listed returns the elements of a set in words, separated by commas.
 func listed[T step.Element](set step.Set[T]) string {
 	if set.Empty() {
 		return "none"
@@ -201,8 +216,8 @@ func listed[T step.Element](set step.Set[T]) string {
 	return strings.Join(names, ", ")
 }
 
-// A permission says what a person who was denied would have to be given, in the form of the
-// reference platform, whose clients show it.
+// A permission is the permission that a denied person lacks, in the form of the reference
+// platform, whose clients show it.
 type permission struct {
 	SystemID   string   `json:"system_id"`
 	SystemName string   `json:"system_name"`
@@ -220,7 +235,7 @@ type resourceType struct {
 	SystemName string       `json:"system_name"`
 	Type       string       `json:"type"`
 	TypeName   string       `json:"type_name"`
-	Instances  [][]resource `json:"instances"` // each as the path that leads to it
+	Instances  [][]resource `json:"instances"` // each as a path
 }
 
 type resource struct {
@@ -230,7 +245,7 @@ type resource struct {
 	Name     string `json:"name"`
 }
 
-// missing returns the permission to do in a scope what a refusal denies.
+// missing returns the permission for a denied operation in a scope.
 func missing(r *engine.Refusal, scope store.Scope) *permission {
 	id := r.Cause.String()
 	typeName := "business"

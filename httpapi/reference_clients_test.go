@@ -19,7 +19,7 @@ type clientShape struct {
 	method, path string
 	header       map[string]string
 	body         string
-	person, app  string // that Identify is told
+	person, app  string // in the credentials for Identify
 	code         int    // of the answer
 }
 
@@ -73,8 +73,8 @@ var clientShapes = []clientShape{
 		`{"bk_app_code": "app", "bk_app_secret": "xxx", "bk_token": "t", "bk_signature": "s", "bk_nonce": 1, "bk_timestamp": 1, "bk_biz_id": 2, "job_instance_id": 100, "step_instance_id": 1, "operation_code": 2}`, "", "app", 0},
 }
 
-// Requests as real clients send them are understood, and the answers hold what these clients
-// read without looking whether it is there.
+// The API understands requests as real clients send them, and its answers have the fields that these
+// clients read unconditionally.
 func TestReferenceClients(t *testing.T) {
 	scope := store.Scope{Type: "biz", ID: "2"}
 	for _, c := range clientShapes {

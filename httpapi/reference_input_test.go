@@ -40,11 +40,12 @@ func (f form) String() string {
 	return "{" + strings.Join(fields, ", ") + "}"
 }
 
-// goodForms are what each call does something for.
+// goodForms are accepted requests of each call.
 var goodForms = map[string]form{
-	"operate_step_instance":   {"bk_scope_type": `"biz"`, "bk_scope_id": `"1"`, "job_instance_id": `100`, "step_instance_id": `1`, "operation_code": `9`},
-	"operate_job_instance":    {"bk_scope_type": `"biz"`, "bk_scope_id": `"1"`, "job_instance_id": `100`, "operation_code": `1`},
-	"get_job_instance_status": {"bk_scope_type": `"biz"`, "bk_scope_id": `"1"`, "job_instance_id": `100`, "return_ip_result": `true`},
+	"operate_step_instance":    {"bk_scope_type": `"biz"`, "bk_scope_id": `"1"`, "job_instance_id": `100`, "step_instance_id": `1`, "operation_code": `9`},
+	"operate_job_instance":     {"bk_scope_type": `"biz"`, "bk_scope_id": `"1"`, "job_instance_id": `100`, "operation_code": `1`},
+	"get_job_instance_status":  {"bk_scope_type": `"biz"`, "bk_scope_id": `"1"`, "job_instance_id": `100`, "return_ip_result": `true`},
+	"get_step_instance_status": {"bk_scope_type": `"biz"`, "bk_scope_id": `"1"`, "job_instance_id": `100`, "step_instance_id": `1`, "batch": `0`},
 }
 
 // waiting is a platform with job 100, which waits for a confirmation.
@@ -55,7 +56,7 @@ func waiting(t testing.TB) *platform {
 	return p
 }
 
-// refuses sends a body to a call and holds the answer against what is wrong with it.
+// refuses sends a body to a call and compares the answer with the body's mistake.
 func (p *platform) refuses(call, text, want string) {
 	p.Helper()
 	answer := p.send("POST", "/api/v3/"+call, text)
@@ -75,15 +76,15 @@ var (
 	noStrings = []string{`1`, `true`, `{}`, `[]`, `["biz"]`, `1.5`}
 )
 
-// What is wrong with a field is answered with its name and what would be right, and nothing
-// is done, on every call that has it.
+// The answer to a malformed field gives its name and the right form, on every call that has the field.
+// Nothing is changed.
 func TestReferenceRefusesFields(t *testing.T) {
 	p := waiting(t)
 	for call, good := range goodForms {
 		for _, value := range []string{"", "null"} {
 			for name := range good {
 				switch name {
-				case "return_ip_result":
+				case "return_ip_result", "batch":
 				default:
 					p.refuses(call, good.with(name, value).String(), name+": missing, must be ")
 				}
@@ -127,7 +128,7 @@ func TestReferenceRefusesFields(t *testing.T) {
 			p.refuses(call, good.with(name, `"\ud800"`).String(), "body: the escape at byte ")
 		}
 	}
-	for _, value := range []string{`4`, `5`, `13`, `1`, `7`, `32`, `256`, `258`, `"258"`, `18446744073709551618`} {
+	for _, value := range []string{`4`, `5`, `14`, `1`, `7`, `32`, `256`, `258`, `"258"`, `18446744073709551618`} {
 		p.refuses("operate_step_instance", goodForms["operate_step_instance"].with("operation_code", value).String(), "operation_code: must be one of retry failed (2), ")
 	}
 	for _, value := range []string{`3`, `9`, `257`, `258`} {
@@ -138,7 +139,7 @@ func TestReferenceRefusesFields(t *testing.T) {
 	}
 }
 
-// What is wrong with a body as a whole is answered with the reason, and nothing is done.
+// The answer to a body that is malformed as a whole gives the reason. Nothing is changed.
 func TestReferenceRefusesBodies(t *testing.T) {
 	p := waiting(t)
 	deep := strings.Repeat("[", 32) + strings.Repeat("]", 32)
@@ -184,8 +185,8 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errors.New("s3cret: connection reset") }
 
-// What clients of the platform really send passes: numbers as strings, null credentials,
-// fields that nobody knows, any content type or none, and as much as the limit holds.
+// The API accepts the requests of the platform's clients: numbers as strings, null credentials,
+// unknown fields, any content type or none, and bodies up to the limit.
 func TestReferenceAccepts(t *testing.T) {
 	good := goodForms["operate_step_instance"]
 	for name, text := range map[string]string{
@@ -232,7 +233,7 @@ func TestReferenceAccepts(t *testing.T) {
 	}
 }
 
-// The query of a GET is held to the rules of a body.
+// The query of a GET follows the rules of a body.
 func TestReferenceRefusesQueries(t *testing.T) {
 	p := waiting(t)
 	const target = "/api/v3/get_job_instance_status?"
@@ -273,7 +274,7 @@ func TestReferenceRefusesQueries(t *testing.T) {
 	}
 }
 
-// A client that does not send its body in time is answered all the same.
+// A client that does not send its body in time gets an answer.
 func TestReferenceSlowBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := waiting(t)

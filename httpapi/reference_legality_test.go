@@ -15,7 +15,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A cell is one place in the space of what can be asked of a step.
+// A cell is one point in the space of requests about a step.
 type cell struct {
 	typ     step.Type
 	state   step.State
@@ -28,7 +28,7 @@ func (c cell) String() string {
 	return fmt.Sprintf("%v in %v (current %v, left to retry %v, list %v)", c.typ, c.state, c.current, c.left, c.list)
 }
 
-// eachCell enumerates them: 4 types, 12 states, and what else an operation asks for.
+// eachCell enumerates them: 4 types, 12 states, and the other conditions of operations.
 func eachCell(f func(cell)) {
 	flags := []bool{false, true}
 	for _, typ := range []step.Type{1, 2, 3, 4} {
@@ -81,8 +81,8 @@ func (p *platform) job(c cell) store.JobID {
 	return id
 }
 
-// eachOperation enumerates every code in every cell for everybody, with the engine's dry run of
-// it. It has f ask over HTTP and compare, and say whether that was an acceptance.
+// eachOperation enumerates every code in every cell for every kind of person, with the engine's dry run
+// of it. f makes the request over HTTP, compares, and reports whether it was accepted.
 func eachOperation(t *testing.T, f func(p *platform, job store.JobID, code operation.Code, call string, want store.Record, err error) bool) {
 	accepted, refused := 0, 0
 	for _, person := range []string{"ann", "bob", ""} {
@@ -104,16 +104,16 @@ func eachOperation(t *testing.T, f func(p *platform, job store.JobID, code opera
 	}
 }
 
-// What each reason is on the wire, from the reference page.
+// The code of each reason on the wire, from the reference page.
 var wireCodes = map[operation.Reason]int{
 	operation.InvalidInput: 1241002, operation.NoSuchJob: 1244006, operation.NoSuchStep: 1244007, operation.Denied: 9900403,
 	operation.Stale: 1241003, operation.WrongType: 1241003, operation.NotCurrent: 1241003, operation.WrongState: 1241003,
 	operation.NothingToRetry: 1241003, operation.NotConfirmer: 1244016,
 }
 
-// Every code of a step, in every cell, for everybody, has the verdict of the engine: what it
-// accepts is done, and what it refuses is told in the words and numbers of its refusal, and
-// nothing is done.
+// Every code of a step, in every cell and for every kind of person, has the verdict of the engine: an
+// accepted operation is carried out, and a refused one is answered with the words and numbers of the
+// refusal, and changes nothing.
 func TestReferenceOperateStepHasTheEnginesVerdict(t *testing.T) {
 	eachOperation(t, func(p *platform, job store.JobID, code operation.Code, call string, want store.Record, err error) bool {
 		answer := p.send("POST", "/api/v3/operate_step_instance", body(job, fmt.Sprintf(`, "step_instance_id": 2, "operation_code": %d`, code)))
@@ -141,8 +141,7 @@ func TestReferenceOperateJobHasTheEnginesVerdict(t *testing.T) {
 	})
 }
 
-// agrees holds an answer against the engine's dry run, and reports whether that is an
-// acceptance.
+// agrees compares an answer with the engine's dry run, and reports whether the engine accepts.
 func (p *platform) agrees(call string, job store.JobID, answer envelope, want store.Record, err error, data string) bool {
 	p.Helper()
 	records := p.history(job)
@@ -192,7 +191,7 @@ func inWords[T step.Element](v T) string {
 	return strings.ReplaceAll(v.String(), "_", " ") + fmt.Sprintf(" (%d)", number)
 }
 
-// all returns the words of those in a set that are of a sort.
+// all returns the words of the members of a set that are of a sort.
 func all[T step.Element](set step.Set[T], sort func(T) bool) []string {
 	var words []string
 	for v := range set.All() {
@@ -206,7 +205,7 @@ func all[T step.Element](set step.Set[T], sort func(T) bool) []string {
 	return words
 }
 
-// What the messages of refusals read like.
+// The texts of refusals.
 func TestReferenceMessages(t *testing.T) {
 	p := newPlatform(t, httpapi.Caller{Person: "bob", Scope: biz})
 	for _, c := range []struct {
@@ -215,13 +214,13 @@ func TestReferenceMessages(t *testing.T) {
 		want string
 	}{
 		{cell{typ: 1, state: step.Running, current: true}, 2, "retry failed (2) was refused: it is not legal in this state, only in failed (4), abnormal (9), terminated (11); " +
-			"step 2 is running (2), and the job is running (2); legal now: none; legal now on the job: terminate job (1)"},
+			"step 2 is running (2), and the job is running (2); legal now: none; legal now on the job: terminate job (1), hold job (20)"},
 		{cell{typ: 1, state: step.Failed, current: true}, 2, "retry failed (2) was refused: every target has succeeded already; " +
 			"step 2 is failed (4), and the job is failed (4); legal now: ignore error (3), retry all (8); legal now on the job: none"},
 		{cell{typ: 4, state: step.Failed, current: true, left: true}, 6, "confirm (6) was refused: it does not apply to a step of type sql (4); " +
 			"step 2 is failed (4), and the job is failed (4); legal now: retry failed (2), ignore error (3), retry all (8); legal now on the job: none"},
 		{cell{typ: 3, state: step.Waiting, current: true, list: true}, 9, "terminate confirmation (9) was refused: it is for the step's confirmers, and the caller is not one of them; " +
-			"step 2 is waiting (7), and the job is waiting (7); legal now: none; legal now on the job: terminate job (1)"},
+			"step 2 is waiting (7), and the job is waiting (7); legal now: none; legal now on the job: terminate job (1), hold job (20)"},
 		{cell{typ: 2, state: step.Failed, left: true}, 8, "retry all (8) was refused: it is for the job's current step, which is 1; " +
 			"step 2 is failed (4), and the job is waiting (7); legal now: none"},
 	} {
@@ -232,13 +231,13 @@ func TestReferenceMessages(t *testing.T) {
 	}
 }
 
-// A person who is denied is told what permission is missing, and not why.
+// A denied person learns which permission is missing, and not why.
 func TestReferenceDenied(t *testing.T) {
 	set := store.Scope{Type: "biz_set", ID: "2"}
 	p := newPlatform(t, httpapi.Caller{Person: "eve", AllScopes: true}, engine.WithAuthorizer(func(context.Context, engine.Access) error {
 		return errors.New("s3cret: eve is on leave")
 	}))
-	p.eng = engine.New(p.st) // the person who sets up may do all
+	p.eng = engine.New(p.st) // without an authorizer, for the setup
 	job, in := p.create(biz, confirmation()), p.create(set, confirmation())
 	for _, c := range []struct {
 		target, body, message, permission string
@@ -266,7 +265,7 @@ func TestReferenceDenied(t *testing.T) {
 	}
 }
 
-// A step that is not there is told apart from a job that is not.
+// The answer for a step that does not exist differs from that for a job that does not exist.
 func TestReferenceNoSuchStep(t *testing.T) {
 	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
 	job := p.create(biz, confirmation())
@@ -278,8 +277,8 @@ func TestReferenceNoSuchStep(t *testing.T) {
 	}
 }
 
-// The public words of an authorizer reach the client, and no others do. Who is only an executor
-// may do nothing that a person does, with an authorizer or without.
+// The public words of an authorizer reach the client, and no others do. A caller that is only an
+// executor has no calls of persons, with an authorizer or without.
 func TestReferenceDeniedInWords(t *testing.T) {
 	for _, c := range []struct {
 		caller  httpapi.Caller

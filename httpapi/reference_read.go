@@ -27,24 +27,26 @@ const (
 	fieldStep      = "step_instance_id"
 	fieldCode      = "operation_code"
 	fieldTargets   = "return_ip_result"
+	fieldBatch     = "batch"
 )
 
-// Credentials stand in these fields of the body or the query or, as JSON, of this header.
+// credentialFields are the fields of [Credentials], in their order: in the body, in the query or,
+// as JSON, in the header.
 var credentialFields = []string{"bk_app_code", "bk_app_secret", "bk_username", "bk_token", "access_token"}
 
 const headerCredentials = "X-Bkapi-Authorization"
 
-// everyField is what all calls read.
+// everyField are the fields that all calls read.
 var everyField = append(slices.Clone(credentialFields), fieldScopeType, fieldScopeID, fieldBiz, fieldJob)
 
 const maxID = math.MaxInt64
 
-// fields are the known fields of a request, each as JSON. No error of theirs quotes one: a
-// client may have put a secret where it does not belong.
+// fields are the known fields of a request, each as JSON. No error quotes one: it may hold a
+// secret by mistake.
 type fields map[string]json.RawMessage
 
-// read reads the fields that a call knows, from the body of a POST or the query of a GET.
-// Others are ignored, but nothing else: what is not strict is refused.
+// read reads the fields that a call knows, from the body of a POST or the query of a GET. It
+// ignores unknown fields, and refuses a body that is not strict JSON.
 func (r *referenceRequest) read(w http.ResponseWriter, more []string) (f fields, err error) {
 	known := append(slices.Clone(everyField), more...)
 	if r.Method == http.MethodGet {
@@ -95,13 +97,13 @@ func queryFields(raw string, known []string) (fields, error) {
 	return f, nil
 }
 
-// given returns the field of that name, and whether it is there: null is not.
+// given returns a field and whether it is present; null counts as absent.
 func (f fields) given(name string) (json.RawMessage, bool) {
 	raw := f[name]
 	return raw, raw != nil && string(raw) != "null"
 }
 
-// text returns a string, "" if it is not there.
+// text returns a string, "" if the field is absent.
 func (f fields) text(name string) (text string, err error) {
 	if raw, ok := f.given(name); ok && json.Unmarshal(raw, &text) != nil {
 		return "", unacceptable(name, "must be a string")
@@ -109,8 +111,7 @@ func (f fields) text(name string) (text string, err error) {
 	return text, nil
 }
 
-// number returns a whole number of digits alone, or of a string of them, and whether it is
-// one.
+// number returns a whole number, which may be a string of digits, and whether the field is one.
 func (f fields) number(name string) (int64, bool) {
 	raw, ok := f.given(name)
 	if !ok {
@@ -119,11 +120,11 @@ func (f fields) number(name string) (int64, bool) {
 	return digits(unquoted(raw))
 }
 
-// unquoted returns what stands in a string, and anything else as it stands.
+// unquoted returns the content of a string, and any other value as it is.
 func unquoted(raw json.RawMessage) string {
 	text := string(raw)
 	if raw[0] == '"' {
-		_ = json.Unmarshal(raw, &text) // it is JSON, or it would not have come so far
+		_ = json.Unmarshal(raw, &text) // raw is valid JSON
 	}
 	return text
 }
@@ -137,7 +138,7 @@ func (f fields) id(name string, most int64) (int64, error) {
 	return n, nil
 }
 
-// operationAmong returns the operation by its code, which must be that of a known one.
+// operationAmong returns the operation of the request, which must be a known one.
 func operationAmong(f fields, known step.Causes) (step.Cause, error) {
 	n, ok := f.number(fieldCode)
 	for cause := range known.All() {
@@ -148,7 +149,7 @@ func operationAmong(f fields, known step.Causes) (step.Cause, error) {
 	return 0, f.wrong(fieldCode, "one of "+listed(known))
 }
 
-// flag returns a truth value, false if it is not there.
+// flag returns a boolean, false if the field is absent.
 func (f fields) flag(name string) (bool, error) {
 	raw, ok := f.given(name)
 	if !ok {
@@ -163,8 +164,8 @@ func (f fields) flag(name string) (bool, error) {
 	return false, f.wrong(name, "true or false")
 }
 
-// scope returns the scope that the request is for. The two scope fields count if either of
-// them says anything; else bk_biz_id does.
+// scope returns the scope of the request: that of the two scope fields if either is present and
+// not empty, otherwise that of bk_biz_id.
 func (f fields) scope() (store.Scope, error) {
 	typed, named := f.says(fieldScopeType), f.says(fieldScopeID)
 	if !typed && !named && f.says(fieldBiz) {
@@ -180,7 +181,7 @@ func (f fields) scope() (store.Scope, error) {
 		return store.Scope{}, f.wrong(fieldScopeType, want)
 	}
 	id, err := f.text(fieldScopeID)
-	if n, ok := f.number(fieldScopeID); err != nil && ok { // a number is as good
+	if n, ok := f.number(fieldScopeID); err != nil && ok { // a number is accepted too
 		id, err = fmt.Sprint(n), nil
 	}
 	if n := utf8.RuneCountInString(id); err != nil || n < 1 || n > 256 || strings.Trim(id, "0") == "" || strings.ContainsFunc(id, blank) {
@@ -189,16 +190,16 @@ func (f fields) scope() (store.Scope, error) {
 	return store.Scope{Type: kind, ID: id}, nil
 }
 
-// says reports whether a field is there and not empty.
+// says reports whether a field is present and not empty.
 func (f fields) says(name string) bool {
 	raw, ok := f.given(name)
 	return ok && string(raw) != `""`
 }
 
-// Businesses have numbers on the platform, and those of this range are business sets.
+// The range of the platform's numbers that are business sets; all others are businesses.
 const firstSet, lastSet = 8_000_000, 9_999_999
 
-// scopeOfBusiness returns the scope that a bk_biz_id alone means.
+// scopeOfBusiness returns the scope of a bk_biz_id without scope fields.
 func scopeOfBusiness(id int64) store.Scope {
 	kind := "biz"
 	if firstSet <= id && id <= lastSet {
@@ -207,7 +208,7 @@ func scopeOfBusiness(id int64) store.Scope {
 	return store.Scope{Type: kind, ID: fmt.Sprint(id)}
 }
 
-// businessOf returns the bk_biz_id that alone means a scope, or nil if there is none.
+// businessOf returns the bk_biz_id of a scope, or nil if the scope has none.
 func businessOf(scope store.Scope) *int64 {
 	if id, ok := digits(scope.ID); ok && id > 0 && scopeOfBusiness(id) == scope {
 		return &id
@@ -217,9 +218,9 @@ func businessOf(scope store.Scope) *int64 {
 
 func blank(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }
 
-// credentials returns what the client says of itself: in the header if that is there, and else
-// in the body or the query. The two are never mixed, or a client could add a person of its own
-// to an application that a gateway has checked.
+// credentials returns the credentials of the header if it is present, otherwise those of the body
+// or the query. It never mixes the two: a client could add a person of its choice to an
+// application that a gateway has checked.
 func (r *referenceRequest) credentials() (Credentials, error) {
 	given := r.Header.Values(headerCredentials)
 	if strings.Join(given, "") == "" {
@@ -248,7 +249,7 @@ func (f fields) credentials() (c Credentials, err error) {
 	return c, nil
 }
 
-// wrong is the error of a field that is missing or is not what it must be.
+// wrong returns the error of a field that is missing or invalid.
 func (f fields) wrong(name, want string) error {
 	if _, ok := f.given(name); !ok {
 		return unacceptable(name, "missing, must be "+want)

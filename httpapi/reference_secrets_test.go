@@ -25,7 +25,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A ledger is what was written down anywhere.
+// A ledger collects all texts that the test saw.
 type ledger struct {
 	mu   sync.Mutex // guards text
 	text bytes.Buffer
@@ -43,13 +43,13 @@ func (l *ledger) String() string {
 	return l.text.String()
 }
 
-// secret is what clients send where it must not be found again.
+// secret is the text that clients send as a secret.
 const secret = "S3CRET"
 
 // secretFields are the fields of a call that are for secrets.
 var secretFields = []string{"bk_app_code", "bk_app_secret", "bk_token", "bk_username", "access_token"}
 
-// A leakTest is a server that writes down all that an embedder is given.
+// A leakTest is a server that writes down everything that an embedder gets.
 type leakTest struct {
 	*testing.T
 	written ledger
@@ -111,7 +111,7 @@ func (l *leakTest) note(what string, all ...any) {
 	l.logger.Info(what, "all", fmt.Sprintf("%v", all))
 	for _, v := range all {
 		if _, ok := v.(context.Context); ok {
-			continue // it says what it holds by itself; others still write to what reflection would find there
+			continue // it prints itself; reflection would race with others that write to it
 		}
 		l.logger.Info(what, "plus", fmt.Sprintf("%+v", v), "sharp", fmt.Sprintf("%#v", v))
 		if text, err := json.Marshal(v); err == nil {
@@ -159,9 +159,9 @@ func (l *leakTest) send(method, call, query, body string) {
 	l.sent++
 }
 
-// Secrets that a client sends, in every field for them, in every call, well-formed or not,
-// are found nowhere: not in an answer, in what an embedder logs of all that he is given, in
-// what the engine tells, or in what is stored.
+// A secret that a client sends, in every field for secrets, in every call, well-formed or not, is
+// found nowhere: not in an answer, in an embedder's logs of everything that it gets, in the engine's
+// observer, or in the store.
 func TestReferenceSecrets(t *testing.T) {
 	l := newLeakTest(t)
 	for _, who := range []string{"ann", "eve", "bob", ""} {
@@ -262,7 +262,7 @@ func (l *leakTest) sendQueries() {
 	l.send("POST", "get_job_instance_status", q.Encode(), goodForms["get_job_instance_status"].with("job_instance_id", l.newJob()).String())
 }
 
-// breakOff is a client that does not speak HTTP as it should: the server logs it.
+// breakOff is a client that breaks HTTP: the server logs it.
 func (l *leakTest) breakOff() {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	r, _ := http.NewRequestWithContext(l.Context(), "POST", l.server.URL+"/api/v3/operate_step_instance", io.MultiReader(strings.NewReader(`{"bk_token": "`+secret), broken{}))
@@ -272,7 +272,7 @@ func (l *leakTest) breakOff() {
 	}
 }
 
-// noteStored writes down what is stored.
+// noteStored writes down all stored rows.
 func (l *leakTest) noteStored() {
 	for _, job := range l.jobs {
 		records, err := l.eng.History(l.Context(), job, 0, 0)
@@ -297,7 +297,7 @@ func (l *leakTest) noteStored() {
 	}
 }
 
-// wantNoSecrets wants no secret in what is written down, and each part of the server to be in it.
+// wantNoSecrets wants no secret in the ledger, and an entry of each part of the server.
 func (l *leakTest) wantNoSecrets() {
 	l.Helper()
 	text := l.written.String()

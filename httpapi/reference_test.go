@@ -37,8 +37,8 @@ type platform struct {
 	api *httpapi.API
 }
 
-// newPlatform returns one whose clock starts at a second and goes on by one at each look, and
-// whose jobs are 100, 101 and so on.
+// newPlatform returns a platform whose clock starts at a second and advances by one at each reading,
+// and whose jobs are 100, 101 and so on.
 func newPlatform(t testing.TB, caller httpapi.Caller, opts ...engine.Option) *platform {
 	t.Helper()
 	now, id := int64(0), store.JobID(99)
@@ -155,7 +155,7 @@ var referencePaths = []string{
 	"/api/c/compapi/jobv3/%s", "/api/c/compapi/jobv3/%s/", "/api/c/compapi/v2/job/%s", "/api/c/compapi/v2/job/%s/",
 }
 
-// Every call is at each place where clients ask for it, with and without a slash at its end.
+// Every call has all paths that clients use, with and without a slash at the end.
 func TestReferencePaths(t *testing.T) {
 	for _, path := range referencePaths {
 		p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
@@ -166,6 +166,8 @@ func TestReferencePaths(t *testing.T) {
 			{"POST", at("operate_step_instance"), body(job, `, "step_instance_id": 1, "operation_code": 6`), `{"step_instance_id":1,"job_instance_id":100}`},
 			{"POST", at("get_job_instance_status"), body(job, ""), `{"finished":false,`},
 			{"GET", at("get_job_instance_status") + "?bk_scope_type=biz&bk_scope_id=1&job_instance_id=100", "", `{"finished":false,`},
+			{"POST", at("get_step_instance_status"), body(job, `, "step_instance_id": 2, "batch": null`), `{"step_instance_id":2,`},
+			{"GET", at("get_step_instance_status") + "?bk_scope_type=biz&bk_scope_id=1&job_instance_id=100&step_instance_id=1&batch=0", "", `{"step_instance_id":1,`},
 		} {
 			answer := p.send(c.method, c.target, c.body)
 			if answer.Code != 0 || answer.Message != "success" || !strings.HasPrefix(string(*answer.Data), c.data) {
@@ -180,11 +182,11 @@ func TestReferencePaths(t *testing.T) {
 	}
 }
 
-// A path that is no call, and a method that a call does not take, are answered in the form of
-// the calls, with what there is instead. Nothing of the request is told.
+// The answer to an unknown path or a wrong method has the form of the calls and lists the existing
+// ones. It repeats nothing of the request.
 func TestReferenceIsNotThere(t *testing.T) {
 	p := newPlatform(t, httpapi.Caller{Person: "ann", AllScopes: true})
-	const noCall = "path: unknown call, want one of get_job_instance_status, operate_job_instance, operate_step_instance"
+	const noCall = "path: unknown call, want one of get_job_instance_status, get_step_instance_status, operate_job_instance, operate_step_instance"
 	for _, c := range []struct{ method, path, message, allow string }{
 		{"POST", "/api/", noCall, ""},
 		{"POST", "/api/v3/", noCall, ""},
@@ -214,8 +216,8 @@ func TestReferenceIsNotThere(t *testing.T) {
 	}
 }
 
-// Whoever is not known learns nothing, not even whether the request was a good one; neither
-// does a page of another origin.
+// An unknown caller and a page of another origin learn nothing, not even whether the request was
+// well-formed.
 func TestReferenceNotKnown(t *testing.T) {
 	known := httpapi.Caller{Person: "ann", Scope: biz}
 	for name, c := range map[string]struct {
@@ -225,9 +227,6 @@ func TestReferenceNotKnown(t *testing.T) {
 	}{
 		"nobody says who":    {nil, "", "permission denied"},
 		"the caller is zero": {func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) { return httpapi.Caller{}, nil }, "", "permission denied"},
-		"a scope and all": {func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
-			return httpapi.Caller{Person: "ann", Scope: biz, AllScopes: true}, nil
-		}, "", "permission denied"},
 		"an error and a caller": {func(*http.Request, httpapi.Credentials) (httpapi.Caller, error) {
 			return known, errors.New("s3cret: expired")
 		}, "", "permission denied"},
@@ -253,8 +252,8 @@ func TestReferenceNotKnown(t *testing.T) {
 	}
 }
 
-// Identify is given the credentials of the header or else of the body or the query, and a
-// request without them.
+// Identify gets the credentials of the header, or else of the body or the query, and a request
+// without them.
 func TestReferenceCredentials(t *testing.T) {
 	all := httpapi.Credentials{AppCode: "S3a", AppSecret: "S3b", Username: "S3c", Token: "S3d", AccessToken: "S3e"}
 	const (
@@ -311,8 +310,8 @@ func TestReferenceCredentials(t *testing.T) {
 	}
 }
 
-// A header with credentials that is malformed is refused before anybody is asked who sends it,
-// and the refusal quotes nothing.
+// The API refuses a malformed header of credentials before it calls Identify, and the refusal quotes
+// nothing.
 func TestReferenceRefusesCredentials(t *testing.T) {
 	p := waiting(t)
 	for _, c := range []struct{ header, message string }{
@@ -421,7 +420,7 @@ func TestReferenceBusiness(t *testing.T) {
 	}
 }
 
-// A request is known by the client's id if it is one, and by a new one if not.
+// The answer has the client's request id if it is well-formed, or else a new one.
 func TestReferenceRequestID(t *testing.T) {
 	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
 	long := strings.Repeat("x", 64)
@@ -443,7 +442,7 @@ func TestReferenceRequestID(t *testing.T) {
 	}
 }
 
-// The request id is no idempotency key: clients send one for all that they do.
+// The request id is no idempotency key: clients send one id for several requests.
 func TestReferenceRequestIDIsNotTheEngines(t *testing.T) {
 	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
 	job := p.create(biz, confirmation(), confirmation())
@@ -460,8 +459,8 @@ func TestReferenceRequestIDIsNotTheEngines(t *testing.T) {
 	}
 }
 
-// A job of a scope that the caller does not see, or of another one than the request names,
-// is answered byte for byte as one that never was, on every call.
+// A job of a scope that the caller does not see, or of another scope than the request names, has the
+// same answer as a job that never existed, byte for byte, on every call.
 func TestReferenceWrongScopeIsNoSuchJob(t *testing.T) {
 	other := store.Scope{Type: "biz", ID: "2"}
 	set := store.Scope{Type: "biz_set", ID: "1"}
@@ -571,8 +570,7 @@ func indented(t testing.TB, data []byte) string {
 	return b.String()
 }
 
-// What a status tells in every kind of state: numbers, milliseconds, and null where there is
-// nothing to tell.
+// The status in every kind of state: numbers, milliseconds, and null for absent values.
 func TestReferenceStatus(t *testing.T) {
 	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
 	const status = "/api/v3/get_job_instance_status"
@@ -607,7 +605,7 @@ func TestReferenceStatus(t *testing.T) {
 	)
 	tell("running", all)
 	report(step.Broke)
-	tell("abnormal: of two targets nobody knows", all)
+	tell("abnormal: two targets have no result", all)
 	_, err = p.eng.Operate(t.Context(), job, 2, operation.RetryFailed, engine.Request{})
 	p.must(err)
 	report(0,
@@ -632,7 +630,7 @@ func TestReferenceStatus(t *testing.T) {
 	}
 }
 
-// A target is told as Config.Host has it.
+// The answer has a target as Config.Host returns it.
 func TestReferenceHost(t *testing.T) {
 	p := newPlatform(t, httpapi.Caller{Person: "ann", AllScopes: true})
 	p.api = httpapi.New(p.eng, httpapi.Config{
@@ -648,8 +646,8 @@ func TestReferenceHost(t *testing.T) {
 	}
 }
 
-// 200,000 targets are told, in steps together, and one more is told where else to ask. A status
-// costs one snapshot, and two if it is large.
+// A status has at most 200,000 targets, of all steps together. With one more it names the call that
+// lists them. A status costs one snapshot, and two if it is large.
 func TestReferenceStatusOfManyTargets(t *testing.T) {
 	faults := storetest.NewFaults(memstore.New())
 	p := newPlatform(t, httpapi.Caller{})
@@ -700,9 +698,9 @@ func TestReferenceStatusOfManyTargets(t *testing.T) {
 	}
 }
 
-// Header, steps and targets are of one moment, however fast the job moves: jobs of 20 steps of 5
-// targets, whose steps end one after another without a pause, are asked for without a pause
-// until 500 answers have come. None is refused.
+// Header, steps and targets show one moment, however fast the job moves. A client polls jobs of 20
+// steps of 5 targets, whose steps end one after another without a pause, until it has 500 answers. No
+// poll is refused.
 func TestReferenceStatusIsOfOneMoment(t *testing.T) {
 	p := newPlatform(t, httpapi.Caller{Scope: biz})
 	answers, enough := 0, 500
@@ -736,7 +734,7 @@ func TestReferenceStatusIsOfOneMoment(t *testing.T) {
 	}
 }
 
-// run has each target of each step of a job succeed, step by step.
+// run reports the success of each target of a job, step by step.
 func (p *platform) run(job store.JobID, steps, targets int) error {
 	for id := range steps {
 		r := engine.Report{Job: job, Step: step.ID(id + 1), Attempt: 1}
@@ -750,8 +748,8 @@ func (p *platform) run(job store.JobID, steps, targets int) error {
 	return nil
 }
 
-// ofOneMoment returns in what way the status of a job whose steps succeed one after another,
-// all targets of one at once, cannot be of one moment.
+// ofOneMoment returns why a status cannot show one moment of a job whose steps succeed one after
+// another, all targets of a step at once.
 func ofOneMoment(data []byte, targets int) error {
 	const succeeded, running, pending = 3, 2, 1
 	var job struct {
@@ -792,7 +790,7 @@ func ofOneMoment(data []byte, targets int) error {
 	return nil
 }
 
-// down is a store that fails, and says so in words that are not for clients.
+// down is a failing store, whose errors are not for clients.
 type down struct {
 	store.Store
 	view, commit error
@@ -812,7 +810,7 @@ func (d *down) Commit(ctx context.Context, c store.Change) error {
 	return d.Store.Commit(ctx, c)
 }
 
-// A failure says what to do about it, and nothing of what it was.
+// The answer to a failure says what the client can do, and does not contain the error.
 func TestReferenceFailures(t *testing.T) {
 	for _, c := range []struct {
 		down    down

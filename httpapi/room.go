@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// A room is what the server holds for one kind of clients, persons or executors. Each kind has a
-// room of its own, and each client a share of it: a body that does not come or an answer that is
-// not taken keeps out no other client. Every request has maxOperation bytes of its body and of
-// its answer without a share.
+// A room bounds the memory that the server holds for one kind of clients, persons or executors.
+// Each client has a share of it: a client that does not send its body, or does not receive its
+// answer, keeps no other client out. The first maxOperation bytes of a body and of an answer need
+// no share.
 type room struct {
 	bodies   *budget // bytes of larger bodies, as announced
-	decoding *budget // turns of requests with a larger body: decoded, it takes several times its size
-	reading  *budget // turns of reads of rows without a bound, until the rows are dropped or have a share
-	answers  *budget // bytes of larger answers, until they are taken
-	claims   *budget // bytes of claims, until they are taken: no claim of a stop waits for another answer
-	sizes    sizes   // bytes of reads, by name: they do not change
+	decoding *budget // turns to decode a larger body, which then takes several times its size
+	reading  *budget // turns to read rows of unbounded size, until the rows are dropped or have a share
+	answers  *budget // bytes of larger answers, until the clients have received them
+	claims   *budget // bytes of claims, likewise: no claim of a stop waits for another kind of answer
+	sizes    sizes   // bytes of reads, by name: they never change
 }
 
-// sizes remembers how many bytes things have. The zero sizes is empty; it is safe for concurrent
-// use.
+// sizes remembers the sizes of things in bytes. The zero value is empty; it is safe for
+// concurrent use.
 type sizes struct {
 	mu sync.Mutex // guards of
 	of map[any]int64
 }
 
-const maxSizes = 10_000 // things, after which it begins anew
+const maxSizes = 10_000 // things; a full sizes forgets all of them
 
 func (s *sizes) get(thing any) (bytes int64, known bool) {
 	s.mu.Lock()
@@ -56,14 +56,15 @@ func newRoom() *room {
 }
 
 const (
-	maxBody   = maxJob + 1          // a body's buffer has one byte more, to see that the body is too large
-	maxAnswer = maxJob + claimBytes // of one client at once; an answer of which one row is larger has it alone
+	maxBody   = maxJob + 1          // one byte more, to detect a body that is too large
+	maxAnswer = maxJob + claimBytes // per client; a larger answer, of one large row, is the client's only one
 )
 
-// admit returns what read does, once it is small or has a share of the room, which the caller
-// releases when the client has taken the answer. What has to wait for its share is dropped, and
-// read again later: for waiting clients nothing is held. Reads of one name have the same bytes each
-// time, or never more; nil names none. The errors are read's and those of [budget.take].
+// admit returns the result of read with the share that it needs, nil for a small result. The
+// caller releases the share when the client has received the answer. A result that has to wait for
+// its share is dropped and read again later: the server holds nothing for waiting clients. name
+// identifies reads whose size never grows; nil is no name. The errors are those of read and of
+// [budget.take].
 func admit[T any](ctx context.Context, r *room, client string, within time.Duration, name any, read func() (v T, bytes int64, err error)) (T, *share, error) {
 	var none T
 	for held := (*share)(nil); ; {
@@ -81,12 +82,12 @@ func admit[T any](ctx context.Context, r *room, client string, within time.Durat
 	}
 }
 
-// errNoShare says that an answer has to wait for its share.
+// errNoShare means that an answer has to wait for its share.
 var errNoShare = errors.New("no share of the answers is free")
 
-// look reads, and returns what it has read if held covers it, or a new share does, or else
-// errNoShare and how many bytes must be had. What is known to be small is read without a turn, and
-// what is known to be large not before held covers it.
+// look calls read and returns its result if held or a new share covers it, and otherwise
+// errNoShare and the bytes that it needs. It takes no turn for a result that is known to be small,
+// and reads one that is known to be large only once held covers it.
 func look[T any](ctx context.Context, r *room, client string, within time.Duration, name any, read func() (T, int64, error), held **share) (none T, bytes int64, err error) {
 	bytes, known := r.sizes.get(name)
 	if !known || bytes > maxOperation {
@@ -98,7 +99,7 @@ func look[T any](ctx context.Context, r *room, client string, within time.Durati
 			return none, 0, err
 		}
 		defer turn.release()
-		if bytes, _ = r.sizes.get(name); !(*held).covers(bytes) { // known by now
+		if bytes, _ = r.sizes.get(name); !(*held).covers(bytes) { // another request may have set it
 			return none, bytes, errNoShare
 		}
 	}

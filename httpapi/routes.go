@@ -3,15 +3,15 @@ package httpapi
 // A route is one operation of the native API.
 type route struct {
 	method, path string
-	query        []string // the parameters that it takes
-	body         int64    // the most bytes of its body; 0 for none
-	conditional  bool     // takes an If-Match
-	executor     bool     // for executors alone
-	open         bool     // for everybody, known or not
+	query        []string // the accepted parameters
+	body         int64    // maximum bytes of the body; 0 for no body
+	conditional  bool     // accepts If-Match
+	executor     bool     // for executors only
+	open         bool     // without authentication
 	handle       func(*call) (reply, error)
 }
 
-// routes are all there is, in the order of the document that describes them.
+// routes are the routes of the native API, in the order of openapi.json.
 var routes = []route{
 	{method: "GET", path: "/v1/openapi.json", open: true, handle: (*call).openAPI},
 	{method: "GET", path: "/v1/rules", handle: (*call).rules},
@@ -22,12 +22,16 @@ var routes = []route{
 	{method: "GET", path: "/v1/jobs/{job}", handle: (*call).getJob},
 	{method: "POST", path: "/v1/jobs/{job}/start", body: maxOperation, conditional: true, handle: with((*call).start)},
 	{method: "POST", path: "/v1/jobs/{job}/terminate", body: maxOperation, conditional: true, handle: with((*call).terminate)},
+	{method: "POST", path: "/v1/jobs/{job}/hold", body: maxOperation, conditional: true, handle: with((*call).hold)},
+	{method: "POST", path: "/v1/jobs/{job}/resume", body: maxOperation, conditional: true, handle: with((*call).resume)},
 
 	{method: "GET", path: "/v1/jobs/{job}/steps", query: []string{"after", "limit"}, handle: (*call).steps},
 	{method: "GET", path: "/v1/jobs/{job}/steps/{step}", handle: (*call).getStep},
 	{method: "GET", path: "/v1/jobs/{job}/steps/{step}/explain", handle: (*call).explain},
 	{method: "POST", path: "/v1/jobs/{job}/steps/{step}/operate", body: maxOperation, conditional: true, handle: with((*call).operate)},
 	{method: "GET", path: "/v1/jobs/{job}/steps/{step}/targets", query: []string{"class", "status", "attempt", "if_attempt", "from", "limit"}, handle: (*call).targets},
+	{method: "GET", path: "/v1/jobs/{job}/steps/{step}/batches", handle: (*call).batches},
+	{method: "GET", path: "/v1/batches", query: []string{"batches", "total"}, handle: (*call).plan},
 
 	{method: "POST", path: "/v1/jobs/{job}/steps/{step}/report", body: maxJob, executor: true, handle: with((*call).report)},
 
@@ -43,7 +47,7 @@ var routes = []route{
 	{method: "POST", path: "/v1/jobs/{job}/effects/{seq}/hurry", body: maxOperation, conditional: true, handle: with((*call).hurry)},
 }
 
-// with returns a handler that reads the body before f sees it. No body reads as {}.
+// with returns a handler that decodes the body for f. An absent body counts as {}.
 func with[B any](f func(*call, *B) (reply, error)) func(*call) (reply, error) {
 	return func(c *call) (reply, error) {
 		var body B

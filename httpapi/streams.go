@@ -2,7 +2,7 @@ package httpapi
 
 import "sync"
 
-// streams counts the event streams that are open.
+// streams bounds the event streams that are open, in total and per person.
 type streams struct {
 	most, mostOfOne int
 
@@ -15,7 +15,7 @@ func newStreams(most, mostOfOne int) *streams {
 	return &streams{most: most, mostOfOne: mostOfOne, of: map[string]int{}}
 }
 
-// open reports whether a person may have another stream; if so, it is open until close.
+// open reports whether a person may open another stream. If so, the stream counts until close.
 func (s *streams) open(person string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,7 +18,36 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// wireStep is a [store.Step] on the wire: durations are milliseconds there as everywhere else.
+// wireJob is a [store.Job] on the wire, with durations in milliseconds.
+type wireJob struct {
+	store.Job
+	Policy *wireJobPolicy `json:"policy,omitempty"`
+}
+
+// wireJobPolicy is a [store.JobPolicy] on the wire.
+type wireJobPolicy struct {
+	StartAt   step.Time   `json:"start_at,omitzero"`
+	TimeoutMS int64       `json:"timeout_ms,omitzero"`
+	Turn      *store.Turn `json:"turn,omitempty"`
+}
+
+func jobOf(j *store.Job) wireJob {
+	w := wireJob{Job: *j}
+	if p := j.Policy; p != nil {
+		w.Policy = &wireJobPolicy{StartAt: p.StartAt, TimeoutMS: milliseconds(p.Timeout), Turn: orNil(p.Turn)}
+	}
+	return w
+}
+
+// orNil returns a pointer to v, or nil if v is zero.
+func orNil[T comparable](v T) *T {
+	if v == *new(T) {
+		return nil
+	}
+	return &v
+}
+
+// wireStep is a [store.Step] on the wire, with durations in milliseconds.
 type wireStep struct {
 	stepSpec
 	Confirmers step.Names `json:"confirmers"`
@@ -26,7 +55,52 @@ type wireStep struct {
 	stepState
 }
 
-// stepSpec and stepState are the short fields of a step: its definition, and where it stands.
+// wirePolicy is a [step.Policy] on the wire.
+type wirePolicy struct {
+	DelayMS        int64           `json:"delay_ms,omitzero"`
+	Window         string          `json:"window,omitempty"`
+	TotalTimeoutMS int64           `json:"total_timeout_ms,omitzero"`
+	Retry          *wireRetry      `json:"retry,omitempty"`
+	Rolling        *wireRolling    `json:"rolling,omitempty"`
+	Tolerate       *step.Tolerance `json:"tolerate,omitempty"`
+}
+
+// wireRetry is a [step.Retry] on the wire.
+type wireRetry struct {
+	Attempts int32         `json:"attempts"`
+	AfterMS  int64         `json:"after_ms,omitzero"`
+	MostMS   int64         `json:"most_ms,omitzero"`
+	Except   []step.Status `json:"except,omitempty"`
+}
+
+// wireRolling is a [step.Rolling] on the wire, of requests and of answers.
+type wireRolling struct {
+	Batches string      `json:"batches"`
+	Between wireBetween `json:"between,omitzero"`
+}
+
+type wireBetween struct {
+	DelayMS int64 `json:"delay_ms,omitzero"`
+	Person  bool  `json:"person,omitzero"`
+}
+
+func policyOf(p *step.Policy) *wirePolicy {
+	if p == nil {
+		return nil
+	}
+	w := &wirePolicy{
+		DelayMS: milliseconds(p.Delay), Window: p.Window, TotalTimeoutMS: milliseconds(p.TotalTimeout), Tolerate: orNil(p.Tolerate),
+	}
+	if r := &p.Retry; !r.IsZero() {
+		w.Retry = &wireRetry{Attempts: r.Attempts, AfterMS: milliseconds(r.After), MostMS: milliseconds(r.Most), Except: r.Except}
+	}
+	if r := p.Rolling; r != (step.Rolling{}) {
+		w.Rolling = &wireRolling{Batches: r.Batches, Between: wireBetween{DelayMS: milliseconds(r.Between.Delay), Person: r.Between.Person}}
+	}
+	return w
+}
+
+// stepSpec and stepState are the short fields of a step: its definition and its progress.
 type stepSpec struct {
 	ID           step.ID   `json:"id"`
 	Type         step.Type `json:"type"`
@@ -37,15 +111,25 @@ type stepSpec struct {
 }
 
 type stepState struct {
-	Total      int32      `json:"total"`
-	State      step.State `json:"state"`
-	Attempt    int32      `json:"attempt"`
-	Full       int32      `json:"full"`
+	Total      int32       `json:"total"`
+	Policy     *wirePolicy `json:"policy,omitempty"`
+	State      step.State  `json:"state"`
+	StopBefore bool        `json:"stop_before,omitzero"`
+	Attempt    int32       `json:"attempt"`
+	store.Run
 	Succeeded  int32      `json:"succeeded"`
 	Unfinished int32      `json:"unfinished"`
 	Started    step.Time  `json:"started"`
 	Finished   step.Time  `json:"finished"`
 	Deadline   step.Time  `json:"deadline"`
+	Expires    step.Time  `json:"expires,omitzero"`
+	Due        step.Time  `json:"due,omitzero"`
+	Gate       store.Gate `json:"gate,omitzero"`
+	Batch      int32      `json:"batch,omitzero"`
+	Before     int32      `json:"before,omitzero"`
+	Accepted   int32      `json:"accepted,omitzero"`
+	Automatic  int32      `json:"automatic,omitzero"`
+	Mendable   bool       `json:"mendable,omitzero"`
 }
 
 // stepOf returns s for the wire, without its payload.
@@ -57,8 +141,10 @@ func stepOf(s *store.Step) *wireStep {
 		},
 		Confirmers: s.Confirmers,
 		stepState: stepState{
-			Total: s.Total, State: s.State, Attempt: s.Attempt, Full: s.Run.Full, Succeeded: s.Succeeded, Unfinished: s.Unfinished,
-			Started: s.Started, Finished: s.Finished, Deadline: s.Deadline,
+			Total: s.Total, Policy: policyOf(s.Policy), State: s.State, StopBefore: s.StopBefore, Attempt: s.Attempt, Run: s.Run,
+			Succeeded: s.Succeeded, Unfinished: s.Unfinished, Started: s.Started, Finished: s.Finished, Deadline: s.Deadline,
+			Expires: s.Expires, Due: s.Due, Gate: s.Gate, Batch: s.Batch, Before: s.Before, Accepted: s.Accepted,
+			Automatic: s.Automatic, Mendable: s.Mendable,
 		},
 	}
 }
@@ -70,7 +156,7 @@ func wholeStep(s *store.Step) *wireStep {
 	return w
 }
 
-// bytesOf returns how many bytes of a step are long fields.
+// bytesOf returns the size of a step's long fields in bytes.
 func bytesOf(s *store.Step) int64 {
 	n := len(s.Payload)
 	for name := range s.Confirmers.All() {
@@ -79,7 +165,7 @@ func bytesOf(s *store.Step) int64 {
 	return int64(n)
 }
 
-// write writes s as it marshals.
+// write writes s as encoding/json would.
 func (s *wireStep) write(w *jsonWriter) {
 	w.raw("{")
 	w.fields(s.stepSpec)
@@ -96,7 +182,7 @@ func (s *wireStep) write(w *jsonWriter) {
 
 func (s *wireStep) encode(to io.Writer) { pieces(to, s.write) }
 
-// pieces writes an answer piece by piece.
+// pieces writes an answer in pieces, without holding the whole text.
 func pieces(to io.Writer, write func(*jsonWriter)) {
 	w := newJSONWriter(to)
 	write(w)
@@ -124,7 +210,7 @@ func duration(field string, ms int64) (time.Duration, error) {
 
 // wireExplanation is an [engine.Explanation] on the wire.
 type wireExplanation struct {
-	Job    store.Job        `json:"job"`
+	Job    wireJob          `json:"job"`
 	Step   *wireStep        `json:"step"`
 	Causes []engine.Verdict `json:"causes"`
 }
@@ -141,11 +227,12 @@ func (x *wireExplanation) encode(to io.Writer) {
 	})
 }
 
-// A word is one of an alphabet as clients write it: a name, or a number.
+// A word is a state, a type, an operation or the like as clients write it: its name or its number.
 type word string
 
-// UnmarshalJSON takes any value: what is no name and no number is on no alphabet. Numbers are
-// not written as strings.
+// UnmarshalJSON accepts every value. A value that is neither a name nor a number, and a number in
+// a string, becomes "?", which is on no alphabet: parse then refuses it, with the name of the
+// field.
 func (w *word) UnmarshalJSON(data []byte) error {
 	var name string
 	isName := data[0] == '"' && json.Unmarshal(data, &name) == nil && strings.Trim(name, "0123456789") != ""
@@ -160,7 +247,8 @@ func (w *word) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// parse reads w by the Parse function of its alphabet. What the client wrote is not repeated.
+// parse reads w with the Parse function of its alphabet. The error does not quote w, which may
+// hold a secret.
 func parse[T any](field string, w word, read func(string) (T, error)) (T, error) {
 	v, err := read(string(w))
 	if unknown := (*enum.UnknownError)(nil); errors.As(err, &unknown) {
@@ -173,7 +261,7 @@ func parse[T any](field string, w word, read func(string) (T, error)) (T, error)
 	return v, err
 }
 
-// parseText makes a Parse function of an UnmarshalText.
+// parseText is the Parse function of a type with UnmarshalText.
 func parseText[T any, P interface {
 	*T
 	UnmarshalText([]byte) error
@@ -183,13 +271,13 @@ func parseText[T any, P interface {
 	return v, err
 }
 
+// classes has each class of targets by its name on the wire.
 var classes = map[string]store.Class{
 	"all": store.AllTargets, "due": store.DueTargets, "unfinished": store.UnfinishedTargets,
 	"failed": store.FailedTargets, "succeeded": store.SucceededTargets,
 }
 
-// requestID reads an idempotency key in the one form that such ids have on the wire. The zero id
-// is none.
+// requestID reads an idempotency key: a UUID in the form with hyphens. It refuses the zero id.
 func requestID(text string, id *store.RequestID) (err error) {
 	*id, err = uuid.Parse(text)
 	switch {
@@ -201,7 +289,7 @@ func requestID(text string, id *store.RequestID) (err error) {
 	return nil
 }
 
-// claimToken reads the token of a claim, as the delivery says it.
+// claimToken reads the token of a claim, in the form in which the delivery has it.
 func claimToken(text string) (store.Token, error) {
 	token, err := uuid.Parse(text)
 	if err != nil || len(text) != len(token.String()) {
@@ -210,7 +298,7 @@ func claimToken(text string) (store.Token, error) {
 	return token, nil
 }
 
-// words reads a list of an alphabet's words that commas separate.
+// words reads a comma-separated list of words of one alphabet.
 func words[T any](field, text string, read func(string) (T, error)) ([]T, error) {
 	var all []T
 	for one := range strings.SplitSeq(text, ",") {

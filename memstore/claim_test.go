@@ -22,7 +22,7 @@ func TestAClaimReachesItsOwn(t *testing.T) {
 	for _, scope := range scopes {
 		for _, typ := range types {
 			for _, kind := range kinds {
-				s.outbox.add(&job{}, &store.Delivery{Job: store.JobID(waiting + 1), Scope: scope, Effect: kind, Type: typ})
+				s.outbox.add(&job{}, &effect{Delivery: store.Delivery{Job: store.JobID(waiting + 1), Scope: scope, Effect: kind, Type: typ}})
 				waiting++
 			}
 		}
@@ -53,7 +53,7 @@ func TestAClaimReachesItsOwn(t *testing.T) {
 	}
 }
 
-// What many scopes have left behind when all of it is settled does not grow with them.
+// A store keeps a bounded number of queues of scopes whose effects are all settled.
 func TestQueuesOfScopesThatHaveNoEffectsGo(t *testing.T) {
 	s := New()
 	eng := engine.New(s)

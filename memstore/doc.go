@@ -1,4 +1,3 @@
-// Package memstore keeps jobs in memory: for tests, for programs whose jobs end with
-// them, and as the model that other stores are compared with. A process that ends
-// takes its jobs along.
+// Package memstore keeps jobs in memory: for tests, for programs whose jobs end with the process,
+// and as the model that other stores are compared with.
 package memstore

@@ -9,20 +9,21 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// outbox is the unsettled effects of all jobs. They wait in a queue for each kind, step type and
-// scope, so that a claim looks at none that it does not select.
+// outbox has the unsettled effects of all jobs, in a queue for each kind, step type and scope, so that
+// a claim reads no effect that it does not select.
 type outbox struct {
 	mu    sync.Mutex                 // guards all below and every job's effects; taken after that of a shard
 	kinds [store.JobEnded + 1]byType // of questions and ends of jobs under type 0
 	order uint64                     // of the effect that was queued or moved last
 
-	settled sync.Pool // of *effect, to be used again; needs no lock
+	settled sync.Pool // of *effect, for reuse; needs no lock
 }
 
-// byType is the queues of one kind of effects, by step type; nil where there never was an effect.
+// byType has the queues of one kind of effects, by step type; nil for a type without any effect so
+// far.
 type byType []*byScope
 
-// byScope is the queues of one kind and step type. The one whose first effect comes first is at the
+// byScope has the queues of one kind and step type. The queue whose first effect comes first is at the
 // top of waiting.
 type byScope struct {
 	waiting queueHeap // those that are not empty
@@ -30,7 +31,7 @@ type byScope struct {
 	latest  *queue // that an effect was added to
 }
 
-// queue is the effects of one kind, step type and scope, the one that comes first at the top.
+// queue has the effects of one kind, step type and scope, with the first one at the top.
 type queue struct {
 	effectHeap
 	scope store.Scope
@@ -38,7 +39,7 @@ type queue struct {
 	index int // in the waiting ones, -1 while it is empty
 }
 
-// effect is one that is not settled.
+// effect is an unsettled effect.
 type effect struct {
 	store.Delivery
 	job   *job
@@ -49,17 +50,20 @@ type effect struct {
 	index int    // in its queue
 }
 
-// add queues an effect for delivery. The job's shard is locked.
-func (o *outbox) add(j *job, d *store.Delivery) {
-	e, ok := o.settled.Get().(*effect)
-	if !ok {
-		e = new(effect)
+// unused returns an effect to set: a settled one, or a new one.
+func (o *outbox) unused() *effect {
+	if e, ok := o.settled.Get().(*effect); ok {
+		return e
 	}
-	e.Delivery, e.job = *d, j
+	return new(effect)
+}
+
+// add queues an effect of j for delivery. The job's shard is locked.
+func (o *outbox) add(j *job, e *effect) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.order++
-	e.order, e.older = o.order, j.newest
+	e.job, e.order, e.older = j, o.order, j.newest
 	if j.newest != nil {
 		j.newest.newer = e
 	} else {
@@ -97,10 +101,10 @@ func (o *outbox) queueOf(d *store.Delivery) *queue {
 	return s.latest
 }
 
-// keptQueues is how many queues of one kind and step type are kept although they can be empty.
+// keptQueues is the maximum of queues of one kind and step type with which empty ones are kept.
 const keptQueues = 1024
 
-// place puts q where it belongs among the waiting queues, once its effects have changed.
+// place moves q to its place among the waiting queues after a change of its effects.
 func (q *queue) place() {
 	switch waiting := &q.of.waiting; {
 	case q.index < 0:
@@ -108,7 +112,7 @@ func (q *queue) place() {
 	case q.Len() == 0:
 		heap.Remove(waiting, q.index)
 		q.index = -1
-		if len(q.of.scopes) > keptQueues { // else one would stay for every scope that ever was
+		if len(q.of.scopes) > keptQueues { // else every scope would keep a queue for ever
 			delete(q.of.scopes, q.scope)
 			q.of.latest = nil
 		}
@@ -153,6 +157,7 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 		}
 		e.Count++
 		e.Token = c.Token
+		e.Held = true
 		o.move(e, c.Until)
 		claimed = append(claimed, e.Delivery)
 	}
@@ -184,8 +189,8 @@ func first(wanted []*byScope, scope store.Scope) (first *effect) {
 	return first
 }
 
-// queue returns the queue of a scope or, of the zero Scope, the one whose first effect comes first;
-// nil if there is none.
+// queue returns the queue of a scope or, for the zero Scope, the queue whose first effect comes first;
+// nil without one.
 func (s *byScope) queue(scope store.Scope) *queue {
 	switch {
 	case scope != store.Scope{}:
@@ -207,6 +212,7 @@ func (o *outbox) move(e *effect, to step.Time) {
 // Defer implements store.Store.
 func (s *Store) Defer(ctx context.Context, d store.Delivery) error {
 	return s.claimed(ctx, d, func(e *effect) {
+		e.Held = d.Held
 		e.Failures, e.Delivered, e.LastError = d.Failures, d.Delivered, d.LastError
 		s.outbox.move(e, d.NotBefore)
 	})
@@ -233,7 +239,7 @@ func (s *Store) Settle(ctx context.Context, d store.Delivery) error {
 	})
 }
 
-// claimed runs f, under the outbox's lock, on the effect that d has claimed.
+// claimed runs f, under the outbox's lock, on the effect of the claim d.
 func (s *Store) claimed(ctx context.Context, d store.Delivery, f func(*effect)) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -2,16 +2,17 @@ package memstore
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
-// history is the records of a job, packed into bytes: about 45 a record, and nothing
-// for the garbage collector to follow.
+// history has the records of a job, packed into bytes: about 45 per record, without pointers for
+// the garbage collector to follow.
 type history struct {
-	last []byte   // the records behind those of full
-	n    int      // how many there are in all
+	last []byte   // the records after those of full
+	n    int      // number of records in all
 	full [][]byte // chunks of perChunk records each
 }
 
@@ -19,17 +20,22 @@ const perChunk = 32
 
 func (h *history) len() int { return h.n }
 
-// append adds the record with the next sequence number. The first chunk grows as it must, since
-// most jobs fill none; a later one starts with the room that the one before came to need.
+// append adds the record with the next sequence number. The first chunk grows as needed, since most
+// jobs do not fill it. A later one starts with the final size of the one before and a byte more per
+// record, as numbers grow.
 func (h *history) append(r *store.Record) {
 	if h.n > 0 && h.n%perChunk == 0 {
 		h.full = append(h.full, h.last)
-		h.last = make([]byte, 0, len(h.last))
+		h.last = make([]byte, 0, len(h.last)+perChunk)
 	}
-	var scratch [128]byte
-	body := pack(scratch[:0], r)
-	h.last = binary.AppendUvarint(h.last, uint64(len(body)))
-	h.last = append(h.last, body...)
+	at := len(h.last)
+	packed := pack(append(h.last, 0), r) // behind its length, which takes a byte as a rule
+	if size := uint64(len(packed) - at - 1); size < 0x80 {
+		packed[at] = byte(size)
+	} else {
+		packed = slices.Replace(packed, at, at+1, binary.AppendUvarint(nil, size)...)
+	}
+	h.last = packed
 	h.n++
 }
 
@@ -104,7 +110,10 @@ func (h *history) requests() map[store.RequestID]store.Seq {
 
 // A packed record begins with its flags and, if it has one, its request. Causes, effects and
 // states are a byte each; numbers are varints, most of them of one byte.
-const flagRequest = 1
+const (
+	flagRequest = 1
+	flagCourse  = 2 // it has a gate, a window of its run, or what goes with them
+)
 
 func requestOf(body []byte) (request store.RequestID) {
 	if body[0]&flagRequest != 0 {
@@ -114,27 +123,53 @@ func requestOf(body []byte) (request store.RequestID) {
 }
 
 func pack(b []byte, r *store.Record) []byte {
+	flags := byte(0)
+	if r.Gate != (store.Gate{}) || r.Run.First != 0 || r.Run.End != 0 || r.Before != 0 || r.Mendable {
+		flags = flagCourse
+	}
 	if r.Request != (store.RequestID{}) {
-		b = append(b, flagRequest)
+		b = append(b, flags|flagRequest)
 		b = append(b, r.Request[:]...)
 	} else {
-		b = append(b, 0)
+		b = append(b, flags)
 	}
 	b = append(b, byte(r.Cause), byte(r.Effect), byte(r.From), byte(r.To), byte(r.JobFrom), byte(r.JobTo))
 	b = binary.AppendVarint(b, int64(r.At))
-	for _, n := range [...]int64{
-		int64(r.Step), int64(r.Entered), int64(r.Attempt), int64(r.Run.Full), int64(r.Succeeded), int64(r.Unfinished),
-		int64(r.Results), int64(r.Targets), int64(len(r.Actor)), int64(len(r.Reason)),
+	for _, n := range [...]uint64{
+		uint64(r.Step), uint64(r.Entered), uint64(r.Attempt), uint64(r.Run.Full), uint64(r.Succeeded), uint64(r.Unfinished),
+		uint64(r.Results), uint64(r.Targets), uint64(len(r.Actor)), uint64(len(r.Reason)),
 	} {
-		b = binary.AppendUvarint(b, uint64(n))
+		if n < 0x80 { // as most are
+			b = append(b, byte(n))
+			continue
+		}
+		b = binary.AppendUvarint(b, n)
 	}
 	b = append(b, r.Actor...)
-	return append(b, r.Reason...)
+	b = append(b, r.Reason...)
+	if flags != 0 {
+		b = packCourse(b, r)
+	}
+	return b
+}
+
+func packCourse(b []byte, r *store.Record) []byte {
+	mendable := byte(0)
+	if r.Mendable {
+		mendable = 1
+	}
+	b = append(b, byte(r.Gate.Reason), byte(r.Gate.Then), mendable)
+	b = binary.AppendVarint(b, int64(r.Gate.Until))
+	for _, n := range [...]uint64{uint64(r.Run.First), uint64(r.Run.End), uint64(r.Before)} {
+		b = binary.AppendUvarint(b, n)
+	}
+	return b
 }
 
 func unpack(job store.JobID, seq store.Seq, b []byte) store.Record {
 	r := store.Record{Job: job, Seq: seq, Request: requestOf(b)}
-	if b[0]&flagRequest != 0 {
+	flags := b[0]
+	if flags&flagRequest != 0 {
 		b = b[len(r.Request):]
 	}
 	b = b[1:]
@@ -153,5 +188,12 @@ func unpack(job store.JobID, seq store.Seq, b []byte) store.Record {
 	actor, reason := next(), next()
 	r.Actor = string(b[:actor])
 	r.Reason = string(b[actor : actor+reason])
+	if b = b[actor+reason:]; flags&flagCourse != 0 {
+		r.Gate.Reason, r.Gate.Then, r.Mendable = step.GateReason(b[0]), step.Do(b[1]), b[2] == 1
+		until, n := binary.Varint(b[3:])
+		r.Gate.Until = step.Time(until)
+		b = b[3+n:]
+		r.Run.First, r.Run.End, r.Before = int32(next()), int32(next()), int32(next())
+	}
 	return r
 }

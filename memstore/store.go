@@ -12,20 +12,22 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Store keeps jobs in memory. It is safe for concurrent use and passes storetest.Run.
-// It comes from [New]; the zero Store is of no use. What it keeps it never forgets: about
-// 1 kB for a job of five steps and five records, 4 bytes beyond its name for a target that
-// waits and about 45 for one that has reported. Jobs walks the ids in order until its page
-// is full, and passes over the jobs of other scopes and states; with a Name it walks its whole
-// window. Counts are kept; every other read costs what it returns. With a million jobs an operation
-// takes some times as long as with a thousand, which the caches of the processor hold; Linux's
-// transparent_hugepage=always saves about a fifth of that.
+// A Store is a [store.Store] in memory. It is safe for concurrent use and passes storetest.Run.
+// [New] makes a Store; the zero Store must not be used.
+//
+// A Store keeps all jobs until it is garbage itself. A job of five steps and five records takes
+// about 1 kB, a target 4 bytes beyond its name, and about 45 more once it has reported. Jobs walks
+// the ids in order, past jobs of other scopes and states, until its page is full; with a Name it
+// walks its whole window. Counts are kept up to date; the cost of every other read is proportional
+// to its result. An operation takes several times as long with a million jobs as with a thousand,
+// which fit the processor's caches; Linux's transparent_hugepage=always saves about a fifth of that.
 type Store struct {
 	shards    [64]shard
 	created   [64]createdShard
 	ids       idList
 	outbox    outbox
-	deadlines deadlines
+	moments   moments
+	turns     turns
 	listeners wake.List
 }
 
@@ -43,14 +45,14 @@ type shard struct {
 }
 
 // createdShard finds jobs by the request that created them. Its entries have no scope, whose text
-// would take more than all else: the job has it.
+// would take more memory than the rest: the job has the scope.
 type createdShard struct {
 	mu    sync.Mutex                      // guards all below; taken before that of a shard
 	first map[store.RequestID]store.JobID // of the scope that made the request first
 	rest  map[creation]store.JobID        // of other scopes that made the same one; nil for none
 }
 
-// counts is how many jobs of one scope in one shard are in each state.
+// counts has the number of jobs in each state, of one scope in one shard.
 type counts [16]int // by state, which takes four bits
 
 type creation struct {
@@ -63,7 +65,7 @@ func (*Store) Local() {}
 
 // New returns an empty store.
 func New() *Store {
-	s := &Store{}
+	s := &Store{turns: turns{keys: map[turnKey]*turnKeeper{}, places: map[store.JobID]*place{}}}
 	for i := range s.shards {
 		s.shards[i].jobs = map[store.JobID]*job{}
 		s.shards[i].counts = map[store.Scope]*counts{}
@@ -77,7 +79,7 @@ func (s *Store) shard(id store.JobID) *shard {
 	return &s.shards[uint64(id)*spread>>(64-6)]
 }
 
-// noJob stands for one that does not exist, so that its scope is compared as well: an unused
+// noJob stands for a job that does not exist, so that its scope is compared as well: an unused
 // id takes as long as a job of another scope.
 var noJob = &job{header: store.Job{Scope: store.Scope{Type: "none", ID: "none"}}}
 
@@ -113,7 +115,7 @@ func (s *Store) View(ctx context.Context, q store.Query) (v store.View, err erro
 	if !j.has(id) {
 		return v, store.ErrNotFound
 	}
-	v.Job = j.header
+	v.Job = j.head()
 	j.step(id, &v.Step)
 	if j.has(id + 1) {
 		j.step(id+1, &v.Next)
@@ -124,6 +126,7 @@ func (s *Store) View(ctx context.Context, q store.Query) (v store.View, err erro
 	if q.Request != (store.RequestID{}) {
 		v.Replay = j.recordOf(q.Request)
 	}
+	v.Turn = s.turns.free(&v.Job)
 	return v, nil
 }
 
@@ -191,8 +194,7 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 			return errors.New("memstore: a change whose header tells of more steps than the job has")
 		}
 	}
-	s.apply(j, c)
-	return nil
+	return s.commit(j, &c)
 }
 
 func (s *Store) create(c store.Change) error {
@@ -236,31 +238,40 @@ func (s *Store) insert(c store.Change) error {
 	}
 	j.counts[c.Job.State]++
 	j.header.State = c.Job.State
-	s.apply(j, c)
+	s.apply(j, &c)
 	s.ids.add(c.Job.ID)
 	return nil
 }
 
-// apply carries out a change that is known to fit, under the lock of j's shard. Nothing
-// can fail.
-func (s *Store) apply(j *job, c store.Change) {
+// apply carries out a checked change, under the lock of j's shard. It cannot fail.
+func (s *Store) apply(j *job, c *store.Change) {
 	j.counts[j.header.State]--
 	j.counts[c.Job.State]++
-	j.header = c.Job
+	policy := j.header.Policy
+	if j.header = c.Job; policy == nil { // of a creation, or of a job without one
+		policy = c.Job.Policy.Clone()
+	}
+	j.header.Policy = policy
 	for i := range c.Steps {
 		j.setStep(&c.Steps[i])
-		s.deadlines.set(j, &c.Steps[i])
+		s.moments.set(j, &c.Steps[i])
 	}
 	if len(c.Targets) > 0 {
-		results := j.steps[c.Steps[0].ID-1].targets()
+		results, batches := j.steps[c.Steps[0].ID-1].targets(), c.BatchesOf(c.Steps[0].ID)
 		for i := range c.Targets {
-			results.set(&c.Steps[0], &c.Targets[i])
+			results.set(&c.Steps[0], batches, &c.Targets[i])
 		}
 	}
+	for i := range c.Batches {
+		j.setBatch(&c.Batches[i])
+	}
 	for i := range c.Records {
-		j.append(&c.Records[i])
-		if d, ok := c.Delivery(&c.Records[i]); ok {
-			s.outbox.add(j, &d)
+		r := &c.Records[i]
+		j.append(r)
+		if r.Effect != store.NoEffect {
+			e := s.outbox.unused()
+			e.Delivery, _ = c.Delivery(r)
+			s.outbox.add(j, e)
 		}
 	}
 	s.listeners.Wake(c.Job.ID)
@@ -333,7 +344,7 @@ func (s *Store) walk(ctx context.Context, f store.JobFilter, visit func(store.Jo
 			if err != nil {
 				continue
 			}
-			header := j.header
+			header := j.head()
 			sh.mu.Unlock()
 			if (f.States.Empty() || f.States.Has(header.State)) && !visit(header) {
 				return nil
@@ -374,7 +385,7 @@ func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snap
 		return store.Snapshot{}, err
 	}
 	defer sh.mu.Unlock()
-	snapshot := store.Snapshot{Job: j.header, Steps: make([]store.Step, len(j.steps))}
+	snapshot := store.Snapshot{Job: j.head(), Steps: make([]store.Step, len(j.steps))}
 	targets := 0
 	for i := range snapshot.Steps {
 		row := &snapshot.Steps[i]
@@ -391,6 +402,7 @@ func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snap
 			snapshot.Targets = append(snapshot.Targets, results.target(t))
 			snapshot.Targets[len(snapshot.Targets)-1].Name = results.name(t)
 		}
+		snapshot.Batches = append(snapshot.Batches, j.steps[i].batches()...)
 	}
 	return snapshot, nil
 }
@@ -420,13 +432,14 @@ func (s *Store) Targets(ctx context.Context, f store.TargetFilter) ([]store.Targ
 	if !j.has(f.Step) {
 		return nil, store.ErrNotFound
 	}
-	results := j.steps[f.Step-1].targets()
+	row := &j.steps[f.Step-1]
+	results := row.targets()
 	if f.Attempt != 0 {
 		return results.ofAttempt(f.Attempt, f.Page), nil
 	}
 	var st store.Step
 	j.step(f.Step, &st)
-	return results.ofClass(&st, f.Class, f.Page), nil
+	return results.ofClass(&st, row.batches(), f.Class, f.Page), nil
 }
 
 // History implements store.Store.
@@ -453,6 +466,7 @@ func (s *Store) Details(ctx context.Context, q store.DetailQuery) (store.Details
 	if x := j.steps[q.Step-1].extra; x != nil {
 		d.Payload = x.payload
 	}
+	d.Batches = slices.Clone(j.steps[q.Step-1].batches())
 	return d, nil
 }
 
@@ -461,5 +475,6 @@ func (s *Store) Overdue(ctx context.Context, scope store.Scope, now step.Time, l
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return s.deadlines.overdue(scope, now, limit), nil
+	found, _ := s.moments.overdue(scope, now, limit)
+	return found, nil
 }

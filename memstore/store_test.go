@@ -21,7 +21,7 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(testing.TB) store.Store { return memstore.New() })
 }
 
-// Every record reads as it was written, whatever its fields hold.
+// Every record reads as it was written, with any values in its fields.
 func TestRecordsAreKeptWhole(t *testing.T) {
 	number, states := rapid.Int32Range(0, math.MaxInt32), step.AllStates()
 	rapid.Check(t, func(t *rapid.T) {
@@ -41,6 +41,8 @@ func TestRecordsAreKeptWhole(t *testing.T) {
 				Entered:    step.ID(number.Draw(t, "entered")),
 				Attempt:    number.Draw(t, "attempt"),
 				Run:        store.Run{Full: number.Draw(t, "full")},
+				Before:     number.Draw(t, "before"),
+				Mendable:   rapid.Bool().Draw(t, "mendable"),
 				From:       rapid.SampledFrom(states).Draw(t, "from"),
 				To:         rapid.SampledFrom(states).Draw(t, "to"),
 				JobFrom:    rapid.SampledFrom(states).Draw(t, "job from"),
@@ -52,6 +54,17 @@ func TestRecordsAreKeptWhole(t *testing.T) {
 			}
 			if r.Seq == 1 {
 				r.Cause = step.Created
+			}
+			if rapid.Bool().Draw(t, "batch") {
+				r.Run.First = rapid.Int32Range(0, math.MaxInt32-1).Draw(t, "first")
+				r.Run.End = rapid.Int32Range(r.Run.First+1, math.MaxInt32).Draw(t, "end")
+			}
+			if r.Entered != 0 && rapid.Bool().Draw(t, "gate") {
+				r.Gate = store.Gate{
+					Reason: rapid.SampledFrom(step.AllGateReasons()).Draw(t, "gate reason"),
+					Then:   rapid.SampledFrom([]step.Do{step.Enter, step.RunDue, step.RunAll, step.RunNext, step.Ask}).Draw(t, "then"),
+					Until:  step.Time(rapid.Int64Range(0, math.MaxInt64).Draw(t, "until")),
+				}
 			}
 			want = append(want, r)
 			c := store.Change{Job: store.Job{ID: 1, State: r.JobTo, Version: r.Seq, Current: 1, Steps: 1, Updated: r.At}, Records: []store.Record{r}}
@@ -195,13 +208,6 @@ func TestJobsOfManyBlocksComeInOrder(t *testing.T) {
 			}
 		}
 	}
-}
-
-func Example() {
-	s := memstore.New()
-	_, err := s.View(context.Background(), store.Query{Job: 1})
-	fmt.Println(err)
-	// Output: store: not found
 }
 
 // What does it cost to find the 100 due targets of a million?

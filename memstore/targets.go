@@ -10,19 +10,46 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// targets is the targets of a step with their results. A target that waits costs four
-// bytes beyond its name. A new attempt writes nothing here: which targets are due
-// follows from the attempts of their latest success, and two indices tell it without a
-// scan.
+// targets has the targets of a step with their results. A target without a result takes four bytes
+// beyond its name. A new attempt writes nothing here, nor does a new batch: the attempts of the latest
+// successes tell which targets are due, and two indices for each batch find these without a scan.
 type targets struct {
-	names     string   // all of them, one after the other
-	ends      []uint32 // where each name ends
-	latest    []*[rowsPerBlock]row
-	succeeded index // by the attempt that last covered all targets: who has succeeded since
-	finished  index // by attempt: who has finished in it
-	attempts  map[int32]*attempt
-	details   map[detailOf]string // of results that have one
+	names    string   // all of them, one after the other
+	ends     []uint32 // where each name ends
+	latest   []*[rowsPerBlock]row
+	first    indices            // of the first batch, or of a step without batches
+	later    map[int32]*indices // of the other batches with results, by number
+	attempts map[int32]*attempt
+	details  map[detailOf]string // of results that have one
 }
+
+// indices are the indices of the targets of one batch, by their places in it.
+type indices struct {
+	succeeded index // by the last attempt that covered all targets of the batch: those that have succeeded since
+	finished  index // by attempt: those that have finished in it
+}
+
+// of returns the indices of a batch, made if there are none and add is set; 0 is that of a step without
+// batches.
+func (t *targets) of(batch int32, add bool) *indices {
+	if batch <= 1 {
+		return &t.first
+	}
+	x := t.later[batch]
+	switch {
+	case x == nil && !add:
+		return &noIndices
+	case x == nil:
+		if t.later == nil {
+			t.later = map[int32]*indices{}
+		}
+		x = &indices{}
+		t.later[batch] = x
+	}
+	return x
+}
+
+var noIndices indices // never written
 
 const rowsPerBlock = 64
 
@@ -36,8 +63,8 @@ type row struct {
 	finished step.Time
 }
 
-// attempt is the targets that reported in one attempt, and the results of those that
-// have reported in a later one as well. Both are sorted when they are read.
+// attempt has the targets that reported in one attempt, and the results of those that have reported
+// in a later one as well. Both are sorted when they are read.
 type attempt struct {
 	reported []int32
 	past     []pastRow
@@ -96,7 +123,7 @@ func (t *targets) asTarget(i int32, r *row) store.Target {
 	}}
 }
 
-// rows returns the targets of these indices, less those that there are not.
+// rows returns the targets of these indices that exist.
 func (t *targets) rows(indices []int32) []store.Target {
 	rows := make([]store.Target, 0, len(indices))
 	for _, i := range indices {
@@ -107,8 +134,9 @@ func (t *targets) rows(indices []int32) []store.Target {
 	return rows
 }
 
-// set takes over the latest result of a target of s.
-func (t *targets) set(s *store.Step, from *store.Target) {
+// set takes over the latest result of a target of s, given the batches of s in the change. A success of an
+// attempt that is over counts only if the batch of its target still counts it.
+func (t *targets) set(s *store.Step, batches []store.Batch, from *store.Target) {
 	i := from.Index
 	if i < 0 || int(i) >= t.len() {
 		return
@@ -143,11 +171,18 @@ func (t *targets) set(s *store.Step, from *store.Target) {
 	} else {
 		delete(t.details, detailOf{from.Attempt, i})
 	}
-	if from.Success == from.Attempt {
-		t.succeeded.add(i, s.Run.Full, t.len())
+	succeeded, finished := from.Success == from.Attempt, from.Status.Finished()
+	if !succeeded && !finished {
+		return
 	}
-	if from.Status.Finished() {
-		t.finished.add(i, from.Attempt, t.len())
+	batch, run, _ := s.RunOf(batches, i)
+	first, end := run.Window(s.Total)
+	of := t.of(batch, true)
+	if succeeded && from.Success >= run.Full {
+		of.succeeded.add(i-first, run.Full, end-first)
+	}
+	if finished {
+		of.finished.add(i-first, from.Attempt, end-first)
 	}
 }
 
@@ -178,8 +213,8 @@ func (t *targets) ofAttempt(n int32, p store.Page[int32]) []store.Target {
 	return found
 }
 
-// sort puts both in the order of the targets. It is quick on what is sorted already, as
-// executors mostly report in order.
+// sort puts both in the order of the targets. It is quick on sorted lists, as executors mostly
+// report in order.
 func (a *attempt) sort() {
 	if !a.unsorted {
 		return
@@ -189,39 +224,55 @@ func (a *attempt) sort() {
 	a.unsorted = false
 }
 
-// ofClass returns the targets of s that belong to a class.
-func (t *targets) ofClass(s *store.Step, class store.Class, p store.Page[int32]) []store.Target {
-	if s.Attempt == 0 && class != store.AllTargets {
-		return nil
+// ofClass returns the targets of s that belong to a class, given the batches of s that have begun.
+func (t *targets) ofClass(s *store.Step, batches []store.Batch, class store.Class, p store.Page[int32]) (found []store.Target) {
+	next := int32(min(max(int64(p.After)+1, 0), int64(t.len())))
+	show := func(i int32) {
+		found = append(found, t.target(i))
+		found[len(found)-1].Name = t.name(i)
 	}
-	var found []store.Target
-	next := int(min(max(int64(p.After)+1, 0), int64(t.len())))
-	for next < t.len() && len(found) < p.Limit {
-		succeeded := t.succeeded.block(next, s.Run.Full)
-		end := min((next/blockSize+1)*blockSize, t.len())
-		if class != store.AllTargets && class != store.SucceededTargets && succeeded.size() == min(blockSize, t.len()-next/blockSize*blockSize) {
-			next = end // nobody in the block is due
-			continue
+	if class == store.AllTargets {
+		for ; next < s.Total && len(found) < p.Limit; next++ {
+			show(next)
 		}
-		finished := t.finished.block(next, s.Attempt)
-		for ; next < end && len(found) < p.Limit; next = next/64*64 + 64 {
-			word := class.Members(succeeded.word(next), finished.word(next)) &^ (1<<(next%64) - 1)
-			for ; word != 0 && len(found) < p.Limit; word &= word - 1 {
-				i := int32(next/64*64 + bits.TrailingZeros64(word))
-				if int(i) >= t.len() {
-					break
+		return found
+	}
+	if class == store.DueTargets || class == store.UnfinishedTargets {
+		next = max(next, s.Run.First) // none is in an earlier batch
+	}
+	for s.Attempt > 0 && next < s.Total && len(found) < p.Limit {
+		batch, run, begun := s.RunOf(batches, next)
+		if !begun {
+			break
+		}
+		first, end := run.Window(s.Total)
+		of, window := t.of(batch, false), batch == s.Batch
+		for i := next - first; i < end-first && len(found) < p.Limit; { // by places in the batch
+			succeeded, last := of.succeeded.block(i, run.Full), min((i/blockSize+1)*blockSize, end-first)
+			if class != store.SucceededTargets && succeeded.size() == int(last-i/blockSize*blockSize) {
+				i = last // no other target is in the block
+				continue
+			}
+			finished := of.finished.block(i, s.Attempt)
+			for ; i < last && len(found) < p.Limit; i = i/64*64 + 64 {
+				word := class.Earlier(succeeded.word(i))
+				if window {
+					word = class.Members(succeeded.word(i), finished.word(i))
 				}
-				found = append(found, t.target(i))
-				found[len(found)-1].Name = t.name(i)
+				for word &^= 1<<(i%64) - 1; word != 0 && len(found) < p.Limit; word &= word - 1 {
+					if place := i/64*64 + int32(bits.TrailingZeros64(word)); place < last {
+						show(first + place)
+					}
+				}
 			}
 		}
+		next = end
 	}
 	return found
 }
 
-// index is a set of targets that belongs to an epoch and is empty in any other: a new
-// attempt empties it at no cost. A block counts its members, so that a search skips
-// blocks that are full.
+// index is a set of places that belongs to an epoch and is empty in any other: a new
+// attempt empties it at no cost. A block counts its members, so that a search skips full blocks.
 type index struct{ blocks []*block }
 
 const blockSize = 4096
@@ -229,17 +280,43 @@ const blockSize = 4096
 type block struct {
 	epoch int32
 	count int
-	words [blockSize / 64]uint64
+	words []uint64
 }
 
-// add puts target i of so many in the set of an epoch.
-func (x *index) add(i, epoch int32, of int) {
+// newBlock returns a block of a number of places, which is one object with its words.
+func newBlock(size, epoch int32) *block {
+	switch {
+	case size <= 64:
+		o := new(struct {
+			block
+			words [1]uint64
+		})
+		o.block = block{epoch: epoch, words: o.words[:]}
+		return &o.block
+	case size <= 512:
+		o := new(struct {
+			block
+			words [8]uint64
+		})
+		o.block = block{epoch: epoch, words: o.words[:]}
+		return &o.block
+	}
+	o := new(struct {
+		block
+		words [blockSize / 64]uint64
+	})
+	o.block = block{epoch: epoch, words: o.words[:]}
+	return &o.block
+}
+
+// add puts place i into the set of an epoch; of is the number of places.
+func (x *index) add(i, epoch, of int32) {
 	if x.blocks == nil {
 		x.blocks = make([]*block, (of+blockSize-1)/blockSize)
 	}
 	b := x.blocks[i/blockSize]
 	if b == nil || b.epoch != epoch {
-		b = &block{epoch: epoch}
+		b = newBlock(of-i/blockSize*blockSize, epoch)
 		x.blocks[i/blockSize] = b
 	}
 	word, bit := &b.words[i%blockSize/64], uint64(1)<<(i%64)
@@ -249,9 +326,9 @@ func (x *index) add(i, epoch int32, of int) {
 	}
 }
 
-// block returns the block of target i in an epoch, or nil if it is empty.
-func (x *index) block(i int, epoch int32) *block {
-	if n := i / blockSize; n < len(x.blocks) {
+// block returns the block of place i in an epoch, or nil if it is empty.
+func (x *index) block(i, epoch int32) *block {
+	if n := int(i / blockSize); n < len(x.blocks) {
 		if b := x.blocks[n]; b != nil && b.epoch == epoch {
 			return b
 		}
@@ -266,7 +343,7 @@ func (b *block) size() int {
 	return b.count
 }
 
-func (b *block) word(i int) uint64 {
+func (b *block) word(i int32) uint64 {
 	if b == nil {
 		return 0
 	}

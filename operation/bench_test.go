@@ -28,7 +28,7 @@ func questions() []question {
 	return all
 }
 
-// legalCells is how many of the questions are answered with yes: 11 for each of the
+// legalCells is the number of questions that are answered with yes: 11 for each of the
 // three types that run, 3 for a confirmation.
 const legalCells = 3*11 + 3
 

@@ -8,28 +8,33 @@ import (
 )
 
 // A Code is an operation on a step. The numbers are the wire values and never change;
-// 32 to 63 belong to embedders and print as "custom-32", unless step.Cause.Register names them.
+// 32 to 63 belong to embedders and print as "custom-32", unless [step.Cause.Register] names them.
 type Code uint8
 
 const (
-	RetryFailed           Code = 2  // run again what has not succeeded
+	RetryFailed           Code = 2  // run the targets that have not succeeded again
 	IgnoreError           Code = 3  // go on although targets failed
 	Confirm               Code = 6  // let the job go on
-	RetryAll              Code = 8  // run again on every target
+	RetryAll              Code = 8  // run every target again
 	TerminateConfirmation Code = 9  // refuse: the job ends
 	RestartConfirmation   Code = 10 // ask the confirmers again
-	NextStep              Code = 11 // go on from a step that was stopped
-	ForcedSkip            Code = 12 // go on without waiting for the stop
+	NextStep              Code = 11 // go on to the next step after a stop
+	ForcedSkip            Code = 12 // go on without waiting for the stop or the gate
+	Continue              Code = 13 // open the gate, or begin the next batch after a stop
+	StopBefore            Code = 21 // set a stop before a pending step, where it waits for Continue
+	ClearStop             Code = 22 // clear the stop before a pending step
 )
 
-// A JobCode is an operation on a job. Step code 2 and job code 2 are not the same thing, so
-// the two have different types, and a call that mixes them up does not compile. 32 to 63
-// belong to embedders and print as "custom-job-32".
+// A JobCode is an operation on a job. Job code 2 differs from step code 2, so JobCode is a type of
+// its own, and a call that mixes up the two does not compile. 32 to 63 belong to embedders and
+// print as "custom-job-32", unless [step.Cause.Register] names them.
 type JobCode uint8
 
 const (
-	TerminateJob JobCode = 1 // stop what runs; the job ends
-	StartJob     JobCode = 2 // enter the first step
+	TerminateJob JobCode = 1  // stop the current step; the job ends
+	StartJob     JobCode = 2  // enter the first step
+	HoldJob      JobCode = 20 // let nothing start until ResumeJob: what runs goes on
+	ResumeJob    JobCode = 21 // end the hold: what it has kept from starting starts
 )
 
 // An operation is a Code or a JobCode.
@@ -38,7 +43,7 @@ type operation interface {
 	Cause() step.Cause
 }
 
-// CausesOf returns the set of the causes that the given operations are.
+// CausesOf returns the set of the causes of the given operations.
 func CausesOf[C operation](codes ...C) step.Causes {
 	var s step.Causes
 	for _, code := range codes {
@@ -47,10 +52,10 @@ func CausesOf[C operation](codes ...C) step.Causes {
 	return s
 }
 
-// AllCodes returns every documented code in ascending order.
+// AllCodes returns every documented code in ascending order. The caller owns the result.
 func AllCodes() []Code { return declared[Code](step.Cause.OfStep) }
 
-// AllJobCodes returns every documented job code in ascending order.
+// AllJobCodes returns every documented job code in ascending order. The caller owns the result.
 func AllJobCodes() []JobCode { return declared[JobCode](step.Cause.OfJob) }
 
 func declared[C operation](ofKind func(step.Cause) bool) []C {
@@ -63,13 +68,14 @@ func declared[C operation](ofKind func(step.Cause) bool) []C {
 	return codes
 }
 
-// ParseCode reads a code's name or number.
+// ParseCode returns the code with a name or number. An unknown name or number is an error.
 func ParseCode(s string) (Code, error) { return parse[Code]("operation code", s) }
 
-// ParseJobCode reads a job code's name or number.
+// ParseJobCode returns the job code with a name or number. An unknown name or number is an error.
 func ParseJobCode(s string) (JobCode, error) { return parse[JobCode]("job operation code", s) }
 
-// parse reads an operation's number, which is not that of its cause, or its name, which is.
+// parse reads an operation's number, which differs from that of its cause, or its name, which is
+// the same.
 func parse[C operation](noun, s string) (C, error) {
 	for n := range C(64) {
 		cause := n.Cause()
@@ -91,7 +97,7 @@ func parse[C operation](noun, s string) (C, error) {
 	return 0, enum.Unknown(noun, s, append(want, "32 to 63 for embedders")...)
 }
 
-// Cause returns the cause that c is.
+// Cause returns the cause of c, or 0 if c is above 63.
 func (c Code) Cause() step.Cause {
 	if c >= 64 {
 		return 0
@@ -99,8 +105,8 @@ func (c Code) Cause() step.Cause {
 	return step.Cause(c)
 }
 
-// Valid reports whether c is documented or belongs to embedders. Whether a rule set has rows
-// for it is [Rules.Causes]' business.
+// Valid reports whether c is documented or belongs to embedders. [Rules.Causes] tells whether a
+// rule set has a row for it.
 func (c Code) Valid() bool { return c.Cause().Valid() }
 
 func (c Code) String() string { return text(c, "operation code") }
@@ -112,7 +118,7 @@ func (c Code) MarshalText() ([]byte, error) { return marshal(c) }
 // UnmarshalText accepts what [ParseCode] accepts, and empty text for the zero Code.
 func (c *Code) UnmarshalText(text []byte) error { return unmarshal(c, text, ParseCode) }
 
-// Cause returns the cause that c is.
+// Cause returns the cause of c, or 0 if c is above 63.
 func (c JobCode) Cause() step.Cause {
 	if c == 0 || c >= 64 {
 		return 0

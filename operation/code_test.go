@@ -13,11 +13,15 @@ import (
 
 // The alphabets as the wire knows them, written down by hand.
 var (
-	wireGuards = map[int]string{0: "free", 1: "some_due", 2: "approver"}
+	wireGuards = map[int]string{
+		0: "free", 1: "some_due", 2: "approver", 3: "waivable", 4: "gated_by_hold", 5: "held", 6: "unheld",
+		7: "batch_left", 8: "marked", 9: "unmarked",
+	}
 
 	wireReasons = map[int]string{
 		1: "invalid_input", 2: "no_such_job", 3: "no_such_step", 4: "denied", 5: "request_reused", 6: "stale",
 		7: "wrong_type", 8: "not_current", 9: "wrong_state", 10: "nothing_to_retry", 11: "not_confirmer", 12: "sealed", 13: "settled", 14: "leased",
+		15: "on_hold", 16: "not_held", 17: "no_turn", 18: "no_batch_left", 19: "stop_set", 20: "no_stop",
 	}
 )
 
@@ -35,14 +39,14 @@ func wireOf(cause func(n uint8) step.Cause) map[int]string {
 func TestCodesAreThoseOfTheWire(t *testing.T) {
 	wire := wireOf(func(n uint8) step.Cause { return step.Cause(n) })
 	testkit.Alphabet(t, wire, operation.Code.Valid, operation.ParseCode)
-	if got, want := operation.AllCodes(), []operation.Code{2, 3, 6, 8, 9, 10, 11, 12}; !slices.Equal(got, want) {
+	if got, want := operation.AllCodes(), []operation.Code{2, 3, 6, 8, 9, 10, 11, 12, 13, 21, 22}; !slices.Equal(got, want) {
 		t.Errorf("AllCodes() = %v, want %v", got, want)
 	}
 }
 
 func TestJobCodesAreThoseOfTheWire(t *testing.T) {
 	testkit.Alphabet(t, wireOf(step.JobCause), operation.JobCode.Valid, operation.ParseJobCode)
-	if got, want := operation.AllJobCodes(), []operation.JobCode{1, 2}; !slices.Equal(got, want) {
+	if got, want := operation.AllJobCodes(), []operation.JobCode{1, 2, 20, 21}; !slices.Equal(got, want) {
 		t.Errorf("AllJobCodes() = %v, want %v", got, want)
 	}
 }
@@ -80,7 +84,7 @@ func TestEveryOperationIsACauseOfItsName(t *testing.T) {
 	}
 }
 
-// A name that an embedder gives a code is read and printed; its number and plain name still read.
+// An embedder's name of a code is read and printed. The code's number and plain name still read.
 func TestARegisteredCodeIsReadByNameAndNumber(t *testing.T) {
 	operation.Code(61).Cause().Register("redeploy") // in this process only, of which no other test looks at 61
 	for _, text := range []string{"redeploy", "61", "custom-61"} {
@@ -93,10 +97,10 @@ func TestARegisteredCodeIsReadByNameAndNumber(t *testing.T) {
 	}
 }
 
-// An unknown code is told of every one that is declared, and of the numbers of embedders.
+// The error of an unknown code lists all declared codes, and the numbers of embedders.
 func TestAnUnknownCodeSaysWhatThereIs(t *testing.T) {
 	_, err := operation.ParseJobCode("stop_job")
-	if want := `unknown job operation code "stop_job": want one of terminate_job (1), start_job (2), 32 to 63 for embedders`; err == nil || err.Error() != want {
+	if want := `unknown job operation code "stop_job": want one of terminate_job (1), start_job (2), hold_job (20), resume_job (21), 32 to 63 for embedders`; err == nil || err.Error() != want {
 		t.Errorf("ParseJobCode: %v, want %s", err, want)
 	}
 	if _, err := operation.ParseCode(""); err == nil {
@@ -123,7 +127,8 @@ func TestReasonsStandInTheOrderOfPrecedence(t *testing.T) {
 	want := []operation.Reason{
 		operation.InvalidInput, operation.NoSuchJob, operation.NoSuchStep, operation.Denied, operation.RequestReused,
 		operation.Stale, operation.Settled, operation.Leased, operation.Sealed, operation.WrongType, operation.NotCurrent,
-		operation.WrongState, operation.NothingToRetry, operation.NotConfirmer,
+		operation.WrongState, operation.NothingToRetry, operation.NotConfirmer, operation.OnHold, operation.NotHeld,
+		operation.NoTurn, operation.NoBatchLeft, operation.StopSet, operation.NoStop,
 	}
 	if got := operation.AllReasons(); !slices.Equal(got, want) {
 		t.Errorf("AllReasons() = %v, want %v", got, want)

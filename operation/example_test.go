@@ -32,19 +32,15 @@ func ExampleRules_Markdown() {
 	// | code | on | from state | step goes to | job goes to | and then |
 	// |---|---|---|---|---|---|
 	// | 2 retry_failed | script, file_transfer, sql | failed, abnormal, terminated | running | running | next attempt, only the targets that have not succeeded; there must be one |
-	// | 3 ignore_error | script, file_transfer, sql | failed, abnormal | error_ignored | running | the next step starts, or the job ends succeeded |
+	// | 3 ignore_error | script, file_transfer, sql | failed, abnormal | error_ignored | running | the next batch or step starts, or the job ends succeeded |
 }
 
-// An embedder adds a step type of its own, which behaves as a script does, and does not
-// want errors to be ignored once a step is abnormal. Diff says what that changes.
+// An embedder adds a step type of its own, which behaves like a script, and forbids to ignore the
+// error of an abnormal step. Diff lists the changes.
 func ExampleTable() {
 	const container step.Type = 32
 
-	table := operation.StandardTable()
-	kind := table.Kinds[0] // a script
-	kind.Type, kind.Title = container, "container run"
-	table.Kinds = append(table.Kinds, kind)
-	table.Like(container, step.Script)
+	table := operation.StandardTable().With(container, step.Script)
 	for i, row := range table.Rows {
 		if row.Cause == operation.IgnoreError.Cause() {
 			table.Rows[i].From = row.From.Without(step.Abnormal)
@@ -77,7 +73,7 @@ func ExampleTable_Compile() {
 	_, err := table.Compile()
 	fmt.Println(err)
 	// Output:
-	// rules: row 13, retry_all: it starts in succeeded, but a step that has passed lies behind its job
+	// rules: row 23, retry_all: it starts in succeeded, but a step that has passed lies behind its job
 }
 
 // An operation of an embedder's own is a name and a row. This one is for the whole job: it
@@ -96,7 +92,7 @@ func ExampleRow() {
 		return
 	}
 	at := operation.Standing{Type: step.Script, State: step.Failed, Job: step.Failed}
-	fmt.Println("legal:", rules.Legal(at))
+	fmt.Println("legal:", rules.Legal(at, operation.Held)) // the job is not on hold
 	at.Sealed = true
 	fmt.Println("legal when it is sealed:", rules.Legal(at))
 	_, reason := rules.Judge(at, operation.RetryAll.Cause())
@@ -107,7 +103,7 @@ func ExampleRow() {
 	// retry: sealed
 }
 
-// A row must be like its consequence: the table of consequences in package step says how.
+// A row must meet the conditions of its consequence, see step.Do.Check.
 func ExampleTable_Compile_consequence() {
 	table := operation.StandardTable()
 	table.Rows = append(table.Rows, operation.Row{
@@ -116,5 +112,32 @@ func ExampleTable_Compile_consequence() {
 	_, err := table.Compile()
 	fmt.Println(err)
 	// Output:
-	// rules: row 13, custom-40: run_due starts in failed, abnormal, terminated, confirmation_terminated, abandoned, not in running
+	// rules: row 23, custom-40: run_due starts in failed, abnormal, terminated, confirmation_terminated, abandoned, not in running
+}
+
+// Diff lists the operations that a change of the rules permits and forbids, cell by cell.
+func ExampleDiff() {
+	strict := operation.StandardTable()
+	for i, row := range strict.Rows {
+		if row.Cause == operation.ForcedSkip.Cause() { // only once a step is terminated
+			strict.Rows[i].From = row.From.Without(step.Terminating)
+		}
+	}
+	for _, d := range operation.Diff(operation.Standard(), strict.MustCompile()) {
+		fmt.Println(d)
+	}
+	// Output:
+	// forced_skip on script in terminating became illegal
+	// forced_skip on file_transfer in terminating became illegal
+	// forced_skip on sql in terminating became illegal
+}
+
+// A step type of an embedder's own that has the lifecycle and the operations of a script.
+func ExampleTable_With() {
+	const container step.Type = 33
+	container.Register("container")
+	rules := operation.StandardTable().With(container, step.Script).MustCompile()
+	at := operation.Standing{Type: container, State: step.Failed, Job: step.Failed}
+	fmt.Println(rules.Legal(at, operation.Held)) // the job is not on hold
+	// Output: retry_failed, ignore_error, retry_all
 }

@@ -2,27 +2,32 @@ package operation
 
 import "github.com/stepgate/stepgate/internal/enum"
 
-// A Reason says why a request was refused. [AllReasons] has the order of
-// precedence: the first that applies is given. A Reason is an error, so that
-// errors.Is(err, operation.WrongState) asks for it; the refusal itself, with the
-// state and what would be legal, is package engine's.
+// A Reason says why a request was refused: the first that applies, in the order of [AllReasons]. A
+// Reason is an error, so that errors.Is(err, operation.WrongState) finds it. The refusal itself,
+// with the state of the job and the legal operations, is a *engine.Refusal.
 type Reason uint8
 
 const (
-	InvalidInput   Reason = 1  // a field of the request is not acceptable, whatever the job's state
-	NoSuchJob      Reason = 2  // no job of this id, or none in this scope
-	NoSuchStep     Reason = 3  // the job has no step of this id
-	Denied         Reason = 4  // the authorizer did not admit the person
-	RequestReused  Reason = 5  // the request id stands for a different request
-	Stale          Reason = 6  // the job or the attempt has moved on since the caller looked
+	InvalidInput   Reason = 1  // a field of the request is invalid, whatever the job's state
+	NoSuchJob      Reason = 2  // no job has this id, or none in this scope
+	NoSuchStep     Reason = 3  // the job has no step with this id
+	Denied         Reason = 4  // the authorizer denied the request
+	RequestReused  Reason = 5  // an earlier request with this id was a different one
+	Stale          Reason = 6  // the job or the attempt has moved on since the caller read it
 	WrongType      Reason = 7  // the code never applies to steps of this type
 	NotCurrent     Reason = 8  // the step is not the job's current one
 	WrongState     Reason = 9  // the code does not apply in this state
 	NothingToRetry Reason = 10 // every target has succeeded already
 	NotConfirmer   Reason = 11 // the person is not on the step's list of confirmers
 	Sealed         Reason = 12 // the job is final: no operation is legal; it comes before WrongType
-	Settled        Reason = 13 // the effect does not wait any more; it comes before Sealed
-	Leased         Reason = 14 // a claim may hold the effect; it comes before Sealed
+	Settled        Reason = 13 // the effect does not wait for delivery any more; it comes before Sealed
+	Leased         Reason = 14 // a claim holds the effect; it comes before Sealed
+	OnHold         Reason = 15 // the job is on hold: already, or what it keeps from starting
+	NotHeld        Reason = 16 // the job is not on hold
+	NoTurn         Reason = 17 // other jobs have the turns that the job waits for
+	NoBatchLeft    Reason = 18 // every batch of the step has begun
+	StopSet        Reason = 19 // a stop is set before the step already
+	NoStop         Reason = 20 // no stop is set before the step
 )
 
 var reasonNames = enum.New("reason", []enum.Entry[Reason]{
@@ -40,12 +45,18 @@ var reasonNames = enum.New("reason", []enum.Entry[Reason]{
 	{Value: WrongState, Name: "wrong_state"},
 	{Value: NothingToRetry, Name: "nothing_to_retry"},
 	{Value: NotConfirmer, Name: "not_confirmer"},
+	{Value: OnHold, Name: "on_hold"},
+	{Value: NotHeld, Name: "not_held"},
+	{Value: NoTurn, Name: "no_turn"},
+	{Value: NoBatchLeft, Name: "no_batch_left"},
+	{Value: StopSet, Name: "stop_set"},
+	{Value: NoStop, Name: "no_stop"},
 })
 
-// AllReasons returns every reason in the order of precedence.
+// AllReasons returns every reason in the order of precedence. The caller owns the result.
 func AllReasons() []Reason { return reasonNames.All() }
 
-// ParseReason reads a reason's name or number.
+// ParseReason returns the reason with a name or number. An unknown name or number is an error.
 func ParseReason(s string) (Reason, error) { return reasonNames.Parse(s) }
 
 func (r Reason) String() string { return reasonNames.String(r) }

@@ -12,29 +12,52 @@ func (r *Rules) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| code | on | from state | step goes to | job goes to | and then |\n|---|---|---|---|---|---|\n")
 	for _, row := range r.table.Rows {
-		on, to, jobTo := row.On.String(), row.To.String(), row.To.OfJob(false).String()
+		on, from := row.On.String(), row.From.String()
+		to, jobTo := row.To.String(), row.To.OfJob(false).String()
 		if row.On.Empty() {
 			on = "the whole job"
+		}
+		if row.From == step.StatesOf(step.AllStates()...) {
+			from = "any"
 		}
 		if row.To == 0 {
 			to, jobTo = "stays", "stays"
 		}
-		fmt.Fprintf(&b, "| %s | %v | %v | %v | %v | %s |\n", caption(row.Cause), on, row.From, to, jobTo, consequence(row))
+		fmt.Fprintf(&b, "| %s | %v | %v | %v | %v | %s |\n", caption(row.Cause), on, from, to, jobTo, consequence(row))
 	}
 	return b.String()
 }
 
-// consequences says in words what follows a row.
+// consequences describes each Do in words.
 var consequences = map[step.Do]string{
-	step.RunDue: "next attempt, only the targets that have not succeeded",
-	step.RunAll: "next attempt, all targets",
-	step.Ask:    "the confirmers are asked, in a new attempt",
-	step.Accept: "the next step starts, or the job ends succeeded",
-	step.Vote:   "the next step starts, or the job ends succeeded",
-	step.Pass:   "the next step starts, or the job ends succeeded",
-	step.Stop:   "the executor is told to stop the attempt",
-	step.End:    "the job has ended",
-	step.Seal:   "the job is final",
+	step.RunDue:  "next attempt, only the targets that have not succeeded",
+	step.RunAll:  "next attempt, all targets",
+	step.RunNext: "next attempt, the next batch",
+	step.Ask:     "the confirmers are asked, in a new attempt",
+	step.Open:    "the attempt that waits begins",
+	step.Accept:  "the next batch or step starts, or the job ends succeeded",
+	step.Vote:    "the next step starts, or the job ends succeeded",
+	step.Pass:    "the next step starts, or the job ends succeeded",
+	step.Stop:    "the executor is told to stop the attempt",
+	step.End:     "the job has ended",
+	step.Hold:    "nothing starts until the job is resumed",
+	step.Release: "what waits for the end of the hold starts",
+	step.Seal:    "the job is final",
+	step.Mark:    "the first attempt of the step will wait for a person",
+	step.Unmark:  "the first attempt of the step will not wait for a person",
+}
+
+// conditions describes each guard in words.
+var conditions = map[Guard]string{
+	SomeDue:     "; there must be one",
+	Approver:    "; confirmers only",
+	Waivable:    "; not if it waits for the end of a hold or for a turn",
+	GatedByHold: "; only if it waits for the end of the hold",
+	Held:        "; the job must be on hold",
+	Unheld:      "; the job must not be on hold",
+	BatchLeft:   "; there must be one",
+	Marked:      "; a stop must be set",
+	Unmarked:    "; no stop must be set",
 }
 
 func consequence(row Row) string {
@@ -45,17 +68,11 @@ func consequence(row Row) string {
 	case row.Do == step.Enter:
 		words = consequences[step.RunAll]
 	}
-	switch row.Guard {
-	case SomeDue:
-		return words + "; there must be one"
-	case Approver:
-		return words + "; confirmers only"
-	}
-	return words
+	return words + conditions[row.Guard]
 }
 
-// Mermaid returns the state machine of step type t as a Mermaid state diagram,
-// operations with their codes, or "" if t is not declared.
+// Mermaid returns the state machine of step type t as a Mermaid state diagram, in which operations
+// carry their codes, or "" if t is not declared.
 func (r *Rules) Mermaid(t step.Type) string {
 	k := r.kind(t)
 	if k == nil {
@@ -66,6 +83,7 @@ func (r *Rules) Mermaid(t step.Type) string {
 	type edge struct{ from, to step.State }
 	labels := map[edge][]string{}
 	var order []edge
+	var waits step.States // from which a start may have to wait
 	seen := step.StatesOf(step.Pending)
 	for _, tr := range k.machine.Transitions() {
 		for from := range tr.From.All() {
@@ -75,10 +93,16 @@ func (r *Rules) Mermaid(t step.Type) string {
 			}
 			labels[e] = append(labels[e], label(tr.Cause))
 			seen = seen.With(from).With(tr.To)
+			if tr.Do.Instead().Has(step.Gated) && from != step.Gated {
+				waits = waits.With(from)
+			}
 		}
 	}
 	for _, e := range order {
 		fmt.Fprintf(&b, "    %v --> %v: %s\n", e.from, e.to, strings.Join(labels[e], ", "))
+	}
+	for s := range waits.All() {
+		fmt.Fprintf(&b, "    %v --> %v: must wait\n", s, step.Gated)
 	}
 	for s := range seen.All() {
 		if !r.exits(k, s) {
@@ -88,7 +112,7 @@ func (r *Rules) Mermaid(t step.Type) string {
 	return b.String()
 }
 
-// exits reports whether anything leads out of s.
+// exits reports whether any cause leads out of s.
 func (r *Rules) exits(k *kind, s step.State) bool {
 	for _, tr := range k.machine.Transitions() {
 		if tr.From.Has(s) {
@@ -117,14 +141,14 @@ func caption(c step.Cause) string {
 	return c.String()
 }
 
-// A Difference is a cell in which two rule sets disagree: what one cause does to a step of one
-// type in one state, or for the whole job in one state.
+// A Difference is a cell in which two rule sets differ: the move of one cause on a step of one type
+// in one state, or for the whole job in one state.
 type Difference struct {
-	Type  step.Type // 0 for the whole job
-	State step.State
-	Cause step.Cause
+	Type  step.Type  // 0 for the whole job
+	State step.State // of the step, or of the job if Type is 0
+	Cause step.Cause // the operation or event
 
-	Was, Is Move // the zero Move where it leads nowhere
+	Was, Is Move // the zero Move if the cause leads nowhere
 }
 
 func (d Difference) String() string {
@@ -154,9 +178,9 @@ func (d Difference) String() string {
 	}
 }
 
-// Diff returns every cell in which is differs from was: by type and state, and there the
-// operations on a step, on the job and the events of the lifecycle; last, the rows for the
-// whole job. Types that only one of them declares count.
+// Diff returns every cell in which is differs from was, by type and state: first the operations on
+// a step, then those on the job, then the events of the lifecycle. The rows for the whole job come
+// last. Types that only one of the two declares count.
 func Diff(was, is *Rules) []Difference {
 	var diffs []Difference
 	for t := range step.Type(len(was.kinds)) {
@@ -173,7 +197,7 @@ func Diff(was, is *Rules) []Difference {
 	return diffs
 }
 
-// cell returns what r says of a step of type t in state s: nothing, if t is not declared.
+// cell returns the cell of type t and state s, which is empty if t is not declared.
 func (r *Rules) cell(t step.Type, s step.State) *cell {
 	if k := r.kind(t); k != nil {
 		return &k.cells[s]

@@ -8,12 +8,11 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// A Table is a rule set as data: the step types with their lifecycles, and the
-// legality rows. It is an ordinary value that its holder may change;
-// [Table.Compile] turns it into [Rules].
+// A Table is a rule set as data: the step types with their lifecycles, and the legality rows. Its
+// owner may change it; [Table.Compile] makes [Rules] of it.
 type Table struct {
-	Kinds []step.Kind `json:"kinds"`
-	Rows  []Row       `json:"rows"`
+	Kinds []step.Kind `json:"kinds"` // the declared types, each once
+	Rows  []Row       `json:"rows"`  // of the legality table
 }
 
 // StandardTable returns the documented rules as data. The caller owns the result.
@@ -22,8 +21,8 @@ func StandardTable() Table {
 }
 
 // ParseTable reads a table from the JSON that it marshals to. Unknown fields and names, keys
-// in another case or given twice, and trailing data are errors. The table is not compiled
-// yet.
+// in another case or given twice, and trailing data are errors. ParseTable does not check the
+// rules; [Table.Compile] does.
 func ParseTable(data []byte) (Table, error) {
 	var t Table
 	if err := strictjson.Unmarshal(data, &t); err != nil {
@@ -32,14 +31,26 @@ func ParseTable(data []byte) (Table, error) {
 	return t, nil
 }
 
-// Like makes every row that applies to steps of type model apply to steps of type typ as
-// well.
+// Like extends every row for steps of type model to steps of type typ. It adds no Kind.
 func (t *Table) Like(typ, model step.Type) {
 	for i := range t.Rows {
 		if t.Rows[i].On.Has(model) {
 			t.Rows[i].On = t.Rows[i].On.With(typ)
 		}
 	}
+}
+
+// With returns a copy of t with step type typ, which has the lifecycle and the rows of type model. Its
+// title is its name, so register that before.
+func (t Table) With(typ, model step.Type) Table {
+	t = t.clone()
+	kind := step.Kind{Type: typ, Title: typ.String()}
+	if i := slices.IndexFunc(t.Kinds, func(k step.Kind) bool { return k.Type == model }); i >= 0 {
+		kind.Lifecycle = slices.Clone(t.Kinds[i].Lifecycle)
+	}
+	t.Kinds = append(t.Kinds, kind)
+	t.Like(typ, model)
+	return t
 }
 
 // Rules is a compiled table: one finite state machine per step type, and
@@ -53,24 +64,26 @@ type Rules struct {
 	states step.States            // those of jobs that have a row for the whole job
 }
 
-// kind is what the rules say of one step type.
+// kind has the rules of one step type.
 type kind struct {
 	step.Kind
 	enters  step.State
+	former  bool // of version 0.1: its rules have no operation out of gated
 	machine *step.Machine
 	cells   [step.MaxStates]cell   // by state
 	from    [rowCauses]step.States // by cause: where it leads anywhere
+	stays   step.Causes            // that move no state
 }
 
 // rowCauses bounds the causes that stand in rows.
 const rowCauses = 192
 
 // guards bounds the guards.
-const guards = Approver + 1
+const guards = Unmarked + 1
 
-// cell is what the rules say of one state.
+// cell has the rules of one state.
 type cell struct {
-	moves   [rowCauses]Move     // by cause; the zero Move is illegal
+	moves   [256]Move           // by cause, any, so that none need be checked; the zero Move is illegal
 	legal   step.Causes         // the operations among them
 	guarded [guards]step.Causes // by guard: those that have it
 }
@@ -81,40 +94,34 @@ func (c *cell) add(row Row) {
 	c.guarded[row.Guard] = c.guarded[row.Guard].With(row.Cause)
 }
 
-// A Move is what a cause does where it is legal: where the step goes, what follows, and what
-// it asks for before. The zero Move is none.
+// A Move is what a cause does where it is legal. The zero Move means that it leads nowhere.
 type Move struct {
-	To    step.State
-	Do    step.Do
-	Guard Guard
+	To    step.State // the step's next state; 0 if no state moves
+	Do    step.Do    // the consequence
+	Guard Guard      // the condition beyond type and state
 }
 
-var standard = mustCompile(StandardTable())
+var standard = StandardTable().MustCompile()
 
-func mustCompile(t Table) *Rules {
-	r, err := t.Compile()
-	if err != nil {
-		panic(err)
-	}
-	return r
-}
-
-// Standard returns the documented rules.
+// Standard returns the documented rules. All callers share one value.
 func Standard() *Rules { return standard }
 
-// Compile checks t and compiles it: the table of consequences (see [step.Do]) says what each
-// row must be like. The error names the row and what is wrong with it. t is left alone and
-// may be changed afterwards.
+// Compile checks t and compiles it. [step.Kind.Check] and [step.Do.Check] have the conditions on
+// kinds and rows. The error names the kind or the row, and what is wrong with it. t can be changed
+// afterwards. Kinds of version 0.1, which has no gates, are completed, see [step.Kind.Completed].
 func (t Table) Compile() (*Rules, error) {
 	r := &Rules{table: t.clone()}
-	for _, k := range r.table.Kinds {
+	for i, k := range r.table.Kinds {
+		former := len(k.Lifecycle)
+		k = k.Completed()
+		r.table.Kinds[i] = k
 		if err := k.Check(); err != nil {
 			return nil, fmt.Errorf("rules: %w", err)
 		}
 		if r.kinds[k.Type] != nil {
 			return nil, fmt.Errorf("rules: step type %v is declared twice", k.Type)
 		}
-		r.kinds[k.Type] = &kind{Kind: k, enters: k.Enters()}
+		r.kinds[k.Type] = &kind{Kind: k, enters: k.Enters(), former: former < len(k.Lifecycle)}
 	}
 	for i, row := range r.table.Rows {
 		if err := r.addRow(row); err != nil {
@@ -128,6 +135,15 @@ func (t Table) Compile() (*Rules, error) {
 		}
 	}
 	return r, nil
+}
+
+// MustCompile is Compile for a table that is part of the program: it panics on an error.
+func (t Table) MustCompile() *Rules {
+	r, err := t.Compile()
+	if err != nil {
+		panic(err)
+	}
+	return r
 }
 
 func (t Table) clone() Table {
@@ -160,6 +176,9 @@ func (r *Rules) addRow(row Row) error {
 			k.cells[from].add(row)
 		}
 		k.from[row.Cause] = k.from[row.Cause].Union(row.From)
+		if row.Do.Stays() {
+			k.stays = k.stays.With(row.Cause)
+		}
 	}
 	return nil
 }
@@ -171,8 +190,10 @@ func (r *Rules) addWhole(row Row) error {
 		return fmt.Errorf("it applies to no step type, and %v is not for the whole job", row.Do)
 	case !row.Cause.OfJob():
 		return fmt.Errorf("it is for the whole job, and the cause of a step moves a step")
-	case row.Guard != Free:
+	case row.Guard != Free && row.Guard != Held && row.Guard != Unheld:
 		return fmt.Errorf("guard %v is for steps, and the row is for the whole job", row.Guard)
+	case row.Do == step.Hold && row.Guard != Unheld, row.Do == step.Release && row.Guard != Held:
+		return fmt.Errorf("%v without a guard would change nothing where the job is, or is not, on hold", row.Do)
 	}
 	if err := row.Do.Check(0, row.From, row.To); err != nil {
 		return err
@@ -205,7 +226,17 @@ func (k *kind) check(row Row) error {
 	switch {
 	case start != (row.Do == step.Enter):
 		return fmt.Errorf("enter is for the start of a job, and the start of a job enters its first step")
-	case row.From.Has(step.Pending) && !row.Cause.OfJob():
+	case row.Do.Stays() && !row.Cause.OfStep():
+		return fmt.Errorf("%v is for the step that an operation names", row.Do)
+	case row.Do == step.Mark && row.Guard != Unmarked, row.Do == step.Unmark && row.Guard != Marked:
+		return fmt.Errorf("%v without a guard would change nothing where a stop is, or is not, set", row.Do)
+	case row.Do == step.Open && row.Guard != Waivable && row.Guard != GatedByHold:
+		return fmt.Errorf("%v needs guard %v or %v, as no person opens a gate of a turn", row.Do, Waivable, GatedByHold)
+	case row.Guard == GatedByHold && !row.Cause.OfJob():
+		return fmt.Errorf("guard %v is for an operation on the job, which ends the hold", row.Guard)
+	case row.Do == step.RunNext && row.Guard != BatchLeft:
+		return fmt.Errorf("%v needs guard %v, as an attempt on nothing would never end", row.Do, BatchLeft)
+	case row.From.Has(step.Pending) && !row.Cause.OfJob() && !row.Do.Stays():
 		return fmt.Errorf("it starts in pending, and only an operation on the job leads out of pending")
 	case row.Cause == TerminateJob.Cause() && (row.To.Passed() || row.To == k.enters):
 		return fmt.Errorf("it leads to %v, and a job that was told to terminate would go on", row.To)
@@ -223,7 +254,7 @@ func (k *kind) check(row Row) error {
 func (k *kind) compile(t Table) error {
 	transitions := slices.Clone(k.Lifecycle)
 	for _, row := range t.Rows {
-		if row.On.Has(k.Type) {
+		if row.On.Has(k.Type) && !row.Do.Stays() {
 			transitions = append(transitions, step.Transition{Cause: row.Cause, From: row.From, To: row.To, Do: row.Do})
 		}
 	}
@@ -240,10 +271,31 @@ func (k *kind) compile(t Table) error {
 	switch {
 	case k.from[StartJob.Cause()].Empty():
 		return fmt.Errorf("step type %v: no row starts a job whose first step it is", k.Type)
+	case !k.resumes(t.Rows):
+		return fmt.Errorf("step type %v: an operation that ends the hold in gated has no row that opens its gate", k.Type)
+	case !k.former && k.stuck(Waivable):
+		return fmt.Errorf("step type %v: no row leads out of gated on hold, so that a held step could stay for ever", k.Type)
+	case !k.former && k.stuck(GatedByHold):
+		return fmt.Errorf("step type %v: no row leads out of gated where a person is waited for, so that a step could stay for ever", k.Type)
 	case k.enters == step.Waiting && k.cells[step.Waiting].legal.Empty():
 		return fmt.Errorf("step type %v: no row leads out of waiting, so that only a deadline could decide", k.Type)
 	}
 	return nil
+}
+
+// resumes reports whether each operation that ends a hold of a gated job opens the gate of hold as well.
+func (k *kind) resumes(rows []Row) bool {
+	for _, row := range rows {
+		if m := k.cells[step.Gated].moves[row.Cause]; row.Do == step.Release && row.From.Has(step.Gated) && (m.Do != step.Open || m.Guard != GatedByHold) {
+			return false
+		}
+	}
+	return true
+}
+
+// stuck reports whether no operation leads out of gated where a guard refuses.
+func (k *kind) stuck(unmet Guard) bool {
+	return k.cells[step.Gated].admitted([]Guard{unmet}).Empty()
 }
 
 func (r *Rules) kind(t step.Type) *kind {
@@ -256,42 +308,52 @@ func (r *Rules) kind(t step.Type) *kind {
 // Table returns the rules as data. The caller owns the result.
 func (r *Rules) Table() Table { return r.table.clone() }
 
-// Move returns what cause does to a step of type t in state s: an operation, guards aside, or
-// an event of the lifecycle. It is the zero Move if the rules have no row for it. Rows for the
-// whole job are not asked.
+// Move returns the move of cause on a step of type t in state s, whatever its guard, and whether
+// the rules have a row for it: an operation's or an event's. Rows for the whole job do not count.
 func (r *Rules) Move(t step.Type, s step.State, cause step.Cause) (Move, bool) {
-	k := r.kind(t)
-	if k == nil || s >= step.MaxStates || cause >= rowCauses {
+	k := r.kinds[t&63] // masked, so that no bound is checked twice
+	if k == nil || t >= 64 || s >= step.MaxStates {
 		return Move{}, false
 	}
 	m := k.cells[s].moves[cause]
 	return m, m.Do != 0
 }
 
-// A Standing is where an operation meets a job: what its legality depends on, guards aside.
+// Whole returns the move of an operation on the whole job in state s, whatever its guard, and
+// whether the rules have a row for it.
+func (r *Rules) Whole(s step.State, cause step.Cause) (Move, bool) {
+	if !cause.OfJob() || !r.states.Has(s) {
+		return Move{}, false
+	}
+	m := r.whole[s].moves[cause]
+	return m, m.Do != 0
+}
+
+// A Standing is the state in which an operation meets a job: all that its legality depends on,
+// except for guards.
 type Standing struct {
-	Type   step.Type  // of the step that it is about; of the current one for an operation on the job
+	Type   step.Type  // of the step; for an operation on the job, of the current step
 	State  step.State // of that step
 	Job    step.State // of the job
 	Behind bool       // the step is not the job's current one
-	Sealed bool       // the job is
+	Sealed bool       // the job is sealed
 }
 
-// Judge answers whether an operation is legal, guards aside: with what it does, or with the
-// first [Reason] in the order of precedence why it is not: Sealed, WrongType, NotCurrent or
-// WrongState.
+// Judge returns the move of an operation and 0 if the operation is legal, guards aside. If not, it
+// returns the zero Move and the reason: Sealed, WrongType, NotCurrent or WrongState, in this order
+// of precedence. If an operation on the job has a row for its step, whose guard refuses it, the row
+// for the whole job may still apply: see [Rules.Whole].
 func (r *Rules) Judge(at Standing, cause step.Cause) (Move, Reason) {
 	move, ok := r.Move(at.Type, at.State, cause)
-	if !ok && cause.OfJob() && r.states.Has(at.Job) {
-		move = r.whole[at.Job].moves[cause]
-		ok = move.Do != 0
+	if !ok {
+		move, ok = r.Whole(at.Job, cause)
 	}
 	switch {
 	case at.Sealed:
 		return Move{}, Sealed
 	case !ok && !cause.OfJob() && r.From(at.Type, cause).Empty():
 		return Move{}, WrongType
-	case at.Behind && !cause.OfJob():
+	case at.Behind && !cause.OfJob() && !r.kind(at.Type).stays.Has(cause):
 		return Move{}, NotCurrent
 	case !ok:
 		return Move{}, WrongState
@@ -299,51 +361,39 @@ func (r *Rules) Judge(at Standing, cause step.Cause) (Move, Reason) {
 	return move, 0
 }
 
-// Legal returns the operations that are legal, guards aside: on the step only if it is the
-// job's current one, and on the job.
-func (r *Rules) Legal(at Standing) (legal step.Causes) {
-	on, whole := r.cells(at)
-	if on != nil {
-		legal = on.legal
+// Legal returns the operations that are legal, without those whose guard is among unmet: those on the
+// step, and those on the job. On a step that is not the job's current one they are those that move no
+// state.
+func (r *Rules) Legal(at Standing, unmet ...Guard) (legal step.Causes) {
+	if at.Sealed {
+		return legal
 	}
-	if whole != nil {
-		legal = legal.Union(whole.legal)
+	if k := r.kind(at.Type); k != nil && at.State < step.MaxStates {
+		legal = k.cells[at.State].admitted(unmet)
+		if at.Behind {
+			return legal.Intersect(k.stays)
+		}
+	}
+	if r.states.Has(at.Job) && !at.Behind {
+		legal = legal.Union(r.whole[at.Job].admitted(unmet))
 	}
 	return legal
 }
 
-// Guarded returns those of the legal operations that have guard g.
-func (r *Rules) Guarded(at Standing, g Guard) (guarded step.Causes) {
-	if g >= guards {
-		return guarded
+// admitted returns the operations of c without those of some guards.
+func (c *cell) admitted(unmet []Guard) step.Causes {
+	legal := c.legal
+	for _, g := range unmet {
+		if g < guards {
+			legal = legal.Minus(c.guarded[g])
+		}
 	}
-	on, whole := r.cells(at)
-	if on != nil {
-		guarded = on.guarded[g]
-	}
-	if whole != nil {
-		guarded = guarded.Union(whole.guarded[g])
-	}
-	return guarded
+	return legal
 }
 
-// cells returns the cells that apply, of the step and of the whole job, or nil.
-func (r *Rules) cells(at Standing) (on, whole *cell) {
-	if at.Sealed || at.Behind {
-		return nil, nil
-	}
-	if k := r.kind(at.Type); k != nil && at.State < step.MaxStates {
-		on = &k.cells[at.State]
-	}
-	if r.states.Has(at.Job) {
-		whole = &r.whole[at.Job]
-	}
-	return on, whole
-}
-
-// From returns the states in which cause leads anywhere on a step of type t: none if it does
-// not apply to t at all. For the cause of a job that is the current step's type, and states
-// of the job in which a row for the whole job is legal count as well.
+// From returns the states from which cause leads anywhere on a step of type t; none if it never
+// applies to t. For an operation on the job, t is the current step's type, and the states of the
+// job with a row for the whole job count as well.
 func (r *Rules) From(t step.Type, cause step.Cause) step.States {
 	var from step.States
 	if cause >= rowCauses {
@@ -355,8 +405,8 @@ func (r *Rules) From(t step.Type, cause step.Cause) step.States {
 	return from.Union(r.from[cause])
 }
 
-// Kind returns the declaration of step type t, and whether there is one. Its
-// lifecycle must be left alone.
+// Kind returns the declaration of step type t, and whether there is one. The caller must not
+// change its lifecycle, which the rules share.
 func (r *Rules) Kind(t step.Type) (step.Kind, bool) {
 	k := r.kind(t)
 	if k == nil {
@@ -365,7 +415,7 @@ func (r *Rules) Kind(t step.Type) (step.Kind, bool) {
 	return k.Kind, true
 }
 
-// Types returns the declared step types in ascending order.
+// Types returns the declared step types in ascending order. The caller owns the result.
 func (r *Rules) Types() []step.Type {
 	var types []step.Type
 	for t, k := range r.kinds {
@@ -376,7 +426,7 @@ func (r *Rules) Types() []step.Type {
 	return types
 }
 
-// Causes returns every operation that has a row: what is not among them is unknown.
+// Causes returns every operation with a row. An engine refuses all others as unknown.
 func (r *Rules) Causes() step.Causes { return r.causes }
 
 // Enters returns the state that a step of type t takes on entry: Running,

@@ -88,7 +88,8 @@ func TestEveryMachineAgreesWithLooplab(t *testing.T) {
 					}
 				}
 				for _, code := range operation.AllCodes() {
-					_, legal := r.Move(typ, s, code.Cause())
+					move, legal := r.Move(typ, s, code.Cause())
+					legal = legal && !move.Do.Stays()
 					if can := m.FSM(s).Can(code.String()); can != legal {
 						t.Errorf("%v: %v in %v: looplab says %v, Move says %v", typ, code, s, can, legal)
 					}
@@ -124,7 +125,7 @@ func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
 		{func(t *operation.Table) { t.Kinds[0].Type = 9 }, "rules: step type 9: not declared; 32 to 63 are for embedders"},
 		{func(t *operation.Table) { t.Kinds[1].Type = script }, "rules: step type script is declared twice"},
 		{func(t *operation.Table) { t.Kinds[2].Lifecycle = nil }, "rules: step type confirmation: on entry it must go from pending to running or waiting, not to state(0)"},
-		{func(t *operation.Table) { t.Rows = t.Rows[:11] }, "rules: step type confirmation: no row starts a job whose first step it is"},
+		{func(t *operation.Table) { t.Rows = t.Rows[:14] }, "rules: step type confirmation: no row starts a job whose first step it is"},
 		{func(t *operation.Table) {
 			t.Kinds[0].Lifecycle = append(t.Kinds[0].Lifecycle, step.Transition{Cause: step.Broke, From: step.StatesOf(running), To: failed, Do: step.End})
 		}, "rules: machine script: two rows for broke in running, to abnormal and to failed"},
@@ -135,7 +136,7 @@ func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
 		{row(70, script, failed, running, step.RunAll, 0), "rules: row 1, broke: broke is not an operation; 32 to 63 are for embedders"},
 		{row(131, script, abnormal, step.Terminated, step.End, 0), "rules: row 1, cause(131): cause(131) is not an operation; 32 to 63 are for embedders"},
 		{row(192, script, failed, running, step.RunAll, 0), "rules: row 1, created: created is not an operation; 32 to 63 are for embedders"},
-		{row(2, script, failed, running, step.RunAll, 9), "rules: row 1, retry_failed: unknown guard 9"},
+		{row(2, script, failed, running, step.RunAll, 10), "rules: row 1, retry_failed: unknown guard 10"},
 		{row(6, asks, step.Waiting, step.Succeeded, step.Vote, operation.SomeDue), "rules: row 1, confirm: guard some_due is for steps that run, and confirmation does not"},
 		{row(3, script, failed, skipped, step.Pass, operation.Approver), "rules: row 1, ignore_error: guard approver is for steps that ask, and script does not"},
 
@@ -156,22 +157,31 @@ func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
 		}, "rules: step type confirmation: no row leads out of waiting, so that only a deadline could decide"},
 
 		// rows of jobs
-		{jobRow(1, custom, abnormal, step.Terminated, step.End), "rules: row 13, terminate_job: step type custom-32 is not declared"},
-		{func(t *operation.Table) { t.Rows[8].To, t.Rows[8].Do = skipped, step.Pass }, "rules: row 9, terminate_job: it leads to skipped, and a job that was told to terminate would go on"},
-		{jobRow(1, script, abnormal, running, step.Enter), "rules: row 13, terminate_job: enter starts in pending, not in abnormal"},
-		{jobRow(32, script, step.Pending, running, step.Enter), "rules: row 13, custom-job-32: enter is for the start of a job, and the start of a job enters its first step"},
-		{jobRow(2, script, abnormal, step.Terminated, step.End), "rules: row 13, start_job: enter is for the start of a job, and the start of a job enters its first step"},
+		{jobRow(1, custom, abnormal, step.Terminated, step.End), "rules: row 23, terminate_job: step type custom-32 is not declared"},
+		{func(t *operation.Table) { t.Rows[15].To, t.Rows[15].Do = skipped, step.Pass }, "rules: row 16, terminate_job: it leads to skipped, and a job that was told to terminate would go on"},
+		{jobRow(1, script, abnormal, running, step.Enter), "rules: row 23, terminate_job: enter starts in pending, not in abnormal"},
+		{jobRow(32, script, step.Pending, running, step.Enter), "rules: row 23, custom-job-32: enter is for the start of a job, and the start of a job enters its first step"},
+		{jobRow(2, script, abnormal, step.Terminated, step.End), "rules: row 23, start_job: enter is for the start of a job, and the start of a job enters its first step"},
 		{jobRow(1, script, running, step.Terminated, step.End), "rules: machine script: two rows for terminate_job in running, to terminating and to terminated"},
 
 		// rows for the whole job
-		{add(operation.Row{Cause: 32, From: step.StatesOf(failed), Do: step.Seal}), "rules: row 13, custom-32: it is for the whole job, and the cause of a step moves a step"},
-		{add(operation.Row{Cause: whole, From: step.StatesOf(failed), Do: step.Seal, Guard: operation.SomeDue}), "rules: row 13, custom-job-32: guard some_due is for steps, and the row is for the whole job"},
-		{add(operation.Row{Cause: whole, From: step.StatesOf(failed)}), "rules: row 13, custom-job-32: unknown consequence 0"},
-		{add(operation.Row{Cause: whole, From: step.StatesOf(running), Do: step.Seal}), "rules: row 13, custom-job-32: seal starts in succeeded, failed, skipped, error_ignored, abnormal, terminated, confirmation_terminated, abandoned, not in running"},
+		{add(operation.Row{Cause: 32, From: step.StatesOf(failed), Do: step.Seal}), "rules: row 23, custom-32: it is for the whole job, and the cause of a step moves a step"},
+		{add(operation.Row{Cause: whole, From: step.StatesOf(failed), Do: step.Seal, Guard: operation.SomeDue}), "rules: row 23, custom-job-32: guard some_due is for steps, and the row is for the whole job"},
+		{add(operation.Row{Cause: whole, From: step.StatesOf(failed)}), "rules: row 23, custom-job-32: unknown consequence 0"},
+		{add(operation.Row{Cause: whole, From: step.StatesOf(running), Do: step.Seal}), "rules: row 23, custom-job-32: seal starts in succeeded, failed, skipped, error_ignored, abnormal, terminated, confirmation_terminated, abandoned, not in running"},
 		{func(t *operation.Table) {
 			seal := operation.Row{Cause: whole, From: step.StatesOf(failed), Do: step.Seal}
 			t.Rows = append(t.Rows, seal, seal)
-		}, "rules: row 14, custom-job-32: two rows for the whole job in failed"},
+		}, "rules: row 24, custom-job-32: two rows for the whole job in failed"},
+
+		// the end of a hold: rows 19 to 21 in the table
+		{func(t *operation.Table) { t.Rows = slices.Delete(t.Rows, 18, 19) }, "rules: step type script: an operation that ends the hold in gated has no row that opens its gate"},
+		{func(t *operation.Table) { t.Rows[19].Guard = operation.Waivable }, "rules: step type confirmation: an operation that ends the hold in gated has no row that opens its gate"},
+		{func(t *operation.Table) {
+			end := operation.Row{Cause: operation.ResumeJob.Cause(), On: t.Rows[18].On, From: t.Rows[18].From, To: step.Terminated, Do: step.End, Guard: operation.GatedByHold}
+			t.Rows[18] = end
+		}, "rules: step type script: an operation that ends the hold in gated has no row that opens its gate"},
+		{add(operation.Row{Cause: whole, From: step.StatesOf(running, step.Gated), Do: step.Release, Guard: operation.Held}), "rules: step type script: an operation that ends the hold in gated has no row that opens its gate"},
 	} {
 		r, err := table(c.edit).Compile()
 		if err == nil || err.Error() != c.want {
@@ -183,13 +193,17 @@ func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
 	}
 }
 
-// The table of consequences, line by line: a row that fits is compiled, and one that does not
-// fit in one way is refused for it.
+// The table of consequences, line by line: Compile accepts a row that fits, and refuses each row that
+// differs in one way.
 func TestARowMustFitItsConsequence(t *testing.T) {
 	const script, asks = step.Script, step.Confirmation
 	type row struct {
 		on       step.Type // 0: the whole job
 		from, to step.State
+	}
+	needs := map[step.Do]operation.Guard{
+		step.RunDue: operation.SomeDue, step.RunNext: operation.BatchLeft, step.Open: operation.Waivable,
+		step.Hold: operation.Unheld, step.Release: operation.Held, step.Mark: operation.Unmarked, step.Unmark: operation.Marked,
 	}
 	for _, c := range []struct {
 		do    step.Do
@@ -205,20 +219,17 @@ func TestARowMustFitItsConsequence(t *testing.T) {
 		{step.Stop, row{script, 2, 10}, map[string]row{"stop leads to terminating, not to terminated": {script, 2, 11}, "stop starts in running, not in failed": {script, 4, 10}, "stop is for steps that run": {asks, 7, 10}}},
 		{step.End, row{asks, 7, 14}, map[string]row{"not to succeeded": {script, 4, 3}, "not to terminating": {script, 2, 10}, "it leads from failed to itself": {script, 4, 4}}},
 		{step.Seal, row{0, 3, 0}, map[string]row{"seal is for the whole job": {script, 4, 5}, "seal moves no state, and the row leads to failed": {0, 4, 4}, "not in waiting": {0, 7, 0}}},
-		{step.RunNext, row{}, map[string]row{"run_next is not supported yet": {script, 11, 2}}},
-		{step.Open, row{}, map[string]row{"open is not supported yet": {script, 4, 2}}},
+		{step.RunNext, row{script, 11, 2}, map[string]row{"run_next leads to running, not to gated": {script, 11, 15}, "run_next starts in failed, abnormal, terminated, confirmation_terminated, abandoned, not in gated": {script, 15, 2}, "run_next is for steps that run": {asks, 13, 2}}},
+		{step.Open, row{asks, 15, 7}, map[string]row{"open leads to waiting, which this type enters, not to running": {asks, 15, 2}, "open starts in gated, not in failed": {script, 4, 2}, "open is not for the whole job": {0, 15, 2}}},
 		{step.Unvote, row{}, map[string]row{"unvote is not supported yet": {asks, 7, 7}}},
-		{step.Hold, row{}, map[string]row{"hold is not supported yet": {0, 2, 0}, "hold is not supported": {0, 7, 0}}},
-		{step.Release, row{}, map[string]row{"release is not supported yet": {0, 2, 0}}},
+		{step.Hold, row{0, 10, 0}, map[string]row{"hold is for the whole job": {script, 2, 0}, "hold moves no state, and the row leads to running": {0, 2, 2}, "not in succeeded": {0, 3, 0}}},
+		{step.Release, row{0, 3, 0}, map[string]row{"release is for the whole job": {script, 15, 0}, "release moves no state, and the row leads to gated": {0, 15, 15}}},
 		{step.Note, row{}, map[string]row{"note is not supported yet": {0, 3, 0}}},
-		{step.Mark, row{}, map[string]row{"mark is not supported yet": {script, 4, 0}}},
-		{step.Unmark, row{}, map[string]row{"unmark is not supported yet": {script, 4, 0}}},
+		{step.Mark, row{script, 1, 0}, map[string]row{"mark moves no state, and the row leads to skipped": {script, 1, 5}, "mark starts in pending, not in gated": {asks, 15, 0}, "for the whole job": {0, 1, 0}}},
+		{step.Unmark, row{asks, 1, 0}, map[string]row{"unmark moves no state, and the row leads to running": {script, 1, 2}, "unmark starts in pending, not in running": {script, 2, 0}}},
 	} {
 		with := func(r row) error {
-			add := operation.Row{Cause: 40, From: step.StatesOf(r.from), To: r.to, Do: c.do}
-			if c.do == step.RunDue {
-				add.Guard = operation.SomeDue
-			}
+			add := operation.Row{Cause: 40, From: step.StatesOf(r.from), To: r.to, Do: c.do, Guard: needs[c.do]}
 			if r.on == 0 {
 				add.Cause = step.JobCause(40)
 			} else {
@@ -238,8 +249,15 @@ func TestARowMustFitItsConsequence(t *testing.T) {
 			}
 		}
 	}
-	if _, err := table(func(t *operation.Table) { t.Rows[0].Guard = operation.Free }).Compile(); err == nil || !strings.Contains(err.Error(), "run_due needs guard some_due") {
-		t.Errorf("Compile of a retry of what is due, without its guard = %v; want an error that names it", err)
+	for i, row := range operation.StandardTable().Rows {
+		want := map[step.Do]string{
+			step.RunDue: "run_due needs guard some_due", step.RunNext: "run_next needs guard batch_left", step.Open: "open needs guard waivable or gated_by_hold",
+			step.Hold: "hold without a guard", step.Release: "release without a guard", step.Mark: "mark without a guard", step.Unmark: "unmark without a guard",
+		}[row.Do]
+		_, err := table(func(t *operation.Table) { t.Rows[i].Guard = operation.Free }).Compile()
+		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("Compile of %v with %v, without its guard = %v; want an error that says %q", row.Cause, row.Do, err, want)
+		}
 	}
 	again := func(t *operation.Table) {
 		t.Rows = append(t.Rows, operation.Row{Cause: operation.TerminateJob.Cause(), On: step.TypesOf(script), From: step.StatesOf(step.Failed), To: step.Running, Do: step.RunAll})
@@ -265,7 +283,7 @@ func TestATableAndItsRulesShareNoMemory(t *testing.T) {
 	mine := operation.StandardTable()
 	r := compile(t, mine)
 	spoil := func(table operation.Table) {
-		table.Rows[0].Cause, table.Rows[8].Cause = customCode.Cause(), operation.StartJob.Cause()
+		table.Rows[0].Cause, table.Rows[13].Cause = customCode.Cause(), operation.StartJob.Cause()
 		table.Kinds[0].Title, table.Kinds[0].Lifecycle[0].To = "spoiled", step.Abandoned
 	}
 	spoil(mine)
@@ -357,7 +375,7 @@ func TestAnEmptyTableCompilesToRulesOfNothing(t *testing.T) {
 	}
 }
 
-// Whatever is asked, the rules answer: what lies outside of the alphabets leads nowhere.
+// The rules answer for any values: a cell outside of the alphabets leads nowhere.
 func TestLookupsTakeAnyNumber(t *testing.T) {
 	r := operation.Standard()
 	numbers := []uint8{0, 1, 3, 15, 16, 31, 32, 63, 64, 65, 127, 128, 191, 192, 255}
@@ -367,7 +385,14 @@ func TestLookupsTakeAnyNumber(t *testing.T) {
 				s := step.State(s)
 				_, leads := r.Move(typ, s, step.Cause(n))
 				at := operation.Standing{Type: typ, State: s, Job: s}
-				some := leads || !r.Legal(at).Empty() || !r.Guarded(at, operation.Guard(n)).Empty()
+				some := leads
+				for cause := range r.Legal(at).All() {
+					_, whole := r.Whole(s, cause)
+					some = some || !whole // which is legal whatever the type
+				}
+				if less := r.Legal(at, operation.Guard(n)).Minus(r.Legal(at)); !less.Empty() {
+					t.Errorf("with guard %d unmet, a step of type %d in state %d allows %v, and without it does not", n, typ, s, less)
+				}
 				if outside := !typ.Valid() || !s.Valid(); outside && some {
 					t.Errorf("a step of type %d in state %d is led somewhere by %d", typ, s, n)
 				}

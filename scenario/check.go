@@ -8,13 +8,12 @@ import (
 	"github.com/stepgate/stepgate/engine"
 )
 
-// check compares the outcome of an action with what is wanted, and notes what would have been
-// right.
+// check compares the outcome of an action with its clauses, and notes the right ones.
 func (p *player) check(i int, o outcome) {
 	a := &p.actions[i]
 	got := o.facts
 	var refusal *engine.Refusal
-	kind := "" // the key of a clause that stands for what came
+	kind := "" // the key of a clause for the kind of the actual outcome
 	switch {
 	case errors.As(o.err, &refusal):
 		kind, got = refused, refusalFacts(refusal)
@@ -50,7 +49,8 @@ func (p *player) check(i int, o outcome) {
 	}
 }
 
-// firstKey returns what kind of answer is wanted: refused, unknown, "?" or, for an acceptance, "".
+// firstKey returns the kind of the expected outcome: refused, unknown, "?" or, for an acceptance,
+// "".
 func firstKey(want []clause) string {
 	if len(want) > 0 && (want[0].Key == refused || want[0].Key == "unknown" || want[0].Key == fill) {
 		return want[0].Key

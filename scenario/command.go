@@ -10,31 +10,32 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A command is what an action says. Its String is how it reads in a file.
+// A command is the content of an action. String returns it as in a file.
 type command interface {
 	fmt.Stringer
 
-	// shape says what can be expected of the command.
+	// shape returns the clauses that are valid for the command.
 	shape() shape
 }
 
-// A creation has a job created. The actions after it are about this job, unless it was refused.
+// A creation creates a job. The actions after it are about this job, unless it was refused.
 type creation struct {
 	Name  string
 	By    string // a person; "" for the anonymous actor
 	Steps []step.Spec
+	store.JobPolicy
 	conditions
 }
 
-// An operate has a person operate on a step or on the job.
+// An operate is an operation of a person on a step or on the job.
 type operate struct {
 	Person string     // "" for the anonymous actor
-	Cause  step.Cause // the operation's: operation.Code and operation.JobCode have it
+	Cause  step.Cause // of the operation, from operation.Code.Cause or operation.JobCode.Cause
 	Step   step.ID    // 0 for an operation on the job
 	conditions
 }
 
-// An effectRequest has a person give up or hurry an effect.
+// An effectRequest is the request of a person to give up or hurry an effect.
 type effectRequest struct {
 	Person string
 	Cause  step.Cause // step.GivenUp or step.Hurried
@@ -42,7 +43,7 @@ type effectRequest struct {
 	conditions
 }
 
-// Conditions are what a person can add to a request.
+// Conditions are the options of a request.
 type conditions struct {
 	In        store.Scope // through an engine that is narrowed to it; zero for none
 	Because   string
@@ -52,7 +53,7 @@ type conditions struct {
 	DryRun    bool
 }
 
-// A report has an executor report.
+// A report is a report of an executor.
 type report struct {
 	Step    step.ID
 	Attempt int32
@@ -63,7 +64,7 @@ type report struct {
 	Reason  string
 }
 
-// A targetResult is what a report says of one target.
+// A targetResult is the result of one target in a report.
 type targetResult struct {
 	Target   string
 	Status   step.Status
@@ -71,25 +72,35 @@ type targetResult struct {
 	Detail   string
 }
 
-// A wait moves the clock.
+// A wait moves the clock, backwards as well.
 type wait struct{ For time.Duration }
 
-// A sweep expires what is overdue.
+// A window sets the answers of the function of windows about a name.
+type window struct {
+	Name   string
+	Hours  []hours // of every day
+	Answer string  // or a wrong answer: one of wrongAnswers
+}
+
+// Hours are the minutes of a day, from 00:00 UTC, at which a window opens and shuts.
+type hours struct{ Open, Shut int }
+
+// A sweep expires overdue attempts, and opens gates whose moment has come.
 type sweep struct{}
 
-// A deliver hands every effect that is due, of whatever job, to a handler.
+// A deliver hands every due effect of all jobs to a handler.
 type deliver struct {
-	Failing string // what the handler answers; "" if it carries them out
-	Dies    bool   // the dispatcher is never heard of again, instead
+	Failing string // the error of the handler; "" for none
+	Dies    bool   // the dispatcher claims the effects and never settles them, instead
 }
 
 // A crash takes the store down at the next commit.
 type crash struct{ After bool } // it took effect, and the answer is lost
 
-// A restart has the store up again, with new engines on it.
+// A restart brings the store up again, with new engines on it.
 type restart struct{}
 
-// A deny has the authorizer deny everything to a person.
+// A deny makes the authorizer deny everything to a person.
 type deny struct{ Person, Because string }
 
 // An allow takes a deny back.
@@ -98,16 +109,16 @@ type allow struct{ Person string }
 // A turnTo says which job the actions after it are about.
 type turnTo struct{ Job string }
 
-// A look looks at something and says how it must be.
+// A look is an expectation about a subject.
 type look struct {
 	At     subject
-	Number int64       // of the step or record
+	Number int64       // of the step or record; for batches, of their step
 	Name   string      // of the target, or of the person
-	Full   bool        // of verdicts: every code, and why not
+	Full   bool        // of verdicts: every code, with the reason against it
 	In     store.Scope // as in conditions
 }
 
-// A subject is what a look looks at.
+// A subject is the thing that a look reads.
 type subject string
 
 const (
@@ -115,10 +126,11 @@ const (
 	oneStep    subject = "step"     // one of its steps
 	oneTarget  subject = "target"   // a target of a step
 	oneRecord  subject = "record"   // a record of its history
-	theHistory subject = "history"  // what the records say was done
-	theEffects subject = "effects"  // what waits for delivery
+	theBatches subject = "batches"  // of a step: those that have begun
+	theHistory subject = "history"  // the causes of its records
+	theEffects subject = "effects"  // its unsettled effects
 	allJobs    subject = "jobs"     // the name and state of every job
-	verdicts   subject = "verdicts" // what is legal for a person on a step
+	verdicts   subject = "verdicts" // the legal operations of a person on a step
 )
 
 const nobody = "nobody"
@@ -135,12 +147,27 @@ func (c *creation) String() string {
 	if c.By != "" {
 		by = ", by " + name(c.By)
 	}
-	return "job " + name(c.Name) + by + c.options()
+	return "job " + name(c.Name) + by + c.when() + c.options()
+}
+
+// when returns the job's own options.
+func (c *creation) when() string {
+	text := ""
+	if c.StartAt != 0 {
+		text += ", start_at " + c.StartAt.String()
+	}
+	if c.Timeout != 0 {
+		text += ", timeout " + c.Timeout.String()
+	}
+	if c.Turn != (store.Turn{}) {
+		text += fmt.Sprintf(", turn %s %d", name(c.Turn.Key), c.Turn.Limit)
+	}
+	return text
 }
 
 func (c *operate) String() string { return person(c.Person) + ": " + c.what() }
 
-// what is the command without who gives it.
+// what returns the command without its person.
 func (c *operate) what() string {
 	if c.Cause.OfJob() {
 		return c.Cause.String() + c.options()
@@ -150,7 +177,7 @@ func (c *operate) what() string {
 
 func (c *effectRequest) String() string { return person(c.Person) + ": " + c.what() }
 
-// effectWords are what a person says of an effect.
+// effectWords are the words for requests about an effect.
 var effectWords = map[string]step.Cause{"give_up": step.GivenUp, "hurry": step.Hurried}
 
 func (c *effectRequest) what() string {
@@ -216,6 +243,7 @@ func (c *report) String() string {
 }
 
 func (c *wait) String() string    { return "wait " + c.For.String() }
+func (c *window) String() string  { return "window " + name(c.Name) + ": " + c.says() }
 func (*sweep) String() string     { return "sweep" }
 func (*restart) String() string   { return "restart" }
 func (c *allow) String() string   { return "allow " + person(c.Person) }
@@ -230,6 +258,17 @@ func (c *deliver) how() string {
 		return " failing " + strconv.Quote(c.Failing)
 	}
 	return ""
+}
+
+func (c *window) says() string {
+	if c.Answer != "" {
+		return c.Answer
+	}
+	all := make([]string, len(c.Hours))
+	for i, h := range c.Hours {
+		all[i] = fmt.Sprintf("%02d:%02d to %02d:%02d", h.Open/60, h.Open%60, h.Shut/60, h.Shut%60)
+	}
+	return strings.Join(all, ", ")
 }
 
 func (c *crash) String() string {
@@ -250,7 +289,7 @@ func (c *deny) String() string {
 func (c *look) String() string {
 	text := "expect " + string(c.At)
 	switch c.At {
-	case oneStep, oneRecord:
+	case oneStep, oneRecord, theBatches:
 		text = fmt.Sprintf("%s %d", text, c.Number)
 	case oneTarget:
 		text = fmt.Sprintf("%s %d.%s", text, c.Number, name(c.Name))
@@ -266,7 +305,7 @@ func (c *look) String() string {
 	return text
 }
 
-// specText is how a step reads below its job.
+// specText returns a step as in a file, below its job.
 func specText(s step.Spec) string {
 	text := s.Type.String() + " " + name(s.Name)
 	if s.Targets != nil {
@@ -274,6 +313,9 @@ func specText(s step.Spec) string {
 	}
 	if s.Confirmers != nil {
 		text += ", confirmers" + names(s.Confirmers)
+	}
+	if s.StopBefore {
+		text += ", stop_before"
 	}
 	if s.Timeout != 0 {
 		text += ", timeout " + s.Timeout.String()
@@ -284,8 +326,57 @@ func specText(s step.Spec) string {
 	if s.IgnoreErrors {
 		text += ", ignore_errors"
 	}
+	for _, rule := range rulesOf(s.Policy()) {
+		text += ", " + rule
+	}
 	if s.Payload != "" {
 		text += ", payload " + strconv.Quote(s.Payload)
+	}
+	return text
+}
+
+// rulesOf returns the options of a step that are its policy.
+func rulesOf(p *step.Policy) []string {
+	if p == nil {
+		return nil
+	}
+	var all []string
+	add := func(isSet bool, format string, args ...any) {
+		if isSet {
+			all = append(all, fmt.Sprintf(format, args...))
+		}
+	}
+	add(p.TotalTimeout != 0, "total_timeout %v", p.TotalTimeout)
+	add(p.Delay != 0, "delay %v", p.Delay)
+	add(p.Window != "", "window %s", name(p.Window))
+	add(!p.Retry.IsZero(), "retry %s", retryText(&p.Retry))
+	add(p.Rolling.Batches != "", "batches %s", bare(p.Rolling.Batches))
+	switch b := p.Rolling.Between; {
+	case b.Person && b.Delay != 0:
+		add(true, "between person %v", b.Delay)
+	case b.Person:
+		add(true, "between person")
+	default:
+		add(b.Delay != 0, "between %v", b.Delay)
+	}
+	add(p.Tolerate.Count != 0, "tolerate %d", p.Tolerate.Count)
+	add(p.Tolerate.Percent != 0, "tolerate %d%%", p.Tolerate.Percent)
+	return all
+}
+
+func retryText(r *step.Retry) string {
+	text := fmt.Sprint(r.Attempts)
+	if r.After != 0 {
+		text += " after " + r.After.String()
+	}
+	if r.Most != 0 {
+		text += " most " + r.Most.String()
+	}
+	if r.Except != nil {
+		text += " except"
+	}
+	for _, status := range r.Except {
+		text += " " + status.String()
 	}
 	return text
 }

@@ -9,22 +9,21 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Config says what scenarios are played on. The zero Config is the documented rules on
-// memstore.
+// A Config has the rules, the store and the engine for scenarios. The zero Config is the documented
+// rules on memstore.
 type Config struct {
-	// Rules are what is decided by; nil means the documented ones.
+	// Rules are the rules of the engines; nil means [operation.Standard].
 	Rules *operation.Rules
 
-	// Open returns a fresh, empty store, one for each play; nil means memstore. Whoever
-	// opens it closes it.
+	// Open returns an empty store for one play; nil means memstore. The caller of Play or Test
+	// closes the stores.
 	Open func() store.Store
 
-	// Engine makes an engine on a store; nil means engine.New. The options must be passed
-	// on, and none of them replaced: they set the rules, the clock, the authorizer, and where
-	// ids come from.
+	// Engine makes an engine on a store; nil means engine.New. It must pass on opts and replace
+	// none of them: they set the rules, the clock, the windows, the authorizer, and the sources of ids.
 	Engine func(st store.Store, opts ...engine.Option) *engine.Engine
 
-	// Update has Test write the files anew, with what came in the place of what was wanted.
+	// Update makes Test rewrite the files: the actual outcomes replace the wrong ones.
 	Update bool
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Config that does not keep what it promises is told, and not as a wrong scenario.
+// A broken Config is an error of its own, and no mismatch of the scenario.
 func TestConfigsThatCannotBeUsed(t *testing.T) {
 	used := memstore.New()
 	play(t, "x.txt", release, Config{Open: func() store.Store { return used }})
@@ -50,14 +50,14 @@ func TestConfigsThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// broken is a store that cannot even be asked for its jobs.
+// broken is a store whose list of jobs fails.
 type broken struct{ store.Store }
 
 func (broken) Jobs(context.Context, store.JobFilter) ([]store.Job, error) {
 	return nil, errors.New("it is broken")
 }
 
-// Play says that it was given no scenario.
+// Play without a scenario is an error.
 func TestPlayWithoutAScenario(t *testing.T) {
 	if result, err := Play(t.Context(), nil, Config{}); err == nil || err.Error() != "no scenario: Play takes one that Parse returned" || result == nil {
 		t.Errorf("got %v, %v", result, err)
@@ -65,7 +65,7 @@ func TestPlayWithoutAScenario(t *testing.T) {
 	play(t, "x.txt", "", Config{})
 }
 
-// A play whose context ends on the way is told as that, and not as a history that is wrong.
+// The end of the context during a play is an error of its own, and no wrong history.
 func TestPlayEndsWithItsContextOnTheWay(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := Config{Open: func() store.Store { return cancelling{memstore.New(), cancel} }}
@@ -86,7 +86,7 @@ func (s cancelling) Commit(ctx context.Context, c store.Change) error {
 	return s.Store.Commit(ctx, c)
 }
 
-// That there is no job is told once: the rest follows from it.
+// A missing job is one error: the rest follows from it.
 func TestNoJobIsToldOnce(t *testing.T) {
 	_, err := Play(t.Context(), parse(t, "x.txt", "job r\n  script s\nann: start_job\nreport 1.1: a succeeded\nexpect job: running\nsweep\n  1 expired\n"), Config{})
 	var lines []int
@@ -101,7 +101,7 @@ func TestNoJobIsToldOnce(t *testing.T) {
 	}
 }
 
-// What moved a step is what was written, whatever was asked for.
+// An entry has the cause of the stored record, even if the request had another.
 func TestEntriesTellWhatWasWritten(t *testing.T) {
 	c := Config{Open: func() store.Store {
 		return lying{memstore.New(), func(_ *store.View, _ []store.Step, h []store.Record) {

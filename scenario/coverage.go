@@ -10,10 +10,10 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// A Cell is a place in the rules: what one cause does to a step of one type in one state, or, in
-// a row for the whole job, to a job in one state.
+// A Cell is one entry of the rules: a cause on a step of one type in one state or, in a row for the
+// whole job, on a job in one state.
 type Cell struct {
-	Cause step.Cause
+	Cause step.Cause // an operation or an event
 	Type  step.Type  // 0 for the whole job
 	From  step.State // of the step, or of the job
 }
@@ -30,7 +30,8 @@ func typeName(t step.Type) string {
 }
 
 // Cells returns every cell of the legality table of r, row by row, then every cell of the
-// lifecycles. Cells in states that nothing leads to are left out.
+// lifecycles, without those in unreachable states. A deadline at the gate of a step that asks is one:
+// the step ends before it is gated again.
 func Cells(r *operation.Rules) []Cell {
 	var cells []Cell
 	for _, row := range rows(r) {
@@ -53,6 +54,13 @@ func (r ruleRow) subject() string {
 		return typeName(0)
 	}
 	return r.on.String()
+}
+
+func (r ruleRow) source() string {
+	if r.from == step.StatesOf(step.AllStates()...) {
+		return "any"
+	}
+	return r.from.String()
 }
 
 func (r ruleRow) target() string {
@@ -91,10 +99,27 @@ func rows(r *operation.Rules) []ruleRow {
 	}
 	for _, kind := range table.Kinds {
 		for _, row := range kind.Lifecycle {
-			add(row.Cause, step.TypesOf(kind.Type), row.From, row.To)
+			from := row.From
+			if ends := row.Cause == step.Expired || row.Cause == step.ExpiredConfirmed; ends && !gatedAgain(r.Machine(kind.Type)) {
+				from = from.Minus(step.StatesOf(step.Gated))
+			}
+			add(row.Cause, step.TypesOf(kind.Type), from, row.To)
 		}
 	}
 	return all
+}
+
+// gatedAgain reports whether a step of m can be gated after an attempt, without having ended. Only then
+// can its deadline pass at a gate: it begins with the first attempt, and ends with the step.
+func gatedAgain(m *step.Machine) bool {
+	for _, t := range m.Transitions() {
+		for from := range t.From.All() {
+			if from.Attempting() && m.Lands(from, t.Cause).Has(step.Gated) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // reachable returns the states that a step of m can be in.
@@ -115,22 +140,22 @@ func reachable(m *step.Machine) step.States {
 	}
 }
 
-// A Coverage counts what of the rules was exercised. It comes from [NewCoverage]; the zero
-// Coverage is of no use.
+// A Coverage counts the exercised cells of the rules. [NewCoverage] makes one; the zero Coverage
+// must not be used.
 type Coverage struct {
-	Rules   *operation.Rules
-	Cells   map[Cell]int             // how often each took effect
-	Reasons map[operation.Reason]int // how often each was the reason of a refusal
+	Rules   *operation.Rules         // whose cells are counted
+	Cells   map[Cell]int             // number of times that each took effect
+	Reasons map[operation.Reason]int // number of refusals with each
 }
 
-// NewCoverage returns a count of nothing; nil stands for the documented rules.
+// NewCoverage returns an empty Coverage of r; nil means [operation.Standard].
 func NewCoverage(r *operation.Rules) *Coverage {
 	c := Config{Rules: r}.withDefaults()
 	return &Coverage{Rules: c.Rules, Cells: map[Cell]int{}, Reasons: map[operation.Reason]int{}}
 }
 
-// Add counts what a timeline shows: of the cells, only what was committed. It shows as much if
-// it is not what the file wants: that of a play that failed is better left out.
+// Add counts the committed cells and the refusals of a timeline, unexpected ones included: the
+// caller leaves out the timeline of a play that failed.
 func (c *Coverage) Add(t Timeline) {
 	for _, e := range t {
 		switch {
@@ -144,46 +169,63 @@ func (c *Coverage) Add(t Timeline) {
 	}
 }
 
-// cell returns the cell that an entry shows, and whether it shows one: the creation of a job and
-// results of targets alone stand in no row.
+// cell returns the cell that an entry exercises, and whether there is one: the creation of a job
+// and results of targets alone stand in no row.
 func (c *Coverage) cell(e Entry) (Cell, bool) {
 	if !e.Cause.OfStep() && !e.Cause.OfJob() && !e.Cause.IsEvent() {
 		return Cell{}, false
 	}
-	if _, ok := c.Rules.Move(e.Type, e.From, e.Cause); !ok && e.Cause.OfJob() {
+	_, moves := c.Rules.Move(e.Type, e.From, e.Cause)
+	if stays := e.From == e.To && e.Record.Gate.Reason == step.NoGate; e.Cause.OfJob() && (!moves || stays) {
 		return Cell{Cause: e.Cause, From: e.JobFrom}, true
 	}
 	return Cell{e.Cause, e.Type, e.From}, true
 }
 
-// Missing returns the cells that nothing has exercised, in the order of [Cells].
+// Missing returns the cells with a count of 0, in the order of [Cells].
 func (c *Coverage) Missing() []Cell {
 	return slices.DeleteFunc(Cells(c.Rules), func(cell Cell) bool { return c.Cells[cell] > 0 })
 }
 
-// MissingReasons returns the reasons for which nothing was refused. One that the rules never
-// lead to is left out: sealed, where no row seals a job.
+// MissingReasons returns the reasons with a count of 0, without those that the rules cannot lead
+// to: those of guards that no row has, and operation.Sealed, if no row seals a job.
 func (c *Coverage) MissingReasons() []operation.Reason {
 	return slices.DeleteFunc(c.reasons(), func(r operation.Reason) bool { return c.Reasons[r] > 0 })
 }
 
 // reasons returns the reasons that the rules can lead to.
 func (c *Coverage) reasons() []operation.Reason {
-	seals := func(row operation.Row) bool { return row.Do == step.Seal }
-	return slices.DeleteFunc(operation.AllReasons(), func(r operation.Reason) bool {
-		return r == operation.Sealed && !slices.ContainsFunc(c.Rules.Table().Rows, seals)
-	})
+	led := map[operation.Reason]bool{}
+	for _, row := range c.Rules.Table().Rows {
+		for _, r := range unmet[row.Guard] {
+			led[r] = true
+		}
+		led[operation.Sealed] = led[operation.Sealed] || row.Do == step.Seal
+	}
+	rare := func(r operation.Reason) bool { return r == operation.Sealed || r >= operation.OnHold }
+	return slices.DeleteFunc(operation.AllReasons(), func(r operation.Reason) bool { return rare(r) && !led[r] })
 }
 
-// String returns the legality table, the lifecycles and the reasons as a table with counts,
-// and what is missing of each.
+// unmet are the reasons of guards that not all rules have.
+var unmet = map[operation.Guard][]operation.Reason{
+	operation.Waivable:    {operation.OnHold, operation.NoTurn},
+	operation.GatedByHold: {operation.NotHeld},
+	operation.Held:        {operation.NotHeld},
+	operation.Unheld:      {operation.OnHold},
+	operation.BatchLeft:   {operation.NoBatchLeft},
+	operation.Marked:      {operation.NoStop},
+	operation.Unmarked:    {operation.StopSet},
+}
+
+// String returns the legality table, the lifecycles and the reasons as a table with counts, and
+// the missing cells of each row.
 func (c *Coverage) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "count\trow\ton\tfrom\tto\tmissing")
 	for _, row := range rows(c.Rules) {
 		count, missing := c.of(row)
-		fmt.Fprintf(w, "%d\t%v\t%s\t%v\t%s\t%s\n", count, row.cause, row.subject(), row.from, row.target(), missing)
+		fmt.Fprintf(w, "%d\t%v\t%s\t%s\t%s\t%s\n", count, row.cause, row.subject(), row.source(), row.target(), missing)
 	}
 	fmt.Fprintln(w, "\ncount\trefused as")
 	for _, reason := range c.reasons() {
@@ -199,7 +241,7 @@ func (c *Coverage) String() string {
 		cells-len(c.Missing()), cells, reasons-len(c.MissingReasons()), reasons)
 }
 
-// of returns how often the cells of a row were exercised, and in words which were not.
+// of returns the count of the cells of a row, and in words the missing ones.
 func (c *Coverage) of(row ruleRow) (count int, missing string) {
 	var none []string
 	for _, cell := range row.cells {

@@ -1,8 +1,7 @@
-// Package scenario reads and plays scenarios: files that tell a story about jobs, read like a
-// play, and check at each turn that the outcome is what they say. They run against any
-// rules, any store and any engine made of them. [Parse] reads a file, [Play] plays it, [Test]
-// makes subtests of a folder of files, and a [Coverage] says which rows of the rules they have
-// shown.
+// Package scenario reads and plays scenarios: text files that tell a story about jobs, and check
+// the outcome of each action. They run against any rules, any store and any engine. [Parse] reads
+// a file, [Play] plays it, [Test] makes subtests of a folder of files, and a [Coverage] counts the
+// rows of the rules that they exercise.
 //
 // # An example
 //
@@ -23,32 +22,35 @@
 //
 // # Lines
 //
-// A line at the margin is an action: it does something or looks at something. The lines
-// indented below it say what must have come of it. A line that begins with # is a comment.
-// Words are apart by blanks, and whatever is listed by commas. A name or a text that has
-// blanks, commas or quotes, begins with # or ends in a colon stands between quotes, as in Go.
-// Operations, types, states, statuses and reasons have their stable names, those of embedders
-// included: custom-32. An operation without a step is one on the job.
+// A line at the margin is an action: it does something or reads something. The lines indented
+// below it are its expected outcome. A line that begins with # is a comment. Blanks separate
+// words, commas separate the items of a list. A name or a text that has blanks, commas or quotes,
+// begins with # or ends in a colon is quoted as in Go. Operations, types, states, statuses and
+// reasons have their stable names, those of embedders included: custom-32. An operation without a
+// step is an operation on the job.
 //
-// # What happens
+// # Actions
 //
 // The clock stands at 2026-07-01 09:00 UTC until the scenario moves it. Jobs have the ids 1, 2
-// and so on. The actions after the creation of a job are about it.
+// and so on. The actions after the creation of a job are about that job.
 //
 //	job NAME [, by PERSON] [, in TYPE/ID] [, because "WHY"] [, request WORD] [, dry_run]
+//	         [, start_at TIME] [, timeout DURATION] [, turn KEY LIMIT]
 //	  TYPE NAME [, targets NAME ...] [, confirmers NAME ...] [, timeout DURATION]
 //	            [, confirm_on_timeout] [, ignore_errors] [, payload "TEXT"]
-//	    creates a job of the steps below it, one a line
+//	            [, stop_before] [, delay DURATION] [, window NAME] [, total_timeout DURATION]
+//	            [, retry N [after DURATION [most DURATION]] [except STATUS ...]]
+//	            [, batches SIZE ...] [, between [person] [DURATION]] [, tolerate N or N%]
+//	    creates a job of the steps below it, one per line; a TIME is 2026-07-01T10:00:00Z
 //	turn to NAME
-//	    the actions after it are about that job, the latest if there are several of this name
+//	    makes the actions after it be about that job, the latest if several have this name
 //
 //	PERSON: OPERATION STEP [, OPTION ...]
-//	PERSON: start_job [, OPTION ...]
-//	PERSON: terminate_job [, OPTION ...]
+//	PERSON: start_job [, OPTION ...]         or terminate_job, hold_job, resume_job
 //	PERSON: give_up effect N [, OPTION ...]
 //	PERSON: hurry effect N [, OPTION ...]
 //	    operates on a step or on the job, or gives up or hurries the effect that record N asked for;
-//	    "nobody" gives no name. An OPTION is one of
+//	    the PERSON nobody is the anonymous actor. An OPTION is one of
 //	      because "WHY"
 //	      if_attempt N, if_version N
 //	      request WORD     the same word stands for the same request id
@@ -57,68 +59,77 @@
 //
 //	report STEP.ATTEMPT [by EXECUTOR] [in TYPE/ID]: TARGET STATUS [exit N] [detail "TEXT"], ...
 //	report STEP.ATTEMPT [by EXECUTOR] [in TYPE/ID]: ..., stopped | broke "WHY" | dropped "WHY"
-//	    an executor reports results, or how the attempt has ended, or both
+//	    reports results, or an outcome of the attempt, or both, as an executor
 //
-//	wait DURATION             moves the clock
-//	sweep                     expires what is overdue
-//	deliver                   hands every effect that is due, of any job, to a handler
-//	deliver failing "WHY"     likewise, to one that fails
-//	deliver and die           takes what is due, 1,000 effects at most, with a lease of 30s, and
-//	                          is never heard of again
+//	wait DURATION             moves the clock; -1h sets it back
+//	sweep                     expires overdue attempts, and opens gates whose moment has come
+//	deliver                   hands every due effect of all jobs to a handler
+//	deliver failing "WHY"     hands every due effect of all jobs to a handler that fails
+//	deliver and die           claims the due effects, 1,000 at most, with a lease of 30s, and
+//	                          never settles them
+//
+//	window NAME: HH:MM to HH:MM, ...
+//	window NAME: never | past | panic
+//	    tells the engines when the window of a name is open: every day between these hours in UTC.
+//	    Or the function of windows answers wrongly: with no moment, with an earlier one, or by a
+//	    panic. A window without this action answers never
 //
 //	deny PERSON [, because "WHY"]
-//	    from now on the authorizer denies everything to the person
+//	    makes the authorizer deny everything to the person
 //	allow PERSON
-//	    takes that back
+//	    ends the effect of deny
 //
 //	in between, ACTION
-//	    has an operation, a report, a sweep, a delivery, a wait, deny, allow or expect happen while
-//	    the next action is decided, before its commit, as if in another process; several of
-//	    them, each on a line of its own, happen in their order
+//	    runs an operation, a report, a sweep, a delivery, a wait, window, deny, allow or expect while
+//	    the next action is decided, before its first commit, as if in another process; several of
+//	    them, each on a line of its own, run in their order
 //	crash before, crash after
-//	    the store goes down as it is told to commit, before or after it has done so. That is an
-//	    unknown outcome. Whatever needs the store afterwards is a mismatch, as no clause says
-//	    that it is down, until
+//	    takes the store down before or after its next commit, whose outcome is then unknown. Every
+//	    later action that needs the store is a mismatch, until
 //	restart
-//	    the store is up again, with new engines on it
+//	    brings the store up again, with new engines on it
 //
-// # What is looked at
+// # Expectations
 //
-//	expect job: CLAUSE, ...               its header
+//	expect job: CLAUSE, ...               the header of the job
 //	expect step N: CLAUSE, ...
 //	expect target N.NAME: CLAUSE, ...     a target of step N
+//	expect batches N: BATCH, ...          the batches of step N that have begun, with their successes
+//	                                      and attempts: 1 error_ignored 2 of 3 in 1 to 2
 //	expect record N: CLAUSE, ...          a record of the history
-//	expect history: WHAT, ...             what each record tells of: created, start_job, results, some_failed
-//	expect effects: EFFECT, ...           what waits for delivery: run 1.1 all, run 1.2 due, stop 1.2,
+//	expect history: CAUSE, ...            the cause of each record: created, start_job, results, some_failed
+//	expect effects: EFFECT, ...           the unsettled effects: run 1.1 all, run 1.2 due, stop 1.2,
 //	                                      ask 2.1, job_ended failed, run 2.1 all tried 1: WHY;
+//	                                      of a step with batches: run 1.3 due of batch 2;
 //	                                      a stop that waits for its step: stop 1.2 delivered
 //	expect jobs: NAME STATE, ...          all jobs
-//	expect PERSON on N: OPERATION, ...    what is legal for the person on step N, and on the job
-//	expect PERSON on N in full: OPERATION, OPERATION is REASON, ...    every one, and why not
+//	expect PERSON on N: OPERATION, ...    the legal operations of the person on step N, and on the job
+//	expect PERSON on N in full: OPERATION, OPERATION is REASON, ...    all operations, with the reason against each
 //
-// A scope can be added to each: expect job in biz/3: refused no_such_job. An
-// expectation may go on below the line.
+// Each can name a scope: expect job in biz/3: refused no_such_job. An expectation can continue on
+// the lines below.
 //
-// # Expected outcomes
+// # Clauses
 //
-// Below an action stand clauses KEY VALUE, as many or few as matter: the fields of
-// [store.Record] below a creation, an operation or a request about an effect, and of [engine.ReportReceipt] below a report (of
-// its rejected ones, how many); after expect, those of [store.Job], [store.Step] with failed,
-// [store.Target] or [store.Record]. A key is the field's JSON name. A list
-// of things has blanks instead of commas: legal_from failed abnormal terminated. The first value
-// after expect needs no key if it is a state, a status, or what the record tells of. Below
-// sweep stands "1 expired", below deliver what was delivered; a list is given whole, or as none.
-// What there is none of reads none, too: an operation, a state, an effect, a scope, a list of
-// confirmers, the id of a request. But a number reads 0, a text "" and a time never. In a list
-// of confirmers the quotes count: ann "b c" are two.
+// Below an action stand clauses KEY VALUE, for the fields that matter: those of [store.Record]
+// below a creation, an operation or a request about an effect, those of [engine.ReportReceipt]
+// below a report (with the number of rejected results); after expect, those of [store.Job],
+// [store.Step] and its failed targets, [store.Target] or [store.Record]. A key is the field's JSON
+// name. Blanks separate the items of a list in a value: legal_from failed abnormal terminated. The
+// first value after expect needs no key if it is a state, a status, or a record's cause. Below
+// sweep stands the number of steps, "1 opened" or "1 expired" or both, below deliver the list of
+// delivered effects. A gate reads person then enter, or time until 2026-07-01T09:10:00.000Z then
+// run_due; the gate of a job is the reason alone. A list is complete; an empty one reads none. The
+// zero value of an operation, a state, a gate, an effect, a scope, a list of confirmers and a
+// request id reads none as well; a zero number reads 0, an empty text "" and the zero time never. In
+// a list of confirmers the quotes count: ann "b c" has two names.
 //
-// What is refused or unknown must be said to be:
+// A refusal or an unknown outcome is a mismatch without its clause:
 //
-//	refused REASON, KEY VALUE, ...        the fields of engine.Refusal, and says "PART OF ITS TEXT",
-//	                                      of which "" is a part, whatever the text
+//	refused REASON, KEY VALUE, ...        with fields of engine.Refusal, and says "PART OF ITS TEXT"
 //	unknown outcome                       the store failed in mid-commit
 //
-// With nothing below it, an action must be accepted, whatever comes of it. A single ? stands for
-// what the author does not know yet: golden mode replaces it by what comes, as it does with
-// every clause that turns out wrong, and leaves the rest of the file as it is.
+// An action without clauses must be accepted, with any result. A single ? stands for an outcome
+// that the author does not know yet. Golden mode replaces it by the actual outcome, as it does
+// with every wrong clause, and leaves the rest of the file as it is.
 package scenario

@@ -13,7 +13,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// facts are what there is to say of something, by key.
+// facts are the values of a subject, by key.
 type facts map[string]string
 
 // factsOf returns the fields of a struct as facts; the keys are their JSON names.
@@ -48,6 +48,18 @@ func show(v any) string {
 		return listed(slices.Collect(v.All()))
 	case step.Decision: // the zero one is one, too
 		return v.String()
+	case store.Gate:
+		return gateText(v)
+	case *step.Policy:
+		if v == nil {
+			return none
+		}
+		return strings.Join(rulesOf(v), " ")
+	case *store.JobPolicy:
+		if v == nil {
+			return none
+		}
+		return strings.ReplaceAll(strings.TrimPrefix((&creation{JobPolicy: *v}).when(), ", "), ", ", " ")
 	case []engine.Rejection:
 		return fmt.Sprint(len(v))
 	case interface{ Empty() bool }: // a set
@@ -62,14 +74,14 @@ func show(v any) string {
 	return fmt.Sprint(v)
 }
 
-// none is what there is to say of something that there is none of.
+// none is the value of an empty list, an unset operation, and the like.
 const none = "none"
 
-// confirmers is the key of the one fact that is a list of names. They keep their quotes, so that
-// lists which differ read differently.
+// confirmers is the key of the one fact that is a list of names. The names keep their quotes, so
+// that different lists read differently.
 const confirmers = "confirmers"
 
-// listed returns a list of names, which is not taken for none.
+// listed returns a list of names, quoted so that it differs from none.
 func listed(list []string) string {
 	text := strings.TrimPrefix(names(list), " ")
 	if text == "" || text == none {
@@ -90,7 +102,7 @@ func parseNames(tokens []token) string {
 	return listed(list)
 }
 
-// A shape is what can be expected of a command.
+// A shape is the set of clauses that are valid for a command.
 type shape struct {
 	list   bool  // entries
 	fields facts // or values by key, of which these are the keys; nil for none
@@ -112,6 +124,7 @@ func (*deliver) shape() shape { return shape{list: true} }
 func (*wait) shape() shape    { return shape{} }
 func (*crash) shape() shape   { return shape{} }
 func (*restart) shape() shape { return shape{} }
+func (*window) shape() shape  { return shape{} }
 func (*deny) shape() shape    { return shape{} }
 func (*allow) shape() shape   { return shape{} }
 func (*turnTo) shape() shape  { return shape{} }
@@ -130,7 +143,7 @@ func (c *look) shape() shape {
 	return shape{list: true, refusable: true}
 }
 
-// What there is to say of each thing.
+// The facts of each kind of subject.
 var (
 	ofJob     = factsOf(store.Job{})
 	ofStep    = stepFacts(store.Step{})
@@ -166,8 +179,24 @@ func refusalFacts(r *engine.Refusal) facts {
 	return f
 }
 
-// delivery says in words what an effect is about.
-func delivery(d store.Delivery) string {
+// gateText describes a gate: its reason, what follows it, and its moment, if it has one.
+func gateText(g store.Gate) string {
+	switch {
+	case g == store.Gate{}:
+		return none
+	case g.Until == 0:
+		return fmt.Sprintf("%v then %v", g.Reason, g.Then)
+	}
+	return fmt.Sprintf("%v until %v then %v", g.Reason, g.Until, g.Then)
+}
+
+// batchText describes a batch: its number, state, successes and attempts.
+func batchText(b store.Batch) string {
+	return fmt.Sprintf("%d %v %d of %d in %d to %d", b.Number, b.State, b.Succeeded, b.End-b.First, b.Since, b.Attempt)
+}
+
+// delivery describes an effect. The run of a step with batches has the number of its batch.
+func (p *player) delivery(d store.Delivery) string {
 	text := fmt.Sprintf("%v %d.%d", d.Effect, d.Step, d.Attempt)
 	switch {
 	case d.Effect == store.JobEnded:
@@ -177,12 +206,29 @@ func delivery(d store.Delivery) string {
 	case d.Effect == store.RunTargets:
 		text += " due"
 	}
+	if d.Effect == store.RunTargets && d.Run.End != 0 {
+		text += " of batch " + p.batchOf(d)
+	}
 	return text
 }
 
-// waiting says in words what an effect is about and how its deliveries went so far.
-func waiting(d store.Delivery) string {
-	text := delivery(d)
+// batchOf returns the number of the batch that a run covers, or ? for none.
+func (p *player) batchOf(d store.Delivery) string {
+	job := p.find(d.Job)
+	if job == nil || d.Step < 1 || int64(d.Step) > int64(len(job.Steps)) {
+		return "?"
+	}
+	spec := job.Steps[d.Step-1]
+	ends, _ := step.Batches(spec.Rolling.Batches, int32(len(spec.Targets)))
+	if n := slices.Index(ends, d.Run.End); n >= 0 {
+		return fmt.Sprint(n + 1)
+	}
+	return "?"
+}
+
+// waiting describes an effect and its deliveries so far.
+func (p *player) waiting(d store.Delivery) string {
+	text := p.delivery(d)
 	if d.Delivered {
 		text += " delivered"
 	}
@@ -192,7 +238,7 @@ func waiting(d store.Delivery) string {
 	return text
 }
 
-// verdictsOf says which operations are legal; in full, of each whether it is, or why not.
+// verdictsOf lists the legal operations; in full, all operations with the reason against each.
 func verdictsOf(x engine.Explanation, full bool) []string {
 	var all []string
 	for _, v := range x.Causes {

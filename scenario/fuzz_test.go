@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// Whatever the input, Parse does not panic. What it reads is written so that it is read again as
-// the same; it plays without a panic, what golden mode makes of it can be read, and if everything
-// comes as it says, that is the same.
+// Parse does not panic on any input. A scenario that it reads is written as a text that reads the same,
+// and plays without a panic. The text of golden mode can be read, and is the same if everything
+// happens as the scenario says.
 func FuzzParse(f *testing.F) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(paths) == 0 {

@@ -10,10 +10,10 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// golden returns the file with what came.
+// golden returns the file with the actual outcomes.
 func (p *player) golden() string {
 	var b strings.Builder
-	copied := 0 // how many lines
+	copied := 0 // number of lines
 	for i := range p.actions {
 		want, changed := p.came[i]
 		if !changed {
@@ -50,8 +50,8 @@ func (s *Scenario) lineEnd(n int) string {
 	return "\n"
 }
 
-// extent returns the last line above what is wanted of an action, and the last line of it. A
-// look has what is wanted on its own line.
+// extent returns the last line of an action before its clauses, and the last line of its clauses.
+// The clauses of a look begin on its own line.
 func (a *action) extent() (keep, last int) {
 	keep = a.Line
 	switch c := a.Command.(type) {
@@ -67,7 +67,7 @@ func (a *action) extent() (keep, last int) {
 	return keep, last
 }
 
-// defaults returns the clauses that tell most of the outcome of an action.
+// defaults returns the clauses that golden mode writes for an outcome without clauses.
 func (a *action) defaults(kind string, o outcome) []clause {
 	var refusal *engine.Refusal
 	switch {
@@ -92,7 +92,7 @@ func (a *action) defaults(kind string, o outcome) []clause {
 		if o.record.Entered != 0 {
 			keys = append(keys, "entered")
 		}
-		keys = append(keys, "effect")
+		keys = append(keys, "gate", "effect")
 	case *effectRequest:
 		keys = []string{"cause", "reason", "to", "job_to", "effect"}
 	case *creation:
@@ -104,7 +104,7 @@ func (a *action) defaults(kind string, o outcome) []clause {
 		case theJob:
 			keys = append(keys, "current", "version")
 		case oneStep:
-			keys = append(keys, "attempt", "succeeded", "unfinished")
+			keys = append(keys, "attempt", "succeeded", "unfinished", "gate")
 		case oneTarget:
 			keys = append(keys, "attempt")
 		case oneRecord:

@@ -10,8 +10,7 @@ import (
 	"github.com/stepgate/stepgate/operation"
 )
 
-// Golden mode leaves a file alone in which everything comes as it says: byte for byte, however
-// it is written.
+// Golden mode does not change a byte of a file in which everything happens as it says.
 func TestGoldenModeLeavesWhatIsRight(t *testing.T) {
 	for _, path := range files(t, "testdata/*.txt") {
 		text := read(t, path)
@@ -31,8 +30,8 @@ func TestGoldenModeLeavesWhatIsRight(t *testing.T) {
 	}
 }
 
-// Golden mode repairs whatever is wrong in a file, and only that: with every single thing that
-// is wanted damaged, all of it is wanted again, in the order in which it stood.
+// Golden mode repairs the wrong clauses of a file, and no others: with every single clause damaged, all
+// clauses are restored in their order.
 func TestGoldenModeRepairsWhatIsDamaged(t *testing.T) {
 	for _, path := range files(t, "testdata/*.txt") {
 		s, whole := parse(t, path, read(t, path)), parse(t, path, read(t, path))
@@ -85,7 +84,7 @@ func unplaced(a action) []clause {
 	return all
 }
 
-// goldens are files in which something else comes than is wanted, and what golden mode makes of them.
+// goldens are files with wrong clauses, and the files that golden mode writes.
 var goldens = []struct{ name, file, want string }{
 	{
 		"a value, where it stands",
@@ -95,7 +94,7 @@ var goldens = []struct{ name, file, want string }{
 	{
 		"a refusal that nobody wanted",
 		"ann: start_job, if_attempt 3\n# why\nann: start_job\n",
-		"ann: start_job, if_attempt 3\n  refused stale, state pending, legal start_job\n# why\nann: start_job\n",
+		"ann: start_job, if_attempt 3\n  refused stale, state pending, legal stop_before start_job hold_job\n# why\nann: start_job\n",
 	},
 	{
 		"an acceptance in the place of a refusal",
@@ -105,7 +104,7 @@ var goldens = []struct{ name, file, want string }{
 	{
 		"another text",
 		"ann: confirm 1\n  refused wrong_type, says \"no such\"\n",
-		"ann: confirm 1\n  refused wrong_type, says \"job 1, step 1: confirm (6) does not apply to a script step; legal now: none, on the job: start_job\"\n",
+		"ann: confirm 1\n  refused wrong_type, says \"job 1, step 1: confirm (6) does not apply to a script step; legal now: stop_before, on the job: start_job, hold_job\"\n",
 	},
 	{
 		"what the author leaves to it",
@@ -122,7 +121,8 @@ var goldens = []struct{ name, file, want string }{
 		"expect ann on 1 in full: none",
 		"expect ann on 1 in full:\n  retry_failed is wrong_state, ignore_error is wrong_state, confirm is wrong_type\n" +
 			"  retry_all is wrong_state, terminate_confirmation is wrong_type, restart_confirmation is wrong_type\n" +
-			"  next_step is wrong_state, forced_skip is wrong_state, terminate_job is wrong_state, start_job\n",
+			"  next_step is wrong_state, forced_skip is wrong_state, continue is wrong_state, stop_before\n" +
+			"  clear_stop is no_stop, terminate_job is wrong_state, start_job, hold_job, resume_job is not_held\n",
 	},
 	{
 		"an outcome that is unknown",
@@ -154,8 +154,8 @@ var goldens = []struct{ name, file, want string }{
 	{
 		"the ends of lines, as they are beside it",
 		"ann: start_job\n\tto waiting\r\nann: confirm 1\r\nexpect job: waiting\nbob: confirm 1",
-		"ann: start_job\n  to running\nann: confirm 1\r\n  refused wrong_type, state running, legal terminate_job\r\nexpect job: running\n" +
-			"bob: confirm 1\n  refused wrong_type, state running, legal terminate_job\n",
+		"ann: start_job\n  to running\nann: confirm 1\r\n  refused wrong_type, state running, legal terminate_job hold_job\r\nexpect job: running\n" +
+			"bob: confirm 1\n  refused wrong_type, state running, legal terminate_job hold_job\n",
 	},
 	{
 		"a text that must be quoted",
@@ -164,7 +164,7 @@ var goldens = []struct{ name, file, want string }{
 	},
 }
 
-// late has a step that is overdue.
+// late is a scenario with an overdue step.
 const late = "job late\n  script copy, targets a, timeout 1s\nann: start_job\nwait 2s\n"
 
 func TestGoldenModeWrites(t *testing.T) {

@@ -34,7 +34,7 @@ func parse(t *testing.T, name, text string) *Scenario {
 	return s
 }
 
-// play plays a text of which everything must come as it says.
+// play plays a text in which everything must happen as it says.
 func play(t *testing.T, name, text string, c Config) *Result {
 	t.Helper()
 	result, err := Play(t.Context(), parse(t, name, text), c)

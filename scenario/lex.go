@@ -75,7 +75,7 @@ func lex(line string) ([]token, *mistake) {
 	return tokens, nil
 }
 
-// lexQuoted returns the quoted text that s begins with, and what comes after it.
+// lexQuoted returns the quoted text that s begins with, and the rest.
 func lexQuoted(s string) (text, after string, m *mistake) {
 	prefix, err := strconv.QuotedPrefix(s)
 	if err == nil {
@@ -123,7 +123,7 @@ func name(text string) string {
 	return strconv.Quote(text)
 }
 
-// bare returns a text as words if they are read again as it, and quoted otherwise.
+// bare returns a text as words if they parse to the same text, and quoted otherwise.
 func bare(text string) string {
 	tokens, m := lex(text)
 	if m != nil || len(tokens) == 0 || phrase(tokens) != text || text[0] == '#' {

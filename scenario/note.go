@@ -10,8 +10,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// note enters the outcome of an action into the timeline. What was written is read from the
-// store itself, so that it is there even if its answer was lost.
+// note enters the outcome of an action into the timeline. It reads the new records from the store,
+// so that they are there even if the answer was lost.
 func (p *player) note(a *action, o outcome) {
 	records := p.news()
 	switch c := a.Command.(type) {
@@ -19,19 +19,19 @@ func (p *player) note(a *action, o outcome) {
 		p.noteSweep(a, o, records)
 	case *deliver:
 		p.noteDeliveries(a, c, o)
-	case *restart, *deny, *allow:
+	case *restart, *deny, *allow, *window:
 		p.tell(a)
 	case *creation, *operate, *effectRequest, *report:
 		p.noteRequest(a, o, records)
 	}
 }
 
-// entry returns an entry of an action of which nothing is known yet.
+// entry returns an entry of an action without an outcome.
 func (p *player) entry(a *action, who, what string) Entry {
 	return Entry{Line: a.Line, At: step.At(p.now), Who: who, What: what, Outcome: Told}
 }
 
-// tell notes what is no request.
+// tell notes an action that is no request.
 func (p *player) tell(a *action) {
 	p.timeline = append(p.timeline, p.entry(a, "stage", a.Command.String()))
 }
@@ -47,12 +47,12 @@ func (e *Entry) fail(err error) {
 	}
 }
 
-// request returns the entry of a request, as it was asked, and whether that was a dry run.
+// request returns the entry of a request, and whether it was a dry run.
 func (p *player) request(a *action) (e Entry, dry bool) {
 	e = p.entry(a, "", "")
 	switch c := a.Command.(type) {
 	case *creation:
-		e.Who, e.What, dry = person(c.By), "job "+name(c.Name)+c.options(), c.DryRun
+		e.Who, e.What, dry = person(c.By), "job "+name(c.Name)+c.when()+c.options(), c.DryRun
 	case *operate:
 		e.Who, e.What, e.Step, e.Cause, dry = person(c.Person), c.what(), c.Step, c.Cause, c.DryRun
 	case *effectRequest:
@@ -103,7 +103,7 @@ func (p *player) noteRequest(a *action, o outcome, records []store.Record) {
 	}
 }
 
-// typed says of which type an entry's step is.
+// typed sets the type of an entry's step.
 func (p *player) typed(e *Entry) {
 	if job := p.find(e.Job); job != nil && e.Step >= 1 && int64(e.Step) <= int64(len(job.Steps)) {
 		e.Type = job.Steps[e.Step-1].Type
@@ -116,7 +116,7 @@ func (p *player) news() []store.Record {
 	for _, job := range p.jobs {
 		records, err := p.raw.History(context.WithoutCancel(p.ctx), store.Scope{}, job.id, store.Page[store.Seq]{After: job.seen, Limit: mostRows})
 		if err != nil || len(records) == 0 {
-			continue // an id that no job came to have, or the same as before
+			continue // an id without a job, or the same as before
 		}
 		job.seen = records[len(records)-1].Seq
 		news = append(news, records...)
@@ -124,10 +124,13 @@ func (p *player) news() []store.Record {
 	return news
 }
 
-// record enters a record that came of e, and the step that was entered with it.
+// record enters a record that e has caused, and the step that was entered with it.
 func (p *player) record(e Entry, r *store.Record) {
 	e.Record, e.Job, e.Step, e.Attempt = r, r.Job, r.Step, r.Attempt
 	e.Cause = r.Cause
+	if r.Cause == step.Opened { // by a sweep, or at once after the request that shut it
+		e.Who, e.What, e.Answer, e.Report = "gate", "opens step "+show(r.Step), nil, nil
+	}
 	e.From, e.To, e.JobFrom, e.JobTo = r.From, r.To, r.JobFrom, r.JobTo
 	if job := p.find(r.Job); job != nil {
 		e.JobName = job.Name
@@ -142,6 +145,9 @@ func (p *player) record(e Entry, r *store.Record) {
 		JobFrom: r.JobTo, JobTo: r.JobTo, From: step.Pending, To: r.JobTo, Cause: step.Entered, Record: r,
 	}
 	next.What = "enters step " + show(r.Entered)
+	if r.Gate.Reason != step.NoGate {
+		next.Attempt = 0
+	}
 	p.typed(&next)
 	p.timeline = append(p.timeline, next)
 }
@@ -162,13 +168,13 @@ func (p *player) noteSweep(a *action, o outcome, records []store.Record) {
 
 func (p *player) noteDeliveries(a *action, c *deliver, o outcome) {
 	for _, d := range o.deliveries {
-		e := p.entry(a, "dispatcher", "delivers "+delivery(d))
+		e := p.entry(a, "dispatcher", "delivers "+p.delivery(d))
 		e.Job, e.Step, e.Attempt = d.Job, d.Step, d.Attempt
 		switch {
 		case c.Failing != "":
 			e.fail(errors.New(c.Failing))
 		case c.Dies:
-			e.What = "dies with " + delivery(d)
+			e.What = "dies with " + p.delivery(d)
 		}
 		if job := p.find(d.Job); job != nil {
 			e.JobName = job.Name

@@ -10,23 +10,23 @@ import (
 
 // A SyntaxError is a line that cannot be read.
 type SyntaxError struct {
-	File string
+	File string // the scenario's name
 	Line int    // from 1
 	Text string // of the line
-	Got  string // what cannot be read
-	Want string // what would be right in its place
+	Got  string // the part that cannot be read
+	Want string // the forms that are valid in its place
 }
 
 func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s:%d: %s: got %s, want %s", e.File, e.Line, e.Text, e.Got, e.Want)
 }
 
-// mistake is a [SyntaxError] that does not know its line yet.
+// mistake is a [SyntaxError] without its line.
 type mistake struct{ got, want string }
 
-// Parse reads a scenario; name is what messages call it. The error holds a *[SyntaxError] for
-// every mistake that was found, joined in the order of their lines. What a line says need not
-// make sense: whether a job or a step exists, or a code applies to it, shows when it is played.
+// Parse reads a scenario; errors call it name. The error joins a *[SyntaxError] for every mistake,
+// in the order of their lines. Parse checks the syntax alone: [Play] finds out whether a job or a
+// step exists, and whether a code applies to it.
 func Parse(name string, data []byte) (*Scenario, error) {
 	p := &parser{Scenario: &Scenario{Name: name, source: slices.Collect(strings.Lines(string(data)))}}
 	for n := 0; n < len(p.source); {
@@ -53,7 +53,7 @@ func isBelow(line string) bool {
 type parser struct {
 	*Scenario
 	mistakes []*SyntaxError
-	awaits   int // the line of an "in between" whose action is still to come; or 0
+	awaits   int // the line of an "in between" that has no action after it yet; or 0
 }
 
 func (p *parser) fail(line int, m *mistake) {
@@ -97,7 +97,7 @@ func (p *parser) block(first, last int) {
 		switch text := p.line(n); {
 		case text == "":
 			p.comments = append(p.comments, comment{Line: n})
-			blank = true // what comes after an empty line belongs to nothing
+			blank = true // a row after an empty line belongs to no action
 		case text[0] == '#':
 			p.fail(n, &mistake{"an indented comment", "it at the margin"})
 		case blank:
@@ -124,7 +124,7 @@ func (p *parser) block(first, last int) {
 	}
 	if m != nil {
 		p.fail(first, m)
-		p.awaits = 0 // it may have been what is awaited
+		p.awaits = 0 // it may be the awaited action
 	}
 }
 
@@ -155,13 +155,13 @@ func (p *parser) action(line int, tokens []token, rows []row) *mistake {
 	return nil
 }
 
-// order checks that an action can stand where it does.
+// order checks that an action can stand in its place.
 func (p *parser) order(a *action) *mistake {
 	_, crashes := a.Command.(*crash)
 	switch c := a.Command.(type) {
 	case *creation, *crash, *restart, *turnTo:
 		if a.Between {
-			return &mistake{c.String(), "what can happen while another action is decided: an operation, a report, sweep, deliver, deny, allow, wait or expect"}
+			return &mistake{c.String(), "what can happen while another action is decided: an operation, a report, sweep, deliver, deny, allow, wait, window or expect"}
 		}
 	}
 	switch {
@@ -178,7 +178,7 @@ func (p *parser) order(a *action) *mistake {
 	return nil
 }
 
-// wanted reads what must come of a command.
+// wanted reads the expected outcome of a command.
 func (p *parser) wanted(c command, rows []row) []clause {
 	var all []clause
 	could := c.shape()
@@ -202,7 +202,7 @@ func (p *parser) wanted(c command, rows []row) []clause {
 	return all
 }
 
-// isCause reports whether a clause of what is wanted of c has the name of a cause.
+// isCause reports whether the value of a clause of c is the name of a cause.
 func (cl clause) isCause(c command) bool {
 	look, looks := c.(*look)
 	switch {
@@ -279,7 +279,7 @@ func (s shape) clause(tokens []token, before []clause) (clause, *mistake) {
 	return clause{Key: key, Value: phrase(value)}, nil
 }
 
-// known returns what can be said after some clauses.
+// known returns the keys that are valid after some clauses.
 func (s shape) known(before []clause) facts {
 	switch {
 	case len(before) > 0 && before[0].Key == refused:
@@ -290,7 +290,7 @@ func (s shape) known(before []clause) facts {
 	return s.fields
 }
 
-// keys says in words what can be said after some clauses.
+// keys lists in words the keys that are valid after some clauses.
 func (s shape) keys(before []clause) string {
 	var known []string
 	for key := range s.known(before) {

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,9 +12,9 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// parseCommand reads the line of an action. Of a look, rest is what it wants on that line.
+// parseCommand reads the line of an action. For a look, rest is the expectation on that line.
 func parseCommand(tokens []token) (c command, rest []token, m *mistake) {
-	const want = "PERSON: CODE STEP, or one of job, report, wait, sweep, deliver, crash, restart, deny, allow, turn to, expect"
+	const want = "PERSON: CODE STEP, or one of job, report, wait, window, sweep, deliver, crash, restart, deny, allow, turn to, expect"
 	if len(tokens) == 0 {
 		return nil, nil, got(tokens, want)
 	}
@@ -35,6 +36,8 @@ func parseCommand(tokens []token) (c command, rest []token, m *mistake) {
 		return parseLook(args)
 	case "wait":
 		c, m = parseWait(args)
+	case "window":
+		c, m = parseWindow(args)
 	case "sweep":
 		c, m = &sweep{}, nothing(args)
 	case "deliver":
@@ -75,7 +78,7 @@ func nothing(tokens []token) *mistake {
 	return nil
 }
 
-// who returns a person's name; nobody's is "".
+// who returns a person's name, or "" for the anonymous actor.
 func who(t token) string {
 	if t.text == nobody {
 		return ""
@@ -113,7 +116,7 @@ func parseOperation(person string, tokens []token) (command, *mistake) {
 	case onJob && !onStep:
 		return nil, got(what[1:], "a comma after "+name+", or nothing")
 	case !onStep:
-		return nil, got(what[:1], "start_job, terminate_job, give_up effect N, hurry effect N, or CODE STEP with CODE one of "+allNames(operation.AllCodes())+", custom-32 to custom-63")
+		return nil, got(what[:1], "start_job, terminate_job, hold_job, resume_job, give_up effect N, hurry effect N, or CODE STEP with CODE one of "+allNames(operation.AllCodes())+", custom-32 to custom-63")
 	case len(what) == 1:
 		return nil, got(what, name+" and the number of a step")
 	}
@@ -153,11 +156,41 @@ func checkReason(text string) *mistake {
 }
 
 func parseWait(tokens []token) (command, *mistake) {
-	d, err := time.ParseDuration(phrase(tokens))
-	if err != nil || d <= 0 || len(tokens) != 1 {
-		return nil, got(tokens, "a duration, such as 30s or 10m")
+	d, ok := parseDuration(tokens)
+	if !ok {
+		return nil, got(tokens, "a duration, such as 30s or -10m")
 	}
 	return &wait{d}, nil
+}
+
+func parseWindow(tokens []token) (command, *mistake) {
+	if len(tokens) < 3 || !isName(tokens[0]) || tokens[0].text == "" || tokens[1].kind != colon {
+		return nil, got(tokens, "NAME: and when it is open")
+	}
+	c := &window{Name: tokens[0].text}
+	if answer := tokens[2]; len(tokens) == 3 && answer.kind == word && slices.Contains(wrongAnswers, answer.text) {
+		c.Answer = answer.text
+		return c, nil
+	}
+	parts, m := clauses(tokens[2:])
+	if m != nil {
+		return nil, m
+	}
+	for _, part := range parts {
+		ok := len(part) == 3 && part[1] == token{word, "to"}
+		var h hours
+		if ok {
+			from, err := time.Parse("15:04", part[0].text)
+			to, err2 := time.Parse("15:04", part[2].text)
+			h = hours{from.Hour()*60 + from.Minute(), to.Hour()*60 + to.Minute()}
+			ok = err == nil && err2 == nil && len(part[0].text)+len(part[2].text) == 10
+		}
+		if !ok {
+			return nil, got(part, "HH:MM to HH:MM, or one of "+strings.Join(wrongAnswers, ", "))
+		}
+		c.Hours = append(c.Hours, h)
+	}
+	return c, nil
 }
 
 func parseDeliver(tokens []token) (command, *mistake) {

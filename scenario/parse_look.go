@@ -27,12 +27,12 @@ func parseLook(tokens []token) (c command, rest []token, m *mistake) {
 		}
 	}
 	if !parseSubject(look, subject) {
-		return nil, nil, got(subject, "one of job, step N, target N.NAME, record N, history, effects, jobs, PERSON on N, PERSON on N in full; and then, if any, in TYPE/ID")
+		return nil, nil, got(subject, "one of job, step N, target N.NAME, batches N, record N, history, effects, jobs, PERSON on N, PERSON on N in full; and then, if any, in TYPE/ID")
 	}
 	return look, rest, nil
 }
 
-// parseSubject reads what a look looks at, and reports whether it is one.
+// parseSubject reads the subject of a look, and reports whether it is one.
 func parseSubject(c *look, tokens []token) bool {
 	last := tokens[len(tokens)-1].text
 	n, err := strconv.ParseInt(last, 10, 64)
@@ -47,7 +47,7 @@ func parseSubject(c *look, tokens []token) bool {
 		return false
 	case (at == theJob || at == theHistory || at == theEffects || at == allJobs) && len(tokens) == 1:
 		c.At = at
-	case (at == oneStep || at == oneRecord) && number:
+	case (at == oneStep || at == oneRecord || at == theBatches) && number:
 		c.At, c.Number = at, n
 	case at == oneTarget && len(tokens) >= 2 && len(tokens) <= 3:
 		id, target, dotted := strings.Cut(tokens[1].text, ".")

@@ -61,8 +61,7 @@ func parseReportHead(tokens []token) (*report, *mistake) {
 	return c, nil
 }
 
-// parse reads one thing that a report says: TARGET STATUS [exit N] [detail "TEXT"], or how
-// the attempt has ended.
+// parse reads one part of a report: TARGET STATUS [exit N] [detail "TEXT"], or an outcome.
 func (c *report) parse(tokens []token) *mistake {
 	outcome, ok := parseWord(tokens[0].text)
 	isOutcome := ok && (outcome == step.Stopped || outcome == step.Broke || outcome == step.Dropped)
@@ -99,7 +98,7 @@ func (c *report) parse(tokens []token) *mistake {
 	return nil
 }
 
-// parseWord reads the name of a cause, the one that it had before included, but no number.
+// parseWord reads the name of a cause, old names included, but no number.
 func parseWord(text string) (step.Cause, bool) {
 	if _, err := strconv.Atoi(text); err == nil {
 		return 0, false

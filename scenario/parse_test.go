@@ -14,7 +14,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// everything is a scenario with most of what a line can hold.
+// everything is a scenario with most kinds of lines.
 const everything = `# A story.
 
 job "release 1.4", by ann, in biz/2
@@ -22,6 +22,12 @@ job "release 1.4", by ann, in biz/2
   confirmation ask, confirmers ann bob, timeout 1h, confirm_on_timeout
   custom-32 deploy, targets a
   job_to pending, seq 1
+job gated, start_at 2026-07-01T10:00:00.000Z, timeout 2h, turn "a b" 2
+  script copy, targets a b, stop_before, total_timeout 1h, delay 1m, window night, retry 3 after 1m most 1h except no_such_user bad_password
+  script more, targets a b, retry 1 except failed, batches 1 +1 *2 10%, between person 5m, tolerate 10%
+  script last, targets a, batches "1  2", between 5m, tolerate 3
+window "at night": 23:00 to 00:00, 12:30 to 13:00
+window never: never
 in between, report 1.1 by agent in biz/2: a running, "b c" non_zero_exit exit 3 detail "no, it \"failed\"", abnormal "lost"
 ann: start_job, request go
 nobody: retry_failed 1, because "it's back", if_attempt 1, if_version 2, dry_run
@@ -34,7 +40,7 @@ expect "Ann Lee" on 2 in full in biz/2:
 wait 90s
 `
 
-// What is read is data.
+// Parse returns a scenario as data.
 func TestParse(t *testing.T) {
 	s := parse(t, "x.txt", everything)
 	want := []action{
@@ -46,7 +52,33 @@ func TestParse(t *testing.T) {
 				{Type: step.Type(32), Name: "deploy", Targets: []string{"a"}},
 			},
 		}, Want: []clause{{Line: 7, Key: "job_to", Value: "pending"}, {Line: 7, Key: "seq", Value: "1"}}},
-		{Line: 8, Between: true, Command: &report{
+		{Line: 8, Command: &creation{
+			Name: "gated",
+			JobPolicy: store.JobPolicy{
+				StartAt: step.At(time.Date(2026, 7, 1, 10, 0, 0, 0, time.UTC)), Timeout: 2 * time.Hour, Turn: store.Turn{Key: "a b", Limit: 2},
+			},
+			Steps: []step.Spec{
+				{
+					Type: step.Script, Name: "copy", Targets: []string{"a", "b"}, StopBefore: true, TotalTimeout: time.Hour,
+					Delay: time.Minute, Window: "night", Retry: step.Retry{
+						Attempts: 3, After: time.Minute, Most: time.Hour, Except: []step.Status{step.NoSuchUser, step.BadPassword},
+					},
+				},
+				{
+					Type: step.Script, Name: "more", Targets: []string{"a", "b"},
+					Retry:    step.Retry{Attempts: 1, Except: []step.Status{step.TargetFailed}},
+					Rolling:  step.Rolling{Batches: "1 +1 *2 10%", Between: step.Between{Person: true, Delay: 5 * time.Minute}},
+					Tolerate: step.Tolerance{Percent: 10},
+				},
+				{
+					Type: step.Script, Name: "last", Targets: []string{"a"},
+					Rolling: step.Rolling{Batches: "1  2", Between: step.Between{Delay: 5 * time.Minute}}, Tolerate: step.Tolerance{Count: 3},
+				},
+			},
+		}},
+		{Line: 12, Command: &window{Name: "at night", Hours: []hours{{23 * 60, 0}, {12*60 + 30, 13 * 60}}}},
+		{Line: 13, Command: &window{Name: "never", Answer: "never"}},
+		{Line: 14, Between: true, Command: &report{
 			Step: 1, Attempt: 1, By: "agent", In: store.Scope{Type: "biz", ID: "2"},
 			Results: []targetResult{
 				{Target: "a", Status: step.TargetRunning},
@@ -54,16 +86,16 @@ func TestParse(t *testing.T) {
 			},
 			Outcome: step.Broke, Reason: "lost",
 		}},
-		{Line: 9, Command: &operate{Person: "ann", Cause: operation.StartJob.Cause(), conditions: conditions{Request: "go"}}},
-		{Line: 10, Command: &operate{Cause: operation.RetryFailed.Cause(), Step: 1, conditions: conditions{
+		{Line: 15, Command: &operate{Person: "ann", Cause: operation.StartJob.Cause(), conditions: conditions{Request: "go"}}},
+		{Line: 16, Command: &operate{Cause: operation.RetryFailed.Cause(), Step: 1, conditions: conditions{
 			Because: "it's back", IfAttempt: 1, IfVersion: 2, DryRun: true,
 		}}, Want: []clause{
-			{Line: 11, Key: "refused", Value: "wrong_state"}, {Line: 12, Key: "legal", Value: "none"}, {Line: 12, Key: "says", Value: "not legal"},
+			{Line: 17, Key: "refused", Value: "wrong_state"}, {Line: 18, Key: "legal", Value: "none"}, {Line: 18, Key: "says", Value: "not legal"},
 		}},
-		{Line: 13, Command: &look{At: oneTarget, Number: 1, Name: "b c"}, Want: []clause{{Line: 13, Key: "state", Value: "waiting"}}},
-		{Line: 14, Command: &look{At: verdicts, Number: 2, Name: "Ann Lee", Full: true, In: store.Scope{Type: "biz", ID: "2"}},
-			Want: []clause{{Line: 15, Value: "confirm is not_confirmer"}, {Line: 16, Value: "start_job"}}},
-		{Line: 17, Command: &wait{For: 90 * time.Second}},
+		{Line: 19, Command: &look{At: oneTarget, Number: 1, Name: "b c"}, Want: []clause{{Line: 19, Key: "state", Value: "waiting"}}},
+		{Line: 20, Command: &look{At: verdicts, Number: 2, Name: "Ann Lee", Full: true, In: store.Scope{Type: "biz", ID: "2"}},
+			Want: []clause{{Line: 21, Value: "confirm is not_confirmer"}, {Line: 22, Value: "start_job"}}},
+		{Line: 23, Command: &wait{For: 90 * time.Second}},
 	}
 	for i := range want {
 		if i >= len(s.actions) || !reflect.DeepEqual(s.actions[i], want[i]) {
@@ -75,8 +107,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What was read is written so that it is read again as the same, and what is written by custom
-// is left as it is.
+// A scenario is written as a text that reads the same, and a text in the usual form is written
+// unchanged.
 func TestStringParsesToTheSame(t *testing.T) {
 	for _, path := range append(files(t, "testdata/*.txt"), files(t, "testdata/own/*.txt")...) {
 		s := parse(t, path, read(t, path))
@@ -106,7 +138,7 @@ func TestStringParsesToTheSame(t *testing.T) {
 	}
 }
 
-// What ends an attempt can be written by the name that it had before, and is written by today's.
+// An outcome reads by its earlier name too, and is written by today's.
 func TestFormerNamesAreRead(t *testing.T) {
 	const former = "report 1.1: abnormal \"lost\"\nreport 1.1: abandoned\nexpect history: created, abnormal, abandoned\n" +
 		"expect record 2: abnormal, cause abandoned, to abnormal\nexpect step 1: abnormal\nexpect jobs: release abandoned\n"
@@ -127,7 +159,8 @@ func TestOperationsOfEmbeddersOnTheJob(t *testing.T) {
 	}
 }
 
-// malformed are mistakes of form: what a line after a job says, which line is wrong, what of it, and what would be right.
+// malformed are mistakes of form: the line after a job, the number of the wrong line, the mistake, and the right
+// form.
 var malformed = []struct {
 	text string
 	line int
@@ -175,7 +208,35 @@ var malformed = []struct {
 	{"report 1.1:", 4, "nothing", "something before and after each comma"},
 	{"wait a while", 4, `"a while"`, "a duration"},
 	{"wait", 4, "nothing", "a duration"},
-	{"wait -1s", 4, `"-1s"`, "a duration"},
+	{"window", 4, "nothing", "NAME: and when it is open"},
+	{"window night", 4, `"night"`, "NAME: and when it is open"},
+	{"window night:", 4, `"night:"`, "NAME: and when it is open"},
+	{"window night: 23:00", 4, `"23:00"`, "HH:MM to HH:MM, or one of never, past, panic"},
+	{"window night: 23:00 to 24:00", 4, `"23:00 to 24:00"`, "HH:MM to HH:MM"},
+	{"window night: 9:00 to 10:00", 4, `"9:00 to 10:00"`, "HH:MM to HH:MM"},
+	{"window night: open", 4, `"open"`, "one of never, past, panic"},
+	{"job a, start_at soon", 4, `"start_at soon"`, "start_at TIME"},
+	{"job a, timeout 0s", 4, `"timeout 0s"`, "timeout DURATION"},
+	{"job a, turn production", 4, `"turn production"`, "turn KEY LIMIT"},
+	{"ann: start_job, start_at 2026-07-01T10:00:00Z", 4, `"start_at 2026-07-01T10:00:00Z"`, "dry_run"},
+	{"job a\n  script copy, stop_before now", 5, `"stop_before now"`, "stop_before,"},
+	{"job a\n  script copy, delay", 5, `"delay"`, "delay DURATION"},
+	{"job a\n  script copy, delay 0s", 5, `"delay 0s"`, "delay DURATION"},
+	{"job a\n  script copy, window a b", 5, `"window a b"`, "window NAME"},
+	{"job a\n  script copy, total_timeout long", 5, `"total_timeout long"`, "total_timeout DURATION"},
+	{"job a\n  script copy, retry", 5, `"retry"`, "retry N [after DURATION"},
+	{"job a\n  script copy, retry 0", 5, `"retry 0"`, "retry N [after DURATION"},
+	{"job a\n  script copy, retry 1 most 1m", 5, `"retry 1 most 1m"`, "[after DURATION [most DURATION]]"},
+	{"job a\n  script copy, retry 1 after", 5, `"retry 1 after"`, "[after DURATION [most DURATION]]"},
+	{"job a\n  script copy, retry 1 except", 5, `"retry 1 except"`, "[except STATUS ...]"},
+	{"job a\n  script copy, retry 1 except lost", 5, `"retry 1 except lost"`, "[except STATUS ...]"},
+	{"job a\n  script copy, batches", 5, `"batches"`, "batches SIZE ..."},
+	{"job a\n  script copy, between", 5, `"between"`, "between [person] [DURATION]"},
+	{"job a\n  script copy, between ann", 5, `"between ann"`, "between [person] [DURATION]"},
+	{"job a\n  script copy, tolerate 0", 5, `"tolerate 0"`, "tolerate N or N%"},
+	{"job a\n  script copy, tolerate %", 5, `"tolerate %"`, "tolerate N or N%"},
+	{"expect batches: none", 4, `"batches"`, "batches N"},
+	{"wait 0s", 4, `"0s"`, "a duration"},
 	{"sweep now", 4, `"now"`, "nothing after it"},
 	{"restart now", 4, `"now"`, "nothing after it"},
 	{"crash", 4, "nothing", "before or after"},
@@ -246,7 +307,7 @@ var malformed = []struct {
 	{"\ufeff# why", 4, "a byte order mark", "without it"},
 }
 
-// Every mistake of form is found, with its file, its line, and what would be right.
+// Every mistake of form is an error with its file, its line, and the right form.
 func TestMistakesOfForm(t *testing.T) {
 	for _, m := range malformed {
 		_, err := Parse("x.txt", []byte("# A story\njob release\n  script copy, targets a b\n"+m.text+"\n"))
@@ -261,7 +322,7 @@ func TestMistakesOfForm(t *testing.T) {
 	}
 }
 
-// A message holds the beginning of what is too long for it.
+// A message has the beginning of a text that is too long for it.
 func TestLongLinesAreCut(t *testing.T) {
 	long := strings.Repeat("é", 1<<20)
 	for _, text := range []string{long, "ann: start_job, because \"" + long, "deny " + long + "\n  " + long, long + ": " + long + " 1"} {
@@ -272,7 +333,7 @@ func TestLongLinesAreCut(t *testing.T) {
 	}
 }
 
-// What it takes to read a file grows with its length, and not with its square.
+// The time to read a file grows with its length, and not with its square.
 func TestLongFilesAreRead(t *testing.T) {
 	const n, perLine = 10_000, 4 << 10 // bytes
 	for _, text := range []string{"expect history:\n" + strings.Repeat("  created\n", n), "job x\n" + strings.Repeat("  scirpt a\n", n)} {
@@ -289,7 +350,7 @@ func TestLongFilesAreRead(t *testing.T) {
 	}
 }
 
-// All mistakes of a file are told, in their order, and none that only follows from another.
+// The error has all mistakes of a file in their order, without those that follow from another.
 func TestAllMistakesAreTold(t *testing.T) {
 	const text = `  indented
 ann: start_job

@@ -18,47 +18,46 @@ import (
 
 // A Result is the outcome of a play.
 type Result struct {
-	Scenario *Scenario
-	Timeline Timeline
+	Scenario *Scenario // that was played
+	Timeline Timeline  // of the play, in order
 
-	// Golden is the file with what came in the place of what was wanted. Where the two are
-	// the same it is the file, byte for byte.
+	// Golden is the file with the actual outcomes in place of wrong ones. If none is wrong, it
+	// is the file, byte for byte.
 	Golden string
 }
 
-// A Mismatch is an action of which something else came than was wanted.
+// A Mismatch is an action whose outcome differs from the file's.
 type Mismatch struct {
-	File string
+	File string // the scenario's name
 	Line int    // of the action, from 1
 	Text string // of that line
-	Want string
-	Got  string
-	Err  error // what the engine answered, if it was an error
+	Want string // the expected clauses that failed
+	Got  string // the actual outcome
+	Err  error  // the engine's, if it returned one
 }
 
 func (m *Mismatch) Error() string {
 	return fmt.Sprintf("%s:%d: %s: want %s; got %s", m.File, m.Line, m.Text, m.Want, m.Got)
 }
 
-// Unwrap returns what the engine answered.
+// Unwrap returns the engine's error, or nil.
 func (m *Mismatch) Unwrap() error { return m.Err }
 
-// Play plays s, which [Parse] returned, to its end, each time in the same way, and returns what
-// came of it, also with an error. The error holds a *[Mismatch] for every action of which
-// something else came than was wanted, joined in their order, and for every job whose history
-// does not replay to what is stored. It is ctx's error if ctx has ended, and another one if
-// s is nil or c does not do what it must.
+// Play plays s, which [Parse] returned, to its end, each time in the same way. It returns the
+// result also with an error. The error joins a *[Mismatch] for every action with another outcome
+// than the file's, in their order, and for every job whose history does not replay to its stored
+// state. It is ctx's error if ctx has ended, and another error if s is nil or a function of c fails.
 func Play(ctx context.Context, s *Scenario, c Config) (*Result, error) {
 	if s == nil {
 		return &Result{}, errors.New("no scenario: Play takes one that Parse returned")
 	}
-	p := &player{Config: c.withDefaults(), Scenario: s, ctx: ctx, denied: map[string]string{}, came: map[int][]clause{}}
+	p := &player{Config: c.withDefaults(), Scenario: s, ctx: ctx, denied: map[string]string{}, windows: map[string]*window{}, came: map[int][]clause{}}
 	p.now = time.Date(2026, 7, 1, 9, 0, 0, 0, time.UTC)
 	err := p.open()
 	if err == nil {
 		err = p.play()
 	}
-	if ctx.Err() != nil { // whatever else went wrong may come of it
+	if ctx.Err() != nil { // it may be the cause of other errors
 		err = ctx.Err()
 	}
 	return &Result{s, p.timeline, p.golden()}, err
@@ -80,8 +79,9 @@ type player struct {
 	job     *stored   // that the actions are about
 	draft   *creation // that is being created
 	denied  map[string]string
+	windows map[string]*window
 	between []int // the actions that wait to get in the way of the next one
-	crash   int   // the action that has the store go down at the next commit, plus 1; 0 for none
+	crash   int   // the action that takes the store down at the next commit, plus 1; 0 for none
 	delayed bool  // the crash has not been handed to the faults yet
 	astray  bool  // an engine has a clock of its own
 	jobless bool  // an action has failed as there was no job
@@ -89,7 +89,7 @@ type player struct {
 	random   atomic.Uint64
 	timeline Timeline
 	failures []*Mismatch
-	came     map[int][]clause // by action: what came instead of what was wanted
+	came     map[int][]clause // by action: the actual outcome, if it is not the expected one
 }
 
 // A stored job is one that the engine has drawn an id for.
@@ -127,7 +127,7 @@ func (p *player) restart() error {
 	p.faults.Clear()
 	opts := []engine.Option{
 		engine.WithRules(p.Rules), engine.WithClock(func() time.Time { return p.now }),
-		engine.WithJobIDs(p.draw), engine.WithAuthorizer(p.authorize),
+		engine.WithJobIDs(p.draw), engine.WithAuthorizer(p.authorize), engine.WithWindows(p.opens),
 		engine.WithRandom(func() uint64 { return p.random.Add(spread) }),
 	}
 	eng, other := p.Engine(p.faults, opts...), p.Engine(p.faults, opts...)
@@ -156,7 +156,7 @@ func (p *player) authorize(_ context.Context, a engine.Access) error {
 	return nil
 }
 
-// play plays all actions and returns what came otherwise.
+// play plays all actions and returns the mismatches, joined.
 func (p *player) play() error {
 	for i := range p.actions {
 		if p.ctx.Err() != nil {
@@ -178,7 +178,7 @@ func (p *player) play() error {
 	return errors.Join(failures...)
 }
 
-// perform has an action happen, with all that waits to get in its way.
+// perform runs an action, with the "in between" actions that wait for it.
 func (p *player) perform(i int) {
 	a := &p.actions[i]
 	if a.Between {
@@ -207,7 +207,7 @@ func (p *player) perform(i int) {
 	}
 }
 
-// getInTheWay has the actions happen that wait for the commit that is about to be made.
+// getInTheWay runs the "in between" actions before the commit that is about to be made.
 func (p *player) getInTheWay() {
 	waiting := p.between
 	p.between = nil
@@ -225,7 +225,7 @@ func (p *player) goDown() {
 	}
 }
 
-// missed is for a crash that still waits for a commit when it is too late for one.
+// missed notes a mismatch for a crash that still waits for a commit when it is too late for one.
 func (p *player) missed() {
 	if p.crash > 0 {
 		p.fail(&p.actions[p.crash-1], "a commit after it", "none", nil)
@@ -233,7 +233,7 @@ func (p *player) missed() {
 	p.crash, p.delayed = 0, false
 }
 
-// act does what an action says and compares the outcome with what is wanted.
+// act carries out an action and compares its outcome with the expected one.
 func (p *player) act(i int, eng *engine.Engine) {
 	a := &p.actions[i]
 	o := p.do(a, eng)
@@ -255,7 +255,7 @@ func (p *player) fail(a *action, want, got string, err error) {
 	p.failures = append(p.failures, &Mismatch{File: p.Name, Line: a.Line, Text: cut(p.line(a.Line)), Want: want, Got: got, Err: err})
 }
 
-// end checks what can be checked only once everything has been played.
+// end checks what only the end of a play can show: crashes that were missed, and the histories.
 func (p *player) end() {
 	p.missed()
 	for i := range p.actions {
@@ -273,7 +273,7 @@ func (p *player) end() {
 	}
 }
 
-// audit replays the history of a job: it must give the header and the steps that are stored.
+// audit replays the history of a job: the result must equal the stored header and steps.
 func (p *player) audit(job *stored) error {
 	view, err := p.raw.View(p.ctx, store.Query{Job: job.id})
 	steps, err2 := p.raw.Steps(p.ctx, store.Scope{}, job.id, store.Page[step.ID]{Limit: len(job.Steps) + 1})
@@ -281,12 +281,13 @@ func (p *player) audit(job *stored) error {
 	if err := errors.Join(err, err2, err3); err != nil {
 		return err
 	}
-	spec := engine.JobSpec{Name: job.Name, Scope: view.Job.Scope, Steps: job.Steps}
+	spec := job.spec()
+	spec.Scope = view.Job.Scope
 	replayed, replayedSteps, err := engine.Replay(p.eng.Rules(), spec, history)
 	switch {
 	case err != nil:
 		return err
-	case replayed != view.Job:
+	case !reflect.DeepEqual(replayed, view.Job):
 		return fmt.Errorf("%+v by the history, and %+v stored", replayed, view.Job)
 	case !reflect.DeepEqual(replayedSteps, steps):
 		return fmt.Errorf("%+v by the history, and %+v stored", replayedSteps, steps)

@@ -28,7 +28,7 @@ type outcome struct {
 	deliveries []store.Delivery
 }
 
-// do does what an action says through eng.
+// do carries out an action through eng.
 func (p *player) do(a *action, eng *engine.Engine) outcome {
 	switch c := a.Command.(type) {
 	case *creation:
@@ -43,11 +43,13 @@ func (p *player) do(a *action, eng *engine.Engine) outcome {
 		return p.look(c, eng)
 	case *sweep:
 		n, err := eng.Sweep(p.ctx)
-		return outcome{list: []string{fmt.Sprintf("%d expired", n)}, err: err}
+		return outcome{list: p.swept(n), err: err}
 	case *deliver:
 		return p.deliver(c, eng)
 	case *wait:
 		p.now = p.now.Add(c.For)
+	case *window:
+		p.windows[c.Name] = c
 	case *restart:
 		p.missed()
 		return outcome{err: p.restart()}
@@ -61,7 +63,7 @@ func (p *player) do(a *action, eng *engine.Engine) outcome {
 	return outcome{}
 }
 
-// in returns eng as it sees a scope; the zero Scope is all of it.
+// in returns eng narrowed to a scope, or eng itself for the zero Scope.
 func in(eng *engine.Engine, s store.Scope) *engine.Engine {
 	if s == (store.Scope{}) {
 		return eng
@@ -79,7 +81,7 @@ func requestOf(person string, o conditions) engine.Request {
 
 func (p *player) create(c *creation, eng *engine.Engine) outcome {
 	p.draft = c
-	created, err := in(eng, c.In).Create(p.ctx, engine.JobSpec{Name: c.Name, Steps: c.Steps}, requestOf(c.By, c.conditions))
+	created, err := in(eng, c.In).Create(p.ctx, c.spec(), requestOf(c.By, c.conditions))
 	if err == nil && created.Job != 0 {
 		p.job = p.find(created.Job)
 		if p.job == nil {
@@ -90,6 +92,11 @@ func (p *player) create(c *creation, eng *engine.Engine) outcome {
 		}
 	}
 	return outcome{facts: factsOf(created), err: err}
+}
+
+// spec returns the definition of the job, without a scope.
+func (c *creation) spec() engine.JobSpec {
+	return engine.JobSpec{Name: c.Name, Steps: c.Steps, StartAt: c.StartAt, Timeout: c.Timeout, Turn: c.Turn}
 }
 
 func (p *player) find(id store.JobID) *stored {
@@ -169,7 +176,7 @@ func (j *stored) target(id step.ID, target string) (int32, error) {
 	return int32(i), nil
 }
 
-// failing is what a handler fails with that a scenario lets fail.
+// failing is the error of a handler in "deliver failing".
 type failing string
 
 func (f failing) Error() string { return string(f) }
@@ -203,9 +210,30 @@ func (p *player) deliver(c *deliver, eng *engine.Engine) outcome {
 		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Seq, b.Seq))
 	})
 	for _, d := range o.deliveries {
-		o.list = append(o.list, delivery(d)+p.of(d.Job))
+		o.list = append(o.list, p.delivery(d)+p.of(d.Job))
 	}
 	return o
+}
+
+// swept returns what a sweep did to n steps: how many gates it opened, and how many it expired.
+func (p *player) swept(n int) []string {
+	expired := 0
+	for _, job := range p.jobs {
+		records, _ := p.raw.History(context.WithoutCancel(p.ctx), store.Scope{}, job.id, store.Page[store.Seq]{After: job.seen, Limit: mostRows})
+		for _, r := range records {
+			if r.Cause == step.Expired || r.Cause == step.ExpiredConfirmed || r.Cause == step.JobExpired {
+				expired++
+			}
+		}
+	}
+	opened := max(n-expired, 0)
+	switch {
+	case opened == 0:
+		return []string{fmt.Sprintf("%d expired", n)}
+	case opened == n:
+		return []string{fmt.Sprintf("%d opened", n)}
+	}
+	return []string{fmt.Sprintf("%d opened", opened), fmt.Sprintf("%d expired", n-opened)}
 }
 
 // of names a job that is not the one that the actions are about.
@@ -255,7 +283,15 @@ func (p *player) look(c *look, eng *engine.Engine) (o outcome) {
 		var effects []store.Delivery
 		effects, o.err = eng.Effects(p.ctx, job.id, 0, mostRows)
 		for _, d := range effects {
-			o.list = append(o.list, waiting(d))
+			o.list = append(o.list, p.waiting(d))
+		}
+	case theBatches:
+		var batches []store.Batch
+		batches, o.err = eng.Batches(p.ctx, job.id, step.ID(c.Number))
+		for _, b := range batches {
+			if b.State != step.Pending { // it has begun
+				o.list = append(o.list, batchText(b))
+			}
 		}
 	case allJobs:
 		var jobs []store.Job

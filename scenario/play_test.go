@@ -14,14 +14,14 @@ import (
 
 const release = "job release\n  script copy, targets a b\n"
 
-// wrongs are plays in which something else comes than is wanted, and how that is told.
+// wrongs are plays with a wrong clause, and their mismatches.
 var wrongs = []struct{ text, want string }{
 	{"ann: start_job\n  to waiting, attempt 1, effect ask", "x.txt:3: ann: start_job: want to waiting, effect ask; got to running, effect run"},
-	{"ann:   start_job, if_attempt 2", "x.txt:3: ann:   start_job, if_attempt 2: want it to be accepted; got refused stale, state pending, legal start_job: job 1, step 1: start_job (job 2) is stale: meant for attempt 2, but it is attempt 0; legal now: none, on the job: start_job"},
+	{"ann:   start_job, if_attempt 2", "x.txt:3: ann:   start_job, if_attempt 2: want it to be accepted; got refused stale, state pending, legal stop_before start_job hold_job: job 1, step 1: start_job (job 2) is stale: meant for attempt 2, but it is attempt 0; legal now: stop_before, on the job: start_job, hold_job"},
 	{"ann: start_job\n  refused wrong_state", "x.txt:3: ann: start_job: want refused wrong_state; got from pending, to running, job_to running, attempt 1, targets 2, effect run"},
 	{"ann: start_job\n  unknown outcome", "x.txt:3: ann: start_job: want unknown outcome; got from pending"},
 	{"ann: confirm 1\n  refused stale, state running", "x.txt:3: ann: confirm 1: want refused stale, state running; got refused wrong_type, state pending: job 1, step 1: confirm (6) does not apply"},
-	{"ann: confirm 1\n  refused wrong_type, says \"only in\"", "want says \"only in\"; got says \"job 1, step 1: confirm (6) does not apply to a script step; legal now: none, on the job: start_job\""},
+	{"ann: confirm 1\n  refused wrong_type, says \"only in\"", "want says \"only in\"; got says \"job 1, step 1: confirm (6) does not apply to a script step; legal now: stop_before, on the job: start_job, hold_job\""},
 	{"ann: confirm 1\n  unknown outcome", "x.txt:3: ann: confirm 1: want unknown outcome; got refused wrong_type"},
 	{"expect history: created, start_job", "x.txt:3: expect history: created, start_job: want created, start_job; got created"},
 	{"expect effects: run 1.1 all", "want run 1.1 all; got none"},
@@ -43,8 +43,7 @@ var wrongs = []struct{ text, want string }{
 	{"expect step 1: type none", "want type none; got type script"},
 }
 
-// Something else than is wanted is told with its file and line, the line's text, what was
-// wanted and what came.
+// A mismatch has its file and line, the line's text, the wanted and the actual result.
 func TestMismatches(t *testing.T) {
 	for _, w := range wrongs {
 		_, err := Play(t.Context(), parse(t, "x.txt", release+w.text+"\n"), Config{})
@@ -55,7 +54,7 @@ func TestMismatches(t *testing.T) {
 	}
 }
 
-// All mismatches are told, in the order of their lines, with what the engine answered.
+// The error has all mismatches in the order of their lines, with the engine's answers.
 func TestAllMismatchesAreTold(t *testing.T) {
 	_, found := mismatches(t, release+`in between, expect job: running
 ann: start_job
@@ -85,7 +84,7 @@ func TestPlayEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// What is stored must be what the history says.
+// The stored state must be the one that the history gives.
 func TestPlayAuditsTheHistory(t *testing.T) {
 	for _, break_ := range []func(*store.View, []store.Step, []store.Record){
 		func(v *store.View, _ []store.Step, _ []store.Record) { v.Job.Skipped = 7 },
@@ -100,7 +99,7 @@ func TestPlayAuditsTheHistory(t *testing.T) {
 	}
 }
 
-// lying is a store that does not tell what it keeps.
+// lying is a store whose reads differ from its rows.
 type lying struct {
 	store.Store
 	lie func(*store.View, []store.Step, []store.Record)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A Scenario is a file that was read. It comes from [Parse], and is not changed by playing it.
+// A Scenario is a parsed file. [Parse] makes one; playing does not change it.
 type Scenario struct {
 	Name     string    // of the file, for messages
 	actions  []action  // in their order
@@ -15,34 +15,32 @@ type Scenario struct {
 	source []string // the lines as they were read, with their ends
 }
 
-// An action is a command and what must come of it.
+// An action is a command and its expected outcome.
 type action struct {
 	Line    int  // where it begins, from 1
-	Between bool // it happens while the next action that is not is decided, before its commit
+	Between bool // it runs while the next other action is decided, before its commit
 	Command command
-	Want    []clause // nothing is wanted but that it is accepted if there is none
+	Want    []clause // empty: it must be accepted
 }
 
-// A clause is one thing that is wanted.
+// A clause is one expectation.
 type clause struct {
 	Line  int    // where it stands
 	Key   string // "" for an entry of a list; [fill] for "?"
 	Value string
 }
 
-// fill is the key of a clause that golden mode is to replace.
+// fill is the key of a clause that golden mode replaces.
 const fill = "?"
 
-// A comment is a line that says nothing to the player: one that begins with #, or an empty
-// one.
+// A comment is a line that the player ignores: it begins with #, or is empty.
 type comment struct {
 	Line int
 	Text string
 }
 
-// String returns the scenario as it is written by custom: words apart by one blank, quotes
-// only where they are needed, names in the place of numbers. It parses to an equal scenario,
-// line by line.
+// String returns the scenario in its canonical form: one blank between words, quotes only where
+// they are needed, names instead of numbers. The result parses to an equal scenario, line by line.
 func (s *Scenario) String() string {
 	lines := map[int]string{}
 	for _, c := range s.comments {
@@ -60,7 +58,7 @@ func (s *Scenario) String() string {
 	return b.String()
 }
 
-// line returns a line as it stands in the file, without what surrounds it.
+// line returns a line of the file, trimmed.
 func (s *Scenario) line(n int) string {
 	if n < 1 || n > len(s.source) {
 		return ""
@@ -68,7 +66,7 @@ func (s *Scenario) line(n int) string {
 	return strings.Trim(s.source[n-1], blanks+"\r\n")
 }
 
-// lines returns the lines of an action of which want is wanted.
+// lines returns the lines of an action with want as its clauses.
 func (a *action) lines(want []clause) map[int]string {
 	head := a.Command.String()
 	if a.Between {
@@ -104,7 +102,7 @@ func (a *action) lines(want []clause) map[int]string {
 
 const indent = "  "
 
-// String returns the clause as it reads in a file.
+// String returns the clause as in a file.
 func (c clause) String() string {
 	switch c.Key {
 	case "":
@@ -121,7 +119,7 @@ func (c clause) String() string {
 	return c.Key + " " + bare(c.Value)
 }
 
-// entry returns a value of a list so that it is not taken for anything else.
+// entry returns a value of a list, quoted if it could be read as something else.
 func entry(value string) string {
 	text := bare(value)
 	if first, _, _ := strings.Cut(text, " "); first == refused || text == unknownOutcome || text == fill {
@@ -130,7 +128,8 @@ func entry(value string) string {
 	return text
 }
 
-// single returns the value of a state, without its key, likewise.
+// single returns the value of a state without its key, quoted if it could be read as something
+// else.
 func single(value string) string {
 	text := name(value)
 	if text == refused || text == fill {
@@ -144,8 +143,8 @@ const (
 	unknownOutcome = "unknown outcome"
 )
 
-// layout gives clauses that came of an action their lines: a look has them on its own line
-// if there is room, and anything else below it.
+// layout gives the clauses of an actual outcome their lines: a look has them on its own line if
+// there is room, any other action below it.
 func (a *action) layout(want []clause) []clause {
 	const width = 100
 	want = slices.Clone(want)

@@ -9,14 +9,15 @@ import (
 	"testing"
 )
 
-// Test plays each file that glob matches as a subtest of t, named for the file, and returns
-// the results of those that could be read, those of plays that failed included. No file is a
-// failure. With c.Update it writes what came into the files; then only that fails which this
-// could not repair. A file that could not be read again is left alone.
+// Test plays each file that glob matches as a subtest of t, named for the file. It returns the
+// results of all files that could be read, those of failed plays included. The test fails if no
+// file matches. With c.Update it writes the actual outcomes into the files; then the test fails
+// only for faults that this does not repair. If the golden file would not parse, the file stays
+// as it is.
 //
-// The flag that asks for it is the caller's:
+// The caller defines a flag for Update:
 //
-//	var update = flag.Bool("update", false, "write what comes into the scenarios")
+//	var update = flag.Bool("update", false, "write the actual outcomes into the scenarios")
 //
 //	func TestScenarios(t *testing.T) {
 //		scenario.Test(t, "testdata/*.txt", scenario.Config{Update: *update})
@@ -42,8 +43,8 @@ func Test(t *testing.T, glob string, c Config) []*Result {
 	return results
 }
 
-// playFile plays a file, and with c.Update writes what came into it and plays it again. Without
-// a result the file could not be had or read.
+// playFile plays a file, and with c.Update writes the actual outcomes into it and plays it again.
+// The result is nil if the file could not be read.
 func playFile(ctx context.Context, path string, c Config) (*Result, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -14,56 +14,56 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Timeline is what happened in a play, in its order: one entry for each request, with one
-// more for a step that was entered in consequence, one for each deadline that passed, one for
-// each effect that was delivered, and one for whatever befell the store or the authorizer. To
-// look at something is no entry, nor is to wait.
+// A Timeline is the list of events of a play, in their order. Each request is an entry, and each
+// step that was entered in consequence, each deadline that passed, each gate that opened, each effect
+// that was delivered, and each change of the store, the windows or the authorizer by the file. Expectations and waits are not.
 type Timeline []Entry
 
-// An Entry is one thing that happened.
+// An Entry is one event of a play.
 type Entry struct {
 	Line    int       // of the action in the file
-	At      step.Time // when
-	Who     string    // a person or "nobody", the executor, "deadline", "engine", "dispatcher", "stage"
+	At      step.Time // of the event, by the clock of the play
+	Who     string    // a person as in the file, the executor, "deadline", "gate", "engine", "dispatcher", "stage"
 	What    string    // in the words of the file
-	Outcome Outcome
+	Outcome Outcome   // of the request
 
-	JobName string
-	Job     store.JobID // 0 for what is about no job
-	Step    step.ID     // 0 for what is about no step
+	JobName string      // of Job
+	Job     store.JobID // 0 for an event that is about no job
+	Step    step.ID     // 0 for an event that is about no step
 	Type    step.Type   // of Step; 0 if it does not exist
 	Attempt int32       // of Step, after
 
-	// What happened to Step and to the job, if anything did. On a dry run, what would.
+	// The states of Step and of the job before and after, if the event moved them. On a dry
+	// run, as if it were carried out.
 	From, To       step.State
 	JobFrom, JobTo step.State
 
-	Cause step.Cause // what was written, or else the operation that was asked for; 0 if it was none
+	Cause step.Cause // of Record, or of the requested operation; 0 without either
 
-	Record  *store.Record         // what was written; nil if nothing was
+	Record  *store.Record         // that was committed, or nil
 	Answer  *store.Record         // to an operation that was accepted, repeated or tried
 	Report  *engine.ReportReceipt // of a report that was accepted or repeated
 	Refusal *engine.Refusal       // of a request that was refused
-	Err     error                 // what the engine answered, or the handler, if it was one
+	Err     error                 // of the engine or the handler
 
-	Unwanted bool // the action is not what the file wants: a Mismatch tells of its Line
+	Unwanted bool // the outcome is not the file's: a Mismatch has its Line
 }
 
-// An Outcome says how something ended.
+// An Outcome is the kind of outcome of an event.
 type Outcome string
 
 const (
-	Accepted Outcome = "accepted" // it changed the job, and was recorded
-	Repeated Outcome = "repeated" // it was known already, and changed nothing
-	Tried    Outcome = "tried"    // a dry run: it would pass
-	Refused  Outcome = "refused"  // nothing has changed
+	Accepted Outcome = "accepted" // committed
+	Repeated Outcome = "repeated" // known already, nothing changed
+	Tried    Outcome = "tried"    // a dry run that would pass
+	Refused  Outcome = "refused"  // nothing changed
 	Unknown  Outcome = "unknown"  // the store failed in mid-commit
 	Failed   Outcome = "failed"   // for another reason than a refusal
-	Told     Outcome = "told"     // an effect was delivered, or the stage was set
+	Told     Outcome = "told"     // an effect was delivered, or the file changed the store, a window or the authorizer
 )
 
-// String returns the timeline as a table, a line for each entry: when, who and what, where
-// the step went, and the outcome. The job is named if there are several.
+// String returns the timeline as a table, one line per entry: time, person and action, the states
+// of the step, and the outcome. The job is named if there are several.
 func (t Timeline) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -89,8 +89,8 @@ func (t Timeline) String() string {
 	return trimLines(b.String())
 }
 
-// printable returns a text with escapes, as in Go, in the place of control characters, which
-// would end a cell or a line.
+// printable returns a text with Go escapes instead of control characters, which would end a cell
+// or a line.
 func printable(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -132,7 +132,7 @@ func (t Timeline) several() bool {
 	return false
 }
 
-// way says where the step, or else the job, went.
+// way returns the states of the step, or else of the job, before and after.
 func (e Entry) way() string {
 	switch {
 	case e.From != 0 && e.From != e.To:
@@ -145,7 +145,7 @@ func (e Entry) way() string {
 	return ""
 }
 
-// Came says the outcome in words: the answer, the refusal, or the error.
+// Came returns the outcome in words: the answer, the refusal, or the error.
 func (e Entry) Came() string {
 	switch {
 	case e.Refusal != nil:
@@ -170,21 +170,31 @@ func (e Entry) Came() string {
 	return strings.Join(append(says, e.follows()...), ", ")
 }
 
-// follows says what the outside world must do.
+// follows returns the effects in words.
 func (e Entry) follows() []string {
 	var effect store.Effect
 	var targets int32
+	var gate store.Gate
 	id, attempt := e.Step, e.Attempt
 	switch {
 	case e.Record != nil && e.Record.Entered != 0 && e.Cause != step.Entered:
 		return nil // the entry of the step that was entered says it
 	case e.Record != nil:
-		effect, targets = e.Record.Effect, e.Record.Targets
+		effect, targets, gate = e.Record.Effect, e.Record.Targets, e.Record.Gate
 	case e.Answer != nil && e.Outcome == Tried:
-		effect, targets = e.Answer.Effect, e.Answer.Targets
+		effect, targets, gate = e.Answer.Effect, e.Answer.Targets, e.Answer.Gate
 		if e.Answer.Entered != 0 {
 			id, attempt = e.Answer.Entered, 1
 		}
+	}
+	switch {
+	case gate.Reason == step.NoGate:
+	case gate.Reason == step.TimeGate:
+		return []string{"waits until " + gate.Until.Std().Format(time.RFC3339)}
+	case gate.Until != 0:
+		return []string{fmt.Sprintf("waits for %v until %s", gate.Reason, gate.Until.Std().Format(time.RFC3339))}
+	default:
+		return []string{fmt.Sprintf("waits for %v", gate.Reason)}
 	}
 	switch effect {
 	case store.RunTargets:

@@ -34,7 +34,7 @@ deliver failing "no mail"
   job_ended failed, job_ended terminated
 `
 
-// A timeline reads as a table: when, who, what, where the step went, and what came of it.
+// A timeline reads as a table: time, person, request, states of the step, and result.
 func TestTimelineIsATable(t *testing.T) {
 	const want = `09:00:00  ann         job release                           pending
 09:00:00  ann         start_job                             pending -> running       job running, run 1.1 on 2 targets
@@ -59,7 +59,7 @@ func TestTimelineIsATable(t *testing.T) {
 	}
 }
 
-// With several jobs a timeline names them, and it tells times apart.
+// A timeline of several jobs names them, and shows times that differ.
 func TestTimelineOfSeveralJobsAndDays(t *testing.T) {
 	const text = `job release
   script copy, targets a, timeout 1500ms
@@ -82,6 +82,53 @@ deliver and die
 2026-07-02 09:00:00.001  release  dispatcher  dies with run 1.1 all
 2026-07-02 09:00:00.001  release  dispatcher  dies with job_ended abnormal
 2026-07-02 09:00:00.001  hotfix   dispatcher  dies with run 1.1 all
+`
+	if got := play(t, "x.txt", text, Config{}).Timeline.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// A timeline tells gates: what a step waits for, the gates that open, and the steps that do not begin.
+func TestTimelineOfGates(t *testing.T) {
+	const text = `window noon: 12:00 to 13:00
+job release, turn production 1
+  script copy, targets a b c, batches 2, between person, delay 1h, window noon, retry 1
+  script check, targets a, stop_before
+job hotfix, turn production 1
+  script copy, targets a
+turn to release
+ann: start_job
+wait 1h
+sweep
+turn to hotfix
+bob: start_job
+turn to release
+wait 2h
+sweep
+turn to hotfix
+report 1.1: a succeeded
+turn to release
+sweep
+report 1.1: a succeeded, b failed
+report 1.2: b succeeded
+ann: continue 1, dry_run
+ann: terminate_job
+`
+	const want = `09:00:00           stage     window noon: 12:00 to 13:00
+09:00:00  release  nobody    job release, turn production 1     pending
+09:00:00  hotfix   nobody    job hotfix, turn production 1      pending
+09:00:00  release  ann       start_job                          pending -> gated      job gated, waits until 2026-07-01T10:00:00Z
+10:00:00  release  gate      opens step 1                       gated                 waits for window until 2026-07-01T10:00:00Z
+10:00:00  release  gate      opens step 1                       gated                 waits for window until 2026-07-01T12:00:00Z
+10:00:00  hotfix   bob       start_job                          pending -> running    job running, run 1.1 on 1 target
+12:00:00  release  gate      opens step 1                       gated                 waits for turn
+12:00:00  hotfix   executor  report 1.1: a succeeded            running -> succeeded  job succeeded, the job has ended
+12:00:00  release  gate      opens step 1                       gated -> running      job running, run 1.1 on 2 targets
+12:00:00  release  executor  report 1.1: a succeeded, b failed  running -> gated      job gated, waits for window until 2026-07-01T12:00:00Z
+12:00:00  release  gate      opens step 1                       gated -> running      job running, run 1.2 on 1 target
+12:00:00  release  executor  report 1.2: b succeeded            running -> gated      job gated, waits for person
+12:00:00  release  ann       continue 1, dry_run                gated                 tried, waits for window until 2026-07-01T12:00:00Z
+12:00:00  release  ann       terminate_job                      gated -> terminated   job terminated, the job has ended
 `
 	if got := play(t, "x.txt", text, Config{}).Timeline.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -114,7 +161,7 @@ job hotfix
 	}
 }
 
-// What came otherwise than the file says is marked, and so is a sweep that failed.
+// A timeline marks differences from the file, and failed sweeps.
 func TestTimelineShowsWhatWentWrong(t *testing.T) {
 	const text = late + `crash after
 sweep
@@ -141,7 +188,7 @@ turn to hotfix
 	}
 }
 
-// An entry is data: what moved which step of which type from where to where, the record, the
+// An entry is data: the cause, the step with its type, its states before and after, the record, and the
 // answer or the refusal.
 func TestEntriesAreData(t *testing.T) {
 	entries := play(t, "x.txt", timelineText, Config{}).Timeline

@@ -13,14 +13,14 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A file is left alone if what came could not be read again: both errors are told.
+// A file is unchanged if its golden text does not parse: both errors are told.
 func TestUpdateLeavesWhatItCouldNotRead(t *testing.T) {
 	const text = "job release\n  script copy, targets a\nexpect job: ?\n"
 	path := filepath.Join(t.TempDir(), "x.txt")
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// Nobody doubts what a read came to, and so a file cannot say it.
+	// A read has no unknown outcome, so a file cannot expect one.
 	c := Config{Update: true, Open: func() store.Store { return doubting{memstore.New()} }}
 	result, err := playFile(t.Context(), path, c)
 	if err == nil || !strings.Contains(err.Error(), path+":3: expect job: ?: want what golden mode writes") ||
@@ -32,7 +32,7 @@ func TestUpdateLeavesWhatItCouldNotRead(t *testing.T) {
 	}
 }
 
-// doubting is a store that does not know what a look at a job came to.
+// doubting is a store whose reads of jobs have an unknown outcome.
 type doubting struct{ store.Store }
 
 func (s doubting) View(ctx context.Context, q store.Query) (store.View, error) {

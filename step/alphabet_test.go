@@ -16,6 +16,7 @@ var (
 	wireStates = map[int]string{
 		1: "pending", 2: "running", 3: "succeeded", 4: "failed", 5: "skipped", 6: "error_ignored", 7: "waiting",
 		9: "abnormal", 10: "terminating", 11: "terminated", 13: "confirmation_terminated", 14: "abandoned",
+		15: "gated",
 	}
 
 	wireStatuses = map[int]string{
@@ -37,10 +38,11 @@ var (
 
 	wireCauses = map[int]string{
 		2: "retry_failed", 3: "ignore_error", 6: "confirm", 8: "retry_all", 9: "terminate_confirmation",
-		10: "restart_confirmation", 11: "next_step", 12: "forced_skip",
+		10: "restart_confirmation", 11: "next_step", 12: "forced_skip", 13: "continue",
+		21: "stop_before", 22: "clear_stop",
 		65: "entered", 66: "all_succeeded", 67: "some_failed", 68: "failures_ignored", 69: "stopped", 70: "broke",
-		71: "dropped", 72: "expired", 73: "expired_confirmed",
-		129: "terminate_job", 130: "start_job",
+		71: "dropped", 72: "expired", 73: "expired_confirmed", 74: "opened", 75: "failed_again", 76: "job_expired",
+		129: "terminate_job", 130: "start_job", 148: "hold_job", 149: "resume_job",
 		192: "created", 193: "results", 194: "given_up", 195: "hurried",
 	}
 )
@@ -138,7 +140,7 @@ func inOrder[T testkit.Letter](t *testing.T, call string, got []T, wire map[int]
 
 func TestUnknownLettersPrintTheirNumber(t *testing.T) {
 	for got, want := range map[fmt.Stringer]string{
-		step.State(8): "state(8)", step.State(12): "state(12)", step.State(15): "state(15)", step.State(0): "state(0)",
+		step.State(8): "state(8)", step.State(12): "state(12)", step.State(16): "state(16)", step.State(0): "state(0)",
 		step.Type(0): "step type(0)", step.Type(5): "step type(5)", step.Type(64): "step type(64)",
 		step.Status(4): "target status(4)", step.Cause(0): "cause(0)", step.Do(0): "consequence(0)", step.Decision(2): "timeout decision(2)",
 	} {
@@ -156,15 +158,17 @@ func TestNoStatusReadsAsItPrints(t *testing.T) {
 	}
 }
 
+// A step that waits at a gate is under way, and no attempt of it is.
 func TestClassesOfStatesAreThoseOfTheReference(t *testing.T) {
 	finished := step.StatesOf(3, 4, 5, 6, 9, 11, 13, 14)
 	passed := step.StatesOf(3, 5, 6)
-	active := step.StatesOf(2, 7, 10)
+	attempting := step.StatesOf(2, 7, 10)
+	active := step.StatesOf(2, 7, 10, 15)
 	for i := range 256 {
 		s := step.State(i)
-		if s.Finished() != finished.Has(s) || s.Passed() != passed.Has(s) || s.Active() != active.Has(s) {
-			t.Errorf("state %v: finished %v, passed %v, active %v; want %v, %v, %v", s,
-				s.Finished(), s.Passed(), s.Active(), finished.Has(s), passed.Has(s), active.Has(s))
+		got := [...]bool{s.Finished(), s.Passed(), s.Active(), s.Attempting()}
+		if want := [...]bool{finished.Has(s), passed.Has(s), active.Has(s), attempting.Has(s)}; got != want {
+			t.Errorf("state %v is finished, passed, active, attempting: %v, want %v", s, got, want)
 		}
 	}
 }
@@ -213,5 +217,5 @@ func ExampleParseState() {
 	// Output:
 	// terminating is 10, active true, finished false
 	// terminating is 10, active true, finished false
-	// unknown state "8": want one of pending (1), running (2), succeeded (3), failed (4), skipped (5), error_ignored (6), waiting (7), abnormal (9), terminating (10), terminated (11), confirmation_terminated (13), abandoned (14)
+	// unknown state "8": want one of pending (1), running (2), succeeded (3), failed (4), skipped (5), error_ignored (6), waiting (7), abnormal (9), terminating (10), terminated (11), confirmation_terminated (13), abandoned (14), gated (15)
 }

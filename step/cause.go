@@ -2,8 +2,8 @@ package step
 
 import "github.com/stepgate/stepgate/internal/enum"
 
-// THE ALPHABET OF CAUSES. Whatever moves a step or a job has one number here, and rows,
-// records, refusals and explanations name it so.
+// THE ALPHABET OF CAUSES. Each thing that moves a step or a job has one number here, which rows,
+// records, refusals and explanations use.
 
 // A Cause is what moves a step or a job. The numbers are stored, and never change:
 //
@@ -16,22 +16,25 @@ import "github.com/stepgate/stepgate/internal/enum"
 //	194 and 195 a person's request about an effect
 type Cause uint8
 
-// The events of a lifecycle.
+// The events of a lifecycle. Package engine finds them; they are no operations.
 const (
 	Entered          Cause = 65 // the step before has passed
 	AllSucceeded     Cause = 66 // the last due target finished, and every target has succeeded
 	SomeFailed       Cause = 67 // the last due target finished, and some have failed
 	FailuresIgnored  Cause = 68 // the same, on a step that is defined to ignore errors
 	Stopped          Cause = 69 // the executor has stopped the attempt
-	Broke            Cause = 70 // the executor broke: the attempt's outcome is not known
+	Broke            Cause = 70 // the executor broke: the outcome of the attempt is unknown
 	Dropped          Cause = 71 // the executor dropped the step for good
 	Expired          Cause = 72 // the deadline has passed
-	ExpiredConfirmed Cause = 73 // the deadline has passed, on a step whose definition then confirms
+	ExpiredConfirmed Cause = 73 // the deadline has passed, on a step with OnTimeout = ConfirmOnTimeout
+	Opened           Cause = 74 // the moment of the gate has come
+	FailedAgain      Cause = 75 // the last due target finished, some have failed, and the step's Retry begins another attempt
+	JobExpired       Cause = 76 // the deadline of the job has passed
 )
 
-// What stands in no row.
+// Causes of records that stand in no row.
 const (
-	Created Cause = 192 // the job came to be
+	Created Cause = 192 // the job was created
 	Results Cause = 193 // results of targets alone
 	GivenUp Cause = 194 // an effect was given up, and nothing moved; a run that is given up broke
 	Hurried Cause = 195 // an effect that waited after a failure was made due at once
@@ -52,6 +55,9 @@ var causeNames = enum.New("cause", []enum.Entry[Cause]{
 	{Value: 10, Name: "restart_confirmation"},
 	{Value: 11, Name: "next_step"},
 	{Value: 12, Name: "forced_skip"},
+	{Value: 13, Name: "continue"},
+	{Value: 21, Name: "stop_before"},
+	{Value: 22, Name: "clear_stop"},
 	{Value: Entered, Name: "entered"},
 	{Value: AllSucceeded, Name: "all_succeeded"},
 	{Value: SomeFailed, Name: "some_failed"},
@@ -61,8 +67,13 @@ var causeNames = enum.New("cause", []enum.Entry[Cause]{
 	{Value: Dropped, Name: "dropped", Old: "abandoned"},
 	{Value: Expired, Name: "expired"},
 	{Value: ExpiredConfirmed, Name: "expired_confirmed"},
+	{Value: Opened, Name: "opened"},
+	{Value: FailedAgain, Name: "failed_again"},
+	{Value: JobExpired, Name: "job_expired"},
 	{Value: jobCauses + 1, Name: "terminate_job"},
 	{Value: jobCauses + 2, Name: "start_job"},
+	{Value: jobCauses + 20, Name: "hold_job"},
+	{Value: jobCauses + 21, Name: "resume_job"},
 	{Value: Created, Name: "created"},
 	{Value: Results, Name: "results"},
 	{Value: GivenUp, Name: "given_up"},
@@ -72,10 +83,10 @@ var causeNames = enum.New("cause", []enum.Entry[Cause]{
 	enum.Range[Cause]{Prefix: "custom-job-", First: jobCauses + enum.CustomMin, Last: jobCauses + enum.CustomMax, Base: jobCauses},
 )
 
-// AllCauses returns every declared cause in ascending order.
+// AllCauses returns every declared cause in ascending order. The caller owns the result.
 func AllCauses() []Cause { return causeNames.All() }
 
-// ParseCause reads a cause's name or number.
+// ParseCause returns the cause with a name or number. An unknown name or number is an error.
 func ParseCause(s string) (Cause, error) { return causeNames.Parse(s) }
 
 // Valid reports whether c is declared or belongs to embedders.
@@ -93,18 +104,18 @@ func (c Cause) OfEffect() bool { return c == GivenUp || c == Hurried }
 // IsEvent reports whether c moves a step without a person: it stands in lifecycles.
 func (c Cause) IsEvent() bool { return c > eventCauses && c < jobCauses }
 
-// JobCause returns the cause that the job operation of this code, 1 to 63, is.
+// JobCause returns the cause of the job operation with a code, 1 to 63.
 func JobCause(code uint8) Cause { return jobCauses + Cause(code) }
 
-// Code returns the number of c among the operations on a step or a job, or the events: what
-// an operation has as its code.
+// Code returns the number of c among the operations on a step, the operations on a job, or the
+// events. For an operation it is the operation's code.
 func (c Cause) Code() uint8 { return uint8(c) & 63 }
 
-// Register names a cause that belongs to embedders, a step's or a job's, for this process:
-// once, at start-up, before anything is parsed or printed. It panics if c belongs to no
-// embedder or has another name, or the name another cause, as that is a mistake in the
-// program. Numbers, and "custom-32" or "custom-job-32", are always read as well, since
-// another process may not have registered the name.
+// Register names a cause that belongs to embedders, a step's or a job's, for this process: once,
+// at start-up, before anything is parsed or printed. It panics on a mistake in the program: c does
+// not belong to embedders, c has another name, or name belongs to another cause. Numbers, and
+// "custom-32" or "custom-job-32", are always read as well, since another process may not have
+// registered the name.
 func (c Cause) Register(name string) { causeNames.Register(c, name) }
 
 func (c Cause) String() string { return causeNames.String(c) }

@@ -7,19 +7,19 @@ import (
 	"github.com/stepgate/stepgate/internal/enum"
 )
 
-// A Do is what follows when a row takes effect: the consequence, and nothing of when the row
-// applies. Package engine carries it out.
+// A Do is the consequence of a row: what happens when the row takes effect. The row itself says
+// when it applies. Package engine carries it out.
 type Do uint8
 
 const (
-	Enter   Do = 1  // begin the first attempt, on all targets, or ask
+	Enter   Do = 1  // begin the first attempt, on all targets of the first batch, or ask
 	RunDue  Do = 2  // begin an attempt on the targets that have not succeeded
-	RunAll  Do = 3  // begin an attempt on all targets
+	RunAll  Do = 3  // begin an attempt on all targets of the batch
 	RunNext Do = 4  // begin an attempt on the next batch
 	Ask     Do = 5  // ask the confirmers again, in a new attempt
-	Open    Do = 6  // open the gate
-	Accept  Do = 7  // take the targets as they are: the step passes
-	Vote    Do = 8  // count a vote: with the last one that is missing the step passes
+	Open    Do = 6  // open the gate: do what the step was about to do
+	Accept  Do = 7  // take the targets as they are: the next batch begins, or the step passes
+	Vote    Do = 8  // count a vote: with the last missing vote the step passes
 	Unvote  Do = 9  // take a vote back
 	Pass    Do = 10 // leave the step: the next one is entered, or the job ends succeeded
 	Stop    Do = 11 // tell the executor to stop the attempt
@@ -53,7 +53,7 @@ var doNames = enum.New("consequence", []enum.Entry[Do]{
 	{Value: Unmark, Name: "unmark"},
 })
 
-// AllDos returns every declared Do in ascending order.
+// AllDos returns every declared Do in ascending order. The caller owns the result.
 func AllDos() []Do { return doNames.All() }
 
 // Valid reports whether d is declared.
@@ -65,12 +65,12 @@ func (d Do) String() string { return doNames.String(d) }
 // marshals as it prints, and does not unmarshal.
 func (d Do) MarshalText() ([]byte, error) { return doNames.MarshalText(d) }
 
-// UnmarshalText reads what MarshalText writes, or a number.
+// UnmarshalText accepts names, numbers, and empty text for the zero Do.
 func (d *Do) UnmarshalText(text []byte) error { return doNames.UnmarshalText(d, text) }
 
-// THE TABLE OF CONSEQUENCES. What a row with this Do must be like: the steps that it is for,
-// where it leads, where it may start, and where it may land instead, as a thing can be in the
-// way that only the state of the job tells.
+// THE TABLE OF CONSEQUENCES. The conditions on a row with each Do: the steps that it is for, where
+// it leads, where it may start, and where it may land instead: in gated if its start has to wait, in
+// running if a batch is left, in waiting if votes are missing.
 
 var dos = [...]struct {
 	on      subject
@@ -79,32 +79,29 @@ var dos = [...]struct {
 	instead States
 	built   bool // if not, no row may have it yet
 }{ //         on     to          from      instead   built
-	Enter:   {entry, States{}, StatesOf(Pending), States{}, true},
-	RunDue:  {work, StatesOf(Running), halted, States{}, true},
-	RunAll:  {work, StatesOf(Running), halted, States{}, true},
-	RunNext: {work, StatesOf(Running), halted, States{}, false},
-	Ask:     {asks, StatesOf(Waiting), halted, States{}, true},
-	Open:    {entry, States{}, StatesOf(gated), States{}, false},
-	Accept:  {work, passed, halted, States{}, true}, // and from Running, for an event
+	Enter:   {entry, States{}, StatesOf(Pending), StatesOf(Gated), true},
+	RunDue:  {work, StatesOf(Running), halted, StatesOf(Gated), true}, // and from Running, for an event
+	RunAll:  {work, StatesOf(Running), halted, StatesOf(Gated), true},
+	RunNext: {work, StatesOf(Running), halted, StatesOf(Gated), true},
+	Ask:     {asks, StatesOf(Waiting), halted, StatesOf(Gated), true},
+	Open:    {entry, States{}, StatesOf(Gated), StatesOf(Gated), true},
+	Accept:  {work, passed, halted, StatesOf(Running, Gated), true}, // and from Running, for an event
 	Vote:    {asks, passed, StatesOf(Waiting), StatesOf(Waiting), true},
 	Unvote:  {asks, StatesOf(Waiting), StatesOf(Waiting), States{}, false},
 	Pass:    {any, passed, unpassed, States{}, true},
 	Stop:    {work, StatesOf(Terminating), StatesOf(Running), States{}, true},
 	End:     {any, halted, unpassed, States{}, true}, // and not to where it starts
-	Hold:    {whole, States{}, unpassed, States{}, false},
-	Release: {whole, States{}, everywhere, States{}, false},
+	Hold:    {whole, States{}, unpassed, States{}, true},
+	Release: {whole, States{}, everywhere, States{}, true},
 	Seal:    {whole, States{}, finished, States{}, true},
 	Note:    {whole, States{}, everywhere, States{}, false},
-	Mark:    {stays, States{}, StatesOf(Pending), States{}, false},
-	Unmark:  {stays, States{}, StatesOf(Pending), States{}, false},
+	Mark:    {stays, States{}, StatesOf(Pending), States{}, true},
+	Unmark:  {stays, States{}, StatesOf(Pending), States{}, true},
 }
-
-// gated is the state of a step whose start waits. It has a number and no row yet.
-const gated State = 15
 
 var (
 	halted     = finished.Minus(passed) // ended, and not passed
-	unpassed   = active.Union(halted).With(Pending).With(gated)
+	unpassed   = active.Union(halted).With(Pending)
 	everywhere = unpassed.Union(passed)
 )
 
@@ -120,8 +117,12 @@ const (
 	whole                // the job, and no state moves
 )
 
-// Whole reports whether d is about the whole job, and moves no step.
+// Whole reports whether a row with d is for the whole job and moves no step.
 func (d Do) Whole() bool { return int(d) < len(dos) && dos[d].on == whole }
+
+// Stays reports whether a row with d is for a step, wherever it stands in its job, and moves no
+// state.
+func (d Do) Stays() bool { return int(d) < len(dos) && dos[d].on == stays }
 
 // Instead returns the states in which a row with d may land instead of where it leads.
 func (d Do) Instead() States {
@@ -131,15 +132,16 @@ func (d Do) Instead() States {
 	return dos[d].instead
 }
 
-// check returns what is wrong with a row with d that leads from these states to that one, on
-// a type that enters the state enters, or nil. Rows for the whole job have none, and lead to 0.
+// check returns what is wrong with a row with d that leads from the states from to the state to,
+// on a type that enters the state enters, or nil. Rows for the whole job have no type, and lead
+// to 0.
 func (d Do) check(enters State, from States, to State, event bool) error {
 	if !d.Valid() {
 		return fmt.Errorf("unknown consequence %d", d)
 	}
 	do := dos[d]
 	mayStart := do.from
-	if d == Accept && event {
+	if (d == Accept || d == RunDue) && event {
 		mayStart = mayStart.With(Running)
 	}
 	switch {
@@ -172,8 +174,8 @@ func (s subject) String() string {
 	}[s]
 }
 
-// Check returns what is wrong with an operation's row with d, on steps that enter the state
-// enters (0: the whole job), or nil: the table of consequences says what a row must be like.
+// Check returns what is wrong with an operation's row with d, or nil. enters is the state that the
+// row's steps take on entry; 0 means a row for the whole job. from and to are the row's.
 func (d Do) Check(enters State, from States, to State) error {
 	return d.check(enters, from, to, false)
 }

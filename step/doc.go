@@ -1,4 +1,4 @@
-// Package step holds the nouns of a workflow: step types, states, targets and
-// what a step is defined by, and the lifecycle that each type runs through when
-// no person interferes. The operations of people are in package operation.
+// Package step holds the nouns of a workflow: step types, states, target statuses, the definition
+// of a step, and the lifecycle of each type when no person interferes. The operations of people
+// are in package operation.
 package step

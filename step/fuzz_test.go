@@ -9,7 +9,7 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// What an alphabet reads it prints, and what it prints it reads. Nothing else is a letter.
+// An alphabet prints what it reads, and reads what it prints. It reads nothing else.
 func FuzzAlphabets(f *testing.F) {
 	for _, s := range []string{"script", "32", "custom-63", "waiting", "timed_out", "none", "confirm", "expired_confirmed", "abnormal", "custom-job-63", "193", "0", "014", "+7", "custom-4", "65537", "", "\xff"} {
 		f.Add(s)
@@ -23,7 +23,7 @@ func FuzzAlphabets(f *testing.F) {
 	})
 }
 
-// What reads as JSON writes as JSON that reads the same, whatever the input.
+// A value that is read from any JSON is written as JSON that reads the same.
 func FuzzJSON(f *testing.F) {
 	for _, s := range []string{
 		`{"type":"script","name":"copy","targets":["a","b"],"ignore_errors":true,"timeout_ns":9000,"payload":"\ud800 x"}`,
@@ -69,7 +69,7 @@ func setOf(values []byte) (s step.Causes) {
 	return s
 }
 
-// A time converts to that of package time and back, and what is added lies in the future.
+// A time converts to one of package time and back, and adding a duration gives a later time.
 func FuzzTime(f *testing.F) {
 	f.Add(int64(1), int64(1))
 	f.Add(int64(1)<<62, int64(1)<<62)

@@ -9,7 +9,7 @@ import (
 	"github.com/looplab/fsm"
 )
 
-// MaxStates bounds the numbers of states: they are below it, for arrays that states index.
+// MaxStates is greater than the number of every state: the size of an array that states index.
 const MaxStates = 32
 
 // A Machine is the finite state machine of one step type: its lifecycle and the
@@ -21,16 +21,16 @@ type Machine struct {
 	next        [ownCauses][MaxStates]cell
 }
 
-// cell is what a cause does in a state; the zero cell is nothing.
+// cell says where a cause leads from a state; the zero cell leads nowhere.
 type cell struct {
 	to State
 	do Do
 }
 
-// NewMachine compiles transitions and checks them: a duplicate row, an unknown
-// state, and a state that can be reached from Pending and is neither finished nor
-// has an exit are errors. So is any difference from the same table walked, state
-// by state and cause by cause, through a looplab/fsm machine.
+// NewMachine compiles and checks transitions. Errors are a duplicate row, an unknown state, and an
+// unfinished state that Pending leads to and that has no exit. So is any difference from a
+// looplab/fsm machine of the same table, compared state by state and cause by cause. The name is
+// for the text of errors.
 func NewMachine(name string, transitions []Transition) (*Machine, error) {
 	m := &Machine{name: name, transitions: slices.Clone(transitions)}
 	for _, t := range transitions {
@@ -62,8 +62,8 @@ func NewMachine(name string, transitions []Transition) (*Machine, error) {
 	return m, nil
 }
 
-// Next returns where cause leads from s when nothing is in the way, and whether it leads
-// anywhere.
+// Next returns the state that cause leads to from s when nothing is in the way, and whether it
+// leads anywhere.
 func (m *Machine) Next(s State, cause Cause) (State, bool) {
 	if s >= MaxStates || cause >= ownCauses {
 		return 0, false
@@ -72,8 +72,8 @@ func (m *Machine) Next(s State, cause Cause) (State, bool) {
 	return to, to != 0
 }
 
-// Lands returns the states in which a step can be after cause in s: where it leads, and where
-// it may land instead; none if it leads nowhere.
+// Lands returns the states in which a step can be after cause in s: that of [Machine.Next], and
+// those of [Do.Instead]; none if cause leads nowhere.
 func (m *Machine) Lands(s State, cause Cause) States {
 	to, ok := m.Next(s, cause)
 	if !ok {
@@ -96,7 +96,8 @@ func (m *Machine) From(cause Cause) States {
 	return from
 }
 
-// Transitions returns the rows that m was made of. The caller owns the result.
+// Transitions returns the rows of m, in the order given to [NewMachine]. The caller owns the
+// result.
 func (m *Machine) Transitions() []Transition { return slices.Clone(m.transitions) }
 
 // checkExits walks m from Pending and refuses a state in which a step would be
@@ -121,11 +122,10 @@ func (m *Machine) checkExits() error {
 	return nil
 }
 
-// FSM returns a looplab/fsm machine of the same table, standing in s, for
-// looplab's visualizers and for cross-checks. As looplab's machine knows one destination per
-// event and state, each other landing place has an event of its own, "confirm, waiting".
-// Deciding never uses one: it holds its current state, takes locks, and costs a hundred times
-// as much.
+// FSM returns a new looplab/fsm machine of the same table in state s, for looplab's visualizers
+// and for cross-checks. As looplab's machine has one destination per event and state, each other
+// landing state has an event of its own, such as "confirm, waiting". Decisions never use it: it
+// holds its current state, takes locks, and costs a hundred times as much.
 func (m *Machine) FSM(s State) *fsm.FSM {
 	var events fsm.Events
 	for _, t := range m.transitions {

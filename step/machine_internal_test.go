@@ -17,7 +17,7 @@ func TestAMachineThatDiffersFromLooplabIsRefused(t *testing.T) {
 	if err, want := m.checkAgainstFSM(), `machine m: retry_failed in running leads to "failed" here and to "" in looplab/fsm`; err == nil || err.Error() != want {
 		t.Errorf("checkAgainstFSM() = %v, want %s", err, want)
 	}
-	m, err = NewMachine("m", []Transition{{65, StatesOf(Pending), Waiting, Enter}, {6, StatesOf(Waiting), Succeeded, Vote}})
+	m, err = NewMachine("m", []Transition{{65, StatesOf(Pending), Waiting, Enter}, {74, StatesOf(Gated), Waiting, Open}, {6, StatesOf(Waiting), Succeeded, Vote}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,13 +14,18 @@ const (
 	begin step.Cause = 65
 	end   step.Cause = 67
 	again step.Cause = 8
+	opens step.Cause = 74
 )
+
+// opened leads out of the gate that may be in the way of every attempt.
+var opened = step.Transition{Cause: opens, From: step.StatesOf(step.Gated), To: step.Running, Do: step.Open}
 
 // sound is a machine with nothing wrong.
 var sound = []step.Transition{
 	{Cause: begin, From: step.StatesOf(step.Pending), To: step.Running, Do: step.Enter},
 	{Cause: end, From: step.StatesOf(step.Running), To: step.Failed, Do: step.End},
 	{Cause: again, From: step.StatesOf(step.Failed, step.Running), To: step.Running, Do: step.RunAll},
+	opened,
 }
 
 func TestAMachineLeadsWhereItsRowsSayAndNowhereElse(t *testing.T) {
@@ -86,9 +91,10 @@ func TestNewMachineSaysWhatIsWrong(t *testing.T) {
 		{with(step.Transition{Cause: 9, From: step.StatesOf(60), To: step.Running}), "machine m: terminate_confirmation starts in unknown state 60"},
 		{with(step.Transition{Cause: end, From: step.StatesOf(step.Running), To: step.Failed, Do: step.End}), "machine m: two rows for some_failed in running, to failed and to failed"},
 		{with(step.Transition{Cause: end, From: step.StatesOf(step.Running), To: step.Abnormal, Do: step.End}), "machine m: two rows for some_failed in running, to failed and to abnormal"},
-		{with(step.Transition{Cause: 9, From: step.StatesOf(step.Failed), To: step.Waiting, Do: step.Ask}, step.Transition{Cause: 10, From: step.StatesOf(step.Waiting), To: step.Waiting, Do: step.Ask}), "machine m: waiting is not finished and nothing leads out of it"},
-		{sound[:1], "machine m: running is not finished and nothing leads out of it"},
-		{with(step.Transition{Cause: 9, From: step.StatesOf(step.Failed), To: step.Terminating}), "machine m: terminating is not finished and nothing leads out of it"},
+		{with(step.Transition{Cause: 9, From: step.StatesOf(step.Failed), To: step.Waiting, Do: step.Ask}, step.Transition{Cause: 10, From: step.StatesOf(step.Waiting), To: step.Waiting, Do: step.Vote}), "machine m: waiting is not finished and nothing leads out of it"},
+		{sound[:3], "machine m: gated is not finished and nothing leads out of it"},
+		{[]step.Transition{sound[0], opened}, "machine m: running is not finished and nothing leads out of it"},
+		{with(step.Transition{Cause: 9, From: step.StatesOf(step.Failed), To: step.Terminating, Do: step.Stop}), "machine m: terminating is not finished and nothing leads out of it"},
 		{nil, "machine m: pending is not finished and nothing leads out of it"},
 	} {
 		m, err := step.NewMachine("m", c.rows)
@@ -112,6 +118,7 @@ func TestAnUnreachableStateNeedsNoExit(t *testing.T) {
 func TestAMachineHasEveryLandingPlace(t *testing.T) {
 	m, err := step.NewMachine("votes", []step.Transition{
 		{Cause: 65, From: step.StatesOf(step.Pending), To: step.Waiting, Do: step.Enter},
+		{Cause: opens, From: step.StatesOf(step.Gated), To: step.Waiting, Do: step.Open},
 		{Cause: 6, From: step.StatesOf(step.Waiting), To: step.Succeeded, Do: step.Vote},
 	})
 	if err != nil {
@@ -123,7 +130,7 @@ func TestAMachineHasEveryLandingPlace(t *testing.T) {
 	if got := m.Lands(step.Pending, 6); !got.Empty() {
 		t.Errorf("Lands(pending, confirm) = %v, want none", got)
 	}
-	if got, want := m.Lands(step.Pending, 65), step.StatesOf(step.Waiting); got != want {
+	if got, want := m.Lands(step.Pending, 65), step.StatesOf(step.Waiting, step.Gated); got != want {
 		t.Errorf("Lands(pending, entered) = %v, want %v", got, want)
 	}
 	peer := m.FSM(step.Waiting)

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Element is what a [Set] can hold.
+// Element is the constraint on the members of a [Set].
 type Element interface {
 	~uint8
-	String() string
+	String() string // the stable name
 }
 
 // A Set is an immutable set of small values: states, step types, causes. It is a plain
@@ -47,25 +47,28 @@ func (s Set[T]) words() [4]uint64 { return [...]uint64{s.a, s.b, s.c, s.d} }
 // Has reports whether v is in s.
 func (s Set[T]) Has(v T) bool { return *s.word(v)&(1<<(v&63)) != 0 }
 
-// With returns s and v.
+// With returns the set of the members of s, and v. It does not change s.
 func (s Set[T]) With(v T) Set[T] {
 	*s.word(v) |= 1 << (v & 63)
 	return s
 }
 
-// Without returns s less v.
+// Without returns the set of the members of s other than v. It does not change s.
 func (s Set[T]) Without(v T) Set[T] {
 	*s.word(v) &^= 1 << (v & 63)
 	return s
 }
 
-// Union returns what is in s or in t.
+// Union returns the set of values that are in s or in t.
 func (s Set[T]) Union(t Set[T]) Set[T] { return Set[T]{s.a | t.a, s.b | t.b, s.c | t.c, s.d | t.d} }
 
-// Minus returns what is in s and not in t.
+// Minus returns the set of values that are in s and not in t.
 func (s Set[T]) Minus(t Set[T]) Set[T] {
 	return Set[T]{s.a &^ t.a, s.b &^ t.b, s.c &^ t.c, s.d &^ t.d}
 }
+
+// Intersect returns the values that both have.
+func (s Set[T]) Intersect(t Set[T]) Set[T] { return Set[T]{s.a & t.a, s.b & t.b, s.c & t.c, s.d & t.d} }
 
 // Len returns the number of members.
 func (s Set[T]) Len() int {
@@ -113,7 +116,7 @@ func (s Set[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal(members)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes: an array of members' names.
+// UnmarshalJSON reads the output of MarshalJSON: an array of members' names.
 func (s *Set[T]) UnmarshalJSON(data []byte) error {
 	var members []*T // not []T, which would take a string for base64 and null for 0
 	if err := json.Unmarshal(data, &members); err != nil {

@@ -15,9 +15,8 @@ import (
 // An ID is a step's position in its job, from 1.
 type ID int64
 
-// A Spec defines one step of a new job. Which fields apply depends on what the
-// type's lifecycle does on entry: a step that runs (script, file transfer, SQL)
-// has targets, a step that asks (confirmation) has none.
+// A Spec defines one step of a new job. The type's lifecycle decides which fields apply: a step
+// that runs (script, file transfer, SQL) has targets, a step that asks (confirmation) has none.
 //
 // A name, of a step, target or confirmer here and of a job, person or scope
 // elsewhere, is 1 to 256 characters of UTF-8. It holds no control character, no
@@ -26,12 +25,11 @@ type ID int64
 // byte for byte, without case folding or Unicode normalization: a program that
 // takes names from people normalizes them first.
 type Spec struct {
-	Type Type   `json:"type"`
-	Name string `json:"name"` // what people call the step
+	Type Type   `json:"type"` // declared by the engine's rules
+	Name string `json:"name"` // shown to people
 
-	// Targets are the names of the hosts that the step runs on: at least one,
-	// no name twice. From then on a target is known by its index here, from 0.
-	// Only on a step that runs.
+	// Targets are the names of the hosts that the step runs on: at least one, no name twice.
+	// Reports and reads name a target by its index here, from 0. Only on a step that runs.
 	Targets []string `json:"targets,omitzero"`
 
 	// IgnoreErrors lets the job go on when targets have failed. Only on a step
@@ -43,18 +41,39 @@ type Spec struct {
 	// a step that asks.
 	Confirmers []string `json:"confirmers,omitzero"`
 
-	// Timeout bounds each attempt, or each round of asking, from its start; 0
-	// means no deadline. Deadlines have a resolution of one millisecond and
-	// are rounded up.
+	// Timeout is the maximum duration of each attempt, or each round of asking, from its start;
+	// 0 means no deadline. Deadlines have a resolution of one millisecond and are rounded up.
 	Timeout time.Duration `json:"timeout_ns,omitempty"` // nanoseconds in JSON
 
 	// OnTimeout is the decision at the deadline. Only on a step that asks and has a
 	// Timeout.
 	OnTimeout Decision `json:"on_timeout,omitempty"`
 
-	// Payload is for the executor: a script, a list of files. It is UTF-8 without
-	// NUL, 1 MiB at most if the engine sets no other limit, and is kept and handed
-	// on as it is.
+	// TotalTimeout is the maximum duration of all attempts together, waits between them included,
+	// from the start of the first one; 0 means none. At its end the step becomes abnormal, or takes
+	// OnTimeout if it asks, and no attempt follows by itself. A person's operation on an ended
+	// step begins it anew.
+	TotalTimeout time.Duration `json:"total_timeout_ns,omitempty"` // nanoseconds in JSON
+
+	// StopBefore, Delay and Window gate the step: it waits in the state gated. StopBefore waits for a
+	// person's Continue before the first attempt; operations set and clear it while the step is
+	// pending. Delay is the time between the end of the step before, or the start of the job, and
+	// the first attempt. It counts from the Continue that ends a stop before the step, and from a
+	// retry after a terminate at the gate; each gate may need its own Continue. Window is the name of
+	// a window, which the engine's function of windows knows: every attempt begins within it.
+	StopBefore bool          `json:"stop_before,omitempty"`
+	Delay      time.Duration `json:"delay_ns,omitempty"` // nanoseconds in JSON
+	Window     string        `json:"window,omitempty"`
+
+	// Retry begins further attempts after failures, Rolling runs the targets in batches, and
+	// Tolerate is the number of failures that the step bears. Only on a step that runs.
+	// IgnoreErrors tolerates all failures, and excludes Tolerate.
+	Retry    Retry     `json:"retry,omitzero"`
+	Rolling  Rolling   `json:"rolling,omitzero"`
+	Tolerate Tolerance `json:"tolerate,omitzero"`
+
+	// Payload is for the executor: a script, a list of files. It is UTF-8 without NUL, and
+	// reaches the executor unchanged. The maximum is 1 MiB unless the engine sets another one.
 	Payload string `json:"payload,omitempty"`
 }
 
@@ -71,7 +90,7 @@ var decisionNames = enum.New("timeout decision", []enum.Entry[Decision]{
 	{Value: ConfirmOnTimeout, Name: "confirm"},
 })
 
-// ParseDecision reads a decision's name or number.
+// ParseDecision returns the decision with a name or number. An unknown name or number is an error.
 func ParseDecision(s string) (Decision, error) { return decisionNames.Parse(s) }
 
 // Valid reports whether d is declared.
@@ -86,11 +105,11 @@ func (d Decision) MarshalText() ([]byte, error) { return decisionNames.MarshalTe
 // UnmarshalText accepts what [ParseDecision] accepts, and empty text for the zero Decision.
 func (d *Decision) UnmarshalText(text []byte) error { return decisionNames.UnmarshalText(d, text) }
 
-// Names is an immutable list of names, safe to share. The zero Names is no list,
-// which differs from an empty one.
+// Names is an immutable list of names, safe to share between goroutines. The zero Names is no
+// list, which differs from an empty list.
 type Names struct{ list *[]string }
 
-// NamesOf returns a copy of list as Names; nil gives no list.
+// NamesOf returns a copy of list as Names; nil returns the zero Names.
 func NamesOf(list []string) Names {
 	if list == nil {
 		return Names{}
@@ -99,7 +118,7 @@ func NamesOf(list []string) Names {
 	return Names{&own}
 }
 
-// IsSet reports whether there is a list at all.
+// IsSet reports whether n is a list, perhaps an empty one.
 func (n Names) IsSet() bool { return n.list != nil }
 
 // Len returns the number of names.
@@ -135,7 +154,7 @@ func (n Names) String() string { return fmt.Sprint(n.slice()) }
 // MarshalJSON writes an array, or null for no list.
 func (n Names) MarshalJSON() ([]byte, error) { return json.Marshal(n.slice()) }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads the output of MarshalJSON.
 func (n *Names) UnmarshalJSON(data []byte) error {
 	if list, ok := plainList(string(data)); ok {
 		*n = Names{&list}

@@ -18,8 +18,8 @@ func TestNamesShareNoMemoryWithTheirSource(t *testing.T) {
 	}
 }
 
-// No list and an empty list differ: the first admits whoever is authorised, the
-// second nobody.
+// No list and an empty list differ: the first admits every authorised person, the
+// second no one.
 func TestNoListDiffersFromAnEmptyOne(t *testing.T) {
 	none, empty, one := step.NamesOf(nil), step.NamesOf([]string{}), step.NamesOf([]string{"ann"})
 	for _, c := range []struct {

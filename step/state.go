@@ -2,25 +2,25 @@ package step
 
 import "github.com/stepgate/stepgate/internal/enum"
 
-// A State is where a step stands, and where a job stands: both use one
-// alphabet, and a job's state mirrors that of its current step (see [State.OfJob]).
-// The numbers are the wire values and never change; 8, 12 and 15 are not used
-// and unknown.
+// A State is the state of a step or a job. A job's state mirrors that of its current step (see
+// [State.OfJob]). The numbers are the wire values and never change; 8 and 12 are not used and
+// unknown.
 type State uint8
 
 const (
-	Pending                State = 1  // not started; the engine enters it when the step before has passed
+	Pending                State = 1  // not started; the engine enters the step when the one before has passed
 	Running                State = 2  // an attempt is out with an executor, whose reports end it
 	Succeeded              State = 3  // every target succeeded, or a person confirmed
 	Failed                 State = 4  // every target finished, not all of them with success; a person decides
-	Skipped                State = 5  // a person went on without it
-	ErrorIgnored           State = 6  // failed, and a person or the step's definition went on all the same
+	Skipped                State = 5  // a person continued the job without this step
+	ErrorIgnored           State = 6  // failed, and a person or the step's definition ignored that
 	Waiting                State = 7  // a person must confirm or refuse
-	Abnormal               State = 9  // the attempt broke or its deadline passed, its outcome is not known; a person decides
+	Abnormal               State = 9  // the attempt broke or its deadline passed, its outcome is unknown; a person decides
 	Terminating            State = 10 // asked to stop, not stopped yet
 	Terminated             State = 11 // stopped; on a script a person decides, on a confirmation it is final
 	ConfirmationTerminated State = 13 // a person or the deadline refused; a person may ask again
-	Abandoned              State = 14 // the executor dropped it for good
+	Abandoned              State = 14 // the executor dropped the step for good
+	Gated                  State = 15 // a start waits, see GateReason; no attempt is under way
 )
 
 var stateNames = enum.New("state", []enum.Entry[State]{
@@ -36,38 +36,44 @@ var stateNames = enum.New("state", []enum.Entry[State]{
 	{Value: Terminated, Name: "terminated"},
 	{Value: ConfirmationTerminated, Name: "confirmation_terminated"},
 	{Value: Abandoned, Name: "abandoned"},
+	{Value: Gated, Name: "gated"},
 })
 
 // The classes of states.
 var (
-	active   = StatesOf(Running, Waiting, Terminating)
+	attempts = StatesOf(Running, Waiting, Terminating)
+	active   = attempts.With(Gated)
 	passed   = StatesOf(Succeeded, Skipped, ErrorIgnored)
 	finished = StatesOf(Succeeded, Failed, Skipped, ErrorIgnored, Abnormal, Terminated, ConfirmationTerminated, Abandoned)
 )
 
-// AllStates returns every declared state in ascending order.
+// AllStates returns every declared state in ascending order. The caller owns the result.
 func AllStates() []State { return stateNames.All() }
 
-// ParseState reads a state's name or number.
+// ParseState returns the state with a name or number. An unknown name or number is an error.
 func ParseState(s string) (State, error) { return stateNames.Parse(s) }
 
 // Valid reports whether s is declared.
 func (s State) Valid() bool { return stateNames.Known(s) }
 
-// Active reports whether an attempt is under way: an executor or a person owes
-// an answer. At most one step of a job is active.
+// Active reports whether a step in s is under way: an executor, a person or a moment moves it on.
+// At most one step of a job is active.
 func (s State) Active() bool { return active.Has(s) }
+
+// Attempting reports whether an attempt is under way: an executor or a person must still answer.
+// That is so in every active state but Gated.
+func (s State) Attempting() bool { return attempts.Has(s) }
 
 // Passed reports whether the job goes on to the next step from s.
 func (s State) Passed() bool { return passed.Has(s) }
 
-// Finished reports whether nothing is under way any more. A finished job has
-// ended; a person may still be able to make it run again.
+// Finished reports whether no attempt is under way and none follows without a person's operation. A finished
+// job has ended; an operation may still make it run again.
 func (s State) Finished() bool { return finished.Has(s) }
 
-// OfJob returns the state that a job shows while its current step is in s. It
-// is s itself, but for a step that has passed: the job is then running, as the
-// next step is entered in the same change, and succeeded only if there is none.
+// OfJob returns the state of a job whose current step is in s; last says that the step is the
+// job's last one. It is s itself, except for a step that has passed: then the job is Running, as
+// the next step is entered in the same change, or Succeeded after the last step.
 func (s State) OfJob(last bool) State {
 	switch {
 	case !s.Passed():

@@ -2,19 +2,19 @@ package step
 
 import "github.com/stepgate/stepgate/internal/enum"
 
-// A Status is how one target of a step fares. The numbers are the wire values
+// A Status is the status of one target of a step. The numbers are the wire values
 // and never change. The zero Status is that of a target of a step that was
 // never entered.
 type Status uint16
 
 const (
 	AgentError        Status = 1   // the agent on the target answered with an error
-	InvalidTarget     Status = 2   // there is no such host
+	InvalidTarget     Status = 2   // the host does not exist
 	SucceededEarlier  Status = 3   // succeeded in an earlier attempt and was not run again
 	TargetWaiting     Status = 5   // due in the current attempt, not started
 	TargetRunning     Status = 7   // started, not finished
-	TargetSucceeded   Status = 9   // done
-	TargetFailed      Status = 11  // failed, no better reason is known
+	TargetSucceeded   Status = 9   // finished with success
+	TargetFailed      Status = 11  // failed, for a reason without a status of its own
 	NotDelivered      Status = 12  // the work did not reach the target
 	TargetTimedOut    Status = 13  // took too long
 	LogError          Status = 15  // its log could not be read
@@ -26,7 +26,7 @@ const (
 	ScriptTerminated  Status = 103 // the script was stopped
 	NonZeroExit       Status = 104 // the script ended with an exit code other than 0
 	CopyFailed        Status = 202 // a file could not be written
-	SourceMissing     Status = 203 // a file to copy is not there
+	SourceMissing     Status = 203 // a file to copy does not exist
 	FileError         Status = 301 // any other failure of a file transfer
 	FileTimedOut      Status = 303 // the file transfer took too long
 	FileAgentError    Status = 310 // the agent failed during a file transfer
@@ -75,19 +75,19 @@ var statusNames = enum.New("target status", []enum.Entry[Status]{
 	{Value: UnknownStatus, Name: "unknown"},
 })
 
-// AllStatuses returns every declared status in ascending order.
+// AllStatuses returns every declared status in ascending order. The caller owns the result.
 func AllStatuses() []Status { return statusNames.All() }
 
-// ParseStatus reads a status's name or number.
+// ParseStatus returns the status with a name or number. An unknown name or number is an error.
 func ParseStatus(s string) (Status, error) { return statusNames.Parse(s) }
 
 // Valid reports whether s is declared; the zero Status is not.
 func (s Status) Valid() bool { return statusNames.Known(s) }
 
-// Success reports whether the target has done its work.
+// Success reports whether the target has succeeded, in this attempt or an earlier one.
 func (s Status) Success() bool { return s == TargetSucceeded || s == SucceededEarlier }
 
-// Finished reports whether the target owes no answer any more.
+// Finished reports whether s is final in its attempt: neither waiting nor running.
 func (s Status) Finished() bool { return s.Valid() && s != TargetWaiting && s != TargetRunning }
 
 func (s Status) String() string {
@@ -101,8 +101,7 @@ func (s Status) String() string {
 // marshals as it prints, and does not unmarshal.
 func (s Status) MarshalText() ([]byte, error) { return statusNames.MarshalText(s) }
 
-// UnmarshalText accepts what MarshalText writes, what [ParseStatus] accepts, and "none" for the
-// zero Status.
+// UnmarshalText accepts what [ParseStatus] accepts, and empty text or "none" for the zero Status.
 func (s *Status) UnmarshalText(text []byte) error {
 	if string(text) == "none" {
 		text = nil

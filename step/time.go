@@ -2,12 +2,11 @@ package step
 
 import "time"
 
-// Time is a moment in Unix milliseconds, as on the wire; the zero Time means
-// never. It holds no location and no pointer, so that stores keep it as it is.
+// Time is a moment in Unix milliseconds, as on the wire; the zero Time means never.
 type Time int64
 
-// MaxTime is the last moment that a report can name and that a JavaScript Date can hold, in
-// the year 275760.
+// MaxTime is the last moment that a report can name: the last of a JavaScript Date, in the year
+// 275760.
 const MaxTime Time = 8_640_000_000_000_000
 
 // At returns t in whole milliseconds; the zero time.Time gives the zero Time.
@@ -26,9 +25,8 @@ func (t Time) Std() time.Time {
 	return time.UnixMilli(int64(t)).UTC()
 }
 
-// Add returns t+d, with d rounded up to a whole millisecond, so that a
-// positive d always lies in the future. A sum beyond the range of Time is the
-// last Time there is.
+// Add returns t+d, with d rounded up to a whole millisecond, so that a positive d always lies in
+// the future. If the sum exceeds the range of Time, Add returns the last Time.
 func (t Time) Add(d time.Duration) Time {
 	ms := d.Milliseconds()
 	if d > 0 && d%time.Millisecond != 0 {
@@ -41,7 +39,7 @@ func (t Time) Add(d time.Duration) Time {
 	return sum
 }
 
-// Sub returns t-u.
+// Sub returns t-u. The difference must fit a time.Duration, 292 years.
 func (t Time) Sub(u Time) time.Duration { return time.Duration(t-u) * time.Millisecond }
 
 // String returns t in RFC 3339 with milliseconds, or "never".

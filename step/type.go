@@ -2,17 +2,16 @@ package step
 
 import "github.com/stepgate/stepgate/internal/enum"
 
-// A Type says what a step does, and so which lifecycle it has and which
-// operations apply to it. The numbers are the wire values and never change.
-// 32 to 63 belong to embedders: they are declared by a [Kind] in a rule set
-// and print as "custom-32" unless [Type.Register] names them.
+// A Type says what a step does, and so determines its lifecycle and its operations. The numbers
+// are the wire values and never change. 32 to 63 belong to embedders: a [Kind] in a rule set
+// declares one, and it prints as "custom-32" unless [Type.Register] names it.
 type Type uint8
 
 const (
 	Script       Type = 1 // runs a script on every target
 	FileTransfer Type = 2 // copies files to every target
 	Confirmation Type = 3 // waits for a person's decision, has no targets
-	SQL          Type = 4 // runs SQL on every target, and behaves as a script
+	SQL          Type = 4 // runs SQL on every target, with the lifecycle of a script
 )
 
 var typeNames = enum.New("step type", []enum.Entry[Type]{
@@ -23,12 +22,12 @@ var typeNames = enum.New("step type", []enum.Entry[Type]{
 }, enum.Custom[Type]())
 
 // Register names a type that belongs to embedders, for this process: once, at start-up, before
-// anything is parsed or printed. It panics if t belongs to no embedder or has another name, or
-// the name another type, as that is a mistake in the program. Numbers, and "custom-32", are
+// anything is parsed or printed. It panics on a mistake in the program: t does not belong to
+// embedders, t has another name, or name belongs to another type. Numbers, and "custom-32", are
 // always read as well, since another process may not have registered the name.
 func (t Type) Register(name string) { typeNames.Register(t, name) }
 
-// ParseType reads a type's name or number.
+// ParseType returns the type with a name or number. An unknown name or number is an error.
 func ParseType(s string) (Type, error) { return typeNames.Parse(s) }
 
 // Valid reports whether t is declared here or belongs to embedders.

@@ -14,8 +14,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// What a view shows after a change is what the store shows once the change is committed, made by
-// any of them: a person, an executor or a deadline, and whatever step and targets the view is about.
+// A view with a change applied equals the view of the store after the commit, for changes by a person,
+// an executor or a deadline, and for views of any step and targets.
 func TestViewAfterIsWhatAStoreShows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const targets = 3

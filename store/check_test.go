@@ -9,7 +9,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// created returns the change that creates a job of so many steps of two targets, each with a list
+// created returns the change that creates a job of a number of steps, each with two targets and a list
 // of confirmers.
 func created(steps int) store.Change {
 	c := store.Change{
@@ -24,7 +24,7 @@ func created(steps int) store.Change {
 	return c
 }
 
-// reported returns a change of so many results.
+// reported returns a change with a number of results.
 func reported(targets int) store.Change {
 	c := store.Change{
 		Job:     store.Job{ID: 1, State: step.Running, Version: 3, Moved: 2, Current: 1, Steps: 2},
@@ -37,9 +37,24 @@ func reported(targets int) store.Change {
 	return c
 }
 
+// rolled returns a change with results of all targets of a batch, which begins the next one.
+func rolled(targets int) store.Change {
+	c, end := reported(targets), int32(targets)
+	s := &c.Steps[0]
+	s.Total, s.Attempt, s.Batch, s.Before = 3*end, 2, 2, end
+	s.Run = store.Run{Full: 2, First: end, End: 2 * end}
+	c.Batches = []store.Batch{
+		{Step: 1, Number: 1, End: end, Full: 1, Since: 1, Attempt: 1, State: step.Succeeded, Succeeded: end},
+		{Step: 1, Number: 2, First: end, End: 2 * end, Full: 2, Since: 2, Attempt: 2, State: step.Running, Unfinished: end},
+	}
+	return c
+}
+
 // A well-formed change costs its check no memory.
 func TestCheckAllocatesNothing(t *testing.T) {
-	for name, c := range map[string]store.Change{"a creation of 100 steps": created(100), "a report of 1,000 results": reported(1000)} {
+	for name, c := range map[string]store.Change{
+		"a creation of 100 steps": created(100), "a report of 1,000 results": reported(1000), "a report that ends a batch of 500": rolled(500),
+	} {
 		var err error
 		if allocs := testing.AllocsPerRun(10, func() { err = c.Check() }); allocs != 0 || err != nil {
 			t.Errorf("Check of %s: %v allocations, error %v, want neither", name, allocs, err)
@@ -71,7 +86,7 @@ func BenchmarkCheck(b *testing.B) {
 	for _, c := range []struct {
 		name   string
 		change store.Change
-	}{{"no results", reported(0)}, {"10 results", reported(10)}, {"10,000 results", reported(10_000)}, {"creation of 5 steps", created(5)}} {
+	}{{"no results", reported(0)}, {"10 results", reported(10)}, {"10,000 results", reported(10_000)}, {"end of a batch of 10", rolled(10)}, {"creation of 5 steps", created(5)}} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

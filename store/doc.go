@@ -1,4 +1,4 @@
-// Package store says what is remembered of a job and what a store promises of
-// remembering it. It holds data and contracts, no behaviour: deciding is package
-// engine's, an implementation is memstore, and storetest checks any other.
+// Package store defines the data of a stored job, and the contract of a [Store]. Package engine
+// decides on changes; package memstore is an implementation in memory; package storetest checks
+// any implementation.
 package store

@@ -7,7 +7,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// What an alphabet reads it prints, and what it prints it reads.
+// An alphabet prints what it reads, and reads what it prints.
 func FuzzAlphabets(f *testing.F) {
 	for _, s := range []string{"none", "job_ended", "3", "0", "6", "01", "", "Run", "\x00"} {
 		f.Add(s)
@@ -17,8 +17,8 @@ func FuzzAlphabets(f *testing.F) {
 	})
 }
 
-// What reads as JSON writes as JSON that reads the same: an audit that was exported, a
-// record that a store keeps as JSON.
+// A value that is read from JSON is written as JSON that reads the same: an exported audit, a record
+// that a store keeps as JSON.
 func FuzzJSON(f *testing.F) {
 	for _, s := range []string{
 		`{"job":1,"seq":2,"at":6,"cause":"retry_failed","request":"0198c0de-0000-7000-8000-000000000001","actor":"ann","reason":"because","step":1,"entered":0,"attempt":2,"all":false,"from":"failed","to":"running","job_from":"failed","job_to":"running","succeeded":3,"unfinished":1,"results":0,"targets":1,"effect":"run"}`,

@@ -66,14 +66,26 @@ func TestRecordJSON(t *testing.T) {
 	}
 }
 
-// A record moves its job unless it is of results alone or of an effect, whatever it has left as it was: what was
-// asked for before a vote or an attempt that starts over was asked for on another state.
+// A record moves its job unless it is of results alone or of an effect, even if all states stay the same:
+// a request from before a vote, or before an attempt that starts over, was made on another state. A hold
+// of a job under way, its end, and a stop before a step are told by the header and the step, and move nothing.
 func TestMoves(t *testing.T) {
 	for _, cause := range slices.Concat(step.AllCauses(), []step.Cause{32, step.JobCause(63)}) {
+		counts := cause != step.Results && cause != step.GivenUp && cause != step.Hurried
 		same := store.Record{Cause: cause, From: step.Waiting, To: step.Waiting, JobFrom: step.Waiting, JobTo: step.Waiting}
-		if got, want := same.Moves(), cause != step.Results && cause != step.GivenUp && cause != step.Hurried; got != want {
-			t.Errorf("a record of %v moves its job: %v, want %v", cause, got, want)
+		moves := func(what string, want bool, f func(r *store.Record)) {
+			r := same
+			if f(&r); r.Moves() != want {
+				t.Errorf("a record of %v, %s, moves its job: %v, want %v", cause, what, r.Moves(), want)
+			}
 		}
+		moves("in which all stays", counts && !cause.OfJob(), func(*store.Record) {})
+		moves("of a pending step", false, func(r *store.Record) { r.From, r.To = step.Pending, step.Pending })
+		moves("of an ended job", counts, func(r *store.Record) { r.JobFrom, r.JobTo = step.Failed, step.Failed })
+		moves("of another step state", counts, func(r *store.Record) { r.To = step.Succeeded })
+		moves("of another job state", counts, func(r *store.Record) { r.JobTo = step.Running })
+		moves("with an effect", counts, func(r *store.Record) { r.Effect = store.AskConfirmers })
+		moves("with a gate", counts, func(r *store.Record) { r.Gate.Reason = step.HoldGate })
 	}
 }
 
@@ -116,6 +128,45 @@ func TestNamed(t *testing.T) {
 	}
 }
 
+// Every class of every kind of target in batches, by hand. The step is in its sixth attempt and its third
+// batch. All targets of the first batch ran last in attempt 1, of the second in 3, of the third in 5; a
+// fourth has not begun.
+func TestClassOfBatches(t *testing.T) {
+	s := store.Step{Total: 8, Attempt: 6, Batch: 3, Run: store.Run{Full: 5, First: 4, End: 6}}
+	batches := []store.Batch{{Number: 1, First: 0, End: 2, Full: 1}, {Number: 2, First: 2, End: 4, Full: 3}, {Number: 3, First: 4, End: 6, Full: 5}}
+	done, failed := store.Result{Status: step.TargetSucceeded}, store.Result{Status: step.NonZeroExit}
+	for _, c := range []struct {
+		what   string
+		target store.Target
+		in     string // Due, Unfinished, Failed, Succeeded
+	}{
+		{"succeeded in the first batch", store.Target{Index: 0, Attempt: 1, Success: 1, Result: done}, "S"},
+		{"failed in the first batch", store.Target{Index: 1, Attempt: 1, Result: failed}, "F"},
+		{"never finished in the second batch", store.Target{Index: 2}, "F"},
+		{"succeeded in the second batch before all had to run again", store.Target{Index: 3, Attempt: 2, Success: 2, Result: done}, "F"},
+		{"succeeded in the second batch, at the end of it", store.Target{Index: 3, Attempt: 4, Success: 4, Result: done}, "S"},
+		{"never reported in the third batch", store.Target{Index: 4}, "DU"},
+		{"failed in this attempt", store.Target{Index: 5, Attempt: 6, Result: failed}, "DF"},
+		{"succeeded in this attempt", store.Target{Index: 5, Attempt: 6, Success: 6, Result: done}, "S"},
+		{"is of a batch that has not begun", store.Target{Index: 6}, ""},
+	} {
+		for class, letter := range map[store.Class]string{store.DueTargets: "D", store.UnfinishedTargets: "U", store.FailedTargets: "F", store.SucceededTargets: "S"} {
+			if got, want := class.Holds(s, batches, c.target), strings.Contains(c.in, letter); got != want {
+				t.Errorf("class %s of a target that %s: %v, want %v", letter, c.what, got, want)
+			}
+		}
+		if !store.AllTargets.Holds(s, batches, c.target) || store.Class(9).Holds(s, batches, c.target) {
+			t.Errorf("a target that %s is not among all, or in a class that there is not", c.what)
+		}
+	}
+	if number, run, ok := s.RunOf(batches, 3); number != 2 || run != (store.Run{Full: 3, First: 2, End: 4}) || !ok {
+		t.Errorf("RunOf target 3: got batch %d, run %+v, %t, want batch 2 with its run", number, run, ok)
+	}
+	if _, run, ok := s.RunOf(batches[2:], 3); ok {
+		t.Errorf("RunOf target 3 without the row of its batch: got %+v, want none", run)
+	}
+}
+
 // Every class of every kind of target, by hand. The step is in its third attempt, and the
 // second was the last that covered all targets.
 func TestClass(t *testing.T) {
@@ -135,14 +186,14 @@ func TestClass(t *testing.T) {
 		{"runs in this attempt", store.Target{Attempt: 3, Result: running}, "DU"},
 	} {
 		for class, letter := range map[store.Class]string{store.DueTargets: "D", store.UnfinishedTargets: "U", store.FailedTargets: "F", store.SucceededTargets: "S"} {
-			if got, want := class.Holds(s, c.target), strings.Contains(c.in, letter); got != want {
+			if got, want := class.Holds(s, nil, c.target), strings.Contains(c.in, letter); got != want {
 				t.Errorf("class %s of a target that %s: %v, want %v", letter, c.what, got, want)
 			}
 		}
-		if !store.AllTargets.Holds(s, c.target) || store.Class(9).Holds(s, c.target) {
+		if !store.AllTargets.Holds(s, nil, c.target) || store.Class(9).Holds(s, nil, c.target) {
 			t.Errorf("a target that %s is not among all, or in a class that there is not", c.what)
 		}
-		if store.DueTargets.Holds(store.Step{}, c.target) || !store.AllTargets.Holds(store.Step{}, c.target) {
+		if store.DueTargets.Holds(store.Step{}, nil, c.target) || !store.AllTargets.Holds(store.Step{}, nil, c.target) {
 			t.Errorf("a target of a step that was never entered is due, or not among all")
 		}
 	}
@@ -154,8 +205,8 @@ func TestClass(t *testing.T) {
 	}
 }
 
-// A record's effect is about the step that it entered, or else about its own, and says all
-// that its delivery needs.
+// A record's effect is about the step that it entered, or else about its own, and has all fields of its
+// delivery.
 func TestDelivery(t *testing.T) {
 	scope := store.Scope{Type: "biz", ID: "2"}
 	r := store.Record{Job: 7, Seq: 4, At: 9, Cause: step.JobCause(2), Actor: "ann", Reason: "again", Step: 1, Attempt: 3, Run: store.Run{Full: 2}, JobTo: step.Running, Effect: store.RunTargets}
@@ -168,6 +219,11 @@ func TestDelivery(t *testing.T) {
 	want.Step, want.Type, want.Attempt, want.Run = 2, step.Script, 1, store.FirstRun
 	if got, ok := c.Delivery(&r); !ok || got != want {
 		t.Errorf("Delivery of an entry: %+v, want %+v", got, want)
+	}
+	c.Steps[1].Total, c.Steps[1].Policy = 50, &step.Policy{Rolling: step.Rolling{Batches: "10%"}}
+	want.Run.End = 5
+	if got, ok := c.Delivery(&r); !ok || got != want {
+		t.Errorf("Delivery of an entry of a step with batches: %+v, want %+v, the first batch", got, want)
 	}
 	r = store.Record{Job: 7, Seq: 5, Step: 2, Attempt: 1, JobTo: step.Failed, Effect: store.JobEnded}
 	if got, ok := c.Delivery(&r); !ok || got.JobTo != step.Failed || got.Step != 2 || got.Type != step.Script {
@@ -192,7 +248,7 @@ func ExampleChange_Base() {
 	// Output: decided on version 6
 }
 
-// A store that goes on with a clone does not see what the caller does with its own meanwhile.
+// A store that continues with a clone does not see the caller's changes of the original.
 func TestCloneSharesNothing(t *testing.T) {
 	fresh := func() store.Change {
 		return store.Change{
@@ -215,7 +271,7 @@ func TestCloneSharesNothing(t *testing.T) {
 	}
 }
 
-// After shows what a change leaves of what the view shows, and shares no memory with either.
+// After returns a view with a change applied, and shares no memory with either.
 func TestViewAfter(t *testing.T) {
 	v := store.View{
 		Job: store.Job{ID: 1, Version: 4, Current: 1}, Step: store.Step{ID: 1, State: step.Running}, Next: store.Step{ID: 2, State: step.Pending},

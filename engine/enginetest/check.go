@@ -8,13 +8,13 @@ import (
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
-// Check does everything that there is in this package and in storetest to the rules and the
-// store of c, each as a subtest: the conformance suite of stores; [CheckRules]; a [Walk]
-// through all jobs of one and two steps; and as many random sequences ([Sequence]) and
-// simulations ([Simulate]) as -rapid.checks says.
+// Check runs all tests of this package and of storetest on the rules and the store of c, each as a
+// subtest: the conformance suite of stores; [CheckRules]; a [Walk] through all jobs of one and two
+// steps; and random sequences ([Sequence]) and simulations ([Simulate]), in the number that the flag
+// -rapid.checks sets.
 //
-// Before anything else it opens a store with t itself: an Open that skips, because there is
-// no database, say, skips all of it.
+// Check first opens a store with t itself: if c.Open skips t, as without a database, it skips
+// all tests.
 //
 //	func TestWorkflow(t *testing.T) {
 //		enginetest.Check(t, enginetest.Config{Rules: rules, Expect: expect, Open: open})
@@ -43,8 +43,8 @@ func Check(t *testing.T, c Config) {
 	t.Run("simulations", func(t *testing.T) { rapid.Check(t, c.property(Simulate)) })
 }
 
-// property returns what rapid checks of c: play, in a bubble, where an engine that backs off
-// waits for no clock; but not with a store whose goroutines may outlive the bubble.
+// property returns play on c as a property for rapid. It runs in a bubble, where a back-off takes no
+// real time, unless c has a store whose goroutines may outlive the bubble.
 func (c Config) property(play func(*rapid.T, Config)) func(*rapid.T) {
 	return func(t *rapid.T) {
 		if c.Open != nil {

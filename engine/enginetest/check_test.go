@@ -14,7 +14,7 @@ func TestCheck(t *testing.T) {
 	enginetest.Check(t, enginetest.Config{Rules: deployment(true), Expect: meant()})
 }
 
-// Check skips all of it when the store cannot be opened for want of a database.
+// Check skips everything if the store needs a database that this machine does not have.
 func TestCheckSkipsWhereThereIsNoStore(t *testing.T) {
 	opened, skipped := 0, false
 	t.Run("no database", func(t *testing.T) {

@@ -48,7 +48,7 @@ func both(t *testing.T) (*model.Job, enginetest.Snapshot) {
 	return m, s.load()
 }
 
-// Whatever is kept otherwise than the model has it, Compare says so.
+// Compare finds every stored value that differs from the model's.
 func TestCompare(t *testing.T) {
 	m, s := both(t)
 	if err := enginetest.Compare(m, s); err != nil {

@@ -11,34 +11,34 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Config is what is tested. The zero Config is the documented rules on memstore.
+// A Config has the rules, the store and the engine under test. The zero Config is the documented
+// rules on memstore.
 type Config struct {
 	// Rules are the rules under test; nil means the documented ones.
 	Rules *operation.Rules
 
-	// Expect says what Rules are meant to be, in the words of the model, which knows
-	// nothing of how rules are compiled; nil means the documented rules.
+	// Expect has the intended rules, as a value of the model, which shares no code with the
+	// compiler of rules; nil means the documented rules.
 	Expect *model.Rules
 
-	// Open returns a store that is fresh and empty, whatever was done to those before it, and
-	// that is closed with its t: t.Cleanup is the place for that. It is called for every test
-	// of the conformance suite and for every random sequence and simulation, hundreds of
-	// times, so it should be quick: an emptied database rather than a new one. There t has
-	// no Setenv and no Chdir. nil means memstore.
+	// Open returns an empty store and closes it by t.Cleanup; nil means memstore. It is called
+	// hundreds of times, for every test of the conformance suite and for every random sequence
+	// and simulation, so it must be quick: clear a database rather than create one. t does not
+	// support Setenv and Chdir.
 	//
-	// Goroutines and connections may outlive a store and serve the next one. That is why
-	// [Check] plays nothing in a bubble of synctest if there is an Open: an engine that backs
-	// off then takes real time, some milliseconds per conflict.
+	// Goroutines and connections may outlive a store and serve the next one. So with Open,
+	// [Check] does not use bubbles of synctest, and a back-off of an engine takes real time:
+	// some milliseconds per conflict.
 	//
-	// Except in the store's own tests, the time is the test's: a store.Clock is not asked.
+	// Except in the conformance suite, the time is the test's, and a store.Clock is not asked.
 	Open func(t testing.TB) store.Store
 
-	// Engine makes an engine on a store; nil means engine.New. The options must be
-	// passed on: they set the rules, the clock and whatever else a check controls.
+	// Engine makes an engine on a store; nil means engine.New. It must pass on opts, which
+	// set the rules, the clock and other parts that a check controls.
 	Engine func(st store.Store, opts ...engine.Option) *engine.Engine
 }
 
-// withDefaults returns c with nothing left nil.
+// withDefaults returns c with defaults for nil fields.
 func (c Config) withDefaults() Config {
 	c.Rules = cmp.Or(c.Rules, operation.Standard())
 	c.Expect = cmp.Or(c.Expect, model.Documented())

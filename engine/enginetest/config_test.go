@@ -11,7 +11,7 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// Where rules are left out they are the documented ones.
+// A Config without rules has the documented ones.
 func TestNilRulesAreTheDocumentedOnes(t *testing.T) {
 	s := busy(t).load()
 	s.Rules = nil

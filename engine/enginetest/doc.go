@@ -1,4 +1,3 @@
-// Package enginetest is the kit that Stepgate is tested with, for those who embed it:
-// with rules of their own, a store of their own, or both. [Check] does everything at once;
-// its parts can be used alone.
+// Package enginetest is the test kit of Stepgate, for embedders with their own rules, their own
+// store, or both. [Check] runs all of it; the parts can be used alone.
 package enginetest

@@ -12,8 +12,8 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// A slip of the pen: forced skip has become legal while a script runs. The walk finds a state
-// in which that matters, and the shortest way there.
+// A mistake in the rules: forced skip is legal while a script runs. The walk finds a state that shows
+// it, and the shortest way there.
 func ExampleWalk() {
 	table := operation.StandardTable()
 	for i, row := range table.Rows {
@@ -35,7 +35,7 @@ func ExampleWalk() {
 	//   3. ann: forced_skip 1
 }
 
-// An invariant is a function of what is stored of a job.
+// An invariant is a function of the stored state of a job.
 func ExampleSnapshot_Check() {
 	ctx, st := context.Background(), memstore.New()
 	eng := engine.New(st)

@@ -2,6 +2,7 @@ package enginetest_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// view shows what deciding on a command needs of a snapshot.
+// view returns the part of a snapshot that a decision on a command needs.
 func view(s enginetest.Snapshot, id step.ID) store.View {
 	v := store.View{Job: s.Job, Step: s.Steps[id-1], Targets: s.Targets[id-1]}
 	if int(id) < len(s.Steps) {
@@ -41,8 +42,8 @@ func pending(t *rapid.T, rules *operation.Rules) enginetest.Snapshot {
 	return s
 }
 
-// Under any rules, jobs can be created as they are drawn, and of the commands that are drawn
-// for them none is invalid, some are refused, some are not, and all kinds come up.
+// Under any rules, the drawn jobs can be created. None of the commands drawn for them is invalid, some are
+// refused, some pass, and all kinds occur.
 func TestGenerators(t *testing.T) {
 	t.Parallel()
 	seen := map[string]int{}
@@ -80,6 +81,15 @@ func TestGenerators(t *testing.T) {
 				changed.Name = s.Targets[call.Step-1][changed.Index].Name
 				s.Targets[call.Step-1][changed.Index] = changed
 			}
+			for _, b := range d.Change.Batches {
+				i := slices.IndexFunc(s.Batches, func(was store.Batch) bool { return was.Step == b.Step && was.Number == b.Number })
+				if i < 0 {
+					s.Batches = append(s.Batches, b)
+					continue
+				}
+				b.Since, b.Started = s.Batches[i].Since, s.Batches[i].Started // which count when the row is new
+				s.Batches[i] = b
+			}
 			s.History = append(s.History, d.Change.Records...)
 			if err := s.Check(); err != nil {
 				t.Fatalf("after %+v: %v", call, err)
@@ -90,8 +100,9 @@ func TestGenerators(t *testing.T) {
 			call := enginetest.Commands(s).Draw(t, "command")
 			op, ok := call.Command.(*engine.Operate)
 			ofJob := ok && op.Cause.OfJob()
-			if current := s.Steps[s.Job.Current-1]; current.Deadline != 0 && current.Deadline <= now && (ofJob || call.Step != current.ID) {
-				// One view does not show what the expiry leaves: the engine loads another.
+			for overdue(&s, now) && (ofJob || call.Step != s.Job.Current) {
+				// One view does not have the state after the expiry: the engine loads another.
+				current := s.Steps[s.Job.Current-1]
 				play(enginetest.Call{Step: current.ID, Command: &engine.Expire{Job: s.Job.ID, Step: current.ID, Attempt: current.Attempt}})
 				if ofJob {
 					call.Step = s.Job.Current
@@ -111,7 +122,15 @@ func TestGenerators(t *testing.T) {
 	}
 }
 
-// what says what made a record.
+// overdue reports whether a deadline of the current step has passed.
+func overdue(s *enginetest.Snapshot, now step.Time) bool {
+	current := &s.Steps[s.Job.Current-1]
+	passed := func(deadline step.Time) bool { return deadline != 0 && deadline <= now }
+	return current.State.Active() && (passed(current.Deadline) || passed(current.Expires) ||
+		passed(s.Job.Deadline) && current.State != step.Terminating)
+}
+
+// what names the cause of a record.
 func what(r *store.Record) string {
 	switch {
 	case r.Cause.OfStep():

@@ -7,26 +7,24 @@ import (
 	"github.com/stepgate/stepgate/operation"
 )
 
-// An Invariant is one thing that is true of every stored job at every moment: state in,
-// error out. It is a pure function of a [Snapshot] and looks at nothing that the snapshot
-// does not hold; the rules are read row by row from [operation.Rules.Table], and not by the
-// index that the engine decides by.
+// An Invariant is a statement that is true of every stored job at every moment. It is a pure
+// function of a [Snapshot]. It reads the rules row by row from [operation.Rules.Table], and not by
+// the index that the engine decides by.
 //
-// What invariants see is a contradiction within what is stored: between the history, the
-// header, the steps, the targets and the effects that wait. What is stored consistently and
-// yet is not what was asked for they cannot see: an operation that was refused and should
-// not have been, a report that was counted for another attempt of the same counts, a result
-// that was kept for another target. For that there are [Compare] and [Sequence].
+// Invariants find contradictions in the stored state: between the history, the header, the steps,
+// the targets and the effects. They do not find a consistent state that is not the right one: an
+// operation that was refused by mistake, a report that was counted for another attempt with equal
+// counts, a result that was stored for another target. [Compare] and [Sequence] find these.
 type Invariant struct {
-	Name    string
-	Promise int // of the README that is broken if it does not hold
+	Name    string // a short sentence
+	Promise int    // number of the promise of the README that the invariant is about
 
-	// Check says in what way the invariant does not hold, nil if it does. What another
-	// invariant covers may be broken: it says nothing of that, and does not panic.
+	// Check returns nil if the invariant holds, or an error with the contradiction. If another
+	// invariant does not hold, it may return nil, and does not panic.
 	Check func(Snapshot) error
 }
 
-// invariants stand in the order in which they are looked at: what others build on first.
+// invariants has the order of the checks: an invariant comes after those that it relies on.
 var invariants = []struct {
 	name    string
 	promise int
@@ -43,6 +41,7 @@ var invariants = []struct {
 	{"a record is legal where it starts", 6, (*evidence).legal},
 	{"a guard admits confirmers only", 6, (*evidence).admits},
 	{"a deadline has its time", 6, (*evidence).deadlines},
+	{"nothing starts before its gate opens, or on hold", 9, (*evidence).gates},
 	{"nothing starts in a final state", 2, (*evidence).final},
 	{"one step is active at most", 2, (*evidence).active},
 	{"the job mirrors its current step", 2, (*evidence).mirrors},
@@ -52,13 +51,14 @@ var invariants = []struct {
 	{"what waits for delivery is the effect of a record", 1, (*evidence).effects},
 	{"steps stand where the history left them", 3, (*evidence).stands},
 	{"counts are a recount", 3, (*evidence).counts},
+	{"batches are those of the history", 3, (*evidence).batches},
 	{"times are those of the history", 3, (*evidence).times},
 	{"moved is the last record that moved", 3, (*evidence).moved},
 	{"the history replays to the job", 3, (*evidence).replays},
 }
 
-// Invariants returns every invariant in the order in which they are looked at. The caller
-// owns the result.
+// Invariants returns every invariant in the order in which they are checked. The caller owns the
+// result.
 func Invariants() []Invariant {
 	all := make([]Invariant, len(invariants))
 	for i, v := range invariants {
@@ -75,30 +75,30 @@ func Invariants() []Invariant {
 	return all
 }
 
-// Check returns the first of the [Invariants] that does not hold, as "promise 2 (one step
-// is active at most): ...", nil if all hold.
+// Check returns nil if all [Invariants] hold, or an error for the first that does not, as "promise
+// 2 (one step is active at most): ...".
 func (s Snapshot) Check() error {
 	s.Rules = cmp.Or(s.Rules, operation.Standard())
 	table := s.Rules.Table()
 	return check(&s, &table, nil)
 }
 
-// A Checker does what [Snapshot.Check] does to any number of snapshots of jobs under the
-// same rules and reads the rules only once. It is not safe for concurrent use.
+// A Checker does [Snapshot.Check] for many snapshots of jobs under the same rules, and reads the
+// rules only once. It is not safe for concurrent use.
 type Checker struct {
 	rules *operation.Rules
 	table operation.Table
 	lines []line
 }
 
-// NewChecker returns a checker of jobs under the rules r; nil means the documented ones.
+// NewChecker returns a Checker for jobs under the rules r; nil means the documented ones.
 func NewChecker(r *operation.Rules) *Checker {
 	r = cmp.Or(r, operation.Standard())
 	return &Checker{rules: r, table: r.Table()}
 }
 
-// Check returns the first of the [Invariants] that does not hold for s, nil if all hold. The
-// rules are those of c, whatever s has.
+// Check returns nil if all [Invariants] hold for s, or an error for the first that does not. It uses
+// the rules of c and ignores s.Rules.
 func (c *Checker) Check(s *Snapshot) error {
 	if s.Rules != c.rules {
 		under := *s

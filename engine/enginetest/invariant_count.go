@@ -34,8 +34,8 @@ func (e *evidence) results() error {
 			t := &e.Targets[i][k]
 			none := t.Attempt == 0 && t.Success == 0 && t.Result == store.Result{}
 			known := t.Status.Valid() && t.Status != step.TargetWaiting && t.Attempt > 0 && t.Attempt <= s.Attempt &&
-				t.Success >= 0 && t.Success <= t.Attempt && (t.Success == t.Attempt) == t.Status.Success()
-			if !none && !known {
+				t.Success >= 0 && t.Success <= t.Attempt && (t.Success == t.Attempt) == t.Status.Success() && (t.Success == 0 || t.Status.Success() || !t.Status.Finished())
+			if !none && !known || t.Batch != 0 {
 				return fmt.Errorf("target %d of step %d, which is in attempt %d, reads %+v", t.Index, s.ID, s.Attempt, *t)
 			}
 		}
@@ -49,6 +49,10 @@ func (e *evidence) stands() error {
 		if s.State != at.state || s.Attempt != at.attempt || s.Succeeded != at.succeeded || s.Unfinished != at.unfinished {
 			return fmt.Errorf("step %d is %v in attempt %d with %d succeeded and %d unfinished, by its history %v in %d with %d and %d",
 				s.ID, s.State, s.Attempt, s.Succeeded, s.Unfinished, at.state, at.attempt, at.succeeded, at.unfinished)
+		}
+		if s.Gate != at.gate || s.Before != at.earlier || s.Accepted != at.accepted || s.Automatic != at.automatic || s.Mendable != at.mendable {
+			return fmt.Errorf("step %d waits at %+v after %d earlier successes, %d accepted failures and %d attempts by itself, to mend: %v; by its history at %+v after %d, %d and %d: %v",
+				s.ID, s.Gate, s.Before, s.Accepted, s.Automatic, s.Mendable, at.gate, at.earlier, at.accepted, at.automatic, at.mendable)
 		}
 		return nil
 	})
@@ -79,7 +83,7 @@ func (e *evidence) counts() error {
 			t := &e.Targets[i][k]
 			finished := t.Attempt == s.Attempt && t.Status != step.TargetRunning
 			switch {
-			case s.Attempt == 0:
+			case s.Attempt == 0 || !s.Run.Has(t.Index):
 			case t.Success > 0 && !s.Run.Due(*t):
 				succeeded++
 			case !finished:
@@ -102,6 +106,92 @@ func (e *evidence) counts() error {
 	return nil
 }
 
+// batches: the rows of the batches of a step are those of its history, their counts are a recount of its
+// targets, and so is the number of successes in earlier batches.
+func (e *evidence) batches() error {
+	rest := e.Batches
+	for i := range e.Steps {
+		s := &e.Steps[i]
+		want := e.begun(step.ID(i + 1))
+		if len(rest) < len(want) {
+			return fmt.Errorf("step %d has the rows of %d batches, by its history %d have begun", s.ID, len(rest), len(want))
+		}
+		earlier := int32(0)
+		for k := range want {
+			row := rest[k]
+			want[k].Succeeded, want[k].Unfinished = 0, 0
+			for t := max(want[k].First, 0); t < want[k].End && int(t) < len(e.Targets[i]); t++ {
+				switch target := &e.Targets[i][t]; {
+				case target.Success >= want[k].Full:
+					want[k].Succeeded++
+				case target.Attempt != want[k].Attempt || target.Status == step.TargetRunning:
+					want[k].Unfinished++
+				}
+			}
+			if want[k].State == step.ErrorIgnored && want[k].Succeeded == want[k].End-want[k].First {
+				want[k].State = step.Succeeded // only earlier batches have failures
+			}
+			if k < len(want)-1 {
+				earlier += want[k].Succeeded
+			}
+			if want[k].State.Attempting() { // the row is of the start of the attempt
+				want[k].Succeeded, want[k].Unfinished = row.Succeeded, row.Unfinished
+			}
+			if row != want[k] {
+				return fmt.Errorf("step %d has batch %+v, by its history and targets %+v", s.ID, row, want[k])
+			}
+		}
+		if s.Before != earlier || int(s.Batch) != len(want) {
+			return fmt.Errorf("step %d is in batch %d and counts %d targets before it succeeded, there are %d batches and %d", s.ID, s.Batch, s.Before, len(want), earlier)
+		}
+		rest = rest[len(want):]
+	}
+	if len(rest) > 0 {
+		return fmt.Errorf("batch %+v has not begun", rest[0])
+	}
+	return nil
+}
+
+// begun returns the batches of a step by its history, without counts.
+func (e *evidence) begun(id step.ID) (rows []store.Batch) {
+	if e.Spec.Steps[id-1].Rolling.Batches == "" {
+		return nil
+	}
+	var last *store.Batch
+	begin := func(run store.Run, attempt int32, at step.Time) {
+		if last == nil || last.First != run.First {
+			rows = append(rows, store.Batch{Step: id, Number: int32(len(rows) + 1), First: run.First, End: run.End, Since: attempt, Started: at})
+			last = &rows[len(rows)-1]
+		}
+		last.Full, last.Attempt, last.State, last.Finished = run.Full, attempt, step.Running, 0
+	}
+	for i := range e.lines {
+		l := &e.lines[i]
+		if l.Entered == id && l.Gate.Reason == step.NoGate {
+			begin(e.pending(id).run, 1, l.At)
+		}
+		if l.Step != id {
+			continue
+		}
+		if last != nil && last.Finished == 0 && (l.begins() || !l.To.Attempting()) {
+			last.Finished = l.At
+		}
+		between := l.To == step.Gated && l.after.gate.Then == step.RunNext || l.From == step.Gated && l.before.gate.Then == step.RunNext
+		switch {
+		case last == nil, l.begins() && l.then() == step.RunNext && l.move.Do != step.Accept:
+		case l.move.Do == step.Accept:
+			last.State = l.move.To
+		case l.To == l.From, between, !l.From.Active() && l.To.Finished():
+		default:
+			last.State = l.To
+		}
+		if l.begins() {
+			begin(l.Run, l.Attempt, l.At)
+		}
+	}
+	return rows
+}
+
 // times: every time that is kept is that of the record that brought it about.
 func (e *evidence) times() error {
 	var started, finished step.Time
@@ -111,7 +201,7 @@ func (e *evidence) times() error {
 			started = l.At
 		}
 		switch {
-		case l.move.Do == step.Seal || l.Cause.OfEffect(): // it had ended before, or has not moved
+		case l.stays(): // it had ended before, or has not moved
 		case l.JobTo.Finished():
 			finished = l.At
 		default:
@@ -131,11 +221,14 @@ func (e *evidence) times() error {
 	})
 }
 
-// moved: the header names the last record that is more than results, or of an effect.
+// moved: the header names the last record that is more than results, an effect, a stop before a step, or a
+// hold of a job that has not ended, and its end.
 func (e *evidence) moved() error {
 	want := store.Seq(1)
 	for i := range e.lines {
-		if l := &e.lines[i]; l.Cause != step.Results && !l.Cause.OfEffect() {
+		l := &e.lines[i]
+		holds := (l.move.Do == step.Hold || l.move.Do == step.Release) && !l.JobTo.Finished() && !l.gates()
+		if l.Cause != step.Results && !l.Cause.OfEffect() && !l.move.Do.Stays() && !holds {
 			want = l.Seq
 		}
 	}
@@ -151,6 +244,10 @@ func (e *evidence) replays() error {
 	if err != nil {
 		return err
 	}
+	if !job.Policy.Equal(e.Job.Policy) {
+		return fmt.Errorf("the job has policy %+v, its definition says %+v", e.Job.Policy, job.Policy)
+	}
+	job.Policy = e.Job.Policy // which is a pointer
 	if job != e.Job {
 		return fmt.Errorf("the history replays to %+v, the header is %+v", job, e.Job)
 	}
@@ -162,6 +259,10 @@ func (e *evidence) replays() error {
 		if !got.Confirmers.Equal(steps[i].Confirmers) {
 			return fmt.Errorf("step %d is for %v, its definition says %v", i+1, got.Confirmers, steps[i].Confirmers)
 		}
+		if !got.Policy.Equal(steps[i].Policy) {
+			return fmt.Errorf("step %d has policy %+v, its definition says %+v", i+1, got.Policy, steps[i].Policy)
+		}
+		got.Policy = steps[i].Policy                          // a pointer
 		got.Confirmers, got.Payload = steps[i].Confirmers, "" // which is no part of the replay
 		if got != steps[i] {
 			return fmt.Errorf("the history replays to %+v, the step is %+v", steps[i], got)

@@ -22,7 +22,7 @@ func (e *evidence) defined() error {
 	for i := range e.Steps {
 		s, spec := &e.Steps[i], &e.Spec.Steps[i]
 		if s.ID != step.ID(i+1) || s.Type != spec.Type || s.Name != spec.Name || s.IgnoreErrors != spec.IgnoreErrors || s.OnTimeout != spec.OnTimeout ||
-			s.Timeout != spec.Timeout || s.Payload != spec.Payload || int(s.Total) != len(spec.Targets) || !s.Confirmers.Equal(step.NamesOf(spec.Confirmers)) {
+			s.Timeout != spec.Timeout || s.Payload != spec.Payload || int(s.Total) != len(spec.Targets) || !s.Confirmers.Equal(step.NamesOf(spec.Confirmers)) || !s.Policy.Equal(spec.Policy()) {
 			return fmt.Errorf("step %d is %+v, it was defined as %+v", i+1, *s, *spec)
 		}
 		if len(e.Targets[i]) != len(spec.Targets) {
@@ -37,7 +37,7 @@ func (e *evidence) defined() error {
 	return nil
 }
 
-// active: one step is while the job is under way, the current one, and none otherwise.
+// active: the current step is active while the job is under way, and no step is otherwise.
 func (e *evidence) active() error {
 	active := 0
 	for i := range e.Steps {
@@ -74,7 +74,8 @@ func (e *evidence) mirrors() error {
 func (e *evidence) order() error {
 	for i := range e.Steps {
 		s := &e.Steps[i]
-		untouched := s.Attempt == 0 && s.Run == store.FirstRun && s.Succeeded == 0 && s.Unfinished == 0 && s.Started == 0 && s.Finished == 0 && s.Deadline == 0
+		untouched := s.Attempt == 0 && s.Run == e.pending(s.ID).run && s.Succeeded == 0 && s.Unfinished == 0 && s.Started == 0 && s.Finished == 0 && s.Deadline == 0
+		untouched = untouched && s.Expires == 0 && s.Due == 0 && s.Gate == store.Gate{} && s.Batch == 0 && s.Before == 0 && s.Accepted == 0 && s.Automatic == 0
 		switch {
 		case s.ID < e.Job.Current && !s.State.Passed():
 			return fmt.Errorf("step %d is current, and step %d before it is %v", e.Job.Current, s.ID, s.State)
@@ -82,15 +83,20 @@ func (e *evidence) order() error {
 			return fmt.Errorf("step %d is current, and step %d after it is %v", e.Job.Current, s.ID, s.State)
 		case s.ID == e.Job.Current && s.State.Passed() && !e.isLast(s.ID):
 			return fmt.Errorf("step %d is current, it is %v, and step %d has not begun", s.ID, s.State, s.ID+1)
-		case (s.State == step.Pending) != untouched:
+		case s.State == step.Pending && !untouched, s.State.Attempting() && s.Attempt == 0, s.State.Finished() && untouched && !e.waited(s.ID):
 			return fmt.Errorf("step %d is %v: %+v", s.ID, s.State, *s)
 		}
 	}
 	return nil
 }
 
-// goesOn: what is under way can be ended, by a report, a person or a deadline, and what has
-// not begun can be started. What has ended is final or has a row.
+// waited reports whether a step left pending, or a gate, without an attempt.
+func (e *evidence) waited(id step.ID) bool {
+	return slices.ContainsFunc(e.lines, func(l line) bool { return l.Step == id && l.before.attempt == 0 && l.To.Finished() })
+}
+
+// goesOn: a step that is under way can be ended by a report, a person or a deadline, and a job that
+// has not begun can be started. A state in which a job has ended is final or has a row.
 func (e *evidence) goesOn() error {
 	c := e.current()
 	can := true
@@ -100,7 +106,9 @@ func (e *evidence) goesOn() error {
 	case step.Running, step.Terminating:
 		can = c.Unfinished > 0 && e.leads(c.Type, c.State, step.Stopped).To != 0
 	case step.Waiting:
-		can = c.Deadline != 0 || e.row(c, 0)
+		can = c.Deadline != 0 || c.Expires != 0 || e.Job.Deadline != 0 || e.row(c, 0)
+	case step.Gated:
+		can = e.opens(c)
 	}
 	if !can {
 		return fmt.Errorf("step %d is %v, and neither a person, an executor nor a deadline can go on: %+v", c.ID, c.State, *c)
@@ -108,7 +116,21 @@ func (e *evidence) goesOn() error {
 	return nil
 }
 
-// row reports whether an operation, any or this one, is legal on a step where it stands.
+// opens reports whether something opens the gate of a step: its moment, a person who continues or resumes,
+// or a turn that another job gives back.
+func (e *evidence) opens(s *store.Step) bool {
+	switch s.Gate.Reason {
+	case step.PersonGate:
+		return e.row(s, 0)
+	case step.TimeGate, step.WindowGate:
+		return s.Gate.Until != 0 && e.leads(s.Type, step.Gated, step.Opened).To != 0
+	case step.HoldGate:
+		return e.Job.Held && e.row(s, 0)
+	}
+	return s.Gate.Reason == step.TurnGate
+}
+
+// row reports whether an operation is legal on a step in its state: this one, or any if cause is 0.
 func (e *evidence) row(s *store.Step, cause step.Cause) bool {
 	for i := range e.table.Rows {
 		row := &e.table.Rows[i]
@@ -120,8 +142,8 @@ func (e *evidence) row(s *store.Step, cause step.Cause) bool {
 	return false
 }
 
-// effects: each that waits is that of its record, once, in order, and was claimed for
-// whatever it says of its deliveries.
+// effects: each unsettled effect is that of its record, once, in order, and its count of claims
+// covers its deliveries.
 func (e *evidence) effects() error {
 	for i := range e.Effects {
 		d := e.Effects[i]
@@ -133,12 +155,15 @@ func (e *evidence) effects() error {
 		}
 		want, ok := e.Delivery(d.Seq)
 		got := d
-		got.NotBefore, got.Count, got.Token, got.Failures, got.Delivered, got.LastError = 0, 0, store.Token{}, 0, false, ""
+		got.NotBefore, got.Held, got.Count, got.Token, got.Failures, got.Delivered, got.LastError = 0, false, 0, store.Token{}, 0, false, ""
 		if !ok || got != want {
 			return fmt.Errorf("what waits is %+v, record %d asked for %+v", got, d.Seq, want)
 		}
 		if d.Count == 0 && d.Token != (store.Token{}) {
 			return fmt.Errorf("effect %v of record %d was never claimed, and has token %v", d.Effect, d.Seq, d.Token)
+		}
+		if d.Count == 0 && d.Held {
+			return fmt.Errorf("effect %v of record %d was never claimed, and is held", d.Effect, d.Seq)
 		}
 		if d.Failures < 0 || d.Failures > d.Count || d.Delivered && (d.Effect != store.StopAttempt || d.Failures == d.Count) {
 			return fmt.Errorf("effect %v of record %d was claimed %d times, failed %d times in a row, and delivered is %v", d.Effect, d.Seq, d.Count, d.Failures, d.Delivered)
@@ -147,25 +172,24 @@ func (e *evidence) effects() error {
 	return nil
 }
 
-// Delivery returns the effect of a record as it waits for its first delivery, and whether it has
-// one. A record that the history lacks has none.
+// Delivery returns the effect of a record of s before its first claim, and whether it has one. A
+// record that the history lacks has none.
 func (s *Snapshot) Delivery(seq store.Seq) (store.Delivery, bool) {
 	i, ok := slices.BinarySearchFunc(s.History, seq, func(r store.Record, seq store.Seq) int { return cmp.Compare(r.Seq, seq) })
 	if !ok {
 		return store.Delivery{}, false
 	}
-	r, typ := &s.History[i], step.Type(0)
+	r, subject := &s.History[i], (*store.Step)(nil)
 	if id := r.Subject(); id >= 1 && int64(id) <= int64(len(s.Steps)) {
-		typ = s.Steps[id-1].Type
+		subject = &s.Steps[id-1]
 	}
-	return r.Delivery(s.Job.Scope, typ)
+	return r.Delivery(s.Job.Scope, subject)
 }
 
-// CheckDelivered returns an error if an effect that is needed neither waits for delivery
-// nor was delivered: promise 1. Needed are every stop and every end of a job once, and a
-// run or a question while its attempt is under way. Delivered says of a record whether its
-// effect was carried out; only who handles effects can know. It is no [Invariant], as it
-// needs more than is stored.
+// CheckDelivered checks promise 1: it returns an error if a needed effect neither waits for delivery
+// nor was delivered. Every stop and every end of a job is needed once, a run or a question while
+// its attempt is under way. delivered reports whether the effect of a record was carried out, which
+// the store does not know; so CheckDelivered is no [Invariant].
 func (s Snapshot) CheckDelivered(delivered func(store.Seq) bool) error {
 	waits := s.Effects
 	for i := range s.History {

@@ -13,13 +13,38 @@ import (
 
 type snapshot = enginetest.Snapshot
 
-// damages are what each invariant is there to find, by its name.
+// damages are the damages that each invariant must find, by its name.
 var damages = map[string][]struct {
 	what   string
 	of     func(testing.TB) *story
 	damage func(*snapshot)
 	says   string
 }{
+	"nothing starts before its gate opens, or on hold": {
+		{"a hold is lost", rolled, func(s *snapshot) { s.Job.Held = false }, "the job is on hold: false, and waits for hold, by its history: true, and hold"},
+		{"the header says another gate", rolled, func(s *snapshot) { s.Job.Gate = step.TimeGate }, "the job is on hold: true, and waits for time, by its history: true, and hold"},
+		{"a stop is lost", rolled, func(s *snapshot) { s.Steps[0].StopBefore = false }, "a stop is set before step 1: false, by its history: true"},
+		{"it starts although a stop is set", rolled, func(s *snapshot) {
+			s.History[2].To, s.History[2].JobTo, s.History[2].Effect, s.History[2].Gate = step.Running, step.Running, store.RunTargets, store.Gate{}
+		}, "record 3, start_job, starts an attempt of step 1, which waits for person"},
+		{"it starts on hold", rolled, func(s *snapshot) {
+			s.History[8].To, s.History[8].JobTo, s.History[8].Effect, s.History[8].Gate = step.Running, step.Running, store.RunTargets, store.Gate{}
+		}, "record 9, opened, starts an attempt, and the job is on hold"},
+		{"a gate opens by itself that waits for a person", rolled, func(s *snapshot) { s.History[3].Cause = step.Opened }, "record 4, opened, starts an attempt of step 1, which waits for person"},
+		{"the definition has a window", rolled, func(s *snapshot) {
+			s.Spec.Steps[0].Window, s.Spec.Steps[0].Rolling.Between.Person = "night", false
+			s.History[2].Gate = store.Gate{}
+			s.History[2].Effect = store.RunTargets
+			s.History[2].To = step.Running
+			s.History[1].Cause = operation.ClearStop.Cause()
+		}, "which waits for window"},
+	},
+	"batches are those of the history": {
+		{"a batch is missing", rolled, func(s *snapshot) { s.Batches = s.Batches[:1] }, "step 1 has the rows of 1 batches, by its history 2 have begun"},
+		{"a batch too many", rolled, func(s *snapshot) { s.Batches = append(s.Batches, s.Batches[1]) }, "has not begun"},
+		{"a count is wrong", rolled, func(s *snapshot) { s.Batches[0].Succeeded = 0 }, "step 1 has batch {Step:1 Number:1"},
+		{"the successes before are wrong", rolled, func(s *snapshot) { s.Steps[0].Before = 0 }, "step 1 is in batch 2 and counts 0 targets before it succeeded, there are 2 batches and 1"},
+	},
 	"the job is as it was defined": {
 		{"a step is missing", busy, func(s *snapshot) { s.Steps = s.Steps[:2] }, "a job of 3 steps has 2 step rows"},
 		{"no step is current", busy, func(s *snapshot) { s.Job.Current = 0 }, "step 0 is current"},
@@ -147,6 +172,10 @@ var damages = map[string][]struct {
 		{"of another attempt", busy, func(s *snapshot) { s.Effects[2].Attempt++ }, "what waits is"},
 		{"of a record that has none", busy, func(s *snapshot) { s.Effects[3].Seq = 5 }, "record 5 asked for"},
 		{"of no record", busy, func(s *snapshot) { s.Effects[len(s.Effects)-1].Seq = 99 }, "an effect of record 99 waits, there are 13 records"},
+		{"held, and never claimed", busy, func(s *snapshot) {
+			d := &s.Effects[0]
+			d.Held, d.Count, d.Token, d.Failures = true, 0, store.Token{}, 0
+		}, "of record 2 was never claimed, and is held"},
 		{"twice", busy, func(s *snapshot) { s.Effects[1] = s.Effects[0] }, "the effect of record 2 waits after that of record 2"},
 	},
 	"steps stand where the history left them": {
@@ -181,8 +210,8 @@ var damages = map[string][]struct {
 	},
 }
 
-// Every invariant holds of a job whatever it has been through, and finds what it is there to
-// find: one thing was damaged, and it says which.
+// Every invariant holds for a sound job with any history, and its error names the one value that was
+// damaged.
 func TestInvariantsBite(t *testing.T) {
 	checker := enginetest.NewChecker(operation.Standard())
 	for _, v := range enginetest.Invariants() {
@@ -233,7 +262,7 @@ func TestDeliveryOfAMissingRecord(t *testing.T) {
 	}
 }
 
-// An effect that somebody needs waits until it was delivered.
+// An effect that is not obsolete waits until it was delivered.
 func TestCheckDelivered(t *testing.T) {
 	s := busy(t).load()
 	none := func(store.Seq) bool { return false }

@@ -13,20 +13,19 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// CheckRules holds rules against what they are meant to be, by what they do: a step of every
-// type is put into every state, with and without targets to retry, with and without a list
-// of confirmers, with votes missing, as the last step of its job and before a step of every
-// type, as the current step and not, in a job that is sealed and not; and then everything that
-// a person, an executor or a deadline can ask for is decided by engine.Decide and by the model.
-// Verdict and reason, the states of step and job, attempts, counts, times, the step that is
-// entered, the effect, the results that count, and what a refusal says would be legal must be
-// the same. So must the look-ups of rules, of which not every one takes part in deciding; what
-// looks different is not told again for what is decided on it.
+// CheckRules compares rules with the intended rules by their behaviour. It puts a step of every type
+// into every state: with and without targets to retry, with and without a list of confirmers, with
+// missing votes, as the last step of its job and before a step of every type, as the current step
+// and not, in a sealed job and not. It then decides every command of a person, an executor or a
+// deadline by engine.Decide and by the model. Verdict and reason, the states of step and job,
+// attempts, counts, times, the entered step, the effect, the counted results, and the legal
+// operations of a refusal must be equal. So must the look-ups of rules, some of which decisions do
+// not use. A difference in a look-up is not reported again for the decisions on it.
 //
-// What expect says of things that there are not is a slip that no rules can be held to: if
-// there is any, the error tells of that and of nothing else. See [model.Rules.Misnamed].
+// If expect has cells with undeclared types or unnamed values, the error lists these and nothing
+// else. See [model.Rules.Misnamed].
 //
-// nil stands for the documented rules, on either side. The error is a *[RulesError].
+// nil means the documented rules, on either side. The error is a *[RulesError].
 func CheckRules(rules *operation.Rules, expect *model.Rules) error {
 	c := newRulesCheck(rules, expect)
 	if misnamed := c.expect.Misnamed(); len(misnamed) > 0 {
@@ -47,15 +46,15 @@ func CheckRules(rules *operation.Rules, expect *model.Rules) error {
 	return c.err()
 }
 
-// A RulesError says in which cells rules are not what they are meant to be. A cell is one
-// thing that can happen to a step of one type in one state.
+// A RulesError lists the cells in which rules differ from the intended ones. A cell is one cause on
+// a step of one type in one state.
 type RulesError struct {
-	// Cells has a line for each, by type and state: what happens, what came of it, and what
-	// should have; or, if something is expected of what there is not, what that is.
+	// Cells has a line for each cell, by type and state: the cause, got and want; or the
+	// undeclared type or unnamed value that is expected.
 	Cells []string
 }
 
-// Error prints the first ten cells, and how many more there are.
+// Error returns the first ten cells, and the number of further ones.
 func (e *RulesError) Error() string {
 	const most = 10
 	var b strings.Builder
@@ -76,19 +75,19 @@ type rulesCheck struct {
 	expect  *model.Rules
 	decider func(*operation.Rules, store.View, engine.Command, step.Time) (engine.Decision, error)
 	types   []step.Type         // that either declares
-	causes  step.Causes         // the operations that either knows, and those on a job that are always known
+	causes  step.Causes         // the operations that either knows, and the operations on a job that are always known
 	wholes  map[step.Cause]bool // that differ on a whole job
 	most    int                 // lines are enough
 
 	cells  []string
 	seen   map[cell]bool      // that have a line
 	spoilt map[step.Type]bool // that have a cell with a line
-	looked map[cell]bool      // of all states: what looks different, and so is not told again when it is decided
+	looked map[cell]bool      // of all states: with a different look-up, so that a decision is not reported again
 
 	situated, compared int // situations and decisions that were looked at
 }
 
-// rowCauses bounds the causes that rules say something of.
+// rowCauses is greater than every cause with a row.
 const rowCauses step.Cause = 192
 
 // starts are the operations on the job that the documented rules have.
@@ -96,8 +95,8 @@ var starts = operation.CausesOf(operation.AllJobCodes()...)
 
 func isOperation(cause step.Cause) bool { return cause.OfStep() || cause.OfJob() }
 
-// A cell is what a line of the error is about. Each has one line: one difference shows in
-// many look-ups and in many situations.
+// A cell is the subject of a line of the error. Each has one line, as one difference shows in many
+// look-ups and in many situations.
 type cell struct {
 	Type  step.Type  // 0 for the whole job
 	State step.State // 0 for all of them
@@ -136,7 +135,7 @@ func (c *rulesCheck) err() error {
 	return &RulesError{Cells: c.cells}
 }
 
-// differ adds a line on what happens to a step of type t in state s, unless it has one.
+// differ adds a line for a step of type t in state s, unless it has one.
 func (c *rulesCheck) differ(t step.Type, s step.State, what, situation, got, want string) {
 	key := cell{t, s, what}
 	if c.seen[key] {
@@ -153,7 +152,7 @@ func (c *rulesCheck) differ(t step.Type, s step.State, what, situation, got, wan
 	c.cells = append(c.cells, line)
 }
 
-// lookups compares what the rules and the model answer when they are asked.
+// lookups compares the look-ups of the rules with those of the model.
 func (c *rulesCheck) lookups() {
 	for s := range step.State(step.MaxStates) {
 		c.wholeOf(s)
@@ -184,7 +183,7 @@ func (c *rulesCheck) lookups() {
 	}
 }
 
-// declared compares whether there is a type t, and reports whether both say the same.
+// declared compares whether both declare type t, and reports whether they agree.
 func (c *rulesCheck) declared(t step.Type) bool {
 	inWords := func(enters step.State) string {
 		if enters == 0 {
@@ -201,7 +200,7 @@ func (c *rulesCheck) declared(t step.Type) bool {
 	return false
 }
 
-// wholeOf compares what everything does to a whole job in one state.
+// wholeOf compares the moves of every cause on a whole job in one state.
 func (c *rulesCheck) wholeOf(job step.State) {
 	var legal step.Causes
 	for cause := range rowCauses {
@@ -209,8 +208,8 @@ func (c *rulesCheck) wholeOf(job step.State) {
 			continue
 		}
 		got, _ := c.rules.Judge(operation.Standing{Job: job}, cause)
-		do, expected := c.expect.OnWhole(job, cause)
-		if want := (operation.Move{Do: do}); got != want {
+		want, expected := c.expect.OnWhole(job, cause)
+		if got != want {
 			c.wholes[cause] = true
 			c.differ(0, job, cause.String(), "", moveInWords(got, got.Do != 0), moveInWords(want, expected))
 		}
@@ -223,7 +222,7 @@ func (c *rulesCheck) wholeOf(job step.State) {
 	}
 }
 
-// cellsOf compares where everything leads from one state.
+// cellsOf compares the moves of every cause from one state.
 func (c *rulesCheck) cellsOf(t step.Type, s step.State) {
 	for cause := range rowCauses {
 		got, legal := c.rules.Move(t, s, cause)
@@ -243,6 +242,8 @@ func moveInWords(m operation.Move, ok bool) string {
 	switch {
 	case !ok:
 		return "illegal"
+	case m.To == 0 && m.Guard != operation.Free:
+		return fmt.Sprintf("legal, %v, guard %v", m.Do, m.Guard)
 	case m.To == 0:
 		return fmt.Sprintf("legal, %v", m.Do)
 	case m.Guard != operation.Free:
@@ -252,17 +253,17 @@ func moveInWords(m operation.Move, ok bool) string {
 }
 
 func eventInWords(m operation.Move) string {
-	if m.To == 0 {
+	if m.Do == 0 {
 		return "nothing"
 	}
 	return fmt.Sprintf("%v to %v", m.Do, m.To)
 }
 
-// setsOf compares the sets of operations that are legal in one state, of a job of which no
-// whole row holds.
+// setsOf compares the sets of legal operations in one state, of a job without a row for the whole
+// job.
 func (c *rulesCheck) setsOf(t step.Type, s step.State) {
 	var legal step.Causes
-	var guarded [3]step.Causes
+	guarded := map[operation.Guard]step.Causes{}
 	for cause := range rowCauses {
 		if move, ok := c.expect.Move(t, s, cause); ok && isOperation(cause) {
 			legal = legal.With(cause)
@@ -273,9 +274,9 @@ func (c *rulesCheck) setsOf(t step.Type, s step.State) {
 	if got := c.rules.Legal(at); got != legal {
 		c.differ(t, s, "Legal", "", got.String(), legal.String())
 	}
-	for g, want := range guarded {
-		if got := c.rules.Guarded(at, operation.Guard(g)); got != want {
-			c.differ(t, s, fmt.Sprintf("Guarded by %v", operation.Guard(g)), "", got.String(), want.String())
+	for _, g := range operation.AllGuards() {
+		if got, want := c.rules.Legal(at, g), legal.Minus(guarded[g]); got != want {
+			c.differ(t, s, fmt.Sprintf("Legal where %v refuses", g), "", got.String(), want.String())
 		}
 	}
 }

@@ -20,7 +20,7 @@ const (
 	late   step.Time = 1_000_000
 )
 
-// decisions compares what the engine and the model decide.
+// decisions compares the decisions of the engine and the model.
 func (c *rulesCheck) decisions() {
 	for _, t := range append(slices.Clone(c.types), c.undeclared()...) {
 		if !c.declared(t) {
@@ -29,15 +29,11 @@ func (c *rulesCheck) decisions() {
 		for _, s := range step.AllStates() {
 			for at := range c.situations(t, s) {
 				c.situated++
-				c.operations(at)
-				c.reports(at)
+				c.commands(at)
 				c.expiries(at)
-				c.effects(at)
 				if at.expires() {
 					at.now, at.text = late, at.text+", overdue"
-					c.operations(at)
-					c.reports(at)
-					c.effects(at)
+					c.commands(at)
 				}
 				if len(c.cells) >= c.most {
 					return
@@ -47,15 +43,28 @@ func (c *rulesCheck) decisions() {
 	}
 }
 
-// operations compares what becomes of every operation on the step and on the job, and which
-// ones a refusal says are legal.
+// commands compares the outcome of every command but the expiry.
+func (c *rulesCheck) commands(at *situation) {
+	c.operations(at)
+	if !at.special || at.reports {
+		c.reports(at)
+	}
+	if !at.special {
+		c.effects(at)
+	}
+}
+
+// operations compares the outcome of every operation on the step and on the job, and the legal
+// operations of a refusal.
 func (c *rulesCheck) operations(at *situation) {
 	people := []string{"ann", "bob", ""}
 	if c.expect.Enters(at.Type) != step.Waiting {
 		people = people[:1]
 	}
 	left := at.job.Clone()
-	left.Expire(1, at.view.Step.Attempt, at.now) // refused unless the deadline has passed
+	if left.Overdue(at.now) {
+		left.Expire(1, at.view.Step.Attempt, 0, at.now)
+	}
 	for _, person := range people {
 		var legal step.Causes
 		var refused []*engine.Refusal
@@ -74,7 +83,7 @@ func (c *rulesCheck) operations(at *situation) {
 				reason = job.Operate(1, operation.Code(cause), person, at.now)
 			}
 			want := at.modelled(job, reason, model.Answer{})
-			if want.reason == 0 && left.Current == 1 {
+			if want.reason == 0 && (left.Current == 1 || cause.OfStep()) {
 				legal = legal.With(cause)
 			}
 			got, refusal := c.decide(at, &engine.Operate{Cause: cause, Request: engine.Request{ID: store.RequestID{15: 1}, By: person, Because: "because"}})
@@ -89,9 +98,9 @@ func (c *rulesCheck) operations(at *situation) {
 	}
 }
 
-// refusal compares where a refusal says that the job stands, which is where its deadline left
-// it, and what would be legal there, unless a cell differs anyhow. That goes by the step alone,
-// and not by whether there is a next step that could not start.
+// refusal compares the state of the job in a refusal, which is that after its deadline, and the legal
+// operations there, unless a cell differs already. The legal operations depend on the step alone,
+// and not on whether the next step could start.
 func (c *rulesCheck) refusal(at *situation, r *engine.Refusal, left *model.Job, legal step.Causes) {
 	if c.spoilt[at.Type] || c.spoilt[0] {
 		return
@@ -116,15 +125,15 @@ func (c *rulesCheck) refusal(at *situation, r *engine.Refusal, left *model.Job, 
 	}
 }
 
-// A saying is what an executor says of an attempt.
+// A saying is a report of an executor on an attempt.
 type saying struct {
 	text    string
 	results []model.Result
 	outcome step.Cause
 }
 
-// The reports that are tried: of one target everything that can be said, and some of both and of
-// the attempt. A step that has another after it and no attempt under way is told the first of them.
+// The reports to try: every result of one target, and some of both targets and of the attempt. A
+// step with another step after it and no attempt under way gets only the first report.
 var reports = append([]saying{
 	{"the last target succeeded", []model.Result{{Target: 1, Status: step.TargetSucceeded}}, 0},
 	{"both targets succeeded", []model.Result{{Target: 0, Status: step.TargetSucceeded}, {Target: 1, Status: step.SucceededEarlier}}, 0},
@@ -186,20 +195,26 @@ func (c *rulesCheck) report(at *situation, said saying, attempt int32) {
 }
 
 func (c *rulesCheck) expiries(at *situation) {
-	deadline, attempt := at.view.Step.Deadline, at.view.Step.Attempt
+	due, attempt := at.view.Step.Due, at.view.Step.Attempt
 	for _, try := range []struct {
 		text    string
 		attempt int32
 		now     step.Time
+		window  step.Time
 	}{
-		{"the deadline has passed", attempt, late},
-		{"the deadline passes", attempt, deadline},
-		{"the deadline is near", attempt, deadline - 1},
-		{"the deadline of another attempt has passed", attempt + 1, late},
+		{"the moment has passed", attempt, late, 0},
+		{"the moment comes", attempt, due, 0},
+		{"the moment is near", attempt, due - 1, 0},
+		{"the moment of another attempt has passed", attempt + 1, late, 0},
+		{"the moment comes, the window is open", attempt, due, due},
+		{"the moment comes, the window opens later", attempt, due, due + 1},
 	} {
+		if try.window != 0 && at.view.Step.Gate.Reason == step.NoGate {
+			continue
+		}
 		job := at.job.Clone()
-		want := at.modelled(job, job.Expire(1, try.attempt, try.now), model.Answer{})
-		got, _ := c.decideAt(at, &engine.Expire{Job: at.view.Job.ID, Step: 1, Attempt: try.attempt}, try.now)
+		want := at.modelled(job, job.Expire(1, try.attempt, try.window, try.now), model.Answer{})
+		got, _ := c.decideAt(at, &engine.Expire{Job: at.view.Job.ID, Step: 1, Attempt: try.attempt, Window: try.window}, try.now)
 		what := "a deadline"
 		if event := cmp.Or(got.change.Cause, want.change.Cause); event != 0 {
 			what = event.String()
@@ -208,9 +223,9 @@ func (c *rulesCheck) expiries(at *situation) {
 	}
 }
 
-// effects compares what becomes of an effect, of each kind, of this attempt and of another one,
-// that a person gives up or hurries. Where the step is not the current one, the view does not show
-// what that meets.
+// effects compares the outcome of giving up and hurrying an effect of each kind, of this attempt and
+// of another one. It skips a step that is not the current one, as the view does not show the current
+// one.
 func (c *rulesCheck) effects(at *situation) {
 	if at.job.Current != 1 {
 		return
@@ -235,18 +250,18 @@ func (c *rulesCheck) effects(at *situation) {
 	}
 }
 
-// An outcome is what came of one command.
+// An outcome is the outcome of one command.
 type outcome struct {
 	reason  operation.Reason // 0: it was accepted
 	change  model.Change     // the zero Change if it changed nothing
 	answer  model.Answer     // to a report
-	wrong   string           // with the change, of what the model does not know
+	wrong   string           // a fault of the change in fields that the model does not have
 	job     store.Job
 	steps   [2]store.Step
 	targets [2]store.Target
 }
 
-// modelled returns what came of a command, given the job of the model afterwards.
+// modelled returns the outcome of a command in the model, given its job afterwards.
 func (at *situation) modelled(job *model.Job, reason operation.Reason, answer model.Answer) outcome {
 	if reason != 0 {
 		return outcome{reason: reason}
@@ -254,7 +269,7 @@ func (at *situation) modelled(job *model.Job, reason operation.Reason, answer mo
 	return outcomeOf(at.viewOf(job), job.Last, answer)
 }
 
-// decide has the engine decide on a command.
+// decide decides on a command by the engine.
 func (c *rulesCheck) decide(at *situation, command engine.Command) (outcome, *engine.Refusal) {
 	return c.decideAt(at, command, at.now)
 }
@@ -315,8 +330,8 @@ func (s *situation) after(c *store.Change) store.View {
 	return v
 }
 
-// malformed says what of a change is not as its command and the view want it, of what the model
-// does not know: numbers, times and persons. It returns "" for a change that is well-formed.
+// malformed returns the first fault of a change, given its command and the view, in fields that the
+// model does not have: numbers, times and persons. It returns "" for a well-formed change.
 func malformed(v *store.View, c *store.Change, command engine.Command, now step.Time) string {
 	if err := c.Check(); err != nil {
 		return err.Error()
@@ -326,6 +341,7 @@ func malformed(v *store.View, c *store.Change, command engine.Command, now step.
 	want.Seq, want.At = v.Job.Version+store.Seq(n), now
 	if s := &c.Steps[0]; s.ID == want.Step {
 		want.Run, want.Succeeded, want.Unfinished = s.Run, s.Succeeded, s.Unfinished
+		want.Before, want.Mendable = s.Before, s.Mendable
 	}
 	switch command := command.(type) {
 	case *engine.Operate:
@@ -339,6 +355,14 @@ func malformed(v *store.View, c *store.Change, command engine.Command, now step.
 		want.Request, want.Actor, want.Reason = store.RequestID{}, command.By, command.Reason
 	case *engine.Expire:
 		want.Request, want.Actor, want.Reason = store.RequestID{}, "", "deadline"
+		switch {
+		case want.Cause == step.JobExpired:
+			want.Reason = "deadline of the job"
+		case want.Cause == step.Opened:
+			want.Reason = v.Step.Gate.Reason.String()
+		case v.Step.Expires != 0 && v.Step.Expires <= now:
+			want.Reason = "deadline of the step"
+		}
 	}
 	moved := v.Job.Moved
 	for _, r := range c.Records {
@@ -353,12 +377,12 @@ func malformed(v *store.View, c *store.Change, command engine.Command, now step.
 }
 
 func outcomeOf(v store.View, change model.Change, answer model.Answer) outcome {
-	o := outcome{change: change, answer: answer, job: v.Job, steps: [2]store.Step{v.Step, v.Next}}
+	o := outcome{change: drawn(change), answer: answer, job: v.Job, steps: [2]store.Step{v.Step, v.Next}}
 	copy(o.targets[:], v.Targets)
 	return o
 }
 
-// compare compares what came of a command in the engine and in the model.
+// compare compares the outcome of a command in the engine with that in the model.
 func (c *rulesCheck) compare(at *situation, what, how string, got, want outcome) {
 	c.compared++
 	if got == want || c.looked[cell{Type: at.Type, What: what}] || at.now == late && c.looked[cell{Type: at.Type, What: at.expiry().String()}] {
@@ -389,10 +413,13 @@ func (o outcome) String() string {
 	if o.change.Effect != model.NoEffect {
 		fmt.Fprintf(&b, ", effect %v", o.change.Effect)
 	}
+	if g := o.change.Gate; g.Reason != step.NoGate {
+		fmt.Fprintf(&b, ", to wait for %v until %d, then %v", g.Reason, g.Until, g.Then)
+	}
 	return b.String()
 }
 
-// details says everything.
+// details returns all fields in words.
 func (o outcome) details() string {
 	return fmt.Sprintf("%s %+v, answer %+v, job %+v, steps %+v, targets %+v", o.wrong, o.change, o.answer, o.job, o.steps, o.targets)
 }

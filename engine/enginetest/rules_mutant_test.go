@@ -15,8 +15,8 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// Whatever one thing is changed about the documented rules: they do not compile any more, or
-// CheckRules says so; by looking them up, and by deciding on them as well.
+// Rules with any single change of the documented ones do not compile, or CheckRules finds the change:
+// both by look-ups and by decisions.
 func TestCheckRulesCatchesEveryMutant(t *testing.T) {
 	t.Parallel()
 	compiled, refused := compiledMutants()
@@ -26,6 +26,7 @@ func TestCheckRulesCatchesEveryMutant(t *testing.T) {
 		diff := operation.Diff(operation.Standard(), rules)
 		if len(diff) == 0 {
 			same++
+			t.Errorf("%s: equivalent", name)
 			continue
 		}
 		all++
@@ -57,7 +58,7 @@ type mutant struct {
 	rules *operation.Rules
 }
 
-// compiledMutants returns the mutants that compile, and how many do not.
+// compiledMutants returns the mutants that compile, and the number of the others.
 var compiledMutants = sync.OnceValues(func() (compiled []mutant, refused int) {
 	for name, table := range mutants(operation.StandardTable()) {
 		if rules, err := table.Compile(); err == nil {
@@ -69,7 +70,7 @@ var compiledMutants = sync.OnceValues(func() (compiled []mutant, refused int) {
 	return compiled, refused
 })
 
-// mutants yields every table that differs from a table in one point, with what was changed.
+// mutants yields every table that differs from a table in one point, with the change.
 func mutants(table operation.Table) iter.Seq2[string, operation.Table] {
 	return func(yield func(string, operation.Table) bool) {
 		more := true
@@ -99,7 +100,9 @@ func mutants(table operation.Table) iter.Seq2[string, operation.Table] {
 			for what, on := range toggled(row.On, types) {
 				mutate(name+what, func(t *operation.Table) { t.Rows[i].On = on })
 			}
-			mutate(name+" for the whole job", func(t *operation.Table) { t.Rows[i].On = step.Types{} })
+			if !row.On.Empty() {
+				mutate(name+" for the whole job", func(t *operation.Table) { t.Rows[i].On = step.Types{} })
+			}
 			mutate(name+" seals the whole job", func(t *operation.Table) {
 				t.Rows[i].On, t.Rows[i].To, t.Rows[i].Do, t.Rows[i].Guard = step.Types{}, 0, step.Seal, operation.Free
 			})
@@ -112,7 +115,7 @@ func mutants(table operation.Table) iter.Seq2[string, operation.Table] {
 			for do := range otherDos(row.Do) {
 				mutate(fmt.Sprintf("%s with %v", name, do), func(t *operation.Table) { t.Rows[i].Do = do })
 			}
-			for _, guard := range []operation.Guard{operation.Free, operation.SomeDue, operation.Approver, 3} {
+			for _, guard := range append(operation.AllGuards(), operation.Free, operation.Unmarked+1) {
 				if guard != row.Guard {
 					mutate(fmt.Sprintf("%s guarded by %v", name, guard), func(t *operation.Table) { t.Rows[i].Guard = guard })
 				}
@@ -179,15 +182,11 @@ func otherStates(but step.State) iter.Seq[step.State] {
 	}
 }
 
-// decidedAlike reports whether rules differ in nothing that any decision shows: as long as a step
-// has no batches, accepting it is passing it, and before the first attempt every target is due.
+// decidedAlike reports whether no decision shows a difference of rules: before the first attempt every
+// target is due.
 func decidedAlike(diff []operation.Difference) bool {
-	passes := step.SetOf(step.Accept, step.Pass)
 	for _, d := range diff {
 		was, is := d.Was, d.Is
-		if passes.Has(was.Do) && passes.Has(is.Do) {
-			is.Do = was.Do
-		}
 		if d.State == step.Pending && is.Guard == operation.SomeDue {
 			is.Guard = was.Guard
 		}
@@ -209,8 +208,8 @@ func otherDos(but step.Do) iter.Seq[step.Do] {
 	}
 }
 
-// Whatever rules compile, they pass once the model is told of them: what is decided follows
-// from the cells, and from nothing that only the documented rules have.
+// All rules that compile pass once the model has them too: decisions follow from the cells, and from
+// nothing that only the documented rules have.
 func TestCheckRulesPassesWhateverIsExpected(t *testing.T) {
 	testkit.ChecksBy(t, 100)
 	seen := tally{}
@@ -223,7 +222,7 @@ func TestCheckRulesPassesWhateverIsExpected(t *testing.T) {
 	t.Logf("%v", seen)
 }
 
-// modelOf tells the model of rules, cell by cell.
+// modelOf returns the model of rules, cell by cell.
 func modelOf(rules *operation.Rules) *model.Rules {
 	m := model.Documented()
 	for _, t := range m.Types() {
@@ -240,8 +239,9 @@ func modelOf(rules *operation.Rules) *model.Rules {
 	}
 	for _, s := range step.AllStates() {
 		for cause := range rowCauses {
-			if move, _ := rules.Judge(operation.Standing{Job: s}, cause); cause.OfJob() && move.Do != 0 {
-				m.AllowWhole(s, cause, move.Do)
+			m.ForbidWhole(s, cause)
+			if move, ok := rules.Whole(s, cause); ok {
+				m.AllowWhole(s, cause, move.Do, move.Guard)
 			}
 		}
 	}

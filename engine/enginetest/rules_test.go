@@ -30,8 +30,8 @@ func TestCheckRulesPassesTheDocumentedRules(t *testing.T) {
 	}
 }
 
-// What CheckRules says is one line a cell that a person understands, however many look-ups
-// and decisions are wrong because of it.
+// The error of CheckRules has one readable line per cell, for any number of look-ups and decisions that
+// are wrong because of it.
 func TestCheckRulesSaysWhatDiffers(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -57,11 +57,11 @@ func TestCheckRulesSaysWhatDiffers(t *testing.T) {
 			want: []string{"confirmation in waiting: confirm: got legal, vote to succeeded, want legal, vote to succeeded, guard approver"},
 		},
 		{
-			name: "a job row leads elsewhere", table: func(t *operation.Table) { t.Rows[9].To = step.Abandoned },
+			name: "a job row leads elsewhere", table: func(t *operation.Table) { t.Rows[16].To = step.Abandoned },
 			want: []string{"confirmation in waiting: terminate_job: got legal, end to abandoned, want legal, end to terminated"},
 		},
 		{
-			name: "a report leads elsewhere", table: func(t *operation.Table) { t.Kinds[3].Lifecycle[5].To = step.Failed },
+			name: "a report leads elsewhere", table: func(t *operation.Table) { t.Kinds[3].Lifecycle[7].To = step.Failed },
 			want: []string{"sql in running: broke: got end to failed, want end to abnormal"},
 		},
 		{
@@ -82,7 +82,7 @@ func TestCheckRulesSaysWhatDiffers(t *testing.T) {
 			want: []string{"the whole job in failed: custom-job-32: got legal, seal, want illegal"},
 		},
 		{
-			name: "the whole job cannot be sealed", expect: func(r *model.Rules) { r.AllowWhole(step.Succeeded, step.JobCause(32), step.Seal) },
+			name: "the whole job cannot be sealed", expect: func(r *model.Rules) { r.AllowWhole(step.Succeeded, step.JobCause(32), step.Seal, operation.Free) },
 			want: []string{"the whole job in succeeded: custom-job-32: got illegal, want legal, seal"},
 		},
 		{
@@ -139,13 +139,13 @@ func TestRulesErrorIsBounded(t *testing.T) {
 		t.Fatal("CheckRules = nil, want an error")
 	}
 	lines := strings.Split(err.Error(), "\n")
-	if len(lines) != 12 || lines[0] != "rules: not what is expected of them, cells that differ: 11" || lines[11] != "  and 1 more" {
-		t.Errorf("CheckRules = %v\nwant a heading, ten cells, and 1 more", err)
+	if len(lines) != 12 || lines[0] != "rules: not what is expected of them, cells that differ: 12" || lines[11] != "  and 2 more" {
+		t.Errorf("CheckRules = %v\nwant a heading, ten cells, and 2 more", err)
 	}
 }
 
-// A look-up is one thing and a decision another: what is decided is told in full where only
-// that is wrong.
+// Look-ups and decisions are checked separately: if only a decision is wrong, the error shows it in
+// full.
 func TestDecisionsAreComparedByThemselves(t *testing.T) {
 	for _, broken := range []struct {
 		name  string
@@ -169,7 +169,7 @@ func TestDecisionsAreComparedByThemselves(t *testing.T) {
 		},
 		{
 			name: "an executor that is believed", table: func(t *operation.Table) {
-				t.Kinds[0].Lifecycle[4].To, t.Kinds[0].Lifecycle[4].Do = step.Succeeded, step.Accept
+				t.Kinds[0].Lifecycle[6].To, t.Kinds[0].Lifecycle[6].Do = step.Succeeded, step.Accept
 			},
 			want: `script in running, 1 of 2 targets has succeeded, the last step, attempt 2 of 2: stopped: stopped: ` +
 				`got to succeeded, the job to succeeded, effect job_ended, want to terminated, the job to terminated, effect job_ended`,
@@ -191,7 +191,7 @@ func TestDecisionsAreComparedByThemselves(t *testing.T) {
 	}
 }
 
-// Everything that a decision says is compared: one that is wrong in one respect is found out.
+// Every field of a decision is compared: CheckRules finds a decision with one wrong field.
 func TestEveryPartOfADecisionIsCompared(t *testing.T) {
 	for _, broken := range []struct {
 		name string
@@ -233,7 +233,7 @@ func TestEveryPartOfADecisionIsCompared(t *testing.T) {
 	}
 }
 
-// So is everything that a refusal says of the rules.
+// So is every field of a refusal that depends on the rules.
 func TestEveryPartOfARefusalIsCompared(t *testing.T) {
 	for _, broken := range []struct {
 		name string
@@ -255,7 +255,7 @@ func TestEveryPartOfARefusalIsCompared(t *testing.T) {
 	}
 }
 
-// differs asserts that decisions do not pass once harm has been done to what is decided.
+// differs asserts that damaged decisions do not pass.
 func differs(t *testing.T, harm func(*engine.Decision, error)) {
 	t.Helper()
 	c := newRulesCheck(nil, nil)

@@ -23,45 +23,43 @@ import (
 )
 
 // Sequence plays one random sequence of a hundred commands on the rules, the store and the
-// engines of c, and fails t with the number of the promise that is broken. Two engines share
-// the store. People, executors and the clock act on a few jobs; others commit between a
-// command's decision and its commit; commits fail as far as one engine is told, whether they
-// take effect, never do, or do so later; requests and reports are repeated, and come too
-// late; effects are delivered, some at the second try.
+// engines of c, and fails t with the number of the broken promise. Two engines share the store.
+// People, executors and the clock act on a few jobs. Others commit between a command's decision
+// and its commit. Some commits return an error to one engine, whether they take effect, never do,
+// or do so later. Requests and reports are repeated, and come too late. Effects are delivered,
+// some at the second try.
 //
-// After each command all of the jobs that it touched is read back. Every [Invariant] must
-// hold. The model, to which the same was done, must have had the same verdict, and must
-// [Compare]. Where commands raced, each record in its order must be one that the model
-// accepts in that place, and each refusal one that the model has in one of the states
-// passed: promise 6. What was accepted stands in the history and has made one version, what
-// was refused none, a repeated request is answered as it was: promise 1.
+// After each command Sequence reads back the jobs that it touched. Every [Invariant] must hold.
+// The model, with the same commands, must have the same verdict, and must [Compare]. After a race,
+// the model must accept each record in its place, and each refusal must be the model's in one of
+// the states of the race: promise 6. An accepted request is in the history and has made one
+// version, a refused one none, and a repeated request has its first answer: promise 1.
 //
-// What it would catch: whatever breaks a promise or the expected rules by any order of
-// commands up to its length, with two at once; the seed that rapid prints replays it
-// exactly. What it does not show: true concurrency, of which memory and deadlocks are, as
-// one goroutine acts at a time; the rare orders that random ones miss, which a [Walk] of
-// small jobs does not; scopes, paging, watching, options like IfVersion; and what model and
-// engine have in common, which is the document.
+// Sequence finds orders of up to a hundred commands, with two at once, that break a promise or the
+// expected rules; the seed that rapid prints replays them exactly. It does not find data races and
+// deadlocks, as one goroutine acts at a time; rare orders, which a [Walk] of small jobs finds;
+// errors in scopes, paging, watching and conditions such as IfVersion; and errors that model and
+// engine share.
 //
 //	rapid.Check(t, func(t *rapid.T) {
 //		rapid.SyncTest(t, func(t *rapid.T) { enginetest.Sequence(t, config) })
 //	})
 //
-// In a bubble as here, which nothing of a store may outlive, an engine that backs off costs no
-// time; without one it waits some milliseconds per race, and all else is the same.
+// In a bubble as here, a back-off of an engine takes no real time, but no goroutine of the store may
+// outlive the bubble. Without a bubble each race takes some milliseconds, and all else is the same.
 func Sequence(t *rapid.T, c Config) {
 	game{Config: c.withDefaults(), commands: 100, modelled: true, seen: tally{}}.play(t)
 }
 
-// A game is what sequences are played by.
+// A game has the rules of sequences.
 type game struct {
 	Config
 	commands int
-	modelled bool  // Expect says what the rules are, and the model plays along
-	seen     tally // what came up in all sequences so far
+	modelled bool  // the model plays along, by the rules of Expect
+	seen     tally // of all sequences so far
 }
 
-// tally counts what comes up, so that a test can tell that its sequences are not idle.
+// tally counts the events of sequences, so that a test can check that they are not idle.
 type tally map[string]int
 
 func (n tally) String() string {
@@ -72,15 +70,14 @@ func (n tally) String() string {
 	return b.String()
 }
 
-// sequence is a store, two engines on it, and what is known of the jobs from the answers
-// that were given.
+// sequence has a store, two engines on it, and the facts about the jobs that follow from answers.
 type sequence struct {
 	dice
 	game
 	store   store.Store
 	engines [2]*engine.Engine // the first one on a store that others act around, and that fails
 	checker *Checker
-	strict  bool // the authorizer admits to what is legal now, and to nothing else
+	strict  bool // the authorizer permits only operations that are legal now
 	now     time.Time
 	numbers uint64
 	jobs    []*tracked
@@ -92,23 +89,23 @@ type sequence struct {
 
 	between func()        // runs once, around the first engine's next commit to the job raced
 	raced   store.JobID   // see between
-	racedOn store.Seq     // the version that the commit is decided on; one that rests on an older view is none of the race
-	late    *store.Change // a commit that failed as far as the first engine knows, and is still to come
-	faults  int           // how many commits failed as far as the first engine knows
-	failing bool          // the last of them did
+	racedOn store.Seq     // the version that the commit is decided on; a commit on an older view does not take part in the race
+	late    *store.Change // a commit that failed for the first engine, and takes effect later
+	faults  int           // number of commits that failed for the first engine
+	failing bool          // the last of them failed
 
 	mu        sync.Mutex // guards delivered
 	delivered map[store.JobID]map[store.Seq]bool
 }
 
-// tracked is a job and what must be true of it.
+// tracked is a job with the facts that must be true of it.
 type tracked struct {
 	id        store.JobID
 	spec      engine.JobSpec
 	requests  []request                  // accepted, its creation first
 	reports   []engine.Report            // accepted
 	succeeded map[step.ID]map[int32]bool // targets whose success was accepted since all had to run
-	final     bool                       // nothing can happen to it any more
+	final     bool                       // no command can change it any more
 	ended     map[step.ID]attempt        // the last attempt of each step that was seen when it was over
 
 	last   Snapshot     // after the last command
@@ -128,7 +125,7 @@ func (j *tracked) version() store.Seq { return j.last.Job.Version }
 // play plays one sequence and returns how it ended.
 func (g game) play(t *rapid.T) *sequence {
 	w := &sequence{
-		dice: dice{t}, game: g, store: storetest.WithoutClock(g.Open(openTB{T: t})), checker: NewChecker(g.Rules), now: time.UnixMilli(1_800_000_000_000),
+		dice: dice{t}, game: g, store: storetest.WithoutClock(g.Open(openTB{T: t})), checker: NewChecker(g.Rules), now: epoch.Std(),
 		strict: rapid.Bool().Draw(t, "strict"), sent: map[string]engine.Report{},
 		givenUp: map[effect]bool{}, givers: map[store.RequestID]bool{}, delivered: map[store.JobID]map[store.Seq]bool{},
 	}
@@ -138,7 +135,7 @@ func (g game) play(t *rapid.T) *sequence {
 			st = hooked{w.store, w}
 		}
 		w.engines[i] = g.Engine(st, engine.WithRules(g.Rules), engine.WithAuthorizer(w.admit),
-			engine.WithClock(func() time.Time { return w.now }), engine.WithRandom(w.number),
+			engine.WithClock(func() time.Time { return w.now }), engine.WithRandom(w.number), engine.WithWindows(window),
 			engine.WithObserver(engine.Observer{Accepted: func(_ context.Context, r store.Record, _ time.Duration) {
 				w.accepted = append(w.accepted, r)
 			}}))
@@ -157,7 +154,7 @@ func (g game) play(t *rapid.T) *sequence {
 	return w
 }
 
-// turn plays one command, or some at once, or one that tries a promise out.
+// turn plays one command, or some at once, or one that tests a promise.
 func (w *sequence) turn() {
 	j := w.job()
 	switch n := w.Below(32, "turn"); {
@@ -206,7 +203,7 @@ func (w *sequence) open() []*tracked {
 	return slices.DeleteFunc(slices.Clone(w.jobs), func(j *tracked) bool { return j.final })
 }
 
-// admit is an authorizer that looks at the state.
+// admit is an authorizer that decides by the state.
 func (w *sequence) admit(_ context.Context, a engine.Access) error {
 	legal := !w.strict || a.Cause == step.Created || a.Cause.OfEffect()
 	if !legal {
@@ -219,8 +216,8 @@ func (w *sequence) admit(_ context.Context, a engine.Access) error {
 	return nil
 }
 
-// denied returns the reason that an engine gives while the authorizer is strict, which
-// comes before those that the rules have.
+// denied returns the reason that an engine gives while the authorizer is strict: Denied comes before
+// the reasons of the rules.
 func denied(reason operation.Reason, strict bool) operation.Reason {
 	if strict && (reason == operation.WrongType || reason == operation.NotCurrent || reason == operation.WrongState || reason == operation.Sealed) {
 		return operation.Denied

@@ -10,8 +10,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Promise 1: a repeated request is answered as it was the first time, nobody else is, and
-// nothing changes.
+// Promise 1: a repeated request gets its first answer, the same id with another request is refused,
+// and nothing changes.
 func (w *sequence) repeat(j *tracked) {
 	defer func(strict bool) { w.strict = strict }(w.strict)
 	w.strict = false
@@ -56,7 +56,7 @@ func (w *sequence) reportTwice(j *tracked) {
 
 var errOnPurpose = errors.New("failed on purpose")
 
-// deliver delivers what is due; every third effect fails the first time.
+// deliver delivers the due effects; every third effect fails the first time.
 func (w *sequence) deliver() {
 	_, err := w.engine().Deliver(context.Background(), func(_ context.Context, d engine.Delivery) error {
 		if d.Seq%3 == 0 && d.Count == 1 {

@@ -3,6 +3,7 @@ package enginetest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/stepgate/stepgate/engine"
@@ -20,27 +21,47 @@ func (w *sequence) expect(err error) {
 	}
 }
 
-// after checks the version that a command has left. Promise 1: what was accepted made one
-// version, or two if a deadline had passed before it, and what was refused none.
+// after checks the version after a command. Promise 1: an accepted command made one version, or two
+// if a deadline had passed before it, and a refused command none.
 func (w *sequence) after(j *tracked, a answer) {
 	w.land()
 	w.expect(a.err)
 	w.checkAccepted()
 	before, version := j.version(), w.header(j).Version
+	news := w.history(j)
+	for n := len(news); n > 1 && asked(&news[n-2], &news[n-1]); n-- { // about a window, by the engine itself
+		news, version = news[:n-1], version-1
+	}
 	expired := store.Seq(0) // whether an expiry came first
-	if news := w.history(j); len(news) == 2 && byTime(&news[0]) {
+	if len(news) == 2 && byTime(&news[0]) {
 		expired = 1
 	}
+	// A sweep looks again once it has moved a turn, and may find the job due by another moment.
+	swept := len(news) > 0 && news[0].Seq == a.seq && !slices.ContainsFunc(news, func(r store.Record) bool { return !byTime(&r) })
 	switch {
 	case a.err != nil && version != before:
 		w.Fatalf("promise 1: %v, but the job went from version %d to %d", a.err, before, version)
-	case a.err == nil && a.seq != 0 && (a.seq != version || version != before+expired+1):
+	case a.err == nil && a.seq != 0 && !swept && (a.seq != version || version != before+expired+1):
 		w.Fatalf("promise 1: accepted as version %d, but the job went from version %d to %d", a.seq, before, version)
 	case a.err == nil && a.seq == 0 && version != before:
 		w.Fatalf("promise 1: nothing was to change, but the job went from version %d to %d", before, version)
 	}
 	w.check(j)
 	w.checkOthers(j)
+}
+
+// attemptBefore returns the attempt of the step before r, which has the attempt after it: a moment or a
+// report can begin the next one.
+func attemptBefore(r *store.Record) int32 {
+	if r.Entered == 0 && (r.Effect == store.RunTargets || r.Effect == store.AskConfirmers) {
+		return r.Attempt - 1
+	}
+	return r.Attempt
+}
+
+// asked reports whether r is the answer about the window at which the record before it left the step.
+func asked(before, r *store.Record) bool {
+	return r.Cause == step.Opened && before.Gate.Reason == step.WindowGate && before.Gate.Until == before.At
 }
 
 // checkOthers checks the jobs beside j, which have changed only if time has ended an
@@ -59,7 +80,7 @@ func (w *sequence) checkOthers(j *tracked) {
 	}
 }
 
-// Promise 6: what was accepted stands in the history, under its own number.
+// Promise 6: an accepted command is in the history, under its own number.
 func (w *sequence) checkAccepted() {
 	for _, r := range w.accepted {
 		history, err := w.engines[1].History(context.Background(), r.Job, r.Seq-1, 1)
@@ -96,12 +117,15 @@ func (w *sequence) recordOf(j *tracked, is func(store.Record) bool) (store.Recor
 	return store.Record{}, false
 }
 
-// check reads j back and checks every promise that can be seen in what is stored, and then
-// that the model agrees.
+// check reads j back and checks every promise that the stored state can show, and then that the
+// model agrees.
 func (w *sequence) check(j *tracked) {
 	s, before := w.load(j), j.version()
-	if j.final && slices.ContainsFunc(s.History[before:], func(r store.Record) bool { return !r.Cause.OfEffect() }) {
-		w.Fatalf("promise 2: nothing was to happen to job %d any more, and it went from version %d to %d", j.id, before, s.Job.Version)
+	if j.final && slices.ContainsFunc(s.History[before:], func(r store.Record) bool {
+		mark := r.From == step.Pending && r.To == step.Pending // a stop before a step that never comes
+		return !r.Cause.OfEffect() && !mark
+	}) {
+		w.Fatalf("promise 2: nothing was to happen to job %d any more, and it went from version %d to %d by %+v", j.id, before, s.Job.Version, s.History[before])
 	}
 	if err := w.checker.Check(&s); err != nil {
 		w.Fatalf("job %d: %v", j.id, err)
@@ -123,7 +147,7 @@ func (w *sequence) check(j *tracked) {
 	}
 }
 
-// follow has the model do what a new record says, and notes what came up.
+// follow applies a new record to the model, and tallies it.
 func (w *sequence) follow(j *tracked, r *store.Record) {
 	w.seen["record"]++
 	w.seen[r.Cause.String()]++
@@ -131,22 +155,33 @@ func (w *sequence) follow(j *tracked, r *store.Record) {
 		w.seen["seal"]++
 	}
 	w.seen[fmt.Sprint("step type: ", j.spec.Steps[r.Step-1].Type)]++
-	if byPerson(r) && r.Effect == store.RunTargets && startsAll(r) && r.Entered == 0 {
-		j.succeeded[r.Step] = nil
+	if byPerson(r) && r.Entered == 0 && (r.Effect == store.RunTargets && startsAll(r) || r.Gate.Then == step.RunAll) {
+		maps.DeleteFunc(j.succeeded[r.Step], func(target int32, _ bool) bool { return r.Run.Has(target) })
 	}
 	report := w.sent[r.Actor]
 	gaveUp := r.Cause == step.Broke && w.givers[r.Request]
-	if byReport(r) && !gaveUp && (report.Job != r.Job || report.Step != r.Step || report.Attempt != r.Attempt) {
+	if byReport(r) && !gaveUp && (report.Job != r.Job || report.Step != r.Step || report.Attempt != attemptBefore(r)) {
 		w.Fatalf("promise 4: a report of attempt %d.%d of job %d was counted for attempt %d.%d of job %d",
-			report.Step, report.Attempt, report.Job, r.Step, r.Attempt, r.Job)
+			report.Step, report.Attempt, report.Job, r.Step, attemptBefore(r), r.Job)
 	}
 	if j.oracle == nil {
 		return
 	}
 	j.oracle = j.oracle.Clone()
+	w.checkWindow(j, r)
 	made := *r
 	if gaveUp {
 		made.Cause, made.Effect = step.GivenUp, store.RunTargets
+	}
+	before := &j.last.History[max(r.Seq, 2)-2]
+	if n := len(j.passed); n > 1 && !byTime(r) && byTime(before) && before.Cause != step.Opened && before.At == r.At {
+		// Perhaps both are of one command, which meets one deadline and no second one.
+		both := j.passed[n-2].Clone()
+		if changed, _ := apply(both, &made, report); changed {
+			j.oracle = both
+			j.passed = append(j.passed, both)
+			return
+		}
 	}
 	if changed, reason := apply(j.oracle, &made, report); !changed {
 		w.Fatalf("promise 6: record %d, %v, starts in %v: there, by the model, the command is %s", r.Seq, r.Cause, r.From, verdict(reason, changed))
@@ -154,9 +189,29 @@ func (w *sequence) follow(j *tracked, r *store.Record) {
 	j.passed = append(j.passed, j.oracle)
 }
 
-// apply has the model do what made a record, which was a report if the record says so. Of a run that
-// was given up the record says that, and its effect.
+// checkWindow checks that a record which asks about a window has the answer of the function of windows:
+// the step begins, or waits until the window opens.
+func (w *sequence) checkWindow(j *tracked, r *store.Record) {
+	gate, name := j.oracle.Steps[j.oracle.Current-1].Gate, j.spec.Steps[j.oracle.Current-1].Window
+	if r.Cause != step.Opened || gate.Reason != step.WindowGate {
+		return
+	}
+	until := r.At
+	if r.Gate.Reason == step.WindowGate {
+		until = r.Gate.Until
+	}
+	if opens := step.At(window(name, r.At.Std())); until != opens {
+		w.Fatalf("promise 9: job %d asked about the window %q at %v, which opens at %v, and the answer is %v", j.id, name, r.At, opens, until)
+	}
+	w.seen["window: "+r.To.String()]++
+}
+
+// apply applies the command that made a record to the model. The command is report if the record
+// says so, and otherwise follows from the record, also for a run that was given up.
 func apply(m *model.Job, r *store.Record, report engine.Report) (changed bool, refused operation.Reason) {
+	if r.Gate.Reason == step.TimeGate {
+		defer func() { changed = changed && m.Drawn(r.Gate.Until) }()
+	}
 	switch {
 	case r.Cause.OfStep():
 		refused = m.Operate(r.Step, operation.Code(r.Cause.Code()), r.Actor, r.At)
@@ -165,7 +220,11 @@ func apply(m *model.Job, r *store.Record, report engine.Report) (changed bool, r
 	case r.Cause.OfEffect():
 		refused = m.OperateEffect(r.Cause, model.Effect(r.Effect.String()), r.Step, r.Attempt, r.At)
 	case byTime(r):
-		refused = m.Expire(r.Step, r.Attempt, r.At)
+		window := r.At // the answer about a window, which opens or says when it will
+		if r.Gate.Reason == step.WindowGate {
+			window = r.Gate.Until
+		}
+		refused = m.Expire(r.Step, attemptBefore(r), window, r.At)
 	default:
 		return m.Report(report.Step, report.Attempt, modelled(report.Results), report.Outcome, r.At)
 	}
@@ -183,7 +242,8 @@ func (w *sequence) checkDue(j *tracked) {
 	}
 }
 
-// Promise 3: what was read of an attempt when it was over is read as long as another runs.
+// Promise 3: the results that a read returned after the end of an attempt are still the same while
+// another attempt runs.
 func (w *sequence) checkEarlier(j *tracked) {
 	current := j.last.current()
 	if current.Attempt == 0 || current.Total == 0 {
@@ -213,13 +273,12 @@ func (w *sequence) checkEarlier(j *tracked) {
 	}
 }
 
-// Promise 2: somebody may do something to a job that waits for people, and nothing happens
-// any more to one that is final.
+// Promise 2: a job that waits for people has a legal operation, and no command changes a final job.
 func (w *sequence) checkGoesOn(j *tracked) {
 	ctx, ann, c := context.Background(), engine.Request{By: "ann"}, j.last.current()
 	legal := j.last.sight().Legal("ann")
 	codes, err := w.engines[1].Allowed(ctx, j.id, c.ID, ann)
-	overdue := c.Deadline != 0 && c.Deadline <= step.At(w.now) // she is told what is legal after the expiry
+	overdue := j.last.expired(step.At(w.now)) // she is told what is legal after the expiry
 	if err != nil || codes != legal && !overdue {
 		w.Fatalf("promise 2: job %d is %v: the rules let ann do %v, and she is told %v, %v", j.id, c.State, legal, codes, err)
 	}
@@ -232,4 +291,12 @@ func (w *sequence) checkGoesOn(j *tracked) {
 		j.final = final
 		w.seen["final job"]++
 	}
+}
+
+// expired reports whether a deadline of the attempt, the step or the job has passed, so that a command
+// meets its expiry first.
+func (s *Snapshot) expired(now step.Time) bool {
+	return slices.ContainsFunc([]step.Time{s.current().Deadline, s.current().Expires, s.Job.Deadline}, func(t step.Time) bool {
+		return t != 0 && t <= now
+	})
 }

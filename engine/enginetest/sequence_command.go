@@ -15,7 +15,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A command is what a person, an executor or the clock does to a job.
+// A command is an act of a person, an executor or the clock on a job.
 type command struct {
 	kind   string
 	run    func(*engine.Engine) answer
@@ -25,7 +25,7 @@ type command struct {
 	oracle func(m *model.Job, now step.Time) (changed bool, refused operation.Reason) // the same to the model
 }
 
-// answer is what an engine says to a command.
+// answer is the answer of an engine to a command.
 type answer struct {
 	seq   store.Seq // the version that was made, 0 if none or not known
 	again bool      // it had to be asked again, as the outcome was unknown
@@ -46,9 +46,9 @@ type request struct {
 	record store.Record // once it was accepted
 }
 
-// Promise 1: a creation makes one job, whatever becomes of its commit.
+// Promise 1: a creation makes one job, whatever the outcome of its commit is.
 func (w *sequence) create() {
-	spec := drawJob(w, w.Rules)
+	spec := drawJob(w, w.Rules, step.At(w.now))
 	r := request{Ask: player.Ask{Spec: &spec, Cause: step.Created, Request: engine.Request{By: "ann", ID: w.newRequest()}}}
 	e := w.engine()
 	_, err := w.insist(func() (err error) {
@@ -65,11 +65,15 @@ func (w *sequence) create() {
 		w.Fatalf("promise 1: %d creations made %d jobs (%v)", len(w.jobs), len(all), err)
 	}
 	j.last = w.load(j)
-	if header, _, err := engine.Replay(w.Rules, spec, []store.Record{r.record}); err != nil || j.last.Job != header {
+	header, _, err := engine.Replay(w.Rules, spec, []store.Record{r.record})
+	if is := j.last.Job; header.Policy.Equal(is.Policy) {
+		header.Policy = is.Policy // which is another copy
+	}
+	if err != nil || j.last.Job != header {
 		w.Fatalf("promise 1: job %d was said to be\n%+v (%v), it is\n%+v", j.id, header, err, j.last.Job)
 	}
 	if w.modelled {
-		j.oracle = model.New(w.Expect, spec.Steps)
+		j.oracle = newModel(w.Expect, &spec)
 	}
 	w.check(j)
 }
@@ -104,7 +108,7 @@ func (w *sequence) command(j *tracked, likely bool) command {
 	return c
 }
 
-// operation has c carry out r, and note it if it was accepted.
+// operation makes c carry out r, and note it if it was accepted.
 func (w *sequence) operation(c *command, j *tracked, r request) {
 	c.strict = w.strict
 	c.oracle = func(m *model.Job, now step.Time) (bool, operation.Reason) {
@@ -123,7 +127,7 @@ func (w *sequence) operation(c *command, j *tracked, r request) {
 	}
 }
 
-// onEffect has c give up or hurry an effect that waits in s, and note it if it was accepted.
+// onEffect makes c give up or hurry an effect that waits in s, and note it if it was accepted.
 func (w *sequence) onEffect(c *command, j *tracked, r request, s *Snapshot) {
 	at := effect{j.id, r.Effect}
 	d := s.Effects[slices.IndexFunc(s.Effects, func(d store.Delivery) bool { return d.Seq == r.Effect })]
@@ -133,7 +137,7 @@ func (w *sequence) onEffect(c *command, j *tracked, r request, s *Snapshot) {
 		switch {
 		case gone:
 			reason = operation.Settled
-		case r.Cause == step.Hurried && d.NotBefore > now && d.Failures < d.Count: // a stop that was delivered
+		case r.Cause == step.Hurried && d.NotBefore > now && d.Held:
 			reason = operation.Leased
 		default:
 			reason = m.OperateEffect(r.Cause, model.Effect(d.Effect.String()), d.Step, d.Attempt, now)
@@ -159,15 +163,15 @@ func (w *sequence) onEffect(c *command, j *tracked, r request, s *Snapshot) {
 	}
 }
 
-// newReport draws a report of an executor that has sent none before, so that its record can
-// be told by its name.
+// newReport draws a report of an executor that has sent none before, so that its name identifies its
+// record.
 func (w *sequence) newReport(s *Snapshot) engine.Report {
 	r := s.sight().Report(w, player.Usual)
 	r.By = fmt.Sprint("executor ", w.number())
 	return r
 }
 
-// report has c send r and note what it brought.
+// report makes c send r and note its results.
 func (w *sequence) report(c *command, j *tracked, r engine.Report) {
 	w.sent[r.By] = r
 	c.oracle = func(m *model.Job, now step.Time) (bool, operation.Reason) {
@@ -182,7 +186,7 @@ func (w *sequence) report(c *command, j *tracked, r engine.Report) {
 		})
 		if a.err == nil {
 			j.reports = append(j.reports, r)
-			if w.faults == faults { // an answer that had to be found out does not list what was rejected
+			if w.faults == faults { // after an unknown outcome the answer does not list rejected results
 				j.note(r, receipt)
 			}
 		}
@@ -205,8 +209,12 @@ func modelled(results []engine.TargetResult) []model.Result {
 	return own
 }
 
-// note remembers the successes that a report brought.
+// note remembers the successes that a report brought. One that repeats known results brings none: all may
+// be about to run again, behind a gate.
 func (j *tracked) note(r engine.Report, receipt engine.ReportReceipt) {
+	if receipt.Seq == 0 {
+		return
+	}
 	if j.succeeded[r.Step] == nil {
 		j.succeeded[r.Step] = map[int32]bool{}
 	}
@@ -220,10 +228,11 @@ func (j *tracked) note(r engine.Report, receipt engine.ReportReceipt) {
 	}
 }
 
-// sweep has c expire what is overdue. Promise 6: it is none of its business who else does.
+// sweep makes c expire overdue attempts. Promise 6: others may do so at the same time.
 func (w *sequence) sweep(c *command, j *tracked) {
 	c.oracle = func(m *model.Job, now step.Time) (bool, operation.Reason) {
-		reason := m.Expire(m.Current, m.Steps[m.Current-1].Attempt(), now)
+		at := &m.Steps[m.Current-1]
+		reason := m.Expire(m.Current, at.Attempt(), step.At(window(at.Spec.Window, now.Std())), now)
 		return reason == 0, 0 // a sweep refuses nothing
 	}
 	c.run = func(e *engine.Engine) (a answer) {
@@ -238,9 +247,9 @@ func (w *sequence) sweep(c *command, j *tracked) {
 	}
 }
 
-// insist repeats a request for as long as its outcome is unknown, and says whether it had
-// to. Promise 1: that is safe, and the outcome is not unknown after two failures of the
-// store. By then everybody is admitted: a denial comes before the answer to a repetition.
+// insist repeats a request while its outcome is unknown, and reports whether it did. Promise 1: that
+// is safe, and the outcome is known after two failures of the store. The authorizer then permits
+// everything, as a denial comes before the answer to a repetition.
 func (w *sequence) insist(request func() error) (again bool, err error) {
 	defer func(strict bool) { w.strict = strict }(w.strict)
 	for {
@@ -256,8 +265,8 @@ func (w *sequence) insist(request func() error) (again bool, err error) {
 	}
 }
 
-// Promise 1: what was accepted made one version, and what was refused none. Promise 8: the
-// model has the same verdict.
+// Promise 1: an accepted command made one version, and a refused one none. Promise 8: the model has
+// the same verdict.
 func (w *sequence) act(j *tracked) {
 	c := w.command(j, true)
 	a := c.run(w.engine())
@@ -279,11 +288,13 @@ func (w *sequence) act(j *tracked) {
 	}
 }
 
-// Promise 2: what is overdue and is swept does not stay as it is.
+// Promise 2: a step whose moment has come changes at a sweep, by one moment: the step may be due again.
 func (w *sequence) checkSwept() {
 	for _, j := range w.jobs {
-		if d := j.last.current().Deadline; d != 0 && d <= step.At(w.now) {
-			w.Fatalf("promise 2: job %d was due at %v, it was swept at %v, and still waits", j.id, d, step.At(w.now))
+		r := &j.last.History[len(j.last.History)-1]
+		swept := byTime(r) && r.At == step.At(w.now)
+		if d := j.last.current().Due; d != 0 && d <= step.At(w.now) && !swept {
+			w.Fatalf("promise 2: job %d was due at %v, it was swept at %v, and still waits since %+v", j.id, d, step.At(w.now), *r)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/engine/enginetest/model"
 	"github.com/stepgate/stepgate/internal/player"
 	"github.com/stepgate/stepgate/operation"
@@ -13,8 +14,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// hooked is the first engine's store. Others act around its commits; and some commits
-// fail as far as the engine is told, whether they take effect, never do, or do so later.
+// hooked is the first engine's store. Others act around its commits, and some commits return an
+// error to the engine, whether they take effect, never do, or do so later.
 type hooked struct {
 	store.Store
 	sequence *sequence
@@ -49,7 +50,7 @@ func (h hooked) Commit(ctx context.Context, c store.Change) error {
 	return errLost
 }
 
-// fault draws what goes wrong with a commit, "" for nothing; faults come in rows.
+// fault draws the fault of a commit, "" for none; faults come in rows.
 func (w *sequence) fault() string {
 	faults := []string{"", "took effect", "no effect", "takes effect later"}
 	if !w.failing {
@@ -78,13 +79,24 @@ func (w *sequence) land() {
 	}
 }
 
-// Promise 6: while one command is between its decision and its commit, others pass. Then
-// either it does not pass, or it does after them, or before them if its commit took
-// effect although the store failed to say so; each as the rules have it in the state that
-// the one before has left.
+// startOrStop is a command to start j, or to terminate it.
+func (w *sequence) startOrStop(j *tracked) command {
+	cause := player.Of(w, "start or stop", []step.Cause{operation.StartJob.Cause(), operation.TerminateJob.Cause()})
+	r := request{Ask: player.Ask{Job: j.id, Step: j.last.Job.Current, Cause: cause, Request: engine.Request{By: "ann", ID: w.newRequest()}}}
+	c := command{at: step.At(w.now), kind: r.Cause.String()}
+	w.operation(&c, j, r)
+	return c
+}
+
+// Promise 6: while one command is between its decision and its commit, others pass. Then it does not
+// pass, or passes after them, or before them if its commit took effect although the store returned
+// an error. Each command follows the rules in the state that the one before has left.
 func (w *sequence) race(j *tracked) {
 	before := j.version()
 	first, second := w.command(j, true), w.command(j, player.OneIn(w, 2, "likely"))
+	if player.OneIn(w, 6, "on the job") { // rare otherwise, as it is seldom legal, or soon
+		second = w.startOrStop(j)
+	}
 	var versions []store.Seq
 	var refusals []refusal
 	run := func(c command, engine int) {
@@ -143,8 +155,8 @@ type refusal struct {
 	reason operation.Reason
 }
 
-// check looks for a state in the course of the race in which the model refuses the command
-// for the same reason, at the time before the race or after it.
+// check looks for a state of the race in which the model refuses the command for the same reason, at
+// the time before the race or after it.
 func (r refusal) check(w *sequence, j *tracked) {
 	if j.oracle == nil {
 		return

@@ -17,8 +17,8 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m, 1000) }
 
-// All promises hold for the engine as it is, whoever interferes and whatever the store
-// fails to say, and the sequences that show it are neither short nor one-sided.
+// All promises hold for the sound engine, with competing changes and lost answers of the store. The
+// sequences are neither short nor one-sided.
 func TestPromises(t *testing.T) {
 	t.Parallel()
 	g := game{Config: Config{}.withDefaults(), commands: 100, modelled: true, seen: tally{}}
@@ -57,8 +57,8 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-// Promises 1 to 7 hold under whatever rules compile: a table that would break one is
-// refused when it is compiled, and not found out when a job is stuck.
+// Promises 1 to 7 hold under all rules that compile: Compile refuses a table that would break one, so
+// that no job gets stuck.
 func TestPromisesUnderAnyRules(t *testing.T) {
 	testkit.ChecksBy(t, 2)
 	seen := tally{}

@@ -18,62 +18,59 @@ import (
 )
 
 // Simulate plays one random story of a whole installation on the rules, the store and the
-// engines of c: people, two executors, a clock, and two engines that share a store which
-// fails them. It is deterministic: one goroutine acts at a time, the time is virtual, and
-// every choice is drawn from t, so that the seed which rapid prints plays it again.
+// engines of c: people, two executors, a clock, and two engines that share a store with faults. It
+// is deterministic: one goroutine acts at a time, the time is virtual, and every choice is drawn
+// from t, so that the seed that rapid prints replays it.
 //
-// People create jobs, start and terminate them, use every operation, legal or not, try it
-// dry, make it depend on a version or an attempt, and click twice. Executors receive effects
-// from dispatchers, or fetch them; they report in pieces, all pieces at once, twice, late, of the wrong attempt, contradict
-// themselves, break, drop what they do, stop when asked, later or never until asked again,
-// and die and forget. Each call of the store may fail before or after it took effect,
-// arrive twice or late, or answer as it did before; while one engine commits, the other
-// may do so first; and at any call an engine may die: it is thrown away, its answer is
-// lost, and a new one takes its place.
+// People create jobs, start and terminate them, use every operation, legal or not, try dry runs,
+// set conditions on a version or an attempt, and click twice. Executors receive effects from
+// dispatchers, or claim them. They report in parts, all parts at once, twice, late, on the wrong
+// attempt, contradict themselves, break, drop the step, stop when asked, later, or not before they
+// are asked again, and die and forget. Each call of the store may fail before or after it took
+// effect, arrive twice or late, or return an old answer. While one engine commits, the other may
+// commit first. At any call an engine may die: its answer is lost, and a new engine takes its place.
 //
-// First comes safety. After every command all of it is read from the store underneath,
-// where nothing fails, and it must hold that
+// The first part checks safety. After every command Simulate reads everything from the store below
+// the faults, and checks that
 //
 //   - every [Invariant] holds of every job;
-//   - every answer is true: what was accepted stands in the history as the answer has it,
-//     what was refused, tried dry, or failed for another reason has left nothing there, and a
-//     request whose outcome is unknown, or whose engine died, has been carried out once or
-//     not at all, and says which when it is repeated;
-//   - each record is of a request that was made, of a report that was sent on that very
-//     attempt, or of a deadline that has passed;
+//   - every answer is true: an accepted request is in the history as in its answer; a refused,
+//     dry or failed one has left no record; and a request whose outcome is unknown, or whose
+//     engine died, has been carried out once or not at all, and its repetition tells which;
+//   - each record is of a request that was made, of a report that was sent on that attempt, or
+//     of a deadline that has passed;
 //   - a target whose success was accepted is not run again unless a person asked for all;
 //   - an effect waits until it has been delivered or is obsolete.
 //
-// Then comes liveness. Nothing fails any more, executors answer honestly, dispatchers and
-// sweepers go on, the clock moves. Within a bounded number of rounds every job must have
-// come to rest: not started, ended, or waiting for a person, with no effect left in the
-// store; and every request of unknown outcome has been answered.
+// The second part checks liveness. Faults end, executors answer honestly, dispatchers and sweepers
+// go on, the clock moves. Within a bounded number of rounds every job must have come to rest: not
+// started, ended, or waiting for a person, without an effect in the store; and every request of
+// unknown outcome has its answer.
 //
-// Two of the faults break the promises of [store.Store]: a stale read, and a commit that
-// arrives twice whose caller is told of the conflict that the second is. Under these a
-// refusal may be about what was, and may hide that the request has been carried out; all
-// else holds. Dispatchers are spared stale reads: an effect that is looked at in the past may
-// seem to be obsolete. So are executors that ask for the targets of an attempt,
-// as they run what they were told and never ask again: they do not believe a stale answer.
+// Two of the faults break the promises of [store.Store]: a stale read, and a commit that arrives
+// twice and returns the conflict of the second arrival. With these a refusal may be about an old
+// state, and may hide that the request has been carried out; all else holds. Dispatchers get no
+// stale reads, as an effect may seem obsolete in an old state. Executors that ask for the targets of
+// an attempt repeat a stale read, as they run these targets and never ask again.
 //
-// What it would catch: a change that is lost, doubled or torn by a crash at any moment; a
-// false answer; work that is done twice; a lost effect; a job that hangs after the faults have
-// stopped. What it does not show: two calls of a store at the same moment
-// (the conformance suite of storetest and the race detector do), the real time that
-// anything takes, an executor that breaks its contract for good, rules that are not meant as
-// they are (see [CheckRules]), and stories longer than a hundred commands.
+// Simulate finds a change that is lost, doubled or torn by a crash at any moment; a false answer;
+// work that is done twice; a lost effect; a job that hangs after the faults have ended. It does not
+// find errors of two calls of a store at the same moment (the conformance suite of storetest and the
+// race detector do), real delays, an executor that breaks its contract for good, unintended rules
+// (see [CheckRules]), and stories longer than a hundred commands.
 //
 //	rapid.Check(t, func(t *rapid.T) {
 //		rapid.SyncTest(t, func(t *rapid.T) { enginetest.Simulate(t, config) })
 //	})
 //
-// In a bubble as here, which nothing of a store may outlive, an engine that backs off costs no
-// time; without one it waits some milliseconds per conflict, and all else is the same.
+// In a bubble as here, a back-off of an engine takes no real time, but no goroutine of the store may
+// outlive the bubble. Without a bubble each conflict takes some milliseconds, and all else is the
+// same.
 func Simulate(t *rapid.T, c Config) {
 	newStories(c).play(t)
 }
 
-// stories say how simulations are played, and what came up in them.
+// stories has the settings of simulations, and a tally of their events.
 type stories struct {
 	Config
 	commands int
@@ -89,7 +86,7 @@ func newStories(c Config) stories {
 type simulation struct {
 	dice
 	stories
-	good      store.Store // where nothing fails
+	good      store.Store // without faults
 	faults    *storetest.Faults
 	store     *crowd.Store      // good, with the faults
 	engines   [3]*engine.Engine // the last one only overtakes
@@ -100,7 +97,7 @@ type simulation struct {
 	jobs    []*watched
 	wishes  []*wish // in the order in which they were first made
 	wished  map[store.RequestID]*wish
-	sent    map[string]*message // by who sent it
+	sent    map[string]*message // by the name of the executor
 	checker *Checker
 	handed  map[effect]bool // the effects that a handler has been given
 
@@ -119,7 +116,7 @@ type effect struct {
 // play plays one story.
 func (how stories) play(t *rapid.T) {
 	s := &simulation{
-		dice: dice{t}, stories: how, good: how.Open(openTB{T: t}), now: time.UnixMilli(1_800_000_000_000),
+		dice: dice{t}, stories: how, good: how.Open(openTB{T: t}), now: epoch.Std(),
 		wished: map[store.RequestID]*wish{}, sent: map[string]*message{}, handed: map[effect]bool{}, checker: NewChecker(how.Rules),
 	}
 	s.faults = storetest.NewFaults(s.good)
@@ -144,7 +141,7 @@ func (how stories) play(t *rapid.T) {
 }
 
 func (s *simulation) newEngine() *engine.Engine {
-	return s.Engine(s.store, engine.WithRules(s.Rules), engine.WithClock(func() time.Time { return s.now }), engine.WithRandom(s.number))
+	return s.Engine(s.store, engine.WithRules(s.Rules), engine.WithClock(func() time.Time { return s.now }), engine.WithRandom(s.number), engine.WithWindows(window))
 }
 
 // number returns a new number, the same ones in each run.
@@ -158,15 +155,15 @@ func (s *simulation) newRequest() (id store.RequestID) {
 	return id
 }
 
-// turn plays one command, with what goes wrong in the meantime.
+// turn plays one command, with its faults.
 func (s *simulation) turn() {
 	kind := player.Of(s, "command", s.kinds())
 	s.plan(kind)
 	s.command(func(e *engine.Engine) { s.act(kind, e) })
 }
 
-// kinds returns the kinds of commands that something may come of now, the likely ones first
-// and several times: rapid prefers what stands first. Of the commands two in five commit.
+// kinds returns the kinds of commands that may have an effect now, the likely ones first and several
+// times: rapid prefers the first. Two in five commands commit.
 func (s *simulation) kinds() []string {
 	if len(s.jobs) == 0 {
 		return []string{"create"}
@@ -197,7 +194,7 @@ func (s *simulation) kinds() []string {
 // asks reports whether j waits for a person.
 func (s *simulation) asks(j *watched) bool {
 	at, sight := j.last.current(), j.last.sight()
-	return at.State != step.Running && at.State != step.Terminating && // else an executor has the word
+	return at.State != step.Running && at.State != step.Terminating && // else it waits for an executor
 		!sight.Legal(sight.Confirmer()).Empty()
 }
 
@@ -233,7 +230,7 @@ func (s *simulation) command(f func(*engine.Engine)) {
 	}
 }
 
-// sweep expires what is overdue.
+// sweep expires overdue attempts.
 func (s *simulation) sweep(e *engine.Engine) {
 	s.muddled = false
 	n, err := e.Sweep(context.Background())

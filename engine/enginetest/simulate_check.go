@@ -11,14 +11,14 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// watched is a job and how it stood after the last command.
+// watched is a job with its state after the last command.
 type watched struct {
 	id   store.JobID
 	spec engine.JobSpec
 	last Snapshot
 }
 
-// check reads everything from where nothing fails and sees that all is well.
+// check reads everything from the store without faults, and checks safety.
 func (s *simulation) check() {
 	s.Helper()
 	s.findJobs()
@@ -52,7 +52,7 @@ func (s *simulation) check() {
 	}
 }
 
-// findJobs finds the jobs that have come to be, whatever was said of them.
+// findJobs finds the new jobs in the store, whatever the answers to their creations were.
 func (s *simulation) findJobs() {
 	all, err := s.good.Jobs(context.Background(), store.JobFilter{Page: store.Page[store.JobID]{Limit: 1000}})
 	if err != nil {
@@ -75,8 +75,8 @@ func (s *simulation) findJobs() {
 	}
 }
 
-// attribute finds out where new records come from: each is of a request that was made, or of
-// a report, that nobody said had been refused, and of no other; or of a deadline.
+// attribute finds the origin of new records: each is of a request or a report that was made and that
+// no answer called refused, and of no other; or of a deadline.
 func (s *simulation) attribute(j *watched, news []store.Record) {
 	for i := range news {
 		r := &news[i]
@@ -111,7 +111,7 @@ func (s *simulation) attribute(j *watched, news []store.Record) {
 				s.Fatalf("promise 1: %v was carried out twice, as record %+v too", w, *r)
 			}
 			if w.Cause == step.GivenUp {
-				s.handed[effect{j.id, w.Effect}] = true // to the person
+				s.handed[effect{j.id, w.Effect}] = true // given up: the person takes care of it
 				s.seen["record: of what was given up"]++
 			}
 			s.conditions(j, w, r)
@@ -120,7 +120,7 @@ func (s *simulation) attribute(j *watched, news []store.Record) {
 	}
 }
 
-// conditions sees that a request was carried out on a state that it was meant for.
+// conditions checks that a request was carried out on a state that meets its conditions.
 func (s *simulation) conditions(j *watched, w *wish, r *store.Record) {
 	if w.IfVersion == 0 && w.IfAttempt == 0 {
 		return
@@ -157,7 +157,7 @@ func (s *simulation) jobOf(id store.JobID) *watched {
 			return j
 		}
 	}
-	s.findJobs() // it has come to be in the present command
+	s.findJobs() // the present command created it
 	for _, j := range s.jobs {
 		if j.id == id {
 			return j
@@ -167,8 +167,8 @@ func (s *simulation) jobOf(id store.JobID) *watched {
 	return nil
 }
 
-// rest is liveness: the faults have stopped, and people and executors keep their contracts
-// until nothing is left to do.
+// rest checks liveness: the faults have ended, and people and executors keep their contracts until no
+// work is left.
 func (s *simulation) rest() {
 	s.faults.Clear()
 	s.seen["calls that arrived late"] += s.faults.Land()
@@ -199,7 +199,7 @@ func (s *simulation) rest() {
 	s.settled()
 }
 
-// round has executors, sweepers and the clock do their part once.
+// round lets executors, sweepers and the clock act once.
 func (s *simulation) round() {
 	for i, x := range s.executors {
 		x.receive(s.engines[i], s.drawMoods())
@@ -209,11 +209,11 @@ func (s *simulation) round() {
 	s.check()
 }
 
-// unrest says what still waits for something else than a person, "" if nothing does.
+// unrest describes the first job that still waits for something else than a person, or is "".
 func (s *simulation) unrest() string {
 	for _, j := range s.jobs {
 		switch job := &j.last.Job; {
-		case job.State == step.Running || job.State == step.Terminating:
+		case job.State == step.Running || job.State == step.Terminating || job.State == step.Gated && !job.Gate.OfPerson():
 			return fmt.Sprintf("job %d is %v; its current step is %+v, its effects are %+v", j.id, job.State, *j.last.current(), j.last.Effects)
 		case len(j.last.Effects) > 0:
 			return fmt.Sprintf("job %d is %v and has effects that wait: %+v", j.id, job.State, j.last.Effects)
@@ -222,7 +222,7 @@ func (s *simulation) unrest() string {
 	return ""
 }
 
-// settled counts where the jobs have come to rest.
+// settled tallies the states in which the jobs have come to rest.
 func (s *simulation) settled() {
 	for _, j := range s.jobs {
 		s.seen["rest: "+j.last.Job.State.String()]++

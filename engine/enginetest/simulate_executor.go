@@ -13,14 +13,13 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// An executor carries out what the effects ask for, and keeps the contract of
-// [engine.Handler] as far as it remembers.
+// An executor carries out effects, and keeps the contract of [engine.Handler] as far as it remembers.
 type executor struct {
 	*simulation
 	name  string
 	runs  []*run          // in the order in which they came
-	stops []*run          // that it was asked for and has not obeyed yet
-	seen  map[place]int32 // the newest attempt that it was told to run or to stop
+	stops []*run          // requested and not reported yet
+	seen  map[place]int32 // the newest attempt of a run or a stop
 }
 
 // place is a step of a job.
@@ -36,10 +35,10 @@ type run struct {
 	durable bool    // its effect is settled, and it outlives the process
 	begun   bool    // it knows its targets
 	due     []int32 // the targets that it has not finished
-	over    bool    // all is reported, or nobody waits for it any more
+	over    bool    // all is reported, or the attempt is over in the engine
 }
 
-// What executors say of a target, and of one that is done with, and how they end an attempt.
+// The results of targets, the finished ones among them, and the outcomes that executors report.
 var (
 	said     = []step.Status{step.TargetSucceeded, step.TargetSucceeded, step.NonZeroExit, step.TargetRunning}
 	ended    = []step.Status{step.TargetSucceeded, step.NonZeroExit}
@@ -50,7 +49,7 @@ func newExecutor(s *simulation, name string) *executor {
 	return &executor{simulation: s, name: name, seen: map[place]int32{}}
 }
 
-// A mood is how an executor takes an effect.
+// A mood is the behaviour of an executor for one effect.
 type mood struct {
 	fails   bool // the first delivery fails
 	durable bool // a run is settled at once
@@ -68,7 +67,7 @@ func (s *simulation) drawMoods() (moods [4]mood) {
 
 var errUnderWay = errors.New("the run is under way")
 
-// receive takes what is due for the executor, from a dispatcher or by itself.
+// receive takes the due effects of the executor, from a dispatcher or by a claim.
 func (x *executor) receive(e *engine.Engine, moods [4]mood) {
 	if !x.calm && player.OneIn(x, 3, "fetches") {
 		x.fetch(e, moods)
@@ -82,9 +81,8 @@ func (x *executor) receive(e *engine.Engine, moods [4]mood) {
 	}
 }
 
-// fetch takes what is due as an executor does that no dispatcher can call. What it is told
-// when it answers for an effect is all the same to it: one that is lost is not its own any
-// more, and any other comes again.
+// fetch claims the due effects, as an executor does that no dispatcher can call. It ignores errors
+// when it ends a claim: a lost effect is another executor's, and any other effect comes again.
 func (x *executor) fetch(e *engine.Engine, moods [4]mood) {
 	ctx, lease := context.Background(), 3*time.Second
 	for {
@@ -138,7 +136,7 @@ func (x *executor) handle(d engine.Delivery, m mood) error {
 	return nil
 }
 
-// start begins a run, or says that it is under way.
+// start begins a run, or returns an error while it is under way.
 func (x *executor) start(at place, attempt int32, m mood) error {
 	i := slices.IndexFunc(x.runs, func(r *run) bool { return r.place == at && r.attempt == attempt })
 	switch {
@@ -158,14 +156,14 @@ func (x *executor) start(at place, attempt int32, m mood) error {
 	return errUnderWay
 }
 
-// end ends what runs in a place, up to an attempt.
+// end ends the runs of a place, up to an attempt.
 func (x *executor) end(at place, attempt int32) {
 	for _, r := range x.runs {
 		r.over = r.over || r.place == at && r.attempt <= attempt
 	}
 }
 
-// busy draws an executor, one that has something to do if there is any.
+// busy draws an executor, one with work if there is any.
 func (s *simulation) busy() *executor {
 	x := player.Of(s, "executor", s.executors[:])
 	if x.hasWork() {
@@ -179,12 +177,12 @@ func (s *simulation) busy() *executor {
 	return x
 }
 
-// hasWork reports whether the executor has been asked for something that is not done.
+// hasWork reports whether the executor has a run or a stop that is not done.
 func (x *executor) hasWork() bool {
 	return len(x.stops) > 0 || slices.ContainsFunc(x.runs, func(r *run) bool { return !r.over })
 }
 
-// work has the executor do something: what it was asked for, mostly.
+// work makes the executor act: mostly on its runs and stops.
 func (x *executor) work(e *engine.Engine) {
 	x.runs = slices.DeleteFunc(x.runs, func(r *run) bool { return r.over })
 	switch what := x.Below(16, "work"); {
@@ -200,7 +198,7 @@ func (x *executor) work(e *engine.Engine) {
 	}
 }
 
-// die has the executor forget all but what is durable.
+// die makes the executor forget all but durable runs.
 func (x *executor) die() {
 	x.simulation.seen["executor: dies"]++
 	x.Logf("%s dies", x.name)
@@ -211,7 +209,7 @@ func (x *executor) die() {
 	}
 }
 
-// goOn has a run come along, in one way or another.
+// goOn makes progress with a run, in one of several ways.
 func (x *executor) goOn(e *engine.Engine, r *run, what int) {
 	if !r.begun {
 		x.begin(e, r)
@@ -227,14 +225,14 @@ func (x *executor) goOn(e *engine.Engine, r *run, what int) {
 		if late.attempt--; late.attempt > 0 {
 			x.report(e, &late, player.Results(x, piece, said), 0)
 		}
-	case 1: // of targets that it knows nothing of
+	case 1: // of targets that are not in the run
 		x.simulation.seen["executor: contradicts"]++
 		x.report(e, r, player.Results(x, []int32{0, 0}, said), 0)
 	case 2:
 		outcome := player.Of(x, "outcome", outcomes)
 		x.simulation.seen["executor: "+outcome.String()]++
 		r.over = x.report(e, r, player.Results(x, piece, said), outcome)
-	case 3: // what it has said already
+	case 3: // results that it has reported already
 		x.simulation.seen["executor: repeats"]++
 		results := player.Results(x, piece, said)
 		if x.report(e, r, results, 0) {
@@ -259,7 +257,7 @@ func (x *executor) begin(e *engine.Engine, r *run) {
 	x.Logf("%s: targets of job %d, step %d, attempt %d: %+v, %v", x.name, r.job, r.step, r.attempt, targets, err)
 	switch {
 	case x.crashed:
-	case err == nil && x.muddled: // these are the targets of what was: it asks again
+	case err == nil && x.muddled: // the targets may be of an old state: it asks again
 		x.simulation.seen["executor: asks again for its targets"]++
 	case err == nil:
 		r.begun, r.due = true, nil
@@ -267,15 +265,15 @@ func (x *executor) begin(e *engine.Engine, r *run) {
 			r.due = append(r.due, t.Index)
 		}
 		x.allDue(r, &before)
-	case nobodyWaits(err, r.attempt):
+	case isOver(err, r.attempt):
 		r.over = true
 	case x.calm && !errors.Is(err, operation.Stale):
 		x.Fatalf("%s: targets of %+v: %v", x.name, *r, err)
 	}
 }
 
-// allDue sees that nothing runs again whose success was accepted: promise 5. before is the job
-// as it was when the executor asked: what came late may land while it is answered.
+// allDue checks promise 5: no target whose success was accepted runs again. before is the job when
+// the executor asked, as a late commit may take effect before the answer.
 func (x *executor) allDue(r *run, before *Snapshot) {
 	at := &before.Steps[r.step-1]
 	for _, index := range r.due {
@@ -289,7 +287,7 @@ func (x *executor) allDue(r *run, before *Snapshot) {
 	}
 }
 
-// finished crosses off what a report has brought.
+// finished removes the targets with accepted results from the run.
 func (x *executor) finished(r *run, results []engine.TargetResult) {
 	for _, result := range results {
 		if result.Status.Finished() {
@@ -299,7 +297,7 @@ func (x *executor) finished(r *run, results []engine.TargetResult) {
 	r.over = r.over || len(r.due) == 0
 }
 
-// honest has the executor say all that there is to say, and obey.
+// honest makes the executor report all results and stops.
 func (x *executor) honest(e *engine.Engine) {
 	for _, r := range x.stops {
 		x.report(e, r, nil, step.Stopped)

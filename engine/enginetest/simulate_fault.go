@@ -14,7 +14,7 @@ var (
 	errUndone = fmt.Errorf("the store is read-only: %w", store.ErrUndone)
 )
 
-// plan draws what goes wrong in the next command.
+// plan draws the faults of the next command.
 func (s *simulation) plan(command string) {
 	if player.OneIn(s, 12, "crash?") {
 		s.planCrash()
@@ -24,8 +24,8 @@ func (s *simulation) plan(command string) {
 	}
 }
 
-// planCrash has the engine die at some call, before or after it took effect. What a dead
-// engine goes on to do reaches nobody.
+// planCrash makes the engine die at some call, before or after it took effect. Later calls and
+// answers of a dead engine have no effect.
 func (s *simulation) planCrash() {
 	n := 1 + s.Below(8, "dies at call")
 	die := func() {
@@ -39,7 +39,7 @@ func (s *simulation) planCrash() {
 	s.faults.Add(storetest.Fault{Method: storetest.Any, Call: n, Forever: true, Err: errDead, Do: die})
 }
 
-// A trouble is a kind of fault as simulations draw them.
+// A trouble is a kind of fault of simulations.
 type trouble string
 
 const (
@@ -95,7 +95,7 @@ func (s *simulation) planFault(command string) {
 	s.faults.Add(f)
 }
 
-// calledBy says which methods the commands call, those that matter more than once.
+// calledBy has the methods that the commands call, the important ones more than once.
 var calledBy = map[string][]storetest.Method{
 	"create":  {storetest.Commit, storetest.Created, storetest.View, storetest.Steps, storetest.Targets, storetest.Commit},
 	"ask":     {storetest.Commit, storetest.View, storetest.Commit, storetest.View},

@@ -14,7 +14,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A flaw is a store that is broken on purpose, and what a simulation must say of it.
+// A flaw is a store that is broken on purpose, with the error that a simulation must give.
 type flaw struct {
 	name  string
 	says  string
@@ -95,7 +95,7 @@ var flaws = []flaw{
 	}},
 }
 
-// overwriting makes of s a store that commits whatever the version is.
+// overwriting returns s as a store that commits without comparing the version.
 func overwriting(s store.Store) store.Store {
 	return flawed{Store: s, commit: func(ctx context.Context, c store.Change) error {
 		err := s.Commit(ctx, c)
@@ -160,7 +160,7 @@ func (s flawed) Settle(ctx context.Context, d store.Delivery) error {
 	return s.settle(ctx, d)
 }
 
-// The simulation bites: each broken store is caught, and for what is wrong with it.
+// Simulations catch each broken store, by its fault.
 func TestSimulationsCatch(t *testing.T) {
 	testkit.SetFlag(t, "rapid.checks", "1000")
 	for _, f := range flaws {
@@ -176,7 +176,7 @@ func TestSimulationsCatch(t *testing.T) {
 	})
 }
 
-// caught plays stories until one fails, which must be for what it says.
+// caught plays stories until one fails, which must be with the flaw's error.
 func caught(t *testing.T, how stories, says string) {
 	t.Helper()
 	verdict := ""

@@ -10,8 +10,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The troubles that a change has which reports share. One that took no effect is none of them: its
-// reports are decided anew in any order, and a seed would not tell its story again.
+// The troubles of a change that reports share. All of them take effect: after a commit without effect
+// the reports are decided anew in any order, and a seed would not replay the story.
 const (
 	noTrouble = "none"
 	lostRace  = "lost a race"

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// openTB is what a sequence opens its store with: a testing.TB that ends with the sequence.
-// It refuses Setenv and Chdir, which are of the whole process and would not end with it.
+// openTB is the testing.TB with which a sequence opens its store, and ends with the sequence. It
+// refuses Setenv and Chdir, which change the whole process.
 type openTB struct {
 	*rapid.T
 	otherwise

@@ -13,7 +13,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// What a sequence opens its store with says why it refuses what is of the whole process.
+// The t of a sequence refuses methods that change the whole process, and says why.
 func TestOpenRefusesWhatOutlivesASequence(t *testing.T) {
 	testkit.SetFlag(t, "rapid.checks", "5") // one, under -short
 	for call, f := range map[string]func(testing.TB){
@@ -28,7 +28,7 @@ func TestOpenRefusesWhatOutlivesASequence(t *testing.T) {
 	}
 }
 
-// All else works as on any other test.
+// The other methods work as on any other test.
 func TestOpenWithATest(t *testing.T) {
 	testkit.SetFlag(t, "rapid.checks", "5") // one, under -short
 	dir := ""

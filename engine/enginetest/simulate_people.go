@@ -11,23 +11,23 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A wish is one request of a person, however often it is made, and what is known of it.
+// A wish is one request of a person, with its repetitions and their answers.
 type wish struct {
 	player.Ask
-	open    bool         // it may have been carried out, or be carried out yet
+	open    bool         // it may have been carried out, or be carried out later
 	granted bool         // it was accepted
-	record  store.Record // then
-	records int          // in the history
+	record  store.Record // of the answer, if granted
+	records int          // its number of records in the history
 }
 
-// create has a person create a job.
+// create creates a job as a person.
 func (s *simulation) create(e *engine.Engine) {
-	spec := drawJob(s, s.Rules)
+	spec := drawJob(s, s.Rules, step.At(s.now))
 	spec.Scope = player.Of(s, "scope", []store.Scope{{}, {Type: "biz", ID: "7"}})
 	s.first(e, player.Ask{Spec: &spec, Cause: step.Created, Request: engine.Request{By: "ann"}})
 }
 
-// operate has a person operate a job: mostly a legal operation.
+// operate operates a job as a person: mostly by a legal operation.
 func (s *simulation) operate(e *engine.Engine) {
 	if len(s.jobs) == 0 {
 		return
@@ -89,14 +89,14 @@ func (s *simulation) again(e *engine.Engine, w *wish) {
 	s.make(e, w)
 }
 
-// make makes a request and sees whether the answer is true.
+// make makes a request and checks whether the answer is true.
 func (s *simulation) make(e *engine.Engine, w *wish) {
 	s.muddled = false
 	record, err := w.Send(context.Background(), e)
 	s.Logf("%v: %+v, %v", w, record, err)
 	refusal, refused := errors.AsType[*engine.Refusal](err)
 	switch {
-	case s.crashed: // nobody hears the answer
+	case s.crashed: // the answer is lost
 		w.open = w.open || !w.granted && !w.DryRun
 		s.seen["answer: none, the engine has died"]++
 	case err == nil && w.DryRun:
@@ -112,7 +112,7 @@ func (s *simulation) make(e *engine.Engine, w *wish) {
 			s.Fatalf("promise 1: %v: got %v, want an answer", w, err)
 		}
 		w.open = w.open || !w.granted
-	case s.muddled: // it may be about what was
+	case s.muddled: // the refusal may be about an old state
 		w.open = w.open || !w.granted && !w.DryRun
 		s.seen["answer: none that holds"]++
 	case refused:
@@ -133,7 +133,7 @@ func (s *simulation) make(e *engine.Engine, w *wish) {
 	}
 }
 
-// accepted sees that an answer is true: the history has it so, and it is the same each time.
+// accepted checks that an answer is true: the history has the same record, and so has each repetition.
 func (s *simulation) accepted(w *wish, record store.Record) {
 	s.seen["answer: accepted"]++
 	if w.granted && record != w.record {

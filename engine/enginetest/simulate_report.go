@@ -15,13 +15,13 @@ import (
 // A message is a report as it was sent once.
 type message struct {
 	engine.Report
-	open    bool // it may have been counted, or be counted yet
+	open    bool // it may have been counted, or be counted later
 	counted bool
 	records int
 }
 
-// report sends a report and sees whether the answer is true. It returns whether the
-// executor need not say it again: it was taken, or nobody waits for it.
+// report sends a report and checks whether the answer is true. It reports whether the executor need
+// not repeat it: it was accepted, or the attempt is over.
 func (x *executor) report(e *engine.Engine, r *run, results []engine.TargetResult, outcome step.Cause) bool {
 	if len(results) == 0 && outcome == 0 {
 		return false
@@ -41,7 +41,7 @@ func (x *executor) message(r *run, results []engine.TargetResult, outcome step.C
 	return m
 }
 
-// answered sees whether the answer to a report is true, and returns what report does.
+// answered checks whether the answer to a report is true, and returns the result of report.
 func (x *executor) answered(r *run, m *message, receipt engine.ReportReceipt, err error) bool {
 	x.Logf("%s: report on job %d, step %d, attempt %d: %+v %v: %+v, %v", m.By, m.Job, m.Step, m.Attempt, m.Results, m.Outcome, receipt, err)
 	switch {
@@ -67,7 +67,7 @@ func (x *executor) answered(r *run, m *message, receipt engine.ReportReceipt, er
 	case player.Refused(err):
 		m.open = x.muddled
 		x.simulation.seen["report: refused"]++
-		if nobodyWaits(err, r.attempt) {
+		if isOver(err, r.attempt) {
 			r.over = true
 			return true
 		}
@@ -85,16 +85,15 @@ func (x *executor) answered(r *run, m *message, receipt engine.ReportReceipt, er
 	return false
 }
 
-// nobodyWaits reports whether an error says that an attempt is over. A refusal as stale that
-// speaks of an earlier attempt, or of this one as it is under way, does not: whoever
-// refused has looked at what was.
-func nobodyWaits(err error, attempt int32) bool {
+// isOver reports whether an error says that an attempt is over. A stale refusal that shows an earlier
+// attempt, or this one as under way, does not: the engine has read an old state.
+func isOver(err error, attempt int32) bool {
 	refusal, ok := errors.AsType[*engine.Refusal](err)
 	return ok && refusal.Reason == operation.Stale &&
-		(refusal.Attempt > attempt || refusal.Attempt == attempt && !refusal.State.Active())
+		(refusal.Attempt > attempt || refusal.Attempt == attempt && !refusal.State.Attempting())
 }
 
-// stands sees that a report was counted as its receipt says, for the attempt it was about.
+// stands checks that a report was counted as its receipt says, for its attempt.
 func (x *executor) stands(m *message, receipt engine.ReportReceipt) {
 	history, err := x.good.History(context.Background(), store.Scope{}, m.Job, store.Page[store.Seq]{After: receipt.Seq - 1, Limit: 1})
 	if err != nil || len(history) != 1 {
@@ -105,8 +104,7 @@ func (x *executor) stands(m *message, receipt engine.ReportReceipt) {
 	}
 }
 
-// isOf reports whether a record is what comes of m. Promise 4: it is of the attempt that
-// the report is about.
+// isOf reports whether a record is of the report m. Promise 4: it is of the report's attempt.
 func (m *message) isOf(r *store.Record) bool {
-	return byReport(r) && r.Job == m.Job && r.Step == m.Step && r.Attempt == m.Attempt && (r.Cause == m.Outcome || m.Outcome == 0)
+	return byReport(r) && r.Job == m.Job && r.Step == m.Step && attemptBefore(r) == m.Attempt && (r.Cause == m.Outcome || m.Outcome == 0)
 }

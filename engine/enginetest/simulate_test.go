@@ -14,8 +14,8 @@ import (
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
-// Whatever fails and whoever dies, no promise is broken, and once all is well again every
-// job comes to rest; and the stories that show it are neither short nor one-sided.
+// No fault of a store and no crash of an engine breaks a promise, and once the faults have stopped every
+// job comes to rest. The stories are neither short nor one-sided.
 func TestSimulations(t *testing.T) {
 	t.Parallel()
 	seen, stories := tally{}, tally{} // how often a thing came up, and in how many stories
@@ -78,7 +78,7 @@ func TestSimulations(t *testing.T) {
 	}
 }
 
-// The simulation blames nobody for rules of his own, whatever rules compile.
+// Simulations pass under all rules that compile.
 func TestSimulationsUnderAnyRules(t *testing.T) {
 	testkit.ChecksBy(t, 5)
 	seen := tally{}
@@ -94,7 +94,7 @@ func TestSimulationsUnderAnyRules(t *testing.T) {
 	t.Logf("%v", seen)
 }
 
-// A seed tells one story, whenever it is told.
+// A seed gives the same story each time.
 func TestASeedReplaysItsStory(t *testing.T) {
 	for seed := range 20 {
 		var told [2]tally

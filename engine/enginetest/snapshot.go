@@ -10,19 +10,19 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Snapshot is all that is known of one job at one moment: what an [Invariant] looks at.
+// A Snapshot is the whole stored state of one job at one moment, the argument of an [Invariant].
 type Snapshot struct {
 	Rules   *operation.Rules // nil means the documented ones
-	Spec    engine.JobSpec   // as the job was created
-	Job     store.Job        //
-	Steps   []store.Step     // all of them, with their payloads
-	Targets [][]store.Target // by step, step 1 first: all of them, none of a step that asks
-	History []store.Record   // all of it
-	Effects []store.Delivery // that wait for delivery
+	Spec    engine.JobSpec   // of the creation
+	Job     store.Job        // the header
+	Steps   []store.Step     // all steps, with their payloads
+	Targets [][]store.Target // all targets, by step, step 1 first; none of a step that asks
+	Batches []store.Batch    // that have begun, by step and number
+	History []store.Record   // all records
+	Effects []store.Delivery // that are not settled
 }
 
-// Load reads a job whole. Nothing may change it meanwhile. nil rules mean the documented
-// ones.
+// Load reads a whole job, which must not change meanwhile. nil rules mean the documented ones.
 func Load(ctx context.Context, st store.Store, rules *operation.Rules, id store.JobID, spec engine.JobSpec) (Snapshot, error) {
 	const all = 1 << 30
 	s := Snapshot{Rules: rules, Spec: spec}
@@ -41,6 +41,7 @@ func Load(ctx context.Context, st store.Store, rules *operation.Rules, id store.
 			return s, fmt.Errorf("job %d: details of step %d: %w", id, row.ID, err)
 		}
 		row.Payload = details.Payload
+		s.Batches = append(s.Batches, details.Batches...)
 		targets, err := st.Targets(ctx, store.TargetFilter{Job: id, Step: row.ID, Page: store.Page[int32]{After: -1, Limit: all}})
 		if err != nil {
 			return s, fmt.Errorf("job %d: targets of step %d: %w", id, row.ID, err)

@@ -14,7 +14,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// story is a job that is played by hand, to have something to damage.
+// story is a job that is played by hand, for tests that damage it.
 type story struct {
 	testing.TB
 	*engine.Engine
@@ -91,7 +91,7 @@ const (
 	running   = step.TargetRunning
 )
 
-// busy is a job in the middle of its third step, which has been through a lot.
+// busy is a job in the middle of its third step, with a long history.
 func busy(t testing.TB) *story {
 	s := newStory(t,
 		step.Spec{Type: step.Script, Name: "one", Targets: []string{"a", "b"}, Timeout: 10 * time.Second, Payload: "true"},
@@ -131,9 +131,28 @@ func retried(t testing.TB) *story {
 	return s
 }
 
+// rolled is a job of one step in its second batch, held before the retry of that by itself.
+func rolled(t testing.TB) *story {
+	s := newStory(t, step.Spec{
+		Type: step.Script, Name: "one", Targets: []string{"a", "b", "c"}, TotalTimeout: time.Hour,
+		Rolling: step.Rolling{Batches: "1 2", Between: step.Between{Person: true}},
+		Retry:   step.Retry{Attempts: 2, After: 10 * time.Second}, Tolerate: step.Tolerance{Count: 1},
+	})
+	s.operate(1, operation.StopBefore, "bob") // record 2
+	s.operateJob(operation.StartJob)          // 3: gated, a person
+	s.operate(1, operation.Continue, "ann")   // 4: attempt 1, batch 1
+	s.report(1, 1, 0, succeeded)              // 5: gated, a person
+	s.operate(1, operation.Continue, "ann")   // 6: attempt 2, batch 2
+	s.operateJob(operation.HoldJob)           // 7
+	s.report(1, 2, 0, 0, succeeded, failed)   // 8: gated, a time
+	s.sweep()                                 // 9: gated, the hold
+	return s
+}
+
 // copied returns a snapshot that shares no memory that a test damages.
 func copied(s enginetest.Snapshot) enginetest.Snapshot {
 	s.Spec.Steps, s.Steps, s.History, s.Effects = slices.Clone(s.Spec.Steps), slices.Clone(s.Steps), slices.Clone(s.History), slices.Clone(s.Effects)
+	s.Batches = slices.Clone(s.Batches)
 	s.Targets = slices.Clone(s.Targets)
 	for i := range s.Targets {
 		s.Targets[i] = slices.Clone(s.Targets[i])

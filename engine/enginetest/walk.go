@@ -15,64 +15,78 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Walk is a model check: it goes through the states that small jobs can reach, breadth
-// first, and tries in every one what can happen to a job: each code on each step, on the
-// current one by a confirmer and by another person, each job code, reports of the current and
-// of other attempts with every kind of result and outcome, the passing of the deadline before
-// and after its time, and the delivery of what waits. What is accepted is also tried on the
-// conditions of a caller who has looked too early, and a second time under its request id.
+// A Walk is a model check. It visits the reachable states of small jobs, breadth first, and tries
+// every command in each: each code on each step, on the current one by a confirmer and by another
+// person, each job code, reports of the current and of other attempts with every kind of result and
+// outcome, the expiry before and after the deadline, and the delivery of the waiting effect. It tries
+// an accepted command also with conditions on an older state, and a second time under its request
+// id.
 //
-// It checks promises 1 to 7 on every transition and every [Invariant] on every state; that
-// the model, which shares no code with the engine, says the same of each command (promise
-// 8: what the document lists as accepted and dropped is something that the model does not
-// know); that a state which is not ended has a move other than the passing of time; and
-// that from every state a final one can be reached without a deadline.
+// A Walk checks promises 1 to 7 on every transition and every [Invariant] on every state. The model,
+// which shares no code with the engine, must agree on each command (promise 8; the model does not
+// have codes that the document lists as accepted and dropped). It checks promise 9 where an attempt begins.
+// A state that is not ended must have a move other than a deadline, and from every state a final one must
+// be reachable without a deadline: a step that is under way awaits a report, a person, or the moment of
+// its gate.
 //
-// The states are few enough to visit because some are taken for one: targets are
-// alike; of a step that has passed only its state counts; and attempts are told apart up to a
-// number (see Attempts), beyond which they count as the same. So an error that only shows in
-// a later attempt than that, or only after a certain way through a step that has passed, is
-// not found. Nor is one that needs more steps and targets than those walked, or a store; and
-// two commits at once are taken for one after the other, which is what a store's
-// compare-and-swap makes of them.
+// To keep the number of states small, a Walk takes some states as equal: targets are
+// interchangeable, but for those of different batches; only the state of a passed step counts; and attempts above a number (see
+// Attempts) count as one. So it does not find an error that only shows in a later attempt, or only
+// after a certain way through a passed step. Nor does it find an error that needs more steps and
+// targets, or a store. Two commits at once are tried one after the other, as a store's
+// compare-and-swap orders them.
 type Walk struct {
 	Jobs   []engine.JobSpec // see SmallJobs; at most 8 steps each, of at most 2 targets
 	Rules  *operation.Rules // nil means the documented ones
-	Expect *model.Rules     // what Rules are meant to be; nil means the documented rules
+	Expect *model.Rules     // the intended rules; nil means the documented ones
 
-	// Attempts is how many attempts of the current step are told apart; 0 means 4 for jobs
-	// of one step, 2 for jobs of two, and 1 for longer ones.
+	// Attempts is the number of attempts of the current step that are different states; 0
+	// means 4 for jobs of one step, 2 for jobs of two, and 1 for longer ones.
 	Attempts int
 
-	// Decide decides; nil means engine.Decide. It is there for decisions that are broken
-	// on purpose.
+	// Decide replaces engine.Decide, by a decision that is broken on purpose; nil keeps it.
 	Decide func(r *operation.Rules, v store.View, c engine.Command, now step.Time) (engine.Decision, error)
 
-	alone bool // without the model: the tests of the walk show what it finds by itself
+	alone bool // without the model, for tests of the other checks
 }
 
 // WalkStats are the figures of a walk.
 type WalkStats struct {
-	Jobs        int // walked
-	States      int // told apart
-	Transitions int // accepted commands, deliveries and passings of a deadline
-	Refusals    int // commands refused, each for the reason that the model has
-	Depth       int // of the state farthest from the creation of its job
+	Jobs        int // number of jobs
+	States      int // number of different states
+	Transitions int // number of accepted commands, deliveries and expiries
+	Refusals    int // number of refused commands, each for the model's reason
+	Depth       int // moves from the creation of a job to its farthest state
+
+	// The states under way, by what they await: a report of an executor, a person, or a moment.
+	Reports, People, Moments int
+}
+
+// awaits counts a state by what it awaits.
+func (s *WalkStats) awaits(what string) {
+	switch what {
+	case "report":
+		s.Reports++
+	case "person":
+		s.People++
+	case "moment":
+		s.Moments++
+	}
 }
 
 func (s WalkStats) String() string {
-	return fmt.Sprintf("%d jobs: %d states, %d transitions, %d refusals, the farthest state %d moves away",
-		s.Jobs, s.States, s.Transitions, s.Refusals, s.Depth)
+	return fmt.Sprintf("%d jobs: %d states, %d transitions, %d refusals, the farthest state %d moves away; %d states await a report, %d a person, %d a moment",
+		s.Jobs, s.States, s.Transitions, s.Refusals, s.Depth, s.Reports, s.People, s.Moments)
 }
 
-// A Violation is a promise that a walk has seen broken, and the shortest way there.
+// A Violation is a broken promise, with the shortest way to it.
 type Violation struct {
-	Spec engine.JobSpec
-	Path []string // the moves from the creation of the job on, the last one being at fault
-	Err  error
+	Spec engine.JobSpec // of the job
+	Path []string       // the moves from the creation of the job to the broken promise
+	Err  error          // the fault
 }
 
-// Error says what is wrong and prints the job and the way there, a line a move.
+// Error returns the fault, the job, and the moves, one per line.
 func (v *Violation) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v\na job of", v.Err)
@@ -91,12 +105,12 @@ func (v *Violation) Error() string {
 	return b.String()
 }
 
-// Unwrap returns what is wrong.
+// Unwrap returns the fault.
 func (v *Violation) Unwrap() error { return v.Err }
 
-// Run walks. The error is the *[Violation] of the first of the jobs that has one, by the
-// shortest way; or another one, at once, if a job has more than 8 steps or a step more than
-// 2 targets. Jobs are walked in parallel; the result does not depend on that.
+// Run walks all jobs and returns the figures. The error is the *[Violation] of the first job with
+// one, by the shortest way. If a job has more than 8 steps or a step more than 2 targets, Run
+// returns another error at once. Jobs are walked in parallel, which does not change the result.
 func (w Walk) Run() (WalkStats, error) {
 	for i, job := range w.Jobs {
 		if len(job.Steps) > len(key{}.passed) {
@@ -151,15 +165,15 @@ func (s *WalkStats) add(t WalkStats) {
 	s.States += t.States
 	s.Transitions += t.Transitions
 	s.Refusals += t.Refusals
+	s.Reports, s.People, s.Moments = s.Reports+t.Reports, s.People+t.People, s.Moments+t.Moments
 	s.Depth = max(s.Depth, t.Depth)
 }
 
-// SmallJobs returns the jobs of that many steps, in every mix of the declared types; nil rules
-// are the documented ones. A step that runs has two targets, and one that asks a confirmer;
-// both have a deadline. Jobs of one and two steps come in every variant: errors ignored or
-// not, the deadline confirming or not, and jobs of one step without a deadline and without
-// confirmers as well. In longer jobs the variant follows the position, as a variant's own
-// behaviour has been seen by then.
+// SmallJobs returns the jobs with a number of steps, in every mix of the declared types; nil rules
+// mean the documented ones. A step that runs has two targets, a step that asks has a confirmer; both
+// have a timeout. Jobs of one and two steps come in every variant: with and without IgnoreErrors,
+// with each decision OnTimeout, and, for one step, without a timeout and without confirmers. In
+// longer jobs the position decides on the variant, as shorter jobs have tried them all.
 func SmallJobs(rules *operation.Rules, steps int) []engine.JobSpec {
 	rules = cmp.Or(rules, operation.Standard())
 	jobs := []engine.JobSpec{{Name: "job"}}

@@ -39,19 +39,24 @@ type edge struct {
 	by       way
 }
 
-// way is what made a transition.
+// way is the kind of a transition.
 type way uint8
 
 const (
 	byCommand way = iota
 	byDelivery
-	byClock // the deadline passes; that it is applied then is a command
+	byClock  // a deadline passes; the Expire that applies it is a command
+	byMoment // likewise, the moment of a gate
+	inPlace  // a command that moves no state: a hold, its end where nothing waits for it, a stop before a step
 )
 
-// walk goes through the states of one job, those that are fewer moves away first.
+// walkStart is the time of the creation of a job that is walked.
+const walkStart step.Time = 1_000_000
+
+// walk visits the states of one job, those with fewer moves first.
 func (w Walk) walk(spec engine.JobSpec) (WalkStats, error) {
 	g := &walker{
-		Walk: w, spec: spec, checker: NewChecker(w.Rules), operations: operations(w.Rules, len(spec.Steps)), found: map[key]int32{},
+		Walk: w, spec: spec, checker: NewChecker(w.Rules), operations: operations(w.Rules, len(spec.Steps), gatedJob(&spec)), found: map[key]int32{},
 	}
 	g.stats.Jobs = 1
 	if g.Attempts == 0 {
@@ -70,17 +75,16 @@ func (w Walk) walk(spec engine.JobSpec) (WalkStats, error) {
 	return g.stats, nil
 }
 
-// explore visits every state. On an error it returns where and at which move.
+// explore visits every state. With an error it returns the state and the move.
 func (g *walker) explore() (at int32, by move, err error) {
-	const start = step.Time(1_000_000)
 	create := &engine.Create{Job: 1, Spec: g.spec, Request: engine.Request{By: "ann"}}
-	d, err := g.Decide(g.Rules, store.View{}, create, start)
+	d, err := g.Decide(g.Rules, store.View{}, create, walkStart)
 	if err != nil {
 		return -1, move{command: create}, err
 	}
 	first := &state{
 		job: d.Change.Job, steps: slices.Clone(d.Change.Steps), made: slices.Clone(d.Change.Records),
-		oracle: model.New(g.Expect, g.spec.Steps), now: start, parent: -1, by: move{command: create},
+		oracle: newModel(g.Expect, &g.spec), now: walkStart, parent: -1, by: move{command: create},
 	}
 	for _, s := range g.spec.Steps {
 		var rows []store.Target
@@ -96,6 +100,11 @@ func (g *walker) explore() (at int32, by move, err error) {
 	}
 	for at := int32(0); int(at) < len(g.states); at++ {
 		s := g.states[at]
+		waits, err := s.waits()
+		if err != nil {
+			return at, move{}, err
+		}
+		g.stats.awaits(waits)
 		for _, m := range g.operations {
 			if m.aside(s.job.Current) {
 				continue
@@ -113,18 +122,24 @@ func (g *walker) explore() (at int32, by move, err error) {
 	return 0, move{}, nil
 }
 
-// try makes a move in a state and notes where it leads.
+// try makes a move in a state and notes the next state.
 func (g *walker) try(at int32, s *state, m move) error {
 	by, next := byCommand, (*state)(nil)
 	switch m.around {
 	case timePasses:
 		by, next = byClock, s.later()
+		if _, gate := s.coming(); gate {
+			by = byMoment
+		}
 	case deliver:
 		by, next = byDelivery, s.delivered()
 	default:
 		var err error
 		if next, err = g.command(s, m); err != nil || next == nil {
 			return err
+		}
+		if r := &next.made[len(next.made)-1]; byPerson(r) && r.From == r.To && r.JobFrom == r.JobTo {
+			by = inPlace
 		}
 	}
 	g.stats.Transitions++
@@ -148,10 +163,10 @@ func (g *walker) try(at int32, s *state, m move) error {
 	return nil
 }
 
-// later returns s once the deadline of its attempt has passed.
+// later returns s once its next moment has come.
 func (s *state) later() *state {
 	next := *s
-	next.now = s.current().Deadline
+	next.now, _ = s.coming()
 	return &next
 }
 
@@ -166,8 +181,8 @@ func (s *state) delivered() *state {
 	return &next
 }
 
-// command decides on a command and holds the decision against the promises and the oracle.
-// It returns the state that follows, nil if there is no change.
+// command decides on a command and checks the decision by the promises and the oracle. It returns
+// the next state, nil if there is no change.
 func (g *walker) command(s *state, m move) (*state, error) {
 	id := s.job.Current
 	switch c := m.command.(type) {
@@ -220,9 +235,9 @@ func (g *walker) command(s *state, m move) (*state, error) {
 	return next, nil
 }
 
-// beyondView returns s, or where a deadline that has passed is not for Decide to apply, the state
-// that it leaves: of a command on a step that is not the current one, or on the job where the
-// expiry enters a step. So does the engine, which loads both views.
+// beyondView returns s or, if a deadline has passed that Decide cannot apply, the state after its
+// expiry. That is so for a command on a step that is not the current one, and on the job if the
+// expiry enters a step. The engine does the same, as it loads both views.
 func (g *walker) beyondView(s *state, m move, id step.ID) (*state, error) {
 	if _, expires := m.command.(*engine.Expire); expires || !s.overdue() {
 		return s, nil
@@ -238,8 +253,8 @@ func (g *walker) beyondView(s *state, m move, id step.ID) (*state, error) {
 	return g.apply(s, move{command: &engine.Expire{}}, s.view(current.ID), &d)
 }
 
-// sameState compares where the job stands with where the oracle does; check compares the
-// rest, in the words of a snapshot.
+// sameState compares the states of the job and of the oracle; check compares the rest, as a
+// snapshot.
 func sameState(oracle *model.Job, s *state) error {
 	if got, want := s.job.State, oracle.State; got != want {
 		return fmt.Errorf("promise 8: the job becomes %v, by the model %v", got, want)
@@ -250,7 +265,7 @@ func sameState(oracle *model.Job, s *state) error {
 	return nil
 }
 
-// sameVerdict carries out the command on the oracle, which must have the same to say.
+// sameVerdict carries out the command on the oracle, whose verdict must be the same.
 func (g *walker) sameVerdict(oracle *model.Job, m move, s *state, changes bool, refusal *engine.Refusal) error {
 	var want operation.Reason
 	wantChange := true
@@ -268,7 +283,7 @@ func (g *walker) sameVerdict(oracle *model.Job, m move, s *state, changes bool, 
 		}
 		wantChange, want = oracle.Report(c.Step, c.Attempt, g.results, c.Outcome, s.now)
 	case *engine.Expire:
-		want = oracle.Expire(c.Step, c.Attempt, s.now)
+		want = oracle.Expire(c.Step, c.Attempt, c.Window, s.now)
 	}
 	wantChange = wantChange && want == 0
 	var got operation.Reason
@@ -291,17 +306,20 @@ func verdict(reason operation.Reason, changes bool) string {
 	return "accepted"
 }
 
-// apply holds a change against the promises and returns the state that it leaves.
+// apply checks a change by the promises and returns the next state.
 func (g *walker) apply(s *state, m move, view store.View, d *engine.Decision) (*state, error) {
 	c := &d.Change
 	most := 1
-	if _, expires := m.command.(*engine.Expire); !expires && s.overdue() {
+	if _, expires := m.command.(*engine.Expire); !expires && s.overdue() && view.Step.ID == s.job.Current {
 		most = 2 // the expiry came first
 	}
 	if n := len(c.Records); n != most || c.Base() != s.job.Version || c.Job.Version != c.Records[n-1].Seq {
 		return nil, fmt.Errorf("promise 1: a change of version %d makes %d records, and version %d", s.job.Version, n, c.Job.Version)
 	}
 	for _, changed := range c.Steps {
+		if changed.State == step.Pending && changed.ID > s.job.Current { // a stop is set or cleared before it
+			continue
+		}
 		if changed.ID < s.job.Current || changed.ID > s.job.Current+step.ID(most) {
 			return nil, fmt.Errorf("promise 2: step %d is current, and step %d changes", s.job.Current, changed.ID)
 		}
@@ -326,13 +344,16 @@ func (g *walker) apply(s *state, m move, view store.View, d *engine.Decision) (*
 			return nil, err
 		}
 	}
-	if running := next.job.State == step.Running || next.job.State == step.Waiting; running && s.stopped && next.stopped {
+	if err := g.opensOnce(s, next, m); err != nil {
+		return nil, err
+	}
+	if running := next.job.State == step.Running || next.job.State == step.Waiting || next.job.State == step.Gated; running && s.stopped && next.stopped {
 		return nil, fmt.Errorf("promise 7: the job was told to terminate, no other operation has followed, and it is %v", next.job.State)
 	}
 	return next, nil
 }
 
-// told checks that the answer is what the record says.
+// told checks that the answer agrees with the record.
 func told(d *engine.Decision) error {
 	rec := &d.Change.Records[len(d.Change.Records)-1]
 	if r := d.Report; byReport(rec) && (r.Seq != rec.Seq || r.State != rec.To || r.JobState != rec.JobTo) {
@@ -341,7 +362,7 @@ func told(d *engine.Decision) error {
 	return nil
 }
 
-// repeated asks again with the same request id: the answer is the same, and nothing changes.
+// repeated repeats the command with the same request id: the answer is the same, and nothing changes.
 func (g *walker) repeated(m move, view store.View, d *engine.Decision, now step.Time) error {
 	view.Replay = &d.Change.Records[len(d.Change.Records)-1]
 	again, err := g.Decide(g.Rules, view, m.command, now)
@@ -351,8 +372,8 @@ func (g *walker) repeated(m move, view store.View, d *engine.Decision, now step.
 	return nil
 }
 
-// onCondition asks on conditions: of this version and this attempt nothing changes, and of
-// any other the request is refused.
+// onCondition repeats the command with conditions: on this version and this attempt the decision is
+// the same, and on any other the request is refused.
 func (g *walker) onCondition(m move, view store.View, d *engine.Decision, now step.Time) error {
 	ask := func(attempt int32, version store.Seq) (engine.Decision, error) {
 		asked := *m.command.(*engine.Operate)
@@ -381,16 +402,19 @@ func (g *walker) onCondition(m move, view store.View, d *engine.Decision, now st
 	return nil
 }
 
-// keepsSuccesses checks that an operation runs no target again that has succeeded, unless
-// it is one that runs all.
+// keepsSuccesses checks that an operation runs no target again that has succeeded, unless it runs
+// all targets.
 func (g *walker) keepsSuccesses(s, next *state, cause step.Cause) error {
 	before, after := s.current(), &next.steps[s.job.Current-1]
 	move, _ := g.Expect.Move(before.Type, next.made[len(next.made)-1].From, cause)
+	if move.Do == step.Open {
+		move.Do = before.Gate.Then
+	}
 	if move.Do == step.RunAll || move.Do == step.Enter {
 		return nil
 	}
 	for i, t := range s.targets[before.ID-1] {
-		if !before.Run.Due(t) && after.Run.Due(next.targets[before.ID-1][i]) {
+		if t.Success > 0 && !before.Run.Due(t) && after.Run.Due(next.targets[before.ID-1][i]) {
 			return fmt.Errorf("promise 5: target %d has succeeded, and %v has it run again", i, cause)
 		}
 	}
@@ -409,10 +433,10 @@ func (g *walker) countsOnce(s, next *state, r *engine.Report) error {
 	return nil
 }
 
-// check holds a state, as it was reached, against the invariants and the oracle.
+// check checks a state by the invariants and the oracle.
 func (g *walker) check(s *state) error {
 	g.snapshot = Snapshot{
-		Rules: g.Rules, Spec: g.spec, Job: s.job, Steps: s.steps, Targets: s.targets,
+		Rules: g.Rules, Spec: g.spec, Job: s.job, Steps: s.steps, Targets: s.targets, Batches: s.batches,
 		History: g.history(s), Effects: g.snapshot.Effects[:0],
 	}
 	if s.effect.Effect != 0 {
@@ -421,7 +445,7 @@ func (g *walker) check(s *state) error {
 	if err := g.checker.Check(&g.snapshot); err != nil {
 		return err
 	}
-	if c := s.current(); c.State.Active() && !s.known && s.effect.Effect == 0 {
+	if c := s.current(); c.State.Attempting() && !s.known && s.effect.Effect == 0 {
 		return fmt.Errorf("promise 1: step %d is %v, no effect that says so was delivered, and none waits", c.ID, c.State)
 	}
 	if g.alone {
@@ -460,14 +484,14 @@ func (g *walker) path(at int32, by move) []string {
 	return moves
 }
 
-// stuck looks for a state that only time could move, or not even time, although the job has
-// not ended, and for one from which no final state can be reached without a deadline.
+// stuck looks for a state of a job that has not ended which at most time could move, and for one from
+// which no final state can be reached without a deadline.
 func (g *walker) stuck() (at int32, err error) {
 	moves := make([]bool, len(g.states))
 	into := make([][]int32, len(g.states))
 	for _, e := range g.edges {
 		if e.by != byClock {
-			moves[e.from] = true
+			moves[e.from] = moves[e.from] || e.by != inPlace
 			into[e.to] = append(into[e.to], e.from)
 		}
 	}

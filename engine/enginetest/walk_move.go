@@ -22,7 +22,7 @@ type move struct {
 
 const (
 	deliver    = "the effect that waits is delivered"
-	timePasses = "the deadline passes"
+	timePasses = "the next moment comes"
 )
 
 func (m move) String() string {
@@ -44,18 +44,27 @@ func (m move) String() string {
 		}
 		return fmt.Sprintf("report %d.%d: %s", c.Step, c.Attempt, strings.Join(says, ", "))
 	case *engine.Expire:
-		return fmt.Sprintf("attempt %d.%d expires", c.Step, c.Attempt)
+		if c.Window != 0 {
+			return fmt.Sprintf("the moment of attempt %d.%d, the window opens at %v", c.Step, c.Attempt, c.Window)
+		}
+		return fmt.Sprintf("the moment of attempt %d.%d", c.Step, c.Attempt)
 	}
 	return m.around
 }
 
-// operations returns what people may try, the same in every state. Nobody in particular tries
-// it on jobs of one step.
-func operations(r *operation.Rules, steps int) []move {
+// operations returns the operations that people try, the same in every state. gated says that the job has
+// gates, and holds and stops are tried on it. On jobs of one step
+// the anonymous actor tries them as well.
+func operations(r *operation.Rules, steps int, gated bool) []move {
 	var moves []move
+	tried := func(cause step.Cause) bool { // without gates, jobs of one step have tried what moves no state
+		move, whole := r.Whole(step.Running, cause)
+		stays := cause == operation.StopBefore.Cause() || cause == operation.ClearStop.Cause()
+		return gated || steps == 1 || !stays && !(whole && (move.Do == step.Hold || move.Do == step.Release))
+	}
 	for id := range step.ID(steps) {
 		for cause := range r.Causes().All() {
-			if cause.OfJob() {
+			if cause.OfJob() || !tried(cause) {
 				continue
 			}
 			for _, person := range []string{"ann", "bob", ""}[:max(2, 4-steps)] {
@@ -64,22 +73,22 @@ func operations(r *operation.Rules, steps int) []move {
 		}
 	}
 	for cause := range r.Causes().Union(starts).All() {
-		if cause.OfJob() {
+		if cause.OfJob() && tried(cause) {
 			moves = append(moves, move{command: &engine.Operate{Cause: cause, Request: engine.Request{By: "bob"}}})
 		}
 	}
 	return moves
 }
 
-// aside reports whether m is an operation that another person tries on the same step, which
-// is not even the current one: the first reason to refuse it has nothing to do with who asks.
+// aside reports whether m is an operation of another person on a step that is not the current one:
+// the first reason of its refusal does not depend on the person.
 func (m move) aside(current step.ID) bool {
 	c, ok := m.command.(*engine.Operate)
 	return ok && m.step != 0 && m.step != current && c.By != "ann"
 }
 
-// happenings yields what executors and time may do in s, and what is delivered. The moves may
-// be reused: who keeps one clones it.
+// happenings yields the moves of executors, time and delivery in s. It may reuse the moves: a caller
+// clones a move to keep it.
 func (s *state) happenings(buffer *[]engine.Report) iter.Seq[move] {
 	return func(yield func(move) bool) {
 		c := s.current()
@@ -87,7 +96,12 @@ func (s *state) happenings(buffer *[]engine.Report) iter.Seq[move] {
 			return move{command: &engine.Expire{Job: s.job.ID, Step: c.ID, Attempt: attempt}}
 		}
 		ok := yield(expire(c.Attempt)) && yield(expire(c.Attempt-1))
-		if ok && c.Deadline > s.now {
+		if asks := c.Gate.Reason == step.WindowGate || c.Gate.Reason == step.TurnGate; ok && asks {
+			open, shut := expire(c.Attempt), expire(c.Attempt)
+			open.command.(*engine.Expire).Window, shut.command.(*engine.Expire).Window = s.now, s.now+5000
+			ok = yield(open) && yield(shut)
+		}
+		if next, _ := s.coming(); ok && next != 0 {
 			ok = yield(move{around: timePasses})
 		}
 		if ok && s.effect.Effect != 0 {
@@ -109,7 +123,7 @@ func (m move) clone() move {
 	return m
 }
 
-// news is what reports may say of the targets of an attempt that is under way.
+// news has the results of reports on an attempt that is under way.
 var news = func() (all [][]engine.TargetResult) {
 	statuses := []step.Status{step.TargetRunning, step.TargetSucceeded, step.NonZeroExit}
 	for _, first := range statuses {
@@ -132,8 +146,8 @@ func say(target int32, status step.Status) engine.TargetResult {
 	return engine.TargetResult{Target: target, Result: store.Result{Status: status}}
 }
 
-// reports appends what executors may say: anything of an attempt that one was told of, and
-// what must not count of others.
+// reports appends the reports of executors: all on an attempt that an executor was told of, and those
+// on other attempts, which must not count.
 func (s *state) reports(all []engine.Report) []engine.Report {
 	c := s.current()
 	about := func(id step.ID, attempt int32, outcome step.Cause, results []engine.TargetResult) {
@@ -155,7 +169,7 @@ func (s *state) reports(all []engine.Report) []engine.Report {
 	if int(c.ID) < len(s.steps) {
 		stale(c.ID+1, 1)
 	}
-	if c.Attempt == 0 || c.State.Active() && !s.known && c.Total > 0 {
+	if c.Attempt == 0 || c.State.Attempting() && !s.known && c.Total > 0 {
 		return all
 	}
 	for _, outcome := range endsOutcomes {

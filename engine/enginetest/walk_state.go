@@ -10,11 +10,12 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// state is one state of a job with what is under way around it, and how it was reached.
+// state is one state of a job with its effect, its executor, and the way to it.
 type state struct {
 	job     store.Job
 	steps   []store.Step
 	targets [][]store.Target
+	batches []store.Batch // that have begun, by step and number
 	oracle  *model.Job
 
 	effect  store.Delivery // that waits for delivery and is needed; its Effect is 0 if there is none
@@ -30,13 +31,44 @@ type state struct {
 
 func (s *state) current() *store.Step { return &s.steps[s.job.Current-1] }
 
-// overdue reports whether the deadline of the current attempt has passed.
+// overdue reports whether a deadline of the attempt, the step or the job has passed.
 func (s *state) overdue() bool {
-	deadline := s.current().Deadline
-	return deadline != 0 && deadline <= s.now
+	c := s.current()
+	if !c.State.Active() {
+		return false
+	}
+	for i, t := range s.moments() {
+		if i < 3 && t != 0 && t <= s.now {
+			return true
+		}
+	}
+	return false
 }
 
-// view is what a store would show of a step and of all its targets.
+// moments returns the deadlines of the attempt, the step and the job, and the moment of the gate; 0 for none.
+func (s *state) moments() [4]step.Time {
+	c := s.current()
+	m := [4]step.Time{c.Deadline, c.Expires, s.job.Deadline, c.Gate.Until}
+	if c.State == step.Terminating {
+		m[2] = 0
+	}
+	return m
+}
+
+// coming returns the first moment that has not come, and whether it is the gate's; 0 for none.
+func (s *state) coming() (next step.Time, gate bool) {
+	if !s.current().State.Active() {
+		return 0, false
+	}
+	for i, t := range s.moments() {
+		if t > s.now && (next == 0 || t <= next) {
+			next, gate = t, i == 3
+		}
+	}
+	return next, gate
+}
+
+// view returns the view that a store would return of a step and all its targets.
 func (s *state) view(id step.ID) store.View {
 	v := store.View{Job: s.job, Step: s.steps[id-1], Targets: s.targets[id-1]}
 	if int(id) < len(s.steps) {
@@ -57,10 +89,20 @@ type key struct {
 	pending store.Effect
 	known   bool
 	stopped bool
-	overdue bool
+	held    bool
+	marks   uint8 // steps from the current one on with a stop before them
+
+	gate      step.GateReason
+	then      step.Do
+	batch     int32
+	before    int32
+	accepted  int32
+	automatic int32
+	mendable  bool
+	left      [4]step.Time // of each moment: 0 for none, -1 once it has come
 }
 
-// standing is how a target stands in the current attempt of its step.
+// standing is the state of a target in the current attempt of its step.
 type standing uint8
 
 const (
@@ -74,6 +116,10 @@ const (
 
 func standingOf(s *store.Step, t store.Target) standing {
 	switch {
+	case !s.Run.Has(t.Index) && t.Success > 0:
+		return standsEarlier
+	case !s.Run.Has(t.Index):
+		return standsDue
 	case !s.Run.Due(t) && t.Attempt == s.Attempt:
 		return standsSucceeded
 	case !s.Run.Due(t):
@@ -88,13 +134,28 @@ func standingOf(s *store.Step, t store.Target) standing {
 	return standsRunning
 }
 
-// key returns what tells s apart if so many attempts are.
+// key returns the key of s, given the number of attempts that are different states.
 func (s *state) key(attempts int) key {
 	current := s.current()
 	k := key{
 		current: s.job.Current, state: current.State, job: s.job.State, sealed: s.job.Sealed, pending: s.effect.Effect,
 		attempt: min(current.Attempt, int32(attempts)),
-		known:   s.known, stopped: s.stopped, overdue: s.overdue(),
+		known:   s.known, stopped: s.stopped, held: s.job.Held,
+		gate: current.Gate.Reason, then: current.Gate.Then, batch: current.Batch, before: current.Before,
+		accepted: current.Accepted, automatic: current.Automatic, mendable: current.Mendable,
+	}
+	for i, t := range s.moments() {
+		switch {
+		case t > s.now:
+			k.left[i] = t - s.now
+		case t != 0:
+			k.left[i] = -1
+		}
+	}
+	for i := range s.steps {
+		if s.steps[i].StopBefore && s.steps[i].Attempt == 0 && !s.steps[i].State.Passed() {
+			k.marks |= 1 << i
+		}
 	}
 	for i, before := range s.steps[:s.job.Current-1] {
 		k.passed[i] = before.State
@@ -105,15 +166,17 @@ func (s *state) key(attempts int) key {
 			k.targets[i] = standsDue
 		}
 	}
-	slices.Sort(k.targets[:])
+	if current.Run.End == 0 { // else targets of different batches differ
+		slices.Sort(k.targets[:])
+	}
 	return k
 }
 
-// after returns the state that a change leaves, but for the oracle.
+// after returns the state after a change, without the oracle.
 func (s *state) after(c *store.Change) *state {
 	next := &state{
 		job: c.Job, steps: slices.Clone(s.steps), targets: s.targets, effect: s.effect, known: s.known,
-		stopped: s.stopped, now: s.now, made: slices.Clone(c.Records),
+		batches: s.batches, stopped: s.stopped, now: s.now, made: slices.Clone(c.Records),
 	}
 	for _, changed := range c.Steps {
 		next.steps[changed.ID-1] = changed
@@ -128,15 +191,18 @@ func (s *state) after(c *store.Change) *state {
 		}
 		next.targets[id-1] = rows
 	}
+	for _, b := range c.Batches {
+		next.batches = upsert(next.batches, b)
+	}
 	before, now := s.current(), next.current()
 	if now.ID != before.ID || now.Attempt != before.Attempt {
 		next.known = false
 	}
 	for i := range c.Records {
 		switch r := &c.Records[i]; {
-		case r.Cause == operation.TerminateJob.Cause():
+		case r.Cause == operation.TerminateJob.Cause() || r.Cause == step.JobExpired:
 			next.stopped = true
-		case byPerson(r):
+		case byPerson(r) && r.From != r.To:
 			next.stopped = false
 		}
 		if d, ok := c.Delivery(&c.Records[i]); ok {
@@ -147,8 +213,23 @@ func (s *state) after(c *store.Change) *state {
 	return next
 }
 
-// settleUnneeded forgets an effect that leads nowhere any more: an obsolete one, a stop of
-// what has stopped, and the end of a job, which nobody answers.
+// upsert returns rows with a row more, or in the place of its last version. Since and Started of a row
+// never change.
+func upsert(rows []store.Batch, row store.Batch) []store.Batch {
+	rows = slices.Clone(rows)
+	for i := range rows {
+		if rows[i].Step == row.Step && rows[i].Number == row.Number {
+			row.Since, row.Started = rows[i].Since, rows[i].Started
+			rows[i] = row
+			return rows
+		}
+	}
+	row.Since = row.Attempt // as a store does
+	return append(rows, row)
+}
+
+// settleUnneeded removes an effect without further consequences: an obsolete one, a stop of a stopped
+// attempt, and the end of a job.
 func (s *state) settleUnneeded() {
 	switch d := s.effect; {
 	case d.Effect == 0:

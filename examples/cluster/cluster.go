@@ -10,7 +10,7 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// A cluster is the processes that share a setting. It belongs to one goroutine.
+// A cluster is the processes with one setting. It belongs to one goroutine.
 type cluster struct {
 	setting
 	told *ledger
@@ -18,15 +18,15 @@ type cluster struct {
 	live     map[role]*process
 	gone     chan *process
 	operated bool // the operator has nothing left to do
-	kills    int  // that there are to be, as are the next
-	freezes  int
+	kills    int  // wanted
+	freezes  int  // wanted
 	victims  *rand.Rand
 	killed   map[string]int
-	frozen   int // workers, all taken together
+	frozen   int // times that a worker was frozen
 	restarts int
 }
 
-// farewell is how long processes have to end when they are asked to.
+// farewell is the time that processes have for a graceful end.
 const farewell = 10 * time.Second
 
 func newCluster(s setting, o options) *cluster {
@@ -45,8 +45,8 @@ func (c *cluster) roles() []role {
 	return all
 }
 
-// run starts the processes, and kills some and starts them again, until all jobs have come to
-// their end and all effects were delivered, or ctx ends. None is left when it returns.
+// run starts the processes, and kills and restarts some, until all jobs have ended and all effects
+// are settled, or ctx ends. It returns when all processes have ended.
 func (c *cluster) run(ctx context.Context) error {
 	st, closeAll, err := c.open(ctx)
 	if err != nil {
@@ -83,8 +83,8 @@ func (c *cluster) start(r role) error {
 	return err
 }
 
-// replace starts a process again that was killed. Nobody else ends before the others, but
-// for an operator whose work is done.
+// replace restarts a killed process. Any other process that has ended is a fault, except an
+// operator whose work is done.
 func (c *cluster) replace(p *process) error {
 	delete(c.live, p.role)
 	switch {
@@ -92,15 +92,14 @@ func (c *cluster) replace(p *process) error {
 		c.operated = true
 		return nil
 	case !p.killed:
-		return fmt.Errorf("%v has ended though nobody has killed it: %v", p.role, p.cmd.ProcessState)
+		return fmt.Errorf("%v has ended without a kill: %v", p.role, p.cmd.ProcessState)
 	}
 	c.restarts++
 	return c.start(p.role)
 }
 
-// goOn kills a process, or freezes a worker, if enough jobs have ended since the last one was:
-// both are spread over the work, however fast that goes. It reports whether there is nothing left
-// to do.
+// goOn kills a process or freezes a worker if enough jobs have ended since the last time: both are
+// spread over the work at any speed. It returns true when the work is done.
 func (c *cluster) goOn(ctx context.Context, eng *engine.Engine) (settled bool, err error) {
 	ended, err := eng.Jobs(ctx, engine.JobQuery{States: step.StatesOf(step.Succeeded, step.Terminated), Limit: c.Jobs})
 	if err != nil {
@@ -131,16 +130,15 @@ func (c *cluster) kill() {
 	if p := c.victim(func(*process) bool { return true }); p != nil {
 		p.killed = true
 		c.killed[p.name]++
-		_ = p.cmd.Process.Kill() // it may just have ended
+		_ = p.cmd.Process.Kill() // it may have just ended
 	}
 }
 
-// freeze stops a worker at random where it stands, for so long that it loses its leases. Its
-// scripts go on.
+// freeze stops a worker at random with SIGSTOP for longer than its leases. Its scripts continue.
 func (c *cluster) freeze() error {
 	p := c.victim(func(p *process) bool { return p.name == working && time.Now().After(p.thaws) })
 	if p == nil {
-		return nil // until one thaws
+		return nil // all workers are frozen or killed
 	}
 	const chill = lease + 2*time.Second
 	c.frozen++
@@ -149,7 +147,7 @@ func (c *cluster) freeze() error {
 	return freeze(p.cmd.Process)
 }
 
-// victim returns a live process at random for which ok is true, or nil.
+// victim returns a random live process for which ok is true, or nil.
 func (c *cluster) victim(ok func(*process) bool) *process {
 	var all []*process
 	for _, r := range c.roles() {
@@ -163,7 +161,7 @@ func (c *cluster) victim(ok func(*process) bool) *process {
 	return all[c.victims.IntN(len(all))]
 }
 
-// stop asks all processes to end, and makes those that do not.
+// stop ends all processes gracefully, and kills those that have not ended after farewell.
 func (c *cluster) stop() {
 	for _, p := range c.live {
 		_ = p.stdin.Close()

@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Whatever is killed, every job comes to its end, and the proof holds; and it does not hold
-// any more once a row is not what it was.
+// With any processes killed, every job ends, and the proof holds. The proof fails once a row was
+// changed.
 func TestCluster(t *testing.T) {
 	o := options{dsn: pgtest.DSN(t), jobs: 10, workers: 3, kills: 5, freezes: 2, seed: 5, timeout: time.Minute}
 	s, remove, err := prepare(t.Context(), o)

@@ -15,28 +15,28 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// What processes tell, beside the kinds of the records that they have made.
+// The events that processes report, beside the causes of their records.
 const (
-	refused     = "refused"     // an operation
-	late        = "late"        // a report, or a sweep: the attempt was over
-	conflicted  = "conflicted"  // a request whose commit lost a race, and was decided on anew
-	repeated    = "repeated"    // an operation, by the same request id
-	delivered   = "delivered"   // an effect, for the first time
-	redelivered = "redelivered" // an effect, again
+	refused     = "refused"     // an operation was refused
+	late        = "late"        // a report or a sweep was refused: the attempt was over
+	conflicted  = "conflicted"  // a commit lost a race, and the request was decided again
+	repeated    = "repeated"    // an operation was repeated with the same request id
+	delivered   = "delivered"   // an effect was delivered for the first time
+	redelivered = "redelivered" // an effect was delivered again
 )
 
-// A ledger is what processes have told.
+// A ledger has the events that processes have reported.
 type ledger struct {
 	mu           sync.Mutex // guards all below
 	count        map[string]int
-	acknowledged map[store.RequestID]bool // requests that were carried out
+	acknowledged map[store.RequestID]bool // requests carried out, as acknowledged to a process
 }
 
 func newLedger() *ledger {
 	return &ledger{count: map[string]int{}, acknowledged: map[store.RequestID]bool{}}
 }
 
-// listen writes down what a process tells until it ends.
+// listen records the events of a process until it ends.
 func (l *ledger) listen(said io.Reader) {
 	for lines := bufio.NewScanner(said); lines.Scan(); {
 		what, id, carriedOut := strings.Cut(lines.Text(), " ")
@@ -51,21 +51,21 @@ func (l *ledger) listen(said io.Reader) {
 	}
 }
 
-// scripts counts the scripts that ran, by what they have left in the targets, and how many of
-// those had run for the same attempt before. The error names every script that ended after another
-// one of its step had begun on its target: two ran at once.
+// scripts counts the scripts that ran, from the lines that they left in the targets, and those that
+// ran again for the same attempt. The error names every script that ended after another script of
+// its step had begun on its target: two ran at once.
 func (s setting) scripts() (ran, again int, err error) {
 	for _, host := range hosts {
 		lines, e := os.ReadFile(filepath.Join(s.targets(), host, evidence))
 		if e != nil && !os.IsNotExist(e) {
 			return ran, again, e
 		}
-		seen := map[string]bool{}     // attempts
-		latest := map[string]string{} // of a step: the process that began last
+		seen := map[string]bool{}     // by attempt
+		latest := map[string]string{} // by step: the process that began last
 		for line := range strings.Lines(string(lines)) {
 			fields := strings.Fields(line)
 			if len(fields) < 3 {
-				return ran, again, fmt.Errorf("%s: what has run there is %q", host, line)
+				return ran, again, fmt.Errorf("%s: unexpected line of a script: %q", host, line)
 			}
 			of, attempt, pid := fields[0], fields[1], fields[2]
 			if len(fields) > 3 {
@@ -84,7 +84,7 @@ func (s setting) scripts() (ran, again int, err error) {
 	return ran, again, err
 }
 
-// table prints what has happened. The error is that of [setting.scripts].
+// table prints the figures. The error is that of [setting.scripts].
 func table(out io.Writer, c *cluster, found findings, took time.Duration) error {
 	ran, again, fault := c.scripts()
 	n := c.told.count
@@ -94,19 +94,19 @@ func table(out io.Writer, c *cluster, found findings, took time.Duration) error 
 	row("processes", 1+c.Workers, "1 operator, %d workers, whose clocks are up to %v apart", c.Workers, apart)
 	row("killed with SIGKILL", c.killed[operating]+c.killed[working], "the operator %d times, workers %d times", c.killed[operating], c.killed[working])
 	row("frozen", c.frozen, "workers, for longer than their leases")
-	row("started again", c.restarts, "")
+	row("restarted", c.restarts, "")
 	row("jobs", c.Jobs, "%d succeeded, %d terminated", found.jobs[step.Succeeded], found.jobs[step.Terminated])
 	row("steps", found.steps, "%d attempts ran on targets", found.attempts)
-	row("operations accepted", found.operated, "%d more were repeated and answered alike", n[repeated])
+	row("operations accepted", found.operated, "%d more were repeated and got the same answer", n[repeated])
 	row("operations refused", n[refused], "")
 	row("reports and sweeps refused", n[late], "their attempt was over")
-	row("requests that lost a race", n[conflicted], "and were decided on anew")
+	row("requests that lost a race", n[conflicted], "and were decided again")
 	row("effects delivered", n[delivered], "")
 	row("effects delivered again", n[redelivered], "")
 	row("scripts run on targets", ran, "")
 	row("scripts run again", again, "after a kill or a lost lease")
 	row("attempts expired", found.expired, "each once")
-	row("records in all histories", found.records, "%d acknowledged to a process that lived to tell", len(c.told.acknowledged))
+	row("records in all histories", found.records, "%d acknowledged to a process that survived", len(c.told.acknowledged))
 	row("time", took.Round(100*time.Millisecond), "")
 	return fault
 }

@@ -18,15 +18,15 @@ var hosts = func() (all []string) {
 	return all
 }()
 
-// confirmers may answer what a job asks.
+// confirmers are the people who may confirm.
 var confirmers = []string{"ann", "bob"}
 
 const (
-	endless = "endless" // names a step that somebody has to stop
+	endless = "endless" // names a step that runs until it is stopped
 	short   = 2500 * time.Millisecond
 )
 
-// kinds are the steps that jobs are made of, likelier ones more than once.
+// kinds are the steps of the jobs, likelier ones more than once.
 var kinds = []func(r *rand.Rand) step.Spec{
 	script("quick", `sleep 0.3`),
 	script("long", `sleep 1`),
@@ -61,8 +61,8 @@ var kinds = []func(r *rand.Rand) step.Spec{
 	},
 }
 
-// evidence is the file of a target in which every script that runs there leaves a line when it
-// begins and, unless it is killed, one when it ends.
+// evidence is the file in a target to which every script writes a line when it begins and, unless
+// it is killed, one when it ends.
 const (
 	evidence = "ran"
 	ended    = "end"
@@ -78,10 +78,10 @@ func script(name, text string) func(r *rand.Rand) step.Spec {
 	}
 }
 
-// some returns one host to all of them.
+// some returns a random number of hosts, at least one.
 func some(r *rand.Rand) []string { return hosts[:1+r.IntN(len(hosts))] }
 
-// spec returns the definition of job i: always the same, for the seed of s.
+// spec returns the definition of job i, which depends only on i and the seed of s.
 func (s setting) spec(i int) engine.JobSpec {
 	r := rand.New(rand.NewPCG(s.Seed, uint64(i)))
 	spec := engine.JobSpec{Name: fmt.Sprintf("job-%03d", i)}

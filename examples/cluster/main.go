@@ -1,32 +1,31 @@
-// Cluster runs jobs with several processes on one PostgreSQL, kills them at random, and proves
-// from the database that nothing was lost or done twice, and from what scripts leave in their
-// targets that no two of a step ran at once on one.
+// Cluster runs jobs with several processes on one PostgreSQL and kills processes at random. It then
+// proves from the database that nothing was lost or done twice, and from files that the scripts
+// write that no two scripts of a step ran on one target at once.
 //
 //	go run . [flags]       in this folder
 //
 //	-dsn DSN       the PostgreSQL; the default is $STEPGATE_PG_DSN, or else a server on 127.0.0.1:5432
 //	-jobs N        the number of jobs
 //	-workers N     the number of worker processes
-//	-kills N       the number of processes that are killed meanwhile
-//	-freezes N     the number of workers that are frozen meanwhile, for longer than their leases
+//	-kills N       the number of processes to kill during the run
+//	-freezes N     the number of workers to freeze during the run, for longer than their leases
 //	-seed N        the seed of jobs, people and kills
-//	-timeout TIME  the time that the run may take
+//	-timeout TIME  the maximum time of the run
 //	-keep          keep the schema and the targets at the end
 //
-// It starts itself once as the operator, which creates jobs and operates on them as people do,
-// and several times as a worker: an executor with the functions of package localexec, which run
-// scripts and copy files. They share a schema of the database and the directories of
-// targets and logs, and nothing else. Their clocks differ by seconds; each of them sweeps for
-// deadlines. Meanwhile it kills workers and the operator with SIGKILL and starts them again, and
-// stops workers where they stand until others have their runs.
-// Worth reading:
-//   - [prove]: what must be true in the database, whatever was killed when
-//   - [setting.scripts]: what must be true of targets
-//   - operator.go: how a program goes on after a crash: it asks again, by the same request ids
+// It starts itself once as the operator, which creates jobs and operates on them as people do, and
+// several times as a worker: an executor with the functions of package localexec, which run scripts
+// and copy files. The processes share a schema of the database and the directories of targets and
+// logs, and nothing else. Their clocks differ by seconds; each of them expires deadlines. The
+// program kills workers and the operator with SIGKILL and restarts them, and freezes workers with
+// SIGSTOP until other workers have taken their runs. Worth reading:
+//   - [prove]: the invariants of the database, for any kills at any time
+//   - [setting.scripts]: the invariants of the targets
+//   - operator.go: a program continues after a crash with the same request ids
 //   - worker.go: the whole worker
 //
-// The exit status is 0 if every job ended and the proof holds. Otherwise it is 1, and the
-// program prints every fault.
+// The exit status is 0 if every job ended and the proof holds. Otherwise it is 1, and the program
+// prints every fault.
 package main
 
 import (
@@ -49,8 +48,8 @@ func main() {
 	}
 }
 
-// serveOrRun is the program: one process of a cluster, if its arguments say so, or else the
-// one that runs it.
+// serveOrRun is the program: a process of a cluster if its arguments name a role, otherwise the
+// program that runs the cluster.
 func serveOrRun(args []string) error {
 	if role, ok := parseRole(args); ok {
 		return role.serve(os.Stdin, os.Stdout)
@@ -64,9 +63,9 @@ func serveOrRun(args []string) error {
 	return o.run(ctx, os.Stdout)
 }
 
-const mostJobs = 10_000 // that one look at a store tells of
+const mostJobs = 10_000 // maximum page of engine.Jobs
 
-// options are what the command line asks for.
+// options are the options of the command line.
 type options struct {
 	dsn            string
 	jobs, workers  int
@@ -82,10 +81,10 @@ func parseOptions(args []string) (options, error) {
 	flags.StringVar(&o.dsn, "dsn", "", "the connection `string` of a PostgreSQL; the default is $"+variable+", or else a server on 127.0.0.1:5432")
 	flags.IntVar(&o.jobs, "jobs", 40, "the `number` of jobs")
 	flags.IntVar(&o.workers, "workers", 4, "the `number` of worker processes")
-	flags.IntVar(&o.kills, "kills", 15, "the `number` of processes that are killed meanwhile")
-	flags.IntVar(&o.freezes, "freezes", 4, "the `number` of workers that are frozen meanwhile, for longer than their leases")
+	flags.IntVar(&o.kills, "kills", 15, "the `number` of processes to kill during the run")
+	flags.IntVar(&o.freezes, "freezes", 4, "the `number` of workers to freeze during the run, for longer than their leases")
 	flags.Uint64Var(&o.seed, "seed", 1, "the `seed` of jobs, people and kills")
-	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "the `time` that the run may take")
+	flags.DurationVar(&o.timeout, "timeout", 2*time.Minute, "the maximum `time` of the run")
 	flags.BoolVar(&o.keep, "keep", false, "keep the schema and the targets at the end")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -102,7 +101,7 @@ func parseOptions(args []string) (options, error) {
 	return o, nil
 }
 
-// run runs a cluster in a schema and a directory of its own, proves the outcome, and prints the
+// run runs a cluster in a new schema and a new directory, proves the outcome, and prints the
 // figures.
 func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	s, remove, err := prepare(ctx, o)

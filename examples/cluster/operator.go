@@ -12,21 +12,21 @@ import (
 )
 
 const (
-	atOnce       = 20 // jobs that the operator looks after
-	mostAttempts = 3  // of a step, after which people want to get on
+	atOnce       = 20 // jobs of the operator at once
+	mostAttempts = 3  // attempts of a step before people go on without it
 	outsider     = "mallory"
 )
 
-// An operator does with jobs what people do. It remembers nothing but what stands in the
-// database, so that it can be killed at any moment: started again, it looks, comes to the
-// same choices, and makes them by the same request ids.
+// An operator operates on jobs as people do. Its only memory is the database: after a kill at any
+// moment, it reads the jobs, makes the same choices again, and sends them with the same request
+// ids.
 type operator struct {
 	setting
 	teller
 	eng *engine.Engine
 }
 
-// operate creates all jobs and brings them to their end.
+// operate creates all jobs and operates on them until they end.
 func operate(ctx context.Context, st store.Store, s setting, t teller) error {
 	o := &operator{s, t, engine.New(st, engine.WithObserver(t.observer()))}
 	ctx, fail := context.WithCancelCause(ctx)
@@ -46,7 +46,7 @@ func operate(ctx context.Context, st store.Store, s setting, t teller) error {
 	return context.Cause(ctx)
 }
 
-// see creates job i, unless it was created, and looks after it until it is final.
+// see creates job i, unless it exists, and operates on it until it is final.
 func (o *operator) see(ctx context.Context, i int) error {
 	created, err := o.eng.Create(ctx, o.spec(i), engine.Request{By: confirmers[0], ID: player.ID(o.chance(i, store.Step{}))})
 	if err != nil {
@@ -61,7 +61,7 @@ func (o *operator) see(ctx context.Context, i int) error {
 			return err
 		}
 		if r.Seq < job.Moved {
-			continue // it has moved on
+			continue // the job has moved on
 		}
 		s, err := o.eng.Step(ctx, job.ID, job.Current)
 		if err != nil {
@@ -77,8 +77,8 @@ func (o *operator) see(ctx context.Context, i int) error {
 	return ctx.Err()
 }
 
-// chance returns what the choices about a job are drawn from while a step of it stands in
-// some state: a step stands in it once in an attempt.
+// chance returns the source of choices for a state of a step of a job, which a step enters once per
+// attempt.
 func (s setting) chance(job int, current store.Step) player.Dice {
 	return player.Rand{Rand: rand.New(rand.NewPCG(s.Seed^uint64(job)<<32, uint64(current.ID)<<40|uint64(current.Attempt)<<8|uint64(current.State)))}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A role is what a process of a cluster does: operate, or work.
+// A role is the task of a process of a cluster: operate, or work.
 type role struct {
 	name string
 	n    int // of the worker, from 0
@@ -47,14 +47,14 @@ func parseRole(args []string) (role, bool) {
 type process struct {
 	role
 	cmd    *exec.Cmd
-	stdin  io.Closer // as long as it is open, the process goes on
+	stdin  io.Closer // the process ends when it is closed
 	killed bool
-	thaws  time.Time // if it was frozen
+	thaws  time.Time // the end of its last freeze
 }
 
-// start starts a process. Its setting goes by standard input, since arguments show to
-// everybody and a DSN may hold a password. What the process tells goes to told, and when it
-// has ended it goes to gone.
+// start starts a process. It gets its setting on standard input: all users see the arguments of a
+// process, and a DSN may have a password. Its events go to told; when it has ended, it goes to
+// gone.
 func (r role) start(s setting, told *ledger, gone chan<- *process) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -76,17 +76,17 @@ func (r role) start(s setting, told *ledger, gone chan<- *process) (*process, er
 	p := &process{role: r, cmd: cmd, stdin: stdin}
 	go func() {
 		told.listen(stdout)
-		_ = cmd.Wait() // its ProcessState says it better
+		_ = cmd.Wait() // ProcessState has the details
 		gone <- p
 	}()
-	_ = json.NewEncoder(stdin).Encode(s) // if the process has ended, gone says so
+	_ = json.NewEncoder(stdin).Encode(s) // if the process has ended, it goes to gone
 	return p, nil
 }
 
-// serve is the program in this role. It ends when its work is done or its standard input
-// ends, which it does however the process that has started it ends.
+// serve is the program in this role. It ends when its work is done or its standard input ends,
+// which also happens if the process that started it is killed.
 func (r role) serve(stdin io.Reader, stdout io.Writer) error {
-	signal.Ignore(os.Interrupt) // it is for the process that has started this one
+	signal.Ignore(os.Interrupt) // the process that started this one handles it
 	log.SetPrefix(r.String() + ": ")
 	var s setting
 	if err := json.NewDecoder(stdin).Decode(&s); err != nil {
@@ -112,13 +112,13 @@ func (r role) serve(stdin io.Reader, stdout io.Writer) error {
 	return nil
 }
 
-// A teller tells the process that started this one what happens, a line for each. What was
-// told before a process is killed is heard.
+// A teller reports events to the process that started this one, one line each. Events written
+// before a kill are not lost.
 type teller struct{ out io.Writer }
 
 func (t teller) tell(what string, of ...any) { fmt.Fprintln(t.out, append([]any{what}, of...)...) }
 
-// observer tells of every request that an engine has answered.
+// observer reports every request that an engine has answered.
 func (t teller) observer() engine.Observer {
 	return engine.Observer{
 		Accepted: func(_ context.Context, r store.Record, _ time.Duration) { t.tell(r.Cause.String(), r.Request) },

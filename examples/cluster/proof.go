@@ -13,7 +13,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// findings are what the database holds.
+// findings are figures of the database.
 type findings struct {
 	jobs     map[step.State]int
 	steps    int
@@ -23,13 +23,13 @@ type findings struct {
 	records  int
 }
 
-// An attempt is one of a step of the job in question.
+// An attempt identifies an attempt of a step of one job.
 type attempt struct {
 	step step.ID
 	n    int32
 }
 
-// A proof goes through all jobs of a store, and looks at nothing else.
+// A proof checks all jobs of a store, from the store alone.
 type proof struct {
 	setting
 	store    store.Store
@@ -40,14 +40,14 @@ type proof struct {
 	faults   []error
 }
 
-// prove reads every job whole and returns all that is wrong with them:
-//   - there are the jobs that were asked for, each once, as it was defined, and final;
-//   - each history is without a gap, every record starts where the one before it ended, by the
+// prove reads every job and returns all breaches of these invariants:
+//   - every wanted job exists once, as it was defined, and is final;
+//   - each history has no gap, every record starts in the state of the one before it and follows the
 //     rules, and it replays to the header and the steps;
-//   - counts are those of the targets' results, in every attempt;
-//   - no request was carried out twice, and none that a process was told of is missing;
+//   - counts equal the targets' results, in every attempt;
+//   - no request was carried out twice, and no acknowledged request is missing;
 //   - no attempt expired twice;
-//   - no target succeeded twice without being told to run on all again;
+//   - no target succeeded twice without a retry of all targets;
 //   - no effect waits for delivery.
 func prove(ctx context.Context, st store.Store, s setting, acknowledged map[store.RequestID]bool) (findings, error) {
 	p := proof{
@@ -93,7 +93,7 @@ func (p *proof) fault(format string, args ...any) {
 	p.faults = append(p.faults, fmt.Errorf(format, args...))
 }
 
-// job proves what concerns one job alone.
+// job proves the invariants of one job.
 func (p *proof) job(ctx context.Context, i int) error {
 	spec := p.spec(i)
 	id, ok := p.names[spec.Name]
@@ -123,7 +123,7 @@ func (p *proof) job(ctx context.Context, i int) error {
 	return p.results(ctx, snapshot)
 }
 
-// once looks for what was done twice: a request, or the expiry of an attempt.
+// once finds requests and expiries that were carried out twice.
 func (p *proof) once(name string, history []store.Record) {
 	expired := map[attempt]bool{}
 	for _, r := range history {
@@ -148,13 +148,13 @@ func (p *proof) once(name string, history []store.Record) {
 	}
 }
 
-// results goes through the results of every attempt that ran on targets.
+// results checks the results of every attempt that ran on targets.
 func (p *proof) results(ctx context.Context, s enginetest.Snapshot) error {
-	unfinished := map[attempt]int32{} // when it was over
+	unfinished := map[attempt]int32{} // at its end
 	for _, r := range s.History {
 		unfinished[attempt{r.Step, r.Attempt}] = r.Unfinished
 	}
-	succeeded := map[int32]int32{} // targets of the step, since they were all told to run -> attempt
+	succeeded := map[int32]int32{} // targets of the step since the last run on all -> attempt
 	for _, r := range s.History {
 		run, ok := s.Delivery(r.Seq)
 		if !ok || run.Effect != store.RunTargets {
@@ -178,8 +178,8 @@ func (p *proof) results(ctx context.Context, s enginetest.Snapshot) error {
 	return nil
 }
 
-// recount returns how many targets finished in an attempt, and looks for those that had
-// succeeded already.
+// recount returns the number of targets that finished in an attempt, and finds those that had
+// succeeded before.
 func (p *proof) recount(name string, run store.Delivery, targets []store.Target, succeeded map[int32]int32) (finished int32) {
 	for _, t := range targets {
 		if t.Status.Finished() {

@@ -17,20 +17,20 @@ import (
 
 const (
 	variable = "STEPGATE_PG_DSN"
-	patience = 30 * time.Second // for what a server does at once
+	patience = 30 * time.Second // maximum time of short statements
 )
 
-// A setting is what every process of a cluster knows.
+// A setting is the configuration of every process of a cluster.
 type setting struct {
 	DSN     string
 	Schema  string // of the database
-	Dir     string // holds targets and logs
+	Dir     string // directory of targets and logs
 	Seed    uint64
 	Jobs    int
 	Workers int
 }
 
-// prepare makes a schema and a directory for a cluster, which remove removes.
+// prepare creates a schema and a directory for a cluster; remove removes them.
 func prepare(ctx context.Context, o options) (s setting, remove func() error, err error) {
 	s = setting{DSN: o.dsn, Schema: fmt.Sprintf("stepgate_cluster_%016x", rand.Uint64()), Seed: o.seed, Jobs: o.jobs, Workers: o.workers}
 	if s.Dir, err = os.MkdirTemp("", "cluster"); err != nil {
@@ -69,19 +69,18 @@ func (s setting) execute(ctx context.Context, sql string) error {
 	return err
 }
 
-// parse reads the connection string. What is wrong with it is not said, as it may hold a
-// password.
+// parse reads the connection string. The error has no details: they may have a password.
 func (s setting) parse() (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(s.DSN)
 	if err != nil {
-		return nil, errors.New("the DSN is not a connection string, want one such as postgres://user@127.0.0.1:5432/database")
+		return nil, errors.New("the DSN is not a valid connection string, want one such as postgres://user@127.0.0.1:5432/database")
 	}
 	config.ConnConfig.RuntimeParams["search_path"] = s.Schema
 	return config, nil
 }
 
-// open opens the store, and lays out its tables if no other process has. closeAll does not
-// wait for connections on which a statement was cut short, which may take pgx 15 s to close.
+// open migrates and opens the store. closeAll does not wait for connections with an interrupted
+// statement, which pgx may need 15 s to close.
 func (s setting) open(ctx context.Context) (st *pgstore.Store, closeAll func(), err error) {
 	config, err := s.parse()
 	if err != nil {

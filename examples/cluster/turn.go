@@ -14,8 +14,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// wishes are what people want to do about a step, likelier things more often; 0 leaves it
-// alone. In the end, or if a wish is not legal, they get on with it.
+// wishes are the operations that people choose from in each state, likelier ones more often; 0 is
+// none. After mostAttempts, or if the choice is not legal, they choose end.
 var wishes = map[step.State]struct {
 	first []step.Cause
 	end   step.Cause
@@ -28,7 +28,7 @@ var wishes = map[step.State]struct {
 	step.ConfirmationTerminated: {[]step.Cause{operation.RestartConfirmation.Cause()}, operation.RestartConfirmation.Cause()},
 }
 
-// choose returns what is done about a job whose current step is s, 0 for nothing.
+// choose returns the next operation on a job with the current step s, 0 for none.
 func choose(d player.Dice, s store.Step, legal step.Causes) step.Cause {
 	wish, ok := wishes[s.State]
 	switch {
@@ -36,7 +36,7 @@ func choose(d player.Dice, s store.Step, legal step.Causes) step.Cause {
 		return operation.StartJob.Cause()
 	case s.State == step.Running && s.Name == endless && s.Attempt == 1, s.State == step.Waiting && player.OneIn(d, 10, "terminate"):
 		return operation.TerminateJob.Cause()
-	case !ok: // it is not a person's turn
+	case !ok: // the step waits for no person
 		return 0
 	case s.Attempt >= mostAttempts:
 		return wish.end
@@ -49,8 +49,8 @@ func choose(d player.Dice, s store.Step, legal step.Causes) step.Cause {
 	return first
 }
 
-// turn does what people do about a job that they see with s under way: mostly one of them
-// what is legal, but two may do it at once, one may do it twice, and one may have no say.
+// turn operates on a job with the current step s. Mostly one person does a legal operation.
+// Sometimes two people operate at once, one repeats an operation, or one is not a confirmer.
 func (o *operator) turn(ctx context.Context, d player.Dice, job store.Job, s store.Step) error {
 	one := player.Ask{Job: job.ID, Step: s.ID, Request: engine.Request{By: confirmers[0], ID: player.ID(d), IfVersion: job.Moved}}
 	legal, err := o.eng.Allowed(ctx, job.ID, s.ID, engine.Request{By: one.By})
@@ -58,7 +58,7 @@ func (o *operator) turn(ctx context.Context, d player.Dice, job store.Job, s sto
 		return err
 	}
 	select {
-	case <-time.After(time.Duration(d.Below(300, "thinks")) * time.Millisecond): // people think
+	case <-time.After(time.Duration(d.Below(300, "thinks")) * time.Millisecond): // people need time
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -76,30 +76,30 @@ func (o *operator) turn(ctx context.Context, d player.Dice, job store.Job, s sto
 	if err == nil && player.OneIn(d, 3, "again") {
 		var again store.Record
 		if again, err = o.send(ctx, one); err == nil && again != record {
-			return fmt.Errorf("%v was answered with %+v, and then with %+v", one, record, again)
+			return fmt.Errorf("%v was answered with %+v, and its repetition with %+v", one, record, again)
 		}
 		o.tell(repeated)
 	}
-	if player.Refused(err) { // the deadline was faster
+	if player.Refused(err) { // the deadline passed first
 		return nil
 	}
 	return err
 }
 
-// meddle has an outsider do what is for the confirmers.
+// meddle lets an outsider try an operation for confirmers.
 func (o *operator) meddle(ctx context.Context, a player.Ask) error {
 	a.By = outsider
 	_, err := o.send(ctx, a)
 	switch {
 	case err == nil:
-		return fmt.Errorf("step %d is for %v, and %s had a say in it", a.Step, confirmers, outsider)
+		return fmt.Errorf("step %d is for %v, and %s was accepted", a.Step, confirmers, outsider)
 	case player.Refused(err):
 		return nil
 	}
 	return err
 }
 
-// race has two people do the same at once, on what both of them see. At most one can have it.
+// race makes two people operate at once on the same version. At most one may be accepted.
 func (o *operator) race(ctx context.Context, one, two player.Ask) error {
 	var errs [2]error
 	var both sync.WaitGroup
@@ -118,7 +118,7 @@ func (o *operator) race(ctx context.Context, one, two player.Ask) error {
 	return nil
 }
 
-// send asks for an operation until it is known what came of it.
+// send repeats an operation until its outcome is known.
 func (o *operator) send(ctx context.Context, a player.Ask) (store.Record, error) {
 	for {
 		record, err := a.Send(ctx, o.eng)

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// apart is how far the clocks of workers differ. A lease is longer, by what its renewal
-	// takes: otherwise the worker that is ahead would take what others are at.
+	// apart is the maximum difference between the clocks of workers. A lease is longer, by the time
+	// of its renewal: otherwise the worker with the fastest clock would take runs under a lease.
 	apart = 2 * time.Second
 	lease = 5 * time.Second
 
-	places = 8 // targets that a worker is at, at once
+	places = 8 // targets of a worker at once
 )
 
 // clock returns the clock of a worker, which is up to half of apart ahead or behind.
@@ -30,7 +30,7 @@ func (s setting) clock(worker int) func() time.Time {
 	return func() time.Time { return time.Now().Add(ahead) }
 }
 
-// work carries out what jobs ask for until ctx ends.
+// work carries out effects until ctx ends.
 func work(ctx context.Context, st store.Store, s setting, n int, t teller) error {
 	eng := engine.New(st, engine.WithClock(s.clock(n)), engine.WithObserver(t.observer()))
 	logs, err := executor.NewFileLogs(filepath.Join(s.Dir, "logs"), 0)
@@ -43,13 +43,13 @@ func work(ctx context.Context, st store.Store, s setting, n int, t teller) error
 		executor.By(fmt.Sprint("worker ", n)), executor.AtOnce(places), executor.Lease(lease))...).Run(ctx)
 }
 
-// claims tells of the effects that a worker is given.
+// claims reports the effects that a worker claims.
 type claims struct {
 	*engine.Engine
 	teller
 }
 
-// Claim is that of the engine.
+// Claim implements executor.Source.
 func (c claims) Claim(ctx context.Context, q engine.ClaimQuery) ([]engine.Delivery, error) {
 	claimed, err := c.Engine.Claim(ctx, q)
 	for _, d := range claimed {

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// policy is what the page may load and do: its own scripts, styles, images and requests, and
-// nothing from elsewhere. Nothing may make a script out of a string.
+// policy limits the page to its own scripts, styles, images and requests, and to scripts that are
+// not made from strings.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
 	"font-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
-// guard answers only to the names that the console goes by, so that no page of another site
-// can have its own name lead here and pass for this one; and says what browsers must not do.
+// guard answers requests for the console's own names only: a page of another site cannot point its
+// name to this server and pass for the console. It also sets the headers that restrict browsers.
 func guard(addr string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
@@ -23,14 +23,14 @@ func guard(addr string, h http.Handler) http.Handler {
 		header.Set("Cross-Origin-Opener-Policy", "same-origin")
 		header.Set("Cross-Origin-Resource-Policy", "same-origin")
 		if !answersTo(hostOf(addr), hostOf(r.Host)) {
-			http.Error(w, "the console does not go by this name: use the address that it prints, or give the name in -addr", http.StatusMisdirectedRequest)
+			http.Error(w, "the console does not answer to this name: use the address that it prints, or set the name with -addr", http.StatusMisdirectedRequest)
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
 }
 
-// answersTo reports whether a console that listens on own goes by name.
+// answersTo reports whether a console that listens on own answers to name.
 func answersTo(own, name string) bool {
 	ip, err := netip.ParseAddr(name)
 	switch {
@@ -42,7 +42,7 @@ func answersTo(own, name string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// hostOf returns an address less its port.
+// hostOf returns an address without its port.
 func hostOf(addr string) string {
 	if host, _, err := net.SplitHostPort(addr); err == nil {
 		return host

@@ -11,7 +11,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// hosts are the directories that steps run on. Any name is a host: its directory is made before a
+// hosts are the directories of the targets. Every name is a host: its directory is created before a
 // step runs on it.
 type hosts struct {
 	root string
@@ -24,7 +24,7 @@ func (h hosts) executor(src executor.Source) *executor.Executor {
 		executor.Hosts(step.Script, h.made(h.Script)), executor.Hosts(step.FileTransfer, h.made(h.Copy)))
 }
 
-// made has f find the directory of its host. What cannot be one is left for f to report.
+// made creates the directory of the host before it calls f. f reports an invalid name.
 func (h hosts) made(f executor.HostFunc) executor.HostFunc {
 	return func(ctx context.Context, t *executor.Task, host executor.Host) store.Result {
 		if err := os.MkdirAll(h.root, 0o700); err != nil {

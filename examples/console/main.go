@@ -1,33 +1,32 @@
-// Console is a page on which people watch jobs and step in. From the repository's root:
+// Console is a web page on which people watch jobs and operate on them. From the repository's root:
 //
 //	go run ./examples/console [flags]
 //
-//	-addr ADDR    where it listens; the default is 127.0.0.1:8080, and port 0 takes a free one
-//	-store STORE  where jobs are kept: memory, sqlite:FILE or postgres:DSN; the default is memory
-//	-dir DIR      where hosts and outputs are, kept afterwards; the default is a temporary directory
+//	-addr ADDR    the address to listen on; the default is 127.0.0.1:8080, and port 0 takes a free port
+//	-store STORE  the store of the jobs: memory, sqlite:FILE or postgres:DSN; the default is memory
+//	-dir DIR      the directory of hosts and outputs, kept afterwards; the default is a temporary one
 //
-// It prints the address that it listens on, and ends on an interrupt or SIGTERM. On an empty
-// store it begins with two sample jobs: a release that fails on one host until it is tried
-// again and that alice must approve, and a rollout to forty hosts that waits to be started.
+// It prints its address, and ends on an interrupt or SIGTERM. On an empty store it creates two
+// sample jobs: a release that fails on one host until it is retried and that alice must approve,
+// and a rollout to forty hosts that waits for its start.
 //
-// One program holds all of it: the page (folder static), the native API that the page is written
-// against (package httpapi, at /v1/ and /api/), and an executor (packages executor and localexec)
-// for which a host is a directory below DIR/hosts, made when a step first runs on it. What scripts print
-// is kept below DIR/outputs. A durable store outlives the temporary directory: jobs of an
-// earlier run then have lost their outputs, and their hosts start empty. Give a durable store a
-// DIR of its own, and to several consoles on one PostgreSQL the same.
+// The program has the page (folder static), the native API that the page uses (package httpapi, at
+// /v1/ and /api/), and an executor (packages executor and localexec). A host is a directory below
+// DIR/hosts, created when a step first runs on it. The output of scripts is stored below
+// DIR/outputs. A durable store outlives the temporary directory: jobs of an earlier run then have
+// no output, and their hosts start empty. Give a durable store its own DIR, and all consoles on one
+// PostgreSQL the same DIR.
 //
-// It is an example. The sign-in is for show: a visitor chooses to be alice, bob or carol, and
-// alice and bob can create jobs, and with them run scripts as the user that the console runs
-// as. So it listens on a loopback address unless told otherwise,
-// answers only to that address, localhost and the name in -addr (see guard.go), and takes
-// writes from its own page alone.
+// It is an example. The sign-in is a demo: a visitor chooses to be alice, bob or carol; alice and
+// bob can create jobs, and so run scripts as the user of the console. For this reason it listens on
+// a loopback address by default, answers only to that address, localhost and the name in -addr (see
+// guard.go), and accepts writes from its own page only.
 //
-// What to look at:
-//   - site.go: how the API is mounted and who its callers are
-//   - static/model.js: how a page keeps up with a job, event by event
-//   - static/share.js: how all windows of a person get by with one stream
-//   - static/dialog.js: how a person acts on what they saw, once, and learns what else happened
+// Worth reading:
+//   - site.go: the mounted API and its callers
+//   - static/model.js: a page follows a job, event by event
+//   - static/share.js: all windows of a person share one stream
+//   - static/dialog.js: a person operates once, on the version that they saw, and sees other changes
 package main
 
 import (
@@ -64,15 +63,15 @@ func main() {
 	}
 }
 
-// options are what the command line asks for.
+// options are the options of the command line.
 type options struct{ addr, store, dir string }
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("console", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "the `address` to listen on; port 0 takes a free one")
-	flags.StringVar(&o.store, "store", "memory", "where jobs are kept: memory, sqlite:FILE or postgres:DSN")
+	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "the `address` to listen on; port 0 takes a free port")
+	flags.StringVar(&o.store, "store", "memory", "the store of the jobs: memory, sqlite:FILE or postgres:DSN")
 	flags.StringVar(&o.dir, "dir", "", "the `directory` of hosts and outputs, kept afterwards; a temporary one if empty")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -83,7 +82,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	return o, nil
 }
 
-// run is the program, until ctx ends.
+// run is the program. It ends with ctx.
 func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	dir, remove, err := o.directory()
 	if err != nil {
@@ -99,7 +98,7 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer listener.Close() // if it is not served
+	defer listener.Close() // after an error
 
 	eng := engine.New(st, engine.WithAuthorizer(authorize))
 	if err := createSamples(ctx, eng); err != nil {
@@ -117,8 +116,8 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	return serve(ctx, listener, newSite(eng, logs, o.addr))
 }
 
-// directory returns the directory for files, which is made, and what removes it at the end if
-// it is a temporary one.
+// directory creates the directory for files and returns it with a function that removes it if it is
+// a temporary one.
 func (o options) directory() (dir string, remove func() error, err error) {
 	if o.dir == "" {
 		dir, err = os.MkdirTemp("", "stepgate-console")
@@ -131,7 +130,7 @@ func (o options) directory() (dir string, remove func() error, err error) {
 	return dir, func() error { return nil }, err
 }
 
-// execute runs x until the function it returns is called, and then waits for what runs to end.
+// execute runs x. The returned function stops it and waits for the running work.
 func execute(ctx context.Context, x *executor.Executor) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
@@ -142,8 +141,8 @@ func execute(ctx context.Context, x *executor.Executor) (stop func()) {
 	}
 }
 
-// serve serves h until ctx ends. Reads, event streams among them, end with it; writes that
-// have begun are answered.
+// serve serves h until ctx ends. Reads, also event streams, end then; writes that have begun are
+// answered.
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := httpapi.NewServer("", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
@@ -164,7 +163,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
-		return server.Close() // a client that takes nothing is still connected
+		return server.Close() // a client that receives nothing is still connected
 	}
 	return nil
 }

@@ -16,17 +16,18 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// outputs are what scripts have printed.
+// outputs serves the output of scripts.
 type outputs struct {
 	eng  *engine.Engine
 	logs executor.Logs
 }
 
-// mostOutput is how many bytes of a stream are shown: its last ones, where errors tend to be.
+// mostOutput is the maximum number of bytes shown of a stream: its last ones, where errors tend to
+// be.
 const mostOutput = 64 << 10
 
-// get answers with what a script printed on one target in one attempt, as far as it has got:
-// GET /output?job=&step=&attempt=&target=, and stream=stdout or stderr for one of the two.
+// get answers with the output so far of a script on one target in one attempt: GET
+// /output?job=&step=&attempt=&target=, with stream=stdout or stderr for one of the two.
 func (o outputs) get(w http.ResponseWriter, r *http.Request) {
 	if _, err := identify(r, httpapi.Credentials{}); err != nil {
 		http.Error(w, "sign in first: POST /session", http.StatusUnauthorized)
@@ -51,9 +52,9 @@ func (o outputs) get(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(shown)
 }
 
-var errNotYet = errors.New("the step has not come to that attempt")
+var errNotYet = errors.New("the step has not reached this attempt")
 
-// read reads the ends of logs of one target, one after the other.
+// read reads the ends of the logs of one target.
 func (o outputs) read(ctx context.Context, logs []executor.Log) (shown []byte, err error) {
 	s, err := o.eng.Step(ctx, logs[0].Job, logs[0].Step)
 	if err == nil && logs[0].Attempt > s.Attempt {
@@ -75,11 +76,11 @@ func (o outputs) read(ctx context.Context, logs []executor.Log) (shown []byte, e
 	return shown, nil
 }
 
-// parseOutputQuery returns the logs that a query asks for, one or two of the same target.
+// parseOutputQuery returns the logs of a query: one or two of the same target.
 func parseOutputQuery(raw string) ([]executor.Log, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, errors.New("the query is not well-formed")
+		return nil, errors.New("the query is malformed")
 	}
 	number := func(name string, bits int) int64 {
 		n, e := strconv.ParseUint(values.Get(name), 10, bits-1)
@@ -106,14 +107,14 @@ func parseOutputQuery(raw string) ([]executor.Log, error) {
 	return both, l.Check()
 }
 
-// text returns the end of a log, and says what is not shown.
+// text returns the end of a log, with the number of bytes that are not shown.
 func text(end executor.Excerpt) []byte {
 	shown := end.Data
 	if end.Offset > 0 {
-		shown = append(fmt.Appendf(nil, "[%d bytes before this are not shown]\n", end.Offset), shown...)
+		shown = append(fmt.Appendf(nil, "[%d earlier bytes are not shown]\n", end.Offset), shown...)
 	}
 	if lost := end.Written - end.Kept; lost > 0 {
-		shown = fmt.Appendf(shown, "\n[%d bytes after this were not kept]\n", lost)
+		shown = fmt.Appendf(shown, "\n[%d later bytes were not kept]\n", lost)
 	}
 	return shown
 }

@@ -73,9 +73,9 @@ func TestTheEndOfALongOutputIsShown(t *testing.T) {
 	}{
 		{executor.Excerpt{}, ""},
 		{executor.Excerpt{Data: []byte("all of it\n"), Kept: 10, Written: 10}, "all of it\n"},
-		{executor.Excerpt{Data: []byte("z"), Offset: 100, Kept: 101, Written: 101}, "[100 bytes before this are not shown]\nz"},
+		{executor.Excerpt{Data: []byte("z"), Offset: 100, Kept: 101, Written: 101}, "[100 earlier bytes are not shown]\nz"},
 		{executor.Excerpt{Data: []byte("z"), Offset: 100, Kept: 101, Written: 108},
-			"[100 bytes before this are not shown]\nz\n[7 bytes after this were not kept]\n"},
+			"[100 earlier bytes are not shown]\nz\n[7 later bytes were not kept]\n"},
 	} {
 		if got := string(text(c.end)); got != c.want {
 			t.Errorf("text(%+v) = %q, want %q", c.end, got, c.want)
@@ -83,7 +83,7 @@ func TestTheEndOfALongOutputIsShown(t *testing.T) {
 	}
 }
 
-// Of both streams the last 64 KiB are read, each from its own line on.
+// The output has the last 64 KiB of both streams, each from a new line on.
 func TestOutputIsTheEndOfBothStreams(t *testing.T) {
 	l := newLab(t).dispatches(t)
 	created, err := l.eng.Create(t.Context(), engine.JobSpec{Name: "long", Steps: []step.Spec{{
@@ -98,7 +98,7 @@ func TestOutputIsTheEndOfBothStreams(t *testing.T) {
 	}
 	l.await(t, created.Job, step.Succeeded)
 	got := read(t, l.ask(t, "carol", "GET", fmt.Sprintf("/output?job=%d&step=1&attempt=1&target=0", created.Job), ""))
-	begin, end := "[4468 bytes before this are not shown]\n", "firstlast\nproblem"
+	begin, end := "[4468 earlier bytes are not shown]\n", "firstlast\nproblem"
 	if want := len(begin) + mostOutput + len("\nproblem"); len(got) != want || !strings.HasPrefix(got, begin) || !strings.HasSuffix(got, end) {
 		t.Errorf("the output has %d bytes, %.50q to %q, want %d, %q to %q", len(got), got, got[max(0, len(got)-50):], want, begin, end)
 	}

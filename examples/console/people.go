@@ -13,12 +13,12 @@ import (
 	"github.com/stepgate/stepgate/httpapi"
 )
 
-// A person is one that a visitor can act as.
+// A person is a role for visitors of the demo.
 type person struct {
 	Name  string `json:"name"`
 	Title string `json:"title"`
 
-	operates bool // and does not only look
+	operates bool // may operate, and not only read
 }
 
 var people = []person{
@@ -35,21 +35,21 @@ func personNamed(name string) (person, bool) {
 	return people[i], true
 }
 
-// authorize lets operators do everything and others nothing.
+// authorize allows operators everything and other people nothing.
 func authorize(_ context.Context, a engine.Access) error {
 	if p, ok := personNamed(a.Actor); !ok || !p.operates {
-		return engine.Public("viewers look and do not operate")
+		return engine.Public("viewers cannot operate")
 	}
 	return nil
 }
 
-// cookie is the name of the cookie that names the person. Cookies do not know ports: it
-// must not be what another program on this machine calls its own.
+// cookie is the name of the cookie with the person. Cookies ignore ports: the name must differ from
+// those of other programs on this machine.
 const cookie = "stepgate-console-person"
 
 var errNoPerson = errors.New("the request has no signed-in person")
 
-// identify is the demo's [httpapi.Identify]: it believes the cookie.
+// identify is the demo's [httpapi.Identify]: it trusts the cookie.
 func identify(r *http.Request, _ httpapi.Credentials) (httpapi.Caller, error) {
 	c, err := r.Cookie(cookie)
 	if err != nil {
@@ -62,7 +62,7 @@ func identify(r *http.Request, _ httpapi.Credentials) (httpapi.Caller, error) {
 	return httpapi.Caller{Person: p.Name, AllScopes: true}, nil
 }
 
-// A session is the answer to who one is, and could be.
+// A session has the current person and all people.
 type session struct {
 	Person  string   `json:"person"` // empty before signing in
 	Persons []person `json:"persons"`
@@ -73,7 +73,7 @@ func getSession(w http.ResponseWriter, r *http.Request) {
 	answer(w, session{Person: caller.Person, Persons: people})
 }
 
-// postSession signs a visitor in as the person of their choice. It is no authentication.
+// postSession signs a visitor in as the person of their choice. It does not authenticate.
 func postSession(w http.ResponseWriter, r *http.Request) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		http.Error(w, "the body must be application/json", http.StatusUnsupportedMediaType)
@@ -99,7 +99,7 @@ func postSession(w http.ResponseWriter, r *http.Request) {
 
 func answer(w http.ResponseWriter, v any) {
 	data, err := json.Marshal(v)
-	if err != nil { // of what is sent, all marshals
+	if err != nil { // a bug: every answer marshals
 		http.Error(w, "the answer cannot be written", http.StatusInternalServerError)
 		return
 	}

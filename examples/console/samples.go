@@ -13,8 +13,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// createSamples gives an empty store the sample jobs and starts the first. Their requests have
-// ids, so that consoles that share a store and start at once create them once.
+// createSamples creates the sample jobs in an empty store and starts the first. Their requests have
+// fixed ids: consoles that share a store and start at once create them only once.
 func createSamples(ctx context.Context, eng *engine.Engine) error {
 	jobs, err := eng.Jobs(ctx, engine.JobQuery{Limit: 1})
 	if err != nil || len(jobs) > 0 {
@@ -38,7 +38,7 @@ func requestID(of string) store.RequestID {
 
 var sampleScope = store.Scope{Type: "biz", ID: "2"}
 
-// release fails on a host until it is tried again, and then asks alice.
+// release fails on a host until it is retried, and then asks alice.
 func release() engine.JobSpec {
 	web := []string{"web-1", "web-2", "web-3", "web-4"}
 	return engine.JobSpec{Name: "release 1.4", Scope: sampleScope, Steps: []step.Spec{
@@ -59,7 +59,7 @@ func release() engine.JobSpec {
 	}}
 }
 
-// rollout takes a while: long enough to watch, and in its fourth step, to be terminated.
+// rollout is slow enough to watch, and its fourth step slow enough to terminate.
 func rollout() engine.JobSpec {
 	nodes := make([]string, 40)
 	for i := range nodes {
@@ -83,7 +83,7 @@ func rollout() engine.JobSpec {
 	}}
 }
 
-// number has a script know the number of its node, as arithmetic takes it.
+// number sets n in a script to the number of its node, without leading zeros.
 const number = `n=${STEPGATE_TARGET#node-}; n=${n#0}`
 
 func script(text string) string { return localexec.Script{Script: text}.Payload() }

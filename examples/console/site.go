@@ -34,7 +34,7 @@ func newSite(eng *engine.Engine, logs executor.Logs, addr string) http.Handler {
 	for name, f := range page {
 		mux.Handle("GET /static/"+name, f)
 	}
-	mux.Handle("GET /{$}", page["index.html"]) // the page looks by itself which one it is
+	mux.Handle("GET /{$}", page["index.html"]) // the page reads its own address
 	none := page["index.html"].withStatus(http.StatusNotFound)
 	mux.HandleFunc("GET /jobs/{job}", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := strconv.ParseUint(r.PathValue("job"), 10, 64); err != nil {
@@ -48,13 +48,13 @@ func newSite(eng *engine.Engine, logs executor.Logs, addr string) http.Handler {
 	return guard(addr, http.NewCrossOriginProtection().Handler(mux))
 }
 
-// A file is one of the page's, ready to be served.
+// A file is a file of the page, ready to serve.
 type file struct {
 	name, kind, etag string
 	data             []byte
 }
 
-// files returns the page's files by name. It panics if the program was built without them.
+// files returns the files of the page by name. It panics if the program was built without them.
 func files() map[string]file {
 	all := map[string]file{}
 	err := fs.WalkDir(static, "static", func(name string, d fs.DirEntry, err error) error {
@@ -76,7 +76,7 @@ func files() map[string]file {
 	return all
 }
 
-// kinds are the media types of the page's files, which a machine may know under others.
+// kinds are the media types of the page's files. The machine's own table may differ.
 var kinds = map[string]string{
 	".html": mime.FormatMediaType("text/html", map[string]string{"charset": "utf-8"}),
 	".js":   mime.FormatMediaType("text/javascript", map[string]string{"charset": "utf-8"}),
@@ -95,8 +95,8 @@ func (f file) withStatus(status int) http.Handler {
 	})
 }
 
-// ServeHTTP serves f. A browser asks each time whether its copy is still right, so that page
-// and server are of one build.
+// ServeHTTP serves f. Browsers revalidate their copy each time: page and server are always of one
+// build.
 func (f file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", f.kind)

@@ -13,7 +13,7 @@ import (
 	"github.com/stepgate/stepgate/store/sqlitestore"
 )
 
-// openStore opens what -store names, and brings its schema up to date.
+// openStore opens the store of -store and migrates it.
 func openStore(ctx context.Context, name string) (store.Store, func() error, error) {
 	kind, at, _ := strings.Cut(name, ":")
 	switch {
@@ -26,7 +26,7 @@ func openStore(ctx context.Context, name string) (store.Store, func() error, err
 		}
 		return s, s.Close, nil
 	case kind == "postgres" && at != "":
-		if strings.HasPrefix(at, "//") { // a DSN that is a URL, and meant as a whole
+		if strings.HasPrefix(at, "//") { // the whole value is a DSN in the form of a URL
 			at = name
 		}
 		return openPostgres(ctx, at)
@@ -55,7 +55,7 @@ func openPostgres(ctx context.Context, dsn string) (store.Store, func() error, e
 	}, nil
 }
 
-// storeName is what may be shown of -store: a DSN can hold a password.
+// storeName returns the printable part of -store: a DSN may have a password.
 func storeName(name string) string {
 	if kind, _, ok := strings.Cut(name, ":"); ok && kind != "sqlite" {
 		return kind

@@ -50,7 +50,7 @@ func TestScriptsGetAChosenEnvironment(t *testing.T) {
 	}
 }
 
-// What is written cannot be read by others, unless the payload says so.
+// Other users cannot read copied files, unless the payload says so.
 func TestFilesAreTheOwnersAlone(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0)) // which would help
 	l := newLab(t, localexec.Config{})
@@ -112,7 +112,7 @@ func TestWithoutSourcesNothingIsRead(t *testing.T) {
 	t.Chdir(l.dir)
 	l.config.Sources = ""
 	l.d = localexec.New(l.config)
-	if got := l.copy([]localexec.File{{From: "secret", To: "y"}}, "a", step.FetchFailed); got.Detail != "secret: there are no sources here, want content" {
+	if got := l.copy([]localexec.File{{From: "secret", To: "y"}}, "a", step.FetchFailed); got.Detail != "secret: Config.Sources is empty, want content" {
 		t.Errorf("detail = %q, want it to say what would be right", got.Detail)
 	}
 	if got := l.read("targets/a/y"); got != "" {

@@ -19,25 +19,27 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Files is the payload of a file transfer step: files that are copied into every target, in this
-// order, up to the first that fails. Each appears whole or not at all.
+// Files is the payload of a file transfer step: the files to copy into every target, in this order,
+// up to the first failure. Each file appears whole or not at all.
 type Files struct {
-	Files []File `json:"files"`
+	Files []File `json:"files"` // at least one
 }
 
-// A File is one file to be copied: From a file of Config.Sources or with a given Content.
+// A File is one file to copy, with either From or Content as its source.
 type File struct {
-	From    string  `json:"from,omitempty"`    // slash-separated, below Config.Sources
-	Content *string `json:"content,omitempty"` // instead of From
-	To      string  `json:"to"`                // slash-separated, within the target; directories are made
-	Mode    string  `json:"mode,omitempty"`    // permissions in octal; the default is "0600", the owner's alone
+	From    string  `json:"from,omitempty"`    // path below Config.Sources, with slashes
+	Content *string `json:"content,omitempty"` // the content itself
+	To      string  `json:"to"`                // path within the target, with slashes; missing directories are created
+	Mode    string  `json:"mode,omitempty"`    // permissions in octal; the default is "0600", for the owner only
 }
 
 // Payload returns f as JSON.
 func (f Files) Payload() string { return marshal(f) }
 
-// Copy is an [executor.HostFunc] that copies the [Files] of a step. When ctx ends before all are
-// there, the result is step.TargetTerminated. A payload that cannot be read breaks the step.
+// Copy is an [executor.HostFunc]: it copies the [Files] of a step. A source that cannot be read is
+// step.SourceMissing or step.FetchFailed, a file that cannot be written step.CopyFailed. If ctx
+// ends before all files are copied, the result is step.TargetTerminated. An invalid payload makes
+// the step abnormal.
 func (d *Directories) Copy(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
 	var p Files
 	err := read(t.Step.Payload, &p, `{"files":[{"from":"app.ini","to":"etc/app.ini"}]}`)
@@ -63,9 +65,9 @@ func (d *Directories) Copy(ctx context.Context, t *executor.Task, h executor.Hos
 	})
 }
 
-// copyFile copies one file: under a temporary name, which a crash leaves behind and the next
-// attempt overwrites, to the disk, and then under its own name. The status says which side an
-// error comes from.
+// copyFile copies one file: it writes a temporary file, flushes it and renames it. After a crash,
+// the next attempt overwrites the temporary file. The status of an error tells the source from the
+// target.
 func (d *Directories) copyFile(ctx context.Context, target *os.Root, f File, temporary string) (step.Status, error) {
 	from, err := d.source(f)
 	switch {
@@ -81,16 +83,16 @@ func (d *Directories) copyFile(ctx context.Context, target *os.Root, f File, tem
 	}
 	dir := filepath.FromSlash(path.Dir(path.Clean(f.To)))
 	temporary = filepath.Join(dir, temporary)
-	readers := fs.FileMode(bits) & 0o044 // can open the directories that are made
+	readers := fs.FileMode(bits) & 0o044 // can open new directories
 	if err := target.MkdirAll(dir, 0o700|readers|readers>>2); err != nil {
 		return step.CopyFailed, err
 	}
 	if err = write(ctx, target, temporary, from, fs.FileMode(bits)); err == nil {
 		err = target.Rename(temporary, filepath.FromSlash(f.To))
 	}
-	_ = target.Remove(temporary) // if it is still there
+	_ = target.Remove(temporary) // after an error
 	if at, e := target.Open(dir); e == nil {
-		_ = errors.Join(at.Sync(), at.Close()) // a directory cannot be synced everywhere
+		_ = errors.Join(at.Sync(), at.Close()) // not every system can sync a directory
 	}
 	return step.CopyFailed, err
 }
@@ -101,7 +103,7 @@ func (d *Directories) source(f File) (io.ReadCloser, error) {
 		return io.NopCloser(strings.NewReader(*f.Content)), nil
 	}
 	if d.c.Sources == "" {
-		return nil, fmt.Errorf("%s: there are no sources here, want content", f.From)
+		return nil, fmt.Errorf("%s: Config.Sources is empty, want content", f.From)
 	}
 	sources, err := os.OpenRoot(d.c.Sources)
 	if err != nil {
@@ -114,9 +116,9 @@ func (d *Directories) source(f File) (io.ReadCloser, error) {
 	return sources.Open(filepath.FromSlash(f.From))
 }
 
-// write makes a new file of what from holds and puts it on the disk.
+// write writes a new file from a source and flushes it.
 func write(ctx context.Context, target *os.Root, name string, from io.Reader, mode fs.FileMode) (err error) {
-	_ = target.Remove(name) // that a crash left
+	_ = target.Remove(name) // left by a crash
 	file, err := target.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -129,5 +131,5 @@ func write(ctx context.Context, target *os.Root, name string, from io.Reader, mo
 	if err != io.EOF {
 		return err
 	}
-	return errors.Join(file.Chmod(mode), file.Sync()) // the mode whatever the umask says
+	return errors.Join(file.Chmod(mode), file.Sync()) // the umask does not change the mode
 }

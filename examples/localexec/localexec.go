@@ -1,20 +1,21 @@
-// Package localexec does the work of steps on this machine, for package executor: it runs scripts
-// with /bin/sh and copies files. A target is a directory. The other examples run their jobs with it.
+// Package localexec runs the scripts of steps on this machine with /bin/sh, and copies files. It
+// has two functions for package executor, [Directories.Script] and [Directories.Copy]. A target is
+// a directory. The other examples run their jobs with it.
 //
 //	d := localexec.New(localexec.Config{Root: "/srv/targets"})
 //	err := executor.New(eng, d.Options()...).Run(ctx)
 //
-// Processes that share Root and State never work on one target of a step at once, which a locked
-// file in State sees to: even one that has lost its lease, and is slow to end its script, is waited
-// for. One that is killed outright takes its scripts with it, and what they have left in the
-// background: a guard in the process group of each outlives it for that, and keeps the lock until then.
+// Processes that share Root and State never work on one target of a step at once: each holds a
+// locked file in State while it works, also after it has lost its lease and until its script has
+// ended. If a process is killed, a guard in the process group of each script ends the script with
+// its background processes, and keeps the lock until then.
 //
 // # Limits
 //
-// Where there is no flock or no process group, as on Windows, there is no such lock, and a process
-// that is killed outright leaves its scripts behind. A script that makes process groups looks after
-// them itself, and may do what the user of this process may. Where a file system takes names that
-// differ in case for one, h1 and H1 are two targets with one directory.
+// On systems without flock and process groups, such as Windows, there is no lock, and a killed
+// process leaves its scripts running. A script must end the process groups that it creates itself.
+// Scripts run with all permissions of this process. On a file system that ignores case, h1 and H1
+// are two targets with one directory.
 package localexec
 
 import (
@@ -35,24 +36,25 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Config sets up [Directories]. The zero value of each field is its default.
+// A Config configures [Directories]. The zero value of each field selects its default.
 type Config struct {
-	// Root is the directory that holds the targets; the default is the working directory. Target
-	// NAME is the directory Root/NAME, which must exist. A name that is not in its shortest form or
-	// leads through a symbolic link is an invalid target: no directory has two names.
+	// Root is the directory of the targets; the default is the working directory. Target NAME is
+	// the directory Root/NAME, which must exist. A name that is not in its shortest form or leads
+	// through a symbolic link is an invalid target: each directory has one name only.
 	Root string
 
-	Sources string        // the directory that files are copied from, never from outside; the default is none
+	Sources string        // the directory of the files of File.From; the default is none
 	State   string        // the directory of scripts and locks in use; the default is Root with ".state" appended
-	Logs    executor.Logs // of what scripts write; the default keeps results' details alone
-	Env     []string      // NAME=VALUE, beside the variables of [Script]; the default is [DefaultEnv]
-	Grace   time.Duration // from SIGTERM to SIGKILL; the default is 5 s
+	Logs    executor.Logs // stores the output of scripts; the default drops it, except the detail of a result
+	Env     []string      // NAME=VALUE, in addition to the variables of [Script]; the default is [DefaultEnv]
+	Grace   time.Duration // time between SIGTERM and SIGKILL; the default is 5 s
 }
 
-// Directories does the work of steps in directories of this machine. It is safe for concurrent use.
+// Directories runs scripts and copies files in directories of this machine. It is safe for
+// concurrent use. [New] returns one.
 type Directories struct{ c Config }
 
-// New returns the directories that c describes. It touches no file.
+// New returns Directories for c. It does not touch files.
 func New(c Config) *Directories {
 	c.Root, _ = filepath.Abs(c.Root) // scripts run in other directories
 	c.State, _ = filepath.Abs(cmp.Or(c.State, c.Root+".state"))
@@ -63,13 +65,14 @@ func New(c Config) *Directories {
 	return &Directories{c}
 }
 
-// Options has an executor, named localexec, run scripts and copy files here.
+// Options returns the options of an executor that runs scripts and copies files here, and reports
+// under the name localexec.
 func (d *Directories) Options() []executor.Option {
 	return []executor.Option{executor.Hosts(step.Script, d.Script), executor.Hosts(step.FileTransfer, d.Copy), executor.By("localexec")}
 }
 
-// read reads a payload. Unknown fields and trailing data are errors, which repeat nothing of it but
-// names of fields: contents of files must not come into a job's history.
+// read reads a payload. Unknown fields and trailing data are errors. An error quotes no more of the
+// payload than names of fields: contents of files must not enter a job's history.
 func read(payload string, p any, example string) error {
 	d := json.NewDecoder(strings.NewReader(payload))
 	d.DisallowUnknownFields()
@@ -84,12 +87,12 @@ func read(payload string, p any, example string) error {
 }
 
 func marshal(v any) string {
-	data, _ := json.Marshal(v) // of strings, it does not fail
+	data, _ := json.Marshal(v) // strings always marshal
 	return string(data)
 }
 
-// at has do work in the directory of a target, while no other process or attempt works there on
-// the same step. held is the file that is locked meanwhile.
+// at calls do with the directory of a target while no other process or attempt works there on the
+// same step. held is the locked file.
 func (d *Directories) at(
 	ctx context.Context, t *executor.Task, h executor.Host, do func(dir *os.Root, held *os.File) store.Result,
 ) store.Result {
@@ -106,11 +109,11 @@ func (d *Directories) at(
 		return store.Result{Status: step.TargetFailed, Detail: err.Error()}
 	}
 	defer held.Close()
-	defer os.Remove(held.Name()) // one that a crash leaves is used again
+	defer os.Remove(held.Name()) // after a crash, the file is used again
 	return do(dir, held)
 }
 
-// open returns the directory of a target, which has no other name: see Config.Root.
+// open returns the directory of a target, with the checks of Config.Root.
 func (d *Directories) open(target string) (*os.Root, error) {
 	name, err := filepath.Localize(target)
 	if err != nil || name == "." {
@@ -129,7 +132,7 @@ func (d *Directories) open(target string) (*os.Root, error) {
 	return root.OpenRoot(name)
 }
 
-// hold makes a file in State and locks it, once no other opening of it is locked.
+// hold creates a file in State and waits until it can lock it.
 func (d *Directories) hold(ctx context.Context, name string) (*os.File, error) {
 	name = filepath.Join(d.c.State, name)
 	err := os.MkdirAll(d.c.State, 0o700)
@@ -140,7 +143,7 @@ func (d *Directories) hold(ctx context.Context, name string) (*os.File, error) {
 		}
 		locked, e := tryLock(file)
 		opened, _ := file.Stat()
-		if named, _ := os.Stat(name); locked && os.SameFile(opened, named) { // not removed before it was locked
+		if named, _ := os.Stat(name); locked && os.SameFile(opened, named) { // the file was not removed before it was locked
 			return file, nil
 		}
 		_ = file.Close()

@@ -13,13 +13,13 @@ import (
 	"syscall"
 )
 
-// guarded starts a script and, in its process group, a guard that reads from a pipe. A line on it
-// dismisses the guard. If the pipe ends without, the process that started the script has died, and
-// the guard kills the group. Until then it has the lock.
+// guarded starts a script and, in its process group, a guard that reads from a pipe. A line on the
+// pipe dismisses the guard. If the pipe ends without a line, the process that started the script
+// has died, and the guard kills the group. The guard holds the lock until then.
 const guarded = `{ trap '' TERM; read -r dismissed || kill -9 -$$; } <&3 >/dev/null 2>&1 &
 exec "$0" "$@" 3<&- 4<&-`
 
-// guard has a script start in a process group of its own, with a guard that keeps held open.
+// guard makes a script start in its own process group, with a guard that keeps held open.
 func guard(script *exec.Cmd, held *os.File) (dismiss func(), err error) {
 	alive, dismissal, err := os.Pipe()
 	script.Args = append([]string{script.Path, "-c", guarded}, script.Args...)
@@ -31,8 +31,8 @@ func guard(script *exec.Cmd, held *os.File) (dismiss func(), err error) {
 	}, err
 }
 
-// terminate asks the group of p to end. It is os.ErrProcessDone if p itself has ended; what is
-// left of its group is asked all the same.
+// terminate sends SIGTERM to the group of p. It returns os.ErrProcessDone if p itself has ended;
+// the rest of the group gets the signal too.
 func terminate(p *os.Process) error {
 	err := p.Signal(syscall.Signal(0))
 	_ = syscall.Kill(-p.Pid, syscall.SIGTERM) // it may be gone
@@ -42,8 +42,8 @@ func terminate(p *os.Process) error {
 // kill ends the group of p at once.
 func kill(p *os.Process) { _ = syscall.Kill(-p.Pid, syscall.SIGKILL) }
 
-// childrenOf reports whether anything is left of the group of p, which has ended. What waits to be
-// buried by init, which those of containers are slow to do, is told by Linux's /proc alone.
+// childrenOf reports whether the group of p, which has ended, has processes left. Zombies, which
+// init processes in containers reap late, do not count; only Linux's /proc shows them.
 func childrenOf(p *os.Process) bool {
 	if syscall.Kill(-p.Pid, 0) != nil {
 		return false
@@ -51,7 +51,7 @@ func childrenOf(p *os.Process) bool {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
 	for _, name := range stats {
 		stat, _ := os.ReadFile(name)
-		// "pid (name) state parent group ...", and a name can hold anything.
+		// "pid (name) state parent group ...", and a name may have any characters.
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 		if len(fields) > 2 && fields[2] == strconv.Itoa(p.Pid) && fields[0] != "Z" && fields[0] != "X" {
 			return true
@@ -60,7 +60,8 @@ func childrenOf(p *os.Process) bool {
 	return len(stats) == 0
 }
 
-// tryLock locks a file, while this process or a guard has it open, unless another opening is locked.
+// tryLock locks a file for as long as this process or a guard has it open. It returns false if the
+// file is locked already.
 func tryLock(file *os.File) (bool, error) {
 	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if err == syscall.EWOULDBLOCK || err == syscall.EINTR {

@@ -9,7 +9,7 @@ import (
 
 func guard(*exec.Cmd, *os.File) (dismiss func(), err error) { return func() {}, nil }
 
-func terminate(p *os.Process) error { return p.Kill() } // there is nothing softer
+func terminate(p *os.Process) error { return p.Kill() } // there is no softer signal
 
 func kill(p *os.Process) { _ = p.Kill() }
 

@@ -76,7 +76,7 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// What a script leaves in the background when it ends by itself is left alone.
+// A process that a script leaves in the background lives on when the script ends by itself.
 func TestBackgroundProcess(t *testing.T) {
 	l := newLab(t, localexec.Config{})
 	up := l.pipe("up")
@@ -154,7 +154,7 @@ func TestATargetIsHeldFromOtherProcesses(t *testing.T) {
 	})
 }
 
-// died is set, to a lab's directory, in a process that is to be killed.
+// died is set, to a lab's directory, in the process that the test kills.
 const died = "LOCALEXEC_DIES"
 
 // A process that is killed outright takes its scripts with it, and all that they have started,

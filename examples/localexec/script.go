@@ -18,21 +18,22 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-const peek = 20 * time.Millisecond // between looks for a lock, or for what is left of a script
+const peek = 20 * time.Millisecond // interval of polls for a lock, or for the rest of a script's processes
 
 // A Script is the payload of a script step. It runs once per target, with /bin/sh, in the target's
-// directory, with nothing on its standard input. Its environment is Config.Env, PWD, STEPGATE_JOB,
-// STEPGATE_STEP, STEPGATE_ATTEMPT and STEPGATE_TARGET. What it leaves in the background when it exits
-// is left alone, and its output no longer read; what it leaves when it is stopped is stopped with it.
+// directory, with an empty standard input. Its environment is Config.Env, PWD, STEPGATE_JOB,
+// STEPGATE_STEP, STEPGATE_ATTEMPT and STEPGATE_TARGET. Background processes survive the script's
+// exit, but their output is no longer read; a stop ends them too.
 type Script struct {
-	Script string `json:"script"`
+	Script string `json:"script"` // text of a shell script
 }
 
 // Payload returns s as JSON.
 func (s Script) Payload() string { return marshal(s) }
 
-// DefaultEnv returns the default of Config.Env: PATH, HOME, USER, LOGNAME, TMPDIR, TZ, LANG and
-// LC_ALL, as far as this process has them, and no secret of its environment. The caller owns it.
+// DefaultEnv returns the default of Config.Env: those of PATH, HOME, USER, LOGNAME, TMPDIR, TZ,
+// LANG and LC_ALL that this process has. Other variables, which may hold secrets, are not passed
+// on. The caller owns the result.
 func DefaultEnv() []string {
 	env := []string{}
 	for _, name := range []string{"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG", "LC_ALL"} {
@@ -43,9 +44,10 @@ func DefaultEnv() []string {
 	return env
 }
 
-// Script is an [executor.HostFunc] that runs the [Script] of a step. When ctx ends, the script and
-// its children get SIGTERM, and after Config.Grace SIGKILL: the result is step.ScriptTerminated. A
-// payload that cannot be read breaks the step.
+// Script is an [executor.HostFunc]: it runs the [Script] of a step. Exit code 0 is
+// step.TargetSucceeded, any other step.NonZeroExit. When ctx ends, the script and its children get
+// SIGTERM, and after Config.Grace SIGKILL; the result is step.ScriptTerminated. An invalid payload
+// makes the step abnormal.
 func (d *Directories) Script(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
 	var p Script
 	err := read(t.Step.Payload, &p, `{"script":"uptime"}`)
@@ -58,7 +60,7 @@ func (d *Directories) Script(ctx context.Context, t *executor.Task, h executor.H
 	}
 	return d.at(ctx, t, h, func(_ *os.Root, held *os.File) store.Result {
 		script := exec.Command("/bin/sh", held.Name())
-		script.WaitDelay = 300 * time.Millisecond // that its output may stay open in others' hands
+		script.WaitDelay = 300 * time.Millisecond // for which background processes may hold its output open
 		script.Dir = filepath.Join(d.c.Root, filepath.FromSlash(h.Name))
 		script.Env = append(slices.Clone(d.c.Env), "PWD="+script.Dir, fmt.Sprint("STEPGATE_JOB=", t.Job.ID),
 			fmt.Sprint("STEPGATE_STEP=", t.Step.ID), fmt.Sprint("STEPGATE_ATTEMPT=", t.Attempt), "STEPGATE_TARGET="+h.Name)
@@ -73,7 +75,7 @@ func (d *Directories) Script(ctx context.Context, t *executor.Task, h executor.H
 	})
 }
 
-// run writes a script to held and runs it until it has ended, by itself or because ctx has.
+// run writes a script to held and runs it until it has ended, by itself or by the end of ctx.
 func (d *Directories) run(ctx context.Context, script *exec.Cmd, text string, held *os.File) store.Result {
 	dismiss, err := guard(script, held)
 	defer dismiss()
@@ -104,12 +106,12 @@ func (d *Directories) run(ctx context.Context, script *exec.Cmd, text string, he
 	return r
 }
 
-// end asks a process and its children to end, makes them after the grace period, and waits until
-// they have. It reports false if the process had ended by itself.
+// end sends SIGTERM to a process and its children, SIGKILL after the grace period, and waits until
+// they have ended. It returns false if the process had ended by itself.
 func (d *Directories) end(p *os.Process, exited <-chan error) bool {
 	byItself := errors.Is(terminate(p), os.ErrProcessDone)
 	defer time.AfterFunc(d.c.Grace, func() { kill(p) }).Stop()
-	enough := time.Now().Add(d.c.Grace + time.Second) // for the kernel to bury what was killed
+	enough := time.Now().Add(d.c.Grace + time.Second) // for the kernel to reap killed processes
 	<-exited
 	for childrenOf(p) && time.Now().Before(enough) {
 		time.Sleep(peek)

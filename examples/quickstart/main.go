@@ -1,9 +1,9 @@
-// Quickstart runs a release on four hosts, of which one fails, and shows how people
-// step in: what is refused and why, a retry of just what failed, a confirmation by the
-// right person, and the history that all of it leaves.
+// Quickstart runs a release on four hosts, of which one fails, and shows how people step in: a
+// refused operation with its reason, a retry of the failed host alone, a confirmation by the
+// right person, and the history.
 //
-// The hosts are directories under a temporary one, and the work is real: files are
-// copied, and a script runs in a shell.
+// The hosts are folders in a temporary folder. The work is real: it copies files, and runs a script
+// in a shell.
 package main
 
 import (
@@ -44,13 +44,13 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 
-	// An engine on a store, and an executor that does what the engine asks for.
+	// An engine on a store, and an executor that does the work of the steps.
 	eng := engine.New(memstore.New(), engine.WithJobIDs(func(step.Time) store.JobID { return 100 }))
 	x := executor.New(eng, localexec.New(localexec.Config{Root: root}).Options()...)
 	ctx, cancel := context.WithCancel(ctx)
 	ran := make(chan error, 1)
 	go func() { ran <- x.Run(ctx) }()
-	defer func() { // nothing runs any more when the directory goes
+	defer func() { // waits for the work before the folder is removed
 		cancel()
 		err = errors.Join(err, <-ran)
 	}()
@@ -68,8 +68,8 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// makeHosts makes the directories of the hosts. On web-3 a file, whose path it returns, is in the
-// way of the directory that the release goes to.
+// makeHosts creates the folders of the hosts. On web-3 it also creates a file, whose path it
+// returns, in place of the folder for the release.
 func makeHosts(root string) (inTheWay string, err error) {
 	for _, host := range hosts {
 		if err := os.MkdirAll(filepath.Join(root, host), 0o755); err != nil {
@@ -80,7 +80,7 @@ func makeHosts(root string) (inTheWay string, err error) {
 	return inTheWay, os.WriteFile(inTheWay, nil, 0o644)
 }
 
-// releaseOf describes the job that releases a version. A job is a list of steps.
+// releaseOf returns the job that releases a version. A job is a list of steps.
 func releaseOf(version string) engine.JobSpec {
 	line := version + "\n"
 	return engine.JobSpec{Name: "release " + version, Steps: []step.Spec{
@@ -96,15 +96,15 @@ func releaseOf(version string) engine.JobSpec {
 	}}
 }
 
-// A release is a job, and where its story is printed.
+// A release is a job, and the output of the program.
 type release struct {
 	eng      *engine.Engine
 	job      store.JobID
 	out      io.Writer
-	inTheWay string // the file because of which web-3 fails
+	inTheWay string // the file that makes web-3 fail
 }
 
-// start starts the job, of which one target fails.
+// start starts the job. One target fails.
 func (r *release) start(ctx context.Context) error {
 	if _, err := r.eng.OperateJob(ctx, r.job, operation.StartJob, engine.Request{By: "bob"}); err != nil {
 		return err
@@ -116,14 +116,14 @@ func (r *release) start(ctx context.Context) error {
 	return r.printStep(ctx, 1)
 }
 
-// skip tries what is not legal: it is refused, and the answer says what would be.
+// skip tries an illegal operation. The refusal has the legal ones.
 func (r *release) skip(ctx context.Context) error {
 	fmt.Fprintln(r.out, "\nBob wants to skip it:")
 	_, err := r.eng.Operate(ctx, r.job, 1, operation.ForcedSkip, engine.Request{By: "bob"})
 	return r.refused(err, operation.WrongState)
 }
 
-// retry repairs web-3 and retries the failed target alone.
+// retry repairs web-3 and retries the failed target only.
 func (r *release) retry(ctx context.Context) error {
 	fmt.Fprintln(r.out, "\nBob clears the way on web-3 and retries what failed:")
 	if err := os.Remove(r.inTheWay); err != nil {
@@ -141,7 +141,7 @@ func (r *release) retry(ctx context.Context) error {
 	return r.printStep(ctx, 1)
 }
 
-// confirm has the confirmation answered, which is for the people it names.
+// confirm answers the confirmation. Only the people that it names can confirm.
 func (r *release) confirm(ctx context.Context) error {
 	fmt.Fprintln(r.out, "\nBob confirms:")
 	_, err := r.eng.Operate(ctx, r.job, 2, operation.Confirm, engine.Request{By: "bob"})
@@ -158,7 +158,7 @@ func (r *release) confirm(ctx context.Context) error {
 	return r.await(ctx, step.Succeeded)
 }
 
-// refused prints a refusal. Any other outcome than the wanted one is an error.
+// refused prints a refusal with the wanted reason, and fails on any other outcome.
 func (r *release) refused(err, want error) error {
 	if !errors.Is(err, want) {
 		return fmt.Errorf("got %v, want a refusal: %v", err, want)
@@ -167,7 +167,7 @@ func (r *release) refused(err, want error) error {
 	return nil
 }
 
-// await returns when the job gets into a state.
+// await returns when the job is in a state.
 func (r *release) await(ctx context.Context, state step.State) error {
 	for record, err := range r.eng.Watch(ctx, r.job, 0, engine.WithoutProgress()) {
 		if err != nil || record.JobTo == state {
@@ -177,7 +177,7 @@ func (r *release) await(ctx context.Context, state step.State) error {
 	return nil
 }
 
-// printStep prints how the targets of a step fare.
+// printStep prints the targets of a step with their results.
 func (r *release) printStep(ctx context.Context, id step.ID) error {
 	targets, err := r.eng.Targets(ctx, r.job, id, engine.TargetQuery{})
 	if err != nil {
@@ -189,7 +189,7 @@ func (r *release) printStep(ctx context.Context, id step.ID) error {
 	return nil
 }
 
-// printHistory prints the records of a job, less those of mere progress.
+// printHistory prints the records of a job, without those of progress alone.
 func (r *release) printHistory(ctx context.Context) error {
 	fmt.Fprintln(r.out, "\nThe history:")
 	history, err := r.eng.History(ctx, r.job, 0, 0)

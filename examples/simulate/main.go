@@ -5,16 +5,16 @@
 //	-rules FILE.json   the rules, an operation.Table as JSON; the default is the documented rules
 //	-quiet             print no timelines
 //
-// It prints the timeline of each file: when, who did what, where the step went, and the
-// answer or the refusal. Then it prints the rules, row by row, with the number of steps that
-// each has moved in the files that passed, and the reasons of their refusals. Package scenario
-// describes the format. Its own files are a start:
+// It prints the timeline of each file: the time, the person and the operation, the new state of the
+// step, and the answer or the refusal. Then it prints the rules, row by row, with the number of
+// steps that each row has moved in the files that passed, and the reasons of their refusals.
+// Package scenario describes the format, and has examples:
 //
 //	go run ./examples/simulate scenario/testdata/01-*.txt
 //	go run ./examples/simulate -rules scenario/testdata/own/rules.json scenario/testdata/own/*.txt
 //
-// The exit status is 0 if all files passed, 1 if one failed or is malformed, which is told with
-// its name and line, and 2 if one could not be read. The other files are played all the same.
+// The exit status is 0 if all files passed, 1 if a file failed or is malformed, and 2 if a file
+// could not be read. It prints the name and line of each fault and plays the other files too.
 package main
 
 import (
@@ -38,7 +38,7 @@ const (
 	notPlayed = 2
 )
 
-// run is the program; it returns the exit status.
+// run is the program. It returns the exit status.
 func run(args []string, out, errOut io.Writer) int {
 	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)
 	flags.SetOutput(errOut)
@@ -92,7 +92,7 @@ func run(args []string, out, errOut io.Writer) int {
 	return status
 }
 
-// readRules reads the rules in a file; without one they are the documented ones.
+// readRules reads the rules in a file; without a path it returns the documented rules.
 func readRules(path string) (*operation.Rules, error) {
 	if path == "" {
 		return operation.Standard(), nil

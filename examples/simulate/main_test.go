@@ -41,7 +41,7 @@ func TestTimelinesAndRows(t *testing.T) {
 	timeline := `
 09:00:00  nobody    job release              pending
 09:00:00  ann       start_job                pending -> running    job running, run 1.1 on 1 target
-09:00:00  ann       confirm 1                                      refused, wrong_type: job 1, step 1: confirm (6) does not apply to a script step; legal now: none, on the job: terminate_job
+09:00:00  ann       confirm 1                                      refused, wrong_type: job 1, step 1: confirm (6) does not apply to a script step; legal now: none, on the job: terminate_job, hold_job
 09:00:00  executor  report 1.1: a succeeded  running -> succeeded  job succeeded, the job has ended
 
 `
@@ -49,11 +49,11 @@ func TestTimelinesAndRows(t *testing.T) {
 		t.Errorf("status %d, %q\n%s\nwant each file and\n%s", status, errOut, out, timeline)
 	}
 	for _, row := range []string{
-		"\n2      start_job               script, file_transfer, sql  pending                       running                  file_transfer in pending, sql in pending\n",
-		"\n0      confirm                 confirmation                waiting                       succeeded                all\n",
-		"\n2      all_succeeded           script                      running                       succeeded\n",
+		"\n2      start_job               script, file_transfer, sql                pending                                        running                  file_transfer in pending, sql in pending\n",
+		"\n0      confirm                 confirmation                              waiting                                        succeeded                all\n",
+		"\n2      all_succeeded           script                                    running                                        succeeded\n",
 		"\n2      wrong_type\n", "\n0      denied            missing\n",
-		"\n2 of 92 cells, 1 of 13 reasons\n",
+		"\n2 of 155 cells, 1 of 19 reasons\n",
 	} {
 		if !strings.Contains(out, row) {
 			t.Errorf("the summary lacks %q:\n%s", row, out)
@@ -68,7 +68,7 @@ func TestTheScenariosShowEverything(t *testing.T) {
 		t.Fatal(paths, err)
 	}
 	status, out, errOut := simulate(append([]string{"-quiet"}, paths...)...)
-	if status != passed || errOut != "" || !strings.HasPrefix(out, "count") || !strings.HasSuffix(out, "\n92 of 92 cells, 13 of 13 reasons\n") {
+	if status != passed || errOut != "" || !strings.HasPrefix(out, "count") || !strings.HasSuffix(out, "\n155 of 155 cells, 19 of 19 reasons\n") {
 		t.Errorf("status %d, %q\n%s", status, errOut, out)
 	}
 }
@@ -84,8 +84,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// What came otherwise, and what cannot be read, is told with its file and line; the files after
-// it are played all the same.
+// Mismatches and mistakes of form are printed with their file and line. The files after them are
+// played.
 func TestFailures(t *testing.T) {
 	wrong, malformed, right := file(t, text+"expect job: running\n"), file(t, text+"ann: strat_job\n"), file(t, text)
 	status, out, errOut := simulate(wrong, malformed, right)
@@ -102,8 +102,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// A file that could not be had is told in the status, whatever comes after it, and holds up no
-// other.
+// The exit status shows a file that cannot be read, even if others follow, and the others are
+// played.
 func TestMissingFiles(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none")
 	right, wrong, malformed := file(t, text), file(t, text+"expect job: running\n"), file(t, "ann: strat_job\n")
@@ -118,13 +118,13 @@ func TestMissingFiles(t *testing.T) {
 	} {
 		status, out, errOut := simulate(c.args...)
 		if status != notPlayed || !strings.Contains(errOut, none) || strings.Contains(out, none) ||
-			strings.Count(out, "the job has ended") != c.played || !strings.HasSuffix(out, " of 13 reasons\n") {
+			strings.Count(out, "the job has ended") != c.played || !strings.HasSuffix(out, " of 19 reasons\n") {
 			t.Errorf("%q: status %d, prints %q and %q", c.args, status, out, errOut)
 		}
 	}
 }
 
-// Wrong usage, and rules that cannot be had, is the same status, and nothing is played.
+// Wrong usage and unreadable rules have the same status, and nothing is played.
 func TestUsage(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none")
 	for _, c := range []struct {

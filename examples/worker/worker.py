@@ -1,36 +1,36 @@
 #!/usr/bin/env python3
-"""A worker for script steps, in Python's standard library alone: STEPGATE_URL=... python3 worker.py
+"""A worker for script steps. It needs Python's standard library only: STEPGATE_URL=... python3 worker.py
 
-It runs the payload of a step with sh on this machine, once for each host of the step, with the
-host's name in $HOST. STEPGATE_TOKEN, if set, is its bearer token. docs/workers.md explains the calls.
+It runs the payload of a step with sh on this machine, once per host of the step, with the host's
+name in $HOST. STEPGATE_TOKEN, if set, is its bearer token. docs/workers.md explains the calls.
 """
 import contextlib, http.client, json, os, signal, subprocess, sys, tempfile, threading, time, urllib.error, urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 BASE = os.environ["STEPGATE_URL"].rstrip("/")
 HEADERS = {"Content-Type": "application/json", "Authorization": "Bearer " + os.environ.get("STEPGATE_TOKEN", "")}
-LEASE = float(os.environ.get("STEPGATE_LEASE", "14"))  # seconds without a renewal, which comes
-RENEW = LEASE * 5 / 14  # after this: two can fail before the lease is lost
+LEASE = float(os.environ.get("STEPGATE_LEASE", "14"))  # lease duration in seconds without a renewal
+RENEW = LEASE * 5 / 14  # seconds between renewals: two in a row can fail before the lease runs out
 RUNS, BATCH = 8, 1000  # runs at once; results per report, and hosts per read
 places = ThreadPoolExecutor(16)  # hosts at once
-ending = threading.Event()  # SIGTERM: claim no more
-lock, runs = threading.Lock(), []  # that this process works on
-urllib.request.HTTPRedirectHandler.redirect_request = lambda *_: None  # or the token would go to another host
-threading.excepthook = lambda x: print(repr(x.exc_value), file=sys.stderr)  # mostly a lease is lost: another worker goes on
+ending = threading.Event()  # set by SIGTERM: claim no more
+lock, runs = threading.Lock(), []  # the runs of this process; lock guards them
+urllib.request.HTTPRedirectHandler.redirect_request = lambda *_: None  # a redirect would send the token to another host
+threading.excepthook = lambda x: print(repr(x.exc_value), file=sys.stderr)  # mostly a lost lease: another worker continues
 
 
 class Refused(Exception):
-    """The server says no, and repeating the call does not help."""
+    """The server refuses the call; a repetition does not help. The text is the reason."""
 
 
 def call(method, path, body=None, timeout=30):
-    """OSError: the server does not answer, is busy or has failed, or another one answers; the call can be repeated."""
+    """Returns the answer. Raises Refused, or OSError if the server gives no answer, is busy or has failed: repeat the call."""
     data = None if body is None else json.dumps(body).encode()
     try:
         with urllib.request.urlopen(urllib.request.Request(BASE + path, data, HEADERS, method=method), timeout=timeout) as answer:
             return dict(json.loads(answer.read() or b"{}"))
     except urllib.error.HTTPError as e:
-        reason = e.code in (400, 413, 414, 415, 422, 431) and f"HTTP {e.code}"  # a proxy's, too: not this request
+        reason = e.code in (400, 413, 414, 415, 422, 431) and f"HTTP {e.code}"  # a refusal, also if a proxy sends it
         with contextlib.suppress(Exception):
             reason = json.loads(e.read())["reason"]
         if not reason or e.code >= 500 or e.code in (408, 429):
@@ -46,7 +46,7 @@ class Run:
         self.effect, self.claim = f"/v1/jobs/{self.job}/effects/{d['seq']}/", {"count": d["count"], "token": d["token"]}
         self.at = f"/v1/jobs/{self.job}/steps/{self.step}"
         self.cut, self.why = threading.Event(), ""  # why: stopped, over, failed, ending or lost
-        self.gone, self.script = threading.Event(), None  # gone: nothing of it runs any more
+        self.gone, self.script = threading.Event(), None  # gone: all processes of the run have ended
         self.renewed, self.results, self.mutex = asked, [], threading.Lock()
 
     def end(self, why):
@@ -58,7 +58,7 @@ class Run:
         self.end({"lease_lost": "lost", "stale": "over", "no_such_job": "over"}.get(str(e), "failed"))
 
     def insist(self, f, *args):
-        """Calls f until the server answers or the lease is over."""
+        """Calls f until the server answers or the lease has run out."""
         while time.monotonic() - self.renewed < LEASE and self.why != "lost":
             try:
                 return f(*args)
@@ -68,7 +68,7 @@ class Run:
         raise Refused("lease_lost")
 
     def look(self):
-        """A stop may have gone to another worker, and time or a person may have ended the attempt."""
+        """Reads the step: another worker may have the stop, and a deadline or a person may have ended the attempt."""
         s = call("GET", self.at)
         if s["attempt"] != self.attempt or s["state"] not in ("running", "terminating"):
             self.end("over")
@@ -76,7 +76,7 @@ class Run:
             self.end("stopped")
 
     def beat(self):
-        """Keeps the lease and reports what has come together."""
+        """Renews the lease and reports results in batches."""
         while not self.gone.wait(0.2):
             try:
                 if time.monotonic() - self.renewed > LEASE:
@@ -89,11 +89,11 @@ class Run:
                     self.look()
             except Refused as e:
                 self.refused(e)
-            except Exception as e:  # the lease runs out if it lasts
+            except Exception as e:  # tries again until the lease runs out
                 print(repr(e), file=sys.stderr)
 
     def report(self, **outcome):
-        with self.mutex:  # held while the report is on its way: results are reported, or still there
+        with self.mutex:  # held during the call: a result is either reported or still in the list
             batch = self.results[:BATCH]
             if batch or outcome:
                 call("POST", self.at + "/report", {"attempt": self.attempt, "results": batch, **outcome}, RENEW)
@@ -105,14 +105,14 @@ class Run:
         try:
             p = subprocess.Popen(["sh", self.script.name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                  stderr=subprocess.DEVNULL, env={**os.environ, "HOST": target["name"]}, start_new_session=True)
-        except (OSError, ValueError) as e:  # no process or file is left, or no sh
+        except (OSError, ValueError) as e:  # no free process or file, or no sh
             return self.done(result, "script_failed", detail=str(e)[:256])
         while p.poll() is None and not self.cut.wait(0.05): pass
         if killed := p.poll() is None:
             os.killpg(p.pid, signal.SIGKILL)
         code = p.wait()
         if killed and self.why != "stopped":
-            return  # it runs again, here or elsewhere
+            return  # the host has no result: it runs again, here or on another worker
         self.done(result, "terminated" if killed else "non_zero_exit" if code else "succeeded", exit_code=code)
 
     def done(self, result, status, **more):
@@ -120,7 +120,7 @@ class Run:
             self.results.append({**result, "status": status, "finished": int(time.time() * 1000), **more})
 
     def hosts(self):
-        """Works on the hosts that have no result in this attempt yet, page by page."""
+        """Works on the hosts without a result in this attempt, page by page."""
         at = 0
         while at is not None and not self.cut.is_set():
             page = self.insist(call, "GET", f"{self.at}/targets?class=unfinished&if_attempt={self.attempt}&from={at}&limit={BATCH}")
@@ -132,48 +132,48 @@ class Run:
             self.insist(lambda: self.report(outcome="stopped"))
 
     def carry_out(self):
-        with lock:  # on the list first, and then a look: a stop that comes meanwhile finds the run
+        with lock:  # before the first look(): a stop that arrives in between finds the run in the list
             older = [r for r in runs if (r.job, r.step) == (self.job, self.step)]
             runs.append(self)
         try:
             threading.Thread(target=self.beat).start()
-            for r in older:  # an earlier attempt, or this one under a lease that was lost
+            for r in older:  # an earlier attempt, or this attempt under a lost lease
                 r.end("lost")
                 r.gone.wait()
             if ending.is_set(): self.end("ending")
             self.insist(self.look)
-            with tempfile.NamedTemporaryFile("w", encoding="utf-8") as self.script:  # an argument has 128 KiB at most
+            with tempfile.NamedTemporaryFile("w", encoding="utf-8") as self.script:  # an argument would be limited to 128 KiB
                 print(self.payload, file=self.script, flush=True)
                 self.hosts()
-        except Exception as e:  # the server says no, or this machine, as its disk is full
+        except Exception as e:  # a refusal of the server, or an error of this machine such as a full disk
             self.refused(e)
         finally:
             self.gone.set()
             with lock: runs.remove(self)
         does = {"ending": "release", "failed": "fail"}.get(self.why, "settle")
         if does == "release":
-            claimer.join()  # or it would claim the run again
+            claimer.join()  # it would claim the run again
         self.insist(call, "POST", self.effect + does, {**self.claim, **({"error": "refused"} if does == "fail" else {})})
 
     def stop(self):
-        """Ends what runs here of the attempt. If no worker holds its run, the attempt has stopped."""
+        """Ends the attempt's runs in this process. If no worker holds its run, reports the attempt as stopped."""
         with lock:
             mine = [r for r in runs if (r.job, r.step) == (self.job, self.step) and r.attempt <= self.attempt]
-        for r in mine:  # each reports the stop by itself
+        for r in mine:  # each of them reports the stop
             r.end("stopped")
             r.gone.wait()
-        with contextlib.suppress(Refused):  # as stale: it has stopped
+        with contextlib.suppress(Refused):  # stale: the attempt has stopped already
             effects = self.insist(call, "GET", f"/v1/jobs/{self.job}/effects?limit=1000")["items"]
-            held = any(e["effect"] == "run" and e["step"] == self.step and e["attempt"] <= self.attempt for e in effects)
-            if not mine and not held:  # once its lease is over, the next claim of anyone removes it
+            held = any(e["effect"] == "run" and e.get("held") and e["step"] == self.step and e["attempt"] <= self.attempt for e in effects)
+            if not mine and not held:  # a dead worker holds its run until the lease is over and a worker claims again
                 self.insist(lambda: self.report(outcome="stopped"))
-        self.insist(call, "POST", self.effect + "settle", self.claim)  # it comes again while the step has not stopped
+        self.insist(call, "POST", self.effect + "settle", self.claim)  # the server delivers the stop again until the step has stopped
 
 
 def claim():
     while not ending.is_set():
         kinds = ["stop", "run"] if len(runs) < RUNS else ["stop"]
-        asked = time.monotonic()  # the lease may begin now
+        asked = time.monotonic()  # the earliest begin of the lease
         try:
             for d in call("POST", "/v1/effects/claim", {"effects": kinds, "types": ["script"], "limit": 1, "lease_ms": int(LEASE * 1000),
                                                         "wait_ms": int(min(2, LEASE / 4) * 1000)}, 32)["items"]:
@@ -181,7 +181,7 @@ def claim():
                 t = threading.Thread(target=r.carry_out if d["effect"] == "run" else r.stop)
                 t.start()
                 handlers.append(t)
-        except Exception as e:  # claims go on, whatever answers
+        except Exception as e:  # claims continue after any error
             print("claim:", repr(e), file=sys.stderr)
             ending.wait(1)
         handlers[:] = [t for t in handlers if t.is_alive()]

@@ -278,6 +278,31 @@ func TestWorkerNoticesAStopThatGoesElsewhere(t *testing.T) {
 	s.ended(job, 0)
 }
 
+// A stop does not wait for the back-off of a run, which no worker has: 256 s after nine failures.
+func TestWorkerStopsWhatBacksOff(t *testing.T) {
+	s := newSite(t)
+	job := s.job(step.Script, endless, "a")
+	for range 9 {
+		if _, err := s.eng.Hurry(t.Context(), job, 2, engine.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		due, err := s.eng.Claim(t.Context(), engine.ClaimQuery{})
+		if err != nil || len(due) != 1 {
+			t.Fatalf("Claim: %+v, %v, want the run", due, err)
+		}
+		if err := s.eng.Fail(t.Context(), due[0].Claimed(), errors.New("no worker")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.eng.OperateJob(t.Context(), job, operation.TerminateJob, engine.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	s.start("a", "3600")
+	if last := s.ended(job, 0); last[len(last)-1].To != step.Terminated {
+		t.Errorf("the history ends with %+v", last[len(last)-1])
+	}
+}
+
 // A worker that cannot renew its lease kills what runs, and reports nothing of it; the run comes again.
 func TestWorkerStopsWithoutItsLease(t *testing.T) {
 	s := newSite(t)

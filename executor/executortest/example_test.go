@@ -10,9 +10,16 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
+// t is the argument of the test whose body ExampleRun is.
+var t *testing.T
+
+func TestExampleRun(argument *testing.T) {
+	t = argument
+	ExampleRun()
+}
+
 // The body of func TestExecutor(t *testing.T), for an executor on package executor.
 func ExampleRun() {
-	var t *testing.T
 	executortest.Run(t, func(ctx context.Context, p executortest.Process) error {
 		work := func(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
 			return p.Work(ctx, executortest.Assignment{
@@ -23,7 +30,7 @@ func ExampleRun() {
 	})
 }
 
-// What an executor is held to.
+// The promises that an executor must keep, each of them a subtest of Run.
 func ExamplePromises() {
 	for _, name := range executortest.Promises() {
 		fmt.Println(name)
@@ -45,6 +52,8 @@ func ExamplePromises() {
 	// Run/is dropped if a later attempt was seen
 	// Run/of another step type is left to others
 	// Run/takes no hosts of a later attempt for its own
+	// Run/of a batch is of its hosts
+	// Run/is dropped at a gate
 	// Stop/ends what runs
 	// Stop/is reported once all functions have returned
 	// Stop/results after it count

@@ -13,9 +13,9 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// faults has people and faults act at random on jobs that several processes carry out. Then the
-// faults stop: every job must end, every effect must be settled, and what is stored must be what
-// functions returned.
+// faults lets people and faults act at random on jobs that several processes carry out. Then the
+// faults stop: every job must end, every effect must be settled, and the stored results must be
+// those that functions returned.
 func (x *trial) faults() {
 	x.lease = x.short
 	x.does(x.random)
@@ -61,8 +61,8 @@ func (x *trial) randomJob() store.JobID {
 	return x.job(steps...)
 }
 
-// random is a plan: what a call does depends on its number among those of its host. It does not
-// block for longer than a lease.
+// random is a plan: a call's number among those of its host decides on its result. It does not block
+// for longer than a lease.
 func (x *trial) random(c *call) store.Result {
 	nth := len(x.matching(func(o *call) bool {
 		return o.Job == c.Job && o.Step == c.Step && o.Attempt == c.Attempt && o.Index == c.Index
@@ -109,7 +109,7 @@ func (x *trial) askAtRandom(job store.JobID) {
 	}
 }
 
-// breakAtRandom ends the attempt of a job behind the executors' backs, and has the next one begin.
+// breakAtRandom ends the attempt of a job without telling the executors, and begins the next one.
 func (x *trial) breakAtRandom(job store.JobID) {
 	j, err := x.eng.Job(x.ctx(), job)
 	x.must(err)
@@ -129,7 +129,7 @@ func (x *trial) breakAtRandom(job store.JobID) {
 	}
 }
 
-// disturb has one thing go wrong.
+// disturb causes one fault.
 func (x *trial) disturb() {
 	var living []*process
 	for _, p := range x.processes {
@@ -163,7 +163,7 @@ func (x *trial) disturb() {
 	}
 }
 
-// thaw has the stores of all living processes answer.
+// thaw makes the stores of all living processes answer.
 func (x *trial) thaw() {
 	for _, p := range x.processes {
 		if p.alive() {
@@ -172,7 +172,7 @@ func (x *trial) thaw() {
 	}
 }
 
-// calm ends all faults and sees to it that there is a process.
+// calm ends all faults, and starts a process if none is left.
 func (x *trial) calm() {
 	x.notef("the faults stop")
 	x.thaw()
@@ -188,7 +188,7 @@ func (x *trial) rests(job store.JobID) bool {
 	return j.State.Finished()
 }
 
-// checkResults compares what is stored of a job with what functions returned.
+// checkResults compares the stored results of a job with those that functions returned.
 func (x *trial) checkResults(job store.JobID) {
 	steps, err := x.eng.Steps(x.ctx(), job, 0, 1000)
 	x.must(err)
@@ -218,8 +218,8 @@ func (x *trial) checkResults(job store.JobID) {
 	}
 }
 
-// checkResult says so unless a function has returned this result, a success once. What the engine says
-// of a target without a result once its attempt is over is none of a function's.
+// checkResult notes an error unless a function has returned this result, a success once. It skips the
+// result that the engine derives for a target without one once its attempt is over.
 func (x *trial) checkResult(job store.JobID, id step.ID, t store.Target) {
 	if t.Status == step.TargetTerminated || t.Status == step.UnknownStatus {
 		return

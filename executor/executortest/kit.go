@@ -1,6 +1,6 @@
-// Package executortest checks that an executor keeps its contract: what [engine.Handler] says
-// that one owes, and what package executor promises. [Run] has a subtest for each sentence, and
-// then a hundred runs with random faults. The whole test of an executor is
+// Package executortest checks that an executor keeps its contract: the duties of
+// [engine.Handler], and the promises of package executor. [Run] has a subtest for each sentence,
+// and then a hundred runs with random faults. The whole test of an executor is
 //
 //	func TestExecutor(t *testing.T) {
 //		executortest.Run(t, func(ctx context.Context, p executortest.Process) error {
@@ -13,8 +13,8 @@
 //		})
 //	}
 //
-// An executor of any make fits: one on package executor, a handler for [engine.Engine.Dispatch],
-// or one that fetches its work over HTTP from a server on p.Engine.
+// The executor can be one on package executor, a handler for [engine.Engine.Dispatch], or one that
+// fetches its work over HTTP from a server on p.Engine.
 package executortest
 
 import (
@@ -33,57 +33,58 @@ import (
 )
 
 // A Start runs the executor under test in a process until ctx ends, then ends it gracefully, and
-// returns nil. The executor works on two hosts at once or more, and gives a function that is at work
-// when ctx ends as long as it takes to return. The kit runs several processes at once, and has some
-// die: their stores answer no more, and their functions do not return before the end of the trial.
+// returns nil. The executor works on at least two hosts at once. When ctx ends, it waits for running
+// functions, however long they take. The kit runs several processes at once, and kills some: their
+// stores do not answer any more, and their functions do not return before the end of the trial.
 type Start func(ctx context.Context, p Process) error
 
-// A Process is what an executor under test has of the world.
+// A Process is the environment of an executor under test.
 type Process struct {
 	// Engine is this process's own, narrowed to Scope. The kit cuts, freezes and delays its calls of
 	// the store.
 	Engine *engine.Engine
 	Scope  store.Scope
 
-	Type  step.Type     // of the steps to carry out; it settles questions and ends of jobs as well
+	Type  step.Type     // of the steps to carry out; the executor settles questions and ends of jobs as well
 	Lease time.Duration // to claim with; 1 s or more
 
-	// Work is called for each host that is to be worked on. It blocks, returns and panics as
-	// the trial has it. Its ctx ends when the function is to return.
+	// Work is the function of the executor, for one host. It blocks, returns or panics, as the
+	// trial decides. The executor ends its ctx when the function must return.
 	Work func(ctx context.Context, a Assignment) store.Result
 
-	// Failed is for an executor that tells its embedder of calls that failed and of lost leases. It
-	// blocks as the trial has it. An executor that tells of nothing leaves it.
+	// Failed is for an executor that tells its embedder of failed calls and lost leases. It
+	// blocks if the trial decides so. Other executors ignore it.
 	Failed func(ctx context.Context, err error)
 }
 
-// An Assignment is one host of one attempt, and what the function is called with.
+// An Assignment is one host of one attempt, the argument of [Process].Work.
 type Assignment struct {
-	Job     store.JobID
-	Step    step.ID
-	Attempt int32
-	Index   int32
-	Name    string
+	Job     store.JobID // of the step
+	Step    step.ID     // of the attempt
+	Attempt int32       // from 1
+	Index   int32       // of the host in the step's definition, from 0
+	Name    string      // of the host
 }
 
-// A Kit sets up the trials. The zero Kit plays each on a store in memory of its own, in a bubble
-// of testing/synctest, where waiting takes no time. In a bubble an executor waits on channels,
-// contexts and timers: one that holds a mutex meanwhile, for which another goroutine waits, hangs.
+// A Kit sets up the trials. The zero Kit plays each trial on a store in memory of its own, in a
+// bubble of testing/synctest, where waiting takes no time. In a bubble an executor must wait on
+// channels, contexts and timers: it hangs if it waits while it holds a mutex that another goroutine
+// needs.
 type Kit struct {
-	// Open opens an empty store for the time of t. All trials then share it, each in a scope of
-	// its own, and several at once; time is real. An executor that uses the network needs
-	// this as well: in a bubble, time stands still while one waits for an answer.
+	// Open opens an empty store, which is closed with t. All trials then share it, several at
+	// once, each in a scope of its own; time is real. An executor that uses the network needs
+	// Open as well: in a bubble, time stands still during a network call.
 	Open func(t testing.TB) store.Store
 
-	// Seeds is how many runs with random faults there are, and Seed that of the first; the
-	// defaults are 100 and 1. A seed rolls the same dice each time, and the schedule others.
+	// Seeds is the number of runs with random faults, and Seed the seed of the first; the
+	// defaults are 100 and 1. A seed fixes the faults, but not the schedule of goroutines.
 	Seeds, Seed int
 }
 
-// Run is the zero Kit's.
+// Run runs the zero [Kit].
 func Run(t *testing.T, start Start) { Kit{}.Run(t, start) }
 
-// Run holds the executor that start starts against each of [Promises], as a subtest.
+// Run tests the executor that start starts against each of [Promises], as a subtest.
 func (k Kit) Run(t *testing.T, start Start) {
 	played := k.play(t, start, k.promises())
 	for i, p := range k.promises() {
@@ -97,12 +98,12 @@ func (k Kit) Run(t *testing.T, start Start) {
 
 // A Breach is a promise that an executor does not keep.
 type Breach struct {
-	Promise string // as [Promises] names it
-	Message string // what it did, and what was wanted
+	Promise string // one of [Promises]
+	Message string // got and want
 }
 
-// Check does what Run does for the promises of these names, or all if none is given, and returns
-// the breaches instead of failing t. A name that is none of [Promises] is a breach.
+// Check is [Kit.Run] for the named promises, or all without a name. It returns the breaches instead
+// of failing t. An unknown name is a breach.
 func (k Kit) Check(t *testing.T, start Start, names ...string) []Breach {
 	var breaches []Breach
 	for _, name := range names {
@@ -120,7 +121,7 @@ func (k Kit) Check(t *testing.T, start Start, names ...string) []Breach {
 	return breaches
 }
 
-// Promises returns the names of all that [Run] checks, in its order.
+// Promises returns the names of the promises that [Run] checks, in their order.
 func Promises() []string {
 	var names []string
 	for _, p := range (Kit{}).promises() {
@@ -129,11 +130,11 @@ func Promises() []string {
 	return names
 }
 
-// A promise is one sentence of the contract, and how an executor shows that it keeps it.
+// A promise is one sentence of the contract, with its trial.
 type promise struct {
 	name  string // "Stop/ends what runs"
 	keep  func(*trial)
-	times int   // how often it is tried in a bubble, for races between goroutines; 0 is once
+	times int   // number of trials in a bubble, for races between goroutines; 0 is one
 	seeds []int // one trial for each; 0 rolls no dice
 }
 
@@ -157,7 +158,7 @@ func (k Kit) promises() []promise {
 	return append(all, faults)
 }
 
-// play returns how to get the failures of the i-th promise.
+// play returns a function that returns the failures of the i-th promise.
 func (k Kit) play(t *testing.T, start Start, promises []promise) func(t *testing.T, i int) []string {
 	if k.Open != nil {
 		return playShared(t, start, k.Open(t), promises)
@@ -183,11 +184,11 @@ func playAlone(t *testing.T, start Start, p promise) (failures []string) {
 	return failures
 }
 
-// atOnce is how many trials share a store at once: they wait most of their time.
+// atOnce is the number of trials that share a store at once: they wait most of their time.
 const atOnce = 32
 
-// playShared begins to play all trials on one store, and returns how to await those of the i-th
-// promise.
+// playShared begins to play all trials on one store, and returns a function that awaits the trials of
+// the i-th promise.
 func playShared(t *testing.T, start Start, s store.Store, promises []promise) func(t *testing.T, i int) []string {
 	var (
 		places = make(chan struct{}, atOnce)
@@ -225,13 +226,13 @@ func playShared(t *testing.T, start Start, s store.Store, promises []promise) fu
 	}
 }
 
-// A tempo is how long trials wait.
+// A tempo has the times of trials.
 type tempo struct {
-	patience time.Duration // for what must come
+	patience time.Duration // maximum wait for an event that must come
 	look     time.Duration // between two looks at the store
-	pause    time.Duration // for what must not come; shorter than a third of a long lease
+	pause    time.Duration // wait for an event that must not come; shorter than a third of a long lease
 	long     time.Duration // a lease that no trial waits out
-	short    time.Duration // one that it does
+	short    time.Duration // a lease that a trial waits out
 	alone    bool          // a trial has its store for itself
 }
 

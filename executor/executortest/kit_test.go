@@ -52,6 +52,7 @@ const (
 	dropsAtShutdown    flaw = "drops what functions return after the end of the process has begun"
 	secondGivesBack    flaw = "gives back at the end of the process the second delivery of a run that is at work"
 	readsUnfenced      flaw = "takes the hosts of a later attempt for those of its own"
+	runsAllBatches     flaw = "works in each batch on all hosts of the step"
 	runsFailedAgain    flaw = "works again on hosts that have failed in the attempt"
 	waitsForNoOther    flaw = "waits for no other process that has the run"
 	stopsOneByOne      flaw = "has a stop wait for the one before it"
@@ -84,7 +85,7 @@ var rejects = map[flaw][]string{
 	ignoresEnds:        {"End/ends what runs", "End/by a deadline ends what runs"},
 	endsLaterAttempts:  {"End/leaves a later attempt alone"},
 	entersLate:         {"Stop/during the first page of hosts"},
-	asksNothing:        {"Run/is dropped after a stop of its attempt", "Run/is dropped after a stop of a later attempt", "Run/is dropped if a later attempt was seen"},
+	asksNothing:        {"Run/is dropped after a stop of its attempt", "Run/is dropped after a stop of a later attempt", "Run/is dropped if a later attempt was seen", "Run/is dropped at a gate"},
 	runsEveryHost:      {"Run/a retry is of the hosts that are due", theFaults},
 	hearsNoOther:       {"Stop/in another process ends what runs here", "End/in another process ends what runs here"},
 	refusesQuestions:   {"End/is settled, as are questions"},
@@ -102,6 +103,7 @@ var rejects = map[flaw][]string{
 	dropsAtShutdown:    {"Shutdown/a success of a function that it has waited for counts"},
 	secondGivesBack:    {"Shutdown/gives no run back that came twice while a function is at work"},
 	readsUnfenced:      {"Run/takes no hosts of a later attempt for its own"},
+	runsAllBatches:     {"Run/of a batch is of its hosts"},
 	runsFailedAgain:    {"Crash/the hosts without a result run again, and no others"},
 	waitsForNoOther:    {"Run/waits for earlier attempts in another process", "Run/waits for an attempt in another process that was given up", "Stop/in another process is reported once functions here have returned"},
 	stopsOneByOne:      {"Stop/waits for no other stop"},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/operation"
@@ -16,7 +15,7 @@ import (
 
 // A link is what a process has of the store: the kit can freeze, fail and hold its calls.
 type link struct {
-	store.Store // what no executor calls is let through
+	store.Store // for the methods that no executor calls
 	trial       *trial
 	process     *process
 
@@ -25,9 +24,9 @@ type link struct {
 	changed   chan struct{} // closed when state changes
 	withheld  []store.Effect
 	gates     map[method]*gate
-	failed    int // commits that were failed
+	failed    int // number of commits that the link failed
 	delivered map[store.Effect]int
-	claims    map[effect]int // how often this process has claimed each
+	claims    map[effect]int // number of claims of each by this process
 }
 
 // An effect is named by its job and record.
@@ -36,7 +35,7 @@ type effect struct {
 	seq store.Seq
 }
 
-// A linkState says what becomes of calls.
+// A linkState is the fault of all calls over a link.
 type linkState uint8
 
 const (
@@ -52,13 +51,13 @@ func (s linkState) String() string {
 	return [...]string{"well", "frozen", "failing", "slow", "deaf", "refusing"}[s]
 }
 
-// errOf says why commits fail in a state. The engine hands a refusal on as its own.
+// errOf has the errors of commits in a state. The engine returns a refusal as its own.
 var errOf = map[linkState]error{
 	failing:  errors.New("the store is away"),
 	refusing: &engine.Refusal{Reason: operation.InvalidInput, Field: "results", Detail: "too long for this server"},
 }
 
-// A method is one that calls can be held of.
+// A method is the name of a method whose calls can be held.
 type method string
 
 const (
@@ -113,7 +112,7 @@ func (l *clockLink) Now(ctx context.Context) (step.Time, error) {
 	return through(ctx, l.link, other, func() (step.Time, error) { return l.clock.Now(ctx) })
 }
 
-// set changes what becomes of calls.
+// set changes the state of the link.
 func (l *link) set(s linkState) {
 	if s != well {
 		l.trial.noteFault()
@@ -125,7 +124,7 @@ func (l *link) set(s linkState) {
 	l.changed = make(chan struct{})
 }
 
-// withhold has effects of the kinds not delivered to this process, and no other kinds.
+// withhold keeps effects of the given kinds, and of no others, from this process.
 func (l *link) withhold(kinds ...store.Effect) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -141,21 +140,21 @@ func (l *link) hold(m method) *gate {
 	return g
 }
 
-// failures returns how many commits were failed.
+// failures returns the number of commits that the link failed.
 func (l *link) failures() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.failed
 }
 
-// deliveries returns how many effects of a kind were delivered to the process.
+// deliveries returns the number of effects of a kind that were delivered to the process.
 func (l *link) deliveries(kind store.Effect) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.delivered[kind]
 }
 
-// pass holds up a call, or the answer to one, as long as it must, and fails it if it must.
+// pass delays or fails a call, or the answer to one, as the state of the link says.
 func (l *link) pass(ctx context.Context, m method) error {
 	for {
 		l.mu.Lock()
@@ -256,7 +255,7 @@ func (l *link) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, erro
 	})
 }
 
-// Wake implements store.Waker. A store that trials share does not wake: each commit would have
+// Wake implements store.Waker. A store that trials share does not wake: each commit would make
 // every process of every trial claim.
 func (l *link) Wake(job store.JobID) (changed <-chan struct{}, stop func()) {
 	if w, ok := l.Store.(store.Waker); ok && l.trial.alone {
@@ -325,10 +324,9 @@ func (l *link) Effects(ctx context.Context, s store.Scope, job store.JobID, p st
 }
 
 func (l *link) Defer(ctx context.Context, d store.Delivery) error {
-	release := d.NotBefore <= step.At(time.Now())
 	_, err := through(ctx, l, other, mute(func() error {
 		err := l.Store.Defer(ctx, d)
-		if err == nil && release && l.isOnlyClaim(d) {
+		if err == nil && !d.Held && l.isOnlyClaim(d) {
 			l.process.givesBack(d, "gives back")
 		}
 		return err

@@ -22,8 +22,7 @@ type process struct {
 	gone   bool               // returned; guarded by trial.mu
 }
 
-// launch starts the executor in a process of its own, which is not delivered effects of the
-// kinds withheld.
+// launch starts the executor in a process of its own, which gets no effects of the withheld kinds.
 func (x *trial) launch(withheld ...store.Effect) *process {
 	p := &process{trial: x, number: len(x.processes) + 1, done: make(chan struct{})}
 	p.link = newLink(p, withheld)
@@ -52,7 +51,7 @@ func (x *trial) launch(withheld ...store.Effect) *process {
 	return p
 }
 
-// leave notes that a process has returned: nothing of it may run.
+// leave notes that a process has returned: none of its functions may run.
 func (p *process) leave() {
 	p.notef("process %d has returned", p.number)
 	p.mu.Lock()
@@ -77,7 +76,7 @@ func (p *process) atWork(which func(*call) bool) (left []*call) {
 	return left
 }
 
-// givesBack notes that a process lets others have a run: no function of it may be at work.
+// givesBack notes that a process ends its claim of a run: no function of the run may be at work.
 func (p *process) givesBack(d store.Delivery, how string) {
 	if d.Effect != store.RunTargets {
 		return
@@ -118,7 +117,7 @@ func (p *process) alive() bool {
 	return !p.dead && !p.gone
 }
 
-// shutDown ends a process gracefully, and the trial unless it returns.
+// shutDown ends a process gracefully. If the process does not return, the trial ends.
 func (p *process) shutDown() {
 	p.notef("process %d is to end", p.number)
 	p.end()
@@ -130,7 +129,7 @@ type call struct {
 	Assignment
 	process  *process
 	ctx      context.Context
-	answer   chan store.Result // what it is to return, from the trial
+	answer   chan store.Result // the result to return, from the trial
 	returned bool              // guarded by trial.mu
 	result   store.Result      // guarded by trial.mu; after a panic, a failure
 	panicked bool              // guarded by trial.mu
@@ -159,7 +158,7 @@ func (p *process) work(ctx context.Context, of Assignment) store.Result {
 	return result
 }
 
-// failed is what p's executor tells of failures.
+// failed is the Failed of p's executor.
 func (p *process) failed(_ context.Context, err error) {
 	p.mu.Lock()
 	silence := p.silence
@@ -173,7 +172,7 @@ func (p *process) failed(_ context.Context, err error) {
 	}
 }
 
-// begin enters a call and returns what it comes to, or nil if its process is dead.
+// begin enters a call and returns its plan, or nil if its process is dead.
 func (p *process) begin(c *call) plan {
 	defer p.tell()
 	p.mu.Lock()
@@ -230,7 +229,7 @@ var (
 	interrupted = store.Result{Status: step.TargetTerminated, Detail: "interrupted"}
 )
 
-// A plan says what a call comes to.
+// A plan returns the result of a call.
 type plan func(*call) store.Result
 
 // does sets the plan of calls that begin from now on.
@@ -243,7 +242,7 @@ func (x *trial) does(f plan) {
 // succeed is a plan: the host succeeds at once.
 func succeed(*call) store.Result { return success }
 
-// held is a plan: the call returns when the trial says what, or when its ctx ends.
+// held is a plan: the call returns when the trial gives the result, or when its ctx ends.
 func (x *trial) held(c *call) store.Result {
 	select {
 	case r := <-c.answer:
@@ -254,7 +253,8 @@ func (x *trial) held(c *call) store.Result {
 	return interrupted
 }
 
-// stubborn is a plan: the call returns when the trial says what, whether or not its ctx has ended.
+// stubborn is a plan: the call returns when the trial gives the result, even after the end of its
+// ctx.
 func (x *trial) stubborn(c *call) store.Result {
 	select {
 	case r := <-c.answer:
@@ -265,7 +265,7 @@ func (x *trial) stubborn(c *call) store.Result {
 }
 
 // eager is a plan: once the trial has closed the alarm, the call returns as soon as its ctx has ended,
-// in the middle of what its executor does about that.
+// while its executor still handles the end.
 func (x *trial) eager(c *call) store.Result {
 	select {
 	case <-x.alarm:
@@ -323,12 +323,12 @@ func (x *trial) awaitEnd(c *call, why string) {
 	}
 }
 
-// wantLive says so if the context of a call has ended.
+// wantLive notes an error if the context of a call has ended.
 func (x *trial) wantLive(c *call, why string) {
 	if c.ctx.Err() != nil {
 		x.errorf("%v: its context ended with %v, want it to live on: %s", c, context.Cause(c.ctx), why)
 	}
 }
 
-// finish has a call return.
+// finish makes a call return r.
 func (c *call) finish(r store.Result) { c.answer <- r }

@@ -95,7 +95,7 @@ func notCalledBesideItself(x *trial) {
 
 // A renewal fails, and the embedder's function that is told of it does not return.
 func renewsUnheard(x *trial) {
-	x.lease = 3 * x.short
+	x.lease = 5 * x.short // of which half must be enough for a slow machine
 	x.does(x.held)
 	p := x.launch()
 	job := x.job(spec(1))
@@ -129,7 +129,7 @@ func lostLeaseEndsUnheard(x *trial) {
 	x.awaitState(job, step.Succeeded)
 }
 
-// block has what tells of failures not return until heard is closed.
+// block keeps Failed from returning until heard is closed.
 func (x *trial) block() (heard chan struct{}) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -271,7 +271,7 @@ func shutdownGivesBack(x *trial) {
 	}
 }
 
-// wantDue says so unless the run of a job is due, and has not failed.
+// wantDue notes an error unless the run of a job is due, and has not failed.
 func (x *trial) wantDue(job store.JobID) {
 	now := step.At(time.Now())
 	effects, err := x.eng.Effects(x.ctx(), job, 0, 1000)

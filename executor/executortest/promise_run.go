@@ -3,6 +3,7 @@ package executortest
 import (
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
@@ -26,6 +27,8 @@ var runPromises = []promise{
 	{name: "Run/is dropped if a later attempt was seen", keep: dropsEarlierAttempt},
 	{name: "Run/of another step type is left to others", keep: leavesOtherTypes},
 	{name: "Run/takes no hosts of a later attempt for its own", keep: readsItsOwnHosts},
+	{name: "Run/of a batch is of its hosts", keep: runsItsBatch},
+	{name: "Run/is dropped at a gate", keep: dropsRunAtGate},
 }
 
 func callsEachHost(x *trial) {
@@ -79,12 +82,12 @@ func takesAPanicForAFailure(x *trial) {
 	x.takesForAFailure("panics", func() { panic("the function panics, as the trial has it") })
 }
 
-// As a test does that calls t.FailNow.
+// The function ends its goroutine, like a test that calls t.FailNow.
 func takesAnEndedGoroutineForAFailure(x *trial) {
 	x.takesForAFailure("ends its goroutine", runtime.Goexit)
 }
 
-// takesForAFailure has the function fail on more hosts than most executors work on at once, so that
+// takesForAFailure makes the function fail on more hosts than most executors work on at once, so that
 // places that are not given back show.
 func (x *trial) takesForAFailure(how string, fails func()) {
 	const hosts = 100
@@ -198,7 +201,7 @@ func awaitsEarlierAttemptElsewhere(x *trial) {
 // A person gives the run up while its lease is live.
 func awaitsAttemptGivenUpElsewhere(x *trial) { x.awaitsElsewhere(x.giveUp) }
 
-// awaitsElsewhere has over end attempt 1, and then retries. The process that has attempt 1 hears nothing
+// awaitsElsewhere ends attempt 1 by over, and then retries. The process with attempt 1 gets no effect
 // of attempt 2.
 func (x *trial) awaitsElsewhere(over func(store.JobID)) {
 	x.lease = 2 * x.patience // that of attempt 1 does not end
@@ -305,5 +308,55 @@ func leavesOtherTypes(x *trial) {
 	}
 	if s := x.step(other); s.State != step.Terminating {
 		x.errorf("a step of type %v is %v, want its stop left to others", foreign.Type, s.State)
+	}
+}
+
+// The last host of batch 2 fails at first: the retry is of that host alone. In bk-job #1241, every batch
+// ran on all hosts.
+func runsItsBatch(x *trial) {
+	x.does(func(c *call) store.Result {
+		if c.Attempt == 2 && c.Index == 3 {
+			return store.Result{Status: step.TargetFailed}
+		}
+		return success
+	})
+	x.launch()
+	rolling := spec(6)
+	rolling.Rolling = step.Rolling{Batches: "2"}
+	job := x.job(rolling)
+	x.awaitState(job, step.Failed)
+	x.operate(job, operation.RetryFailed)
+	x.awaitState(job, step.Succeeded)
+	for attempt, hosts := range [][]int32{1: {0, 1}, 2: {2, 3}, 3: {3}, 4: {4, 5}} {
+		for host := range int32(6) {
+			n := 0
+			if slices.Contains(hosts, host) {
+				n = 1
+			}
+			if attempt > 0 {
+				x.wantCalls(fmt.Sprintf("attempt %d, host %d", attempt, host), n, like(int32(attempt), host))
+			}
+		}
+	}
+}
+
+// The run of attempt 1 was claimed before the attempt broke, and comes while the step waits for the end of
+// the hold.
+func dropsRunAtGate(x *trial) {
+	p := x.launch(store.JobEnded)
+	run := p.link.hold(readDetails)
+	job := x.job(spec(2))
+	x.await("the run of attempt 1 to be claimed", run.isReached)
+	x.operateJob(job, operation.HoldJob)
+	x.breakDown(job, 1)
+	x.operate(job, operation.RetryAll)
+	x.awaitState(job, step.Gated)
+	run.open()
+	x.rest()
+	x.wantCalls("a run of attempt 1 that came while the step was gated", 0, of(job))
+	x.operateJob(job, operation.ResumeJob)
+	x.awaitState(job, step.Succeeded)
+	for host := range int32(2) {
+		x.wantCalls(fmt.Sprintf("attempt 2, host %d", host), 1, like(2, host))
 	}
 }

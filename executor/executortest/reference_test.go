@@ -238,7 +238,7 @@ func (h *handler) awaitOthers(ctx context.Context, d engine.Delivery, upTo int32
 		effects, err := h.p.Engine.Effects(ctx, d.Job.ID, 0, 1000)
 		now := step.At(time.Now())
 		if err != nil || !slices.ContainsFunc(effects, func(e store.Delivery) bool {
-			return e.Effect == store.RunTargets && e.Count > 0 && e.Step == d.Step.ID && e.Attempt <= upTo && now < e.NotBefore
+			return e.Effect == store.RunTargets && e.Held && e.Step == d.Step.ID && e.Attempt <= upTo && now < e.NotBefore
 		}) {
 			return err
 		}
@@ -341,6 +341,9 @@ func (h *handler) work(a *attempt, d engine.Delivery) error {
 			return err
 		}
 		class := store.UnfinishedTargets
+		if h.flaw == runsAllBatches && d.Run.End > 0 {
+			class = store.AllTargets
+		}
 		switch h.flaw {
 		case runsEveryHost:
 			class = store.AllTargets

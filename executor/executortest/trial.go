@@ -17,8 +17,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A trial is one promise put to an executor: a store, or a scope of one, processes that run the
-// executor on it, and the calls of functions that they make.
+// A trial tests an executor for one promise. It has a store, or a scope of one, processes that run
+// the executor on it, and the function calls that they make.
 type trial struct {
 	tempo
 	start Start
@@ -29,7 +29,7 @@ type trial struct {
 	dice  *rand.Rand    // of the seed; for the trial's goroutine alone
 	lease time.Duration // of processes that are launched from now on
 	began time.Time
-	over  chan struct{} // closed at the end: what is held returns
+	over  chan struct{} // closed at the end: held calls return
 	alarm chan struct{} // see eager
 	stuck bool          // a process does not return
 
@@ -41,7 +41,7 @@ type trial struct {
 	failed    int // the length of the journal at the first failure
 	calls     []*call
 	processes []*process
-	silence   chan struct{} // until it is closed, what a process tells does not return; nil for not at all
+	silence   chan struct{} // if not nil, calls of Failed return once it is closed
 	disturbed bool          // a process may have lost a lease: another one may work on its hosts
 }
 
@@ -134,7 +134,7 @@ func (x *trial) notef(format string, args ...any) {
 	x.journal = append(x.journal, fmt.Sprintf("%8.3fs ", time.Since(x.began).Seconds())+fmt.Sprintf(format, args...))
 }
 
-// tell wakes those who await something.
+// tell wakes waiting calls of soon.
 func (x *trial) tell() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -160,7 +160,7 @@ func (x *trial) soon(d time.Duration, ok func() bool) bool {
 	}
 }
 
-// await ends the trial unless ok comes to hold.
+// await waits until ok holds. If it does not, the trial ends.
 func (x *trial) await(what string, ok func() bool) {
 	if !x.soon(x.patience, ok) {
 		x.fatalf("after %v: want %s", x.patience, what)
@@ -174,7 +174,7 @@ func (x *trial) noteFault() {
 	x.disturbed = true
 }
 
-// rest waits for what must not come.
+// rest waits for an event that must not come.
 func (x *trial) rest() { time.Sleep(x.pause) }
 
 // after returns a channel that is closed after d.
@@ -221,20 +221,22 @@ func (x *trial) operate(job store.JobID, code operation.Code) {
 	x.notef("job %d: %v", job, code)
 }
 
-func (x *trial) terminate(job store.JobID) {
-	_, err := x.eng.OperateJob(x.ctx(), job, operation.TerminateJob, engine.Request{By: "kit"})
+func (x *trial) operateJob(job store.JobID, code operation.JobCode) {
+	_, err := x.eng.OperateJob(x.ctx(), job, code, engine.Request{By: "kit"})
 	x.must(err)
-	x.notef("job %d is told to stop", job)
+	x.notef("job %d: %v", job, code)
 }
 
-// breakDown reports the attempt broken, behind the executor's back: it is over without a stop.
+func (x *trial) terminate(job store.JobID) { x.operateJob(job, operation.TerminateJob) }
+
+// breakDown reports the attempt broken, so that it is over without a stop for the executor.
 func (x *trial) breakDown(job store.JobID, attempt int32) {
 	_, err := x.eng.Report(x.ctx(), engine.Report{Job: job, Step: 1, Attempt: attempt, Outcome: step.Broke, By: "kit"})
 	x.must(err)
 	x.notef("job %d: attempt %d is over", job, attempt)
 }
 
-// giveUp has a person give up the run of a job.
+// giveUp gives up the run of a job as a person.
 func (x *trial) giveUp(job store.JobID) {
 	effects, err := x.eng.Effects(x.ctx(), job, 0, 1000)
 	x.must(err)
@@ -247,7 +249,7 @@ func (x *trial) giveUp(job store.JobID) {
 	}
 }
 
-// step returns the first step of a job as it stands.
+// step returns the first step of a job.
 func (x *trial) step(job store.JobID) store.Step {
 	s, err := x.eng.Step(x.ctx(), job, 1)
 	x.must(err)
@@ -278,7 +280,7 @@ func (x *trial) waiting(job store.JobID, kinds ...store.Effect) bool {
 }
 
 // take claims the effects of a kind that are due or leased, as another process does after their
-// leases have run out, and giveBack has them due at once.
+// leases have run out, and giveBack makes them due at once.
 func (x *trial) take(kind store.Effect) []store.Delivery {
 	x.noteFault()
 	now := step.At(time.Now()).Add(time.Hour)
@@ -292,7 +294,7 @@ func (x *trial) take(kind store.Effect) []store.Delivery {
 
 func (x *trial) giveBack(taken []store.Delivery) {
 	for _, d := range taken {
-		d.NotBefore = d.At
+		d.NotBefore, d.Held = d.At, false
 		x.must(x.store.Defer(x.ctx(), d))
 	}
 	x.notef("%d effects are given back", len(taken))

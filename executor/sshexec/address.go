@@ -7,22 +7,22 @@ import (
 	"strings"
 )
 
-// An Address is where a target's SSH server is, and as whom to log in. Targets with equal
-// addresses share connections.
+// An Address is the SSH server and the account of a target. Targets with equal addresses share
+// connections.
 type Address struct {
 	Host string // a name that resolves, or an IP address
-	Port int    // 0 stands for 22
-	User string // the account; empty for Config.User
+	Port int    // 0 means 22
+	User string // the account; empty means Config.User
 
-	// HostKeyAlias is the name under which known_hosts has the host's key, as in ssh_config.
-	// Empty stands for Host, and for [Host]:Port if the port is another than 22.
+	// HostKeyAlias is the name of the host's key in known_hosts, as in ssh_config. Empty means
+	// Host, or [Host]:Port for a port other than 22.
 	HostKeyAlias string
 }
 
 const defaultPort = 22
 
-// ParseAddress reads a target's name: host, host:port, user@host or user@host:port, with an IPv6
-// address in brackets if a port follows.
+// ParseAddress reads a target's name: host, host:port, user@host or user@host:port. An IPv6 address
+// before a port needs brackets. Its error names these forms.
 func ParseAddress(target string) (Address, error) {
 	var a Address
 	rest := target
@@ -51,7 +51,7 @@ func badAddress(target string) error {
 	return fmt.Errorf("%q: want host, host:port, user@host or user@host:port", target)
 }
 
-// check returns an error that says why a cannot be dialled, or nil.
+// check returns an error if a is invalid.
 func (a Address) check() error {
 	switch {
 	case net.ParseIP(a.Host) == nil && !isHostName(a.Host):
@@ -64,7 +64,7 @@ func (a Address) check() error {
 	return nil
 }
 
-// isHostName reports whether s consists of what names of hosts consist of, zones of IPv6 included.
+// isHostName reports whether s has only characters of host names and of IPv6 addresses with zones.
 func isHostName(s string) bool {
 	return s != "" && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._:%", r)
@@ -79,10 +79,10 @@ func (a Address) port() int {
 	return a.Port
 }
 
-// hostPort returns what to dial.
+// hostPort returns the address to dial.
 func (a Address) hostPort() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.port())) }
 
-// keyName returns what known_hosts is asked for, with a port as package knownhosts wants it.
+// keyName returns the host's name in known_hosts, with a port as package knownhosts requires.
 func (a Address) keyName() string {
 	if a.HostKeyAlias != "" {
 		return net.JoinHostPort(a.HostKeyAlias, strconv.Itoa(defaultPort))

@@ -14,11 +14,11 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// agentTimeout bounds an answer of the agent, a person's confirmation included.
+// agentTimeout bounds an answer of the agent, which may ask a person for confirmation.
 const agentTimeout = 10 * time.Second
 
-// auth returns the ways to log in. Keys of files and of an agent are one way, as package ssh tries
-// each way once.
+// auth returns the methods to log in. Keys of files and of an agent are one method: package ssh
+// tries each method once.
 func (c *Config) auth() ([]ssh.AuthMethod, error) {
 	var signers []ssh.Signer
 	for _, name := range c.KeyFiles {
@@ -28,7 +28,7 @@ func (c *Config) auth() ([]ssh.AuthMethod, error) {
 		}
 		signer, err := ssh.ParsePrivateKey(text)
 		if missing := (*ssh.PassphraseMissingError)(nil); errors.As(err, &missing) {
-			err = errors.New("has a passphrase: want a key without, or an agent that holds it")
+			err = errors.New("has a passphrase: want a key without one, or an agent with the key")
 		}
 		if err != nil {
 			return nil, &ConfigError{"KeyFiles", fmt.Errorf("%s: %w", name, err)}
@@ -53,20 +53,21 @@ func (c *Config) auth() ([]ssh.AuthMethod, error) {
 	return c.Auth, nil
 }
 
-// A credentialsError says why there are no credentials to show to a host.
+// A credentialsError is the error of credentials that cannot be used.
 type credentialsError struct{ error }
 
+// Unwrap returns the cause.
 func (e *credentialsError) Unwrap() error { return e.error }
 
-// agentKeys are the keys of an agent. The connection to it is kept, and opened anew after a failure.
-// The agent is asked one thing at a time. After it has hung, it is not asked for agentTimeout: those
-// who waited for it meanwhile do not wait for as long again, one after the other.
+// agentKeys are the keys of an agent. It keeps one connection to the agent and opens a new one
+// after a failure. It sends one request at a time. After a request that hung, it sends none for
+// agentTimeout: the callers behind it do not wait for the same time again, one after the other.
 type agentKeys struct {
 	dial func(timeout time.Duration) (net.Conn, error)
 
 	mu       sync.Mutex // guards all below
 	conn     *agentConn // nil for none
-	hung     error      // of the agent when it last hung
+	hung     error      // the error of the last request that hung
 	hungTill time.Time
 }
 
@@ -77,23 +78,26 @@ func newAgentKeys(socket string) *agentKeys {
 // An agentConn is a connection to the agent.
 type agentConn struct {
 	net.Conn
-	broken error // of reading or writing; nil if the agent has answered all
+	broken error // of Read or Write; nil if the agent has answered every request
 }
 
+// Read implements io.Reader.
 func (c *agentConn) Read(p []byte) (n int, err error) {
 	n, err = c.Conn.Read(p)
 	c.broken = cmp.Or(c.broken, err)
 	return n, err
 }
 
+// Write implements io.Writer.
 func (c *agentConn) Write(p []byte) (n int, err error) {
 	n, err = c.Conn.Write(p)
 	c.broken = cmp.Or(c.broken, err)
 	return n, err
 }
 
-// ask has f ask the agent, which has agentTimeout for all of it. The agent may have been started
-// anew: then f is called again. Errors are credentialsErrors.
+// ask calls f with a client of the agent. All requests of f together may take agentTimeout. If the
+// kept connection is broken, as after a restart of the agent, it calls f again on a new one. Its
+// errors are credentialsErrors.
 func (a *agentKeys) ask(f func(agent.ExtendedAgent) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -118,7 +122,7 @@ func (a *agentKeys) ask(f func(agent.ExtendedAgent) error) error {
 	}
 }
 
-// askOnce has f ask over the connection that is kept, or else over a new one, which is kept if the
+// askOnce calls f with a client on the kept connection, or on a new one, which it keeps if the
 // agent answers.
 func (a *agentKeys) askOnce(end time.Time, f func(agent.ExtendedAgent) error) error {
 	if a.conn == nil {
@@ -130,7 +134,7 @@ func (a *agentKeys) askOnce(end time.Time, f func(agent.ExtendedAgent) error) er
 	}
 	err := a.conn.SetDeadline(end)
 	if err == nil {
-		// Without a Close, or the client has a goroutine that reads, and fails, between questions.
+		// With a Close, the client would start a goroutine that reads, and fails, between requests.
 		err = f(agent.NewClient(struct{ io.ReadWriter }{a.conn}))
 		err = cmp.Or(a.conn.broken, err)
 	}
@@ -146,7 +150,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// signers returns the agent's keys. They sign over the connection that is kept when they do.
+// signers returns the agent's keys. Each signature uses the connection kept at that time.
 func (a *agentKeys) signers() (signers []ssh.Signer, err error) {
 	err = a.ask(func(keys agent.ExtendedAgent) error {
 		list, err := keys.List()
@@ -167,6 +171,7 @@ type agentSigner struct {
 
 var _ ssh.AlgorithmSigner = agentSigner{}
 
+// PublicKey implements [ssh.Signer].
 func (s agentSigner) PublicKey() ssh.PublicKey { return s.key }
 
 // Sign implements [ssh.Signer].

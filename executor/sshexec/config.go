@@ -13,68 +13,73 @@ import (
 	"github.com/stepgate/stepgate/executor"
 )
 
-// Config is what a [Remote] needs. KnownHosts and one of KeyFiles, Agent and Auth have no default.
+// Config configures a [Remote]. Required are one of KnownHosts and HostKeyCallback, and at least
+// one of KeyFiles, Agent and Auth. Every other zero field selects its default.
 type Config struct {
-	// Address says where a target is. An error is the result InvalidTarget. The default is
-	// [ParseAddress]. It is called for each target of each attempt, and must return when ctx ends.
+	// Address returns the address of a target; the default is [ParseAddress]. Its error makes the
+	// target InvalidTarget. It is called for each target of each attempt, concurrently, and must
+	// return when ctx ends.
 	Address func(ctx context.Context, target string) (Address, error)
-	User    string // the account where an address names none; without it the result is NoSuchUser
+	User    string // the account if an address has none; without both the result is NoSuchUser
 
 	KeyFiles []string         // private keys without a passphrase, read by New
-	Agent    string           // the socket of an SSH agent, such as $SSH_AUTH_SOCK
-	Auth     []ssh.AuthMethod // tried after both, as ssh.Password is; public keys only if there are neither
+	Agent    string           // path of the socket of an SSH agent, such as $SSH_AUTH_SOCK
+	Auth     []ssh.AuthMethod // further methods, such as ssh.Password; public keys only without KeyFiles and Agent
 
-	// KnownHosts are files as OpenSSH's, read again when they change. A host is asked for keys
-	// of the types only that they have for it. One that they do not have is not connected to.
+	// KnownHosts are files in the format of OpenSSH's known_hosts, read again when they change. The
+	// Remote accepts keys of a host only of the types in the files, and does not connect to a host
+	// without an entry.
 	KnownHosts []string
-	// HostKeyCallback checks the keys of hosts in place of KnownHosts.
+	// HostKeyCallback checks the keys of hosts in place of KnownHosts; setting both is an error.
 	HostKeyCallback ssh.HostKeyCallback
 
-	// Dial connects to a host, as through a bastion; the default is that of [net.Dialer]. It must
-	// return when ctx ends. Addresses of its connections are for HostKeyCallback alone.
+	// Dial connects to a host, for example through a bastion; the default is [net.Dialer]. It must
+	// return when ctx ends. Only HostKeyCallback sees the remote address of its connections.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	Sources string        // the folder below which files with From are; without it they are malformed
-	Logs    executor.Logs // keeps output; nil for none
+	Sources string        // the folder of the files of From; without it, a payload with From is invalid
+	Logs    executor.Logs // stores output; nil drops it
 
-	// OutputLimit is how many bytes one target's streams together keep in Logs, 64 of them for a
-	// line that says that the rest was dropped; 0 stands for 1 MiB.
+	// OutputLimit is the maximum number of bytes in Logs for both streams of a target together. The
+	// last 64 are for a line that reports dropped output. The default is 1 MiB.
 	OutputLimit int64
-	FileLimit   int64 // bytes of a file that is copied, above it the result is TooLarge; 0 stands for 1 GiB
+	FileLimit   int64 // maximum size of a file in bytes; a larger one is TooLarge; default 1 GiB
 
-	PerHost int // connections per address; 0 stands for 2
-	InAll   int // connections in all, those that are kept included; 0 stands for 64
+	PerHost int // maximum connections per address; default 2
+	InAll   int // maximum connections in total, kept ones included; default 64
 
-	Connect   time.Duration // bound of a TCP connection's opening; 0 stands for 10 s
-	Handshake time.Duration // bound of key exchange and log-in together, and of a session's start; 0 stands for 20 s
-	Idle      time.Duration // for which an unused connection is kept; 0 stands for 1 min
-	KeepAlive time.Duration // between two signs of life, and the bound of an answer; 0 stands for 15 s
-	Grace     time.Duration // between SIGTERM and SIGKILL, and for a transfer that is stopped; 0 stands for 5 s
+	Connect   time.Duration // maximum time to open a TCP connection; default 10 s
+	Handshake time.Duration // maximum time for key exchange and log-in together, and for the start of a session; default 20 s
+	Idle      time.Duration // time for which an unused connection is kept; default 1 min
+	KeepAlive time.Duration // interval between two signs of life, and maximum wait for the answer; default 15 s
+	Grace     time.Duration // time between SIGTERM and SIGKILL, and for the clean-up of a stopped transfer; default 5 s
 }
 
-// A ConfigError says what is wrong with a [Config].
+// A ConfigError reports an invalid field of a [Config].
 type ConfigError struct {
-	Field string
-	Err   error
+	Field string // name of the field
+	Err   error  // the fault, with the accepted values
 }
 
+// Error names the field and the fault.
 func (e *ConfigError) Error() string { return fmt.Sprintf("sshexec: %s: %v", e.Field, e.Err) }
 
 // Unwrap returns e.Err.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// A Remote does the work of steps on hosts over SSH. It is safe for concurrent use.
+// A Remote runs scripts and copies files on hosts over SSH. It is safe for concurrent use. [New]
+// returns one, and the caller closes it.
 type Remote struct {
 	c        Config
-	keys     *knownHosts // nil if Config.HostKeyCallback checks
+	keys     *knownHosts // nil with Config.HostKeyCallback
 	auth     []ssh.AuthMethod
 	pool     *pool
 	payloads payloads
 	closing  sync.Once
 }
 
-// New returns a Remote. It reads key files and known_hosts, and connects to nothing. The error is
-// a [*ConfigError].
+// New returns a Remote. It reads the key files and known_hosts, and opens no connection. Its error
+// is a [*ConfigError].
 func New(c Config) (*Remote, error) {
 	for _, limit := range []struct {
 		field string
@@ -85,7 +90,7 @@ func New(c Config) (*Remote, error) {
 		{"KeepAlive", int64(c.KeepAlive)}, {"Grace", int64(c.Grace)},
 	} {
 		if limit.value < 0 {
-			return nil, &ConfigError{limit.field, fmt.Errorf("%d: want more than 0, or 0 for the default", limit.value)}
+			return nil, &ConfigError{limit.field, fmt.Errorf("%d: want 0 for the default, or more", limit.value)}
 		}
 	}
 	c.fill()
@@ -96,7 +101,7 @@ func New(c Config) (*Remote, error) {
 	}
 	switch {
 	case c.HostKeyCallback != nil && len(c.KnownHosts) > 0:
-		return nil, &ConfigError{"HostKeyCallback", fmt.Errorf("there are KnownHosts too: want one of the two")}
+		return nil, &ConfigError{"HostKeyCallback", fmt.Errorf("KnownHosts are set too: want one of the two")}
 	case c.HostKeyCallback == nil:
 		if x.keys, err = openKnownHosts(c.KnownHosts); err != nil {
 			return nil, &ConfigError{"KnownHosts", err}
@@ -107,13 +112,13 @@ func New(c Config) (*Remote, error) {
 		if err != nil {
 			return nil, &ConfigError{"Sources", err}
 		}
-		_ = root.Close() // it was opened to see that it is there
+		_ = root.Close() // only checks that the folder exists
 	}
 	x.pool = newPool(c.PerHost, c.InAll, c.Idle)
 	return x, nil
 }
 
-// fill puts the defaults in.
+// fill sets the defaults.
 func (c *Config) fill() {
 	if c.Address == nil {
 		c.Address = func(_ context.Context, target string) (Address, error) { return ParseAddress(target) }
@@ -138,8 +143,8 @@ func set[T int | int64 | time.Duration](field *T, value T) {
 	}
 }
 
-// Close closes all connections, those in use included, whose scripts their hosts then stop. Work
-// that comes later is not delivered. It is idempotent, and the error is always nil.
+// Close closes all connections, also those in use: their hosts then stop the scripts. Later work is
+// NotDelivered. It is idempotent, and its error is always nil.
 func (x *Remote) Close() error {
 	x.closing.Do(x.pool.close)
 	return nil

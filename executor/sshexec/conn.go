@@ -16,13 +16,13 @@ import (
 type conn struct {
 	address Address
 	client  *ssh.Client
-	reused  bool          // it was kept, and may have died unseen
+	reused  bool          // kept before this use: it may be dead
 	dead    chan struct{} // closed when it has ended
 	closing atomic.Bool
 	closed  chan struct{} // closed when close is over
 
-	kept   *list.Element // in the pool's list of idle ones; nil in use. Guarded by the pool, as is expiry
-	expiry *time.Timer
+	kept   *list.Element // in pool.idle; nil in use. Guarded by pool.mu
+	expiry *time.Timer   // closes a kept connection. Guarded by pool.mu
 }
 
 // connect opens a connection and logs in.
@@ -31,7 +31,7 @@ func (x *Remote) connect(ctx context.Context, a Address) (*conn, *failure) {
 	if f != nil {
 		return nil, f
 	}
-	var checked atomic.Pointer[error] // what the host's key came to; nil while it has shown none
+	var checked atomic.Pointer[error] // the result of the check of the host's key; nil before
 	check := config.HostKeyCallback
 	config.HostKeyCallback = func(name string, remote net.Addr, key ssh.PublicKey) error {
 		err := check(name, remote, key)
@@ -64,11 +64,11 @@ func (x *Remote) connect(ctx context.Context, a Address) (*conn, *failure) {
 	return opened, nil
 }
 
-// errNoHandshake is of a handshake that took too long.
+// errNoHandshake is the error of a handshake that took too long.
 var errNoHandshake = errors.New("no handshake in time")
 
-// handshake logs in over raw within a time. An agent, and other functions that the configuration
-// calls, may take longer and are not waited for: raw is closed.
+// handshake logs in over raw within a time. It does not wait longer for an agent or another
+// function of the configuration: it then closes raw and returns.
 func handshake(ctx context.Context, within time.Duration, raw net.Conn, name string, config *ssh.ClientConfig) (*ssh.Client, error) {
 	type answer struct {
 		client *ssh.Client
@@ -97,7 +97,7 @@ func handshake(ctx context.Context, within time.Duration, raw net.Conn, name str
 	return nil, err
 }
 
-// clientConfig returns how to log in at a and what keys to expect.
+// clientConfig returns the configuration to log in at a, with the accepted host keys.
 func (x *Remote) clientConfig(a Address) (*ssh.ClientConfig, *failure) {
 	config := &ssh.ClientConfig{User: a.User, Auth: x.auth, HostKeyCallback: x.c.HostKeyCallback}
 	if x.keys == nil {
@@ -118,6 +118,7 @@ func (x *Remote) clientConfig(a Address) (*ssh.ClientConfig, *failure) {
 	return config, nil
 }
 
+// dial opens a TCP connection to a within Config.Connect.
 func (x *Remote) dial(ctx context.Context, a Address) (net.Conn, *failure) {
 	bounded, cancel := context.WithTimeout(ctx, x.c.Connect)
 	defer cancel()
@@ -134,8 +135,8 @@ func (x *Remote) dial(ctx context.Context, a Address) (net.Conn, *failure) {
 	return nil, failed(unreachable, "%w", err)
 }
 
-// handshakeFailure says what a failed handshake was, before or after the host's key was accepted.
-// Package ssh has no types for it.
+// handshakeFailure returns the failure of a handshake; accepted reports whether the host's key was
+// accepted before. It compares texts, as package ssh has no error types.
 func handshakeFailure(a Address, err error, accepted bool) *failure {
 	here := (*credentialsError)(nil)
 	switch text := err.Error(); {
@@ -147,13 +148,15 @@ func handshakeFailure(a Address, err error, accepted bool) *failure {
 	return failed(serverFailed, "%w", err)
 }
 
+// watch waits until the connection has ended and takes it out of the pool.
 func (c *conn) watch(p *pool) {
 	_ = c.client.Wait()
 	close(c.dead)
 	p.died(c)
 }
 
-// keepAlive asks the host for signs of life, and closes the connection if there is none.
+// keepAlive asks the host for a sign of life at an interval, and closes the connection if none
+// comes.
 func (c *conn) keepAlive(every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -174,7 +177,7 @@ func (c *conn) keepAlive(every time.Duration) {
 func (c *conn) alive(within time.Duration) bool {
 	answered := make(chan error, 1)
 	go func() {
-		_, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil) // refused is an answer
+		_, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil) // a refusal is an answer too
 		answered <- err
 	}()
 	select {
@@ -185,7 +188,7 @@ func (c *conn) alive(within time.Duration) bool {
 	}
 }
 
-// ended reports whether c has ended, or is about to.
+// ended reports whether c has ended or is closing.
 func (c *conn) ended() bool {
 	select {
 	case <-c.dead:
@@ -195,12 +198,12 @@ func (c *conn) ended() bool {
 	}
 }
 
-// closeTimeout is how long the end of a connection is waited for, which through a bastion that has
-// stalled does not come.
+// closeTimeout bounds the wait for the end of a connection: through a stalled bastion, it never
+// comes.
 const closeTimeout = time.Second
 
-// close ends the connection at once, and returns when it has ended or after closeTimeout. What uses
-// it fails. The pool's lock is not held meanwhile.
+// close ends the connection at once, and returns when it has ended or after closeTimeout. Its users
+// get errors. The caller must not hold the pool's lock.
 func (c *conn) close() {
 	if c.closing.CompareAndSwap(false, true) {
 		go func() {

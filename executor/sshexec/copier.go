@@ -17,10 +17,10 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// atOnce is how many writes of 32 KiB are under way for one target.
+// atOnce is the number of concurrent writes of 32 KiB per target.
 const atOnce = 8
 
-// A localError is one of the source of a file.
+// A localError is an error of the source of a file.
 type localError struct {
 	status step.Status
 	error
@@ -33,7 +33,7 @@ type copier struct {
 	log    *executor.LogWriter
 }
 
-// copy copies one file: under a temporary name, and then under its own.
+// copy copies one file under a temporary name and renames it.
 func (c *copier) copy(ctx context.Context, f File, temporary string) (n int64, err error) {
 	from, err := c.source(f)
 	if err != nil {
@@ -54,7 +54,7 @@ func (c *copier) copy(ctx context.Context, f File, temporary string) (n int64, e
 		err = c.rename(temporary, path.Clean(f.To))
 	}
 	if err != nil {
-		_ = c.client.Remove(temporary) // of a connection that died, the next attempt does
+		_ = c.client.Remove(temporary) // if the connection is dead, the next attempt removes it
 	}
 	return n, err
 }
@@ -99,7 +99,7 @@ func (c *copier) tooLarge(name string) error {
 	return &localError{step.TooLarge, fmt.Errorf("%s: more than the limit of %d bytes", name, c.x.c.FileLimit)}
 }
 
-// write makes a new file of what from holds.
+// write writes a new file from a source.
 func (c *copier) write(ctx context.Context, name string, from io.Reader, mode fs.FileMode) (n int64, err error) {
 	file, err := c.client.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
@@ -122,7 +122,7 @@ func (c *copier) write(ctx context.Context, name string, from io.Reader, mode fs
 	return n, nil
 }
 
-// rename gives a file its name, in place of one that has it.
+// rename renames a file and replaces an existing one.
 func (c *copier) rename(from, to string) error {
 	if _, ok := c.client.HasExtension("posix-rename@openssh.com"); ok {
 		return c.client.PosixRename(from, to)
@@ -136,12 +136,12 @@ func (c *copier) rename(from, to string) error {
 	return c.client.Rename(from, to)
 }
 
-// mkdirAll makes a folder and those above it that are not there.
+// mkdirAll creates a folder and its missing parents.
 func (c *copier) mkdirAll(dir string, mode fs.FileMode) error {
 	info, err := c.client.Stat(dir)
 	switch {
 	case err == nil && !info.IsDir():
-		return fmt.Errorf("%s is no folder: %w", dir, fs.ErrExist)
+		return fmt.Errorf("%s is not a folder: %w", dir, fs.ErrExist)
 	case err == nil || !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
@@ -150,21 +150,21 @@ func (c *copier) mkdirAll(dir string, mode fs.FileMode) error {
 	}
 	if err := c.client.Mkdir(dir); err != nil {
 		if info, again := c.client.Stat(dir); again == nil && info.IsDir() {
-			return nil // another has made it
+			return nil // created concurrently
 		}
 		return err
 	}
 	return c.client.Chmod(dir, mode)
 }
 
-// directoryOf returns the permissions of a folder that is made for a file: the readers of the file
-// can open it.
+// directoryOf returns the permissions of a new folder for a file: the readers of the file can open
+// the folder.
 func directoryOf(file fs.FileMode) fs.FileMode {
 	readers := file & 0o044
 	return 0o700 | readers | readers>>2
 }
 
-// sweep removes what an earlier run of a file has begun. What it cannot remove stays.
+// sweep removes temporary files of earlier runs. It ignores errors.
 func (c *copier) sweep(dir, prefix string) {
 	entries, err := c.client.ReadDir(dir)
 	if err != nil {
@@ -177,7 +177,7 @@ func (c *copier) sweep(dir, prefix string) {
 	}
 }
 
-// A bounded reader stops when its context ends, and where a file is over its limit.
+// A bounded reader fails when its context ends, and when the file exceeds its limit.
 type bounded struct {
 	ctx  context.Context
 	from io.Reader
@@ -185,6 +185,7 @@ type bounded struct {
 	over func(name string) error
 }
 
+// Read implements io.Reader.
 func (r *bounded) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err

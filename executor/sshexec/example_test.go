@@ -2,42 +2,62 @@ package sshexec_test
 
 import (
 	"context"
+	"fmt"
 	"log"
 	"os"
-	"os/signal"
+	"strings"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/executor"
 	"github.com/stepgate/stepgate/executor/sshexec"
 	"github.com/stepgate/stepgate/memstore"
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 )
 
-// A whole program: scripts and files on hosts over SSH, until it is interrupted.
+// A whole program: a script on hosts over SSH. TestExample runs it.
 func Example() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	logs, err := executor.NewFileLogs("/var/lib/stepgate/logs", 1<<20)
-	if err != nil {
-		log.Fatal(err)
-	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	logs, err := executor.NewFileLogs("logs", 1<<20)
+	check(err)
 	hosts, err := sshexec.New(sshexec.Config{
 		User:       "deploy",
-		KeyFiles:   []string{"/etc/stepgate/id_ed25519"},
-		KnownHosts: []string{"/etc/stepgate/known_hosts"},
-		Sources:    "/srv/artifacts",
-		Logs:       logs,
+		KeyFiles:   []string{"keys/id_ed25519"},
+		KnownHosts: []string{"keys/known_hosts"},
+		Sources:    "artifacts",
+		Logs:       logs, // of executor.NewFileLogs or NewMemoryLogs; nil drops the output
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer hosts.Close()
 	eng := engine.New(memstore.New())
-	err = executor.New(eng,
+	x := executor.New(eng,
 		executor.Hosts(step.Script, hosts.Script),
 		executor.Hosts(step.FileTransfer, hosts.Files),
 		executor.AtOnce(64),
-	).Run(ctx)
+	)
+	go func() { ended <- x.Run(ctx) }()
+
+	created, err := eng.Create(ctx, engine.JobSpec{Name: "look", Steps: []step.Spec{
+		{Type: step.Script, Name: "uptime", Targets: strings.Fields(os.Getenv("HOSTS")), Payload: sshexec.Script{Script: "uptime"}.Payload()},
+	}}, engine.Request{})
+	check(err)
+	_, err = eng.OperateJob(ctx, created.Job, operation.StartJob, engine.Request{By: "ann"})
+	check(err)
+	for record, err := range eng.Watch(ctx, created.Job, 0) {
+		check(err)
+		if record.JobTo.Finished() {
+			fmt.Println("the job is", record.JobTo)
+			break
+		}
+	}
+	stop()
+	check(<-ended)
+}
+
+func check(err error) {
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -50,7 +70,7 @@ func ExampleConfig_address() {
 	}
 	_, err := sshexec.New(sshexec.Config{
 		Agent:      os.Getenv("SSH_AUTH_SOCK"),
-		KnownHosts: []string{"/etc/stepgate/known_hosts"},
+		KnownHosts: []string{"keys/known_hosts"},
 		Address: func(_ context.Context, target string) (sshexec.Address, error) {
 			a, ok := inventory[target]
 			if !ok {

@@ -9,7 +9,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A fault is why the work of a target was not done.
+// A fault is a reason why the work of a target was not done.
 type fault uint8
 
 const (
@@ -26,25 +26,26 @@ const (
 	late
 )
 
-// statuses are what a fault is as the result of a target. The package's documentation has the table.
+// statuses has the text of each fault and its status as the result of a target. The package
+// documentation has the same table.
 var statuses = [...]struct {
 	what          string
 	script, files step.Status
 }{
-	noAddress:     {"the name leads to no host", step.InvalidTarget, step.InvalidTarget},
+	noAddress:     {"the target's name has no address", step.InvalidTarget, step.InvalidTarget},
 	unknownHost:   {"known_hosts does not have the host", step.InvalidTarget, step.InvalidTarget},
-	noUser:        {"no account is named", step.NoSuchUser, step.NoSuchUser},
+	noUser:        {"no account is given", step.NoSuchUser, step.NoSuchUser},
 	unreachable:   {"no connection or handshake in time", step.NotDelivered, step.NotDelivered},
 	noCredentials: {"keys or known_hosts cannot be read here", step.NotDelivered, step.NotDelivered},
-	wrongKey:      {"the host's key is another, or revoked", step.AgentError, step.FileAgentError},
+	wrongKey:      {"the host's key differs, or is revoked", step.AgentError, step.FileAgentError},
 	refused:       {"the host refuses the log-in", step.BadPassword, step.BadPassword},
 	serverFailed:  {"the host's server fails, or has no sftp", step.AgentError, step.FileAgentError},
-	lost:          {"the connection died under way", step.AgentError, step.TransferError},
+	lost:          {"the connection died during the work", step.AgentError, step.TransferError},
 	stopped:       {"stopped before it began", step.TargetTerminated, step.TargetTerminated},
 	late:          {"the deadline passed before it began", step.ScriptTimedOut, step.FileTimedOut},
 }
 
-// A failure is a fault with its reason.
+// A failure is a fault with its error.
 type failure struct {
 	fault fault
 	err   error
@@ -54,7 +55,7 @@ func failed(f fault, format string, args ...any) *failure {
 	return &failure{f, fmt.Errorf(format, args...)}
 }
 
-// ended returns the failure of work whose context has ended before it began.
+// ended returns the failure of work whose context ended before the work began.
 func ended(ctx context.Context) *failure {
 	if isLate(ctx) {
 		return failed(late, "the step's deadline passed before the work began")

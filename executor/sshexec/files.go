@@ -17,8 +17,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Files is an [executor.HostFunc] that copies the files of a step to one host. It logs a line to
-// Stdout for each.
+// Files is an [executor.HostFunc]: it copies the files of a step to one host, and logs one line per
+// file to Stdout. The package documentation has the results.
 func (x *Remote) Files(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
 	p, err := x.payloads.of(t, func(text string) (any, error) { return x.readFiles(text) })
 	if err != nil {
@@ -35,7 +35,7 @@ func (x *Remote) Files(ctx context.Context, t *executor.Task, h executor.Host) s
 	defer x.release(s)
 	done := make(chan struct{})
 	defer close(done)
-	// A transfer that is stopped removes what it has begun, within Grace.
+	// A stopped transfer has Grace to remove the file that it has begun.
 	unwatch := context.AfterFunc(ctx, func() {
 		select {
 		case <-done:
@@ -57,7 +57,7 @@ func (x *Remote) Files(ctx context.Context, t *executor.Task, h executor.Host) s
 	return x.copyAll(ctx, s, &c, p.(Files).Files, fmt.Sprintf(".stepgate-%d-%d-%d", t.Job.ID, t.Step.ID, h.Index), t.Attempt > 1 || t.Delivery > 1)
 }
 
-// readFiles reads a payload. Without sources only content can be copied.
+// readFiles reads a payload. Without Config.Sources it refuses files with From.
 func (x *Remote) readFiles(text string) (any, error) {
 	var p Files
 	if err := read(text, &p, exampleFiles); err != nil {
@@ -74,8 +74,8 @@ func (x *Remote) readFiles(text string) (any, error) {
 	return p, nil
 }
 
-// copyAll copies files up to the first that fails. again says that an earlier run may have left
-// files behind that it had begun.
+// copyAll copies files up to the first that fails. again reports that an earlier run may have left
+// temporary files.
 func (x *Remote) copyAll(ctx context.Context, s *session, c *copier, files []File, prefix string, again bool) store.Result {
 	for i, f := range files {
 		mine := fmt.Sprintf("%s-%d-", prefix, i)
@@ -102,7 +102,7 @@ func (x *Remote) copyAll(ctx context.Context, s *session, c *copier, files []Fil
 	return store.Result{Status: step.TargetSucceeded}
 }
 
-// broke says why the transfer to a host came to an end in the midst of file to.
+// broke returns the failure of a transfer that ended during file to.
 func (x *Remote) broke(ctx context.Context, s *session, err error, to string) *failure {
 	switch {
 	case isLate(ctx):

@@ -92,7 +92,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// What goes wrong with one file has its status; files before it are there, and those after it not.
+// Each failure of a file has a status. The files before it are copied, and those after it are not.
 func TestFilesThatFail(t *testing.T) {
 	l := newLab(t, func(l *lab) { l.config.FileLimit = 100 })
 	l.source("folder/file", "text")
@@ -164,7 +164,7 @@ func TestFilesDieWithTheirConnection(t *testing.T) {
 	}
 }
 
-// What another target of the step has begun, on the same host by another name, stays.
+// Files that another target of the step has begun, on the same host under another name, stay.
 func TestFilesOfOtherTargets(t *testing.T) {
 	l := newLab(t)
 	l.must(os.Mkdir(l.path("new"), 0o700))

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// knownHosts are the keys of hosts in files, which are read again when they change.
+// knownHosts are the keys of hosts in files. They are read again when the files change.
 type knownHosts struct {
 	files []string
 
@@ -30,10 +30,10 @@ type fileState struct {
 	modified time.Time
 }
 
-// hostKeys are the keys of hosts as of one reading.
+// hostKeys are the keys of hosts at one reading of the files.
 type hostKeys struct {
 	check       ssh.HostKeyCallback
-	authorities map[place]bool // lines of authorities that sign keys of hosts
+	authorities map[place]bool // the lines with @cert-authority
 }
 
 type place struct {
@@ -50,7 +50,7 @@ func openKnownHosts(files []string) (*knownHosts, error) {
 	return k, err
 }
 
-// current returns the keys as the files have them now.
+// current returns the keys in the files now.
 func (k *knownHosts) current() (*hostKeys, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -69,8 +69,8 @@ func (k *knownHosts) current() (*hostKeys, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The name alone counts: the remote address is malformed for package knownhosts, or nil, if
-	// Config.Dial goes through a bastion.
+	// Only the name counts: through a bastion, the remote address is nil or malformed for package
+	// knownhosts.
 	check := func(name string, _ net.Addr, key ssh.PublicKey) error { return known(name, &net.TCPAddr{}, key) }
 	read := &hostKeys{check: check, authorities: map[place]bool{}}
 	for _, name := range k.files {
@@ -82,6 +82,7 @@ func (k *knownHosts) current() (*hostKeys, error) {
 	return read, nil
 }
 
+// findAuthorities adds the lines of a file with @cert-authority.
 func (h *hostKeys) findAuthorities(name string) error {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -96,11 +97,11 @@ func (h *hostKeys) findAuthorities(name string) error {
 	return lines.Err()
 }
 
-// errUnknownHost is of a host that no line of known_hosts is about.
+// errUnknownHost is the error of a host without a line in known_hosts.
 var errUnknownHost = errors.New("the host is not in known_hosts")
 
-// algorithms returns the algorithms to ask a host for: of keys that are known. With others it could
-// prove itself with a key that is right and unknown here.
+// algorithms returns the host key algorithms to offer: those of the known keys. With others, the
+// host could choose a correct key that known_hosts does not have.
 func (h *hostKeys) algorithms(name string) ([]string, error) {
 	err := h.check(name, nil, noKey{})
 	mismatch := (*knownhosts.KeyError)(nil)
@@ -126,17 +127,22 @@ func (h *hostKeys) algorithms(name string) ([]string, error) {
 	}
 	all := slices.DeleteFunc(append(signed, plain...), func(a string) bool { return !slices.Contains(supported, a) })
 	if len(all) == 0 {
-		return nil, errors.New("known_hosts has keys of the host of types only that are not supported")
+		return nil, errors.New("known_hosts has only keys of unsupported types for the host")
 	}
 	return all, nil
 }
 
-// isCertificate reports whether an algorithm is of keys that an authority has signed.
+// isCertificate reports whether an algorithm is for keys that an authority has signed.
 func isCertificate(algorithm string) bool { return strings.Contains(algorithm, "-cert-v01@") }
 
 // noKey is a key that no host has.
 type noKey struct{}
 
-func (noKey) Type() string                        { return "none" }
-func (noKey) Marshal() []byte                     { return nil }
+// Type implements [ssh.PublicKey].
+func (noKey) Type() string { return "none" }
+
+// Marshal implements [ssh.PublicKey].
+func (noKey) Marshal() []byte { return nil }
+
+// Verify implements [ssh.PublicKey].
 func (noKey) Verify([]byte, *ssh.Signature) error { return errors.New("no key") }

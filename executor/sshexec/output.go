@@ -9,19 +9,19 @@ import (
 	"github.com/stepgate/stepgate/executor"
 )
 
-// noticeSize is what the line takes at most that says that output was dropped, in bytes.
+// noticeSize is the maximum size of the line that reports dropped output, in bytes.
 const noticeSize = 64
 
-// A quota is Logs of which one target has no more than a given number of bytes.
+// A quota is Logs with a maximum number of bytes for one target.
 type quota struct {
 	executor.Logs
-	limit int64 // of output: that of the notice comes on top
+	limit int64 // bytes of output, without the notice
 
 	mu   sync.Mutex // guards all below
 	used int64
 }
 
-// Append appends what is within the quota. Where it ends, a line says so.
+// Append appends the bytes within the quota, and a line that reports dropped output.
 func (q *quota) Append(ctx context.Context, l executor.Log, p []byte) error {
 	q.mu.Lock()
 	fits := min(int64(len(p)), max(0, q.limit-q.used))
@@ -42,25 +42,26 @@ func (q *quota) Append(ctx context.Context, l executor.Log, p []byte) error {
 	return q.Logs.Append(ctx, l, p)
 }
 
-// newQuota returns a quota of limit bytes, the notice included: one log that has as much room keeps
-// all of it.
+// newQuota returns a quota of limit bytes, the notice included: a log with that limit keeps all of
+// them.
 func newQuota(logs executor.Logs, limit int64) *quota {
 	return &quota{Logs: logs, limit: max(0, limit-noticeSize)}
 }
 
-// maxNoise is what a log-in shell may write before the script begins, in bytes.
+// maxNoise is the maximum output of a log-in shell before the script begins, in bytes.
 const maxNoise = 64 << 10
 
-// afterMark passes on what follows a line that holds the mark, and drops what comes before it: what
-// a log-in shell writes by itself.
+// afterMark passes on the bytes after the line with the mark. It drops the bytes before, which the
+// log-in shell writes by itself.
 type afterMark struct {
 	to    *executor.LogWriter
 	mark  string
-	begun chan struct{} // closed when the mark has come
+	begun chan struct{} // closed when the mark was found
 	noise []byte
 	found bool
 }
 
+// Write implements io.Writer.
 func (w *afterMark) Write(p []byte) (int, error) {
 	if w.found {
 		return w.to.Write(p)

@@ -14,19 +14,18 @@ import (
 )
 
 // A Script is the payload of a script step. It runs once per target, with /bin/sh, in the account's
-// home, in a session and process group of its own, with nothing on its standard input. Its
-// environment is that of the account, and STEPGATE_JOB, STEPGATE_STEP, STEPGATE_ATTEMPT and
-// STEPGATE_TARGET. The text does not appear in the host's list of processes. A process that it
-// leaves in the background when it exits is left alone, but its output is no longer read; one that
-// it leaves when it is stopped is stopped with it.
+// home, in its own session and process group, with an empty standard input. Its environment is that
+// of the account with STEPGATE_JOB, STEPGATE_STEP, STEPGATE_ATTEMPT and STEPGATE_TARGET. The text
+// does not appear in the host's list of processes. A background process survives the script's
+// exit, but its output is no longer read; a stop ends the background processes of the group too.
 type Script struct {
-	Script string `json:"script"`
+	Script string `json:"script"` // text of a shell script
 }
 
-// Files is the payload of a file transfer step: files that are copied to every target, in this
-// order, up to the first that fails. Each appears whole or not at all.
+// Files is the payload of a file transfer step: the files to copy to every target, in this order,
+// up to the first failure. Each file appears whole or not at all.
 type Files struct {
-	Files []File `json:"files"`
+	Files []File `json:"files"` // at least one, each with another To
 }
 
 // Examples of payloads.
@@ -35,12 +34,12 @@ const (
 	exampleFiles  = `{"files":[{"from":"app/app.ini","to":"/etc/app.ini"}]}`
 )
 
-// A File is one file to be copied: From a file of Config.Sources or with a given Content.
+// A File is one file to copy, with either From or Content as its source.
 type File struct {
-	From    string  `json:"from,omitempty"`    // slash-separated, below Config.Sources
-	Content *string `json:"content,omitempty"` // instead of From
-	To      string  `json:"to"`                // slash-separated, absolute or from the account's home; directories are made
-	Mode    string  `json:"mode,omitempty"`    // permissions in octal; the default is "0600", the owner's alone
+	From    string  `json:"from,omitempty"`    // path below Config.Sources, with slashes
+	Content *string `json:"content,omitempty"` // the content itself
+	To      string  `json:"to"`                // path on the host, with slashes, absolute or relative to the account's home; missing folders are created
+	Mode    string  `json:"mode,omitempty"`    // permissions in octal; the default is "0600", for the owner only
 }
 
 // Payload returns s as JSON.
@@ -52,18 +51,19 @@ func (f Files) Payload() string { return marshal(f) }
 func marshal(v any) string {
 	data, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // strings only: cannot be
+		panic(err) // strings always marshal
 	}
 	return string(data)
 }
 
-// A PayloadError says what is wrong with a payload. The step is abnormal then, with this text as
-// its reason.
+// A PayloadError reports an invalid payload. The step becomes abnormal, with this text as the
+// reason.
 type PayloadError struct {
-	Field  string // "files[0].to"; empty for the payload as a whole
-	Detail string // what is there and what would have been right
+	Field  string // such as "files[0].to"; empty for the whole payload
+	Detail string // the fault, and the accepted values
 }
 
+// Error names the field and the fault.
 func (e *PayloadError) Error() string {
 	if e.Field == "" {
 		return "payload: " + e.Detail
@@ -75,19 +75,19 @@ func malformed(field, format string, args ...any) *PayloadError {
 	return &PayloadError{Field: field, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Check returns nil or a [*PayloadError].
+// Check returns nil or a [*PayloadError]: the script must not be empty or contain NUL.
 func (s Script) Check() error {
 	switch {
 	case strings.TrimSpace(s.Script) == "":
 		return malformed("script", "empty: want the text of a shell script")
 	case strings.ContainsRune(s.Script, 0):
-		return malformed("script", "holds a NUL character: want a text without one")
+		return malformed("script", "has a NUL character: want a text without one")
 	}
 	return nil
 }
 
-// Check returns nil or a [*PayloadError]. A source that does not exist is the result
-// SourceMissing when it is copied.
+// Check returns nil or a [*PayloadError]. It does not look for sources: a missing one makes the
+// target SourceMissing.
 func (f Files) Check() error {
 	if len(f.Files) == 0 {
 		return malformed("files", "none: want at least one file")
@@ -101,7 +101,7 @@ func (f Files) Check() error {
 		case file.From == "" && file.Content == nil:
 			return malformed(at("from"), "empty, and so is content: want one of the two")
 		case file.From != "" && file.Content != nil:
-			return malformed(at("from"), "not empty, and content is there too: want one of the two")
+			return malformed(at("from"), "not empty, and content is set too: want one of the two")
 		case file.From != "" && !isSource(file.From):
 			return malformed(at("from"), "%q: want the path of a file below the sources, such as app/app.ini", file.From)
 		case !isDestination(file.To):
@@ -124,20 +124,20 @@ func (f File) mode() (fs.FileMode, error) {
 	return fs.FileMode(bits), err
 }
 
-// isSource reports whether a slash-separated path leads to something below where it begins.
+// isSource reports whether a path with slashes is below its start.
 func isSource(name string) bool {
 	local := filepath.FromSlash(name)
 	return filepath.IsLocal(local) && filepath.Clean(local) != "." && !strings.ContainsRune(name, 0)
 }
 
-// isDestination reports whether a path can be that of a file on a host.
+// isDestination reports whether a path is valid for a file on a host.
 func isDestination(name string) bool {
 	return path.Clean(name) != "." && !strings.HasSuffix(name, "/") && !strings.HasSuffix(name, "/.") &&
 		!slices.Contains(strings.Split(name, "/"), "..") && !strings.ContainsRune(name, 0)
 }
 
-// read reads a payload into p, and says with an example what would have been right: a text that is
-// near to right holds the contents of files, which must not come into a job's history.
+// read reads a payload into p. Its error has an example and does not quote the payload: contents of
+// files must not enter a job's history.
 func read(payload string, p any, example string) error {
 	d := json.NewDecoder(strings.NewReader(payload))
 	d.DisallowUnknownFields()

@@ -2,7 +2,7 @@ package sshexec
 
 import "testing"
 
-// What an error shows as an example is a payload.
+// The example in an error is a valid payload.
 func TestExamplePayloads(t *testing.T) {
 	var script Script
 	if err := read(exampleScript, &script, ""); err != nil || script.Check() != nil {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A pool keeps the connections that are not in use, and bounds all. A connection serves one target
-// at a time.
+// A pool keeps unused connections and bounds the number of all connections. A connection serves one
+// target at a time.
 type pool struct {
 	perHost int
 	inAll   int
@@ -19,16 +19,16 @@ type pool struct {
 
 	mu     sync.Mutex // guards all below
 	hosts  map[Address]*host
-	idle   list.List // of *conn; the one that was used last is in front
-	using  map[*conn]bool
-	places int // taken of all: connections in use, and those that are dialled
+	idle   list.List      // of *conn, the last used one in front
+	using  map[*conn]bool // the connections in use
+	places int            // taken of all: connections in use or being dialled
 	closed bool
 }
 
-// A host is an address that is used or waited for.
+// A host is an address with connections in use, or with callers that wait for one.
 type host struct {
 	places chan struct{} // holds one for each connection in use
-	users  int           // that use or wait
+	users  int           // callers that use a place or wait for one
 }
 
 func newPool(perHost, inAll int, keep time.Duration) *pool {
@@ -38,7 +38,7 @@ func newPool(perHost, inAll int, keep time.Duration) *pool {
 	}
 }
 
-// enter waits for a place for a connection to a. leave gives it back.
+// enter waits for a place for a connection to a. The caller gives it back with leave.
 func (p *pool) enter(ctx context.Context, a Address) *failure {
 	h := p.host(a)
 	select {
@@ -92,8 +92,8 @@ func (p *pool) forget(a Address) {
 	}
 }
 
-// take returns a kept connection to a, or nil. Then the caller, who has a place, may open one: for
-// that the connection that was not used for the longest time is closed if there is no room.
+// take returns a kept connection to a, or nil: the caller, which has a place, may then open one. If
+// there are too many connections for that, take closes the one unused for the longest time.
 func (p *pool) take(a Address) (*conn, *failure) {
 	c, oldest, f := p.find(a)
 	if oldest != nil {
@@ -102,7 +102,7 @@ func (p *pool) take(a Address) (*conn, *failure) {
 	return c, f
 }
 
-// find takes a kept connection to a, or one to be closed in its place, off the list.
+// find takes a kept connection to a off the list, or the oldest one, which the caller must close.
 func (p *pool) find(a Address) (c, oldest *conn, f *failure) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,7 +124,7 @@ func (p *pool) find(a Address) (c, oldest *conn, f *failure) {
 	return nil, oldest, nil
 }
 
-// opened has a new connection known. It is false if the pool was closed meanwhile.
+// opened adds a new connection. It returns false if the pool is closed.
 func (p *pool) opened(c *conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,15 +134,15 @@ func (p *pool) opened(c *conn) bool {
 	return !p.closed
 }
 
-// put keeps a connection for the next one who needs it, unless it has ended.
+// put keeps a connection for the next caller, or closes it if it has ended.
 func (p *pool) put(c *conn) {
 	if !p.list(c) {
 		c.close()
 	}
 }
 
-// list puts a connection that is not in use any more on the list of those that are kept. It is
-// false if there is no use for it.
+// list adds a connection that is no longer in use to the kept ones. It returns false if the
+// connection has ended or the pool is closed.
 func (p *pool) list(c *conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -156,7 +156,7 @@ func (p *pool) list(c *conn) bool {
 	return true
 }
 
-// expire closes a connection that has not been used since it was kept.
+// expire closes a connection that was not used since it was kept.
 func (p *pool) expire(c *conn, kept *list.Element) {
 	p.mu.Lock()
 	due := kept != nil && c.kept == kept
@@ -169,7 +169,7 @@ func (p *pool) expire(c *conn, kept *list.Element) {
 	}
 }
 
-// died has a connection that has ended not kept any more.
+// died removes a connection that has ended from the kept ones.
 func (p *pool) died(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -178,13 +178,14 @@ func (p *pool) died(c *conn) {
 	}
 }
 
-// remove takes c off the list of those that are kept.
+// remove takes c off the list of kept connections.
 func (p *pool) remove(c *conn) {
 	p.idle.Remove(c.kept)
 	c.kept = nil
 	c.expiry.Stop()
 }
 
+// close closes all connections, in use or not.
 func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true

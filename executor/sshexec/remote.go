@@ -9,7 +9,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// address returns where a target is, and as whom to log in there.
+// address returns the address of a target, with an account.
 func (x *Remote) address(ctx context.Context, target string) (Address, *failure) {
 	a, err := x.c.Address(ctx, target)
 	if err == nil {
@@ -30,18 +30,18 @@ func (x *Remote) address(ctx context.Context, target string) (Address, *failure)
 	return a, nil
 }
 
-// log names the log of a host's stream.
+// log returns the name of the log of a host's stream.
 func log(t *executor.Task, h executor.Host, s executor.Stream) executor.Log {
 	return executor.Log{Job: t.Job.ID, Step: t.Step.ID, Attempt: t.Attempt, Target: h.Index, Stream: s}
 }
 
-// broken ends the attempt: its payload is malformed, and so is that of all its targets.
+// broken ends the attempt: its payload, which all targets share, is invalid.
 func broken(t *executor.Task, err error) store.Result {
 	t.Break(err.Error())
 	return store.Result{Status: step.NotDelivered, Detail: err.Error()}
 }
 
-// payloads are those that were read last: one is read for all targets of its step.
+// payloads caches the payloads read last: the payload of a step is read once for all targets.
 type payloads struct {
 	mu   sync.Mutex // guards all below
 	read map[payloadKey]payload
@@ -53,7 +53,7 @@ type payloadKey struct {
 	typ step.Type
 }
 
-// A payload is a Script or Files, or why its text is neither.
+// A payload is a Script or Files, or the error of a text that is neither.
 type payload struct {
 	text  string
 	value any
@@ -62,7 +62,7 @@ type payload struct {
 
 const maxPayloads = 16
 
-// of returns the payload of a step, read by f if it is not there.
+// of returns the payload of a step from the cache, or reads it with f.
 func (p *payloads) of(t *executor.Task, f func(text string) (any, error)) (any, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -20,17 +20,18 @@ import (
 )
 
 const (
-	quiet      = time.Second      // without output after the script's end: others hold its streams
-	mostOutput = 30 * time.Second // that output may go on after the script's end
-	confirm    = 10 * time.Second // beyond Grace, for the host to say that a script has stopped
+	quiet      = time.Second      // without output after the script's end: background processes hold its streams open
+	mostOutput = 30 * time.Second // maximum time of output after the script's end
+	confirm    = 10 * time.Second // beyond Grace, for the host to confirm a stop
 )
 
-// wrapper runs a script on a host: see wrapper.sh.
+// wrapper is the shell program that runs a script on a host.
 //
 //go:embed wrapper.sh
 var wrapper string
 
-// Script is an [executor.HostFunc] that runs the script of a step on one host.
+// Script is an [executor.HostFunc]: it runs the script of a step on one host. The package
+// documentation has the results.
 func (x *Remote) Script(ctx context.Context, t *executor.Task, h executor.Host) store.Result {
 	p, err := x.payloads.of(t, func(text string) (any, error) {
 		var p Script
@@ -54,11 +55,11 @@ func (x *Remote) Script(ctx context.Context, t *executor.Task, h executor.Host) 
 	}
 	defer x.release(s)
 	r := x.record(s, t, h, mark)
-	go func() { _, _ = io.WriteString(s, text) }() // the host says if it did not arrive
+	go func() { _, _ = io.WriteString(s, text) }() // the host reports a text that did not arrive whole
 	return x.await(ctx, s, r)
 }
 
-// command returns what the account's shell is told, on one line that any shell reads alike.
+// command returns the command for the account's shell, on one line that every shell reads alike.
 func (x *Remote) command(t *executor.Task, h executor.Host, mark string, size int) string {
 	words := []string{
 		"exec", "/bin/sh", "-c", "'" + oneLine(wrapper) + "'", "stepgate",
@@ -83,9 +84,9 @@ func oneLine(program string) string {
 	return strings.Join(words, " ")
 }
 
-// escape returns s as part of a word that any shell reads alike, for the wrapper's printf %b. Shells
-// differ in more than quotes: fish has escapes within single ones, csh expands ! and ends a command
-// at the end of a line.
+// escape returns s as part of a word that every shell reads alike, for the wrapper's printf %b.
+// Shells differ in more than quotes: fish has escapes within single quotes, csh expands ! and ends
+// a command at the end of a line.
 func escape(s string) string {
 	var word strings.Builder
 	for _, c := range []byte(s) {
@@ -99,16 +100,16 @@ func escape(s string) string {
 	return word.String()
 }
 
-// A recording is what a script writes, while it does.
+// A recording copies the output of a script to its logs.
 type recording struct {
 	stdout, stderr *executor.LogWriter
 	begun          chan struct{} // closed when the script has begun
-	ended          chan struct{} // closed when both streams have
-	writes         atomic.Int64  // that are over
-	underWay       atomic.Int32  // writes that are not, as Logs are slow
+	ended          chan struct{} // closed when both streams have ended
+	writes         atomic.Int64  // finished writes
+	underWay       atomic.Int32  // unfinished writes, while Logs are slow
 }
 
-// record has the streams of a session kept.
+// record starts a recording of the streams of a session.
 func (x *Remote) record(s *session, t *executor.Task, h executor.Host, mark string) *recording {
 	var logs executor.Logs
 	if x.c.Logs != nil {
@@ -145,9 +146,9 @@ func (r *recording) copy(to io.Writer, from io.Reader) {
 	}
 }
 
-// drain waits for the rest of the output, which for Logs that are slow is also what they have not
-// taken yet. Processes in the background can hold the streams open: it is over when there was none
-// for a while, at the latest as long after the end of enough. An error says that output is missing.
+// drain waits for the rest of the output, and for slow Logs to take it. Background processes can
+// hold the streams open: drain returns after a second without output, at the latest a second after
+// enough is closed, or after mostOutput. Its error means that output is missing.
 func (r *recording) drain(enough <-chan struct{}) error {
 	limit := time.After(mostOutput)
 	for before := r.writes.Load(); ; {
@@ -164,7 +165,7 @@ func (r *recording) drain(enough <-chan struct{}) error {
 			return nil
 		case <-time.After(quiet):
 		}
-		waits := r.underWay.Load() > 0 // before writes: one that ends between the two is seen by them
+		waits := r.underWay.Load() > 0 // read before writes: a write that ends between the two counts in writes
 		now := r.writes.Load()
 		if now == before && !waits {
 			return nil
@@ -173,7 +174,7 @@ func (r *recording) drain(enough <-chan struct{}) error {
 	}
 }
 
-// await waits for the end of a script, which it stops when ctx ends.
+// await waits for the end of a script, and stops it when ctx ends.
 func (x *Remote) await(ctx context.Context, s *session, r *recording) store.Result {
 	var e exit
 	ok, interrupted, enough := true, false, ctx.Done()
@@ -185,7 +186,7 @@ func (x *Remote) await(ctx context.Context, s *session, r *recording) store.Resu
 		}
 	case <-ctx.Done():
 		if e, ok = s.exit(); ok {
-			break // by itself
+			break // ended by itself
 		}
 		interrupted, enough = true, nil
 		if e, ok = x.stop(s); !ok {
@@ -196,8 +197,8 @@ func (x *Remote) await(ctx context.Context, s *session, r *recording) store.Resu
 	return r.result(ctx, e, interrupted, missing)
 }
 
-// stop has the host stop the script of a session: what is left of its process group is ended once
-// the standard input does. It is false if the host does not say in time that it has.
+// stop makes the host stop the script of a session, by the end of its standard input: the guard
+// then ends the process group. It returns false if the host does not confirm the stop in time.
 func (x *Remote) stop(s *session) (exit, bool) {
 	_ = s.CloseWrite()
 	limit := time.NewTimer(x.c.Grace + confirm)
@@ -215,8 +216,8 @@ func (x *Remote) stop(s *session) (exit, bool) {
 	return e, ok
 }
 
-// result returns what a script came to that has ended, by itself or because ctx has. missing says
-// why output is.
+// result returns the result of a script that has ended, by itself or at the end of ctx. missing is
+// the error of missing output.
 func (r *recording) result(ctx context.Context, e exit, interrupted bool, missing error) store.Result {
 	result := store.Result{Status: step.TargetSucceeded, ExitCode: e.code, Detail: r.stderr.LastLine()}
 	begun := false

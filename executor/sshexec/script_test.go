@@ -76,8 +76,8 @@ func TestScriptLeavesProcesses(t *testing.T) {
 	}
 }
 
-// Of a flood the beginning is kept, and a line says so: with a bound of one's own, and with the
-// defaults of the limit and of the logs, which are equal.
+// The beginning of too much output is kept, and a line says so: with a limit of the embedder's, and with
+// the defaults of limit and logs, which are equal.
 func TestOutputIsBounded(t *testing.T) {
 	for limit, kept := range map[int64]int{1: 0, 64 + 10: 10, 0: 1<<20 - 64} {
 		l := newLab(t, func(l *lab) { l.config.OutputLimit = limit })
@@ -183,8 +183,7 @@ func TestScriptDiesWithItsConnection(t *testing.T) {
 	}
 }
 
-// A host that answers nothing any more is found out by its silence, while a script runs and while
-// it is stopped.
+// The keep-alive finds a host that stops answering, while a script runs and while it is stopped.
 func TestSilentHost(t *testing.T) {
 	t.Run("while a script runs", func(t *testing.T) {
 		t.Parallel()
@@ -212,7 +211,7 @@ func TestSilentHost(t *testing.T) {
 	})
 }
 
-// Close ends what runs.
+// Close ends running scripts.
 func TestClose(t *testing.T) {
 	l := newLab(t)
 	up := l.pipe("up")
@@ -227,7 +226,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// What runs before the script shows as what it is: the account's shell may refuse.
+// A failure of the account's shell before the script is not taken for the script's.
 func TestScriptThatDoesNotBegin(t *testing.T) {
 	l := newLab(t, func(l *lab) {
 		l.sshd.stop()
@@ -248,8 +247,7 @@ func TestScriptThatDoesNotBegin(t *testing.T) {
 	noisy.wrote(task, "ran\n", "")
 }
 
-// Whatever shell an account has, it is told to run the script by /bin/sh, and no name of a target
-// is more than a name to it.
+// Any shell of an account runs the script by /bin/sh, and interprets no part of a target's name.
 func TestAnyShell(t *testing.T) {
 	for _, shell := range []string{"sh", "dash", "bash", "zsh", "ksh", "csh", "tcsh", "fish", "busybox sh"} {
 		if _, err := exec.LookPath(strings.Fields(shell)[0]); err != nil {

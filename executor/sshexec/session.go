@@ -7,27 +7,27 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// signals are those of RFC 4254 with their numbers on any Unix.
+// signals has the signals of RFC 4254 with their numbers, which all Unix systems share.
 var signals = map[string]int32{
 	"HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "ABRT": 6, "FPE": 8, "KILL": 9, "SEGV": 11, "PIPE": 13, "ALRM": 14, "TERM": 15,
 }
 
-// A session is a channel of a connection with a process of the host behind it. It has its
-// connection for itself.
+// A session is a channel of a connection to a process on the host. It has its connection for
+// itself.
 type session struct {
 	ssh.Channel
 	conn   *conn
-	exited chan exit     // holds how the process ended, once it has
+	exited chan exit     // holds the exit of the process when it has ended
 	closed chan struct{} // closed when the channel or its connection has ended
 }
 
-// An exit is how a process ended.
+// An exit is the end of a process.
 type exit struct {
 	code   int32
 	signal string // without SIG; empty if it exited
 }
 
-// exit returns how the process ended, or false while the host has not said so.
+// exit returns the exit of the process, or false if the host has not reported it.
 func (s *session) exit() (exit, bool) {
 	select {
 	case e := <-s.exited:
@@ -37,9 +37,9 @@ func (s *session) exit() (exit, bool) {
 	}
 }
 
-// start has the host at a do what request asks for: "exec" with a command, or "subsystem" with a
-// name. A kept connection that turns out to be dead is replaced: nothing was done over it. The
-// caller closes the session, and gives it back with release.
+// start opens a session at a with a request: "exec" with a command, or "subsystem" with a name. It
+// replaces a kept connection that turns out to be dead, over which nothing was done. The caller
+// ends the session with release.
 func (x *Remote) start(ctx context.Context, a Address, request, argument string) (*session, *failure) {
 	if f := x.pool.enter(ctx, a); f != nil {
 		return nil, f
@@ -56,14 +56,14 @@ func (x *Remote) start(ctx context.Context, a Address, request, argument string)
 	}
 }
 
-// release gives the session's connection and place back.
+// release closes a session and gives its connection and place back.
 func (x *Remote) release(s *session) {
 	_ = s.Close()
 	x.pool.put(s.conn)
 	x.pool.leave(s.conn.address)
 }
 
-// try is start on one connection. again says that it was a kept one, and dead.
+// try is start on one connection. again reports that it was a kept one, and dead.
 func (x *Remote) try(ctx context.Context, a Address, request, argument string) (s *session, f *failure, again bool) {
 	c, f := x.pool.take(a)
 	if f == nil && c == nil {
@@ -111,7 +111,7 @@ func (c *conn) session(request, argument string) (*session, *failure) {
 	return s, nil
 }
 
-// listen reads what the host says of the process.
+// listen reads the requests of the host about the process.
 func (s *session) listen(requests <-chan *ssh.Request) {
 	defer close(s.closed)
 	for r := range requests {
@@ -141,7 +141,7 @@ func (s *session) listen(requests <-chan *ssh.Request) {
 		}
 		select {
 		case s.exited <- e:
-		default: // the first counts
+		default: // only the first counts
 		}
 	}
 }

@@ -62,8 +62,9 @@ func startSSHD(l *lab, lines string, hosts ...key) *sshd {
 		config += "HostKey " + file + "\n"
 	}
 	s.config = name + ".conf"
+	// With SHLVL, bash takes itself for a shell in a shell and reads no ~/.bashrc, which may print.
 	l.must(os.WriteFile(s.config, fmt.Appendf(nil, `%sAuthorizedKeysFile %s
-SetEnv LAB=%s TMPDIR=%s
+SetEnv LAB=%s TMPDIR=%s SHLVL=1
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 UsePAM no

@@ -54,10 +54,10 @@ func TestPayloads(t *testing.T) {
 		want string
 	}{
 		{sshexec.Script{Script: " \n"}.Check(), "payload: script: empty: want the text of a shell script"},
-		{sshexec.Script{Script: "a\x00b"}.Check(), "payload: script: holds a NUL character: want a text without one"},
+		{sshexec.Script{Script: "a\x00b"}.Check(), "payload: script: has a NUL character: want a text without one"},
 		{sshexec.Files{}.Check(), "payload: files: none: want at least one file"},
 		{file(sshexec.File{To: "to"}), "payload: files[0].from: empty, and so is content: want one of the two"},
-		{file(sshexec.File{Content: content, From: "from", To: "to"}), "payload: files[0].from: not empty, and content is there too: want one of the two"},
+		{file(sshexec.File{Content: content, From: "from", To: "to"}), "payload: files[0].from: not empty, and content is set too: want one of the two"},
 		{file(sshexec.File{From: "../x", To: "to"}), `payload: files[0].from: "../x": want the path of a file below the sources, such as app/app.ini`},
 		{file(sshexec.File{From: "/x", To: "to"}), `payload: files[0].from: "/x": want the path of a file below the sources, such as app/app.ini`},
 		{file(sshexec.File{Content: content, To: "a/../b"}), `payload: files[0].to: "a/../b": want the path of a file on the host without .., such as /etc/app.ini`},
@@ -73,7 +73,7 @@ func TestPayloads(t *testing.T) {
 	}
 }
 
-// What is wrong with a configuration is named. Without known_hosts there is no Remote.
+// The error of a configuration names the field. Without known_hosts there is no Remote.
 func TestConfig(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {

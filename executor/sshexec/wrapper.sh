@@ -1,12 +1,11 @@
-# Runs the script that is its standard input: $1 is the line to print before, $2 the script's bytes,
-# $3 the tenths of a second between SIGTERM and SIGKILL, and what follows is exported, with its octal
-# escapes read. When the standard input ends, as at a stop and when the connection dies, it ends the
-# script's process group.
-# Without setsid and perl there is no such group, and the script's shell alone is ended. USR1 ends the
-# guard while it waits, and nothing once it has work. Zombies are not alive: some inits, those of
-# containers above all, are slow to bury them.
-# It reaches the host on one line in single quotes, which csh and fish read as sh does: there is no
-# single quote, no double backslash and no other comment in it.
+# Runs the script on its standard input. $1 is the line to print first, $2 the size of the script in
+# bytes, $3 the time between SIGTERM and SIGKILL in tenths of a second. It reads the octal escapes
+# of the other arguments and exports them. When the standard input ends, at a stop or when the
+# connection dies, it ends the script's process group. Without setsid and perl there is no group,
+# and it ends only the script's shell. USR1 ends the guard while it waits; the guard ignores USR1
+# once it stops the script. Zombies do not count as alive: some init processes, above all in
+# containers, reap them late. It reaches the host on one line in single quotes, which csh and fish
+# read like sh: it must contain no single quote, no double backslash and no other comment.
 mark=$1; size=$2; grace=$3; shift 3;
 for word; do word=$(printf "%b." "$word"); export "${word%.}"; done; unset word;
 mask=$(umask); umask 077;

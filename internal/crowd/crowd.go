@@ -1,5 +1,5 @@
-// Package crowd has many executors report on one job at once, for the tests and benchmarks of
-// several stores, and has reports meet, for the proofs. Only tests and kits for tests import it.
+// Package crowd lets many executors report on one job at once, for the tests and benchmarks of
+// several stores, and lets reports meet, for the proofs. Only tests and kits for tests import it.
 package crowd
 
 import (
@@ -34,9 +34,9 @@ func Start(tb testing.TB, eng *engine.Engine, targets int) store.JobID {
 	return created.Job
 }
 
-// Report reports the first n targets of jobs, of which each result is a report of its own, from so
-// many goroutines, in turn on each job. It calls half, if that is not nil, once half are done. It
-// fails tb unless every report is accepted.
+// Report reports the first n targets of jobs, one result per report, from a number of callers, in
+// turn on each job. It calls half, if that is not nil, once half are done. It fails tb unless every
+// report is accepted.
 func Report(tb testing.TB, eng *engine.Engine, ids []store.JobID, callers, n int, half func()) {
 	tb.Helper()
 	var next atomic.Int64
@@ -83,9 +83,9 @@ func Check(tb testing.TB, eng *engine.Engine, id store.JobID, n int) {
 	}
 }
 
-// Benchmark measures how long n reports of one result each take, in each iteration on so many new
-// jobs from so many goroutines. If a person terminates the first job meanwhile, it also reports how
-// long that took: in the median, and at worst.
+// Benchmark measures the time of n reports of one result each, in each iteration on a number of new
+// jobs from a number of callers. If a person terminates the first job meanwhile, it also reports the
+// median and the maximum time of that.
 func Benchmark(b *testing.B, eng *engine.Engine, callers, jobs, n int, terminate bool) {
 	b.Helper()
 	var took []time.Duration

@@ -15,8 +15,8 @@ type Meeting struct {
 	Ready  func()                  // if not nil, called before the first goes on
 }
 
-// Hold has the reports meet, and returns how many waited, once all are answered. A report waits
-// unless it is refused before it comes to the line.
+// Hold lets the reports meet, and returns the number of those that waited, once all are answered. A
+// report waits unless it is refused before it comes to the line.
 func (m Meeting) Hold(ctx context.Context) (waited int) {
 	h := &held{Meeting: m, ctx: Calling(ctx)}
 	m.First(context.WithValue(store.Alone(h.ctx), heldKey{}, h))
@@ -60,8 +60,8 @@ func (h *held) gather(turn bool) {
 	})
 }
 
-// waiting is the context of a report that is to wait in line: what waits there looks first when its
-// context ends.
+// waiting is the context of a report that must wait in line: a caller in line first reads the end of
+// its context.
 type waiting struct {
 	context.Context
 	once  sync.Once
@@ -84,8 +84,8 @@ func Calling(ctx context.Context) context.Context { return context.WithValue(ctx
 type Store struct {
 	store.Store
 
-	// Shared carries out a commit that reports share. Each record is of another report; one that
-	// changes nothing has none.
+	// Shared carries out a commit that reports share. Each record is of another report; a report
+	// that changes nothing has none.
 	Shared func(context.Context, store.Change) error
 }
 

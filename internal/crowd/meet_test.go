@@ -13,8 +13,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Reports of a meeting share one commit, in their order, behind the first; those that an engine
-// refuses before they come to the line do not wait.
+// Reports of a meeting share one commit, in their order, behind the first. Reports that the engine
+// refuses before the line do not wait.
 func TestReportsOfAMeetingShareACommit(t *testing.T) {
 	var shared [][]int32 // the results of each record
 	st := &crowd.Store{Store: memstore.New()}

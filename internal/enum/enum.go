@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 )
 
-// Value is what an alphabet is made of: a wire number.
+// Value is the constraint on the members of an alphabet: a wire number.
 type Value interface{ ~uint8 | ~uint16 }
 
 // Entry is one named value.
@@ -21,17 +21,17 @@ type Entry[T Value] struct {
 	Old   string // a name of earlier versions, which is still read; "" for none
 }
 
-// A Range is values that belong to embedders. They are always known, print as Prefix and a
-// number until [Names.Register] names them, and are read in both forms.
+// A Range is a range of values that belong to embedders. They are always known, print as Prefix and
+// a number until [Names.Register] names them, and are read in both forms.
 type Range[T Value] struct {
 	Prefix      string
 	First, Last T
-	Base        T // what the number in the text counts from
+	Base        T // the value of the number 0 in the text
 }
 
 // Names is the table of one alphabet. It is safe for concurrent use.
 type Names[T Value] struct {
-	noun    string // what a value is called in an error: "step type"
+	noun    string // for a value in an error: "step type"
 	entries []Entry[T]
 	byValue map[T]string
 	byName  map[string]T
@@ -41,7 +41,7 @@ type Names[T Value] struct {
 	registered atomic.Pointer[registered[T]] // replaced, never changed
 }
 
-// registered is the names that embedders gave.
+// registered has the names of embedders.
 type registered[T Value] struct {
 	byValue map[T]string
 	byName  map[string]T
@@ -53,7 +53,7 @@ const (
 	CustomMax = 63
 )
 
-// New returns the table of an alphabet: what is neither an entry nor in a range is unknown.
+// New returns the table of an alphabet: a value that is neither an entry nor in a range is unknown.
 // It panics on a duplicate value or name, as it is meant for package variables.
 func New[T Value](noun string, entries []Entry[T], ranges ...Range[T]) *Names[T] {
 	n := &Names[T]{noun: noun, entries: entries, ranges: ranges, byValue: map[T]string{}, byName: map[string]T{}}
@@ -80,9 +80,9 @@ func Custom[T Value]() Range[T] {
 	return Range[T]{Prefix: "custom-", First: CustomMin, Last: CustomMax}
 }
 
-// Register names v, a value that belongs to embedders. It panics if v does not, if v or the
-// name stands for something else, or if the name is not a word of small letters, digits and
-// underscores that begins with a letter. To register the same name again does nothing.
+// Register names v, a value that belongs to embedders. It panics if v does not belong to them, if v
+// has another name, if the name belongs to another value, or if it is not a word of small letters,
+// digits and underscores that begins with a letter. Register is idempotent.
 func (n *Names[T]) Register(v T, name string) {
 	n.register.Lock()
 	defer n.register.Unlock()
@@ -161,8 +161,8 @@ func (n *Names[T]) String(v T) string {
 	return n.noun + "(" + strconv.Itoa(int(v)) + ")"
 }
 
-// MarshalText returns what v marshals as: String, but the empty text for the zero value.
-// It never fails, so that all values can be logged and shown.
+// MarshalText returns String of v, or empty text for the zero value. It never fails, so that all
+// values can be logged and shown.
 func (n *Names[T]) MarshalText(v T) ([]byte, error) {
 	if v == 0 {
 		return []byte{}, nil
@@ -170,8 +170,8 @@ func (n *Names[T]) MarshalText(v T) ([]byte, error) {
 	return []byte(n.String(v)), nil
 }
 
-// UnmarshalText reads into v what MarshalText writes of a known value or of the zero value, and
-// what Parse reads. v is zero after an error.
+// UnmarshalText accepts what Parse accepts, and empty text for the zero value. v is zero after an
+// error.
 func (n *Names[T]) UnmarshalText(v *T, text []byte) (err error) {
 	if *v = 0; len(text) > 0 {
 		*v, err = n.Parse(string(text))
@@ -203,7 +203,7 @@ func (n *Names[T]) Parse(s string) (T, error) {
 	return 0, n.unknown(s)
 }
 
-// number reads a number as it prints.
+// number reads a decimal number in its canonical form.
 func number(s string) (uint64, bool) {
 	i, err := strconv.ParseUint(s, 10, 16)
 	return i, err == nil && strconv.FormatUint(i, 10) == s
@@ -220,7 +220,7 @@ func (n *Names[T]) unknown(got string) error {
 	return Unknown(n.noun, got, want...)
 }
 
-// Unknown returns the error of a text that is none of those wanted.
+// Unknown returns the error of a text that is none of want.
 func Unknown(noun, got string, want ...string) error {
 	return &UnknownError{Noun: noun, Got: got, Want: strings.Join(want, ", ")}
 }
@@ -229,7 +229,7 @@ func Unknown(noun, got string, want ...string) error {
 type UnknownError struct {
 	Noun string // "state", "step type", ...
 	Got  string
-	Want string // every value there is, for a person to read
+	Want string // every value, for people
 }
 
 func (e *UnknownError) Error() string {

@@ -85,7 +85,7 @@ func TestTextRoundTripsForEveryKnownValue(t *testing.T) {
 	}
 }
 
-// What marshals never fails: the zero value is no text, and an unknown one is as it prints.
+// Marshalling never fails: the zero value is empty text, and an unknown value is its printed text.
 func TestEveryValueMarshals(t *testing.T) {
 	named := enum.New("choice", []enum.Entry[narrow]{{Value: 0, Name: "no"}, {Value: 1, Name: "yes"}})
 	for _, c := range []struct {
@@ -173,8 +173,8 @@ func TestNewRefusesADuplicate(t *testing.T) {
 	}
 }
 
-// An embedder's value prints under its name once it has one, and is read under its number
-// and its plain name all the same.
+// An embedder's value with a name prints as that name, and is still read by its number and its plain
+// name.
 func TestARegisteredNameIsReadAndPrinted(t *testing.T) {
 	pets := enum.New("pet", []enum.Entry[narrow]{{Value: 1, Name: "cat"}},
 		enum.Range[narrow]{Prefix: "own-", First: 160, Last: 191, Base: 128}, enum.Custom[narrow]())

@@ -1,6 +1,6 @@
-// Package groupcommit commits changes in groups: whatever comes while one group is on its
-// way to the disk becomes the next, so that many callers share the price of one flush, and
-// one caller alone pays nothing for it.
+// Package groupcommit commits changes in groups: the changes that come while one group is on its
+// way to the disk become the next, so that many callers share the cost of one flush. A single caller
+// does not wait.
 package groupcommit
 
 import (
@@ -17,25 +17,25 @@ var (
 	// ErrNotBegun: the change left the queue before its group began. Nothing was done.
 	ErrNotBegun = errors.New("not begun")
 
-	// ErrAside is run's answer to a change of a group that it has left out, as the others would
+	// ErrAside is run's answer to a change that it has left out of a group, as the others would
 	// wait for it: the change is carried out again, alone and beside its lane. Aside must be set.
 	ErrAside = errors.New("left out of its group")
 )
 
 // Lanes commit changes in groups. A lane waits for one group at a time, and not for those that it
-// has set aside. Lanes are independent of each other, and changes of one key keep to one lane. It
-// comes from [New]; its fields are set before the first use.
+// has set aside. Lanes are independent of each other, and all changes of one key use one lane. [New]
+// makes Lanes; the fields are set before the first use.
 type Lanes[C any] struct {
 	// Repeat lets a group hold several changes of one key.
 	Repeat bool
 
-	// Patience is how long the queue of a lane waits for the group that is under way, 0 being
-	// without end. Then the lane sets it aside: the next group begins beside it. A lane has at
-	// most Aside such groups, and without Repeat no group holds a key of theirs.
+	// Patience is the maximum time that the queue of a lane waits for the group that is under way;
+	// 0 means no maximum. Then the lane sets the group aside: the next group begins beside it. A
+	// lane sets at most Aside groups aside, and without Repeat no other group holds their keys.
 	Patience time.Duration
 	Aside    int
 
-	// Queue is how long a change queues at most; 0 is without end.
+	// Queue is the maximum time that a change queues; 0 means no maximum.
 	Queue time.Duration
 
 	run   func(ctx context.Context, group []C) []error
@@ -44,11 +44,11 @@ type Lanes[C any] struct {
 	lanes []lane[C]
 }
 
-// lane is where the changes of some keys queue.
+// lane is the queue for the changes of some keys.
 type lane[C any] struct {
 	mu    sync.Mutex // guards all below
-	last  int        // the number of the group that has begun last
-	turn  int        // that of the group that the lane waits for; 0 is none
+	last  int        // number of the group that has begun last
+	turn  int        // number of the group that the lane waits for; 0 for none
 	keys  []int64    // of that group
 	aside []aside
 	queue []*waiter[C]
@@ -65,16 +65,16 @@ type aside struct {
 type waiter[C any] struct {
 	key    int64
 	change C
-	answer chan error // of one; so that nobody waits for a caller who has left
+	answer chan error // capacity 1, so that a group does not wait for a caller who has left
 
 	// Guarded by the lane.
 	group *group // it belongs to; nil while it queues
 	alone bool   // it was left out of a group
-	late  bool   // it has queued for as long as it may
-	left  bool   // its caller waits no longer
+	late  bool   // it has queued for the maximum time
+	left  bool   // its caller does not wait any more
 }
 
-// group is what the waiters of a group that is under way have in common.
+// group is the state that the waiters of a group share while it is under way.
 type group struct {
 	waiting atomic.Int64 // callers who have not left
 	cancel  context.CancelFunc
@@ -87,20 +87,20 @@ type begun[C any] struct {
 	waiters []*waiter[C]
 }
 
-// New returns so many lanes, each with at most so many changes in a group, which run carries
-// out: it returns an answer for each change, in their order. The slice is run's until it
-// returns. keep returns a change in memory of its own; it is called for one that has to
-// queue, as its caller may leave before its answer comes.
+// New returns a number of lanes whose groups have at most most changes. run carries out a group and
+// returns an answer for each change, in their order; it owns the slice until it returns. keep
+// returns a deep copy of a change; it is called for a change that queues, as its caller may leave
+// before the answer comes.
 func New[C any](lanes, most int, keep func(C) C, run func(ctx context.Context, group []C) []error) *Lanes[C] {
 	return &Lanes[C]{run: run, keep: keep, most: max(most, 1), lanes: make([]lane[C], max(lanes, 1))}
 }
 
-// Do has c carried out and returns run's answer for it. Where nothing is under way in the
-// lane of key, it is at once, alone, and under ctx. Else it queues: if ctx ends before its
-// group has begun, nothing is done, and the error is an ErrNotBegun too; if ctx ends later, the
-// group goes on, and the outcome of c is unknown. A group that every caller has left is cancelled.
-// No group holds two changes of one key, other than 0, unless Repeat is set. A panic of run is
-// the caller's if c was carried out at once, and the error of all changes of a group.
+// Do carries out c and returns run's answer for it. If the lane of key is idle, run is called at
+// once, with c alone, under ctx. Otherwise c queues: if ctx ends before its group has begun, nothing
+// is done, and the error is an ErrNotBegun as well; if ctx ends later, the group goes on, and the
+// outcome of c is unknown. A group that every caller has left is cancelled. No group holds two
+// changes of one key, other than 0, unless Repeat is set. If c was carried out at once, a panic of
+// run is the caller's; in a group it is the error of all changes.
 func (l *Lanes[C]) Do(ctx context.Context, key int64, c C) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -145,8 +145,8 @@ func (l *Lanes[C]) lane(key int64) *lane[C] {
 	return &l.lanes[uint64(key)*spread>>32%uint64(len(l.lanes))]
 }
 
-// enter takes an idle lane, for a group of the number turn, or has c queue in a busy one. What
-// queues is kept outside of the lock, as it may be large.
+// enter takes an idle lane, for a group of the number turn, or queues c in a busy one. It copies c
+// outside of the lock, as c may be large.
 func (l *Lanes[C]) enter(ln *lane[C], key int64, c C) (turn int, w *waiter[C]) {
 	if turn = l.take(ln, key); turn != 0 {
 		return turn, nil
@@ -179,7 +179,7 @@ func (l *Lanes[C]) idle(ln *lane[C], key int64) bool {
 			!slices.ContainsFunc(ln.queue, func(w *waiter[C]) bool { return w.key == key }))
 }
 
-// begin has the lane wait for a group from now on, and returns its number. The lane is locked.
+// begin makes the lane wait for a new group, and returns its number. The lane is locked.
 func (ln *lane[C]) begin(keys ...int64) int {
 	ln.last++
 	ln.turn, ln.keys = ln.last, append(ln.keys[:0], keys...)
@@ -194,7 +194,8 @@ func (l *Lanes[C]) watch(ln *lane[C]) {
 	}
 }
 
-// pass sets a group aside if the lane still waits for it and others queue, and returns what begins.
+// pass sets a group aside if the lane still waits for it and changes queue, and returns the groups
+// that begin.
 func (l *Lanes[C]) pass(ln *lane[C], turn int) []begun[C] {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -210,7 +211,7 @@ func (l *Lanes[C]) pass(ln *lane[C], turn int) []begun[C] {
 	return l.next(ln)
 }
 
-// leave ends a group and returns what begins.
+// leave ends a group and returns the groups that begin.
 func (l *Lanes[C]) leave(ln *lane[C], turn int) []begun[C] {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -226,14 +227,14 @@ func (l *Lanes[C]) leave(ln *lane[C], turn int) []begun[C] {
 	return l.next(ln)
 }
 
-// next has begin what can: a group, if the lane waits for none, and changes that were left out of
-// one. The lane is locked.
+// next returns the groups that can begin: one, if the lane waits for none, and the changes that were
+// left out of a group. The lane is locked.
 func (l *Lanes[C]) next(ln *lane[C]) (all []begun[C]) {
 	if len(ln.queue) == 0 {
 		ln.queue = nil
 		return nil
 	}
-	held := map[int64]bool{} // keys of what is under way, or goes before
+	held := map[int64]bool{} // keys of groups that are under way, or begin before
 	for _, a := range ln.aside {
 		for _, key := range a.keys {
 			held[key] = true
@@ -277,7 +278,7 @@ func begin[C any](turn int, waiters []*waiter[C]) begun[C] {
 	return begun[C]{ctx, turn, waiters}
 }
 
-// start carries groups out in the background, and what follows them.
+// start carries out groups in the background, and the groups that follow them.
 func (l *Lanes[C]) start(ln *lane[C], all []begun[C]) {
 	for _, b := range all {
 		go func() {
@@ -313,7 +314,8 @@ func (l *Lanes[C]) carryOut(ln *lane[C], b begun[C]) {
 	errs = l.run(b.ctx, changes)
 }
 
-// again has a change queue that was left out of its group, unless it may not.
+// again queues a change that was left out of its group, for a group of its own. It reports false if
+// the caller has left, the change has queued too long, or it was alone already.
 func (ln *lane[C]) again(w *waiter[C]) bool {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -325,7 +327,7 @@ func (ln *lane[C]) again(w *waiter[C]) bool {
 	return true
 }
 
-// giveUp takes w out of the queue, and reports that, or leaves its group if that is under way.
+// giveUp removes w from the queue and reports true, or leaves its group if that is under way.
 func (ln *lane[C]) giveUp(w *waiter[C]) bool {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -340,7 +342,7 @@ func (ln *lane[C]) giveUp(w *waiter[C]) bool {
 	return false
 }
 
-// withdraw takes w out of the queue, and reports that, or has it not queue again.
+// withdraw removes w from the queue and reports true, or keeps it from queueing again.
 func (ln *lane[C]) withdraw(w *waiter[C]) bool {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -352,7 +354,7 @@ func (ln *lane[C]) withdraw(w *waiter[C]) bool {
 	return false
 }
 
-// drop takes w out of the queue. The lane is locked.
+// drop removes w from the queue. The lane is locked.
 func (ln *lane[C]) drop(w *waiter[C]) {
 	ln.queue = slices.DeleteFunc(ln.queue, func(other *waiter[C]) bool { return other == w })
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/stepgate/stepgate/internal/groupcommit"
 )
 
-// bench is a lane whose groups wait to be let through.
+// bench is a lane whose groups wait until the test lets them pass.
 type bench struct {
 	*groupcommit.Lanes[int]
 	began chan []int           // tells of each group as it begins
@@ -43,7 +43,7 @@ func newBench(most int) *bench {
 
 func ok(int) error { return nil }
 
-// call has a change carried out in the background.
+// call carries a change out in the background.
 func (b *bench) call(ctx context.Context, key int64, c int) <-chan error {
 	answer := make(chan error, 1)
 	go func() { answer <- b.Do(ctx, key, c) }()
@@ -58,7 +58,7 @@ func want(t *testing.T, what string, got, want any) {
 	}
 }
 
-// What comes while one change is under way is the next group, and each gets its own answer.
+// Changes that arrive while another is under way are the next group, and each gets its own answer.
 func TestWhatComesMeanwhileIsTheNextGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(3)
@@ -138,7 +138,7 @@ func TestAnEndedContextDoesNothing(t *testing.T) {
 	})
 }
 
-// A caller need not wait for its group, and does not end it for the others.
+// A group goes on when a caller leaves it, and is cancelled once all have left.
 func TestAGroupEndsWhenNobodyWaitsForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(10)
@@ -160,14 +160,14 @@ func TestAGroupEndsWhenNobodyWaitsForIt(t *testing.T) {
 			t.Errorf("the one that still waits has the answer %v as the other leaves", err)
 		default:
 		}
-		cancels[1]() // nobody is left, and the group is cancelled: the next one begins
+		cancels[1]() // the last caller leaves, and the group is cancelled: the next one begins
 		want(t, "the next group", <-b.began, []int{4})
 		b.pass <- ok
 		want(t, "its answer", <-last, nil)
 	})
 }
 
-// A change that queues is kept in memory of its own, one that does not is not copied.
+// A change that queues is copied, and one that does not queue is not.
 func TestOnlyWhatQueuesIsCopied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pass, ran := make(chan bool), make(chan []int, 1)
@@ -240,8 +240,8 @@ func TestAGroupThatDoesNotReturn(t *testing.T) {
 	})
 }
 
-// A group that takes longer than the queue of its lane is patient is set aside, and others begin,
-// but for those of its keys.
+// A group that takes longer than the patience of its lane's queue is set aside: other groups begin,
+// without changes of the same keys.
 func TestALaneGoesOnBesideAGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(10)

@@ -10,15 +10,15 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Foreign is how many effects a claim of [BenchmarkClaims] does not select.
+// Foreign is the number of effects that a claim of [BenchmarkClaims] does not select.
 const Foreign = 100_000
 
 // Own is the scope of the jobs whose effects it claims.
 var Own = store.Scope{Type: "biz", ID: "own"}
 
-// BenchmarkClaims measures what a claim of 16 runs costs beside [Foreign] effects that it does not select,
-// all due: the ratio of the medians of claims in turn on a store with them and on one without. open
-// returns an empty store, and what adds foreign runs of a step type and a scope to it.
+// BenchmarkClaims measures the cost of a claim of 16 runs beside [Foreign] due effects that it does
+// not select: the ratio of the medians of claims in turn on a store with them and on one without.
+// open returns an empty store, and a function that adds foreign runs of a step type and a scope.
 func BenchmarkClaims(b *testing.B, open func(b *testing.B) (s store.Store, foreign func(typ step.Type, scope store.Scope))) {
 	scripts := step.TypesOf(step.Script)
 	for _, c := range []struct {

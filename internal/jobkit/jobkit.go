@@ -1,5 +1,5 @@
-// Package jobkit makes jobs for the tests and benchmarks of several packages, and waits for what
-// becomes of them. Only tests import it.
+// Package jobkit makes jobs for the tests and benchmarks of several packages, and waits for their
+// progress. Only tests import it.
 package jobkit
 
 import (
@@ -38,7 +38,7 @@ func Running(scope store.Scope, steps, targets int) engine.JobSpec {
 	return spec
 }
 
-// Alternating are the codes that take a confirmation to and fro.
+// Alternating are the codes that end and restart a confirmation in turn.
 var Alternating = [2]operation.Code{operation.TerminateConfirmation, operation.RestartConfirmation}
 
 // Create makes a job.
@@ -102,10 +102,10 @@ func Each(t testing.TB, n, callers int, f func(ctx context.Context, i int) error
 	}
 }
 
-// Patience is for what takes a moment unless the machine is busy.
+// Patience is the maximum wait for an event that takes a moment unless the machine is busy.
 const Patience = time.Minute
 
-// Eventually waits until something holds, for [Patience].
+// Eventually waits until holds returns true, for [Patience] at most.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.After(Patience)

@@ -1,6 +1,5 @@
-// Package migrate reads the migrations of an SQL store and says which of them lead from one
-// version of a schema to another. Running them, and knowing the version that a database is
-// at, is the store's.
+// Package migrate reads the migrations of an SQL store and selects those that lead from one version
+// of a schema to another. The store runs them, and knows the version of a database.
 package migrate
 
 import (
@@ -12,10 +11,9 @@ import (
 	"strconv"
 )
 
-// Folder is where a store keeps its migrations, in the file system that it embeds: for each
-// version, from 1 and without a gap, 0001_name.up.sql and 0001_name.down.sql. Each file
-// leaves its [Schema], or the one before, in the database itself, so that the files can be run
-// with any tool.
+// Folder is the folder of a store's migrations, in the file system that it embeds: for each
+// version, from 1 without gaps, 0001_name.up.sql and 0001_name.down.sql. Each file writes its
+// [Schema], or the one before, to the database itself, so that any tool can run the files.
 const Folder = "migrations"
 
 // A Migration leads from the version before to its own, and back.
@@ -26,14 +24,14 @@ type Migration struct {
 	Down    string // the SQL that leads back to Version-1
 }
 
-// A Schema is what a database says of its own. The zero Schema is of one without.
+// A Schema is the schema's version in a database. The zero Schema is that of a database without one.
 type Schema struct {
 	Version int
 	Oldest  int // programs of this version and later can use it; 0 is those of Version alone
 }
 
-// Suits reports whether a program whose last migration leads to version can use the schema: rolling
-// deployments have programs run that are older than the schema.
+// Suits reports whether a program whose last migration leads to version can use the schema: in a
+// rolling deployment, programs run that are older than the schema.
 func (s Schema) Suits(version int) bool {
 	return s.Version == version || s.Version > version && s.Oldest != 0 && s.Oldest <= version
 }
@@ -47,8 +45,8 @@ type Step struct {
 
 var fileName = regexp.MustCompile(`^(\d{4,})_(\w+)\.(up|down)\.sql$`)
 
-// Load returns the migrations in [Folder], by version. A file that is none, a version that
-// is missing or there twice, and a migration without a way back are errors.
+// Load returns the migrations in [Folder], by version. Errors are a file with another name, a
+// missing or repeated version, and a migration without a down file.
 func Load(files fs.FS) ([]Migration, error) {
 	entries, err := fs.ReadDir(files, Folder)
 	if err != nil {
@@ -111,7 +109,7 @@ func check(all []Migration) error {
 
 // Plan returns the steps that lead from one version to another, forward or back, in their
 // order; version 0 is a database without a schema. A version beyond the last migration is an
-// error, as nobody knows the way.
+// error, as its migrations are unknown.
 func Plan(all []Migration, from, to int) ([]Step, error) {
 	for _, version := range []int{from, to} {
 		if version < 0 || version > len(all) {

@@ -38,7 +38,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// Whatever is not a gapless list of migrations with both directions is refused, and named.
+// Only a gapless list of migrations with both directions is accepted. The error names the mistake.
 func TestLoadRefuses(t *testing.T) {
 	empty := files("0001_init.up.sql", "0001_init.down.sql")
 	empty[migrate.Folder+"/0001_init.up.sql"].Data = nil

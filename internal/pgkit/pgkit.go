@@ -1,4 +1,4 @@
-// Package pgkit is what tests and benchmarks on PostgreSQL share that needs no driver.
+// Package pgkit has helpers for tests and benchmarks on PostgreSQL that need no driver.
 package pgkit
 
 import (
@@ -27,7 +27,7 @@ INSERT INTO ideal_effects SELECT id, version, 1 FROM job;
 `
 )
 
-// Jobs is how many jobs the scripts take turns with, by the ids from 1 on.
+// Jobs is the number of jobs that the scripts use in turn, with ids from 1.
 const Jobs = 1024
 
 // HonestOptions has each connection plan the honest statement once, and look up by index however
@@ -51,17 +51,20 @@ func HonestScript(jobs int) string {
 ), moved AS (
 	UPDATE stepgate_steps s SET state = job.state, finished = job.finished,
 		attempt = s.attempt + CASE job.state WHEN 7 THEN 1 ELSE 0 END, run_full = s.attempt + CASE job.state WHEN 7 THEN 1 ELSE 0 END,
-		started = CASE job.state WHEN 7 THEN job.updated ELSE s.started END
+		started = CASE job.state WHEN 7 THEN job.updated ELSE s.started END, due = 0
 	FROM job WHERE s.job = job.id AND s.id = 1 RETURNING job.*, s.attempt
 ), recorded AS (
 	INSERT INTO stepgate_records (job, seq, at, request, step, entered, attempt, run_full, succeeded, unfinished, results, targets,
-		cause, from_state, to_state, job_from, job_to, effect, actor, reason)
+		cause, from_state, to_state, job_from, job_to, effect, actor, reason,
+		run_first, run_end, succeeded_before, gate, gate_then, gate_until, mendable)
 	SELECT id, version, updated, gen_random_uuid(), 1, 0, attempt, attempt, 0, 0, 0, 0,
-		CASE state WHEN 7 THEN 10 ELSE 9 END, 20 - state, state, 20 - state, state, CASE state WHEN 7 THEN 3 ELSE 4 END, 'ann', '' FROM moved
+		CASE state WHEN 7 THEN 10 ELSE 9 END, 20 - state, state, 20 - state, state, CASE state WHEN 7 THEN 3 ELSE 4 END, 'ann', '',
+		0, 0, 0, 0, 0, 0, false FROM moved
 )
-INSERT INTO stepgate_effects (job, seq, at, effect, step, type, attempt, run_full, job_to, scope_type, scope_id, not_before)
+INSERT INTO stepgate_effects (job, seq, at, effect, step, type, attempt, run_full, job_to, cause, actor, reason, scope_type, scope_id, not_before,
+	run_first, run_end)
 SELECT id, version, updated, CASE state WHEN 7 THEN 3 ELSE 4 END, 1, 3, attempt, attempt, CASE state WHEN 7 THEN 0 ELSE state END,
-	scope_type, scope_id, 0 FROM moved;
+	CASE state WHEN 7 THEN 10 ELSE 9 END, 'ann', '', scope_type, scope_id, 0, 0, 0 FROM moved;
 `
 }
 

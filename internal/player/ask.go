@@ -13,8 +13,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// An Ask is one request of a person, however often it is sent: a creation, an operation, or one about
-// an effect.
+// An Ask is one request of a person, with its repetitions: a creation, an operation, or a request
+// about an effect.
 type Ask struct {
 	Spec   *engine.JobSpec `json:"spec,omitempty"` // of a creation, whose cause is step.Created
 	Job    store.JobID     `json:"job,omitzero"`
@@ -39,14 +39,14 @@ func (a Ask) Send(ctx context.Context, e *engine.Engine) (store.Record, error) {
 	return e.Operate(ctx, a.Job, a.Step, operation.Code(a.Cause), a.Request)
 }
 
-// About draws a request of who asks a about one of the effects that wait, which there must be.
+// About draws a request, by the person of a, about one of the effects in waiting, which is not empty.
 func (a Ask) About(d Dice, waiting []store.Delivery) Ask {
 	a.Cause, a.Step = Of(d, "to an effect", []step.Cause{step.Hurried, step.GivenUp}), 0
 	a.Effect = Of(d, "effect", waiting).Seq
 	return a
 }
 
-// Made reports whether r is what a leaves in a history.
+// Made reports whether r is the record of a in a history.
 func (a Ask) Made(r *store.Record) bool {
 	if a.Cause.OfEffect() {
 		named := r.Cause == a.Cause && strings.Contains(r.Reason, fmt.Sprint(" ", a.Effect)) && strings.HasSuffix(r.Reason, a.Because)

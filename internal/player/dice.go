@@ -1,5 +1,5 @@
-// Package player draws what people ask of a job and what executors report: the random proofs play
-// by it, each with dice, habits and words of its own. What they check is theirs.
+// Package player draws requests of people and reports of executors, for the random proofs. Each
+// proof has dice, habits and words of its own, and its own checks.
 package player
 
 import (
@@ -14,16 +14,16 @@ type Dice interface {
 	Below(n int, what string) int
 }
 
-// Rand are the dice of a seed, for which choices have no names.
+// Rand are the dice of a seed. They ignore the names of choices.
 type Rand struct{ *rand.Rand }
 
 // Below implements [Dice].
 func (r Rand) Below(n int, _ string) int { return r.IntN(n) }
 
-// OneIn draws what happens once in n times, and never if n is 0.
+// OneIn draws true once in n times, and never if n is 0.
 func OneIn(d Dice, n int, what string) bool { return n > 0 && d.Below(n, what) == n-1 }
 
-// Of draws one of some things, of which likelier ones stand there more than once.
+// Of draws one of the given values; a likelier value is in the list more than once.
 func Of[T any](d Dice, what string, of []T) T { return of[d.Below(len(of), what)] }
 
 // ID draws a request id.

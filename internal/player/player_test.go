@@ -24,8 +24,8 @@ func sight(state step.State) player.Sight {
 	}
 }
 
-// A report says something, of targets that there are; an astray one is of another attempt now and
-// then, and there are outcomes beside results.
+// A report is never empty, and its targets exist. A stray report is sometimes of another attempt.
+// Outcomes occur beside results.
 func TestReportsSaySomething(t *testing.T) {
 	words := player.Usual
 	words.Astray = 4
@@ -52,7 +52,7 @@ func TestReportsSaySomething(t *testing.T) {
 	}
 }
 
-// People ask for what is legal unless they have a habit of something else, and each habit shows.
+// People ask for legal operations unless a habit says otherwise, and each habit occurs.
 func TestHabitsShow(t *testing.T) {
 	failed := sight(step.Failed)
 	legal := failed.Legal("ann")
@@ -93,8 +93,8 @@ func TestHabitsShow(t *testing.T) {
 	}
 }
 
-// A request about an effect is about one that waits, and is told from that about another one by what it
-// leaves in a history.
+// A request about an effect is about one that waits. Its record in the history tells it from a request
+// about another effect.
 func TestRequestsAboutEffects(t *testing.T) {
 	waiting := []store.Delivery{{Seq: 3, Effect: store.RunTargets}, {Seq: 12, Effect: store.StopAttempt}}
 	seen := map[step.Cause]map[store.Seq]int{step.GivenUp: {}, step.Hurried: {}}
@@ -128,7 +128,7 @@ func TestRequestsAboutEffects(t *testing.T) {
 	}
 }
 
-// A repetition is the same request, or differs in one thing that makes it another.
+// A repetition is the same request, or differs from it in one field that makes it another.
 func TestRepetitions(t *testing.T) {
 	a := sight(step.Failed).Ask(dice, player.Habits{WithID: 1})
 	differ := map[string]int{}
@@ -155,7 +155,7 @@ func TestRepetitions(t *testing.T) {
 	}
 }
 
-// It is mostly the turn of one who can do something, and a person's turn where something is legal.
+// Turns are mostly of a role that can act, and of a person if an operation is legal.
 func TestTurns(t *testing.T) {
 	odds := map[step.State]player.Odds{step.Running: {Executor: 3, Person: 1}}
 	for state, want := range map[step.State]player.Turn{step.Running: player.Executor, step.Failed: player.Person} {

@@ -6,12 +6,12 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Words are what executors say, likelier words more than once.
+// Words are the words of executors, likelier words more than once.
 type Words struct {
 	Statuses []step.Status
 	Outcomes []step.Cause
-	Both     int // once in so many reports, an outcome beside results
-	Astray   int // once in so many, another attempt, which may be one that there is not; 0 is never
+	Both     int // one in Both reports has an outcome beside results
+	Astray   int // one in Astray reports names another attempt, which may not exist; 0 is never
 }
 
 // Usual are words by which jobs come to every state.

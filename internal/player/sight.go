@@ -3,29 +3,22 @@ package player
 import (
 	"slices"
 
+	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Sight is what people and executors see of a job.
+// A Sight is the part of a job that people and executors see.
 type Sight struct {
 	Rules *operation.Rules
 	Job   store.Job
 	Step  store.Step // the current one
 }
 
-// Legal returns what a person may do to the job and its current step, guards included.
+// Legal returns the legal operations of a person on the job and its current step, guards included.
 func (s Sight) Legal(person string) step.Causes {
-	at := s.standing()
-	legal := s.Rules.Legal(at)
-	if s.Step.Succeeded == s.Step.Total {
-		legal = legal.Minus(s.Rules.Guarded(at, operation.SomeDue))
-	}
-	if c := s.Step.Confirmers; c.IsSet() && !c.Has(person) {
-		legal = legal.Minus(s.Rules.Guarded(at, operation.Approver))
-	}
-	return legal
+	return engine.Legal(s.Rules, s.Job, s.Step, person)
 }
 
 func (s Sight) standing() operation.Standing {
@@ -40,10 +33,10 @@ func (s Sight) Confirmer() string {
 	return "ann"
 }
 
-// Final reports whether nothing can happen to the job any more.
+// Final reports whether no command can change the job any more.
 func (s Sight) Final() bool { return s.Job.State.Finished() && s.Legal(s.Confirmer()).Empty() }
 
-// A Turn is that of who acts next.
+// A Turn is the kind of actor that acts next.
 type Turn string
 
 const (
@@ -52,14 +45,15 @@ const (
 	Time     Turn = "expire"
 )
 
-// AllTurns are the turns that there are.
+// AllTurns has every Turn.
 var AllTurns = []Turn{Executor, Person, Time}
 
-// Odds say how likely each turn is, in any unit.
+// Odds are the weights of the turns, in any unit.
 type Odds struct{ Executor, Person, Time int }
 
-// Turn draws who acts next, by the state of the current step: a person if odds have no line for it.
-// A person to whom nothing is legal mostly does not. Once in eight times it is anyone's turn.
+// Turn draws the next actor by the odds for the state of the current step; without odds, a person.
+// People do not act while a confirmer has no legal operation. Once in eight times, and if no actor is
+// left, every turn is as likely.
 func (s Sight) Turn(d Dice, odds map[step.State]Odds) Turn {
 	o, ok := odds[s.Step.State]
 	if !ok {
@@ -80,15 +74,17 @@ func (s Sight) Turn(d Dice, odds map[step.State]Odds) Turn {
 	return Time
 }
 
-// Habits say how people ask. A number is that of the times among which they do so once; 0 is never.
+// Habits are the habits of people. A number n means once in n times; 0 is never.
 type Habits struct {
-	People  []string    // beside one who may confirm, to whom those who may not mostly leave it
-	Reasons []string    // none if there are none
-	Avoided step.Causes // what they do not ask for
+	People  []string    // beside a confirmer; a person who may not confirm mostly leaves that to the confirmer
+	Reasons []string    // empty for no reasons
+	Avoided step.Causes // operations that they do not ask for
 
-	Anything  int // ask for what need not be legal
+	Anything  int // ask for any operation, legal or not
 	Elsewhere int // ask for it on any step
 	OnJob     int // operate the job rather than its step, if both are legal
+	Resume    int // resume a job on hold
+	Stops     int // set or clear a stop before a step that comes; with 0, as often as another operation
 	WithID    int // give the request an id
 	DryRun    int
 	IfVersion int // the job is at its version, or one of the two before
@@ -104,6 +100,9 @@ func (s Sight) Ask(d Dice, h Habits) Ask {
 		a.By = confirmer
 	}
 	a.Cause = s.cause(d, h)
+	if h.Stops > 0 && stops.Has(a.Cause) {
+		a.Step += step.ID(d.Below(int(s.Job.Steps)-int(s.Job.Current)+1, "step that comes"))
+	}
 	if !a.Cause.OfJob() && OneIn(d, h.Elsewhere, "elsewhere") {
 		a.Step = step.ID(1 + d.Below(int(s.Job.Steps), "step"))
 	}
@@ -123,11 +122,19 @@ func (s Sight) Ask(d Dice, h Habits) Ask {
 	return a
 }
 
-// cause draws what people ask for: mostly what is legal, guards aside.
+// cause draws the operation of a request: mostly a legal one, guards aside.
 func (s Sight) cause(d Dice, h Habits) step.Cause {
 	causes := s.Rules.Causes().With(operation.StartJob.Cause()).Minus(h.Avoided)
 	if legal := s.Rules.Legal(s.standing()).Minus(h.Avoided); !legal.Empty() && !OneIn(d, h.Anything, "anything") {
 		causes = legal
+	}
+	switch {
+	case s.Job.Held && causes.Has(resume) && OneIn(d, h.Resume, "resume"):
+		return resume
+	case s.Rules.Causes().Has(stopBefore) && s.Rules.Causes().Has(clearStop) && OneIn(d, h.Stops, "a stop"):
+		return Of(d, "stop", []step.Cause{stopBefore, clearStop})
+	case h.Stops > 0 && !causes.Minus(stops).Empty():
+		causes = causes.Minus(stops)
 	}
 	all := slices.Collect(causes.All())
 	slices.Reverse(all) // an embedder's first
@@ -136,5 +143,17 @@ func (s Sight) cause(d Dice, h Habits) step.Cause {
 	if len(some) > 0 {
 		all = some
 	}
+	if own := all[0]; own.Code() >= embedders && !OneIn(d, 4, "another") { // rare among so many
+		return own
+	}
 	return Of(d, "cause", all)
 }
+
+const embedders = 32 // the first code that belongs to embedders
+
+var (
+	resume     = operation.ResumeJob.Cause()
+	stopBefore = operation.StopBefore.Cause()
+	clearStop  = operation.ClearStop.Cause()
+	stops      = step.CausesOf(stopBefore, clearStop)
+)

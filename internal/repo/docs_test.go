@@ -12,13 +12,10 @@ import (
 // A command in the documentation that runs tests by name runs at least one.
 func TestCommandsInTheDocsRunSomething(t *testing.T) {
 	named := 0
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "docs/testing.md", "docs/workers.md"} {
-		text, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		runs := runsIn(string(text))
-		if n := strings.Count(string(text), " -run "); len(runs) != n {
+	for _, p := range read(t) {
+		name, text := p.Name, p.Text
+		runs := runsIn(text)
+		if n := strings.Count(text, " -run "); len(runs) != n {
 			t.Errorf("%s says -run %d times, and has %d commands of the form go test -run NAME ./FOLDER", name, n, len(runs))
 		}
 		named += len(runs)
@@ -33,22 +30,40 @@ func TestCommandsInTheDocsRunSomething(t *testing.T) {
 	}
 }
 
-// A command that names what there is not is found out.
+// A command in the documentation that tests folders names folders with tests.
+func TestCommandsInTheDocsNameFolders(t *testing.T) {
+	tests := regexp.MustCompile(`^(?:\w+=\S* )*(?:cd (\S+) && )?(?:\w+=\S* )*go test (.*)`)
+	for _, p := range read(t) {
+		for _, c := range p.Commands() {
+			m := tests.FindStringSubmatch(c.Text)
+			if m == nil {
+				continue
+			}
+			for word := range strings.FieldsSeq(m[2]) {
+				if folder := filepath.Join(m[1], word); strings.HasPrefix(word, "./") && word != "./..." && len(functionsIn(t, filepath.Join(root, folder))) == 0 {
+					t.Errorf("%s:%d: %s: there is no test in %s", p.Name, c.Line, c.Text, filepath.ToSlash(folder))
+				}
+			}
+		}
+	}
+}
+
+// A command whose names or folders do not exist is found.
 func TestACommandThatRunsNothingIsFound(t *testing.T) {
 	for command, want := range map[string]string{
-		"`go test -run TestREADME ./internal/repo`":                             "",
+		"`go test -run TestPages ./internal/repo`":                              "",
 		"`go test -v -run 'TestImports$' ./internal/repo`":                      "",
 		"`A=4 go test -run 'TestImports$/step' -v ./internal/repo   # comment`": "",
 		"`go test -run Example ./engine`":                                       "",
-		"```sh\ncd internal && go test -run TestREADME ./repo\n```":             "",
+		"```sh\ncd internal && go test -run TestPages ./repo\n```":              "",
 		"`go test -run '^$' -bench . ./engine ./operation`":                     "",
 		"`go test -run '^$' -fuzz FuzzParse ./scenario`":                        "",
-		"`go test -run TestReadme ./internal/repo`":                             "-run TestReadme matches nothing in internal/repo",
+		"`go test -run TestPage$ ./internal/repo`":                              "-run TestPage$ matches nothing in internal/repo",
 		"`go test -run 'TestImport$' ./internal/repo`":                          "-run TestImport$ matches nothing in internal/repo",
-		"`go test -run TestREADME ./engine`":                                    "-run TestREADME matches nothing in engine",
+		"`go test -run TestPages ./engine`":                                     "-run TestPages matches nothing in engine",
 		"`go test -run TestImports ./internal/repo ./engine`":                   "-run TestImports matches nothing in engine",
-		"`go test -run TestREADME ./internal/nowhere`":                          "-run TestREADME matches nothing in internal/nowhere",
-		"`go test -run TestREADME`":                                             "no folder is named",
+		"`go test -run TestPages ./internal/nowhere`":                           "-run TestPages matches nothing in internal/nowhere",
+		"`go test -run TestPages`":                                              "no folder is named",
 		"`go test -run '^$' -fuzz FuzzNothing ./scenario`":                      "-fuzz FuzzNothing matches nothing in scenario",
 		"`go test -run '^$' -bench . ./internal/repo`":                          "-bench . matches nothing in internal/repo",
 	} {
@@ -93,8 +108,8 @@ func runsIn(text string) (runs []run) {
 	return runs
 }
 
-// idle says which of its flags has r run nothing in one of its folders, "" if none has.
-// Nothing is what '^$' is for, which stands beside -fuzz and -bench.
+// idle returns the first flag of r that matches nothing in one of its folders, or "". The pattern
+// '^$', which stands beside -fuzz and -bench, may match nothing.
 func (r run) idle(t *testing.T, root string) string {
 	t.Helper()
 	kinds := map[string]string{"run": "Test|Example|Fuzz", "fuzz": "Fuzz", "bench": "Benchmark"}

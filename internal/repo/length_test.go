@@ -18,8 +18,8 @@ const (
 	maxTestLines = 150 // in files of tests
 )
 
-// longer are the functions above the maximum, with their length. They are still to be split:
-// none may grow, and one that is short enough is taken off.
+// longer are the functions above the maximum, with their length. None may grow, and a function that has
+// become short enough leaves the list.
 var longer = map[string]int{}
 
 // A function fits on a screen, and a test on two or three.

@@ -1,140 +1,53 @@
-// Package repo keeps the repository in step with itself: the README with the rules and
-// the programs it shows, and the packages with the imports they may have.
+// Package repo keeps the repository in step with itself: the documentation with the
+// rules, the programs and the commands that it shows, and the packages with the imports they may have.
 package repo
 
 import (
-	"flag"
-	"fmt"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/stepgate/stepgate/operation"
-	"github.com/stepgate/stepgate/step"
 )
-
-var update = flag.Bool("update", false, "write the generated parts of the README")
 
 const (
 	root   = "../.."
 	module = "github.com/stepgate/stepgate"
 )
 
-// The generated parts of the README are what the rules and the quickstart give.
-func TestREADME(t *testing.T) {
-	text := file(t, "README.md")
-	program, output := example(t, "executor/example_readme_test.go")
-	parts := map[string]string{
-		"program":    "```go\n" + program + "```\n",
-		"output":     "```text\n" + output + "```\n",
-		"quickstart": "```text\n" + quickstart(t) + "```\n",
-		"legality":   operation.Standard().Markdown(),
-		"bench":      file(t, "bench/results/summary.md"),
-		"tour":       "```sh\n" + file(t, "httpapi/testdata/tour.sh") + "```\n",
-	}
-	for _, typ := range operation.Standard().Types() {
-		kind, _ := operation.Standard().Kind(typ)
-		parts["machine "+typ.String()] = fmt.Sprintf("<details%s><summary>%d %v: %s</summary>\n\n```mermaid\n%s```\n\n</details>\n",
-			open(typ), typ, typ, kind.Title, operation.Standard().Mermaid(typ))
-	}
-	want := text
-	for name, part := range parts {
-		begin := "<!-- generated: " + name + " -->\n"
-		before, rest, ok := strings.Cut(want, begin)
-		_, after, ok2 := strings.Cut(rest, "<!-- end -->")
-		if !ok || !ok2 {
-			t.Fatalf("README.md has no place for %q, marked by %q and <!-- end -->", name, begin)
-		}
-		want = before + begin + part + "<!-- end -->" + after
-	}
-	if *update {
-		if err := os.WriteFile(filepath.Join(root, "README.md"), []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if want != text {
-		t.Errorf("README.md is not what the rules and the quickstart give: run go test ./internal/repo -update")
-	}
-}
-
-// open shows the diagrams that differ, and folds the others.
-func open(t step.Type) string {
-	if t == step.Script || t == step.Confirmation {
-		return " open"
-	}
-	return ""
-}
-
-func file(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-// example returns the body of the Example in a file, and what it prints.
-func example(t *testing.T, path string) (program, output string) {
-	t.Helper()
-	_, body, ok := strings.Cut(file(t, path), "func Example() {\n")
-	body, comment, ok2 := strings.Cut(body, "\t// Output:\n")
-	comment, _, ok3 := strings.Cut(comment, "}\n")
-	if !ok || !ok2 || !ok3 {
-		t.Fatalf("%s has no func Example() with an output", path)
-	}
-	for line := range strings.Lines(body) {
-		program += strings.TrimPrefix(line, "\t")
-	}
-	for line := range strings.Lines(comment) {
-		output += strings.TrimPrefix(line, "\t// ")
-	}
-	return program, output
-}
-
-func quickstart(t *testing.T) string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "run", module+"/examples/quickstart").Output()
-	if err != nil {
-		t.Fatalf("go run ./examples/quickstart: %v", err)
-	}
-	return string(out)
-}
-
-// Who may import what, and why. A package may import the standard library, but for what is
-// forbidden, and what its line names; beside that, tests may import anything.
+// The imports that each package may have, and why. A package may import the standard library, without
+// the forbidden packages, and those that its line names. Tests may import anything.
 var imports = []struct {
 	folder  string
 	may     []string
 	because string
 }{
+	{".", []string{"executor"}, "the documentation of the module"},
 	{"internal/enum", nil, "names of numbers need nothing"},
 	{"internal/testkit", []string{"pgregory.net/rapid", "os"}, "for tests of every package, so it knows none"},
+	{"internal/pages", []string{"os"}, "it reads files, for tests of the documentation"},
 	{"internal/jobkit", []string{"step", "operation", "store", "engine", "executor"}, "makes jobs for tests, on any store"},
 	{"internal/crowd", []string{"step", "operation", "store", "engine"}, "for tests of engines and stores that are kept busy"},
 	{"internal/migrate", nil, "it reads files that are embedded, and knows no database"},
 	{"internal/pgkit", nil, "what tests on PostgreSQL share, without a driver"},
+	{"internal/release", []string{"os"}, "it runs git and the go command, and knows no package of the library"},
 	{"internal/strictjson", nil, "reading needs nothing"},
 	{"internal/groupcommit", nil, "it knows nothing of what it commits"},
 	{"internal/targetset", []string{"store"}, "sets of targets, for stores"},
 	{"internal/schema", []string{"internal/targetset", "step", "store", "github.com/google/uuid"}, "columns of tables, without a driver"},
-	{"internal/wake", []string{"store"}, "listeners, for stores"},
+	{"internal/wake", []string{"store"}, "listeners, for stores and the engine"},
 	{"step", []string{"internal/enum", "github.com/looplab/fsm"}, "the nouns; the only place that checks a machine with looplab/fsm"},
 	{"operation", []string{"internal/enum", "internal/strictjson", "step"}, "rules know steps and no storage"},
 	{"store", []string{"internal/enum", "step", "github.com/google/uuid"}, "what is remembered; no behaviour, no implementation"},
-	{"store/internal/sqltest", []string{"step", "store", "store/storetest", "engine", "internal/jobkit"}, "for tests and benchmarks of the SQL stores"},
+	{"store/internal/sqltest", []string{"step", "operation", "store", "store/storetest", "engine", "internal/jobkit"}, "for tests and benchmarks of the SQL stores"},
 	{"store/internal/firstschema", []string{"step", "operation", "store", "engine"}, "for tests of the SQL stores: an old database under a new engine"},
 	{"store/storetest", []string{"step", "operation", "store", "github.com/google/uuid"}, "a suite that favours no store"},
 	{"memstore", []string{"internal/targetset", "internal/wake", "step", "store"}, "a store knows nothing of deciding"},
-	{"engine", []string{"step", "operation", "store"}, "deciding and committing; no store, no transport"},
+	{"engine", []string{"internal/wake", "step", "operation", "store"}, "deciding and committing; no store, no transport"},
 	{"internal/player", []string{"step", "operation", "store", "engine"}, "what random proofs share; dice are theirs"},
 	{"httpapi", []string{"internal/enum", "internal/strictjson", "step", "operation", "store", "engine", "net/http", "log/slog", "github.com/google/uuid"}, "a frontend sits on the engine's public API alone; it logs nothing, and keeps credentials out of the logs of others"},
 	{"engine/enginetest", []string{"step", "operation", "store", "engine", "memstore", "store/storetest", "internal/player", "internal/crowd", "engine/enginetest/model", "pgregory.net/rapid", "os"}, "a kit for tests, with directories for the stores that need one"},
@@ -144,10 +57,11 @@ var imports = []struct {
 	{"executor/executortest", []string{"step", "operation", "store", "engine", "memstore"}, "a kit that favours no executor"},
 	{"client", []string{"step", "operation", "store", "engine", "net/http", "github.com/google/uuid"}, "it reaches an engine over HTTP alone"},
 	{"examples/localexec", []string{"step", "store", "executor"}, "functions for an executor, which knows the engine"},
+	{"examples/recipes", nil, "the Examples of a page"},
 	{"examples/worker", nil, "a worker in Python, with a test"},
 }
 
-// forbidden are packages of the standard library that the library's own do without.
+// forbidden are packages of the standard library that no package of the library imports.
 var forbidden = map[string]string{
 	"log":          "logging is the observer's",
 	"log/slog":     "logging is the observer's",

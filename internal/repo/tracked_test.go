@@ -15,8 +15,8 @@ import (
 // maxTracked, in bytes, is four times the largest picture.
 const maxTracked = 500_000
 
-// The repository tracks what people wrote: no large file, no compiled program, and nothing that
-// a test leaves behind.
+// The repository tracks written files: no large file, no compiled program, and no file that a test
+// leaves behind.
 func TestTrackedFiles(t *testing.T) {
 	files := tracked(t)
 	if len(files) < 100 {
@@ -89,7 +89,7 @@ func TestBuildOutputsAreIgnored(t *testing.T) {
 	}
 }
 
-// unfit says why the repository must not track a file, "" if it may.
+// unfit returns why the repository must not track a file, "" if it may.
 func unfit(t *testing.T, name string) string {
 	t.Helper()
 	info, err := os.Lstat(name)

@@ -1,6 +1,6 @@
-// Package schema declares the columns of the tables that SQL stores keep jobs in, each once:
-// its name, its type, and where its value is in a row. Lists of columns, arguments and what is
-// scanned into come from it. The migrations of both stores make these columns, under these names.
+// Package schema declares the columns of the tables of SQL stores, each once: its name, its type,
+// and its field in a row. Lists of columns, arguments and scan destinations come from it. The
+// migrations of both stores create these columns, under these names.
 package schema
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// A Type says what a column holds.
+// A Type is the type of a column's values.
 type Type uint8
 
 const (
@@ -25,6 +25,7 @@ const (
 	UUID // NULL for the zero one
 	List // of names, as a JSON array; NULL for no list
 	Bits // a set of targets
+	Data // a JSON object as a text; empty for none
 )
 
 // IsNumber reports whether a column of the type has [Column.Int].
@@ -34,13 +35,13 @@ func (t Type) IsNumber() bool { return t <= Bool }
 type When uint8
 
 const (
-	Key     When = iota + 1 // with its row, which it is part of the name of
+	Key     When = iota + 1 // with its row, as a part of the key
 	Created                 // with its row
-	Changed                 // with its row, and whenever that changes
+	Changed                 // with its row, and at each change of that
 )
 
-// A Column is one column of a table whose rows are of type R. It has the one of Int, Text, UUID,
-// List and Bits that its type calls for, which returns its value.
+// A Column is one column of a table whose rows are of type R. Of Int, Text, UUID, List and Bits it
+// has the one for its type, which returns its value; that of Data is Text.
 type Column[R any] struct {
 	Name string
 	Type Type
@@ -53,12 +54,12 @@ type Column[R any] struct {
 	List func(*R) step.Names
 	Bits func(*R) (set targetset.Bits, size int32)
 
-	// Dest returns what a value is read into: a pointer into the row to a number without a type
-	// of its own, a bool, a string, a [uuid.UUID], a [step.Names] or a [targetset.Bits].
+	// Dest returns the scan destination in a row: a pointer to a number of a basic type, a bool,
+	// a string, a [uuid.UUID], a [step.Names] or a [targetset.Bits], and for Data a [sql.Scanner].
 	Dest func(*R) any
 }
 
-// A Table is the columns of a table, in any order that stays.
+// A Table is the list of columns of a table, in a fixed order.
 type Table[R any] []Column[R]
 
 // At returns the columns that are written at any of some times.
@@ -66,7 +67,7 @@ func (t Table[R]) At(when ...When) Table[R] {
 	return t.filter(func(c Column[R]) bool { return slices.Contains(when, c.When) })
 }
 
-// Without returns the columns but those of some names.
+// Without returns the columns without those of some names.
 func (t Table[R]) Without(names ...string) Table[R] {
 	return t.filter(func(c Column[R]) bool { return !slices.Contains(names, c.Name) })
 }
@@ -105,7 +106,7 @@ func (t Table[R]) Names(prefix string) string {
 	return t.List(func(c Column[R]) string { return prefix + c.Name })
 }
 
-// Dests appends what a row is read into, in the order of the columns.
+// Dests appends the scan destinations in a row, in the order of the columns.
 func (t Table[R]) Dests(into []any, row *R) []any {
 	into = slices.Grow(into, len(t))
 	for i := range t {

@@ -6,12 +6,11 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Listings is how many statements for pages of jobs a store has. Three are for all jobs, for those
-// of some states and for those of a scope; three more have the newest first; the other six look for
-// a name.
+// Listings is the number of statements for pages of jobs. Three are for all jobs, for those of some
+// states and for those of a scope; three more have the newest first; the other six search for a name.
 const Listings = 12
 
-// Listing returns which of them a filter takes, and the id that its page begins behind.
+// Listing returns the statement for a filter, and the id after which its page begins.
 func Listing(f store.JobFilter) (statement int, after int64) {
 	after = int64(f.Page.After)
 	switch {

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"database/sql"
 	"fmt"
 	"reflect"
 	"slices"
@@ -13,15 +14,16 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// elsewhere are the fields that are in no column of their table, and why.
+// elsewhere are the fields without a column in their table, and why.
 var elsewhere = map[string]string{
-	"Target.Name": "it is in TargetNames, 256 to a row",
+	"Target.Name":  "it is in TargetNames, 256 to a row",
+	"Target.Batch": "only reads of an engine set it",
 
 	"Block.Size": "it follows from the step's total",
 }
 
-// Every field of a header, step, target, record and effect is in exactly one column, and what
-// reads the column writes that field.
+// Every field of a header, step, target, record, effect and batch is in exactly one column, and reading
+// the column sets that field.
 func TestEveryFieldIsInAColumn(t *testing.T) {
 	inColumns(t, Jobs)
 	inColumns(t, Steps)
@@ -30,6 +32,7 @@ func TestEveryFieldIsInAColumn(t *testing.T) {
 	inColumns(t, Effects)
 	inColumns(t, TargetNames)
 	inColumns(t, TargetSets)
+	inColumns(t, Batches)
 }
 
 func inColumns[R any](t *testing.T, table Table[R]) {
@@ -47,7 +50,13 @@ func inColumns[R any](t *testing.T, table Table[R]) {
 			}
 			found = append(found, c.Name)
 			read := *new(R)
-			reflect.ValueOf(c.Dest(&read)).Elem().Set(reflect.ValueOf(c.Dest(&row)).Elem())
+			if to, scans := c.Dest(&read).(sql.Scanner); scans && c.Type == Data {
+				if err := to.Scan(c.Text(&row)); err != nil {
+					t.Errorf("column %s: %v", c.Name, err)
+				}
+			} else {
+				reflect.ValueOf(c.Dest(&read)).Elem().Set(reflect.ValueOf(c.Dest(&row)).Elem())
+			}
 			if !reflect.DeepEqual(read, row) {
 				t.Errorf("column %s is read into %+v, want %+v", c.Name, read, row)
 			}
@@ -74,7 +83,7 @@ func inColumns[R any](t *testing.T, table Table[R]) {
 	}
 }
 
-// A field is one of a row that holds no further ones.
+// A field is a field of a row without fields of its own.
 type field struct {
 	name  string
 	index []int
@@ -116,6 +125,16 @@ func set(v reflect.Value) {
 			v.SetString("text")
 		case reflect.Uint8, reflect.Uint16:
 			v.SetUint(7)
+		case reflect.Pointer:
+			v.Set(reflect.New(v.Type().Elem()))
+			set(v.Elem())
+		case reflect.Struct:
+			for i := range v.NumField() {
+				set(v.Field(i))
+			}
+		case reflect.Slice:
+			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+			set(v.Index(0))
 		default:
 			v.SetInt(7)
 		}
@@ -125,7 +144,7 @@ func set(v reflect.Value) {
 // value returns the value of a column as a text.
 func value[R any](c *Column[R], row *R) string {
 	switch c.Type {
-	case Text:
+	case Text, Data:
 		return c.Text(row)
 	case UUID:
 		return c.UUID(row).String()
@@ -145,7 +164,7 @@ func TestValuesCostNothing(t *testing.T) {
 	allocs := testing.AllocsPerRun(10, func() {
 		for i := range Steps {
 			switch c := &Steps[i]; c.Type {
-			case Text:
+			case Text, Data:
 				sum += int64(len(c.Text(&s)))
 			case List:
 				sum += int64(c.List(&s).Len())
@@ -169,5 +188,27 @@ func TestValuesCostNothing(t *testing.T) {
 	}
 	if all := slices.Concat(Steps.Long(true), Steps.Long(false)); len(all) != len(Steps) || len(Steps.Without("id", "name")) != len(Steps)-2 || len(Steps.Only("id", "name")) != 2 {
 		t.Errorf("parts of %d columns: %d long and short, %d without two, %d of two", len(Steps), len(all), len(Steps.Without("id", "name")), len(Steps.Only("id", "name")))
+	}
+}
+
+// A row without a policy is read at no cost, and one that had a policy before loses it. What is no policy is
+// an error.
+func TestAPolicyIsReadIfThereIsOne(t *testing.T) {
+	j, s := store.Job{Policy: &store.JobPolicy{StartAt: 5}}, store.Step{Policy: &step.Policy{Window: "nights"}}
+	for _, to := range []sql.Scanner{Jobs.Only("policy")[0].Dest(&j).(sql.Scanner), Steps.Only("policy")[0].Dest(&s).(sql.Scanner)} {
+		for _, none := range []any{"", []byte{}} {
+			var err error
+			if allocs := testing.AllocsPerRun(10, func() { err = to.Scan(none) }); allocs != 0 || err != nil {
+				t.Errorf("Scan of %T(%[1]q) into %T: %v allocations and error %v, want none", none, to, allocs, err)
+			}
+		}
+		for _, wrong := range []any{nil, int64(1), "{", `{"timeout_ns": "soon", "delay_ns": "soon"}`} {
+			if err := to.Scan(wrong); err == nil {
+				t.Errorf("Scan of %v into %T: no error", wrong, to)
+			}
+		}
+	}
+	if j.Policy != nil || s.Policy != nil {
+		t.Errorf("Scan of an empty text leaves %+v and %+v, want nil", j.Policy, s.Policy)
 	}
 }

@@ -25,34 +25,53 @@ var Jobs = Table[store.Job]{
 	number("ignored", Int32, Changed, func(j *store.Job) *int32 { return &j.Ignored }),
 	number("state", Int16, Changed, func(j *store.Job) *uint8 { return (*uint8)(&j.State) }),
 	truth("sealed", Changed, func(j *store.Job) *bool { return &j.Sealed }),
+	number("deadline", Int64, Changed, func(j *store.Job) *int64 { return (*int64)(&j.Deadline) }),
+	number("gate", Int16, Changed, func(j *store.Job) *uint8 { return (*uint8)(&j.Gate) }),
+	truth("held", Changed, func(j *store.Job) *bool { return &j.Held }),
+	truth("has_turn", Changed, func(j *store.Job) *bool { return &j.HasTurn }),
 	text("scope_type", Created, func(j *store.Job) *string { return &j.Scope.Type }),
 	text("scope_id", Created, func(j *store.Job) *string { return &j.Scope.ID }),
 	text("name", Created, func(j *store.Job) *string { return &j.Name }),
+	data("policy", Created, func(j *store.Job) *store.JobPolicy { return j.Policy }, func(j *store.Job) any { return (*jobPolicy)(j) }),
 }
 
-// Steps is stepgate_steps, less the job.
+// Steps is stepgate_steps, without the column of the job.
 var Steps = Table[store.Step]{
 	number("id", Int32, Key, func(s *store.Step) *int64 { return (*int64)(&s.ID) }),
 	number("started", Int64, Changed, func(s *store.Step) *int64 { return (*int64)(&s.Started) }),
 	number("finished", Int64, Changed, func(s *store.Step) *int64 { return (*int64)(&s.Finished) }),
 	number("deadline", Int64, Changed, func(s *store.Step) *int64 { return (*int64)(&s.Deadline) }),
+	number("expires", Int64, Changed, func(s *store.Step) *int64 { return (*int64)(&s.Expires) }),
+	number("due", Int64, Changed, func(s *store.Step) *int64 { return (*int64)(&s.Due) }),
+	number("gate_until", Int64, Changed, func(s *store.Step) *int64 { return (*int64)(&s.Gate.Until) }),
 	number("timeout_ns", Int64, Created, func(s *store.Step) *int64 { return (*int64)(&s.Timeout) }),
 	number("total", Int32, Created, func(s *store.Step) *int32 { return &s.Total }),
 	number("attempt", Int32, Changed, func(s *store.Step) *int32 { return &s.Attempt }),
 	number("run_full", Int32, Changed, func(s *store.Step) *int32 { return &s.Run.Full }),
+	number("run_first", Int32, Changed, func(s *store.Step) *int32 { return &s.Run.First }),
+	number("run_end", Int32, Changed, func(s *store.Step) *int32 { return &s.Run.End }),
+	number("batch", Int32, Changed, func(s *store.Step) *int32 { return &s.Batch }),
+	number("succeeded_before", Int32, Changed, func(s *store.Step) *int32 { return &s.Before }),
+	number("accepted", Int32, Changed, func(s *store.Step) *int32 { return &s.Accepted }),
+	number("automatic", Int32, Changed, func(s *store.Step) *int32 { return &s.Automatic }),
 	number("succeeded", Int32, Changed, func(s *store.Step) *int32 { return &s.Succeeded }),
 	number("unfinished", Int32, Changed, func(s *store.Step) *int32 { return &s.Unfinished }),
 	number("type", Int16, Created, func(s *store.Step) *uint8 { return (*uint8)(&s.Type) }),
 	number("state", Int16, Changed, func(s *store.Step) *uint8 { return (*uint8)(&s.State) }),
 	number("on_timeout", Int16, Created, func(s *store.Step) *uint8 { return (*uint8)(&s.OnTimeout) }),
+	number("gate", Int16, Changed, func(s *store.Step) *uint8 { return (*uint8)(&s.Gate.Reason) }),
+	number("gate_then", Int16, Changed, func(s *store.Step) *uint8 { return (*uint8)(&s.Gate.Then) }),
+	truth("stop_before", Changed, func(s *store.Step) *bool { return &s.StopBefore }),
+	truth("mendable", Changed, func(s *store.Step) *bool { return &s.Mendable }),
 	truth("ignore_errors", Created, func(s *store.Step) *bool { return &s.IgnoreErrors }),
 	text("name", Created, func(s *store.Step) *string { return &s.Name }),
+	data("policy", Created, func(s *store.Step) *storedPolicy { return stored(s.Policy) }, func(s *store.Step) any { return (*stepPolicy)(s) }),
 	long(list("confirmers", Created, func(s *store.Step) *step.Names { return &s.Confirmers })),
 	long(text("payload", Created, func(s *store.Step) *string { return &s.Payload })),
 }
 
-// Results is stepgate_results, less the job and the step: what a target came to in an attempt.
-// Its name is in [TargetNames].
+// Results is stepgate_results, without the columns of the job and the step: the result of a target
+// in an attempt. Its name is in [TargetNames].
 var Results = Table[store.Target]{
 	number("idx", Int32, Key, func(t *store.Target) *int32 { return &t.Index }),
 	number("attempt", Int32, Key, func(t *store.Target) *int32 { return &t.Attempt }),
@@ -64,14 +83,13 @@ var Results = Table[store.Target]{
 	text("detail", Changed, func(t *store.Target) *string { return &t.Detail }),
 }
 
-// NamesPerBlock is how many targets a [NameBlock] has the names of; the last of a step may have
-// fewer.
+// NamesPerBlock is the number of names in a [NameBlock]; the last block of a step may have fewer.
 const NamesPerBlock = 256
 
 // A NameBlock is the names of some targets of a step.
 type NameBlock struct {
 	Step  step.ID
-	Block int32 // targets NamesPerBlock*Block and those that follow it
+	Block int32 // number of the block, whose first target is NamesPerBlock*Block
 	Names step.Names
 }
 
@@ -84,20 +102,36 @@ func BlocksOf(id step.ID, targets []string) []NameBlock {
 	return blocks
 }
 
-// TargetNames is stepgate_target_names, less the job.
+// TargetNames is stepgate_target_names, without the column of the job.
 var TargetNames = Table[NameBlock]{
 	number("step", Int32, Key, func(n *NameBlock) *int64 { return (*int64)(&n.Step) }),
 	number("block", Int32, Key, func(n *NameBlock) *int32 { return &n.Block }),
 	list("names", Created, func(n *NameBlock) *step.Names { return &n.Names }),
 }
 
-// TargetSets is stepgate_target_sets, less the job and the step.
+// TargetSets is stepgate_target_sets, without the columns of the job and the step.
 var TargetSets = Table[targetset.Block]{
 	number("block", Int32, Key, func(b *targetset.Block) *int32 { return &b.Number }),
 	number("era", Int32, Changed, func(b *targetset.Block) *int32 { return &b.Era }),
 	number("attempt", Int32, Changed, func(b *targetset.Block) *int32 { return &b.Attempt }),
 	bits("succeeded", Changed, func(b *targetset.Block) *targetset.Bits { return &b.Succeeded }, sizeOf),
 	bits("finished", Changed, func(b *targetset.Block) *targetset.Bits { return &b.Finished }, sizeOf),
+}
+
+// Batches is stepgate_batches, without the column of the job: the batches of steps that have begun.
+var Batches = Table[store.Batch]{
+	number("step", Int32, Key, func(b *store.Batch) *int64 { return (*int64)(&b.Step) }),
+	number("number", Int32, Key, func(b *store.Batch) *int32 { return &b.Number }),
+	number("run_first", Int32, Changed, func(b *store.Batch) *int32 { return &b.First }),
+	number("run_end", Int32, Changed, func(b *store.Batch) *int32 { return &b.End }),
+	number("run_full", Int32, Changed, func(b *store.Batch) *int32 { return &b.Full }),
+	number("since", Int32, Created, func(b *store.Batch) *int32 { return &b.Since }),
+	number("attempt", Int32, Changed, func(b *store.Batch) *int32 { return &b.Attempt }),
+	number("succeeded", Int32, Changed, func(b *store.Batch) *int32 { return &b.Succeeded }),
+	number("unfinished", Int32, Changed, func(b *store.Batch) *int32 { return &b.Unfinished }),
+	number("started", Int64, Created, func(b *store.Batch) *int64 { return (*int64)(&b.Started) }),
+	number("finished", Int64, Changed, func(b *store.Batch) *int64 { return (*int64)(&b.Finished) }),
+	number("state", Int16, Changed, func(b *store.Batch) *uint8 { return (*uint8)(&b.State) }),
 }
 
 func sizeOf(b *targetset.Block) int32 { return b.Size }
@@ -112,6 +146,13 @@ var Records = Table[store.Record]{
 	number("entered", Int32, Created, func(r *store.Record) *int64 { return (*int64)(&r.Entered) }),
 	number("attempt", Int32, Created, func(r *store.Record) *int32 { return &r.Attempt }),
 	number("run_full", Int32, Created, func(r *store.Record) *int32 { return &r.Run.Full }),
+	number("run_first", Int32, Created, func(r *store.Record) *int32 { return &r.Run.First }),
+	number("run_end", Int32, Created, func(r *store.Record) *int32 { return &r.Run.End }),
+	number("succeeded_before", Int32, Created, func(r *store.Record) *int32 { return &r.Before }),
+	number("gate_until", Int64, Created, func(r *store.Record) *int64 { return (*int64)(&r.Gate.Until) }),
+	number("gate", Int16, Created, func(r *store.Record) *uint8 { return (*uint8)(&r.Gate.Reason) }),
+	number("gate_then", Int16, Created, func(r *store.Record) *uint8 { return (*uint8)(&r.Gate.Then) }),
+	truth("mendable", Created, func(r *store.Record) *bool { return &r.Mendable }),
 	number("succeeded", Int32, Created, func(r *store.Record) *int32 { return &r.Succeeded }),
 	number("unfinished", Int32, Created, func(r *store.Record) *int32 { return &r.Unfinished }),
 	number("results", Int32, Created, func(r *store.Record) *int32 { return &r.Results }),
@@ -137,6 +178,8 @@ var Effects = Table[store.Delivery]{
 	number("type", Int16, Created, func(d *store.Delivery) *uint8 { return (*uint8)(&d.Type) }),
 	number("attempt", Int32, Created, func(d *store.Delivery) *int32 { return &d.Attempt }),
 	number("run_full", Int32, Created, func(d *store.Delivery) *int32 { return &d.Run.Full }),
+	number("run_first", Int32, Created, func(d *store.Delivery) *int32 { return &d.Run.First }),
+	number("run_end", Int32, Created, func(d *store.Delivery) *int32 { return &d.Run.End }),
 	number("job_to", Int16, Created, func(d *store.Delivery) *uint8 { return (*uint8)(&d.JobTo) }),
 	text("scope_type", Created, func(d *store.Delivery) *string { return &d.Scope.Type }),
 	text("scope_id", Created, func(d *store.Delivery) *string { return &d.Scope.ID }),
@@ -144,6 +187,7 @@ var Effects = Table[store.Delivery]{
 	text("actor", Created, func(d *store.Delivery) *string { return &d.Actor }),
 	text("reason", Created, func(d *store.Delivery) *string { return &d.Reason }),
 	number("not_before", Int64, Changed, func(d *store.Delivery) *int64 { return (*int64)(&d.NotBefore) }),
+	truth("held", Changed, func(d *store.Delivery) *bool { return &d.Held }),
 	number("count", Int32, Changed, func(d *store.Delivery) *int32 { return &d.Count }),
 	number("failures", Int32, Changed, func(d *store.Delivery) *int32 { return &d.Failures }),
 	id("token", Changed, func(d *store.Delivery) *uuid.UUID { return &d.Token }),

@@ -1,5 +1,5 @@
-// Package strictjson reads JSON that somebody has written and may have got wrong: it refuses
-// what encoding/json lets pass and then ignores, guesses or replaces.
+// Package strictjson reads JSON that people and programs write: it refuses mistakes that
+// encoding/json ignores or repairs.
 package strictjson
 
 import (
@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 )
 
-// What a document may hold.
+// The limits of a document.
 const (
 	MaxDepth   = 32     // levels of objects and lists in each other
 	MaxKeys    = 1_000  // keys of one object
@@ -29,15 +29,15 @@ const (
 // are errors. The names of v's fields must be lower-case ASCII. An error that lies in one value is an [*Error].
 func Unmarshal(data []byte, v any) error { return unmarshal(data, v, true) }
 
-// Request is Unmarshal for what programs send, in which null is an error as well: a client
+// Request is Unmarshal for requests of programs, in which null is an error as well: a client
 // omits a field instead.
 func Request(data []byte, v any) error { return unmarshal(data, v, false) }
 
-// An Error says what is wrong with one value. It names no type of Go's and repeats nothing of
-// the document but names of fields, of which it repeats the beginning.
+// An Error is a fault of one value. Its text has no Go types, and nothing of the document but the
+// beginnings of field names.
 type Error struct {
 	Path string // of the value, as in "steps[2].name"; "" for the document
-	Text string // what is wrong with it, or what would be right
+	Text string // the fault, or the valid form
 }
 
 func (e *Error) Error() string {
@@ -77,7 +77,7 @@ func unmarshal(data []byte, v any, nulls bool) error {
 	return err
 }
 
-// wanted says what reads as a t.
+// wanted describes the JSON of a t.
 func wanted(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:
@@ -110,7 +110,7 @@ type path []place
 
 type place struct {
 	key   string
-	index int // instead, if not negative
+	index int // if not negative, instead of a name
 }
 
 func (p path) String() string {
@@ -139,13 +139,12 @@ func pathAt(data []byte, offset int64) string {
 	return w.path.String()
 }
 
-// Fields reads the one JSON object that data is, and returns those of its fields that are
-// known, each as it stands. Fields ignores others, in any
-// case. A field whose name differs from a known one in case alone is an error, and so is
-// whatever else [Unmarshal] refuses, wherever it stands. An error quotes nothing of data,
-// which may hold secrets: it says what is wrong, at which byte, and in which known field.
+// Fields reads data as one JSON object, and returns the known ones of its fields, unparsed. It
+// ignores other fields, unless a name differs from a known one only in case, which is an error. So
+// is everything that [Unmarshal] refuses, anywhere in data. An error quotes nothing of data, which
+// may hold secrets: it has the fault, the byte, and the known field.
 func Fields(data []byte, known ...string) (map[string]json.RawMessage, error) {
-	field := "" // that is being read, if it is a known one
+	field := "" // the current field, if it is known
 	w := newWalker(data)
 	w.key = func(depth int, key string, again bool) error {
 		if depth == 0 {
@@ -197,8 +196,8 @@ type walker struct {
 	key     func(depth int, key string, again bool) error // looks at a key; again if its object has had it
 	noNulls bool
 	until   int64 // stops at the first value whose first token ends here or later; 0 for never
-	path    path  // of the value that is being read
-	objects int   // that were seen
+	path    path  // of the current value
+	objects int   // number of objects so far
 }
 
 var errHere = errors.New("the value that is looked for")
@@ -262,7 +261,7 @@ func (w *walker) walk(depth int) error {
 			if err != nil {
 				return err
 			}
-			key := token.(string) // or Token would have failed
+			key := token.(string) // Token fails on other keys
 			if err := w.key(depth, key, seen[key]); err != nil {
 				return err
 			}
@@ -284,7 +283,7 @@ func (w *walker) walk(depth int) error {
 	return err
 }
 
-// plain reports whether key has no letter that encoding/json would take for another one.
+// plain reports whether key has only letters that encoding/json takes for themselves.
 func plain(key string) bool {
 	for _, r := range key {
 		if r >= utf8.RuneSelf || 'A' <= r && r <= 'Z' {
@@ -294,8 +293,8 @@ func plain(key string) bool {
 	return true
 }
 
-// halfRune returns where data escapes one half of a surrogate pair without the other, which
-// encoding/json would replace; -1 for nowhere.
+// halfRune returns the offset of the first escape of half a surrogate pair without the other half,
+// which encoding/json would replace, or -1.
 func halfRune(data []byte) int {
 	for i := 0; i < len(data); i++ {
 		if data[i] != '\\' {

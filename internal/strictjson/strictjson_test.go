@@ -23,7 +23,7 @@ func TestUnmarshal(t *testing.T) {
 	}
 }
 
-// What encoding/json would ignore, guess or replace is refused, with what is wrong.
+// Input that encoding/json would ignore, guess or replace is refused, with the mistake.
 func TestUnmarshalRefuses(t *testing.T) {
 	deep := strings.Repeat("[", strictjson.MaxDepth+1) + strings.Repeat("]", strictjson.MaxDepth+1)
 	many := "{"
@@ -88,7 +88,7 @@ func TestRequestRefusesNull(t *testing.T) {
 	}
 }
 
-// Known fields come back as they stand, and the others may be what they like.
+// Known fields are returned unchanged, and unknown ones may have any value.
 func TestFields(t *testing.T) {
 	got, err := strictjson.Fields([]byte(` {"id": 1.50, "Other": {"ID": [1], "id": {"Id": null}}, "name" : "\u0041", "list":[ 1]} `), "id", "name", "list", "absent")
 	if want := `map[id:1.50 list:[ 1] name:"\u0041"]`; err != nil || fmt.Sprintf("%s", got) != want {
@@ -96,8 +96,8 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// What is refused is refused at any depth, with the known field that it is in. Nothing but
-// the names of known fields is told of the text, which may be secret.
+// A mistake is refused at any depth, with the known field around it. The error repeats only names of
+// known fields: the rest of the text may be secret.
 func TestFieldsRefuses(t *testing.T) {
 	deep := strings.Repeat("[", strictjson.MaxDepth) + strings.Repeat("]", strictjson.MaxDepth)
 	for text, want := range map[string]string{

@@ -42,7 +42,7 @@ func Alphabet[T Letter, P Text[T]](t *testing.T, wire map[int]string, valid func
 		if valid(v) != known {
 			t.Errorf("%T(%d).Valid() = %v, want %v", v, i, !known, known)
 		}
-		want := v.String() // which nothing reads if v is unknown
+		want := v.String() // not readable if v is unknown
 		if v == 0 {
 			want = ""
 		}
@@ -74,8 +74,8 @@ func Alphabet[T Letter, P Text[T]](t *testing.T, wire map[int]string, valid func
 	}
 }
 
-// Spell asserts that what an alphabet reads it prints, and what it prints it reads. A nil parse is
-// for an alphabet that only unmarshals.
+// Spell asserts that an alphabet prints the text that it reads, and reads the text that it prints. A
+// nil parse is for an alphabet that only unmarshals.
 func Spell[T Letter, P Text[T]](t *testing.T, s string, valid func(T) bool, parse func(string) (T, error)) {
 	t.Helper()
 	v, err := read[T, P](s, parse)

@@ -1,4 +1,4 @@
-// Package testkit is what the tests of several packages share. Only tests import it.
+// Package testkit has helpers for the tests of several packages. Only tests import it.
 package testkit
 
 import (
@@ -18,9 +18,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Main runs the tests of a package, and has rapid check a property so many times unless the
-// command line says otherwise. Unless GOGC is set, it collects garbage a quarter as often: in
-// these tests, of which the heap is small, the collector takes a fifth of the time.
+// Main runs the tests of a package, with checks as the default of rapid's flag -rapid.checks. Unless
+// GOGC is set, it collects garbage a quarter as often: in these tests, with a small heap, the
+// collector takes a fifth of the time.
 func Main(m *testing.M, checks int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
@@ -69,8 +69,8 @@ func ChecksBy(t testing.TB, divisor int) {
 	SetFlag(t, "rapid.checks", strconv.Itoa(max(n/divisor, 1)))
 }
 
-// Failure returns what rapid has to say of a property, "" if it holds. It neither shrinks a
-// failure nor keeps it in a file.
+// Failure returns rapid's message about a property, "" if it holds. It neither shrinks a failure nor
+// keeps it in a file.
 func Failure(t testing.TB, property func(*rapid.T)) string {
 	t.Helper()
 	SetFlag(t, "rapid.nofailfile", "true")
@@ -85,7 +85,7 @@ func Failure(t testing.TB, property func(*rapid.T)) string {
 	return s.text.String()
 }
 
-// silent is a test that keeps its failures to itself.
+// silent is a test that does not report its failures.
 type silent struct {
 	text   strings.Builder
 	failed bool
@@ -126,8 +126,8 @@ func RoundTrip[T any](t testing.TB, data []byte) {
 	}
 }
 
-// Seed returns the seed of a test that is not played again exactly, as a schedule takes part
-// in it. STEPGATE_SEED sets it. It is logged.
+// Seed returns the seed of a test whose schedule a seed does not fix. STEPGATE_SEED sets it. It is
+// logged.
 func Seed(t testing.TB) uint64 {
 	t.Helper()
 	seed := rand.Uint64() >> 32

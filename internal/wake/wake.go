@@ -1,4 +1,4 @@
-// Package wake tells listeners of commits: what every store that can wake them needs.
+// Package wake tells listeners of commits, for the engine and for stores that are a store.Waker.
 package wake
 
 import (
@@ -8,17 +8,16 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A List is who listens for commits. Its zero value is a list of nobody. It is safe for
-// concurrent use and calls nobody back, so that a store may wake under its own locks.
+// A List is a list of listeners for commits. The zero List is empty. It is safe for concurrent use
+// and calls no listener, so that a store may wake under its own locks.
 type List struct {
-	listening atomic.Int32 // so that a commit that nobody listens for takes no lock
+	listening atomic.Int32 // number of listeners: a commit without any takes no lock
 	mu        sync.Mutex   // guards all below
 	channels  map[store.JobID]map[chan struct{}]bool
 }
 
 // Listen is the Wake of a [store.Waker]: changed is closed at the first wake for the job that
-// begins after Listen has returned; job 0 means any. stop ends the listening, if that has not
-// ended yet.
+// begins after Listen has returned; job 0 means any. stop ends the listening, and is idempotent.
 func (l *List) Listen(job store.JobID) (changed <-chan struct{}, stop func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,8 +37,7 @@ func (l *List) Listen(job store.JobID) (changed <-chan struct{}, stop func()) {
 	}
 }
 
-// Wake tells everybody who listens for a job, or for any. A store calls it once the commit is
-// what its readers see.
+// Wake tells all listeners for a job, or for any. A store calls it once readers see the commit.
 func (l *List) Wake(job store.JobID) {
 	if l.listening.Load() == 0 {
 		return
@@ -50,8 +48,8 @@ func (l *List) Wake(job store.JobID) {
 	l.wake(0)
 }
 
-// WakeAll tells everybody. It is for a store that may have missed commits of others, and does
-// not know to which jobs.
+// WakeAll tells all listeners. It is for a store that may have missed commits of other processes to
+// unknown jobs.
 func (l *List) WakeAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,7 +58,7 @@ func (l *List) WakeAll() {
 	}
 }
 
-// wake closes the channels of those who listen for exactly this job. l is locked.
+// wake closes the channels of the listeners for exactly this job. l is locked.
 func (l *List) wake(job store.JobID) {
 	for c := range l.channels[job] {
 		close(c)

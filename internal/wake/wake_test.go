@@ -17,7 +17,7 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-// A wake reaches whoever listens for its job, or for any, and nobody else.
+// A wake reaches the listeners of its job and those of any job, and no others.
 func TestListenersAreWoken(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -30,7 +30,7 @@ func TestListenersAreWoken(t *testing.T) {
 		{"a wake for all", (*List).WakeAll, [3]bool{true, true, true}},
 	} {
 		var l List
-		c.wake(&l) // which nobody hears
+		c.wake(&l) // without a listener
 		for range 2 {
 			var first, second [3]<-chan struct{} // by job
 			for job := range store.JobID(3) {
@@ -47,7 +47,7 @@ func TestListenersAreWoken(t *testing.T) {
 	}
 }
 
-// Who has stopped is not woken, and stops nobody else.
+// A listener that has stopped is not woken, and stops no other.
 func TestStopEndsOneListening(t *testing.T) {
 	var l List
 	gone, stop := l.Listen(1)
@@ -66,7 +66,7 @@ func TestStopEndsOneListening(t *testing.T) {
 	}
 }
 
-// A wake that nobody hears, any more, waits for no lock.
+// A wake without listeners waits for no lock.
 func TestAWakeThatNobodyHearsTakesNoLock(t *testing.T) {
 	var l List
 	_, stop := l.Listen(1)
@@ -76,7 +76,7 @@ func TestAWakeThatNobodyHearsTakesNoLock(t *testing.T) {
 	l.mu.Unlock()
 }
 
-// No wake is lost among others: whoever listens before it begins is woken.
+// Concurrent wakes are not lost: every listener that listens before a wake begins is woken.
 func TestConcurrentUse(t *testing.T) {
 	var l List
 	var all sync.WaitGroup

@@ -35,7 +35,7 @@ func insertOwn(ctx context.Context, tx pgx.Tx, job store.JobID, seq store.Seq) e
 	return err
 }
 
-// What is done alongside a commit takes effect in its transaction.
+// Statements alongside a commit take effect in its transaction.
 func TestAlongside(t *testing.T) {
 	pool := withOwn(t)
 	eng := engine.New(open(t, pool))
@@ -49,8 +49,8 @@ func TestAlongside(t *testing.T) {
 	}
 }
 
-// What fails alongside a commit fails it and undoes it, and is what the caller is told: not
-// that there was a conflict, after which it would be tried again and again.
+// An error alongside a commit fails the commit and undoes it. The caller gets that error, and not a
+// conflict, which would be tried again and again.
 func TestAlongsideFails(t *testing.T) {
 	pool := withOwn(t)
 	st := open(t, pool)
@@ -98,7 +98,7 @@ func TestAlongsideFails(t *testing.T) {
 	}
 }
 
-// Where nothing is committed, nothing is done alongside.
+// A call that commits nothing runs nothing alongside.
 func TestNothingAlongside(t *testing.T) {
 	ran := 0
 	ctx := pgstore.Alongside(t.Context(), func(context.Context, pgx.Tx) error { ran++; return nil })
@@ -146,7 +146,7 @@ func TestAlongsideIsForOneCommit(t *testing.T) {
 	}
 }
 
-// What is done alongside is of one call: its commit is shared with no other.
+// A call with statements alongside shares its commit with no other.
 func TestAlongsideIsAlone(t *testing.T) {
 	ctx := pgstore.Alongside(t.Context(), func(context.Context, pgx.Tx) error { return nil })
 	if !store.IsAlone(ctx) || store.IsAlone(t.Context()) {

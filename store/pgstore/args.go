@@ -15,37 +15,38 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A line is a row of a table, behind the keys that name what it belongs to.
+// A line is a row of a table with the keys of its owner before it.
 type line[R any] struct {
 	keys [maxKeys]int64
 	row  *R
 }
 
-const maxKeys = 5
+const maxKeys = 7
 
-// A layout is a table as a statement is passed it: keys, each with its type, and columns.
+// A layout is the form of a table parameter: keys, each with its type, and columns.
 type layout[R any] struct {
 	keys    []string
 	columns schema.Table[R]
 }
 
-// The layouts of what a change writes.
+// The layouts of the rows that a change writes.
 var (
 	heads    = layout[store.Job]{[]string{"base bigint"}, schema.Jobs.At(schema.Key, schema.Changed)}
 	states   = layout[store.Step]{[]string{"job bigint"}, schema.Steps.At(schema.Key, schema.Changed)}
-	lines    = layout[store.Record]{[]string{"about int", "about_type int", "about_attempt int", "about_run int", "ended int"}, schema.Records}
+	lines    = layout[store.Record]{[]string{"about int", "about_type int", "about_attempt int", "about_run int", "about_first int", "about_end int", "ended int"}, schema.Records}
 	outcomes = layout[store.Target]{[]string{"job bigint", "step int"}, schema.Results}
 	sets     = layout[targetset.Block]{[]string{"job bigint", "step int"}, schema.TargetSets}
+	batches  = layout[store.Batch]{[]string{"job bigint"}, schema.Batches}
 
 	newJobs  = layout[store.Job]{nil, schema.Jobs}
 	newSteps = layout[store.Step]{[]string{"job bigint"}, schema.Steps}
 	newNames = layout[schema.NameBlock]{[]string{"job bigint"}, schema.TargetNames}
 )
 
-// types are the names of the types of columns.
+// types has the name of each type of column in PostgreSQL.
 var types = [...]string{
 	schema.Int64: "bigint", schema.Int32: "int", schema.Int16: "int2", schema.Bool: "bool",
-	schema.Text: "text", schema.UUID: "uuid", schema.List: "json", schema.Bits: "varbit",
+	schema.Text: "text", schema.UUID: "uuid", schema.List: "json", schema.Bits: "varbit", schema.Data: "text",
 }
 
 // String returns the names and types of keys and columns.
@@ -57,7 +58,7 @@ func (l layout[R]) String() string {
 // names returns the names of keys and columns.
 func (l layout[R]) names() string { return names(l.String()) }
 
-// changes returns the assignments that take what changes of a row from another one.
+// changes returns the assignments of the columns that can change, from the row from.
 func (l layout[R]) changes(from string) string {
 	return l.columns.At(schema.Changed).List(func(c schema.Column[R]) string { return c.Name + " = " + from + "." + c.Name })
 }
@@ -85,7 +86,7 @@ func (l layout[R]) arrays(rows []line[R]) []any {
 		switch c := &l.columns[i]; c.Type {
 		case schema.UUID:
 			args = append(args, column(rows, func(r *line[R]) pgtype.UUID { return asUUID(c.UUID(r.row)) }))
-		case schema.Text:
+		case schema.Text, schema.Data:
 			texts = append(texts, column(rows, func(r *line[R]) string { return c.Text(r.row) }))
 		case schema.List:
 			texts = append(texts, column(rows, func(r *line[R]) *string { return asJSON(c.List(r.row)) }))
@@ -99,8 +100,8 @@ func (l layout[R]) arrays(rows []line[R]) []any {
 	return append(args, texts...)
 }
 
-// scalars appends the parameters for [statement.values]. Each is of the type of its column: the
-// driver knows that at once.
+// scalars appends the parameters for [statement.values]. Each has the Go type of its column: the
+// driver then needs no conversion.
 func (l layout[R]) scalars(args []any, rows []line[R]) []any {
 	for i := range rows {
 		for k := range l.keys {
@@ -128,7 +129,7 @@ func scalar[R any](c *schema.Column[R], row *R) any {
 		return int16(c.Int(row))
 	case schema.Bool:
 		return c.Int(row) != 0
-	case schema.Text:
+	case schema.Text, schema.Data:
 		return c.Text(row)
 	case schema.UUID:
 		return asUUID(c.UUID(row))
@@ -147,7 +148,7 @@ func column[R, V any](rows []R, of func(r *R) V) []V {
 	return v
 }
 
-// headRows returns the headers of changes, each with the version that it replaces.
+// headRows returns the headers of changes, each with the version that the change replaces.
 func headRows(group []*store.Change) []line[store.Job] {
 	return column(group, func(c **store.Change) line[store.Job] {
 		return line[store.Job]{[maxKeys]int64{int64((*c).Base())}, &(*c).Job}
@@ -164,13 +165,14 @@ func stepRows(group []*store.Change) (all []line[store.Step]) {
 	return all
 }
 
-// recordRows returns the records of changes, each with what its effect is about.
+// recordRows returns the records of changes, each with the step, type, attempt, run and final state
+// of its effect.
 func recordRows(group []*store.Change) (all []line[store.Record]) {
 	for _, c := range group {
 		for i := range c.Records {
 			d, _ := c.Delivery(&c.Records[i])
 			all = append(all, line[store.Record]{
-				[maxKeys]int64{int64(d.Step), int64(d.Type), int64(d.Attempt), int64(d.Run.Full), int64(d.JobTo)}, &c.Records[i],
+				[maxKeys]int64{int64(d.Step), int64(d.Type), int64(d.Attempt), int64(d.Run.Full), int64(d.Run.First), int64(d.Run.End), int64(d.JobTo)}, &c.Records[i],
 			})
 		}
 	}
@@ -187,16 +189,26 @@ func resultRows(group []*store.Change) (all []line[store.Target]) {
 	return all
 }
 
-// setRows returns what the results of changes add to the sets of targets.
+// setRows returns the additions of the results of changes to the sets of targets.
 func setRows(group []*store.Change) (all []line[targetset.Block]) {
 	for _, c := range group {
 		if len(c.Targets) == 0 {
 			continue
 		}
 		s := &c.Steps[0]
-		blocks := targetset.Changed(s, c.Targets)
+		blocks := targetset.Changed(s, c.BatchesOf(s.ID), c.Targets)
 		for i := range blocks {
 			all = append(all, line[targetset.Block]{[maxKeys]int64{int64(c.Job.ID), int64(s.ID)}, &blocks[i]})
+		}
+	}
+	return all
+}
+
+// batchRows returns the batches of changes.
+func batchRows(group []*store.Change) (all []line[store.Batch]) {
+	for _, c := range group {
+		for i := range c.Batches {
+			all = append(all, line[store.Batch]{[maxKeys]int64{int64(c.Job.ID)}, &c.Batches[i]})
 		}
 	}
 	return all
@@ -215,7 +227,7 @@ func nameRows(group []*store.Change) (all []line[schema.NameBlock]) {
 	return all
 }
 
-// creations are the requests that create jobs: stepgate_creations.
+// creations are the columns of stepgate_creations, the requests that created jobs.
 const creations = `scope_type text, scope_id text, request uuid, job bigint`
 
 // creationArrays returns the parameters for [statement.rows] of creations.
@@ -229,7 +241,7 @@ func creationArrays(group []*store.Change) []any {
 	}
 }
 
-// asBits returns a set of so many targets as a bit string.
+// asBits returns a set of size targets as a bit string.
 func asBits(set targetset.Bits, size int32) pgtype.Bits {
 	return pgtype.Bits{Bytes: set, Len: size, Valid: true}
 }
@@ -240,20 +252,20 @@ func asJSON(names step.Names) *string {
 		return nil
 	}
 	text, err := json.Marshal(names)
-	if err != nil { // of strings, there is none
+	if err != nil { // a list of strings marshals
 		panic(err)
 	}
 	list := string(text)
 	return &list
 }
 
-// asUUID returns a request or a token, NULL for none, as a parameter of a type that the driver
-// knows without asking the server what it expects.
+// asUUID returns a request or a token, NULL for none, in a type that the driver encodes without
+// asking the server for the type of the parameter.
 func asUUID(id uuid.UUID) pgtype.UUID {
 	return pgtype.UUID{Bytes: id, Valid: id != uuid.UUID{}}
 }
 
-// dests returns what a row is read into, in the order of the columns.
+// dests appends the destinations of a row's columns, in their order.
 func dests[R any](into []any, columns schema.Table[R], row *R) []any {
 	n := len(into)
 	into = columns.Dests(into, row)
@@ -275,7 +287,7 @@ type uuidDest uuid.UUID
 
 // ScanUUID implements pgtype.UUIDScanner.
 func (d *uuidDest) ScanUUID(v pgtype.UUID) error {
-	*d = v.Bytes // zero of NULL
+	*d = v.Bytes // v is zero for NULL
 	return nil
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore"
 )
 
-// On a pool that was closed every call fails and says so, and nothing is done.
+// On a closed pool every call fails with that reason, and has no effect.
 func TestClosedPool(t *testing.T) {
 	ctx := t.Context()
 	dsn, direct := shared(t)
@@ -81,8 +81,8 @@ func TestClosedPool(t *testing.T) {
 	}
 }
 
-// A statement that the server ends as it takes too long has done nothing, and its request
-// passes when it is repeated.
+// A statement that the server ends because it takes too long has no effect, and its request passes when
+// it is repeated.
 func TestStatementTimeout(t *testing.T) {
 	dsn, direct := shared(t)
 	hasLittleTime := func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["statement_timeout"] = "500ms" }
@@ -107,12 +107,12 @@ func TestStatementTimeout(t *testing.T) {
 	}
 }
 
-// Rows that somebody else has removed are an error, and no reason to panic.
+// Rows that another program has removed are an error, and no reason to panic.
 func TestNamesAreMissing(t *testing.T) {
 	pool := migrated(t)
 	st := open(t, pool)
 	id := jobkit.Start(t, engine.New(st), engine.JobSpec{Name: "job", Steps: []step.Spec{runs(2)}})
 	execute(t, pool, `DELETE FROM stepgate_target_names`)
 	_, err := st.Targets(t.Context(), store.TargetFilter{Job: id, Step: 1, Page: store.Page[int32]{After: -1, Limit: 10}})
-	refused(t, "Targets", err, "pgstore: targets: names: there is none of target 0 of step 1")
+	refused(t, "Targets", err, "pgstore: targets: target 0 of step 1", "has no name")
 }

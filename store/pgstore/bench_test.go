@@ -64,7 +64,7 @@ func ideal(b *testing.B, to *pgx.ConnConfig, clients int) float64 {
 	return figure
 }
 
-// bench returns a pool of so many connections to a database to measure in.
+// bench returns a pool of conns connections to a database to measure in.
 func bench(b *testing.B, conns int) *pgxpool.Pool {
 	b.Helper()
 	config, err := pgxpool.ParseConfig(pgtest.Schema(b))
@@ -111,8 +111,8 @@ func atOnce(b *testing.B, callers int, call func(caller, n int) error) float64 {
 	return float64(b.N) / b.Elapsed().Seconds()
 }
 
-// operate has so many callers operate, each on jobs of its own, and returns how many
-// operations a second they made.
+// operate makes callers operate, each on jobs of its own, and returns their operations per
+// second.
 func operate(b *testing.B, eng *engine.Engine, callers int, ids []store.JobID) float64 {
 	b.Helper()
 	return atOnce(b, callers, func(caller, n int) error {

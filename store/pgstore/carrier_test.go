@@ -15,7 +15,7 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore"
 )
 
-// A carrier notes what it carries in a table of its own.
+// A carrier writes its effects to a table of its own.
 type carrier struct {
 	carried []store.Delivery // of the transactions that were not undone for another reason
 	refuses store.JobID      // it does not carry effects of this job
@@ -100,7 +100,7 @@ func carriedTogether(t *testing.T, pool *pgxpool.Pool, st *pgstore.Store, change
 	}
 }
 
-// Of a group the effects of those changes are carried that pass.
+// The effects of the changes of a group that pass are carried.
 func TestCarrierOfAGroup(t *testing.T) {
 	pool := withOwn(t)
 	st := open(t, pool, pgstore.WithCarrier(&carrier{}), pgstore.WithLanes(1), unhurried)
@@ -126,7 +126,7 @@ func TestCarrierFails(t *testing.T) {
 	}
 }
 
-// A carrier that passes over what fails the transaction undoes that change alone, too.
+// A carrier that ignores an error which fails the transaction also undoes only that change.
 func TestCarrierHidesAFailure(t *testing.T) {
 	pool, c := withOwn(t), &carrier{}
 	st := open(t, pool, pgstore.WithCarrier(c), pgstore.WithLanes(1), unhurried)
@@ -162,7 +162,7 @@ func TestCarrierPanics(t *testing.T) {
 	}
 }
 
-// Take claims a carried effect, and whoever has taken it before has lost it.
+// Take claims a carried effect, and ends the lease of an earlier Take.
 func TestTake(t *testing.T) {
 	ctx, pool := t.Context(), withOwn(t)
 	st := open(t, pool, pgstore.WithCarrier(&carrier{}))
@@ -177,7 +177,7 @@ func TestTake(t *testing.T) {
 		if d.Token == waiting.Token {
 			t.Errorf("Take: got token %v, want one of its own", d.Token)
 		}
-		waiting.Count, waiting.Token = waiting.Count+1, d.Token
+		waiting.Held, waiting.Count, waiting.Token = true, waiting.Count+1, d.Token
 		if d != waiting {
 			t.Errorf("Take: got %+v, want %+v", d, waiting)
 		}

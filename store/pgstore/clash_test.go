@@ -46,7 +46,7 @@ func (d *deadlocks) TraceBatchQuery(_ context.Context, _ *pgx.Conn, data pgx.Tra
 }
 func (d *deadlocks) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
 
-// settled asserts that so many of some commits pass, that the others conflict, and that no statement
+// settled asserts that want of the commits pass, that the others conflict, and that no statement
 // was deadlocked.
 func (d *deadlocks) settled(t *testing.T, answers []<-chan error, want int) {
 	t.Helper()

@@ -12,13 +12,13 @@ import (
 
 var _ store.Clock = (*Store)(nil)
 
-// WithClock replaces the server's clock, for tests that move time; nil keeps it. Give engines the
-// same function, by engine.WithClock, and they go by it alone. Every process that shares the schema
-// must have it.
+// WithClock replaces the server's clock in tests that move time; nil keeps the server's. Give the
+// engines the same function with engine.WithClock. Every process that shares the schema must use
+// the same clock.
 func WithClock(now func() time.Time) Option { return func(c *config) { c.now = now } }
 
-// Now implements store.Clock: the server's clock_timestamp, in whole milliseconds. It is one round
-// trip.
+// Now implements store.Clock: it returns the server's clock_timestamp in whole milliseconds, in
+// one round trip.
 func (s *Store) Now(ctx context.Context) (step.Time, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err

@@ -20,9 +20,8 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
-// Commit implements store.Store. It is one round trip. Changes that come while others of
-// their lane are under way are committed together in one statement, and each has its own
-// answer.
+// Commit implements store.Store in one round trip. Changes that arrive while their lane commits
+// are committed together in the next statement, each with its own answer.
 func (s *Store) Commit(ctx context.Context, c store.Change) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -32,7 +31,7 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 	}
 	switch also := alongside(ctx); {
 	case also != nil:
-		ctx = context.WithValue(ctx, alongsideKey{}, nil) // it is for this commit, not for one that it makes itself
+		ctx = context.WithValue(ctx, alongsideKey{}, nil) // for this commit, and not for one that f makes
 		return failed("commit", s.commit(ctx, []store.Change{c}, also)[0])
 	case s.changes == nil:
 		return failed("commit", s.commit(ctx, []store.Change{c}, nil)[0])
@@ -40,33 +39,43 @@ func (s *Store) Commit(ctx context.Context, c store.Change) error {
 	return failed("commit", queued(s.changes.Do(ctx, int64(c.Job.ID), c)))
 }
 
-// queued returns what is told of the answer of a lane.
+// queued returns the answer of a lane with the errors of package store.
 func queued(err error) error {
 	switch {
 	case err == groupcommit.ErrNotBegun:
-		return link.Undone(fmt.Errorf("%w: the calls before it take too long", ErrTimeout))
+		return link.Undone(fmt.Errorf("%w: earlier calls take too long", ErrTimeout))
 	case errors.Is(err, groupcommit.ErrNotBegun):
 		return link.Undone(err)
 	}
 	return err
 }
 
-// commit commits changes of different jobs, together with also, if that is not nil, and
-// returns an answer for each. If they fail together, and it is known that none of them has
-// passed, each is tried alone, so that none fails for a neighbour. One that a lock keeps waiting
-// is groupcommit.ErrAside, unless it was alone from the first.
+// commit commits changes of different jobs, with also if it is not nil, and returns an answer for
+// each. If the group fails and none of its changes has taken effect, it tries each change alone: no
+// change fails for a neighbour. A change that moves a turn is committed alone. A change of a group
+// that waits for a lock gets groupcommit.ErrAside.
 func (s *Store) commit(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error) []error {
 	if len(group) == 1 {
 		return []error{s.commitOne(ctx, group, also, 0)}
 	}
-	fit, again, err := s.apply(ctx, group, also, s.patience)
 	errs := make([]error, len(group))
+	var together []store.Change
+	var places []int // in group, of those that are committed together
 	for i := range group {
+		if group[i].Turn != store.NoTurn { // each sees the turns that the one before it leaves
+			errs[i] = s.commitAside(ctx, group[i:i+1], also)
+			continue
+		}
+		together, places = append(together, group[i]), append(places, i)
+	}
+	if len(together) == 0 {
+		return errs
+	}
+	fit, again, err := s.apply(ctx, together, also, s.patience)
+	for n, i := range places {
 		switch {
 		case again && !errors.Is(err, ErrTimeout):
-			if errs[i] = s.commitOne(ctx, group[i:i+1], also, s.patience); isLocked(errs[i]) {
-				errs[i] = groupcommit.ErrAside
-			}
+			errs[i] = s.commitAside(ctx, together[n:n+1], also)
 		case err != nil:
 			errs[i] = err
 		default:
@@ -74,6 +83,15 @@ func (s *Store) commit(ctx context.Context, group []store.Change, also func(cont
 		}
 	}
 	return errs
+}
+
+// commitAside commits one change of a group, and returns groupcommit.ErrAside if it waits for a lock.
+func (s *Store) commitAside(ctx context.Context, one []store.Change, also func(context.Context, pgx.Tx) error) error {
+	err := s.commitOne(ctx, one, also, s.patience)
+	if isLocked(err) {
+		return groupcommit.ErrAside
+	}
+	return err
 }
 
 // commitOne commits a group of one.
@@ -85,7 +103,8 @@ func (s *Store) commitOne(ctx context.Context, one []store.Change, also func(con
 	return s.committed(fit, one[0].Job.ID)
 }
 
-// committed tells of a change, if it is among those that fit.
+// committed announces the commit of a job that is in fit. For another job it returns
+// store.ErrConflict.
 func (s *Store) committed(fit map[store.JobID]bool, job store.JobID) error {
 	if !fit[job] {
 		return store.ErrConflict
@@ -94,16 +113,16 @@ func (s *Store) committed(fit map[store.JobID]bool, job store.JobID) error {
 	return nil
 }
 
-// isLocked reports whether a lock is why a change was not committed.
+// isLocked reports whether a change failed because it waited too long for a lock.
 func isLocked(err error) bool {
 	const lockNotAvailable = "55P03"
 	var refused *pgconn.PgError
 	return errors.As(err, &refused) && refused.Code == lockNotAvailable
 }
 
-// isConflict reports whether err means that an id is taken, that a request was carried out or,
-// under an isolation stricter than READ COMMITTED, that others were faster. A row of a table of
-// the caller's that is there already is none of these.
+// isConflict reports whether err means that an id or a request is in use already or, under an
+// isolation stricter than READ COMMITTED, that a concurrent transaction won. A duplicate key in
+// one of the caller's tables is no conflict.
 func isConflict(err error) bool {
 	const uniqueViolation, serializationFailure = "23505", "40001"
 	var refused *pgconn.PgError
@@ -119,10 +138,10 @@ type sender interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
-// apply carries out what fits of a group, all in one transaction, and returns the jobs of
-// what did. An error is of all of it; again says that it is known that nothing was done, and
-// that the server goes on. Locks are waited for no longer than patience, 0 being the bound of a
-// call.
+// apply carries out the changes of a group that fit the stored versions, in one transaction, and
+// returns their jobs. An error is the error of the whole group; again then reports that nothing was
+// done and that the session is usable. It waits for locks at most patience, or the bound of a call
+// for 0.
 func (s *Store) apply(ctx context.Context, group []store.Change, also func(context.Context, pgx.Tx) error, patience time.Duration) (fit map[store.JobID]bool, again bool, err error) {
 	err = s.link.Write(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
 		again = false
@@ -140,7 +159,7 @@ func (s *Store) apply(ctx context.Context, group []store.Change, also func(conte
 	return fit, again, err
 }
 
-// transact is apply in a transaction that holds more than the store's statements.
+// transact is apply in a transaction with statements of the carrier or of also.
 func (s *Store) transact(ctx context.Context, c *pgx.Conn, group []store.Change, also func(context.Context, pgx.Tx) error, patience time.Duration) (fit map[store.JobID]bool, again bool, err error) {
 	committing := false
 	err = pgx.BeginFunc(ctx, c, func(tx pgx.Tx) (err error) {
@@ -154,12 +173,12 @@ func (s *Store) transact(ctx context.Context, c *pgx.Conn, group []store.Change,
 		return err
 	})
 	if err != nil && !committing {
-		return fit, !c.IsClosed(), link.Undone(err) // whatever failed: the commit was not sent
+		return fit, !c.IsClosed(), link.Undone(err) // the commit was not sent
 	}
 	return fit, link.RolledBack(err), err
 }
 
-// carry hands the effects of the changes that fit to the carrier, if there is one.
+// carry passes the effects of the changes that fit to the carrier, if there is one.
 func (s *Store) carry(ctx context.Context, tx pgx.Tx, group []store.Change, fit map[store.JobID]bool) error {
 	if s.carrier == nil {
 		return nil
@@ -180,7 +199,7 @@ func (s *Store) carry(ctx context.Context, tx pgx.Tx, group []store.Change, fit 
 	return contain(func() error { return s.carrier.Carry(ctx, tx, effects) })
 }
 
-// contain returns what a function of the embedder's does, with a panic as an error.
+// contain calls a function of the embedder and returns a panic as an error.
 func contain(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -190,7 +209,7 @@ func contain(f func() error) (err error) {
 	return f()
 }
 
-// Carried is the NotBefore of an effect that a [Carrier] has taken: nobody claims it.
+// Carried is the NotBefore of an effect that a [Carrier] has taken: no claim finds it.
 const Carried step.Time = math.MaxInt64
 
 // send sends the statements of a group in one round trip and one transaction.
@@ -212,10 +231,11 @@ func (s *Store) send(ctx context.Context, on sender, group []store.Change, patie
 		})
 		return err
 	}
-	if len(group) == 1 && len(group[0].Records) == 1 && patience == 0 { // not as a batch, which costs the caller more
-		sql, args := createSQL, []any(nil)
+	if len(group) == 1 && len(group[0].Records) == 1 && len(group[0].Batches) == 0 && group[0].Turn == store.NoTurn && patience == 0 { // a batch costs the caller more
+		var sql string
+		var args []any
 		if len(creations) > 0 {
-			args = s.creationArgs(creations)
+			sql, args = s.creation(creations)
 		} else {
 			sql, args = s.update(updates)
 		}
@@ -225,61 +245,87 @@ func (s *Store) send(ctx context.Context, on sender, group []store.Change, patie
 		}
 		return fit, noted(rows)
 	}
-	b := newGroup()
-	if patience > 0 {
-		b.Queue(`SELECT set_config('lock_timeout', $1, true)`, fmt.Sprint(max(patience.Milliseconds(), 1)))
-	}
+	b := newGroup(patience)
 	if len(creations) > 0 {
-		slices.SortFunc(creations, func(a, b *store.Change) int { // as for updates: another process may create by the same requests
+		slices.SortFunc(creations, func(a, b *store.Change) int { // one order in all processes, as for updates: they may create with the same requests
 			return bytes.Compare(a.Records[0].Request[:], b.Records[0].Request[:])
 		})
-		b.Queue(createSQL, s.creationArgs(creations)...).Query(noted)
+		sql, args := s.creation(creations)
+		b.Queue(sql, args...).Query(noted)
 	}
 	if len(updates) > 0 {
+		if c := updates[0]; c.Turn != store.NoTurn {
+			b.Queue(lockTurnSQL, turnArgs(c)[:3]...)
+		}
 		sql, args := s.update(updates)
 		b.Queue(sql, args...).Query(noted)
 	}
 	return fit, on.SendBatch(ctx, b).Close()
 }
 
-func (s *Store) creationArgs(group []*store.Change) []any {
-	return slices.Concat(newJobs.arrays(headRows(group)), creationArrays(group), newSteps.arrays(stepRows(group)), newNames.arrays(nameRows(group)),
+// creation returns the statement of changes that create jobs and its parameters.
+func (s *Store) creation(group []*store.Change) (sql string, args []any) {
+	args = slices.Concat(newJobs.arrays(headRows(group)), creationArrays(group), newSteps.arrays(stepRows(group)), newNames.arrays(nameRows(group)),
 		lines.arrays(recordRows(group)), []any{s.notBefore()})
+	if !slices.ContainsFunc(group, hasBatches) {
+		return createSQL, args
+	}
+	return createBatchSQL, append(args, batches.arrays(batchRows(group))...)
 }
 
-// update returns the statement of changes to existing jobs, and its parameters. It puts them in
-// the order in which they are to be locked.
+func hasBatches(c *store.Change) bool { return len(c.Batches) > 0 }
+
+// update returns the statement of changes to existing jobs and its parameters. It sorts group by
+// job, the order in which the statement locks rows.
 func (s *Store) update(group []*store.Change) (sql string, args []any) {
 	slices.SortFunc(group, func(a, b *store.Change) int { return cmp.Compare(a.Job.ID, b.Job.ID) })
-	withTargets := slices.ContainsFunc(group, func(c *store.Change) bool { return len(c.Targets) > 0 })
+	with := partsOf(group)
 	head, changed, records := headRows(group), stepRows(group), recordRows(group)
 	first := group[0]
 	steps := len(first.Steps)
-	switch {
-	case len(group) == 1 && len(first.Records) == 1 && steps > 0 && steps <= len(aloneSQL):
+	if len(group) == 1 && len(first.Records) == 1 && steps > 0 && steps <= len(aloneSQL) && with <= withResults {
 		sql = aloneSQL[steps-1]
-		if withTargets {
+		if with == withResults {
 			sql = aloneReportSQL[steps-1]
 		}
 		args = lines.scalars(states.scalars(heads.scalars(make([]any, 0, mostArgs), head), changed), records)
-		args = append(args, s.notBefore())
-	default:
-		sql = groupSQL
-		if withTargets {
-			sql = groupReportSQL
-		}
-		args = slices.Concat(heads.arrays(head), states.arrays(changed), lines.arrays(records), []any{s.notBefore()})
+	} else {
+		sql = groupSQL[with]
+		args = slices.Concat(heads.arrays(head), states.arrays(changed), lines.arrays(records))
 	}
-	if withTargets {
+	if with&withTurn != 0 {
+		args = append(args, turnArgs(first)...)
+	}
+	args = append(args, s.notBefore())
+	if with&withResults != 0 {
 		args = slices.Concat(args, outcomes.arrays(resultRows(group)), sets.arrays(setRows(group)))
+	}
+	if with&withBatches != 0 {
+		args = append(args, batches.arrays(batchRows(group))...)
 	}
 	return sql, args
 }
 
-// mostArgs is how many parameters a change alone has.
-var mostArgs = len(heads.keys) + len(heads.columns) + 2*(len(states.keys)+len(states.columns)) + len(lines.columns) + 1
+// partsOf returns what a group writes beside headers, steps and records.
+func partsOf(group []*store.Change) (with parts) {
+	for _, c := range group {
+		if len(c.Targets) > 0 {
+			with |= withResults
+		}
+		if len(c.Batches) > 0 {
+			with |= withBatches
+		}
+		if c.Turn != store.NoTurn {
+			with |= withTurn
+		}
+	}
+	return with
+}
 
-// notBefore returns the time from which on new effects can be claimed.
+// mostArgs is the maximum number of parameters of one change without results.
+var mostArgs = len(heads.keys) + len(heads.columns) + 2*(len(states.keys)+len(states.columns)) + len(lines.keys) + len(lines.columns) + 1
+
+// notBefore returns the NotBefore of new effects.
 func (s *Store) notBefore() int64 {
 	if s.carrier != nil {
 		return int64(Carried)
@@ -287,16 +333,16 @@ func (s *Store) notBefore() int64 {
 	return 0
 }
 
-// alongsideKey is the key of what a context has a commit do besides.
+// alongsideKey is the key of the function of [Alongside].
 type alongsideKey struct{}
 
-// Alongside returns a context that has a commit under it also run f, in its transaction and
-// after everything else: both take effect, or neither does. An error of f fails the commit
-// and undoes it, as does a panic. A commit that is a conflict does not run f; one that is tried again runs it
-// again, as does one whose f returns store.ErrConflict. A call of the engine that commits
-// nothing, because a report tells nothing new for instance, does not run f. A report under it is committed
-// alone, and not with those that it meets: see [store.Alone]. f writes through tx:
-// a commit that it makes otherwise may queue behind one that waits for tx, and both for ever.
+// Alongside returns a context whose commits also run f, in their transaction and after all other
+// statements: both take effect, or neither does. An error or a panic of f rolls the commit back.
+// A commit that conflicts does not run f. A commit that is repeated runs f again; store.ErrConflict
+// from f repeats it. A call of the engine that commits nothing, such as a report without new
+// results, does not run f. Reports with this context are committed alone, see [store.Alone]. f must
+// write through tx: a commit on another connection may queue behind a commit that waits for tx,
+// a deadlock that the server does not detect.
 func Alongside(ctx context.Context, f func(ctx context.Context, tx pgx.Tx) error) context.Context {
 	return context.WithValue(store.Alone(ctx), alongsideKey{}, f)
 }

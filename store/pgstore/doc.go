@@ -1,6 +1,7 @@
-// Package pgstore keeps jobs in PostgreSQL, for any number of processes that share them.
+// Package pgstore stores jobs in PostgreSQL 15 or later, for any number of processes that share
+// them.
 //
-// [Migrate] lays the tables out in the current schema, and [New] opens the store on a pool:
+// [Migrate] creates the tables in the current schema, and [New] opens the store on a pool:
 //
 //	pool, err := pgxpool.New(ctx, dsn)
 //	...
@@ -8,46 +9,47 @@
 //	st, err := pgstore.New(ctx, pool)
 //	eng := engine.New(st)
 //
-// An operation is two round trips: one to load, one to commit. What comes to one process at
-// once is committed together ([WithLanes]). Commits are as durable as the server makes them:
-// with its defaults, what was acknowledged survives a crash of the server.
+// An operation takes two round trips: one loads, one commits. Changes that arrive during a commit
+// of the same process are committed together ([WithLanes]). The server determines the durability:
+// with its defaults, an acknowledged commit survives a crash of the server.
 //
 // # Migrations
 //
 // [Migrate] is one transaction, and any number of processes can call it at once. [Migrations] has
-// the same migrations as files, for other tools. A program starts only on tables that it can use:
-// [New] and [Migrate] return a [SchemaError] otherwise, and so does an earlier release, which
-// finds a newer version. That is looked at once, at the start: end the programs of the earlier
-// release before you migrate. The commits of one that runs on fail, and change nothing.
+// the same migrations as files for migration tools. [New] and [Migrate] fail with a [SchemaError]
+// if this version of the package cannot use the tables; so does an earlier release on the tables of
+// a later one, unless the tables suit it. Only they check the version: stop the programs of the
+// earlier release before you migrate. The commits of a program that keeps running fail and change
+// nothing.
 //
-// Version 2 rewrites the history, under a lock: 10 s for a million records. Meanwhile the disk
-// holds it twice.
+// Version 2 rewrites the history under a lock: 10 s for a million records. During that time the
+// history takes twice its size on the disk.
 //
 // # Failover
 //
-// A call ends within [WithTimeout], whatever the network does, and a dead connection delays no other
-// call for longer. An error that is a store.ErrUndone changed nothing; after any other error of a
-// commit the outcome is unknown. A pool keeps the place of a connection that does not answer its
-// own ping for 15 s: give it more than one. connect_timeout in the connection string bounds
-// dialing. TCP keepalives, and TCP_USER_TIMEOUT for data under way, have the kernel find dead
-// connections sooner: set them in pgx's DialFunc.
+// A call ends within [WithTimeout], also when the network fails, and a dead connection delays other
+// calls no longer than that. Errors that match store.ErrUndone mean that nothing changed; after any
+// other error of a commit the outcome is unknown. A pool keeps the place of a connection that does
+// not answer a ping for 15 s: allow more than one connection. connect_timeout in the connection
+// string bounds dialing. With TCP keepalives, and with TCP_USER_TIMEOUT for data in flight, the
+// kernel detects dead connections sooner: set them in pgx's DialFunc.
 //
 // # Clock
 //
-// The server's clock decides on leases, due times and deadlines ([Store.Now]). Tests that move time
-// replace it by [WithClock].
+// Leases, due times and deadlines use the server's clock ([Store.Now]). Tests that move time
+// replace it with [WithClock].
 //
 // # Costs
 //
-// A read costs what it returns, with these exceptions. A claim and a sweep in a scope pass over the
-// due effects and deadlines of other scopes. A search by name reads its window, newest first. A count
-// reads up to its bound of index entries per state. A job of another scope costs what an unused id
-// costs: every statement looks for the job in its scope before it reads another table, but those for the
-// targets and the request of a view, whose rows are dropped then.
+// The cost of a read is proportional to its result, with these exceptions: a sweep in a scope also
+// reads the passed deadlines of other scopes, a search by name reads its window, newest first, and
+// a count reads up to its bound of index entries per state. Reading a job of another scope costs
+// the same as an unused id: every statement finds the job in its scope before it reads another
+// table. The exceptions are the targets and the request of a view, whose rows are dropped.
 //
 // # Poolers
 //
-// A transaction pooler must keep prepared statements, or the pool needs an exec mode without them:
-// cache_describe, exec or simple_protocol. [New] returns a *[PoolerError] otherwise. LISTEN does not
-// pass such a pooler: watchers then poll.
+// Behind a transaction pooler, either the pooler keeps prepared statements, or the pool uses an
+// exec mode without them: cache_describe, exec or simple_protocol. [New] fails with a
+// *[PoolerError] otherwise. LISTEN does not work through such a pooler: watchers poll instead.
 package pgstore

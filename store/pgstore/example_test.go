@@ -12,11 +12,11 @@ import (
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
+	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/pgstore"
 )
 
-// The examples need a server, so they are compiled and not run.
-
+// A job on a PostgreSQL, from the migration to the end of the store. TestExample runs it.
 func Example() {
 	ctx := context.Background()
 	pool, err := pgxpool.New(ctx, os.Getenv("DATABASE_URL"))
@@ -49,16 +49,24 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Println("step", record.Entered, "runs on", record.Targets, "targets")
+	// It prints:
+	// step 2 runs on 2 targets
 }
 
-// What an application does itself takes effect together with an operation, or not at all.
+// approval is an engine on a store of this package, and a job that waits for a confirmation.
+var approval struct {
+	engine *engine.Engine
+	job    store.JobID
+}
+
+// The statements of an application take effect together with an operation, or not at all.
 func ExampleAlongside() {
-	var eng *engine.Engine // on a store of this package
+	eng, job := approval.engine, approval.job
 	ctx := pgstore.Alongside(context.Background(), func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE tickets SET approved = true WHERE job = $1`, 7)
+		_, err := tx.Exec(ctx, `UPDATE tickets SET approved = true WHERE job = $1`, int64(job))
 		return err
 	})
-	if _, err := eng.Operate(ctx, 7, 1, operation.Confirm, engine.Request{By: "alice"}); err != nil {
+	if _, err := eng.Operate(ctx, job, 1, operation.Confirm, engine.Request{By: "alice"}); err != nil {
 		log.Fatal(err)
 	}
 }

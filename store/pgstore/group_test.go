@@ -42,8 +42,8 @@ func rows(t *testing.T, pool *pgxpool.Pool, first, last store.JobID) []string {
 	return all
 }
 
-// Of a group each change has its own answer: one that is refused, and one that fails the
-// statement that all share, leave nothing behind and keep no neighbour from passing.
+// Each change of a group has its own answer. A refused change, and one that fails the shared statement,
+// have no effect, and the other changes pass.
 func TestGroupKeepsAnswersApart(t *testing.T) {
 	ctx, pool := t.Context(), migrated(t)
 	st := open(t, pool, pgstore.WithLanes(1), unhurried)
@@ -100,7 +100,7 @@ func TestGroupKeepsAnswersApart(t *testing.T) {
 	}
 }
 
-// What comes while another change is under way shares one transaction.
+// Changes that arrive while another is under way share one transaction.
 func TestGroupIsOneTransaction(t *testing.T) {
 	pool := migrated(t)
 	st := open(t, pool, pgstore.WithLanes(1), unhurried)
@@ -121,8 +121,8 @@ func TestGroupIsOneTransaction(t *testing.T) {
 	}
 }
 
-// Of views that are read together each has its own answer, what is of another scope or missing
-// is so for its own query alone, and one that the server refuses fails no neighbour.
+// Each of the views that are read together has its own answer. A job of another scope or a missing one
+// concerns only its own query, and a query that the server refuses fails no other.
 func TestViewsOfAGroupKeepApart(t *testing.T) {
 	pool := migrated(t)
 	st := open(t, pool, pgstore.WithLanes(1), unhurried)
@@ -174,8 +174,8 @@ func TestViewsOfAGroupKeepApart(t *testing.T) {
 	}
 }
 
-// halfRead has views read in a group whose first statements see what is stored, and whose results
-// wait for a lock. It returns their answers, and what ends the wait after some statements.
+// halfRead reads views in a group. Its first statements read the stored rows, and its results wait for
+// a lock. halfRead returns the answers, and a function that ends the wait after some statements.
 func halfRead(t *testing.T, dsn string, pool *pgxpool.Pool, queries []store.Query, ctxs ...context.Context) (views []store.View, answers []<-chan error, end func(sql string, args ...any)) {
 	t.Helper()
 	st := open(t, connect(t, dsn, conns(1)), pgstore.WithLanes(1), unhurried)
@@ -211,8 +211,8 @@ func halfRead(t *testing.T, dsn string, pool *pgxpool.Pool, queries []store.Quer
 	}
 }
 
-// Views that are read together are of one moment: what is committed after their steps were read
-// shows in no target and no replay.
+// Views that are read together show one moment: a commit after the read of their steps shows in no
+// target and no replay.
 func TestViewsOfAGroupAreOfOneMoment(t *testing.T) {
 	dsn, pool := shared(t)
 	eng := engine.New(open(t, pool))
@@ -238,8 +238,8 @@ func TestViewsOfAGroupAreOfOneMoment(t *testing.T) {
 	}
 }
 
-// A caller who leaves a group of views that is under way does so at once, with the memory of its
-// query, and the others have their answers.
+// A caller can leave a group of views under way at once and reuse the memory of its query. The others
+// get their answers.
 func TestACallerLeavesItsGroupOfViews(t *testing.T) {
 	dsn, pool := shared(t)
 	eng := engine.New(open(t, pool))

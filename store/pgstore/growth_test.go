@@ -91,8 +91,8 @@ func fill(b *testing.B, pool *pgxpool.Pool, jobs int) {
 	}
 }
 
-// retries returns what retries the failed targets of a step with so many; they fail again
-// after each retry.
+// retries returns a function that retries the failed targets of a step. They fail again after each
+// retry.
 func retries(b *testing.B, eng *engine.Engine, targets, failed int) func(n int) time.Duration {
 	b.Helper()
 	spec := step.Spec{Type: step.Script, Name: "run"}

@@ -12,10 +12,10 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// jobsSQL reads a page of all jobs, or of those of some states: each state's jobs are in order
-// in an index, so a page costs a page of each state at the most. The shape keeps the planner to
-// that index: left with an equation it may take the primary key, in which it passes over the
-// jobs of all other states.
+// jobsSQL and its variants read a page of jobs, of all states or of some. An index has the jobs of
+// each state in order: a page costs at most one page per state. BETWEEN instead of an equation
+// makes the planner use that index. With an equation it may use the primary key, and read the jobs
+// of all other states.
 var (
 	jobsSQL = `SELECT ` + jobColumns + ` FROM stepgate_jobs j
 WHERE j.id > $1 ORDER BY j.id LIMIT $2`
@@ -31,14 +31,14 @@ WHERE j.id > $1 ORDER BY j.id LIMIT $2`
 ) j ORDER BY j.id LIMIT $2`
 )
 
-// The same from the newest job on.
+// The same statements, newest job first.
 var newestJobsSQL, newestByStateSQL, newestByScopeSQL = newest(jobsSQL), newest(jobsByStateSQL), newest(jobsByScopeSQL)
 
 func newest(sql string) string {
 	return strings.NewReplacer("j.id > $1", "j.id < $1", "BY j.id LIMIT", "BY j.id DESC LIMIT", "BY j.state, j.id LIMIT", "BY j.state DESC, j.id DESC LIMIT").Replace(sql)
 }
 
-// The same of the jobs of a name.
+// The same statements for jobs by name.
 var (
 	namedJobsSQL, namedByStateSQL, namedByScopeSQL                   = named(jobsSQL, 3), named(jobsByStateSQL, 4), named(jobsByScopeSQL, 6)
 	newestNamedJobsSQL, newestNamedByStateSQL, newestNamedByScopeSQL = newest(namedJobsSQL), newest(namedByStateSQL), newest(namedByScopeSQL)
@@ -52,9 +52,9 @@ var listings = [schema.Listings]string{
 	newestNamedJobsSQL, newestNamedByStateSQL, newestNamedByScopeSQL,
 }
 
-// named returns the statement for a page of those of the newest jobs that sql selects whose name
-// contains parameter next; the one after that is how many jobs are looked at. In the collation
-// "C" lower knows ASCII alone.
+// named returns the statement for a page of the newest jobs of sql whose name contains parameter
+// next. The parameter after that is the number of jobs that the search covers. In the collation
+// "C", lower changes ASCII letters only.
 func named(sql string, next int) string {
 	window := strings.NewReplacer("j.id < $1", "true", "LIMIT $2", fmt.Sprint("LIMIT $", next+1)).Replace(newest(sql))
 	return fmt.Sprintf(`SELECT * FROM (%s) j
@@ -80,7 +80,7 @@ func (s *Store) Jobs(ctx context.Context, f store.JobFilter) ([]store.Job, error
 // statesOf returns the states that f selects.
 func statesOf(f store.JobFilter) []int16 {
 	var states []int16
-	for state := range int16(64) { // all that a set can hold
+	for state := range int16(64) { // all states that a set can hold
 		if f.States.Empty() || f.States.Has(step.State(state)) {
 			states = append(states, state)
 		}
@@ -88,8 +88,8 @@ func statesOf(f store.JobFilter) []int16 {
 	return states
 }
 
-// countsSQL counts the jobs of each state in an index in which a state's jobs are together, as
-// far as it is asked to.
+// countsSQL counts the jobs of each state, up to a maximum, in an index with the jobs of a state
+// next to each other.
 const (
 	countsSQL = `SELECT wanted.state, (SELECT count(*) FROM (
 	SELECT FROM stepgate_jobs j WHERE j.state BETWEEN wanted.state AND wanted.state ORDER BY j.state, j.id LIMIT $2
@@ -101,7 +101,7 @@ const (
 ) counted) FROM unnest($1::int2[]) AS wanted(state)`
 )
 
-// Counts implements store.Store. It reads entries of an index: at most most of each state.
+// Counts implements store.Store. It reads at most most entries of an index per state.
 func (s *Store) Counts(ctx context.Context, scope store.Scope, most int) (map[step.State]int, error) {
 	counts := map[step.State]int{}
 	sql, args := countsSQL, []any{statesOf(store.JobFilter{}), int64(most)}

@@ -80,7 +80,7 @@ func stuck(t testing.TB, pool *pgxpool.Pool) int {
 	return ask[int](t, pool, `SELECT count(*) FROM pg_stat_activity WHERE application_name = current_schema() AND wait_event_type = 'Lock'`)
 }
 
-// blocked waits until so many connections to the schema of pool wait for a lock.
+// blocked waits until n connections to the schema of pool wait for a lock.
 func blocked(t testing.TB, pool *pgxpool.Pool, n int) {
 	t.Helper()
 	jobkit.Eventually(t, fmt.Sprintf("%d connections wait for a lock", n), func() bool { return stuck(t, pool) == n })
@@ -103,7 +103,7 @@ func emptied(pool *pgxpool.Pool, opts ...pgstore.Option) func(t testing.TB) stor
 		t.Helper()
 		execute(t, pool, `
 			DELETE FROM stepgate_effects; DELETE FROM stepgate_records; DELETE FROM stepgate_target_sets;
-			DELETE FROM stepgate_results; DELETE FROM stepgate_target_names; DELETE FROM stepgate_steps;
+			DELETE FROM stepgate_turns; DELETE FROM stepgate_batches; DELETE FROM stepgate_results; DELETE FROM stepgate_target_names; DELETE FROM stepgate_steps;
 			DELETE FROM stepgate_creations; DELETE FROM stepgate_jobs`)
 		return open(t, pool, opts...)
 	}

@@ -89,7 +89,7 @@ func TestLockedJobInAGroup(t *testing.T) {
 	}
 }
 
-// A change whose job stays locked is told so within the timeout, and has done nothing.
+// A change whose job stays locked fails within the timeout, without effect.
 func TestJobStaysLocked(t *testing.T) {
 	for _, lanes := range []int{1, 0} {
 		pool := migrated(t)

@@ -14,22 +14,23 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
-// Migrations holds migrations/NUMBER_NAME.up.sql and .down.sql for each version of the schema,
-// for those who run migrations with a tool of their own. Each file notes the version that it
-// leads to, so that the two ways can be mixed. Run each in one transaction.
+// Migrations has migrations/NUMBER_NAME.up.sql and .down.sql for each version of the schema, for
+// migration tools. Each file records its version in the database: [Migrate] and a tool can
+// alternate. Run each file in one transaction.
 //
 //go:embed migrations
 var Migrations embed.FS
 
-var errNoSchema = errors.New("pgstore: there is no current schema: the search_path names none that exists")
+var errNoSchema = errors.New("pgstore: there is no current schema: the search_path has no existing schema")
 
-// A SchemaError says that the tables are not of a version that this package works with: its own, or
-// a later one that says that programs of this version can use it.
+// A SchemaError reports tables that this package cannot use. It can use tables of its own version,
+// and of a later version that names this one as able to use them.
 type SchemaError struct {
-	Have int // 0 for no tables
-	Want int
+	Have int // version of the tables; 0 for no tables
+	Want int // version of this package
 }
 
+// Error names both versions and the remedy.
 func (e *SchemaError) Error() string {
 	switch {
 	case e.Have == 0:
@@ -37,14 +38,14 @@ func (e *SchemaError) Error() string {
 	case e.Have < e.Want:
 		return fmt.Sprintf("pgstore: the tables are of version %d, want %d: run Migrate", e.Have, e.Want)
 	}
-	return fmt.Sprintf("pgstore: the tables are of version %d, and this program knows up to %d: use a newer one, or take the tables back with it", e.Have, e.Want)
+	return fmt.Sprintf("pgstore: the tables are of version %d, want %d: use the newer version of this package that made them, or migrate back with its MigrateTo", e.Have, e.Want)
 }
 
-// Migrate brings the tables in the current schema to the version of this package, whatever
-// older version they are at. Tables of a newer one that this package can use stay as they are; it is
-// a *[SchemaError] if it cannot. Any number of
-// processes may call it at once: one migrates, and the others wait for it. All of it is one
-// transaction. A ctx without a deadline ends it after 10 minutes.
+// Migrate migrates the tables in the current schema forward to the version of this package, in one
+// transaction. It leaves a later version that this package can use as it is, and fails with a
+// *[SchemaError] on any other later version. It is idempotent, and any number of processes may call
+// it at once: one migrates, the others wait. With a ctx without a deadline it fails after 10
+// minutes.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	all, err := migrate.Load(Migrations)
 	if err != nil {
@@ -53,8 +54,9 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	return migrateTo(ctx, pool, all, len(all), false)
 }
 
-// MigrateTo is [Migrate] to some version, forward or back; 0 removes the tables, with all
-// that is in them.
+// MigrateTo is [Migrate] to a version from 0 to that of this package, forward or back. Migrating
+// back deletes the data that the older version has no columns for; version 0 drops the tables with
+// every job.
 func MigrateTo(ctx context.Context, pool *pgxpool.Pool, version int) error {
 	all, err := migrate.Load(Migrations)
 	if err != nil {
@@ -79,9 +81,9 @@ func migrateTo(ctx context.Context, pool *pgxpool.Pool, all []migrate.Migration,
 }
 
 func migrateOn(ctx context.Context, c *pgx.Conn, all []migrate.Migration, version int, mayGoBack bool) error {
-	afterTheLock := pgx.TxOptions{IsoLevel: pgx.ReadCommitted} // see what was committed while it was waited for
+	afterTheLock := pgx.TxOptions{IsoLevel: pgx.ReadCommitted} // to see what was committed during the wait for the lock
 	return pgx.BeginTxFunc(ctx, c, afterTheLock, func(tx pgx.Tx) error {
-		// Under a lock of the schema's own, which ends with the transaction.
+		// One lock per schema, until the end of the transaction.
 		var schema *string
 		err := tx.QueryRow(ctx, `SELECT current_schema() FROM pg_advisory_xact_lock(hashtextextended('stepgate.' || current_schema(), 0))`, anywhere).Scan(&schema)
 		switch {
@@ -133,14 +135,14 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// readSchema returns what the tables in the current schema say of themselves.
+// readSchema reads the version of the tables in the current schema.
 func readSchema(ctx context.Context, on querier) (s migrate.Schema, err error) {
 	var there bool
 	err = on.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'stepgate_version')`, anywhere).Scan(&there)
 	if err != nil || !there {
 		return s, err
 	}
-	// The first version has no column oldest.
+	// Version 1 has no column oldest.
 	err = on.QueryRow(ctx, `SELECT version, coalesce((to_jsonb(v) ->> 'oldest')::int, 0) FROM stepgate_version v`, anywhere).Scan(&s.Version, &s.Oldest)
 	return s, err
 }

@@ -75,8 +75,8 @@ func refused(t *testing.T, what string, err error, says ...string) {
 func TestMigrations(t *testing.T) {
 	sqltest.Migrations{
 		Files: pgstore.Migrations, Claims: "claims",
-		None: "no Stepgate tables, want version 3: run Migrate", Older: "are of version 1, want 3: run Migrate",
-		Newer: "use a newer one", TakeBack: "take the tables back with it",
+		None: "no Stepgate tables, want version 5: run Migrate", Older: "are of version 1, want 5: run Migrate",
+		Newer: "use the newer version of this package", TakeBack: "migrate back with its MigrateTo",
 		Open: func(t *testing.T) sqltest.Database {
 			pool := connect(t, pgtest.Schema(t), hasty)
 			return sqltest.Database{
@@ -104,7 +104,7 @@ func TestMigrations(t *testing.T) {
 	}.Run(t)
 }
 
-// Of those who migrate at once one does it, and the others wait for it and find it done.
+// One of several concurrent calls migrates. The others wait for it and find the schema migrated.
 func TestMigrateAtOnce(t *testing.T) {
 	const callers = 8
 	dsn := pgtest.Schema(t)
@@ -140,7 +140,7 @@ func TestMigrateAtOnce(t *testing.T) {
 	jobkit.Create(t, engine.New(open(t, watcher)), jobkit.Asking(1))
 }
 
-// So it is where a transaction does not see what was committed after it began.
+// The same holds if transactions do not see commits after their beginning.
 func TestMigrateAtOnceWhereTransactionsAreStrict(t *testing.T) {
 	dsn := pgtest.Schema(t)
 	direct, pool := connect(t, dsn), connect(t, dsn, strict)
@@ -154,7 +154,7 @@ func TestMigrateAtOnceWhereTransactionsAreStrict(t *testing.T) {
 	}
 }
 
-// A search_path that leads nowhere is told as that, before anything is laid out elsewhere.
+// A search_path without an existing schema is an error, and no table is created elsewhere.
 func TestNoCurrentSchema(t *testing.T) {
 	pool := connect(t, pgtest.Schema(t), func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["search_path"] = "stepgate_test_missing" })
 	_, err := pgstore.New(t.Context(), pool)
@@ -165,8 +165,8 @@ func TestNoCurrentSchema(t *testing.T) {
 	}
 }
 
-// Tables that a program of the first version has written have all of it after the migration, and
-// their jobs go on. Back at version 1 they have what that program wrote, but for the order of columns.
+// Tables of a program of the first version keep all rows in the migration, and their jobs go on. Back at
+// version 1 they have the same rows, except for the order of columns.
 func TestTablesWrittenByVersion1(t *testing.T) {
 	written, err := os.ReadFile("testdata/version1.sql")
 	if err != nil {

@@ -15,10 +15,10 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
-// news tells listeners of commits: those of this process at once, those of others by NOTIFY.
-// A NOTIFY inside of a commit would have all commits of the database wait for each other, so
-// it is sent after it. One that is lost, as its process has died in between, costs a listener
-// the time until it polls.
+// news announces commits to listeners: those of this process at once, those of other processes by
+// NOTIFY. It sends the NOTIFY after the commit: inside the commit, it would make all commits of the
+// database wait for each other. If the process dies between the two, listeners find the commit
+// with their next poll.
 type news struct {
 	link      *link.Link // the store's
 	channel   string
@@ -36,11 +36,11 @@ type news struct {
 }
 
 const (
-	notifyEvery = 10 * time.Millisecond // at the most; what comes meanwhile is told together
-	mostTold    = 100                   // jobs that one notification names
-	anyJob      = "*"                   // stands for jobs that are too many to name
+	notifyEvery = 10 * time.Millisecond // minimum interval; one notification announces the commits of an interval
+	mostTold    = 100                   // maximum number of jobs in one notification
+	anyJob      = "*"                   // payload for more than mostTold jobs
 
-	// relisten is how long a listener rests before it connects again.
+	// relisten is the pause of a listener before it connects again.
 	relisten = time.Second
 )
 
@@ -65,7 +65,7 @@ func (n *news) start(f func()) {
 	}
 }
 
-// changed tells of a commit to a job.
+// changed announces a commit of a job.
 func (n *news) changed(job store.JobID) {
 	n.listeners.Wake(job)
 	n.mu.Lock()
@@ -80,8 +80,8 @@ func (n *news) changed(job store.JobID) {
 	}
 }
 
-// notify tells other processes of what is pending, until nothing is. It needs no disk: a
-// notification that a crash of the server loses is of no use any more.
+// notify announces the pending jobs to other processes until none is left. It does not flush: a
+// notification is useless after a crash of the server.
 func (n *news) notify() {
 	for payload := n.next(); payload != ""; payload = n.next() {
 		_ = n.link.Write(n.ctx, func(ctx context.Context, c *pgx.Conn) error {
@@ -92,7 +92,7 @@ func (n *news) notify() {
 	}
 }
 
-// next takes what is pending; "" ends the sending.
+// next takes the pending jobs as a payload; "" means none.
 func (n *news) next() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -112,8 +112,8 @@ func (n *news) next() string {
 	return payload
 }
 
-// Wake implements store.Waker. Commits of other processes wake as soon as the server tells of
-// them, which it does of none while its connection is down.
+// Wake implements store.Waker. A commit of another process wakes when the server's notification
+// arrives; while the listening connection is down, none does, and the reconnection wakes all.
 func (s *Store) Wake(job store.JobID) (changed <-chan struct{}, stop func()) {
 	s.listening.Do(func() {
 		s.mu.Lock()
@@ -123,18 +123,18 @@ func (s *Store) Wake(job store.JobID) (changed <-chan struct{}, stop func()) {
 	return s.listeners.Listen(job)
 }
 
-// listen wakes listeners as other processes commit. It holds a connection, outside of the
-// pool, and finds another when that fails.
+// listen wakes listeners when other processes commit. It holds a connection outside the pool, and
+// replaces it when it fails.
 func (n *news) listen() {
 	for n.ctx.Err() == nil {
 		n.listenOnce()
-		n.listeners.WakeAll() // whatever was missed
+		n.listeners.WakeAll() // for missed notifications
 		rest(n.ctx, relisten)
 	}
 }
 
-// listenOnce listens until something fails. A connection that is silent for the store's timeout is
-// asked whether it is alive.
+// listenOnce listens until its connection fails. It pings a connection that is silent for the
+// store's timeout.
 func (n *news) listenOnce() {
 	conn, err := n.link.Take(n.ctx)
 	if err != nil {
@@ -148,7 +148,7 @@ func (n *news) listenOnce() {
 	if err := n.within(func(ctx context.Context) error { _, err := conn.Exec(ctx, `LISTEN `+n.channel); return err }); err != nil {
 		return
 	}
-	n.listeners.WakeAll() // of what was committed before
+	n.listeners.WakeAll() // for earlier commits
 	for {
 		var told *pgconn.Notification
 		err := n.within(func(ctx context.Context) (err error) { told, err = conn.WaitForNotification(ctx); return err })
@@ -161,17 +161,17 @@ func (n *news) listenOnce() {
 	}
 }
 
-// within runs f for as long as one call may take.
+// within runs f with the timeout of one call.
 func (n *news) within(f func(context.Context) error) error { return within(n.ctx, n.link.Timeout(), f) }
 
-// within runs f for d at most.
+// within runs f with the timeout d.
 func within(ctx context.Context, d time.Duration, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	return f(ctx)
 }
 
-// wake wakes the listeners to the jobs of a notification.
+// wake wakes the listeners for the jobs of a notification.
 func (n *news) wake(payload string) {
 	if payload == anyJob {
 		n.listeners.WakeAll()

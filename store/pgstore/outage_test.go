@@ -10,9 +10,9 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// When the server goes away in mid-commit, an operation finds out what came of it: it has
-// passed once, whether its commit had reached the server or not. If the server stays away,
-// the outcome is unknown, and whoever repeats the request learns it.
+// If the server goes away during a commit, an operation learns the outcome once the server is back: it
+// has passed once, whether its commit had reached the server or not. If the server stays away, the
+// outcome is unknown, and a repetition of the request learns it.
 func TestServerGoesAwayInMidCommit(t *testing.T) {
 	dsn, direct := shared(t)
 	p := newProxy(t)

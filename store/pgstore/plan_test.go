@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -23,12 +24,14 @@ INSERT INTO stepgate_steps SELECT j.id, j.id, 0, CASE WHEN s = 1 THEN j.id ELSE 
 	FROM stepgate_jobs j, generate_series(1, 3) s;
 INSERT INTO stepgate_target_names SELECT job, id, 0, '["a","b","c","d","e","f","g","h","i","j"]' FROM stepgate_steps;
 INSERT INTO stepgate_target_sets SELECT job, id, 0, 1, 1, B'0', B'0' FROM stepgate_steps;
+INSERT INTO stepgate_batches SELECT job, 0, 0, id, n, 10 * n - 10, 10 * n, 1, n, n, 10, 0, 3 FROM stepgate_steps, generate_series(1, 3) n;
+UPDATE stepgate_steps SET batch = 3 WHERE job < 1000;
 INSERT INTO stepgate_results SELECT j.id, 0, 0, 1, t, 1, 1, 0, 1, '' FROM stepgate_jobs j, generate_series(0, CASE WHEN j.id < 10 THEN 999 ELSE 1 END) t;
 INSERT INTO stepgate_records SELECT j.id, s, 0, gen_random_uuid(), 1, 0, 1, 0, 0, 0, 0, 2, 2, 3, 2, 3, 0, '', '', 1
 	FROM stepgate_jobs j, generate_series(1, 5) s;
 INSERT INTO stepgate_effects (job, seq, not_before, effect, at, step, type, attempt, run_full, job_to, scope_type, scope_id)
 	SELECT id, 5, id, 1 + id % 4, 0, 1, 1, 1, 1, 0, scope_type, scope_id FROM stepgate_jobs;
-ANALYZE stepgate_jobs, stepgate_creations, stepgate_steps, stepgate_target_names, stepgate_target_sets, stepgate_results, stepgate_records, stepgate_effects;
+ANALYZE stepgate_jobs, stepgate_creations, stepgate_steps, stepgate_target_names, stepgate_target_sets, stepgate_batches, stepgate_results, stepgate_records, stepgate_effects;
 `
 
 // Statements that the store asks the server often: those of one caller, and those that are
@@ -42,20 +45,22 @@ var (
 		"named jobs": namedJobsSQL, "named by state": namedByStateSQL, "named by scope": namedByScopeSQL,
 		"newest named": newestNamedJobsSQL, "newest named by state": newestNamedByStateSQL, "newest named by scope": newestNamedByScopeSQL,
 		"counts": countsSQL, "counts of a scope": countsOfScopeSQL,
-		"header": headerSQL, "all steps": allStepsSQL, "all names": allNamesSQL, "all latest results": allLatestSQL,
+		"header": headerSQL, "all steps": allStepsSQL, "all steps and batches": stepsAndBatchesSQL, "all names": allNamesSQL, "all latest results": allLatestSQL,
 		"newest jobs": newestJobsSQL, "newest by state": newestByStateSQL, "newest by scope": newestByScopeSQL,
-		"steps": stepsSQL, "history": historySQL,
-		"overdue": overdueSQL, "results of an attempt": ofAttemptSQL, "target sets": setsSQL, "names": namesSQL,
+		"steps": stepsSQL, "details": detailsSQL, "history": historySQL,
+		"results of an attempt": ofAttemptSQL, "target sets": setsSQL, "batches": batchesSQL, "names": namesSQL,
 		"effects": effectsSQL, "defer": deferSQL, "settle": settleSQL, "take": takeSQL,
 	}
 	groups = map[string]string{
-		"creations": createSQL, "changes": groupSQL, "reports": groupReportSQL, "views": viewsSQL,
+		"creations": createSQL, "creations with batches": createBatchSQL, "changes": groupSQL[0], "reports": groupSQL[withResults], "views": viewsSQL,
+		"changes of batches": groupSQL[withBatches], "reports of batches": groupSQL[withResults|withBatches],
+		"change of a turn": groupSQL[withTurn], "report that ends a turn": groupSQL[withResults|withTurn], "turns": turnsDueSQL,
 		"latest of views": groupLatestSQL, "replays of views": groupReplaySQL,
-		"claim": claimEverySQL, "claim in a scope": claimScopeSQL,
+		"claim": claimEverySQL, "claim in a scope": claimScopeSQL, "overdue": overdueSQL,
 	}
 )
 
-// generic returns how the server carries a statement out, whatever its parameters.
+// generic returns the server's generic plan of a statement, for any parameters.
 func generic(t *testing.T, pool *pgxpool.Pool, sql string) string {
 	t.Helper()
 	pooled, err := pool.Acquire(t.Context())
@@ -76,7 +81,7 @@ func generic(t *testing.T, pool *pgxpool.Pool, sql string) string {
 	return plan
 }
 
-// planned returns what an EXPLAIN says.
+// planned returns the output of an EXPLAIN.
 func planned(t *testing.T, on interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }, sql string, args ...any) string {
@@ -119,8 +124,8 @@ func execute(t *testing.T, pool *pgxpool.Pool, sql string) {
 	}
 }
 
-// No statement reads a table from end to end: what one costs does not depend on how many jobs
-// there are.
+// No statement reads a whole table: the cost of a statement does not depend on the number of
+// jobs.
 func TestStatementsUseIndexes(t *testing.T) {
 	pool := filled(t, many)
 	execute(t, pool, `SET plan_cache_mode = force_generic_plan`)
@@ -262,8 +267,8 @@ func TestAViewReadsTwoSteps(t *testing.T) {
 	}
 }
 
-// What asks for a job of another scope reads its header and nothing else, so that it takes as long
-// as for a job that does not exist.
+// A call about a job of another scope reads its header and nothing else: it takes as long as a call
+// about a job that does not exist.
 func TestAnotherScopeReadsTheHeaderAlone(t *testing.T) {
 	pool := filled(t, many+`SET plan_cache_mode = force_generic_plan`)
 	table := regexp.MustCompile(`.*on stepgate_(\w+).*`)
@@ -271,7 +276,7 @@ func TestAnotherScopeReadsTheHeaderAlone(t *testing.T) {
 		sql  string
 		args string // after the scope and the job
 	}{
-		"view": {viewSQL, ", 0"}, "header": {headerSQL, ""}, "all steps": {allStepsSQL, ""},
+		"view": {viewSQL, ", 0"}, "header": {headerSQL, ""}, "all steps": {allStepsSQL, ""}, "all steps and batches": {stepsAndBatchesSQL, ", 10000"},
 		"all names": {allNamesSQL, ", 10000"}, "all latest results": {allLatestSQL, ", 10000"},
 		"steps": {stepsSQL, ", 0, 10"}, "details": {detailsSQL, ", 1"}, "history": {historySQL, ", 0, 10"}, "effects": {effectsSQL, ", 0, 10"},
 	} {
@@ -314,5 +319,66 @@ func TestAViewThatQueuesIsKept(t *testing.T) {
 	kept := call.kept()
 	if targets[0] = 7; kept != call || kept.query.Targets[0] != 1 || len(kept.query.Targets) != 2 {
 		t.Errorf("kept, after a write of its caller: got targets %d, want 1 and 2", kept.query.Targets)
+	}
+}
+
+// gated fills the tables with 100,000 jobs at a gate: half of them have a moment, which is far off, and the
+// others wait for a person.
+const gated = `
+INSERT INTO stepgate_jobs (id, version, moved, created, started, finished, updated, current, steps, skipped, ignored, state, scope_type, scope_id, name, gate)
+	SELECT id, 2, 2, 1, 1, 0, 1, 1, 1, 0, 0, 15, 'biz', id % 50, 'job', 2 - id % 2 FROM generate_series(1, 100000) id;
+INSERT INTO stepgate_steps (job, id, started, finished, deadline, timeout_ns, total, attempt, run_full, succeeded, unfinished, type, state, on_timeout,
+	ignore_errors, name, payload, gate, gate_then, gate_until, due)
+	SELECT id, 1, 0, 0, 0, 0, 10, 0, 1, 0, 0, 1, 15, 0, false, 'step', '', gate, 1, (1000000 + id) * (gate - 1), (1000000 + id) * (gate - 1) FROM stepgate_jobs;
+`
+
+// A sweep reads the first steps that are due and no other of 100,000 that wait, whatever the server knows of
+// them, but for the next few in order.
+// A claim reads no table but that of effects, of which they have none. The index has an entry for each
+// moment, and none for a step that waits for a person.
+func TestStepsThatWaitAreNotRead(t *testing.T) {
+	const due = `UPDATE stepgate_steps SET due = 5 WHERE job IN (2, 4, 6)`
+	pool := filled(t, gated)
+	read := regexp.MustCompile(`using stepgate_steps_due on stepgate_steps s.*actual rows=(\d+)`)
+	for _, set := range strings.Split(byIndex+byOrder, "set_config(")[1:] { // as Overdue has it
+		value := strings.Split(set, "'")
+		execute(t, pool, `SET `+value[1]+` = `+value[3])
+	}
+	for _, know := range []string{"", `ANALYZE stepgate_steps`, `ANALYZE stepgate_jobs`} {
+		execute(t, pool, know)
+		for _, c := range []struct {
+			scope, until string
+			least, most  int
+		}{{`'', ''`, "4", 0, 0}, {`'', ''`, "5", 3, 3}, {`'', ''`, "2000000", 16, 40}, {`'biz', '2'`, "4", 0, 0}, {`'biz', '2'`, "5", 3, 3}} {
+			execute(t, pool, `PREPARE asked AS `+overdueSQL)
+			tx, err := pool.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(t.Context(), due); err != nil {
+				t.Fatal(err)
+			}
+			plan := planned(t, tx, `EXPLAIN (ANALYZE, TIMING OFF) EXECUTE asked(`+c.scope+`, `+c.until+`, 16)`, pgx.QueryExecModeSimpleProtocol)
+			if err := tx.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			execute(t, pool, `DEALLOCATE asked`)
+			found := read.FindStringSubmatch(plan)
+			if found == nil {
+				t.Errorf("a sweep at %s in scope %s is not planned by the index of moments:\n%s", c.until, c.scope, plan)
+			} else if n, err := strconv.Atoi(found[1]); err != nil || n < c.least || n > c.most {
+				t.Errorf("a sweep at %s in scope %s, for 16 steps, reads %d, %v, want %d to %d:\n%s", c.until, c.scope, n, err, c.least, c.most, plan)
+			}
+		}
+	}
+	for _, sql := range []string{claimEverySQL, claimScopeSQL} {
+		if plan := generic(t, pool, sql); regexp.MustCompile(`stepgate_(jobs|steps)`).MatchString(plan) {
+			t.Errorf("a claim reads more than effects:\n%s", plan)
+		}
+	}
+	execute(t, pool, `REINDEX INDEX stepgate_steps_due`)
+	var entries int
+	if err := pool.QueryRow(t.Context(), `SELECT reltuples::int FROM pg_class WHERE oid = 'stepgate_steps_due'::regclass`).Scan(&entries); err != nil || entries != 50_000 {
+		t.Errorf("the index of moments has %d entries, %v, want one for each of 50,000 moments", entries, err)
 	}
 }

@@ -37,7 +37,7 @@ type pooler struct {
 	conns []net.Conn
 }
 
-// newPooler returns a pooler with so many sessions in the schema of dsn, which ends with t.
+// newPooler returns a pooler with a number of sessions in the schema of dsn, which ends with t.
 func newPooler(t *testing.T, dsn string, sessions int, sticky bool) *pooler {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -258,7 +258,7 @@ func TestPooler(t *testing.T) {
 	}
 }
 
-// pgbouncer returns what leads a pool through a pgbouncer in transaction mode, or nil if none is
+// pgbouncer returns a setup of a pool through a pgbouncer in transaction mode, or nil if none is
 // installed.
 func pgbouncer(t *testing.T, to *pgx.ConnConfig) func(*pgxpool.Config) {
 	t.Helper()

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// A proxy stands between a pool and its server, and can take the server away at a message
-// that it is told of.
+// A proxy stands between a pool and its server, and can cut the server off at a given
+// message.
 type proxy struct {
 	t        testing.TB
 	listener net.Listener
@@ -21,7 +21,7 @@ type proxy struct {
 	mu    sync.Mutex // guards all below
 	next  outage
 	seen  int  // messages with the mark of the last outage
-	away  bool // nobody is let through
+	away  bool // new connections are refused
 	links []*link
 }
 
@@ -68,14 +68,14 @@ func (p *proxy) between(c *pgxpool.Config) {
 	}
 }
 
-// takeAway has the server go away.
+// takeAway makes the server go away.
 func (p *proxy) takeAway(o outage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.next, p.seen = o, 0
 }
 
-// back has the server come back, and returns how many messages have had the mark.
+// back makes the server come back, and returns the number of messages with the mark.
 func (p *proxy) back() (seen int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,8 +130,7 @@ func (p *proxy) relay(l *link, to, from net.Conn, passes func(l *link, data []by
 	}
 }
 
-// silence has the links that there are swallow all that is sent, and returns how many there are.
-// Later ones work.
+// silence makes the existing links drop all messages, and returns their number. Later links work.
 func (p *proxy) silence() (links int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -19,8 +19,8 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore"
 )
 
-// later is when the changes that [decide] makes happen: after all that an engine does here, unless a
-// step has a deadline.
+// later is the time of the changes of [decide]: after all other changes here, unless a step has a
+// deadline.
 const later step.Time = 4_000_000_000_000
 
 // decide returns the change that a command makes to what q shows of a store.
@@ -95,8 +95,8 @@ func queued(ctx context.Context, call func(context.Context) error) (answer <-cha
 	return answer
 }
 
-// waited is a context that tells when somebody waits for its end: nobody does before a call
-// is in the queue.
+// waited is a context that signals the first wait for its end. A call waits for it once the call is in
+// the queue.
 type waited struct {
 	context.Context
 	once sync.Once
@@ -158,8 +158,8 @@ func viewTogether(t testing.TB, pool *pgxpool.Pool, st *pgstore.Store, queries [
 	return views, errs
 }
 
-// Nothing is done for a caller whose context ends while its change queues, and it learns so
-// at once.
+// A change whose caller's context ends while it queues has no effect, and the caller learns so at
+// once.
 func TestContextEndsTheQueueing(t *testing.T) {
 	pool := migrated(t)
 	st := open(t, pool, pgstore.WithLanes(1), unhurried)

@@ -15,8 +15,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The statements for pages of one job find it in its scope first. Their shape keeps the planner to
-// that: left with a join it may read the page, and then find that the job is of another scope.
+// The statements for pages of one job find the job in its scope first. LATERAL with a limit makes
+// the planner do so: with a plain join it may read the page before it checks the scope.
 var stepsSQL = `SELECT ` + stepColumns + ` FROM stepgate_jobs j, LATERAL (
 	SELECT * FROM stepgate_steps s WHERE s.job = j.id AND s.id > $4::bigint ORDER BY s.job, s.id LIMIT $5
 ) s WHERE j.id = $3 AND ` + inScope + ` ORDER BY s.id`
@@ -26,7 +26,7 @@ func (s *Store) Steps(ctx context.Context, scope store.Scope, job store.JobID, p
 	return pageOf(ctx, s, "steps", scope, job, scanStep, stepsSQL, int64(p.After), int64(p.Limit))
 }
 
-const detailsSQL = `SELECT s.payload FROM stepgate_jobs j, LATERAL (
+var detailsSQL = `SELECT s.payload, ` + batchesOf + ` FROM stepgate_jobs j, LATERAL (
 	SELECT * FROM stepgate_steps s WHERE s.job = j.id AND s.id = $4 OFFSET 0
 ) s WHERE j.id = $3 AND ` + inScope
 
@@ -46,7 +46,9 @@ func (s *Store) Details(ctx context.Context, q store.DetailQuery) (store.Details
 }
 
 func scanDetails(row pgx.CollectableRow) (d store.Details, err error) {
-	err = row.Scan(&d.Payload)
+	var list batchList
+	err = row.Scan(&d.Payload, &list)
+	d.Batches = unpacked(list)
 	return d, err
 }
 
@@ -59,15 +61,52 @@ func (s *Store) History(ctx context.Context, scope store.Scope, job store.JobID,
 	return pageOf(ctx, s, "history", scope, job, scanRecord, historySQL, int64(p.After), int64(p.Limit))
 }
 
-const overdueSQL = `SELECT s.job, s.id, s.attempt, s.deadline FROM stepgate_steps s JOIN stepgate_jobs j ON j.id = s.job
-WHERE ` + inScope + ` AND s.deadline <> 0 AND s.deadline <= $3 ORDER BY s.deadline, s.job, s.id LIMIT $4`
+// overdueSQL reads steps by their moments, and looks their jobs up. With a plain join the planner may
+// begin with all jobs of the scope.
+const overdueSQL = `SELECT s.job, s.id, s.attempt, s.due FROM (
+	SELECT s.job, s.id, s.attempt, s.due FROM stepgate_steps s WHERE s.due <> 0 AND s.due <= $3 ORDER BY s.due, s.job, s.id OFFSET 0
+) s, LATERAL (SELECT FROM stepgate_jobs j WHERE j.id = s.job AND ` + inScope + ` OFFSET 0) j ORDER BY s.due, s.job, s.id LIMIT $4`
 
-// Overdue implements store.Store.
-func (s *Store) Overdue(ctx context.Context, scope store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
-	return query(ctx, s, "overdue", func(row pgx.CollectableRow) (o store.Overdue, err error) {
-		err = row.Scan((*int64)(&o.Job), (*int64)(&o.Step), &o.Attempt, (*int64)(&o.Deadline))
-		return o, err
-	}, overdueSQL, scope.Type, scope.ID, int64(now), int64(limit))
+// turnsDueSQL reads the jobs that wait first by the moments at which a turn became free.
+const turnsDueSQL = `SELECT s.job, s.id, s.attempt, t.due FROM (
+	SELECT t.job, t.due FROM stepgate_turns t WHERE t.due <> 0 AND t.due <= $3 ORDER BY t.due OFFSET 0
+) t, LATERAL (SELECT j.id, j.current FROM stepgate_jobs j WHERE j.id = t.job AND ` + inScope + ` OFFSET 0) j, LATERAL (
+	SELECT s.job, s.id, s.attempt FROM stepgate_steps s WHERE s.job = j.id AND s.id = j.current OFFSET 0
+) s ORDER BY t.due LIMIT $4`
+
+// byOrder has the server read what an index has in order, up to a limit and in one process, until the
+// end of a transaction.
+const byOrder = `SELECT set_config('enable_bitmapscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)`
+
+// Overdue implements store.Store. Its plan is forced as that of a group: the planner expects that a
+// large part of the steps is due, and would read all of that for the first few. In a scope it also
+// reads the moments of other scopes that have come.
+func (s *Store) Overdue(ctx context.Context, scope store.Scope, now step.Time, limit int) (due []store.Overdue, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var turns []store.Overdue
+	err = s.link.Read(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		b := newGroup(0, byOrder)
+		args := []any{scope.Type, scope.ID, int64(now), int64(limit)}
+		collect(b, &due, scanOverdue, overdueSQL, args...)
+		collect(b, &turns, scanOverdue, turnsDueSQL, args...)
+		return c.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return nil, failed("overdue", err)
+	}
+	if len(turns) > 0 {
+		due = append(due, turns...)
+		slices.SortStableFunc(due, func(a, b store.Overdue) int { return cmp.Compare(a.Due, b.Due) })
+		due = due[:min(len(due), limit)]
+	}
+	return due, nil
+}
+
+func scanOverdue(row pgx.CollectableRow) (o store.Overdue, err error) {
+	err = row.Scan((*int64)(&o.Job), (*int64)(&o.Step), &o.Attempt, (*int64)(&o.Due))
+	return o, err
 }
 
 // Targets implements store.Store.
@@ -126,31 +165,33 @@ func ofAttempt(ctx context.Context, tx pgx.Tx, f store.TargetFilter) ([]store.Ta
 var setsSQL = `SELECT ` + schema.TargetSets.Names("") + ` FROM stepgate_target_sets
 WHERE job = $1 AND step = $2 AND block >= $3 ORDER BY block`
 
+var batchesSQL = `SELECT ` + schema.Batches.Names("") + ` FROM stepgate_batches WHERE job = $1 AND step = $2 ORDER BY number`
+
 // ofClass returns the targets of a step that belong to a class.
 func ofClass(ctx context.Context, tx pgx.Tx, f store.TargetFilter, s store.Step) ([]store.Target, error) {
-	rows, err := tx.Query(ctx, setsSQL, int64(f.Job), int32(f.Step), max(f.Page.After, 0)/targetset.PerBlock)
+	var batches []store.Batch
+	var err error
+	if s.Batch > 0 {
+		if batches, err = fetch(ctx, tx, scanBatch, batchesSQL, int64(f.Job), int32(f.Step)); err != nil {
+			return nil, err
+		}
+	}
+	first, _, _ := targetset.Blocks(&s, batches, max(f.Page.After, -1)+1, 1)
+	blocks, err := fetch(ctx, tx, scan(schema.TargetSets), setsSQL, int64(f.Job), int32(f.Step), first)
 	if err != nil {
 		return nil, err
 	}
-	blocks, err := pgx.CollectRows(rows, scan(schema.TargetSets))
-	if err != nil {
-		return nil, err
-	}
-	indices := targetset.Select(f.Class, &s, blocks, f.Page.After, f.Page.Limit)
+	indices := targetset.Select(f.Class, &s, batches, blocks, f.Page.After, f.Page.Limit)
 	if len(indices) == 0 {
 		return nil, nil
 	}
-	rows, err = tx.Query(ctx, latestSQL, int64(f.Job), int32(f.Step), indices)
-	if err != nil {
-		return nil, err
-	}
-	results, err := pgx.CollectRows(rows, scanResult)
+	results, err := fetch(ctx, tx, scanResult, latestSQL, int64(f.Job), int32(f.Step), indices)
 	return inOrder(indices, results, s.Total), err
 }
 
 var namesSQL = `SELECT ` + schema.TargetNames.Names("") + ` FROM stepgate_target_names WHERE job = $1 AND step = $2 AND block = ANY($3)`
 
-// name gives targets of one step, which are in order, their names.
+// name sets the names of targets of one step, which are in order.
 func name(ctx context.Context, tx pgx.Tx, f store.TargetFilter, targets []store.Target) error {
 	var blocks []int32
 	for _, t := range targets {
@@ -178,7 +219,7 @@ func name(ctx context.Context, tx pgx.Tx, f store.TargetFilter, targets []store.
 		t := &targets[i]
 		list, n := names[t.Index/schema.NamesPerBlock], int(t.Index%schema.NamesPerBlock)
 		if n >= len(list) {
-			return fmt.Errorf("names: there is none of target %d of step %d of job %d", t.Index, f.Step, f.Job)
+			return fmt.Errorf("target %d of step %d of job %d has no name", t.Index, f.Step, f.Job)
 		}
 		t.Name = list[n]
 	}

@@ -6,20 +6,19 @@ import (
 	"github.com/stepgate/stepgate/internal/schema"
 )
 
-// shownSteps is what is read of steps: all but what may be large, which Details has.
+// shownSteps are the columns read of steps: all except the payload, which Details reads.
 var shownSteps = schema.Steps.Without("payload")
 
-// What is read of each table: the columns of a job j, a step s, a result r, a record r and an
-// effect e.
+// The columns read of each table: of a job j, a step s, a result r, a record r and an effect e.
 var (
 	jobColumns    = schema.Jobs.Names("j.")
 	stepColumns   = shownSteps.Names("s.")
 	resultColumns = schema.Results.Names("r.")
 	recordColumns = schema.Records.Names("r.")
-	effectColumns = schema.Delivered
+	effectColumns = schema.Effects.Names("e.")
 )
 
-// scan returns what reads the columns of a table.
+// scan returns the function that reads the columns of a table.
 func scan[R any](columns schema.Table[R]) pgx.RowToFunc[R] {
 	return func(row pgx.CollectableRow) (r R, err error) {
 		err = row.Scan(dests(nil, columns, &r)...)
@@ -32,6 +31,7 @@ var (
 	scanStep   = scan(shownSteps)
 	scanResult = scan(schema.Results)
 	scanRecord = scan(schema.Records)
+	scanBatch  = scan(schema.Batches)
 	scanEffect = scan(schema.Effects)
 )
 

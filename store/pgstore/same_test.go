@@ -17,7 +17,7 @@ import (
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
-// An installation makes the same jobs whatever the store, and changes to them of all kinds.
+// An installation creates the same jobs on any store, and makes changes of all kinds to them.
 type installation struct {
 	testing.TB
 	store.Store
@@ -43,7 +43,7 @@ func (in *installation) start(steps ...step.Spec) {
 	jobkit.Start(in, in.eng, engine.JobSpec{Name: "job", Scope: store.Scope{Type: "biz", ID: "1"}, Steps: steps})
 }
 
-// change adds what a command would do to the last job.
+// change adds the change of a command to the last job.
 func (in *installation) change(cmd engine.Command, targets ...int32) {
 	in.Helper()
 	in.changes = append(in.changes, decide(in, in, store.Query{Job: in.job, Targets: targets}, cmd))
@@ -60,7 +60,7 @@ func (in *installation) report(attempt int32, targets ...int32) *engine.Report {
 	return r
 }
 
-// runs returns a step on so many targets.
+// runs returns a step with a number of targets.
 func runs(targets int) step.Spec {
 	s := step.Spec{Type: step.Script, Name: "run", Payload: "true", Timeout: time.Second}
 	for i := range targets {

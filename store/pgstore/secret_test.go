@@ -16,7 +16,7 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore"
 )
 
-// The password of a connection string is in no error, whoever is told of it.
+// No error contains the password of a connection string.
 func TestPasswordStaysSecret(t *testing.T) {
 	const password = "s3cr3t-sentinel"
 	ctx := t.Context()

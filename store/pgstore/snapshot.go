@@ -9,13 +9,18 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The statements of a snapshot. Each looks the job up in its scope first, and reads no other table
-// if there is none: OFFSET 0 keeps the planner from joining the other way round. $4 is how many targets the caller can take: if there are
-// more, none are read.
+// The statements of a snapshot. Each finds the job in its scope first, and reads no other table if
+// the scope has no such job: OFFSET 0 keeps the planner from joining in the other order. $4 is the
+// maximum number of targets: if the job has more, none is read.
 var (
 	headerSQL = `SELECT ` + jobColumns + ` FROM stepgate_jobs j WHERE j.id = $3 AND ` + inScope
 
 	allStepsSQL = `SELECT ` + stepColumns + `
+FROM stepgate_jobs j, LATERAL (SELECT * FROM stepgate_steps s WHERE s.job = j.id OFFSET 0) s
+WHERE j.id = $3 AND ` + inScope + ` ORDER BY s.id`
+
+	// stepsAndBatchesSQL is allStepsSQL with the batches of each step.
+	stepsAndBatchesSQL = `SELECT ` + stepColumns + `, CASE WHEN ` + fewTargetsOnce + ` THEN ` + batchesOf + ` END
 FROM stepgate_jobs j, LATERAL (SELECT * FROM stepgate_steps s WHERE s.job = j.id OFFSET 0) s
 WHERE j.id = $3 AND ` + inScope + ` ORDER BY s.id`
 
@@ -33,10 +38,16 @@ generate_series(0, s.total - 1) AS i(idx), LATERAL (
 WHERE j.id = $3 AND ` + inScope + ` AND ` + fewTargets
 )
 
-const fewTargets = `(SELECT sum(t.total) FROM stepgate_steps t WHERE t.job = j.id) <= $4`
+const (
+	// fewTargets sums up the steps of the job j: only if j is in the scope.
+	fewTargets = `(SELECT sum(t.total) FROM stepgate_steps t WHERE t.job = j.id) <= $4`
 
-// Snapshot implements store.Store. It is one round trip: a read-only transaction of two
-// statements, and of two more if the caller asks for targets.
+	// fewTargetsOnce sums them up at the first row and not at each.
+	fewTargetsOnce = `(SELECT sum(t.total) FROM stepgate_steps t WHERE t.job = $3) <= $4`
+)
+
+// Snapshot implements store.Store in one round trip: a read-only transaction of two statements, or
+// of four with targets.
 func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (store.Snapshot, error) {
 	if err := ctx.Err(); err != nil {
 		return store.Snapshot{}, err
@@ -58,10 +69,18 @@ func readSnapshot(ctx context.Context, c *pgx.Conn, q store.SnapshotQuery) (stor
 	var jobs []store.Job
 	collect(&b, &jobs, scanJob, headerSQL, q.Scope.Type, q.Scope.ID, int64(q.Job))
 	var snapshot store.Snapshot
-	collect(&b, &snapshot.Steps, scanStep, allStepsSQL, q.Scope.Type, q.Scope.ID, int64(q.Job))
 	var names []schema.NameBlock
 	var results []schema.StepTarget
-	if q.Targets > 0 {
+	if q.Targets <= 0 {
+		collect(&b, &snapshot.Steps, scanStep, allStepsSQL, q.Scope.Type, q.Scope.ID, int64(q.Job))
+	} else {
+		scanBoth := func(row pgx.CollectableRow) (s store.Step, err error) {
+			var list batchList
+			err = row.Scan(append(dests(nil, shownSteps, &s), &list)...)
+			snapshot.Batches = append(snapshot.Batches, unpacked(list)...)
+			return s, err
+		}
+		collect(&b, &snapshot.Steps, scanBoth, stepsAndBatchesSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int64(q.Targets))
 		collect(&b, &names, scan(schema.TargetNames), allNamesSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int64(q.Targets))
 		collect(&b, &results, scanStepTarget, allLatestSQL, q.Scope.Type, q.Scope.ID, int64(q.Job), int64(q.Targets))
 	}
@@ -80,7 +99,7 @@ func readSnapshot(ctx context.Context, c *pgx.Conn, q store.SnapshotQuery) (stor
 	return snapshot, nil
 }
 
-// collect queues a statement whose rows are read into all.
+// collect queues a statement and reads its rows into all.
 func collect[T any](b *pgx.Batch, all *[]T, scan pgx.RowToFunc[T], sql string, args ...any) {
 	b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
 		*all, err = pgx.CollectRows(rows, scan)

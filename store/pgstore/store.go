@@ -14,15 +14,18 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
-// A Store keeps jobs in the current schema of a PostgreSQL database. It is safe for concurrent
-// use, by any number of processes, and passes storetest.Run. It comes from [New].
+// A Store stores jobs in the current schema of a PostgreSQL database. It is safe for concurrent
+// use, by any number of processes, and passes storetest.Run. [New] returns one, and the caller must
+// close it. Errors other than those of package store and of a context name the failed action and
+// wrap the server's error.
 type Store struct {
 	news
 	carrier  Carrier
-	now      func() time.Time                 // nil: the server's
-	patience time.Duration                    // with a lock, for changes that are committed together
-	changes  *groupcommit.Lanes[store.Change] // nil without group commit
-	views    *groupcommit.Lanes[*viewCall]    // as changes
+	now      func() time.Time                   // nil for the server's
+	patience time.Duration                      // maximum wait of a group for locks
+	changes  *groupcommit.Lanes[store.Change]   // nil with WithLanes(0)
+	views    *groupcommit.Lanes[*viewCall]      // nil with WithLanes(0)
+	settled  *groupcommit.Lanes[store.Delivery] // nil with WithLanes(0)
 }
 
 var (
@@ -30,17 +33,18 @@ var (
 	_ store.Waker = (*Store)(nil)
 )
 
-// A Carrier takes effects to where they are carried out, other than by Engine.Dispatch.
+// A Carrier takes effects to an external queue, in place of Engine.Dispatch and Engine.Claim.
 type Carrier interface {
-	// Carry is called with the effects of what tx commits, in tx, after all else. An error
-	// fails the commit and undoes it, as does a panic. The effects wait in the store as well until they are
-	// settled, so that Engine.Effects tells of them; no claim takes them. It may be called
-	// again with the same effects, if the transaction before was undone. It writes through tx: a
-	// commit that it makes otherwise may queue behind one that waits for tx, and both for ever.
+	// Carry takes the effects of a commit, in its transaction tx and after its other statements. An
+	// error or a panic rolls the commit back. The store calls Carry again with the same effects if
+	// the transaction was rolled back and is repeated. The effects also stay in the store until
+	// they are settled: Engine.Effects returns them, and no claim takes them. Carry must write
+	// through tx: a commit on another connection may queue behind a commit that waits for tx, a
+	// deadlock that the server does not detect.
 	Carry(ctx context.Context, tx pgx.Tx, effects []store.Delivery) error
 }
 
-// An Option sets up a [Store].
+// An Option configures a [Store].
 type Option func(*config)
 
 type config struct {
@@ -50,31 +54,30 @@ type config struct {
 	now     func() time.Time
 }
 
-// The lanes that a store has by default, how many changes or views one group may hold, and how many
-// targets each view: together those of the largest report.
 const (
 	defaultLanes = 1
-	mostInGroup  = 128
-	mostTargets  = 10_000 / mostInGroup
+	mostInGroup  = 128                  // changes or views of one group
+	mostTargets  = 10_000 / mostInGroup // targets of a view in a group: together those of the largest report
 )
 
-// WithLanes sets how many groups of changes are under way at once, each on a connection of its
-// own, and how many of loads; the default is 1. What concerns a job keeps to one lane. More
-// lanes make smaller groups, and pay where the server has cores to spare; 0 loads and commits
-// each alone. What takes longer than a hundredth of [WithTimeout], as another program holds a lock
-// for instance, goes on beside its lane, which has up to a quarter of the pool's connections for that.
+// WithLanes sets the number of lanes for changes, of lanes for loads and of lanes for settlements;
+// the default is 1 each, and 0 carries out each call alone. A lane carries out one group of calls at a time, on one
+// connection; the calls of one job use the same lane. More lanes make smaller groups, which is
+// faster if the server has idle cores. A group that takes longer than a hundredth of [WithTimeout],
+// as when another program holds a lock, continues outside its lane: a lane uses up to a quarter of
+// the pool's connections for that.
 func WithLanes(n int) Option { return func(c *config) { c.lanes = max(n, 0) } }
 
-// WithCarrier has c carry the effects of every change, in the transaction of the change. Every
-// process that shares the schema should have it.
+// WithCarrier makes carrier take the effects of every change, in the transaction of the change. All
+// processes that share the schema should have one.
 func WithCarrier(carrier Carrier) Option { return func(c *config) { c.carrier = carrier } }
 
-// WithTimeout sets how long a call waits for the server at most; the default is 10 s. The
-// connection of one that has no answer by then is thrown away, with those of the pool that are
-// idle, which may be as dead; the error is an [ErrTimeout]. A read that has no answer for half of
-// the time is asked again on another connection. A statement that still runs after three quarters,
-// as another program holds a lock that it needs for instance, is canceled, and has then done
-// nothing. A context that ends sooner ends the call sooner.
+// WithTimeout sets the maximum time of a call; the default is 10 s, and d <= 0 is ignored. A call
+// without an answer by then fails with [ErrTimeout]; the store discards its connection and the idle
+// ones of the pool, which may be dead too. A read without an answer is repeated on another
+// connection after half of the time. A statement that still runs after three quarters of it, as
+// when another program holds a lock, is canceled and changes nothing. A context that ends sooner
+// ends the call sooner.
 func WithTimeout(d time.Duration) Option {
 	return func(c *config) {
 		if d > 0 {
@@ -83,17 +86,17 @@ func WithTimeout(d time.Duration) Option {
 	}
 }
 
-// ErrTimeout: the server gave no answer within the time that [WithTimeout] sets. Whether a Commit
-// has taken effect is unknown, unless the error is a store.ErrUndone too.
+// ErrTimeout is the error of a call without an answer of the server within [WithTimeout]. The
+// outcome of a Commit is then unknown, unless the error also matches store.ErrUndone.
 var ErrTimeout = link.ErrTimeout
 
-// oldest is the first version of the server that is supported.
+// oldest is the oldest supported version of the server.
 const oldest = 150000
 
-// New returns the store in the current schema of pool's connections. It is a *[SchemaError] if
-// the schema is of a version that this package cannot use: [Migrate] brings an older one there. The caller
-// keeps the ownership of pool, and closes it after the store. It is a *[PoolerError] if the exec mode
-// of pool needs prepared statements and a transaction pooler loses them.
+// New returns a store in the current schema of pool's connections. It fails with a *[SchemaError]
+// if this package cannot use the tables, see [Migrate], and with a *[PoolerError] if the exec mode
+// of pool needs prepared statements and a transaction pooler loses them. The caller owns pool and
+// closes it after the store. ctx bounds New alone.
 func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error) {
 	c := config{lanes: defaultLanes, timeout: link.DefaultTimeout}
 	for _, o := range opts {
@@ -133,10 +136,13 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error
 		})
 		s.views = groupcommit.New(c.lanes, mostInGroup, (*viewCall).kept, s.readGroup)
 		s.views.Repeat = true
-		s.changes.Patience, s.views.Patience = s.patience, s.patience
-		s.changes.Queue, s.views.Queue = c.timeout, c.timeout
-		s.changes.Aside = max(int(pool.Config().MaxConns)/4/c.lanes, 1)
-		s.views.Aside = s.changes.Aside
+		kept := func(d store.Delivery) store.Delivery { return d } // its texts are immutable
+		s.settled = groupcommit.New(c.lanes, mostInGroup, kept, s.settle)
+		s.settled.Repeat = true
+		s.changes.Patience, s.views.Patience, s.settled.Patience = s.patience, s.patience, s.patience
+		s.changes.Queue, s.views.Queue, s.settled.Queue = c.timeout, c.timeout, c.timeout
+		aside := max(int(pool.Config().MaxConns)/4/c.lanes, 1)
+		s.changes.Aside, s.views.Aside, s.settled.Aside = aside, aside, aside
 	}
 	hash := fnv.New64a()
 	hash.Write([]byte(*schema))
@@ -144,6 +150,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Store, error
 	return s, nil
 }
 
-// Close ends what the store does in the background, and its listening for commits of other
-// processes. Calls under way go on. It does not close the pool. Closing twice is harmless.
+// Close ends the store's goroutines and its listening connection, and waits for them. It does not
+// close the pool, and it ends no call: later calls still work, but wake no other process. It is
+// idempotent.
 func (s *Store) Close() { s.close() }

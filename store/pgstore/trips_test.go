@@ -2,6 +2,7 @@ package pgstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,17 +16,26 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore"
 )
 
-// An operation that nobody contends with is two round trips: one to load, one to commit. So
-// is a report, however many targets it is about, and one that follows it is one.
+// An operation without competitors takes two round trips: one to load, one to commit. So does a report
+// with any number of targets, and a report after it takes one.
 func TestRoundTrips(t *testing.T) {
 	for _, lanes := range []int{0, 2} {
 		t.Run(fmt.Sprintf("lanes=%d", lanes), func(t *testing.T) {
 			var w wire
-			st := open(t, migrated(t, conns(1), counting(&w)), pgstore.WithLanes(lanes))
+			pool := migrated(t, conns(1), counting(&w))
+			st := open(t, pool, pgstore.WithLanes(lanes))
+			// A claim listens, which takes a connection out of the pool: the one put in its place has
+			// prepared nothing.
+			_, stop := st.Wake(1)
+			defer stop()
+			listener(t, pool, 0)
 			eng := engine.New(st)
 			requests := byte(0)
 			once := func() engine.Request { requests++; return engine.Request{ID: store.RequestID{15: requests}} }
 			asks, runs := jobkit.Asking(2), engine.JobSpec{Name: "job", Steps: []step.Spec{runs(2)}}
+			alone := asks // in a scope of its own, where no other job's question is due
+			alone.Scope = store.Scope{Type: "biz", ID: "alone"}
+			own := eng.In(alone.Scope)
 			for _, c := range []struct {
 				what string
 				want int
@@ -71,6 +81,23 @@ func TestRoundTrips(t *testing.T) {
 					_, err := eng.Operate(ctx, id, 1, operation.Confirm, once())
 					return err
 				}},
+				{"Operate that is refused", 1, asks, func(ctx context.Context, id store.JobID) error {
+					if _, err := eng.Operate(ctx, id, 1, operation.RestartConfirmation, engine.Request{}); !errors.Is(err, operation.WrongState) {
+						return fmt.Errorf("not refused: %v", err)
+					}
+					return nil
+				}},
+				{"Operate as a dry run", 1, asks, func(ctx context.Context, id store.JobID) error {
+					_, err := eng.Operate(ctx, id, 1, operation.Confirm, engine.Request{DryRun: true})
+					return err
+				}},
+				{"Claim of one effect, and Settle", 5, alone, func(ctx context.Context, _ store.JobID) error {
+					due, err := own.Claim(ctx, engine.ClaimQuery{Effects: []store.Effect{store.AskConfirmers}, Limit: 1}) // the end of a job has no details to read
+					if err != nil || len(due) != 1 {
+						return fmt.Errorf("%d effects, %v", len(due), err)
+					}
+					return own.Settle(ctx, due[0].Claimed())
+				}},
 				{"OperateJob", 2, runs, func(ctx context.Context, id store.JobID) error {
 					_, err := eng.OperateJob(ctx, id, operation.TerminateJob, engine.Request{})
 					return err
@@ -103,7 +130,8 @@ func TestRoundTrips(t *testing.T) {
 					id := jobkit.Start(t, eng, c.spec)
 					return w.trips(t, func(ctx context.Context) error { return c.call(ctx, id) })
 				}
-				if _, n := trips(), trips(); n != c.want { // the first time, statements are prepared
+				_, n := trips(), trips() // the first time, statements are prepared
+				if n != c.want {
 					t.Errorf("%s: %d round trips, want %d", c.what, n, c.want)
 				}
 			}

@@ -22,8 +22,8 @@ func param(name, value string) func(*pgxpool.Config) {
 	return func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams[name] = value }
 }
 
-// What the server, or the way to it, has refused is told as undone, and not as in doubt. It has
-// changed nothing.
+// A call that the server or the connection has refused is an error without effect, and not in
+// doubt.
 func TestRefusalsAreUndone(t *testing.T) {
 	dsn, direct := shared(t)
 	right := open(t, direct)
@@ -103,8 +103,8 @@ func claim(t *testing.T, st *pgstore.Store) []store.Delivery {
 	return claimed
 }
 
-// A prepared statement that the server has lost is told as undone, and the next call prepares it
-// anew.
+// A call with a prepared statement that the server has lost fails without effect, and the next call
+// prepares it again.
 func TestLostStatementIsUndone(t *testing.T) {
 	pool := migrated(t, conns(1))
 	st := open(t, pool)
@@ -121,7 +121,42 @@ func TestLostStatementIsUndone(t *testing.T) {
 	}
 }
 
-// An error of what runs alongside a commit is told as undone.
+// Connections that have led to a read-only server since a failover are closed at the first refusal;
+// the next call has a new one.
+func TestReadOnlyConnectionsAreClosed(t *testing.T) {
+	pool := migrated(t, conns(2))
+	st := open(t, pool)
+	eng := engine.New(st)
+	id := jobkit.Start(t, eng, jobkit.Asking(1))
+	change := refusing(t, st, id, store.RequestID{})
+	for _, c := range held(t, pool, 2) {
+		if _, err := c.Exec(t.Context(), `SET default_transaction_read_only = on`); err != nil {
+			t.Fatal(err)
+		}
+		c.Release()
+	}
+	if err := st.Commit(t.Context(), change); !errors.Is(err, store.ErrUndone) {
+		t.Errorf("Commit on a server that only reads: got error %v, want that nothing was done", err)
+	}
+	if err := st.Commit(t.Context(), change); err != nil {
+		t.Errorf("Commit again, on a new connection: %v", err)
+	}
+}
+
+// held returns n connections of a pool, all at once.
+func held(t *testing.T, pool *pgxpool.Pool, n int) (conns []*pgxpool.Conn) {
+	t.Helper()
+	for range n {
+		c, err := pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// An error alongside a commit is an error without effect.
 func TestFailureAlongsideIsUndone(t *testing.T) {
 	st := open(t, migrated(t))
 	eng := engine.New(st)

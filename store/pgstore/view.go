@@ -14,13 +14,13 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
-// inScope holds for the jobs j that a read in the scope of parameters $1 and $2 may see.
+// inScope selects the jobs j of the scope of parameters $1 and $2; two empty ones select all.
 const inScope = `(($1 = '' AND $2 = '') OR (j.scope_type = $1 AND j.scope_id = $2))`
 
-// viewSQL reads the header with the step in question and the one after it, a row for each. The
-// steps are limited where they are looked up: a limit of the whole may read and sort them all.
+// viewSQL reads the header with a step and the next step, one row for each. The LIMIT is inside the
+// subquery: a limit of the whole statement may read and sort all steps.
 var viewSQL = `
-SELECT ` + jobColumns + `, ` + stepColumns + `
+SELECT ` + jobColumns + `, ` + turnOfView + `, ` + stepColumns + `
 FROM stepgate_jobs j, LATERAL (
 	SELECT * FROM stepgate_steps s WHERE s.job = $3 AND s.id >= CASE WHEN $4::int = 0 THEN j.current ELSE $4::int END
 	ORDER BY s.job, s.id LIMIT 2
@@ -28,10 +28,9 @@ FROM stepgate_jobs j, LATERAL (
 WHERE j.id = $3 AND ` + inScope + `
 ORDER BY s.id`
 
-// viewsSQL is viewSQL for several queries at once. Each row begins with the number of the one
-// that it answers.
+// viewsSQL is viewSQL for several queries. Each row begins with the number of its query.
 var viewsSQL = `
-SELECT q.n, ` + jobColumns + `, ` + stepColumns + `
+SELECT q.n, ` + jobColumns + `, ` + turnOfView + `, ` + stepColumns + `
 FROM ` + new(statement).rows("q", "n bigint, job bigint, step int, scope_type text, scope_id text") + `,
 LATERAL (
 	SELECT * FROM stepgate_jobs j WHERE j.id = q.job
@@ -43,9 +42,9 @@ LATERAL (
 ) s
 ORDER BY q.n, s.id`
 
-// latestSQL reads the latest results of some targets of a step, of those that have one. The
-// shape keeps the planner to the primary key: left with an equation it may take the index of
-// attempts, in which it reads a whole step for each target.
+// latestSQL reads the latest results of some targets of a step. BETWEEN instead of an equation
+// makes the planner use the primary key: with an equation it may use the index of attempts, and
+// read a whole step for each target.
 var latestSQL = `
 SELECT ` + resultColumns + `
 FROM unnest($3::int[]) AS i(idx), LATERAL (
@@ -62,7 +61,7 @@ FROM stepgate_jobs j, unnest($2::int[]) AS i(idx), LATERAL (
 ) r
 WHERE j.id = $1`
 
-// groupLatestSQL is latestSQL for several queries at once, as viewsSQL is viewSQL.
+// groupLatestSQL is latestSQL for several queries, as viewsSQL is viewSQL.
 var groupLatestSQL = `
 SELECT i.n, ` + resultColumns + `
 FROM ` + new(statement).rows("i", "n bigint, job bigint, step int, idx int") + `, LATERAL (
@@ -73,17 +72,17 @@ FROM ` + new(statement).rows("i", "n bigint, job bigint, step int, idx int") + `
 var replaySQL = `SELECT ` + recordColumns + ` FROM stepgate_records r
 WHERE r.job = $1 AND r.request = $2`
 
-// groupReplaySQL is replaySQL for several queries at once.
+// groupReplaySQL is replaySQL for several queries.
 var groupReplaySQL = `
 SELECT i.n, ` + recordColumns + `
 FROM ` + new(statement).rows("i", "n bigint, job bigint, request uuid") + `, LATERAL (
 	SELECT * FROM stepgate_records r WHERE r.job = i.job AND r.request = i.request LIMIT 1
 ) r`
 
-// oneMoment begins a transaction whose statements see the same.
+// oneMoment begins a transaction whose statements see the database at one moment.
 const oneMoment = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`
 
-// viewCall is a view that is asked for, and the answer.
+// viewCall is a query for a view, and the answer.
 type viewCall struct {
 	query store.Query
 	view  store.View
@@ -94,20 +93,22 @@ func (c *viewCall) isWide() bool {
 	return len(c.query.Targets) > 0 || c.query.Request != (store.RequestID{})
 }
 
-// isAlone reports whether the view is read by itself, beside the lanes. Many targets would hold up
-// the views that are read with them, and a current step is known to no other statement of a group.
+// isAlone reports whether the view is read alone, outside the lanes. A view of many targets would
+// delay the views of its group, and the statements of a group do not know the current step of a
+// job.
 func (c *viewCall) isAlone() bool {
 	n := len(c.query.Targets)
 	return n > mostTargets || n > 0 && c.query.Step == 0
 }
 
-// kept returns c with memory of its own: its group may outlast the wait of its caller.
+// kept returns c with its own copy of the query: its group may run longer than its caller waits.
 func (c *viewCall) kept() *viewCall {
 	c.query.Targets = slices.Clone(c.query.Targets)
 	return c
 }
 
-// answer completes the view from what was read. It is ErrNotFound if that is not what was asked for.
+// answer completes the view from the rows read, or returns store.ErrNotFound if they have no such
+// step.
 func (c *viewCall) answer() error {
 	v, q := &c.view, &c.query
 	if v.Step.ID == 0 || q.Step != 0 && v.Step.ID != q.Step {
@@ -117,15 +118,15 @@ func (c *viewCall) answer() error {
 	return nil
 }
 
-// View implements store.Store. It is one round trip: one statement or, if it looks for
-// targets or a request, a read-only transaction that is sent at once. Views that are asked for
-// while others of their lane are under way are read together, but for those of many targets.
+// View implements store.Store in one round trip: one statement or, with targets or a request, a
+// read-only transaction in one message. Views requested while their lane reads are read together
+// in the next group, except views of many targets.
 func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
 	if err := ctx.Err(); err != nil {
 		return store.View{}, err
 	}
 	if q.Step < 0 || q.Step > math.MaxInt32 {
-		return store.View{}, store.ErrNotFound // no job has so many
+		return store.View{}, store.ErrNotFound // step ids have 32 bits
 	}
 	call := &viewCall{query: q}
 	var err error
@@ -140,7 +141,7 @@ func (s *Store) View(ctx context.Context, q store.Query) (store.View, error) {
 	return call.view, nil
 }
 
-// readGroup answers views that were asked for at once.
+// readGroup answers the views of a group.
 func (s *Store) readGroup(ctx context.Context, group []*viewCall) []error {
 	if len(group) == 1 {
 		return []error{s.read(ctx, group[0])}
@@ -149,7 +150,7 @@ func (s *Store) readGroup(ctx context.Context, group []*viewCall) []error {
 	errs := make([]error, len(group))
 	for i, c := range group {
 		switch {
-		case link.RolledBack(err): // for one of them, perhaps; none fails for a neighbour
+		case link.RolledBack(err): // perhaps for one of them: no view fails for a neighbour
 			errs[i] = s.read(ctx, c)
 		case err != nil:
 			errs[i] = err
@@ -169,7 +170,7 @@ func (s *Store) read(ctx context.Context, c *viewCall) error {
 	return c.answer()
 }
 
-// readTogether reads several views in one round trip, as of one moment.
+// readTogether reads several views in one round trip, at one moment.
 func readTogether(ctx context.Context, conn *pgx.Conn, group viewGroup) error {
 	var views, targets, replays []int64
 	var requests []pgtype.UUID
@@ -186,9 +187,9 @@ func readTogether(ctx context.Context, conn *pgx.Conn, group viewGroup) error {
 		}
 	}
 	wide := len(targets)+len(requests) > 0
-	b := newGroup()
+	b := newGroup(0)
 	if wide {
-		b = newGroup(oneMoment)
+		b = newGroup(0, oneMoment)
 	}
 	b.Queue(viewsSQL, views,
 		column(group, func(c **viewCall) string { return (*c).query.Scope.Type }),
@@ -206,12 +207,12 @@ func readTogether(ctx context.Context, conn *pgx.Conn, group viewGroup) error {
 	return conn.SendBatch(ctx, b).Close()
 }
 
-// readAlone reads one view: its statements are cheaper than those of a group.
+// readAlone reads one view, with statements that are cheaper than those of a group.
 func readAlone(ctx context.Context, on sender, c *viewCall) error {
 	group, q := viewGroup{c}, &c.query
 	c.view = store.View{} // an earlier try may have begun to answer
 	header := []any{q.Scope.Type, q.Scope.ID, int64(q.Job), int32(q.Step)}
-	if !c.isWide() { // not as a batch, which costs the caller more
+	if !c.isWide() { // a batch costs the caller more
 		rows, err := on.Query(ctx, viewSQL, header...)
 		if err != nil {
 			return err
@@ -235,11 +236,10 @@ func readAlone(ctx context.Context, on sender, c *viewCall) error {
 	return on.SendBatch(ctx, &b).Close()
 }
 
-// A viewGroup is views that are read at once. Each row for several begins with the number of the
-// view that it belongs to.
+// A viewGroup is a group of views. If it has several, each row begins with the number of its view.
 type viewGroup []*viewCall
 
-// take reads rows into columns and has add take each over into its view.
+// take reads rows into columns and calls add with the view of each row.
 func (g viewGroup) take(rows pgx.Rows, columns []any, add func(v *store.View)) error {
 	var n int64
 	if len(g) > 1 {
@@ -252,26 +252,27 @@ func (g viewGroup) take(rows pgx.Rows, columns []any, add func(v *store.View)) e
 	return err
 }
 
-// takeSteps takes what viewSQL gives: the step in question comes first.
+// takeSteps reads the rows of viewSQL: the step of the query comes first.
 func (g viewGroup) takeSteps(rows pgx.Rows) error {
 	var j store.Job
 	var s store.Step
-	return g.take(rows, dests(dests(nil, schema.Jobs, &j), shownSteps, &s), func(v *store.View) {
+	var turn bool
+	return g.take(rows, dests(append(dests(nil, schema.Jobs, &j), &turn), shownSteps, &s), func(v *store.View) {
 		if v.Step.ID == 0 {
-			v.Job, v.Step = j, s
+			v.Job, v.Step, v.Turn = j, s, turn
 		} else {
 			v.Next = s
 		}
 	})
 }
 
-// takeResults takes what latestSQL gives, in any order.
+// takeResults reads the rows of latestSQL, in any order.
 func (g viewGroup) takeResults(rows pgx.Rows) error {
 	var t store.Target
 	return g.take(rows, dests(nil, schema.Results, &t), func(v *store.View) { v.Targets = append(v.Targets, t) })
 }
 
-// takeReplay takes what replaySQL gives.
+// takeReplay reads the row of replaySQL.
 func (g viewGroup) takeReplay(rows pgx.Rows) error {
 	var r store.Record
 	return g.take(rows, dests(nil, schema.Records, &r), func(v *store.View) {
@@ -280,8 +281,8 @@ func (g viewGroup) takeReplay(rows pgx.Rows) error {
 	})
 }
 
-// inOrder returns the targets of these indices, of those that there are of so many, with
-// their results.
+// inOrder returns the targets with the given indices, in that order, with their results. It skips
+// indices outside 0 to total-1.
 func inOrder(indices []int32, results []store.Target, total int32) []store.Target {
 	if len(indices) == 0 {
 		return nil
@@ -319,7 +320,7 @@ func (s *Store) Created(ctx context.Context, scope store.Scope, request store.Re
 	return records[0], nil
 }
 
-// query returns the rows of a statement that changes nothing.
+// query returns the rows of a read-only statement.
 func query[T any](ctx context.Context, s *Store, what string, scan pgx.RowToFunc[T], sql string, args ...any) (all []T, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -340,17 +341,18 @@ func fetch[T any](ctx context.Context, on sender, scan pgx.RowToFunc[T], sql str
 	return pgx.CollectRows(rows, scan)
 }
 
-// pageOf is query, of rows of one job: it is ErrNotFound if the scope has no such job.
+// pageOf is query for rows of one job. It returns store.ErrNotFound if the scope has no such job.
 func pageOf[T any](ctx context.Context, s *Store, what string, scope store.Scope, job store.JobID, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
 	rows, err := query(ctx, s, what, scan, sql, append([]any{scope.Type, scope.ID, int64(job)}, args...)...)
 	if err != nil || len(rows) > 0 {
 		return rows, err
 	}
-	_, err = s.View(ctx, store.Query{Scope: scope, Job: job}) // jobs are never deleted: whether it exists can be asked later
+	_, err = s.View(ctx, store.Query{Scope: scope, Job: job}) // jobs are never deleted: a later check is as good
 	return nil, err
 }
 
-// failed says what an error interrupted; the errors of package store are told as they are.
+// failed adds the failed action to err. It returns the errors of package store and of a context
+// unchanged.
 func failed(what string, err error) error {
 	switch err {
 	case nil, store.ErrNotFound, store.ErrConflict, store.ErrLeaseLost, context.Canceled, context.DeadlineExceeded:

@@ -36,7 +36,7 @@ func listener(t *testing.T, pool *pgxpool.Pool, before int) (pid int) {
 	return pid
 }
 
-// A watch is the history of a job as one who watches it is told.
+// A watch is the history of a job as a watcher gets it.
 type watch struct {
 	testing.TB
 	eng     *engine.Engine // commits in another process
@@ -44,7 +44,7 @@ type watch struct {
 	records chan store.Record
 }
 
-// watching has far watch a job, which near changes. It does not poll.
+// watching makes far watch a job that near changes. far does not poll.
 func watching(t *testing.T, near, far *pgstore.Store) *watch {
 	t.Helper()
 	w := &watch{TB: t, eng: engine.New(near), records: make(chan store.Record)}
@@ -64,8 +64,8 @@ func watching(t *testing.T, near, far *pgstore.Store) *watch {
 	return w
 }
 
-// told changes the job some times and waits until the one who watches is told of each. What a
-// store does as it begins to listen accounts for the first at most.
+// told changes the job some times and waits until the watcher gets each record. At most the first one
+// may come from the store's read at the beginning of its listening.
 func (w *watch) told(times int) {
 	w.Helper()
 	for n := range times {
@@ -84,8 +84,8 @@ func (w *watch) told(times int) {
 	}
 }
 
-// A commit of one process wakes those who watch in another, without a poll. When the
-// connection that listens is lost, another takes its place.
+// A commit of one process wakes the watchers of another, without a poll. A new connection replaces a
+// lost listening one.
 func TestCommitsOfAnotherProcessWake(t *testing.T) {
 	near, far, pool := two(t)
 	w := watching(t, near, far)
@@ -98,7 +98,7 @@ func TestCommitsOfAnotherProcessWake(t *testing.T) {
 	w.told(4)
 }
 
-// A commit of more jobs than a notification names wakes those who listen to any of them.
+// A commit of more jobs than a notification can name wakes the watchers of all of them.
 func TestManyCommitsOfAnotherProcessWake(t *testing.T) {
 	const jobs = 120
 	near, far, pool := two(t, pgstore.WithLanes(1), unhurried)
@@ -126,14 +126,14 @@ func TestManyCommitsOfAnotherProcessWake(t *testing.T) {
 	}
 }
 
-// background returns how many goroutines stores have that nobody has called.
+// background returns the number of goroutines that stores run on their own.
 func background() int {
 	stacks := make([]byte, 1<<20)
 	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "pgstore.(*news)")
 }
 
-// Close ends whatever a store does on its own, and its listening. It can be called again, and
-// what was called before or is called after it goes on.
+// Close ends the background work of a store, and its listening. It can be called again. Calls before and
+// after it go on.
 func TestClose(t *testing.T) {
 	near, far, pool := two(t)
 	id := jobkit.Start(t, engine.New(near), jobkit.Asking(2))

@@ -34,8 +34,8 @@ func folder(b *testing.B) string {
 	return dir
 }
 
-// disk is a file that 8 KiB are written to and flushed, again and again, as a measure for
-// what else is done to the disk.
+// disk is a file for repeated writes of 8 KiB with a flush, the unit of all other writes to the
+// disk.
 type disk struct {
 	file   *os.File
 	page   [8 << 10]byte
@@ -53,7 +53,7 @@ func newDisk(b *testing.B, dir string) *disk {
 	return &disk{file: f}
 }
 
-// write writes so many times.
+// write writes a number of times.
 func (d *disk) write(b *testing.B, times int) {
 	b.Helper()
 	began := time.Now()
@@ -69,7 +69,7 @@ func (d *disk) write(b *testing.B, times int) {
 	d.took += time.Since(began)
 }
 
-// rate returns how many writes took a second.
+// rate returns the number of writes per second.
 func (d *disk) rate() float64 { return float64(d.writes) / d.took.Seconds() }
 
 // What does the disk take to keep 8 KiB?
@@ -124,8 +124,8 @@ func BenchmarkBesideABarePool(b *testing.B) {
 	jobkit.BesideABarePool(b, engine.New(open(b, filepath.Join(folder(b), "jobs.db"))))
 }
 
-// How much more does an operation cost where there is more of something that it does not
-// need? Both sizes take turns, and the ratio of their times is reported.
+// How much more does an operation cost beside more data that it does not need? Both sizes take turns,
+// and the benchmark reports the ratio of their times.
 func BenchmarkGrowth(b *testing.B) {
 	const warm = 500 // operations, so that none is the first on its pages
 	for _, c := range []struct {
@@ -166,7 +166,7 @@ func BenchmarkGrowth(b *testing.B) {
 	}
 }
 
-// toAndFro returns what operates on the jobs in turn, round by round.
+// toAndFro returns a function that operates on the jobs in turn, round by round.
 func toAndFro(b *testing.B, eng *engine.Engine, ids []store.JobID) func(int) error {
 	return func(n int) error {
 		_, err := eng.Operate(b.Context(), ids[n%len(ids)], 1, jobkit.Alternating[n/len(ids)%2], engine.Request{By: "ann"})
@@ -183,13 +183,14 @@ func ofRecords(b *testing.B, db *sql.DB, eng *engine.Engine, records int) func(i
 	ids := jobkit.StartMany(b, eng, 16, jobkit.Asking(5))
 	exec(b, db, `WITH RECURSIVE n (seq) AS (SELECT 3 UNION ALL SELECT seq + 1 FROM n WHERE seq < ?)
 		INSERT INTO stepgate_records SELECT job, n.seq, at, cause, randomblob(16), actor, reason, step, entered,
-			attempt, to_state, to_state, job_to, job_to, succeeded, unfinished, results, targets, 0, run_full
+			attempt, to_state, to_state, job_to, job_to, succeeded, unfinished, results, targets, 0, run_full,
+			gate_until, run_first, run_end, succeeded_before, gate, gate_then, mendable
 		FROM stepgate_records r JOIN n WHERE r.seq = 2`, records)
 	exec(b, db, `UPDATE stepgate_jobs SET version = ?1, moved = ?1`, records)
 	return toAndFro(b, eng, ids)
 }
 
-// ofJobs copies a started job, all of it, and operates on jobs from all over.
+// ofJobs copies a started job, all of it, and operates on jobs spread over the copies.
 func ofJobs(b *testing.B, db *sql.DB, eng *engine.Engine, jobs int) func(int) error {
 	first := int64(jobkit.StartMany(b, eng, 1, jobkit.Asking(1))[0])
 	tx, err := db.BeginTx(b.Context(), nil)
@@ -198,11 +199,13 @@ func ofJobs(b *testing.B, db *sql.DB, eng *engine.Engine, jobs int) func(int) er
 	}
 	for _, copy := range []string{
 		`INSERT INTO stepgate_jobs SELECT id + n, scope_type, scope_id, name, randomblob(16), state, version, moved, current, steps,
-			skipped, ignored, created, started, finished, updated, sealed FROM stepgate_jobs JOIN n WHERE id = ?2`,
+			skipped, ignored, created, started, finished, updated, sealed, deadline, gate, held, has_turn, policy FROM stepgate_jobs JOIN n WHERE id = ?2`,
 		`INSERT INTO stepgate_steps SELECT job + n, id, type, name, ignore_errors, on_timeout, timeout_ns, total, state, attempt,
-			run_full, succeeded, unfinished, started, finished, deadline FROM n JOIN stepgate_steps WHERE job = ?2`,
+			run_full, succeeded, unfinished, started, finished, deadline, due, expires, gate_until, run_first, run_end, batch,
+			succeeded_before, accepted, automatic, gate, gate_then, stop_before, mendable, policy FROM n JOIN stepgate_steps WHERE job = ?2`,
 		`INSERT INTO stepgate_records SELECT job + n, seq, at, cause, randomblob(16), actor, reason, step, entered,
-			attempt, from_state, to_state, job_from, job_to, succeeded, unfinished, results, targets, effect, run_full
+			attempt, from_state, to_state, job_from, job_to, succeeded, unfinished, results, targets, effect, run_full,
+			gate_until, run_first, run_end, succeeded_before, gate, gate_then, mendable
 			FROM n JOIN stepgate_records WHERE job = ?2`,
 	} {
 		const numbers = `WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n + 1 < ?1) `
@@ -220,7 +223,7 @@ func ofJobs(b *testing.B, db *sql.DB, eng *engine.Engine, jobs int) func(int) er
 	return toAndFro(b, eng, ids)
 }
 
-// ofTargets retries what has failed of so many targets, 100 at most.
+// ofTargets retries the failed targets of a step, at most 100.
 func ofTargets(b *testing.B, _ *sql.DB, eng *engine.Engine, targets int) func(int) error {
 	spec := step.Spec{Type: step.Script, Name: "run", Targets: make([]string, targets)}
 	for i := range spec.Targets {

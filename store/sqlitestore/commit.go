@@ -14,12 +14,12 @@ import (
 
 // Commit implements store.Store.
 func (s *Store) Commit(ctx context.Context, c store.Change) error {
-	if err := c.Check(); err != nil { // before it joins a group, which it would spoil
+	if err := c.Check(); err != nil { // an invalid change would fail its whole group
 		return err
 	}
 	err := s.write(ctx, commit{c})
 	if code(err) == sqlite3.SQLITE_CONSTRAINT_UNIQUE {
-		return store.ErrConflict // the job has a record of the request
+		return store.ErrConflict // the job already has a record of the request
 	}
 	return failed(err, "commit version %d of job %d", c.Job.Version, c.Job.ID)
 }
@@ -30,6 +30,9 @@ type commit struct{ store.Change }
 func (c commit) keep() change { return commit{c.Clone()} }
 
 func (c commit) apply(w *conn) error {
+	if err := c.checkTurn(w); err != nil {
+		return err
+	}
 	write := c.update
 	if c.Base() == 0 {
 		write = c.create
@@ -40,15 +43,21 @@ func (c commit) apply(w *conn) error {
 	if err := c.putTargets(w); err != nil {
 		return err
 	}
+	for i := range c.Batches {
+		if err := w.do(putBatch, values([]any{int64(c.Job.ID)}, schema.Batches, &c.Batches[i])...); err != nil {
+			return err
+		}
+	}
 	for i := range c.Records {
 		if err := c.addRecord(w, &c.Records[i]); err != nil {
 			return err
 		}
 	}
-	return nil
+	return c.moveTurn(w)
 }
 
-// create adds the job, unless its id or its request is known, and its steps.
+// create adds the job and its steps. It fails with store.ErrConflict if the id or the request is
+// in use.
 func (c commit) create(w *conn) error {
 	j := &c.Job
 	n, err := w.exec(insertJob, append(values(nil, schema.Jobs, j), idOf(c.Records[0].Request))...)
@@ -66,8 +75,8 @@ func (c commit) create(w *conn) error {
 	return nil
 }
 
-// update changes the job if it is at the version that the change was decided on, and its
-// steps. It leaves alone what never changes.
+// update changes the job and its steps. It fails with store.ErrConflict if the job is not at the
+// version that the change was decided on. It writes no columns that never change.
 func (c commit) update(w *conn) error {
 	j := &c.Job
 	args := values([]any{int64(j.ID), int64(c.Base())}, steady, j)
@@ -89,7 +98,7 @@ func (c commit) update(w *conn) error {
 			return err
 		}
 		if n == 0 {
-			return errors.New("a change of a step that the job does not have")
+			return errors.New("the job has no such step")
 		}
 	}
 	return nil
@@ -111,7 +120,7 @@ func addStep(w *conn, job store.JobID, s *store.Step, targets []string) error {
 	return err
 }
 
-// putTargets keeps the results and what they mean for the classes of their step.
+// putTargets writes the results, and updates the target sets of their step.
 func (c commit) putTargets(w *conn) error {
 	if len(c.Targets) == 0 {
 		return nil
@@ -123,7 +132,7 @@ func (c commit) putTargets(w *conn) error {
 			return err
 		}
 	}
-	for _, b := range targetset.Changed(s, c.Targets) {
+	for _, b := range targetset.Changed(s, c.BatchesOf(s.ID), c.Targets) {
 		known, err := list(w, scanBlock, selectSet, job, s.ID, b.Number)
 		if err != nil {
 			return err

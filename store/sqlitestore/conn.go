@@ -13,24 +13,24 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// conn is a connection that the store has taken for itself, used by one caller at a time.
+// conn is a connection of the store's own, used by one caller at a time.
 type conn struct {
 	*sql.Conn
-	patience time.Duration           // how long it waits for others who write
-	prepared [len(queries)]*sql.Stmt // as they are first used
+	patience time.Duration           // maximum wait for other writers
+	prepared [len(queries)]*sql.Stmt // each from its first use on
 }
 
-// mostWAL is how many bytes the WAL keeps once it starts over, which it does when no reader
-// needs what is in it. Between two checkpoints a store writes half as much.
+// mostWAL is the size to which SQLite truncates the WAL file when it restarts the WAL, which it
+// does when no reader needs its content: 8 MiB. A store writes half as much between two
+// checkpoints.
 const mostWAL = "8388608"
 
-// background is the context of all that is done within a transaction: what is under way is
-// not interrupted. It costs less, too: for any other the driver starts a goroutine.
+// background is the context of every statement within a transaction: a transaction is not
+// interrupted. It also costs less: for any other context the driver starts a goroutine.
 var background = context.Background()
 
-// take takes a connection out of db and has it do what the package promises. One that writes
-// waits for others by itself, see wait, and has no busy timeout in SQLite, which no context
-// would end.
+// take takes a connection out of db and sets it up as the package promises. A writing connection
+// has no busy timeout in SQLite, which no context could end: it waits for other writers in wait.
 func take(ctx context.Context, db *sql.DB, patience time.Duration, writes bool) (*conn, error) {
 	taken, err := db.Conn(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func take(ctx context.Context, db *sql.DB, patience time.Duration, writes bool) 
 	return c, nil
 }
 
-// setUp sets what the store relies on, and verifies it.
+// setUp sets the pragmas that the store relies on, and verifies them.
 func (c *conn) setUp(ctx context.Context, timeout time.Duration) error {
 	milliseconds := strconv.FormatInt(timeout.Milliseconds(), 10)
 	for _, p := range []struct{ name, set, want, otherwise string }{
@@ -58,7 +58,7 @@ func (c *conn) setUp(ctx context.Context, timeout time.Duration) error {
 		{"journal_size_limit", mostWAL, mostWAL, ""},
 	} {
 		var got string
-		err := c.wait(ctx, func() error { // SQLite does not, where another connection turns WAL on
+		err := c.wait(ctx, func() error { // the busy timeout does not cover another connection that turns WAL on
 			_, err := c.ExecContext(ctx, "PRAGMA "+p.name+" = "+p.set)
 			return err
 		})
@@ -69,19 +69,19 @@ func (c *conn) setUp(ctx context.Context, timeout time.Duration) error {
 			return fmt.Errorf("PRAGMA %s = %s: %w", p.name, p.set, err)
 		}
 		if got != p.want {
-			return fmt.Errorf("%s is %s and cannot be set, want %s%s", p.name, got, p.want, p.otherwise)
+			return fmt.Errorf("%s is %s after it was set, want %s%s", p.name, got, p.want, p.otherwise)
 		}
 	}
 	var text any
-	const date = "2006-01-02" // what a DSN may have the driver take for a time, as the name of a target for instance
+	const date = "2006-01-02" // with _texttotime the driver reads this text as a time, also as the name of a target
 	if err := c.QueryRowContext(ctx, "SELECT '"+date+"'").Scan(&text); err != nil || text != date {
-		return fmt.Errorf("the text %q reads as %v (%T), want it as it is: leave _texttotime out of the DSN", date, text, text)
+		return fmt.Errorf("the text %q reads as %v (%T), want a text: remove _texttotime from the DSN", date, text, text)
 	}
 	return nil
 }
 
-// wait calls f again and again, at intervals that grow to 20 ms, while others keep it from
-// what it does, until the connection's patience or ctx ends.
+// wait calls f until it does not fail with SQLITE_BUSY, at intervals that grow to 20 ms. It stops
+// when the connection's patience is over or ctx ends.
 func (c *conn) wait(ctx context.Context, f func() error) error {
 	end := time.Now().Add(c.patience)
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
@@ -97,8 +97,8 @@ func (c *conn) wait(ctx context.Context, f func() error) error {
 	}
 }
 
-// end closes the connection for good, so that nobody gets it with settings that are not his.
-// SQLite keeps the file open until every statement is closed.
+// end closes the connection and its statements: database/sql never reuses a connection with the
+// store's settings. SQLite keeps the file open until every statement is closed.
 func (c *conn) end() error {
 	var errs []error
 	for _, s := range c.prepared {
@@ -112,7 +112,7 @@ func (c *conn) end() error {
 	return errors.Join(errs...)
 }
 
-// stmt returns a query as it is prepared on c.
+// stmt returns a query prepared on c.
 func (c *conn) stmt(q query) (*sql.Stmt, error) {
 	if c.prepared[q] == nil {
 		s, err := c.PrepareContext(background, queries[q])
@@ -124,7 +124,7 @@ func (c *conn) stmt(q query) (*sql.Stmt, error) {
 	return c.prepared[q], nil
 }
 
-// exec runs a statement and returns how many rows it changed.
+// exec runs a statement and returns the number of rows changed.
 func (c *conn) exec(q query, args ...any) (int64, error) {
 	s, err := c.stmt(q)
 	if err != nil {
@@ -137,7 +137,7 @@ func (c *conn) exec(q query, args ...any) (int64, error) {
 	return result.RowsAffected()
 }
 
-// do runs a statement whose count of rows says nothing.
+// do runs a statement and ignores the number of rows.
 func (c *conn) do(q query, args ...any) error {
 	_, err := c.exec(q, args...)
 	return err
@@ -146,7 +146,7 @@ func (c *conn) do(q query, args ...any) error {
 // scanner is a row of a result.
 type scanner interface{ Scan(into ...any) error }
 
-// list runs a query and returns its rows, as scan reads them.
+// list runs a query and returns its rows; scan reads one row.
 func list[T any](c *conn, scan func(scanner, *T) error, q query, args ...any) (all []T, err error) {
 	s, err := c.stmt(q)
 	if err != nil {
@@ -167,7 +167,7 @@ func list[T any](c *conn, scan func(scanner, *T) error, q query, args ...any) (a
 	return all, rows.Err()
 }
 
-// code returns SQLite's extended code of an error, 0 if it is none of SQLite's.
+// code returns the extended error code of a SQLite error, 0 for any other error.
 func code(err error) int {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code()

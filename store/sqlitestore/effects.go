@@ -9,8 +9,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Claim implements store.Store. Effects of the same NotBefore come in the order of their
-// records' times. A claim that finds nothing does not wait for other writers.
+// Claim implements store.Store. It orders effects with equal NotBefore by the time of their
+// records. A claim that finds nothing does not wait for other writers.
 func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
 	c.Effects = slices.Clone(c.Effects)
 	var first []store.Delivery
@@ -28,13 +28,13 @@ func (s *Store) Claim(ctx context.Context, c store.Claim) ([]store.Delivery, err
 	return taken.claimed, nil
 }
 
-// claim takes effects that are due.
+// claim is a change that claims due effects.
 type claim struct {
 	store.Claim
 	claimed []store.Delivery
 }
 
-func (c *claim) keep() change { return c } // Claim has made it
+func (c *claim) keep() change { return c } // Claim has copied it
 
 func (c *claim) apply(w *conn) (err error) {
 	if c.claimed, err = w.due(&c.Claim, c.Limit); err != nil {
@@ -43,7 +43,7 @@ func (c *claim) apply(w *conn) (err error) {
 	for i := range c.claimed {
 		d := &c.claimed[i]
 		d.Count++
-		d.NotBefore, d.Token = c.Until, c.Token
+		d.NotBefore, d.Held, d.Token = c.Until, true, c.Token
 		if err := w.do(leaseEffect, d.Job, d.Seq, d.Count, idOf(d.Token), d.NotBefore); err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func (c *claim) apply(w *conn) (err error) {
 	return nil
 }
 
-// due returns the effects that a claim may take, those that come first.
+// due returns the first effects that a claim may take, at most limit.
 func (r *conn) due(c *store.Claim, limit int) ([]store.Delivery, error) {
 	queues, err := r.queues(c)
 	if err != nil {
@@ -99,13 +99,13 @@ func (s *Store) Defer(ctx context.Context, d store.Delivery) error {
 	return failed(s.write(ctx, deferral(d)), "defer effect %d of job %d", d.Seq, d.Job)
 }
 
-// deferral leaves a claimed effect alone for a while.
+// deferral is a change that defers a claimed effect.
 type deferral store.Delivery
 
 func (d deferral) keep() change { return d }
 
 func (d deferral) apply(w *conn) error {
-	return leased(w.exec(deferEffect, d.Job, d.Seq, d.Count, idOf(d.Token), d.NotBefore, d.Failures, d.Delivered, d.LastError))
+	return leased(w.exec(deferEffect, d.Job, d.Seq, d.Count, idOf(d.Token), d.NotBefore, d.Held, d.Failures, d.Delivered, d.LastError))
 }
 
 // Settle implements store.Store.
@@ -113,7 +113,7 @@ func (s *Store) Settle(ctx context.Context, d store.Delivery) error {
 	return failed(s.write(ctx, settlement(d)), "settle effect %d of job %d", d.Seq, d.Job)
 }
 
-// settlement removes a claimed effect.
+// settlement is a change that removes a claimed effect.
 type settlement store.Delivery
 
 func (d settlement) keep() change { return d }
@@ -122,7 +122,7 @@ func (d settlement) apply(w *conn) error {
 	return leased(w.exec(settleEffect, d.Job, d.Seq, d.Count, idOf(d.Token)))
 }
 
-// leased tells that an effect is not claimed any more by whoever found no row of it.
+// leased returns store.ErrLeaseLost if a statement found no row of the claim.
 func leased(rows int64, err error) error {
 	if err == nil && rows == 0 {
 		return store.ErrLeaseLost

@@ -22,7 +22,7 @@ func Example() {
 	defer os.RemoveAll(dir)
 	ctx, path := context.Background(), filepath.Join(dir, "jobs.db")
 
-	st, err := sqlitestore.Open(path)
+	st, err := sqlitestore.Open(path) // creates and migrates the file
 	if err != nil {
 		log.Fatal(err)
 	}

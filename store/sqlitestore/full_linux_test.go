@@ -31,8 +31,8 @@ func crashed(t *testing.T, path string) *Store {
 	return s
 }
 
-// A full disk fails changes, and loses none: what was there is whole, and what has failed
-// passes once there is room.
+// A full disk fails changes, and loses none: the stored jobs are whole, and failed changes pass once there
+// is room.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=3m"); err != nil {

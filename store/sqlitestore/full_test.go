@@ -19,7 +19,7 @@ func large(id store.JobID) store.Change {
 	return c
 }
 
-// limit lets the database grow by so many pages and no further.
+// limit lets the database grow by a number of pages and no further.
 func limit(t *testing.T, s *Store, pages int) {
 	t.Helper()
 	w, err := s.writers.take(t.Context())
@@ -36,8 +36,8 @@ func limit(t *testing.T, s *Store, pages int) {
 	}
 }
 
-// A change that the database has no room for leaves nothing behind, fails no neighbour, and
-// passes once there is room.
+// A change without room in the database has no effect, fails no other change of its group, and passes
+// once there is room.
 func TestNoRoomInTheDatabase(t *testing.T) {
 	s := fresh(t)
 	limit(t, s, 40)

@@ -8,8 +8,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Jobs implements store.Store. A search by name reads the whole window: 3 ms for 1,000 jobs, 40 ms for
-// 10,000.
+// Jobs implements store.Store. A search by name reads its whole window: 3 ms for 1,000 jobs, 40 ms
+// for 10,000.
 func (s *Store) Jobs(ctx context.Context, f store.JobFilter) (jobs []store.Job, err error) {
 	states := int64(0)
 	for state := range f.States.All() {
@@ -33,13 +33,13 @@ func (s *Store) Jobs(ctx context.Context, f store.JobFilter) (jobs []store.Job, 
 	return jobs, failed(err, "read jobs")
 }
 
-// count is how many jobs are in a state.
+// count is the number of jobs in a state.
 type count struct {
 	state step.State
 	jobs  int
 }
 
-// Counts implements store.Store. It reads entries of an index: at most most of each state.
+// Counts implements store.Store. It reads at most most entries of an index per state.
 func (s *Store) Counts(ctx context.Context, scope store.Scope, most int) (map[step.State]int, error) {
 	var found []count
 	err := s.read(ctx, func(r *conn) (err error) {

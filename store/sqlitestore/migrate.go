@@ -10,29 +10,32 @@ import (
 	"github.com/stepgate/stepgate/internal/migrate"
 )
 
-// Migrations are the migrations as files, for tools: migrations/0001_init.up.sql and so on.
+// Migrations has the migrations as files for migration tools: migrations/0001_init.up.sql and so
+// on, each with a .down.sql.
 //
 //go:embed migrations/*.sql
 var Migrations embed.FS
 
-// A SchemaError says that a database is at a version of the schema that this package does not work
-// with: its own, or a later one that says that programs of this version can use it.
+// A SchemaError reports a database whose schema this package cannot use. It can use the schema of
+// its own version, and a later one that names this version as one that can use it.
 type SchemaError struct {
-	Have int // 0 for no schema
-	Want int // what this package works with
+	Have int // version of the schema; 0 for no schema
+	Want int // version of this package
 }
 
+// Error names both versions and the remedy.
 func (e *SchemaError) Error() string {
 	remedy := "run sqlitestore.Migrate"
 	if e.Have > e.Want {
-		remedy = "use the version of this package that made it, or go back with that one's MigrateTo"
+		remedy = "use the newer version of this package that made it, or migrate back with its MigrateTo"
 	}
 	return fmt.Sprintf("sqlitestore: the schema is at version %d, want %d: %s", e.Have, e.Want, remedy)
 }
 
-// Migrate brings the schema of a database to the version that this package works with. A later
-// one that this package can use stays as it is; it is a *[SchemaError] if it cannot. Where several do
-// so at once, one does it and the others wait.
+// Migrate migrates the schema of db forward to the version of this package. It leaves a later
+// version that this package can use as it is, and fails with a *[SchemaError] on any other later
+// version. It is idempotent and safe to call from several processes at once: one migrates, the
+// others wait.
 func Migrate(ctx context.Context, db *sql.DB) error {
 	version, err := wanted()
 	if err == nil {
@@ -41,8 +44,9 @@ func Migrate(ctx context.Context, db *sql.DB) error {
 	return failed(err, "migrate")
 }
 
-// MigrateTo brings the schema of a database to any version, forward or back. Going back
-// forgets what the older version has no place for: version 0 has none for anything.
+// MigrateTo migrates the schema of db to a version from 0 to that of this package, forward or back.
+// Migrating back deletes the data that the older version has no columns for; version 0 deletes
+// every job. It fails with a *[SchemaError] if the schema is of a later version than this package.
 func MigrateTo(ctx context.Context, db *sql.DB, version int) error {
 	return failed(migrateTo(ctx, db, version, true), "migrate to version %d", version)
 }
@@ -55,7 +59,7 @@ func migrateTo(ctx context.Context, db *sql.DB, version int, mayGoBack bool) err
 	return errors.Join(c.transact(ctx, func() error { return c.migrateTo(version, mayGoBack) }), c.end())
 }
 
-// migrateTo runs the migrations that lead to a version, within a transaction.
+// migrateTo runs the migrations to a version. The caller begins a transaction.
 func (c *conn) migrateTo(version int, mayGoBack bool) error {
 	all, err := migrate.Load(Migrations)
 	if err != nil {
@@ -82,14 +86,14 @@ func (c *conn) migrateTo(version int, mayGoBack bool) error {
 	return nil
 }
 
-// schema returns what the database says of its schema.
+// schema reads the version of the schema from the database.
 func (c *conn) schema() (s migrate.Schema, err error) {
 	const find = "SELECT count(*), count(*) FILTER (WHERE name = 'oldest') FROM pragma_table_info('stepgate_version')"
 	var columns, oldest int
 	if err := c.QueryRowContext(background, find).Scan(&columns, &oldest); err != nil || columns == 0 {
 		return s, err
 	}
-	read := "SELECT version, 0 FROM stepgate_version" // of the first version
+	read := "SELECT version, 0 FROM stepgate_version" // version 1 has no column oldest
 	if oldest > 0 {
 		read = "SELECT version, oldest FROM stepgate_version"
 	}
@@ -97,7 +101,7 @@ func (c *conn) schema() (s migrate.Schema, err error) {
 	return s, err
 }
 
-// checkVersion is a *[SchemaError] if this package cannot use the schema.
+// checkVersion returns a *[SchemaError] if this package cannot use the schema.
 func (c *conn) checkVersion() error {
 	want, err := wanted()
 	if err != nil {
@@ -113,7 +117,7 @@ func (c *conn) checkVersion() error {
 	return nil
 }
 
-// wanted returns the version that this package works with: that of its last migration.
+// wanted returns the version of this package: that of its last migration.
 func wanted() (int, error) {
 	all, err := migrate.Load(Migrations)
 	return len(all), err

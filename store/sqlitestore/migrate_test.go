@@ -21,7 +21,7 @@ func TestMigrations(t *testing.T) {
 	sqltest.Migrations{
 		Files: sqlitestore.Migrations, Claims: "count",
 		None: "run sqlitestore.Migrate", Older: "run sqlitestore.Migrate",
-		Newer: "use the version of this package that made it", TakeBack: "use the version of this package that made it",
+		Newer: "use the newer version of this package", TakeBack: "use the newer version of this package",
 		Open: func(t *testing.T) sqltest.Database {
 			db := database(t, file(t), "")
 			ask := func(sql string) (answer string) {
@@ -64,10 +64,10 @@ func TestOpenOfANewerSchema(t *testing.T) {
 	create(t, engine.New(open(t, path)))
 	exec(t, database(t, path, ""), "UPDATE stepgate_version SET version = 7, oldest = 7")
 	_, err := sqlitestore.Open(path)
-	refused(t, "Open", err, "the schema is at version 7, want 3")
+	refused(t, "Open", err, "the schema is at version 7, want 5")
 }
 
-// Of those who migrate at once one does it, and the others find it done.
+// One of several concurrent calls migrates, and the others find the schema migrated.
 func TestMigrateAtOnce(t *testing.T) {
 	for range 5 {
 		path := file(t)

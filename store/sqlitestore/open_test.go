@@ -27,7 +27,7 @@ func refused(t *testing.T, what string, err error, says ...string) {
 	}
 }
 
-// A path is a path, whatever characters a DSN would make something else of.
+// A path can have any characters, those with a meaning in a DSN included.
 func TestOpenTakesAnyPath(t *testing.T) {
 	for _, name := range []string{"jobs.db", "a b%20c#d.db", "what?mode=memory", "file:x", "\u4e16&y=z"} {
 		path := filepath.Join(t.TempDir(), name)
@@ -48,7 +48,7 @@ func TestOpenTakesAnyPath(t *testing.T) {
 	}
 }
 
-// What was committed is there when the file is opened again, and Close leaves that file alone.
+// A file that is opened again has all committed changes. Close leaves only that file.
 func TestOpenAgain(t *testing.T) {
 	path := file(t)
 	s := open(t, path)
@@ -82,7 +82,7 @@ func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {
 	refused(t, "Open in a folder that is not there", err, missing, "unable to open")
 }
 
-// Without WAL nothing of what the package promises holds.
+// Without WAL the package cannot keep its promises: it is an error.
 func TestNewRefusesWhatCannotBeWAL(t *testing.T) {
 	for _, name := range []string{":memory:", "file::memory:?cache=shared", ""} {
 		db, err := sql.Open("sqlite", name)
@@ -98,13 +98,13 @@ func TestNewRefusesWhatCannotBeWAL(t *testing.T) {
 	refused(t, "Open(:memory:)", err, "want wal")
 }
 
-// A driver that makes times of texts would change names.
+// A driver that converts texts to times would change names: it is an error.
 func TestNewRefusesTextsReadAsTimes(t *testing.T) {
 	db := database(t, file(t), "?_texttotime=1")
 	refused(t, "Migrate", sqlitestore.Migrate(t.Context(), db), "_texttotime")
 }
 
-// The store leaves a connection to whoever opened the database, and says so if it cannot.
+// New leaves a connection to the program that opened the database. It is an error if it cannot.
 func TestNewLeavesAConnection(t *testing.T) {
 	for most := 1; most <= 4; most++ {
 		db := database(t, file(t), "")
@@ -186,7 +186,7 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// A database that is closed first lets the store end what it does, and nothing is lost.
+// The store finishes its work if the database is closed first, and nothing is lost.
 func TestDatabaseClosedFirst(t *testing.T) {
 	path := file(t)
 	db := database(t, path, "")

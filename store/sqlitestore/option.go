@@ -2,7 +2,7 @@ package sqlitestore
 
 import "time"
 
-// An Option sets up a [Store].
+// An Option configures a [Store].
 type Option func(*options)
 
 type options struct {
@@ -20,8 +20,8 @@ func newOptions(opts []Option) options {
 	return o
 }
 
-// WithReaders sets how many connections the store takes for reading, beside the one that
-// writes; the default is 4, and fewer if the database allows fewer.
+// WithReaders sets the number of the store's reading connections, in addition to the one that
+// writes. The default is 4, or fewer if the database allows fewer connections. It ignores n < 1.
 func WithReaders(n int) Option {
 	return func(o *options) {
 		if n > 0 {
@@ -30,9 +30,9 @@ func WithReaders(n int) Option {
 	}
 }
 
-// WithBusyTimeout sets how long the store waits for other processes, and other connections of
-// this one, to end their transactions; the default is 10 s. A call waits for it once, and for
-// that of the call before it in the queue at most. The end of its context ends the wait.
+// WithBusyTimeout sets the maximum wait for the transactions of other processes and of other
+// connections; the default is 10 s. It ignores d <= 0. A call waits at most twice as long: behind
+// the call before it, and for its own transaction. The end of its context ends the wait.
 func WithBusyTimeout(d time.Duration) Option {
 	return func(o *options) {
 		if d > 0 {

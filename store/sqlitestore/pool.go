@@ -8,12 +8,12 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// ErrClosed is the error of every method of a closed [Store].
+// ErrClosed is the error of calls on a closed [Store]: nothing was done. It matches store.ErrUndone.
 var ErrClosed = fmt.Errorf("sqlitestore: the store is closed: %w", store.ErrUndone)
 
-// pool hands out connections, each to one caller at a time.
+// pool lends connections, each to one caller at a time.
 type pool struct {
-	free   chan *conn // all that are not handed out
+	free   chan *conn // the connections that are not lent
 	closed chan struct{}
 }
 
@@ -42,7 +42,7 @@ func (p pool) take(ctx context.Context) (*conn, error) {
 	}
 }
 
-// idle takes a connection if there is one to be had at once.
+// idle takes a connection if one is free.
 func (p pool) idle() (*conn, bool) {
 	select {
 	case c := <-p.free:
@@ -54,7 +54,7 @@ func (p pool) idle() (*conn, bool) {
 
 func (p pool) put(c *conn) { p.free <- c }
 
-// close waits for every connection to be given back, and ends them. It may be called once.
+// close waits until every connection is given back and ends it. It must be called once only.
 func (p pool) close() error {
 	close(p.closed)
 	var errs []error

@@ -1,15 +1,14 @@
 package sqlitestore
 
 import (
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// No statement looks at rows that it does not want: each finds its first by an index and
-// stops at its limit, so that its cost does not grow with steps, targets, history or jobs.
+// No statement reads rows that it does not return: each finds its first row by an index and stops at its
+// limit, so that its cost does not grow with steps, targets, history or jobs.
 func TestNoQueryScans(t *testing.T) {
 	plans := explain(t)
 	derived := regexp.MustCompile(`^SCAN (CONSTANT ROW|\(subquery-\d+\)|target|found)$`) // rows that the statement has made
@@ -37,7 +36,7 @@ func TestNoQueryScans(t *testing.T) {
 		selectDueOfScope:   "SEARCH e USING INDEX stepgate_effects_scope (scope_type=? AND scope_id=? AND effect=? AND type=? AND not_before<?)",
 		selectTypes:        "SEARCH e USING COVERING INDEX stepgate_effects_due (effect=? AND type>?)",
 		selectTypesOfScope: "SEARCH e USING COVERING INDEX stepgate_effects_scope (scope_type=? AND scope_id=? AND effect=? AND type>?)",
-		selectOverdue:      "SEARCH s USING INDEX stepgate_steps_deadline (deadline<?)",
+		selectOverdue:      "SEARCH s USING INDEX stepgate_steps_due (due<?)",
 		selectJobs:         "SEARCH stepgate_jobs USING INTEGER PRIMARY KEY (rowid>?)",
 		selectJobsInStates: "SEARCH stepgate_jobs USING INDEX stepgate_jobs_state (state=? AND rowid>?)",
 		selectJobsOfScope:  "SEARCH stepgate_jobs USING INDEX stepgate_jobs_scope (scope_type=? AND scope_id=? AND state=? AND rowid>?)",
@@ -48,6 +47,12 @@ func TestNoQueryScans(t *testing.T) {
 
 		selectAllSteps:   "SEARCH s USING PRIMARY KEY (job=?)",
 		selectAllNames:   "SEARCH stepgate_target_names USING PRIMARY KEY (job=?)",
+		selectBatches:    "SEARCH stepgate_batches USING PRIMARY KEY (job=? AND step=?)",
+		selectTurn:       "SEARCH stepgate_turns USING COVERING INDEX stepgate_turns_ticket (scope_type=? AND scope_id=? AND key=? AND ticket>? AND ticket<?)",
+		waitForTurn:      "SEARCH stepgate_turns USING COVERING INDEX stepgate_turns_ticket (scope_type=? AND scope_id=? AND key=?)",
+		setTurnDue:       "SEARCH stepgate_turns USING COVERING INDEX stepgate_turns_ticket (scope_type=? AND scope_id=? AND key=? AND ticket>?)",
+		selectTurnsDue:   "SEARCH t USING COVERING INDEX stepgate_turns_due (due<?)",
+		selectAllBatches: "SEARCH stepgate_batches USING PRIMARY KEY (job=?)",
 		selectAllResults: "SEARCH r USING PRIMARY KEY (job=? AND step=? AND idx=? AND attempt=?)",
 
 		selectNamedJobs:         "SEARCH stepgate_jobs USING INTEGER PRIMARY KEY (rowid>?)",
@@ -65,33 +70,78 @@ func TestNoQueryScans(t *testing.T) {
 // explain returns how SQLite plans each of the queries.
 func explain(t *testing.T) (plans [len(queries)][]string) {
 	t.Helper()
-	s, err := Open(filepath.Join(t.TempDir(), "jobs.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := fresh(t)
 	r, err := s.readers.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.readers.put(r)
-	for q, text := range queries {
-		values := make([]any, strings.Count(text, "?")+6) // no fewer than the greatest number
-		rows, err := r.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, values...)
-		if err != nil {
-			t.Fatalf("explain %s: %v", text, err)
-		}
-		for rows.Next() {
-			var id, parent, unused int
-			var line string
-			if err := rows.Scan(&id, &parent, &unused, &line); err != nil {
-				t.Fatal(err)
-			}
-			plans[q] = append(plans[q], line)
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
+	for q := range queries {
+		plans[q] = r.explain(t, query(q))
 	}
 	return plans
+}
+
+// explain returns how SQLite plans a query.
+func (r *conn) explain(t *testing.T, q query) (plan []string) {
+	t.Helper()
+	text := queries[q]
+	values := make([]any, strings.Count(text, "?")+6) // no fewer than the greatest number
+	rows, err := r.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, values...)
+	if err != nil {
+		t.Fatalf("explain %s: %v", text, err)
+	}
+	for rows.Next() {
+		var id, parent, unused int
+		var line string
+		if err := rows.Scan(&id, &parent, &unused, &line); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, line)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// gated fills the tables with 100,000 jobs at a gate: half of them have a moment, which is far off, and the
+// others wait for a person.
+const gated = `
+INSERT INTO stepgate_jobs (id, scope_type, scope_id, name, state, version, moved, current, steps, skipped, ignored, created, started, finished, updated, gate)
+	WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100000)
+	SELECT n, 'biz', n % 50, 'job', 15, 2, 2, 1, 1, 0, 0, 1, 1, 0, 1, 2 - n % 2 FROM n;
+INSERT INTO stepgate_steps (job, id, type, name, ignore_errors, on_timeout, timeout_ns, total, state, attempt, run_full, succeeded, unfinished,
+	started, finished, deadline, gate, gate_then, gate_until, due)
+	SELECT id, 1, 1, 'step', 0, 0, 0, 10, 15, 0, 1, 0, 0, 0, 0, 0, gate, 1, 1000000 * (gate - 1), 1000000 * (gate - 1) FROM stepgate_jobs;
+`
+
+// A sweep finds the steps that are due by their moments, beside 100,000 that wait, whatever SQLite knows of
+// them, and stops at the first that is not due. A claim reads no table but that of effects, of which they
+// have none. The index has an entry for each moment, and none for a step that waits for a person.
+func TestStepsThatWaitAreNotRead(t *testing.T) {
+	s := fresh(t)
+	w, err := s.writers.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.writers.put(w)
+	for _, sql := range []string{gated, `ANALYZE`} {
+		if _, err := w.ExecContext(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+		plan := w.explain(t, selectOverdue)
+		if want := "SEARCH s USING INDEX stepgate_steps_due (due<?)"; len(plan) == 0 || plan[0] != want {
+			t.Errorf("a sweep beside 100,000 gated jobs is planned as %q, want %q first", plan, want)
+		}
+		for _, q := range []query{selectDue, selectDueOfScope, selectTypes, selectTypesOfScope} {
+			if plan := strings.Join(w.explain(t, q), "; "); strings.Contains(plan, " s USING") || strings.Contains(plan, " j USING") || strings.Contains(queries[q], "stepgate_jobs") {
+				t.Errorf("a claim reads more than effects: %s", plan)
+			}
+		}
+	}
+	var stat string
+	if err := w.QueryRowContext(t.Context(), `SELECT stat FROM sqlite_stat1 WHERE idx = 'stepgate_steps_due'`).Scan(&stat); err != nil || !strings.HasPrefix(stat, "50000 ") {
+		t.Errorf("the index of moments has %s entries, %v, want one for each of 50,000 moments", stat, err)
+	}
 }

@@ -1,13 +1,15 @@
 package sqlitestore
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 )
 
-// read runs f on one of the readers.
+// read runs f on a reading connection.
 func (s *Store) read(ctx context.Context, f func(r *conn) error) error {
 	r, err := s.readers.take(ctx)
 	if err != nil {
@@ -17,8 +19,8 @@ func (s *Store) read(ctx context.Context, f func(r *conn) error) error {
 	return r.read(ctx, f)
 }
 
-// read runs f in a transaction that sees the database as of one moment. It does nothing if
-// ctx has ended; what f has begun to read is not interrupted.
+// read runs f in a transaction that sees the database at one moment. It does nothing if ctx has
+// ended, and does not interrupt f.
 func (c *conn) read(ctx context.Context, f func(r *conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -33,7 +35,7 @@ func (c *conn) read(ctx context.Context, f func(r *conn) error) error {
 	return err
 }
 
-// readJob is read for a job that must be in a scope.
+// readJob is read with store.ErrNotFound for a job that does not exist or is outside the scope.
 func (s *Store) readJob(ctx context.Context, scope store.Scope, job store.JobID, f func(r *conn) error) error {
 	return s.read(ctx, func(r *conn) error {
 		found, err := list(r, scanFound, findJob, inScopeOf(job, scope)...)
@@ -47,14 +49,14 @@ func (s *Store) readJob(ctx context.Context, scope store.Scope, job store.JobID,
 	})
 }
 
-// inScopeOf returns the parameters of a query for a job that must be in a scope. The query asks
-// for both at once, so that a job of another scope costs what one that does not exist costs.
+// inScopeOf returns the parameters of a query for a job in a scope. One query checks both: a job
+// of another scope takes as long as a job that does not exist.
 func inScopeOf(job store.JobID, scope store.Scope) []any {
 	return []any{job, scope == store.Scope{}, scope.Type, scope.ID}
 }
 
-// View implements store.Store. It borrows the writer where that is idle, as what was written
-// last is still in its memory; the readers read it again after each commit.
+// View implements store.Store. It reads on the writer if that is idle: the writer has the last
+// commit in its cache, which the readers read again after each commit.
 func (s *Store) View(ctx context.Context, q store.Query) (v store.View, err error) {
 	view := func(r *conn) error { return r.view(q, &v) }
 	if w, idle := s.writers.idle(); idle {
@@ -85,7 +87,7 @@ func (r *conn) view(q store.Query, v *store.View) error {
 	if err != nil {
 		return err
 	}
-	if len(steps) == 0 { // they have no gaps
+	if len(steps) == 0 { // step ids have no gaps
 		return store.ErrNotFound
 	}
 	v.Step = steps[0]
@@ -94,6 +96,11 @@ func (r *conn) view(q store.Query, v *store.View) error {
 	}
 	if len(q.Targets) > 0 {
 		if v.Targets, err = r.listed(selectTargets, q.Job, &v.Step, q.Targets); err != nil {
+			return err
+		}
+	}
+	if turn := turnOf(&v.Job); turn != nil {
+		if v.Turn, err = r.turnFree(turn); err != nil {
 			return err
 		}
 	}
@@ -107,7 +114,7 @@ func (r *conn) view(q store.Query, v *store.View) error {
 	return err
 }
 
-// header reads the header of a job that must be in a scope.
+// header reads the header of a job in a scope, or returns store.ErrNotFound.
 func (r *conn) header(scope store.Scope, job store.JobID, j *store.Job) error {
 	jobs, err := list(r, scanJob, selectJob, inScopeOf(job, scope)...)
 	if err != nil {
@@ -156,9 +163,12 @@ func (s *Store) History(ctx context.Context, scope store.Scope, job store.JobID,
 
 // Details implements store.Store.
 func (s *Store) Details(ctx context.Context, q store.DetailQuery) (store.Details, error) {
-	var found []store.Details
+	var found []batched
 	err := s.readJob(ctx, q.Scope, q.Job, func(r *conn) (err error) {
 		found, err = list(r, scanDetails, selectPayload, q.Job, q.Step)
+		if err == nil && len(found) == 1 && found[0].batch > 0 {
+			found[0].Batches, err = list(r, scanBatch, selectBatches, q.Job, q.Step)
+		}
 		return err
 	})
 	if err == nil && len(found) == 0 {
@@ -167,15 +177,22 @@ func (s *Store) Details(ctx context.Context, q store.DetailQuery) (store.Details
 	if err != nil {
 		return store.Details{}, failed(err, "read the details of step %d of job %d", q.Step, q.Job)
 	}
-	return found[0], nil
+	return found[0].Details, nil
 }
 
-// Overdue implements store.Store. Deadlines of the same time come in the order of their jobs.
-// Its cost grows with those of other scopes that it passes over.
+// Overdue implements store.Store. In a scope it also reads the moments of other scopes that have come.
 func (s *Store) Overdue(ctx context.Context, scope store.Scope, now step.Time, limit int) (found []store.Overdue, err error) {
 	err = s.read(ctx, func(r *conn) error {
-		found, err = list(r, scanOverdue, selectOverdue, now, scope == store.Scope{}, scope.Type, scope.ID, limit)
+		args := []any{now, scope == store.Scope{}, scope.Type, scope.ID, limit}
+		if found, err = list(r, scanOverdue, selectOverdue, args...); err != nil {
+			return err
+		}
+		turns, err := list(r, scanOverdue, selectTurnsDue, args...)
+		if found = append(found, turns...); len(turns) > 0 {
+			slices.SortStableFunc(found, func(a, b store.Overdue) int { return cmp.Compare(a.Due, b.Due) })
+			found = found[:min(len(found), limit)]
+		}
 		return err
 	})
-	return found, failed(err, "look for what is overdue")
+	return found, failed(err, "look for steps that are due")
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// values appends the values of a row's columns, as the driver takes them at once.
+// values appends the values of a row's columns, in types that the driver takes without a
+// conversion.
 func values[R any](args []any, columns schema.Table[R], row *R) []any {
 	args = slices.Grow(args, len(columns)+1)
 	for i := range columns {
@@ -22,7 +23,7 @@ func values[R any](args []any, columns schema.Table[R], row *R) []any {
 
 func value[R any](c *schema.Column[R], row *R) any {
 	switch c.Type {
-	case schema.Text:
+	case schema.Text, schema.Data:
 		return c.Text(row)
 	case schema.UUID:
 		return idOf(c.UUID(row))
@@ -35,7 +36,7 @@ func value[R any](c *schema.Column[R], row *R) any {
 	return c.Int(row)
 }
 
-// idOf returns a request or a token as the database keeps it, nil for none.
+// idOf returns a request or a token as the database stores it, nil for none.
 func idOf(id [16]byte) any {
 	if id == ([16]byte{}) {
 		return nil
@@ -43,19 +44,19 @@ func idOf(id [16]byte) any {
 	return id[:]
 }
 
-// textOf returns a list as the database keeps it, nil for no list.
+// textOf returns a list as the database stores it, nil for no list.
 func textOf(names step.Names) any {
 	if !names.IsSet() {
 		return nil
 	}
 	text, err := json.Marshal(names)
-	if err != nil { // of strings, there is none
+	if err != nil { // a list of strings marshals
 		panic(err)
 	}
 	return string(text)
 }
 
-// dests appends what a row is read into.
+// dests appends the destinations of a row's columns.
 func dests[R any](into []any, columns schema.Table[R], row *R) []any {
 	n := len(into)
 	into = columns.Dests(into, row)
@@ -87,33 +88,38 @@ func (d *listDest) Scan(v any) error {
 	return fmt.Errorf("names are a %T, want a text", v)
 }
 
-// scan returns what reads a row of columns.
+// scan returns the function that reads a row of columns.
 func scan[R any](columns schema.Table[R]) func(scanner, *R) error {
 	return func(row scanner, r *R) error { return row.Scan(dests(nil, columns, r)...) }
 }
 
-// Each of these reads a row of the queries that are named like it.
+// Each of these reads a row of the queries with the same name.
 var (
 	scanJob    = scan(schema.Jobs)
 	scanStep   = scan(append(stepRow[:len(stepRow):len(stepRow)], shortTexts...))
 	scanNames  = scan(schema.TargetNames)
 	scanBlock  = scan(schema.TargetSets)
 	scanRecord = scan(schema.Records)
+	scanBatch  = scan(schema.Batches)
+
+	scanStanding = scan(standing)
 
 	scanDelivery = scan(schema.Effects)
 )
 
 func scanFound(row scanner, found *bool) error { return row.Scan(found) }
 
-func scanDetails(row scanner, d *store.Details) error { return row.Scan(&d.Payload) }
+// batched is the details of a step, and its current batch.
+type batched struct {
+	store.Details
+	batch int32
+}
+
+func scanDetails(row scanner, d *batched) error { return row.Scan(&d.Payload, &d.batch) }
 
 func scanType(row scanner, t *step.Type) error { return row.Scan(t) }
 
 func scanCount(row scanner, c *count) error { return row.Scan(&c.state, &c.jobs) }
-
-func scanStanding(row scanner, s *store.Step) error {
-	return row.Scan(&s.Total, &s.Attempt, &s.Run.Full)
-}
 
 func scanTarget(row scanner, t *store.Target) error {
 	return row.Scan(dests([]any{&t.Index, &t.Name}, result, t)...)
@@ -124,5 +130,5 @@ func scanResult(row scanner, t *schema.StepTarget) error {
 }
 
 func scanOverdue(row scanner, o *store.Overdue) error {
-	return row.Scan(&o.Job, &o.Step, &o.Attempt, &o.Deadline)
+	return row.Scan(&o.Job, &o.Step, &o.Attempt, &o.Due)
 }

@@ -2,12 +2,14 @@ package sqlitestore
 
 import (
 	"context"
+	"slices"
 
 	"github.com/stepgate/stepgate/internal/schema"
 	"github.com/stepgate/stepgate/store"
 )
 
-// Snapshot implements store.Store. It is two statements, and two more if it returns targets.
+// Snapshot implements store.Store. It runs two statements, two more if it returns
+// targets, and one more if a batch of them has begun.
 func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (snapshot store.Snapshot, err error) {
 	err = s.read(ctx, func(r *conn) error {
 		if err := r.header(q.Scope, q.Job, &snapshot.Job); err != nil {
@@ -16,7 +18,9 @@ func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (snapshot s
 		if snapshot.Steps, err = list(r, scanStep, selectAllSteps, q.Job); err != nil {
 			return err
 		}
-		snapshot.Targets, err = r.allTargets(q, snapshot.Steps)
+		if snapshot.Targets, err = r.allTargets(q, snapshot.Steps); len(snapshot.Targets) > 0 && slices.ContainsFunc(snapshot.Steps, hasBatches) {
+			snapshot.Batches, err = list(r, scanBatch, selectAllBatches, q.Job)
+		}
 		return err
 	})
 	if err != nil {
@@ -25,7 +29,9 @@ func (s *Store) Snapshot(ctx context.Context, q store.SnapshotQuery) (snapshot s
 	return snapshot, nil
 }
 
-// allTargets returns the targets of all steps, unless there are more than q asks for.
+func hasBatches(s store.Step) bool { return s.Batch > 0 }
+
+// allTargets returns the targets of all steps, or none if there are more than q.Targets.
 func (r *conn) allTargets(q store.SnapshotQuery, steps []store.Step) ([]store.Target, error) {
 	total := 0
 	for i := range steps {

@@ -10,22 +10,23 @@ import (
 	"strings"
 	"sync"
 
-	_ "modernc.org/sqlite" // the driver that Open uses
+	_ "modernc.org/sqlite" // the driver of Open
 
 	"github.com/stepgate/stepgate/internal/groupcommit"
 	"github.com/stepgate/stepgate/internal/wake"
 	"github.com/stepgate/stepgate/store"
 )
 
-// A Store keeps jobs in a SQLite file. It is safe for concurrent use and passes
-// storetest.Run. It comes from [Open] or [New], and is to be closed. An error that is none of
-// package store's says what was attempted, and wraps that of the driver.
+// A Store stores jobs in a SQLite file. It is safe for concurrent use and passes storetest.Run.
+// [Open] and [New] return one, and the caller must close it. Errors other than those of package
+// store and of a context, [ErrClosed] and [SchemaError] name the failed action and wrap the
+// driver's error.
 type Store struct {
-	writers pool // of one
+	writers pool // has one connection
 	readers pool
 	lane    *groupcommit.Lanes[change]
 	wakers  wake.List
-	close   func() error // once
+	close   func() error // idempotent
 }
 
 var (
@@ -33,8 +34,8 @@ var (
 	_ store.Waker = (*Store)(nil)
 )
 
-// Open opens the file at path for a store, creates it if there is none, and migrates it to
-// the schema of this package. Close closes it.
+// Open opens the file at path, creates it if it does not exist, and migrates it as [Migrate] does.
+// Close closes the file.
 func Open(path string, opts ...Option) (*Store, error) {
 	db, err := sql.Open("sqlite", dsn(path))
 	if err != nil {
@@ -49,7 +50,7 @@ func Open(path string, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// migrated returns a store in a database after it has migrated it.
+// migrated migrates a database and returns a store in it.
 func migrated(ctx context.Context, db *sql.DB, opts []Option) (*Store, error) {
 	version, err := wanted()
 	if err != nil {
@@ -61,7 +62,7 @@ func migrated(ctx context.Context, db *sql.DB, opts []Option) (*Store, error) {
 	return newStore(ctx, db, opts)
 }
 
-// dsn returns path as SQLite reads it, whatever characters it has.
+// dsn returns path as a URL that SQLite reads, with special characters escaped.
 func dsn(path string) string {
 	slashed := filepath.ToSlash(path)
 	if filepath.VolumeName(path) != "" && !strings.HasPrefix(slashed, "/") {
@@ -70,10 +71,11 @@ func dsn(path string) string {
 	return (&url.URL{Scheme: "file", OmitHost: true, Path: slashed}).String()
 }
 
-// New returns a store in a database whose schema is at the version of this package. It takes
-// some of db's connections for itself until Close, each set up and verified as the package
-// promises, and leaves at least one to you: if db allows fewer than three, that is an error.
-// Where they are all in use, New waits for them.
+// New returns a store in db, which must have a schema that suits this package: the error is a
+// *[SchemaError] otherwise, see [Migrate]. The store takes connections from db until Close: one for
+// writing and up to four for reading, see [WithReaders]. It leaves at least one to you: a db that
+// allows fewer than three is an error. New waits while all connections are in use. ctx bounds New
+// alone.
 func New(ctx context.Context, db *sql.DB, opts ...Option) (*Store, error) {
 	s, err := newStore(ctx, db, opts)
 	return s, failed(err, "open")
@@ -83,8 +85,8 @@ func newStore(ctx context.Context, db *sql.DB, opts []Option) (*Store, error) {
 	o := newOptions(opts)
 	if most := db.Stats().MaxOpenConnections; most > 0 {
 		if most < 3 {
-			return nil, fmt.Errorf("the database allows %d open connections, want at least 3 by SetMaxOpenConns: "+
-				"the store takes one for writing and one for reading, and leaves one to you", most)
+			return nil, fmt.Errorf("the database allows %d open connections, want at least 3 (SetMaxOpenConns): "+
+				"one for writing, one for reading, and one for your program", most)
 		}
 		o.readers = min(o.readers, most-2)
 	}
@@ -105,7 +107,7 @@ func newStore(ctx context.Context, db *sql.DB, opts []Option) (*Store, error) {
 	return s, nil
 }
 
-// ready reports what keeps the writer from writing.
+// ready returns an error if the schema does not suit, or if the writer cannot write.
 func (c *conn) ready(ctx context.Context) error {
 	if err := c.checkVersion(); err != nil {
 		return err
@@ -120,19 +122,18 @@ func (c *conn) ready(ctx context.Context) error {
 	return nil
 }
 
-// Close waits for the calls that are under way and gives the store's connections up. Every
-// later call fails with [ErrClosed], but for Close, which does nothing. A store that came
-// from New leaves the database open.
+// Close waits for running calls and closes the store's connections. Later calls fail with
+// [ErrClosed]; Close is idempotent. A store of New leaves the database open.
 func (s *Store) Close() error { return s.close() }
 
-// Wake implements store.Waker, for the commits of this Store. Those of others are found by
+// Wake implements store.Waker for the commits of this Store. Commits of other stores are found by
 // polling.
 func (s *Store) Wake(job store.JobID) (changed <-chan struct{}, stop func()) {
 	return s.wakers.Listen(job)
 }
 
-// failed says what was attempted when err came of it. An answer that the contract names, the
-// end of a context, and a *[SchemaError] stay as they are.
+// failed adds the failed action to err. It returns the errors of the store contract, of a context,
+// and a *[SchemaError] unchanged.
 func failed(err error, format string, args ...any) error {
 	for _, answer := range []error{
 		nil, store.ErrNotFound, store.ErrConflict, store.ErrLeaseLost, ErrClosed, context.Canceled, context.DeadlineExceeded,

@@ -36,7 +36,7 @@ func TestEngine(t *testing.T) {
 	t.Run("simulations", func(t *testing.T) { rapid.Check(t, func(t *rapid.T) { enginetest.Simulate(t, c) }) })
 }
 
-// Two stores on one file, as two processes have them, are as good as one.
+// Two stores on one file, as in two processes, keep the contract of one.
 func TestTwoStoresOnOneFile(t *testing.T) {
 	storetest.Run(t, func(t testing.TB) store.Store {
 		path := file(t)

@@ -8,7 +8,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-const setsAtOnce = 16 // rows of stepgate_target_sets that a search reads at once
+const setsAtOnce = 16 // rows of stepgate_target_sets per query
 
 // Targets implements store.Store.
 func (s *Store) Targets(ctx context.Context, f store.TargetFilter) (targets []store.Target, err error) {
@@ -35,30 +35,47 @@ func (s *Store) Targets(ctx context.Context, f store.TargetFilter) (targets []st
 	return targets, failed(err, "read the targets of step %d of job %d", f.Step, f.Job)
 }
 
-// ofClass returns the indices of the targets of s that a page of a class has. It looks at a
-// bit of each target that it passes over, and reads no other row of it.
+// ofClass returns the indices of the targets of s on a page of a class. For a target of another
+// class it reads one bit and no row.
 func (r *conn) ofClass(job store.JobID, s *store.Step, class store.Class, p store.Page[int32]) (found []int32, err error) {
-	if s.Attempt == 0 && class != store.AllTargets {
-		return nil, nil
+	if class == store.AllTargets || s.Attempt == 0 {
+		return targetset.Select(class, s, nil, nil, p.After, p.Limit), nil
 	}
-	for after := max(p.After, -1); after < s.Total-1 && len(found) < p.Limit; {
-		first := (after + 1) / targetset.PerBlock
-		part := *s // that ends where these blocks do
-		part.Total = min(s.Total, (first+setsAtOnce)*targetset.PerBlock)
-		var blocks []targetset.Block
-		if class != store.AllTargets {
-			if blocks, err = list(r, scanBlock, selectSets, job, s.ID, first, first+setsAtOnce); err != nil {
-				return nil, err
-			}
+	batches, err := r.batches(job, s)
+	if err != nil {
+		return nil, err
+	}
+	after := max(p.After, -1)
+	if class == store.DueTargets || class == store.UnfinishedTargets {
+		after = max(after, s.Run.First-1) // none is in an earlier batch
+	}
+	for after < s.Total-1 && len(found) < p.Limit {
+		first, last, end := targetset.Blocks(s, batches, after+1, setsAtOnce)
+		if last < first {
+			break
 		}
-		found = append(found, targetset.Select(class, &part, blocks, after, p.Limit-len(found))...)
-		after = part.Total - 1
+		blocks, err := list(r, scanBlock, selectSets, job, s.ID, first, last)
+		if err != nil {
+			return nil, err
+		}
+		part := *s // ends with these blocks
+		part.Total = end
+		found = append(found, targetset.Select(class, &part, batches, blocks, after, p.Limit-len(found))...)
+		after = end - 1
 	}
 	return found, nil
 }
 
-// listed returns the targets of s with these indices, in their order, but for those that
-// there are not. The query says whether with their names.
+// batches returns the batches of s that have begun.
+func (r *conn) batches(job store.JobID, s *store.Step) ([]store.Batch, error) {
+	if s.Batch == 0 {
+		return nil, nil
+	}
+	return list(r, scanBatch, selectBatches, job, s.ID)
+}
+
+// listed returns the targets of s with the given indices, in that order, and skips indices that s
+// does not have. The query determines whether with names.
 func (r *conn) listed(q query, job store.JobID, s *store.Step, indices []int32) ([]store.Target, error) {
 	var there []int32
 	for _, i := range indices {

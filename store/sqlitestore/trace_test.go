@@ -110,8 +110,8 @@ func (s tracedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) 
 	return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
 }
 
-// A commit of which the database does not say that it failed whole may have passed, as this
-// one has: the store does not say that nothing was done.
+// A commit may have passed unless the database says that it failed whole. This one has passed: the store
+// does not say that it had no effect.
 func TestAFailedFlushIsUnknown(t *testing.T) {
 	db, tr := traced(t)
 	s := onto(t, db)

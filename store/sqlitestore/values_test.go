@@ -14,7 +14,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Every record reads as it was written, and every name, whatever they hold.
+// Every record and every name reads as it was written, with any content.
 func TestValuesAreKeptWhole(t *testing.T) {
 	db := database(t, file(t), "")
 	s := onto(t, db)

@@ -9,7 +9,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The WAL grows while a reader needs what is in it, and gives the disk back after that.
+// The WAL grows while a reader needs it, and frees the disk after that.
 func TestTheWALShrinksAfterALongReader(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobs.db")
 	s, err := Open(path)

@@ -10,31 +10,31 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// mostInAGroup bounds how many changes wait for one flush, and so how long the first waits.
+// mostInAGroup bounds the changes of one transaction, and so the wait of the first of them.
 const mostInAGroup = 256
 
-// change is something that is done in a transaction, alone or with others.
+// change is a write, carried out in a transaction alone or with others.
 type change interface {
-	// apply does it. An answer that is no failure, see refused, comes before anything is
-	// written. It may be called again after the transaction was rolled back.
+	// apply carries the change out. If it returns a refusal, see refused, it has written nothing.
+	// It may be called again after a rollback.
 	apply(w *conn) error
-	// keep returns the change in memory of its own.
+	// keep returns a deep copy.
 	keep() change
 }
 
-// refused reports whether an answer of a change says that it did nothing. After any other
-// error a transaction may hold half of it.
+// refused reports whether the error of a change means that it wrote nothing. After any other error
+// the transaction may hold half of the change.
 func refused(err error) bool {
 	return errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrLeaseLost)
 }
 
-// write has a change carried out in the order of the lane.
+// write carries a change out, in the order of the lane.
 func (s *Store) write(ctx context.Context, c change) error { return s.lane.Do(ctx, 0, c) }
 
-// run carries out a group in one transaction and returns the answer to each. There are no
-// savepoints: a change that is refused has written nothing, and if one fails, which is rare,
-// the others have a transaction each. SQLite rolls all of a transaction back on some
-// failures, a full disk for one, so that savepoints would not keep neighbours apart either.
+// run carries a group out in one transaction and returns the answer to each change. It uses no
+// savepoints: a refused change has written nothing, and after a failure, which is rare, each
+// change gets a transaction of its own. Savepoints would not isolate the changes either: some
+// failures, as of a full disk, make SQLite roll the whole transaction back.
 func (s *Store) run(ctx context.Context, group []change) []error {
 	answers := make([]error, len(group))
 	spoilt, err := s.together(ctx, group, answers)
@@ -58,8 +58,8 @@ func (s *Store) run(ctx context.Context, group []change) []error {
 	return answers
 }
 
-// together fills the answers to a group that is carried out in one transaction. An error
-// is about all of them; spoilt says that one of them has failed, and nothing was done.
+// together carries a group out in one transaction and fills in the answers. err is the error of
+// the whole group. spoilt means that one change has failed and nothing was done.
 func (s *Store) together(ctx context.Context, group []change, answers []error) (spoilt bool, err error) {
 	w, err := s.writers.take(ctx)
 	if err != nil {
@@ -78,10 +78,9 @@ func (s *Store) together(ctx context.Context, group []change, answers []error) (
 	return spoilt, err
 }
 
-// transact runs f in a transaction that may write from its start. It waits for other writers
-// as long as its patience and ctx allow; from then on it goes on to its end. If f or the
-// commit fails, the transaction is rolled back. An error wraps store.ErrUndone, unless the
-// commit may have reached the disk.
+// transact runs f in a write transaction. It waits for other writers until its patience or ctx
+// ends; after that, ctx does not interrupt it. If f or the commit fails, it rolls back. Its error
+// wraps store.ErrUndone, unless the commit may have reached the disk.
 func (c *conn) transact(ctx context.Context, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -90,7 +89,7 @@ func (c *conn) transact(ctx context.Context, f func() error) error {
 		return undone(err)
 	}
 	if err := f(); err != nil {
-		_ = c.do(rollback) // fails where SQLite has rolled back by itself
+		_ = c.do(rollback) // fails if SQLite has already rolled back
 		return undone(err)
 	}
 	if err := c.do(commitTransaction); err != nil {
@@ -98,15 +97,15 @@ func (c *conn) transact(ctx context.Context, f func() error) error {
 		err = fmt.Errorf("commit: %w", err)
 		switch code(err) & 0xff {
 		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT:
-			return undone(err) // it was not written as a whole
+			return undone(err) // the commit was not written
 		}
-		return err // a flush may have failed after the write: the commit may be there after a crash
+		return err // a flush may have failed after the write: the commit may survive a crash
 	}
 	return nil
 }
 
-// undone says of an error that nothing was done. A refusal says so by itself, and the end of a
-// context stays as it is.
+// undone wraps an error with store.ErrUndone. It returns refusals, which say the same, and the
+// errors of a context unchanged.
 func undone(err error) error {
 	if err == nil || refused(err) || err == context.Canceled || err == context.DeadlineExceeded {
 		return err

@@ -49,8 +49,8 @@ func next(id store.JobID, version store.Seq) store.Change {
 	return c
 }
 
-// Every connection has what the package promises: a commit is on the disk when it returns, and
-// what belongs to a job that is deleted goes with it.
+// Every connection has the promised settings: a commit is on the disk when it returns, and a deleted
+// job's rows are deleted with it.
 func TestConnectionsAreSetUp(t *testing.T) {
 	s := fresh(t)
 	for name, p := range map[string]pool{"the writer": s.writers, "a reader": s.readers} {
@@ -68,8 +68,8 @@ func TestConnectionsAreSetUp(t *testing.T) {
 	}
 }
 
-// Of a group each change has its own answer: one that is refused, and one that fails half
-// way, leave nothing behind and keep no neighbour from being applied.
+// Each change of a group has its own answer. A refused change, and one that fails half-way, have no
+// effect, and the other changes are applied.
 func TestAGroupKeepsItsChangesApart(t *testing.T) {
 	ctx := t.Context()
 	for _, c := range []struct {
@@ -115,7 +115,7 @@ func TestAGroupKeepsItsChangesApart(t *testing.T) {
 	}
 }
 
-// A request changes a job once, even if whoever decided did not look for it.
+// A request changes a job once, even if a decision did not look for it.
 func TestARequestIsKeptOnce(t *testing.T) {
 	ctx, s := t.Context(), fresh(t)
 	for id := range store.JobID(2) {
@@ -175,7 +175,7 @@ func (c *impatient) Done() <-chan struct{} {
 	return c.Context.Done()
 }
 
-// A call that waits for another writer does so until its context ends; then nothing is done.
+// A call waits for another writer until its context ends. Then it fails without effect.
 func TestAContextEndsTheWaitForAnotherWriter(t *testing.T) {
 	s := fresh(t)
 	release := hold(t, s)
@@ -224,8 +224,8 @@ func claimAt(now step.Time) store.Claim {
 	return store.Claim{Effects: []store.Effect{store.RunTargets}, Now: now, Until: now + 10, Limit: 1, Token: store.Token{1}}
 }
 
-// undoneAll fails t unless each call that changes something fails with SQLite's error want and
-// says that nothing was done, and nothing was.
+// undoneAll fails t unless each writing call fails with SQLite's error want, says that it had no effect,
+// and had none.
 func undoneAll(t *testing.T, s *Store, d store.Delivery, want int) {
 	t.Helper()
 	page := store.Page[store.Seq]{Limit: 9}
@@ -251,7 +251,7 @@ func undoneAll(t *testing.T, s *Store, d store.Delivery, want int) {
 	}
 }
 
-// A writer that does not end is an error after the busy timeout: nothing was done. Reads pass.
+// Behind a writer that does not end, writes fail after the busy timeout, without effect. Reads pass.
 func TestABusyTimeoutEndsTheWaitForAnotherWriter(t *testing.T) {
 	s, d := claimedAsk(t, WithBusyTimeout(1e6))
 	defer hold(t, s)()
@@ -261,7 +261,7 @@ func TestABusyTimeoutEndsTheWaitForAnotherWriter(t *testing.T) {
 	}
 }
 
-// A database that cannot be written to is told as that: nothing was done.
+// A write to a read-only database fails with that reason, without effect.
 func TestAReadOnlyDatabaseIsUndone(t *testing.T) {
 	s, d := claimedAsk(t)
 	w, err := s.writers.take(t.Context())

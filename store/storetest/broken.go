@@ -12,18 +12,18 @@ import (
 
 // A Breakage breaks a correct store on purpose, in one way.
 type Breakage struct {
-	Name    string
-	Why     string   // what is wrong with the store
+	Name    string   // unique
+	Why     string   // the fault, in words
 	Rejects []string // the promises that the suite must find broken, of [Promises]
 
-	// Break returns s, broken. Nobody else uses s.
+	// Break returns a broken store on s. Its caller does not use s any more.
 	Break func(s store.Store) store.Store
 }
 
-// Broken returns the stores that the suite must reject: each of [Promises] is broken by
-// at least one of them. Together they show that the suite bites.
+// Broken returns the breakages that the suite must reject: at least one for each of [Promises].
+// They prove that the suite finds errors.
 func Broken() []Breakage {
-	return slices.Concat(brokenCommits, brokenFields, brokenMalformed, brokenReads, brokenViews, brokenLists, brokenSnapshots, brokenDetails, brokenEffects, brokenOverdue, brokenWakes)
+	return slices.Concat(brokenCommits, brokenFields, brokenMalformed, brokenReads, brokenViews, brokenLists, brokenSnapshots, brokenDetails, brokenBatches, brokenGates, brokenEffects, brokenOverdue, brokenTurns, brokenWakes)
 }
 
 // A patch is a store whose methods can be replaced one by one.
@@ -47,7 +47,7 @@ type patch struct {
 
 var _ store.Store = (*patch)(nil)
 
-// replacing breaks a store by replacing methods. It is no [store.Waker] any more.
+// replacing breaks a store by replacing methods. The result is no [store.Waker].
 func replacing(replace func(s store.Store, p *patch)) func(store.Store) store.Store {
 	return func(s store.Store) store.Store {
 		p := &patch{s.View, s.Created, s.Commit, s.Jobs, s.Counts, s.Snapshot, s.Steps, s.Targets, s.History, s.Details, s.Effects, s.Claim, s.Defer, s.Settle, s.Overdue}
@@ -65,14 +65,14 @@ func intercepting(c caller) func(store.Store) store.Store {
 	}
 }
 
-// committing breaks a store by what it commits.
+// committing breaks Commit.
 func committing(commit func(ctx context.Context, s store.Store, c store.Change) error) func(store.Store) store.Store {
 	return replacing(func(s store.Store, p *patch) {
 		p.commit = func(ctx context.Context, c store.Change) error { return commit(ctx, s, c) }
 	})
 }
 
-// changing breaks a store by what it takes a change for.
+// changing breaks Commit by changing the change before it.
 func changing(change func(*store.Change)) func(store.Store) store.Store {
 	return committing(func(ctx context.Context, s store.Store, c store.Change) error {
 		c = c.Clone()
@@ -81,14 +81,14 @@ func changing(change func(*store.Change)) func(store.Store) store.Store {
 	})
 }
 
-// viewing breaks a store by what it views.
+// viewing breaks View.
 func viewing(view func(ctx context.Context, s store.Store, q store.Query) (store.View, error)) func(store.Store) store.Store {
 	return replacing(func(s store.Store, p *patch) {
 		p.view = func(ctx context.Context, q store.Query) (store.View, error) { return view(ctx, s, q) }
 	})
 }
 
-// claiming breaks a store by what it takes a claim for.
+// claiming breaks Claim by changing its argument.
 func claiming(change func(*store.Claim)) func(store.Store) store.Store {
 	return replacing(func(s store.Store, p *patch) {
 		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
@@ -98,7 +98,8 @@ func claiming(change func(*store.Claim)) func(store.Store) store.Store {
 	})
 }
 
-// claimingApart breaks a store that claims kind by kind, by what it takes the claims of some kinds for.
+// claimingApart makes a store claim kind by kind, and breaks the claims of some kinds by changing
+// their argument.
 func claimingApart(broken func(*store.Claim) bool, change func(*store.Claim)) func(store.Store) store.Store {
 	return replacing(func(s store.Store, p *patch) {
 		p.claim = func(ctx context.Context, c store.Claim) (all []store.Delivery, err error) {
@@ -116,7 +117,7 @@ func claimingApart(broken func(*store.Claim) bool, change func(*store.Claim)) fu
 	})
 }
 
-// deferring breaks a store by what it defers an effect for.
+// deferring breaks Defer by changing its argument.
 func deferring(change func(ctx context.Context, s store.Store, d *store.Delivery)) func(store.Store) store.Store {
 	return replacing(func(s store.Store, p *patch) {
 		p.delay = func(ctx context.Context, d store.Delivery) error {
@@ -126,7 +127,7 @@ func deferring(change func(ctx context.Context, s store.Store, d *store.Delivery
 	})
 }
 
-// askingForNewest breaks a store by what it takes a question for the newest jobs for.
+// askingForNewest breaks Jobs by changing a filter for the newest.
 func askingForNewest(change func(*store.JobFilter)) func(store.Store) store.Store {
 	return replacing(func(s store.Store, p *patch) {
 		p.jobs = func(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
@@ -138,8 +139,8 @@ func askingForNewest(change func(*store.JobFilter)) func(store.Store) store.Stor
 	})
 }
 
-// claimingBy breaks a store by the order in which it claims. What it does not return it
-// has claimed all the same, and leaves to the next claim.
+// claimingBy breaks the order of Claim. Effects that order drops are claimed as well, and returned
+// by the next claim.
 func claimingBy(order func([]store.Delivery) []store.Delivery) func(store.Store) store.Store {
 	return replacing(func(s store.Store, p *patch) {
 		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
@@ -157,8 +158,8 @@ func claimingBy(order func([]store.Delivery) []store.Delivery) func(store.Store)
 	})
 }
 
-// listing breaks a store in every method that returns a list: ask changes what is
-// asked for, answer what is returned, a slice.
+// listing breaks every method that returns a list: ask changes the arguments, answer the result, a
+// slice.
 func listing(ask func(after int64, limit int) (int64, int), answer func(rows any) error) func(store.Store) store.Store {
 	return replacing(func(s store.Store, p *patch) {
 		p.jobs = func(ctx context.Context, f store.JobFilter) ([]store.Job, error) {
@@ -207,7 +208,7 @@ func answered[T any](rows []T, err error, answer func(any) error) ([]T, error) {
 	return rows, err
 }
 
-// asIs leaves what is asked for alone, and asIsToo what is returned.
+// asIs does not change the arguments, and asIsToo not the result.
 func asIs(after int64, limit int) (int64, int) { return after, limit }
 func asIsToo(any) error                        { return nil }
 

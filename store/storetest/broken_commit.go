@@ -208,16 +208,18 @@ var brokenCommits = []Breakage{
 	})},
 }
 
-// commitAnyhow commits c, as if it was decided on the version that the job is at.
+// commitAnyhow commits c as if it was decided on the job's current version.
 func commitAnyhow(ctx context.Context, s store.Store, c store.Change) error {
-	for {
+	for last := store.Seq(-1); ; {
 		v, err := s.View(ctx, store.Query{Job: c.Job.ID})
 		if err != nil || c.Base() == 0 {
 			return s.Commit(ctx, c)
 		}
-		if err := s.Commit(ctx, shift(c, v.Job.Version-c.Base())); !errors.Is(err, store.ErrConflict) {
+		err = s.Commit(ctx, shift(c, v.Job.Version-c.Base()))
+		if !errors.Is(err, store.ErrConflict) || v.Job.Version == last { // the turn is what conflicts
 			return err
 		}
+		last = v.Job.Version
 	}
 }
 

@@ -80,6 +80,33 @@ var brokenEffects = []Breakage{
 		}
 	})},
 
+	{"held by nobody", "it does not tell a lease from a back-off", []string{
+		"Claim/raises Count and leases until Until",
+		"Claim/holds each effect until Defer lets it go",
+	}, replacing(func(s store.Store, p *patch) {
+		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			ds, err := s.Claim(ctx, c)
+			for i := range ds {
+				ds[i].Held = false
+				err = errors.Join(err, s.Defer(ctx, ds[i]))
+			}
+			return ds, err
+		}
+	})},
+
+	{"held in the answer", "it holds an effect for its claimer, and not for others", []string{
+		"Claim/holds each effect until Defer lets it go",
+	}, replacing(func(s store.Store, p *patch) {
+		p.claim = func(ctx context.Context, c store.Claim) ([]store.Delivery, error) {
+			ds, err := s.Claim(ctx, c)
+			for _, d := range ds {
+				d.Held = false
+				err = errors.Join(err, s.Defer(ctx, d))
+			}
+			return ds, err
+		}
+	})},
+
 	{"any kind", "it claims effects that nobody wants", []string{
 		"Claim/takes the kinds that are wanted",
 	}, claiming(func(c *store.Claim) { c.Effects = everyKind })},
@@ -224,6 +251,21 @@ var brokenEffects = []Breakage{
 		d.NotBefore = max(d.NotBefore, stored(ctx, s, *d).NotBefore)
 	})},
 
+	{"held for ever", "it takes every back-off for a lease", []string{
+		"Claim/holds each effect until Defer lets it go",
+		"Defer/keeps Held as it is given",
+	}, deferring(func(_ context.Context, _ store.Store, d *store.Delivery) { d.Held = true })},
+
+	{"let go by a renewal", "it takes every renewal for a back-off", []string{
+		"Defer/keeps Held as it is given",
+	}, deferring(func(_ context.Context, _ store.Store, d *store.Delivery) { d.Held = false })},
+
+	{"let go for good", "it does not hold again what was let go", []string{
+		"Defer/keeps Held as it is given",
+	}, deferring(func(ctx context.Context, s store.Store, d *store.Delivery) {
+		d.Held = d.Held && stored(ctx, s, *d).Held
+	})},
+
 	{"failures uncounted", "it does not keep how often a delivery has failed", []string{
 		"Effects/tell how often each was claimed, how often it failed and why",
 		"Defer/keeps Failures, Delivered and LastError as they are given",
@@ -285,7 +327,7 @@ func withoutReasons(ds []store.Delivery, err error) ([]store.Delivery, error) {
 	return ds, err
 }
 
-// stored returns the effect of d as it waits, or d if it does not.
+// stored returns the stored effect of d, or d if it is settled.
 func stored(ctx context.Context, s store.Store, d store.Delivery) store.Delivery {
 	ds, err := s.Effects(ctx, d.Scope, d.Job, store.Page[store.Seq]{After: d.Seq - 1, Limit: 1})
 	if err != nil || len(ds) == 0 {
@@ -322,7 +364,7 @@ var brokenOverdue = []Breakage{
 			return s.Commit(ctx, c)
 		}
 		p.overdue = func(_ context.Context, _ store.Scope, now step.Time, limit int) ([]store.Overdue, error) {
-			due := slices.DeleteFunc(slices.Clone(all), func(o store.Overdue) bool { return o.Deadline > now })
+			due := slices.DeleteFunc(slices.Clone(all), func(o store.Overdue) bool { return o.Due > now })
 			return due[:min(limit, len(due))], nil
 		}
 	})},

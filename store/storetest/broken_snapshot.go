@@ -9,7 +9,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// snapshotting breaks a store by what it shows of one moment.
+// snapshotting breaks Snapshot.
 func snapshotting(snap func(ctx context.Context, s store.Store, q store.SnapshotQuery) (store.Snapshot, error)) func(store.Store) store.Store {
 	return replacing(func(s store.Store, p *patch) {
 		p.snap = func(ctx context.Context, q store.SnapshotQuery) (store.Snapshot, error) { return snap(ctx, s, q) }
@@ -109,7 +109,8 @@ var brokenSnapshots = []Breakage{
 	})},
 }
 
-// searching breaks a store by how it looks for a name: on the page that it would return without.
+// searching breaks the search for a name: it searches only the page that a read without a name
+// returns.
 func searching(named func(f *store.JobFilter, name string) bool) func(store.Store) store.Store {
 	return replacing(func(s store.Store, p *patch) {
 		p.jobs = func(ctx context.Context, f store.JobFilter) ([]store.Job, error) {

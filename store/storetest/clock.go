@@ -2,8 +2,8 @@ package storetest
 
 import "github.com/stepgate/stepgate/store"
 
-// WithoutClock returns s without its store.Clock, so that an engine on it goes by its own clock
-// alone, for tests that move that.
+// WithoutClock returns s without its [store.Clock], so that an engine on it uses only the clock of
+// its options, for tests that move that clock.
 func WithoutClock(s store.Store) store.Store {
 	if _, tells := s.(store.Clock); !tells {
 		return s

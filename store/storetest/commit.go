@@ -43,7 +43,7 @@ func commitCreates(x trial) {
 	}
 }
 
-// commitAll tells a whole life, through every kind of record.
+// commitAll commits the whole life of a job, with every kind of record.
 func commitAll(x trial) {
 	j := x.create(create(1, teamA, t0, timed(script("a", 3), time.Minute), timed(script("b", 1), time.Second), confirmation("c", "bob")))
 	for i, next := range []func(at step.Time) store.Change{
@@ -96,8 +96,8 @@ func commitRecords(x trial) {
 	}
 }
 
-// commitReports commits reports that met. Some tell of the target of the next one as well, and the
-// last ends the step.
+// commitReports commits reports that met. Some have a result for the target of the next one as well,
+// and the last ends the step.
 func commitReports(x trial) {
 	const reports = 128
 	j := x.started(1, teamA, t0, script("a", reports), confirmation("b"))
@@ -185,9 +185,9 @@ func commitVersion(x trial) {
 }
 
 // commitUndone commits under contexts that end in mid-call. A store may then tell the outcome or
-// leave it in doubt, but not deny what it did.
+// leave it in doubt, but must not deny a commit.
 func commitUndone(x trial) {
-	const most = 8 // looks at the context after which it has ended
+	const most = 8 // maximum of looks at the context before it ends
 	for looks := range most {
 		id := store.JobID(looks + 1)
 		err := x.Commit(&dying{Context: x.Context(), looks: looks, done: make(chan struct{})}, create(id, teamA, t0, script("a", 2)))
@@ -198,7 +198,7 @@ func commitUndone(x trial) {
 	}
 }
 
-// dying is a context that ends, as others look at it, after so many looks.
+// dying is a context that ends after a number of looks at it.
 type dying struct {
 	context.Context
 	mu    sync.Mutex // guards looks
@@ -221,7 +221,7 @@ func (d *dying) Err() error {
 
 func (d *dying) Done() <-chan struct{} { return d.done }
 
-// shift returns c as if it was decided on a version further on.
+// shift returns c as if it was decided on a version by later.
 func shift(c store.Change, by store.Seq) store.Change {
 	if c.Job.Moved > c.Base() {
 		c.Job.Moved += by
@@ -282,11 +282,11 @@ func commitOtherRequest(x trial) {
 	}
 }
 
-// racers is how many commit at once, and heats how often they do.
+// racers is the number of concurrent commits, and heats the number of their races.
 const racers, heats = 6, 15
 
-// oneOf commits changes at once; exactly one must pass, the others conflict. It
-// returns which one.
+// oneOf commits changes at once. Exactly one must pass, and the others conflict. It returns the
+// index of that one.
 func (x trial) oneOf(changes []store.Change) int {
 	x.Helper()
 	var wg sync.WaitGroup
@@ -385,7 +385,7 @@ func commitTwo(x trial) {
 	}
 }
 
-// operate makes one operation of a caller pass.
+// operate repeats one operation of a caller until it passes.
 func (x trial) operate(caller int32, n int, met *sync.WaitGroup) {
 	meet := sync.OnceFunc(met.Done)
 	defer meet()

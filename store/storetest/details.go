@@ -18,7 +18,7 @@ var detailPromises = []promise{
 	{"Details/no other read has a payload", noPayloads},
 }
 
-// detailed are steps that differ in their payloads.
+// detailed has steps with different payloads.
 var detailed = []step.Spec{
 	{Type: step.Script, Name: "short", Targets: []string{"a"}, Payload: "true"},
 	{Type: step.Script, Name: "none", Targets: []string{"a"}},
@@ -81,7 +81,7 @@ func withPayload(ctx context.Context, st store.Store, job store.JobID, s *store.
 	}
 }
 
-// detailing breaks a store by the details that it returns.
+// detailing breaks Details.
 func detailing(details func(ctx context.Context, s store.Store, q store.DetailQuery) (store.Details, error)) func(store.Store) store.Store {
 	return replacing(func(s store.Store, p *patch) {
 		p.details = func(ctx context.Context, q store.DetailQuery) (store.Details, error) { return details(ctx, s, q) }

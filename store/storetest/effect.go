@@ -23,6 +23,7 @@ var effectPromises = []promise{
 	{"Claim/takes an effect at once, whatever its record's time", claimTime},
 	{"Claim/raises Count and leases until Until", claimLease},
 	{"Claim/keeps Token with each effect", claimToken},
+	{"Claim/holds each effect until Defer lets it go", claimHolds},
 	{"Claim/takes no effect again before its lease has run out", claimAgain},
 	{"Claim/takes the kinds that are wanted", claimKinds},
 	{"Claim/takes runs and stops of the step types that are wanted", claimTypes},
@@ -36,6 +37,7 @@ var effectPromises = []promise{
 
 	{"Defer/leaves an effect alone until NotBefore", deferUntil},
 	{"Defer/keeps Failures, Delivered and LastError as they are given", deferKeeps},
+	{"Defer/keeps Held as it is given", deferHolds},
 	{"Defer/changes nothing else of an effect", deferNothingElse},
 	{"Defer/renews a lease, and ends one early", deferRenews},
 	{"Defer/of an effect claimed again is a lost lease and does nothing", deferFenced},
@@ -59,7 +61,7 @@ func (x trial) asking(jobs int) []store.Delivery {
 	return want
 }
 
-// eventful returns a job that has asked for one effect of each kind and more.
+// eventful returns a job with at least one effect of each kind.
 func (x trial) eventful(id store.JobID, scope store.Scope) *job {
 	j := x.started(id, scope, t0, script("a", 1), script("b", 1), confirmation("c", "alice"))
 	x.do(j, j.report(t0+1, all(step.TargetFailed, 0, 1)))
@@ -71,7 +73,7 @@ func (x trial) eventful(id store.JobID, scope store.Scope) *job {
 	return j
 }
 
-// byJob sorts deliveries as the suite compares them where order is free.
+// byJob sorts deliveries for a comparison in which their order is free.
 func byJob(ds []store.Delivery) []store.Delivery {
 	return slices.SortedFunc(slices.Values(ds), func(a, b store.Delivery) int {
 		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.Seq, b.Seq))
@@ -155,8 +157,8 @@ var effectsNoJob = noJob("Effects", func(x trial, id store.JobID) error {
 	return err
 })
 
-// claimTime claims as a host does whose clock is far behind that of the host which
-// made the record, a little behind, equal or ahead.
+// claimTime claims by the clock of a host that is far behind the host that made the record, a little
+// behind, equal or ahead.
 func claimTime(x trial) {
 	for i, c := range []struct{ at, now step.Time }{
 		{never, 1}, {never, t0}, {t0 + 1, t0}, {t0, t0}, {t0 - 1, t0}, {1, t0}, {1, never},
@@ -198,6 +200,44 @@ func claimToken(x trial) {
 	}
 }
 
+// held returns whether each effect of teamA's job 1 is held.
+func (x trial) held() (held []bool) {
+	x.Helper()
+	for _, d := range x.effects(teamA, 1, everySeq) {
+		held = append(held, d.Held)
+	}
+	return held
+}
+
+// claimHolds lets an effect go early, as a failure and a release do, and lets the lease of another
+// one run out.
+func claimHolds(x trial) {
+	x.asking(1)
+	same(x, "Held before the first claim", x.held(), []bool{false})
+	for n := range step.Time(4) {
+		now := t0 + n*10
+		d := x.claimOne(now, now+10)
+		equal(x, "Claim, Held", d.Held, true)
+		same(x, "Held after it", x.held(), []bool{true})
+		if n%2 == 0 {
+			d.Held = false
+			x.deferTo(d, now+10)
+			same(x, "Held after Defer of what is not held", x.held(), []bool{false})
+		}
+	}
+}
+
+// deferHolds renews a lease, lets the effect go, and renews the lease that nobody has taken since.
+func deferHolds(x trial) {
+	x.asking(1)
+	d := x.claimOne(t0, t0+10)
+	for i, held := range []bool{true, true, false, false, true, false} {
+		d.Held = held
+		d = x.deferTo(d, t0+step.Time(i))
+		same(x, "Effects after Defer", x.effects(teamA, 1, everySeq), []store.Delivery{d})
+	}
+}
+
 func tokenFenced(x trial) {
 	x.asking(1)
 	d := x.claim(store.Claim{Now: t0, Until: t0 + 10, Token: tokenOf(1)})[0]
@@ -229,7 +269,7 @@ func claimKinds(x trial) {
 		var some []store.Delivery
 		for j, d := range want {
 			if slices.Contains(kinds, d.Effect) {
-				want[j].Count, want[j].NotBefore = d.Count+1, now+1
+				want[j].Count, want[j].NotBefore, want[j].Held = d.Count+1, now+1, true
 				some = append(some, want[j])
 			}
 		}
@@ -271,7 +311,8 @@ func (x trial) typed() []store.Delivery {
 // types are step types: those of the alphabet that run, and two of an embedder.
 var types = []step.Type{step.Script, step.FileTransfer, step.SQL, 40, 200}
 
-// taken returns what a claim takes of effects that are due, by a rule of the suite's own.
+// taken returns the effects, of those that are due, that a claim must take, by a rule of the suite's
+// own.
 func taken(all []store.Delivery, scope store.Scope, kinds []store.Effect, types []step.Type) (some []store.Delivery) {
 	for _, d := range all {
 		right := true
@@ -302,8 +343,8 @@ func (x trial) claimTyped(kinds ...store.Effect) {
 			want := taken(waiting, scope, kinds, wanted)
 			now += 2
 			got := byJob(x.claim(store.Claim{Scope: scope, Effects: kinds, Types: step.TypesOf(wanted...), Now: now, Until: now + 1}))
-			for i := range got { // how often each was claimed is another promise's
-				got[i].Count, got[i].NotBefore = 0, 0
+			for i := range got { // Count and Held are other promises'
+				got[i].Count, got[i].NotBefore, got[i].Held = 0, 0, false
 			}
 			same(x, fmt.Sprintf("Claim of %v for step types %v in scope %+v", kinds, wanted, scope), got, want)
 		}
@@ -335,9 +376,8 @@ func claimLimit(x trial) {
 	same(x, "all claims together", byJob(got), claimed(want, 1, never))
 }
 
-// claimOrder gives effects of two kinds their times by Defer and by a lease; one was never
-// claimed, and so comes first though its record is the latest. Those of one time come in any
-// order.
+// claimOrder sets the times of effects of two kinds by Defer and by a lease. One effect was never
+// claimed, and so comes first though its record is the latest. Effects of one time come in any order.
 func claimOrder(x trial) {
 	times := []step.Time{50, 10, 40, 20, 60, 30, 20}
 	for i := range times {
@@ -367,8 +407,7 @@ func claimOrder(x trial) {
 	same(x, "Claim when all are leased", x.claim(store.Claim{Now: t0 + 60, Until: never}), nil)
 }
 
-// claimFair lets a handler that settles nothing claim one effect at a time, with
-// a lease that has run out by the next claim.
+// claimFair claims one effect at a time and settles none; each lease has run out by the next claim.
 func claimFair(x trial) {
 	const effects = 20
 	x.asking(effects)
@@ -449,8 +488,8 @@ func deferRenews(x trial) {
 	equal(x, "Claim at a time before the lease began, Count", x.claimOne(t0+3, never).Count, 3)
 }
 
-// deferKeeps goes through what may become of a stop: it fails, fails again, is carried out,
-// fails once more, is carried out. Each outcome outlives the next claim.
+// deferKeeps goes through the outcomes of a stop: it fails, fails again, is carried out, fails once
+// more, is carried out. Each outcome must outlive the next claim.
 func deferKeeps(x trial) {
 	x.asking(1)
 	d := x.claimOne(t0, t0+5)
@@ -468,19 +507,19 @@ func deferKeeps(x trial) {
 	}
 }
 
-// deferNothingElse defers what has nothing to do with the effect but its names and its Count.
+// deferNothingElse defers a delivery that equals the effect only in its names, Count and Token.
 func deferNothingElse(x trial) {
 	x.asking(1)
 	want := x.deferTo(x.claimOne(t0, t0+10), t0+20)
 	x.deferTo(store.Delivery{
 		Job: want.Job, Seq: want.Seq, Count: want.Count, Scope: teamB, Effect: store.StopAttempt,
-		Step: 9, Type: 9, Attempt: 9, Run: store.Run{Full: want.Run.Full + 7}, JobTo: step.Failed, At: never,
+		Step: 9, Type: 9, Attempt: 9, Run: store.Run{Full: want.Run.Full + 7}, JobTo: step.Failed, At: never, Held: want.Held,
 	}, t0+20)
 	same(x, "Effects after Defer", x.effects(teamA, 1, everySeq), []store.Delivery{want})
 	same(x, "Claim after it", x.claim(store.Claim{Scope: teamA, Effects: []store.Effect{store.RunTargets}, Now: t0 + 20, Until: never}), claimed([]store.Delivery{want}, 2, never))
 }
 
-// lost calls with deliveries whose lease is lost, of which one was claimed again.
+// lost calls with deliveries whose lease is lost, one of them because it was claimed again.
 func (x trial) lost(name string, call func(store.Delivery) error) {
 	x.Helper()
 	x.asking(2)

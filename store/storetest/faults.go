@@ -13,8 +13,8 @@ import (
 // A Method names a method of [store.Store].
 type Method string
 
-// The methods of [store.Store], by their names.
 const (
+	// View and the others are the methods of [store.Store].
 	View     Method = "View"
 	Created  Method = "Created"
 	Commit   Method = "Commit"
@@ -31,66 +31,64 @@ const (
 	Settle   Method = "Settle"
 	Overdue  Method = "Overdue"
 
-	Any Method = "any" // in a fault: whichever method is called
+	Any Method = "any" // in a Fault: every method
 )
 
-// Methods returns every method in the order of the interface.
+// Methods returns every method, in the order of the interface, without Any.
 func Methods() []Method {
 	return []Method{View, Created, Commit, Jobs, Counts, Snapshot, Steps, Targets, History, Details, Effects, Claim, Defer, Settle, Overdue}
 }
 
-// A Kind says what a [Fault] does to its call.
+// A Kind is the kind of a [Fault].
 type Kind uint8
 
 const (
-	// Fail: the call returns Err. It is not made; with After it is, and takes effect.
+	// Fail makes the call return Err without reaching the store; with After, the call takes
+	// effect first.
 	Fail Kind = 0
 
-	// Duplicate: the call is made twice, as by a client that sends again what it has
-	// no answer to. The caller is told what the second came to. With After it is
-	// told what the first came to, and the second arrives Lag calls later.
+	// Duplicate makes the call twice, like a client that repeats a call without an answer. The
+	// caller gets the second outcome; with After, the caller gets the first outcome, and the
+	// second call arrives Lag calls later.
 	//
-	// A conflict that is told of a Commit which took effect the first time breaks the
-	// promise of [store.ErrConflict]: only with After is the store still one.
+	// Without After, a Commit that took effect returns a conflict, which breaks the promise of
+	// [store.ErrConflict].
 	Duplicate Kind = 1
 
-	// Delay: the call returns Err at once, and arrives Lag calls later. What is
-	// called meanwhile takes effect first, so that calls change places.
+	// Delay makes the call return Err at once, and arrive Lag calls later. Calls in between
+	// take effect first, so that calls change places.
 	Delay Kind = 2
 
-	// Stale: a read answers what it answered to the same question Lag answers ago, or the
-	// oldest of the last eight answers if there are fewer. It is the same question
-	// whatever request a View looks for, and whatever the time of an Overdue. The fault
-	// does not happen if that is no other answer than the true one, nor to a Claim,
-	// which is no read.
+	// Stale makes a read return its answer of Lag answers ago to the same question, or the
+	// oldest of the last eight answers. Two questions are the same whatever the request of a
+	// View and the time of an Overdue are. The fault does not happen if the old answer equals
+	// the true one, nor to a Claim, which is no read.
 	//
-	// A stale read breaks the promise that reads see every commit before them. It is
-	// otherwise sound: it shows what there was at one moment, the record of a
-	// request that is looked for included.
+	// A stale read breaks the promise that reads see every commit before them. It is otherwise
+	// sound: it shows the state of one moment, with the record of a request as of then.
 	Stale Kind = 3
 )
 
-// A Fault is what becomes of one call of a method, or of all from one on. Its zero
-// value happens to no call.
+// A Fault changes one call of a method, or all calls from one on. The zero Fault changes no call.
 type Fault struct {
-	Method  Method // whose call it happens to
-	Call    int    // which one, of those since the fault was added, from 1; 0 is read as 1
-	Forever bool   // to every later call too, not to that one alone
-	Kind    Kind   // what happens to it
-	After   bool   // of a Fail or a Duplicate: when the call has been made
+	Method  Method // of the call
+	Call    int    // number of the call since the fault was added, from 1; 0 means 1
+	Forever bool   // every later call as well
+	Kind    Kind   // of the fault
+	After   bool   // of a Fail or a Duplicate: after the call took effect
 
-	// Lag is how far a call is put off: a Duplicate with After or a Delay until so
-	// many more calls, of whatever method, have been made; 0 is as soon as the call
-	// itself has returned. Of a Stale it is how many answers ago, 0 being read as 1.
+	// Lag is the number of calls, of any method, before a Duplicate with After or a Delay
+	// arrives; 0 means at the return of the call itself. For a Stale it is the number of
+	// answers ago; 0 means 1.
 	Lag int
 
-	// Err is what the call returns instead of its own outcome. nil leaves the
-	// outcome alone, and a Delay says that all is well: a Fail is then there for its Do,
-	// and a Delay acknowledges what is not done yet, as no good store does.
+	// Err is the error that the call returns instead of its own outcome. If it is nil, a Fail
+	// does not change the outcome and only calls Do, and a Delay returns no error before its
+	// call has arrived, which no good store does.
 	Err error
 
-	// Do, if not nil, is called as the fault happens, under no lock. It may use
-	// the store, for example to commit what a competitor would have.
+	// Do, if not nil, is called when the fault happens, under no lock. It may use the store,
+	// for example to commit a competitor's change.
 	Do func()
 }
 
@@ -107,8 +105,8 @@ func (f Fault) happen() {
 	}
 }
 
-// Faults is a store with a list of faults: it does what the store below it does, but for them. It
-// is a [store.Waker], and no [store.Clock]. It is safe for concurrent use.
+// Faults is a store on another store, with a list of faults. It is a [store.Waker], and no
+// [store.Clock]. It is safe for concurrent use. [NewFaults] makes one.
 type Faults struct {
 	inner   store.Store
 	between caller // between each call and inner
@@ -120,23 +118,23 @@ type Faults struct {
 	told    map[string][]answer // the last answers to each question, the latest one last
 }
 
-// A caller stands between a call and a store: it makes the call, or does not, and says what came
-// of it.
+// A caller stands between a call and a store: it makes the call, or does not, and returns the
+// outcome.
 type caller func(ctx context.Context, do func(context.Context) error) error
 
-// waiting is a fault and how many calls of its method there were.
+// waiting is a fault with the number of calls of its method so far.
 type waiting struct {
 	Fault
 	calls int
 }
 
-// late is a call that is still to arrive.
+// late is a call that has not arrived yet.
 type late struct {
 	due int // the call, of those of all methods, after which it does
 	do  func()
 }
 
-// An answer is what a read was told.
+// An answer is the answer to a read.
 type answer struct {
 	value any
 	err   error // nil or ErrNotFound, or the error of a fault
@@ -144,7 +142,7 @@ type answer struct {
 
 const remembers = 8 // answers to one question
 
-// NewFaults returns s with the given faults.
+// NewFaults returns a store on s with the given faults.
 func NewFaults(s store.Store, faults ...Fault) *Faults {
 	f := &Faults{inner: s, calls: map[Method]int{}, told: map[string][]answer{}}
 	f.between = func(ctx context.Context, do func(context.Context) error) error { return do(ctx) }
@@ -152,7 +150,7 @@ func NewFaults(s store.Store, faults ...Fault) *Faults {
 	return f
 }
 
-// Add adds faults. Their calls are counted from now.
+// Add adds faults. Their calls are counted from now on.
 func (f *Faults) Add(faults ...Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -162,20 +160,20 @@ func (f *Faults) Add(faults ...Fault) {
 	}
 }
 
-// Clear removes all faults, those that have not happened yet too. Calls that are still to
-// arrive do so all the same.
+// Clear removes all faults, also those that have not happened yet. Calls that have not arrived yet
+// still arrive.
 func (f *Faults) Clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.waiting = nil
 }
 
-// Land has every call arrive that is still to do so, in the order in which they were sent,
-// and returns how many there were. Their outcomes are told to no caller.
+// Land makes every delayed call arrive, in the order in which they were sent, and returns their
+// number. Their outcomes are dropped.
 func (f *Faults) Land() int { return f.land(math.MaxInt) }
 
-// Calls returns how often a method was called, whatever became of it; [Any] counts all.
-// The second arrival of a call is no call.
+// Calls returns the number of calls of a method, whatever their outcome; [Any] counts all. The
+// second arrival of a call does not count.
 func (f *Faults) Calls(m Method) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -188,12 +186,12 @@ type call struct {
 	n      int     // of the calls of all methods
 	faults []Fault // that happen to it
 
-	// again returns how to make it once more, with arguments that are its own and an outcome that
-	// is told to no caller. nil for a read: it would leave no trace.
+	// again returns a function that makes the call once more, with copies of the arguments, and
+	// drops the outcome. It is nil for a read, which would leave no trace.
 	again func() func(context.Context)
 }
 
-// begin counts a call and looks up what happens to it.
+// begin counts a call and looks up its faults.
 func (f *Faults) begin(m Method) call {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -213,7 +211,7 @@ func (f *Faults) begin(m Method) call {
 }
 
 // meet lets the faults of one moment happen, in the order in which they were added, up to the
-// first that settles what the caller is told.
+// first that decides on the caller's outcome.
 func (c call) meet(ctx context.Context, moment func(Fault) bool) (told bool, err error) {
 	for _, fault := range c.faults {
 		if !moment(fault) {
@@ -234,7 +232,7 @@ func (c call) meet(ctx context.Context, moment func(Fault) bool) (told bool, err
 	return false, nil
 }
 
-// putOff has the call arrive after so many more, whether or not ctx has ended by then.
+// putOff makes the call arrive after lag more calls, even if ctx has ended by then.
 func (c call) putOff(ctx context.Context, lag int) {
 	again, ctx := c.again(), context.WithoutCancel(ctx)
 	c.mu.Lock()
@@ -242,7 +240,7 @@ func (c call) putOff(ctx context.Context, lag int) {
 	c.late = append(c.late, late{c.n + lag, func() { again(ctx) }})
 }
 
-// land has the calls arrive that are due after call n, and returns how many.
+// land makes the calls arrive that are due after call n, and returns their number.
 func (f *Faults) land(n int) (landed int) {
 	for ; ; landed++ {
 		f.mu.Lock()
@@ -258,7 +256,7 @@ func (f *Faults) land(n int) (landed int) {
 	}
 }
 
-// aged returns what a read is told: the true answer now, or an older one if a fault has it so.
+// aged returns the answer to a read: the true one, or an older one if a fault says so.
 func (c call) aged(question string, now answer) answer {
 	for _, fault := range c.faults {
 		old, ok := c.recall(question, fault.Lag)
@@ -277,7 +275,7 @@ func (c call) aged(question string, now answer) answer {
 	return now
 }
 
-// recall returns the answer that a question got so many answers ago.
+// recall returns the answer that a question got lag answers ago.
 func (c call) recall(question string, lag int) (old answer, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

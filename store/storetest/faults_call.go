@@ -16,7 +16,7 @@ var (
 	_ store.Waker = (*Faults)(nil)
 )
 
-// send makes a call as its faults have it. With an error it returns no T.
+// send makes a call with its faults. With an error it returns the zero T.
 func send[T any](ctx context.Context, c call, do func(context.Context) (T, error)) (T, error) {
 	defer c.land(c.n)
 	var got, none T
@@ -60,7 +60,7 @@ func read[T any](ctx context.Context, f *Faults, m Method, own func(T) T, do fun
 	})
 }
 
-// itself copies what shares no memory.
+// itself copies a value that shares no memory.
 func itself[T any](v T) T { return v }
 
 // mute gives a call an empty result.
@@ -168,7 +168,7 @@ func (f *Faults) Overdue(ctx context.Context, scope store.Scope, now step.Time, 
 	return read(ctx, f, Overdue, slices.Clone, func(ctx context.Context) ([]store.Overdue, error) { return f.inner.Overdue(ctx, scope, now, limit) }, scope, limit)
 }
 
-// Wake implements store.Waker. Of a store that is none the channel is nil, and so never closed.
+// Wake implements store.Waker. On a store that is no Waker the channel is nil, and so never closed.
 func (f *Faults) Wake(job store.JobID) (changed <-chan struct{}, stop func()) {
 	if w, ok := f.inner.(store.Waker); ok {
 		return w.Wake(job)

@@ -15,8 +15,8 @@ import (
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
-// A commit that is put off lands behind one that was made after it: of the same version
-// only one can land.
+// A delayed commit arrives after a later one. Of two commits on the same version only one can
+// pass.
 func ExampleFault_delay() {
 	ctx := context.Background()
 	st := memstore.New()
@@ -38,7 +38,7 @@ func ExampleFault_delay() {
 	// 1 bob <nil>
 }
 
-// asked returns the change of job 1 that makes a version, of which each asks somebody.
+// asked returns the change of job 1 to a version. Each such change has an effect.
 func asked(version store.Seq) store.Change {
 	s := store.NewStep(1, step.Spec{Type: step.Confirmation, Name: "go?"})
 	s.State, s.Attempt, s.Full, s.Deadline = step.Waiting, int32(version), int32(version), 1
@@ -80,7 +80,7 @@ func (s *stage) must(err error) {
 	}
 }
 
-// A write is a call of a method that changes something, made twice with one meaning.
+// A write is a call of a method that changes the store; two equal calls count once.
 type write struct {
 	method storetest.Method
 	call   func(*stage, store.Store) (any, error)
@@ -114,7 +114,7 @@ func (s *stage) waiting() []store.Delivery {
 	return waiting
 }
 
-// pass makes n calls that have nothing to do with it.
+// pass makes n unrelated calls.
 func (s *stage) pass(n int) {
 	s.Helper()
 	for range n {
@@ -133,7 +133,7 @@ func TestWritesAreAllThatChangesSomething(t *testing.T) {
 	}
 }
 
-// Of a call that arrives twice the caller is told the second outcome.
+// The caller of a call that arrives twice gets the second outcome.
 func TestADuplicateIsToldTheSecondOutcome(t *testing.T) {
 	for _, w := range writes {
 		s := newStage(t)
@@ -152,7 +152,7 @@ func TestADuplicateIsToldTheSecondOutcome(t *testing.T) {
 	}
 }
 
-// With After the caller is told the first outcome, and the second arrives later.
+// With After the caller gets the first outcome, and the second call arrives later.
 func TestADuplicateArrivesLater(t *testing.T) {
 	for _, w := range writes {
 		for lag := range 4 {
@@ -182,7 +182,7 @@ func TestADuplicateArrivesLater(t *testing.T) {
 	}
 }
 
-// A call that is put off fails at once and takes effect later.
+// A delayed call fails at once and takes effect later.
 func TestADelayedCallTakesEffectLater(t *testing.T) {
 	for _, w := range writes {
 		for lag := range 4 {
@@ -204,8 +204,8 @@ func TestADelayedCallTakesEffectLater(t *testing.T) {
 	}
 }
 
-// What arrives late is what was sent, whatever the caller has made of his memory since,
-// and whether or not his context has ended.
+// A late call arrives with its original arguments, even if the caller has changed the memory since, and
+// even if the context has ended.
 func TestALateCallOwnsItsArguments(t *testing.T) {
 	for _, fault := range []storetest.Fault{
 		{Method: storetest.Commit, Kind: storetest.Delay, Lag: 1, Err: errBroken},
@@ -238,7 +238,7 @@ func TestALateCallOwnsItsArguments(t *testing.T) {
 	}
 }
 
-// The same goes for what a claim wants.
+// The same holds for the arguments of a claim.
 func TestALateClaimOwnsItsArguments(t *testing.T) {
 	s := newStage(t)
 	s.faulty.Add(storetest.Fault{Method: storetest.Claim, Kind: storetest.Delay, Lag: 1, Err: errBroken})
@@ -253,7 +253,7 @@ func TestALateClaimOwnsItsArguments(t *testing.T) {
 	}
 }
 
-// committing tells of what it commits.
+// committing notes the changes that it commits.
 type committing struct {
 	store.Store
 	tell func(store.Change)
@@ -307,8 +307,8 @@ func TestADelayWithoutAnErrorLies(t *testing.T) {
 	}
 }
 
-// Whichever method is called, Any counts it: a process that dies at its n-th call of a
-// store makes no other.
+// Any counts the calls of all methods: a process that dies at its n-th call of a store makes no
+// other.
 func TestAnyIsWhicheverMethodIsCalled(t *testing.T) {
 	for n := range storetest.Methods() {
 		inner := memstore.New()

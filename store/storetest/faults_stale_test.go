@@ -51,7 +51,7 @@ var reads = []read{
 	}},
 }
 
-// grow changes what each of reads answers.
+// grow changes the answers of all reads.
 func (s *stage) grow(version store.Seq) {
 	s.Helper()
 	c := asked(version)
@@ -66,8 +66,8 @@ func (s *stage) grow(version store.Seq) {
 	}
 }
 
-// A stale read answers what it did to the same question so many answers ago, an error
-// that said that there is nothing included.
+// A stale read repeats an earlier answer to the same question, an error that there is nothing
+// included. The fault says how many answers to go back.
 func TestAStaleReadAnswersAsItDidBefore(t *testing.T) {
 	type told struct {
 		value any
@@ -100,7 +100,7 @@ func TestAStaleReadAnswersAsItDidBefore(t *testing.T) {
 	}
 }
 
-// A new question is answered truly.
+// A new question has no earlier answer, and gets a fresh one.
 func TestAStaleReadNeedsAnAnswer(t *testing.T) {
 	s := newStage(t)
 	s.faulty.Add(storetest.Fault{Method: storetest.Any, Kind: storetest.Stale, Forever: true, Lag: 8, Err: errBroken})
@@ -123,7 +123,7 @@ func TestAStaleReadNeedsAnAnswer(t *testing.T) {
 	}
 }
 
-// A stale view shows the record of a request if, and only if, it was there by then.
+// A stale view has the record of a request only if the store had it at that time.
 func TestAStaleViewLooksForItsOwnRequest(t *testing.T) {
 	s := newStage(t)
 	view := func(request byte) store.View {
@@ -143,7 +143,7 @@ func TestAStaleViewLooksForItsOwnRequest(t *testing.T) {
 	}
 }
 
-// What is remembered shares no memory with what was answered, either way.
+// Remembered answers share no memory with those that callers got.
 func TestAStaleAnswerIsItsCallersOwn(t *testing.T) {
 	s := newStage(t)
 	page := store.Page[store.Seq]{Limit: 9}
@@ -180,7 +180,7 @@ func TestAStaleAnswerIsItsCallersOwn(t *testing.T) {
 	}
 }
 
-// A context that has ended fails a read that would be stale too.
+// An ended context also fails a stale read.
 func TestAStaleReadNeedsAContext(t *testing.T) {
 	s := newStage(t)
 	if _, err := s.faulty.View(t.Context(), store.Query{Job: 1}); err != nil {

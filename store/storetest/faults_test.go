@@ -16,8 +16,8 @@ import (
 
 var errBroken = errors.New("broken")
 
-// The outcome of a commit that fails after it took effect is unknown to whoever
-// made it; a look at the store tells.
+// The outcome of a commit that fails after it took effect is unknown to its caller. A read of the store
+// shows it.
 func ExampleFaults() {
 	ctx := context.Background()
 	faults := storetest.NewFaults(memstore.New(), storetest.Fault{Method: storetest.Commit, After: true, Err: errors.New("connection lost")})
@@ -31,7 +31,7 @@ func ExampleFaults() {
 	// 1 <nil>
 }
 
-// A store that knows that nothing was done says so, and so does the engine; of any other failure
+// A store that knows that a commit had no effect says so, and so does the engine. After any other failure
 // of a commit the outcome is unknown.
 func ExampleFault_undone() {
 	ctx, spec := context.Background(), engine.JobSpec{Name: "release", Steps: []step.Spec{{Type: step.Confirmation, Name: "go?"}}}
@@ -112,7 +112,7 @@ func TestAFaultHappensToItsMethod(t *testing.T) {
 	}
 }
 
-// happened makes so many calls of Jobs and returns which of them failed, from 1.
+// happened makes n calls of Jobs and returns the numbers of those that failed, from 1.
 func happened(t *testing.T, st store.Store, n int) (failed []int) {
 	for i := range n {
 		if _, err := st.Jobs(t.Context(), store.JobFilter{Page: store.Page[store.JobID]{Limit: 1}}); err != nil {

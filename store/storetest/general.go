@@ -25,7 +25,7 @@ var generalPromises = []promise{
 }
 
 // concurrentUse calls every method from several goroutines, on jobs of their own
-// and on one that they share, and then looks for what they were told has passed.
+// and on one that they share, and then checks that every accepted change is stored.
 func concurrentUse(x trial) {
 	const workers, rounds = 4, 12
 	shared := x.started(1, teamA, t0, script("shared", 1))
@@ -102,7 +102,7 @@ func (x trial) raceLeases(at step.Time, last bool) {
 	}
 }
 
-// race allows the errors that a race may end in, and no other.
+// race ends the trial on any error but those that a race may end in.
 func (x trial) race(errs ...error) {
 	for _, err := range errs {
 		if err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrLeaseLost) {
@@ -231,7 +231,7 @@ func noClock(x trial) {
 	same(x, "Claim 1 ms before far ahead, of two leases until 10 and far ahead", x.claim(store.Claim{Now: ahead - 1, Until: ahead + 5}), claimed(past.effects(), 2, ahead+5))
 	same(x, "Claim far ahead, of two leases until then and later", x.claim(store.Claim{Now: ahead, Until: ahead + 5}), claimed(future.effects(), 2, ahead+5))
 	same(x, "Overdue at 5 of deadlines at 6 and far ahead", x.overdue(teamA, 5, 9), nil)
-	same(x, "Overdue at 6 of deadlines at 6 and far ahead", x.overdue(teamA, 6, 9), []store.Overdue{{Job: 1, Step: 1, Attempt: 1, Deadline: 6}})
+	same(x, "Overdue at 6 of deadlines at 6 and far ahead", x.overdue(teamA, 6, 9), []store.Overdue{{Job: 1, Step: 1, Attempt: 1, Due: 6}})
 }
 
 func freshReads(x trial) {

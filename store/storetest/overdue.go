@@ -51,13 +51,13 @@ func overdueFollows(x trial) {
 		want := j.overdue()
 		same(x, fmt.Sprintf("Overdue after change %d", i+1), x.overdue(teamA, never, 9), want)
 		if len(want) > 0 {
-			same(x, fmt.Sprintf("Overdue after change %d, before the deadline", i+1), x.overdue(teamA, want[0].Deadline-1, 9), nil)
+			same(x, fmt.Sprintf("Overdue after change %d, before the deadline", i+1), x.overdue(teamA, want[0].Due-1, 9), nil)
 		}
 	}
 }
 
-// deadlines starts jobs whose deadlines are in no order and returns them as they
-// come. They are many, so that they meet wherever a store spreads them.
+// deadlines starts jobs whose deadlines are in no order, and returns the deadlines in their order.
+// They are many, so that some meet however a store spreads them.
 func (x trial) deadlines() []store.Overdue {
 	const jobs = 199
 	want := make([]store.Overdue, jobs)
@@ -65,7 +65,7 @@ func (x trial) deadlines() []store.Overdue {
 		id, place := store.JobID(i+1), i*83%jobs
 		timeout := time.Duration(place+1) * time.Second
 		x.started(id, []store.Scope{teamA, teamB}[i%2], t0, timed(script("a", 1), timeout))
-		want[place] = store.Overdue{Job: id, Step: 1, Attempt: 1, Deadline: t0.Add(timeout)}
+		want[place] = store.Overdue{Job: id, Step: 1, Attempt: 1, Due: t0.Add(timeout)}
 	}
 	return want
 }
@@ -73,7 +73,7 @@ func (x trial) deadlines() []store.Overdue {
 func overdueOrder(x trial) {
 	want := x.deadlines()
 	for i := 0; i < len(want); i += 9 {
-		same(x, fmt.Sprintf("Overdue after %d of the deadlines", i+1), x.overdue(store.Scope{}, want[i].Deadline, 999), want[:i+1])
+		same(x, fmt.Sprintf("Overdue after %d of the deadlines", i+1), x.overdue(store.Scope{}, want[i].Due, 999), want[:i+1])
 	}
 	for range 5 { // the first becomes the last
 		v := x.view(store.Query{Job: want[0].Job})
@@ -81,9 +81,9 @@ func overdueOrder(x trial) {
 		v.Job, v.Step = broke.Job, broke.Steps[0]
 		x.commit(then(broke, retry(v, t0+5*minute, operation.RetryAll)))
 		v = x.view(store.Query{Job: want[0].Job})
-		want = append(want[1:], store.Overdue{Job: v.Job.ID, Step: 1, Attempt: 2, Deadline: v.Step.Deadline})
+		want = append(want[1:], store.Overdue{Job: v.Job.ID, Step: 1, Attempt: 2, Due: v.Step.Due})
 		same(x, "Overdue after the first was retried", x.overdue(store.Scope{}, never, 999), want)
-		same(x, "Overdue after the first was retried, those before it", x.overdue(store.Scope{}, want[150].Deadline, 999), want[:151])
+		same(x, "Overdue after the first was retried, those before it", x.overdue(store.Scope{}, want[150].Due, 999), want[:151])
 	}
 }
 

@@ -40,15 +40,15 @@ func bounds[K ~int32 | ~int64]() (least, greatest K) {
 	return least, ^least
 }
 
-// pages reads with every limit and from every row, and from the keys at which
-// reckoning with keys goes wrong, and compares each page with its part of all.
+// pages reads with every limit and from every row, and from keys at which arithmetic with keys
+// overflows, and compares each page with its part of all.
 func pages[K ~int32 | ~int64, R any](x trial, call string, all []R, key func(R) K, read func(store.Page[K]) []R) {
 	x.Helper()
 	pagesBy(x, call, all, key, func(k, after K) bool { return k > after }, read)
 }
 
-// pagesBy is pages in an order of its own, which says whether a key comes in a page after
-// another one.
+// pagesBy is pages in the order of follows, which reports whether a key comes in a page after another
+// one.
 func pagesBy[K ~int32 | ~int64, R any](x trial, call string, all []R, key func(R) K, follows func(k, after K) bool, read func(store.Page[K]) []R) {
 	x.Helper()
 	starts := []K{0, key(all[0]) - 1}
@@ -106,7 +106,7 @@ func jobsFilter(x trial) {
 	}
 }
 
-// someFilters are one that selects all jobs of the population, and some that select some.
+// someFilters has a filter that selects all jobs of the population, and some that select a part.
 var someFilters = []store.JobFilter{{}, {Scope: teamA}, {States: step.StatesOf(step.Running, step.Failed)}, {Scope: teamB, States: step.StatesOf(step.Running, step.Succeeded)}}
 
 // selected returns the jobs that a filter selects, whatever its page.
@@ -161,7 +161,7 @@ func jobsNone(x trial) {
 	same(x, "Jobs after the last", x.jobs(store.JobFilter{Page: store.Page[store.JobID]{After: 1, Limit: 1}}), nil)
 }
 
-// manySteps returns a job of 12 steps that stands at its third.
+// manySteps returns a job of 12 steps whose third is the current one.
 func (x trial) manySteps() *job {
 	var specs []step.Spec
 	for i := range 12 {
@@ -200,12 +200,12 @@ var stepsNoJob = noJob("Steps", func(x trial, id store.JobID) error {
 	return err
 })
 
-// hosts is how many targets the tests of classes have.
+// hosts is the number of targets in the tests of classes.
 const hosts = 300
 
-// attempts takes a step of many targets through five attempts, in which each
-// target that is due reports something, or starts, or does not answer, and calls
-// look after each commit. The outcomes are random and the same each time.
+// attempts takes a step of many targets through five attempts, and calls look after each commit. In
+// each attempt each due target reports a result, or starts, or does not answer. The outcomes are
+// random and the same each time.
 func (x trial) attempts(look func(*job)) {
 	random := rand.New(rand.NewPCG(1, 2))
 	outcomes := []step.Status{step.TargetSucceeded, step.TargetSucceeded, step.NonZeroExit, step.AgentError, step.TargetRunning, 0}
@@ -244,14 +244,14 @@ func targetsOrder(x trial) {
 	})
 }
 
-// classes are all that a filter can ask for.
+// classes are all classes of a filter.
 var classes = []store.Class{store.AllTargets, store.DueTargets, store.UnfinishedTargets, store.FailedTargets, store.SucceededTargets}
 
 // in returns the targets of a step that a class holds.
 func (j *job) in(class store.Class, id step.ID) []store.Target {
 	var rows []store.Target
 	for _, t := range j.targets[id-1] {
-		if class.Holds(j.steps[id-1], t) {
+		if class.Holds(j.steps[id-1], j.batches[id-1], t) {
 			rows = append(rows, t)
 		}
 	}

@@ -19,7 +19,7 @@ var snapshotPromises = []promise{
 	{"Snapshot/is of one moment", snapshotMoment},
 }
 
-// called creates jobs of these names, with ids from 1 on, in both scopes by turns.
+// called creates jobs of these names, with ids from 1, in the two scopes by turns.
 func (x trial) called(names ...string) []store.Job {
 	x.Helper()
 	var jobs []store.Job
@@ -108,22 +108,23 @@ func countsMost(x trial) {
 	}
 }
 
-// snapshot returns what a store should show of j as of one moment.
+// snapshot returns the snapshot that a store should return for j.
 func (j *job) snapshot() store.Snapshot {
-	return store.Snapshot{Job: j.Job, Steps: j.steps, Targets: slices.Concat(j.targets...)}
+	return store.Snapshot{Job: j.Job, Steps: j.steps, Targets: slices.Concat(j.targets...), Batches: slices.Concat(j.batches...)}
 }
 
 func (x trial) shows(j *job, targets int) {
 	x.Helper()
 	want := j.snapshot()
 	if len(want.Targets) > targets {
-		want.Targets = nil
+		want.Targets, want.Batches = nil, nil
 	}
 	q := store.SnapshotQuery{Scope: j.Scope, Job: j.ID, Targets: targets}
 	got := x.snapshot(q)
 	equal(x, fmt.Sprintf("Snapshot(%+v), Job", q), got.Job, want.Job)
 	same(x, fmt.Sprintf("Snapshot(%+v), Steps", q), got.Steps, want.Steps)
 	same(x, fmt.Sprintf("Snapshot(%+v), Targets", q), got.Targets, want.Targets)
+	same(x, fmt.Sprintf("Snapshot(%+v), Batches", q), got.Batches, want.Batches)
 }
 
 func snapshot(x trial) {

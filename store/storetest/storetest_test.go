@@ -15,8 +15,8 @@ func open(testing.TB) store.Store { return memstore.New() }
 
 func TestSuitePassesAGoodStore(t *testing.T) { storetest.Run(t, open) }
 
-// Each broken store is rejected by every promise that it breaks, and not just by
-// some accident.
+// Every promise that a broken store breaks rejects it, so that no store is rejected by
+// accident.
 func TestSuiteRejectsBrokenStores(t *testing.T) {
 	for _, b := range storetest.Broken() {
 		t.Run(b.Name, func(t *testing.T) {
@@ -28,7 +28,7 @@ func TestSuiteRejectsBrokenStores(t *testing.T) {
 				var failures []storetest.Failure
 				check := func(t *testing.T) { failures = storetest.Check(t, broken, promise) }
 				if strings.HasPrefix(promise, "Wake/") {
-					synctest.Test(t, check) // so that nobody waits for a wake that does not come
+					synctest.Test(t, check) // so that no check waits for a wake that does not come
 				} else {
 					check(t)
 				}
@@ -40,6 +40,19 @@ func TestSuiteRejectsBrokenStores(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The store whose rules of turns are broken one by one keeps all promises with good rules.
+func TestSuitePassesABookOfTurns(t *testing.T) {
+	book := func(testing.TB) store.Store { return storetest.BookOfTurns(memstore.New()) }
+	for _, promise := range storetest.Promises() {
+		if !strings.HasPrefix(promise, "Turn/") {
+			continue
+		}
+		for _, f := range storetest.Check(t, book, promise) {
+			t.Errorf("%s: %s", f.Promise, f.Message)
+		}
 	}
 }
 
@@ -65,7 +78,7 @@ func TestEachPromiseIsBrokenBySomeStore(t *testing.T) {
 	}
 }
 
-// What a store's own opening does to its t is the trial's, and t is left alone.
+// A store that is opened in a trial fails or skips the trial's t, and not the test's.
 func TestCheckContainsWhatFails(t *testing.T) {
 	const promise = "Jobs/none is no error"
 	for name, c := range map[string]struct {
@@ -104,7 +117,7 @@ func TestCheckContainsWhatFails(t *testing.T) {
 	}
 }
 
-// A store that cannot wake promises nothing of waking.
+// The promises about waking do not apply to a store that is no store.Waker.
 func TestAStoreNeedNotWake(t *testing.T) {
 	for _, promise := range storetest.Promises() {
 		if strings.HasPrefix(promise, "Wake/") {

@@ -1,6 +1,6 @@
-// Package storetest checks that a store keeps the promises of [store.Store]: [Run]
-// is the conformance suite, [Broken] the stores that prove that it bites, and
-// [Faults] makes a good store fail on demand. The whole test of a store is
+// Package storetest checks that a store keeps the promises of [store.Store]. [Run] is the
+// conformance suite, [Broken] returns broken stores that the suite rejects, and [Faults] makes a
+// good store fail on demand. The whole test of a store is
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t testing.TB) store.Store { return mystore.Open(t, t.TempDir()) })
@@ -19,18 +19,18 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A promise is one sentence of the contract and what a store must do to keep it.
+// A promise is one sentence of the contract, with its test.
 type promise struct {
 	name string // "Commit/conflict changes nothing"
 	keep func(trial)
 }
 
-var promises = slices.Concat(generalPromises, viewPromises, commitPromises, fieldPromises, malformedPromises, readPromises, snapshotPromises, detailPromises, effectPromises, overduePromises, wakePromises)
+var promises = slices.Concat(generalPromises, viewPromises, commitPromises, fieldPromises, malformedPromises, readPromises, snapshotPromises, detailPromises, batchPromises, gatePromises, effectPromises, overduePromises, turnPromises, wakePromises)
 
-// Run checks every promise of [store.Store] and, where the store has it, of
-// [store.Waker], each as a subtest on a store of its own. open returns a fresh,
-// empty store that is closed with its t. Nothing in it sleeps, and all times are
-// long past or far ahead, so that a store which reads a clock is found out.
+// Run checks every promise of [store.Store] and, if the store is a [store.Waker], of that, each as a
+// subtest on a store of its own. open returns an empty store, and closes it by t.Cleanup. Run does
+// not sleep, and all its times are long past or far ahead, so that it finds a store that reads a
+// clock.
 func Run(t *testing.T, open func(t testing.TB) store.Store) {
 	for _, p := range promises {
 		t.Run(p.name, func(t *testing.T) { p.keep(trial{t, open(t)}) })
@@ -39,11 +39,11 @@ func Run(t *testing.T, open func(t testing.TB) store.Store) {
 
 // A Failure is one promise that a store does not keep.
 type Failure struct {
-	Promise string // as [Promises] names it
-	Message string // the call, what came of it and what was wanted
+	Promise string // one of [Promises]
+	Message string // the call, got and want
 }
 
-// Promises returns the names of all that [Run] checks, in its order.
+// Promises returns the names of the promises that [Run] checks, in their order.
 func Promises() []string {
 	names := make([]string, len(promises))
 	for i, p := range promises {
@@ -52,9 +52,9 @@ func Promises() []string {
 	return names
 }
 
-// Check does what [Run] does and returns the failures instead of failing t: all
-// promises, or the named ones. A name that is none of [Promises] is a failure; a
-// promise that panics fails, and one that does not apply to the store is kept.
+// Check is [Run] for the named promises, or all without a name. It returns the failures instead of
+// failing t. An unknown name is a failure, and so is a panic. A promise that does not apply to the
+// store counts as kept.
 func Check(t testing.TB, open func(t testing.TB) store.Store, names ...string) []Failure {
 	var failures []Failure
 	for _, name := range names {

@@ -10,8 +10,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A trial is one promise put to a store. Its lower-case methods call the store's
-// and end the trial on an error.
+// A trial tests a store for one promise. Its lower-case methods call the store's and end the trial
+// on an error.
 type trial struct {
 	testing.TB
 	store.Store
@@ -120,7 +120,7 @@ func (x trial) effects(scope store.Scope, id store.JobID, p store.Page[store.Seq
 	return got
 }
 
-// claim claims, by default every kind and any number.
+// claim claims effects; the default is every kind, without a limit.
 func (x trial) claim(c store.Claim) []store.Delivery {
 	x.Helper()
 	if c.Effects == nil {
@@ -134,7 +134,7 @@ func (x trial) claim(c store.Claim) []store.Delivery {
 	return got
 }
 
-// claimOne claims what must be exactly one effect.
+// claimOne claims exactly one effect, or ends the trial.
 func (x trial) claimOne(now, until step.Time) store.Delivery {
 	x.Helper()
 	got := x.claim(store.Claim{Now: now, Until: until})
@@ -146,7 +146,7 @@ func (x trial) claimOne(now, until step.Time) store.Delivery {
 
 var everyKind = []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded}
 
-// deferTo leaves d alone until then, and returns it as it waits.
+// deferTo leaves d alone until a time, and returns the stored effect.
 func (x trial) deferTo(d store.Delivery, until step.Time) store.Delivery {
 	x.Helper()
 	d.NotBefore = until
@@ -174,7 +174,7 @@ func (x trial) ok(err error, call string, args ...any) {
 	}
 }
 
-// is says so if a call did not fail as it should have.
+// is notes an error if a call did not fail with want.
 func (x trial) is(err, want error, call string, args ...any) {
 	x.Helper()
 	if !errors.Is(err, want) {
@@ -182,7 +182,7 @@ func (x trial) is(err, want error, call string, args ...any) {
 	}
 }
 
-// equal says so if two values differ.
+// equal notes an error if two values differ.
 func equal[T any](x trial, call string, got, want T) {
 	x.Helper()
 	if !reflect.DeepEqual(got, want) {
@@ -190,7 +190,7 @@ func equal[T any](x trial, call string, got, want T) {
 	}
 }
 
-// same says where two lists differ first. Of an empty list, nil or not is the same.
+// same notes the first difference of two lists. An empty list equals nil.
 func same[T any](x trial, call string, got, want []T) {
 	x.Helper()
 	for i := range min(len(got), len(want)) {
@@ -221,7 +221,7 @@ const (
 	minute step.Time = 60_000
 )
 
-// holds compares all that can be read of j with the store.
+// holds compares every read of j with the model.
 func (x trial) holds(j *job) {
 	x.Helper()
 	for id := step.ID(0); int(id) <= len(j.steps); id++ {
@@ -231,7 +231,10 @@ func (x trial) holds(j *job) {
 	same(x, fmt.Sprintf("Steps(job %d)", j.ID), x.steps(j.Scope, j.ID, everyStep), j.steps)
 	same(x, fmt.Sprintf("History(job %d)", j.ID), x.history(j.Scope, j.ID, everySeq), j.records)
 	for i, s := range j.steps {
-		equal(x, fmt.Sprintf("Details(job %d, step %d)", j.ID, s.ID), x.details(j.Scope, j.ID, s.ID), store.Details{Payload: j.payloads[i]})
+		d := x.details(j.Scope, j.ID, s.ID)
+		same(x, fmt.Sprintf("Details(job %d, step %d), Batches", j.ID, s.ID), d.Batches, j.batches[i])
+		d.Batches = nil
+		equal(x, fmt.Sprintf("Details(job %d, step %d)", j.ID, s.ID), d, store.Details{Payload: j.payloads[i]})
 		f := store.TargetFilter{Scope: j.Scope, Job: j.ID, Step: s.ID, Page: everyTarget}
 		same(x, fmt.Sprintf("Targets(%+v)", f), x.targets(f), j.targets[i])
 		for f.Attempt = 1; f.Attempt <= s.Attempt; f.Attempt++ {
@@ -251,17 +254,25 @@ func results(rows []store.Target) []store.Target {
 	return out
 }
 
-// dump returns all that there is in the store, a line for each row.
-func (x trial) dump() []string {
+// dump returns all rows of the store.
+func (x trial) dump() []any {
 	x.Helper()
-	var lines []string
-	add := func(row any) { lines = append(lines, fmt.Sprintf("%T%+v", row, row)) }
+	var rows []any
+	add := func(row any) { rows = append(rows, row) }
 	for _, o := range x.overdue(store.Scope{}, never, most) {
 		add(o)
 	}
 	for _, j := range x.jobs(store.JobFilter{Page: everyJob}) {
+		if j.Policy != nil {
+			add(*j.Policy) // and not where it is
+			j.Policy = nil
+		}
 		add(j)
 		for _, s := range x.steps(j.Scope, j.ID, everyStep) {
+			if s.Policy != nil {
+				add(*s.Policy)
+				s.Policy = nil
+			}
 			add(s)
 			add(x.details(j.Scope, j.ID, s.ID))
 			for attempt := range s.Attempt + 1 {
@@ -277,5 +288,5 @@ func (x trial) dump() []string {
 			add(d)
 		}
 	}
-	return lines
+	return rows
 }

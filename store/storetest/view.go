@@ -27,7 +27,7 @@ var viewPromises = []promise{
 	{"Created/is of exactly the scope, and the zero scope means none", createdScope},
 }
 
-// viewStep looks at every step of a job whose steps all differ.
+// viewStep views every step of a job whose steps all differ.
 func viewStep(x trial) {
 	specs := []step.Spec{
 		timed(script("a", 3), time.Hour),

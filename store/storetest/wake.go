@@ -15,11 +15,11 @@ var wakePromises = []promise{
 	{"Wake/stop may be called at any time, twice, by several", wakeStop},
 }
 
-// patience is how long the suite waits for what must come; a good store does not
-// make it wait.
+// patience is the maximum wait for an event that must come; with a good store the suite does not wait
+// that long.
 const patience = 3 * time.Second
 
-// waker returns the store as a Waker, or ends the trial as it promises nothing.
+// waker returns the store as a Waker, or ends the trial as kept if it is none.
 func (x trial) waker() store.Waker {
 	x.Helper()
 	w, ok := x.Store.(store.Waker)

@@ -30,9 +30,9 @@ func (f finding) String() string {
 	return fmt.Sprintf("%s: %s (%s):\n\t%s", f.Impact, f.Help, f.ID, strings.Join(f.Nodes, "\n\t"))
 }
 
-// accessible has axe-core look at the page as it stands. What is serious or critical fails the
-// test; the rest is only logged. The page's policy, which forbids foreign scripts, is for its
-// own loads and not for what the debugger evaluates.
+// accessible runs axe-core on the page in its present state. A serious or critical finding fails the
+// test; others are logged. The page's policy forbids foreign scripts, but not those that the debugger
+// evaluates.
 func (p *page) accessible(what string) {
 	p.t.Helper()
 	program, err := axe()
@@ -54,7 +54,7 @@ func (p *page) accessible(what string) {
 	}
 }
 
-// axe-core itself sees what is wrong, and so would have said so of the console.
+// axe-core finds planted mistakes, so it would find those of the console.
 func TestAxe(t *testing.T) {
 	p := start(t).profile(t, "about:blank")
 	p.open("")

@@ -15,8 +15,7 @@ import (
 
 const variable = "STEPGATE_CHROMIUM"
 
-// errNone: there is no Chromium to be had. One that should be there and fails is another
-// matter.
+// errNone: there is no Chromium. One that fails to start is another error.
 var errNone = errors.New("no Chromium")
 
 // find returns the program named by STEPGATE_CHROMIUM, or the first that is installed.
@@ -40,7 +39,7 @@ func find() (string, error) {
 	return "", fmt.Errorf("%w: none is installed, and %s is not set", errNone, variable)
 }
 
-// refuse ends t, which cannot run without what err says is missing.
+// refuse skips t, or fails it if CI=true is set: err says which program is missing.
 func refuse(t testing.TB, err error) {
 	t.Helper()
 	if os.Getenv("CI") != "true" {
@@ -58,8 +57,8 @@ type chromium struct {
 // begun is the browser, once a test has asked for it.
 var begun *chromium
 
-// launch starts a browser. It talks through a pipe, and ends with the process that holds the
-// other end, whichever way that ends.
+// launch starts a browser. It talks through a pipe, and ends when the process at the other end
+// does, killed or not.
 var launch = sync.OnceValues(func() (*chromium, error) {
 	path, err := find()
 	if err != nil {
@@ -67,7 +66,7 @@ var launch = sync.OnceValues(func() (*chromium, error) {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
-		chromedp.NoSandbox, // which root cannot have; it shows the console's pages alone
+		chromedp.NoSandbox, // root has none; the browser shows the console's pages only
 		chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
@@ -101,13 +100,13 @@ func start(t *testing.T) *chromium {
 	return b
 }
 
-// profile opens a page of a person of its own: no cookie of another one is seen there.
+// profile opens a page in a profile of its own, without the cookies of other persons.
 func (b *chromium) profile(t *testing.T, origin string) *page {
 	t.Helper()
 	return newPage(t, b.ctx, origin, chromedp.WithNewBrowserContext())
 }
 
-// cookie is the name under which the console keeps who the demo's person is.
+// cookie is the name of the cookie in which the console keeps the demo's person.
 const cookie = "stepgate-console-person"
 
 // as opens a page as a person of the demo.

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// patience is how long anything is waited for that should come at once.
+// patience bounds each wait for something that should come at once.
 const patience = time.Minute
 
 // folder holds what the tests of this process share; see TestMain.
@@ -51,7 +51,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
-// A console is one that runs, with a memory store of its own.
+// A console is a running console with a memory store of its own.
 type console struct {
 	url string // without a slash at the end
 	cmd *exec.Cmd
@@ -60,8 +60,8 @@ type console struct {
 
 var address = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 
-// run starts a console on a free port and returns once it has said which. It ends with t,
-// and must do so when it is told to, with status 0.
+// run starts a console on a free port and returns once the console has printed the address. The
+// console is told to end with t, and must then exit with status 0.
 func run(t *testing.T, args ...string) *console {
 	t.Helper()
 	program, err := build()

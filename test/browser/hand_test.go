@@ -72,7 +72,7 @@ func mouseTo(x, y float64) chromedp.Action[chromedp.Void] {
 	})
 }
 
-// press presses keys of the keyboard, one after the other, on whatever has the focus.
+// press presses keys of the keyboard, one after the other, on the element that has the focus.
 func (p *page) press(keys string, modifiers ...chromedp.Modifier) {
 	p.t.Helper()
 	p.do("press", chromedp.KeyEvent(keys, chromedp.KeyModifiers(modifiers...)))

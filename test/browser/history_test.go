@@ -2,6 +2,7 @@ package browser
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stepgate/stepgate/operation"
@@ -42,7 +43,7 @@ func TestLongHistory(t *testing.T) {
 		eval[int](alice, `document.querySelectorAll("*").length`),
 		eval[float64](alice, `performance.getEntriesByType("resource").find(r => r.name.includes("/history?")).responseEnd`))
 
-	// What comes later stands above, and the rest below.
+	// New records stand above, older ones below.
 	if _, err := operator.operate(job, 1, operation.Confirm); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func TestLongHistory(t *testing.T) {
 	alice.contiguous(version + 1)
 }
 
-// Records of progress are there for those who want them, and fill no page by themselves.
+// Records of progress show on demand, and fill no page by themselves.
 func TestProgressIsFolded(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -71,6 +72,9 @@ func TestProgressIsFolded(t *testing.T) {
 	}
 	alice.click(`.history .check`)
 	alice.sees(`[data-history] .progress`)
+	if got := eval[string](alice, `document.querySelector("[data-history] .progress").innerText`); !strings.Contains(got, "unfinished") {
+		t.Errorf("a record of progress reads %q, want the counts of its step", got)
+	}
 	alice.until(`!document.querySelector("[data-shown]").innerText.includes("hidden")`)
 	alice.contiguous(len(operator.history(job)))
 	alice.click(`.history .check`)

@@ -9,11 +9,11 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Where things are on the console's pages. Nothing else in these tests knows.
+// The selectors of the console's pages. Only this file has them.
 const (
 	dialog  = `dialog[open]`
-	ready   = dialog + `[data-phase="ready"]`   // it shows what would happen
-	refusal = dialog + `[data-phase="refused"]` // nothing was done
+	ready   = dialog + `[data-phase="ready"]`   // it shows the consequences
+	refusal = dialog + `[data-phase="refused"]` // the operation was refused
 	confirm = dialog + ` [data-action="confirm"]`
 	closing = dialog + ` [data-action="close"]`
 	reason  = dialog + ` [data-reason]`
@@ -64,7 +64,7 @@ func (p *page) shown(job step.State, n step.ID, state step.State) {
 		job, quote(stepButton(n)), state))
 }
 
-// legal waits until a button is one that does something.
+// legal waits until a button is enabled.
 func (p *page) legal(button string) {
 	p.t.Helper()
 	p.sees(button + `[data-legal="true"]`)
@@ -77,7 +77,7 @@ func (p *page) illegal(button string) string {
 	return eval[string](p, fmt.Sprintf(`document.getElementById(document.querySelector(%s).getAttribute("aria-describedby")).textContent`, quote(button)))
 }
 
-// ask presses a button that is legal and waits for its dialog to show what would happen.
+// ask presses an enabled button and waits until its dialog shows the consequences.
 func (p *page) ask(button string) {
 	p.t.Helper()
 	p.legal(button)
@@ -85,7 +85,7 @@ func (p *page) ask(button string) {
 	p.sees(ready)
 }
 
-// operate does what a button is for, with a reason.
+// operate presses a button and confirms its dialog, with a reason.
 func (p *page) operate(button, why string) {
 	p.t.Helper()
 	p.ask(button)
@@ -105,14 +105,14 @@ func (p *page) history() []store.Seq {
 	return eval[[]store.Seq](p, fmt.Sprintf(`[...document.querySelectorAll(%s)].map(e => Number(e.dataset.seq))`, quote(records)))
 }
 
-// progress has the history show the records of progress.
+// progress makes the history show the records of progress.
 func (p *page) progress() {
 	p.t.Helper()
 	p.do("progress", evaluate(`document.querySelector("#history-progress:not(:checked)")?.click()`))
 }
 
-// contiguous has the page show n records, older ones among them, and fails the test unless they
-// are n to 1.
+// contiguous makes the page show n records, older ones included, and fails the test unless their
+// numbers are n to 1.
 func (p *page) contiguous(n int) {
 	p.t.Helper()
 	p.progress()
@@ -130,8 +130,8 @@ func (p *page) contiguous(n int) {
 	}
 }
 
-// recorded waits until a record of the history says something. Rows out of sight are not drawn,
-// so it is not asked what a person reads.
+// recorded waits until a record of the history has a text. The browser does not draw rows out of
+// sight, so recorded reads the document and not the screen.
 func (p *page) recorded(text string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf(`[...document.querySelectorAll(%s)].some(e => e.textContent.includes(%s))`, quote(records), quote(text)))

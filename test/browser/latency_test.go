@@ -10,9 +10,9 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// How long it takes from a click on the button of a dialog until the new state is on the screen,
-// and from the request of another person. The figures are printed for a reader to judge: they
-// depend on what else the machine does.
+// How long does it take from a click on the button of a dialog until the new state is on the screen,
+// and from the request of another person? The test prints the figures and judges none: they depend on
+// the load of the machine.
 func TestLatency(t *testing.T) {
 	b, c := start(t), run(t)
 	operations := 60
@@ -59,8 +59,8 @@ func TestLatency(t *testing.T) {
 	}
 }
 
-// stopwatch has clicked be the moment of the last click, and watch(selector, state) the promise
-// of the moment at which the frame is out in which an element is in a state.
+// stopwatch defines clicked, the moment of the last click, and watch(selector, state), a promise of
+// the moment at which the first frame with an element in a state is on the screen.
 const stopwatch = `
 	var clicked = 0, painted
 	addEventListener("click", e => { clicked = e.timeStamp }, true)

@@ -43,7 +43,7 @@ func TestThousandJobs(t *testing.T) {
 	p.press("LEASE 1")
 	alone(p, oldest.ID)
 	p.click(chip("pending"))
-	p.shows(`[data-page="jobs"] .empty`, "No pending job has this id, or this in its name.")
+	p.shows(`[data-page="jobs"] .empty`, "No pending job has this id, or this text in its name.")
 	p.click(chip("pending"))
 	alone(p, oldest.ID)
 
@@ -53,7 +53,7 @@ func TestThousandJobs(t *testing.T) {
 	alone(p, oldest.ID)
 	p.do("empty", evaluate(`document.querySelector("#filter").select()`))
 	p.press("no such name")
-	p.shows(`[data-page="jobs"] .empty`, "No job has this id, or this in its name.")
+	p.shows(`[data-page="jobs"] .empty`, "No job has this id, or this text in its name.")
 	p.accessible("a search that finds nothing")
 }
 
@@ -72,5 +72,5 @@ func TestSearchSaysItsWindow(t *testing.T) {
 	p.press("release")
 	p.shows(`[data-total]`, "1 job among the newest 10,000")
 	p.press(" of last year")
-	p.shows(`[data-page="jobs"] .empty`, "No job has this id, or this in its name among the newest 10,000.")
+	p.shows(`[data-page="jobs"] .empty`, "No job has this id, or this text in its name among the newest 10,000.")
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// clockwork gives each document a clock that skip puts forward: what the page does in intervals
-// is done at once, as of the new time.
+// clockwork gives each document a clock that skip puts forward: the page's timers that are then due
+// run at once, at the new time.
 const clockwork = `{
 	const date = Date.now, ticks = performance.now.bind(performance), interval = setInterval
 	const all = new Map()
@@ -22,7 +22,7 @@ const clockwork = `{
 	globalThis.skip = (ms) => { ahead += ms; for (const f of [...all.values()]) f() }
 }`
 
-// timed has every document that p opens from now on run by a clock that skip puts forward.
+// timed gives every document that p opens from now on a clock that skip puts forward.
 func (p *page) timed() {
 	p.t.Helper()
 	p.always(clockwork)
@@ -34,8 +34,8 @@ func (p *page) skip(seconds string) {
 	p.do("skip", evaluate(`skip(1000 * `+seconds+`)`))
 }
 
-// A page is live for 40 s after it has last heard of the server, however well the connection
-// looks, and is live again once the server answers.
+// A page says that it is live for 40 s after the server's last sign of life, even if the connection
+// stays open, and again once the server answers.
 func TestHaltedServer(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -90,8 +90,8 @@ func TestHaltedServer(t *testing.T) {
 	}
 }
 
-// A page that has seen more than the store holds, which was restored from a backup, reads all
-// anew and says so.
+// A page that has seen more records than a store that was restored from a backup reads everything
+// again and says so.
 func TestRestoredStore(t *testing.T) {
 	t.Parallel()
 	b := start(t)

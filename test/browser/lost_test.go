@@ -8,8 +8,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A connection that breaks again and again while events come loses none of them and repeats
-// none, and the page says how it is connected.
+// A page loses and repeats no event while its connection breaks again and again, and it shows the
+// state of the connection.
 func TestLostConnection(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -23,7 +23,7 @@ func TestLostConnection(t *testing.T) {
 		spec{Type: step.Script, Name: "run", Targets: targets, Payload: `{"script": "echo here"}`},
 		spec{Type: step.Confirmation, Name: "approve", Confirmers: []string{"alice"}})
 	alice := b.as(t, "alice", wire.url)
-	alice.allow("net::ERR_") // of what was under way, and of what is tried meanwhile
+	alice.allow("net::ERR_") // of requests under way, and of those tried meanwhile
 	alice.job(job)
 
 	events, cuts := 1000, 5
@@ -68,8 +68,8 @@ func TestLostConnection(t *testing.T) {
 	}
 }
 
-// A person who gets no answer is told that the outcome is unknown, and learns it: the request is
-// found if it was done, and done once if it is sent again.
+// The page says that the outcome of a request without an answer is unknown, and then learns it: it
+// finds the request if it was carried out, and repeats it, once, if it was not.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -86,7 +86,7 @@ func TestLostAnswer(t *testing.T) {
 	wire.deafen()
 	alice.click(confirm)
 	alice.sees(lost)
-	alice.shows(dialog, "It may have been done or not")
+	alice.shows(dialog, "The outcome is unknown")
 	operator.until(job, comesTo(1, toggles[0].to))
 	wire.mend()
 	alice.until(`!document.querySelector("dialog")`)
@@ -100,7 +100,7 @@ func TestLostAnswer(t *testing.T) {
 	alice.click(confirm)
 	alice.sees(lost)
 	wire.mend()
-	alice.shows(lost, "It is not in the history so far")
+	alice.shows(lost, "The history does not have it so far")
 	alice.click(lost + ` [data-action="again"]`)
 	alice.until(`!document.querySelector("dialog")`)
 	alice.shown(toggles[1].to, 1, toggles[1].to)

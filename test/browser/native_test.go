@@ -16,7 +16,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A client uses the native API beside the people in front of their pages.
+// A client uses the native API beside the people on their pages.
 type client struct {
 	t      *testing.T
 	url    string
@@ -26,7 +26,7 @@ type client struct {
 // client returns a client of a person of the demo.
 func (c *console) client(t *testing.T, person string) client { return client{t, c.url, person} }
 
-// A problem is how the API refuses.
+// A problem is a refusal of the API.
 type problem struct {
 	Status int         `json:"status"`
 	Title  string      `json:"title"`
@@ -37,8 +37,8 @@ type problem struct {
 
 func (p *problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail) }
 
-// call makes one request and decodes its answer into answer, which may be nil. The error of one
-// that was refused is a *problem.
+// call makes one request and decodes its answer into answer, which may be nil. The error of a refused
+// request is a *problem.
 func (c client) call(ctx context.Context, method, path string, body, answer any) error {
 	response, err := c.send(ctx, method, path, body)
 	if err != nil {
@@ -79,7 +79,7 @@ func (c client) send(ctx context.Context, method, path string, body any) (*http.
 	return http.DefaultClient.Do(request)
 }
 
-// must is call for what is not refused.
+// must is call, and fails the test on an error.
 func (c client) must(method, path string, body, answer any) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
@@ -125,7 +125,7 @@ func (c client) job(name string) store.Job {
 	return store.Job{}
 }
 
-// operate operates on a step, and is an error if that is refused.
+// operate operates on a step. A refusal is an error.
 func (c client) operate(job store.JobID, on step.ID, code operation.Code) (record store.Record, err error) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
@@ -150,7 +150,7 @@ func (c client) history(job store.JobID) (all []store.Record) {
 	}
 }
 
-// until follows the events of a job, from its first, until one is as wanted.
+// until follows the events of a job, from the first, until one is the wanted one.
 func (c client) until(job store.JobID, wanted func(store.Record) bool) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
@@ -176,12 +176,12 @@ func (c client) until(job store.JobID, wanted func(store.Record) bool) {
 	c.t.Fatalf("job %d never came to what it should: %v", job, context.Cause(ctx))
 }
 
-// comesTo is what until waits for: that a step comes to be in a state.
+// comesTo is the condition for until that a step has reached a state.
 func comesTo(on step.ID, state step.State) func(store.Record) bool {
 	return func(r store.Record) bool { return r.Step == on && r.To == state }
 }
 
-// refused returns how a request was refused.
+// refused returns the refusal of a request.
 func refused(t *testing.T, err error) *problem {
 	t.Helper()
 	var p *problem

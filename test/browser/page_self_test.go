@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A page that complains is heard: of errors, exceptions, what its policy forbids and what it
-// cannot load.
+// A page's complaints reach the test: errors, exceptions, breaches of its policy and failed
+// loads.
 func TestComplaints(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

@@ -24,9 +24,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// A page is a tab of a browser, in a window of its own: what is hidden behind another tab
-// draws nothing. It is watched: an error on its console, an uncaught exception or a
-// breach of the content security policy fails the test.
+// A page is a tab of a browser, in a window of its own: a browser does not draw a hidden tab. An error
+// on its console, an uncaught exception or a breach of the content security policy fails the
+// test.
 type page struct {
 	t      *testing.T
 	ctx    context.Context
@@ -35,11 +35,11 @@ type page struct {
 	id     int64 // among the pages of this process
 
 	mu      sync.Mutex // guards all below
-	wrong   []string   // what the page complained of
-	allowed []string   // parts of complaints that the story brings about itself
+	wrong   []string   // complaints of the page
+	allowed []string   // parts of complaints that the story causes
 }
 
-// watcher is run in every document before anything else in it.
+// watcher runs in every document, before the document's own scripts.
 const watcher = `addEventListener("securitypolicyviolation",
 	e => console.error("content security policy: " + e.violatedDirective + " forbids " + e.blockedURI + " " + e.sample))`
 
@@ -66,7 +66,7 @@ func (p *page) another() *page {
 	return other
 }
 
-// listen collects what the page complains of.
+// listen collects the page's complaints.
 func (p *page) listen(event any) {
 	var wrong string
 	switch e := event.(type) {
@@ -141,7 +141,7 @@ func (p *page) try(actions ...chromedp.Action[chromedp.Void]) error {
 	return chromedp.Do(ctx, actions...)
 }
 
-// always has every document that p opens from now on begin with a script.
+// always makes every document that p opens from now on begin with a script.
 func (p *page) always(script string) {
 	p.t.Helper()
 	p.do("always", func(ctx context.Context, s *chromedp.Target) (chromedp.Void, error) {
@@ -171,7 +171,7 @@ func (p *page) resize(width, height int64) {
 	p.do("resize", chromedp.EmulateViewport(width, height))
 }
 
-// prefers emulates what a person has set in the system: pairs of a media feature and a value.
+// prefers emulates settings of the system: pairs of a media feature and a value.
 func (p *page) prefers(features ...string) {
 	p.t.Helper()
 	var all []*emulation.MediaFeature
@@ -181,7 +181,7 @@ func (p *page) prefers(features ...string) {
 	p.do("prefer", command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: all}))
 }
 
-// command makes an action of a command of the protocol whose answer says nothing.
+// command makes an action of a command of the protocol and ignores the answer.
 func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.Void] {
 	return func(ctx context.Context, s *chromedp.Target) (chromedp.Void, error) {
 		_, err := cdp.Call(ctx, s, c, params)
@@ -243,7 +243,7 @@ func (p *page) tryUntil(expression string) error {
 	}
 }
 
-// replaced reports whether an evaluation failed because its document made way for another.
+// replaced reports whether an evaluation failed because another document replaced its own.
 func replaced(err error) bool {
 	return strings.Contains(err.Error(), "navigated") || strings.Contains(err.Error(), "xecution context")
 }

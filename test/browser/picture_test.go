@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write the README's pictures of the console")
 
-// The README's pictures: the list, and the sample job as a person finds it after the failure.
+// The README's pictures: the list, and the sample job after the failure.
 func TestPictures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the pictures take time, and are for the README")
@@ -43,7 +43,7 @@ func TestPictures(t *testing.T) {
 	p.picture("console-job-dark.png")
 }
 
-// company gives the sample jobs some company, in the states that jobs are in.
+// company creates more jobs beside the samples, in various states.
 func company(alice client) {
 	alice.t.Helper()
 	who := []string{"alice", "bob"}
@@ -66,7 +66,7 @@ func company(alice client) {
 	alice.until(running, func(r store.Record) bool { return r.Entered == 2 })
 }
 
-// picture takes a picture of what is on the screen, and keeps it if that was asked for.
+// picture takes a picture of the screen, and writes it to its file under -update.
 func (p *page) picture(name string) {
 	p.t.Helper()
 	eval[bool](p, `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`)

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// keeper runs a program and waits for the end of its own input: it comes when the tests are
-// over, or when their process is, whichever way it ended. Then it has the program end.
+// keeper runs a program until its own input ends, which it does when the tests or their process end,
+// killed or not. Then keeper ends the program.
 const keeper = `
 "$@" </dev/null &
 exec >&-
@@ -24,8 +24,7 @@ func kept(program string, args ...string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// halt stops a kept command and what it runs where they are, as a machine that hangs would, until
-// resume.
+// halt suspends a kept command and its program until resume, as a machine that hangs would.
 func halt(cmd *exec.Cmd) error   { return syscall.Kill(-cmd.Process.Pid, syscall.SIGSTOP) }
 func resume(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGCONT) }
 

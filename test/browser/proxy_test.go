@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A proxy is a wire between browser and console that can be cut. While it is, new
-// connections are reset: the port stays the test's own, and no other program is found there.
+// A proxy is a connection between browser and console that a test can cut. A cut proxy resets new
+// connections, and keeps its port, so that no other program answers there.
 type proxy struct {
 	url    string
 	port   net.Listener
@@ -18,7 +18,7 @@ type proxy struct {
 	mu     sync.Mutex // guards all below
 	target string
 	down   bool
-	deaf   bool              // requests pass, and what is answered is cut off
+	deaf   bool              // requests pass, and answers are cut off
 	conns  map[net.Conn]bool // both ends of each connection
 	cuts   int               // connections that were cut while they were open
 }
@@ -120,8 +120,8 @@ func (p *proxy) leave(conns ...net.Conn) {
 	}
 }
 
-// cut ends every connection in the middle of whatever it carries, and lets none come up
-// until mend.
+// cut resets every connection, requests and answers under way included, and all new ones until
+// mend.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -145,7 +145,7 @@ func (p *proxy) mend() {
 	p.down, p.deaf = false, false
 }
 
-// lead has what is connected from now on reach another console.
+// lead makes connections from now on reach another console.
 func (p *proxy) lead(to *console) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,7 +159,7 @@ func (p *proxy) severed() int {
 	return p.cuts
 }
 
-// reset closes a connection without a goodbye: what was under way is lost.
+// reset closes a connection with a TCP reset, which drops the data under way.
 func reset(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -167,7 +167,7 @@ func reset(c net.Conn) {
 	_ = c.Close()
 }
 
-// A proxy that is cut resets what is open and what is new, and carries again once mended.
+// A cut proxy resets open and new connections, and works again once mended.
 func TestProxy(t *testing.T) {
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// question is a job that asks alice and bob, and can be refused and asked again for ever: each
-// time is one record.
+// question is a job that asks alice and bob. They can refuse and ask again without end, with one
+// record each time.
 func (c client) question() store.JobID {
 	c.t.Helper()
 	return c.create("question", spec{Type: step.Confirmation, Name: "approve", Confirmers: []string{"alice", "bob"}})
 }
 
-// toggles are the operations that lead to and fro on a confirmation.
+// toggles are the operations that move a confirmation to and fro.
 var toggles = []struct {
 	code operation.Code
 	to   step.State
@@ -27,8 +27,8 @@ var toggles = []struct {
 	{operation.RestartConfirmation, step.Waiting},
 }
 
-// Two persons press the same button at the same time: it is done once, and the other one is told
-// by whom and what is legal now.
+// Two persons press the same button at the same time. The operation passes once, and the other page
+// says whose request passed and what is legal now.
 func TestRace(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -114,7 +114,7 @@ func together(t *testing.T, pages []*page, selector string) {
 	}
 }
 
-// However often one clicks, a dialog does its operation once.
+// Several clicks on a dialog make one operation.
 func TestDoubleClick(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)

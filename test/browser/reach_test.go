@@ -12,7 +12,7 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// Everything can be done by keyboard alone, and the focus is never lost.
+// Every action works by keyboard alone, and the focus is never lost.
 func TestKeyboard(t *testing.T) {
 	b, c := start(t), run(t)
 	sample := c.client(t, "alice").job(release)
@@ -23,7 +23,7 @@ func TestKeyboard(t *testing.T) {
 	alice.tabTo(link(sample.ID))
 	alice.press(kb.Enter)
 	alice.jobIsShown(sample.ID)
-	alice.focused(`h1`) // and so a screen reader tells where one is
+	alice.focused(`h1`) // so that a screen reader reads the new page's heading
 	retry := onStep(operation.RetryFailed)
 	alice.legal(retry)
 
@@ -70,10 +70,10 @@ func TestKeyboard(t *testing.T) {
 	alice.focused(`h1`)
 }
 
-const most = 80 // times that Tab is pressed to get somewhere
+const most = 80 // presses of Tab until an element has the focus
 
-// tabTo presses Tab until an element has the focus, which must be seen, and returns what had it
-// on the way.
+// tabTo presses Tab until an element has the focus, which must be visible, and returns the elements
+// that had it on the way.
 func (p *page) tabTo(selector string) []string {
 	p.t.Helper()
 	return p.tab(selector)
@@ -120,7 +120,7 @@ func (p *page) focusKept() {
 	p.until(`document.activeElement !== document.body`)
 }
 
-// On the narrowest of screens nothing is cut off, and every control can be reached.
+// At 360 pixels nothing is cut off, and every control can be reached.
 func TestNarrow(t *testing.T) {
 	b, c := start(t), run(t)
 	sample := c.client(t, "alice").job(release)
@@ -176,7 +176,7 @@ func (p *page) fits(what string) {
 	}
 }
 
-// axe-core finds nothing serious, in the light and in the dark.
+// axe-core finds nothing serious, in light and in dark mode.
 func TestAccessibility(t *testing.T) {
 	b, c := start(t), run(t)
 	sample := c.client(t, "alice").job(release)
@@ -215,7 +215,7 @@ func TestAccessibility(t *testing.T) {
 	alice.accessible("a job that is not there")
 }
 
-// lightness tells whether the page is light or dark.
+// lightness returns whether the page is light or dark.
 const lightness = `(() => {
 	const canvas = new OffscreenCanvas(1, 1).getContext("2d")
 	for (const e of [document.documentElement, document.body]) { // the body may be transparent
@@ -226,7 +226,7 @@ const lightness = `(() => {
 	return r + g + b > 3 * 128 ? "light" : "dark"
 })()`
 
-// Nothing moves for a person who prefers that; for others, the sign of what runs turns.
+// Nothing moves for a person who prefers reduced motion. For others the sign of a running step turns.
 func TestMotion(t *testing.T) {
 	b, c := start(t), run(t)
 	job := c.client(t, "alice").create("for long",

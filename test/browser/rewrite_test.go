@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// rewritten returns the address of a proxy in front of a console that changes what the API
-// answers: a page then meets what a store of an earlier version, or rules of an embedder, may
-// hold. change gets each JSON answer below /v1/ that is no problem.
+// rewritten returns the address of a proxy in front of a console that changes answers of the API. Pages
+// then get values of a store of an earlier version, or of an embedder's rules. change gets each JSON
+// answer below /v1/ that is no problem.
 func (c *console) rewritten(t *testing.T, change func(path string, answer map[string]any)) string {
 	t.Helper()
 	target, err := url.Parse(c.url)

@@ -12,7 +12,7 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// The page shows a dash for a stored number that is no moment, and the rest as ever.
+// The page shows a dash for a stored number that is no time, and everything else as usual.
 func TestOddTimes(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -42,8 +42,8 @@ func TestOddTimes(t *testing.T) {
 	}
 }
 
-// A time that the clock shows twice has its offset; the title of each has it, and the page
-// names the zone.
+// A local time that occurs twice, at the end of summer time, shows its offset. The title of each time
+// has the offset, and the page names the zone.
 func TestZone(t *testing.T) {
 	t.Parallel()
 	p := start(t).as(t, "carol", run(t).url)
@@ -174,7 +174,7 @@ func TestSelfLoop(t *testing.T) {
 	}
 }
 
-// Rules that cannot be drawn keep nothing else from being shown.
+// The page shows everything else if it cannot draw the rules.
 func TestUndrawnRules(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)

@@ -15,7 +15,7 @@ const (
 	rollout = "rollout 2.0 to all nodes"
 )
 
-// A person sees which target of the sample job has failed, with what, and retries it.
+// A person sees which target of the sample job has failed, and why, and retries it.
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -58,8 +58,8 @@ func TestRetry(t *testing.T) {
 	bob.sees(target("web-3") + `[data-status="succeeded"]`)
 }
 
-// A confirmation is for the persons that it names: the others are told so before they try, and
-// are refused if they try all the same.
+// Only the persons that a confirmation names can confirm. The page says so to others before they try,
+// and the API refuses their request.
 func TestConfirmation(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -110,7 +110,7 @@ func TestReadOnly(t *testing.T) {
 		t.Errorf("%d buttons, want one for each of the step's five codes and of the job's two", n)
 	}
 	carol.until(`[...document.querySelectorAll("[data-operations] button")].every(b => b.ariaDisabled === "true" && b.dataset.reason)`)
-	if got := carol.illegal(onStep(operation.RetryFailed)); got != "Denied: viewers look and do not operate." {
+	if got := carol.illegal(onStep(operation.RetryFailed)); got != "Denied: viewers cannot operate." {
 		t.Errorf("the reason at retry: %q, want the authorizer's", got)
 	}
 	carol.click(onStep(operation.RetryFailed))
@@ -129,8 +129,8 @@ func TestReadOnly(t *testing.T) {
 	carol.shown(step.Waiting, 3, step.Waiting) // and sees it happen
 }
 
-// A page that is loaded again while the job runs shows what it showed, and goes on. What takes
-// too long is stopped, and left behind.
+// A page that is loaded again while the job runs shows the same, and goes on. A step that takes too
+// long is stopped and passed over.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// Eight windows of one person on one job all load, follow it and operate, whichever of them has
-// the stream: when its window closes or crashes, another takes it.
+// Eight windows of one person on one job all load, follow it and operate. One has the stream, and
+// another takes the stream when that window closes or crashes.
 func TestEightWindows(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -59,8 +59,8 @@ func TestEightWindows(t *testing.T) {
 // crash ends the program behind a page.
 var crash = command(cdppage.Crash, cdp.Empty{})
 
-// Eight windows on eight jobs, and two on the list, all load and operate: those that have no
-// stream ask.
+// Eight windows on eight jobs, and two on the list, all load and operate. Those without a stream
+// poll.
 func TestEightJobs(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -98,8 +98,8 @@ func TestEightJobs(t *testing.T) {
 	}
 }
 
-// A leader that is frozen, as windows that a phone puts aside are, loses its lead to a window
-// that is not.
+// A frozen window, as in the background of a phone, loses the stream to a window that is not
+// frozen.
 func TestFrozenWindow(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -128,7 +128,7 @@ func TestFrozenWindow(t *testing.T) {
 	}
 }
 
-// Where the browser has no locks, each window asks the server, and none holds a connection.
+// In a browser without locks each window polls, and none holds a connection.
 func TestWithoutLocks(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -156,7 +156,7 @@ func TestWithoutLocks(t *testing.T) {
 	alice.until(counts(map[string]int{"waiting": 1}))
 }
 
-// A window knows when another one has become a different person, which the whole browser is then.
+// A window notices a change of person in another window, which is a change for the whole browser.
 func TestWindowsAreOfOnePerson(t *testing.T) {
 	t.Parallel()
 	b, c := start(t), run(t)
@@ -166,7 +166,7 @@ func TestWindowsAreOfOnePerson(t *testing.T) {
 	other.job(c.client(t, "alice").question())
 	other.legal(onStep(operation.Confirm))
 	alice.do("become", evaluate(`person.value = "carol", person.dispatchEvent(new Event("change"))`))
-	alice.shows(notice, "You are carol now")
+	alice.shows(notice, "You now act as carol")
 	other.until(`document.querySelector("#person").value === "carol"`)
 	if got := other.illegal(onStep(operation.Confirm)); !strings.Contains(got, "carol") && !strings.Contains(got, "Denied") {
 		t.Errorf("the other window says %q at confirm, want that carol may not", got)

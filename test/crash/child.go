@@ -29,10 +29,11 @@ type assignment struct {
 
 	Worker string        // its name, if the child carries out steps instead
 	Lease  time.Duration // of a worker; 0 for the default
+	Turns  bool          // the child dispatches jobs that take turns, and its ledger is a tally
 }
 
-// asChild does what a child has to do, if this process is one. It does not return then: it
-// ends with its parent, or when that kills it.
+// asChild does the work of a child if this process is one, and does not return then: the process
+// ends with its parent, or when the parent kills it.
 func asChild() {
 	text := os.Getenv(childVariable)
 	if text == "" {
@@ -61,6 +62,9 @@ func (a assignment) carryOut(ctx context.Context, m *moment) error {
 	st, _, err := k.open(ctx, a.Place)
 	if err != nil {
 		return err
+	}
+	if a.Turns {
+		return dispatchTurns(ctx, st, tally(a.Ledger), a.Lease)
 	}
 	if a.Worker != "" {
 		return a.work(ctx, st)

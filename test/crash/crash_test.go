@@ -13,8 +13,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// What was acknowledged is kept, once and whole, whenever a process that uses the store is
-// killed: in three cycles of four, while reports share a change.
+// A store keeps each acknowledged request, once and whole, when a process that uses it is killed.
+// Three cycles of four kill the process while reports share a change.
 func TestProcessCrashes(t *testing.T) {
 	for _, c := range []struct {
 		kind
@@ -42,8 +42,8 @@ func TestProcessCrashes(t *testing.T) {
 	}
 }
 
-// The same holds when it is the server that is killed. The process lives on, and so do its
-// requests once the server is back.
+// The same holds when the server is killed. The process lives on, and repeats its requests once the
+// server is back.
 func TestServerCrashes(t *testing.T) {
 	server := pgtest.Start(t)
 	migrate(t, server.DSN())
@@ -59,7 +59,7 @@ func TestServerCrashes(t *testing.T) {
 	t.Logf("crash: while the server was away, %d operations failed without effect", len(r.book.failures))
 }
 
-// A store that acknowledges before it has written is found out by the first crash or two.
+// One or two crashes reveal a store that acknowledges before it has written.
 func TestCrashesBite(t *testing.T) {
 	r := newTrial(t, sqlite, file(t), testkit.Seed(t))
 	for range 3 {

@@ -5,8 +5,8 @@
 // before it does, and the answer, after it got it. The parent kills it with SIGKILL at some
 // moment, reads ledger and store, and holds one against the other. Then the next child goes on
 // with the same store and the same ledger, and first repeats what the one before got no answer
-// to. What was written to the ledger before a SIGKILL stays written; a loss of power is another
-// matter, and nothing here shows what a store would make of it.
+// to. The ledger keeps what was written before a SIGKILL. No test here shows what a store does
+// after a loss of power.
 //
 // Executors' reports meet: they are committed as one change. Three children of four are killed while
 // one is under way.

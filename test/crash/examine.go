@@ -12,15 +12,15 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A harm is a way in which a store can break its word.
+// A harm is a way in which a store breaks its promise.
 type harm string
 
 const (
-	lost    harm = "lost"    // it was acknowledged, and is not there, or elsewhere
-	doubled harm = "doubled" // it is there more often than asked for, or although it was said not to be
+	lost    harm = "lost"    // a request was acknowledged, and stands nowhere or at another number
+	doubled harm = "doubled" // a request stands twice, or although it was answered as not carried out
 	orphan  harm = "orphan"  // an effect that no record asks for
 	missing harm = "missing" // the effect of a record is gone, and was not settled or not carried out
-	half    harm = "half"    // the parts of a job contradict each other, or a record what was asked for
+	half    harm = "half"    // the parts of a job contradict each other, or a record its request
 )
 
 var harms = []harm{lost, doubled, orphan, missing, half}
@@ -59,15 +59,15 @@ func (f findings) String() string {
 	return text
 }
 
-// An examination holds what a store has against what a ledger says. It looks at rows alone:
-// what the engine told is what is to be proven.
+// An examination compares the rows of a store with a ledger. It believes no answer of the engine:
+// answers are what the test proves.
 type examination struct {
 	findings
 	book   *book
 	stands map[store.RequestID]effect // where requests were found
 }
 
-// examine examines the jobs that are to be looked at, of which all must be at rest.
+// examine examines the chosen jobs, which must all be at rest.
 func examine(ctx context.Context, st store.Store, b *book, look func(store.Job) bool) (findings, error) {
 	x := examination{findings: findings{}, book: b, stands: map[store.RequestID]effect{}}
 	jobs, err := allJobs(ctx, st)
@@ -75,7 +75,7 @@ func examine(ctx context.Context, st store.Store, b *book, look func(store.Job) 
 		return nil, err
 	}
 	named := map[string]bool{}
-	looked := map[store.JobID]bool{0: true} // 0: asks for a job that nobody was told of
+	looked := map[store.JobID]bool{0: true} // 0: creations without an answer
 	for _, j := range jobs {
 		a := x.creation(j)
 		if a == nil || named[j.Name] {
@@ -120,7 +120,7 @@ func allJobs(ctx context.Context, st store.Store) ([]store.Job, error) {
 	}
 }
 
-// creation returns who asked for a job, or nil.
+// creation returns the request that created a job, or nil.
 func (x *examination) creation(j store.Job) *asked {
 	request, err := uuid.Parse(j.Name)
 	if err != nil {
@@ -143,10 +143,10 @@ func (x *examination) job(s *enginetest.Snapshot) {
 	x.effects(s)
 }
 
-// record finds who asked for a record.
+// record finds the request of a record.
 func (x *examination) record(r store.Record) {
 	if r.Request == (store.RequestID{}) {
-		return // it belongs to the one before
+		return // it belongs to the record before
 	}
 	at := effect{r.Job, r.Seq}
 	x.once(r.Request, at)
@@ -170,7 +170,7 @@ func (x *examination) record(r store.Record) {
 	}
 }
 
-// once notes where a request stands, and that it stands nowhere else.
+// once notes where a request stands. A second place is a finding.
 func (x *examination) once(request store.RequestID, at effect) {
 	if before, ok := x.stands[request]; ok {
 		x.add(doubled, "%v is record %d of job %d, and record %d of job %d", request, before.seq, before.job, at.seq, at.job)
@@ -179,7 +179,7 @@ func (x *examination) once(request store.RequestID, at effect) {
 	x.stands[request] = at
 }
 
-// isOf reports whether r says what was asked for.
+// isOf reports whether r is the record of the request.
 func (a *asked) isOf(r store.Record) bool {
 	if a.Ask != nil {
 		return a.Ask.Made(&r)
@@ -236,8 +236,8 @@ func (x *examination) effects(s *enginetest.Snapshot) {
 	}
 }
 
-// movedOn reports whether nobody needs a run or a question any more, so that a dispatcher may
-// have settled it unseen. Once that is so it stays so.
+// movedOn reports whether a run or a question has become obsolete, so that a dispatcher may have
+// settled it without a handler. An obsolete effect stays obsolete.
 func movedOn(d store.Delivery, steps []store.Step) bool {
 	s := steps[d.Step-1]
 	switch d.Effect {

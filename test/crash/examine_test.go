@@ -11,11 +11,11 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The stores that an examination must give away, and what is wrong with each.
+// The stores that an examination must reject, and the fault of each.
 var broken = []struct {
 	name   string
 	breaks func(*memstore.Store) store.Store
-	harm   harm // that it does; none for the store that is not broken
+	harm   harm // that it does; none for the sound store
 }{
 	{"as it should be", func(s *memstore.Store) store.Store { return s }, ""},
 	{"acknowledges commits and drops them", func(s *memstore.Store) store.Store {
@@ -37,8 +37,8 @@ var broken = []struct {
 	{"acknowledges a settlement and drops it", func(s *memstore.Store) store.Store { return stubborn{s} }, lost},
 }
 
-// Each broken store is given away after some hundred operations, by the harm that it does, and
-// a store that is not broken is left in peace.
+// An examination finds the harm of each broken store within some hundred operations, and none in a
+// sound store.
 func TestExaminationBites(t *testing.T) {
 	for _, b := range broken {
 		t.Run(b.name, func(t *testing.T) {
@@ -90,7 +90,7 @@ func (s *committing) Commit(ctx context.Context, c store.Change) error {
 	return nil
 }
 
-// following returns c as it would be if it came after itself.
+// following returns c as the change that follows itself.
 func following(c store.Change) store.Change {
 	n := store.Seq(len(c.Records))
 	c = c.Clone()

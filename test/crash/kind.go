@@ -27,8 +27,8 @@ type kind struct {
 	// open opens the store; the caller closes it.
 	open func(ctx context.Context, place string) (st store.Store, close func(), err error)
 
-	// calm returns when nothing goes on any more that a process has begun which is dead; nil
-	// if that ends with the process.
+	// calm returns once the work that a dead process began has ended; nil if it ends with the
+	// process.
 	calm func(ctx context.Context, place string) error
 }
 
@@ -87,7 +87,7 @@ func openPostgres(ctx context.Context, dsn string) (store.Store, func(), error) 
 	return st, func() { st.Close(); pool.Close() }, nil
 }
 
-// application is what the connections to a schema are called.
+// application is the name of the connections to a schema.
 func application(c *pgx.ConnConfig) string { return "crash " + c.RuntimeParams["search_path"] }
 
 // sessionsEnd waits for the sessions of a process that was killed: the server still carries
@@ -108,8 +108,8 @@ func sessionsEnd(ctx context.Context, dsn string) error {
 	return nil
 }
 
-// openWriteBehind opens a store that is not durable: it acknowledges what stands in memory,
-// and writes it to the file a moment later. What the file holds it does not read.
+// openWriteBehind opens a store that is not durable: it acknowledges a change once memory has it,
+// and writes it to the file a moment later. It never reads the file.
 func openWriteBehind(ctx context.Context, path string) (store.Store, func(), error) {
 	behind, err := sqlitestore.Open(path)
 	if err != nil {

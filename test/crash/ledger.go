@@ -19,25 +19,25 @@ type line struct {
 	Word    word            `json:"word"`
 	Request store.RequestID `json:"request,omitzero"` // of an ask and of its answer; the zero one for effects
 
-	Ask    *player.Ask    `json:"ask,omitzero"`    // what is asked for,
-	Report *engine.Report `json:"report,omitzero"` // or reported
-	Job    store.JobID    `json:"job,omitzero"`    // that it is about; in an answer the one that there is now
+	Ask    *player.Ask    `json:"ask,omitzero"`    // the request of a person,
+	Report *engine.Report `json:"report,omitzero"` // or of an executor
+	Job    store.JobID    `json:"job,omitzero"`    // of the request; in an answer the created one too
 	Seq    store.Seq      `json:"seq,omitzero"`    // of the record, or of the effect
-	Why    string         `json:"why,omitzero"`    // of a no that is not a refusal
+	Why    string         `json:"why,omitzero"`    // error of a "no" that is not a refusal
 }
 
-// A word says what a line is.
+// A word is the kind of a line.
 type word string
 
 const (
 	ask     word = "ask"     // before a request is made
 	yes     word = "yes"     // it was carried out
 	no      word = "no"      // it was not carried out, and nothing changed
-	handled word = "handled" // an effect was carried out, and its handler is about to say so
+	handled word = "handled" // an effect was carried out, before its handler returns
 	settle  word = "settle"  // before an effect is settled
 	settled word = "settled" // it was settled
 	share   word = "share"   // before reports are committed together, of which this is the first record
-	shared  word = "shared"  // what that has come to is known
+	shared  word = "shared"  // the outcome of that commit is known
 )
 
 // A ledger is a file to which children append lines. It is safe for concurrent use.
@@ -54,8 +54,8 @@ func openLedger(path string) (*ledger, error) {
 	return &ledger{file}, err
 }
 
-// note appends a line, in one write. It panics if it cannot, as a child without a ledger
-// proves nothing.
+// note appends a line, in one write. It panics on an error: a child without a ledger proves
+// nothing.
 func (l *ledger) note(e line) {
 	text, err := json.Marshal(e)
 	if err == nil {
@@ -68,37 +68,37 @@ func (l *ledger) note(e line) {
 
 func (l *ledger) close() error { return l.file.Close() }
 
-// A book is what a ledger says, in order.
+// A book is the content of a ledger, in order.
 type book struct {
 	asks     map[store.RequestID]*asked
-	order    []*asked // as they were asked first
+	order    []*asked // by the first attempt
 	handled  map[effect]bool
 	settles  map[effect]bool
 	settled  map[effect]bool
 	shares   int                  // changes of several reports that were sent
-	cut      map[effect]bool      // those of which nothing more is known, by their first record
-	touched  map[store.JobID]bool // whatever is told of them
-	failures []string             // why something was not carried out, other than for a refusal
+	cut      map[effect]bool      // changes whose outcome is unknown, by their first record
+	touched  map[store.JobID]bool // all jobs that a line names
+	failures []string             // errors that are not refusals
 
-	offset int64 // what has been read
+	offset int64 // bytes read
 }
 
 // An asked is a request with the answers to it.
 type asked struct {
 	line
-	times int    // it was made
-	yes   []line // answers; one that was repeated may have several
+	times int    // attempts
+	yes   []line // answers; several if it was repeated
 	no    bool   // the last answer
 }
 
-// open reports whether nobody was told what came of it.
+// open reports whether the outcome is unknown.
 func (a *asked) open() bool { return len(a.yes) == 0 && !a.no }
 
-// denied reports whether it was certainly not carried out. If it was made before, then that
-// may have taken effect since it was made again.
+// denied reports whether the request certainly had no effect. An earlier attempt of it may have
+// taken effect since.
 func (a *asked) denied() bool { return a.no && a.times == 1 }
 
-// An effect is named by its record.
+// An effect is identified by its record.
 type effect struct {
 	job store.JobID
 	seq store.Seq
@@ -112,7 +112,7 @@ func newBook() *book {
 	}
 }
 
-// readOn reads what was appended to the ledger at path since the last time.
+// readOn reads the lines that were appended to the ledger at path since the last call.
 func (b *book) readOn(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -126,7 +126,7 @@ func (b *book) readOn(path string) error {
 	for {
 		text, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return nil // and what there is of a line is read when it has ended
+			return nil // an unfinished line is read by a later call
 		}
 		if err != nil {
 			return err
@@ -142,7 +142,7 @@ func (b *book) readOn(path string) error {
 	}
 }
 
-// open returns what nobody was told the outcome of.
+// open returns the requests whose outcome is unknown.
 func (b *book) open() []*asked {
 	var all []*asked
 	for _, a := range b.order {
@@ -153,8 +153,8 @@ func (b *book) open() []*asked {
 	return all
 }
 
-// answers returns how many requests were acknowledged to have changed something, and of how
-// many the outcome was unknown at some time.
+// answers returns how many requests were acknowledged as changes, and how many had an unknown
+// outcome at some time.
 func (b *book) answers() (acknowledged, unknown int) {
 	for _, a := range b.order {
 		if slices.ContainsFunc(a.yes, func(told line) bool { return told.Seq != 0 }) {

@@ -26,15 +26,15 @@ type moment struct {
 	due atomic.Bool // the next change that reports share brings it
 }
 
-// await has the moment be due as soon as something comes from the parent.
+// await makes the moment due once the parent writes.
 func (m *moment) await(parent io.Reader) {
 	if n, _ := parent.Read(make([]byte, 1)); n > 0 {
 		m.due.Store(true)
 	}
 }
 
-// reach says that a change that reports share is where at tells. If that is the moment, it tells the
-// parent, and the change stays there: the parent kills the process.
+// reach says that a change that reports share is at this instant. If the moment is due, reach tells
+// the parent and holds the change until the parent kills the process.
 func (m *moment) reach(at instant) {
 	if m == nil || m.instant != at && (m.instant != during || at != before) || !m.due.CompareAndSwap(true, false) {
 		return

@@ -19,12 +19,12 @@ import (
 
 const (
 	people  = 8  // goroutines that operate
-	atATime = 12 // jobs that they operate on; when one is done with, somebody creates another
+	atATime = 12 // jobs that they operate on; a new one replaces a finished one
 )
 
 var scope = store.Scope{Type: "crash", ID: "1"} // of every job
 
-// shapes are the jobs that there are.
+// shapes are the jobs that people create.
 var shapes = [][]step.Spec{
 	{
 		{Type: step.Script, Name: "stop", Targets: []string{"a", "b", "c"}},
@@ -43,7 +43,7 @@ var shapes = [][]step.Spec{
 
 const person = "ann"
 
-// What people ask for and executors report, so that jobs come to their end.
+// The choices of people and executors, chosen so that jobs come to their end.
 var (
 	habits = player.Habits{Anything: 8, OnJob: 6}
 	odds   = map[step.State]player.Odds{step.Running: {Executor: 5, Person: 1}}
@@ -59,15 +59,14 @@ type crew struct {
 	jobs []store.JobID
 }
 
-// play repeats the requests that the ledger has no answer to, given as open, and then operates
-// jobs until each of its goroutines has had so many turns, or until ctx ends. It settles the
-// effects meanwhile.
-// The moment, if there is one, has its say on changes that reports share.
+// play repeats the open requests, to which the ledger has no answer. Then it operates jobs and settles
+// effects, until each of its goroutines has had its turns or ctx ends. The moment, if it is not nil,
+// decides on the changes that reports share.
 func play(ctx context.Context, st store.Store, l *ledger, open []*asked, seed uint64, turns int, m *moment) {
 	p := &crew{engine: engine.New(witnessed(st, l, m)), ledger: l}
 	ctx = crowd.Calling(ctx)
 	for _, a := range open {
-		_ = p.ask(ctx, a.line) // whatever comes of it stands in the ledger
+		_ = p.ask(ctx, a.line) // the ledger has the outcome
 	}
 	p.find(ctx)
 
@@ -108,7 +107,7 @@ func dice(seed, stream uint64) player.Rand {
 	return player.Rand{Rand: rand.New(rand.NewPCG(seed, stream))}
 }
 
-// turn creates a job if there are too few, or does something to one of them.
+// turn creates a job if there are too few, or operates on one of them.
 func (p *crew) turn(ctx context.Context, dice player.Rand) error {
 	id := p.pick(dice)
 	if id == 0 {
@@ -174,8 +173,8 @@ func (p *crew) carryOut(ctx context.Context, d engine.Delivery) error {
 	return nil
 }
 
-// run reports the targets that an attempt has left, two at a time, or in reports that meet; now and
-// then it breaks.
+// run reports the remaining targets of an attempt, two at a time or in reports that meet. Now and
+// then the run breaks.
 func (p *crew) run(ctx context.Context, d engine.Delivery, said engine.Report) error {
 	targets, err := p.engine.Targets(ctx, d.Job.ID, d.Step.ID, engine.TargetQuery{
 		Class: store.UnfinishedTargets, IfAttempt: d.Attempt, Limit: int(d.Step.Total),
@@ -230,8 +229,8 @@ func (p *crew) meet(ctx context.Context, said engine.Report, results []engine.Ta
 	return nil
 }
 
-// operate asks for an operation or a creation. The name of a job is the request that created it,
-// so that it can be found whoever was told its id.
+// operate asks for an operation or a creation. The name of a job is the request that created it: it
+// identifies a job whose creator got no answer.
 func (p *crew) operate(ctx context.Context, a player.Ask) error {
 	a.By, a.ID = person, uuid.New()
 	if a.Spec != nil {
@@ -240,14 +239,14 @@ func (p *crew) operate(ctx context.Context, a player.Ask) error {
 	return p.ask(ctx, line{Request: a.ID, Job: a.Job, Ask: &a})
 }
 
-// report reports by a name that tells this report from all others, as it carries no request id.
+// report reports under a name of its own, because a report has no request id.
 func (p *crew) report(ctx context.Context, said engine.Report) error {
 	id := uuid.New()
 	said.By = id.String()
 	return p.ask(ctx, line{Request: id, Job: said.Job, Report: &said})
 }
 
-// ask makes a request and notes what comes of it: nothing, if the outcome is unknown.
+// ask makes a request and notes its outcome, and nothing if that is unknown.
 func (p *crew) ask(ctx context.Context, a line) error {
 	a.Word = ask
 	p.ledger.note(a)
@@ -264,7 +263,7 @@ func (p *crew) ask(ctx context.Context, a line) error {
 	return err
 }
 
-// request has the engine do what is asked for and returns the job and the record, 0 for none.
+// request makes a request of the engine and returns the job and the record, 0 for none.
 func (p *crew) request(ctx context.Context, a line) (store.JobID, store.Seq, error) {
 	if a.Report != nil {
 		receipt, err := p.engine.Report(ctx, *a.Report)

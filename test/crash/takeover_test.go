@@ -16,8 +16,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The runs of a worker that is killed go on in another one, once its leases have run out; those of
-// one that is told to end go on at once. What had succeeded does not run again.
+// Another worker takes over the runs of a killed worker once its leases have expired, and those of a
+// worker that was told to end at once. Targets that had succeeded do not run again.
 func TestTakeover(t *testing.T) {
 	killed := time.Duration(0)
 	if testing.Short() {
@@ -48,9 +48,9 @@ func TestTakeover(t *testing.T) {
 }
 
 const (
-	runs    = 4                // that change hands
+	runs    = 4                // that the second worker takes over
 	targets = 4                // of each
-	late    = 30 * time.Second // twice what is promised, for slow machines
+	late    = 30 * time.Second // twice the promise, for slow machines
 )
 
 // A shift is jobs that two workers carry out, one after the other.

@@ -11,7 +11,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// patience is for what takes a second unless the machine is busy.
+// patience bounds a wait that takes a second on an idle machine.
 const patience = 2 * time.Minute
 
 // A trial is a store and a ledger through many crashes.
@@ -40,8 +40,8 @@ func newTrial(t testing.TB, k kind, place string, seed uint64) *trial {
 	}
 }
 
-// cycle has a child of kind k operate jobs, kills it at an instant after meanwhile has returned and
-// it has been told something, and examines what it has touched.
+// cycle starts a child of kind k that operates jobs. Once meanwhile has returned and the child has had
+// an answer, cycle kills it at the instant, and examines the jobs that it touched.
 func (r *trial) cycle(k kind, at instant, meanwhile func()) {
 	r.Helper()
 	r.cycles++
@@ -62,7 +62,7 @@ func (r *trial) cycle(k kind, at instant, meanwhile func()) {
 	clear(r.book.cut)
 }
 
-// awaitAnswers returns when n more requests have been acknowledged than when it was called.
+// awaitAnswers returns once n more requests have been acknowledged.
 func (r *trial) awaitAnswers(n int) {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
@@ -80,7 +80,7 @@ func (r *trial) awaitAnswers(n int) {
 	}
 }
 
-// examine examines the jobs that are to be looked at, when all is calm.
+// examine examines the chosen jobs once no dead process works on the store.
 func (r *trial) examine(look func(store.Job) bool) {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
@@ -109,7 +109,7 @@ func (r *trial) examine(look func(store.Job) bool) {
 	r.findings.merge(found)
 }
 
-// end examines everything once more and gives the verdict. Each crash should have left some
+// end examines all jobs once more and fails the test on findings. Each crash should have left some
 // requests without an answer.
 func (r *trial) end() {
 	r.Helper()

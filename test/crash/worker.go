@@ -17,14 +17,14 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// The names of workers. Of each step that the first carries out, it does the work on the first
-// target; on the others it is at work until it ends.
+// The names of workers. The first worker finishes the first target of each step, and works on the
+// others until it ends.
 const (
 	firstWorker  = "first"
 	secondWorker = "second"
 )
 
-// work carries out the steps of jobs until a SIGTERM, and notes each target when it begins with it.
+// work carries out the steps of jobs until a SIGTERM, and notes each target that it begins.
 func (a assignment) work(ctx context.Context, st store.Store) error {
 	notes, err := os.OpenFile(a.Ledger, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -48,7 +48,7 @@ func (a assignment) work(ctx context.Context, st store.Store) error {
 	return executor.New(engine.New(st), opts...).Run(ctx)
 }
 
-// A note is that a worker has begun with a target.
+// A note says that a worker has begun a target.
 type note struct {
 	worker string
 	job    store.JobID
@@ -56,7 +56,7 @@ type note struct {
 	at     time.Time
 }
 
-// readNotes reads what workers have noted, in its order.
+// readNotes reads the notes of workers, in order.
 func readNotes(path string) (notes []note, err error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

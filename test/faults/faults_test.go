@@ -194,27 +194,86 @@ func (f *fault) patched() (map[string]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n := strings.Count("\n"+string(data), "\n"+h.old); n != 1 {
+		if _, n := h.plant(string(data)); n != 1 {
 			return nil, fmt.Errorf("%s has this %d times, want once:\n%s", h.file, n, h.old)
 		}
 		if _, begun := patched[h.file]; !begun {
-			patched[h.file] = "\n" + string(data)
+			patched[h.file] = string(data)
 		}
-		if n := strings.Count(patched[h.file], "\n"+h.old); n != 1 {
+		text, n := h.plant(patched[h.file])
+		if n != 1 {
 			return nil, fmt.Errorf("two hunks of %s meet", h.file)
 		}
-		patched[h.file] = strings.Replace(patched[h.file], "\n"+h.old, "\n"+h.new, 1)
+		patched[h.file] = text
 	}
 	for file, text := range patched {
-		patched[file] = text[1:]
 		if filepath.Ext(file) != ".go" {
 			continue
 		}
-		if _, err := parser.ParseFile(token.NewFileSet(), file, text[1:], parser.SkipObjectResolution); err != nil {
+		if _, err := parser.ParseFile(token.NewFileSet(), file, text, parser.SkipObjectResolution); err != nil {
 			return nil, err
 		}
 	}
 	return patched, nil
+}
+
+// plant returns text with the new lines of h in the place of the old ones, and how often it has
+// the old ones. If it does not have them as they are, comments, blanks and empty lines are not
+// compared, so that an entry outlives a better sentence in the code.
+func (h *hunk) plant(text string) (planted string, n int) {
+	if strings.Count("\n"+text, "\n"+h.old) == 1 {
+		return strings.Replace("\n"+text, "\n"+h.old, "\n"+h.new, 1)[1:], 1
+	}
+	old := code(h.file, h.old)
+	lines := code(h.file, text)
+	for i := range lines {
+		if len(lines)-i < len(old) || !slices.EqualFunc(lines[i:i+len(old)], old, func(a, b line) bool { return a.code == b.code }) {
+			continue
+		}
+		n++
+		planted = text[:lines[i].from] + h.new + text[lines[i+len(old)-1].to:]
+	}
+	return planted, n
+}
+
+// A line is one with code, and where it stands in its text.
+type line struct {
+	code     string
+	from, to int
+}
+
+// code returns the lines of a text that have any. Only in Go a comment begins with two slashes; those
+// in a string are taken for one, which can make two lines equal and is then told.
+func code(file, text string) (lines []line) {
+	at := 0
+	for l := range strings.Lines(text) {
+		bare := " " + l
+		if filepath.Ext(file) == ".go" {
+			bare = comment.ReplaceAllString(bare, "")
+		}
+		if bare = strings.Join(strings.Fields(bare), " "); bare != "" {
+			lines = append(lines, line{bare, at, at + len(l)})
+		}
+		at += len(l)
+	}
+	return lines
+}
+
+var comment = regexp.MustCompile(`(?s)\s//.*`)
+
+// An entry fits code whose comments and blanks have changed since, and no other code.
+func TestAnEntryOutlivesASentence(t *testing.T) {
+	h := hunk{file: "a.go", old: "\tlimit = 3 // a sentence\n\tnext()\n", new: "\tlimit = 4\n\tnext()\n"}
+	for text, want := range map[string]string{
+		"x\n\tlimit = 3 // a sentence\n\tnext()\ny\n":                 "x\n\tlimit = 4\n\tnext()\ny\n",
+		"x\n\tlimit   = 3 // a better one\n\n\t// why\n\tnext()\ny\n": "x\n\tlimit = 4\n\tnext()\ny\n",
+		"\tlimit = 5 // a sentence\n\tnext()\n":                       "",
+		"\tlimit = 3\n\tnext()\n\tlimit = 3\n\tnext()\n":              "",
+	} {
+		if got, n := h.plant(text); (n == 1) != (want != "") || n == 1 && got != want {
+			t.Errorf("in %q: %d times, %q; want %q", text, n, got, want)
+		}
+	}
 }
 
 // list returns all entries of testdata.

@@ -17,6 +17,9 @@ import (
 func (p *performer) create(ctx context.Context) {
 	j := &job{endless: len(p.jobs) == 0, stubborn: p.oneIn(2)}
 	j.spec = engine.JobSpec{Name: p.name(), Scope: one(p, scopes), Steps: p.steps()}
+	if !j.endless {
+		p.limit(&j.spec)
+	}
 	j.created = player.Ask{Spec: &j.spec, Cause: step.Created, Request: engine.Request{By: one(p, people), Because: p.reason()}}
 	if !p.oneIn(3) {
 		j.created.ID = player.ID(p)
@@ -30,6 +33,27 @@ func (p *performer) create(ctx context.Context) {
 	p.created(j, record.Job)
 }
 
+// limit draws when the job starts, its deadline, and a limit of jobs under way. Jobs that wait for a turn
+// come one after the other: no moment that several may have in common comes before their first gate.
+func (p *performer) limit(spec *engine.JobSpec) {
+	spec.StartAt, spec.Timeout = policies.Job(p, step.At(p.now))
+	if first := &spec.Steps[0]; !p.oneIn(3) {
+		spec.Scope = scopes[p.IntN(5)/4]
+		spec.Turn = store.Turn{Key: "web ü", Limit: int32(1 + p.IntN(5)/4)}
+		first.Delay, first.StopBefore = 0, false
+	}
+}
+
+// policies are those of steps and jobs. No plan has more than 500 batches. There are no windows: the engine
+// asks about one by a command of its own, which would have the request id of the command before it.
+var policies = player.Policies{
+	Often:   6,
+	Waits:   []time.Duration{1500 * time.Microsecond, 2 * time.Second, 90 * time.Second, time.Hour},
+	Limits:  []time.Duration{40 * time.Second, 10 * time.Minute, 3 * time.Hour},
+	Windows: []string{""},
+	Batches: []string{"50%", "30%", "1 100%", "2 50%", "*2"},
+}
+
 // created remembers a job.
 func (p *performer) created(j *job, id store.JobID) {
 	p.Tally["created"]++
@@ -38,7 +62,7 @@ func (p *performer) created(j *job, id store.JobID) {
 }
 
 // steps draws the steps of the next job: a few, now and then many. The first job begins with
-// one that is retried to the end, and the second sometimes with one of many targets.
+// one that is retried to the end, and the second mostly with one of batches or of many targets.
 func (p *performer) steps() []step.Spec {
 	n := 1 + p.IntN(6)
 	if p.oneIn(50) {
@@ -51,14 +75,16 @@ func (p *performer) steps() []step.Spec {
 	switch {
 	case len(p.jobs) == 0:
 		steps[0] = step.Spec{Name: p.name(), Type: step.Script, Timeout: time.Hour, Targets: p.hosts(20 + p.IntN(40))}
-	case len(p.jobs) == 1 && p.oneIn(3):
+	case len(p.jobs) == 1 && p.oneIn(2):
+		steps[0] = step.Spec{Name: p.name(), Type: step.Script, Targets: p.hosts(12), Rolling: step.Rolling{Batches: "2 50%"}, IgnoreErrors: true}
+	case len(p.jobs) == 1 && p.oneIn(2):
 		steps[0] = step.Spec{Name: p.name(), Type: step.FileTransfer, Targets: p.hosts(4000 + p.IntN(5000))}
 	}
 	return steps
 }
 
-// repeatCreation asks for a creation again, as it was or with something changed, or has the
-// store create what it must not.
+// repeatCreation repeats a creation, unchanged or changed, or makes the store create a job that it
+// must refuse.
 func (p *performer) repeatCreation(ctx context.Context, j *job, _ *store.View) {
 	if p.oneIn(8) {
 		p.createPadded(ctx)
@@ -81,7 +107,7 @@ func (p *performer) repeatCreation(ctx context.Context, j *job, _ *store.View) {
 	answer(p.History, record, err)
 }
 
-// createAnyhow has the store create a job of the id or of the request of another one.
+// createAnyhow makes the store create a job with the id or the request of another job.
 func (p *performer) createAnyhow(ctx context.Context, j *job) {
 	c := &engine.Create{Job: j.id, Spec: j.spec, Request: engine.Request{ID: player.ID(p)}}
 	if id := j.created.ID; id != (store.RequestID{}) && p.oneIn(2) {
@@ -95,7 +121,7 @@ func (p *performer) createAnyhow(ctx context.Context, j *job) {
 	answer(p.History, "committed", err)
 }
 
-// createPadded has the store create a job whose targets have names with blank ends, which an engine
+// createPadded makes the store create a job whose targets have names with blank ends, which an engine
 // refuses and a store keeps as they are.
 func (p *performer) createPadded(ctx context.Context) {
 	targets := p.hosts(1 + p.IntN(9))
@@ -121,6 +147,7 @@ func (p *performer) createPadded(ctx context.Context) {
 func (p *performer) spec() step.Spec {
 	s := player.Shapes{
 		Rules: rules, Targets: []string{""}, Timeouts: []time.Duration{p.timeout()}, Confirmers: people[:len(people)-1],
+		Policies: policies,
 	}.Steps(p, 1)[0]
 	s.Name = p.name()
 	if s.Targets != nil {
@@ -132,7 +159,7 @@ func (p *performer) spec() step.Spec {
 	return s
 }
 
-// hosts draws the names of so many targets.
+// hosts draws the names of n targets.
 func (p *performer) hosts(total int) []string {
 	word, hosts := p.name(), make([]string, total)
 	for i := range hosts {
@@ -175,7 +202,7 @@ func (p *performer) timeout() time.Duration {
 // people operate; the last of them is on no list of confirmers.
 var people = []string{"ann", "bob", "cy d'Arc \"Ünï\" \\ 名前", "eve"}
 
-// words are what a store may stumble over.
+// words are texts that a store may mishandle.
 var words = []string{
 	"web", "ünïcode ß", "名前", " spaces ", "quote'\"\\", "100%_like", "tab\tand\nline", "NULL", "😀", `{"a":["b"]}`, "$1 ?", "-- x;", "e\u0301",
 	"\u2028", "{}", "a,b", "\x7f", "\ufeffbom",
@@ -192,7 +219,7 @@ func (p *performer) name() string {
 	return one(p, words)
 }
 
-// reason draws a reason: mostly none, now and then as long as one may be.
+// reason draws a reason: mostly none, now and then one of the maximum length.
 func (p *performer) reason() string {
 	switch p.IntN(12) {
 	case 0:

@@ -18,12 +18,14 @@ import (
 
 // sweep expires what is overdue, mostly at a time about the deadline of a job.
 func (p *performer) sweep(ctx context.Context, j *job, at *store.View) {
-	if d := at.Step.Deadline; d != 0 && d.Std().Sub(p.now) < 48*time.Hour && !p.oneIn(4) {
+	if d := at.Step.Due; d != 0 && d.Std().Sub(p.now) < 48*time.Hour && !p.oneIn(4) {
 		p.now = latest(p.now, d.Add(time.Duration(p.IntN(3)-1)*time.Millisecond).Std())
 	}
 	e := p.from(j)
 	p.ask("sweep at %d, %v", step.At(p.now), e)
+	p.sweeps = true
 	n, err := e.Sweep(ctx)
+	p.sweeps = false
 	answer(p.History, n, err)
 	p.Tally["expired"] += n
 }
@@ -35,11 +37,11 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// errHandler is what handlers fail with.
+// errHandler is the error of handlers that fail.
 var errHandler = errors.New("the handler failed")
 
-// deliver hands what is due to handlers, some of which fail. They run at once, so the order
-// in which they did is nobody's business.
+// deliver delivers the due effects to handlers, some of which fail. Handlers run concurrently, so the
+// history leaves out their order.
 func (p *performer) deliver(ctx context.Context, j *job, _ *store.View) {
 	var mu sync.Mutex // guards delivered
 	var delivered []engine.Delivery
@@ -70,8 +72,8 @@ func (p *performer) deliver(ctx context.Context, j *job, _ *store.View) {
 	p.Tally["delivered"] += n
 }
 
-// claim takes effects, so many at a time, until none is left that may be taken. Which of those
-// of one NotBefore come in which lot is open; what is not is the times of each lot.
+// claim claims lots of effects until none is due. The contract leaves open which effects of one
+// NotBefore a lot has, so the history has only the times of each lot.
 func (p *performer) claim(ctx context.Context, j *job, _ *store.View) {
 	now := step.At(p.now)
 	c := store.Claim{
@@ -124,13 +126,13 @@ var someTypes = []step.Types{
 	step.TypesOf(step.Script), step.TypesOf(step.FileTransfer, step.SQL), step.TypesOf(step.Script, step.Confirmation, 33), step.TypesOf(33),
 }
 
-// effect names an effect.
+// effect returns the name of an effect in the history.
 type effect struct {
 	job store.JobID
 	seq store.Seq
 }
 
-// waiting reads until when each effect is left alone.
+// waiting reads the NotBefore of each effect.
 func (p *performer) waiting(ctx context.Context) map[effect]step.Time {
 	times := map[effect]step.Time{}
 	for _, j := range p.jobs {
@@ -145,17 +147,17 @@ func (p *performer) waiting(ctx context.Context) map[effect]step.Time {
 	return times
 }
 
-// release settles or defers effects that were claimed before: some long ago, so that others
-// have them by now, and some that were settled.
+// release settles or defers effects that were claimed before. Some of their leases have expired, so
+// that others hold them, and some effects are settled already.
 func (p *performer) release(ctx context.Context, j *job, at *store.View) {
 	if len(p.held) == 0 {
 		p.claim(ctx, j, at)
 		return
 	}
 	for range 4 {
-		d := one(p, p.held[p.IntN(len(p.held)):]) // rather one that was claimed of late
+		d := one(p, p.held[p.IntN(len(p.held)):]) // rather a recent claim
 		if p.oneIn(8) {
-			d.Token[0]++ // that of no claim
+			d.Token[0]++ // the token of no claim
 		}
 		var err error
 		if p.oneIn(2) {
@@ -163,8 +165,8 @@ func (p *performer) release(ctx context.Context, j *job, at *store.View) {
 			err = p.store.Settle(ctx, d)
 		} else {
 			d = p.deferred(d)
-			p.ask("defer effect %d of job %d, count %d, until %d, %d failures, delivered %v, because of %q",
-				d.Seq, d.Job, d.Count, d.NotBefore, d.Failures, d.Delivered, d.LastError)
+			p.ask("defer effect %d of job %d, count %d, until %d, held %v, %d failures, delivered %v, because of %q",
+				d.Seq, d.Job, d.Count, d.NotBefore, d.Held, d.Failures, d.Delivered, d.LastError)
 			err = p.store.Defer(ctx, d)
 		}
 		answer(p.History, "done", err)
@@ -179,10 +181,10 @@ func (p *performer) release(ctx context.Context, j *job, at *store.View) {
 	p.held = p.held[max(len(p.held)-40, 0):]
 }
 
-// deferred returns an effect as a dispatcher leaves it alone: while its handler runs, after
-// that has failed, or until a step has stopped.
+// deferred returns an effect as a dispatcher defers it: while its handler runs, after the handler
+// has failed, or until a step has stopped.
 func (p *performer) deferred(d store.Delivery) store.Delivery {
-	d.NotBefore = step.At(p.now) + step.Time(p.IntN(100_000)-20_000)
+	d.NotBefore, d.Held = step.At(p.now)+step.Time(p.IntN(100_000)-20_000), p.oneIn(2)
 	switch p.IntN(3) {
 	case 0:
 		d.Failures, d.LastError = d.Failures+1, p.name()
@@ -191,10 +193,10 @@ func (p *performer) deferred(d store.Delivery) store.Delivery {
 			d.Failures, d.Delivered, d.LastError = 0, true, ""
 		}
 	}
-	if p.oneIn(4) { // nothing else is to be looked at
+	if p.oneIn(4) { // the view looks at nothing else
 		return store.Delivery{
 			Job: d.Job, Seq: d.Seq, Count: d.Count, Token: d.Token,
-			NotBefore: d.NotBefore, Failures: d.Failures, Delivered: d.Delivered, LastError: d.LastError,
+			NotBefore: d.NotBefore, Held: d.Held, Failures: d.Failures, Delivered: d.Delivered, LastError: d.LastError,
 		}
 	}
 	return d

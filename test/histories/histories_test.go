@@ -12,8 +12,8 @@ import (
 	"github.com/stepgate/stepgate/test/stores"
 )
 
-// Every store gives the histories that memstore gives. That memstore gives them twice shows
-// that it is stores which are compared, and not the player's whims.
+// Every store gives the histories that memstore gives. That memstore gives them twice shows that
+// the player depends on the seed alone.
 func TestStoresGiveEqualHistories(t *testing.T) {
 	for _, s := range stores.Each() {
 		t.Run(s.Name, func(t *testing.T) { Run(t, s.Open) })
@@ -21,21 +21,25 @@ func TestStoresGiveEqualHistories(t *testing.T) {
 }
 
 // unseen are the stores that the conformance suite rejects and that give the histories of a
-// sound one, by why they do. Where two calls matter: a play with one handler, see play, makes one
-// call of the store at a time.
+// sound store, with the reason. A play with one handler, see play, makes one call of the store at a
+// time.
 var unseen = map[string]string{
-	"check, then commit": "no other call comes between its look and its commit",
-	"busy":               "no other commit is under way",
-	"torn view":          "the job does not move on between its reads",
-	"torn snapshot":      "the job does not move on between its reads",
-	"undone, but done":   "the context of a call ends before it or after it: what a store does in between is open",
-	"no embedder's type": "the rules of a history have no type of an embedder's",
-	"asleep":             "play hides a store.Waker",
-	"stop once":          "play hides a store.Waker",
+	"check, then commit":       "no other call comes between its look and its commit",
+	"busy":                     "no other commit is under way",
+	"torn view":                "the job does not move on between its reads",
+	"torn snapshot":            "the job does not move on between its reads",
+	"undone, but done":         "the context of a call ends before it or after it: what a store does in between is open",
+	"turns of a crowd":         "no other commit is under way",
+	"counts and then commits":  "no other commit comes between its look and its commit",
+	"two in at once":           "an engine takes a turn only if its view shows that one is free",
+	"waits beside a free turn": "an engine waits for a turn only if its view shows that none is free",
+	"no embedder's type":       "the rules of a history have no type of an embedder's",
+	"asleep":                   "play hides a store.Waker",
+	"stop once":                "play hides a store.Waker",
 }
 
-// A store that is broken in a way that shows to one caller is found out by its histories, the
-// first mostly. It need not be safe for two.
+// A store whose fault shows to one caller gives other histories, mostly from the first on. It need
+// not be safe for concurrent use.
 func TestBrokenStoresGiveOtherHistories(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some hundred histories")
@@ -71,8 +75,8 @@ func TestBrokenStoresGiveOtherHistories(t *testing.T) {
 	}
 }
 
-// A hasty store fails each claim after the first 10,000, which a sound one does not reach: one
-// that returns the same effects for ever would have a play go on for ever. It takes one caller.
+// A hasty store fails each claim after the first 10,000, more than a sound store gets. It ends a play
+// on a store that returns the same effects for ever. It takes one caller.
 type hasty struct {
 	store.Store
 	claims int

@@ -11,12 +11,12 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A History is what one store was asked and what it answered, as text: a line "#17 ..." for
-// each command and each look that goes with it, and below it one indented line for each row
-// of the answer.
+// A History is the text of the calls of one store and of its answers: a line "#17 ..." for each
+// command and each read that belongs to it, and below it one indented line for each row of the
+// answer.
 type History struct {
 	Seed  uint64
-	Tally map[string]int // how often each kind of answer was given
+	Tally map[string]int // number of answers of each kind
 
 	text bytes.Buffer
 	turn int // of the command under way, from 1; 0 after the last one
@@ -32,8 +32,8 @@ func (h *History) ask(format string, args ...any) {
 	h.text.WriteByte('\n')
 }
 
-// row writes one row of an answer. A value that has no JSON, as a state that is none, is
-// written as Go would.
+// row writes one row of an answer. A value that has no JSON, such as an undeclared state, is
+// written as Go prints it.
 func (h *History) row(v any) {
 	h.text.WriteString("  ")
 	line := json.NewEncoder(&h.text)
@@ -80,8 +80,8 @@ func (h *History) fail(err error) {
 	h.row("error: " + kindOf(err))
 }
 
-// kindOf returns the text of the kind of err; what is of no kind is written out, and is a
-// difference if stores word it in their own way.
+// kindOf returns the text of the kind of err. An error of no kind is written in full, and is a
+// difference if two stores word it differently.
 func kindOf(err error) string {
 	for _, kind := range kinds {
 		if errors.Is(err, kind) {
@@ -91,10 +91,10 @@ func kindOf(err error) string {
 	return err.Error()
 }
 
-// A Difference is where two histories part.
+// A Difference is the first line in which two histories differ.
 type Difference struct {
 	Line      int    // of both texts, from 1
-	Command   string // that was answered differently, or that differs itself
+	Command   string // the command whose answer differs, or that differs itself
 	Want, Got string // the line in either
 }
 
@@ -111,7 +111,7 @@ func brief(line string) string {
 	return line[:most] + "..."
 }
 
-// Difference returns where got parts from h, nil if it does not.
+// Difference returns the first difference of got from h, or nil.
 func (h *History) Difference(got *History) *Difference {
 	if bytes.Equal(h.Bytes(), got.Bytes()) {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A fate is what happens to the first change that reports share which meet.
+// A fate is the fate of the first change that reports share when they meet.
 type fate string
 
 const (
@@ -25,8 +25,8 @@ const (
 
 var fates = []fate{passes, keptView, loses, inDoubt, withdrawn}
 
-// What a history's tally says of reports that meet: of each that waited in line behind another one,
-// and of each first change that they shared.
+// The keys of a history's tally for reports that meet: for each report that waited in line behind
+// another one, and for each first change that they shared.
 const (
 	met       = "met"
 	oneChange = "met, and were one change"
@@ -37,20 +37,20 @@ const (
 	cameLate  = "met, and came again when another engine had changed the job"
 )
 
-// meetings are how many of these all histories of a run have at least: a fifth of what they mostly do,
-// or more.
+// meetings are the minimums of these over all histories of a run: at least a fifth of the usual
+// number.
 var meetings = map[string]int{met: 400, oneChange: 25, lostRace: 8, done: 8, undone: 8, cameAgain: 80, cameLate: 50}
 
-// A meeting is reports on the current attempt of a step that wait in line at the same moment. Where
-// they are played one by one they come in the same order, and a competitor comes where their shared
-// change has lost to it.
+// A meeting is reports on the current attempt of a step that wait in line at the same moment. Played
+// one by one, they come in the same order, and the rival's change comes where the shared change lost
+// to it.
 type meeting struct {
 	*performer
 	viewpoint
 	job     *job
 	fate    fate
 	reports []engine.Report // the first one is held up until all others wait
-	rival   player.Ask      // to which the change loses
+	rival   player.Ask      // to whose change the shared one loses
 	numbers []uint64        // of the engine, for each report and the rival
 
 	receipts []engine.ReportReceipt
@@ -59,9 +59,9 @@ type meeting struct {
 	rivalErr error
 }
 
-// meet has reports meet, then another engine change the job, and one of the reports come again.
+// meet makes reports meet. Then another engine changes the job, and one of the reports is repeated.
 func (p *performer) meet(ctx context.Context, j *job, at *store.View) {
-	due := at.Step.Deadline != 0 && at.Step.Deadline <= step.At(p.now.Add(keptFor))
+	due := at.Step.Due != 0 && at.Step.Due <= step.At(p.now.Add(keptFor))
 	if at.Step.State != step.Running || due {
 		p.act(ctx, j, at)
 		return
@@ -90,11 +90,11 @@ func (p *performer) meet(ctx context.Context, j *job, at *store.View) {
 	m.again(ctx)
 }
 
-// keptFor is for how long an engine keeps what a report has left.
+// keptFor is how long an engine keeps the state of a job after a report.
 const keptFor = time.Second
 
-// draw draws the reports. The second one tells something new of a target that the first one leaves
-// alone. A target that runs has exit code 0: what changes nothing changes nothing later, either.
+// draw draws the reports. The second one has news of a target that the first one omits. A running
+// target has exit code 0: a report that changes nothing then changes nothing later, either.
 func (m *meeting) draw(s *store.Step, left []int32) []engine.Report {
 	report := func(results ...engine.TargetResult) engine.Report {
 		return engine.Report{Job: m.job.id, Step: s.ID, Attempt: s.Attempt, By: one(m.performer, people), Results: results}
@@ -104,7 +104,7 @@ func (m *meeting) draw(s *store.Step, left []int32) []engine.Report {
 	}
 	first := report(result(left[0], step.TargetRunning))
 	reports := []engine.Report{first, report(result(left[1], one(m.performer, []step.Status{step.TargetSucceeded, step.TargetFailed})))}
-	reports = append(reports, first) // two at least wait: no engine refuses this one before it does
+	reports = append(reports, first) // at least two wait: no engine refuses this one before it waits
 	if m.fate == withdrawn {         // all are decided anew, in any order
 		return append(reports, first)
 	}
@@ -126,11 +126,11 @@ func (m *meeting) draw(s *store.Step, left []int32) []engine.Report {
 	return append(reports, one(m.performer, reports))
 }
 
-// begin has the engine draw the numbers of a report.
+// begin makes the engine draw the numbers of a report.
 func (m *meeting) begin(i int) { m.number = m.numbers[i] }
 
-// wait has the clock move on once the first report has come, unless what that has left is to serve
-// the others.
+// wait moves the clock on once the first report has come, unless the engine should still keep the
+// job for the others.
 func (m *meeting) wait() {
 	if m.fate != keptView {
 		m.now = m.now.Add(keptFor)
@@ -141,7 +141,7 @@ func (m *meeting) report(ctx context.Context, i int) {
 	m.receipts[i], m.errs[i] = m.Engine.Report(ctx, m.reports[i])
 }
 
-// compete has the rival ask another engine.
+// compete sends the rival's request to another engine.
 func (m *meeting) compete(ctx context.Context) {
 	m.begin(len(m.reports))
 	m.record, m.rivalErr = m.rival.Send(ctx, m.rivals)
@@ -162,7 +162,7 @@ func (m *meeting) oneByOne(ctx context.Context) {
 	}
 }
 
-// together has the reports meet.
+// together makes the reports meet.
 func (m *meeting) together(ctx context.Context) {
 	m.stage.Shared = m.shared(ctx)
 	meeting := crowd.Meeting{
@@ -181,7 +181,7 @@ func (m *meeting) together(ctx context.Context) {
 	m.Tally[met] += meeting.Hold(ctx)
 }
 
-// shared returns what becomes of a change that the reports share: the first one meets its fate.
+// shared commits a change that the reports share: the first change has the meeting's fate.
 func (m *meeting) shared(ctx context.Context) func(context.Context, store.Change) error {
 	first := true
 	return func(shared context.Context, c store.Change) error {
@@ -211,11 +211,11 @@ func (m *meeting) shared(ctx context.Context) func(context.Context, store.Change
 	}
 }
 
-// errStore is what a commit of reports fails with that is in doubt.
+// errStore is the error of a commit of reports whose outcome is unknown.
 var errStore = errors.New("the connection is lost")
 
-// tell writes what the reports were answered. Where those that change nothing are decided again,
-// once the others are done, it is open at which moment, and so is what they are told.
+// tell writes the answers to the reports. Reports that change nothing can be decided again once the
+// others are done, at any moment, so their answers are left out.
 func (m *meeting) tell() {
 	m.ask("job %d: %d reports meet on attempt %d of step %d, and %v, %v", m.job.id, len(m.reports), m.reports[0].Attempt, m.reports[0].Step, m.fate, m.viewpoint)
 	for i := range m.reports {
@@ -233,8 +233,8 @@ func (m *meeting) tell() {
 	}
 }
 
-// again has another engine change the job, and sends one of the reports again: it must not be told
-// what the engine has kept.
+// again makes another engine change the job, and repeats one of the reports: its answer must not come
+// from the state that the engine has kept.
 func (m *meeting) again(ctx context.Context) {
 	at, ok := m.look(ctx, m.job)
 	if !ok {

@@ -11,17 +11,18 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// What people do, and whose turn it is.
+// The choices of people, and the order of their turns.
 var (
-	habits = player.Habits{People: people, OnJob: 20, WithID: 3, DryRun: 16, IfVersion: 8, IfAttempt: 8}
+	habits = player.Habits{People: people, OnJob: 20, Resume: 2, Stops: 24, WithID: 3, DryRun: 16, IfVersion: 8, IfAttempt: 8}
 	odds   = map[step.State]player.Odds{
 		step.Running:     {Executor: 15, Person: 1},
 		step.Terminating: {Executor: 4, Person: 1},
 		step.Waiting:     {Executor: 1, Person: 28, Time: 4},
+		step.Gated:       {Person: 2, Time: 3},
 	}
 )
 
-// act does what is likely where a job stands.
+// act makes a request that is likely in the job's state.
 func (p *performer) act(ctx context.Context, j *job, at *store.View) {
 	switch sight(at).Turn(p, odds) {
 	case player.Executor:
@@ -33,10 +34,10 @@ func (p *performer) act(ctx context.Context, j *job, at *store.View) {
 	}
 }
 
-// sight returns what people see of a job.
+// sight returns the job as people see it.
 func sight(v *store.View) player.Sight { return player.Sight{Rules: rules, Job: v.Job, Step: v.Step} }
 
-// actAnyhow does anything, on any step, if there is one.
+// actAnyhow makes any request, on any step if there is one.
 func (p *performer) actAnyhow(ctx context.Context, j *job, at *store.View) {
 	if j.endless {
 		p.act(ctx, j, at)
@@ -55,7 +56,7 @@ func (p *performer) actAnyhow(ctx context.Context, j *job, at *store.View) {
 	p.operate(ctx, j, a)
 }
 
-// wish draws what people want: mostly what is legal and fits the job.
+// wish draws an operation: mostly a legal one that fits the job.
 func (p *performer) wish(j *job, at *store.View) player.Ask {
 	h := habits
 	h.Reasons = []string{p.reason()}
@@ -80,7 +81,7 @@ var (
 // goingOn are the operations that go on to the next step.
 var goingOn = operation.CausesOf(operation.Confirm, operation.IgnoreError, operation.NextStep, operation.ForcedSkip)
 
-// operate asks an engine for an operation, and remembers what was carried out.
+// operate asks an engine for an operation, and remembers it if it passed.
 func (p *performer) operate(ctx context.Context, j *job, a player.Ask) {
 	e := p.from(j)
 	p.ask("%v, %v", a, e)
@@ -94,13 +95,13 @@ func (p *performer) operate(ctx context.Context, j *job, a player.Ask) {
 		return
 	}
 	p.Tally["accepted: "+a.Cause.String()]++
-	a.ID, a.Step = record.Request, record.Step // an id that the engine made is as good
+	a.ID, a.Step = record.Request, record.Step // an id that the engine made serves as well
 	j.done = append(j.done, a)
 }
 
-// attend gives up or hurries an effect that waits, or one of any number.
+// attend gives up or hurries an effect that waits, or any other number.
 func (p *performer) attend(ctx context.Context, j *job, at *store.View) {
-	if at.Step.Total > 1000 { // whose results are to come
+	if at.Step.Total > 1000 { // its results must still come
 		p.act(ctx, j, at)
 		return
 	}
@@ -114,7 +115,7 @@ func (p *performer) attend(ctx context.Context, j *job, at *store.View) {
 	p.operate(ctx, j, p.wish(j, at).About(p, waiting))
 }
 
-// repeat asks for something again that was carried out, as it was or with something changed.
+// repeat repeats a request that passed, unchanged or changed.
 func (p *performer) repeat(ctx context.Context, j *job, at *store.View) {
 	if len(j.done) == 0 {
 		p.actAnyhow(ctx, j, at)
@@ -128,7 +129,7 @@ func (p *performer) repeat(ctx context.Context, j *job, at *store.View) {
 	answer(p.History, record, err)
 }
 
-// decide draws an operation and decides on it where a view shows a job, nil if it is refused.
+// decide draws an operation and decides on it in the state of a view; nil if it is refused.
 func (p *performer) decide(j *job, view *store.View) *engine.Decision {
 	a := p.wish(j, view)
 	c := &engine.Operate{Cause: a.Cause, Request: engine.Request{ID: player.ID(p), By: a.By, Because: a.Because}}
@@ -141,9 +142,9 @@ func (p *performer) decide(j *job, view *store.View) *engine.Decision {
 	return &d
 }
 
-// commitLate decides on where a job stood when it was looked at some time ago, and commits
-// that, twice: a conflict if the job has moved on, and always the second time. A job that
-// there is not is at version 0.
+// commitLate decides on an old view of a job, and commits the decision twice. The first commit
+// conflicts if the job has moved on, and the second always conflicts. A job that does not exist is
+// at version 0.
 func (p *performer) commitLate(ctx context.Context, j *job, _ *store.View) {
 	view := one(p, j.views)
 	if p.oneIn(8) {
@@ -159,12 +160,12 @@ func (p *performer) commitLate(ctx context.Context, j *job, _ *store.View) {
 	}
 }
 
-// commitTwo commits two decisions at once, of which the second was decided on what the first
-// leaves: a retry that is stopped before it was told to run, for instance.
+// commitTwo commits two decisions in one change, the second decided on the state after the first:
+// for instance a retry, and a stop before the retry was delivered.
 func (p *performer) commitTwo(ctx context.Context, j *job, at *store.View) {
 	view := *at
 	first := p.decide(j, &view)
-	if first == nil || len(first.Change.Steps) != 1 {
+	if first == nil || len(first.Change.Steps) != 1 || first.Change.Turn != store.NoTurn {
 		return
 	}
 	view.Job, view.Step = first.Change.Job, first.Change.Steps[0]
@@ -174,12 +175,17 @@ func (p *performer) commitTwo(ctx context.Context, j *job, at *store.View) {
 	}
 	c := second.Change
 	c.Records = slices.Concat(first.Change.Records, c.Records)
+	for _, b := range first.Change.Batches {
+		if !slices.ContainsFunc(c.Batches, func(later store.Batch) bool { return later.Step == b.Step && later.Number == b.Number }) {
+			c.Batches = append(c.Batches, b)
+		}
+	}
 	err := p.store.Commit(ctx, c)
 	answer(p.History, "committed both", err)
 	p.Tally["two at once"]++
 }
 
-// commitMalformed has the store commit a change that no job could take.
+// commitMalformed makes the store commit a change that fits no job.
 func (p *performer) commitMalformed(ctx context.Context, j *job, at *store.View) {
 	d := p.decide(j, at)
 	if d == nil {
@@ -201,7 +207,7 @@ var defects = []func(c *store.Change){
 	},
 }
 
-// callTooLate calls when the context has ended, which does nothing.
+// callTooLate calls with an ended context, which changes nothing.
 func (p *performer) callTooLate(ctx context.Context, j *job, at *store.View) {
 	ctx, cancel := context.WithCancel(ctx)
 	cancel()

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stepgate/stepgate/engine"
@@ -16,55 +17,80 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Play plays so many commands on a store that is fresh and empty, and writes down at the end
-// all that is stored. The error is an invariant of enginetest that a job does not hold in the
-// end, or one of reading it.
+// Play plays a number of commands on a fresh, empty store, and then writes all stored rows. The error
+// is a broken invariant of enginetest, or an error of reading the rows.
 func Play(ctx context.Context, st store.Store, seed uint64, commands int) (*History, error) {
 	return play(ctx, st, seed, commands, 64)
 }
 
-// play is Play with so many handlers at once, which no history tells. With one handler the store
-// gets one call at a time: the handlers of a delivery are all that ever runs at once, and of reports
-// that meet one is in the store.
+// play is Play with a number of concurrent handlers, which no history shows. With one handler the
+// store gets one call at a time: only the handlers of a delivery run concurrently, and only one of the
+// reports that meet is in the store.
 func play(ctx context.Context, st store.Store, seed uint64, commands, handlers int) (*History, error) {
-	stage := &crowd.Store{Store: st} // no store.Clock and no store.Waker
-	p := newPerformer(stage, seed, handlers)
+	var last version
+	stage := &crowd.Store{Store: viewed{st, &last}} // no store.Clock and no store.Waker
+	p := newPerformer(stage, &last, seed, handlers)
 	p.stage, p.together = stage, true
 	return p.perform(crowd.Calling(ctx), commands)
 }
 
 // playOneByOne is Play with reports that meet sent one after the other, to an engine that keeps
-// nothing of a job: what it is answered, all others should be.
+// nothing of a job. Its answers are the reference for all others.
 func playOneByOne(ctx context.Context, st store.Store, seed uint64, commands int) (*History, error) {
-	return newPerformer(local{st}, seed, 64).perform(ctx, commands)
+	var last version
+	return newPerformer(local{viewed{st, &last}}, &last, seed, 64).perform(ctx, commands)
 }
 
-// local is a store of which nothing is kept, and on which reports do not meet.
+// local is a store whose jobs an engine does not keep, and on which reports do not meet.
 type local struct{ store.Store }
 
 // Local implements [store.Local].
 func (local) Local() {}
 
-func newPerformer(st store.Store, seed uint64, handlers int) *performer {
+// A version is that of the job that was viewed last, while jobs are viewed one after the other.
+type version struct{ atomic.Int64 }
+
+// viewed is a store that notes the version of each job that is viewed.
+type viewed struct {
+	store.Store
+	last *version
+}
+
+// View implements [store.Store].
+func (s viewed) View(ctx context.Context, q store.Query) (store.View, error) {
+	v, err := s.Store.View(ctx, q)
+	s.last.Store(int64(v.Job.Version))
+	return v, err
+}
+
+func newPerformer(st store.Store, last *version, seed uint64, handlers int) *performer {
 	p := &performer{
 		Rand:     player.Rand{Rand: rand.New(rand.NewPCG(seed, 0))},
 		History:  &History{Seed: seed, Tally: map[string]int{}},
 		store:    st,
 		handlers: handlers,
+		last:     last,
 		now:      start,
 	}
 	for _, e := range []**engine.Engine{&p.engine, &p.rivals} {
 		*e = engine.New(st, engine.WithRules(rules),
 			engine.WithClock(func() time.Time { return p.now }),
-			engine.WithRandom(func() uint64 { return p.number }),
+			engine.WithRandom(p.random),
 			engine.WithJobIDs(func(step.Time) store.JobID { return p.newJobID() }),
 			engine.WithObserver(engine.Observer{
 				Failed:   p.failed,
-				Accepted: func(context.Context, store.Record, time.Duration) {}, // a call has the time of its beginning
+				Accepted: func(context.Context, store.Record, time.Duration) {}, // a call has the time at which it began
 			}),
 		)
 	}
 	return p
+}
+
+func (p *performer) random() uint64 {
+	if p.sweeps {
+		return p.number + uint64(p.last.Load())
+	}
+	return p.number
 }
 
 // perform plays the commands.
@@ -77,16 +103,16 @@ func (p *performer) perform(ctx context.Context, commands int) (*History, error)
 	return p.History, p.dump(ctx)
 }
 
-// start is long past, so that a store which reads a clock of its own is found out.
+// start is long past: a store that reads its own clock gives another history.
 var start = time.UnixMilli(1_500_000_000_000)
 
-// A performer does to one store what a seed and the store's answers say.
+// A performer plays commands on one store, drawn by a seed and the store's answers.
 type performer struct {
 	player.Rand
 	*History
 	store    store.Store
 	stage    *crowd.Store // the store, if reports meet on it
-	together bool         // they do; else they come one by one
+	together bool         // reports meet; else they come one by one
 	engine   *engine.Engine
 	rivals   *engine.Engine // another one on the store
 	handlers int            // that run at once
@@ -94,32 +120,34 @@ type performer struct {
 	jobs     []*job
 	held     []store.Delivery // claimed at some time
 
-	// number is what the engine's random source gives: one number for the whole of a command.
-	// A sweep makes a request id for each job that it expires, and would give them to the
-	// jobs in the order of the deadlines, which is open where two are the same.
+	// number is the value of the engine's random source during a whole command. A sweep makes a
+	// request id for each job that it expires, in the order of the deadlines, and the order of
+	// equal deadlines is open: its ids depend on the version of the job, as it may come twice.
 	number uint64
+	sweeps bool
+	last   *version
 
 	mu       sync.Mutex // guards all below
-	failures []string   // that the observer was told of in this command
+	failures []string   // of the observer in this command
 }
 
-// A job is one that was created, and what the player remembers of it.
+// A job is a created job with the player's memory of it.
 type job struct {
 	id       store.JobID
 	spec     engine.JobSpec
 	created  player.Ask
 	endless  bool // its people never go on from a step, and never end it
-	stubborn bool // its people rather try again than go on
-	over     bool // nothing can happen to it any more
+	stubborn bool // its people retry rather than go on
+	over     bool // it cannot change any more
 	done     []player.Ask
 	reports  []engine.Report
-	views    []store.View // where it stood when it was looked at, the latest last
+	views    []store.View // all that were loaded, the latest last
 }
 
-// A move is a command about a job that stands where at shows it.
+// A move is a command about a job in the state of at.
 type move func(p *performer, ctx context.Context, j *job, at *store.View)
 
-// moves are what a player does now and then, in percent. Otherwise it acts.
+// moves are rare commands, in percent. Otherwise the player acts.
 var moves = []struct {
 	weight int
 	do     move
@@ -144,7 +172,7 @@ var moves = []struct {
 func (p *performer) play(ctx context.Context) {
 	p.tick()
 	open := slices.DeleteFunc(slices.Clone(p.jobs), func(j *job) bool { return j.over })
-	if len(open) < 2 || len(open) < 6 && p.oneIn(100) {
+	if len(open) < 5 || len(open) < 8 && p.oneIn(100) {
 		p.create(ctx)
 		return
 	}
@@ -162,7 +190,7 @@ func (p *performer) play(ctx context.Context) {
 	p.move()(p, ctx, j, at)
 }
 
-// move draws what to do.
+// move draws a command.
 func (p *performer) move() move {
 	n := p.IntN(100)
 	for _, m := range moves {
@@ -173,7 +201,7 @@ func (p *performer) move() move {
 	return (*performer).act
 }
 
-// tick moves the clock on: by seconds mostly, now and then past most deadlines; and now and
+// tick moves the clock forward: mostly by seconds, now and then past most deadlines, and now and
 // then back.
 func (p *performer) tick() {
 	p.number = p.Uint64()
@@ -186,7 +214,7 @@ func (p *performer) tick() {
 	}
 }
 
-// look reads where a job stands, which is what the next command is drawn by.
+// look reads the state of a job. The next command depends on it.
 func (p *performer) look(ctx context.Context, j *job) (*store.View, bool) {
 	p.ask("look at job %d", j.id)
 	view, err := p.store.View(ctx, store.Query{Job: j.id})
@@ -224,6 +252,7 @@ func (p *performer) rowsOf(v *store.View) {
 	p.row(v.Job)
 	p.row(v.Step)
 	p.row(v.Next)
+	p.row(v.Turn)
 	for _, t := range v.Targets {
 		p.row(t)
 	}
@@ -232,15 +261,14 @@ func (p *performer) rowsOf(v *store.View) {
 	}
 }
 
-// failed is told of what no caller is told of.
+// failed observes the errors that no caller gets.
 func (p *performer) failed(_ context.Context, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.failures = append(p.failures, kindOf(err))
 }
 
-// tellFailures writes what the observer was told of, in an order of its own as handlers run
-// at once.
+// tellFailures writes the observed errors, sorted, because handlers run concurrently.
 func (p *performer) tellFailures() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -256,7 +284,7 @@ func (p *performer) oneIn(n int) bool { return p.IntN(n) == 0 }
 // one draws one of some things.
 func one[T any](p *performer, of []T) T { return of[p.IntN(len(of))] }
 
-// newJobID draws a job id of any size, and now and then one that is taken.
+// newJobID draws a job id of any size, and now and then one in use.
 func (p *performer) newJobID() store.JobID {
 	if len(p.jobs) > 0 && p.oneIn(10) {
 		return one(p, p.jobs).id
@@ -264,7 +292,7 @@ func (p *performer) newJobID() store.JobID {
 	return 1 + store.JobID(p.Uint64N(1<<uint(8+p.IntN(46))-1))
 }
 
-// scopes are those that jobs are in.
+// scopes are the scopes of jobs.
 var scopes = []store.Scope{{}, {Type: "biz", ID: "1"}, {Type: "biz", ID: "2"}, {Type: "set", ID: "1"}, {Type: "biz ", ID: "1 ünï'\"\\"}}
 
 // A viewpoint is an engine and the scope that it sees.
@@ -280,8 +308,8 @@ func (v viewpoint) String() string {
 	return fmt.Sprintf("in %q %q", v.scope.Type, v.scope.ID)
 }
 
-// from draws who looks at a job: mostly somebody of its own scope, now and then somebody who
-// must not see it.
+// from draws the caller that reads a job: mostly a caller of the job's scope, now and then one that
+// must not see the job.
 func (p *performer) from(j *job) viewpoint {
 	scope := j.spec.Scope
 	switch p.IntN(20) {

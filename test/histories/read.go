@@ -11,7 +11,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// reads are the questions that change nothing.
+// reads are the calls that change nothing.
 var reads = []func(p *performer, ctx context.Context, e viewpoint, j *job, at *store.View){
 	(*performer).readHeader,
 	(*performer).readView,
@@ -52,7 +52,7 @@ func (p *performer) readView(ctx context.Context, e viewpoint, j *job, at *store
 		q.Request = one(p, j.done).ID
 	}
 	p.ask("view %+v", q)
-	for range 2 { // the second answer does not depend on what became of the first
+	for range 2 { // the second answer does not depend on the first
 		view, err := p.store.View(ctx, q)
 		if err != nil {
 			p.fail(err)
@@ -143,12 +143,12 @@ func (p *performer) readSteps(ctx context.Context, e viewpoint, j *job, at *stor
 	})
 }
 
-// readTargets reads what belongs to a class, as it is stored.
+// readTargets reads the targets of a class, as they are stored.
 func (p *performer) readTargets(ctx context.Context, e viewpoint, j *job, at *store.View) {
 	p.readFilter(ctx, e, j, store.TargetFilter{Class: store.Class(p.IntN(5)), Step: at.Job.Current})
 }
 
-// readAttempt reads what was reported in an attempt.
+// readAttempt reads the results of an attempt.
 func (p *performer) readAttempt(ctx context.Context, e viewpoint, j *job, at *store.View) {
 	p.readFilter(ctx, e, j, store.TargetFilter{Step: at.Job.Current, Attempt: 1 + p.Int32N(at.Step.Attempt+1)})
 }
@@ -191,17 +191,16 @@ func (p *performer) readEffects(ctx context.Context, e viewpoint, j *job, at *st
 	})
 }
 
-// readOverdue reads what is overdue. Which of those of one deadline come first is open, so
-// only the deadlines are written.
+// readOverdue reads the overdue steps. The order of equal moments is open, so only the moments are written.
 func (p *performer) readOverdue(ctx context.Context, e viewpoint, _ *job, _ *store.View) {
 	now, limit := step.At(p.now)+one(p, []step.Time{0, 10_000, 3_600_000, math.MaxInt64 - step.At(p.now)}), one(p, []int{1, 3, 1000})
 	p.ask("overdue at %d, %d at most, %v", now, limit, e)
 	overdue, err := p.store.Overdue(ctx, e.scope, now, limit)
-	deadlines := make([]step.Time, len(overdue))
+	moments := make([]step.Time, len(overdue))
 	for i, o := range overdue {
-		deadlines[i] = o.Deadline
+		moments[i] = o.Due
 	}
-	answer(p.History, deadlines, err)
+	answer(p.History, moments, err)
 }
 
 // readDetails reads the details of a step, now and then of a job that does not exist.
@@ -223,7 +222,7 @@ func (p *performer) explain(ctx context.Context, e viewpoint, j *job, at *store.
 	answer(p.History, x, err)
 }
 
-// anyStep draws a step of a job, now and then one that there is not.
+// anyStep draws a step of a job, now and then one that does not exist.
 func (p *performer) anyStep(j *job) step.ID {
 	if p.oneIn(20) {
 		return step.ID(len(j.spec.Steps) + 1)
@@ -231,8 +230,8 @@ func (p *performer) anyStep(j *job) step.ID {
 	return step.ID(1 + p.IntN(len(j.spec.Steps)))
 }
 
-// pages reads a page or a few, from anywhere on: from the beginning, from a key that some row
-// is likely to have, or from the ends of the range of keys.
+// pages reads one page or a few: from the beginning, from a key that some row is likely to have, or
+// from the ends of the range of keys.
 func pages[T any, K ~int32 | ~int64](p *performer, likely K, key func(T) K, get func(store.Page[K]) ([]T, error)) {
 	page := store.Page[K]{After: one(p, []K{-1, -1, 0, likely - 1, likely, likely + 1, math.MaxInt32, math.MinInt32}), Limit: one(p, []int{1, 2, 7, 100, math.MaxInt})}
 	for range 1 + p.IntN(4) {

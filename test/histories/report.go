@@ -10,8 +10,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// report says what an executor could say of the current attempt, or says something again, or
-// something that cannot be.
+// report sends a plausible report on the current attempt, a repeated report, or an impossible
+// one.
 func (p *performer) report(ctx context.Context, j *job, at *store.View) {
 	r := engine.Report{Job: j.id, Step: at.Step.ID, Attempt: max(at.Step.Attempt, 1), By: one(p, words)}
 	e := p.from(j)
@@ -65,7 +65,7 @@ func described(r *engine.Report) string {
 	return text
 }
 
-// successes draws how many targets in a hundred are to succeed.
+// successes draws the percentage of targets that succeed.
 func (p *performer) successes(j *job) int {
 	switch {
 	case j.endless:
@@ -76,8 +76,8 @@ func (p *performer) successes(j *job) int {
 	return one(p, []int{0, 50, 90, 100, 100, 100})
 }
 
-// unfinished reads which targets have still to report, as an executor does, and returns all
-// or some of them.
+// unfinished reads the unreported targets, as an executor does, and returns all or some of
+// them.
 func (p *performer) unfinished(ctx context.Context, e viewpoint, j *job, s *store.Step) []int32 {
 	q := engine.TargetQuery{Class: store.UnfinishedTargets, Limit: one(p, []int{50, 300, engine.MaxResults})}
 	if !p.oneIn(5) {
@@ -96,8 +96,8 @@ func (p *performer) unfinished(ctx context.Context, e viewpoint, j *job, s *stor
 	return some
 }
 
-// anyTargets draws targets of so many, some of them twice, now and then one that there is
-// not.
+// anyTargets draws some targets of a step, a few of them twice, and now and then one that does not
+// exist.
 func (p *performer) anyTargets(total int32) []int32 {
 	targets := make([]int32, 1+p.IntN(12))
 	for i := range targets {
@@ -109,7 +109,7 @@ func (p *performer) anyTargets(total int32) []int32 {
 	return targets
 }
 
-// results draws a result for each of these targets, of which so many in a hundred succeed.
+// results draws a result for each of these targets. The chance of a success is in percent.
 func (p *performer) results(targets []int32, successes int) []engine.TargetResult {
 	statuses := step.AllStatuses()
 	results := make([]engine.TargetResult, len(targets))

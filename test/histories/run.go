@@ -19,17 +19,16 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// How many histories Run plays, how many if it is to be short, and of how many commands each.
+// The number of histories of Run, that under -short, and the number of commands of each.
 const (
 	histories      = 50
 	shortHistories = 3
 	commands       = 1000
 )
 
-// Run plays 50 histories of 1,000 commands on memstore and on fresh, empty stores that open
-// returns and that are closed with their t, or 3 of them under -short. It fails t where the
-// second store answers differently or holds something else in the end, or where a job breaks
-// an invariant of enginetest.
+// Run plays 50 histories of 1,000 commands, or 3 under -short, on memstore and on fresh, empty stores
+// that open returns and that are closed with their t. It fails t if the second store gives another
+// answer or keeps another row than memstore, or if a job breaks an invariant of enginetest.
 //
 // Every run has seeds of its own, the same ones for every store; STEPGATE_SEED=n plays the
 // history of seed n alone, exactly as it was.
@@ -62,7 +61,7 @@ func Run(t *testing.T, open func(t testing.TB) store.Store) {
 	}
 }
 
-// seedsOf returns the seeds to be played.
+// seedsOf returns the seeds of this run.
 func seedsOf(t testing.TB) []uint64 {
 	n, base := histories, base()
 	if testing.Short() {
@@ -85,8 +84,8 @@ func seedsOf(t testing.TB) []uint64 {
 // base is the first of the seeds of this run.
 var base = sync.OnceValue(func() uint64 { return rand.Uint64() >> 32 })
 
-// compare plays one history on memstore, where reports that meet come one by one, and on st, at
-// once, and fails t if they differ. It returns the second.
+// compare plays one history on memstore, where reports that meet come one by one, and concurrently on
+// st. It fails t if they differ, and returns the history of st.
 func compare(t *testing.T, seed uint64, st store.Store) *History {
 	t.Helper()
 	var want *History
@@ -104,7 +103,7 @@ func compare(t *testing.T, seed uint64, st store.Store) *History {
 	return got
 }
 
-// keep writes two histories to files and says where, and how to get them again.
+// keep writes two histories to files, and returns their paths and the command that repeats them.
 func keep(t *testing.T, want, got *History) string {
 	for name, h := range map[string]*History{"want.txt": want, "got.txt": got} {
 		if err := os.WriteFile(filepath.Join(t.ArtifactDir(), name), h.Bytes(), 0o666); err != nil {
@@ -124,7 +123,7 @@ func figures(tally map[string]int) string {
 	return b.String()
 }
 
-// enough fails t if something did not come up in all histories.
+// enough fails t if a kind of answer occurs in no history.
 func enough(t *testing.T, tally map[string]int) {
 	want := []string{"created", "dry", "repeated", "reported", "rejected", "expired", "delivered", "claimed", "settled or deferred", "lease lost", "two at once", "read"}
 	for _, code := range operation.AllCodes() {

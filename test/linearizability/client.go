@@ -16,12 +16,12 @@ import (
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
-// A client asks, remembers what it was shown, and asks for what should be possible then;
-// others have often been faster.
+// A client makes requests that should be legal by what it has read. Other clients often change the
+// job first.
 type client struct {
 	player.Rand
 	engine *engine.Engine // narrowed to the job's scope
-	rivals *engine.Engine // the same, for what overtakes reports that meet
+	rivals *engine.Engine // the same, for changes that overtake reports that meet
 	stage  *stage         // of engine
 	sweeps *engine.Engine // the same, on a host whose clock is ahead
 	clock  *step.Time     // of that host
@@ -31,7 +31,7 @@ type client struct {
 	asked  []player.Ask // under an id of its own
 }
 
-// newClient returns a client that asks e about one job.
+// newClient returns a client of e for one job.
 func newClient(dice *rand.Rand, e *engine.Engine, st store.Store, j recorded) *client {
 	clock := start
 	c := &client{
@@ -45,7 +45,7 @@ func newClient(dice *rand.Rand, e *engine.Engine, st store.Store, j recorded) *c
 	return c
 }
 
-// saw notes where the job is, unless c has seen it later than that.
+// saw notes the state of the job, unless c has seen a later one.
 func (c *client) saw(current step.ID, state step.State, version store.Seq) {
 	job, at := &c.seen.Job, &c.seen.Step
 	if version < job.Version {
@@ -58,7 +58,7 @@ func (c *client) saw(current step.ID, state step.State, version store.Seq) {
 	job.Current, job.State, job.Version, at.State = current, state, version, state
 }
 
-// What clients do; eve confirms nothing.
+// The choices of clients; eve confirms nothing.
 var (
 	habits = player.Habits{
 		People: []string{"bob", "eve", ""}, Anything: 8, Elsewhere: 20, OnJob: 12, WithID: 3, DryRun: 10, IfVersion: 8, IfAttempt: 8,
@@ -68,12 +68,19 @@ var (
 		step.Terminating: {Executor: 9, Person: 3, Time: 1},
 		step.Waiting:     {Person: 9, Time: 1},
 	}
+	// halts are asked for seldom, so that attempts run and their reports meet.
+	halts = step.CausesOf(operation.StopBefore.Cause(), operation.ClearStop.Cause(), operation.HoldJob.Cause())
+
 	reads = []kind{readJob, readJob, readStep, readStep, pageSteps, readHistory, listJobs, explain}
 )
 
-// next draws what c asks for.
+// next draws the next request of c.
 func (c *client) next() request {
-	r := request{Kind: operate, Ask: c.seen.Ask(c, habits), Now: start, State: c.seen.Job.State}
+	h := habits
+	if !player.OneIn(c, 16, "what holds a job up") {
+		h.Avoided = halts
+	}
+	r := request{Kind: operate, Ask: c.seen.Ask(c, h), Now: start, State: c.seen.Job.State}
 	turn := c.seen.Turn(c, odds)
 	switch {
 	case player.OneIn(c, 4, "read"):
@@ -97,7 +104,7 @@ func (c *client) next() request {
 	return r
 }
 
-// call asks for r and returns the answer.
+// call makes the request r and returns the answer.
 func (c *client) call(ctx context.Context, r request) answer {
 	e := c.engine
 	switch r.Kind {
@@ -174,7 +181,7 @@ func reasonOf(r *engine.Refusal) operation.Reason {
 	return r.Reason
 }
 
-// when returns the answer that err is, or else what is said without one.
+// when returns the answer for err, or the other answer if err is nil.
 func (c *client) when(err error, said func() answer) answer {
 	refusal, isRefusal := errors.AsType[*engine.Refusal](err)
 	switch {
@@ -220,7 +227,7 @@ func (c *client) row(got store.Step) row {
 	return row{got.ID, got.State, got.Attempt, got.Run.Full, got.Succeeded, got.Unfinished, got.Started, got.Finished, got.Deadline}
 }
 
-// rest lets others come in between.
+// rest yields to other goroutines.
 func rest() {
 	for range rand.IntN(4) {
 		runtime.Gosched()

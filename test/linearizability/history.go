@@ -23,28 +23,25 @@ import (
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
-// start is the time by the clocks of the engines that carry out requests: it stands still,
-// so that the sequential job knows it. Engines that sweep are ahead of it.
+// start is the constant time of the engines that carry out requests: the sequential job knows it.
+// The clocks of engines that sweep are ahead of it.
 const start step.Time = 1_767_225_600_000 // 2026-01-01
 
-// patience is how long a history is judged before it is given up, which does not happen to
-// one of the size that [Record] makes.
+// patience bounds the check of a history. The histories of [Record] are too small to reach it.
 const patience = time.Minute
 
-// A History is what clients asked of the jobs of one store at the same time, and what they
-// were told.
+// A History is the concurrent requests about the jobs of one store, with their answers.
 type History struct {
 	Clients int
 	Calls   int
-	Changes int // records that came of them
-	Raced   int // commits that lost a race and were decided anew
-	Unknown int // calls whose outcome nobody was told
+	Changes int // records that they made
+	Raced   int // commits that lost a race and were decided again
+	Unknown int // calls with an unknown outcome
 	Meetings
 	jobs []recorded
 }
 
-// recorded is a history of one job. Jobs have nothing to do with each other, so each is
-// judged by itself.
+// recorded is a history of one job. Jobs are independent, so each is checked by itself.
 type recorded struct {
 	id    store.JobID
 	scope store.Scope
@@ -53,9 +50,10 @@ type recorded struct {
 }
 
 // Record makes a history on a fresh store: one or two jobs, 8 to 16 clients in as many
-// goroutines, two engines, and about a hundred calls, after which everything is read once
-// more. Now and then the reports of one client meet, while no other client calls. The seed decides on the jobs and on what clients would like to ask; what they see,
-// and so what they do ask, is up to the schedule. The error is one of creating the jobs.
+// goroutines, two engines, and about a hundred calls. Then everything is read once more. Now and
+// then the reports of one client meet, while no other client calls. The seed decides on the jobs and
+// on the preferences of clients. Their requests also depend on what they have read, and so on the
+// schedule. The error is one of creating the jobs.
 func Record(ctx context.Context, st store.Store, seed uint64) (History, error) {
 	dice := rand.New(rand.NewPCG(seed, 0))
 	r := recorder{history: History{Clients: 8 + dice.IntN(9)}}
@@ -63,7 +61,7 @@ func Record(ctx context.Context, st store.Store, seed uint64) (History, error) {
 	ctx = crowd.Calling(ctx)
 	stages := [2]*stage{newStage(pace{st}, observer), newStage(pace{st}, observer)}
 	rivals := engine.New(pace{st}, engine.WithClock(start.Std), engine.WithObserver(observer))
-	calm := engine.New(storetest.WithoutClock(unwrap(st)), engine.WithClock(start.Std)) // before and after, when nobody interferes
+	calm := engine.New(storetest.WithoutClock(unwrap(st)), engine.WithClock(start.Std)) // before and after the concurrent calls
 	for i := range 1 + dice.IntN(2) {
 		spec := engine.JobSpec{
 			Name: "job", Scope: store.Scope{Type: "job", ID: fmt.Sprint(i)}, Steps: shapes.Steps(player.Rand{Rand: dice}, 3+dice.IntN(4)),
@@ -123,7 +121,7 @@ type recorder struct {
 	history History
 }
 
-// turn has a client ask for something, or has its reports meet.
+// turn makes a request of a client, or makes its reports meet.
 func (r *recorder) turn(ctx context.Context, who, job int, c *client) {
 	if c.meets() {
 		r.alone.Lock()
@@ -136,8 +134,8 @@ func (r *recorder) turn(ctx context.Context, who, job int, c *client) {
 	r.ask(ctx, who, job, c, c.next())
 }
 
-// ask has a client call, notes the call in the history of its job, and returns the answer. A call
-// that failed changed nothing and says nothing, so it is left out.
+// ask makes a call of a client, notes it in the history of its job, and returns the answer. A failed
+// call changed nothing and is left out.
 func (r *recorder) ask(ctx context.Context, who, job int, c *client, req request) answer {
 	call := porcupine.Operation{ClientId: who, Input: &req, Call: r.ticks.Add(1)}
 	got := c.call(ctx, req)
@@ -157,13 +155,13 @@ func (r *recorder) ask(ctx context.Context, who, job int, c *client, req request
 	return got
 }
 
-// shapes are those of the steps of a job.
+// shapes are the lists of steps of jobs.
 var shapes = player.Shapes{
 	Rules: operation.Standard(), Targets: []string{"a", "b", "c"}, Confirmers: []string{"ann", "bob"},
 	Timeouts: []time.Duration{0, 0, 0, time.Minute, 4 * time.Minute, 10 * time.Minute},
 }
 
-// Check judges h. The error is a *[Violation] if h is not linearizable.
+// Check returns a *[Violation] if h is not linearizable.
 func (h History) Check() error {
 	rules := model.Documented()
 	for _, j := range h.jobs {
@@ -182,18 +180,18 @@ func (h History) Check() error {
 	return nil
 }
 
-// A Violation is a history that no job which takes one request at a time can have.
+// A Violation is a history that no sequential job can have.
 type Violation struct {
 	recorded
 	spec porcupine.Model
-	info func() porcupine.LinearizationInfo // takes its time
+	info func() porcupine.LinearizationInfo // slow
 }
 
-// Draw writes an HTML page that shows the history and how far it can be explained.
+// Draw writes an HTML page of the history and of its longest linearizable part.
 func (v *Violation) Draw(path string) error { return porcupine.VisualizePath(v.spec, v.info(), path) }
 
-// Error shows the end of the longest part of the history that can be explained, where the
-// job stands then, and the calls that must come next, of which none can.
+// Error shows the end of the longest linearizable part of the history, the job's state there, and the
+// calls of which one must come next and none can.
 func (v *Violation) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "not linearizable: %d calls on a job of", len(v.calls))
@@ -213,7 +211,7 @@ func (v *Violation) Error() string {
 		return slices.ContainsFunc(longest, func(l porcupine.Operation) bool { return l.Call == c.Call })
 	})
 	slices.SortFunc(left, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
-	first := int64(math.MaxInt64) // none can come after the first of them that has returned
+	first := int64(math.MaxInt64) // the next call begins before the first of these returns
 	for _, call := range left {
 		first = min(first, call.Return)
 	}
@@ -228,7 +226,7 @@ func (v *Violation) Error() string {
 	return b.String()
 }
 
-// longest returns the longest part that can be explained.
+// longest returns the longest linearizable part.
 func (v *Violation) longest() []porcupine.Operation {
 	var longest []porcupine.Operation
 	info := v.info()

@@ -14,20 +14,19 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A job is the sequential job: that of the model, and what an engine keeps beside it, which
-// is the number of records, when the last move was, and the requests by their ids. It is a
-// value of its moment that nobody changes.
+// A job is the sequential job: the model's job, and what an engine keeps beside it, which is the
+// number of records, the time of the last move, and the requests by their ids. It is immutable.
 type job struct {
 	*model.Job
 	version, moved store.Seq
 	updated        step.Time // of the last record; no later one has an earlier time
 	last           change    // the last record
 	results        int32     // of it
-	done           []done    // the requests that were carried out under an id of the client's
+	done           []done    // accepted requests that have an id of the client's
 	key            string    // equal for equal jobs
 	hash           uint64    // of key
 
-	taken map[*request]taken // what came of requests that were tried: many orders are alike
+	taken map[*request]taken // results of tried requests: many orders lead to the same job
 }
 
 type done struct {
@@ -40,7 +39,7 @@ type taken struct {
 	answer answer
 }
 
-// sequential returns the specification of a job of so many steps.
+// sequential returns the specification of a job with a number of steps.
 func sequential(rules *model.Rules, specs []step.Spec) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any {
@@ -59,10 +58,10 @@ func sequential(rules *model.Rules, specs []step.Spec) porcupine.Model {
 	}
 }
 
-// admits reports whether j, asked for r now, may answer a, and what becomes of it then.
+// admits reports whether j may answer r with a now, and returns the job after that.
 func (j *job) admits(r *request, a answer) (bool, *job) {
 	if r.Kind == sweep && a == expired(0) {
-		return true, j // it may have seen what another one expired
+		return true, j // it may have seen an expiry by another engine
 	}
 	t, known := j.taken[r]
 	if !known {
@@ -72,7 +71,7 @@ func (j *job) admits(r *request, a answer) (bool, *job) {
 	return a == t.answer || a == unknown, t.next
 }
 
-// take returns what becomes of j when it is asked for r, and its answer.
+// take returns the job after r, and the answer.
 func (j *job) take(r request) (*job, answer) {
 	switch r.Kind {
 	case operate:
@@ -141,7 +140,7 @@ func (j *job) operate(r request) (*job, answer) {
 	return next.sealed(), accepted(next.last)
 }
 
-// stale reports whether r was meant for another moment.
+// stale reports whether a condition of r is about another state.
 func (j *job) stale(r request) bool {
 	return r.IfVersion != 0 && (r.IfVersion < j.moved || r.IfVersion > j.version) ||
 		r.IfAttempt != 0 && r.IfAttempt != j.Steps[r.Step-1].Attempt()
@@ -171,7 +170,7 @@ func (j *job) report(r request) (*job, answer) {
 	return next.sealed(), reported(news)
 }
 
-// sweep expires the attempt that is overdue, of which a job has at most one.
+// sweep expires the overdue attempt. A job has at most one.
 func (j *job) sweep(r request) (*job, answer) {
 	next := j.met(&r)
 	if next.version == j.version {
@@ -180,12 +179,12 @@ func (j *job) sweep(r request) (*job, answer) {
 	return next.sealed(), expired(1)
 }
 
-// met returns a copy of j as r meets it: once the deadline that has passed is applied. Times do
-// not run backwards, whatever the clock of the engine that is asked.
+// met returns a copy of j with a passed deadline applied, as r meets it. Times of records never
+// decrease, whatever the clock of the engine.
 func (j *job) met(r *request) *job {
 	next := &job{Job: j.Job.Clone(), version: j.version, moved: j.moved, updated: j.updated, last: j.last, results: j.results, done: j.done}
 	r.Now = max(r.Now, j.updated)
-	if next.Expire(j.Current, j.Steps[j.Current-1].Attempt(), r.Now) == 0 {
+	if next.Expire(j.Current, j.Steps[j.Current-1].Attempt(), r.Now, r.Now) == 0 {
 		next.record(r.Now)
 	}
 	return next
@@ -201,19 +200,20 @@ func (j *job) record(now step.Time) {
 		Attempt: did.Attempt, Entered: did.Entered, Targets: int32(did.Targets), Effect: string(did.Effect),
 	}
 	j.results = int32(did.Results)
-	if did.From != did.To || did.JobFrom != did.JobTo || did.Effect == model.RunTargets || did.Effect == model.AskConfirmers {
+	if did.From != did.To || did.JobFrom != did.JobTo || did.Gate.Reason != step.NoGate ||
+		did.Effect == model.RunTargets || did.Effect == model.AskConfirmers || did.Cause.OfJob() && did.JobTo.Finished() {
 		j.moved = j.version
 	}
 }
 
 var hashSeed = maphash.MakeSeed()
 
-// sealed computes j's key, after which j must not be changed.
+// sealed computes j's key. Then j must not change.
 func (j *job) sealed() *job {
 	var b strings.Builder
-	fmt.Fprint(&b, j.version, j.moved, j.updated, j.last, j.results, j.State, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished)
+	fmt.Fprint(&b, j.version, j.moved, j.updated, j.last, j.results, j.State, j.Held, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished)
 	for _, s := range j.Steps {
-		fmt.Fprint(&b, s.State, s.Runs)
+		fmt.Fprint(&b, s.State, s.StopBefore, s.Gate, s.Runs)
 	}
 	for _, d := range j.done {
 		fmt.Fprint(&b, d.request.ID, d.request.By, d.request.Because, d.request.Step, d.request.Cause, d.answer)

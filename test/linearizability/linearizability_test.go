@@ -25,7 +25,7 @@ func TestSQLite(t *testing.T) { Run(t, stores.SQLite.Emptied(t)) }
 
 func TestPostgreSQL(t *testing.T) { Run(t, stores.PostgreSQL.Emptied(t)) }
 
-// The stores that a history must give away, and what is wrong with each.
+// The stores that a history must reject, and the fault of each.
 var broken = []struct {
 	name, why string
 	breaks    func(store.Store) store.Store
@@ -41,9 +41,9 @@ var broken = []struct {
 	}},
 }
 
-// A hundred runs on each broken store, a hundred times it is caught. A run is that of [Run]:
-// histories are recorded until one is not linearizable. Mostly the first is not; a store
-// that needs a race to lose an update may come through one without having met it.
+// A hundred runs catch each broken store a hundred times. A run records histories, as [Run] does,
+// until one is not linearizable. Mostly the first is not. A store that loses an update only in a race
+// can pass a history without that race.
 func TestBrokenStoresAreCaught(t *testing.T) {
 	const runs = 100
 	for _, b := range broken {
@@ -63,7 +63,7 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 	}
 }
 
-// untilCaught records histories on broken stores and returns how many it took to catch one.
+// untilCaught records histories on broken stores and returns the number of the first caught one.
 func untilCaught(t *testing.T, breaks func(store.Store) store.Store, seed uint64) (int, error) {
 	for n := range histories {
 		h, err := Record(t.Context(), breaks(memstore.New()), seed+uint64(n))
@@ -81,8 +81,8 @@ func untilCaught(t *testing.T, breaks func(store.Store) store.Store, seed uint64
 	return histories, errors.New("every history is linearizable")
 }
 
-// A violation says where the history ends that can be explained, what cannot come next, and
-// what would have been right; and it can be drawn.
+// A violation shows the end of the linearizable part, the calls that cannot come next, and the right
+// answers. It can be drawn.
 func TestAViolationSaysWhatIsWrong(t *testing.T) {
 	h, err := Record(t.Context(), &dropping{Store: memstore.New()}, 1)
 	if err != nil {
@@ -102,7 +102,7 @@ func TestAViolationSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// ofSuite returns how a store that the conformance suite rejects is broken.
+// ofSuite returns the function that breaks a store as one of the conformance suite's broken stores.
 func ofSuite(name string) func(store.Store) store.Store {
 	all := storetest.Broken()
 	return all[slices.IndexFunc(all, func(b storetest.Breakage) bool { return b.Name == name })].Break
@@ -124,7 +124,7 @@ func (d *dropping) Commit(ctx context.Context, c store.Change) error {
 	return d.Store.Commit(ctx, c)
 }
 
-// lagging is a store that shows a step from a replica now and then, which is one commit
+// lagging is a store that now and then shows a step from a replica that is one commit
 // behind.
 type lagging struct {
 	store.Store

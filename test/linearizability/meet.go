@@ -13,8 +13,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// Meetings are what came of reports of one step that met: they waited in line at the same moment
-// and were committed as one change.
+// Meetings count the outcomes of reports that met: they waited in line at the same moment and were
+// committed as one change.
 type Meetings struct {
 	Met      int // reports that waited in line behind another one
 	Shared   int // changes of two reports or more that were committed
@@ -25,7 +25,7 @@ type Meetings struct {
 	Kept     int // of these, once another engine had moved the job on
 }
 
-// add adds what came of others.
+// add adds the counts of others.
 func (m *Meetings) add(n Meetings) {
 	m.Met += n.Met
 	m.Shared += n.Shared
@@ -36,8 +36,8 @@ func (m *Meetings) add(n Meetings) {
 	m.Kept += n.Kept
 }
 
-// enough fails t if something has come up too rarely in all histories of a run: a fifth as often as it
-// mostly does, or less.
+// enough fails t if an outcome is too rare in all histories of a run: a fifth of its usual number, or
+// less.
 func (m Meetings) enough(t *testing.T) {
 	for _, c := range []struct {
 		what    string
@@ -67,7 +67,7 @@ type stage struct {
 	came  Meetings
 }
 
-// A fate is what happens to the next change that reports of a job share.
+// A fate is the fate of the next change that reports of a job share.
 type fate struct {
 	kind  string
 	rival func() // another engine's change
@@ -94,7 +94,7 @@ func (s *stage) set(id store.JobID, f fate) {
 	s.fates[id] = f
 }
 
-// shared commits what reports share, as is their fate.
+// shared commits the change that reports share, as their fate says.
 func (s *stage) shared(ctx context.Context, c store.Change) error {
 	s.mu.Lock()
 	f := s.fates[c.Job.ID]
@@ -122,7 +122,7 @@ func (s *stage) note(what func(*Meetings)) {
 	what(&s.came)
 }
 
-// note notes what a commit of several reports came to.
+// note counts the outcome of a commit of several reports.
 func (m *Meetings) note(kind string, err error) {
 	switch {
 	case err == nil && kind == found:
@@ -136,8 +136,8 @@ func (m *Meetings) note(kind string, err error) {
 	}
 }
 
-// meet has four reports of a step meet, of which one repeats another. Then another engine changes
-// the job, and one of the reports is sent again.
+// meet makes four reports of a step meet, one of which repeats another. Then another engine changes
+// the job, and one of the reports is repeated.
 func (r *recorder) meet(ctx context.Context, who, job int, c *client) {
 	r.ask(ctx, who, job, c, request{Kind: readJob})
 	r.ask(ctx, who, job, c, request{Kind: readStep, Ask: player.Ask{Step: c.seen.Job.Current}})
@@ -183,16 +183,16 @@ func (m *Meetings) again(r request, got answer) {
 // extra returns the number of a client that takes part in a meeting of another one, from 1.
 func (r *recorder) extra(who, n int) int { return r.history.Clients + 4*who + n }
 
-// twin returns a client that knows what c does, and asks e.
+// twin returns a client of e that knows what c knows.
 func (c *client) twin(e *engine.Engine) *client {
 	twin := *c
 	twin.engine = e
 	return &twin
 }
 
-// reports draws reports that meet, the last one a repetition. Each tells of all targets that they
-// run, with an exit code of its own, so that it tells something new while one does; and some that a
-// target has finished.
+// reports draws reports that meet, the last one a repetition. Each says that all targets run, with an
+// exit code of its own, so that it is news while a target runs. Some also say that a target has
+// ended.
 func (c *client) reports() []request {
 	all := make([]request, 4, 5)
 	for i := range all {
@@ -210,7 +210,7 @@ func (c *client) reports() []request {
 	return append(all, again)
 }
 
-// meets are the ends of targets that reports tell which meet.
+// meets are the results of targets in reports that meet.
 var meets = []step.Status{step.TargetSucceeded, step.NonZeroExit}
 
 func (c *client) told(results []engine.TargetResult) request {
@@ -218,7 +218,7 @@ func (c *client) told(results []engine.TargetResult) request {
 	return request{Kind: report, Now: start, Report: engine.Report{Job: c.seen.Job.ID, Step: at.ID, Attempt: at.Attempt, Results: results}}
 }
 
-// overtakes draws what changes a job that runs: a result, or a legal operation.
+// overtakes draws a change of a running job: a result, or a legal operation.
 func (c *client) overtakes() request {
 	if c.seen.Step.Total == 0 || player.OneIn(c, 2, "operation") {
 		return request{Kind: operate, Ask: c.seen.Ask(c, player.Habits{}), Now: start}
@@ -226,7 +226,7 @@ func (c *client) overtakes() request {
 	return c.told(player.Results(c, []int32{c.Int32N(c.seen.Step.Total)}, player.Usual.Statuses))
 }
 
-// meets draws whether c has reports meet, as far as it knows where the job stands.
+// meets draws whether reports of c meet, if the state that c knows allows it.
 func (c *client) meets() bool {
 	return c.seen.Step.State == step.Running && player.OneIn(c, 14, "meet")
 }

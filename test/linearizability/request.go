@@ -10,7 +10,7 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// A kind is what a client can ask for.
+// A kind is the kind of a request.
 type kind string
 
 const (
@@ -22,14 +22,14 @@ const (
 	readStep    kind = "step"
 	pageSteps   kind = "steps" // a page of one
 	readHistory kind = "history"
-	readTargets kind = "targets" // as the store has them, when all is over
+	readTargets kind = "targets" // as the store has them, at the end
 	explain     kind = "explain"
 )
 
 // A request is one call of a client, about one job.
 type request struct {
 	Kind       kind
-	player.Ask      // the operation; what is read is its step's, and explained to its person
+	player.Ask      // the operation; reads are of its step, and Explain is for its person
 	Again      bool // it repeats an earlier one
 	Report     engine.Report
 	Now        step.Time  // by the clock of the engine that is asked
@@ -58,14 +58,13 @@ func (r request) String() string {
 	return fmt.Sprintf("%s %d to %s", r.Kind, r.Step, r.By)
 }
 
-// same reports whether a repetition asks for what r asked for.
+// same reports whether a repetition equals r.
 func (r request) same(s request) bool {
 	return r.Cause == s.Cause && r.By == s.By && r.Because == s.Because && (r.Cause.OfJob() || r.Step == s.Step)
 }
 
-// An answer is what a client was told, in words: two answers are the same if they read the
-// same. The words are made by the functions below, of what the engine said and of what the
-// sequential job would have said.
+// An answer is an answer as text: two answers are the same if their texts are. The functions below
+// write the answers of the engine and those of the sequential job.
 type answer string
 
 const (
@@ -76,7 +75,7 @@ const (
 	failed answer = "failed"
 )
 
-// A change is what an accepted request did.
+// A change is the effect of an accepted request.
 type change struct {
 	Seq            store.Seq // 0 for a dry run
 	Step           step.ID
@@ -90,7 +89,7 @@ type change struct {
 
 func accepted(c change) answer { return answer(fmt.Sprintf("accepted %+v", c)) }
 
-// A standing is where a job stood when a request was refused.
+// A standing is the state of a job when it refused a request.
 type standing struct {
 	Version  store.Seq
 	Current  step.ID
@@ -107,7 +106,7 @@ func refused(reason operation.Reason, s standing) answer {
 	return answer(fmt.Sprintf("refused, %v %+v", reason, s))
 }
 
-// A news is what came of a report.
+// A news is the effect of a report.
 type news struct {
 	Seq                          store.Seq // 0 if it changed nothing
 	State, JobState              step.State
@@ -118,7 +117,7 @@ func reported(n news) answer { return answer(fmt.Sprintf("reported %+v", n)) }
 
 func expired(n int) answer { return answer(fmt.Sprintf("%d expired", n)) }
 
-// A header is what a read shows of a job.
+// A header is the answer to a read of a job.
 type header struct {
 	State             step.State
 	Version, Moved    store.Seq
@@ -131,7 +130,7 @@ func shown(h header) answer { return answer(fmt.Sprintf("%+v", h)) }
 
 const notListed answer = "not listed"
 
-// A row is what a read shows of a step.
+// A row is the answer to a read of a step.
 type row struct {
 	ID                          step.ID
 	State                       step.State
@@ -142,12 +141,12 @@ type row struct {
 
 func shownStep(r row) answer { return answer(fmt.Sprintf("%+v", r)) }
 
-// told is the answer to a read of the history: how long it is, and its last record.
+// told is the answer to a read of the history: its length and its last record.
 func told(n int, last change, results int32) answer {
 	return answer(fmt.Sprintf("%d records, the last %+v with %d results", n, last, results))
 }
 
-// A target is what the store has of one target.
+// A target is a target as the store has it.
 type target struct {
 	Attempt, Success int32
 	Status           step.Status
@@ -156,7 +155,7 @@ type target struct {
 
 func listed(targets []target) answer { return answer(fmt.Sprintf("%+v", targets)) }
 
-// explained is the answer to Explain: why each operation would be refused, 0 if it would not.
+// explained is the answer to Explain: the reason of each operation's refusal, 0 for a legal one.
 func explained(h header, r row, reasons []operation.Reason) answer {
 	return answer(fmt.Sprintf("%+v %+v %d", h, r, reasons))
 }

@@ -12,14 +12,13 @@ import (
 
 const histories = 200 // that Run records
 
-// Run records 200 histories, each on a store that open returns, empty, and that nobody else
-// uses meanwhile, and fails t if one is not linearizable. In every fourth one the store loses its
-// connection now and then, so that there are requests whose outcome nobody knows: such a
-// call may take effect at any time after it was made, or never.
+// Run records 200 histories, each on an empty store of its own that open returns, and fails t if
+// one is not linearizable. In every fourth history the store loses its connection now and then, so
+// that the outcome of some requests is unknown: such a call may take effect at any time after it was
+// made, or never.
 //
-// The seed is printed; STEPGATE_SEED=n has clients ask by the same dice again. What the
-// schedule was is not repeated by that: the history that failed is drawn to an HTML file,
-// which go test -artifacts keeps.
+// Run prints the seed; STEPGATE_SEED=n repeats the clients' dice, and not the schedule. So Run draws
+// a history that failed to an HTML file, which go test -artifacts keeps.
 func Run(t *testing.T, open func(t testing.TB) store.Store) {
 	seed := testkit.Seed(t)
 	var sum History
@@ -52,7 +51,7 @@ func Run(t *testing.T, open func(t testing.TB) store.Store) {
 	sum.Meetings.enough(t)
 }
 
-// draw draws a violation and says where.
+// draw draws a violation and returns the file's path.
 func draw(t *testing.T, err error) string {
 	var v *Violation
 	if !errors.As(err, &v) {

@@ -8,8 +8,8 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// pace is a store that lets others come in between whatever an engine does with it. A store
-// in memory answers before the schedule has a chance to.
+// pace is a store that yields to other goroutines in each call. A store in memory would answer before
+// the scheduler switches.
 type pace struct{ store.Store }
 
 func (p pace) View(ctx context.Context, q store.Query) (store.View, error) {
@@ -24,11 +24,11 @@ func (p pace) Commit(ctx context.Context, c store.Change) error {
 	return p.Store.Commit(ctx, c)
 }
 
-// errFault is what a flaky store fails with.
+// errFault is the error of a flaky store.
 var errFault = errors.New("the connection is lost")
 
-// flaky is a store that loses its connection now and then: before a commit, after it, or
-// when it is asked what came of it.
+// flaky is a store that loses its connection now and then: before a commit, after it, or when it is
+// asked for the outcome.
 type flaky struct{ store.Store }
 
 func (f flaky) View(ctx context.Context, q store.Query) (store.View, error) {
@@ -48,7 +48,7 @@ func (f flaky) Commit(ctx context.Context, c store.Change) error {
 	return f.Store.Commit(ctx, c)
 }
 
-// unwrap returns what is below a flaky store.
+// unwrap returns the store below a flaky one.
 func unwrap(s store.Store) store.Store {
 	if f, ok := s.(flaky); ok {
 		return f.Store

@@ -21,7 +21,7 @@ type object = map[string]any
 
 const location = "https://stepgate.example/openapi.json"
 
-// A document is what is served, and what of it has been seen.
+// A document is the served document, with the parts that occurred in traffic.
 type document struct {
 	testing.TB
 	all      object
@@ -48,8 +48,8 @@ func newDocument(t testing.TB) *document {
 	return d
 }
 
-// at returns what stands at a pointer ("/components/schemas/Job"), and the pointer that it is
-// really at once references are followed.
+// at returns the value at a pointer ("/components/schemas/Job"), and its pointer after references
+// were followed.
 func (d *document) at(pointer string) (object, string) {
 	d.Helper()
 	v := d.all
@@ -79,7 +79,7 @@ func (d *document) schema(pointer string) *jsonschema.Schema {
 	return d.compiled[pointer]
 }
 
-// see marks the properties of the schema at a pointer that a value has.
+// see marks the properties of a value in the schema at a pointer.
 func (d *document) see(pointer string, value any) {
 	s, pointer := d.at(pointer)
 	if parts, ok := s["allOf"].([]any); ok {
@@ -125,7 +125,7 @@ func (d *document) operations() (all []operation) {
 	return all
 }
 
-// find returns the operation that a request is, if it is one.
+// find returns the operation of a request, if the document has it.
 func (d *document) find(method, path string) (operation, bool) {
 	parts := strings.Split(path, "/")
 	for _, op := range d.operations() {
@@ -154,7 +154,7 @@ func (d *document) example(op operation) string {
 	return string(text)
 }
 
-// check holds an answer against the document, and marks what it has.
+// check compares an answer with the document, and marks the parts that occur in it.
 func (d *document) check(req *http.Request, sent string, resp *http.Response, body []byte) {
 	d.Helper()
 	call := req.Method + " " + req.URL.RequestURI() + " " + sent
@@ -231,7 +231,7 @@ func (d *document) checkProblem(call, schema string, resp *http.Response, body [
 	d.seen[schema+" "+p.Reason] = true
 }
 
-// checkRequest holds a request that was accepted against the document, and marks what it has.
+// checkRequest compares an accepted request with the document, and marks the parts that occur in it.
 func (d *document) checkRequest(req *http.Request, sent string) {
 	d.Helper()
 	op, ok := d.find(req.Method, req.URL.Path)
@@ -269,7 +269,7 @@ func (d *document) checkRequest(req *http.Request, sent string) {
 	}
 }
 
-// inline compiles a schema that stands in a parameter.
+// inline compiles the schema of a parameter.
 func (d *document) inline(s object) *jsonschema.Schema {
 	d.Helper()
 	text, err := json.Marshal(s)
@@ -293,7 +293,7 @@ func (d *document) inline(s object) *jsonschema.Schema {
 	return d.compiled[key]
 }
 
-// read reads the text of a parameter as its schema has it.
+// read parses the text of a parameter by its schema.
 func (d *document) read(s object, text string) any {
 	if ref, ok := s["$ref"].(string); ok {
 		s, _ = d.at(ref[1:])
@@ -339,7 +339,7 @@ func TestDocumentIsOpenAPI(t *testing.T) {
 	}
 }
 
-// Every example is what its schema describes.
+// Every example fits its schema.
 func TestExamplesFit(t *testing.T) {
 	d := newDocument(t)
 	n := 0

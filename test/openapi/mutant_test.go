@@ -18,8 +18,8 @@ import (
 	"github.com/stepgate/stepgate/memstore"
 )
 
-// What a schema of a request does not take, the API does not take either: every example with a
-// field too many, a field too few, or a field of a wrong kind, at every depth.
+// Schema and API refuse the same bodies: every example with an extra field, without a required field,
+// or with a field of a wrong kind, at every depth.
 func TestMutantsAreRefusedByBoth(t *testing.T) {
 	d := newDocument(t)
 	api := httpapi.New(engine.New(memstore.New()), httpapi.Config{
@@ -78,7 +78,7 @@ func (d *document) examples(op operation) (all []any) {
 	return all
 }
 
-// mutants returns what v is with one mistake, v being what the schema at a pointer takes.
+// mutants returns copies of v, which fits the schema at a pointer, with one mistake each.
 func (d *document) mutants(pointer string, v any) (all []any) {
 	schema, pointer := d.at(pointer)
 	switch v := v.(type) {
@@ -120,7 +120,7 @@ func (d *document) mutants(pointer string, v any) (all []any) {
 	return all
 }
 
-// wrong returns values that the schema at a pointer does not take.
+// wrong returns values that the schema at a pointer refuses.
 func (d *document) wrong(pointer string) []any {
 	schema, _ := d.at(pointer)
 	all := []any{nil, object{}, 1.5, json.Number("1e400")}
@@ -151,7 +151,7 @@ func (d *document) wrong(pointer string) []any {
 		all = append(all, "x", 7, []any{nil}, []any{[]any{}})
 	case "object":
 		all = append(all, "x", 7, []any{})
-		return all[:1:1] // an empty object lacks what it must have, which is another mutant
+		return all[:1:1] // an empty object without its required fields is another mutant
 	default: // an alphabet
 		all = append(all, "nonsense", "7", 999, -1, true, []any{})
 	}

@@ -11,7 +11,7 @@ import (
 
 var errDown = errors.New("the store is down")
 
-// A restless store fails on demand, and its jobs move between any two looks at them.
+// A restless store fails on demand, and its jobs move between any two reads.
 type restless struct {
 	*storetest.Faults
 	moves atomic.Bool
@@ -26,12 +26,12 @@ func (r *restless) View(ctx context.Context, q store.Query) (store.View, error) 
 	return v, err
 }
 
-// fails has every call of a method fail, until Clear.
+// fails makes every call of a method fail, until Clear.
 func (r *restless) fails(m storetest.Method, err error) {
 	r.Add(storetest.Fault{Method: m, Forever: true, Err: err})
 }
 
-// waits has the first call of some methods wait until open is closed; come is closed when it waits.
+// waits makes the first call of some methods wait until open is closed; come is closed when it waits.
 func (r *restless) waits(come chan<- struct{}, open <-chan struct{}, methods ...storetest.Method) {
 	var waited atomic.Bool
 	for _, m := range methods {

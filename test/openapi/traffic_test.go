@@ -27,8 +27,8 @@ import (
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
-// A site is a server of the API, on a store that fails on demand, and a client of it that
-// holds every answer against the document.
+// A site is a server of the API, on a store that fails on demand, and its client, which compares
+// every answer with the document.
 type site struct {
 	*document
 	st  *restless
@@ -101,7 +101,7 @@ func (s *site) send(person, method, target, body string, header ...string) (int,
 	return resp.StatusCode, answer
 }
 
-// want is send for an answer of a status.
+// want is send, and fails the test on another status.
 func (s *site) want(status int, person, method, target, body string, header ...string) object {
 	s.Helper()
 	got, answer := s.send(person, method, target, body, header...)
@@ -117,7 +117,7 @@ func (s *site) want(status int, person, method, target, body string, header ...s
 	return v
 }
 
-// cut makes a request whose body breaks off, which is none that has been refused.
+// cut makes a request whose body breaks off. Its answer is no refusal.
 func (s *site) cut(method, target string) {
 	s.Helper()
 	req, err := http.NewRequestWithContext(s.Context(), method, s.url+target, nil)
@@ -176,13 +176,14 @@ func (s *site) claim(path, effect string) object {
 	}
 }
 
-// Traffic of every kind fits the document, and all of the document is seen in it.
+// Traffic of every kind fits the document, and every part of the document occurs in it.
 func TestTraffic(t *testing.T) {
 	s := &site{document: newDocument(t), st: &restless{Faults: storetest.NewFaults(memstore.New())}}
 	s.open()
 	s.everywhere()
 	s.jobs()
 	s.steps()
+	s.gates()
 	s.executors()
 	s.effects()
 	s.refusals()
@@ -194,7 +195,7 @@ func TestTraffic(t *testing.T) {
 	s.unseen()
 }
 
-// everywhere has every operation answer what any can.
+// everywhere makes every operation give the answers that all operations share.
 func (s *site) everywhere() {
 	path := s.create(asks)
 	for _, op := range s.operations() {
@@ -296,6 +297,70 @@ func (s *site) steps() {
 	s.want(200, "ann", "GET", path+"/history", "")
 }
 
+// gates makes jobs wait for everything that a step can wait for, and retry, in batches.
+func (s *site) gates() {
+	create := `{"name":"rolling","start_at":1,"timeout_ms":3600000,"turn":{"key":"production","limit":1},"steps":[
+		{"type":"script","name":"install","targets":["a","b","c"],"stop_before":true,"total_timeout_ms":60000,
+		 "retry":{"attempts":1,"after_ms":1000,"most_ms":60000,"except":["failed",404]},
+		 "rolling":{"batches":"1 2","between":{"delay_ms":1500,"person":true}},"tolerate":{"percent":40}},
+		{"type":"script","name":"check","targets":["d"],"delay_ms":60000,"window":"night","tolerate":{"count":1}}]}`
+	path := fmt.Sprintf("/v1/jobs/%.0f", s.want(201, "ann", "POST", "/v1/jobs", create)["id"])
+	other := fmt.Sprintf("/v1/jobs/%.0f", s.want(201, "ann", "POST", "/v1/jobs", create)["id"])
+	looks := func() {
+		for _, read := range []string{"", "/steps", "/steps/1", "/steps/1/targets", "/steps/1/batches", "/steps/1/explain", "/history", "/effects"} {
+			s.want(200, "ann", "GET", path+read, "")
+		}
+	}
+	operates := func(code string) { s.want(200, "ann", "POST", path+"/steps/1/operate", `{"code":"`+code+`"}`) }
+	refuses := func(reason, path, body string) {
+		if got := s.want(409, "ann", "POST", path, body)["reason"]; got != reason {
+			s.Errorf("%s %s: %v, want %s", path, body, got, reason)
+		}
+	}
+	s.want(200, "ann", "GET", "/v1/batches?batches=1+10%25&total=100", "")
+	looks()
+	s.want(200, "ann", "POST", path+"/steps/2/operate", `{"code":21}`)
+	refuses("stop_set", path+"/steps/2/operate", `{"code":"stop_before"}`)
+	s.want(200, "ann", "POST", path+"/steps/2/operate", `{"code":22}`)
+	refuses("no_stop", path+"/steps/2/operate", `{"code":"clear_stop"}`)
+	refuses("not_held", path+"/resume", "")
+	for _, way := range []string{"/hold", "/resume"} {
+		key := `{"reason":"r","request_id":"01981f5e-6d30-7c11-9a52-00000000000` + fmt.Sprint(len(way)) + `"}`
+		s.want(403, "eve", "POST", path+way, "")
+		s.want(412, "ann", "POST", path+way, "", "If-Match", `"99"`)
+		s.want(200, "ann", "POST", path+way, key, "If-Match", "*")
+		s.want(422, "ann", "POST", path+way, strings.Replace(key, `"r"`, `"another"`, 1))
+	}
+	s.want(200, "ann", "POST", path+"/hold", "")
+	refuses("on_hold", path+"/hold", "")
+	s.want(200, "ann", "POST", path+"/start", "")
+	looks()
+	operates("continue")
+	refuses("on_hold", path+"/steps/1/operate", `{"code":13}`)
+	s.want(200, "ann", "POST", path+"/resume", "")
+	s.want(200, "ann", "POST", other+"/start", "")
+	s.want(200, "ann", "POST", other+"/steps/1/operate", `{"code":"continue"}`)
+	refuses("no_turn", other+"/steps/1/operate", `{"code":"continue"}`)
+	s.want(200, "ann", "GET", other, "")
+	s.claim(path, "run")
+	s.want(200, "agent", "POST", path+"/steps/1/report", `{"attempt":1,"results":[{"target":0,"status":"succeeded"},{"target":1,"status":9}]}`)
+	looks()
+	operates("continue")
+	operates("continue")
+	s.want(200, "agent", "POST", path+"/steps/1/report", `{"attempt":2,"results":[{"target":1,"status":104},{"target":2,"status":9}]}`)
+	looks()
+	operates("continue")
+	s.want(200, "agent", "POST", path+"/steps/1/report", `{"attempt":3,"outcome":"broke"}`)
+	operates("ignore_error")
+	looks()
+	s.want(200, "ann", "POST", path+"/terminate", "")
+
+	all := s.create(`{"type":"script","name":"all","targets":["a","b"],"rolling":{"batches":"2"}}`)
+	s.want(200, "ann", "POST", all+"/terminate", "")
+	s.want(200, "agent", "POST", all+"/steps/1/report", `{"attempt":1,"outcome":"stopped"}`)
+	refuses("no_batch_left", all+"/steps/1/operate", `{"code":"continue"}`)
+}
+
 func (s *site) executors() {
 	path := s.create(runs)
 	report := path + "/steps/1/report"
@@ -325,12 +390,13 @@ func (s *site) executors() {
 	s.want(200, "agent", "POST", "/v1/effects/claim", `{"effects":["run",4],"types":["script",2],"lease_ms":1000,"limit":100,"wait_ms":0}`)
 }
 
-// effects has a person hurry and give up what keeps failing, after an executor released it.
+// effects makes a person hurry and give up an effect that keeps failing, after an executor released it.
 func (s *site) effects() {
 	path := s.create(runs)
 	d := s.claim(path, "run")
 	at := fmt.Sprintf("%s/effects/%.0f", path, d["seq"])
-	s.want(409, "ann", "POST", at+"/hurry", "") // claimed
+	s.want(200, "ann", "GET", path+"/effects", "") // held
+	s.want(409, "ann", "POST", at+"/hurry", "")
 	s.want(204, "agent", "POST", at+"/release", fmt.Sprintf(`{"count":1,"token":%q}`, d["token"]))
 	s.want(409, "agent", "POST", at+"/release", fmt.Sprintf(`{"count":7,"token":%q}`, d["token"]))
 	said := `{"reason":"r","if_version":2,"if_attempt":1,"request_id":"` + requestID + `","dry_run":false}`
@@ -377,7 +443,7 @@ func (s *site) refusals() {
 	s.want(400, "ann", "POST", run+"/steps/1/operate", `{"code":"nothing"}`)
 }
 
-// foreignRules looks at a job under rules that do not know the type of its next step.
+// foreignRules reads a job under rules that do not know the type of its next step.
 func (s *site) foreignRules() {
 	path := s.create(asks + `,{"type":"sql","name":"migrate","targets":["db"]}`)
 	runs := s.create(`{"type":"sql","name":"migrate","targets":["db"]}`)
@@ -431,7 +497,7 @@ func (s *site) sealed() {
 	s.url = before
 }
 
-// events reads a stream, which stays open, and is refused a second one.
+// events reads a stream, which stays open. The API refuses a second one.
 func (s *site) events() {
 	path := s.create(asks)
 	ctx, cancel := context.WithCancel(s.Context())
@@ -459,13 +525,16 @@ func (s *site) events() {
 	s.want(429, "ann", "GET", path+"/events", "")
 }
 
-// failures has the store fail in mid-commit, lose every race, and move under a look.
+// failures makes the store fail during a commit, lose every race, and move between two reads.
 func (s *site) failures() {
 	pending := fmt.Sprintf("/v1/jobs/%.0f", s.want(201, "ann", "POST", "/v1/jobs", `{"name":"job","steps":[`+asks+`]}`)["id"])
-	asked, run := s.create(asks+","+asks), s.create(runs)
+	asked, run, held := s.create(asks+","+asks), s.create(runs), s.create(asks)
+	s.want(200, "ann", "POST", held+"/hold", "")
 	writes := []struct{ path, body string }{
 		{"/v1/jobs", `{"name":"job","steps":[` + asks + `]}`},
 		{pending + "/start", ""},
+		{asked + "/hold", ""},
+		{held + "/resume", ""},
 		{asked + "/terminate", ""},
 		{asked + "/steps/1/operate", `{"code":"confirm"}`},
 		{run + "/effects/2/hurry", ""},
@@ -490,8 +559,8 @@ func (s *site) failures() {
 	s.st.moves.Store(false)
 }
 
-// busy has a request wait in the store, and another one of the same client for its turn: large
-// bodies in a commit, and what may have a large answer in a read.
+// busy makes a request wait in the store, and another request of the same client wait for its turn:
+// large bodies in a commit, and calls with large answers in a read.
 func (s *site) busy() {
 	run := s.create(runs)
 	large := fmt.Sprintf(`{"name":"job","steps":[{"type":1,"name":"s","targets":["a"],"payload":%q}]}`, strings.Repeat("x", 100<<10))
@@ -527,7 +596,7 @@ func (s *site) busy() {
 	}
 }
 
-// unseen reports what the document has and the traffic had not.
+// unseen fails the test for each part of the document that did not occur.
 func (s *site) unseen() {
 	for _, name := range slices.Sorted(maps.Keys(s.all["components"].(object)["schemas"].(object))) {
 		pointer := "/components/schemas/" + name

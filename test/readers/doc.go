@@ -1,3 +1,3 @@
-// Package readers holds the proof that clients which ask for much and do not read it cost the
-// server a bounded amount of memory, on every store.
+// Package readers tests that clients which ask for large answers and do not read them cost the server
+// a bounded amount of memory, on every store.
 package readers

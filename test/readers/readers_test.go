@@ -27,7 +27,7 @@ import (
 	"github.com/stepgate/stepgate/test/stores"
 )
 
-// serveEnv has the test binary serve on the store that it names.
+// serveEnv names a store: the test binary then serves it.
 const serveEnv = "STEPGATE_SERVE_READERS"
 
 const (
@@ -122,8 +122,8 @@ func start(t *testing.T, kind string) *site {
 	return s
 }
 
-// ask has n clients send a request and read nothing until the server has given them up, and
-// returns how many bytes more than before it held at most.
+// ask makes n clients send a request and read nothing until the server has disconnected them. It
+// returns the maximum growth of the server's memory in bytes.
 func (s *site) ask(request, body string, n, persons int) uint64 {
 	s.Helper()
 	before := s.get("/peak")
@@ -154,7 +154,7 @@ func (s *site) ask(request, body string, n, persons int) uint64 {
 	return max(after, before) - before
 }
 
-// get returns the number that the server answers with.
+// get returns the number that the server answers.
 func (s *site) get(path string) (n uint64) {
 	s.Helper()
 	answer, err := http.Get("http://" + s.Addr + path)
@@ -168,8 +168,9 @@ func (s *site) get(path string) (n uint64) {
 	return n
 }
 
-// serve serves until standard input ends, and says where and what. It collects garbage early, as
-// what counts is what readers hold: of a heap of 60 MiB the collector leaves as much again.
+// serve serves until standard input ends, and prints its site. It collects garbage early: with the
+// default, the collector adds 60 MiB of garbage to a heap of 60 MiB, and the test measures what
+// readers hold.
 func serve(t *testing.T, kind string) {
 	debug.SetGCPercent(40)
 	all := stores.Each()
@@ -266,7 +267,7 @@ func serve(t *testing.T, kind string) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// held returns what this process holds of the machine's memory, in bytes.
+// held returns the resident memory of this process in bytes.
 func held() uint64 {
 	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(s)

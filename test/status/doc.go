@@ -1,3 +1,3 @@
-// Package status has a client of the reference platform poll the status of jobs with many short
-// steps while these run, on every store: each answer must be a success, and of one moment.
+// Package status polls the status of running jobs with many short steps, as a client of the reference
+// platform does, on every store. Each answer must be a success, and show the job at one moment.
 package status

@@ -57,7 +57,8 @@ func (p *platform) start() store.JobID {
 	return created.Job
 }
 
-// run reports one step after another to have succeeded, each at a turn; nil turns come at once.
+// run reports the success of one step after the other. It waits for a turn before each, unless turns
+// is nil.
 func (p *platform) run(job store.JobID, turns <-chan struct{}) error {
 	for id := range steps {
 		if turns != nil {
@@ -86,9 +87,9 @@ func (p *platform) ask(job store.JobID) []byte {
 	return w.Body.Bytes()
 }
 
-// Jobs whose steps end one after another without a pause are asked for without a pause, job after
-// job until 500 answers have come. None is refused, and each is of one moment. In memory, where
-// such a job is over before the first answer, at most 5 steps end while an answer is made.
+// A client polls jobs whose steps end one after another without a pause, job after job, until it has
+// 500 answers. No poll is refused, and each answer shows one moment. In memory, where such a job
+// would be over before the first answer, at most 5 steps end during an answer.
 func TestStatusOfJobsThatMove(t *testing.T) {
 	enough := 500
 	if testing.Short() {
@@ -135,8 +136,8 @@ func TestStatusOfJobsThatMove(t *testing.T) {
 	}
 }
 
-// ofOneMoment returns how many steps have succeeded by an answer, or in what way it is no
-// success, or cannot be of one moment.
+// ofOneMoment returns how many steps have succeeded according to an answer. The error says why the
+// answer is no success, or cannot show one moment.
 func ofOneMoment(text []byte) (passed int, err error) {
 	const pending, running, succeeded = 1, 2, 3
 	var answer struct {

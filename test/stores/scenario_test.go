@@ -8,8 +8,8 @@ import (
 	"github.com/stepgate/stepgate/test/stores"
 )
 
-// Every scenario comes out the same on every store, that of a deadline which passed unswept among
-// them. Scenarios have a clock of their own, so that of the store is left out.
+// Every scenario has the same result on every store, that of a deadline which passed unswept included.
+// Scenarios have a clock of their own, which replaces the store's.
 func TestScenarios(t *testing.T) {
 	for _, kind := range stores.Each()[1:] { // in memory they are played beside their package
 		t.Run(kind.Name, func(t *testing.T) {

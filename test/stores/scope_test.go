@@ -11,8 +11,8 @@ import (
 	"github.com/stepgate/stepgate/test/stores"
 )
 
-// How many times as long as an unused id does a job of another scope take? The medians of calls by
-// turns; -benchtime=10000x makes 10,000 of each.
+// How much longer does a call about a job of another scope take than one about an unused id? The
+// medians of alternating calls; -benchtime=10000x makes 10,000 of each.
 func BenchmarkAnotherScope(b *testing.B) {
 	other := store.Scope{Type: "biz", ID: "3"}
 	for _, s := range stores.Each() {

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m, 1) }
 
-// finished makes a job of so many steps and targets a step, each of which has succeeded.
+// finished makes a job of succeeded steps, with a number of targets per step.
 func finished(t testing.TB, st store.Store, steps, targets int) store.JobID {
 	t.Helper()
 	eng := engine.New(st)

@@ -1,4 +1,4 @@
-// Package stores opens every store there is, for tests that put the same to each.
+// Package stores opens every store, for tests that treat all of them alike.
 package stores
 
 import (
@@ -16,23 +16,22 @@ import (
 	"github.com/stepgate/stepgate/store/sqlitestore"
 )
 
-// A Named is a kind of store. Where there is none of it to be had, a t is skipped.
+// A Named is a kind of store. It skips a t on a machine that has none.
 type Named struct {
 	Name string
 
 	// Open returns a store that is fresh and empty, and that is closed with its t.
 	Open func(t testing.TB) store.Store
 
-	// Emptied returns what empties a store and returns it, again and again: for tests that
-	// want hundreds, one after the other. The store is closed with the t that it was opened
-	// for.
+	// Emptied returns a function that empties a store and returns it: for tests that need
+	// hundreds, one after the other. The store is closed with the t that it was opened for.
 	Emptied func(t testing.TB) func(t testing.TB) store.Store
 }
 
 // Each returns every kind of store, memory first.
 func Each() []Named { return []Named{Memory, SQLite, PostgreSQL} }
 
-// The kinds of stores there are.
+// The kinds of stores.
 var (
 	Memory     = Named{"memory", inMemory, func(testing.TB) func(testing.TB) store.Store { return inMemory }}
 	SQLite     = kept("SQLite", openSQLite)
@@ -41,8 +40,8 @@ var (
 
 func inMemory(testing.TB) store.Store { return memstore.New() }
 
-// kept returns a kind of store that is kept somewhere. open returns a new one, and what
-// removes all jobs from it.
+// kept returns a durable kind of store. open returns a new store, and a function that removes all its
+// jobs.
 func kept(name string, open func(t testing.TB) (st store.Store, empty func(context.Context) error)) Named {
 	return Named{
 		Name: name,
@@ -89,8 +88,8 @@ func openSQLite(t testing.TB) (store.Store, func(context.Context) error) {
 	}
 }
 
-// openPostgreSQL opens a store in a schema of its own. Its connections do not wait for the
-// disk: what a crash leaves is not what these tests are about.
+// openPostgreSQL opens a store in a schema of its own. Its connections do not wait for the disk: these
+// tests crash nothing.
 func openPostgreSQL(t testing.TB) (store.Store, func(context.Context) error) {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(pgtest.Schema(t))
@@ -114,7 +113,7 @@ func openPostgreSQL(t testing.TB) (store.Store, func(context.Context) error) {
 	return st, func(ctx context.Context) error {
 		_, err := pool.Exec(ctx, `
 			DELETE FROM stepgate_effects; DELETE FROM stepgate_records; DELETE FROM stepgate_target_sets;
-			DELETE FROM stepgate_results; DELETE FROM stepgate_target_names; DELETE FROM stepgate_steps;
+			DELETE FROM stepgate_turns; DELETE FROM stepgate_batches; DELETE FROM stepgate_results; DELETE FROM stepgate_target_names; DELETE FROM stepgate_steps;
 			DELETE FROM stepgate_creations; DELETE FROM stepgate_jobs`)
 		return err
 	}

@@ -12,8 +12,7 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// Documented returns the rules of the document, as the book legality.txt has them. The caller
-// owns the result.
+// Documented returns the documented rules, from the book legality.txt. The caller owns the result.
 func Documented() *Rules { return documented().Clone() }
 
 //go:embed legality.txt
@@ -27,8 +26,8 @@ var documented = sync.OnceValue(func() *Rules {
 	return r
 })
 
-// parse reads a book, whose form legality.txt explains. An error names the line, and the column
-// or the keyword.
+// parse reads a book; legality.txt explains its form. An error names the line, and the column or
+// the keyword.
 func parse(book string) (*Rules, error) {
 	b := &parser{rules: newRules()}
 	n := 0
@@ -48,11 +47,12 @@ func parse(book string) (*Rules, error) {
 	return b.rules, nil
 }
 
-// A parser is in the middle of a book.
+// A parser has the state of a parse.
 type parser struct {
 	rules *Rules
 	known []step.Type  // with an "on"
-	types []step.Type  // of the latest "on"
+	types []step.Type  // of the latest "on"; none for the whole job
+	job   bool         // there was an "on job"
 	left  []step.State // that it has not named yet
 	in    []step.State // of the latest "in"
 	rows  int          // below it
@@ -79,6 +79,13 @@ func (b *parser) line(first string, others []string) (err error) {
 }
 
 func (b *parser) openTypes(names []string) (err error) {
+	if len(names) == 1 && names[0] == "job" {
+		if b.job {
+			return fmt.Errorf("on: job stands twice")
+		}
+		b.job, b.types, b.left = true, nil, slices.Clone(states)
+		return nil
+	}
 	if b.types, err = words[step.Type]("on", names); err != nil {
 		return err
 	}
@@ -116,9 +123,11 @@ func (b *parser) row(first string, others []string) error {
 	if err != nil {
 		return err
 	}
-	to, err := word[step.State]("to", others[0])
-	if err != nil {
-		return err
+	var to step.State // none: no state moves
+	if others[0] != "-" {
+		if to, err = word[step.State]("to", others[0]); err != nil {
+			return err
+		}
 	}
 	do, err := word[step.Do]("do", others[1])
 	if err != nil {
@@ -129,6 +138,15 @@ func (b *parser) row(first string, others []string) error {
 		if guard, err = word[operation.Guard]("guard", others[2]); err != nil {
 			return err
 		}
+	}
+	for _, s := range b.in {
+		if len(b.types) > 0 {
+			continue
+		}
+		if _, twice := b.rules.OnWhole(s, cause); twice || to != 0 {
+			return fmt.Errorf("cause: %v stands twice in %v, or moves a state of the whole job", cause, s)
+		}
+		b.rules.AllowWhole(s, cause, do, guard)
 	}
 	for _, t := range b.types {
 		for _, s := range b.in {
@@ -154,6 +172,9 @@ func (b *parser) closeStates() error {
 // closeTypes ends the rows of the latest "on", which must have named every state.
 func (b *parser) closeTypes() error {
 	if len(b.left) > 0 {
+		if len(b.types) == 0 {
+			return fmt.Errorf("on: job above lacks the states %v", b.left)
+		}
 		return fmt.Errorf("on: %v above lack the states %v", b.types, b.left)
 	}
 	return b.closeStates()

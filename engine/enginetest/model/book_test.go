@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The book that is embedded is well-formed, and one with any line less is not, or says less.
+// The embedded book is well-formed. Without any one of its lines it is malformed, or has fewer cells.
 func TestTheBookIsWellFormed(t *testing.T) {
 	whole, err := parse(legality)
 	if err != nil {
@@ -17,7 +17,7 @@ func TestTheBookIsWellFormed(t *testing.T) {
 			continue
 		}
 		less, err := parse(strings.Join(lines[:i], "") + strings.Join(lines[i+1:], ""))
-		if err == nil && len(less.cells) >= len(whole.cells) {
+		if err == nil && len(less.cells)+len(less.whole) >= len(whole.cells)+len(whole.whole) {
 			t.Errorf("without line %d, %q, the book has as many cells", i+1, line)
 		}
 	}
@@ -29,7 +29,7 @@ func TestAMalformedBookIsRefused(t *testing.T) {
 in waiting
   confirm  succeeded  vote  approver
 nothing in pending running succeeded failed skipped error_ignored abnormal terminating terminated
-nothing in confirmation_terminated abandoned
+nothing in confirmation_terminated gated abandoned
 `
 	if r, err := parse(good); err != nil || len(r.cells) != 1 {
 		t.Fatalf("parse = %v, %v; want one cell", r, err)
@@ -57,11 +57,14 @@ nothing in confirmation_terminated abandoned
 		{"approver", "approver\n  confirm  skipped  vote", "line 4: cause: confirm stands twice in waiting"},
 		{"nothing in confirmation_terminated", "nothing confirmation_terminated", "line 5: nothing: want nothing in"},
 		{"nothing in confirmation_terminated", "nothing", "line 5: nothing: want nothing in"},
-		{"nothing in confirmation_terminated abandoned", "nothing in", "line 5: nothing in: want one name or more"},
+		{"nothing in confirmation_terminated gated abandoned", "nothing in", "line 5: nothing in: want one name or more"},
 		{" abandoned", "", "line 5: on: [confirmation] above lack the states [abandoned]"},
 		{"abandoned\n", "abandoned\non sql", "line 6: on: [sql] above lack the states [pending"},
 		{"abandoned\n", "\non sql", "line 6: on: [confirmation] above lack the states [abandoned]"},
 		{"abandoned\n", "\nin abandoned", "line 6: in: no row for [abandoned] above, want nothing in"},
+		{"abandoned\n", "abandoned\non job", "line 6: on: job above lacks the states [pending"},
+		{"abandoned\n", "abandoned\non job\nin gated\n  hold_job  gated  hold", "line 8: cause: hold_job stands twice in gated, or moves a state of the whole job"},
+		{"abandoned\n", "abandoned\non job\nin gated\n  hold_job  -  hold\n  hold_job  -  hold", "line 9: cause: hold_job stands twice in gated, or moves a state of the whole job"},
 	} {
 		book := strings.Replace(good, c.old, c.new, 1)
 		if r, err := parse(book); err == nil || r != nil || !strings.HasPrefix(err.Error(), "book: "+c.want) {

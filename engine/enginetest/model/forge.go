@@ -4,21 +4,19 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// Forge returns a job whose current step is in state s, whether it could ever get there or
-// not: for asking what would happen next. The steps before it have succeeded, those after
-// it are pending.
+// Forge returns a job whose current step is in state s, reachable or not, for questions about the
+// next command. The steps before it have succeeded, those after it are pending.
 //
-// Each of runs is one attempt of the current step and names the status of every target of
-// it. Succeeded_earlier is a target that does not run in the attempt, which then covers
-// only what had not succeeded. Attempt n starts at n seconds and takes half of one. The
-// last attempt is under way if s is running, waiting or terminating, and has a deadline
-// then if the step has a timeout.
+// Each of runs is one attempt of the current step, with the status of every target. A target with
+// SucceededEarlier does not run in the attempt, which then covers only the targets that had not
+// succeeded. Attempt n starts at n seconds and takes half a second. The last attempt is under way
+// if s is running, waiting or terminating, and then has a deadline if the step has a timeout.
 func Forge(r *Rules, steps []step.Spec, current step.ID, s step.State, runs ...[]step.Status) *Job {
 	j := New(r, steps)
 	for i := range int(current) - 1 {
 		before := &j.Steps[i]
 		before.State = step.Succeeded
-		before.Runs = []Run{{All: true, Started: 1000, Finished: 1000}}
+		before.Runs = []Run{{All: true, End: len(before.Spec.Targets), Started: 1000, Finished: 1000}}
 		for range before.Spec.Targets {
 			before.Runs[0].Targets = append(before.Runs[0].Targets, Target{Status: step.TargetSucceeded, Ran: 1})
 		}
@@ -28,26 +26,31 @@ func Forge(r *Rules, steps []step.Spec, current step.ID, s step.State, runs ...[
 	for _, statuses := range runs {
 		at.forgeRun(statuses)
 	}
-	if underWay(s) && len(runs) > 0 {
+	if underway(s) && len(runs) > 0 {
 		run := &at.Runs[len(runs)-1]
 		run.Finished = 0
 		if at.Spec.Timeout > 0 {
 			run.Deadline = after(run.Started, at.Spec.Timeout)
 		}
 	}
+	if s == step.Gated {
+		at.Gate = Gate{Reason: step.PersonGate, Then: step.RunDue}
+		switch {
+		case len(runs) == 0:
+			at.Gate.Then = step.Enter
+		case r.Enters(at.Spec.Type) == step.Waiting:
+			at.Gate.Then = step.Ask
+		}
+	}
 	j.forgeHead(current, len(runs))
 	return j
-}
-
-// underWay reports whether an attempt runs in a step or a job that is in state s.
-func underWay(s step.State) bool {
-	return s == step.Running || s == step.Waiting || s == step.Terminating
 }
 
 // forgeRun adds an attempt that has ended with these statuses of its targets.
 func (s *Step) forgeRun(statuses []step.Status) {
 	n := int32(len(s.Runs) + 1)
-	run := Run{All: true, Started: step.Time(n) * 1000, Finished: step.Time(n)*1000 + 500}
+	first, end := s.Window()
+	run := Run{All: true, First: first, End: end, Started: step.Time(n) * 1000, Finished: step.Time(n)*1000 + 500}
 	for target, status := range statuses {
 		t := Target{Status: status}
 		switch {
@@ -58,6 +61,9 @@ func (s *Step) forgeRun(statuses []step.Status) {
 			t.Ran = n
 		}
 		run.Targets = append(run.Targets, t)
+	}
+	if len(s.plan()) > 0 {
+		run.Batch, s.Ends = 1, []step.State{s.State}
 	}
 	s.Runs = append(s.Runs, run)
 }
@@ -82,7 +88,7 @@ func (j *Job) forgeHead(current step.ID, runs int) {
 	if runs > 0 || current > 1 {
 		j.Started = 1000
 	}
-	if j.State != step.Pending && !underWay(j.State) {
+	if j.State != step.Pending && j.State != step.Gated && !underway(j.State) {
 		j.Finished = step.Time(runs)*1000 + 500
 	}
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// What the document gives a name to, written a second time.
+// The names of the document, written a second time.
 
 var states = []step.State{
 	step.Pending, step.Running, step.Succeeded, step.Failed, step.Skipped, step.ErrorIgnored, step.Waiting, step.Abnormal,
-	step.Terminating, step.Terminated, step.ConfirmationTerminated, step.Abandoned,
+	step.Terminating, step.Terminated, step.ConfirmationTerminated, step.Abandoned, step.Gated,
 }
 
 var events = []step.Cause{
 	step.Entered, step.AllSucceeded, step.SomeFailed, step.FailuresIgnored, step.Stopped, step.Broke, step.Dropped,
-	step.Expired, step.ExpiredConfirmed,
+	step.Expired, step.ExpiredConfirmed, step.Opened, step.FailedAgain, step.JobExpired,
 }
 
 var statuses = []step.Status{
@@ -32,9 +32,10 @@ var statuses = []step.Status{
 var codes = []step.Cause{
 	operation.RetryFailed.Cause(), operation.IgnoreError.Cause(), operation.Confirm.Cause(), operation.RetryAll.Cause(),
 	operation.TerminateConfirmation.Cause(), operation.RestartConfirmation.Cause(), operation.NextStep.Cause(), operation.ForcedSkip.Cause(),
+	operation.Continue.Cause(), operation.StopBefore.Cause(), operation.ClearStop.Cause(),
 }
 
-var jobCodes = []step.Cause{operation.TerminateJob.Cause(), operation.StartJob.Cause()}
+var jobCodes = []step.Cause{operation.TerminateJob.Cause(), operation.StartJob.Cause(), operation.HoldJob.Cause(), operation.ResumeJob.Cause()}
 
 var effectCauses = []step.Cause{step.GivenUp, step.Hurried}
 
@@ -43,7 +44,10 @@ var dos = []step.Do{
 	step.Stop, step.End, step.Hold, step.Release, step.Seal, step.Note, step.Mark, step.Unmark,
 }
 
-var guards = []operation.Guard{operation.Free, operation.SomeDue, operation.Approver}
+var guards = []operation.Guard{
+	operation.Free, operation.SomeDue, operation.Approver, operation.Waivable, operation.GatedByHold, operation.Held, operation.Unheld,
+	operation.BatchLeft, operation.Marked, operation.Unmarked,
+}
 
 // The types of embedders, and the causes of embedders on a step and on a job, whose names the
 // document does not know.
@@ -52,10 +56,9 @@ const (
 	firstCustomJob, lastCustomJob = 160, 191
 )
 
-// Misnamed returns a line for each cell of r that says something of what there is not: a
-// type that cannot be entered, a state, a cause, a consequence or a guard without a name. What is
-// said there takes no part in anything, so it is a slip of whoever said it. The lines are
-// sorted.
+// Misnamed returns a line for each cell of r with a type that cannot be entered, or with a state,
+// a cause, a consequence or a guard without a name. No check uses these cells, so they are
+// mistakes in the expected rules. The lines are sorted.
 func (r *Rules) Misnamed() []string {
 	var lines []string
 	look := func(c cell, move operation.Move) {
@@ -64,7 +67,8 @@ func (r *Rules) Misnamed() []string {
 		if c.Type > lastCustom || r.Enters(c.Type) == 0 {
 			slips = append(slips, "the type cannot be entered")
 		}
-		if !slices.Contains(states, c.State) || !slices.Contains(states, move.To) {
+		stays := move.Do == step.Mark || move.Do == step.Unmark
+		if !slices.Contains(states, c.State) || !slices.Contains(states, move.To) && !(stays && move.To == 0) {
 			slips = append(slips, "there is no such state")
 		}
 		known := slices.Contains(codes, c.Cause) || c.Cause >= firstCustom && c.Cause <= lastCustom || slices.Contains(events, c.Cause)
@@ -84,7 +88,7 @@ func (r *Rules) Misnamed() []string {
 	for c, move := range r.cells {
 		look(c, move)
 	}
-	for c, do := range r.whole {
+	for c, move := range r.whole {
 		line := fmt.Sprintf("the whole job in %v: %v", c.Job, c.Cause)
 		if !slices.Contains(states, c.Job) {
 			lines = append(lines, line+": there is no such state")
@@ -92,15 +96,18 @@ func (r *Rules) Misnamed() []string {
 		if !onJob(c.Cause) {
 			lines = append(lines, line+": there is no such operation on a job")
 		}
-		if !slices.Contains(dos, do) {
-			lines = append(lines, fmt.Sprintf("%s: there is no consequence %d", line, do))
+		if !slices.Contains(dos, move.Do) {
+			lines = append(lines, fmt.Sprintf("%s: there is no consequence %d", line, move.Do))
+		}
+		if !slices.Contains(guards, move.Guard) {
+			lines = append(lines, fmt.Sprintf("%s: there is no guard %d", line, move.Guard))
 		}
 	}
 	slices.Sort(lines)
 	return lines
 }
 
-// onJob says which causes are operations on a job.
+// onJob reports whether a cause is an operation on a job.
 func onJob(cause step.Cause) bool {
 	return slices.Contains(jobCodes, cause) || cause >= firstCustomJob && cause <= lastCustomJob
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// The model accepts a report of every status that there is, and of no other.
+// The model accepts a report of every declared status, and of no other.
 func TestTheModelKnowsEveryStatus(t *testing.T) {
 	for status := range step.Status(1000) {
 		j := model.New(model.Documented(), []step.Spec{{Type: step.Script, Targets: []string{"a", "b"}}})
@@ -23,7 +23,7 @@ func TestTheModelKnowsEveryStatus(t *testing.T) {
 	}
 }
 
-// What is said of every type, state, code and event that there is names something.
+// The model accepts expectations of every declared type, state, code and event.
 func TestWhatIsNamedIsNotMisnamed(t *testing.T) {
 	r := model.Documented()
 	r.Like(32, step.Script)
@@ -36,7 +36,7 @@ func TestWhatIsNamedIsNotMisnamed(t *testing.T) {
 				r.Allow(step.Script, s, cause, s, step.RunDue, operation.SomeDue)
 			case cause.OfJob():
 				r.Allow(32, s, cause, s, step.End, operation.Free)
-				r.AllowWhole(s, cause, step.Seal)
+				r.AllowWhole(s, cause, step.Seal, operation.Free)
 			default:
 				r.Lead(63, s, cause, step.Waiting, step.Enter)
 			}
@@ -53,8 +53,8 @@ func TestWhatIsNamedIsNotMisnamed(t *testing.T) {
 	}
 }
 
-// What is said of a type, a state, a code, an event or a guard that there is not is told, a
-// line each, sorted.
+// The error of expectations of undeclared types, states, codes, events and guards has a line for each,
+// sorted.
 func TestMisnamed(t *testing.T) {
 	const retry, none, run = step.Cause(8), operation.Free, step.RunAll
 	for _, c := range []struct {
@@ -74,21 +74,21 @@ func TestMisnamed(t *testing.T) {
 			[]string{"script in state(8): retry_all, to running: there is no such state"}},
 		{func(r *model.Rules) { r.Allow(step.Script, 70, retry, 80, run, none) },
 			[]string{"script in state(70): retry_all, to state(80): there is no such state"}},
-		{func(r *model.Rules) { r.Lead(step.Script, step.Running, 74, 12, step.End) }, []string{
-			"script in running: cause(74), to state(12): there is no such cause",
-			"script in running: cause(74), to state(12): there is no such state",
+		{func(r *model.Rules) { r.Lead(step.Script, step.Running, 79, 12, step.End) }, []string{
+			"script in running: cause(79), to state(12): there is no such cause",
+			"script in running: cause(79), to state(12): there is no such state",
 		}},
 		{func(r *model.Rules) { r.Lead(step.Script, step.Running, step.Stopped, 0, step.End) },
 			[]string{"script in running: stopped, to state(0): there is no such state"}},
 		{func(r *model.Rules) { r.Allow(step.Script, step.Failed, retry, step.Running, 0, none) },
 			[]string{"script in failed: retry_all, to running: there is no consequence 0"}},
-		{func(r *model.Rules) { r.Allow(step.Script, step.Failed, retry, step.Running, run, 3) },
-			[]string{"script in failed: retry_all, to running: there is no guard 3"}},
+		{func(r *model.Rules) { r.Allow(step.Script, step.Failed, retry, step.Running, run, 10) },
+			[]string{"script in failed: retry_all, to running: there is no guard 10"}},
 		{func(r *model.Rules) { r.Allow(40, step.Failed, retry, step.Running, run, none) },
 			[]string{"custom-40 in failed: retry_all, to running: the type cannot be entered"}},
 		{func(r *model.Rules) { r.Lead(70, step.Pending, step.Entered, step.Running, step.Enter) },
 			[]string{"step type(70) in pending: entered, to running: the type cannot be entered"}},
-		{func(r *model.Rules) { r.AllowWhole(70, retry, 19) }, []string{
+		{func(r *model.Rules) { r.AllowWhole(70, retry, 19, none) }, []string{
 			"the whole job in state(70): retry_all: there is no consequence 19",
 			"the whole job in state(70): retry_all: there is no such operation on a job",
 			"the whole job in state(70): retry_all: there is no such state",

@@ -7,20 +7,19 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// An Answer is what a report came to.
+// An Answer is the outcome of an accepted report.
 type Answer struct {
-	Changed  bool // it changed something
-	Accepted int  // results that changed something
-	Repeated int  // results that were known already
-	Rejected int  // results that contradict what is known
+	Changed  bool // the report changed something
+	Accepted int  // number of results that changed something
+	Repeated int  // number of results that were known already
+	Rejected int  // number of results that contradict known ones
 }
 
-// Report takes what an executor says of an attempt: of its targets, one result after
-// another, and after that of the attempt, where outcome is step.Stopped, step.Broke,
-// step.Dropped, or 0 to leave it to the targets. It returns whether that changed anything,
-// or why it was refused, operation.Stale if the attempt is not the one under way; a report
-// that is refused for one result counts for none. What was said of the last attempt of a step
-// may be said again once that is over, and changes nothing. Deadlines are as for Operate.
+// Report counts an executor's report on an attempt: its results, one after another, and then the
+// outcome: step.Stopped, step.Broke, step.Dropped, or 0 to leave it to the targets. It returns
+// whether the report changed anything, or the reason of a refusal: operation.Stale if the attempt
+// is not under way. A refused report counts no result. A report on the last attempt of a step can
+// be repeated once that is over, and changes nothing. Deadlines are as for Operate.
 func (j *Job) Report(id step.ID, attempt int32, results []Result, outcome step.Cause, now step.Time) (changed bool, refused operation.Reason) {
 	left := j.afterDeadline(now)
 	if reason := left.admit(id, attempt, results, outcome); reason != 0 {
@@ -34,7 +33,7 @@ func (j *Job) Report(id step.ID, attempt int32, results []Result, outcome step.C
 	return answer.Changed, refused
 }
 
-// Answer returns what Report would come to, result by result, and changes nothing.
+// Answer returns the answer that Report would have, by the number of results, and changes nothing.
 func (j *Job) Answer(id step.ID, attempt int32, results []Result, outcome step.Cause, now step.Time) (Answer, operation.Reason) {
 	return j.afterDeadline(now).Clone().report(id, attempt, results, outcome, now)
 }
@@ -52,7 +51,7 @@ func (j *Job) report(id step.ID, attempt int32, results []Result, outcome step.C
 	counted := map[int32]bool{} // targets, and not results: the history counts rows
 	for _, result := range results {
 		t := &s.Runs[len(s.Runs)-1].Targets[result.Target]
-		switch meet(*t, result, attempt) {
+		switch s.meet(result) {
 		case accepted:
 			*t = Target{Status: result.Status, ExitCode: result.ExitCode, Ran: attempt}
 			answer.Accepted++
@@ -85,7 +84,7 @@ func (j *Job) report(id step.ID, attempt int32, results []Result, outcome step.C
 	return answer, 0
 }
 
-// admit returns why a report is refused whatever its results come to, or 0.
+// admit returns the reason for which a report is refused whatever its results are, or 0.
 func (j *Job) admit(id step.ID, attempt int32, results []Result, outcome step.Cause) operation.Reason {
 	switch outcome {
 	case 0, step.Stopped, step.Broke, step.Dropped:
@@ -126,8 +125,8 @@ func underway(s step.State) bool {
 	return s == step.Running || s == step.Waiting || s == step.Terminating
 }
 
-// again answers a report of the last attempt of s, which is over. It is stale if a result is
-// news; if the outcome does not end an attempt as s has ended; and if it is no more than final
+// again answers a report of the last attempt of s, which is over. The report is stale if a result
+// is news, if the outcome does not end an attempt as s has ended, and if it has nothing but final
 // results that never counted.
 func (j *Job) again(s *Step, results []Result, outcome step.Cause) (Answer, operation.Reason) {
 	var answer Answer
@@ -140,7 +139,7 @@ func (j *Job) again(s *Step, results []Result, outcome step.Cause) (Answer, oper
 		}
 	}
 	for _, result := range results {
-		switch meet(s.Runs[len(s.Runs)-1].Targets[result.Target], result, s.Attempt()) {
+		switch s.meet(result) {
 		case accepted:
 			return Answer{}, operation.Stale
 		case repeated:
@@ -156,19 +155,23 @@ func (j *Job) again(s *Step, results []Result, outcome step.Cause) (Answer, oper
 	return answer, 0
 }
 
-// completion returns what it means that the last target has finished.
+// completion returns the event of the last finished target of an attempt.
 func (s *Step) completion() step.Cause {
-	switch {
-	case s.Succeeded() == len(s.Spec.Targets):
+	_, end := s.Window()
+	failures, counted := s.failures()
+	switch again := s.Mendable() && s.Automatic < int(s.Spec.Retry.Attempts); {
+	case s.Before()+s.Succeeded() == end:
 		return step.AllSucceeded
-	case s.Spec.IgnoreErrors:
+	case again && failures > 0:
+		return step.FailedAgain
+	case s.borne(counted):
 		return step.FailuresIgnored
 	default:
 		return step.SomeFailed
 	}
 }
 
-// A fate is what becomes of one result.
+// A fate is the answer to one result.
 type fate int
 
 const (
@@ -177,14 +180,17 @@ const (
 	rejected             // it contradicts what is known
 )
 
-// meet says what becomes of a result of an attempt, given how its target stands in it. For
-// one target and attempt the first finished result stands, and a target goes from waiting
-// to running to finished and never back.
-func meet(t Target, result Result, attempt int32) fate {
+// meet returns the fate of a result of the current or last attempt, given its target's result so far.
+// For one target and attempt the first finished result stands, and a target goes from waiting to
+// running to finished and never back.
+func (s *Step) meet(result Result) fate {
+	first, end := s.Window()
+	t := s.Runs[len(s.Runs)-1].Targets[result.Target]
 	same := t.Status == result.Status && t.ExitCode == result.ExitCode
+	aside := int(result.Target) < first || int(result.Target) >= end // it is of another batch
 	switch {
-	case t.Status == step.SucceededEarlier && t.Ran < attempt: // it does not run in this attempt
-		if success(result.Status) {
+	case aside || t.Status == step.SucceededEarlier && t.Ran < s.Attempt(): // it does not run in this attempt
+		if s.LatestSuccess(int(result.Target)) > 0 && success(result.Status) {
 			return repeated
 		}
 		return rejected

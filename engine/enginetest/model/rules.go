@@ -7,25 +7,25 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// Rules say, cell by cell, what is legal, where it leads and what follows. [Documented] returns
-// those of the document, which an embedder changes into what they mean theirs to be. The zero
-// Rules are not usable.
+// Rules has, for each cell, the legal causes, the states that they lead to, and the consequences.
+// [Documented] returns the documented rules, which an embedder changes into the intended ones. The
+// zero Rules must not be used.
 type Rules struct {
 	cells map[cell]operation.Move
-	whole map[wholeCell]step.Do
+	whole map[wholeCell]operation.Move
 
-	has    map[step.Cause]int  // how many cells a cause has
-	ofType map[causeOfType]int // and how many of them are of steps of a type
+	has    map[step.Cause]int  // number of cells by cause
+	ofType map[causeOfType]int // number of cells by cause and type
 }
 
-// A cell is one thing that can happen to a step of one type in one state.
+// A cell is one cause on a step of one type in one state.
 type cell struct {
 	Type  step.Type
 	State step.State
 	Cause step.Cause
 }
 
-// A wholeCell is one thing that a person can do to a job in one state, and that moves no step.
+// A wholeCell is one operation on a job in one state that moves no step.
 type wholeCell struct {
 	Job   step.State
 	Cause step.Cause
@@ -37,7 +37,7 @@ type causeOfType struct {
 }
 
 func newRules() *Rules {
-	return &Rules{cells: map[cell]operation.Move{}, whole: map[wholeCell]step.Do{}, has: map[step.Cause]int{}, ofType: map[causeOfType]int{}}
+	return &Rules{cells: map[cell]operation.Move{}, whole: map[wholeCell]operation.Move{}, has: map[step.Cause]int{}, ofType: map[causeOfType]int{}}
 }
 
 // Clone returns a copy that shares nothing with r.
@@ -45,8 +45,8 @@ func (r *Rules) Clone() *Rules {
 	return &Rules{cells: maps.Clone(r.cells), whole: maps.Clone(r.whole), has: maps.Clone(r.has), ofType: maps.Clone(r.ofType)}
 }
 
-// Like makes steps of type typ behave as those of type model do now, and forgets what was
-// said of typ. What is said of model later is not said of typ.
+// Like replaces the cells of type typ by copies of those of type model. Later changes of model do
+// not change typ.
 func (r *Rules) Like(typ, model step.Type) {
 	if typ == model {
 		return
@@ -59,7 +59,7 @@ func (r *Rules) Like(typ, model step.Type) {
 	}
 }
 
-// Drop forgets a type: there are no such steps.
+// Drop removes a type and its cells.
 func (r *Rules) Drop(t step.Type) {
 	for c := range r.cells {
 		if c.Type == t {
@@ -68,9 +68,9 @@ func (r *Rules) Drop(t step.Type) {
 	}
 }
 
-// Allow makes a cause legal on a step of type t in state from: it leads to to, do follows, and
-// guard is asked for. The cause is an operation on a step, or one on a job whose current step
-// that is. What was said of that cell before is forgotten.
+// Allow makes a cause legal on a step of type t in state from, with the next state to, the
+// consequence do, and the guard. The cause is an operation on a step, or an operation on the job
+// whose current step that is. Allow replaces an earlier cell.
 func (r *Rules) Allow(t step.Type, from step.State, cause step.Cause, to step.State, do step.Do, guard operation.Guard) {
 	r.Forbid(t, from, cause)
 	r.cells[cell{t, from, cause}] = operation.Move{To: to, Do: do, Guard: guard}
@@ -91,15 +91,16 @@ func (r *Rules) count(t step.Type, cause step.Cause, more int) {
 	r.ofType[causeOfType{t, cause}] += more
 }
 
-// AllowWhole makes a cause legal on a job in state job, whatever its steps are: do follows,
-// and no step moves. What the current step has for the cause comes first.
-func (r *Rules) AllowWhole(job step.State, cause step.Cause, do step.Do) {
+// AllowWhole makes a cause legal on a job in state job, whatever its steps are, with the consequence
+// do and the guard; no step moves. A cell of the current step for the same cause takes precedence,
+// unless its guard refuses.
+func (r *Rules) AllowWhole(job step.State, cause step.Cause, do step.Do, guard operation.Guard) {
 	r.ForbidWhole(job, cause)
-	r.whole[wholeCell{job, cause}] = do
+	r.whole[wholeCell{job, cause}] = operation.Move{Do: do, Guard: guard}
 	r.has[cause]++
 }
 
-// ForbidWhole forgets what AllowWhole said.
+// ForbidWhole removes the cell of AllowWhole.
 func (r *Rules) ForbidWhole(job step.State, cause step.Cause) {
 	if _, legal := r.OnWhole(job, cause); legal {
 		delete(r.whole, wholeCell{job, cause})
@@ -107,27 +108,38 @@ func (r *Rules) ForbidWhole(job step.State, cause step.Cause) {
 	}
 }
 
-// Lead says where an event takes a step of type t in state from, and what follows.
+// Lead sets the next state and the consequence of an event on a step of type t in state from.
 func (r *Rules) Lead(t step.Type, from step.State, event step.Cause, to step.State, do step.Do) {
 	r.Allow(t, from, event, to, do, operation.Free)
 }
 
-// Move returns what a cause does to a step of type t in state s, and whether it does anything
-// there, guards aside: an operation on the step, one on the job whose current step it is, or an
-// event.
+// Move returns the move of a cause on a step of type t in state s, whatever its guard, and whether
+// there is one. The cause is an operation on the step, an operation on the job whose current step it
+// is, or an event.
 func (r *Rules) Move(t step.Type, s step.State, cause step.Cause) (operation.Move, bool) {
 	move, ok := r.cells[cell{t, s, cause}]
 	return move, ok
 }
 
-// OnWhole returns what a cause does to a whole job in state job, and whether it does anything.
-func (r *Rules) OnWhole(job step.State, cause step.Cause) (step.Do, bool) {
-	do, ok := r.whole[wholeCell{job, cause}]
-	return do, ok
+// OnWhole returns the move of a cause on a whole job in state job, whatever its guard, and whether
+// there is one. It leads to no state.
+func (r *Rules) OnWhole(job step.State, cause step.Cause) (operation.Move, bool) {
+	move, ok := r.whole[wholeCell{job, cause}]
+	return move, ok
 }
 
-// Enters returns the state that a step of type t takes on entry, or 0 if there are no such
-// steps.
+// Marks reports whether a cause sets or clears a stop before a step of type t: it moves no state, and
+// the step need not be the current one.
+func (r *Rules) Marks(t step.Type, cause step.Cause) bool {
+	for _, s := range states {
+		if move, _ := r.Move(t, s, cause); move.Do == step.Mark || move.Do == step.Unmark {
+			return true
+		}
+	}
+	return false
+}
+
+// Enters returns the state that a step of type t takes on entry, or 0 for an undeclared type.
 func (r *Rules) Enters(t step.Type) step.State {
 	return r.cells[cell{t, step.Pending, step.Entered}].To
 }
@@ -143,11 +155,10 @@ func (r *Rules) Types() []step.Type {
 	return types
 }
 
-// Known reports whether a cause does anything anywhere at all: if not, there is no such
-// operation.
+// Known reports whether any cell has the cause: an operation without one is unknown.
 func (r *Rules) Known(cause step.Cause) bool { return r.has[cause] > 0 }
 
-// Applies reports whether a cause does anything to a step of type t in any state.
+// Applies reports whether a cell of type t has the cause.
 func (r *Rules) Applies(t step.Type, cause step.Cause) bool {
 	return r.ofType[causeOfType{t, cause}] > 0
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stepgate/stepgate/step"
 )
 
-// What is said of one type, or of a clone, is not said of another.
+// A change of one type, or of a clone, changes no other.
 func TestRulesAreChangedOneCellAtATime(t *testing.T) {
 	const typ step.Type = 40
 	r := model.Documented()
@@ -20,7 +20,7 @@ func TestRulesAreChangedOneCellAtATime(t *testing.T) {
 	own.Forbid(step.Script, step.Running, terminateJob)
 	own.Allow(step.Script, step.Failed, terminateJob, step.Terminated, step.End, operation.Free)
 	own.Lead(step.Script, step.Running, step.Expired, step.Failed, step.End)
-	own.AllowWhole(step.Failed, 160, step.Seal)
+	own.AllowWhole(step.Failed, 160, step.Seal, operation.Free)
 
 	for _, who := range []struct {
 		name             string
@@ -45,7 +45,7 @@ func TestRulesAreChangedOneCellAtATime(t *testing.T) {
 			t.Errorf("%s: retry all %v, next step %v, terminate %v and in failed %v, expired to %v; want %v, %v, %v, %v, %v", who.name,
 				retry, next, stop, stopFailed, expired.To, who.retry, who.next, who.stop, who.stopFailed, who.expired)
 		}
-		if do, seals := who.rules.OnWhole(step.Failed, 160); seals != who.seals || seals && do != step.Seal || who.rules.Known(160) != who.seals {
+		if do, seals := who.rules.OnWhole(step.Failed, 160); seals != who.seals || seals && do.Do != step.Seal || who.rules.Known(160) != who.seals {
 			t.Errorf("%s: the job is sealed: %v, %v, known: %v, want %v", who.name, seals, do, who.rules.Known(160), who.seals)
 		}
 	}
@@ -88,7 +88,7 @@ func TestOnlyWhatIsAcceptedChangesAJob(t *testing.T) {
 	}
 }
 
-// Forge puts the current step where it is asked to, with the attempts that it is given.
+// Forge puts the current step into a given state, with the given attempts.
 func TestForge(t *testing.T) {
 	specs := []step.Spec{{Type: step.SQL, Targets: []string{"a"}}, {Type: step.Script, Targets: []string{"a", "b"}, Timeout: 10e9}, {Type: step.Confirmation}}
 	j := model.Forge(model.Documented(), specs, 2, step.Running,

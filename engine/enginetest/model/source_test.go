@@ -12,18 +12,18 @@ import (
 	"testing"
 )
 
-// What the model may not use, as it decides: with it the model would be right whenever the
-// library believes itself to be.
+// The functions that the model must not use to decide: with them it would repeat the library's
+// mistakes.
 var deciding = map[string][]string{
 	"operation": {"Standard", "StandardTable", "ParseTable", "Rules", "Table", "Row", "Standing", "Diff", "CausesOf", "AllCodes", "AllJobCodes"},
-	"step":      {"Kinds", "Kind", "NewMachine", "Machine", "Transition", "AllStates", "AllCauses", "AllDos", "AllStatuses"},
+	"step":      {"Kinds", "Kind", "NewMachine", "Machine", "Transition", "AllStates", "AllCauses", "AllDos", "AllStatuses", "Batches", "AllGateReasons"},
 }
 
 // Methods that decide, whatever they are called on.
-var decidingMethods = []string{"OfJob", "OfStep", "IsEvent", "Whole", "Instead", "Lands", "Judge", "Passed", "Active", "Finished", "Success", "Valid", "Due", "Compile", "Check", "Transitions", "Add"}
+var decidingMethods = []string{"OfJob", "OfStep", "IsEvent", "Whole", "Instead", "Lands", "Judge", "Passed", "Active", "Finished", "Success", "Valid", "Due", "Compile", "Check", "Transitions", "Add", "Attempting", "Bears", "Excepts", "Wait", "Waivable", "OfPerson", "Policy", "Stays"}
 
-// The model's own fields of such a name: when a job and an attempt ended.
-var fields = []string{"j.Finished", "run.Finished"}
+// The names of the model itself that read like such a method: its own fields, and a guard.
+var fields = []string{"j.Finished", "run.Finished", "b.Finished", "j.Policy", "operation.Waivable"}
 
 // The model decides by itself: it takes names from step and operation, and nothing else.
 func TestTheModelUsesNamesOnly(t *testing.T) {
@@ -46,7 +46,7 @@ func TestTheModelUsesNamesOnly(t *testing.T) {
 	}
 }
 
-// A model that lets the library decide is found out.
+// The test finds a model that lets the library decide.
 func TestAModelThatDoesNotDecideIsRefused(t *testing.T) {
 	for _, body := range []string{
 		`var _ = operation.Standard()`,
@@ -81,7 +81,7 @@ func TestAModelThatDoesNotDecideIsRefused(t *testing.T) {
 	}
 }
 
-// usesOf lists what a file takes from others and may not.
+// usesOf lists the forbidden names that a file uses.
 func usesOf(t *testing.T, name, src string) []string {
 	t.Helper()
 	files := token.NewFileSet()

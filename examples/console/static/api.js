@@ -1,9 +1,9 @@
-// The calls of the server. Each either returns the answer, or throws a Problem, which is the
-// server's refusal, or Lost, when no answer came and the outcome is unknown.
+// The calls of the server. Each returns the answer, or throws a Problem for a refusal of the
+// server, or Lost if no answer came and the outcome is unknown.
 
 import { heed } from './format.js';
 
-// A Problem is what the server said instead of an answer (RFC 9457).
+// A Problem is an error answer of the server (RFC 9457).
 export class Problem extends Error {
   constructor(status, body) {
     super(body.detail || body.title || `status ${status}`);
@@ -12,7 +12,7 @@ export class Problem extends Error {
     this.reason = body.reason ?? 'internal';
   }
 
-  // unknown reports whether the request may have been carried out all the same.
+  // unknown reports whether the request may have been carried out.
   get unknown() {
     return this.reason === 'unknown_outcome' || (this.status >= 500 && this.status !== 503);
   }
@@ -21,7 +21,7 @@ export class Problem extends Error {
 // Lost is the error of a call that got no answer.
 export class Lost extends Error {}
 
-const patience = 15_000; // milliseconds for an answer
+const patience = 15_000; // maximum milliseconds for an answer
 
 async function call(method, path, { body, ifMatch, signal } = {}) {
   const headers = { Accept: 'application/json' };
@@ -64,7 +64,7 @@ export const getRules = () => call('GET', '/v1/rules');
 export const countJobs = (params, signal) => call('GET', '/v1/jobs/counts' + query(params), { signal });
 export const listJobs = (params, signal) => call('GET', '/v1/jobs' + query(params), { signal });
 
-// jobCalls are the calls about one job.
+// jobCalls returns the calls for one job.
 export function jobCalls(id) {
   const at = `/v1/jobs/${id}`;
   const step = (n) => `${at}/steps/${n}`;
@@ -78,12 +78,12 @@ export function jobCalls(id) {
     targets: (n, params, signal) => call('GET', `${step(n)}/targets` + query(params), { signal }),
     history: (params, signal) => call('GET', `${at}/history` + query(params), { signal }),
     operate: (n, body, ifMatch) => call('POST', `${step(n)}/operate`, { body, ifMatch }),
-    operateJob: (code, body, ifMatch) => call('POST', `${at}/${code === 'start_job' ? 'start' : 'terminate'}`, { body, ifMatch }),
+    operateJob: (code, body, ifMatch) => call('POST', `${at}/${code.replace(/_job$/, '')}`, { body, ifMatch }),
     output: (params, signal) => output({ job: id, ...params }, signal),
   };
 }
 
-// output returns what a target printed, or null if no script has run there.
+// output returns the output of a target, or null if no script has run there.
 async function output(params, signal) {
   let response;
   try {
@@ -98,8 +98,8 @@ async function output(params, signal) {
   }
 }
 
-// pages yields the items of all pages, by a function that gets one: what it gets is given as
-// the parameter name of the next call.
+// pages yields the items of all pages. It calls get for each page, with the next of the page before
+// as the parameter name.
 export async function* pages(get, params, name = 'after') {
   for (let next; ;) {
     const page = await get({ ...params, ...(next === undefined ? {} : { [name]: next }) });

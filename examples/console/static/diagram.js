@@ -1,5 +1,5 @@
-// The state machine of a type of step as a drawing, in which the state that a step is in is
-// lit, and so are the operations that are legal now; and the same as a table.
+// The state machine of a step type as a drawing and as a table. The drawing highlights the state of
+// a step and the operations that are legal now.
 
 import { h, s, setAttribute, setData, setText } from './dom.js';
 import { icon } from './icons.js';
@@ -22,7 +22,7 @@ function piecesOf({ events, codes, jobCodes }) {
 
 const widthOf = (pieces) => pieces.reduce((sum, piece) => sum + piece.width + 3, -3);
 
-// A Diagram draws the machine of one type.
+// A Diagram draws the state machine of one type.
 export class Diagram {
   constructor(rules, type) {
     this.type = type;
@@ -33,11 +33,11 @@ export class Diagram {
     this.caption = h('p', { class: 'visually-hidden' });
     this.scroller = h('div', { class: 'diagram-scroller', tabindex: '0', role: 'group', 'aria-label': 'State diagram, scrollable' });
     this.el = h('div', { class: 'diagram', data: { type } }, this.caption, this.scroller,
-      h('details', { class: 'as-table' }, h('summary', {}, 'The same as a table'), this.#table()));
+      h('details', { class: 'as-table' }, h('summary', {}, 'As a table'), this.#table()));
     this.#draw();
   }
 
-  // light shows where a step is, and which codes and job codes are legal now.
+  // light highlights the state of a step, and the codes and job codes that are legal now.
   light(state, legal, legalJob) {
     setText(this.caption, `A ${this.machine.title} step can be in ${this.machine.states.length} states. This one is ${plain(state)}.`);
     for (const [name, el] of this.nodes) setData(el, 'current', name === state ? 'true' : null);
@@ -55,7 +55,7 @@ export class Diagram {
     this.state = state;
   }
 
-  // show scrolls to a state, where the drawing is wider than its place.
+  // show scrolls to a state if the drawing is wider than its place.
   #show(state) {
     const at = this.places.get(state);
     if (!at) return;
@@ -156,8 +156,8 @@ function headOf(points) {
   return `M${x} ${y}l${-7 * way} -3.5v7z`;
 }
 
-// loopOf draws a line that leaves a node's upper side and comes back to it.
+// loopOf draws a line from a node's upper side back to it.
 function loopOf(x, y) {
-  const half = 34, up = (4 / 3) * (loopHeight - 9); // a curve rises to three quarters of where it is pulled
+  const half = 34, up = (4 / 3) * (loopHeight - 9); // a curve reaches three quarters of the height of its control points
   return { line: `M${x - half} ${y}C${x - half} ${y - up} ${x + half} ${y - up} ${x + half} ${y}`, head: `M${x + half} ${y}l-3.5 -7h7z` };
 }

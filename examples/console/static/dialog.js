@@ -1,5 +1,6 @@
-// The dialog of an operation: first what it would do, then why, and only then is it done; once,
-// and only if nothing has moved since. Where something has, it tells what, and what is legal now.
+// The dialog of an operation. It shows the expected result, asks for a reason, and sends the
+// operation once, under the condition that the job has not changed since. If the job has changed,
+// it shows the changes and the operations that are legal now.
 
 import { Lost, Problem } from './api.js';
 import { bdi, h, replace, setAttribute, setData, setHidden, setText, uniqueId } from './dom.js';
@@ -9,29 +10,29 @@ import { moves } from './model.js';
 import { runsDue } from './rules.js';
 import { any, codeOf, consequences, dangerous, didWhat, didWho, isOfJob, isolated, jobCodeOf, plain, whyNot } from './words.js';
 
-const mostNames = 100; // of targets that are shown
-const mostRecords = 100; // of the history that is shown
-const tries = 4; // to look at a job that moves all the time
-const findOut = [0, 500, 1000, 2000, 4000, 8000]; // delays of looking for a request whose answer was lost
+const mostNames = 100; // names of targets shown
+const mostRecords = 100; // records of the history shown
+const tries = 4; // dry runs on a job that changes all the time
+const findOut = [0, 500, 1000, 2000, 4000, 8000]; // delays between searches for a request after a lost answer
 
 // The phases of a dialog.
 const phases = {
-  looking: { buttons: ['close'] }, // asks what would happen
-  ready: { buttons: ['close', 'confirm'] }, // shows it
-  sending: { buttons: ['close', 'confirm'] }, // asks for it to be done
+  looking: { buttons: ['close'] }, // sends the dry run
+  ready: { buttons: ['close', 'confirm'] }, // shows its result
+  sending: { buttons: ['close', 'confirm'] }, // sends the operation
   refused: { buttons: ['close', 'look'] }, // nothing was done
-  busy: { buttons: ['close', 'look', 'again'] }, // likewise, and the same can be asked for again
+  busy: { buttons: ['close', 'look', 'again'] }, // nothing was done, and the same request can be sent again
   lost: { buttons: ['close', 'again'] }, // no answer came
 };
 
-// An OperationDialog does one operation on a step, or on the job. page is what it is done on:
-// {rules, model, job, learn(receipt), notice(text)}; subject is {step, code} or {jobCode}.
+// An OperationDialog carries out one operation on a step or on the job. page is {rules, model, job,
+// learn(receipt), notice(text)}; subject is {step, code} or {jobCode}.
 export class OperationDialog {
   #page;
   #subject;
-  #request = crypto.randomUUID(); // one for all that this dialog sends, so that it is done once
-  #seen = 0; // the version that the dry run was shown for
-  #moved = 0; // the latest version at which something has moved since
+  #request = crypto.randomUUID(); // the same for every request of this dialog: the server carries it out once
+  #seen = 0; // the version of the dry run shown
+  #moved = 0; // the version of the latest change since
   #phase = '';
   #closed = new AbortController();
   #buttons;
@@ -64,7 +65,7 @@ export class OperationDialog {
     this.el.addEventListener('close', () => this.#end());
   }
 
-  // open shows the dialog and resolves once it is closed.
+  // open shows the dialog and resolves when it is closed.
   open() {
     document.body.append(this.el);
     this.el.showModal();
@@ -72,7 +73,7 @@ export class OperationDialog {
     return new Promise((resolve) => this.#closed.signal.addEventListener('abort', resolve));
   }
 
-  // tell has the dialog know of new records while it is open: what it shows may be of the past.
+  // tell passes new records to the open dialog: its dry run may be outdated.
   tell(records) {
     const moved = records.filter(moves).at(-1);
     if (!moved || moved.seq <= this.#seen || records.some((record) => record.request === this.#request)) return;
@@ -114,11 +115,11 @@ export class OperationDialog {
     return code ? job.operate(step, { code, ...body }, version) : job.operateJob(jobCode, body, version);
   }
 
-  // look asks what would happen, as of the latest version.
+  // look sends a dry run at the latest version.
   async #look() {
     this.#enter('looking');
     if (document.activeElement === document.body || this.el.contains(document.activeElement)) this.reason.focus();
-    replace(this.preview, h('p', { class: 'muted' }, 'Asking what would happen…'));
+    replace(this.preview, h('p', { class: 'muted' }, 'Reading the expected result…'));
     const { model, job } = this.#page;
     try {
       for (let left = tries; ; left -= 1) {
@@ -140,7 +141,7 @@ export class OperationDialog {
     }
   }
 
-  // affected returns the targets that a receipt is about, and the step that it has start.
+  // affected returns the targets of a receipt, and the step that starts.
   async #affected(receipt) {
     const { job, model, rules } = this.#page;
     const about = receipt.entered || receipt.step;
@@ -169,16 +170,16 @@ export class OperationDialog {
       all.push(h('li', {}, 'The job ends.'));
     }
     const size = runs ? receipt.targets : step.unfinished;
-    const shown = [h('h3', {}, 'What would happen'), h('ul', { class: 'consequences' }, all)];
+    const shown = [h('h3', {}, 'Expected result'), h('ul', { class: 'consequences' }, all)];
     if (runs || receipt.effect === 'stop') shown.push(...namesOf(targets, size, runs ? `${count(size)} of ${plural(step.total, 'target')} ${size === 1 ? 'runs' : 'run'}` : `${plural(size, 'target')} not finished`));
-    shown.push(h('p', { class: 'muted small' }, `As of version ${this.#seen}. If anything moves before you confirm, nothing is done.`));
+    shown.push(h('p', { class: 'muted small' }, `As of version ${this.#seen}. If the job changes before you confirm, nothing is done.`));
     replace(this.preview, shown);
     setData(this.el, 'version', this.#seen);
     setData(this.el, 'targets', runs ? receipt.targets : 0);
     this.#enter('ready');
   }
 
-  // send asks for the operation, as of the version that was shown.
+  // send sends the operation under the condition of the version shown.
   async #send() {
     if (this.#phase !== 'ready' && this.#phase !== 'lost' && this.#phase !== 'busy') return;
     this.#enter('sending');
@@ -198,7 +199,7 @@ export class OperationDialog {
     this.el.close();
   }
 
-  // refused says that nothing was done, why, what has happened meanwhile and what is legal now.
+  // refused shows a refusal: its reason, the changes since, and the operations that are legal now.
   async #refused(problem) {
     this.#enter(['conflict', 'busy', 'incomplete_body'].includes(problem.reason) ? 'busy' : 'refused');
     setData(this.el, 'reason', problem.reason ?? 'lost');
@@ -219,17 +220,17 @@ export class OperationDialog {
       model.learnExplanation(explanation);
       replace(legal, legalNow(explanation));
     } catch {
-      replace(legal, 'What is legal now could not be read.');
+      replace(legal, 'The page could not read the legal operations.');
     }
   }
 
-  // lost says that the outcome is unknown, and looks for it in the history.
+  // lost shows that the outcome is unknown, and searches the history for the request.
   async #lost() {
     this.#enter('lost');
     setData(this.el, 'reason', 'lost');
     const found = h('p', { data: { found: '' } }, 'Looking for it in the history…');
     replace(this.trouble, h('h3', {}, 'No answer came'),
-      h('p', {}, 'It may have been done or not. To send it again is safe: it has a number of its own and is done once.'), found);
+      h('p', {}, 'The outcome is unknown. Sending it again is safe: the server carries it out once at most.'), found);
     this.trouble.focus();
     for (const delay of findOut) {
       await new Promise((resolve) => setTimeout(resolve, delay));
@@ -238,7 +239,7 @@ export class OperationDialog {
         const { items } = await this.#page.job.history({ after: this.#seen, limit: mostRecords });
         const own = items.find((record) => record.request === this.#request);
         if (own) return this.#found(own);
-        setText(found, 'It is not in the history so far.');
+        setText(found, 'The history does not have it so far.');
       } catch {
         setText(found, 'The server does not answer.');
       }
@@ -267,7 +268,7 @@ function namesOf(targets, size, heading) {
   ];
 }
 
-// line is a record in a list of what happened meanwhile.
+// line is a record in the list of changes.
 function line(record) {
   return h('li', {}, h('span', { class: 'muted' }, time(record.at)), ' ', h('strong', {}, bdi(didWho(record))), ` ${didWhat(record)}: `,
     consequences(record).join(', '), record.reason && [' (“', bdi(record.reason), '”)']);

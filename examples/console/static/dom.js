@@ -1,10 +1,10 @@
-// Elements are built by h(), never from text that holds markup, and changed only where they
-// differ, so that focus, selection and scroll position stay as they are.
+// h() builds elements, never from text with markup. Updates change only what differs: focus,
+// selection and scroll position stay as they are.
 
 const svgNamespace = 'http://www.w3.org/2000/svg';
 
-// h returns a new element. Of props, "on" holds listeners and "data" data attributes; the
-// others are attributes, of which null, undefined and false are left out.
+// h returns a new element. props.on has listeners and props.data has data attributes; all other
+// props are attributes, except those with the value null, undefined or false.
 export function h(tag, props, ...children) {
   return fill(document.createElement(tag), props, children);
 }
@@ -28,7 +28,7 @@ function fill(el, props, children) {
   return el;
 }
 
-// bdi returns a text that people gave, for a place beside other text.
+// bdi returns an element for a text by people: its direction does not affect the text around it.
 export function bdi(text, props) {
   return h('bdi', props, text);
 }
@@ -55,7 +55,7 @@ export function setHidden(el, hidden) {
   if (el.hidden !== hidden) el.hidden = hidden;
 }
 
-// replace sets the children of el, if they are others.
+// replace sets the children of el if they differ.
 export function replace(el, ...children) {
   const all = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
   if (all.length === el.childNodes.length && all.every((child, i) => child === el.childNodes[i])) return;
@@ -64,9 +64,9 @@ export function replace(el, ...children) {
 
 const rows = new WeakMap(); // parent -> its elements by key
 
-// list gives parent one element per item, in their order, after the children that parent was
-// made with. It makes an element with create, keeps it while there is an item of its key, and
-// has update bring it up to date.
+// list gives parent one element per item, in the order of the items, after the children that parent
+// had at first. It creates an element with create, updates it with update, and keeps it while there
+// is an item with its key.
 export function list(parent, items, keyOf, create, update) {
   const before = rows.get(parent) ?? new Map();
   const after = new Map();
@@ -86,7 +86,7 @@ export function list(parent, items, keyOf, create, update) {
     if (el === next) {
       next = next.nextSibling;
     } else if (el.parentNode === parent && parent.moveBefore) {
-      parent.moveBefore(el, next); // and keep its focus
+      parent.moveBefore(el, next); // keeps its focus
     } else {
       parent.insertBefore(el, next);
     }

@@ -1,41 +1,41 @@
-// The records of a job as they come: each once and in order, whatever happens to the connection
-// and to the window that has it.
+// The records of a job as they arrive: each once and in order, also if the connection breaks or the
+// window that has it closes.
 
 import { Pulse, dead } from './pulse.js';
 import { Share } from './share.js';
 import { Source } from './source.js';
 
-const lostAfter = 4_000; // without a connection, in milliseconds
-const pageSize = 1000; // of the history, where events are missing
+const lostAfter = 4_000; // milliseconds without a connection
+const pageSize = 1000; // records of the history per read, if events are missing
 const gather = 40; // milliseconds between two deliveries; the first of a burst does not wait
-const late = 2_000; // a record that is known to exist and does not come
-const closeHidden = 60_000; // a page that is out of sight gives its connection back
-const look = 1_000; // milliseconds between two looks at how long nothing was heard
+const late = 2_000; // milliseconds to wait for a record that is known to exist
+const closeHidden = 60_000; // milliseconds after which a hidden page gives its connection back
+const look = 1_000; // milliseconds between two checks of the silence
 
-// A Stream follows a job, together with the other windows of a person. on is
-//   records(records): they come in their order, none twice and none left out,
+// A Stream follows a job, together with the other windows of a person. on has
+//   records(records): in order, each record once,
 //   connection(state): connecting, connected, reconnecting or lost,
-//   reset(): the server's history ends before what has come.
+//   reset(): the server's history ends before the records received.
 export class Stream {
-  last = 0; // the sequence number of the last record that was handed on
-  repeated = 0; // events that had come before, and were dropped
-  gaps = 0; // how often events were missing, and were read from the history
+  last = 0; // the sequence number of the last record delivered
+  repeated = 0; // events received twice and dropped
+  gaps = 0; // times that missing events were read from the history
 
   #job;
   #name;
   #on;
-  #share = null; // while the page is in sight
+  #share = null; // while the page is visible
   #source = null; // while this window leads
-  #early = new Map(); // records that came before one that is missing
+  #early = new Map(); // records received before a missing one
   #batch = [];
-  #delivered = 0; // when the last batch was, by performance.now
+  #delivered = 0; // time of the last delivery, by performance.now
   #delivery = 0;
   #filling = false;
-  #known = 0; // a record of this number exists
+  #known = 0; // a record with this number exists
   #timers = new Set();
   #connection = '';
   #server = new Pulse();
-  #tried = new Pulse(); // a connection was
+  #tried = new Pulse(); // the last attempt to connect
   #lost = 0;
   #hidden = 0;
   #closed = new AbortController();
@@ -51,7 +51,7 @@ export class Stream {
     listen(document, 'visibilitychange', () => this.#visible());
   }
 
-  // open has the records that come after number after handed on.
+  // open starts the delivery of the records after number after.
   open(after) {
     this.last = after;
     this.#say('connecting');
@@ -67,7 +67,8 @@ export class Stream {
     this.#timers.clear();
   }
 
-  // expect says that there is a record of this number: if it does not come soon, it is fetched.
+  // expect tells that a record with this number exists: the stream fetches it if it does not arrive
+  // soon.
   expect(seq) {
     if (seq <= this.#known) return;
     this.#known = seq;
@@ -115,7 +116,7 @@ export class Stream {
     }
   }
 
-  // look ends what was live when nothing has been heard for too long, and tries anew.
+  // look ends a connection that was silent for too long, and connects again.
   #look() {
     if (!this.#share || this.#server.silence < dead) return;
     this.#say('lost');
@@ -153,7 +154,7 @@ export class Stream {
     this.#on.records(batch);
   }
 
-  // fill reads what is missing from the history, page by page.
+  // fill reads missing records from the history, page by page.
   async #fill() {
     if (this.#filling) return;
     this.#filling = true;

@@ -1,8 +1,8 @@
-// Numbers, moments and durations as people read them, by the server's clock.
+// Numbers, times and durations as text for people, by the server's clock.
 
 let skew = 0; // of the server's clock, in milliseconds
 
-// heed learns the server's clock from the Date of an answer, which has whole seconds.
+// heed reads the server's clock from the Date of an answer, which has whole seconds.
 export function heed(date) {
   const at = Date.parse(date ?? '');
   if (Number.isNaN(at)) return;
@@ -10,7 +10,7 @@ export function heed(date) {
   skew = Math.abs(difference) > 2000 ? difference : 0;
 }
 
-// now returns the present moment of the server, in Unix milliseconds.
+// now returns the server's time in Unix milliseconds.
 export function now() {
   return Date.now() + skew;
 }
@@ -22,11 +22,11 @@ const zoned = { timeZoneName: 'shortOffset' };
 const clock = local(hours), clockWithOffset = local({ ...hours, ...zoned });
 const day = local(days), whole = local({ ...days, ...hours, ...zoned });
 const decimal = new Intl.NumberFormat('en');
-const lastMoment = 8.64e15; // Unix milliseconds; a Date cannot be later
-const none = '—'; // in place of what cannot be shown
+const lastMoment = 8.64e15; // Unix milliseconds; the latest Date
+const none = '—'; // in place of a value that cannot be shown
 
-// isMoment reports whether at is a moment that can be shown: 0 is never, and a store may hold
-// numbers that no calendar has.
+// isMoment reports whether at is a time that can be shown: 0 means never, and a store may have
+// numbers beyond the calendar.
 export const isMoment = (at) => at > 0 && at <= lastMoment;
 
 export function count(n) {
@@ -38,20 +38,20 @@ export function plural(n, noun) {
   return `${count(n)} ${noun}${n === 1 ? '' : 's'}`;
 }
 
-// time returns a moment of today as its time, any other with its day, and with its offset if the
-// clock was set back and showed this time twice.
+// time returns a moment as its time, with its day if that is not today, and with its offset if the
+// local clock shows this time twice.
 export function time(at) {
   if (!isMoment(at)) return none;
   const text = (isTwice(at) ? clockWithOffset : clock).format(at);
   return day.format(at) === day.format(now()) ? text : `${day.format(at)}, ${text}`;
 }
 
-// fullTime returns a moment with its day and the offset of its zone.
+// fullTime returns a moment with its day and the offset of its time zone.
 export function fullTime(at) {
   return isMoment(at) ? whole.format(at) : 'never';
 }
 
-// isoTime returns a moment as HTML's datetime takes it, or null.
+// isoTime returns a moment in the format of HTML's datetime, or null.
 export function isoTime(at) {
   return isMoment(at) ? new Date(at).toISOString() : null;
 }
@@ -64,18 +64,18 @@ function isTwice(at) {
   return [offset(at - near), offset(at + near)].some((other) => other !== own && offset(at + own - other) === other);
 }
 
-// left returns how long it is until a moment.
+// left returns the time until a moment.
 export function left(until) {
   return isMoment(until) ? duration(until - now()) : none;
 }
 
-// zoneNow names the time zone of all times on the page, with its present offset.
+// zoneNow returns the time zone of all times on the page with its current offset.
 export function zoneNow() {
   const parts = local(zoned).formatToParts(now());
   return `${new Intl.DateTimeFormat().resolvedOptions().timeZone} (${parts.find(({ type }) => type === 'timeZoneName').value})`;
 }
 
-// duration returns milliseconds in the two largest units that matter.
+// duration returns milliseconds in their two largest units.
 export function duration(milliseconds) {
   const seconds = Math.max(0, milliseconds) / 1000;
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
@@ -87,7 +87,7 @@ export function duration(milliseconds) {
   return `${Math.floor(seconds / 86400)} d ${two((seconds % 86400) / 3600)} h`;
 }
 
-// spent returns how long something took or has taken that began and perhaps ended.
+// spent returns the time between a start and an end, or until now without an end.
 export function spent(started, finished) {
   if (!isMoment(started) || (finished && !isMoment(finished))) return none;
   return duration((finished || now()) - started);

@@ -1,6 +1,6 @@
-// The history of a job, newest first: who did what, what it changed, and why. The page reads the
-// newest records and, when asked, older ones. Records of progress, which can be thousands, are
-// elements only while a person wants to see them.
+// The history of a job, newest first: each record with its actor, changes and reason. The page
+// reads the newest records and, on request, older ones. Progress records, which can be thousands,
+// are elements only while a person shows them.
 
 import { pages } from './api.js';
 import { bdi, h, replace, setAttribute, setData, setHidden, setText } from './dom.js';
@@ -8,20 +8,20 @@ import { fullTime, isoTime, plural, time } from './format.js';
 import { moves } from './model.js';
 import { consequences, didWhat, didWho } from './words.js';
 
-// Records stand in lists of a hundred, and a list that is out of sight is neither styled nor
-// laid out: a change of the page then costs the same for ten records and for thousands.
+// Records are in lists of a hundred. The browser neither styles nor lays out a list outside the
+// view: an update of the page costs the same for ten records and for thousands.
 const chunkSize = 100;
-const atOnce = 500; // records of one read
-const fewMoves = 10; // less of them on opening, and the page reads further,
-const farthest = 2000; // up to this many records
-const most = 2000; // records that are kept while more come
+const atOnce = 500; // records per read
+const fewMoves = 10; // with fewer changes of state among the first records, the page reads further,
+const farthest = 2000; // up to this number of records
+const most = 2000; // records kept while more arrive
 
-// A History shows the newest records of one job, whose calls job is.
+// A History shows the newest records of one job; job has the calls of that job.
 export class History {
   #job;
-  #records = []; // what was read, in order and without a gap
+  #records = []; // the records read, in order and without a gap
   #newest = 0; // the number of the last record
-  #first = 0; // the number of the oldest record that was read; 0 before any
+  #first = 0; // the number of the oldest record read; 0 before any
   #reading = false;
   #closed = new AbortController();
 
@@ -38,7 +38,7 @@ export class History {
       this.list, h('div', { class: 'records-foot' }, this.shown, this.older));
   }
 
-  // open reads the newest of the records up to number version. Those that come later are added.
+  // open reads the newest records up to number version. Later ones follow with add.
   async open(version) {
     this.#newest = version;
     do {
@@ -50,7 +50,7 @@ export class History {
     this.#closed.abort();
   }
 
-  // add shows the records that come next.
+  // add shows the next records.
   add(records, stream) {
     if (!this.#records.length) this.#first = records[0].seq;
     this.#records.push(...records);
@@ -61,14 +61,14 @@ export class History {
     this.#say();
   }
 
-  // count shows how the stream fared.
+  // count shows the counters of the stream.
   count(stream) {
     setData(this.list, 'last', stream.last);
     setData(this.list, 'repeated', stream.repeated);
     setData(this.list, 'gaps', stream.gaps);
   }
 
-  // read reads the records before the first one, and returns whether that went well.
+  // read reads the records before the first one, and returns false on an error.
   async #read() {
     if (this.#reading) return false;
     this.#reading = true;
@@ -96,7 +96,7 @@ export class History {
     }
   }
 
-  // forget drops the oldest records, which can be read again.
+  // forget drops the oldest records; they can be read again.
   #forget() {
     const from = Math.floor((this.#newest - most) / chunkSize) * chunkSize + 1;
     this.#records.splice(0, from - this.#first);
@@ -108,7 +108,7 @@ export class History {
     return this.progress.checked || moves(record);
   }
 
-  // draw makes the elements anew.
+  // draw rebuilds the elements.
   #draw() {
     replace(this.list);
     for (const record of this.#records) if (this.#wanted(record)) this.#chunkOf(record.seq).prepend(row(record));
@@ -126,7 +126,7 @@ export class History {
     return chunk;
   }
 
-  // say tells which records are shown.
+  // say shows the number of hidden and of older records.
   #say() {
     const hidden = this.progress.checked ? 0 : this.#records.filter((record) => !moves(record)).length;
     const older = this.#first - 1;

@@ -1,16 +1,17 @@
-// The signs of states and of a few things more: each state has a shape of its own, so that no
-// state is told by its colour alone.
+// The icons of states and of a few other things. Each state has its own shape: colour is never the
+// only difference.
 
 import { h, s, setAttribute, setData, setText } from './dom.js';
 import { plain } from './words.js';
 
 const ring = 'M8 1.75a6.25 6.25 0 1 1 0 12.5a6.25 6.25 0 0 1 0-12.5z';
 
-// Each sign is drawn on 16 by 16: what is filled, and what is a line on top or by itself.
+// Each icon is 16 by 16, with filled shapes and with lines on top.
 const shapes = {
   pending: [['dots', ring]],
   running: [['track', ring], ['turning', 'M8 1.75a6.25 6.25 0 0 1 6.25 6.25']],
   waiting: [['line', ring], ['line', 'M8 4.5V8l2.4 1.6']],
+  gated: [['line', ring], ['line', 'M6.2 5.2v5.6M9.8 5.2v5.6']],
   succeeded: [['disc', ring], ['mark', 'M5 8.3l2.1 2.1L11 6.2']],
   failed: [['disc', ring], ['mark', 'M5.7 5.7l4.6 4.6M10.3 5.7l-4.6 4.6']],
   skipped: [['line', ring], ['line', 'M5.4 5.5L7.9 8l-2.5 2.5M8.4 5.5L10.9 8l-2.5 2.5']],
@@ -28,8 +29,7 @@ const others = {
   chevron: [['line', 'M5.5 3.5L10 8l-4.5 4.5']],
 };
 
-// icon returns the sign of a state or a thing. Screen readers pass it over: its name stands
-// beside it.
+// icon returns the icon of a state or a thing. Screen readers skip it: its name is beside it.
 export function icon(name) {
   const el = s('svg', { class: 'icon', viewBox: '0 0 16 16', 'aria-hidden': 'true', focusable: 'false' });
   draw(el, name);
@@ -42,7 +42,7 @@ function draw(el, name) {
   el.replaceChildren(...(shapes[name] ?? others[name] ?? shapes.pending).map(([kind, d]) => s('path', { class: kind, d })));
 }
 
-// badge returns a state as a sign and its name.
+// badge returns a state as its icon and its name.
 export function badge(state, props) {
   const el = h('span', { class: 'badge', ...props }, icon(state), h('span', {}));
   setBadge(el, state);

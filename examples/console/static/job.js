@@ -1,4 +1,4 @@
-// The page of one job. Events move it at once; answers of the server follow and make it exact.
+// The page of one job. Events update it at once; answers of the server follow and complete it.
 
 import { Lost, Problem, jobCalls, pages } from './api.js';
 import { OperationDialog } from './dialog.js';
@@ -12,24 +12,23 @@ import { Operations } from './operations.js';
 import { jobCodesOf } from './rules.js';
 import { StepBar, StepView } from './steps.js';
 import { Targets, failedOf } from './targets.js';
-import { any, isActive, isolated, plain } from './words.js';
+import { any, isActive, isolated, plain, waitsFor } from './words.js';
 
 const stepsPage = 1000;
-const fewSteps = 4; // that are read one by one, rather than all
-const assure = 20_000; // milliseconds between two looks at whether the stream has told all
-const assureLost = 3_000; // likewise, while there is no stream
+const fewSteps = 4; // read one by one; for more, the page reads all steps
+const assure = 20_000; // milliseconds between two checks of the stream against the server
+const assureLost = 3_000; // the same without a stream
 
-// A JobPage shows a job while it is open. app is {rules, person, notice(text), connection(state),
-// again(text)}.
+// A JobPage shows a job. app is {rules, person, notice(text), connection(state), again(text)}.
 export class JobPage {
   #app;
-  #pinned = 0; // the step that a person chose to look at; 0 follows the job
+  #pinned = 0; // the step that a person chose; 0 follows the job
   #stale = new Set(); // steps to read again
   #refreshing = false;
-  #interrupted = false; // the stream was
+  #interrupted = false; // the stream was interrupted
   #dialog = null;
   #timers = [];
-  #assured = performance.now(); // when it was last looked whether the stream has told all
+  #assured = performance.now(); // time of the last check of the stream
   #closed = new AbortController();
 
   constructor(app, id) {
@@ -71,7 +70,7 @@ export class JobPage {
     return this.#pinned || this.model.job.current;
   }
 
-  // open reads the job and follows it from then on.
+  // open reads the job and follows it.
   async open() {
     try {
       if (!this.model.job) this.#begin(await this.job.get(this.#closed.signal));
@@ -103,7 +102,7 @@ export class JobPage {
     this.#timers.forEach(clearInterval);
   }
 
-  // learn takes the receipt of an operation that was done here, and shows it at once.
+  // learn shows the receipt of an operation of this window at once.
   learn(receipt) {
     this.model.learnReceipt(receipt);
     this.stream.expect(receipt.seq);
@@ -117,7 +116,7 @@ export class JobPage {
       this.#app.connection('none');
       document.title = 'No such job · Stepgate';
       setText(this.heading, 'There is no such job');
-      setText(this.state, 'The server has no job of this number, or you may not see the scope that it is in.');
+      setText(this.state, 'The server has no job with this number, or its scope is hidden from you.');
       return;
     }
     this.#app.connection(error instanceof Lost ? 'lost' : 'refused');
@@ -135,13 +134,13 @@ export class JobPage {
   #records(records) {
     this.model.learnRecords(records);
     this.history.add(records, this.stream);
-    if (!this.model.steps.size) return; // they come with the first answers
+    if (!this.model.steps.size) return; // before the first answers
     this.#dialog?.tell(records);
     this.#moved(records.filter(moves));
     this.#render(records.some((record) => record.step === this.#selected || record.entered === this.#selected));
   }
 
-  // moved has the steps read again that changes are about.
+  // moved marks the steps of changes to read them again.
   #moved(changes) {
     if (!changes.length) return;
     for (const change of changes) {
@@ -151,7 +150,7 @@ export class JobPage {
     this.#refresh();
   }
 
-  // refresh reads what is stale, and what may be done now. Calls that come meanwhile become one.
+  // refresh reads the stale steps and the legal operations. Calls during a refresh become one.
   async #refresh() {
     if (this.#refreshing) return;
     this.#refreshing = true;
@@ -178,7 +177,7 @@ export class JobPage {
     }
   }
 
-  // again reads what may be done to the selected step.
+  // again reads the legal operations of the selected step.
   #again() {
     if (this.#closed.signal.aborted || !this.model.job) return;
     this.#stale.add(this.#selected);
@@ -199,17 +198,18 @@ export class JobPage {
     }
   }
 
-  // reset has all read anew: the server knows less than the page, as after a restore of a backup.
+  // reset reads everything again: the server has fewer records than the page, as after a restore of
+  // a backup.
   #reset() {
     if (!this.#closed.signal.aborted) {
-      this.#app.again('The server has lost records that this page had shown: its store was probably restored from a backup. The page has read everything anew.');
+      this.#app.again('The server has lost records that this page has shown: its store was probably restored from a backup. The page has read the job again.');
     }
   }
 
-  // gone says that the job is no longer there, as after a restart of a console that keeps jobs
-  // in memory. What was known of it stays on the page.
+  // gone shows that the job no longer exists, as after a restart of a console with jobs in memory.
+  // The page keeps its last known state.
   #gone() {
-    const text = 'The job is gone: the server no longer has it. The page shows the last that it read.';
+    const text = 'The job is gone: the server no longer has it. The page shows its last known state.';
     this.close();
     this.#app.connection('none');
     setData(this.el, 'failed', 'no_such_job');
@@ -239,8 +239,8 @@ export class JobPage {
     this.#keepFocus(held);
   }
 
-  // keepFocus puts the focus on the step if what had it is gone and nothing else has it by now:
-  // with the job's next step come other buttons.
+  // keepFocus moves the focus to the step if the focused element is gone and no other one has the
+  // focus: the job's next step has other buttons.
   #keepFocus(held) {
     const lost = document.activeElement === document.body && held !== document.body && !held.isConnected;
     if (lost && this.el.isConnected) this.view.heading.focus();
@@ -284,7 +284,7 @@ export class JobPage {
   }
 }
 
-// situation says where a job stands, and who goes on.
+// situation returns the state of a job in a sentence, with the next actor.
 function situation(job, step) {
   if (!step) return '';
   const name = `Step ${count(step.id)} of ${count(job.steps)}, ${isolated(step.name)},`;
@@ -294,11 +294,13 @@ function situation(job, step) {
     case 'running':
       return `${name} is running.`;
     case 'waiting':
-      return `${name} waits for ${step.confirmers ? any(step.confirmers) || 'a confirmer, and has none,' : 'a person'} to confirm.`;
+      return `${name} waits for ${step.confirmers ? any(step.confirmers) || 'a confirmer (the list is empty)' : 'a person'} to confirm.`;
     case 'failed':
       return `${name} has failed on ${count(failedOf(step))} of ${plural(step.total, 'target')}. A person decides how to go on.`;
     case 'abnormal':
       return `${name} broke or ran out of time: its outcome is unknown. A person decides how to go on.`;
+    case 'gated':
+      return `${name} waits ${waitsFor(step.gate)}.`;
     case 'terminating':
       return `${name} was told to stop and has not stopped yet.`;
     case 'terminated':

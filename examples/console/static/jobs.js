@@ -1,6 +1,5 @@
-// The list of jobs, newest first. While a person looks, the server is asked each second, by one of
-// the windows that show the same list. Counts and searches are the server's, so that the page
-// says nothing of all jobs that it does not know.
+// The list of jobs, newest first. While it is visible, one of the windows with the same list asks
+// the server each second. The server counts and searches: the page does not have all jobs.
 
 import { Problem, countJobs, listJobs } from './api.js';
 import { bdi, h, list, setAttribute, setData, setHidden, setText } from './dom.js';
@@ -11,23 +10,23 @@ import { Share } from './share.js';
 import { plain } from './words.js';
 
 const every = 1000; // milliseconds between two reads
-const typing = 250; // without a key, until a search begins
+const typing = 250; // milliseconds without a key before a search begins
 const pageSize = 100;
-const mostAtOnce = 1000; // jobs in one call
-const mostCounted = 1000; // jobs of a state
+const mostAtOnce = 1000; // jobs per call
+const mostCounted = 1000; // maximum count of jobs per state
 
-// The order of chips: what needs a person, what is under way, what is done.
-const states = ['failed', 'abnormal', 'waiting', 'terminated', 'confirmation_terminated', 'abandoned', 'running', 'terminating', 'pending', 'succeeded'];
+// The order of the filters: states that need a person, active states, final states.
+const states = ['failed', 'abnormal', 'waiting', 'terminated', 'confirmation_terminated', 'abandoned', 'running', 'terminating', 'gated', 'pending', 'succeeded'];
 
-// A JobsPage shows the list while it is open. app is {person, connection(state)}.
+// A JobsPage shows the list. app is {person, connection(state)}.
 export class JobsPage {
   #app;
-  #query = { state: '', text: '', wanted: pageSize }; // an empty state is all, and wanted jobs are shown at most
-  #share = null; // of the windows with this query
-  #answer = null; // the latest
+  #query = { state: '', text: '', wanted: pageSize }; // an empty state means all states; wanted is the maximum number of jobs shown
+  #share = null; // with the other windows of this query
+  #answer = null; // the latest answer
   #server = new Pulse();
   #search = 0; // a timer
-  #ticks = 0; // likewise
+  #ticks = 0; // a timer
   #closed = new AbortController();
 
   constructor(app) {
@@ -35,7 +34,7 @@ export class JobsPage {
     this.heading = h('h1', { tabindex: '-1' }, 'Jobs');
     this.chips = h('div', { class: 'chips', role: 'group', 'aria-label': 'Filter by state' });
     this.filter = h('input', { type: 'search', id: 'filter', placeholder: 'Search by name or id', maxlength: 256, autocomplete: 'off', 'aria-label': 'Search by name or id', on: { input: () => this.#typed() } });
-    // The roles are said because a narrow page lays the table out as something else.
+    // Explicit roles: a narrow page lays the table out as cards, which removes its implicit roles.
     this.rows = h('tbody', { role: 'rowgroup' });
     this.table = h('table', { class: 'jobs', role: 'table' }, h('caption', { class: 'visually-hidden' }, 'Jobs, newest first'),
       h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, [['State', ''], ['Name', ''], ['Step', ''], ['Scope', 'wide'], ['Created', 'wide'], ['Took', 'number']]
@@ -98,7 +97,7 @@ export class JobsPage {
     }, typing);
   }
 
-  // poll tells all windows the server's answers until signal is aborted.
+  // poll sends the server's answers to all windows until signal is aborted.
   async #poll(share, query, signal) {
     while (!signal.aborted) {
       try {
@@ -127,7 +126,7 @@ export class JobsPage {
     this.#show(answer);
   }
 
-  // count shows how many jobs there are in each state. A count of most is most or more.
+  // count shows the number of jobs in each state. A count that equals most means most or more.
   #count({ counts, most }) {
     const { state: chosen } = this.#query;
     const numbers = new Map(Object.entries(counts).filter(([, n]) => n > 0));
@@ -158,15 +157,16 @@ export class JobsPage {
     list(this.rows, jobs, (job) => job.id, create, update);
     setHidden(this.empty, jobs.length > 0);
     setHidden(this.table, jobs.length === 0);
-    if (text) setText(this.empty, `No ${state ? `${plain(state)} job` : 'job'} has this id, or this in its name${among}.`);
+    if (text) setText(this.empty, `No ${state ? `${plain(state)} job` : 'job'} has this id, or this text in its name${among}.`);
     else setText(this.empty, state ? `No job is ${plain(state)}.` : 'There are no jobs yet.');
     setText(this.total, jobs.length ? `${plural(jobs.length, 'job')}${among}${more ? ', and older ones' : ''}` : '');
     setHidden(this.older, !more);
   }
 }
 
-// read returns as many jobs of a query as are wanted, whether there are more, and whether the
-// name was looked for in some only. A number is the id of a job, too, which comes first.
+// read returns the wanted number of jobs of a query, whether there are more, and whether the search
+// by name covered some jobs only. For a number it also returns the job with that id, as the first
+// one.
 async function read({ state, text, wanted }, signal) {
   const [found, named] = await Promise.all([withId(text, state, signal), withName(state, text, wanted, signal)]);
   return { ...named, jobs: [...found, ...named.jobs.filter((job) => job.id !== found[0]?.id)] };
@@ -185,7 +185,7 @@ async function withName(state, name, wanted, signal) {
 async function withId(text, state, signal) {
   const id = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(id) || id < 1) return [];
-  const { items } = await listJobs({ state, after: id - 1, limit: 1 }, signal); // which is no error if there is none
+  const { items } = await listJobs({ state, after: id - 1, limit: 1 }, signal); // no error if the job does not exist
   return items.filter((job) => job.id === id);
 }
 
@@ -207,7 +207,7 @@ function create(job) {
 function update(el, job) {
   setData(el, 'state', job.state);
   setBadge(el.badge, job.state);
-  const passed = job.state === 'succeeded' ? job.steps : job.state === 'pending' ? 0 : job.current - 0.5; // half of the step that the job is at
+  const passed = job.state === 'succeeded' ? job.steps : job.state === 'pending' ? 0 : job.current - 0.5; // the current step counts half
   setText(el.step, job.state === 'pending' || job.state === 'succeeded' ? plural(job.steps, 'step') : `${count(job.current)} of ${count(job.steps)}`);
   el.bar.firstChild.style.inlineSize = `${(100 * passed) / job.steps}%`;
   setText(el.took, spent(job.started, job.finished));

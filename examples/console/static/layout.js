@@ -1,15 +1,15 @@
-// A layered layout of a small directed graph: columns from left to right, few crossings, and
-// room for every label. Equal graphs are laid out equally.
+// A layered layout of a small directed graph: columns from left to right, few crossings, and room
+// for every label. It is deterministic.
 
-export const loopHeight = 30; // of a loop with its label, above its node
+export const loopHeight = 30; // height of a loop with its label, above its node
 
-// layOut places a machine's states and transitions. sizes gives nodes {width, height}, and
-// label(transition) the width of a label. It returns
+// layOut places a machine's states and transitions. sizes has {width, height} of a node, and
+// label(transition), the width of a label. It returns
 //   nodes: [{state, x, y}] with their centres,
-//   edges: [{transition, points, label: {x, y}}], each as points of a line that runs from its
-//   source to its target, level at every second one,
-//   loops: [{transition, x, y, label: {x, y}}], transitions of a state to itself, with the middle
-//   of the node's upper side,
+//   edges: [{transition, points, label: {x, y}}] with the points of a line from source to target, which
+//   is level at every second point,
+//   loops: [{transition, x, y, label: {x, y}}], transitions of a state to itself, with the middle of
+//   the node's upper side,
 //   width and height.
 export function layOut(machine, sizes) {
   const columns = columnsOf(machine);
@@ -20,11 +20,11 @@ export function layOut(machine, sizes) {
     return { transition, back, left, right, chain: [] };
   });
 
-  // Nodes have the even layers; the odd ones between them are for labels.
+  // Even layers have nodes; the odd ones between them have labels.
   const layers = [];
   const place = (item, layer) => {
     item.layer = layer;
-    item.links = { [-1]: [], [1]: [] }; // to the layers before and after
+    item.links = { [-1]: [], [1]: [] }; // links to the layers before and after
     (layers[layer] ??= []).push(item);
     return item;
   };
@@ -32,13 +32,13 @@ export function layOut(machine, sizes) {
   for (const state of machine.states) {
     const loop = loops.get(state);
     nodes.set(state, place({
-      state, height: sizes.height + (loop ? 2 * loopHeight : 0), gap: 16, // the same above and below, so that its middle is the node's
+      state, height: sizes.height + (loop ? 2 * loopHeight : 0), gap: 16, // the same above and below: the middle is that of the node
       width: Math.max(sizes.width, loop ? sizes.label(loop) : 0),
     }, 2 * columns.get(state)));
   }
   for (const edge of edges) {
     const from = 2 * columns.get(edge.left), to = 2 * columns.get(edge.right);
-    const labelled = edge.back ? to - 1 : from + 1; // beside the true source
+    const labelled = edge.back ? to - 1 : from + 1; // next to the source
     let before = nodes.get(edge.left);
     for (let layer = from + 1; layer <= to; layer += 1) {
       const item = layer === to ? nodes.get(edge.right) : place({
@@ -71,8 +71,8 @@ export function layOut(machine, sizes) {
   };
 }
 
-// columnsOf gives each state a column: one more than the last of those that lead to it,
-// transitions that lead back to where one came from aside.
+// columnsOf gives each state a column: one more than the last column of its predecessors, without
+// transitions that lead back.
 function columnsOf({ states, transitions }) {
   const forward = [];
   const seen = new Set(), under = new Set();
@@ -94,8 +94,8 @@ function columnsOf({ states, transitions }) {
   return columns;
 }
 
-// order sorts each layer so that few lines cross: by the middle of what an item is linked to,
-// back and forth, and then by swapping neighbours while that helps.
+// order sorts each layer for few crossings: by the mean position of an item's links, back and
+// forth, and then by swaps of neighbours while these help.
 function order(layers) {
   const number = () => layers.forEach((layer) => layer.forEach((item, i) => { item.at = i; }));
   number();
@@ -139,7 +139,7 @@ function crossingsBefore(layer) {
   return sum;
 }
 
-// pairCrossings counts how often lines of a and b cross if a stands before b.
+// pairCrossings counts the crossings of lines of a and b if a comes before b.
 const pairCrossings = (a, b) => sideCrossings(a, b, -1) + sideCrossings(a, b, 1);
 
 function sideCrossings(a, b, side) {
@@ -148,8 +148,8 @@ function sideCrossings(a, b, side) {
   return sum;
 }
 
-// level finds heights: each item close to what it is linked to, in the order of its layer and
-// with room between.
+// level sets heights: each item close to its links, in the order of its layer, with room in
+// between.
 function level(layers) {
   for (const layer of layers) {
     let y = 0;
@@ -173,8 +173,8 @@ function level(layers) {
 
 const apart = (a, b) => (a.height + b.height) / 2 + Math.max(a.gap, b.gap);
 
-// settle gives the items of a layer the heights that come closest to those wanted while they
-// keep their distances: items that push each other move as one block.
+// settle gives the items of a layer the heights closest to the wanted ones that keep their
+// distances: items that push each other move as one block.
 function settle(layer, wanted) {
   const offsets = [0];
   for (let i = 1; i < layer.length; i += 1) offsets[i] = offsets[i - 1] + apart(layer[i - 1], layer[i]);
@@ -193,8 +193,8 @@ function settle(layer, wanted) {
   }
 }
 
-// spread gives each layer its place from left to right. The steeper the lines between two
-// layers, the more room they get.
+// spread places the layers from left to right. Layers with steeper lines between them get more
+// room.
 function spread(layers) {
   const widths = layers.map((layer) => Math.max(0, ...layer.map((item) => item.width)));
   const xs = [];
@@ -210,7 +210,7 @@ function spread(layers) {
   return { xs, widths, width: x };
 }
 
-// ports spreads the ends of lines over the sides of the nodes, in the order of where they go.
+// ports spreads the ends of lines over the sides of the nodes, in the order of their other ends.
 function ports(nodes, edges, height) {
   for (const node of nodes) {
     for (const [end, near] of [['left', 1], ['right', -2]]) {

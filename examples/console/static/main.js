@@ -1,4 +1,4 @@
-// The console: the person at it, the page that is shown, and whether it is live.
+// The console: the current person, the current page, and the state of its connection.
 
 import { Lost, getRules, getSession, setSession } from './api.js';
 import { h, list, setData, setHidden, setText } from './dom.js';
@@ -6,7 +6,7 @@ import { zoneNow } from './format.js';
 import { JobPage } from './job.js';
 import { JobsPage } from './jobs.js';
 
-const first = 'alice'; // the person before any choice
+const first = 'alice'; // the default person
 const noticeTime = 8000; // milliseconds
 
 const main = document.getElementById('main');
@@ -18,7 +18,7 @@ const app = {
   rules: null,
   person: '',
   notice: say,
-  // again shows the page anew, and says why.
+  // again reloads the page and shows the reason.
   again(text) {
     show(false);
     say(text);
@@ -29,14 +29,14 @@ const app = {
   },
 };
 
-// How the page that is shown is kept up to date; none is a page that does not change.
+// The state of the connection in words; none is for a page without one.
 const connections = {
   none: '', connecting: 'connecting', connected: 'live', reconnecting: 'reconnecting',
   lost: 'connection lost', refused: 'not live: the server refuses',
 };
 
 let page = null;
-let shown = ''; // the path of the page
+let shown = ''; // the path of the current page
 let silence = 0;
 
 function say(text) {
@@ -47,7 +47,7 @@ function say(text) {
   silence = setTimeout(() => notice.parentElement.classList.remove('shown'), noticeTime);
 }
 
-// show shows the page that the address names.
+// show shows the page of the address.
 function show(moved) {
   page?.close();
   shown = location.pathname;
@@ -63,7 +63,7 @@ function show(moved) {
   page.open();
 }
 
-// A NoPage is shown for an address that the console does not have.
+// A NoPage is the page of an unknown address.
 class NoPage {
   constructor(app) {
     this.app = app;
@@ -96,7 +96,7 @@ function offer({ person: name, persons }) {
   setData(document.body, 'person', name);
 }
 
-// All windows of a browser are of one person: a cookie says which.
+// All windows of a browser have the same person, from a cookie.
 const session = new BroadcastChannel('stepgate session');
 session.addEventListener('message', async () => {
   offer(await getSession());
@@ -109,10 +109,10 @@ async function become(name) {
     offer(await setSession(name));
     session.postMessage(name);
     show(false);
-    say(`You are ${name} now.`);
+    say(`You now act as ${name}.`);
   } catch (error) {
     person.value = document.body.dataset.person;
-    say(`You could not become ${name}: ${error.message}.`);
+    say(`The page could not switch to ${name}: ${error.message}.`);
   } finally {
     person.disabled = false;
     person.focus();
@@ -136,6 +136,6 @@ async function begin() {
 
 setText(document.getElementById('zone'), `Times are in ${zoneNow()}.`);
 document.addEventListener('click', go);
-addEventListener('popstate', () => location.pathname !== shown && show(true)); // and not for a mere fragment
+addEventListener('popstate', () => location.pathname !== shown && show(true)); // not for a change of the fragment
 person.addEventListener('change', () => become(person.value));
 begin();

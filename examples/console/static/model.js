@@ -1,9 +1,9 @@
-// What the page knows of a job. A record, a receipt and an answer all say where something
-// stands as of a version; what is known as of a later one is never overwritten.
+// The page's model of a job. A record, a receipt and an answer each have the state of something at
+// a version. The model never replaces a later version by an earlier one.
 
-import { isActive, isFinished, isOfEffect } from './words.js';
+import { isAttempting, isFinished, isOfEffect } from './words.js';
 
-// moves reports whether a record is of more than results.
+// moves reports whether a record changes more than results.
 export function moves(record) {
   return record.cause !== 'results';
 }
@@ -11,22 +11,22 @@ export function moves(record) {
 const reopens = (change) => change.effect === 'run' || change.effect === 'ask';
 
 export class Model {
-  job = null; // its header, once it is known
+  job = null; // its header; null before the first answer
   steps = new Map(); // by number, in their order
-  log = []; // the records since the first answer; that of number n is log[n-1-base]
+  log = []; // the records since the first answer; record n is log[n-1-base]
   explanations = new Map(); // by step
 
   #base = 0; // the version of the first answer
-  #enters; // type -> the state that a step of it takes on entry
-  #jobAsOf = 0; // the version that job is known as of
-  #asOf = new Map(); // step -> likewise
-  #receipts = []; // of operations whose records have not come yet
+  #enters; // type -> the state of a step of that type on entry
+  #jobAsOf = 0; // the version of job
+  #asOf = new Map(); // step -> its version
+  #receipts = []; // receipts of operations whose records have not arrived
 
   constructor(rules) {
     this.#enters = new Map(rules.kinds.map((kind) => [kind.type, kind.lifecycle.find((row) => row.cause === 'entered')?.to]));
   }
 
-  // version is the latest that is known of.
+  // version is the latest known version.
   get version() {
     return Math.max(this.#jobAsOf, this.#last);
   }
@@ -36,7 +36,7 @@ export class Model {
     return this.#base + this.log.length;
   }
 
-  // moved is the version of the last change of a state or an attempt that is known of.
+  // moved is the version of the last known change of a state or an attempt.
   get moved() {
     return this.job?.moved ?? 0;
   }
@@ -49,13 +49,13 @@ export class Model {
     return this.explanations.get(step);
   }
 
-  // begin takes the first answer, after whose version records are learned.
+  // begin takes the first answer. Records with later versions follow.
   begin(job) {
     this.#base = job.version;
     this.learnJob(job);
   }
 
-  // learnJob takes the header that the server gave.
+  // learnJob takes the header from an answer.
   learnJob(job) {
     if (job.version < this.#jobAsOf) return;
     this.job = { ...job };
@@ -63,7 +63,7 @@ export class Model {
     this.#again(job.version);
   }
 
-  // learnSteps takes steps as they stood at version asOf or later.
+  // learnSteps takes steps read at version asOf or later.
   learnSteps(steps, asOf) {
     for (const step of steps) {
       if (asOf < (this.#asOf.get(step.id) ?? 0)) continue;
@@ -73,7 +73,7 @@ export class Model {
     this.#again(asOf);
   }
 
-  // learnExplanation takes the answer to what may be done to a step.
+  // learnExplanation takes the verdicts on the operations of a step.
   learnExplanation(explanation) {
     const { job, step } = explanation;
     const known = this.explanations.get(step.id);
@@ -83,7 +83,7 @@ export class Model {
     this.learnJob(job);
   }
 
-  // learnReceipt takes the answer to an operation, which mostly comes before its record.
+  // learnReceipt takes the answer to an operation, which mostly arrives before its record.
   learnReceipt(receipt) {
     if (receipt.seq <= this.#last) return;
     this.#receipts.push(receipt);
@@ -99,7 +99,7 @@ export class Model {
     this.#receipts = this.#receipts.filter((receipt) => receipt.seq > this.#last);
   }
 
-  // again applies what is known to have come after version.
+  // again applies the known changes after version.
   #again(version) {
     for (const record of this.log.slice(Math.max(0, version - this.#base))) this.#fold(record);
     for (const receipt of this.#receipts) this.#fold(receipt);
@@ -111,7 +111,8 @@ export class Model {
     const entered = this.#stale(change.entered, change.seq);
     if (entered) {
       const asks = this.#enters.get(entered.type) === 'waiting';
-      Object.assign(entered, {
+      if (change.gate) Object.assign(entered, { state: 'gated', gate: change.gate });
+      else Object.assign(entered, {
         state: asks ? 'waiting' : 'running', attempt: 1, full: 1, succeeded: 0,
         unfinished: asks ? 0 : change.targets, started: change.at, finished: 0, deadline: 0,
       });
@@ -122,7 +123,7 @@ export class Model {
     }
   }
 
-  // stale returns a step if change number seq is news of it.
+  // stale returns a step if change number seq is later than its version.
   #stale(id, seq) {
     const step = id ? this.steps.get(id) : undefined;
     if (!step || seq <= this.#asOf.get(id)) return undefined;
@@ -133,22 +134,25 @@ export class Model {
 
 function foldStep(step, change) {
   const began = reopens(change) && !change.entered;
-  if (isActive(step.state) && !isActive(change.to)) {
+  if (isAttempting(step.state) && !isAttempting(change.to)) {
     step.finished = change.at;
     step.deadline = 0;
   }
   step.state = change.to;
+  step.gate = change.entered ? undefined : change.gate ?? (change.to === 'gated' ? step.gate : undefined);
+  if (change.cause === 'stop_before' || change.cause === 'clear_stop') step.stop_before = change.cause === 'stop_before';
   step.attempt = change.attempt;
   if (began) {
     Object.assign(step, { started: change.at, finished: 0, deadline: 0 });
-    if (change.run) step.full = change.run.full;
+    if (change.run) Object.assign(step, { full: change.run.full, first: change.run.first ?? 0, end: change.run.end ?? 0 });
   }
-  if (change.succeeded !== undefined) { // of a record; a receipt does not tell
+  if (change.succeeded !== undefined) { // a receipt does not have it
     step.succeeded = change.succeeded;
     step.unfinished = change.unfinished;
+    step.before = change.before ?? 0;
   } else if (began && change.effect === 'run') {
     step.unfinished = change.targets;
-    step.succeeded = step.total - change.targets;
+    step.succeeded = (step.end || step.total) - (step.first ?? 0) - change.targets;
   }
 }
 
@@ -158,7 +162,9 @@ function foldJob(job, change) {
   if (change.entered || change.step) job.current = change.entered || change.step;
   if (change.to !== change.from && change.to === 'skipped') job.skipped += 1;
   if (change.to !== change.from && change.to === 'error_ignored') job.ignored += 1;
-  if (change.cause === 'start_job') job.started = change.at;
+  if (!job.started && (change.effect === 'run' || change.effect === 'ask')) job.started = change.at;
+  if (change.cause === 'hold_job') job.held = true;
+  if (change.cause === 'resume_job') job.held = false;
   if (change.job_to !== job.state) job.finished = isFinished(change.job_to) ? change.at : 0;
   job.state = change.job_to;
 }

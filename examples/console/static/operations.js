@@ -1,11 +1,11 @@
-// The buttons of operations. There is one for every code of the step's type; those that are
-// not legal stay in reach of the keyboard and say why. What is legal is the server's to say.
+// The buttons of operations, one for every code of the step's type. Buttons of illegal operations
+// stay reachable by keyboard and show the reason. The server decides what is legal.
 
 import { h, list, setAttribute, setData, setText, uniqueId } from './dom.js';
 import { codeOf, dangerous, jobCodeOf, whyNot } from './words.js';
 
-// An Operations is a row of buttons. kind is code or job-code; press gets the name of one that
-// is legal.
+// An Operations is a row of buttons. kind is code or job-code; press gets the name of a legal
+// operation.
 export class Operations {
   constructor(kind, label, press) {
     this.kind = kind;
@@ -15,7 +15,7 @@ export class Operations {
     this.el = h('div', { class: 'operations', role: 'group', 'aria-label': label, data: { operations: kind } }, this.said);
   }
 
-  // update shows buttons for names, by the server's verdicts, which may not be known yet.
+  // update shows buttons for names with the server's verdicts, which may be missing.
   update(names, verdicts, step) {
     this.step = step;
     this.verdicts = new Map((verdicts ?? []).map((verdict) => [verdict.cause, verdict]));
@@ -43,14 +43,14 @@ export class Operations {
     setText(el.why, legal ? el.what : verdict ? whyNot(verdict.refusal, step) : 'Asking the server…');
   }
 
-  // click does what is legal. For what is not, the focus shows the reason beside the button, and
-  // a screen reader is told it again.
+  // click presses a legal operation. For an illegal one, the focus shows the reason next to the
+  // button, and screen readers get it again.
   #click(name, button) {
     const verdict = this.verdicts.get(name);
     if (verdict?.legal) {
       this.press(name);
     } else if (verdict) {
-      button.focus(); // Safari gives a clicked button none
+      button.focus(); // Safari does not focus a clicked button
       setText(this.said, '');
       setTimeout(() => setText(this.said, whyNot(verdict.refusal, this.step)));
     }

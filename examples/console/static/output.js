@@ -1,11 +1,11 @@
-// What scripts have printed, read when a person asks for it.
+// The output of scripts, read on request.
 
 import { h, replace, setData, setText } from './dom.js';
 import { isolated } from './words.js';
 
-const growing = 1500; // milliseconds between two reads while it is being written
+const growing = 1500; // milliseconds between two reads while the script runs
 
-// An Output is what one target has printed, in a row of its own.
+// An Output is the output of one target, in a row of its own.
 export class Output {
   #job;
   #step;
@@ -27,8 +27,8 @@ export class Output {
     this.el.remove();
   }
 
-  // update says in which attempt the target is, and whether it is still at it: then the output
-  // is read again and again, and a last time afterwards.
+  // update sets the attempt of the target, and whether it still runs: while it does, the output is
+  // read at an interval, and once more afterwards.
   update(attempt, grows) {
     const again = this.#attempt !== attempt || this.grows !== grows;
     this.grows = grows;
@@ -54,7 +54,7 @@ export class Output {
       return;
     }
     if (!stdout && !stderr) {
-      replace(this.place, h('p', { class: 'muted' }, 'It has printed nothing, or what it has printed is gone.'));
+      replace(this.place, h('p', { class: 'muted' }, 'No output: the script has printed nothing, or its output was deleted.'));
       return;
     }
     this.texts ??= ['stdout', 'stderr'].map((stream) => {

@@ -1,19 +1,21 @@
-// What the rules of the server say, as the page needs it: which operations there are for a
-// type of step, and what machine the type is. Which of them are legal now is not found here.
+// The rules of the server in the form that the page needs: the operations and the state machine of
+// each step type. The server decides which operations are legal now.
 
-import { codeOf, hasCall, isOfJob, jobCodeOf } from './words.js';
+import { codeOf, hasCall, isOfJob } from './words.js';
 
-// codesOf returns the operations on steps of a type, by number.
+// codesOf returns the operations on steps of a type, in the order of their numbers.
 export function codesOf(rules, type) {
   const names = new Set(rules.rows.filter((row) => row.on.includes(type) && !isOfJob(row.cause)).map((row) => row.cause));
   return [...names].sort((a, b) => codeOf(a).number - codeOf(b).number);
 }
 
-// jobCodesOf returns the operations on jobs that have a call: first the one that starts, then the
-// one that ends.
+// The operations on jobs in the order of their buttons.
+const jobOrder = ['start_job', 'hold_job', 'resume_job', 'terminate_job'];
+
+// jobCodesOf returns the operations on jobs that have a call.
 export function jobCodesOf(rules) {
   const names = new Set(rules.rows.map((row) => row.cause).filter(hasCall));
-  return [...names].sort((a, b) => jobCodeOf(b).number - jobCodeOf(a).number);
+  return jobOrder.filter((name) => names.has(name));
 }
 
 // runsDue reports whether an operation runs only the targets that have not succeeded.
@@ -21,9 +23,9 @@ export function runsDue(rules, code) {
   return rules.rows.some((row) => row.cause === code && row.do === 'run_due');
 }
 
-// machineOf returns the states of a type of step, as they are met on the way from pending, and
-// its transitions, one for each pair of states with everything that leads from the one to the
-// other: events of the lifecycle, codes and job codes.
+// machineOf returns the states of a step type, in the order in which they are reached from pending,
+// and its transitions: one per pair of states, with all events, codes and job codes that lead from
+// one to the other.
 export function machineOf(rules, type) {
   const transitions = new Map();
   const add = (from, to, by, name) => {

@@ -1,32 +1,32 @@
-// What several windows of a person share. Of the windows that follow the same thing, one leads:
-// it asks the server and tells the others. A browser keeps six HTTP/1.1 connections to a server,
-// for all its windows together, so with a stream in each the seventh would not load.
+// The connections that several windows of a person share. One of the windows that follow the same
+// thing leads: it asks the server and tells the others. A browser opens six HTTP/1.1 connections to
+// a server for all windows together: with a stream in each, the seventh window would not load.
 //
-// The lead is a Web Lock, which the browser hands on when its window closes, leaves or crashes;
-// what the leader hears goes out on a BroadcastChannel. A SharedWorker could hold the streams
-// too, but is not told that a window is gone, stays as it is while pages of a newer build open,
-// and some browsers of phones have none. Without locks, as on a page that came over plain HTTP
-// from another machine, each window asks for itself, and holds no stream.
+// The lead is a Web Lock, which the browser passes on when the window closes, navigates or crashes.
+// The leader sends its news on a BroadcastChannel. A SharedWorker could hold the streams too, but
+// it does not learn that a window is gone, it keeps its old code while pages of a newer build open,
+// and some browsers of phones have none. Without locks, as on a page over plain HTTP from another
+// machine, each window asks for itself and holds no stream.
 
 import { Pulse } from './pulse.js';
 
 const { locks } = navigator;
 const aliveEvery = 10_000; // milliseconds between two signs of life of a leader
-const frozen = 30_000; // without one, at two looks in a row, and another window takes the lead
-const mostHeld = 3; // connections, of all windows together; the others are for calls
+const frozen = 30_000; // milliseconds of silence, at two checks in a row, after which another window takes the lead
+const mostHeld = 3; // streams of all windows together; the other connections are for calls
 
-// A Share is this window's part in something that has a name. on is
-//   lead(signal): this window leads, until signal is aborted,
-//   hear(message): the leader, which may be this window, has told a message,
-//   welcome(): another window has come, and knows nothing yet; called in the leader.
+// A Share is this window's part in a named thing. on has
+//   lead(signal): this window leads until signal is aborted,
+//   hear(message): a message of the leader, which may be this window,
+//   welcome(): another window has joined and has no data yet; called in the leader.
 export class Share {
   #name;
   #on;
   #channel = null;
-  #asking = null; // an AbortController of the request for the lead
-  #term = null; // an AbortController while this window leads
+  #asking = null; // the AbortController of the request for the lead
+  #term = null; // the AbortController of the lead, while this window has it
   #leader = new Pulse();
-  #suspected = false; // the leader was silent at the last look: after a sleep of the machine, all are
+  #suspected = false; // the leader was silent at the last check: after a sleep of the machine, every leader is
   #timer = 0;
   #closed = new AbortController();
 
@@ -51,7 +51,7 @@ export class Share {
     this.#ask(false);
   }
 
-  // close ends the lead, if this window has it, and hears nothing more.
+  // close gives up the lead, if this window has it, and ends all messages.
   close() {
     this.#closed.abort();
     this.#asking?.abort();
@@ -61,7 +61,7 @@ export class Share {
     clearInterval(this.#timer);
   }
 
-  // tell has all windows hear a message, this one at once. It is for the leader.
+  // tell sends a message to all windows, and to this one at once. Only the leader may call it.
   tell(message) {
     if (this.#closed.signal.aborted) return;
     this.#channel?.postMessage({ message });
@@ -90,7 +90,7 @@ export class Share {
     });
   }
 
-  // lead leads until it is closed.
+  // lead leads until the share is closed.
   #lead() {
     if (this.#closed.signal.aborted) return undefined;
     this.#term = new AbortController();
@@ -106,7 +106,8 @@ export class Share {
   }
 }
 
-// hold calls held once this window may hold a connection, which it does until signal is aborted.
+// hold calls held when this window may hold a connection, and keeps that right until signal is
+// aborted.
 export function hold(signal, held) {
   if (!locks) return;
   const enough = new AbortController();

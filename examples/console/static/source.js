@@ -1,16 +1,16 @@
-// What the server tells of a job, in the window that leads: by a stream of events, or, while
-// other windows hold all that the browser can stand, by asking each second.
+// The news of a job, in the window that leads: from a stream of events or, while other windows hold
+// all streams that the browser allows, by a request each second.
 
 import { pages } from './api.js';
 import { hold } from './share.js';
 
-const firstDelay = 500; // before a stream that was refused is opened again, in milliseconds; doubled each time
+const firstDelay = 500; // milliseconds before a refused stream is opened again; doubled each time
 const longestDelay = 10_000;
 const pollEvery = 1000; // milliseconds
 const pageSize = 1000; // records
 
-// A Source tells what it hears of a job until signal is aborted, as messages:
-//   {records}: some that come after number last(),
+// A Source sends the news of a job as messages until signal is aborted:
+//   {records}: records after number last(),
 //   {connection}: connected, with each sign of life, or reconnecting,
 //   {reset: true}: the server's history ends before number last().
 export class Source {
@@ -21,7 +21,7 @@ export class Source {
   #held = false;
   #events = null;
   #timer = 0; // of the next try
-  #refused = 0; // times in a row
+  #refused = 0; // refusals in a row
 
   constructor(job, last, tell, signal) {
     this.#job = job;
@@ -36,7 +36,7 @@ export class Source {
     this.#later(pollEvery, () => this.#poll());
   }
 
-  // restart connects anew, after the last record that has come.
+  // restart connects again, after the last record received.
   restart() {
     this.#refused = 0;
     if (this.#held) this.#connect();
@@ -64,7 +64,7 @@ export class Source {
     });
     on('error', () => {
       this.#tell({ connection: 'reconnecting' });
-      if (events.readyState !== EventSource.CLOSED) return; // it goes on by itself, after the last event
+      if (events.readyState !== EventSource.CLOSED) return; // EventSource reconnects by itself, after the last event
       const delay = Math.min(firstDelay * 2 ** this.#refused, longestDelay);
       this.#refused += 1;
       this.#later(delay, () => events === this.#events && this.#connect());

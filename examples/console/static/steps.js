@@ -1,5 +1,5 @@
-// The steps of a job as a bar, and the one that is looked at in full: how it stands, how far
-// it has come, and what may be done to it.
+// The steps of a job as a bar, and the selected step in full: its state, its progress, and its
+// operations.
 
 import { Diagram } from './diagram.js';
 import { bdi, h, list, replace, setAttribute, setData, setHidden, setText } from './dom.js';
@@ -7,10 +7,10 @@ import { count, duration, fullTime, left, spent, time } from './format.js';
 import { badge, icon, setBadge, setIcon } from './icons.js';
 import { Operations } from './operations.js';
 import { codesOf } from './rules.js';
-import { failedOf, summary } from './targets.js';
-import { any, isActive, isolated, plain, typeOf } from './words.js';
+import { failedOf, succeededOf, summary, unfinishedOf } from './targets.js';
+import { any, isAttempting, isolated, plain, typeOf, waitsFor } from './words.js';
 
-// A StepBar shows all steps; choose gets the number of the one that is pressed.
+// A StepBar shows all steps; choose gets the number of the pressed one.
 export class StepBar {
   constructor(choose) {
     this.choose = choose;
@@ -36,7 +36,7 @@ export class StepBar {
 
   // tick shows the time that has passed.
   tick() {
-    for (const el of this.list.children) if (isActive(el.step.state)) this.#time(el);
+    for (const el of this.list.children) if (isAttempting(el.step.state)) this.#time(el);
   }
 
   #time(el) {
@@ -59,7 +59,7 @@ export class StepBar {
   }
 }
 
-// A Progress shows how many targets have succeeded, failed and not finished.
+// A Progress shows the numbers of succeeded, failed and unfinished targets.
 export class Progress {
   constructor() {
     this.parts = Object.fromEntries(['succeeded', 'failed', 'unfinished'].map((name) => [name, h('span', { class: 'part', data: { part: name } })]));
@@ -79,7 +79,7 @@ export class Progress {
   update(step) {
     setHidden(this.el, step.total === 0);
     if (step.total === 0) return;
-    const at = { succeeded: step.attempt ? step.succeeded : 0, failed: failedOf(step), unfinished: step.attempt ? step.unfinished : step.total };
+    const at = { succeeded: succeededOf(step), failed: failedOf(step), unfinished: unfinishedOf(step) };
     for (const [name, n] of Object.entries(at)) {
       setHidden(this.parts[name], n === 0);
       this.parts[name].style.flexGrow = n;
@@ -93,7 +93,7 @@ export class Progress {
   }
 }
 
-// A StepView shows one step in full. press gets a code that is legal.
+// A StepView shows one step in full. press gets a legal code.
 export class StepView {
   #rules;
   #diagrams = new Map(); // by type
@@ -133,7 +133,8 @@ export class StepView {
     diagram?.light(step.state, legal(explanation?.causes), current ? legal(explanation?.causes) : new Set());
   }
 
-  // diagramOf returns the drawing of a type, or null: rules that cannot be drawn stop nothing else.
+  // diagramOf returns the drawing of a type, or null if it cannot be drawn: the rest of the page
+  // works without it.
   #diagramOf(type) {
     if (!this.#diagrams.has(type)) {
       this.#diagrams.set(type, null);
@@ -150,7 +151,9 @@ export class StepView {
   tick() {
     const { step } = this;
     const facts = [['Type', typeOf(step.type)]];
-    if (step.attempt) facts.push(['Attempt', step.attempt], ['Started', time(step.started), fullTime(step.started)], [isActive(step.state) ? 'For' : 'Took', spent(step.started, step.finished)]);
+    if (step.attempt) facts.push(['Attempt', step.attempt], ['Started', time(step.started), fullTime(step.started)], [isAttempting(step.state) ? 'For' : 'Took', spent(step.started, step.finished)]);
+    if (step.state === 'gated') facts.push(['Waits', waitsFor(step.gate)]);
+    else if (step.stop_before && step.state === 'pending') facts.push(['Stop', 'before the step']);
     if (step.deadline) facts.push(['Time left', left(step.deadline), fullTime(step.deadline)]);
     else if (step.timeout_ms) facts.push(['Timeout', duration(step.timeout_ms)]);
     if (step.confirmers) facts.push(['Confirmers', step.confirmers.length ? any(step.confirmers) : 'none']);

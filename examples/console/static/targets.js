@@ -1,26 +1,31 @@
-// The targets of a step, grouped by result, the failed ones first; each group page by page.
+// The targets of a step, grouped by result, failed ones first; each group has pages.
 
 import { bdi, h, list, setAttribute, setData, setHidden, setText, uniqueId } from './dom.js';
 import { count, fullTime, plural, spent, time } from './format.js';
 import { icon, setIcon } from './icons.js';
 import { Output } from './output.js';
-import { isActive, isolated, plain } from './words.js';
+import { isAttempting, isolated, plain } from './words.js';
 
 const pageSize = 10;
-const gather = 400; // milliseconds between two reads while results come in
+const gather = 400; // milliseconds between two reads while results arrive
+
+// The counts of a step are those of its current batch. The targets of the batches before have succeeded or
+// failed for good. Those of later ones have not begun: they are unfinished in sums, and in no group.
+const endOf = (step) => step.end || step.total; // index of the first target after the batch
+export const succeededOf = (step) => (step.attempt ? (step.before ?? 0) + step.succeeded : 0);
+export const failedOf = (step) => (step.attempt ? endOf(step) - succeededOf(step) - step.unfinished : 0);
+export const unfinishedOf = (step) => (step.attempt ? step.unfinished + step.total - endOf(step) : step.total);
 
 const classes = [
-  { name: 'failed', title: 'Failed', sign: 'failed', count: (step) => (step.attempt ? step.total - step.succeeded - step.unfinished : 0) },
+  { name: 'failed', title: 'Failed', sign: 'failed', count: failedOf },
   { name: 'unfinished', title: 'Not finished', sign: 'running', count: (step) => (step.attempt ? step.unfinished : step.total) },
-  { name: 'succeeded', title: 'Succeeded', sign: 'succeeded', count: (step) => (step.attempt ? step.succeeded : 0) },
+  { name: 'succeeded', title: 'Succeeded', sign: 'succeeded', count: succeededOf },
 ];
 
-export const failedOf = classes[0].count;
-
-// A Targets shows those of one step. job are the calls about its job.
+// A Targets shows the targets of one step. job has the calls of its job.
 export class Targets {
   #step = null;
-  #attempt = 0; // whose results are shown; 0 for the latest ones
+  #attempt = 0; // the attempt shown; 0 means the latest results
   #groups;
   #reported;
 
@@ -38,7 +43,7 @@ export class Targets {
     for (const group of [...this.#groups, this.#reported]) group.close();
   }
 
-  // update shows a step as it stands. fresh says that results may have come in.
+  // update shows a step. fresh reports that it may have new results.
   update(step, fresh) {
     const other = this.#step?.id !== step.id;
     if (other) this.#attempt = 0;
@@ -79,12 +84,12 @@ class Group {
   #step = null;
   #params = {};
   #froms = [0]; // the first index of each page up to this one
-  #next; // of the page after it
-  #reading = null; // an AbortController
+  #next; // the first index of the page after it
+  #reading = null; // the AbortController of a read
   #due = 0; // a timer
   #readAt = -Infinity;
-  #touched = false; // the person opened or closed it
-  #outputs = new Map(); // index -> Output, of those that are open
+  #touched = false; // a person opened or closed it
+  #outputs = new Map(); // index -> Output of an open target
 
   constructor(job, kind) {
     this.#job = job;
@@ -92,7 +97,7 @@ class Group {
     this.total = h('span', { class: 'count' });
     this.sign = icon(kind.sign);
     this.sign.dataset.state = kind.sign;
-    // The roles are said because a narrow page lays the table out as something else.
+    // Explicit roles: a narrow page lays the table out as cards, which removes its implicit roles.
     this.table = h('table', { role: 'table' },
       h('caption', { class: 'visually-hidden' }, `${kind.title} targets`),
       h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, [['Target', ''], ['Result', ''], ['Exit', 'number'], ['Attempt', 'number'], ['Finished', ''], ['Took', 'number'], ['Output', 'action']]
@@ -138,8 +143,8 @@ class Group {
     setHidden(this.el, size === 0);
     setText(this.total, size === undefined ? '' : count(size));
     setData(this.el, 'count', size);
-    if (this.kind.name === 'unfinished') setIcon(this.sign, isActive(step.state) ? 'running' : step.state === 'pending' ? 'pending' : 'terminated');
-    if (!this.#touched) this.el.open = this.kind.name !== 'succeeded' || (step.attempt > 0 && step.succeeded === step.total);
+    if (this.kind.name === 'unfinished') setIcon(this.sign, isAttempting(step.state) ? 'running' : step.state === 'pending' ? 'pending' : 'terminated');
+    if (!this.#touched) this.el.open = this.kind.name !== 'succeeded' || (step.attempt > 0 && succeededOf(step) === step.total);
     if (fresh && this.#wanted()) this.#soon();
   }
 
@@ -249,10 +254,10 @@ class Group {
   }
 }
 
-// attemptOf returns the attempt whose output a target shows: the one that its result is of.
+// attemptOf returns the attempt of the output of a target: that of its result.
 const attemptOf = (target, step) => (target.finished ? target.attempt : step.attempt);
 
-const grows = (target, step) => !target.finished && isActive(step.state);
+const grows = (target, step) => !target.finished && isAttempting(step.state);
 
 function signOf(status) {
   switch (status) {
@@ -273,11 +278,11 @@ function signOf(status) {
   return 'failed';
 }
 
-// summary says how the targets of a step stand.
+// summary returns the numbers of targets by result, in words.
 export function summary(step) {
   const failed = failedOf(step);
-  const parts = [`${count(step.succeeded)} of ${plural(step.total, 'target')} succeeded`];
+  const parts = [`${count(succeededOf(step))} of ${plural(step.total, 'target')} succeeded`];
   if (failed) parts.push(`${count(failed)} failed`);
-  if (step.attempt && step.unfinished) parts.push(`${count(step.unfinished)} not finished`);
+  if (step.attempt && unfinishedOf(step)) parts.push(`${count(unfinishedOf(step))} not finished`);
   return parts.join(', ');
 }

@@ -1,6 +1,6 @@
-// Package firstschema holds what a program of the first schema, at commit dcad572, recorded of 21
-// jobs in SQLite and in PostgreSQL, alike, and checks that a migrated store has the same and goes
-// on with it. The databases themselves are in the testdata of the stores' packages.
+// Package firstschema has 21 jobs as a program of the first schema, at commit dcad572, read them
+// from SQLite and from PostgreSQL, with equal results. It checks that a migrated store has the same
+// jobs and continues them. The databases themselves are in the testdata of the stores' packages.
 package firstschema
 
 import (
@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 //go:embed jobs.json
 var recorded []byte
 
-// A job is what the old program read of one job before it ended.
+// A job is one job as the old program read it at its end.
 type job struct {
 	Spec    engine.JobSpec   `json:"spec"`
 	Job     store.Job        `json:"job"`
@@ -30,8 +31,8 @@ type job struct {
 	Effects []store.Delivery `json:"effects"`
 }
 
-// A record is one of the first schema: four columns said what made it, and one whether an attempt
-// on all targets began, where now each record says which targets the attempt covers.
+// A record is a record of the first schema: four columns had its cause, and one whether an attempt
+// on all targets began. Today a record has one cause, and the targets that the attempt covers.
 type record struct {
 	store.Record
 	Kind    string `json:"kind"`
@@ -41,7 +42,7 @@ type record struct {
 	All     bool   `json:"all"` // the record started an attempt that covered all targets
 }
 
-// cause returns what made r, by the names that the old program printed.
+// cause returns the cause of r, from the names that the old program printed.
 func (r record) cause() (step.Cause, error) {
 	names := map[string]string{"created": "created", "operated": r.Code, "job_operated": r.JobCode, "reported": r.Event, "expired": r.Event}
 	name, ok := names[r.Kind]
@@ -54,7 +55,7 @@ func (r record) cause() (step.Cause, error) {
 	return step.ParseCause(name)
 }
 
-// jobs returns what was recorded, in the terms of today.
+// jobs returns the recorded jobs in today's types.
 func jobs(t testing.TB) []job {
 	t.Helper()
 	var all []job
@@ -80,14 +81,22 @@ func jobs(t testing.TB) []job {
 			r.Run = runs[r.Step]
 		}
 		for k := range j.Steps {
-			if s := &j.Steps[k]; s.Attempt == 0 {
+			s := &j.Steps[k]
+			if s.Attempt == 0 {
 				s.Run = store.FirstRun
+			}
+			if s.State.Attempting() {
+				s.Due = s.Deadline
+			}
+			if slices.ContainsFunc(j.History, func(r record) bool { return r.Step == s.ID && r.Record.Cause == operation.IgnoreError.Cause() }) {
+				s.Accepted = s.Total - s.Succeeded
 			}
 		}
 		for k := range j.Effects {
 			d := &j.Effects[k]
 			r := &j.History[d.Seq-1]
 			d.Cause, d.Actor, d.Reason = r.Record.Cause, r.Actor, r.Reason
+			d.Held = d.NotBefore != 0 && d.Count > d.Failures
 			if d.Type, d.Run = j.Steps[d.Step-1].Type, r.Run; r.Entered != 0 {
 				d.Run = store.FirstRun
 			}
@@ -96,13 +105,13 @@ func jobs(t testing.TB) []job {
 	return all
 }
 
-// A Maker is what the four columns of the first schema said of a record, and the cause that it is.
+// A Maker is a combination of the four columns of the first schema, and the cause that it means.
 type Maker struct {
-	Kind, Code, JobCode, Event int
-	Cause                      step.Cause
+	Kind, Code, JobCode, Event int        // the columns; 0 for none
+	Cause                      step.Cause // the one cause of today
 }
 
-// Makers returns all that the columns could say.
+// Makers returns all combinations that the columns could have.
 func Makers() []Maker {
 	all := []Maker{{Kind: 1, Cause: step.Created}, {Kind: 4, Cause: step.Results}}
 	for n := 1; n < 64; n++ {
@@ -121,8 +130,8 @@ func Makers() []Maker {
 	return all
 }
 
-// rules are the rules of the old program: the standard ones, a step type that runs as scripts
-// do, and an operation that runs again what has failed.
+// rules are the rules of the old program: the standard rules, a step type that runs as scripts do,
+// and an operation that runs the failed targets again.
 func rules(t testing.TB) *operation.Rules {
 	t.Helper()
 	table := operation.StandardTable()
@@ -140,11 +149,11 @@ func rules(t testing.TB) *operation.Rules {
 	return r
 }
 
-// everything is more than there is of anything.
+// everything is a limit above every count.
 const everything = 10_000
 
-// Check fails t unless the migrated store has what the old program recorded, replays to it, and
-// plays on. It changes the jobs.
+// Check fails t unless the migrated store has the recorded jobs, replays to them, and continues
+// them. It changes the jobs.
 func Check(t *testing.T, s store.Store) {
 	t.Run("has what was recorded", func(t *testing.T) {
 		for _, j := range jobs(t) {
@@ -241,7 +250,7 @@ func replays(t *testing.T, s store.Store) {
 	}
 }
 
-// A player plays on with one of the jobs.
+// A player continues one of the jobs.
 type player struct {
 	*testing.T
 	eng   *engine.Engine
@@ -266,7 +275,7 @@ func (p player) operateJob(code operation.JobCode, want step.State) {
 	}
 }
 
-// report says of targets of the step's attempt that they ended so, or the outcome.
+// report reports a status of targets of the step's attempt, or an outcome.
 func (p player) report(id step.ID, status step.Status, want step.State, outcome step.Cause, targets ...int32) {
 	p.Helper()
 	what := fmt.Sprintf("job %d: report on step %d", p.job, id)
@@ -290,7 +299,7 @@ func upTo(first, last int32) (targets []int32) {
 
 const ok, failed = step.TargetSucceeded, step.TargetFailed
 
-// plays says by the names of jobs what people and executors do next.
+// plays has the next actions of people and executors, by the name of the job.
 var plays = map[string]func(p player, j job){
 	"pending": func(p player, _ job) {
 		p.operateJob(operation.StartJob, step.Running)
@@ -308,7 +317,7 @@ var plays = map[string]func(p player, j job){
 		p.report(1, ok, step.Succeeded, 0, 240, 247, 254, 261, 268)
 	},
 	"retried": func(p player, j job) {
-		again := j.History[3] // the first retry: a client that has not heard repeats it
+		again := j.History[3] // the first retry: a client that missed the answer repeats it
 		p.operate(1, operation.RetryFailed, step.Running, engine.Request{By: again.Actor, Because: again.Reason, ID: again.Request})
 		p.report(1, ok, step.Succeeded, 0, 2)
 		p.operate(2, operation.Confirm, step.Succeeded, engine.Request{By: "ann"})
@@ -335,7 +344,8 @@ var plays = map[string]func(p player, j job){
 	},
 }
 
-// playOn does to the jobs what people, executors, deadlines and deliveries would do next.
+// playOn continues the jobs: it does the next actions of people and executors, and lets deadlines
+// pass and effects be delivered.
 func playOn(t *testing.T, s store.Store) {
 	all := jobs(t)
 	now := step.Time(0)
@@ -347,7 +357,7 @@ func playOn(t *testing.T, s store.Store) {
 		now += 10
 		return time.UnixMilli(int64(now))
 	}
-	unclocked := struct{ store.Store }{s} // the time is the jobs', not the store's
+	unclocked := struct{ store.Store }{s} // uses the time of the jobs, not the store's
 	p := player{T: t, store: s, eng: engine.New(unclocked, engine.WithRules(rules(t)), engine.WithClock(clock))}
 	played := 0
 	for _, j := range all {
@@ -369,7 +379,7 @@ func playOn(t *testing.T, s store.Store) {
 
 var allEffects = []store.Effect{store.RunTargets, store.StopAttempt, store.AskConfirmers, store.JobEnded}
 
-// claims takes every effect that the old program left, once its leases and back-offs are over.
+// claims claims every effect that the old program left, after its leases and back-offs are over.
 func claims(t *testing.T, s store.Store, all []job, now step.Time) {
 	t.Helper()
 	type key struct {
@@ -385,7 +395,7 @@ func claims(t *testing.T, s store.Store, all []job, now step.Time) {
 	c := store.Claim{Effects: allEffects, Now: now, Until: now.Add(time.Minute), Token: store.Token{1}, Limit: everything}
 	for _, d := range must[[]store.Delivery](t, "Claim")(s.Claim(t.Context(), c)) {
 		want := left[key{d.Job, d.Seq}]
-		want.Count, want.NotBefore, want.Token = want.Count+1, c.Until, c.Token
+		want.Count, want.NotBefore, want.Held, want.Token = want.Count+1, c.Until, true, c.Token
 		same(t, d.Job, "claim of what was left", d, want)
 		delete(left, key{d.Job, d.Seq})
 	}

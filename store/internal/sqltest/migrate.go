@@ -8,43 +8,46 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/internal/jobkit"
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/storetest"
 )
 
 // Current is the version of the schema.
-const Current = 3
+const Current = 5
 
-// A Database is one to test migrations in, without a schema at first.
+// A Database is an empty database to test migrations in.
 type Database struct {
-	Migrate   func(ctx context.Context) error
-	MigrateTo func(ctx context.Context, version int) error
-	New       func(ctx context.Context) (store.Store, error) // closed with the test
-	Exec      func(sql string)                               // or ends the test
-	Ask       func(sql string) string                        // the one value of a query, or ends the test
+	Migrate   func(ctx context.Context) error                // the store's Migrate
+	MigrateTo func(ctx context.Context, version int) error   // the store's MigrateTo
+	New       func(ctx context.Context) (store.Store, error) // the store is closed at the end of the test
+	Exec      func(sql string)                               // fails the test on an error
+	Ask       func(sql string) string                        // the single value of a query; fails the test on an error
 	Objects   func() []string                                // the definitions of all tables and indexes, sorted
 
-	// Versions takes the store's SchemaError apart; ok is false if err is none.
+	// Versions returns the fields of a SchemaError of the store; ok is false if err is no
+	// SchemaError.
 	Versions func(err error) (have, want int, ok bool)
 }
 
-// Migrations are a store's migrations, and what opens a database to test them in.
+// Migrations describes a store's migrations for [Migrations.Run].
 type Migrations struct {
-	Files embed.FS
-	Open  func(t *testing.T) Database
+	Files embed.FS                    // the store's Migrations
+	Open  func(t *testing.T) Database // returns an empty database
 
 	Claims   string // the column of version 1 that counts claims
-	None     string // what a SchemaError says of a database without a schema
-	Older    string // and of an older one
-	Newer    string // and of a newer one
-	TakeBack string // and of one that is to go back from there
+	None     string // part of the SchemaError of a database without a schema
+	Older    string // part of the SchemaError of an older schema
+	Newer    string // part of the SchemaError of a newer schema
+	TakeBack string // part of the SchemaError of MigrateTo back from a newer schema
 }
 
-// Run tests them, each promise as a subtest.
+// Run tests the migrations, each promise as a subtest.
 func (m Migrations) Run(t *testing.T) {
 	for _, promise := range []struct {
 		name string
@@ -53,6 +56,10 @@ func (m Migrations) Run(t *testing.T) {
 		{"forward and back is as if nothing had been", m.forwardAndBack},
 		{"rows of version 1 migrate", m.version1},
 		{"effects of version 2 tell who asked for them", m.version2},
+		{"effects of version 3 are held, unless every delivery has failed", m.version3},
+		{"steps of version 4 are due at their deadlines", m.version4},
+		{"back at version 4 nothing is gated", m.gatedBack},
+		{"a batch that is under way keeps version 5", m.batchBack},
 		{"there is no way to an unknown version", m.unknown},
 		{"another version is a SchemaError and stays", m.otherVersions},
 		{"the files are as good as Migrate", m.files},
@@ -81,7 +88,7 @@ func (d Database) open(t *testing.T) store.Store {
 	return st
 }
 
-// same asserts that the definitions are these.
+// same asserts that the definitions are want.
 func (d Database) same(t *testing.T, when string, want []string) {
 	t.Helper()
 	if got := d.Objects(); !slices.Equal(got, want) {
@@ -89,7 +96,7 @@ func (d Database) same(t *testing.T, when string, want []string) {
 	}
 }
 
-// It leaves the tables of others alone.
+// It does not touch other tables.
 func (m Migrations) forwardAndBack(t *testing.T, d Database) {
 	d.Exec("CREATE TABLE own (x int)")
 	before := d.Objects()
@@ -110,7 +117,8 @@ func (m Migrations) forwardAndBack(t *testing.T, d Database) {
 	}
 }
 
-// A job's last time is the latest of its records, and who claimed its effects is not known.
+// The Updated of a migrated job is the latest time of its records. The claims of its effects have
+// no token.
 func (m Migrations) version1(t *testing.T, d Database) {
 	const latest step.Time = 4_000_000_000_000
 	d.must(t, Current)
@@ -136,8 +144,8 @@ func (m Migrations) version1(t *testing.T, d Database) {
 	}
 }
 
-// What asked for an effect comes from its record: as it migrates, and where a program of version 2 has
-// written it since.
+// The cause, actor and reason of an effect come from its record: at the migration, and for effects
+// that a program of version 2 writes to the schema of version 3.
 func (m Migrations) version2(t *testing.T, d Database) {
 	d.must(t, Current)
 	eng := engine.New(d.open(t))
@@ -151,10 +159,11 @@ func (m Migrations) version2(t *testing.T, d Database) {
 	}
 	cause := started[0].Cause
 	d.must(t, 2)
+	d.must(t, 3)
+	d.Exec(fmt.Sprintf("UPDATE stepgate_effects SET cause = 0, actor = '', reason = '' WHERE job = %d", jobs[1]))
 	if err := d.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d.Exec(fmt.Sprintf("UPDATE stepgate_effects SET cause = 0, actor = '', reason = '' WHERE job = %d", jobs[1]))
 	st := d.open(t)
 	check := func(call string, effects []store.Delivery, err error) {
 		t.Helper()
@@ -173,9 +182,135 @@ func (m Migrations) version2(t *testing.T, d Database) {
 	}
 	claimed, err := st.Claim(t.Context(), store.Claim{Effects: []store.Effect{store.RunTargets}, Now: 1, Until: 2, Limit: 9})
 	check("Claim", claimed, err)
-	var from int
-	if _, err := fmt.Sscan(d.Ask(fmt.Sprintf("SELECT CAST(cause AS text) FROM stepgate_effects WHERE job = %d", jobs[0])), &from); err != nil || from != int(cause) {
-		t.Errorf("the cause in the row of an effect that migrated: got %d, %v, want that of its record", from, err)
+}
+
+// Version 3 does not say whether a claim holds an effect: it may, if not every one has failed.
+func (m Migrations) version3(t *testing.T, d Database) {
+	d.must(t, Current)
+	eng := engine.New(d.open(t))
+	cases := []struct{ count, failures, notBefore int }{{0, 0, 0}, {1, 0, 50}, {13, 12, 50}, {13, 13, 50}}
+	var jobs []store.JobID
+	for range cases {
+		jobs = append(jobs, jobkit.Start(t, eng, jobkit.Asking(1)))
+	}
+	d.must(t, 3)
+	for i, c := range cases {
+		d.Exec(fmt.Sprintf("UPDATE stepgate_effects SET count = %d, failures = %d, not_before = %d WHERE job = %d", c.count, c.failures, c.notBefore, jobs[i]))
+	}
+	if err := d.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	st := d.open(t)
+	for i, want := range []bool{false, true, true, false} {
+		effects, err := st.Effects(t.Context(), store.Scope{}, jobs[i], store.Page[store.Seq]{Limit: 9})
+		if err != nil || len(effects) != 1 || effects[0].Held != want {
+			t.Errorf("an effect of version 3 with count, failures and not_before %+v: got %+v and error %v, want one, held %t", cases[i], effects, err, want)
+		}
+	}
+}
+
+// A step of version 4 that is under way moves at its deadline, and who went on without the failures of a
+// step has accepted them.
+func (m Migrations) version4(t *testing.T, d Database) {
+	d.must(t, Current)
+	eng := engine.New(d.open(t))
+	spec := jobkit.Running(store.Scope{}, 2, 3)
+	spec.Steps[0].Timeout = time.Hour
+	running, ignored := jobkit.Start(t, eng, spec), jobkit.Start(t, eng, spec)
+	if _, err := eng.Report(t.Context(), engine.Report{Job: ignored, Step: 1, Attempt: 1, Outcome: step.Broke}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := eng.Operate(t.Context(), ignored, 1, operation.IgnoreError, engine.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	d.must(t, Current-1)
+	if err := d.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	st := d.open(t)
+	due, err := st.Overdue(t.Context(), store.Scope{}, never, 9)
+	v, _ := st.View(t.Context(), store.Query{Job: running})
+	if err != nil || len(due) != 1 || due[0].Job != running || due[0].Due != v.Step.Deadline || v.Step.Deadline == 0 || v.Step.Due != v.Step.Deadline {
+		t.Errorf("Overdue: got %+v and error %v, want step 1 of job %d at its deadline, %v", due, err, running, v.Step.Deadline)
+	}
+	if v, err := st.View(t.Context(), store.Query{Job: ignored, Step: 1}); err != nil || v.Step.Accepted != 3 {
+		t.Errorf("View of a step whose error was ignored: got %d failures accepted and error %v, want 3", v.Step.Accepted, err)
+	}
+}
+
+// never is after each moment of these tests.
+const never = step.Time(1) << 52
+
+// Each step at a gate is terminated, or its question is, and so are the job and its history, whose records
+// still follow each other. A job that has ended within its batches is sealed.
+func (m Migrations) gatedBack(t *testing.T, d Database) {
+	d.must(t, Current)
+	eng := engine.New(d.open(t))
+	first := jobkit.Running(store.Scope{}, 2, 3)
+	first.Steps[0].StopBefore = true
+	first.Steps[1].Type, first.Steps[1].Targets, first.Steps[1].StopBefore = step.Confirmation, nil, true
+	rolling := jobkit.Running(store.Scope{}, 1, 3)
+	rolling.Steps[0].Rolling.Batches = "1"
+	jobs := map[store.JobID]step.State{}
+	jobs[jobkit.Start(t, eng, first)] = step.Terminated
+	asked, failed := jobkit.Start(t, eng, first), jobkit.Start(t, eng, rolling)
+	jobs[asked], jobs[failed] = step.ConfirmationTerminated, step.Abnormal
+	for _, operate := range []func() error{
+		func() error {
+			return second(eng.OperateJob(t.Context(), asked, operation.HoldJob, engine.Request{}))
+		},
+		func() error {
+			return second(eng.Operate(t.Context(), asked, 1, operation.ForcedSkip, engine.Request{}))
+		},
+		func() error {
+			return second(eng.Report(t.Context(), engine.Report{Job: failed, Step: 1, Attempt: 1, Outcome: step.Broke}))
+		},
+	} {
+		if err := operate(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id := range jobs {
+		if job, err := eng.Job(t.Context(), id); err != nil || id != failed && job.State != step.Gated {
+			t.Fatalf("job %d: %v, %v, want it gated", id, job.State, err)
+		}
+	}
+	d.must(t, Current-1)
+	d.must(t, Current)
+	st := d.open(t)
+	for id, want := range jobs {
+		v, err := st.View(t.Context(), store.Query{Job: id})
+		if err != nil || v.Job.State != want || v.Step.State != want || v.Job.Finished == 0 || v.Job.Sealed != (id == failed) || v.Job.Held || v.Step.Due != 0 {
+			t.Errorf("job %d after version 4: got %+v, its step %v, and error %v, want both %v", id, v.Job, v.Step.State, err, want)
+		}
+		records, err := st.History(t.Context(), store.Scope{}, id, store.Page[store.Seq]{Limit: 99})
+		if err != nil || len(records) == 0 || records[len(records)-1].JobTo != want {
+			t.Errorf("job %d after version 4: its history ends with %+v, %v, want %v", id, records, err, want)
+		}
+		for i := range records {
+			r := &records[i]
+			if r.JobTo == step.Gated || r.To == step.Gated || i > 0 && r.JobFrom != records[i-1].JobTo {
+				t.Errorf("job %d after version 4: record %d leads from %v to %v, the job from %v to %v", id, r.Seq, r.From, r.To, r.JobFrom, r.JobTo)
+			}
+		}
+	}
+	if _, err := engine.New(st).Operate(t.Context(), asked, 2, operation.RestartConfirmation, engine.Request{}); err != nil {
+		t.Errorf("restart of the question after version 4: %v", err)
+	}
+}
+
+// The migration back says what is to be done first, and changes nothing.
+func (m Migrations) batchBack(t *testing.T, d Database) {
+	d.must(t, Current)
+	eng := engine.New(d.open(t))
+	spec := jobkit.Running(store.Scope{}, 1, 3)
+	spec.Steps[0].Rolling.Batches = "1"
+	id := jobkit.Start(t, eng, spec)
+	if err := d.MigrateTo(t.Context(), Current-1); err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), "_", " "), "terminate its job") {
+		t.Errorf("MigrateTo(%d) while a batch runs: got error %v, want one that says what to do", Current-1, err)
+	}
+	if v, err := d.open(t).View(t.Context(), store.Query{Job: id}); err != nil || v.Step.Run.End != 1 {
+		t.Errorf("View after it: got %+v and error %v, want the first batch", v.Step, err)
 	}
 }
 
@@ -216,7 +351,7 @@ func (m Migrations) otherVersions(t *testing.T, d Database) {
 	}
 }
 
-// run runs the files of a pattern with a tool of the embedder's.
+// run runs the files of a pattern, as a migration tool would.
 func (m Migrations) run(t *testing.T, d Database, pattern string, back bool) {
 	t.Helper()
 	names, err := fs.Glob(m.Files, pattern)
@@ -254,11 +389,11 @@ var lives = []string{
 	"Snapshot/has the header, all steps without payloads and all targets with names",
 }
 
-// tables are all that have rows of jobs.
-var tables = []string{"jobs", "creations", "steps", "step_texts", "target_names", "results", "target_sets", "records", "effects"}
+// tables are all tables with rows of jobs.
+var tables = []string{"jobs", "creations", "steps", "step_texts", "target_names", "results", "target_sets", "batches", "records", "effects"}
 
-// A program can use tables of a later version that only adds what has a default, and says so: the
-// processes of a rolling deployment that start anew do.
+// A program can use tables of a later version that only adds columns with defaults, and that names
+// the program's version as able to use it: processes restart during a rolling deployment.
 func (m Migrations) later(t *testing.T, _ Database) {
 	later := func(t *testing.T, oldest int) Database {
 		d := m.Open(t)

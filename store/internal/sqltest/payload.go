@@ -19,9 +19,9 @@ const (
 	reports = 100 // of a round
 )
 
-// ReportsByPayload measures what a report costs whose job has payloads of 1 MiB, and one whose
-// job has payloads of 16 bytes, each on a database of its own, by turns. The figure 1MiB/16B is
-// the ratio of the medians.
+// ReportsByPayload measures a report on a job with payloads of 1 MiB and one on a job with payloads
+// of 16 bytes, each on a database of its own, in turns. The figure 1MiB/16B is the ratio of the
+// medians.
 func ReportsByPayload(b *testing.B, small, large *engine.Engine) {
 	sides := []*reporter{newReporter(b, small, 16), newReporter(b, large, 1<<20)}
 	for b.Loop() {
@@ -56,7 +56,8 @@ func newReporter(b *testing.B, eng *engine.Engine, size int) *reporter {
 	return &reporter{B: b, eng: eng, spec: engine.JobSpec{Name: "bench", Steps: []step.Spec{spec, spec}}}
 }
 
-// report measures a round: each report on one more target of the first step, none the last.
+// report measures a round. Each report has the result of one more target of the first step, and
+// never of the last.
 func (r *reporter) report() {
 	r.StopTimer()
 	defer r.StartTimer()
@@ -71,7 +72,7 @@ func (r *reporter) report() {
 	r.took = append(r.took, time.Since(began))
 }
 
-// median returns the median of the rounds, in microseconds for a report.
+// median returns the median of the rounds, in microseconds per report.
 func (r *reporter) median() float64 {
 	sorted := slices.Sorted(slices.Values(r.took))
 	n := len(sorted)

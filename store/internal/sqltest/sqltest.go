@@ -1,5 +1,5 @@
-// Package sqltest holds the tests and the measures of the SQL stores that do not depend on the
-// database.
+// Package sqltest has the tests and benchmarks of the SQL stores that are the same for all
+// databases.
 package sqltest
 
 import (
@@ -22,12 +22,12 @@ import (
 // A Trace returns the statements that a call sends to the database, and the call's error.
 type Trace func(t testing.TB, call func(ctx context.Context) error) ([]string, error)
 
-// SnapshotStatements checks that a snapshot is as many statements for a job of 200 steps as for one
-// of 1 step.
+// SnapshotStatements checks that a snapshot of a job of 200 steps takes as many statements as that
+// of a job of 1 step.
 func SnapshotStatements(t *testing.T, st store.Store, trace Trace) {
 	for _, size := range []struct{ steps, targets int }{{1, 5}, {200, 5}, {1, 1000}} {
 		job := jobkit.Start(t, engine.New(st), jobkit.Running(store.Scope{}, size.steps, size.targets))
-		for targets, want := range map[int]int{0: 4, 10_000: 6} { // with the two of the transaction
+		for targets, want := range map[int]int{0: 4, 10_000: 6} { // BEGIN and COMMIT included
 			statements, err := trace(t, func(ctx context.Context) error {
 				return second(st.Snapshot(ctx, store.SnapshotQuery{Job: job, Targets: targets}))
 			})
@@ -39,8 +39,9 @@ func SnapshotStatements(t *testing.T, st store.Store, trace Trace) {
 	}
 }
 
-// ScopeStatements checks that a job of another scope is asked for with the statements of one that
-// does not exist, the first of which asks for the scope as well. It returns those of each read.
+// ScopeStatements checks that reads of a job of another scope send the same statements as reads of
+// a job that does not exist, and that the first statement checks the scope. It returns the
+// statements of each read.
 func ScopeStatements(t *testing.T, st store.Store, trace Trace) map[string][]string {
 	scope, other := store.Scope{Type: "biz", ID: "2"}, store.Scope{Type: "biz", ID: "3"}
 	job := jobkit.Start(t, engine.New(st), jobkit.Running(scope, 3, 5))
@@ -86,7 +87,7 @@ func ScopeStatements(t *testing.T, st store.Store, trace Trace) map[string][]str
 	return all
 }
 
-// PayloadStatements checks that no read and no report asks for a payload, but Details.
+// PayloadStatements checks that only Details reads a payload: no other read does, and no report.
 func PayloadStatements(t *testing.T, st store.Store, trace Trace) {
 	eng := engine.New(st)
 	job := jobkit.Start(t, eng, jobkit.Running(store.Scope{}, 2, 5))
@@ -116,10 +117,10 @@ func PayloadStatements(t *testing.T, st store.Store, trace Trace) {
 
 func second[T any](_ T, err error) error { return err }
 
-// Sweepers checks that each overdue attempt expires once where processes whose clocks differ by
-// seconds sweep at once: as soon as it is overdue by one of their clocks, and not earlier by the
-// clock of the one that expires it. The processes do not go by the store's clock; open opens the
-// store of one.
+// Sweepers checks that each overdue attempt expires exactly once if processes whose clocks differ
+// by seconds sweep at once: as soon as it is overdue by one of their clocks, and not before it is
+// overdue by the clock of the process that expires it. The processes do not use the store's clock.
+// open opens the store of one process.
 func Sweepers(t *testing.T, open func() store.Store) {
 	const overdue, notYet = 40, 20
 	skews := []time.Duration{-3 * time.Second, -1500 * time.Millisecond, 0, 1500 * time.Millisecond, 3 * time.Second}
@@ -177,7 +178,8 @@ func Sweepers(t *testing.T, open func() store.Store) {
 	}
 }
 
-// sweepAtOnce has all sweepers sweep, and returns how many attempts they say they expired.
+// sweepAtOnce makes all sweepers sweep at once, and returns the number of attempts that they report
+// as expired.
 func sweepAtOnce(t *testing.T, sweepers []*engine.Engine) int {
 	var all sync.WaitGroup
 	var told atomic.Int64

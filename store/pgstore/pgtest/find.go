@@ -15,22 +15,22 @@ import (
 
 const (
 	variable = "STEPGATE_PG_DSN"
-	oldest   = 15 // the first major version of PostgreSQL that pgstore works with
+	oldest   = 15 // the oldest major version of PostgreSQL that pgstore supports
 )
 
-// errNone: there is no PostgreSQL to be had. A server that should be there and fails is
-// another matter.
+// errNone means that no PostgreSQL is installed or running. A configured server that fails is
+// another error.
 var errNone = errors.New("no PostgreSQL")
 
-// DSN returns a connection string of a server on which t can make schemas. It is
-//   - the one in STEPGATE_PG_DSN, which must answer then;
-//   - else one that answers without a password on 127.0.0.1:5432 or on the local socket, as
-//     user postgres or as the one who runs the test;
-//   - else a private one. It is started from the installed binaries, shared by all tests of
-//     the process, and gone when the process is, whichever way that ends.
+// DSN returns the connection string of a server on which t can create schemas. It is the first of
+//   - the server of STEPGATE_PG_DSN, if that is set: it must answer;
+//   - a server that answers without a password on 127.0.0.1:5432 or on the local socket, as user
+//     postgres or as the user of the test;
+//   - a private server, started from the installed binaries. All tests of the process share it, and
+//     it ends with the process, even if that is killed.
 //
-// If there are no binaries either, t is skipped; if CI=true is set, it fails instead. The
-// server is looked for once per process. One before PostgreSQL 15 is no server.
+// Without binaries DSN skips t, or fails it if CI=true is set. It searches once per process, and
+// ignores servers before PostgreSQL 15.
 func DSN(t testing.TB) string {
 	t.Helper()
 	dsn, err := found()
@@ -42,8 +42,8 @@ func DSN(t testing.TB) string {
 
 var found = sync.OnceValues(func() (string, error) { return find(os.Getenv(variable), local()) })
 
-// find returns given if it is not empty, or the first of local that is usable, or starts a
-// server.
+// find returns given if it is not empty, otherwise the first usable server of local, otherwise a
+// server that it starts.
 func find(given string, local []string) (string, error) {
 	if given != "" {
 		return given, checkGiven(given)
@@ -71,7 +71,7 @@ func refuse(t testing.TB, err error) {
 
 func checkGiven(dsn string) error {
 	if _, err := pgx.ParseConfig(dsn); err != nil {
-		return fmt.Errorf("%s is not a connection string; what is wrong with it is not said here, because it may hold a password", variable)
+		return fmt.Errorf("%s is not a valid connection string (details are withheld: it may hold a password)", variable)
 	}
 	if err := usable(dsn); err != nil {
 		return fmt.Errorf("%s names a server that tests cannot use: %w", variable, err)
@@ -79,7 +79,7 @@ func checkGiven(dsn string) error {
 	return nil
 }
 
-// local returns where a server may answer that was installed in the usual way.
+// local returns the connection strings of a server that was installed in the usual way.
 func local() []string {
 	users := []string{"postgres"}
 	if u, err := user.Current(); err == nil {
@@ -94,7 +94,7 @@ func local() []string {
 	return all
 }
 
-// usable returns nil if a schema can be made on the server.
+// usable returns nil if the server is recent enough and a schema can be created on it.
 func usable(dsn string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -108,7 +108,7 @@ func usable(dsn string) error {
 		return err
 	}
 	if version < oldest {
-		return fmt.Errorf("it is PostgreSQL %d, and should be %d or later", version, oldest)
+		return fmt.Errorf("the server is PostgreSQL %d, want %d or later", version, oldest)
 	}
 	tx, err := conn.Begin(ctx)
 	if err != nil {

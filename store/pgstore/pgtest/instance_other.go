@@ -9,11 +9,11 @@ import (
 
 const logFile = "log"
 
-// An instance is a server in a folder of its own. There is never one on this platform.
+// An instance is a server in a folder of its own. newInstance always fails on this platform.
 type instance struct{}
 
 func newInstance() (*instance, error) {
-	return nil, fmt.Errorf("%w: a server of one's own starts on Unix only", errNone)
+	return nil, fmt.Errorf("%w: pgtest starts servers on Unix only", errNone)
 }
 
 func (*instance) dsn() string   { return "" }

@@ -24,18 +24,18 @@ const logFile = "log" // in the folder of an instance
 type instance struct {
 	postgres string              // the program
 	folder   string              // owned by the user that the server runs as
-	as       *syscall.Credential // that user, if it is another one than that of this process
+	as       *syscall.Credential // that user; nil for the user of this process
 
-	keeper *exec.Cmd      // of the server that runs; nil while none does
-	word   io.WriteCloser // to the keeper
-	server int            // process id
+	keeper *exec.Cmd      // runs the server; nil while none runs
+	word   io.WriteCloser // standard input of the keeper
+	server int            // process id of the server
 	gone   chan struct{}  // closed when no process of the server is left
 }
 
-// keeper runs a server, prints its process id, and waits for a word. A line means that the
-// server has crashed. The end of input means that the tests are over, or that their process is,
-// whichever way it ended: then the keeper stops the server and removes its folder. The output
-// ends when no process of the server is left, as they alone hold it.
+// keeper is a shell script that runs a server, prints its process id, and reads its standard input.
+// A line means that the server has crashed. The end of input means that the tests are over, or that
+// their process has ended in any way: the keeper then stops the server and removes its folder. Its
+// output ends when no process of the server is left, as only they hold it open.
 const keeper = `
 "$@" 3>&1 >&2 &
 echo $!
@@ -67,7 +67,7 @@ func newInstance() (*instance, error) {
 			return nil, errors.Join(err, i.remove())
 		}
 	}
-	// A crash of the machine while the cluster is made is nobody's concern: --no-sync.
+	// --no-sync is faster: the cluster need not survive a crash of the machine.
 	cmd := i.command(initdb, "--pgdata", i.data(), "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return nil, errors.Join(fmt.Errorf("initdb: %w: %s", err, said), i.remove())
@@ -81,9 +81,9 @@ func (i *instance) dsn() string {
 	return fmt.Sprintf("host='%s' user=postgres dbname=postgres", i.folder)
 }
 
-// command returns a command that runs in the folder, as the user of the server, and whose words
-// are English. It is in a process group of its own, so that an interrupt from the terminal
-// leaves it to the keeper.
+// command returns a command that runs in the folder, as the user of the server, with messages in
+// English. It has a process group of its own: an interrupt from the terminal does not reach it, and
+// the keeper ends it.
 func (i *instance) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = i.folder
@@ -132,16 +132,16 @@ func (i *instance) start() error {
 	return nil
 }
 
-// kill ends every process of the server with SIGKILL. The first of them is stopped before, so
-// that it starts no others meanwhile.
+// kill ends every process of the server with SIGKILL. It stops the main process first, which then
+// starts no others.
 func (i *instance) kill() error {
 	if err := syscall.Kill(i.server, syscall.SIGSTOP); err != nil {
 		return err
 	}
 	all, err := children(i.server)
 	for _, pid := range append(all, i.server) {
-		// One that has ended by itself is dead as well, and its id is not used again while
-		// its parent is there.
+		// A process that has ended already is dead too. Its id is not reused while its parent
+		// exists.
 		if killed := syscall.Kill(pid, syscall.SIGKILL); killed != nil && !errors.Is(killed, syscall.ESRCH) {
 			err = errors.Join(err, killed)
 		}
@@ -152,7 +152,7 @@ func (i *instance) kill() error {
 	select {
 	case <-i.gone:
 	case <-time.After(patience):
-		return errors.New("some of its processes are still there")
+		return errors.New("processes of the server are still running")
 	}
 	if _, err := io.WriteString(i.word, "crashed\n"); err != nil {
 		return err
@@ -186,8 +186,8 @@ func children(pid int) ([]int, error) {
 	return all, nil
 }
 
-// programs returns the paths of initdb and postgres: those in the PATH, or else the newest in
-// the folder where Debian keeps them apart by version.
+// programs returns the paths of initdb and postgres: those in the PATH, otherwise the newest in
+// /usr/lib/postgresql, Debian's folder with a subfolder per version.
 func programs() (initdb, postgres string, err error) {
 	initdb, err = exec.LookPath("initdb")
 	if err == nil {
@@ -197,19 +197,19 @@ func programs() (initdb, postgres string, err error) {
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if err != nil || len(found) == 0 {
-		return "", "", fmt.Errorf("%w: there is no initdb in the PATH or in /usr/lib/postgresql", errNone)
+		return "", "", fmt.Errorf("%w: no initdb in the PATH or in /usr/lib/postgresql", errNone)
 	}
 	newest := slices.MaxFunc(found, func(a, b string) int { return major(a) - major(b) })
 	return newest, filepath.Join(filepath.Dir(newest), "postgres"), nil
 }
 
-// major returns the version in the path of an initdb; that of 9.6, which is too old, is 0.
+// major returns the version in the path of an initdb, 0 for versions before 10.
 func major(initdb string) int {
 	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(initdb))))
 	return n
 }
 
-// unprivileged returns whom the server runs as if this process is root, else nil.
+// unprivileged returns the user that the server runs as if this process is root, otherwise nil.
 func unprivileged() (*syscall.Credential, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
@@ -217,7 +217,7 @@ func unprivileged() (*syscall.Credential, error) {
 	u, err := user.Lookup("postgres")
 	if err != nil {
 		if u, err = user.Lookup("nobody"); err != nil {
-			return nil, fmt.Errorf("there is no user whom PostgreSQL could run as, as it refuses root: %w", err)
+			return nil, fmt.Errorf("PostgreSQL refuses to run as root, and there is no user postgres or nobody: %w", err)
 		}
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)

@@ -1,8 +1,8 @@
-// Package pgtest gives tests a PostgreSQL: the tests of pgstore, and those of whoever embeds
-// it. [Pool] and [Schema] give a test a schema of its own on a server that many share, [Start]
-// a server of its own that it can crash.
+// Package pgtest gives tests of pgstore and of programs on it a PostgreSQL server. [Pool] and
+// [Schema] give a test a schema of its own on a shared server, [Start] gives it a server of its own
+// that it can crash.
 //
-// What a test is told never holds a password of a connection string.
+// No message contains the password of a connection string.
 package pgtest
 
 import (
@@ -18,12 +18,11 @@ import (
 	"github.com/stepgate/stepgate/internal/pgkit"
 )
 
-// patience is for what a server does within a second unless the machine is busy.
+// patience bounds actions of a server that take less than a second on an idle machine.
 const patience = time.Minute
 
-// Schema makes a schema on the server of [DSN] and returns a connection string whose
-// connections work in it, those of other processes too. It is dropped when t ends, with all
-// that is in it.
+// Schema creates a schema on the server of [DSN] and returns a connection string for it, which
+// other processes can use too. The schema and its content are dropped when t ends.
 func Schema(t testing.TB) string {
 	t.Helper()
 	dsn := DSN(t)
@@ -39,9 +38,8 @@ func Schema(t testing.TB) string {
 	return pgkit.Within(dsn, name)
 }
 
-// Pool returns a pool whose connections work in a [Schema] of its own. It is closed when t
-// ends, by when t must have given back every connection. For a pool of another kind, parse
-// what Schema returns.
+// Pool returns a pool in a new [Schema]. It is closed when t ends; by then t must have released
+// every connection. For a pool with another configuration, parse the result of Schema.
 func Pool(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	pool, err := pgxpool.New(t.Context(), Schema(t))

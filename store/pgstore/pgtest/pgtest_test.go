@@ -62,7 +62,7 @@ func TestWithin(t *testing.T) {
 	}
 }
 
-// What is wrong with a connection string is told without the password in it.
+// The error about a connection string does not contain its password.
 func TestPasswordsAreNotTold(t *testing.T) {
 	const password = "sentinel"
 	silent := url.QueryEscape(t.TempDir()) // no server listens on a socket in it

@@ -12,18 +12,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A Server is a PostgreSQL of one test's own, which keeps its data through a crash: fsync is
-// on. It listens on a socket in its folder and nowhere else, so that no other program can
-// take its place while it is down. Its methods belong to the goroutine of the test.
+// A Server is a PostgreSQL server of one test. fsync is on: its data survives a crash. It listens
+// only on a socket in its folder: no other program can take its place while it is down. Its methods
+// must be called from the goroutine of the test; they fail the test on an error.
 type Server struct {
 	t testing.TB
 	*instance
 }
 
-// Start starts a server from the installed binaries: those in the PATH, or else the newest in
-// /usr/lib/postgresql. It runs as postgres or nobody if the test is root, which PostgreSQL
-// refuses to be. It is stopped and removed when t ends, and soon after the process if that
-// ends first. Without binaries t is skipped, or fails if CI=true is set.
+// Start starts a server from the installed binaries: those in the PATH, otherwise the newest in
+// /usr/lib/postgresql. In a test that runs as root, which PostgreSQL refuses, the server runs as an
+// unprivileged user: postgres, if there is one. It is stopped and removed when t ends, or soon
+// after the process if that ends first. Without binaries Start skips t, or fails it if CI=true is
+// set.
 func Start(t testing.TB) *Server {
 	t.Helper()
 	i, err := launch()
@@ -38,12 +39,12 @@ func Start(t testing.TB) *Server {
 	return &Server{t, i}
 }
 
-// DSN returns the server's connection string, which outlives crashes: database postgres, as a
-// superuser.
+// DSN returns the server's connection string: database postgres, as a superuser. It stays valid
+// after a crash.
 func (s *Server) DSN() string { return s.dsn() }
 
-// Crash ends every process of the server with SIGKILL and returns when there is none left.
-// Only [Server.Restart] may follow it.
+// Crash ends every process of the server with SIGKILL and returns when none is left. The next call
+// must be [Server.Restart].
 func (s *Server) Crash() {
 	s.t.Helper()
 	if err := s.kill(); err != nil {
@@ -51,7 +52,7 @@ func (s *Server) Crash() {
 	}
 }
 
-// Restart starts a server that has crashed and returns when it has recovered and answers.
+// Restart starts a crashed server and returns when it has recovered and answers.
 func (s *Server) Restart() {
 	s.t.Helper()
 	if err := s.start(); err != nil {
@@ -59,8 +60,8 @@ func (s *Server) Restart() {
 	}
 }
 
-// launch makes a cluster in a folder of its own and starts a server on it. The error is
-// errNone if nothing is installed.
+// launch creates a cluster in a folder of its own and starts a server on it. It fails with errNone
+// if PostgreSQL is not installed.
 func launch() (*instance, error) {
 	i, err := newInstance()
 	if err != nil {
@@ -75,7 +76,7 @@ func launch() (*instance, error) {
 	return i, nil
 }
 
-// await returns when the server at dsn answers; gone tells that it has ended instead.
+// await returns nil when the server at dsn answers, and an error when gone is closed.
 func await(dsn string, gone <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -88,7 +89,7 @@ func await(dsn string, gone <-chan struct{}) error {
 		}
 		select {
 		case <-gone:
-			return errors.New("it ended at once")
+			return errors.New("the server ended at once")
 		case <-ctx.Done():
 			return err
 		case <-again.C:
@@ -96,9 +97,9 @@ func await(dsn string, gone <-chan struct{}) error {
 	}
 }
 
-// withLog adds to a failure to start what the server said in its log.
+// withLog adds the end of the server's log to the error of a failed start.
 func withLog(err error, folder string) error {
 	said, _ := os.ReadFile(filepath.Join(folder, logFile))
 	const most = 2000
-	return fmt.Errorf("start PostgreSQL: %w; it said: %s", err, said[max(0, len(said)-most):])
+	return fmt.Errorf("start PostgreSQL: %w; its log: %s", err, said[max(0, len(said)-most):])
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// What was committed before a crash is there after it, what was not is gone, and whoever was
-// connected notices.
+// After a crash the server has the committed rows and no others, and its old connections are
+// broken.
 func TestServerCrashes(t *testing.T) {
 	s := Start(t)
 	pool, err := pgxpool.New(t.Context(), s.DSN())

@@ -49,7 +49,7 @@ func BenchmarkOperate(b *testing.B) {
 	}
 }
 
-// opsInTurn is how many operations a caller does before it is the other way's turn.
+// opsInTurn is the number of a caller's operations in one turn of a way.
 const opsInTurn = 8
 
 // callers operate at once, each on a job of its own.
@@ -74,7 +74,7 @@ func newCallers(b *testing.B, eng *engine.Engine, n int) *callers {
 	return c
 }
 
-// operate has each caller do its turn, and returns how long that took.
+// operate makes each caller do its turn, and returns the duration.
 func (c *callers) operate(b *testing.B) time.Duration {
 	began := time.Now()
 	var all sync.WaitGroup

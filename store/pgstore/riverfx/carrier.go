@@ -17,11 +17,10 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
-// A Reference is the arguments of a River job: it names the effect to carry out, which says
-// all else.
+// A Reference is the arguments of a River job: it identifies the effect to carry out.
 type Reference struct {
-	Job store.JobID `json:"job"`
-	Seq store.Seq   `json:"seq"`
+	Job store.JobID `json:"job"` // the job of the effect
+	Seq store.Seq   `json:"seq"` // the sequence number of the effect in the job
 }
 
 // Kind is the kind of the River jobs that carry effects.
@@ -30,11 +29,10 @@ const Kind = "stepgate_effect"
 // Kind implements river.JobArgs.
 func (Reference) Kind() string { return Kind }
 
-// The queues of the River jobs. They have places of their own, so that no stop waits for a
-// run or a question.
+// The queues of the River jobs. Each has its own workers: no stop waits for a run or a question.
 const (
-	RunQueue    = "stepgate_run"
-	StopQueue   = "stepgate_stop"
+	RunQueue    = "stepgate_run"    // runs
+	StopQueue   = "stepgate_stop"   // stops
 	NoticeQueue = "stepgate_notice" // questions, and ends of jobs
 )
 
@@ -48,20 +46,19 @@ func queueOf(e store.Effect) string {
 	return NoticeQueue
 }
 
-// A Carrier makes a River job of every effect. It is safe for concurrent use and comes from
-// [New].
+// A Carrier inserts a River job for every effect. It is safe for concurrent use. [New] returns one.
 type Carrier struct {
 	config
 	pool   *pgxpool.Pool
 	link   *link.Link            // to pool
 	insert *river.Client[pgx.Tx] // works no jobs
-	jobs   string                // the name of River's table of jobs, as SQL writes it
-	rescue time.Duration         // RescueStuckJobsAfter of clients that work
+	jobs   string                // the quoted name of River's table of jobs
+	rescue time.Duration         // RescueStuckJobsAfter of the workers' clients
 }
 
 var _ pgstore.Carrier = (*Carrier)(nil)
 
-// An Option sets up a [Carrier] and its workers.
+// An Option configures a [Carrier] and its workers. A duration of 0 or less selects the default.
 type Option func(*config)
 
 type config struct {
@@ -72,9 +69,9 @@ type config struct {
 	timeout   time.Duration
 }
 
-// Configure has f adjust the configuration of each River client before it is made: the one
-// that inserts jobs, which has no use for queues and workers, and the one that works them. It
-// starts with the defaults of [Worker.Config]. f may add queues and workers for other jobs.
+// Configure makes f adjust the configuration of each River client before it is created: of the
+// client that inserts jobs, which ignores queues and workers, and of the client that works them. f
+// gets the defaults of [Worker.Config]. It may add queues and workers for other jobs.
 func Configure(f func(*river.Config)) Option {
 	return func(c *config) {
 		if f != nil {
@@ -83,22 +80,21 @@ func Configure(f func(*river.Config)) Option {
 	}
 }
 
-// StopEvery sets how often a stop is delivered again while its step is still terminating, and
-// how long it rests at most after a failure; the default is 30 s.
+// StopEvery sets the interval at which a stop is delivered while its step is terminating, and the
+// maximum back-off after a failed stop; the default is 30 s.
 func StopEvery(d time.Duration) Option { return func(c *config) { c.stop = positive(d, c.stop) } }
 
-// SweepEvery sets how often [Worker.Run] expires what is overdue; the default is 1 s.
+// SweepEvery sets the interval at which [Worker.Run] expires passed deadlines; the default is 1 s.
 func SweepEvery(d time.Duration) Option { return func(c *config) { c.sweep = positive(d, c.sweep) } }
 
-// ReconcileEvery sets how often [Worker.Run] looks for what River has given up; the default is
-// 15 s.
+// ReconcileEvery sets the interval at which [Worker.Run] reconciles; the default is 15 s.
 func ReconcileEvery(d time.Duration) Option {
 	return func(c *config) { c.reconcile = positive(d, c.reconcile) }
 }
 
-// WithTimeout sets how long [Worker.Reconcile] waits for an answer of the server at most; the default
-// is 10 s. pgstore.WithTimeout does so for the calls of the store, and River has a bound of 10 s for
-// its own.
+// WithTimeout sets the maximum time of each call of [Worker.Reconcile] to the server; the default
+// is 10 s. It does not apply to calls of the store, see pgstore.WithTimeout, nor to River's own
+// calls, which River bounds by 10 s.
 func WithTimeout(d time.Duration) Option {
 	return func(c *config) { c.timeout = positive(d, c.timeout) }
 }
@@ -110,8 +106,9 @@ func positive(d, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
-// New returns a carrier that inserts River jobs where pool's connections look for River's
-// tables, or in the schema that [Configure] names. The caller keeps the ownership of pool.
+// New returns a carrier that inserts River jobs into River's tables in the search_path of pool's
+// connections, or in the schema that [Configure] sets. pool must connect to the store's database,
+// and the caller owns it. New fails if pool is nil or River refuses the configuration.
 func New(pool *pgxpool.Pool, opts ...Option) (*Carrier, error) {
 	if pool == nil {
 		return nil, errors.New("riverfx: the pool is nil")
@@ -141,7 +138,7 @@ func New(pool *pgxpool.Pool, opts ...Option) (*Carrier, error) {
 	return c, nil
 }
 
-// riverConfig returns the configuration of a client that works the jobs of workers.
+// riverConfig returns the configuration of a client with workers.
 func (c *Carrier) riverConfig(workers *river.Workers) *river.Config {
 	rc := &river.Config{
 		Queues: map[string]river.QueueConfig{
@@ -171,7 +168,7 @@ func (c *Carrier) Carry(ctx context.Context, tx pgx.Tx, effects []store.Delivery
 	return nil
 }
 
-// carrying returns the River job of an effect.
+// carrying returns the River job for an effect.
 func carrying(job store.JobID, seq store.Seq, e store.Effect) river.InsertManyParams {
 	return river.InsertManyParams{
 		Args:       Reference{Job: job, Seq: seq},

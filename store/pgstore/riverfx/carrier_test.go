@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +20,14 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore/pgtest"
 	"github.com/stepgate/stepgate/store/pgstore/riverfx"
 )
+
+// What River keeps of a job is read by other versions of this package: its kind and its queues.
+func TestWordsThatRiverKeeps(t *testing.T) {
+	got := []string{riverfx.Reference{}.Kind(), riverfx.RunQueue, riverfx.StopQueue, riverfx.NoticeQueue}
+	if want := []string{"stepgate_effect", "stepgate_run", "stepgate_stop", "stepgate_notice"}; !slices.Equal(got, want) {
+		t.Errorf("the kind and the queues are %v, want %v: docs/compatibility.md says when they may change", got, want)
+	}
+}
 
 func TestEveryEffectHasItsRiverJob(t *testing.T) {
 	p := newProcess(t)

@@ -1,7 +1,7 @@
-// Package riverfx carries the effects of jobs through River, a job queue on PostgreSQL: a
-// change and the River jobs of its effects enter the database in one transaction, and workers
-// in any number of processes carry them out and report back. It takes the place of
-// Engine.Dispatch, which is not run beside it.
+// Package riverfx carries the effects of jobs through River, a job queue on PostgreSQL. A change
+// and the River jobs of its effects are committed in one transaction; workers in any number of
+// processes carry the effects out and report the results. It replaces Engine.Dispatch, which must
+// not run beside it.
 //
 //	err = pgstore.Migrate(ctx, pool)
 //	err = riverfx.Migrate(ctx, pool) // River's own tables
@@ -11,38 +11,37 @@
 //	eng := engine.New(st)
 //	err = carrier.Worker(eng, st, handler).Run(ctx) // in the processes that do the work
 //
-// # What holds
+// # Guarantees
 //
-// An effect has its River job if and only if its change was committed. The job's arguments are
-// a [Reference], 30 bytes or so, whatever the number of targets.
+// An effect has a River job if and only if its change was committed. The arguments of the River job
+// are a [Reference] of about 30 bytes, for any number of targets.
 //
-// An effect is carried out at least once. It may be more often: River runs a job again after a
-// failure, and its rescuer after [river.Config.RescueStuckJobsAfter] whether the first run has
-// died or only pauses. Transitions happen exactly once all the same. The report of a run, the
-// completion of its River job and the settling of its effect are one transaction: if they were
-// not, a crash in between would lose the completion, and the step would be run again after it
-// was reported, or the report, and the step would stay running with nobody at it. And every
-// run, as it begins, raises the Count of its effect, which the settling compares within that
-// transaction. River's own completion compares nothing: a worker that pauses, is rescued and
-// wakes up would otherwise report beside the run that has replaced it. Its report is dropped.
+// An effect is carried out at least once. River repeats a job after a failure, and its rescuer
+// repeats it after [river.Config.RescueStuckJobsAfter], even if the first run only pauses.
+// Transitions still happen exactly once, for two reasons. First, the report of a run, the
+// completion of its River job and the settling of its effect are one transaction. Separate ones
+// could lose the completion in a crash, and the step would run again after its report, or lose the
+// report, and the step would stay running without an executor. Second, each run increments the
+// Count of its effect when it begins, and the settling compares the Count within that transaction.
+// River's own completion compares nothing: a worker that pauses, is rescued and resumes would
+// report beside the run that replaced it. Its report is dropped.
 //
-// A River job that ends without success ends the attempt that it ran: the step becomes
-// abnormal, with River's reason in the history, and a person decides. [Worker.Reconcile] finds
-// those that no worker could tell of: its process died in the last attempt, or somebody has
-// cancelled the job. A stop that nobody could carry out ends a step that terminates, as
-// terminated, with the reason likewise. A question or the end of a job that River gives up on
-// waits in the store, where Engine.Effects tells of it.
+// A River job that ends without success ends its attempt: the step becomes abnormal, with River's
+// reason in the history, and a person decides. A failed stop ends a terminating step as terminated,
+// also with the reason. [Worker.Reconcile] finds the River jobs whose end no worker reported: the
+// process died in the last attempt, or the job was cancelled. A question or the end of a job that
+// River gives up on stays in the store, and Engine.Effects returns it.
 //
 // # Long scripts
 //
-// A worker whose timeout is -1 is never rescued: if its process dies, its step runs until its
-// deadline. And a long timeout is a long wait for the rescue. A handler of scripts that run
-// for longer than a minute or so starts them and returns river.JobSnooze: it is called again
-// and again, reports what has finished meanwhile, until the attempt is done.
+// River never rescues a job with a timeout of -1: if its process dies, the step stays running until
+// its deadline. A long timeout delays the rescue. A handler of scripts that run for more than a
+// minute therefore starts them and returns river.JobSnooze; at each later call it reports the
+// targets that have finished, until the attempt is done.
 //
 // # Versions
 //
-// River is pinned at v0.51.2, its driver riverpgxv5 too: the modules of River work together in
-// one version only. [Worker.Reconcile] reads the table river_job as it is in that version.
-// Programs that share a database should share the version.
+// River and its driver riverpgxv5 are pinned at v0.51.2: the modules of River only work together in
+// the same version. [Worker.Reconcile] reads the table river_job of that version. Programs that
+// share a database should use the same version.
 package riverfx

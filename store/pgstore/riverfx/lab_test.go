@@ -85,7 +85,7 @@ func connect(t testing.TB, dsn string) *pgxpool.Pool {
 	return pool
 }
 
-// quick has River look often, try again at once and log nothing.
+// quick makes River poll often, retry at once and log nothing.
 func quick(more ...func(*river.Config)) riverfx.Option {
 	return riverfx.Configure(func(c *river.Config) {
 		c.FetchCooldown, c.FetchPollInterval = 5*time.Millisecond, 10*time.Millisecond
@@ -103,7 +103,7 @@ type atOnce struct{}
 
 func (atOnce) NextRetry(*rivertype.JobRow) time.Time { return time.Now() }
 
-// run has h carry out effects until the test ends or the returned function is called.
+// run makes h carry out effects until the test ends or the returned function is called.
 func (p *process) run(h riverfx.Handler) (stop func()) {
 	p.Helper()
 	ctx, cancel := context.WithCancel(p.Context())

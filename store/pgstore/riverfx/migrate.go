@@ -14,10 +14,10 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore/internal/link"
 )
 
-// Migrate brings River's own tables, in the current schema of pool's connections, to the
-// version that this package works with. Any number of processes may call it at once: one
-// migrates, and the others wait for it. It takes two connections of pool. River's command-line
-// tool does the same. A ctx without a deadline ends it after 10 minutes.
+// Migrate migrates River's own tables, in the current schema of pool's connections, to the version
+// of this package, as River's command-line tool does. It is idempotent, and any number of processes
+// may call it at once: one migrates, the others wait. It needs two connections of pool. With a ctx
+// without a deadline it fails after 10 minutes.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	if _, ok := ctx.Deadline(); !ok {
 		bounded, cancel := context.WithTimeout(ctx, 10*time.Minute)
@@ -38,8 +38,8 @@ func migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	if err != nil {
 		return err
 	}
-	// River migrates in several transactions and locks nothing. The lock is of a transaction
-	// beside them, and ends with it.
+	// River migrates in several transactions without a lock. A transaction beside them holds one
+	// until its end.
 	lock, err := pool.Begin(ctx)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore"
 )
 
-// An ending is how a River job ended without success.
+// An ending is the end of a River job without success.
 type ending struct {
 	job     int64
 	state   string // discarded or cancelled
@@ -25,7 +25,7 @@ type ending struct {
 	cause   string // may be empty
 }
 
-// reason says in the history why an attempt ended.
+// reason returns the reason for the history.
 func (e ending) reason() string {
 	text := fmt.Sprintf("river job %d was %s in attempt %d", e.job, e.state, e.attempt)
 	if e.cause != "" {
@@ -34,7 +34,7 @@ func (e ending) reason() string {
 	return text
 }
 
-// brief cuts a text to what is kept of an error.
+// brief cuts a text to 500 characters.
 func brief(text string) string {
 	const most = 500
 	if r := []rune(text); len(r) > most {
@@ -43,8 +43,8 @@ func brief(text string) string {
 	return text
 }
 
-// giveUp ends the attempt of a run or a stop that River does not carry out any more, and
-// settles the effect with that. Any other effect waits in the store.
+// giveUp ends the attempt of a run or a stop that River has given up, and settles the effect in the
+// same transaction. Other effects stay in the store.
 func (w *Worker) giveUp(ctx context.Context, d store.Delivery, e ending) error {
 	if d.Effect != store.RunTargets && d.Effect != store.StopAttempt {
 		return nil
@@ -57,7 +57,7 @@ func (w *Worker) giveUp(ctx context.Context, d store.Delivery, e ending) error {
 		report := engine.Report{By: "river", Outcome: step.Broke, Reason: e.reason()}
 		ended, err := w.reportWith(ctx, d, report, nothing)
 		var refusal *engine.Refusal
-		if errors.As(err, &refusal) && refusal.Field == "reason" { // longer than this engine takes: better none than no end
+		if errors.As(err, &refusal) && refusal.Field == "reason" { // too long for this engine: ends the attempt without a reason
 			report.Reason = ""
 			ended, err = w.reportWith(ctx, d, report, nothing)
 		}
@@ -70,11 +70,11 @@ func (w *Worker) giveUp(ctx context.Context, d store.Delivery, e ending) error {
 
 func nothing(context.Context, pgx.Tx) error { return nil }
 
-// orphansSQL finds the effects that a carrier has taken and that no River job is on its way
-// for, with the last one that was, if River still knows it. One that is completed has left its
-// effect to a later run of the same job, which gets $4 to end; a question or the end of a job
-// that River has given up on is left alone for as long as River remembers. The shape keeps the
-// search for last jobs to the few effects that have none on its way.
+// orphansSQL finds the effects that a carrier has taken and that have no pending River job, with
+// their last River job if River still has it. An effect with a completed River job belongs to a
+// later run of the same job, which gets $4 to end. A question or the end of a job that River has
+// given up on is skipped while River still has the job. MATERIALIZED limits the search for last
+// jobs to these few effects.
 const orphansSQL = `WITH orphan AS MATERIALIZED (
 	SELECT e.job, e.seq, e.effect FROM stepgate_effects e
 	WHERE e.not_before = $2 AND NOT EXISTS (
@@ -97,25 +97,24 @@ WHERE CASE last.state
 END
 ORDER BY o.job, o.seq`
 
-// An orphan is an effect that no River job is on its way for.
+// An orphan is an effect without a pending River job.
 type orphan struct {
 	Reference
 	effect store.Effect
-	last   ending // zero if River does not know it any more
+	last   ending // zero if River has deleted the job
 }
 
-// Reconcile mends what River and the store do not agree on, and returns how many effects that
-// were, with every error that there was. Any number of processes may do it at once.
+// Reconcile repairs the effects on which River and the store differ. It returns the number of
+// repaired effects and all errors, joined. Any number of processes may call it at once.
 //
-//   - A run or a stop whose River job was discarded or cancelled ends its attempt, as
-//     [Handler] says.
-//   - An effect that has lost its River job, as somebody deleted it for instance, gets another.
-//   - So does one that never had any: of a change by a process without the carrier, or from
-//     before there was one. Outgrowing Engine.Dispatch takes no more than that, once it has
-//     stopped.
+//   - A run or a stop whose River job was discarded or cancelled ends its attempt, see [Handler].
+//   - An effect whose River job is missing, for example deleted by hand, gets a new one.
+//   - An effect that never had a River job gets one: that of a change by a process without the
+//     carrier, or from before the carrier was in use. This is the whole migration from
+//     Engine.Dispatch, once that has stopped.
 //
-// What it costs depends on how many effects are under way, a quarter of a second at 50,000, and
-// not on how many there were.
+// The cost depends on the number of unsettled effects, 0.25 s for 50,000, and not on the number of
+// settled ones.
 func (w *Worker) Reconcile(ctx context.Context) (int, error) {
 	if err := w.adopt(ctx); err != nil {
 		return 0, err
@@ -130,7 +129,7 @@ func (w *Worker) Reconcile(ctx context.Context) (int, error) {
 		switch err := w.mend(ctx, o); {
 		case err == nil:
 			n++
-		case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrLeaseLost): // others were faster
+		case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrLeaseLost): // another process was faster
 		default:
 			failures = append(failures, fmt.Errorf("riverfx: job %d, effect %d: %w", o.Job, o.Seq, err))
 		}
@@ -138,7 +137,7 @@ func (w *Worker) Reconcile(ctx context.Context) (int, error) {
 	return n, errors.Join(failures...)
 }
 
-// adopt takes the effects that wait for a dispatcher.
+// adopt takes the effects that wait for Engine.Dispatch.
 func (w *Worker) adopt(ctx context.Context) error {
 	for {
 		claimed, err := w.st.Claim(ctx, store.Claim{
@@ -151,6 +150,7 @@ func (w *Worker) adopt(ctx context.Context) error {
 	}
 }
 
+// orphans returns the effects of orphansSQL.
 func (w *Worker) orphans(ctx context.Context) ([]orphan, error) {
 	sql := strings.ReplaceAll(orphansSQL, "{river_job}", w.carrier.jobs)
 	ends := []int16{int16(store.RunTargets), int16(store.StopAttempt)}
@@ -169,7 +169,8 @@ func (w *Worker) orphans(ctx context.Context) ([]orphan, error) {
 	return all, err
 }
 
-// mend ends what River has ended, and has River carry everything else again.
+// mend ends the attempt of an effect that River has given up, and inserts a River job for any other
+// effect.
 func (w *Worker) mend(ctx context.Context, o orphan) error {
 	switch rivertype.JobState(o.last.state) {
 	case rivertype.JobStateDiscarded, rivertype.JobStateCancelled:
@@ -180,7 +181,7 @@ func (w *Worker) mend(ctx context.Context, o orphan) error {
 		return w.giveUp(ctx, d, o.last)
 	}
 	again := carrying(o.Job, o.Seq, o.effect)
-	again.InsertOpts.UniqueOpts = onePerEffect // others may do the same
+	again.InsertOpts.UniqueOpts = onePerEffect // other processes may do the same
 	return w.carrier.link.Write(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
 			_, err := w.carrier.insert.InsertManyTx(ctx, tx, []river.InsertManyParams{again})
@@ -189,8 +190,8 @@ func (w *Worker) mend(ctx context.Context, o orphan) error {
 	})
 }
 
-// onePerEffect keeps a River job from being made beside another one of its effect, if that is
-// on its way and was made so too.
+// onePerEffect makes River skip the insertion if a pending job of the same effect was inserted with
+// these options.
 var onePerEffect = river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
 	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
 	rivertype.JobStateRunning, rivertype.JobStateScheduled,

@@ -22,7 +22,7 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore/riverfx"
 )
 
-// reconcile has many workers reconcile at once and returns how much they mended.
+// reconcile makes many workers reconcile at once and returns the number of repairs.
 func (p *process) reconcile() int {
 	p.Helper()
 	var n atomic.Int64
@@ -41,7 +41,7 @@ func (p *process) reconcile() int {
 	return int(n.Load())
 }
 
-// end ends a River job as nothing of this package does.
+// end ends a River job in a way that this package never does.
 func (p *process) end(id int64, state string) {
 	p.Helper()
 	p.exec(`UPDATE river_job SET state = $2, finalized_at = now(), attempt = 4,

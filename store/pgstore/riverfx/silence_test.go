@@ -87,8 +87,8 @@ func (c *muted) Read(b []byte) (int, error) {
 	}
 }
 
-// When all connections of a worker's process fall silent at once and new ones work, what it asks ends
-// within the bound and it goes on: it works jobs, sweeps and reconciles.
+// If all connections of a worker's process fall silent at once and new ones work, its calls end within
+// the bound and it goes on: it works jobs, sweeps and reconciles.
 func TestServerFallsSilent(t *testing.T) {
 	const bound = 500 * time.Millisecond
 	far := newProcess(t)

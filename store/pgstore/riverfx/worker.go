@@ -17,36 +17,35 @@ import (
 	"github.com/stepgate/stepgate/store/pgstore"
 )
 
-// A Handler carries out one effect. It must be safe for concurrent use, and owes what an
-// engine.Handler owes. What it returns says how to go on:
+// A Handler carries out one effect. It must be safe for concurrent use, and must keep the contract
+// of engine.Handler. Its error determines what follows:
 //
-//   - nil settles the effect. The report that comes with it, if any, is committed together
-//     with that and with the completion of the River job. Whatever Job, Step and Attempt it
-//     names, it is a report on the effect's. One that nobody wants to know any more is dropped.
-//     More than engine.MaxResults results come in several: all but the last with a snooze.
-//     A stop whose step is still terminating then is delivered again after [StopEvery].
-//   - river.JobSnooze has it delivered again after a while, and is no failure: the attempt goes
-//     on. The report that comes with it is committed by itself.
-//   - river.JobCancel gives up at once.
-//   - Any other error or a panic is a failure. River has it delivered again, and gives up
-//     after the last of [river.Config.MaxAttempts]. Engine.Effects tells of it until then.
+//   - nil settles the effect. The report, if any, is committed in one transaction with that and with
+//     the completion of the River job. Its Job, Step and Attempt are replaced by those of the
+//     effect. A report on an attempt that is over is dropped. More than engine.MaxResults results need several
+//     reports: all but the last with river.JobSnooze. A stop is delivered again after [StopEvery] if its
+//     step is still terminating.
+//   - river.JobSnooze delivers the effect again after its duration, and is no failure: the attempt
+//     continues. The report, if any, is committed by itself.
+//   - river.JobCancel gives the effect up at once.
+//   - Any other error, and a panic, is a failure. River delivers the effect again, and gives it up
+//     after [river.Config.MaxAttempts] failures. Until then Engine.Effects returns the last error.
 //
-// When River gives up on a run or a stop, the step becomes what it becomes when an executor
-// breaks: abnormal, or terminated if it was terminating.
+// When River gives up a run or a stop, the attempt ends as broke: the step becomes abnormal, or
+// terminated if it was terminating.
 //
-// ctx ends with the timeout of the River job, which is a failure, or with the worker, which is
-// none.
+// ctx ends with the timeout of the River job, which is a failure, and with the worker, which is no
+// failure.
 type Handler func(ctx context.Context, d engine.Delivery) (*engine.Report, error)
 
-// SelfReporting makes a Handler of one that sends its reports itself, as one for
-// Engine.Dispatch does.
+// SelfReporting returns a Handler for h, which sends its reports itself as with Engine.Dispatch.
 func SelfReporting(h engine.Handler) Handler {
 	return func(ctx context.Context, d engine.Delivery) (*engine.Report, error) { return nil, h(ctx, d) }
 }
 
-// A Worker carries out effects. It comes from [Carrier.Worker] and implements river.Worker, so
-// that a River client of the caller's can work its jobs as well; whoever does that calls
-// Engine.Sweep and [Worker.Reconcile] from time to time.
+// A Worker carries out effects. [Carrier.Worker] returns one. It is safe for concurrent use. It
+// implements river.Worker: a River client of yours can work its jobs in place of [Worker.Run]. Your
+// program must then call Engine.Sweep and [Worker.Reconcile] at regular intervals.
 type Worker struct {
 	river.WorkerDefaults[Reference]
 	carrier *Carrier
@@ -55,15 +54,15 @@ type Worker struct {
 	handler Handler
 }
 
-// Worker returns a worker that has h carry out the effects of all jobs in st. eng is an engine
-// on st that is not narrowed to a scope.
+// Worker returns a worker that carries out the effects of all jobs in st with h. eng must be an
+// engine on st that is not narrowed to a scope.
 func (c *Carrier) Worker(eng *engine.Engine, st *pgstore.Store, h Handler) *Worker {
 	return &Worker{carrier: c, eng: eng, st: st, handler: h}
 }
 
-// NextRetry implements river.Worker. Stops, which are delivered again and again, rest no
-// longer than if they had not failed: 1 s after the first failure, doubled with each further
-// one up to [StopEvery]. All else rests as the client's policy has it.
+// NextRetry implements river.Worker. The back-off of a stop is 1 s after the first failure, doubled
+// with each further failure in a row up to [StopEvery]. Other effects follow the retry policy of
+// the client.
 func (w *Worker) NextRetry(job *river.Job[Reference]) time.Time {
 	if job.Queue != StopQueue {
 		return time.Time{}
@@ -71,15 +70,15 @@ func (w *Worker) NextRetry(job *river.Job[Reference]) time.Time {
 	return time.Now().Add(min(time.Second<<min(len(job.Errors), 20), w.carrier.stop))
 }
 
-// keepWithin is how long it may take to keep what came of a run, even if its context has ended.
+// keepWithin bounds the commit of a run's result, which also happens if its context has ended.
 const keepWithin = 30 * time.Second
 
-// Work implements river.Worker.
+// Work implements river.Worker: it carries out the effect of job.
 func (w *Worker) Work(ctx context.Context, job *river.Job[Reference]) error {
 	d, err := w.st.Take(ctx, job.Args.Job, job.Args.Seq)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return nil // it was settled, by another run or by Reconcile
+		return nil // settled by another run or by Reconcile
 	case err != nil && cutShort(ctx):
 		return river.JobSnooze(0)
 	case err != nil:
@@ -99,23 +98,23 @@ func (w *Worker) Work(ctx context.Context, job *river.Job[Reference]) error {
 	case err == nil, errors.As(err, &snooze):
 		return err
 	case errors.Is(err, store.ErrLeaseLost):
-		// A later run has it. River cannot tell the two apart: an error would have it start
-		// yet another beside that one, which loses its lease in turn, and so on. Should the
-		// later one fail, Reconcile finds an effect without a River job.
+		// A later run has the effect. River cannot tell the two runs apart: after an error it
+		// would start a third run, the second would lose its lease, and so on. If the later run
+		// fails, Reconcile finds an effect without a River job.
 		return nil
 	case cutShort(ctx):
-		return river.JobSnooze(0) // which takes no attempt; River knows if it was cancelled
+		return river.JobSnooze(0) // counts no attempt; River knows whether the job was cancelled
 	}
 	return w.failed(kept, job, d, err)
 }
 
-// cutShort reports whether a run has lost its context otherwise than by taking too long, so
-// that it has not failed.
+// cutShort reports whether the context of a run has ended for another reason than its timeout: the
+// run has not failed then.
 func cutShort(ctx context.Context) bool {
 	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }
 
-// carryOut calls the handler, unless nobody needs the effect any more.
+// carryOut calls the handler, unless the effect is obsolete.
 func (w *Worker) carryOut(ctx context.Context, d store.Delivery) (*engine.Report, error) {
 	view, err := w.st.View(ctx, store.Query{Job: d.Job, Step: d.Step})
 	if err != nil || engine.Obsolete(d, view.Step) {
@@ -129,12 +128,12 @@ func (w *Worker) carryOut(ctx context.Context, d store.Delivery) (*engine.Report
 	}
 	r, err := w.call(ctx, engine.NewDelivery(d, view, details))
 	if r != nil && len(r.Results) == 0 && r.Outcome == 0 {
-		r = nil // it says nothing
+		r = nil // an empty report
 	}
 	return r, err
 }
 
-// call calls the handler and returns a panic as an error.
+// call calls the handler, and returns a panic as an error.
 func (w *Worker) call(ctx context.Context, d engine.Delivery) (report *engine.Report, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -144,11 +143,11 @@ func (w *Worker) call(ctx context.Context, d engine.Delivery) (report *engine.Re
 	return w.handler(ctx, d)
 }
 
-// conclude reports what a run came to, completes its River job and settles its effect, in one
-// transaction. A stop is settled once its step has left terminating.
+// conclude commits the report of a run, completes its River job and settles its effect, in one
+// transaction. It settles a stop only when the step is no longer terminating.
 func (w *Worker) conclude(ctx context.Context, job *river.Job[Reference], d store.Delivery, r *engine.Report) error {
 	stop := d.Effect == store.StopAttempt
-	if r != nil && stop && r.Outcome == 0 { // it does not say that the attempt is over
+	if r != nil && stop && r.Outcome == 0 { // the attempt is not over
 		if err := w.report(ctx, d, *r); err != nil {
 			return err
 		}
@@ -176,10 +175,10 @@ func (w *Worker) conclude(ctx context.Context, job *river.Job[Reference], d stor
 	return w.st.Settle(ctx, d)
 }
 
-// goOn keeps what a run says that is not done yet, and has it delivered again after a while.
-// It returns what tells River so.
+// goOn commits the report of an unfinished run. It returns the error that makes River deliver the
+// effect again after the given time.
 func (w *Worker) goOn(ctx context.Context, d store.Delivery, r *engine.Report, after time.Duration) error {
-	d.Failures, d.LastError = 0, ""
+	d.Held, d.Failures, d.LastError = false, 0, ""
 	if err := w.st.Defer(ctx, d); err != nil {
 		return err
 	}
@@ -191,7 +190,7 @@ func (w *Worker) goOn(ctx context.Context, d store.Delivery, r *engine.Report, a
 	return river.JobSnooze(after)
 }
 
-// report reports on the attempt of an effect. A report that comes too late is dropped.
+// report reports on the attempt of an effect. It drops a stale report.
 func (w *Worker) report(ctx context.Context, d store.Delivery, r engine.Report) error {
 	r.Job, r.Step, r.Attempt = d.Job, d.Step, d.Attempt
 	_, err := w.eng.Report(ctx, r)
@@ -201,9 +200,8 @@ func (w *Worker) report(ctx context.Context, d store.Delivery, r engine.Report) 
 	return err
 }
 
-// reportWith reports on the attempt of an effect, settles the effect and does also, in one
-// transaction. It returns whether it did: it does nothing if the report comes too late or says
-// nothing new.
+// reportWith reports on the attempt of an effect, settles the effect and calls also, in one
+// transaction. It returns false, and does nothing, if the report is stale or has no news.
 func (w *Worker) reportWith(ctx context.Context, d store.Delivery, r engine.Report, also func(context.Context, pgx.Tx) error) (bool, error) {
 	r.Job, r.Step, r.Attempt = d.Job, d.Step, d.Attempt
 	ctx = pgstore.Alongside(ctx, func(ctx context.Context, tx pgx.Tx) error {
@@ -219,14 +217,14 @@ func (w *Worker) reportWith(ctx context.Context, d store.Delivery, r engine.Repo
 	return receipt.Seq != 0, err
 }
 
-// failed notes a failure for whoever looks at the job's effects and, if it is the last one,
-// gives up. It returns what tells River so.
+// failed records a failure in the effect, for Engine.Effects, and gives the effect up after the
+// last one. It returns the error for River.
 func (w *Worker) failed(ctx context.Context, job *river.Job[Reference], d store.Delivery, err error) error {
 	err = plainError{err}
-	d.Failures, d.LastError = d.Failures+1, brief(err.Error())
+	d.Held, d.Failures, d.LastError = false, d.Failures+1, brief(err.Error())
 	noted := w.st.Defer(ctx, d)
 	if errors.Is(noted, store.ErrLeaseLost) {
-		return nil // a later run has it
+		return nil // a later run has the effect
 	}
 	var cancelled *river.JobCancelError
 	switch {
@@ -238,8 +236,8 @@ func (w *Worker) failed(ctx context.Context, job *river.Job[Reference], d store.
 	return errors.Join(err, noted)
 }
 
-// A plainError is an error whose text a database takes: UTF-8 and without NUL. A River job with
-// another one would stay running, as River could not note how it ended.
+// A plainError is an error with a text that PostgreSQL stores: UTF-8 without NUL. With another text
+// River could not record the end of the job, and the job would stay running.
 type plainError struct{ error }
 
 func (e plainError) Error() string {

@@ -129,8 +129,8 @@ func TestObsoleteRunIsSettledUnseen(t *testing.T) {
 	}
 }
 
-// A run that is with River is given up as any other, and River's job finds it settled. It cannot be
-// hurried: River has the time of its next run.
+// A person can give up a run that River carries, and River's job then finds it settled. It cannot be
+// hurried: River decides when it runs next.
 func TestRunThatAPersonGivesUp(t *testing.T) {
 	p := newProcess(t)
 	job := p.start(script("a"))
@@ -239,7 +239,7 @@ func TestRunIsGivenUpWithoutAReason(t *testing.T) {
 	}
 }
 
-// What the attempt has come to is reported when River gives up on a run.
+// When River discards the job of a run, the worker reports the end of the attempt.
 func TestRunThatIsGivenUpIsAbnormal(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -292,16 +292,21 @@ func TestFailureIsToldWithTheEffect(t *testing.T) {
 	if err := p.carrier.Worker(p.eng, p.st, fails).Work(ctx, rj); err == nil {
 		t.Error("Work of a handler that fails: nil, want its error")
 	}
-	if e := p.effects(job); len(e) != 1 || e[0].Failures != 1 || len(e[0].LastError) != 500 {
-		t.Errorf("effects after a failure: %+v, want one with a failure and its error, cut to 500", e)
+	if e := p.effects(job); len(e) != 1 || e[0].Held || e[0].Failures != 1 || len(e[0].LastError) != 500 {
+		t.Errorf("effects after a failure: %+v, want one that is not held, with a failure and its error, cut to 500", e)
 	}
-	later := func(context.Context, engine.Delivery) (*engine.Report, error) { return nil, river.JobSnooze(time.Hour) }
+	later := func(context.Context, engine.Delivery) (*engine.Report, error) {
+		if e := p.effects(job); len(e) != 1 || !e[0].Held {
+			t.Errorf("effects while a handler is at work: %+v, want one that is held", e)
+		}
+		return nil, river.JobSnooze(time.Hour)
+	}
 	var snooze *river.JobSnoozeError
 	if err := p.carrier.Worker(p.eng, p.st, later).Work(ctx, rj); !errors.As(err, &snooze) || snooze.Duration != time.Hour {
 		t.Errorf("Work of a handler that snoozes: %v, want its snooze", err)
 	}
-	if e := p.effects(job); len(e) != 1 || e[0].Failures != 0 || e[0].LastError != "" || e[0].Count != 2 {
-		t.Errorf("effects after a snooze: %+v, want one without a failure, of count 2", e)
+	if e := p.effects(job); len(e) != 1 || e[0].Held || e[0].Failures != 0 || e[0].LastError != "" || e[0].Count != 2 {
+		t.Errorf("effects after a snooze: %+v, want one that is not held, without a failure, of count 2", e)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package link bounds what is asked of a PostgreSQL server: each call has a connection for
-// itself, and ends in time whatever the network does.
+// Package link bounds the calls to a PostgreSQL server: each call has a connection for itself and
+// ends in time, also when the network fails.
 package link
 
 import (
@@ -17,35 +17,35 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-// DefaultTimeout is a good deal more than a call takes, and less than a lease.
+// DefaultTimeout is the default bound of a call: far longer than a call takes, and shorter than a
+// lease.
 const DefaultTimeout = 10 * time.Second
 
-// ErrTimeout: the call had no answer within its bound.
+// ErrTimeout is the error of a call without an answer within its bound.
 var ErrTimeout = errors.New("no answer in time")
 
-// A Link is the way to a server: a pool with a bound on each call. It is safe for concurrent
-// use and comes from [New].
+// A Link is a pool with a bound on each call. It is safe for concurrent use. [New] returns one.
 type Link struct {
 	pool    *pgxpool.Pool
 	timeout time.Duration
-	turns   chan struct{} // of the callers that wait for a connection at once
+	turns   chan struct{} // held by the callers that wait for a connection
 
 	mu      sync.Mutex
-	cleared time.Time // the last time that idle connections were thrown away. Guarded by mu
+	cleared time.Time // when idle connections were last discarded. Guarded by mu
 }
 
-// A Call uses a connection, which it leaves idle, under a context that ends with its bound. It
-// may be made again, on another connection or the same, if nothing came of it.
+// A Call uses a connection and leaves it idle. ctx ends with the bound of the call. A Link may
+// repeat it, on the same connection or another one, if nothing was done.
 type Call func(ctx context.Context, c *pgx.Conn) error
 
 const (
-	tries = 3  // connections that one call may break
-	races = 30 // answers to one call that others were faster
+	tries = 3  // connections of one call, if they break
+	races = 30 // repetitions of one call that loses to others
 )
 
-// New returns a link that ends each call after timeout. No more than half of the pool waits for
-// connections at once: the pool asks one that has rested whether it is alive, and keeps the place
-// of one that does not answer for 15 s.
+// New returns a link that ends each call after timeout. At most half as many callers as the pool
+// has connections wait for one at once: the pool pings a connection that was idle, and keeps the
+// place of one that does not answer for 15 s.
 func New(pool *pgxpool.Pool, timeout time.Duration) *Link {
 	return &Link{pool: pool, timeout: timeout, turns: make(chan struct{}, max(pool.Config().MaxConns/2, 1))}
 }
@@ -53,28 +53,28 @@ func New(pool *pgxpool.Pool, timeout time.Duration) *Link {
 // Timeout returns the bound of a call.
 func (l *Link) Timeout() time.Duration { return l.timeout }
 
-// Write makes a call that may change something. An error wraps store.ErrUndone if it is known
-// that the server did nothing. One that the server ends in favor of others, by a deadlock or a
-// serialization failure, is made again, as is one of which nothing was sent.
+// Write makes a call that may write. Its error wraps store.ErrUndone if the server certainly did
+// nothing. Write repeats a call that the server ends in favor of others, by a deadlock or a
+// serialization failure, and a call of which nothing was sent.
 func (l *Link) Write(ctx context.Context, call Call) error {
 	return l.try(ctx, 1, pgconn.SafeToRetry, call)
 }
 
-// Read makes a call that changes nothing. If its connection breaks, or is silent for half of the
-// bound, it is made again on another one.
+// Read makes a call that only reads. If its connection breaks, or is silent for half of the bound,
+// Read repeats the call on another connection.
 func (l *Link) Read(ctx context.Context, call Call) error {
 	return l.try(ctx, 2, func(error) bool { return true }, call)
 }
 
-// try makes a call on one connection after the other, each for a part of the time that is left,
-// and the last for all of it.
+// try makes a call on up to tries connections. Each gets the remaining time divided by part, the
+// last one all of it.
 func (l *Link) try(ctx context.Context, part time.Duration, again func(error) bool, call Call) error {
 	began := time.Now()
 	end := began.Add(l.timeout)
 	for n := 1; ; n++ {
 		if n == tries {
 			part = 1
-			l.clear(began) // one that breaks may be an accident, and two are an outage
+			l.clear(began) // one broken connection may be an accident, two are an outage
 		}
 		broke, err := l.once(ctx, end, part, call)
 		if !broke || n == tries || ctx.Err() != nil || time.Until(end) <= 0 || !again(err) {
@@ -83,7 +83,7 @@ func (l *Link) try(ctx context.Context, part time.Duration, again func(error) bo
 	}
 }
 
-// Take returns a connection that is the caller's from now on, outside of the pool.
+// Take returns a connection outside the pool, which the caller owns and closes.
 func (l *Link) Take(ctx context.Context) (*pgx.Conn, error) {
 	c, err := l.acquire(ctx, time.Now().Add(l.timeout))
 	if err != nil {
@@ -92,9 +92,9 @@ func (l *Link) Take(ctx context.Context) (*pgx.Conn, error) {
 	return c.Hijack(), nil
 }
 
-// once makes a call on one connection, and reports whether that broke.
+// once makes a call on one connection, and reports whether the connection broke.
 func (l *Link) once(ctx context.Context, end time.Time, part time.Duration, call Call) (broke bool, err error) {
-	c, err := l.acquire(ctx, end.Add(-l.timeout/4)) // a call that is cut off soon is better not made
+	c, err := l.acquire(ctx, end.Add(-l.timeout/4)) // too late for a call: it would only be cut off
 	if err != nil {
 		return false, Undone(err)
 	}
@@ -102,14 +102,22 @@ func (l *Link) once(ctx context.Context, end time.Time, part time.Duration, call
 	most := end.Sub(began) / part
 	bounded, stop := context.WithTimeout(ctx, most)
 	defer stop()
-	// A server that answers, but takes long, ends the statement and says so: the rest of the time
-	// is for that.
+	// After three quarters of the time the server is asked to cancel the statement. The rest is for
+	// its answer.
 	late := &canceling{conn: c.Conn(), done: make(chan struct{})}
 	timer := time.AfterFunc(most*3/4, func() { late.cancel(bounded) })
 	defer func() {
 		spent := !timer.Stop()
 		broke = c.Conn().IsClosed()
-		l.release(c, late, spent)
+		switch {
+		case spent:
+			l.release(c, true, late.done)
+		case readsOnly(err): // the others of the pool lead to the same server
+			l.clear(began)
+			l.release(c, true, nil)
+		default:
+			l.release(c, false, nil)
+		}
 		if spent && err != nil && ctx.Err() == nil {
 			err = l.tooLate(began, bounded, err)
 		}
@@ -117,8 +125,8 @@ func (l *Link) once(ctx context.Context, end time.Time, part time.Duration, call
 	return false, known(raced(bounded, c.Conn(), call))
 }
 
-// A canceling is the request to cancel what a connection does, which arrives on another one: that
-// connection is of no more use, as it may come late.
+// A canceling is a request to cancel the statement of a connection. The request travels on another
+// connection and may arrive late: conn must not be used again.
 type canceling struct {
 	conn *pgx.Conn
 	done chan struct{}
@@ -129,8 +137,8 @@ func (c *canceling) cancel(ctx context.Context) {
 	_ = c.conn.PgConn().CancelRequest(ctx)
 }
 
-// tooLate returns the error of a call that its bound has ended. If the server has not said so
-// itself, it is silent, and others of its connections may be so.
+// tooLate returns the error of a call that its bound has ended. If the server did not cancel it,
+// the server is silent, and the idle connections may be dead too: tooLate discards them.
 func (l *Link) tooLate(began time.Time, bounded context.Context, err error) error {
 	const canceled = "57014"
 	took := time.Since(began).Round(time.Millisecond)
@@ -149,7 +157,7 @@ func (l *Link) tooLate(began time.Time, bounded context.Context, err error) erro
 	return err
 }
 
-// raced makes a call until the server does not end it in favor of others.
+// raced repeats a call that the server ends in favor of others.
 func raced(ctx context.Context, c *pgx.Conn, call Call) error {
 	for n := 1; ; n++ {
 		err := call(ctx, c)
@@ -159,8 +167,8 @@ func raced(ctx context.Context, c *pgx.Conn, call Call) error {
 	}
 }
 
-// acquire returns a connection. If there is none for half of the time although some are idle, the
-// one that the pool looks at is silent, and the others may be so: they are thrown away.
+// acquire returns a connection. If it gets none for half of the time although some are idle, the
+// one that the pool pings is silent and the others may be dead too: acquire discards them.
 func (l *Link) acquire(ctx context.Context, end time.Time) (*pgxpool.Conn, error) {
 	began := time.Now()
 	first, stop := context.WithDeadline(ctx, began.Add(end.Sub(began)/2))
@@ -179,7 +187,7 @@ func (l *Link) acquire(ctx context.Context, end time.Time) (*pgxpool.Conn, error
 	return c, err
 }
 
-// turn waits for a turn and then for a connection.
+// turn waits for a turn, and then for a connection.
 func (l *Link) turn(ctx context.Context) (*pgxpool.Conn, error) {
 	select {
 	case l.turns <- struct{}{}:
@@ -190,7 +198,7 @@ func (l *Link) turn(ctx context.Context) (*pgxpool.Conn, error) {
 	}
 }
 
-// clear throws idle connections away, unless that was done since some moment.
+// clear discards the idle connections, unless that was done after since.
 func (l *Link) clear(since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -200,22 +208,33 @@ func (l *Link) clear(since time.Time) {
 	}
 }
 
-// release gives a connection back, or its place if it is broken or spent. pgx closes a broken one
-// in the background, and its place would be taken until the server, if it is silent, has been waited
-// for. So long no place is spared.
-func (l *Link) release(c *pgxpool.Conn, late *canceling, spent bool) {
+// readsOnly reports whether err means that the server takes no writes: it was the primary before a
+// failover, or is not the primary yet. A connection to it serves reads and would stay in the pool.
+func readsOnly(err error) bool {
+	const readOnlyTransaction = "25006"
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == readOnlyTransaction
+}
+
+// release gives a connection back to the pool, or only its place if the connection is broken, or if
+// closed says to close it, after late. pgx closes a broken connection in the background and holds
+// its place while it waits for the server; release waits for that for a tenth of the timeout, at
+// most 1 s.
+func (l *Link) release(c *pgxpool.Conn, closed bool, late <-chan struct{}) {
 	conn := c.Conn()
-	if !spent && !conn.IsClosed() {
+	if !closed && !conn.IsClosed() {
 		c.Release()
 		return
 	}
 	go func() {
 		grace, stop := context.WithTimeout(context.Background(), min(l.timeout/10, time.Second))
 		defer stop()
-		if spent {
-			select {
-			case <-late.done:
-			case <-grace.Done():
+		if closed {
+			if late != nil {
+				select {
+				case <-late:
+				case <-grace.Done():
+				}
 			}
 			_ = conn.Close(grace)
 		}
@@ -228,7 +247,7 @@ func (l *Link) release(c *pgxpool.Conn, late *canceling, spent bool) {
 	}()
 }
 
-// rest waits for d or the end of ctx, whose error it returns.
+// rest waits for d, or until ctx ends and returns its error.
 func rest(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -22,9 +22,9 @@ type undone struct{ error }
 
 func (u undone) Unwrap() []error { return []error{u.error, store.ErrUndone} }
 
-// RolledBack reports whether err means that the server has refused a call: nothing was done, its
-// session goes on, and the bound of the call is not the reason. It may have been asked to commit what
-// had failed, by a function that passed an error over.
+// RolledBack reports whether err means that the server refused a call, and not for its timeout:
+// nothing was done and the session is usable. That includes a commit of a failed transaction, by a
+// function that ignored an error.
 func RolledBack(err error) bool {
 	var refused *pgconn.PgError
 	if errors.Is(err, ErrTimeout) {
@@ -33,7 +33,7 @@ func RolledBack(err error) bool {
 	return errors.Is(err, pgx.ErrTxCommitRollback) || errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR"
 }
 
-// known wraps store.ErrUndone into an error after which it is known that nothing was done.
+// known wraps store.ErrUndone into an error that shows that nothing was done.
 func known(err error) error {
 	if RolledBack(err) || pgconn.SafeToRetry(err) {
 		return Undone(err)
@@ -41,8 +41,8 @@ func known(err error) error {
 	return err
 }
 
-// lostRace reports whether the server has ended a transaction in favor of others, so that it may
-// pass if it is tried again.
+// lostRace reports whether the server ended a transaction in favor of others: it may pass if it is
+// repeated.
 func lostRace(err error) bool {
 	const serializationFailure, deadlock = "40001", "40P01"
 	var refused *pgconn.PgError

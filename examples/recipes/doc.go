@@ -1,0 +1,2 @@
+// Package recipes has the Examples of docs/recipes.md.
+package recipes
