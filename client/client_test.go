@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -297,5 +298,32 @@ func TestAnExecutorOfOneType(t *testing.T) {
 	left, err := in.Effects(t.Context(), created.Job, 0, 0)
 	if err != nil || len(left) != 1 || left[0].Type != step.FileTransfer || left[0].Count != 0 {
 		t.Errorf("left: %+v, %v; want the run of the second step, never claimed", left, err)
+	}
+}
+
+// A duration crosses the wire in whole milliseconds, rounded up; the longest comes back as the longest.
+func TestTheLongestDurationsAreReadBack(t *testing.T) {
+	eng := newEngine()
+	c := as(t, serve(t, eng, httpapi.Config{}), "ann")
+	for _, d := range []time.Duration{1, time.Millisecond, math.MaxInt64 - 1e6, math.MaxInt64} {
+		created, err := eng.In(scope).Create(t.Context(), engine.JobSpec{Name: "n", Timeout: d, Steps: []step.Spec{
+			{Type: step.Script, Name: "s", Targets: []string{"a"}, Timeout: d, TotalTimeout: d, Delay: d},
+		}}, engine.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j, err := c.Job(t.Context(), created.Job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := c.Step(t.Context(), created.Job, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, got := range map[string]time.Duration{"job": j.Policy.Timeout, "timeout": s.Timeout, "total": s.Policy.TotalTimeout, "delay": s.Policy.Delay} {
+			if got < d || got-d > time.Millisecond {
+				t.Errorf("%s %v is read back as %v", name, d, got)
+			}
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"math"
 	"time"
 
 	"github.com/stepgate/stepgate/step"
@@ -98,7 +99,13 @@ func (p *wirePolicy) stored() *step.Policy {
 	}
 }
 
-func duration(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
+// duration returns ms milliseconds, or the longest duration if they are more: milliseconds rounds up.
+func duration(ms int64) time.Duration {
+	if ms > math.MaxInt64/int64(time.Millisecond) {
+		return math.MaxInt64
+	}
+	return time.Duration(ms) * time.Millisecond
+}
 
 // milliseconds returns d in whole milliseconds, away from 0.
 func milliseconds(d time.Duration) int64 {

@@ -85,8 +85,9 @@ func sane(t time.Time) time.Time {
 // sweeps, needs f, and all need the same. The engine asks f, outside of every decision, when a step
 // is about to begin an attempt, and keeps the answer in the record, so no replay asks again. At the
 // moment of an answer it asks again. A panic, no answer for a second, and a moment before t are told to
-// [Observer].Failed, and f is asked again after a minute. A sweep asks about one step after another, so
-// a slow f delays all that is behind it. f must be safe for concurrent use.
+// [Observer].Failed, and f is asked again after a minute; about a name whose call hangs, not before that
+// call returns. A sweep asks about one step after another, so a slow f delays all that is behind it. f
+// must be safe for concurrent use.
 func WithWindows(f func(name string, t time.Time) time.Time) Option {
 	return func(c *config) { c.window = f }
 }

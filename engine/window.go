@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,31 +66,44 @@ func (w *windows) ask(ctx context.Context, f func(string, time.Time) time.Time, 
 	if w.isLate(name) {
 		return time.Time{}, errNoAnswer
 	}
-	var opens time.Time
-	answered := make(chan error, 1)
-	go func() { answered <- contain(func() error { opens = f(name, now); return nil }) }()
-	timer := time.NewTimer(windowWait)
-	defer timer.Stop()
-	select {
-	case err := <-answered:
-		if err == nil && opens.Before(now) {
-			err = fmt.Errorf("the answer %v is before %v", opens, now)
-		}
-		return opens, err
-	case <-timer.C:
-	case <-ctx.Done():
+	type answer struct {
+		opens time.Time
+		err   error
 	}
-	w.count(name, 1)
+	answered, late := make(chan answer, 1), make(chan struct{})
+	timer := time.AfterFunc(windowWait, func() {
+		w.count(name, 1)
+		close(late)
+	})
 	go func() {
-		<-answered
-		w.count(name, -1)
+		said := answer{err: errEnded}
+		defer func() {
+			if !timer.Stop() {
+				w.count(name, -1)
+			}
+			answered <- said
+		}()
+		var opens time.Time
+		err := contain(func() error { opens = f(name, now); return nil })
+		said = answer{opens, err}
 	}()
-	return time.Time{}, cmp.Or(ctx.Err(), errNoAnswer)
+	select {
+	case said := <-answered:
+		if said.err == nil && said.opens.Before(now) {
+			said.err = fmt.Errorf("the answer %v is before %v", said.opens, now)
+		}
+		return said.opens, said.err
+	case <-late:
+		return time.Time{}, errNoAnswer
+	case <-ctx.Done(): // the question goes on, and may yet be late
+		return time.Time{}, ctx.Err()
+	}
 }
 
 var (
 	errNoWindows = errors.New("this engine has no function of windows: see WithWindows")
 	errNoAnswer  = fmt.Errorf("no answer for %v", windowWait)
+	errEnded     = errors.New("the function of windows ended its goroutine")
 )
 
 func (w *windows) isLate(name string) bool {

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,7 @@ func TestWindowsWithoutAnAnswer(t *testing.T) {
 		"zero":   func(time.Time, chan struct{}) time.Time { return time.Time{} },
 		"past":   func(now time.Time, _ chan struct{}) time.Time { return now.Add(-1) },
 		"panic":  func(time.Time, chan struct{}) time.Time { panic("no calendar") },
+		"exit":   func(now time.Time, _ chan struct{}) time.Time { runtime.Goexit(); return now },
 		"silent": func(now time.Time, forever chan struct{}) time.Time { <-forever; return now },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,5 +108,29 @@ func TestManyAskAboutAWindow(t *testing.T) {
 		if failed.Load() != 0 {
 			t.Errorf("%d failures", failed.Load())
 		}
+	})
+}
+
+// A caller who leaves while the function of windows works shuts the window for nobody else.
+func TestACallerWhoLeavesShutsNoWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked, failed atomic.Int32
+		eng := engine.New(memstore.New(), engine.WithWindows(func(_ string, now time.Time) time.Time {
+			if asked.Add(1) == 1 {
+				time.Sleep(800 * time.Millisecond)
+			}
+			return now
+		}), engine.WithObserver(engine.Observer{Failed: func(context.Context, error) { failed.Add(1) }}))
+		first, second := must(eng.Create(t.Context(), inWindow(), engine.Request{})).Job, must(eng.Create(t.Context(), inWindow(), engine.Request{})).Job
+		leaving, leave := context.WithTimeout(t.Context(), 400*time.Millisecond)
+		defer leave()
+		_, _ = eng.OperateJob(leaving, first, operation.StartJob, engine.Request{}) // the sweep goes on with it
+		if _, err := eng.OperateJob(t.Context(), second, operation.StartJob, engine.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		if s := must(eng.Step(t.Context(), second, 1)); s.State != step.Running {
+			t.Errorf("the step is %v and waits %+v, with %d failures", s.State, s.Gate, failed.Load())
+		}
+		time.Sleep(800 * time.Millisecond) // the first answer comes
 	})
 }

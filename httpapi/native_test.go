@@ -127,7 +127,7 @@ func TestAnEffectThatKeepsFailing(t *testing.T) {
 	}
 	const body = `{"reason":"a is gone",` + anyRequest + `}`
 	w := r.ask("ann", "POST", path+"/effects/2/give_up", body, "If-Match", `"2"`)
-	if w.Code != 200 || w.Header().Get("ETag") != "" {
+	if w.Code != 200 || w.Header().Get("ETag") != `"4"` {
 		t.Fatalf("give up: %d, %v, %s", w.Code, w.Header(), w.Body)
 	}
 	v := r.want(200, "ann", "POST", path+"/effects/2/give_up", body)
@@ -543,5 +543,30 @@ func TestExecutorsAndPersons(t *testing.T) {
 	}
 	if len(asked) < len(persons) {
 		t.Errorf("the authorizer was asked %d times", len(asked))
+	}
+}
+
+// An answer has the ETag that a GET of the job shows next, and none if nothing moved.
+func TestNativeWhatMovesNothingHasNoETag(t *testing.T) {
+	r := newRig(t)
+	job := fmt.Sprintf("/v1/jobs/%d", r.asking())
+	for _, ask := range []struct {
+		path, body string
+		moves      bool
+	}{
+		{"/hold", "", false},
+		{"/resume", "", false},
+		{"/steps/2/operate", `{"code":"stop_before"}`, false},
+		{"/steps/2/operate", `{"code":"clear_stop"}`, false},
+		{"/steps/1/operate", `{"code":"confirm"}`, true},
+	} {
+		got := r.ask("ann", "POST", job+ask.path, ask.body)
+		want := ""
+		if ask.moves {
+			want = r.ask("ann", "GET", job, "").Header().Get("ETag")
+		}
+		if tag := got.Header().Get("ETag"); got.Code != 200 || tag != want || ask.moves && tag == "" {
+			t.Errorf("%s %s: status %d, ETag %q, want %q", ask.path, ask.body, got.Code, tag, want)
+		}
 	}
 }

@@ -243,8 +243,7 @@ func (c *call) operateJob(b *moreBody, code operation.JobCode) (reply, error) {
 func (c *call) giveUp(b *moreBody) (reply, error) { return c.onEffect(b, c.eng.GiveUp) }
 func (c *call) hurry(b *moreBody) (reply, error)  { return c.onEffect(b, c.eng.Hurry) }
 
-// onEffect calls do on the effect in the path. The answer has no ETag: most of these records
-// change no state.
+// onEffect calls do on the effect in the path.
 func (c *call) onEffect(b *moreBody, do func(context.Context, store.JobID, store.Seq, engine.Request) (store.Record, error)) (reply, error) {
 	job, seq, err := c.effect()
 	if err != nil {
@@ -255,18 +254,20 @@ func (c *call) onEffect(b *moreBody, do func(context.Context, store.JobID, store
 		return reply{}, err
 	}
 	record, err := do(c.Context(), job, seq, asked)
-	answer, err := c.done(record, err)
-	answer.moved = 0
-	return answer, err
+	return c.done(record, err)
 }
 
-// done answers with the record of an operation. Every operation changes a state or an attempt, so
-// the record's sequence number is the job's ETag after it.
+// done answers with the record of an operation. If the record moves the job, its sequence number is
+// the job's ETag after it; else the ETag stays the one before it, which the record does not tell.
 func (c *call) done(record store.Record, err error) (reply, error) {
 	if c.ifMatch != 0 && errors.Is(err, operation.Stale) {
 		p := problemOf(err)
 		p.Status = http.StatusPreconditionFailed
 		return reply{}, p
 	}
-	return reply{body: record, moved: record.Seq}, err
+	answer := reply{body: record}
+	if record.Moves() {
+		answer.moved = record.Seq
+	}
+	return answer, err
 }

@@ -156,6 +156,9 @@ func inWords(r *engine.Refusal) string {
 		why = fmt.Sprintf("it is for the job's current step, which is %d", r.Current)
 	case operation.WrongState:
 		why = "it is not legal in this state, only in " + listed(r.LegalFrom)
+		if r.Detail != "" { // what the step waits for
+			why += ", and " + r.Detail
+		}
 	case operation.NothingToRetry:
 		why = "every target has succeeded already"
 	case operation.NotConfirmer:

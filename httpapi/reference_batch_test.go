@@ -184,3 +184,22 @@ func TestRolling22Reference(t *testing.T) {
 		t.Errorf("a step without batches is answered with %s", text)
 	}
 }
+
+// A refusal at a gate says what the step waits for, and until when.
+func TestReferenceSaysWhatAGatedStepWaitsFor(t *testing.T) {
+	p := newPlatform(t, httpapi.Caller{Person: "ann", Scope: biz})
+	for _, gated := range []struct {
+		spec step.Spec
+		want string
+	}{
+		{step.Spec{Type: step.Script, Name: "run", Targets: []string{"a"}, StopBefore: true}, "it waits for a person to continue"},
+		{step.Spec{Type: step.Script, Name: "run", Targets: []string{"a"}, Delay: time.Hour}, "it waits until 1970-"},
+	} {
+		job := p.create(biz, gated.spec)
+		p.start(job)
+		answer := p.send("POST", "/api/v3/operate_step_instance", body(job, `, "step_instance_id": 1, "operation_code": 2`))
+		if answer.Code == 0 || !strings.Contains(answer.Message, gated.want) {
+			t.Errorf("%+v, want %q", answer, gated.want)
+		}
+	}
+}

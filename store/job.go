@@ -37,7 +37,7 @@ type Job struct {
 	Name     string          `json:"name"`              // shown to people
 	State    step.State      `json:"state"`             // mirrors the current step, see step.State.OfJob
 	Version  Seq             `json:"version"`           // the sequence number of the last record
-	Moved    Seq             `json:"moved"`             // the sequence number of the last record that moved the job, see Record.Moves
+	Moved    Seq             `json:"moved"`             // the sequence number of the last record that moved a state, an attempt or a gate, see Record.Moves
 	Current  step.ID         `json:"current"`           // the step that is under way, or was last; before the start, the first
 	Steps    int32           `json:"steps"`             // number of steps
 	Skipped  int32           `json:"skipped"`           // number of steps that ended skipped

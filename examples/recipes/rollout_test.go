@@ -23,7 +23,7 @@ func rollout(install step.Spec) step.Spec {
 // patient retries the failed hosts of a step twice, after about 1 min and 2 min, unless the password was
 // refused on all of them. Then a person decides.
 func patient(install step.Spec) step.Spec {
-	install.Retry = step.Retry{Attempts: 2, After: time.Minute, Except: []step.Status{step.BadPassword}}
+	install.Retry = step.Retry{Attempts: 2, After: time.Minute, Most: 2 * time.Minute, Except: []step.Status{step.BadPassword}}
 	return install
 }
 
@@ -51,6 +51,7 @@ func Example_rollout() {
 			fmt.Printf("attempt %d: batch %d, %d hosts\n", s.Attempt, s.Batch, len(results))
 			must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: s.Attempt, Results: results}))
 		case s.Gate.Reason == step.TimeGate:
+			fmt.Println("a retry in about", s.Gate.Until.Sub(step.At(now)).Round(time.Minute))
 			now = s.Gate.Until.Std()
 		case s.Gate.Reason == step.PersonGate:
 			fmt.Println("ann looks, and continues")
@@ -63,7 +64,9 @@ func Example_rollout() {
 	// Output:
 	// preview: [5 50]
 	// attempt 1: batch 1, 5 hosts
+	// a retry in about 1m0s
 	// attempt 2: batch 1, 1 hosts
+	// a retry in about 2m0s
 	// attempt 3: batch 1, 1 hosts
 	// ann looks, and continues
 	// attempt 4: batch 2, 45 hosts

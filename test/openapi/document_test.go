@@ -173,10 +173,15 @@ func (d *document) check(req *http.Request, sent string, resp *http.Response, bo
 	d.seen[op.pointer+" "+status] = true
 	headers, _ := answer["headers"].(object)
 	for _, name := range []string{"ETag", "Location", "Retry-After"} {
-		if given := resp.Header.Get(name); (given != "") != (headers[name] != nil) && !strings.Contains(sent, "dry_run") {
-			d.Errorf("%.200s: header %s is %q, described: %v", call, name, given, headers[name] != nil)
-		} else if given != "" {
-			_, schema := d.at(at + "/headers/" + name)
+		var header object
+		var schema string
+		if headers[name] != nil {
+			header, schema = d.at(at + "/headers/" + name)
+		}
+		switch given := resp.Header.Get(name); {
+		case given == "" && header["required"] == true && !strings.Contains(sent, "dry_run"), given != "" && header == nil:
+			d.Errorf("%.200s: header %s is %q, described: %v", call, name, given, header)
+		case given != "":
 			if err := d.schema(schema + "/schema").Validate(given); err != nil {
 				d.Errorf("%.200s: header %s: %v", call, name, err)
 			}
