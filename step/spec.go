@@ -45,8 +45,8 @@ type Spec struct {
 	// 0 means no deadline. Deadlines have a resolution of one millisecond and are rounded up.
 	Timeout time.Duration `json:"timeout_ns,omitempty"` // nanoseconds in JSON
 
-	// OnTimeout is the decision at the deadline. Only on a step that asks and has a
-	// Timeout.
+	// OnTimeout is the decision at the deadline. Only on a step that asks and has a Timeout or a
+	// TotalTimeout.
 	OnTimeout Decision `json:"on_timeout,omitempty"`
 
 	// TotalTimeout is the maximum duration of all attempts together, waits between them included,
