@@ -259,6 +259,12 @@ var methods = map[string][]method{
 	"resumeJob": {{"OperateJob", func(ctx context.Context, c *client.Client) error {
 		return second(c.OperateJob(ctx, 1, operation.ResumeJob, request))
 	}}},
+	"sealJob": {{"OperateJob", func(ctx context.Context, c *client.Client) error {
+		return second(c.OperateJob(ctx, 1, operation.SealJob, request))
+	}}},
+	"commentJob": {{"OperateJob", func(ctx context.Context, c *client.Client) error {
+		return second(c.OperateJob(ctx, 1, operation.CommentJob, request))
+	}}},
 	"listBatches": {{"Batches", func(ctx context.Context, c *client.Client) error { return second(c.Batches(ctx, 1, 2)) }}},
 	"planBatches": {{"PlanBatches", func(ctx context.Context, c *client.Client) error { return second(c.PlanBatches(ctx, "1 10%", 100)) }}},
 	"listSteps":   {{"Steps", func(ctx context.Context, c *client.Client) error { return second(c.Steps(ctx, 1, 1, 1)) }}},

@@ -98,16 +98,16 @@ func (c *Client) Operate(ctx context.Context, job store.JobID, id step.ID, code 
 	return c.operate(ctx, k, &r)
 }
 
-// OperateJob starts, terminates, holds or resumes a job, as [engine.Engine.OperateJob] does. Other
-// operations on jobs are not available over HTTP. r.By and r.Executor are invalid input, as the server identifies
-// the caller.
+// OperateJob starts, terminates, holds, resumes, seals or comments a job, as [engine.Engine.OperateJob]
+// does. Other operations on jobs are not available over HTTP. r.By and r.Executor are invalid input, as
+// the server identifies the caller.
 func (c *Client) OperateJob(ctx context.Context, job store.JobID, code operation.JobCode, r engine.Request) (store.Record, error) {
 	name, ok := map[operation.JobCode]string{
 		operation.StartJob: "start", operation.TerminateJob: "terminate", operation.HoldJob: "hold", operation.ResumeJob: "resume",
+		operation.SealJob: "seal", operation.CommentJob: "comment",
 	}[code]
 	if !ok {
-		return store.Record{}, invalid("code", "%v has no call over HTTP: want %v, %v, %v or %v", code,
-			operation.TerminateJob, operation.StartJob, operation.HoldJob, operation.ResumeJob)
+		return store.Record{}, invalid("code", "%v has no call over HTTP: want %v", code, operation.CausesOf(operation.AllJobCodes()...))
 	}
 	if err := identified(&r); err != nil {
 		return store.Record{}, err

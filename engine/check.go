@@ -155,15 +155,20 @@ func (c *Operate) check(r *operation.Rules, limits *Limits) *Refusal {
 	case !c.Cause.OfJob() && (!c.Cause.OfStep() || !r.Causes().Has(c.Cause)):
 		return unknownCode(r, step.Cause.OfStep, uint8(c.Cause))
 	}
-	return c.Request.check(limits)
+	if refusal := c.Request.check(limits); refusal != nil {
+		return refusal
+	}
+	if c.Because == "" && r.Comments(c.Cause) {
+		return invalid("reason", "empty: it is the comment")
+	}
+	return nil
 }
 
 // isDocumented reports whether c is a documented operation on the job. Without a row it is never
 // legal, but naming it is no invalid input.
-func isDocumented(c step.Cause) bool {
-	return c == operation.StartJob.Cause() || c == operation.TerminateJob.Cause() ||
-		c == operation.HoldJob.Cause() || c == operation.ResumeJob.Cause()
-}
+func isDocumented(c step.Cause) bool { return documentedOfJob.Has(c) }
+
+var documentedOfJob = operation.CausesOf(operation.AllJobCodes()...) // never changed
 
 // unknownCode refuses an operation that the rules do not know: on a step, or on a job.
 func unknownCode(r *operation.Rules, ofKind func(step.Cause) bool, code uint8) *Refusal {

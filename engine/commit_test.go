@@ -733,7 +733,7 @@ func TestExplainAsksOnlyAboutWhatTheRulesAllow(t *testing.T) {
 			for _, v := range x.Causes {
 				var err error
 				if v.Cause.OfJob() {
-					_, err = d.eng.OperateJob(t.Context(), id, operation.JobCode(v.Cause.Code()), engine.Request{DryRun: true})
+					_, err = d.eng.OperateJob(t.Context(), id, operation.JobCode(v.Cause.Code()), engine.Request{DryRun: true, Because: "a comment"})
 				} else {
 					_, err = d.eng.Operate(t.Context(), id, 1, operation.Code(v.Cause), engine.Request{DryRun: true})
 				}
@@ -1018,9 +1018,9 @@ func TestOlderRules(t *testing.T) {
 	told := []error{}
 	for _, v := range x.Causes {
 		switch v.Cause {
-		case operation.HoldJob.Cause(): // of the whole job, whatever the type of its step
+		case operation.HoldJob.Cause(), operation.CommentJob.Cause(): // of the whole job, whatever the type of its step
 			if !v.Legal {
-				t.Errorf("a hold of a job with a step of an unknown type: %v, want it legal", v.Refusal)
+				t.Errorf("%v of a job with a step of an unknown type: %v, want it legal", v.Cause, v.Refusal)
 			}
 		case operation.ResumeJob.Cause():
 			if v.Legal || v.Refusal.Reason != operation.NotHeld {

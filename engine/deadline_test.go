@@ -126,7 +126,7 @@ func TestARefusalLeavesTheExpiryToTheSweep(t *testing.T) {
 // and the version that it shows is a condition on which the operation passes.
 func TestExplainMeetsTheDeadline(t *testing.T) {
 	d := newOverdue(t, memstore.New(), confirmedLate)
-	ofJob := operation.CausesOf(operation.TerminateJob, operation.HoldJob)
+	ofJob := operation.CausesOf(operation.TerminateJob, operation.HoldJob, operation.CommentJob)
 	for id, want := range map[step.ID]step.Causes{
 		1: ofJob, 2: operation.CausesOf(operation.Confirm, operation.TerminateConfirmation).Union(ofJob),
 		3: operation.CausesOf(operation.StopBefore).Union(ofJob), // which has not begun

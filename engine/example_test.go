@@ -76,9 +76,9 @@ func ExampleRefusal() {
 		fmt.Println(refusal.State, "|", refusal.LegalFrom, "|", refusal.Legal)
 	}
 	// Output:
-	// job 100, step 1: next_step (11) is not legal in failed, only in terminated; legal now: retry_failed, ignore_error, retry_all
+	// job 100, step 1: next_step (11) is not legal in failed, only in terminated; legal now: retry_failed, ignore_error, retry_all, on the job: seal_job
 	// true
-	// failed | terminated | retry_failed, ignore_error, retry_all
+	// failed | terminated | retry_failed, ignore_error, retry_all, seal_job, comment_job
 }
 
 // A running job can be terminated once. The executor is told to stop, and its report ends the job.
@@ -92,7 +92,7 @@ func ExampleEngine_OperateJob() {
 	fmt.Println(report.JobState)
 	// Output:
 	// running -> terminating effect stop
-	// job 100, step 1: terminate_job (job 1) is not legal in terminating, only in running, gated; legal now: forced_skip, on the job: hold_job
+	// job 100, step 1: terminate_job (job 1) is not legal in terminating, only in pending, running, gated; legal now: forced_skip, on the job: hold_job
 	// terminated
 }
 
@@ -124,13 +124,15 @@ func ExampleEngine_Explain() {
 	// start_job: no, wrong_state
 	// hold_job: no, wrong_state
 	// resume_job: no, not_held
+	// seal_job: to failed
+	// comment_job: to failed
 }
 
 func ExampleEngine_Allowed() {
 	eng, job := release()
 	fail(eng, job)
 	fmt.Println(must(eng.Allowed(ctx, job, 1, engine.Request{By: "bob"})))
-	// Output: retry_failed, ignore_error, retry_all
+	// Output: retry_failed, ignore_error, retry_all, seal_job, comment_job
 }
 
 // A dry run returns the answer of the operation, and changes nothing.
@@ -390,7 +392,7 @@ func ExampleEngine_GiveUp() {
 	// run 2 was claimed 1 time: no agent on web-1
 	// delivery 2 <nil>
 	// broke by bob because web-1 is gone
-	// step abnormal and legal retry_failed, ignore_error, retry_all
+	// step abnormal and legal retry_failed, ignore_error, retry_all, seal_job, comment_job
 	// true
 }
 
@@ -541,7 +543,7 @@ func ExampleWithObserver() {
 	// Output:
 	// level=INFO msg=accepted job=100 cause=created by=bob state=pending
 	// level=INFO msg=accepted job=100 cause=start_job by=bob state=running
-	// level=WARN msg=refused job=100 step=1 cause=confirm reason=wrong_type legal="terminate_job, hold_job"
+	// level=WARN msg=refused job=100 step=1 cause=confirm reason=wrong_type legal="terminate_job, hold_job, comment_job"
 }
 
 // Rules are a value: this engine refuses a forced skip while a step terminates.

@@ -150,6 +150,17 @@ var journalJobs = []struct {
 		p.operate(1, operation.RetryAll, "bob", "")
 		p.report(1, 5, 0, 0, 0, 0, 0, step.TargetSucceeded, step.NoSuchUser)
 	}},
+
+	{"job-10-cancelled-and-sealed", engine.JobSpec{Name: "cancelled and sealed", Steps: []step.Spec{
+		{Type: step.Script, Name: "run", Targets: []string{"a"}},
+	}}, func(p *player) {
+		p.operateJob(operation.CommentJob, "ann", "wait for <bob>")
+		p.operateJob(operation.TerminateJob, "ann", "cancelled")
+		p.operate(1, operation.RetryAll, "bob", "")
+		p.report(1, 1, 0, step.NonZeroExit)
+		p.operateJob(operation.SealJob, "bob", "")
+		p.operateJob(operation.CommentJob, "ann", "closed \u2713")
+	}},
 }
 
 // everyHost returns a host for each status, and one before them that never reports.

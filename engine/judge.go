@@ -39,9 +39,9 @@ func judge(r *operation.Rules, v *store.View, cmd Command) (operation.Move, *Ref
 func ruled(r *operation.Rules, v *store.View, cause step.Cause, person string) (operation.Move, operation.Reason) {
 	move, reason := r.Judge(standing(v), cause)
 	if reason == 0 {
-		reason = unmet(v, move.Guard, person)
+		reason = unmet(r, v, move.Guard, person)
 	}
-	if whole, ok := r.Whole(v.Job.State, cause); ok && reason != 0 && !v.Job.Sealed && move != whole && unmet(v, whole.Guard, person) == 0 {
+	if whole, ok := r.Whole(v.Job.State, cause); ok && reason != 0 && !v.Job.Sealed && move != whole && unmet(r, v, whole.Guard, person) == 0 {
 		return whole, 0
 	}
 	return move, reason
@@ -58,7 +58,7 @@ func legal(r *operation.Rules, v *store.View, person string) step.Causes {
 	var room [16]operation.Guard
 	refusing := room[:0]
 	for _, g := range guards {
-		if unmet(v, g, person) != 0 {
+		if unmet(r, v, g, person) != 0 {
 			refusing = append(refusing, g)
 		}
 	}
@@ -86,7 +86,7 @@ func standing(v *store.View) operation.Standing {
 }
 
 // unmet returns the reason for which a guard refuses a person, or 0.
-func unmet(v *store.View, g operation.Guard, actor string) operation.Reason {
+func unmet(r *operation.Rules, v *store.View, g operation.Guard, actor string) operation.Reason {
 	s := &v.Step
 	switch g {
 	case operation.SomeDue:
@@ -110,6 +110,8 @@ func unmet(v *store.View, g operation.Guard, actor string) operation.Reason {
 		return unless(s.StopBefore, operation.NoStop)
 	case operation.Unmarked:
 		return unless(!s.StopBefore, operation.StopSet)
+	case operation.Unfinal:
+		return unless(goesOn(r, s), operation.Final)
 	}
 	return 0
 }

@@ -472,7 +472,7 @@ func TestOnlyTheEntryLeavesAStepRunning(t *testing.T) {
 			if guard == operation.Held {
 				must(s.eng.OperateJob(ctx, s.id, operation.HoldJob, engine.Request{}))
 			}
-			must(s.eng.OperateJob(ctx, s.id, operation.JobCode(40), engine.Request{}))
+			must(s.eng.OperateJob(ctx, s.id, operation.JobCode(40), engine.Request{Because: "a comment needs one"}))
 			s.report(told(s.id, running(1))) // keeps a view
 			if again := s.report(told(s.id, running(0))); again.Accepted != 0 || again.Repeated != 1 {
 				t.Errorf("after %v, a known result is answered with %+v, want it repeated", do, again)

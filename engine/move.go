@@ -60,6 +60,7 @@ func (d *Decision) move(r *operation.Rules, v *store.View, m operation.Move) *Re
 		job.Held = false
 	case step.Seal:
 		job.Sealed = true
+	case step.Note: // the record says it
 	case step.Mark, step.Unmark:
 		s.StopBefore = m.Do == step.Mark
 	default:

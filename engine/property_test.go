@@ -83,7 +83,7 @@ var breakages = []breakage{
 		name:   "a terminate that is lost",
 		caught: "promise 7",
 		decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
-			if op, ok := c.(*engine.Operate); ok && op.Cause == operation.TerminateJob.Cause() {
+			if op, ok := c.(*engine.Operate); ok && op.Cause == operation.TerminateJob.Cause() && v.Job.State != step.Pending {
 				rec := &d.Change.Records[0]
 				rec.To, rec.JobTo, rec.Effect = rec.From, rec.JobFrom, store.NoEffect
 				d.Change.Steps[0] = v.Step

@@ -91,7 +91,7 @@ func (r *Refusal) Error() string {
 		fmt.Fprintf(&b, "%s is not possible now: %s", r.operation(), r.Detail)
 	case operation.Sealed:
 		fmt.Fprintf(&b, "the job is sealed, and %s is not legal any more", r.operation())
-	case operation.OnHold, operation.NotHeld, operation.NoTurn, operation.NoBatchLeft, operation.StopSet, operation.NoStop:
+	case operation.OnHold, operation.NotHeld, operation.NoTurn, operation.NoBatchLeft, operation.StopSet, operation.NoStop, operation.Final:
 		fmt.Fprintf(&b, "%s is not possible: %s", r.operation(), r.impediment())
 	}
 	if r.State != 0 {
@@ -126,14 +126,17 @@ func (r *Refusal) impediment() string {
 		return "no batch of the step is left"
 	case operation.StopSet:
 		return "a stop is set before the step already"
+	case operation.Final:
+		return "the job has ended for good"
 	}
 	return "no stop is set before the step"
 }
 
-// legalNow lists in words the operations that are legal on the step, and on the job.
+// legalNow lists in words the operations that are legal on the step, and on the job. A comment, which
+// always is, is no way out and left away.
 func (r *Refusal) legalNow() string {
 	var ofStep, ofJob step.Causes
-	for c := range r.Legal.All() {
+	for c := range r.Legal.Without(operation.CommentJob.Cause()).All() {
 		if c.OfJob() {
 			ofJob = ofJob.With(c)
 		} else {

@@ -93,7 +93,7 @@ func TestWordsOfRefusalsAboutGates(t *testing.T) {
 		"no batch left": {
 			steps: plain, before: []change{stopped},
 			cause: operation.Continue.Cause(),
-			want:  "continue (13) is not possible: no batch of the step is left; legal now: retry_failed, retry_all, next_step, forced_skip",
+			want:  "continue (13) is not possible: no batch of the step is left; legal now: retry_failed, retry_all, next_step, forced_skip, on the job: seal_job",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,8 +27,8 @@ func tableWith(t *testing.T, st store.Store, rows ...operation.Row) *engine.Engi
 	return engine.New(st, engine.WithRules(rules))
 }
 
-// A job that is sealed has ended for good: no operation is legal any more, and its history says
-// why.
+// A job that is sealed has ended for good: no operation is legal any more but a comment, and its
+// history says why.
 func TestASealIsARow(t *testing.T) {
 	const seal operation.JobCode = 32
 	ended := step.StatesOf(step.Failed, step.Terminated, step.Succeeded)
@@ -55,8 +55,8 @@ func TestASealIsARow(t *testing.T) {
 	for _, code := range []operation.JobCode{operation.TerminateJob, operation.StartJob, seal} {
 		sealed(t, second(eng.OperateJob(ctx, created.Job, code, engine.Request{})))
 	}
-	if legal := must(eng.Allowed(ctx, created.Job, 1, engine.Request{})); !legal.Empty() {
-		t.Errorf("after the seal, %v is allowed", legal)
+	if legal := must(eng.Allowed(ctx, created.Job, 1, engine.Request{})); legal != operation.CausesOf(operation.CommentJob) {
+		t.Errorf("after the seal, %v is allowed, want comments", legal)
 	}
 	history := must(eng.History(ctx, created.Job, 0, 0))
 	header, _, err := engine.Replay(eng.Rules(), jobOf(step.Spec{Type: step.Script, Name: "run", Targets: []string{"a"}}), history)
@@ -90,8 +90,8 @@ func second[T any](_ T, err error) error { return err }
 func sealed(t *testing.T, err error) {
 	t.Helper()
 	var refusal *engine.Refusal
-	if !errors.As(err, &refusal) || refusal.Reason != operation.Sealed || !refusal.Legal.Empty() || !strings.Contains(refusal.Error(), "the job is sealed") {
-		t.Errorf("after the seal: %v, want it refused as sealed, and nothing legal", err)
+	if !errors.As(err, &refusal) || refusal.Reason != operation.Sealed || refusal.Legal != operation.CausesOf(operation.CommentJob) || !strings.Contains(refusal.Error(), "the job is sealed") {
+		t.Errorf("after the seal: %v, want it refused as sealed, and nothing legal but a comment", err)
 	}
 }
 

@@ -138,8 +138,8 @@ func unfit(r *operation.Rules, s *store.Step) (operation.Reason, string) {
 }
 
 // goesOn reports whether anything leads out of the state of a current step: an operation on it or on
-// the job, a report, or the moment of its gate. A deadline alone does not count: Compile refuses rules with
-// nothing else.
+// the job, a report, or the moment of its gate. A job that has ended in its current step is final if
+// nothing does. A deadline alone does not count: Compile refuses rules with nothing else.
 func goesOn(r *operation.Rules, s *store.Step) bool {
 	if s.State == step.Gated && !s.Gate.Reason.OfPerson() {
 		return true
@@ -149,7 +149,7 @@ func goesOn(r *operation.Rules, s *store.Step) bool {
 		if !ok || m.Do.Stays() {
 			continue
 		}
-		if reason := unmet(&store.View{Step: *s}, m.Guard, ""); reason == 0 || reason == operation.NotConfirmer {
+		if reason := unmet(r, &store.View{Step: *s}, m.Guard, ""); reason == 0 || reason == operation.NotConfirmer {
 			return true
 		}
 	}

@@ -341,6 +341,9 @@ func compare(t *testing.T, call string, verdict engine.Verdict, d, twin *drive, 
 	t.Helper()
 	run := func(d *drive, r engine.Request) (store.Record, error) {
 		r.By = person
+		if verdict.Cause == operation.CommentJob.Cause() {
+			r.Because = "a comment"
+		}
 		if verdict.Cause.OfJob() {
 			return d.eng.OperateJob(t.Context(), d.job, operation.JobCode(verdict.Cause.Code()), r)
 		}
@@ -358,7 +361,7 @@ func compare(t *testing.T, call string, verdict engine.Verdict, d, twin *drive, 
 		t.Errorf("%s: record %d after version %d", call, got.Seq, before.Version)
 	}
 	for _, r := range []*store.Record{&explained, &dry, &got} {
-		r.Request, r.Seq, r.Job = store.RequestID{}, 0, 0
+		r.Request, r.Seq, r.Job, r.Reason = store.RequestID{}, 0, 0, ""
 	}
 	if explained != dry || dry != got {
 		t.Errorf("%s:\nexplained %+v\nthe dry run %+v\nin earnest %+v", call, explained, dry, got)
@@ -410,7 +413,7 @@ func TestExplainIsOfOneMoment(t *testing.T) {
 			if !verdict.Cause.OfJob() {
 				continue
 			}
-			if want := verdict.Cause == operation.TerminateJob.Cause() || verdict.Cause == operation.HoldJob.Cause(); verdict.Legal != want {
+			if want := operation.CausesOf(operation.TerminateJob, operation.HoldJob, operation.CommentJob).Has(verdict.Cause); verdict.Legal != want {
 				t.Errorf("Explain of step %d while step 1 ends: the job is %v at version %d, and %v is legal: %v (%v); want %v",
 					id, x.Job.State, x.Job.Version, verdict.Cause, verdict.Legal, verdict.Refusal, want)
 			}

@@ -75,7 +75,7 @@ func Example() {
 	}
 	// Output:
 	// start: <nil>
-	// next step: wrong_state - legal now: retry_failed, ignore_error, retry_all
+	// next step: wrong_state - legal now: retry_failed, ignore_error, retry_all, seal_job, comment_job
 	// retry: attempt 2 runs 1 target <nil>
 	// bob confirms: true
 	// alice confirms: <nil>

@@ -72,7 +72,7 @@ func ExampleNew() {
 	// POST /v1/jobs: 201 ETag "1"
 	// POST /v1/jobs/1/start: 200 ETag "2"
 	// POST /v1/jobs/1/steps/1/operate: 200 ETag "3"
-	// POST /v1/jobs/1/steps/1/operate: 409 {"type":"urn:stepgate:problem:wrong_state","title":"the operation is not legal in this state","status":409,"detail":"job 1, step 1: confirm (6) is not legal in succeeded, only in waiting; legal now: none","reason":"wrong_state","job":1,"step":1,"cause":"confirm","current":1,"version":3,"attempt":1,"step_type":"confirmation","state":"succeeded","job_state":"succeeded","legal":[],"legal_from":["waiting"]}
+	// POST /v1/jobs/1/steps/1/operate: 409 {"type":"urn:stepgate:problem:wrong_state","title":"the operation is not legal in this state","status":409,"detail":"job 1, step 1: confirm (6) is not legal in succeeded, only in waiting; legal now: none","reason":"wrong_state","job":1,"step":1,"cause":"confirm","current":1,"version":3,"attempt":1,"step_type":"confirmation","state":"succeeded","job_state":"succeeded","legal":["comment_job"],"legal_from":["waiting"]}
 }
 
 // A worker's token admits it to the scripts of one business, and to nothing else.

@@ -40,13 +40,16 @@ func (r *rig) passing(route httpapi.Route) (job store.JobID, path, body string) 
 			r.Fatal(err)
 		}
 		job, body = created.Job, `{"reason":"r",`+anyRequest+`}`
-	case "jobs/{job}/terminate", "jobs/{job}/hold":
+	case "jobs/{job}/terminate", "jobs/{job}/hold", "jobs/{job}/comment":
 		job, body = r.asking(), `{"reason":"r",`+anyRequest+`}`
 	case "jobs/{job}/resume":
 		job, body = r.asking(), `{"reason":"r",`+anyRequest+`}`
 		if _, err := r.eng.OperateJob(r.Context(), job, operation.HoldJob, engine.Request{}); err != nil {
 			r.Fatal(err)
 		}
+	case "jobs/{job}/seal":
+		job, body = r.running("a"), `{"reason":"r",`+anyRequest+`}`
+		r.report(job, 0, step.NonZeroExit)
 	case "jobs/{job}/steps/{step}/operate":
 		job, body = r.asking(), `{"code":"confirm","reason":"r",`+anyRequest+`}`
 	case "jobs/{job}/steps/{step}/report":

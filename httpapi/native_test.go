@@ -180,7 +180,7 @@ func TestNativeStory(t *testing.T) {
 	if v := r.want(200, "ann", "POST", at+"/steps/1/operate", `{"code":6}`, "If-Match", `"2"`); v["entered"] != 2.0 {
 		t.Errorf("confirm: %v", v)
 	}
-	if v := r.want(200, "ann", "GET", at+"/steps/2/explain", ""); len(v["causes"].([]any)) != 15 {
+	if v := r.want(200, "ann", "GET", at+"/steps/2/explain", ""); len(v["causes"].([]any)) != 17 {
 		t.Errorf("explain: %v", v)
 	}
 	for path, n := range map[string]int{
@@ -220,12 +220,12 @@ func TestSealedJobRefuses(t *testing.T) {
 	}
 	for path, body := range map[string]string{"/steps/1/operate": `{"code":"retry_failed"}`, "/start": "", "/terminate": ""} {
 		v := r.want(409, "ann", "POST", at+path, body)
-		if v["reason"] != "sealed" || fmt.Sprint(v["legal"]) != "[]" || !strings.Contains(fmt.Sprint(v["detail"]), "the job is sealed") {
+		if v["reason"] != "sealed" || fmt.Sprint(v["legal"]) != "[comment_job]" || !strings.Contains(fmt.Sprint(v["detail"]), "the job is sealed") {
 			t.Errorf("%s: %v", path, v)
 		}
 	}
 	w := r.ask("ann", "POST", "/api/v3/operate_job_instance", fmt.Sprintf(`{"bk_scope_type":"biz","bk_scope_id":"2","job_instance_id":%d,"operation_code":1}`, job))
-	const want = `"code":1241003,"message":"terminate job (1) was refused: the job is sealed, and final; ` +
+	const want = `"code":1241003,"message":"terminate job (1) was refused: the job is sealed; ` +
 		`step 1 is failed (4), and the job is failed (4); legal now: none; legal now on the job: none"`
 	if !strings.Contains(w.Body.String(), want) {
 		t.Errorf("got %s, want %s", w.Body, want)

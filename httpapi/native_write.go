@@ -226,6 +226,8 @@ func (c *call) start(b *moreBody) (reply, error)     { return c.operateJob(b, op
 func (c *call) terminate(b *moreBody) (reply, error) { return c.operateJob(b, operation.TerminateJob) }
 func (c *call) hold(b *moreBody) (reply, error)      { return c.operateJob(b, operation.HoldJob) }
 func (c *call) resume(b *moreBody) (reply, error)    { return c.operateJob(b, operation.ResumeJob) }
+func (c *call) seal(b *moreBody) (reply, error)      { return c.operateJob(b, operation.SealJob) }
+func (c *call) comment(b *moreBody) (reply, error)   { return c.operateJob(b, operation.CommentJob) }
 
 func (c *call) operateJob(b *moreBody, code operation.JobCode) (reply, error) {
 	job, err := c.job()

@@ -78,7 +78,7 @@ var problems = map[string]struct {
 	operation.WrongState.String():     {http.StatusConflict, "the operation is not legal in this state"},
 	operation.NothingToRetry.String(): {http.StatusConflict, "every target has succeeded already"},
 	operation.NotConfirmer.String():   {http.StatusForbidden, "the person is not a confirmer of the step"},
-	operation.Sealed.String():         {http.StatusConflict, "the job is sealed: it is final"},
+	operation.Sealed.String():         {http.StatusConflict, "the job is sealed"},
 	operation.Settled.String():        {http.StatusConflict, "the effect does not wait any more"},
 	operation.Leased.String():         {http.StatusConflict, "a claim holds the effect"},
 	operation.OnHold.String():         {http.StatusConflict, "the job is on hold"},
@@ -87,6 +87,7 @@ var problems = map[string]struct {
 	operation.NoBatchLeft.String():    {http.StatusConflict, "every batch of the step has begun"},
 	operation.StopSet.String():        {http.StatusConflict, "a stop is set before the step already"},
 	operation.NoStop.String():         {http.StatusConflict, "no stop is set before the step"},
+	operation.Final.String():          {http.StatusConflict, "the job has ended for good"},
 
 	reasonUnauthenticated: {http.StatusUnauthorized, "the caller is unknown"},
 	reasonNotExecutor:     {http.StatusForbidden, "the caller is not an executor"},

@@ -164,7 +164,7 @@ func inWords(r *engine.Refusal) string {
 	case operation.NotConfirmer:
 		why = "it is for the step's confirmers, and the caller is not one of them"
 	case operation.Sealed:
-		why = "the job is sealed, and final"
+		why = "the job is sealed"
 	case operation.OnHold:
 		why = "the job is on hold"
 	case operation.NotHeld:
@@ -177,12 +177,14 @@ func inWords(r *engine.Refusal) string {
 		why = "a stop is set before the step already"
 	case operation.NoStop:
 		why = "no stop is set before the step"
+	case operation.Final:
+		why = "the job has ended for good"
 	default:
 		why = r.Detail
 	}
 	now := "legal now: " + listed(only(r.Legal, step.Cause.OfStep))
 	if r.Step == r.Current { // for another step, Legal is empty
-		now += "; legal now on the job: " + listed(only(r.Legal, step.Cause.OfJob))
+		now += "; legal now on the job: " + listed(only(r.Legal, step.Cause.OfJob).Without(operation.CommentJob.Cause()))
 	}
 	return fmt.Sprintf("%s was refused: %s; step %d is %s, and the job is %s; %s",
 		named(r.Cause), why, r.Step, named(r.State), named(r.JobState), now)

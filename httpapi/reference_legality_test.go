@@ -165,7 +165,7 @@ func (p *platform) agrees(call string, job store.JobID, answer envelope, want st
 	says := []string{fmt.Sprintf("(%d) was refused: ", r.Cause.Code()), fmt.Sprintf("step %d is ", r.Step)}
 	says = append(says, inWords(r.State), "the job is "+inWords(r.JobState), "; legal now: "+strings.Join(all(r.Legal, step.Cause.OfStep), ", "))
 	if r.Step == r.Current {
-		says = append(says, "; legal now on the job: "+strings.Join(all(r.Legal, step.Cause.OfJob), ", "))
+		says = append(says, "; legal now on the job: "+strings.Join(all(r.Legal.Without(operation.CommentJob.Cause()), step.Cause.OfJob), ", "))
 	}
 	switch r.Reason {
 	case operation.WrongState:
@@ -216,9 +216,9 @@ func TestReferenceMessages(t *testing.T) {
 		{cell{typ: 1, state: step.Running, current: true}, 2, "retry failed (2) was refused: it is not legal in this state, only in failed (4), abnormal (9), terminated (11); " +
 			"step 2 is running (2), and the job is running (2); legal now: none; legal now on the job: terminate job (1), hold job (20)"},
 		{cell{typ: 1, state: step.Failed, current: true}, 2, "retry failed (2) was refused: every target has succeeded already; " +
-			"step 2 is failed (4), and the job is failed (4); legal now: ignore error (3), retry all (8); legal now on the job: none"},
+			"step 2 is failed (4), and the job is failed (4); legal now: ignore error (3), retry all (8); legal now on the job: seal job (22)"},
 		{cell{typ: 4, state: step.Failed, current: true, left: true}, 6, "confirm (6) was refused: it does not apply to a step of type sql (4); " +
-			"step 2 is failed (4), and the job is failed (4); legal now: retry failed (2), ignore error (3), retry all (8); legal now on the job: none"},
+			"step 2 is failed (4), and the job is failed (4); legal now: retry failed (2), ignore error (3), retry all (8); legal now on the job: seal job (22)"},
 		{cell{typ: 3, state: step.Waiting, current: true, list: true}, 9, "terminate confirmation (9) was refused: it is for the step's confirmers, and the caller is not one of them; " +
 			"step 2 is waiting (7), and the job is waiting (7); legal now: none; legal now on the job: terminate job (1), hold job (20)"},
 		{cell{typ: 2, state: step.Failed, left: true}, 8, "retry all (8) was refused: it is for the job's current step, which is 1; " +

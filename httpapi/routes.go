@@ -24,6 +24,8 @@ var routes = []route{
 	{method: "POST", path: "/v1/jobs/{job}/terminate", body: maxOperation, conditional: true, handle: with((*call).terminate)},
 	{method: "POST", path: "/v1/jobs/{job}/hold", body: maxOperation, conditional: true, handle: with((*call).hold)},
 	{method: "POST", path: "/v1/jobs/{job}/resume", body: maxOperation, conditional: true, handle: with((*call).resume)},
+	{method: "POST", path: "/v1/jobs/{job}/seal", body: maxOperation, conditional: true, handle: with((*call).seal)},
+	{method: "POST", path: "/v1/jobs/{job}/comment", body: maxOperation, conditional: true, handle: with((*call).comment)},
 
 	{method: "GET", path: "/v1/jobs/{job}/steps", query: []string{"after", "limit"}, handle: (*call).steps},
 	{method: "GET", path: "/v1/jobs/{job}/steps/{step}", handle: (*call).getStep},

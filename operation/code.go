@@ -31,10 +31,12 @@ const (
 type JobCode uint8
 
 const (
-	TerminateJob JobCode = 1  // stop the current step; the job ends
+	TerminateJob JobCode = 1  // stop the current step, or cancel a job that has not started; the job ends
 	StartJob     JobCode = 2  // enter the first step
 	HoldJob      JobCode = 20 // let nothing start until ResumeJob: what runs goes on
 	ResumeJob    JobCode = 21 // end the hold: what it has kept from starting starts
+	SealJob      JobCode = 22 // close an ended job for good: nothing but a comment is legal any more
+	CommentJob   JobCode = 23 // add a comment, the reason of the request, to the history
 )
 
 // An operation is a Code or a JobCode.

@@ -15,13 +15,14 @@ import (
 var (
 	wireGuards = map[int]string{
 		0: "free", 1: "some_due", 2: "approver", 3: "waivable", 4: "gated_by_hold", 5: "held", 6: "unheld",
-		7: "batch_left", 8: "marked", 9: "unmarked",
+		7: "batch_left", 8: "marked", 9: "unmarked", 10: "unfinal",
 	}
 
 	wireReasons = map[int]string{
 		1: "invalid_input", 2: "no_such_job", 3: "no_such_step", 4: "denied", 5: "request_reused", 6: "stale",
 		7: "wrong_type", 8: "not_current", 9: "wrong_state", 10: "nothing_to_retry", 11: "not_confirmer", 12: "sealed", 13: "settled", 14: "leased",
 		15: "on_hold", 16: "not_held", 17: "no_turn", 18: "no_batch_left", 19: "stop_set", 20: "no_stop",
+		21: "final",
 	}
 )
 
@@ -46,7 +47,7 @@ func TestCodesAreThoseOfTheWire(t *testing.T) {
 
 func TestJobCodesAreThoseOfTheWire(t *testing.T) {
 	testkit.Alphabet(t, wireOf(step.JobCause), operation.JobCode.Valid, operation.ParseJobCode)
-	if got, want := operation.AllJobCodes(), []operation.JobCode{1, 2, 20, 21}; !slices.Equal(got, want) {
+	if got, want := operation.AllJobCodes(), []operation.JobCode{1, 2, 20, 21, 22, 23}; !slices.Equal(got, want) {
 		t.Errorf("AllJobCodes() = %v, want %v", got, want)
 	}
 }
@@ -100,7 +101,7 @@ func TestARegisteredCodeIsReadByNameAndNumber(t *testing.T) {
 // The error of an unknown code lists all declared codes, and the numbers of embedders.
 func TestAnUnknownCodeSaysWhatThereIs(t *testing.T) {
 	_, err := operation.ParseJobCode("stop_job")
-	if want := `unknown job operation code "stop_job": want one of terminate_job (1), start_job (2), hold_job (20), resume_job (21), 32 to 63 for embedders`; err == nil || err.Error() != want {
+	if want := `unknown job operation code "stop_job": want one of terminate_job (1), start_job (2), hold_job (20), resume_job (21), seal_job (22), comment_job (23), 32 to 63 for embedders`; err == nil || err.Error() != want {
 		t.Errorf("ParseJobCode: %v, want %s", err, want)
 	}
 	if _, err := operation.ParseCode(""); err == nil {
@@ -128,7 +129,7 @@ func TestReasonsStandInTheOrderOfPrecedence(t *testing.T) {
 		operation.InvalidInput, operation.NoSuchJob, operation.NoSuchStep, operation.Denied, operation.RequestReused,
 		operation.Stale, operation.Settled, operation.Leased, operation.Sealed, operation.WrongType, operation.NotCurrent,
 		operation.WrongState, operation.NothingToRetry, operation.NotConfirmer, operation.OnHold, operation.NotHeld,
-		operation.NoTurn, operation.NoBatchLeft, operation.StopSet, operation.NoStop,
+		operation.NoTurn, operation.NoBatchLeft, operation.StopSet, operation.NoStop, operation.Final,
 	}
 	if got := operation.AllReasons(); !slices.Equal(got, want) {
 		t.Errorf("AllReasons() = %v, want %v", got, want)

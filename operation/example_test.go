@@ -73,7 +73,7 @@ func ExampleTable_Compile() {
 	_, err := table.Compile()
 	fmt.Println(err)
 	// Output:
-	// rules: row 23, retry_all: it starts in succeeded, but a step that has passed lies behind its job
+	// rules: row 25, retry_all: it starts in succeeded, but a step that has passed lies behind its job
 }
 
 // An operation of an embedder's own is a name and a row. This one is for the whole job: it
@@ -98,8 +98,8 @@ func ExampleRow() {
 	_, reason := rules.Judge(at, operation.RetryAll.Cause())
 	fmt.Println("retry:", reason)
 	// Output:
-	// legal: retry_failed, ignore_error, retry_all, archive_job
-	// legal when it is sealed: none
+	// legal: retry_failed, ignore_error, retry_all, seal_job, comment_job, archive_job
+	// legal when it is sealed: comment_job
 	// retry: sealed
 }
 
@@ -112,7 +112,7 @@ func ExampleTable_Compile_consequence() {
 	_, err := table.Compile()
 	fmt.Println(err)
 	// Output:
-	// rules: row 23, custom-40: run_due starts in failed, abnormal, terminated, confirmation_terminated, abandoned, not in running
+	// rules: row 25, custom-40: run_due starts in failed, abnormal, terminated, confirmation_terminated, abandoned, not in running
 }
 
 // Diff lists the operations that a change of the rules permits and forbids, cell by cell.
@@ -139,5 +139,5 @@ func ExampleTable_With() {
 	rules := operation.StandardTable().With(container, step.Script).MustCompile()
 	at := operation.Standing{Type: container, State: step.Failed, Job: step.Failed}
 	fmt.Println(rules.Legal(at, operation.Held)) // the job is not on hold
-	// Output: retry_failed, ignore_error, retry_all
+	// Output: retry_failed, ignore_error, retry_all, seal_job, comment_job
 }

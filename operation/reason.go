@@ -19,7 +19,7 @@ const (
 	WrongState     Reason = 9  // the code does not apply in this state
 	NothingToRetry Reason = 10 // every target has succeeded already
 	NotConfirmer   Reason = 11 // the person is not on the step's list of confirmers
-	Sealed         Reason = 12 // the job is final: no operation is legal; it comes before WrongType
+	Sealed         Reason = 12 // the job is sealed: nothing but a comment is legal; it comes before WrongType
 	Settled        Reason = 13 // the effect does not wait for delivery any more; it comes before Sealed
 	Leased         Reason = 14 // a claim holds the effect; it comes before Sealed
 	OnHold         Reason = 15 // the job is on hold: already, or what it keeps from starting
@@ -28,6 +28,7 @@ const (
 	NoBatchLeft    Reason = 18 // every batch of the step has begun
 	StopSet        Reason = 19 // a stop is set before the step already
 	NoStop         Reason = 20 // no stop is set before the step
+	Final          Reason = 21 // the job has ended, and no operation makes it go on: there is nothing to seal
 )
 
 var reasonNames = enum.New("reason", []enum.Entry[Reason]{
@@ -51,6 +52,7 @@ var reasonNames = enum.New("reason", []enum.Entry[Reason]{
 	{Value: NoBatchLeft, Name: "no_batch_left"},
 	{Value: StopSet, Name: "stop_set"},
 	{Value: NoStop, Name: "no_stop"},
+	{Value: Final, Name: "final"},
 })
 
 // AllReasons returns every reason in the order of precedence. The caller owns the result.

@@ -43,6 +43,7 @@ var consequences = map[step.Do]string{
 	step.Hold:    "nothing starts until the job is resumed",
 	step.Release: "what waits for the end of the hold starts",
 	step.Seal:    "the job is final",
+	step.Note:    "the history has the comment",
 	step.Mark:    "the first attempt of the step will wait for a person",
 	step.Unmark:  "the first attempt of the step will not wait for a person",
 }
@@ -58,6 +59,7 @@ var conditions = map[Guard]string{
 	BatchLeft:   "; there must be one",
 	Marked:      "; a stop must be set",
 	Unmarked:    "; no stop must be set",
+	Unfinal:     "; an operation must be able to make it go on",
 }
 
 func consequence(row Row) string {

@@ -58,6 +58,7 @@ func (t Table) With(typ, model step.Type) Table {
 type Rules struct {
 	table  Table
 	causes step.Causes // that have a row
+	notes  step.Causes // that have a row which adds a comment
 	kinds  [64]*kind
 	whole  [step.MaxStates]cell   // by the job's state: the rows for the whole job
 	from   [rowCauses]step.States // by cause: where a row for the whole job leads anywhere
@@ -79,7 +80,7 @@ type kind struct {
 const rowCauses = 192
 
 // guards bounds the guards.
-const guards = Unmarked + 1
+const guards = Unfinal + 1
 
 // cell has the rules of one state.
 type cell struct {
@@ -190,13 +191,16 @@ func (r *Rules) addWhole(row Row) error {
 		return fmt.Errorf("it applies to no step type, and %v is not for the whole job", row.Do)
 	case !row.Cause.OfJob():
 		return fmt.Errorf("it is for the whole job, and the cause of a step moves a step")
-	case row.Guard != Free && row.Guard != Held && row.Guard != Unheld:
+	case row.Guard != Free && row.Guard != Held && row.Guard != Unheld && row.Guard != Unfinal:
 		return fmt.Errorf("guard %v is for steps, and the row is for the whole job", row.Guard)
 	case row.Do == step.Hold && row.Guard != Unheld, row.Do == step.Release && row.Guard != Held:
 		return fmt.Errorf("%v without a guard would change nothing where the job is, or is not, on hold", row.Do)
 	}
 	if err := row.Do.Check(0, row.From, row.To); err != nil {
 		return err
+	}
+	if row.Do == step.Note {
+		r.notes = r.notes.With(row.Cause)
 	}
 	for from := range row.From.All() {
 		if was := r.whole[from].moves[row.Cause]; was != (Move{}) {
@@ -232,6 +236,8 @@ func (k *kind) check(row Row) error {
 		return fmt.Errorf("%v without a guard would change nothing where a stop is, or is not, set", row.Do)
 	case row.Do == step.Open && row.Guard != Waivable && row.Guard != GatedByHold:
 		return fmt.Errorf("%v needs guard %v or %v, as no person opens a gate of a turn", row.Do, Waivable, GatedByHold)
+	case row.Guard == Unfinal:
+		return fmt.Errorf("guard %v is for the whole job, and the row is for steps", row.Guard)
 	case row.Guard == GatedByHold && !row.Cause.OfJob():
 		return fmt.Errorf("guard %v is for an operation on the job, which ends the hold", row.Guard)
 	case row.Do == step.RunNext && row.Guard != BatchLeft:
@@ -349,7 +355,7 @@ func (r *Rules) Judge(at Standing, cause step.Cause) (Move, Reason) {
 		move, ok = r.Whole(at.Job, cause)
 	}
 	switch {
-	case at.Sealed:
+	case at.Sealed && move.Do != step.Note:
 		return Move{}, Sealed
 	case !ok && !cause.OfJob() && r.From(at.Type, cause).Empty():
 		return Move{}, WrongType
@@ -366,6 +372,11 @@ func (r *Rules) Judge(at Standing, cause step.Cause) (Move, Reason) {
 // state.
 func (r *Rules) Legal(at Standing, unmet ...Guard) (legal step.Causes) {
 	if at.Sealed {
+		for cause := range r.notes.All() {
+			if move, _ := r.Whole(at.Job, cause); move.Do == step.Note && !at.Behind {
+				legal = legal.With(cause)
+			}
+		}
 		return legal
 	}
 	if k := r.kind(at.Type); k != nil && at.State < step.MaxStates {
@@ -425,6 +436,9 @@ func (r *Rules) Types() []step.Type {
 	}
 	return types
 }
+
+// Comments reports whether an operation on the job adds a comment, in any state.
+func (r *Rules) Comments(cause step.Cause) bool { return r.notes.Has(cause) }
 
 // Causes returns every operation with a row. An engine refuses all others as unknown.
 func (r *Rules) Causes() step.Causes { return r.causes }

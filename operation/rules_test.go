@@ -136,7 +136,8 @@ func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
 		{row(70, script, failed, running, step.RunAll, 0), "rules: row 1, broke: broke is not an operation; 32 to 63 are for embedders"},
 		{row(131, script, abnormal, step.Terminated, step.End, 0), "rules: row 1, cause(131): cause(131) is not an operation; 32 to 63 are for embedders"},
 		{row(192, script, failed, running, step.RunAll, 0), "rules: row 1, created: created is not an operation; 32 to 63 are for embedders"},
-		{row(2, script, failed, running, step.RunAll, 10), "rules: row 1, retry_failed: unknown guard 10"},
+		{row(2, script, failed, running, step.RunAll, 11), "rules: row 1, retry_failed: unknown guard 11"},
+		{row(2, script, failed, running, step.RunAll, operation.Unfinal), "rules: row 1, retry_failed: guard unfinal is for the whole job, and the row is for steps"},
 		{row(6, asks, step.Waiting, step.Succeeded, step.Vote, operation.SomeDue), "rules: row 1, confirm: guard some_due is for steps that run, and confirmation does not"},
 		{row(3, script, failed, skipped, step.Pass, operation.Approver), "rules: row 1, ignore_error: guard approver is for steps that ask, and script does not"},
 
@@ -157,22 +158,22 @@ func TestCompileSaysWhichRowIsWrongAndHow(t *testing.T) {
 		}, "rules: step type confirmation: no row leads out of waiting, so that only a deadline could decide"},
 
 		// rows of jobs
-		{jobRow(1, custom, abnormal, step.Terminated, step.End), "rules: row 23, terminate_job: step type custom-32 is not declared"},
+		{jobRow(1, custom, abnormal, step.Terminated, step.End), "rules: row 25, terminate_job: step type custom-32 is not declared"},
 		{func(t *operation.Table) { t.Rows[15].To, t.Rows[15].Do = skipped, step.Pass }, "rules: row 16, terminate_job: it leads to skipped, and a job that was told to terminate would go on"},
-		{jobRow(1, script, abnormal, running, step.Enter), "rules: row 23, terminate_job: enter starts in pending, not in abnormal"},
-		{jobRow(32, script, step.Pending, running, step.Enter), "rules: row 23, custom-job-32: enter is for the start of a job, and the start of a job enters its first step"},
-		{jobRow(2, script, abnormal, step.Terminated, step.End), "rules: row 23, start_job: enter is for the start of a job, and the start of a job enters its first step"},
+		{jobRow(1, script, abnormal, running, step.Enter), "rules: row 25, terminate_job: enter starts in pending, not in abnormal"},
+		{jobRow(32, script, step.Pending, running, step.Enter), "rules: row 25, custom-job-32: enter is for the start of a job, and the start of a job enters its first step"},
+		{jobRow(2, script, abnormal, step.Terminated, step.End), "rules: row 25, start_job: enter is for the start of a job, and the start of a job enters its first step"},
 		{jobRow(1, script, running, step.Terminated, step.End), "rules: machine script: two rows for terminate_job in running, to terminating and to terminated"},
 
 		// rows for the whole job
-		{add(operation.Row{Cause: 32, From: step.StatesOf(failed), Do: step.Seal}), "rules: row 23, custom-32: it is for the whole job, and the cause of a step moves a step"},
-		{add(operation.Row{Cause: whole, From: step.StatesOf(failed), Do: step.Seal, Guard: operation.SomeDue}), "rules: row 23, custom-job-32: guard some_due is for steps, and the row is for the whole job"},
-		{add(operation.Row{Cause: whole, From: step.StatesOf(failed)}), "rules: row 23, custom-job-32: unknown consequence 0"},
-		{add(operation.Row{Cause: whole, From: step.StatesOf(running), Do: step.Seal}), "rules: row 23, custom-job-32: seal starts in succeeded, failed, skipped, error_ignored, abnormal, terminated, confirmation_terminated, abandoned, not in running"},
+		{add(operation.Row{Cause: 32, From: step.StatesOf(failed), Do: step.Seal}), "rules: row 25, custom-32: it is for the whole job, and the cause of a step moves a step"},
+		{add(operation.Row{Cause: whole, From: step.StatesOf(failed), Do: step.Seal, Guard: operation.SomeDue}), "rules: row 25, custom-job-32: guard some_due is for steps, and the row is for the whole job"},
+		{add(operation.Row{Cause: whole, From: step.StatesOf(failed)}), "rules: row 25, custom-job-32: unknown consequence 0"},
+		{add(operation.Row{Cause: whole, From: step.StatesOf(running), Do: step.Seal}), "rules: row 25, custom-job-32: seal starts in succeeded, failed, skipped, error_ignored, abnormal, terminated, confirmation_terminated, abandoned, not in running"},
 		{func(t *operation.Table) {
 			seal := operation.Row{Cause: whole, From: step.StatesOf(failed), Do: step.Seal}
 			t.Rows = append(t.Rows, seal, seal)
-		}, "rules: row 24, custom-job-32: two rows for the whole job in failed"},
+		}, "rules: row 26, custom-job-32: two rows for the whole job in failed"},
 
 		// the end of a hold: rows 19 to 21 in the table
 		{func(t *operation.Table) { t.Rows = slices.Delete(t.Rows, 18, 19) }, "rules: step type script: an operation that ends the hold in gated has no row that opens its gate"},
@@ -224,7 +225,7 @@ func TestARowMustFitItsConsequence(t *testing.T) {
 		{step.Unvote, row{}, map[string]row{"unvote is not supported yet": {asks, 7, 7}}},
 		{step.Hold, row{0, 10, 0}, map[string]row{"hold is for the whole job": {script, 2, 0}, "hold moves no state, and the row leads to running": {0, 2, 2}, "not in succeeded": {0, 3, 0}}},
 		{step.Release, row{0, 3, 0}, map[string]row{"release is for the whole job": {script, 15, 0}, "release moves no state, and the row leads to gated": {0, 15, 15}}},
-		{step.Note, row{}, map[string]row{"note is not supported yet": {0, 3, 0}}},
+		{step.Note, row{0, 2, 0}, map[string]row{"note is for the whole job": {script, 2, 0}, "note moves no state, and the row leads to running": {0, 2, 2}}},
 		{step.Mark, row{script, 1, 0}, map[string]row{"mark moves no state, and the row leads to skipped": {script, 1, 5}, "mark starts in pending, not in gated": {asks, 15, 0}, "for the whole job": {0, 1, 0}}},
 		{step.Unmark, row{asks, 1, 0}, map[string]row{"unmark moves no state, and the row leads to running": {script, 1, 2}, "unmark starts in pending, not in running": {script, 2, 0}}},
 	} {

@@ -31,11 +31,13 @@ var rows = []Row{ // cause, on, from, to, do, guard
 	{op(StartJob), asks, in(step.Pending), step.Waiting, step.Enter, Free},
 	{op(TerminateJob), work, in(step.Running), step.Terminating, step.Stop, Free},
 	{op(TerminateJob), asks, in(step.Waiting), step.Terminated, step.End, Free},
-	{op(TerminateJob), steps, in(step.Gated), step.Terminated, step.End, Free},
+	{op(TerminateJob), steps, in(step.Pending, step.Gated), step.Terminated, step.End, Free},
 	{op(ResumeJob), work, in(step.Gated), step.Running, step.Open, GatedByHold},
 	{op(ResumeJob), asks, in(step.Gated), step.Waiting, step.Open, GatedByHold},
 	{op(ResumeJob), whole, in(step.AllStates()...), 0, step.Release, Held},
 	{op(HoldJob), whole, in(step.Pending, step.Running, step.Waiting, step.Gated, step.Terminating), 0, step.Hold, Unheld},
+	{op(SealJob), whole, in(step.Failed, step.Abnormal, step.Terminated, step.ConfirmationTerminated), 0, step.Seal, Unfinal},
+	{op(CommentJob), whole, in(step.AllStates()...), 0, step.Note, Free},
 }
 
 var (
@@ -64,16 +66,17 @@ type Row struct {
 type Guard uint8
 
 const (
-	Free        Guard = 0 // no condition
-	SomeDue     Guard = 1 // some target has not succeeded, else NothingToRetry
-	Approver    Guard = 2 // the person is on the step's list of confirmers, if it has one, else NotConfirmer
-	Waivable    Guard = 3 // the gate is one that a person may open, see step.GateReason, else OnHold or NoTurn
-	GatedByHold Guard = 4 // the gate is one of the job's hold, else NotHeld
-	Held        Guard = 5 // the job is on hold, else NotHeld
-	Unheld      Guard = 6 // the job is not on hold, else OnHold
-	BatchLeft   Guard = 7 // a batch of the step has not begun, else NoBatchLeft
-	Marked      Guard = 8 // a stop is set before the step, else NoStop
-	Unmarked    Guard = 9 // no stop is set before the step, else StopSet
+	Free        Guard = 0  // no condition
+	SomeDue     Guard = 1  // some target has not succeeded, else NothingToRetry
+	Approver    Guard = 2  // the person is on the step's list of confirmers, if it has one, else NotConfirmer
+	Waivable    Guard = 3  // the gate is one that a person may open, see step.GateReason, else OnHold or NoTurn
+	GatedByHold Guard = 4  // the gate is one of the job's hold, else NotHeld
+	Held        Guard = 5  // the job is on hold, else NotHeld
+	Unheld      Guard = 6  // the job is not on hold, else OnHold
+	BatchLeft   Guard = 7  // a batch of the step has not begun, else NoBatchLeft
+	Marked      Guard = 8  // a stop is set before the step, else NoStop
+	Unmarked    Guard = 9  // no stop is set before the step, else StopSet
+	Unfinal     Guard = 10 // an operation can make the job go on, else Final
 )
 
 var guardNames = enum.New("guard", []enum.Entry[Guard]{
@@ -87,6 +90,7 @@ var guardNames = enum.New("guard", []enum.Entry[Guard]{
 	{Value: BatchLeft, Name: "batch_left"},
 	{Value: Marked, Name: "marked"},
 	{Value: Unmarked, Name: "unmarked"},
+	{Value: Unfinal, Name: "unfinal"},
 })
 
 // AllGuards returns every guard but Free in ascending order. The caller owns the result.

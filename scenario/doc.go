@@ -46,7 +46,7 @@
 //	    makes the actions after it be about that job, the latest if several have this name
 //
 //	PERSON: OPERATION STEP [, OPTION ...]
-//	PERSON: start_job [, OPTION ...]         or terminate_job, hold_job, resume_job
+//	PERSON: start_job [, OPTION ...]         or terminate_job, hold_job, resume_job, seal_job, comment_job
 //	PERSON: give_up effect N [, OPTION ...]
 //	PERSON: hurry effect N [, OPTION ...]
 //	    operates on a step or on the job, or gives up or hurries the effect that record N asked for;

@@ -111,6 +111,6 @@ ann: forced_skip 1
 	fmt.Println(len(c.Cells), "cells exercised,", len(c.Missing()), "are not:")
 	fmt.Println(c.Missing()[0])
 	// Output:
-	// 3 cells exercised, 152 are not:
+	// 3 cells exercised, 171 are not:
 	// retry_failed on script in failed
 }

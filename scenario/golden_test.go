@@ -94,7 +94,7 @@ var goldens = []struct{ name, file, want string }{
 	{
 		"a refusal that nobody wanted",
 		"ann: start_job, if_attempt 3\n# why\nann: start_job\n",
-		"ann: start_job, if_attempt 3\n  refused stale, state pending, legal stop_before start_job hold_job\n# why\nann: start_job\n",
+		"ann: start_job, if_attempt 3\n  refused stale, state pending, legal stop_before terminate_job start_job hold_job comment_job\n# why\nann: start_job\n",
 	},
 	{
 		"an acceptance in the place of a refusal",
@@ -104,7 +104,7 @@ var goldens = []struct{ name, file, want string }{
 	{
 		"another text",
 		"ann: confirm 1\n  refused wrong_type, says \"no such\"\n",
-		"ann: confirm 1\n  refused wrong_type, says \"job 1, step 1: confirm (6) does not apply to a script step; legal now: stop_before, on the job: start_job, hold_job\"\n",
+		"ann: confirm 1\n  refused wrong_type, says \"job 1, step 1: confirm (6) does not apply to a script step; legal now: stop_before, on the job: terminate_job, start_job, hold_job\"\n",
 	},
 	{
 		"what the author leaves to it",
@@ -122,7 +122,8 @@ var goldens = []struct{ name, file, want string }{
 		"expect ann on 1 in full:\n  retry_failed is wrong_state, ignore_error is wrong_state, confirm is wrong_type\n" +
 			"  retry_all is wrong_state, terminate_confirmation is wrong_type, restart_confirmation is wrong_type\n" +
 			"  next_step is wrong_state, forced_skip is wrong_state, continue is wrong_state, stop_before\n" +
-			"  clear_stop is no_stop, terminate_job is wrong_state, start_job, hold_job, resume_job is not_held\n",
+			"  clear_stop is no_stop, terminate_job, start_job, hold_job, resume_job is not_held\n" +
+			"  seal_job is wrong_state, comment_job\n",
 	},
 	{
 		"an outcome that is unknown",
@@ -154,8 +155,8 @@ var goldens = []struct{ name, file, want string }{
 	{
 		"the ends of lines, as they are beside it",
 		"ann: start_job\n\tto waiting\r\nann: confirm 1\r\nexpect job: waiting\nbob: confirm 1",
-		"ann: start_job\n  to running\nann: confirm 1\r\n  refused wrong_type, state running, legal terminate_job hold_job\r\nexpect job: running\n" +
-			"bob: confirm 1\n  refused wrong_type, state running, legal terminate_job hold_job\n",
+		"ann: start_job\n  to running\nann: confirm 1\r\n  refused wrong_type, state running, legal terminate_job hold_job comment_job\r\nexpect job: running\n" +
+			"bob: confirm 1\n  refused wrong_type, state running, legal terminate_job hold_job comment_job\n",
 	},
 	{
 		"a text that must be quoted",

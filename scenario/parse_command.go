@@ -116,7 +116,7 @@ func parseOperation(person string, tokens []token) (command, *mistake) {
 	case onJob && !onStep:
 		return nil, got(what[1:], "a comma after "+name+", or nothing")
 	case !onStep:
-		return nil, got(what[:1], "start_job, terminate_job, hold_job, resume_job, give_up effect N, hurry effect N, or CODE STEP with CODE one of "+allNames(operation.AllCodes())+", custom-32 to custom-63")
+		return nil, got(what[:1], allNames(operation.AllJobCodes())+", give_up effect N, hurry effect N, or CODE STEP with CODE one of "+allNames(operation.AllCodes())+", custom-32 to custom-63")
 	case len(what) == 1:
 		return nil, got(what, name+" and the number of a step")
 	}

@@ -167,7 +167,7 @@ var malformed = []struct {
 	got  string
 	want string
 }{
-	{"ann: strat_job", 4, `"strat_job"`, "start_job, terminate_job"},
+	{"ann: strat_job", 4, `"strat_job"`, "terminate_job, start_job"},
 	{"ann: retry_failed", 4, `"retry_failed"`, "the number of a step"},
 	{"ann: retry 1", 4, `"retry"`, "retry_failed, ignore_error"},
 	{"ann: retry_failed one", 4, `"one"`, "the number of a step"},

@@ -17,11 +17,11 @@ const release = "job release\n  script copy, targets a b\n"
 // wrongs are plays with a wrong clause, and their mismatches.
 var wrongs = []struct{ text, want string }{
 	{"ann: start_job\n  to waiting, attempt 1, effect ask", "x.txt:3: ann: start_job: want to waiting, effect ask; got to running, effect run"},
-	{"ann:   start_job, if_attempt 2", "x.txt:3: ann:   start_job, if_attempt 2: want it to be accepted; got refused stale, state pending, legal stop_before start_job hold_job: job 1, step 1: start_job (job 2) is stale: meant for attempt 2, but it is attempt 0; legal now: stop_before, on the job: start_job, hold_job"},
+	{"ann:   start_job, if_attempt 2", "x.txt:3: ann:   start_job, if_attempt 2: want it to be accepted; got refused stale, state pending, legal stop_before terminate_job start_job hold_job comment_job: job 1, step 1: start_job (job 2) is stale: meant for attempt 2, but it is attempt 0; legal now: stop_before, on the job: terminate_job, start_job, hold_job"},
 	{"ann: start_job\n  refused wrong_state", "x.txt:3: ann: start_job: want refused wrong_state; got from pending, to running, job_to running, attempt 1, targets 2, effect run"},
 	{"ann: start_job\n  unknown outcome", "x.txt:3: ann: start_job: want unknown outcome; got from pending"},
 	{"ann: confirm 1\n  refused stale, state running", "x.txt:3: ann: confirm 1: want refused stale, state running; got refused wrong_type, state pending: job 1, step 1: confirm (6) does not apply"},
-	{"ann: confirm 1\n  refused wrong_type, says \"only in\"", "want says \"only in\"; got says \"job 1, step 1: confirm (6) does not apply to a script step; legal now: stop_before, on the job: start_job, hold_job\""},
+	{"ann: confirm 1\n  refused wrong_type, says \"only in\"", "want says \"only in\"; got says \"job 1, step 1: confirm (6) does not apply to a script step; legal now: stop_before, on the job: terminate_job, start_job, hold_job\""},
 	{"ann: confirm 1\n  unknown outcome", "x.txt:3: ann: confirm 1: want unknown outcome; got refused wrong_type"},
 	{"expect history: created, start_job", "x.txt:3: expect history: created, start_job: want created, start_job; got created"},
 	{"expect effects: run 1.1 all", "want run 1.1 all; got none"},

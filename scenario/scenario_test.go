@@ -47,8 +47,8 @@ func ownRules(t *testing.T) *operation.Rules {
 }
 
 // Each of the 18 shortfalls of the reference has one scenario, every scenario has a number of
-// its own and says what it is about, and there are at least 70. Two series have numbers of their own:
-// gates and rolling. rolling 01 to 04 are tests of step.Batches, and 22 is one of httpapi.
+// its own and says what it is about, and there are at least 70. Three series have numbers of their own:
+// gates, rolling and operators. rolling 01 to 04 are tests of step.Batches, and 22 is one of httpapi.
 func TestEveryShortfallOfTheReferenceHasAScenario(t *testing.T) {
 	count, plain := map[string]int{}, 0
 	for _, path := range files(t, "testdata/*.txt") {
@@ -77,7 +77,7 @@ func TestEveryShortfallOfTheReferenceHasAScenario(t *testing.T) {
 }
 
 // numbered is the name of a scenario: the series, the number, and what it is about.
-var numbered = regexp.MustCompile(`^(|gates-|rolling-)([0-9]{2})-[a-z0-9-]+\.txt$`)
+var numbered = regexp.MustCompile(`^(|gates-|rolling-|operators-)([0-9]{2})-[a-z0-9-]+\.txt$`)
 
 // All scenarios together exercise every cell of the legality table, every cell of the
 // lifecycles, and every reason of a refusal.

@@ -42,7 +42,7 @@ func TestTimelineIsATable(t *testing.T) {
 09:00:00  eve         terminate_job                                                  refused, denied: job 1, step 1: terminate_job (job 1) denied to eve: the scenario denies it
 09:00:00  agent       report 1.1: a failed                  running
 09:00:00  executor    report 1.1: a succeeded, b succeeded  running -> failed        job failed, 1 rejected, the job has ended
-09:00:00  executor    report 1.1: a succeeded                                        refused, stale: job 1, step 1: the request is stale: meant for attempt 1, but the step is failed in attempt 1; legal now: retry_failed, ignore_error, retry_all
+09:00:00  executor    report 1.1: a succeeded                                        refused, stale: job 1, step 1: the request is stale: meant for attempt 1, but the step is failed in attempt 1; legal now: retry_failed, ignore_error, retry_all, on the job: seal_job
 09:00:00  ann         ignore_error 1, dry_run               failed -> error_ignored  tried, job waiting, ask 2.1
 09:00:00  ann         ignore_error 1, request once          failed -> error_ignored  job waiting
 09:00:00  engine      enters step 2                         pending -> waiting       ask 2.1

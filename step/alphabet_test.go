@@ -42,7 +42,7 @@ var (
 		21: "stop_before", 22: "clear_stop",
 		65: "entered", 66: "all_succeeded", 67: "some_failed", 68: "failures_ignored", 69: "stopped", 70: "broke",
 		71: "dropped", 72: "expired", 73: "expired_confirmed", 74: "opened", 75: "failed_again", 76: "job_expired",
-		129: "terminate_job", 130: "start_job", 148: "hold_job", 149: "resume_job",
+		129: "terminate_job", 130: "start_job", 148: "hold_job", 149: "resume_job", 150: "seal_job", 151: "comment_job",
 		192: "created", 193: "results", 194: "given_up", 195: "hurried",
 	}
 )

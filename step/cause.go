@@ -74,6 +74,8 @@ var causeNames = enum.New("cause", []enum.Entry[Cause]{
 	{Value: jobCauses + 2, Name: "start_job"},
 	{Value: jobCauses + 20, Name: "hold_job"},
 	{Value: jobCauses + 21, Name: "resume_job"},
+	{Value: jobCauses + 22, Name: "seal_job"},
+	{Value: jobCauses + 23, Name: "comment_job"},
 	{Value: Created, Name: "created"},
 	{Value: Results, Name: "results"},
 	{Value: GivenUp, Name: "given_up"},

@@ -94,7 +94,7 @@ var dos = [...]struct {
 	Hold:    {whole, States{}, unpassed, States{}, true},
 	Release: {whole, States{}, everywhere, States{}, true},
 	Seal:    {whole, States{}, finished, States{}, true},
-	Note:    {whole, States{}, everywhere, States{}, false},
+	Note:    {whole, States{}, everywhere, States{}, true},
 	Mark:    {stays, States{}, StatesOf(Pending), States{}, true},
 	Unmark:  {stays, States{}, StatesOf(Pending), States{}, true},
 }

@@ -36,11 +36,11 @@ type Record struct {
 }
 
 // Moves reports whether r changed a state, an attempt or a gate, and not only results, an effect, the hold
-// of a job or a stop before a step. An operation that was meant for the state before is then stale. The end
-// of the hold of an ended job counts as a move: a record of it is like that of a seal.
+// of a job, its seal, a comment or a stop before a step. An operation that was meant for the state before
+// is then stale. A sealed job needs no such condition: it refuses everything but comments.
 func (r *Record) Moves() bool {
 	stays := r.From == r.To && r.JobFrom == r.JobTo && r.Effect == NoEffect && r.Gate.Reason == step.NoGate
-	marks := stays && (r.From == step.Pending || r.Cause.OfJob() && !r.JobTo.Finished())
+	marks := stays && (r.From == step.Pending || r.Cause.OfJob())
 	return r.Cause != step.Results && !r.Cause.OfEffect() && !marks
 }
 

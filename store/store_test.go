@@ -68,7 +68,8 @@ func TestRecordJSON(t *testing.T) {
 
 // A record moves its job unless it is of results alone or of an effect, even if all states stay the same:
 // a request from before a vote, or before an attempt that starts over, was made on another state. A hold
-// of a job under way, its end, and a stop before a step are told by the header and the step, and move nothing.
+// and its end, a seal, a comment, and a stop before a step are told by the header, the step or the record, and
+// move nothing.
 func TestMoves(t *testing.T) {
 	for _, cause := range slices.Concat(step.AllCauses(), []step.Cause{32, step.JobCause(63)}) {
 		counts := cause != step.Results && cause != step.GivenUp && cause != step.Hurried
@@ -81,7 +82,7 @@ func TestMoves(t *testing.T) {
 		}
 		moves("in which all stays", counts && !cause.OfJob(), func(*store.Record) {})
 		moves("of a pending step", false, func(r *store.Record) { r.From, r.To = step.Pending, step.Pending })
-		moves("of an ended job", counts, func(r *store.Record) { r.JobFrom, r.JobTo = step.Failed, step.Failed })
+		moves("of an ended job", counts && !cause.OfJob(), func(r *store.Record) { r.JobFrom, r.JobTo = step.Failed, step.Failed })
 		moves("of another step state", counts, func(r *store.Record) { r.To = step.Succeeded })
 		moves("of another job state", counts, func(r *store.Record) { r.JobTo = step.Running })
 		moves("with an effect", counts, func(r *store.Record) { r.Effect = store.AskConfirmers })

@@ -55,7 +55,7 @@ type dice struct{ *rapid.T }
 func (d dice) Below(n int, what string) int { return rapid.IntRange(0, n-1).Draw(d.T, what) }
 
 var (
-	habits = player.Habits{People: []string{"bob", ""}, Anything: 8, Elsewhere: 16, OnJob: 4, Resume: 2, Stops: 24}
+	habits = player.Habits{People: []string{"bob", ""}, Anything: 8, Elsewhere: 16, OnJob: 4, Resume: 2, Stops: 24, Closes: 32}
 	odds   = map[step.State]player.Odds{
 		step.Running:     {Executor: 5, Person: 1, Time: 1},
 		step.Terminating: {Executor: 2, Person: 4, Time: 1},

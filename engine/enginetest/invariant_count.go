@@ -221,14 +221,13 @@ func (e *evidence) times() error {
 	})
 }
 
-// moved: the header names the last record that is more than results, an effect, a stop before a step, or a
-// hold of a job that has not ended, and its end.
+// moved: the header names the last record that is more than results, an effect, a stop before a step, or
+// about the whole job, as a hold.
 func (e *evidence) moved() error {
 	want := store.Seq(1)
 	for i := range e.lines {
 		l := &e.lines[i]
-		holds := (l.move.Do == step.Hold || l.move.Do == step.Release) && !l.JobTo.Finished() && !l.gates()
-		if l.Cause != step.Results && !l.Cause.OfEffect() && !l.move.Do.Stays() && !holds {
+		if l.Cause != step.Results && (!l.stays() || l.gates()) {
 			want = l.Seq
 		}
 	}

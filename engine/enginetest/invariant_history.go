@@ -367,7 +367,7 @@ func (e *evidence) final() error {
 	sealed := false
 	for i := range e.lines {
 		switch l := &e.lines[i]; {
-		case l.Cause.OfEffect(), !sealed && l.move.Do == step.Release: // of the end of the job, say
+		case l.Cause.OfEffect(), l.move.Do == step.Note, !sealed && l.move.Do == step.Release: // of the end of the job, say
 		case sealed:
 			return fmt.Errorf("record %d, %v, follows a seal", l.Seq, l.Cause)
 		case l.move.Do == step.Seal:

@@ -74,6 +74,8 @@ func (c *rulesCheck) operations(at *situation) {
 				continue
 			case cause.OfJob() && at.job.Current != 1: // which the view does not show
 				continue
+			case c.spoilt[at.Type] && c.asksAll(left, cause):
+				continue
 			}
 			job := at.job.Clone()
 			var reason operation.Reason
@@ -96,6 +98,12 @@ func (c *rulesCheck) operations(at *situation) {
 			c.refusal(at, refusal, left, legal)
 		}
 	}
+}
+
+// asksAll reports whether the guard of an operation on a job asks for the other operations on its step.
+func (c *rulesCheck) asksAll(job *model.Job, cause step.Cause) bool {
+	move, _ := c.expect.OnWhole(job.State, cause)
+	return move.Guard == operation.Unfinal
 }
 
 // refusal compares the state of the job in a refusal, which is that after its deadline, and the legal

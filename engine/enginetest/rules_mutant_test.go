@@ -115,7 +115,7 @@ func mutants(table operation.Table) iter.Seq2[string, operation.Table] {
 			for do := range otherDos(row.Do) {
 				mutate(fmt.Sprintf("%s with %v", name, do), func(t *operation.Table) { t.Rows[i].Do = do })
 			}
-			for _, guard := range append(operation.AllGuards(), operation.Free, operation.Unmarked+1) {
+			for _, guard := range append(operation.AllGuards(), operation.Free, operation.Unfinal+1) {
 				if guard != row.Guard {
 					mutate(fmt.Sprintf("%s guarded by %v", name, guard), func(t *operation.Table) { t.Rows[i].Guard = guard })
 				}
@@ -187,6 +187,9 @@ func otherStates(but step.State) iter.Seq[step.State] {
 func decidedAlike(diff []operation.Difference) bool {
 	for _, d := range diff {
 		was, is := d.Was, d.Is
+		if d.Type == 0 && d.State.OfJob(true) != d.State { // no job is in it
+			continue
+		}
 		if d.State == step.Pending && is.Guard == operation.SomeDue {
 			is.Guard = was.Guard
 		}

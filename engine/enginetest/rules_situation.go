@@ -310,6 +310,9 @@ func (s *situation) show() *situation {
 	if p := s.job.Policy; p != (model.Policy{}) {
 		s.view.Job.Policy = &store.JobPolicy{StartAt: p.StartAt, Timeout: p.Timeout}
 	}
+	if s.job.Steps[s.job.Current-1].Gate.Reason == step.TurnGate {
+		s.view.Job.Policy = &store.JobPolicy{Turn: store.Turn{Key: "production", Limit: 1}}
+	}
 	s.view.Step = store.NewStep(1, s.job.Steps[0].Spec)
 	if len(s.job.Steps) > 1 {
 		s.view.Next = store.NewStep(2, s.job.Steps[1].Spec)

@@ -123,7 +123,7 @@ func (w *sequence) check(j *tracked) {
 	s, before := w.load(j), j.version()
 	if j.final && slices.ContainsFunc(s.History[before:], func(r store.Record) bool {
 		mark := r.From == step.Pending && r.To == step.Pending // a stop before a step that never comes
-		return !r.Cause.OfEffect() && !mark
+		return !r.Cause.OfEffect() && !mark && !w.Rules.Comments(r.Cause)
 	}) {
 		w.Fatalf("promise 2: nothing was to happen to job %d any more, and it went from version %d to %d by %+v", j.id, before, s.Job.Version, s.History[before])
 	}
@@ -287,7 +287,7 @@ func (w *sequence) checkGoesOn(j *tracked) {
 			w.Fatalf("promise 2: job %d cannot be started: %v", j.id, err)
 		}
 	}
-	if final := c.State.Finished() && legal.Empty(); final != j.final {
+	if final := c.State.Finished() && j.last.sight().Idle(); final != j.final {
 		j.final = final
 		w.seen["final job"]++
 	}

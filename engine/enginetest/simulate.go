@@ -195,7 +195,7 @@ func (s *simulation) kinds() []string {
 func (s *simulation) asks(j *watched) bool {
 	at, sight := j.last.current(), j.last.sight()
 	return at.State != step.Running && at.State != step.Terminating && // else it waits for an executor
-		!sight.Legal(sight.Confirmer()).Empty()
+		!sight.Idle()
 }
 
 // act plays a command of a kind on an engine.

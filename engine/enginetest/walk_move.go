@@ -59,8 +59,8 @@ func operations(r *operation.Rules, steps int, gated bool) []move {
 	var moves []move
 	tried := func(cause step.Cause) bool { // without gates, jobs of one step have tried what moves no state
 		move, whole := r.Whole(step.Running, cause)
-		stays := cause == operation.StopBefore.Cause() || cause == operation.ClearStop.Cause()
-		return gated || steps == 1 || !stays && !(whole && (move.Do == step.Hold || move.Do == step.Release))
+		stays := cause == operation.StopBefore.Cause() || cause == operation.ClearStop.Cause() || cause == operation.SealJob.Cause()
+		return gated || steps == 1 || !stays && !(whole && move.Do.Whole())
 	}
 	for id := range step.ID(steps) {
 		for cause := range r.Causes().All() {
@@ -74,10 +74,18 @@ func operations(r *operation.Rules, steps int, gated bool) []move {
 	}
 	for cause := range r.Causes().Union(starts).All() {
 		if cause.OfJob() && tried(cause) {
-			moves = append(moves, move{command: &engine.Operate{Cause: cause, Request: engine.Request{By: "bob"}}})
+			moves = append(moves, move{command: &engine.Operate{Cause: cause, Request: engine.Request{By: "bob", Because: comment(r, cause)}}})
 		}
 	}
 	return moves
+}
+
+// comment returns the text that an operation needs, if it is a comment.
+func comment(r *operation.Rules, cause step.Cause) string {
+	if r.Comments(cause) {
+		return "a comment"
+	}
+	return ""
 }
 
 // aside reports whether m is an operation of another person on a step that is not the current one:

@@ -101,7 +101,7 @@ var brokenDecisions = []struct {
 	{
 		name: "a terminate that is accepted and dropped", says: "promise 7", moves: 3,
 		decide: changed(func(c engine.Command, v *store.View, d *engine.Decision) {
-			if op, ok := c.(*engine.Operate); ok && op.Cause == operation.TerminateJob.Cause() {
+			if op, ok := c.(*engine.Operate); ok && op.Cause == operation.TerminateJob.Cause() && v.Step.State == step.Running {
 				rec, version := &d.Change.Records[0], d.Change.Job.Version
 				rec.To, rec.JobTo, rec.Effect = rec.From, rec.JobFrom, store.NoEffect
 				d.Change.Job, d.Change.Steps[0] = v.Job, v.Step

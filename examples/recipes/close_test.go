@@ -12,24 +12,27 @@ import (
 	"github.com/stepgate/stepgate/store"
 )
 
-const CloseJob operation.JobCode = 32
-
-func closeRules() (*operation.Rules, error) {
-	table := operation.StandardTable()
-	table.Rows = append(table.Rows, operation.Row{
-		Cause: CloseJob.Cause(),
-		From:  step.StatesOf(step.Failed, step.Abnormal, step.Terminated, step.ConfirmationTerminated),
-		Do:    step.Seal,
-	})
-	return table.Compile()
+// closeStale seals the failed jobs that last changed before a moment, the oldest first, at most 1,000.
+func closeStale(ctx context.Context, eng *engine.Engine, before step.Time, because string) (closed int, err error) {
+	failed := engine.JobQuery{States: step.StatesOf(step.Failed, step.Abnormal), Limit: 1000}
+	jobs, err := eng.Jobs(ctx, failed)
+	for _, j := range jobs {
+		if j.Sealed || j.Updated >= before {
+			continue
+		}
+		_, err := eng.OperateJob(ctx, j.ID, operation.SealJob, engine.Request{By: "janitor", Because: because, IfVersion: j.Version})
+		if err != nil && !errors.Is(err, operation.Stale) { // a person was faster
+			return closed, err
+		}
+		closed++
+	}
+	return closed, err
 }
-
-func init() { CloseJob.Cause().Register("close_job") }
 
 // A failed job is closed for good.
 func Example_close() {
 	ctx := context.Background()
-	eng := engine.New(memstore.New(), engine.WithRules(must(closeRules())))
+	eng := engine.New(memstore.New())
 	created := must(eng.Create(ctx, engine.JobSpec{Name: "release", Steps: []step.Spec{
 		{Type: step.Script, Name: "install", Targets: []string{"web-1"}},
 	}}, engine.Request{By: "bob"}))
@@ -38,11 +41,10 @@ func Example_close() {
 		{Target: 0, Result: store.Result{Status: step.NonZeroExit, ExitCode: 1}},
 	}}))
 
-	_, err := eng.OperateJob(ctx, created.Job, CloseJob, engine.Request{By: "ann", Because: "replaced by release 1.5"})
-	fmt.Println("close:", err)
-	_, err = eng.Operate(ctx, created.Job, 1, operation.RetryFailed, engine.Request{By: "bob"})
+	fmt.Println("closed:", must(closeStale(ctx, eng, step.MaxTime, "older than a month")))
+	_, err := eng.Operate(ctx, created.Job, 1, operation.RetryFailed, engine.Request{By: "bob"})
 	fmt.Println("retry is refused:", errors.Is(err, operation.Sealed))
 	// Output:
-	// close: <nil>
+	// closed: 1
 	// retry is refused: true
 }

@@ -49,11 +49,11 @@ func TestTimelinesAndRows(t *testing.T) {
 		t.Errorf("status %d, %q\n%s\nwant each file and\n%s", status, errOut, out, timeline)
 	}
 	for _, row := range []string{
-		"\n2      start_job               script, file_transfer, sql                pending                                        running                  file_transfer in pending, sql in pending\n",
-		"\n0      confirm                 confirmation                              waiting                                        succeeded                all\n",
-		"\n2      all_succeeded           script                                    running                                        succeeded\n",
+		"\n2      start_job               script, file_transfer, sql                pending                                                running                  file_transfer in pending, sql in pending\n",
+		"\n0      confirm                 confirmation                              waiting                                                succeeded                all\n",
+		"\n2      all_succeeded           script                                    running                                                succeeded\n",
 		"\n2      wrong_type\n", "\n0      denied            missing\n",
-		"\n2 of 155 cells, 1 of 19 reasons\n",
+		"\n2 of 174 cells, 1 of 20 reasons\n",
 	} {
 		if !strings.Contains(out, row) {
 			t.Errorf("the summary lacks %q:\n%s", row, out)
@@ -68,7 +68,7 @@ func TestTheScenariosShowEverything(t *testing.T) {
 		t.Fatal(paths, err)
 	}
 	status, out, errOut := simulate(append([]string{"-quiet"}, paths...)...)
-	if status != passed || errOut != "" || !strings.HasPrefix(out, "count") || !strings.HasSuffix(out, "\n155 of 155 cells, 19 of 19 reasons\n") {
+	if status != passed || errOut != "" || !strings.HasPrefix(out, "count") || !strings.HasSuffix(out, "\n174 of 174 cells, 20 of 20 reasons\n") {
 		t.Errorf("status %d, %q\n%s", status, errOut, out)
 	}
 }
@@ -96,7 +96,7 @@ func TestFailures(t *testing.T) {
 		t.Errorf("the summary counts what came otherwise, want %q:\n%s", row, out)
 	}
 	want := wrong + ":7: expect job: running: want state running; got state succeeded\n" +
-		malformed + `:7: ann: strat_job: got "strat_job", want start_job, terminate_job`
+		malformed + `:7: ann: strat_job: got "strat_job", want terminate_job, start_job`
 	if !strings.HasPrefix(errOut, want) {
 		t.Errorf("got\n%s\nwant\n%s", errOut, want)
 	}
@@ -118,7 +118,7 @@ func TestMissingFiles(t *testing.T) {
 	} {
 		status, out, errOut := simulate(c.args...)
 		if status != notPlayed || !strings.Contains(errOut, none) || strings.Contains(out, none) ||
-			strings.Count(out, "the job has ended") != c.played || !strings.HasSuffix(out, " of 19 reasons\n") {
+			strings.Count(out, "the job has ended") != c.played || !strings.HasSuffix(out, " of 20 reasons\n") {
 			t.Errorf("%q: status %d, prints %q and %q", c.args, status, out, errOut)
 		}
 	}

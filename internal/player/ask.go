@@ -73,6 +73,9 @@ func (a Ask) Again(d Dice, n int) Ask {
 		a.Step++
 	case 3:
 		a.Cause = Of(d, "cause", slices.Collect(operation.Standard().Causes().All()))
+		if a.Cause == comment && a.Because == "" {
+			a.Because = "a comment"
+		}
 	}
 	return a
 }

@@ -33,8 +33,11 @@ func (s Sight) Confirmer() string {
 	return "ann"
 }
 
-// Final reports whether no command can change the job any more.
-func (s Sight) Final() bool { return s.Job.State.Finished() && s.Legal(s.Confirmer()).Empty() }
+// Final reports whether no command can change the job any more. Comments change nothing.
+func (s Sight) Final() bool { return s.Job.State.Finished() && s.Idle() }
+
+// Idle reports whether a confirmer has no legal operation but a comment.
+func (s Sight) Idle() bool { return s.Legal(s.Confirmer()).Without(comment).Empty() }
 
 // A Turn is the kind of actor that acts next.
 type Turn string
@@ -52,14 +55,14 @@ var AllTurns = []Turn{Executor, Person, Time}
 type Odds struct{ Executor, Person, Time int }
 
 // Turn draws the next actor by the odds for the state of the current step; without odds, a person.
-// People do not act while a confirmer has no legal operation. Once in eight times, and if no actor is
+// People do not act while a confirmer has no legal operation but a comment. Once in eight times, and if no actor is
 // left, every turn is as likely.
 func (s Sight) Turn(d Dice, odds map[step.State]Odds) Turn {
 	o, ok := odds[s.Step.State]
 	if !ok {
 		o.Person = 1
 	}
-	if s.Legal(s.Confirmer()).Empty() {
+	if s.Idle() {
 		o.Person = 0
 	}
 	if o == (Odds{}) || OneIn(d, 8, "anyone") {
@@ -85,6 +88,7 @@ type Habits struct {
 	OnJob     int // operate the job rather than its step, if both are legal
 	Resume    int // resume a job on hold
 	Stops     int // set or clear a stop before a step that comes; with 0, as often as another operation
+	Closes    int // seal the job, or comment
 	WithID    int // give the request an id
 	DryRun    int
 	IfVersion int // the job is at its version, or one of the two before
@@ -109,6 +113,9 @@ func (s Sight) Ask(d Dice, h Habits) Ask {
 	if len(h.Reasons) > 0 {
 		a.Because = Of(d, "reason", h.Reasons)
 	}
+	if s.Rules.Comments(a.Cause) && a.Because == "" {
+		a.Because = "a comment"
+	}
 	if OneIn(d, h.WithID, "with an id") {
 		a.ID = ID(d)
 	}
@@ -124,6 +131,10 @@ func (s Sight) Ask(d Dice, h Habits) Ask {
 
 // cause draws the operation of a request: mostly a legal one, guards aside.
 func (s Sight) cause(d Dice, h Habits) step.Cause {
+	if closing := s.Rules.Causes().Intersect(closing); !closing.Empty() && OneIn(d, h.Closes, "close") {
+		return Of(d, "closing", slices.Collect(closing.All()))
+	}
+	h.Avoided = h.Avoided.Union(closing)
 	causes := s.Rules.Causes().With(operation.StartJob.Cause()).Minus(h.Avoided)
 	if legal := s.Rules.Legal(s.standing()).Minus(h.Avoided); !legal.Empty() && !OneIn(d, h.Anything, "anything") {
 		causes = legal
@@ -135,6 +146,9 @@ func (s Sight) cause(d Dice, h Habits) step.Cause {
 		return Of(d, "stop", []step.Cause{stopBefore, clearStop})
 	case h.Stops > 0 && !causes.Minus(stops).Empty():
 		causes = causes.Minus(stops)
+	}
+	if started := causes.Without(terminate); s.Job.State == step.Pending && !started.Empty() && !OneIn(d, 8, "cancel") {
+		causes = started
 	}
 	all := slices.Collect(causes.All())
 	slices.Reverse(all) // an embedder's first
@@ -152,7 +166,10 @@ func (s Sight) cause(d Dice, h Habits) step.Cause {
 const embedders = 32 // the first code that belongs to embedders
 
 var (
+	terminate  = operation.TerminateJob.Cause()
 	resume     = operation.ResumeJob.Cause()
+	comment    = operation.CommentJob.Cause()
+	closing    = step.CausesOf(operation.SealJob.Cause(), comment)
 	stopBefore = operation.StopBefore.Cause()
 	clearStop  = operation.ClearStop.Cause()
 	stops      = step.CausesOf(stopBefore, clearStop)

@@ -60,7 +60,7 @@ var (
 	tableHead    = regexp.MustCompile(`^\| (?:issue \| goes wrong \| Stepgate|\| shortfall) \| shown by \|$|^(?:\|---)+\|$`)
 	tableRow     = regexp.MustCompile(`^\| (?:\[|\d+ \|).* \|$`)
 	issueLink    = regexp.MustCompile(`^\[([\w.-]+/[\w.-]+#\d+)\]\(https://github\.com/([\w.-]+/[\w.-]+)/(?:issues|pull)/(\d+)\)$`)
-	scenarioLink = regexp.MustCompile(`\[((?:gates |rolling )?\d\d)\]\(\.\./(scenario/testdata/((?:gates-|rolling-)?\d\d)-[\w-]+\.txt)\)`)
+	scenarioLink = regexp.MustCompile(`\[((?:gates |rolling |operators )?\d\d)\]\(\.\./(scenario/testdata/((?:gates-|rolling-|operators-)?\d\d)-[\w-]+\.txt)\)`)
 	testLink     = regexp.MustCompile("\\[`((?:Test|Example)\\w*)`\\]\\(\\.\\./([\\w/]+)\\)")
 )
 

@@ -45,7 +45,7 @@ const person = "ann"
 
 // The choices of people and executors, chosen so that jobs come to their end.
 var (
-	habits = player.Habits{Anything: 8, OnJob: 6}
+	habits = player.Habits{Anything: 8, OnJob: 6, Closes: 40}
 	odds   = map[step.State]player.Odds{step.Running: {Executor: 5, Person: 1}}
 	words  = player.Words{Statuses: append(slices.Repeat([]step.Status{step.TargetSucceeded}, 4), step.NonZeroExit), Outcomes: []step.Cause{step.Broke}, Both: 20}
 )

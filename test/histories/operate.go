@@ -13,7 +13,7 @@ import (
 
 // The choices of people, and the order of their turns.
 var (
-	habits = player.Habits{People: people, OnJob: 20, Resume: 2, Stops: 24, WithID: 3, DryRun: 16, IfVersion: 8, IfAttempt: 8}
+	habits = player.Habits{People: people, OnJob: 20, Resume: 2, Stops: 24, Closes: 40, WithID: 3, DryRun: 16, IfVersion: 8, IfAttempt: 8}
 	odds   = map[step.State]player.Odds{
 		step.Running:     {Executor: 15, Person: 1},
 		step.Terminating: {Executor: 4, Person: 1},

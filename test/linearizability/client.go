@@ -61,7 +61,7 @@ func (c *client) saw(current step.ID, state step.State, version store.Seq) {
 // The choices of clients; eve confirms nothing.
 var (
 	habits = player.Habits{
-		People: []string{"bob", "eve", ""}, Anything: 8, Elsewhere: 20, OnJob: 12, WithID: 3, DryRun: 10, IfVersion: 8, IfAttempt: 8,
+		People: []string{"bob", "eve", ""}, Anything: 8, Elsewhere: 20, OnJob: 12, WithID: 3, DryRun: 10, IfVersion: 8, IfAttempt: 8, Closes: 40,
 	}
 	odds = map[step.State]player.Odds{
 		step.Running:     {Executor: 9, Person: 3, Time: 1},

@@ -201,7 +201,7 @@ func (j *job) record(now step.Time) {
 	}
 	j.results = int32(did.Results)
 	if did.From != did.To || did.JobFrom != did.JobTo || did.Gate.Reason != step.NoGate ||
-		did.Effect == model.RunTargets || did.Effect == model.AskConfirmers || did.Cause.OfJob() && did.JobTo.Finished() {
+		did.Effect == model.RunTargets || did.Effect == model.AskConfirmers {
 		j.moved = j.version
 	}
 }
@@ -211,7 +211,7 @@ var hashSeed = maphash.MakeSeed()
 // sealed computes j's key. Then j must not change.
 func (j *job) sealed() *job {
 	var b strings.Builder
-	fmt.Fprint(&b, j.version, j.moved, j.updated, j.last, j.results, j.State, j.Held, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished)
+	fmt.Fprint(&b, j.version, j.moved, j.updated, j.last, j.results, j.State, j.Held, j.Sealed, j.Current, j.Skipped, j.Ignored, j.Started, j.Finished)
 	for _, s := range j.Steps {
 		fmt.Fprint(&b, s.State, s.StopBefore, s.Gate, s.Runs)
 	}

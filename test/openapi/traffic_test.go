@@ -190,6 +190,7 @@ func TestTraffic(t *testing.T) {
 	s.foreignRules()
 	s.sealed()
 	s.events()
+	s.closes()
 	s.failures()
 	s.busy()
 	s.unseen()
@@ -525,16 +526,48 @@ func (s *site) events() {
 	s.want(429, "ann", "GET", path+"/events", "")
 }
 
+// closes seals jobs and comments them.
+func (s *site) closes() {
+	const key = `{"reason":"r","if_version":4,"if_attempt":1,"request_id":"01981f5e-6d30-7c11-9a52-0000000000c1","dry_run":false}`
+	failed, asked := s.broken(), s.create(asks)
+	s.want(409, "ann", "POST", asked+"/seal", "")
+	s.want(200, "ann", "POST", asked+"/terminate", "")
+	if v := s.want(409, "ann", "POST", asked+"/seal", ""); v["reason"] != "final" {
+		s.Errorf("a seal of a final job: %v", v)
+	}
+	for _, way := range []string{"/comment", "/seal"} {
+		own := strings.Replace(key, "c1", fmt.Sprintf("%02x", len(way)), 1)
+		s.want(400, "ann", "POST", failed+"/comment", `{"reason":""}`)
+		s.want(403, "eve", "POST", failed+way, `{"reason":"r"}`)
+		s.want(412, "ann", "POST", failed+way, `{"reason":"r"}`, "If-Match", `"99"`)
+		s.want(409, "ann", "POST", failed+way, `{"reason":"r","if_version":99}`)
+		s.want(200, "ann", "POST", failed+way, `{"reason":"r","dry_run":true}`)
+		s.want(200, "ann", "POST", failed+way, strings.Replace(own, `"if_version":4`, `"if_version":3`, 1), "If-Match", "*")
+		s.want(422, "ann", "POST", failed+way, strings.Replace(own, `"r"`, `"another"`, 1))
+	}
+	s.want(200, "ann", "POST", failed+"/comment", `{"reason":"on a sealed job"}`)
+}
+
+// broken returns the path of a job whose only step is abnormal.
+func (s *site) broken() string {
+	path := s.create(runs)
+	s.want(200, "agent", "POST", path+"/steps/1/report", `{"attempt":1,"outcome":"broke"}`)
+	return path
+}
+
 // failures makes the store fail during a commit, lose every race, and move between two reads.
 func (s *site) failures() {
 	pending := fmt.Sprintf("/v1/jobs/%.0f", s.want(201, "ann", "POST", "/v1/jobs", `{"name":"job","steps":[`+asks+`]}`)["id"])
 	asked, run, held := s.create(asks+","+asks), s.create(runs), s.create(asks)
 	s.want(200, "ann", "POST", held+"/hold", "")
+	broken := s.broken()
 	writes := []struct{ path, body string }{
 		{"/v1/jobs", `{"name":"job","steps":[` + asks + `]}`},
 		{pending + "/start", ""},
 		{asked + "/hold", ""},
 		{held + "/resume", ""},
+		{broken + "/comment", `{"reason":"r"}`},
+		{broken + "/seal", ""},
 		{asked + "/terminate", ""},
 		{asked + "/steps/1/operate", `{"code":"confirm"}`},
 		{run + "/effects/2/hurry", ""},

@@ -35,7 +35,8 @@ var codes = []step.Cause{
 	operation.Continue.Cause(), operation.StopBefore.Cause(), operation.ClearStop.Cause(),
 }
 
-var jobCodes = []step.Cause{operation.TerminateJob.Cause(), operation.StartJob.Cause(), operation.HoldJob.Cause(), operation.ResumeJob.Cause()}
+var jobCodes = []step.Cause{operation.TerminateJob.Cause(), operation.StartJob.Cause(), operation.HoldJob.Cause(), operation.ResumeJob.Cause(),
+	operation.SealJob.Cause(), operation.CommentJob.Cause()}
 
 var effectCauses = []step.Cause{step.GivenUp, step.Hurried}
 
@@ -46,7 +47,7 @@ var dos = []step.Do{
 
 var guards = []operation.Guard{
 	operation.Free, operation.SomeDue, operation.Approver, operation.Waivable, operation.GatedByHold, operation.Held, operation.Unheld,
-	operation.BatchLeft, operation.Marked, operation.Unmarked,
+	operation.BatchLeft, operation.Marked, operation.Unmarked, operation.Unfinal,
 }
 
 // The types of embedders, and the causes of embedders on a step and on a job, whose names the

@@ -120,8 +120,24 @@ func (j *Job) unmet(s *Step, guard operation.Guard, person string) operation.Rea
 		return operation.NoStop
 	case guard == operation.Unmarked && s.StopBefore:
 		return operation.StopSet
+	case guard == operation.Unfinal && !j.goesOn(s):
+		return operation.Final
 	}
 	return 0
+}
+
+// goesOn reports whether an operation moves a step of an ended job, whoever asks.
+func (j *Job) goesOn(s *Step) bool {
+	for cause := range j.rules.has {
+		move, legal := j.rules.Move(s.Spec.Type, s.State, cause)
+		if !legal || slices.Contains(events, cause) || move.Do == step.Mark || move.Do == step.Unmark {
+			continue
+		}
+		if reason := j.unmet(s, move.Guard, ""); reason == 0 || reason == operation.NotConfirmer {
+			return true
+		}
+	}
+	return false
 }
 
 // OperateJob carries out a person's operation on the job and returns 0, or returns the reason of a
@@ -140,14 +156,13 @@ func (j *Job) operateJob(code operation.JobCode, person string, now step.Time) o
 	if cause == 0 || !slices.Contains(jobCodes, cause) && !j.rules.Known(cause) {
 		return operation.InvalidInput
 	}
-	if j.Sealed {
-		return operation.Sealed
-	}
 	s := &j.Steps[j.Current-1]
 	move, onStep := j.rules.Move(s.Spec.Type, s.State, cause)
 	whole, onWhole := j.rules.OnWhole(j.State, cause)
 	reason := operation.Reason(0)
 	switch {
+	case j.Sealed && (onStep || !onWhole || whole.Do != step.Note):
+		return operation.Sealed
 	case onStep:
 		if reason = j.unmet(s, move.Guard, person); reason != 0 && onWhole && j.unmet(s, whole.Guard, person) == 0 {
 			move, reason = whole, 0
