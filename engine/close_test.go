@@ -135,3 +135,18 @@ func ExampleEngine_OperateJob_seal() {
 	// seal_job by ann: web-1 is scrapped
 	// comment_job by bob: see ticket 4711
 }
+
+// An explanation of another step than the current one shows one moment, even if the job is sealed meanwhile.
+func TestExplainMeetsASeal(t *testing.T) {
+	st := &nudged{Store: memstore.New()}
+	eng := engine.New(st)
+	job := deploy(eng, jobOf(plain(step.Script, "one"), plain(step.Script, "two")))
+	must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Outcome: step.Broke}))
+	st.nudge = func() { must(eng.OperateJob(ctx, job, operation.SealJob, engine.Request{})) }
+	x := must(eng.Explain(ctx, job, 2, engine.Request{}))
+	for _, v := range x.Causes {
+		if refused := v.Refusal != nil && v.Refusal.Reason == operation.Sealed; refused != (x.Job.Sealed && v.Cause != operation.CommentJob.Cause()) {
+			t.Errorf("the job is sealed: %v, and %v is explained with %v", x.Job.Sealed, v.Cause, v.Refusal)
+		}
+	}
+}

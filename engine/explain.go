@@ -65,8 +65,8 @@ func (e *Engine) Explain(ctx context.Context, job store.JobID, id step.ID, r Req
 	return x, nil
 }
 
-// views returns the views of a step and of its job's current step, between which the job has not moved
-// and its hold has not changed. If a deadline has passed, they show the job after the expiry.
+// views returns the views of a step and of its job's current step, between which the job has not moved,
+// been held, resumed or sealed. If a deadline has passed, they show the job after the expiry.
 func (e *Engine) views(ctx context.Context, job store.JobID, id step.ID) (view, current store.View, err error) {
 	for range maxTries {
 		if view, err = e.load(ctx, job, id); err != nil {
@@ -77,7 +77,7 @@ func (e *Engine) views(ctx context.Context, job store.JobID, id step.ID) (view, 
 				return view, current, err
 			}
 		}
-		if current.Job.Moved != view.Job.Moved || current.Job.Held != view.Job.Held {
+		if !sameFor(&view.Job, &current.Job) {
 			continue
 		}
 		expiry := e.decide.expiry(e.rules, &current, step.At(e.now()))
@@ -88,13 +88,19 @@ func (e *Engine) views(ctx context.Context, job store.JobID, id step.ID) (view, 
 			if current, err = e.load(ctx, job, entered); err != nil {
 				return view, current, err
 			}
-			if current.Job.Moved != view.Job.Moved || current.Job.Held != view.Job.Held {
+			if !sameFor(&view.Job, &current.Job) {
 				continue
 			}
 		}
 		return view.After(expiry.Change), current.After(expiry.Change), nil
 	}
 	return view, current, fmt.Errorf("job %d: %w: gave up after %d tries", job, ErrConflict, maxTries)
+}
+
+// sameFor reports whether operations meet the same job in two headers, whatever results and comments came in
+// between.
+func sameFor(a, b *store.Job) bool {
+	return a.Moved == b.Moved && a.Held == b.Held && a.Sealed == b.Sealed
 }
 
 // tryOut decides on the state in c as a dry run does, but asks the authorizer last, and so
