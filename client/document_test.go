@@ -259,6 +259,9 @@ var methods = map[string][]method{
 	"resumeJob": {{"OperateJob", func(ctx context.Context, c *client.Client) error {
 		return second(c.OperateJob(ctx, 1, operation.ResumeJob, request))
 	}}},
+	"redoJob": {{"Redo", func(ctx context.Context, c *client.Client) error {
+		return second(c.Redo(ctx, 1, engine.Redo{From: 2, Failed: true}, engine.Request{Because: "r", ID: store.RequestID{1}}))
+	}}},
 	"sealJob": {{"OperateJob", func(ctx context.Context, c *client.Client) error {
 		return second(c.OperateJob(ctx, 1, operation.SealJob, request))
 	}}},

@@ -37,6 +37,13 @@ type specBody struct {
 	Payload string `json:"payload,omitempty"`
 }
 
+// redoBody says which part of a job a new one repeats.
+type redoBody struct {
+	engine.Redo
+	Reason    string          `json:"reason,omitempty"`
+	RequestID store.RequestID `json:"request_id,omitzero"`
+}
+
 // moreBody has the optional fields of an operation.
 type moreBody struct {
 	Reason    string          `json:"reason,omitempty"`
@@ -56,16 +63,11 @@ type operateBody struct {
 // A dry run is invalid input over HTTP. So are r.By and r.Executor, as the server identifies the
 // caller.
 func (c *Client) Create(ctx context.Context, spec engine.JobSpec, r engine.Request) (store.Job, error) {
-	switch {
-	case r.DryRun:
-		return store.Job{}, invalid("dry_run", "does not apply to a creation over HTTP")
-	case r.IfAttempt != 0:
-		return store.Job{}, invalid("if_attempt", "does not apply to a creation")
-	case r.IfVersion != 0:
-		return store.Job{}, invalid("if_version", "does not apply to a creation")
-	}
-	if err := identified(&r); err != nil {
+	if err := creates(&r); err != nil {
 		return store.Job{}, err
+	}
+	if spec.Origin != 0 {
+		return store.Job{}, invalid("origin", "does not apply over HTTP: see Redo")
 	}
 	body := &createBody{
 		Name: spec.Name, Scope: spec.Scope, Steps: make([]specBody, len(spec.Steps)), Reason: r.Because, RequestID: r.ID,
@@ -80,12 +82,39 @@ func (c *Client) Create(ctx context.Context, spec engine.JobSpec, r engine.Reque
 			body.Steps[i].wirePolicy = policyOf(p)
 		}
 	}
-	k := post("create", body, "/v1/jobs")
+	return c.create(ctx, post("create", body, "/v1/jobs"), &r)
+}
+
+// Redo creates a job that repeats a part of another one, as [engine.Engine.Redo] does, and returns its
+// header. A dry run is invalid input over HTTP. So are r.By and r.Executor, as the server identifies the
+// caller.
+func (c *Client) Redo(ctx context.Context, job store.JobID, part engine.Redo, r engine.Request) (store.Job, error) {
+	if err := creates(&r); err != nil {
+		return store.Job{}, err
+	}
+	return c.create(ctx, post("redo", &redoBody{part, r.Because, r.ID}, "/v1/jobs/%d/redo", job).of(job, part.From), &r)
+}
+
+// create sends a call that creates a job.
+func (c *Client) create(ctx context.Context, k *call, r *engine.Request) (store.Job, error) {
 	k.repeats, k.request = true, r.ID
 	var job wireJob
 	k.answer = &job
 	err := c.do(ctx, k)
 	return job.stored(), err
+}
+
+// creates refuses what does not apply to a creation over HTTP.
+func creates(r *engine.Request) error {
+	switch {
+	case r.DryRun:
+		return invalid("dry_run", "does not apply to a creation over HTTP")
+	case r.IfAttempt != 0:
+		return invalid("if_attempt", "does not apply to a creation")
+	case r.IfVersion != 0:
+		return invalid("if_version", "does not apply to a creation")
+	}
+	return identified(r)
 }
 
 // Operate carries out an operation on a step, as [engine.Engine.Operate] does. r.By and r.Executor

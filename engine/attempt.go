@@ -62,8 +62,8 @@ func shut(job *store.Job, s *store.Step, gate store.Gate, at step.Time) {
 	job.Current, job.State, job.Gate, job.Finished = s.ID, step.Gated, gate.Reason, 0
 }
 
-// leave ends s in a state.
-func leave(job *store.Job, s *store.Step, to step.State, at step.Time) {
+// leave ends s in a state, by a cause.
+func leave(job *store.Job, s *store.Step, to step.State, by step.Cause, at step.Time) {
 	if s.State.Attempting() {
 		s.Finished = at // else its last attempt ended before, or none has begun
 	}
@@ -73,6 +73,9 @@ func leave(job *store.Job, s *store.Step, to step.State, at step.Time) {
 		job.Skipped++
 	case step.ErrorIgnored:
 		job.Ignored++
+		if by.IsEvent() && s.Accepted == 0 {
+			job.Tolerated++
+		}
 	}
 }
 

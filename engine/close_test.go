@@ -150,3 +150,50 @@ func TestExplainMeetsASeal(t *testing.T) {
 		}
 	}
 }
+
+// The outcome says which steps did not do all of their work, and whose word that was.
+func TestOutcome(t *testing.T) {
+	failing := func(s step.Spec) step.Spec {
+		s.Type, s.Name, s.Targets = step.Script, "run", []string{"a", "b"}
+		return s
+	}
+	fail := func(eng *engine.Engine, job store.JobID) {
+		must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0), failure(1)}}))
+	}
+	for _, c := range []struct {
+		spec step.Spec
+		then func(eng *engine.Engine, job store.JobID)
+		want string
+	}{
+		{failing(step.Spec{}), func(eng *engine.Engine, job store.JobID) {
+			must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Results: []engine.TargetResult{success(0), success(1)}}))
+		}, "clean"},
+		{failing(step.Spec{}), func(eng *engine.Engine, job store.JobID) {
+			fail(eng, job)
+			must(eng.Operate(ctx, job, 1, operation.IgnoreError, engine.Request{}))
+		}, "ignored"},
+		{failing(step.Spec{IgnoreErrors: true}), fail, "tolerated"},
+		{failing(step.Spec{Tolerate: step.Tolerance{Count: 1}}), fail, "tolerated"},
+		{failing(step.Spec{}), func(eng *engine.Engine, job store.JobID) {
+			must(eng.OperateJob(ctx, job, operation.TerminateJob, engine.Request{}))
+			must(eng.Operate(ctx, job, 1, operation.ForcedSkip, engine.Request{}))
+		}, "skipped"},
+		{failing(step.Spec{Tolerate: step.Tolerance{Count: 1}, Rolling: step.Rolling{Batches: "1 1"}}), func(eng *engine.Engine, job store.JobID) {
+			must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 1, Outcome: step.Broke}))
+			must(eng.Operate(ctx, job, 1, operation.IgnoreError, engine.Request{})) // and the second batch fails within the tolerance
+			must(eng.Report(ctx, engine.Report{Job: job, Step: 1, Attempt: 2, Results: []engine.TargetResult{failure(1)}}))
+		}, "ignored"},
+	} {
+		eng := engine.New(memstore.New())
+		job := deploy(eng, jobOf(c.spec))
+		c.then(eng, job)
+		header := must(eng.Job(ctx, job))
+		if got := header.Outcome().String(); header.State != step.Succeeded || got != c.want {
+			t.Errorf("%+v: the job is %v, %s, want succeeded, %s", c.spec, header.State, got, c.want)
+		}
+	}
+	both := store.Job{Skipped: 1, Ignored: 2, Tolerated: 1}
+	if got := both.Outcome().String(); got != "skipped, ignored, tolerated" {
+		t.Errorf("the outcome of three steps is %s", got)
+	}
+}

@@ -31,6 +31,10 @@ type JobSpec struct {
 	Scope store.Scope `json:"scope,omitzero"` // two names, or zero for none; on an engine narrowed by In, its scope or zero for the same
 	Steps []step.Spec `json:"steps"`          // at least one, in the order in which they run
 
+	// Origin is the job that this one repeats, for people; 0 for none. [Engine.Redo] sets it. It need not
+	// exist.
+	Origin store.JobID `json:"origin,omitzero"`
+
 	// StartAt is the moment before which the first step does not begin; zero for no wait. A
 	// person still starts the job, before or after. It gates no other step: a person who skips the
 	// first one at its gate enters the second at once, or its own gates.

@@ -112,6 +112,8 @@ func (e *Engine) created(ctx context.Context, c *call, cmd *Create) error {
 		was = fmt.Sprintf("reason %q", done.Reason)
 	case view.Job.Name != cmd.Spec.Name:
 		was = fmt.Sprintf("job %q", view.Job.Name)
+	case view.Job.Origin != cmd.Spec.Origin:
+		was = fmt.Sprintf("origin %d", view.Job.Origin)
 	case !view.Job.Policy.Equal(cmd.Spec.policy()):
 		was = "another start time, timeout or turn"
 	default:

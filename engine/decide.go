@@ -220,7 +220,7 @@ func (d *Decision) create(c *Create, now step.Time) *Refusal {
 		Job: store.Job{
 			ID: c.Job, Scope: c.Spec.Scope, Name: c.Spec.Name, State: step.Pending,
 			Version: 1, Moved: 1, Current: 1, Steps: int32(len(steps)), Created: now, Updated: now,
-			Policy: c.Spec.policy(),
+			Origin: c.Spec.Origin, Policy: c.Spec.policy(),
 		},
 		Specs: c.Spec.Steps, Steps: steps, Records: []store.Record{record},
 	}

@@ -129,6 +129,14 @@ var methodsOfSteps = []method{
 }
 
 var methodsOfJobs = append([]method{
+	{"Redo", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		_, err := e.Redo(ctx, job, engine.Redo{}, engine.Request{DryRun: true})
+		return err
+	}},
+	{"Spec", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		_, err := e.Spec(ctx, job)
+		return err
+	}},
 	{"OperateJob", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
 		_, err := e.OperateJob(ctx, job, operation.TerminateJob, engine.Request{})
 		return err

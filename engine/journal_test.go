@@ -246,6 +246,7 @@ func readJobs(t *testing.T, dir string) map[string]journaled {
 		if file := read(t, path, &j); !isFirst(path) {
 			wantSame(t, path, file, &j)
 		}
+		tolerated := int32(0)
 		for i := range j.Steps { // as the migration of a database of version 0.1 does
 			s := &j.Steps[i]
 			if s.Due == 0 {
@@ -254,7 +255,11 @@ func readJobs(t *testing.T, dir string) map[string]journaled {
 			if ignores := func(r store.Record) bool { return r.Step == s.ID && r.Cause == operation.IgnoreError.Cause() }; slices.ContainsFunc(j.History, ignores) {
 				s.Accepted = s.Total - s.Before - s.Succeeded
 			}
+			if slices.ContainsFunc(j.History, func(r store.Record) bool { return r.Step == s.ID && r.To == step.ErrorIgnored && r.Cause.IsEvent() }) && s.Accepted == 0 {
+				tolerated++
+			}
 		}
+		j.Job.Tolerated = tolerated
 		jobs[strings.TrimSuffix(filepath.Base(path), ".json")] = j
 	}
 	return jobs

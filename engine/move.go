@@ -46,7 +46,7 @@ func (d *Decision) move(r *operation.Rules, v *store.View, m operation.Move) *Re
 		s.State, job.State = m.To, m.To
 		rec.Effect = store.StopAttempt
 	case step.End:
-		leave(job, s, m.To, rec.At)
+		leave(job, s, m.To, rec.Cause, rec.At)
 		d.endJob()
 	case step.Hold:
 		job.Held = true
@@ -168,7 +168,7 @@ var (
 // pass leaves the step in a state that has passed, and enters the next one or ends the job.
 func (d *Decision) pass(r *operation.Rules, v *store.View, to step.State) *Refusal {
 	rec, job := &d.Change.Records[0], &d.Change.Job
-	leave(job, &d.Change.Steps[0], to, rec.At)
+	leave(job, &d.Change.Steps[0], to, rec.Cause, rec.At)
 	if v.Next.ID == 0 {
 		d.endJob()
 		return nil

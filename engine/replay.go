@@ -20,7 +20,7 @@ func Replay(r *operation.Rules, spec JobSpec, history []store.Record) (store.Job
 	job := store.Job{
 		ID: first.Job, Scope: spec.Scope, Name: spec.Name, State: first.JobTo, Version: 1, Moved: 1, Current: 1,
 		Steps: int32(len(spec.Steps)), Created: first.At, Updated: first.At,
-		Policy: spec.policy(),
+		Origin: spec.Origin, Policy: spec.policy(),
 	}
 	steps := make([]store.Step, len(spec.Steps))
 	for i, s := range spec.Steps {
@@ -69,7 +69,7 @@ func apply(r *operation.Rules, rec store.Record, job *store.Job, steps []store.S
 	case rec.Attempt > s.Attempt:
 		begin(job, s, covers(s, rec), rec.To, at)
 	case rec.To != s.State && rec.To.Finished():
-		leave(job, s, rec.To, at)
+		leave(job, s, rec.To, rec.Cause, at)
 	}
 	s.State, s.Before, s.Succeeded, s.Unfinished, s.Mendable = rec.To, rec.Before, rec.Succeeded, rec.Unfinished, rec.Mendable
 	if rec.Entered != 0 {

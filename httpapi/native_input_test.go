@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/httpapi"
 	"github.com/stepgate/stepgate/operation"
@@ -50,6 +52,8 @@ func (r *rig) passing(route httpapi.Route) (job store.JobID, path, body string) 
 	case "jobs/{job}/seal":
 		job, body = r.running("a"), `{"reason":"r",`+anyRequest+`}`
 		r.report(job, 0, step.NonZeroExit)
+	case "jobs/{job}/redo":
+		job, body = r.running("a"), fmt.Sprintf(`{"from":1,"failed":true,"reason":"r","request_id":"%v"}`, uuid.New())
 	case "jobs/{job}/steps/{step}/operate":
 		job, body = r.asking(), `{"code":"confirm","reason":"r",`+anyRequest+`}`
 	case "jobs/{job}/steps/{step}/report":

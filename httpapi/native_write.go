@@ -165,6 +165,43 @@ func (c *call) create(b *createBody) (reply, error) {
 	}, err
 }
 
+// redoBody says which part of a job a new one repeats.
+type redoBody struct {
+	From      *step.ID `json:"from"`
+	Failed    bool     `json:"failed"`
+	Reason    string   `json:"reason"`
+	RequestID *string  `json:"request_id"`
+}
+
+func (c *call) redo(b *redoBody) (reply, error) {
+	job, err := c.job()
+	if err != nil {
+		return reply{}, err
+	}
+	part := engine.Redo{Failed: b.Failed}
+	if b.From != nil {
+		if part.From = *b.From; part.From < 1 {
+			return reply{}, invalid("from", "steps count from 1")
+		}
+	}
+	asked := c.caller.request()
+	asked.Because = b.Reason
+	if b.RequestID != nil {
+		if err := requestID(*b.RequestID, &asked.ID); err != nil {
+			return reply{}, err
+		}
+	}
+	record, err := c.eng.Redo(c.Context(), job, part, asked)
+	if err != nil {
+		return reply{}, err
+	}
+	made, err := c.eng.Job(c.Context(), record.Job)
+	return reply{
+		status: http.StatusCreated, body: jobOf(&made), moved: made.Moved,
+		at: "../" + strconv.FormatInt(int64(made.ID), 10), // relative to /v1/jobs/{job}/redo
+	}, err
+}
+
 // moreBody holds the options of an operation.
 type moreBody struct {
 	Reason    string     `json:"reason"`

@@ -150,6 +150,7 @@ var wireTypes = map[string]struct {
 	"Scope":        {reflect.TypeFor[store.Scope](), true},
 	"GivenRetry":   {reflect.TypeFor[retryBody](), true},
 	"OperateJob":   {reflect.TypeFor[moreBody](), true},
+	"Redo":         {reflect.TypeFor[redoBody](), true},
 	"OperateStep":  {reflect.TypeFor[operateBody](), true},
 	"Report":       {reflect.TypeFor[reportBody](), true},
 	"TargetResult": {reflect.TypeFor[resultBody](), true},

@@ -85,6 +85,10 @@ func (c *Change) header() string {
 		return fmt.Sprintf("current step %d, want 1 to %d", j.Current, j.Steps)
 	case j.Gate != step.NoGate && !j.Gate.Valid():
 		return fmt.Sprintf("gate of reason %d, want one that is declared", j.Gate)
+	case j.Tolerated < 0 || j.Tolerated > j.Ignored:
+		return fmt.Sprintf("%d steps tolerated, want at most %d, those that are ignored", j.Tolerated, j.Ignored)
+	case j.Origin < 0 || j.Origin > MaxJobID:
+		return fmt.Sprintf("origin %d, want 0 to %d", j.Origin, MaxJobID)
 	case j.Skipped < 0 || j.Ignored < 0 || int64(j.Skipped)+int64(j.Ignored) > int64(j.Steps):
 		return fmt.Sprintf("%d steps skipped and %d ignored, want at most %d", j.Skipped, j.Ignored, j.Steps)
 	}

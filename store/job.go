@@ -1,6 +1,8 @@
 package store
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,26 +34,59 @@ func (s Scope) Holds(job Scope) bool { return s == Scope{} || s == job }
 // A Job is the header of a job: the part whose size does not depend on its steps, targets or
 // history.
 type Job struct {
-	ID       JobID           `json:"id"`                // drawn by the engine
-	Scope    Scope           `json:"scope"`             // zero for none
-	Name     string          `json:"name"`              // shown to people
-	State    step.State      `json:"state"`             // mirrors the current step, see step.State.OfJob
-	Version  Seq             `json:"version"`           // the sequence number of the last record
-	Moved    Seq             `json:"moved"`             // the sequence number of the last record that moved a state, an attempt or a gate, see Record.Moves
-	Current  step.ID         `json:"current"`           // the step that is under way, or was last; before the start, the first
-	Steps    int32           `json:"steps"`             // number of steps
-	Skipped  int32           `json:"skipped"`           // number of steps that ended skipped
-	Ignored  int32           `json:"ignored"`           // number of steps that ended with their error ignored
-	Sealed   bool            `json:"sealed,omitzero"`   // the job has ended for good: no operation is legal
-	Held     bool            `json:"held,omitzero"`     // the job is on hold: nothing starts until it is resumed
-	HasTurn  bool            `json:"has_turn,omitzero"` // the job has a turn, see Turn
-	Gate     step.GateReason `json:"gate,omitzero"`     // what the current step waits for, if it is gated
-	Created  step.Time       `json:"created"`           // of the first record
-	Started  step.Time       `json:"started"`           // of the first start; zero before it
-	Finished step.Time       `json:"finished"`          // zero before the start and while the job runs or waits
-	Updated  step.Time       `json:"updated"`           // of the last record; no later record has an earlier time
-	Deadline step.Time       `json:"deadline,omitzero"` // of the job; zero for none, before the start, and once it has ended the job or the job has gone on after it
-	Policy   *JobPolicy      `json:"policy,omitzero"`   // when it starts and how long it may take; nil for no rule. Never changed
+	ID        JobID           `json:"id"`                 // drawn by the engine
+	Scope     Scope           `json:"scope"`              // zero for none
+	Name      string          `json:"name"`               // shown to people
+	State     step.State      `json:"state"`              // mirrors the current step, see step.State.OfJob
+	Version   Seq             `json:"version"`            // the sequence number of the last record
+	Moved     Seq             `json:"moved"`              // the sequence number of the last record that moved a state, an attempt or a gate, see Record.Moves
+	Current   step.ID         `json:"current"`            // the step that is under way, or was last; before the start, the first
+	Steps     int32           `json:"steps"`              // number of steps
+	Skipped   int32           `json:"skipped"`            // number of steps that ended skipped
+	Ignored   int32           `json:"ignored"`            // number of steps that ended with their error ignored
+	Tolerated int32           `json:"tolerated,omitzero"` // of these, number of steps that went on without a person: none has accepted a failure
+	Sealed    bool            `json:"sealed,omitzero"`    // the job has ended for good: no operation is legal
+	Held      bool            `json:"held,omitzero"`      // the job is on hold: nothing starts until it is resumed
+	HasTurn   bool            `json:"has_turn,omitzero"`  // the job has a turn, see Turn
+	Gate      step.GateReason `json:"gate,omitzero"`      // what the current step waits for, if it is gated
+	Created   step.Time       `json:"created"`            // of the first record
+	Started   step.Time       `json:"started"`            // of the first start; zero before it
+	Finished  step.Time       `json:"finished"`           // zero before the start and while the job runs or waits
+	Updated   step.Time       `json:"updated"`            // of the last record; no later record has an earlier time
+	Deadline  step.Time       `json:"deadline,omitzero"`  // of the job; zero for none, before the start, and once it has ended the job or the job has gone on after it
+	Origin    JobID           `json:"origin,omitzero"`    // the job that this one repeats; 0 for none. It may be gone. Never changed
+	Policy    *JobPolicy      `json:"policy,omitzero"`    // when it starts and how long it may take; nil for no rule. Never changed
+}
+
+// An Outcome says what a job has gone on without: which steps did not do all of their work. The zero
+// Outcome is clean.
+type Outcome struct {
+	Skipped   bool `json:"skipped,omitzero"`   // a person, or a rule, has skipped a step
+	Ignored   bool `json:"ignored,omitzero"`   // a person has accepted failures of a step
+	Tolerated bool `json:"tolerated,omitzero"` // failures were within the tolerance of a step, or its errors are ignored
+}
+
+// Outcome returns the outcome of j so far. A step of which a person has accepted some failures, and of
+// which others were within the tolerance, counts as ignored.
+func (j *Job) Outcome() Outcome {
+	return Outcome{Skipped: j.Skipped > 0, Ignored: j.Ignored > j.Tolerated, Tolerated: j.Tolerated > 0}
+}
+
+// String returns "clean", or the names of what is set in o, separated by commas.
+func (o Outcome) String() string {
+	var all []string
+	for _, of := range []struct {
+		name string
+		set  bool
+	}{{"skipped", o.Skipped}, {"ignored", o.Ignored}, {"tolerated", o.Tolerated}} {
+		if of.set {
+			all = append(all, of.name)
+		}
+	}
+	if all == nil {
+		return "clean"
+	}
+	return strings.Join(all, ", ")
 }
 
 // A JobPolicy is the part of a job's definition that says when it starts and how long it may take.
@@ -145,6 +180,26 @@ func NewStep(id step.ID, spec step.Spec) Step {
 		StopBefore:   spec.StopBefore,
 		Run:          FirstRunOf(&spec),
 	}
+}
+
+// Spec returns the definition of s, given the names of all its targets: what NewStep has made s of, but for
+// StopBefore, which operations may have changed. It shares no memory with s or targets.
+func (s *Step) Spec(targets []string) step.Spec {
+	spec := step.Spec{
+		Type: s.Type, Name: s.Name, Targets: slices.Clone(targets), IgnoreErrors: s.IgnoreErrors,
+		Timeout: s.Timeout, OnTimeout: s.OnTimeout, StopBefore: s.StopBefore, Payload: s.Payload,
+	}
+	if len(targets) == 0 {
+		spec.Targets = nil // as a step that asks is defined
+	}
+	if s.Confirmers.IsSet() {
+		spec.Confirmers = slices.Collect(s.Confirmers.All())
+	}
+	if p := s.Policy.Clone(); p != nil {
+		spec.Delay, spec.Window, spec.TotalTimeout = p.Delay, p.Window, p.TotalTimeout
+		spec.Retry, spec.Rolling, spec.Tolerate = p.Retry, p.Rolling, p.Tolerate
+	}
+	return spec
 }
 
 // Failed returns the number of targets, of all batches so far, that finished without success or

@@ -26,8 +26,9 @@ func Compare(m *model.Job, s Snapshot) error {
 		return fmt.Errorf("the job has %d steps, the targets of %d and %d records, by the model it has %d steps", len(s.Steps), len(s.Targets), len(s.History), len(m.Steps))
 	case j.State != m.State || j.Current != m.Current:
 		return fmt.Errorf("the job is %v at step %d, by the model %v at step %d", j.State, j.Current, m.State, m.Current)
-	case int(j.Skipped) != m.Skipped || int(j.Ignored) != m.Ignored:
-		return fmt.Errorf("the job counts %d steps skipped and %d ignored, by the model %d and %d", j.Skipped, j.Ignored, m.Skipped, m.Ignored)
+	case int(j.Skipped) != m.Skipped || int(j.Ignored) != m.Ignored || int(j.Tolerated) != m.Tolerated:
+		return fmt.Errorf("the job counts %d steps skipped, %d ignored and %d of them tolerated, by the model %d, %d and %d",
+			j.Skipped, j.Ignored, j.Tolerated, m.Skipped, m.Ignored, m.Tolerated)
 	case j.Sealed != m.Sealed || j.Held != m.Held:
 		return fmt.Errorf("the job is sealed: %v, on hold: %v, by the model: %v and %v", j.Sealed, j.Held, m.Sealed, m.Held)
 	case j.Gate != m.Steps[m.Current-1].Gate.Reason || j.Deadline != m.Deadline:

@@ -62,7 +62,7 @@ func TestCompare(t *testing.T) {
 		{func(s *enginetest.Snapshot) { s.Job.State = step.Failed }, "the job is failed at step 2, by the model running at step 2"},
 		{func(s *enginetest.Snapshot) { s.Job.Current = 1 }, "the job is running at step 1"},
 		{func(s *enginetest.Snapshot) { s.Job.Skipped = 0 }, "the job counts 0 steps skipped"},
-		{func(s *enginetest.Snapshot) { s.Job.Ignored = 1 }, "1 ignored, by the model 1 and 0"},
+		{func(s *enginetest.Snapshot) { s.Job.Ignored = 1 }, "1 ignored and 0 of them tolerated, by the model 1, 0 and 0"},
 		{func(s *enginetest.Snapshot) { s.Job.Started++ }, "the job started at"},
 		{func(s *enginetest.Snapshot) { s.Job.Finished++ }, "the job started at"},
 		{func(s *enginetest.Snapshot) { s.Steps[0].State = step.ErrorIgnored }, "step 1 is error_ignored, by the model skipped"},

@@ -187,8 +187,8 @@ var damages = map[string][]struct {
 		{"a success too many", busy, func(s *snapshot) { s.Steps[2].Succeeded = 2 }, "step 3 counts 2 succeeded and 1 unfinished, its targets are 1 and 1"},
 		{"a result is lost", busy, func(s *snapshot) { s.Targets[2][0] = store.Target{Name: "a"} }, "step 3 counts 1 succeeded and 1 unfinished, its targets are 0 and 2"},
 		{"a result is of the past", busy, func(s *snapshot) { s.Targets[0][1].Attempt, s.Targets[0][1].Success = 1, 1 }, "step 1 counts 2 succeeded and 0 unfinished, its targets are 1 and 1"},
-		{"a skip too many", done, func(s *snapshot) { s.Job.Skipped = 1 }, "the job counts 1 steps skipped and 1 ignored, there are 0 and 1"},
-		{"an ignored error too few", done, func(s *snapshot) { s.Job.Ignored = 0 }, "the job counts 0 steps skipped and 0 ignored, there are 0 and 1"},
+		{"a skip too many", done, func(s *snapshot) { s.Job.Skipped = 1 }, "the job counts 1 steps skipped, 1 ignored and 1 of them tolerated, there are 0, 1 and 1"},
+		{"an ignored error too few", done, func(s *snapshot) { s.Job.Ignored = 0 }, "the job counts 0 steps skipped, 0 ignored and 1 of them tolerated, there are 0, 1 and 1"},
 	},
 	"times are those of the history": {
 		{"the creation", busy, func(s *snapshot) { s.Job.Created++ }, "the job was created at"},

@@ -343,7 +343,7 @@ func (s *situation) viewOf(job *model.Job) store.View {
 	v.Job.State, v.Job.Current = job.State, job.Current
 	v.Job.Sealed, v.Job.Held = job.Sealed, job.Held
 	v.Job.Gate, v.Job.Deadline = job.Steps[job.Current-1].Gate.Reason, job.Deadline
-	v.Job.Skipped, v.Job.Ignored = int32(job.Skipped), int32(job.Ignored)
+	v.Job.Skipped, v.Job.Ignored, v.Job.Tolerated = int32(job.Skipped), int32(job.Ignored), int32(job.Tolerated)
 	v.Job.Started, v.Job.Finished = job.Started, job.Finished
 	row(&v.Step, &job.Steps[0])
 	if len(job.Steps) > 1 {

@@ -23,6 +23,8 @@ var Jobs = Table[store.Job]{
 	number("steps", Int32, Created, func(j *store.Job) *int32 { return &j.Steps }),
 	number("skipped", Int32, Changed, func(j *store.Job) *int32 { return &j.Skipped }),
 	number("ignored", Int32, Changed, func(j *store.Job) *int32 { return &j.Ignored }),
+	number("tolerated", Int32, Changed, func(j *store.Job) *int32 { return &j.Tolerated }),
+	number("origin", Int64, Created, func(j *store.Job) *int64 { return (*int64)(&j.Origin) }),
 	number("state", Int16, Changed, func(j *store.Job) *uint8 { return (*uint8)(&j.State) }),
 	truth("sealed", Changed, func(j *store.Job) *bool { return &j.Sealed }),
 	number("deadline", Int64, Changed, func(j *store.Job) *int64 { return (*int64)(&j.Deadline) }),

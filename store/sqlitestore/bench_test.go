@@ -199,7 +199,7 @@ func ofJobs(b *testing.B, db *sql.DB, eng *engine.Engine, jobs int) func(int) er
 	}
 	for _, copy := range []string{
 		`INSERT INTO stepgate_jobs SELECT id + n, scope_type, scope_id, name, randomblob(16), state, version, moved, current, steps,
-			skipped, ignored, created, started, finished, updated, sealed, deadline, gate, held, has_turn, policy FROM stepgate_jobs JOIN n WHERE id = ?2`,
+			skipped, ignored, created, started, finished, updated, sealed, deadline, origin, tolerated, gate, held, has_turn, policy FROM stepgate_jobs JOIN n WHERE id = ?2`,
 		`INSERT INTO stepgate_steps SELECT job + n, id, type, name, ignore_errors, on_timeout, timeout_ns, total, state, attempt,
 			run_full, succeeded, unfinished, started, finished, deadline, due, expires, gate_until, run_first, run_end, batch,
 			succeeded_before, accepted, automatic, gate, gate_then, stop_before, mendable, policy FROM n JOIN stepgate_steps WHERE job = ?2`,

@@ -71,8 +71,8 @@ func (f *filler) filled(version store.Seq) store.Change {
 	r := store.Record{Job: 7, Seq: version, Cause: step.Results, From: step.Failed, To: step.Gated, JobFrom: step.Waiting, JobTo: step.Skipped, Effect: store.RunTargets}
 	r.Step, r.Entered = 3, step.ID(version)%2*4 // the effect of one is about the step that was entered
 	f.fill(&r, "Job", "Seq", "Cause", "From", "To", "JobFrom", "JobTo", "Effect", "Step", "Entered")
-	j := store.Job{ID: 7, State: r.JobTo, Version: version, Moved: version - 1, Current: 2, Steps: 9, Skipped: 3, Ignored: 4, Updated: r.At}
-	f.fill(&j, "ID", "State", "Version", "Moved", "Current", "Steps", "Skipped", "Ignored", "Updated")
+	j := store.Job{ID: 7, State: r.JobTo, Version: version, Moved: version - 1, Current: 2, Steps: 9, Skipped: 3, Ignored: 4, Tolerated: 2, Updated: r.At}
+	f.fill(&j, "ID", "State", "Version", "Moved", "Current", "Steps", "Skipped", "Ignored", "Tolerated", "Updated")
 	c := store.Change{Job: j, Records: []store.Record{r}}
 	for id := range step.ID(j.Steps) {
 		s := store.Step{ID: id + 1, State: step.Gated, Total: targets, Batch: 2, Before: batch - int32(id) - 1, Attempt: targets + 10*int32(version) + int32(id)}
@@ -125,7 +125,8 @@ func commitFields(x trial) {
 		s.Type, s.Name, s.IgnoreErrors, s.OnTimeout, s.Timeout, s.Confirmers, s.Payload = was.Type, was.Name, was.IgnoreErrors, was.OnTimeout, was.Timeout, was.Confirmers, ""
 		s.Policy = was.Policy
 	}
-	again.Job.Scope, again.Job.Name, again.Job.Created, again.Job.Policy = c.Job.Scope, c.Job.Name, c.Job.Created, c.Job.Policy
+	again.Job.Scope, again.Job.Name, again.Job.Created = c.Job.Scope, c.Job.Name, c.Job.Created
+	again.Job.Origin, again.Job.Policy = c.Job.Origin, c.Job.Policy
 	again.Turn = store.TakeTurn
 	x.do(j, again)
 	x.holds(j)

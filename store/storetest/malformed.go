@@ -47,6 +47,8 @@ var ofReports = []defect{
 	{func(c *store.Change) { c.Job.State = step.Failed }, "state failed, want running, where the last record led"},
 	{func(c *store.Change) { c.Job.Moved = 4 }, "moved in version 4, want at most 3, its own"},
 	{func(c *store.Change) { c.Job.Current = 4 }, "current step 4, want 1 to 3"},
+	{func(c *store.Change) { c.Job.Ignored, c.Job.Tolerated = 1, 2 }, "2 steps tolerated, want at most 1, those that are ignored"},
+	{func(c *store.Change) { c.Job.Origin = -1 }, "origin -1, want 0 to 9007199254740991"},
 	{func(c *store.Change) { c.Job.Skipped, c.Job.Ignored = 2, 2 }, "2 steps skipped and 2 ignored, want at most 3"},
 	{func(c *store.Change) { c.Job.Updated-- }, "updated at 999999, want 1000000, the time of the last record"},
 

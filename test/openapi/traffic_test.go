@@ -191,6 +191,7 @@ func TestTraffic(t *testing.T) {
 	s.sealed()
 	s.events()
 	s.closes()
+	s.redoes()
 	s.failures()
 	s.busy()
 	s.unseen()
@@ -548,6 +549,25 @@ func (s *site) closes() {
 	s.want(200, "ann", "POST", failed+"/comment", `{"reason":"on a sealed job"}`)
 }
 
+// redoes repeats jobs, or parts of them.
+func (s *site) redoes() {
+	job := s.create(runs + "," + asks)
+	again := job + "/redo"
+	s.want(201, "ann", "POST", again, "")
+	key := `{"from":1,"failed":true,"reason":"r","request_id":"01981f5e-6d30-7c11-9a52-0000000000d1"}`
+	s.want(201, "ann", "POST", again, key)
+	s.want(422, "ann", "POST", again, strings.Replace(key, `"r"`, `"another"`, 1))
+	s.want(400, "ann", "POST", again, `{"from":0}`)
+	s.want(403, "eve", "POST", again, "")
+	s.want(404, "ann", "POST", again, `{"from":3}`)
+	s.want(200, "agent", "POST", job+"/steps/1/report", `{"attempt":1,"results":[{"target":0,"status":9},{"target":1,"status":9}]}`)
+	s.want(409, "ann", "POST", again, `{"failed":true}`)
+	s.want(201, "ann", "POST", again, `{"from":2}`)
+	borne := s.create(`{"type":"script","name":"copy","targets":["a"],"ignore_errors":true}`)
+	s.want(200, "agent", "POST", borne+"/steps/1/report", `{"attempt":1,"results":[{"target":0,"status":"failed"}]}`)
+	s.want(200, "ann", "GET", borne, "")
+}
+
 // broken returns the path of a job whose only step is abnormal.
 func (s *site) broken() string {
 	path := s.create(runs)
@@ -567,6 +587,7 @@ func (s *site) failures() {
 		{asked + "/hold", ""},
 		{held + "/resume", ""},
 		{broken + "/comment", `{"reason":"r"}`},
+		{broken + "/redo", ""},
 		{broken + "/seal", ""},
 		{asked + "/terminate", ""},
 		{asked + "/steps/1/operate", `{"code":"confirm"}`},

@@ -9,18 +9,19 @@ import (
 // A Job is a job of the model. Callers can read all fields and must not change them. A refused
 // command does not change it.
 type Job struct {
-	State    step.State // mirrors the current step
-	Current  step.ID    // the step that is under way, or was last
-	Steps    []Step     // step 1 first
-	Skipped  int        // number of steps that ended skipped
-	Ignored  int        // number of steps that ended with their error ignored
-	Sealed   bool       // the job has ended for good
-	Held     bool       // the job is on hold: nothing starts
-	Policy   Policy     // of the definition; a caller sets it before the first command
-	Deadline step.Time  // of the job; 0 for none, before its first attempt, and once it has passed
-	Started  step.Time  // 0 before the start
-	Finished step.Time  // 0 while anything is under way
-	Last     Change     // of the last command that changed anything
+	State     step.State // mirrors the current step
+	Current   step.ID    // the step that is under way, or was last
+	Steps     []Step     // step 1 first
+	Skipped   int        // number of steps that ended skipped
+	Ignored   int        // number of steps that ended with their error ignored
+	Tolerated int        // of these, number of steps of which no person has accepted a failure
+	Sealed    bool       // the job has ended for good
+	Held      bool       // the job is on hold: nothing starts
+	Policy    Policy     // of the definition; a caller sets it before the first command
+	Deadline  step.Time  // of the job; 0 for none, before its first attempt, and once it has passed
+	Started   step.Time  // 0 before the start
+	Finished  step.Time  // 0 while anything is under way
+	Last      Change     // of the last command that changed anything
 
 	rules *Rules
 }

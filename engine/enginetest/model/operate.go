@@ -363,6 +363,9 @@ func (j *Job) pass(change *Change, to step.State, now step.Time) operation.Reaso
 	}
 	if to == step.ErrorIgnored {
 		j.Ignored++
+		if s := &j.Steps[j.Current-1]; slices.Contains(events, change.Cause) && s.Accepted() == 0 {
+			j.Tolerated++
+		}
 	}
 	if last {
 		j.State = step.Succeeded

@@ -233,8 +233,8 @@ func (m Migrations) version4(t *testing.T, d Database) {
 	if err != nil || len(due) != 1 || due[0].Job != running || due[0].Due != v.Step.Deadline || v.Step.Deadline == 0 || v.Step.Due != v.Step.Deadline {
 		t.Errorf("Overdue: got %+v and error %v, want step 1 of job %d at its deadline, %v", due, err, running, v.Step.Deadline)
 	}
-	if v, err := st.View(t.Context(), store.Query{Job: ignored, Step: 1}); err != nil || v.Step.Accepted != 3 {
-		t.Errorf("View of a step whose error was ignored: got %d failures accepted and error %v, want 3", v.Step.Accepted, err)
+	if v, err := st.View(t.Context(), store.Query{Job: ignored, Step: 1}); err != nil || v.Step.Accepted != 3 || v.Job.Tolerated != 0 {
+		t.Errorf("View of a step whose error was ignored: got %d failures accepted, %d steps tolerated and error %v, want 3 and none", v.Step.Accepted, v.Job.Tolerated, err)
 	}
 }
 

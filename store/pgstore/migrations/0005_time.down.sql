@@ -36,5 +36,5 @@ ALTER TABLE stepgate_steps DROP COLUMN due, DROP COLUMN expires, DROP COLUMN gat
     DROP COLUMN batch, DROP COLUMN succeeded_before, DROP COLUMN accepted, DROP COLUMN automatic, DROP COLUMN gate,
     DROP COLUMN gate_then, DROP COLUMN stop_before, DROP COLUMN mendable, DROP COLUMN policy;
 CREATE INDEX stepgate_steps_deadline ON stepgate_steps (deadline) WHERE deadline <> 0;
-ALTER TABLE stepgate_jobs DROP COLUMN deadline, DROP COLUMN gate, DROP COLUMN held, DROP COLUMN has_turn, DROP COLUMN policy;
+ALTER TABLE stepgate_jobs DROP COLUMN deadline, DROP COLUMN origin, DROP COLUMN tolerated, DROP COLUMN gate, DROP COLUMN held, DROP COLUMN has_turn, DROP COLUMN policy;
 UPDATE stepgate_version SET version = 4, oldest = 4;

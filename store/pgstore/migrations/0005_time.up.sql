@@ -5,11 +5,13 @@ SET LOCAL lock_timeout = '10s'; -- else all calls would wait behind a migration 
 
 -- Wide columns come first, so that a row has no gaps between them.
 ALTER TABLE stepgate_jobs
-    ADD COLUMN deadline bigint   NOT NULL DEFAULT 0,
-    ADD COLUMN gate     smallint NOT NULL DEFAULT 0, -- what the current step waits for, if it is gated
-    ADD COLUMN held     boolean  NOT NULL DEFAULT false,
-    ADD COLUMN has_turn boolean  NOT NULL DEFAULT false,
-    ADD COLUMN policy   text     NOT NULL DEFAULT ''; -- a JSON object; empty for none
+    ADD COLUMN deadline  bigint   NOT NULL DEFAULT 0,
+    ADD COLUMN origin    bigint   NOT NULL DEFAULT 0, -- the job that this one repeats
+    ADD COLUMN tolerated integer  NOT NULL DEFAULT 0, -- ignored steps of which no person has accepted a failure
+    ADD COLUMN gate      smallint NOT NULL DEFAULT 0, -- what the current step waits for, if it is gated
+    ADD COLUMN held      boolean  NOT NULL DEFAULT false,
+    ADD COLUMN has_turn  boolean  NOT NULL DEFAULT false,
+    ADD COLUMN policy    text     NOT NULL DEFAULT ''; -- a JSON object; empty for none
 
 -- The targets that an attempt can cover are those from run_first on and before run_end, or all for 0.
 ALTER TABLE stepgate_steps
@@ -31,6 +33,8 @@ ALTER TABLE stepgate_steps
 -- Who went on without the failures of a step, to state 6, has accepted them.
 UPDATE stepgate_steps SET accepted = total - succeeded WHERE state = 6 AND EXISTS (
     SELECT FROM stepgate_records r WHERE r.job = stepgate_steps.job AND r.step = stepgate_steps.id AND r.to_state = 6 AND r.cause < 64);
+UPDATE stepgate_jobs SET tolerated = (SELECT count(*) FROM stepgate_records r WHERE r.job = stepgate_jobs.id AND r.to_state = 6 AND r.cause > 64)
+WHERE ignored > 0;
 
 -- A sweep reads the steps whose moment has come, and no other. States 2, 7 and 10 are under way.
 DROP INDEX stepgate_steps_deadline;

@@ -50,6 +50,8 @@ ALTER TABLE stepgate_steps DROP COLUMN mendable;
 ALTER TABLE stepgate_steps DROP COLUMN policy;
 CREATE INDEX stepgate_steps_deadline ON stepgate_steps (deadline) WHERE deadline <> 0;
 ALTER TABLE stepgate_jobs DROP COLUMN deadline;
+ALTER TABLE stepgate_jobs DROP COLUMN origin;
+ALTER TABLE stepgate_jobs DROP COLUMN tolerated;
 ALTER TABLE stepgate_jobs DROP COLUMN gate;
 ALTER TABLE stepgate_jobs DROP COLUMN held;
 ALTER TABLE stepgate_jobs DROP COLUMN has_turn;

@@ -2,6 +2,8 @@
 -- repeat attempts by themselves. A program of version 4 does not know state 15, gated, and would sweep
 -- by deadlines alone.
 ALTER TABLE stepgate_jobs ADD COLUMN deadline INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE stepgate_jobs ADD COLUMN origin INTEGER NOT NULL DEFAULT 0; -- the job that this one repeats
+ALTER TABLE stepgate_jobs ADD COLUMN tolerated INTEGER NOT NULL DEFAULT 0; -- ignored steps of which no person has accepted a failure
 ALTER TABLE stepgate_jobs ADD COLUMN gate INTEGER NOT NULL DEFAULT 0; -- what the current step waits for, if it is gated
 ALTER TABLE stepgate_jobs ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE stepgate_jobs ADD COLUMN has_turn INTEGER NOT NULL DEFAULT 0;
@@ -26,6 +28,8 @@ ALTER TABLE stepgate_steps ADD COLUMN policy TEXT NOT NULL DEFAULT ''; -- a JSON
 -- Who went on without the failures of a step, to state 6, has accepted them.
 UPDATE stepgate_steps SET accepted = total - succeeded WHERE state = 6 AND EXISTS (
     SELECT 1 FROM stepgate_records r WHERE r.job = stepgate_steps.job AND r.step = stepgate_steps.id AND r.to_state = 6 AND r.cause < 64);
+UPDATE stepgate_jobs SET tolerated = (SELECT count(*) FROM stepgate_records r WHERE r.job = stepgate_jobs.id AND r.to_state = 6 AND r.cause > 64)
+WHERE ignored > 0;
 
 -- A sweep reads the steps whose moment has come, and no other. States 2, 7 and 10 are under way.
 DROP INDEX stepgate_steps_deadline;
