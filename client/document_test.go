@@ -259,6 +259,7 @@ var methods = map[string][]method{
 	"resumeJob": {{"OperateJob", func(ctx context.Context, c *client.Client) error {
 		return second(c.OperateJob(ctx, 1, operation.ResumeJob, request))
 	}}},
+	"diagnoseJob": {{"Diagnose", func(ctx context.Context, c *client.Client) error { return second(c.Diagnose(ctx, 1)) }}},
 	"redoJob": {{"Redo", func(ctx context.Context, c *client.Client) error {
 		return second(c.Redo(ctx, 1, engine.Redo{From: 2, Failed: true}, engine.Request{Because: "r", ID: store.RequestID{1}}))
 	}}},

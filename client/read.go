@@ -41,6 +41,15 @@ func (c *Client) Job(ctx context.Context, job store.JobID) (store.Job, error) {
 	return j.stored(), err
 }
 
+// Diagnose says what a job waits for, as [engine.Engine.Diagnose] does.
+func (c *Client) Diagnose(ctx context.Context, job store.JobID) (engine.Diagnosis, error) {
+	k := get("diagnose", "/v1/jobs/%d/diagnosis", job).of(job, 0)
+	var d engine.Diagnosis
+	k.answer = &d
+	err := c.do(ctx, k)
+	return d, err
+}
+
 // Jobs returns the headers of jobs, as [engine.Engine.Jobs] does.
 func (c *Client) Jobs(ctx context.Context, q engine.JobQuery) ([]store.Job, error) {
 	k := get("jobs", "/v1/jobs")

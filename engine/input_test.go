@@ -129,6 +129,10 @@ var methodsOfSteps = []method{
 }
 
 var methodsOfJobs = append([]method{
+	{"Diagnose", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		_, err := e.Diagnose(ctx, job)
+		return err
+	}},
 	{"Redo", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
 		_, err := e.Redo(ctx, job, engine.Redo{}, engine.Request{DryRun: true})
 		return err

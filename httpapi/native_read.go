@@ -95,6 +95,15 @@ func (c *call) getJob() (reply, error) {
 	return reply{body: jobOf(&job), moved: job.Moved}, err
 }
 
+func (c *call) diagnose() (reply, error) {
+	id, err := c.job()
+	if err != nil {
+		return reply{}, err
+	}
+	d, err := c.eng.Diagnose(c.Context(), id)
+	return reply{body: d}, err
+}
+
 func (c *call) steps() (reply, error) {
 	p := page[store.Step, step.ID]{size: bytesOf, key: func(s *store.Step) step.ID { return s.ID }}
 	p.write = func(w *jsonWriter, s *store.Step) { stepOf(s).write(w) }

@@ -182,6 +182,7 @@ var wireTypes = map[string]struct {
 	"Refusal":       {reflect.TypeFor[engine.Refusal](), false},
 	"Verdict":       {reflect.TypeFor[engine.Verdict](), false},
 	"Explanation":   {reflect.TypeFor[wireExplanation](), false},
+	"Diagnosis":     {reflect.TypeFor[engine.Diagnosis](), false},
 	"Delivery":      {reflect.TypeFor[wireDelivery](), false},
 	"Deliveries": {reflect.TypeFor[struct {
 		Items []wireDelivery `json:"items"`
@@ -279,7 +280,7 @@ func TestDocumentDescribesTheObjects(t *testing.T) {
 var alphabets = map[reflect.Type]string{
 	reflect.TypeFor[step.State](): "State", reflect.TypeFor[step.Status](): "Status", reflect.TypeFor[step.Type](): "Type",
 	reflect.TypeFor[step.Cause](): "Cause", reflect.TypeFor[step.Do](): "Do", reflect.TypeFor[step.Decision](): "Decision",
-	reflect.TypeFor[step.GateReason](): "GateReason",
+	reflect.TypeFor[step.GateReason](): "GateReason", reflect.TypeFor[engine.Awaits](): "Awaits",
 	reflect.TypeFor[operation.Guard](): "Guard", reflect.TypeFor[operation.Reason](): "Reason",
 	reflect.TypeFor[store.Effect](): "Effect", reflect.TypeFor[step.Time](): "Time",
 	reflect.TypeFor[store.RequestID](): "RequestID",
@@ -394,6 +395,7 @@ func TestDocumentHasTheAlphabets(t *testing.T) {
 		"Cause": namesOf(step.AllCauses()), "Do": namesOf(step.AllDos()), "Reason": namesOf(operation.AllReasons()),
 		"Decision": namesOf(declared[step.Decision]()), "Guard": append([]string{""}, namesOf(declared[operation.Guard]()[1:])...),
 		"Effect":     append([]string{""}, namesOf(declared[store.Effect]()[1:])...),
+		"Awaits":     namesOf(engine.AllAwaits()),
 		"GateReason": append([]string{""}, namesOf(step.AllGateReasons())...),
 		"GivenState": namesOf(step.AllStates()), "GivenStatus": namesOf(step.AllStatuses()), "GivenType": nil, "GivenCode": nil,
 		"GivenDecision": nil, "GivenEffect": namesOf(declared[store.Effect]()[1:]),

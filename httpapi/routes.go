@@ -27,6 +27,7 @@ var routes = []route{
 	{method: "POST", path: "/v1/jobs/{job}/seal", body: maxOperation, conditional: true, handle: with((*call).seal)},
 	{method: "POST", path: "/v1/jobs/{job}/comment", body: maxOperation, conditional: true, handle: with((*call).comment)},
 	{method: "POST", path: "/v1/jobs/{job}/redo", body: maxOperation, handle: with((*call).redo)},
+	{method: "GET", path: "/v1/jobs/{job}/diagnosis", handle: (*call).diagnose},
 
 	{method: "GET", path: "/v1/jobs/{job}/steps", query: []string{"after", "limit"}, handle: (*call).steps},
 	{method: "GET", path: "/v1/jobs/{job}/steps/{step}", handle: (*call).getStep},

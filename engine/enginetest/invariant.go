@@ -47,6 +47,7 @@ var invariants = []struct {
 	{"the job mirrors its current step", 2, (*evidence).mirrors},
 	{"what has passed lies behind, what is pending ahead", 2, (*evidence).order},
 	{"a person, an executor or a deadline can go on", 2, (*evidence).goesOn},
+	{"a job waits for exactly one thing", 2, (*evidence).awaits},
 	{"a change has its consequences", 1, (*evidence).follows},
 	{"what waits for delivery is the effect of a record", 1, (*evidence).effects},
 	{"steps stand where the history left them", 3, (*evidence).stands},

@@ -157,6 +157,10 @@ var damages = map[string][]struct {
 		{"it waits in a type that nobody may confirm", busy, func(s *snapshot) { s.Steps[2].State, s.Steps[2].Deadline = step.Waiting, 0 }, "step 3 is waiting, and neither"},
 		{"it cannot be started", busy, func(s *snapshot) { s.Steps[2].State, s.Steps[2].Type = step.Pending, 40 }, "step 3 is pending, and neither"},
 	},
+	"a job waits for exactly one thing": {
+		{"its gate has no reason", busy, func(s *snapshot) { s.Steps[2].State, s.Steps[2].Gate.Reason = step.Gated, 99 }, "in a step that is gated, and is said to wait for"},
+		{"its step has not begun", busy, func(s *snapshot) { s.Steps[2].State = step.Pending }, "in a step that is pending, and is said to wait for"},
+	},
 	"a change has its consequences": {
 		{"nobody is told to run", busy, func(s *snapshot) { s.History[3].Effect = store.NoEffect }, "record 4 leads to running"},
 		{"nobody is told to stop", busy, func(s *snapshot) { s.History[5].Effect = store.NoEffect }, "record 6 leads to terminating"},

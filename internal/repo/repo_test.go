@@ -47,7 +47,7 @@ var imports = []struct {
 	{"store/internal/firstschema", []string{"step", "operation", "store", "engine"}, "for tests of the SQL stores: an old database under a new engine"},
 	{"store/storetest", []string{"step", "operation", "store", "github.com/google/uuid"}, "a suite that favours no store"},
 	{"memstore", []string{"internal/targetset", "internal/wake", "step", "store"}, "a store knows nothing of deciding"},
-	{"engine", []string{"internal/wake", "step", "operation", "store"}, "deciding and committing; no store, no transport"},
+	{"engine", []string{"internal/enum", "internal/wake", "step", "operation", "store"}, "deciding and committing; no store, no transport"},
 	{"internal/player", []string{"step", "operation", "store", "engine"}, "what random proofs share; dice are theirs"},
 	{"httpapi", []string{"internal/enum", "internal/strictjson", "step", "operation", "store", "engine", "net/http", "log/slog", "github.com/google/uuid"}, "a frontend sits on the engine's public API alone; it logs nothing, and keeps credentials out of the logs of others"},
 	{"engine/enginetest", []string{"step", "operation", "store", "engine", "memstore", "store/storetest", "internal/player", "internal/crowd", "engine/enginetest/model", "pgregory.net/rapid", "os"}, "a kit for tests, with directories for the stores that need one"},

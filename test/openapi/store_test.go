@@ -21,7 +21,8 @@ type restless struct {
 func (r *restless) View(ctx context.Context, q store.Query) (store.View, error) {
 	v, err := r.Faults.View(ctx, q)
 	if r.moves.Load() {
-		v.Job.Moved += store.Seq(r.looks.Add(1))
+		n := store.Seq(r.looks.Add(1))
+		v.Job.Moved, v.Job.Version = v.Job.Moved+n, v.Job.Version+n
 	}
 	return v, err
 }

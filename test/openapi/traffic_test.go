@@ -192,6 +192,7 @@ func TestTraffic(t *testing.T) {
 	s.events()
 	s.closes()
 	s.redoes()
+	s.diagnoses()
 	s.failures()
 	s.busy()
 	s.unseen()
@@ -568,6 +569,22 @@ func (s *site) redoes() {
 	s.want(200, "ann", "GET", borne, "")
 }
 
+// diagnoses asks what jobs wait for.
+func (s *site) diagnoses() {
+	awaits := func(want, path string) {
+		if got := s.want(200, "ann", "GET", path+"/diagnosis", "")["awaits"]; got != want {
+			s.Errorf("%s waits for %v, want %s", path, got, want)
+		}
+	}
+	awaits("confirmer", s.create(`{"type":"confirmation","name":"go?","confirmers":["ann"],"timeout_ms":60000}`))
+	run := s.create(runs)
+	awaits("claim", run)
+	d := s.claim(run, "run")
+	awaits("executor", run)
+	s.want(204, "agent", "POST", fmt.Sprintf("%s/effects/%.0f/fail", run, d["seq"]), fmt.Sprintf(`{"count":1,"token":%q,"error":"no route"}`, d["token"]))
+	awaits("next_try", run)
+}
+
 // broken returns the path of a job whose only step is abnormal.
 func (s *site) broken() string {
 	path := s.create(runs)
@@ -610,6 +627,7 @@ func (s *site) failures() {
 	}
 	s.st.moves.Store(true)
 	s.want(503, "ann", "GET", asked+"/steps/2/explain", "")
+	s.want(503, "ann", "GET", asked+"/diagnosis", "")
 	s.st.moves.Store(false)
 }
 
