@@ -68,13 +68,13 @@ func (a Awaits) Owed() bool { return a == AwaitsSweep || a == AwaitsClaim || a =
 
 // A Diagnosis says what a job waits for, with evidence, and what leads on.
 type Diagnosis struct {
-	Job     store.JobID `json:"job"`
+	Job     store.JobID `json:"job"`     // that was diagnosed
 	Version store.Seq   `json:"version"` // that the diagnosis is of
 	State   step.State  `json:"state"`   // of the job
 	Step    step.ID     `json:"step"`    // the current one
 	Attempt int32       `json:"attempt"` // of the step
 
-	Awaits Awaits    `json:"awaits"`
+	Awaits Awaits    `json:"awaits"`         // what the job waits for
 	Owed   bool      `json:"owed,omitzero"`  // the machinery owes the next move, see [Awaits.Owed]
 	Since  step.Time `json:"since"`          // when this wait began, or earlier; at a gate the time of the last record
 	Until  step.Time `json:"until,omitzero"` // the moment that ends it: of the gate, the deadline, the lease or the next try; zero for none

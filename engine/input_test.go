@@ -129,6 +129,16 @@ var methodsOfSteps = []method{
 }
 
 var methodsOfJobs = append([]method{
+	{"Bulk", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
+		answers, err := e.Bulk(ctx, engine.Bulk{ID: store.RequestID{1}, Cause: operation.StartJob.Cause(), DryRun: true}, []store.JobID{job})
+		if err != nil {
+			return err
+		}
+		for a := range answers {
+			err = a.Err
+		}
+		return err
+	}},
 	{"Diagnose", func(ctx context.Context, e *engine.Engine, job store.JobID, _ step.ID) error {
 		_, err := e.Diagnose(ctx, job)
 		return err

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/stepgate/stepgate/engine"
 	"github.com/stepgate/stepgate/internal/jobkit"
 	"github.com/stepgate/stepgate/internal/pgkit"
+	"github.com/stepgate/stepgate/operation"
 	"github.com/stepgate/stepgate/step"
 	"github.com/stepgate/stepgate/store"
 	"github.com/stepgate/stepgate/store/internal/sqltest"
@@ -156,6 +158,46 @@ func BenchmarkOperate(b *testing.B) {
 			}
 		})
 	}
+}
+
+// What does a bulk reach of the throughput of 32 independent callers, on jobs of their own? Both hold jobs,
+// in turn, a thousand each.
+func BenchmarkBulk(b *testing.B) {
+	const jobs = 1000
+	eng := engine.New(open(b, bench(b, 48)))
+	var bulk, callers time.Duration
+	for n := 0; b.Loop(); n++ {
+		b.StopTimer()
+		mine, theirs := jobkit.StartMany(b, eng, jobs, jobkit.Asking(1)), jobkit.StartMany(b, eng, jobs, jobkit.Asking(1))
+		b.StartTimer()
+		began := time.Now()
+		answers, err := eng.Bulk(b.Context(), engine.Bulk{ID: uuid.New(), Cause: operation.HoldJob.Cause()}, mine)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for a := range answers {
+			if a.Err != nil {
+				b.Fatal(a.Err)
+			}
+		}
+		bulk += time.Since(began)
+		began = time.Now()
+		var next atomic.Int64
+		var all sync.WaitGroup
+		for range 32 {
+			all.Go(func() {
+				for i := int(next.Add(1)) - 1; i < jobs; i = int(next.Add(1)) - 1 {
+					if _, err := eng.OperateJob(b.Context(), theirs[i], operation.HoldJob, engine.Request{ID: uuid.New()}); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		callers += time.Since(began)
+	}
+	b.ReportMetric(float64(jobs*b.N)/bulk.Seconds(), "bulk-ops/s")
+	b.ReportMetric(callers.Seconds()/bulk.Seconds(), "of-32-callers")
 }
 
 // What does a view cost that looks for more than a step: for the target of a report or for the
