@@ -25,9 +25,9 @@ type Bulk struct {
 	// current step of each job.
 	Cause step.Cause
 
-	By      string // as in a Request
-	Because string
-	DryRun  bool
+	By      string // the person, as in a Request
+	Because string // the reason
+	DryRun  bool   // answer as if the operations were carried out, and change nothing
 
 	AtOnce int           // jobs at once: 1 to 256; 0 means 32
 	Every  time.Duration // minimum time between the starts of two operations; 0 for no limit
@@ -40,7 +40,7 @@ const (
 
 // A BulkAnswer is the answer of one job.
 type BulkAnswer struct {
-	Job    store.JobID
+	Job    store.JobID  // of the list
 	Record store.Record // as Operate returns it
 	Err    error        // nil if it was carried out, now or by an earlier bulk of this ID; else as of Operate: a *Refusal, ErrUnknownOutcome, ErrConflict
 }

@@ -100,7 +100,7 @@ func TestAViewerIsDeniedWhatTheRulesAllow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	legal := operation.CausesOf(operation.StartJob, operation.HoldJob).Union(operation.CausesOf(operation.StopBefore))
+	legal := operation.CausesOf(operation.StartJob, operation.TerminateJob, operation.HoldJob, operation.CommentJob).Union(operation.CausesOf(operation.StopBefore))
 	for _, v := range explained.Causes { // of a job that has not begun
 		if v.Legal || (v.Refusal.Reason == operation.Denied) != legal.Has(v.Cause) {
 			t.Errorf("%v: %+v, want %v denied, and else a refusal by the rules", v.Cause, v, legal)

@@ -165,6 +165,7 @@ function foldJob(job, change) {
   if (!job.started && (change.effect === 'run' || change.effect === 'ask')) job.started = change.at;
   if (change.cause === 'hold_job') job.held = true;
   if (change.cause === 'resume_job') job.held = false;
+  if (change.cause === 'seal_job') job.sealed = true;
   if (change.job_to !== job.state) job.finished = isFinished(change.job_to) ? change.at : 0;
   job.state = change.job_to;
 }

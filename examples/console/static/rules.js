@@ -9,7 +9,7 @@ export function codesOf(rules, type) {
   return [...names].sort((a, b) => codeOf(a).number - codeOf(b).number);
 }
 
-// The operations on jobs in the order of their buttons.
+// The operations on jobs that have buttons, in their order.
 const jobOrder = ['start_job', 'hold_job', 'resume_job', 'terminate_job'];
 
 // jobCodesOf returns the operations on jobs that have a call.

@@ -21,6 +21,8 @@ const jobCodes = {
   start_job: { number: 2, title: 'Start job', did: 'started the job', what: 'Enter the first step.' },
   hold_job: { number: 20, title: 'Hold', did: 'put the job on hold', what: 'Nothing starts until the job is resumed. What runs goes on.' },
   resume_job: { number: 21, title: 'Resume', did: 'resumed the job', what: 'End the hold: what waits for its end starts.' },
+  seal_job: { number: 22, title: 'Seal', did: 'sealed the job', what: 'Close the job for good.' },
+  comment_job: { number: 23, title: 'Comment', did: 'commented', what: 'Add a comment to the history.' },
 };
 
 // An unknown operation was added to the rules by the embedder: custom-32, custom-job-32.
@@ -115,7 +117,9 @@ export function whyNot(refusal, step) {
       return `Not a confirmer: ${names.length ? `this is for ${any(names)}` : 'the list of confirmers is empty'}` + (refusal.actor ? `, and you are ${isolated(refusal.actor)}.` : '.');
     }
     case 'sealed':
-      return 'Sealed: the job is final.';
+      return 'Sealed: the job is closed for good.';
+    case 'final':
+      return 'The job has ended for good.';
     case 'on_hold':
       return isOfJob(refusal.cause) ? 'The job is on hold already.' : 'The job is on hold: resume it first.';
     case 'not_held':
