@@ -51,8 +51,8 @@ type BulkAnswer struct {
 // filter later are not in the list.
 //
 // The answers end early if ctx ends, or the caller stops ranging: operations under way are then waited for,
-// and jobs that it has not reached have no answer. The error is a *[Refusal] for a Bulk that no job could
-// carry out. Range over the result once.
+// and jobs that it has not reached have no answer. Another range over the result repeats the bulk. The error is
+// a *[Refusal] for a Bulk that no job could carry out.
 func (e *Engine) Bulk(ctx context.Context, b Bulk, jobs []store.JobID) (iter.Seq[BulkAnswer], error) {
 	if err := e.checkEngine(ctx); err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ const (
 	End     Do = 12 // end the step, and the job with it
 	Hold    Do = 13 // let nothing start
 	Release Do = 14 // end the hold
-	Seal    Do = 15 // make the job final: nothing is legal any more
+	Seal    Do = 15 // make the job final: nothing but a comment is legal any more
 	Note    Do = 16 // write the record, and nothing else
 	Mark    Do = 17 // set a stop before the step
 	Unmark  Do = 18 // clear it

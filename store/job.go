@@ -45,7 +45,7 @@ type Job struct {
 	Skipped   int32           `json:"skipped"`            // number of steps that ended skipped
 	Ignored   int32           `json:"ignored"`            // number of steps that ended with their error ignored
 	Tolerated int32           `json:"tolerated,omitzero"` // of these, number of steps that went on without a person: none has accepted a failure
-	Sealed    bool            `json:"sealed,omitzero"`    // the job has ended for good: no operation is legal
+	Sealed    bool            `json:"sealed,omitzero"`    // the job was closed for good: nothing but a comment is legal
 	Held      bool            `json:"held,omitzero"`      // the job is on hold: nothing starts until it is resumed
 	HasTurn   bool            `json:"has_turn,omitzero"`  // the job has a turn, see Turn
 	Gate      step.GateReason `json:"gate,omitzero"`      // what the current step waits for, if it is gated
