@@ -122,15 +122,16 @@ type look struct {
 type subject string
 
 const (
-	theJob     subject = "job"      // its header
-	oneStep    subject = "step"     // one of its steps
-	oneTarget  subject = "target"   // a target of a step
-	oneRecord  subject = "record"   // a record of its history
-	theBatches subject = "batches"  // of a step: those that have begun
-	theHistory subject = "history"  // the causes of its records
-	theEffects subject = "effects"  // its unsettled effects
-	allJobs    subject = "jobs"     // the name and state of every job
-	verdicts   subject = "verdicts" // the legal operations of a person on a step
+	theJob     subject = "job"       // its header
+	theWait    subject = "diagnosis" // what it waits for
+	oneStep    subject = "step"      // one of its steps
+	oneTarget  subject = "target"    // a target of a step
+	oneRecord  subject = "record"    // a record of its history
+	theBatches subject = "batches"   // of a step: those that have begun
+	theHistory subject = "history"   // the causes of its records
+	theEffects subject = "effects"   // its unsettled effects
+	allJobs    subject = "jobs"      // the name and state of every job
+	verdicts   subject = "verdicts"  // the legal operations of a person on a step
 )
 
 const nobody = "nobody"

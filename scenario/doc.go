@@ -92,6 +92,7 @@
 // # Expectations
 //
 //	expect job: CLAUSE, ...               the header of the job
+//	expect diagnosis: CLAUSE, ...         what the job waits for, as in claim, owed true
 //	expect step N: CLAUSE, ...
 //	expect target N.NAME: CLAUSE, ...     a target of step N
 //	expect batches N: BATCH, ...          the batches of step N that have begun, with their successes

@@ -133,6 +133,8 @@ func (c *look) shape() shape {
 	switch c.At {
 	case theJob:
 		return shape{fields: ofJob, refusable: true}
+	case theWait:
+		return shape{fields: ofWait, refusable: true}
 	case oneStep:
 		return shape{fields: ofStep, refusable: true}
 	case oneTarget:
@@ -146,6 +148,7 @@ func (c *look) shape() shape {
 // The facts of each kind of subject.
 var (
 	ofJob     = factsOf(store.Job{})
+	ofWait    = waitFacts(engine.Diagnosis{})
 	ofStep    = stepFacts(store.Step{})
 	ofTarget  = targetFacts(store.Target{})
 	ofRecord  = recordFacts(store.Record{})
@@ -154,6 +157,12 @@ var (
 	ofRefusal = refusalFacts(&engine.Refusal{})
 	ofUnknown = facts{"unknown": "outcome", "says": ""}
 )
+
+func waitFacts(d engine.Diagnosis) facts {
+	f := factsOf(d)
+	f["state"] = f["awaits"]
+	return f
+}
 
 func stepFacts(s store.Step) facts {
 	f := factsOf(s)

@@ -101,6 +101,8 @@ func (a *action) defaults(kind string, o outcome) []clause {
 		keys = append(keys, "job_state", "accepted")
 	case *look:
 		switch c.At {
+		case theWait:
+			keys = append(keys, "owed", "legal")
 		case theJob:
 			keys = append(keys, "current", "version")
 		case oneStep:

@@ -27,7 +27,7 @@ func parseLook(tokens []token) (c command, rest []token, m *mistake) {
 		}
 	}
 	if !parseSubject(look, subject) {
-		return nil, nil, got(subject, "one of job, step N, target N.NAME, batches N, record N, history, effects, jobs, PERSON on N, PERSON on N in full; and then, if any, in TYPE/ID")
+		return nil, nil, got(subject, "one of job, diagnosis, step N, target N.NAME, batches N, record N, history, effects, jobs, PERSON on N, PERSON on N in full; and then, if any, in TYPE/ID")
 	}
 	return look, rest, nil
 }
@@ -45,7 +45,7 @@ func parseSubject(c *look, tokens []token) bool {
 		return err == nil && (c.Full || len(tokens) == 3)
 	case tokens[0].kind != word:
 		return false
-	case (at == theJob || at == theHistory || at == theEffects || at == allJobs) && len(tokens) == 1:
+	case (at == theJob || at == theWait || at == theHistory || at == theEffects || at == allJobs) && len(tokens) == 1:
 		c.At = at
 	case (at == oneStep || at == oneRecord || at == theBatches) && number:
 		c.At, c.Number = at, n

@@ -261,7 +261,7 @@ var malformed = []struct {
 	{"expect", 4, "nothing", "SUBJECT:"},
 	{"expect job", 4, `"job"`, "SUBJECT:"},
 	{"expect job:", 4, "nothing", "something before"},
-	{"expect jov: running", 4, `"jov"`, "one of job, step N"},
+	{"expect jov: running", 4, `"jov"`, "one of job, diagnosis, step N"},
 	{"expect step: running", 4, `"step"`, "step N"},
 	{"expect step one: running", 4, `"step one"`, "step N"},
 	{"expect ann on one: none", 4, `"ann on one"`, "PERSON on N"},

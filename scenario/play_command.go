@@ -247,6 +247,11 @@ func (p *player) of(id store.JobID) string {
 // mostRows is how many rows a look reads, as many as an engine gives at once.
 const mostRows = 10_000
 
+// seen returns the facts of what a read returns, or its error.
+func seen[T any](of func(T) facts) func(T, error) (facts, error) {
+	return func(v T, err error) (facts, error) { return of(v), err }
+}
+
 func (p *player) look(c *look, eng *engine.Engine) (o outcome) {
 	job, err := p.current()
 	if err != nil {
@@ -258,10 +263,10 @@ func (p *player) look(c *look, eng *engine.Engine) (o outcome) {
 		var header store.Job
 		header, o.err = eng.Job(p.ctx, job.id)
 		o.facts = factsOf(header)
+	case theWait:
+		o.facts, o.err = seen(waitFacts)(eng.Diagnose(p.ctx, job.id))
 	case oneStep:
-		var s store.Step
-		s, o.err = eng.Step(p.ctx, job.id, step.ID(c.Number))
-		o.facts = stepFacts(s)
+		o.facts, o.err = seen(stepFacts)(eng.Step(p.ctx, job.id, step.ID(c.Number)))
 	case oneTarget:
 		return p.lookAtTarget(c, eng, job)
 	case oneRecord:
