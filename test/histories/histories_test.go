@@ -44,7 +44,7 @@ func TestBrokenStoresGiveOtherHistories(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some hundred histories")
 	}
-	const most, few = 20, 2
+	const most, few = 60, 2
 	var sound []*History
 	for seed := range uint64(most) {
 		h, err := playOneByOne(t.Context(), memstore.New(), seed, commands)
