@@ -216,15 +216,21 @@ func TestASlowFailedHoldsUpNothing(t *testing.T) {
 // Failed gets the number of the failures that were dropped because too many waited.
 func TestFailuresThatAreNotTold(t *testing.T) {
 	inLab(t, func(l *lab) {
-		release := make(chan struct{})
+		atWork, release := make(chan struct{}), make(chan struct{})
 		var told []error
 		slow := executor.Failed(func(_ context.Context, err error) {
+			if len(told) == 0 {
+				close(atWork)
+			}
 			<-release
 			told = append(told, err)
 		})
 		stop := l.startTold(l.src, slow, executor.Hosts(step.Script, func(_ context.Context, task *executor.Task, h executor.Host) store.Result {
-			for range 300 {
+			for i := range 300 {
 				task.Progress(executor.Host{Index: -1}, "")
+				if i == 0 {
+					<-atWork // the first failure waits no more
+				}
 			}
 			return success
 		}))
