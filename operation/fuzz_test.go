@@ -3,6 +3,7 @@ package operation_test
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/stepgate/stepgate/internal/testkit"
@@ -12,13 +13,13 @@ import (
 
 // An alphabet prints what it reads, and reads what it prints. It reads nothing else.
 func FuzzAlphabets(f *testing.F) {
-	for _, s := range []string{"retry_failed", "12", "13", "custom-32", "custom-64", "start_job", "2", "some_due", "0", "not_confirmer", "11", "", "Retry_Failed", "\xf0"} {
+	for _, s := range []string{"retry_failed", "12", "13", "custom-32", "custom-64", "start_job", "2", "some_due", "0", "not_confirmer", "11", "final", "21", "", "Retry_Failed", "\xf0"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		testkit.Spell(t, s, operation.Code.Valid, operation.ParseCode)
 		testkit.Spell(t, s, operation.JobCode.Valid, operation.ParseJobCode)
-		testkit.Spell(t, s, func(r operation.Reason) bool { return r >= operation.InvalidInput && r <= operation.NoStop }, operation.ParseReason)
+		testkit.Spell(t, s, func(r operation.Reason) bool { return slices.Contains(operation.AllReasons(), r) }, operation.ParseReason)
 		testkit.Spell(t, s, operation.Guard.Valid, nil)
 	})
 }
